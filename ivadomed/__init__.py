@@ -1,0 +1,3 @@
+"""ivadomed: config-driven deep learning on medical images."""
+
+__version__ = "3.0.0"

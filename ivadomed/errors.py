@@ -1,0 +1,46 @@
+"""Errors meant for the user: what is wrong and where, what was expected, what to do.
+
+The command line prints the message without a traceback (``--debug`` shows it). Anything else that
+escapes is a fault of ours and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class IvadomedError(Exception):
+    """Base of every error a user can cause and mend.
+
+    Args:
+        message: One or two lines that name the file, key or value, what was expected and the remedy.
+    """
+
+    exit_code = 1
+
+
+class ConfigError(IvadomedError):
+    """The configuration cannot be used; one line per problem, each with the key's full path."""
+
+
+class DataError(IvadomedError):
+    """A data set or an image cannot be used."""
+
+
+class ModelError(IvadomedError):
+    """A model file or folder cannot be used."""
+
+
+class OutputError(IvadomedError):
+    """A result cannot be written, or would overwrite something of the user's."""
+
+
+class Interrupted(IvadomedError):
+    """The run was asked to stop (SIGINT, SIGTERM) and has saved its state.
+
+    Args:
+        message: How to continue.
+        signum: The signal; the process exits with 128 + signum.
+    """
+
+    def __init__(self, message: str, signum: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signum

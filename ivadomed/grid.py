@@ -1,0 +1,95 @@
+"""Shape, voxel size and orientation of an image: the only code that knows native, RAS and HWD order.
+
+Three orders of the axes are in use:
+
+* native: as stored in the file, ``[X, Y, Z]``;
+* RAS: the closest canonical order, first axis to the Right, second Anterior, third Superior;
+* HWD: height, width, depth, where depth is the slice axis. Networks see HWD.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from nibabel.affines import voxel_sizes
+from nibabel.orientations import aff2axcodes, apply_orientation, io_orientation, ornt_transform
+
+SLICE_AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
+
+# RAS axes in the order H, W, D, by slice axis.
+_HWD_OF_RAS = {0: (2, 1, 0), 1: (2, 0, 1), 2: (0, 1, 2)}
+
+
+def ras_to_hwd(data: np.ndarray, slice_axis: int) -> np.ndarray:
+    """Reorder the last three axes from RAS to HWD; a view."""
+    return _transpose_last(data, _HWD_OF_RAS[slice_axis])
+
+
+def hwd_to_ras(data: np.ndarray, slice_axis: int) -> np.ndarray:
+    """Reorder the last three axes from HWD to RAS; a view."""
+    return _transpose_last(data, tuple(int(i) for i in np.argsort(_HWD_OF_RAS[slice_axis])))
+
+
+def _transpose_last(data: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    lead = data.ndim - 3
+    return data.transpose(*range(lead), *(lead + axis for axis in axes))
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Where the voxels of one image lie.
+
+    Args:
+        shape: Native shape [X, Y, Z].
+        affine: [4, 4], native voxel indices to millimetres (RAS+).
+        slice_axis: RAS axis along which slices are taken: 0 sagittal, 1 coronal, 2 axial.
+    """
+
+    shape: tuple[int, int, int]
+    affine: np.ndarray
+    slice_axis: int = 2
+
+    @property
+    def orientation(self) -> np.ndarray:
+        """nibabel orientation array [3, 2] from native to RAS."""
+        return io_orientation(self.affine)
+
+    @property
+    def zooms(self) -> tuple[float, float, float]:
+        """Voxel size in mm along H, W, D."""
+        native = voxel_sizes(self.affine)
+        ras = np.empty(3)
+        ras[self.orientation[:, 0].astype(int)] = native
+        height, width, depth = _HWD_OF_RAS[self.slice_axis]
+        return float(ras[height]), float(ras[width]), float(ras[depth])
+
+    @property
+    def hwd_shape(self) -> tuple[int, int, int]:
+        """Shape in HWD order."""
+        ras = np.empty(3, int)
+        ras[self.orientation[:, 0].astype(int)] = self.shape
+        height, width, depth = _HWD_OF_RAS[self.slice_axis]
+        return int(ras[height]), int(ras[width]), int(ras[depth])
+
+    def to_hwd(self, data: np.ndarray) -> np.ndarray:
+        """[X, Y, Z] native to [H, W, D]; a view."""
+        return ras_to_hwd(apply_orientation(data, self.orientation), self.slice_axis)
+
+    def to_native(self, data: np.ndarray) -> np.ndarray:
+        """[H, W, D] to [X, Y, Z] native; a view, the inverse of ``to_hwd``."""
+        canonical = np.array([[0, 1], [1, 1], [2, 1]])
+        return apply_orientation(hwd_to_ras(data, self.slice_axis), ornt_transform(canonical, self.orientation))
+
+    def matches(self, other: Grid, tolerance: float = 1e-3) -> bool:
+        """Whether two images have the same voxels: equal shape, corners apart by at most ``tolerance`` mm."""
+        if self.shape != other.shape:
+            return False
+        corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], float)
+        corners[:, :3] *= self.shape
+        return bool(np.abs(corners @ (self.affine - other.affine).T).max() <= tolerance * max(1, *self.shape))
+
+    def __str__(self) -> str:
+        size = "x".join(map(str, self.shape))
+        zooms = "x".join(f"{zoom:.4g}" for zoom in voxel_sizes(self.affine))
+        return f"{size} voxels of {zooms} mm, {''.join(aff2axcodes(self.affine))}, origin {np.round(self.affine[:3, 3], 2)}"

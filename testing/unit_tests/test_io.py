@@ -1,0 +1,111 @@
+"""Reading and writing image files."""
+
+import gzip
+
+import imageio.v3 as iio
+import nibabel as nib
+import numpy as np
+import pytest
+
+from ivadomed.errors import DataError
+from ivadomed.io import make_nifti, read_grid, read_image, read_label, split_extension, write_nifti, write_picture
+
+
+@pytest.fixture
+def oblique():
+    affine = np.array([[0.0, 0.1, 2.0, 5], [-0.7, 0, 0.1, 3], [0, 0.9, 0, 1], [0, 0, 0, 1]])
+    image = nib.Nifti1Image(np.random.default_rng(0).random((4, 5, 6)).astype(np.float32), affine)
+    image.set_qform(affine, 1)
+    image.set_sform(affine, 2)
+    image.header["descrip"] = b"scanner"
+    return image
+
+
+def test_output_keeps_grid_and_header_but_has_its_own_type(tmp_path, oblique):
+    nib.save(oblique, tmp_path / "in.nii.gz")
+    image = read_image(tmp_path / "in.nii.gz")
+    write_nifti(tmp_path / "out.nii.gz", image.data > 0.5, image.affine, image.header, np.uint8)
+    out = nib.load(tmp_path / "out.nii.gz")
+    np.testing.assert_array_equal(np.asanyarray(out.dataobj), oblique.get_fdata() > 0.5)
+    assert out.get_data_dtype() == np.uint8
+    np.testing.assert_allclose(out.affine, oblique.affine)
+    assert out.header["qform_code"] == 1
+    assert out.header["sform_code"] == 2
+    assert out.header["descrip"] == b"scanner"
+
+
+def test_scaling_of_the_input_is_not_inherited(tmp_path, oblique):
+    oblique.header.set_data_dtype(np.int16)
+    nib.save(oblique, tmp_path / "scaled.nii.gz")
+    image = read_image(tmp_path / "scaled.nii.gz")
+    soft = np.linspace(0, 1, 120, dtype=np.float32).reshape(4, 5, 6)
+    write_nifti(tmp_path / "soft.nii.gz", soft, image.affine, image.header)
+    np.testing.assert_array_equal(nib.load(tmp_path / "soft.nii.gz").get_fdata(dtype=np.float32), soft)
+
+
+def test_trailing_axes_of_one_are_dropped_and_real_volumes_refused(tmp_path):
+    nib.save(nib.Nifti1Image(np.zeros((2, 3, 4, 1), np.float32), np.eye(4)), tmp_path / "one.nii")
+    assert read_image(tmp_path / "one.nii").data.shape == (2, 3, 4)
+    nib.save(nib.Nifti1Image(np.zeros((2, 3, 4, 7), np.float32), np.eye(4)), tmp_path / "seven.nii")
+    with pytest.raises(DataError, match=r"seven.nii: has 7 volumes.*extract"):
+        read_image(tmp_path / "seven.nii")
+
+
+def test_a_single_slice_is_three_dimensional(tmp_path):
+    nib.save(nib.Nifti1Image(np.zeros((2, 3), np.float32), np.eye(4)), tmp_path / "flat.nii")
+    assert read_image(tmp_path / "flat.nii").data.shape == (2, 3, 1)
+    assert read_grid(tmp_path / "flat.nii").shape == (2, 3, 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a nifti", "truncated"])
+def test_damaged_files_are_named(tmp_path, oblique, content):
+    path = tmp_path / "bad.nii.gz"
+    if content == "truncated":
+        nib.save(oblique, path)
+        content = path.read_bytes()[:-40]
+    elif content:
+        content = gzip.compress(content)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"bad.nii.gz: .*replace or remove"):
+        read_image(path)
+
+
+def test_absent_and_foreign_files(tmp_path):
+    with pytest.raises(DataError, match="no such image"):
+        read_image(tmp_path / "nothing.nii.gz")
+    (tmp_path / "x.txt").write_text("x")
+    with pytest.raises(DataError, match=r"not an image file; expected one of \.nii\.gz"):
+        read_image(tmp_path / "x.txt")
+
+
+@pytest.mark.parametrize("extension", [".png", ".tif", ".ome.tif", ".jpg"])
+def test_grey_pictures(tmp_path, extension):
+    pixels = np.tile(np.arange(0, 240, 10, dtype=np.uint8), (16, 1))
+    write_picture(tmp_path / f"a{extension}", pixels)
+    image = read_image(tmp_path / f"a{extension}", pixel_size=(0.2, 0.1))
+    assert image.data.shape == (16, 24, 1)
+    np.testing.assert_allclose(image.data[..., 0], pixels, atol=4 if extension == ".jpg" else 0)
+    assert image.zooms == (0.2, 0.1, 1.0)
+
+
+def test_colour_becomes_luma_and_alpha_is_dropped(tmp_path):
+    pixels = np.zeros((2, 3, 4), np.uint8)
+    pixels[..., 0], pixels[..., 1], pixels[..., 2], pixels[..., 3] = 200, 100, 50, 7
+    iio.imwrite(tmp_path / "c.png", pixels)
+    np.testing.assert_allclose(read_image(tmp_path / "c.png").data, 0.299 * 200 + 0.587 * 100 + 0.114 * 50, rtol=1e-6)
+
+
+def test_labels_of_pictures_are_scaled_to_one(tmp_path):
+    write_picture(tmp_path / "l.png", np.array([[0, 255], [255, 0]], np.uint8))
+    np.testing.assert_array_equal(read_label(tmp_path / "l.png").data[..., 0], [[0, 1], [1, 0]])
+
+
+def test_split_extension():
+    assert split_extension("a.b/sub-1_SEM.ome.tif") == ("a.b/sub-1_SEM", ".ome.tif")
+    assert split_extension("sub-1_T1w.nii.gz") == ("sub-1_T1w", ".nii.gz")
+
+
+def test_make_nifti_without_a_header():
+    image = make_nifti(np.zeros((2, 3, 4), np.float32), np.diag([1.0, 2, 3, 1]))
+    assert image.header.get_zooms() == (1, 2, 3)
+    assert image.header.get_xyzt_units()[0] == "mm"
