@@ -1,0 +1,86 @@
+"""Checks across sections: every key is valid by itself, but together they make no sense."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ivadomed.config import derived
+from ivadomed.config.schema.transforms import Crop
+
+if TYPE_CHECKING:
+    from ivadomed.config.schema.run import RunConfig
+
+
+def problems(config: RunConfig) -> list[str]:
+    """Contradictions between sections, one line each: full key path, value, expectation, remedy."""
+    several = _architecture_choice(config)
+    if several:  # With an ambiguous architecture the other checks would guess.
+        return several
+    return [*_windows(config), *_film(config), *_hemis(config), *_crops(config)]
+
+
+def _architecture_choice(config: RunConfig) -> list[str]:
+    chosen = derived.applied_sections(config)
+    if len(chosen) > 1:
+        return [f"{', '.join(f'{name}.applied' for name in chosen)}: are all true; expected at most one"]
+    name = config.default_model.name
+    if chosen and name not in ("Unet", chosen[0]):
+        return [
+            f"default_model.name: {name!r} contradicts {chosen[0]}.applied true; set the name to 'Unet' or "
+            f"{chosen[0]!r}, or applied to false"
+        ]
+    return []
+
+
+def _windows(config: RunConfig) -> list[str]:
+    name, kind = derived.architecture_name(config), "2D" if derived.is_2d(config) else "3D"
+    place = name if name in derived.applied_sections(config) else "default_model"
+    length, stride = derived.windows(config)
+    if kind == "3D" and not length:
+        return [
+            f"{place}.length_3D: is not set; expected the patch size [height, width, depth] of this 3D model"
+        ]
+    if any(step > size for step, size in zip(stride, length, strict=True)):
+        return [
+            f"{place}.stride_{kind}: {list(stride)} exceeds length_{kind} {list(length)}; expected at most "
+            "that"
+        ]
+    return []
+
+
+def _film(config: RunConfig) -> list[str]:
+    if derived.architecture_name(config) != "FiLMedUnet":
+        return []
+    layers, expected = derived.film_layers(config), 2 * derived.model_value(config, "depth") + 2
+    if len(layers) != expected:
+        return [
+            f"FiLMedUnet.film_layers: {layers} has {len(layers)} entries; expected {expected} "
+            "(2 * depth + 2), each 0 or 1"
+        ]
+    return []
+
+
+def _hemis(config: RunConfig) -> list[str]:
+    if derived.architecture_name(config) == "HeMISUnet" and not config.loader_parameters.multichannel:
+        return [
+            "loader_parameters.multichannel: is false; expected true, HeMISUnet's channels are the contrasts"
+        ]
+    return []
+
+
+def _crops(config: RunConfig) -> list[str]:
+    found = []
+    n_axes = 2 if derived.is_2d(config) else 3
+    for name, transform in config.transformation.chain.items():
+        if isinstance(transform, Crop) and len(transform.size) != n_axes:
+            found.append(
+                f"transformation.{name}.size: {list(transform.size)} has {len(transform.size)} entries; "
+                "expected "
+                f"{n_axes} for a {n_axes}D model"
+            )
+    if "ROICrop" in config.transformation and config.loader_parameters.roi_params.suffix is None:
+        found.append(
+            "loader_parameters.roi_params.suffix: is null; expected the suffix of the region's file, e.g. "
+            "'_seg-manual', because transformation has ROICrop"
+        )
+    return found

@@ -1,0 +1,86 @@
+"""Tables of keys that older versions wrote: the renamed and the dropped."""
+
+from __future__ import annotations
+
+MODEL_SECTIONS = (
+    "default_model",
+    "FiLMedUnet",
+    "HeMISUnet",
+    "Modified3DUNet",
+    "Countception",
+    "resnet18",
+    "densenet121",
+)
+
+# Section ("" is the top level) -> old key -> new key.
+RENAMED: dict[str, dict[str, str]] = {
+    "": {"log_directory": "path_output", "UNet3D": "Modified3DUNet"},
+    "loader_parameters": {
+        "bids_path": "path_data",
+        "contrasts": "contrast_params",
+        "slice_filter": "slice_filter_params",
+        "roi": "roi_params",
+    },
+    "loader_parameters.contrast_params": {"train_validation": "training_validation", "test": "testing"},
+    "training_parameters.scheduler": {"scheduler_lr": "lr_scheduler"},
+    "evaluation_parameters": {"targetSize": "target_size", "removeSmall": "remove_small"},
+    "transformation": {
+        "CenterCrop2D": "CenterCrop",
+        "CenterCrop3D": "CenterCrop",
+        "ROICrop2D": "ROICrop",
+        "ROICrop3D": "ROICrop",
+        "AdditionGaussianNoise": "AdditiveGaussianNoise",
+        "Clage": "Clahe",
+    },
+    **{
+        name: {"batch_norm_momentum": "bn_momentum", "attention_unet": "attention"} for name in MODEL_SECTIONS
+    },
+}
+
+_STORED = "an earlier run had stored it; it is derived from other keys"
+_OBSOLETE = "it has no effect any more"
+
+# Section -> key -> why it is dropped.
+DROPPED: dict[str, dict[str, str]] = {
+    "": {
+        "missing_modality": _OBSOLETE,
+        "attention_unet": _OBSOLETE + "; see Modified3DUNet.attention",
+        "mixup_bool": _OBSOLETE + "; see training_parameters.mixup_alpha",
+        "metadata": _OBSOLETE + "; see FiLMedUnet.metadata",
+    },
+    "object_detection_params": dict.fromkeys(("gpu", "gpu_ids", "log_directory", "path_output"), _STORED),
+    "loader_parameters": {
+        **dict.fromkeys(
+            ("contrast_lst", "model_params", "object_detection_params", "metadata_type", "is_train"), _STORED
+        ),
+        "split_method": _OBSOLETE + "; see split_dataset.split_method",
+        "soft_input": _OBSOLETE,
+    },
+    "loader_parameters.contrast_params": {
+        "contrast_lst": _STORED,
+        "random_seed": _OBSOLETE + "; see split_dataset.random_seed",
+        "center_test": _OBSOLETE + "; see split_dataset.data_testing",
+    },
+    "transformation": {"NumpyToTensor": "every chain ends with tensors"},
+    **{
+        name: dict.fromkeys(
+            (
+                "in_channel",
+                "out_channel",
+                "n_metadata",
+                "film_onehotencoder",
+                "metadata_dict",
+                "multichannel",
+                "contrasts",
+                "folder_name",
+                "path_hdf5",
+                "csv_path",
+                "target_lst",
+                "roi_lst",
+            ),
+            _STORED,
+        )
+        for name in MODEL_SECTIONS
+    },
+}
+DROPPED["default_model"]["applied"] = _STORED

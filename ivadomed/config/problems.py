@@ -1,0 +1,182 @@
+"""Validation errors as lines for the user: full key path, value, expectation, what was probably meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+Keys = tuple[str | int, ...]
+
+_BAD_TAG = ("union_tag_invalid", "union_tag_not_found")
+_EXPECTED = {
+    "bool_type": "expected true or false",
+    "int_type": "expected an integer",
+    "float_type": "expected a number",
+    "string_type": "expected a string",
+    "tuple_type": "expected a list",
+    "dict_type": "expected an object {...}",
+    "model_type": "expected an object {...}",
+    "model_attributes_type": "expected an object {...}",
+    "finite_number": "expected a finite number",
+}
+
+
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models among the members of a type, however it is nested."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for member in get_args(annotation) for model in models_in(member)]
+
+
+def _tag(model: type[BaseModel]) -> Any:
+    field = model.model_fields.get("name")
+    return field.default if field is not None else None
+
+
+def resolve(root: type[BaseModel], location: Keys) -> tuple[Keys, list[type[BaseModel]]]:
+    """Follow a pydantic location from the root model.
+
+    Args:
+        root: Model at which the location starts.
+        location: Keys, indices, and the tags pydantic inserts where a section is chosen by its `name`.
+
+    Returns:
+        The location as the user wrote it (without tags), and the models its last section may be.
+    """
+    path: list[str | int] = []
+    models, parents = [root], [root]
+    for key in location:
+        children = [model.model_fields[key].annotation for model in models if key in model.model_fields]
+        chosen = [model for model in models if _tag(model) == key]
+        if not children and chosen and len(models) > 1:
+            models = parents = chosen
+            continue
+        path.append(key)
+        if not isinstance(key, int):
+            parents = models
+        models = [model for child in children for model in models_in(child)]
+    return tuple(path), parents
+
+
+def render_path(path: Keys) -> str:
+    """`loader_parameters.path_data[0]` for `("loader_parameters", "path_data", 0)`."""
+    text = ""
+    for key in path:
+        text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else str(key)
+    return text
+
+
+def all_paths(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every key path of the schema."""
+    for name, field in model.model_fields.items():
+        yield (*prefix, name)
+        for child in models_in(field.annotation):
+            yield from all_paths(child, (*prefix, name))
+
+
+def closest(word: Any, known: list[str]) -> str | None:
+    """The known word that a misspelt one probably means; capitals do not count."""
+    lower = {name.lower(): name for name in known}
+    hits = difflib.get_close_matches(str(word).lower(), list(lower), n=1, cutoff=0.6)
+    return lower[hits[0]] if hits else None
+
+
+def _value(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _suggest(word: Any, known: list[str]) -> str:
+    hit = closest(word, known)
+    return f"; did you mean {hit!r}?" if hit else ""
+
+
+def known_keys(root: type[BaseModel], location: Keys) -> list[str]:
+    """Keys that may stand where the last key of a location stands."""
+    _, parents = resolve(root, location)
+    return list(dict.fromkeys(key for model in parents for key in model.model_fields))
+
+
+def _unknown_key(root: type[BaseModel], location: Keys, path: Keys) -> str:
+    key, known = path[-1], known_keys(root, location)
+    hint = _suggest(key, known)
+    if not hint:
+        elsewhere = sorted({".".join(place) for place in all_paths(root) if place[-1] == key}, key=len)
+        hint = (
+            f"; did you mean {elsewhere[0]!r}?"
+            if elsewhere
+            else f"; expected one of {', '.join(known) or 'none'}"
+        )
+    return f"unknown key{hint}"
+
+
+def _tag_problem(root: type[BaseModel], error: ErrorDetails) -> tuple[str, str]:
+    """Key and message of a section whose `name` is not known."""
+    location = tuple(error["loc"])
+    _, parents = resolve(root, location)
+    fields = [model.model_fields[str(location[-1])] for model in parents]
+    known = [str(_tag(model)) for field in fields for model in models_in(field.annotation)]
+    if not isinstance(error["input"], dict):
+        return "", f"{_value(error['input'])}; expected an object like {{'name': {known[0]!r}}}"
+    given = error["input"].get("name")
+    return ".name", f"{_value(given)} is unknown; expected one of {', '.join(known)}{_suggest(given, known)}"
+
+
+def _expectation(error: ErrorDetails) -> str:
+    if error["type"] in _EXPECTED:
+        return _EXPECTED[error["type"]]
+    context = error.get("ctx", {})
+    if "actual_length" in context:
+        least, most = context.get("min_length", 0), context.get("max_length")
+        count = least if least == most else f"at least {least}" if most is None else f"{least} to {most}"
+        return f"expected {count} entries, has {context['actual_length']}"
+    message = error["msg"].replace("Value error, ", "")
+    for begin, plain in (
+        ("Input should be ", ""),
+        ("greater ", "a value greater "),
+        ("less ", "a value less "),
+    ):
+        message = plain + message[len(begin) :] if message.startswith(begin) else message
+    return message if message.startswith("expected") else f"expected {message[0].lower()}{message[1:]}"
+
+
+def lines_of(root: type[BaseModel], error: ErrorDetails) -> list[str]:
+    """The lines that tell the user about one error; cross-checks may report several problems at once."""
+    location: Keys = tuple(error["loc"])
+    path, _ = resolve(root, location)
+    place = render_path(path)
+    if error["type"] == "extra_forbidden":
+        return [f"{place}: {_unknown_key(root, location, path)}"]
+    if error["type"] == "missing":
+        return [f"{place}: is missing; {_purpose(root, path, location)}"]
+    if error["type"] in _BAD_TAG:
+        key, message = _tag_problem(root, error)
+        return [f"{place}{key}: {message}"]
+    if error["type"] == "value_error" and isinstance(error["input"], dict):
+        reasons = str(error["ctx"]["error"]).split("\n")
+        return [f"{place}.{reason}" if place else reason for reason in reasons]
+    hint = ""
+    if error["type"] == "literal_error":
+        choices = [choice.strip("' ") for choice in error["ctx"]["expected"].replace(" or ", ",").split(",")]
+        hint = _suggest(error["input"], choices)
+    return [f"{place}: {_value(error['input'])}; {_expectation(error)}{hint}"]
+
+
+def _purpose(root: type[BaseModel], path: Keys, location: Keys) -> str:
+    """What a missing key or entry is for, from the schema's description."""
+    _, parents = resolve(root, location)
+    name = next(str(key) for key in reversed(path) if isinstance(key, str))
+    for model in parents:
+        field = model.model_fields.get(name)
+        if field is not None and field.description:
+            return f"expected {field.description[0].lower()}{field.description[1:].rstrip('.')}"
+    return "it is required"
+
+
+def lines(root: type[BaseModel], error: ValidationError) -> list[str]:
+    """All problems of a validation, one line each, in the order of the schema."""
+    return [line for entry in error.errors(include_url=False) for line in lines_of(root, entry)]

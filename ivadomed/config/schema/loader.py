@@ -1,0 +1,236 @@
+"""`loader_parameters` and `object_detection_params`: what is read, and which slices and patches are kept."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, PlainValidator, model_validator
+from typing_extensions import Self
+
+from ivadomed.config.schema.base import (
+    BY_VALUE,
+    Flag,
+    Fraction,
+    NonNegative,
+    PathText,
+    PathTexts,
+    Positive,
+    PositiveReal,
+    Scalar,
+    Section,
+    Text,
+    refuse,
+    section,
+)
+
+NIFTI = (".nii", ".nii.gz")
+
+
+def _suffixes(value: Any) -> tuple[str, ...] | tuple[tuple[str, ...], ...]:
+    """One suffix per class, or one list of suffixes (one per rater) per class."""
+    if isinstance(value, (list, tuple)):
+        if all(isinstance(entry, str) and entry for entry in value):
+            return tuple(value)
+        lists = all(isinstance(entry, (list, tuple)) and entry for entry in value)
+        if lists and all(isinstance(suffix, str) and suffix for entry in value for suffix in entry):
+            return tuple(tuple(entry) for entry in value)
+    raise ValueError(
+        "expected a list of suffixes, e.g. ['_seg-manual'], or one list of suffixes per class when "
+        "several raters labelled, e.g. [['_seg-rater1', '_seg-rater2']]"
+    )
+
+
+def _extensions(value: Any) -> Any:
+    return NIFTI if isinstance(value, (list, tuple)) and not value else value
+
+
+class ObjectDetection(Section):
+    """A first model that finds the region, whose bounding box the second model works in."""
+
+    object_detection_path: PathText | None = Field(
+        default=None,
+        description="Folder of the detection model (`NAME/NAME.json` with `.pt` or `.onnx`); null: none.",
+    )
+    safety_factor: tuple[PositiveReal, PositiveReal, PositiveReal] = Field(
+        default=(1.0, 1.0, 1.0),
+        description="Factors (> 0) that enlarge the bounding box about its centre along each dimension.",
+    )
+
+
+class SubjectSelection(Section):
+    """Use `n[i]` subjects whose `metadata[i]` equals `value[i]`; the three lists have equal length."""
+
+    n: tuple[Positive, ...] = Field(default=(), description="Number of subjects per condition.")
+    metadata: tuple[Text, ...] = Field(default=(), description="Column of participants.tsv per condition.")
+    value: tuple[Scalar, ...] = Field(default=(), description="Value of that column per condition.")
+
+    @model_validator(mode="after")
+    def _same_length(self) -> Self:
+        lengths = len(self.n), len(self.metadata), len(self.value)
+        if len(set(lengths)) > 1:
+            refuse(
+                [
+                    f"n, metadata, value have {lengths[0]}, {lengths[1]} and {lengths[2]} entries; "
+                    "expected equally many, one per condition"
+                ]
+            )
+        return self
+
+
+class RoiParams(Section):
+    """The region of interest that `ROICrop` centres on."""
+
+    suffix: Text | None = Field(
+        default=None,
+        description="Suffix of the derivative that holds the region, e.g. `_seg-manual`; null: no region.",
+    )
+    slice_filter_roi: NonNegative | None = Field(
+        default=None,
+        description="Discard slices whose region has fewer than this many non-zero voxels; only with "
+        "ROICrop. "
+        "null: keep all.",
+    )
+
+
+class ContrastParams(Section):
+    """The image contrasts (BIDS suffixes, with entities where needed: `acq-ax_T2star`)."""
+
+    training_validation: tuple[Text, ...] = Field(
+        default=(),
+        description="Contrasts used for training and validation. With `multichannel` they are the channels "
+        "in "
+        "this order, else they are mixed as separate samples.",
+    )
+    testing: tuple[Text, ...] = Field(
+        default=(), description="Contrasts used for testing. Empty: those of `training_validation`."
+    )
+    balance: dict[Text, Fraction] = Field(
+        default_factory=dict,
+        description="Fraction (0 to 1) of the images of a contrast that is used, e.g. {'T1w': 0.1}. Not with "
+        "`multichannel`.",
+    )
+
+
+class SliceFilterParams(Section):
+    """Which 2D slices are discarded."""
+
+    filter_empty_input: Flag = Field(
+        default=True, description="Discard slices where all intensities are zero."
+    )
+    filter_empty_mask: Flag = Field(default=False, description="Discard slices without any label.")
+    filter_absent_class: Flag = Field(
+        default=False, description="Discard slices where at least one class is absent."
+    )
+    filter_classification: Flag = Field(
+        default=False, description="Discard slices that the model at `classifier_path` rejects."
+    )
+    classifier_path: PathText | None = Field(
+        default=None, description="Path of the classification model used by `filter_classification`."
+    )
+
+    @model_validator(mode="after")
+    def _classifier(self) -> Self:
+        if self.filter_classification and self.classifier_path is None:
+            refuse(
+                ["classifier_path: is null; expected a model's path because filter_classification is true"]
+            )
+        return self
+
+
+class PatchFilterParams(Section):
+    """Which 2D or 3D patches are discarded, in training and validation only."""
+
+    filter_empty_input: Flag = Field(
+        default=False, description="Discard patches where all intensities are zero."
+    )
+    filter_empty_mask: Flag = Field(default=False, description="Discard patches without any label.")
+    filter_absent_class: Flag = Field(
+        default=False, description="Discard patches where at least one class is absent."
+    )
+
+
+class LoaderParameters(Section):
+    """The data set, its labels, and how samples are cut from it."""
+
+    path_data: PathTexts = Field(
+        default=(), description="Folder(s) of the BIDS data set(s): a path or a list of paths."
+    )
+    bids_config: PathText | None = Field(
+        default=None,
+        description="pybids layout configuration for data beyond the BIDS release in use; null: the default.",
+    )
+    bids_validate: Flag = Field(default=True, description="Check that file names follow BIDS.")
+    subject_selection: SubjectSelection = section(SubjectSelection, "Use only some of the subjects.")
+    target_suffix: Annotated[
+        tuple[str, ...] | tuple[tuple[str, ...], ...],
+        PlainValidator(_suffixes, json_schema_input_type=list[str] | list[list[str]]),
+        BY_VALUE,
+    ] = Field(
+        default=(),
+        description="Suffix of the label file of each class, e.g. ['_seg-manual']. Several raters: one "
+        "list of "
+        "suffixes per class, of which one is drawn per sample.",
+    )
+    target_sessions: tuple[Text, ...] = Field(
+        default=(), description="Sessions to use, without `ses-`, e.g. ['01']. Empty: all."
+    )
+    extensions: Annotated[tuple[Text, ...], BeforeValidator(_extensions)] = Field(
+        default=NIFTI,
+        description="File extensions of the images, with the leading dot. Empty: .nii and .nii.gz.",
+    )
+    roi_params: RoiParams = section(RoiParams, "Region of interest.")
+    contrast_params: ContrastParams = section(ContrastParams, "Image contrasts.")
+    slice_filter_params: SliceFilterParams = section(SliceFilterParams, "Which 2D slices are discarded.")
+    patch_filter_params: PatchFilterParams = section(PatchFilterParams, "Which patches are discarded.")
+    slice_axis: Literal["sagittal", "coronal", "axial"] = Field(
+        default="axial", description="Plane of the 2D slices; for 3D models, the last axis of the patches."
+    )
+    multichannel: Flag = Field(
+        default=False,
+        description="Stack the contrasts of a subject as channels of one sample (they must be "
+        "co-registered).",
+    )
+    soft_gt: Flag = Field(
+        default=False,
+        description="Keep labels as real numbers (0 to 1) instead of binarizing them after interpolation.",
+    )
+    is_input_dropout: Flag = Field(
+        default=False,
+        description="In training with several channels, blank random channels (at least one stays).",
+    )
+    cache: Literal["disk", "memory", "none"] = Field(
+        default="disk",
+        description="Where preprocessed volumes are kept: memory-mapped files, memory, or nowhere.",
+    )
+    cache_dir: PathText | None = Field(
+        default=None, description="Folder of the disk cache; null: the user's cache folder."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = []
+        contrasts = self.contrast_params
+        if self.multichannel and contrasts.balance:
+            problems.append(
+                f"contrast_params.balance: {contrasts.balance} cannot be combined with multichannel true; "
+                "set "
+                "multichannel to false or remove balance"
+            )
+        unknown = set(contrasts.balance) - {*contrasts.training_validation, *contrasts.testing}
+        problems += [
+            f"contrast_params.balance: {name!r} is not among the contrasts in training_validation and testing"
+            for name in sorted(unknown)
+        ]
+        n_train, n_test = len(contrasts.training_validation), len(contrasts.testing)
+        if self.multichannel and n_train and n_test and n_train != n_test:
+            problems.append(
+                f"contrast_params.testing: has {n_test} contrasts, training_validation has {n_train}; with "
+                "multichannel true they are the model's channels and must be equally many"
+            )
+        problems += [
+            f"extensions: {extension!r} has no leading dot; expected e.g. '.{extension}'"
+            for extension in self.extensions
+            if not extension.startswith(".")
+        ]
+        refuse(problems)
+        return self

@@ -1,0 +1,228 @@
+"""`default_model` and the sections of the other architectures.
+
+`default_model` picks an architecture by `name` (Unet when absent) and holds the arguments all of them share.
+A section such as `Modified3DUNet` with `applied: true` picks that architecture instead; what the section
+leaves out is taken from `default_model`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+    model_validator,
+)
+from typing_extensions import Self
+
+from ivadomed.config.schema.base import (
+    Flag,
+    Fraction,
+    NonNegativeReal,
+    Positive,
+    Real,
+    Section,
+    Size2D,
+    Size3D,
+    Text,
+    name_or,
+    refuse,
+)
+
+Activation = Literal["sigmoid", "relu", "softmax"]
+DropoutRate = Annotated[Real, Field(ge=0, lt=1)]
+FilmSwitch = Annotated[int, Field(strict=True, ge=0, le=1)]
+
+
+class Windows(Section):
+    """Size of the patches; shared by `default_model` and the sections."""
+
+    length_2D: Size2D = Field(
+        default=None,
+        description="Height and width of 2D patches in pixels after preprocessing; null: whole slices.",
+    )
+    stride_2D: Size2D = Field(
+        default=None,
+        description="Distance between 2D patches in pixels, at most `length_2D`; null: `length_2D`.",
+    )
+    length_3D: Size3D = Field(
+        default=None, description="Size of 3D patches in voxels after preprocessing; 3D models only."
+    )
+    stride_3D: Size3D = Field(
+        default=None,
+        description="Distance between 3D patches in voxels, at most `length_3D`; null: `length_3D`.",
+    )
+
+    @model_validator(mode="after")
+    def _strides(self) -> Self:
+        problems = []
+        for kind in ("2D", "3D"):
+            length, stride = getattr(self, f"length_{kind}"), getattr(self, f"stride_{kind}")
+            if length and stride and any(step > size for step, size in zip(stride, length, strict=True)):
+                problems.append(
+                    f"stride_{kind}: {list(stride)} exceeds length_{kind} {list(length)}; expected at most "
+                    "the "
+                    "length along each dimension, or voxels between patches are never seen"
+                )
+            if stride and not length and isinstance(self, DefaultModel):
+                problems.append(f"stride_{kind}: {list(stride)} has no effect without length_{kind}")
+        refuse(problems)
+        return self
+
+
+class FilmArguments(Section):
+    """Arguments of FiLM (Perez et al., 2018; Lemay et al., 2021)."""
+
+    metadata: Text | None = Field(
+        default=None,
+        description="What conditions the network: `contrasts` (ids of contrast_dct.json), `mri_params` "
+        "(FlipAngle, "
+        "EchoTime, RepetitionTime, Manufacturer of the sidecar), or a column of participants.tsv. null: "
+        "contrasts.",
+    )
+    film_layers: tuple[FilmSwitch, ...] | None = Field(
+        default=None,
+        description="1 where FiLM modulates a layer, else 0; 2 * depth + 2 entries from input to output. "
+        "null: every layer.",
+    )
+
+
+class HemisArguments(Section):
+    """Arguments of HeMIS (Havaei et al., 2016)."""
+
+    missing_probability: Fraction | None = Field(
+        default=None,
+        description="Probability (0 to 1) that a contrast is withheld in training, at the start. null: 0.",
+    )
+    missing_probability_growth: NonNegativeReal | None = Field(
+        default=None,
+        description="After each epoch the probability is raised to this exponent (>= 0). null: 1.",
+    )
+
+
+class Modified3DArguments(Section):
+    """Arguments of the modified 3D U-Net (Isensee et al., 2017)."""
+
+    attention: Flag | None = Field(default=None, description="Attention gates in the decoder. null: false.")
+
+
+class CountceptionArguments(Section):
+    """Arguments of Count-ception (Cohen et al., 2017)."""
+
+    use_logits: Flag | None = Field(default=None, description="Give logits per output value. null: false.")
+    logits_per_output: Positive | None = Field(
+        default=None, description="Number of logits per output. null: 12."
+    )
+
+
+class DefaultModel(Windows):
+    """Unet, and the arguments that every architecture takes from here."""
+
+    name: Text = Field(default="Unet", description="Architecture.")
+    dropout_rate: DropoutRate = Field(default=0.3, description="Probability (0 to < 1) of dropout.")
+    bn_momentum: Fraction = Field(default=0.1, description="Momentum (0 to 1) of batch normalization.")
+    depth: Positive = Field(default=3, description="Number of down-samplings (> 0).")
+    final_activation: Activation = Field(
+        default="sigmoid", description="Last layer: `sigmoid`, `softmax`, or `relu` (normalized to 0..1)."
+    )
+    is_2d: Flag = Field(default=True, description="2D convolutions; false: 3D, which needs `length_3D`.")
+    n_filters: Positive | None = Field(
+        default=None,
+        description="Filters of the first convolution (> 0), doubled per level. null: 64, in 3D U-Nets 16.",
+    )
+
+
+class Unet(DefaultModel):
+    name: Literal["Unet"] = Field(default="Unet", description="Architecture.")
+
+
+class FiLMedUnet(DefaultModel, FilmArguments):
+    name: Literal["FiLMedUnet"] = Field(default="FiLMedUnet", description="Architecture.")
+
+
+class HeMISUnet(DefaultModel, HemisArguments):
+    name: Literal["HeMISUnet"] = Field(default="HeMISUnet", description="Architecture.")
+
+
+class Modified3DUNet(DefaultModel, Modified3DArguments):
+    name: Literal["Modified3DUNet"] = Field(default="Modified3DUNet", description="Architecture.")
+
+
+class Countception(DefaultModel, CountceptionArguments):
+    name: Literal["Countception"] = Field(default="Countception", description="Architecture.")
+
+
+class Resnet18(DefaultModel):
+    name: Literal["resnet18"] = Field(default="resnet18", description="Architecture.")
+
+
+class Densenet121(DefaultModel):
+    name: Literal["densenet121"] = Field(default="densenet121", description="Architecture.")
+
+
+AnyDefaultModel = Annotated[
+    Annotated[Unet, Tag("Unet")]
+    | Annotated[FiLMedUnet, Tag("FiLMedUnet")]
+    | Annotated[HeMISUnet, Tag("HeMISUnet")]
+    | Annotated[Modified3DUNet, Tag("Modified3DUNet")]
+    | Annotated[Countception, Tag("Countception")]
+    | Annotated[Resnet18, Tag("resnet18")]
+    | Annotated[Densenet121, Tag("densenet121")],
+    Discriminator(name_or("Unet")),
+]
+
+
+class ModelSection(Windows):
+    """Overrides of `default_model` for one architecture; a key left at null keeps the value from there."""
+
+    applied: Flag = Field(
+        default=False, description="Use this architecture; at most one section may say true."
+    )
+    dropout_rate: DropoutRate | None = Field(default=None, description="As in default_model.")
+    bn_momentum: Fraction | None = Field(default=None, description="As in default_model.")
+    depth: Positive | None = Field(default=None, description="As in default_model.")
+    final_activation: Activation | None = Field(default=None, description="As in default_model.")
+    n_filters: Positive | None = Field(default=None, description="As in default_model.")
+
+    @model_serializer(mode="wrap")
+    def _without_nulls(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if value is not None}
+
+
+class FiLMedUnetSection(ModelSection, FilmArguments):
+    """U-Net modulated by metadata."""
+
+
+class HeMISUnetSection(ModelSection, HemisArguments):
+    """U-Net that copes with missing contrasts; the contrasts are its channels, so `multichannel` is true."""
+
+
+class Modified3DUNetSection(ModelSection, Modified3DArguments):
+    """3D U-Net with deep supervision and optional attention gates."""
+
+
+class CountceptionSection(ModelSection, CountceptionArguments):
+    """Fully convolutional counting and localisation."""
+
+
+class Resnet18Section(ModelSection):
+    """ResNet-18, classification."""
+
+
+class Densenet121Section(ModelSection):
+    """DenseNet-121, classification."""
+
+
+SECTIONS: tuple[str, ...] = (
+    "FiLMedUnet",
+    "HeMISUnet",
+    "Modified3DUNet",
+    "Countception",
+    "resnet18",
+    "densenet121",
+)
+CLASSIFIERS: tuple[str, ...] = ("resnet18", "densenet121")

@@ -1,0 +1,87 @@
+"""`split_dataset`: which subjects train, validate and test."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+from typing_extensions import Self
+
+from ivadomed.config.schema.base import (
+    Fraction,
+    Int,
+    NonNegative,
+    PathText,
+    Scalar,
+    Section,
+    Text,
+    refuse,
+    section,
+)
+
+
+class DataTesting(Section):
+    """Subjects reserved for the test set by a metadata value."""
+
+    data_type: Text | None = Field(
+        default=None, description="Column of participants.tsv, e.g. `institution_id`; null: `split_method`."
+    )
+    data_value: tuple[Scalar, ...] = Field(
+        default=(),
+        description="Values of that column that go to the test set only. Empty with a `data_type`: values "
+        "are "
+        "drawn at random until `test_fraction` is reached.",
+    )
+
+
+class SplitDataset(Section):
+    """The split into training, validation and test sets; no subject is ever in two of them."""
+
+    fname_split: PathText | None = Field(
+        default=None,
+        description="File with an earlier split (.joblib or .json) to use again; null: make a new one.",
+    )
+    random_seed: Int = Field(
+        default=6, description="Seed of the split; the same seed and data give the same split."
+    )
+    split_method: Text = Field(
+        default="participant_id",
+        description="Column of participants.tsv whose values are never shared between the sets, e.g. "
+        "`participant_id`, `institution_id`, `sample_id`.",
+    )
+    data_testing: DataTesting = section(DataTesting, "Subjects reserved for testing.")
+    balance: Text | None = Field(
+        default=None,
+        description="Categorical column of participants.tsv whose values are spread evenly over the sets; "
+        "null: none.",
+    )
+    train_fraction: Fraction = Field(
+        default=0.6, description="Fraction (0 to 1) of the subjects used for training."
+    )
+    test_fraction: Fraction = Field(
+        default=0.2,
+        description="Fraction (0 to 1) of the subjects used for testing; the remainder validates.",
+    )
+    n_folds: Annotated[Int, Field(ge=2)] | None = Field(
+        default=None,
+        description="Number of folds (>= 2) of a cross-validation grouped by `split_method`; null: one "
+        "split.",
+    )
+    fold: NonNegative = Field(
+        default=0, description="Which fold (0 to n_folds - 1) is the test set; only with `n_folds`."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = []
+        # A sum such as 0.7 + 0.3 may exceed 1 by rounding.
+        if self.train_fraction + self.test_fraction > 1 + 1e-9:
+            problems.append(
+                f"train_fraction: {self.train_fraction} plus test_fraction {self.test_fraction} exceeds 1; "
+                "expected "
+                "a sum of at most 1, the remainder is the validation set"
+            )
+        if self.n_folds is not None and self.fold >= self.n_folds:
+            problems.append(f"fold: {self.fold} is outside 0 to {self.n_folds - 1} (n_folds - 1)")
+        refuse(problems)
+        return self

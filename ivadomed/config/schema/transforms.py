@@ -1,0 +1,223 @@
+"""The transforms and their arguments, one model per class of `ivadomed.transforms`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PlainValidator, model_validator
+from typing_extensions import Self
+
+from ivadomed.config.schema.base import (
+    BY_VALUE,
+    DatasetType,
+    Fraction,
+    Int,
+    NonNegativeReal,
+    Positive,
+    PositiveReal,
+    Real,
+    Section,
+    refuse,
+)
+
+Interval = tuple[Real, Real]
+PerAxis = Annotated[tuple[NonNegativeReal, ...], Field(min_length=2, max_length=3)]
+
+
+def _degrees(value: Any) -> float | tuple[float, float]:
+    entries = list(value) if isinstance(value, (list, tuple)) else [value]
+    numbers = all(isinstance(entry, (int, float)) and not isinstance(entry, bool) for entry in entries)
+    if numbers and len(entries) == 2 and entries[0] <= entries[1]:
+        return entries[0], entries[1]
+    if numbers and not isinstance(value, (list, tuple)) and value >= 0:
+        return value
+    raise ValueError("expected the largest rotation in degrees (>= 0), or [smallest, largest]")
+
+
+Degrees = Annotated[
+    float | tuple[float, float],
+    PlainValidator(_degrees, json_schema_input_type=float | tuple[float, float]),
+    BY_VALUE,
+]
+CropSize = Annotated[tuple[Positive, ...], Field(min_length=2, max_length=3)]
+
+
+class Transform(Section):
+    """What every transform takes."""
+
+    applied_to: tuple[Literal["im", "gt", "roi"], ...] | None = Field(
+        default=None, description="Kinds of data it is applied to: `im`, `gt`, `roi`. null: all three."
+    )
+    dataset_type: tuple[DatasetType, ...] | None = Field(
+        default=None,
+        description="Sets it is applied to: `training`, `validation`, `testing`. null: all three.",
+    )
+
+    def used_in(self, dataset_type: str) -> bool:
+        """Whether the transform is part of the chain of that set."""
+        return self.dataset_type is None or dataset_type in self.dataset_type
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments (JSON-ready) and `applied_to`; keys left at null are absent."""
+        return self.model_dump(mode="json", exclude={"dataset_type"}, exclude_none=True)
+
+
+def _require_order(**intervals: Interval) -> None:
+    refuse(
+        [
+            f"{key}: {list(interval)} is not ordered; expected [smallest, largest]"
+            for key, interval in intervals.items()
+            if interval[0] > interval[1]
+        ]
+    )
+
+
+class Resample(Transform):
+    """Change the voxel size."""
+
+    hspace: PositiveReal = Field(description="Voxel size along the height, in mm (> 0).")
+    wspace: PositiveReal = Field(description="Voxel size along the width, in mm (> 0).")
+    dspace: PositiveReal = Field(
+        default=1.0, description="Voxel size along the depth, in mm (> 0); 3D models only."
+    )
+
+
+class Crop(Transform):
+    """A crop, padded with zeros where the image is smaller."""
+
+    size: CropSize = Field(
+        description="Height and width (2D models) or height, width and depth (3D models) in voxels (> 0)."
+    )
+
+
+class CenterCrop(Crop):
+    """Crop about the image's centre."""
+
+
+class ROICrop(Crop):
+    """Crop about the centre of mass of the region of interest; needs `roi_params.suffix`."""
+
+
+class BoundingBoxCrop(Crop):
+    """Crop to the bounding box found by the object detection model."""
+
+
+class NormalizeInstance(Transform):
+    """Subtract the mean and divide by the standard deviation of the sample."""
+
+
+class HistogramClipping(Transform):
+    """Clip intensities at two percentiles."""
+
+    min_percentile: Real = Field(default=5.0, ge=0, le=100, description="Lower percentile (0 to 100).")
+    max_percentile: Real = Field(default=95.0, ge=0, le=100, description="Upper percentile (0 to 100).")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min_percentile >= self.max_percentile:
+            refuse(
+                [f"min_percentile: {self.min_percentile} is not below max_percentile {self.max_percentile}"]
+            )
+        return self
+
+
+class Clahe(Transform):
+    """Contrast limited adaptive histogram equalisation."""
+
+    clip_limit: PositiveReal = Field(default=3.0, description="Clipping limit (> 0).")
+    kernel_size: tuple[Positive, ...] = Field(
+        default=(8, 8), min_length=2, max_length=3, description="Size of the tiles in voxels (> 0)."
+    )
+
+
+class DilateGT(Transform):
+    """Dilate lesions of the ground truth at random, by their size."""
+
+    dilation_factor: NonNegativeReal = Field(description="Strength (>= 0); 0 disables it.")
+
+
+class RandomAffine(Transform):
+    """Random rotation, translation and scaling."""
+
+    degrees: Degrees = Field(
+        default=0.0, description="Largest rotation in degrees (>= 0), or [smallest, largest]."
+    )
+    translate: PerAxis | None = Field(
+        default=None,
+        description="Largest translation per axis, as a fraction of the image's size. null: none.",
+    )
+    scale: PerAxis | None = Field(
+        default=None,
+        description="Largest relative change of size per axis, e.g. 0.1 for 0.9 to 1.1. null: none.",
+    )
+
+
+class RandomReverse(Transform):
+    """Flip each axis with probability one half."""
+
+
+class ElasticTransform(Transform):
+    """Random smooth deformation (Simard et al., 2003)."""
+
+    alpha_range: Interval = Field(description="Range of the strength of the deformation, in voxels.")
+    sigma_range: Interval = Field(description="Range of the smoothness (standard deviation), in voxels.")
+    p: Fraction = Field(default=0.1, description="Probability (0 to 1).")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        _require_order(alpha_range=self.alpha_range, sigma_range=self.sigma_range)
+        return self
+
+
+class RandomShiftIntensity(Transform):
+    """Add a random constant to all intensities."""
+
+    shift_range: Interval = Field(description="Range of the constant, in units of intensity.")
+    prob: Fraction = Field(default=0.1, description="Probability (0 to 1).")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        _require_order(shift_range=self.shift_range)
+        return self
+
+
+class AdditiveGaussianNoise(Transform):
+    """Add Gaussian noise."""
+
+    mean: Real = Field(default=0.0, description="Mean of the noise, in units of intensity.")
+    std: NonNegativeReal = Field(
+        default=0.01, description="Standard deviation of the noise (>= 0), in units of intensity."
+    )
+
+
+class RandomGamma(Transform):
+    """Raise intensities to a random exponent."""
+
+    log_gamma_range: Interval = Field(description="Range of the natural logarithm of the exponent.")
+    p: Fraction = Field(default=0.5, description="Probability (0 to 1).")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        _require_order(log_gamma_range=self.log_gamma_range)
+        return self
+
+
+class RandomBiasField(Transform):
+    """Multiply by a random smooth field (Van Leemput et al., 1999)."""
+
+    coefficients: Real = Field(description="Largest magnitude of the polynomial's coefficients.")
+    order: Int = Field(ge=0, description="Order of the polynomial (>= 0).")
+    p: Fraction = Field(default=0.5, description="Probability (0 to 1).")
+
+
+class RandomBlur(Transform):
+    """Blur with a Gaussian of random width."""
+
+    sigma_range: Interval = Field(description="Range of the standard deviation, in voxels.")
+    p: Fraction = Field(default=0.5, description="Probability (0 to 1).")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        _require_order(sigma_range=self.sigma_range)
+        return self

@@ -1,0 +1,23 @@
+"""`wandb`: tracking of a run with Weights & Biases."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from ivadomed.config.schema.base import Positive, Section, Text
+
+
+class Wandb(Section):
+    """Where the run is logged."""
+
+    wandb_api_key: Text = Field(
+        default="",
+        repr=False,
+        description="API key. Better left empty: the environment variable WANDB_API_KEY or `wandb login` "
+        "then count, "
+        "and the key is in no file.",
+    )
+    project_name: Text = Field(default="ivadomed", description="Name of the project.")
+    group_name: Text | None = Field(default=None, description="Name of the group of runs; null: none.")
+    run_name: Text | None = Field(default=None, description="Name of the run; null: chosen by wandb.")
+    log_grads_every: Positive = Field(default=100, description="Log gradients every this many batches (> 0).")

@@ -1,0 +1,102 @@
+"""Configuration as plain dictionaries, under the names of ivadomed 2.9; `ivadomed.config` does the work."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ivadomed.config.load import load_config, read_json
+from ivadomed.config.merge import merged
+from ivadomed.config.migrate import migrate
+
+logger = logging.getLogger(__name__)
+
+
+def load_json(config_path: str | Path) -> dict[str, Any]:
+    """Content of a JSON file.
+
+    Raises:
+        ConfigError: The file is missing or is no JSON object.
+    """
+    return read_json(config_path)
+
+
+def update(source_dict: Mapping[str, Any], destination_dict: Mapping[str, Any]) -> dict[str, Any]:
+    """`destination_dict` with the values of `source_dict` laid over it, section by section.
+
+    Returns:
+        A new dictionary; the arguments are not changed.
+    """
+    return merged(destination_dict, source_dict)
+
+
+def deep_dict_compare(
+    source_dict: Mapping[str, Any], destination_dict: Mapping[str, Any], keyname: str | None = None
+) -> list[str]:
+    """Differences between two nested dictionaries, which are also logged.
+
+    Args:
+        source_dict: The dictionary that is looked at.
+        destination_dict: The dictionary it is compared with, e.g. the defaults.
+        keyname: Path of both in the whole, put before the keys.
+
+    Returns:
+        One line per key that is missing on one side or differs, in the order of the keys.
+    """
+    differences = _differences(source_dict, destination_dict, keyname)
+    for line in differences:
+        logger.info(line)
+    return differences
+
+
+def _differences(source: Mapping[str, Any], other: Mapping[str, Any], keyname: str | None) -> list[str]:
+    found: list[str] = []
+    for key in [*source, *(key for key in other if key not in source)]:
+        path = f"{keyname}.{key}" if keyname else str(key)
+        if key not in other:
+            found.append(f"{path}: {source[key]!r} is only in the source")
+        elif key not in source:
+            found.append(f"{path}: {other[key]!r} is only in the destination")
+        elif isinstance(source[key], Mapping) and isinstance(other[key], Mapping):
+            found += _differences(source[key], other[key], path)
+        elif source[key] != other[key]:
+            found.append(f"{path}: {source[key]!r} instead of {other[key]!r}")
+    return found
+
+
+class ConfigurationManager:
+    """Reads a configuration file as a plain dictionary.
+
+    Args:
+        path_context: Path of the JSON file.
+    """
+
+    def __init__(self, path_context: str | Path) -> None:
+        self.path_context = Path(path_context)
+
+    def get_config(self) -> dict[str, Any]:
+        """The file with old keys migrated and every key that it leaves out at its default.
+
+        Raises:
+            ConfigError: The file cannot be read, or keys or values in it are wrong.
+        """
+        return load_config(self.path_context).to_json()
+
+    def change_keys(self, context: Mapping[str, Any], keys: list[str]) -> dict[str, Any]:
+        """Old keys and old forms of values replaced by today's.
+
+        Args:
+            context: A configuration, or a part of it with its sections; not changed.
+            keys: Top-level keys that are migrated; the others are kept as they are.
+
+        Returns:
+            A new dictionary.
+        """
+        chosen, _ = migrate({key: context[key] for key in context if key in keys})
+        return {**{key: context[key] for key in context if key not in keys}, **chosen}
+
+    def change_keys_values(self, config_updated: Mapping[str, Any], keys: list[str]) -> dict[str, Any]:
+        """The same as `change_keys`: names and values are migrated together."""
+        return self.change_keys(config_updated, keys)

@@ -1,0 +1,194 @@
+"""The schema: defaults, strictness, immutability, descriptions, order of steps."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from ivadomed.config import RunConfig, json_schema
+from ivadomed.config.problems import models_in
+
+
+def all_models(model: type[BaseModel] = RunConfig) -> Iterator[type[BaseModel]]:
+    yield model
+    for field in model.model_fields.values():
+        for child in models_in(field.annotation):
+            yield from all_models(child)
+
+
+def test_every_key_is_described():
+    missing = [
+        f"{model.__name__}.{name}"
+        for model in all_models()
+        for name, field in model.model_fields.items()
+        if not field.description
+    ]
+    assert missing == []
+
+
+def test_every_section_refuses_unknown_keys_and_changes():
+    for model in all_models():
+        assert model.model_config["extra"] == "forbid", model
+        assert model.model_config["frozen"], model
+
+
+def test_documented_defaults():
+    config = RunConfig()
+    assert config.training_parameters.batch_size == 18
+    assert config.training_parameters.loss.name == "DiceLoss"
+    assert config.training_parameters.training_time.num_epochs == 100
+    assert config.training_parameters.scheduler.initial_lr == 0.001
+    assert config.split_dataset.random_seed == 6
+    assert (config.split_dataset.train_fraction, config.split_dataset.test_fraction) == (0.6, 0.2)
+    assert config.default_model.name == "Unet"
+    assert config.log_file == "log"
+    assert config.evaluation_parameters.object_detection_metrics is True
+    assert config.postprocessing.steps == {}
+    assert config.transformation.chain == {}
+
+
+@pytest.mark.parametrize(
+    ("section", "value"),
+    [
+        ("training_parameters", {"batch_size": True}),
+        ("training_parameters", {"batch_size": "4"}),
+        ("training_parameters", {"batch_size": 4.0}),
+        ("training_parameters", {"mixup_alpha": float("nan")}),
+        ("training_parameters", {"transfer_learning": {"retrain_fraction": 1.01}}),
+        ("loader_parameters", {"multichannel": 1}),
+        ("loader_parameters", {"target_suffix": "_seg"}),
+        ("loader_parameters", {"target_suffix": ["_seg", ["_lesion"]]}),
+        ("default_model", {"dropout_rate": 1}),
+        ("default_model", {"length_2D": [0, 32]}),
+        ("uncertainty", {"n_it": -1}),
+        ("object_detection_params", {"safety_factor": [1, 1]}),
+        ("transformation", {"RandomAffine": {"degrees": -5}}),
+        ("transformation", {"RandomAffine": {"degrees": [5, -5]}}),
+        ("transformation", {"Resample": {"hspace": 1}}),
+        ("transformation", {"ElasticTransform": {"alpha_range": [30, 28], "sigma_range": [3, 4]}}),
+        ("transformation", {"CenterCrop": {"size": [8]}}),
+        ("postprocessing", {"remove_small": {"thr": []}}),
+        ("postprocessing", {"remove_small": {"thr": True}}),
+        ("evaluation_parameters", {"target_size": {"thr": [100, 20]}}),
+    ],
+)
+def test_wrong_values_are_refused(section, value):
+    with pytest.raises(ValidationError):
+        RunConfig.model_validate({section: value})
+
+
+def test_integers_are_numbers_and_lists_become_tuples():
+    config = RunConfig.model_validate(
+        {"loader_parameters": {"path_data": "a"}, "object_detection_params": {"safety_factor": [1, 2, 3]}}
+    )
+    assert config.loader_parameters.path_data == ("a",)
+    assert config.object_detection_params.safety_factor == (1.0, 2.0, 3.0)
+
+
+def test_empty_lists_mean_absent():
+    config = RunConfig.model_validate(
+        {"default_model": {"length_2D": [], "stride_2D": []}, "loader_parameters": {"extensions": []}}
+    )
+    assert config.default_model.length_2D is None
+    assert config.loader_parameters.extensions == (".nii", ".nii.gz")
+
+
+def test_several_raters():
+    suffixes = [["_seg-rater1", "_seg-rater2"], ["_lesion-rater1", "_lesion-rater2"]]
+    config = RunConfig.model_validate({"loader_parameters": {"target_suffix": suffixes}})
+    assert config.loader_parameters.target_suffix == tuple(map(tuple, suffixes))
+    assert config.to_json()["loader_parameters"]["target_suffix"] == suffixes
+    assert config.out_channel == 3
+
+
+STEPS = {
+    "remove_noise": {"thr": 0.1},
+    "keep_largest": {},
+    "binarize_prediction": {"thr": 0.5},
+    "fill_holes": {},
+    "remove_small": {"unit": "mm3", "thr": [1.5, 3]},
+    "uncertainty": {"thr": 0.4, "suffix": "_unc-vox.nii.gz"},
+}
+
+
+@given(st.permutations(list(STEPS)))
+def test_steps_keep_the_order_in_which_they_are_written(order):
+    config = RunConfig.model_validate({"postprocessing": {name: STEPS[name] for name in order}})
+    assert list(config.postprocessing.steps) == order
+    assert list(config.to_json()["postprocessing"]) == order
+    assert config.to_json()["postprocessing"] == STEPS
+
+
+def test_null_removes_a_step():
+    config = RunConfig.model_validate({"postprocessing": {"keep_largest": None, "fill_holes": {}}})
+    assert list(config.postprocessing.steps) == ["fill_holes"]
+    assert "keep_largest" not in config.postprocessing
+    assert config.to_json()["postprocessing"] == {"fill_holes": {}}
+
+
+def test_loss_arguments():
+    loss = RunConfig.model_validate(
+        {"training_parameters": {"loss": {"name": "FocalLoss", "gamma": 0.2}}}
+    ).training_parameters.loss
+    assert loss.name == "FocalLoss"
+    assert loss.arguments == {"gamma": 0.2, "alpha": 0.25, "eps": 1e-7}
+
+
+def test_loss_without_name_is_dice():
+    config = RunConfig.model_validate({"training_parameters": {"loss": {"smooth": 2}}})
+    assert config.training_parameters.loss.name == "DiceLoss"
+    assert config.training_parameters.loss.arguments == {"smooth": 2.0}
+
+
+def test_scheduler_arguments_leave_out_nulls():
+    config = RunConfig.model_validate(
+        {
+            "training_parameters": {
+                "scheduler": {"lr_scheduler": {"name": "CosineAnnealingWarmRestarts", "T_0": 20, "T_mult": 2}}
+            }
+        }
+    )
+    assert config.training_parameters.scheduler.lr_scheduler.arguments == {"T_0": 20, "T_mult": 2}
+
+
+def test_api_key_is_hidden():
+    config = RunConfig.model_validate({"wandb": {"wandb_api_key": "secret"}})
+    assert config.to_json()["wandb"]["wandb_api_key"] == "secret"
+    assert config.to_json(hide_secrets=True)["wandb"]["wandb_api_key"] == ""
+    assert "secret" not in repr(config)
+    assert config.fingerprint() == RunConfig.model_validate({"wandb": {}}).fingerprint()
+
+
+def test_fingerprint():
+    default = RunConfig()
+    assert default.fingerprint() == RunConfig().fingerprint()
+    assert len(default.fingerprint()) == 64
+    longer = RunConfig.model_validate({"training_parameters": {"training_time": {"num_epochs": 200}}})
+    assert longer.fingerprint() != default.fingerprint()
+    epochs = "training_parameters.training_time.num_epochs"
+    assert longer.fingerprint(exclude=[epochs]) == default.fingerprint(exclude=[epochs])
+
+
+def test_fingerprint_depends_on_the_order_of_steps():
+    first = RunConfig.model_validate({"postprocessing": {"fill_holes": {}, "keep_largest": {}}})
+    second = RunConfig.model_validate({"postprocessing": {"keep_largest": {}, "fill_holes": {}}})
+    assert first.fingerprint() != second.fingerprint()
+    assert first.fingerprint(["postprocessing"]) == second.fingerprint(["postprocessing"])
+
+
+def test_json_schema_knows_the_keys():
+    schema = json_schema()
+    assert json.loads(json.dumps(schema)) == schema
+    assert set(RunConfig.model_fields) | {"$schema"} == set(schema["properties"])
+    assert schema["additionalProperties"] is False
+    assert schema["properties"]["command"]["enum"] == ["train", "test", "eval", "segment"]
+
+
+def test_json_schema_accepts_the_defaults_and_refuses_a_misspelt_key():
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.validate(RunConfig().to_json(), json_schema())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"comand": "train"}, json_schema())
