@@ -1,0 +1,118 @@
+"""The neck of one subject: sizes drawn once, from which every image of the subject is painted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .lesions import Lesion, random_lesions
+from .sampling import Waves, random_waves
+from .shapes import Point
+
+CENTRAL_DISC = 5
+"""Number of the disc nearest to the middle of the field of view, C4/C5: disc n lies above vertebra n."""
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Sizes and positions in mm in the subject's own axes (right, anterior, superior; origin in the cord).
+
+    centreline_u, centreline_v: polynomial coefficients (z^0, z^1, z^2) of the cord's position; cord: half
+    axes right-left and anterior-posterior away from the enlargement; enlargement: relative widening, z of
+    its middle, its length; canal_gap: width of the CSF space at the sides and in front/behind; sac_shift:
+    offset of the dural sac against the cord; vertebra: half width, half depth of the bodies; disc_period:
+    distance between discs; disc_middle: z of the central disc; disc_half: half its height; disc_tilt: slope
+    of the disc planes; spinous: length of the spinous processes; neck: half width, half depth, anterior
+    shift; fat: thickness of the subcutaneous fat; muscles: middles of the muscles of one side; origin: the
+    subject's place in the scanner.
+    """
+
+    origin: np.ndarray
+    centreline_u: tuple[float, float, float]
+    centreline_v: tuple[float, float, float]
+    cord: tuple[float, float]
+    enlargement: tuple[float, float, float]
+    canal_gap: tuple[float, float]
+    sac_shift: float
+    vertebra: tuple[float, float]
+    disc_period: float
+    disc_middle: float
+    disc_half: float
+    disc_tilt: float
+    spinous: float
+    neck: tuple[float, float, float]
+    fat: float
+    muscles: tuple[Point, ...]
+    texture: Waves
+    warp: tuple[Waves, Waves]
+    lesions: tuple[Lesion, ...]
+
+    def centre(self, z: np.ndarray | float) -> tuple[np.ndarray | float, np.ndarray | float]:
+        """Position (right, anterior) of the cord's middle at height `z`."""
+        (u0, u1, u2), (v0, v1, v2) = self.centreline_u, self.centreline_v
+        return u0 + z * (u1 + z * u2), v0 + z * (v1 + z * v2)
+
+    def calibre(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Half axes (right-left, anterior-posterior) of the cord at height `z`."""
+        widening, middle, length = self.enlargement
+        bump = np.exp(-(((z - middle) / length) ** 2))
+        return self.cord[0] * (1 + widening * bump), self.cord[1] * (1 + 0.25 * widening * bump)
+
+    def sac(self, z: np.ndarray | float) -> tuple[float, float]:
+        """Half axes of the dural sac; it does not follow the enlargement, which narrows the CSF space."""
+        half_u = self.cord[0] * (1 + 0.8 * self.enlargement[0]) + self.canal_gap[0]
+        return half_u, self.cord[1] + self.canal_gap[1]
+
+    def disc_points(self) -> dict[int, np.ndarray]:
+        """Posterior tip of every disc: number -> position in scanner coordinates (mm)."""
+        points = {}
+        for number in range(1, 13):
+            z = self.disc_middle - (number - CENTRAL_DISC) * self.disc_period
+            v = self.sac(z)[1] + self.sac_shift + 1.0
+            u0, v0 = self.centre(z)
+            points[number] = self.origin + np.array([u0, v0 + v, z - self.disc_tilt * v])
+        return points
+
+
+# Middles of the muscles (|right|, anterior) around an average cord: multifidus, semispinalis, splenius,
+# trapezius (two parts), levator scapulae, scalenes, longus colli, sternocleidomastoid, strap muscles.
+_MUSCLES = (
+    (7, -12), (9, -23), (21, -22), (9, -36), (27, -33), (33, -9),
+    (27, 7), (9, 29), (45, 12), (38, 34), (14, 52),
+)  # fmt: skip
+
+
+def random_anatomy(rng: np.random.Generator, field_of_view: float, diseased: bool) -> Anatomy:
+    """Draw a subject.
+
+    Args:
+        rng: The subject's own generator.
+        field_of_view: Height (mm) over which lesions are spread.
+        diseased: Multiple sclerosis: lesions, and a cord that is a little thinner.
+    """
+    shrink = 0.95 if diseased else 1.0
+    size = rng.normal(1.0, 0.05)
+    period = float(np.clip(16.5 * size + rng.normal(0, 0.5), 14.0, 19.0))
+    drawn = Anatomy(
+        origin=rng.uniform((-15, -40, -60), (15, 20, 60)).round(2),
+        centreline_u=(rng.uniform(-3, 3), rng.normal(0, 0.015), rng.normal(0, 2e-4)),
+        centreline_v=(rng.uniform(-3, 3), rng.normal(0, 0.02), rng.uniform(-2e-4, 9e-4)),
+        cord=(rng.uniform(5.5, 6.3) * shrink, rng.uniform(3.5, 4.1) * shrink),
+        enlargement=(rng.uniform(0.09, 0.17), rng.uniform(-14, -2), rng.uniform(18, 26)),
+        canal_gap=(rng.uniform(2.4, 3.4), rng.uniform(2.2, 3.0)),
+        sac_shift=rng.uniform(-0.5, 0.5),
+        vertebra=(rng.uniform(9.5, 11.5) * size, rng.uniform(7.5, 9.0) * size),
+        disc_period=period,
+        disc_middle=rng.uniform(-0.35, 0.35) * period,
+        disc_half=rng.uniform(2.0, 2.8),
+        disc_tilt=rng.uniform(0.0, 0.2),
+        spinous=rng.uniform(10, 16),
+        neck=(rng.uniform(54, 62) * size, rng.uniform(58, 64) * size, rng.uniform(18, 23)),
+        fat=rng.uniform(3.0, 7.5),
+        muscles=tuple((u + rng.normal(0, 1.2), v + rng.normal(0, 1.2)) for u, v in _MUSCLES),
+        texture=random_waves(rng, 14, (2.5, 9.0)),
+        warp=(random_waves(rng, 5, (18.0, 50.0)), random_waves(rng, 5, (18.0, 50.0))),
+        lesions=(),
+    )
+    return replace(drawn, lesions=random_lesions(rng, field_of_view)) if diseased else drawn

@@ -1,0 +1,166 @@
+"""Write a synthetic BIDS data set: spinal cord MRI, or micrographs of nerve fibres, with labels."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from ivadomed.errors import IvadomedError
+from ivadomed.phantom.micrographs import Micrographs, write_micrographs
+from ivadomed.phantom.sites import SIZES
+from ivadomed.phantom.study import CONTRASTS, Study, write_study
+
+_EXAMPLE = """\
+examples:
+  ivadomed_create_phantom -o data_phantom -n 12 --seed 0
+      12 subjects with T1w, T2w and T2star images, half of them with lesions
+  ivadomed_create_phantom -o data_multichannel -n 12 --contrasts T1w T2w --coregistered
+      both contrasts of a subject on one grid
+  ivadomed_create_phantom -o data_sem --microscopy 6
+      6 micrographs with axon and myelin labels
+
+The same options and seed give the same voxels, and a larger set begins with the smaller one.
+"""
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Parser of `ivadomed_create_phantom`."""
+    parser = argparse.ArgumentParser(
+        prog="ivadomed_create_phantom",
+        description=__doc__,
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add(
+        "-o",
+        "--output",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="folder of the data set; must be new or empty",
+    )
+    add("-n", "--subjects", type=int, metavar="N", help="number of subjects (default: 12)")
+    add("--seed", type=int, default=0, help="seed of everything drawn (default: %(default)s)")
+    add("--size", choices=SIZES, default="small", help="field of view and voxel sizes (default: %(default)s)")
+    add(
+        "--shape",
+        type=int,
+        nargs=3,
+        metavar=("X", "Y", "Z"),
+        help="voxels right-left, anterior-posterior, inferior-superior of all images; same field of view",
+    )
+    add(
+        "--contrasts",
+        nargs="+",
+        choices=CONTRASTS,
+        default=CONTRASTS,
+        help="contrasts to write (default: all)",
+    )
+    add(
+        "--sessions",
+        type=int,
+        choices=(1, 2),
+        default=1,
+        help="sessions per subject; 1 writes no session folders",
+    )
+    add(
+        "--lesions",
+        type=float,
+        default=0.5,
+        metavar="SHARE",
+        help="share of subjects with lesions (default: 0.5)",
+    )
+    add("--coregistered", action="store_true", help="put all contrasts of a session on one grid")
+    add(
+        "--microscopy",
+        type=int,
+        metavar="N",
+        help="write N micrographs, a data set of their own: in DIR, or in DIR-microscopy if -n is given too",
+    )
+    add(
+        "--microscopy-size",
+        type=int,
+        nargs=2,
+        default=(512, 512),
+        metavar=("WIDTH", "HEIGHT"),
+        help="pixels of a micrograph (default: 512 512)",
+    )
+    add("-j", "--jobs", type=int, default=1, help="processes, -1 for all cores (default: %(default)s)")
+    add("--overwrite", action="store_true", help="replace an earlier phantom in DIR; never anything else")
+    return parser
+
+
+def create_phantom(
+    output: str | Path,
+    n: int = 12,
+    *,
+    seed: int = 0,
+    size: str = "small",
+    shape: Sequence[int] | None = None,
+    contrasts: Sequence[str] = CONTRASTS,
+    sessions: int = 1,
+    lesions: float = 0.5,
+    coregistered: bool = False,
+    jobs: int = 1,
+    overwrite: bool = False,
+) -> Path:
+    """Write a study of `n` subjects to `output` and return the folder.
+
+    See `ivadomed.phantom.study.Study` for the options and `write_study` for errors.
+    """
+    extent = None if shape is None else tuple(shape)
+    study = Study(seed, size, extent, tuple(contrasts), sessions, lesions, coregistered)  # type: ignore[arg-type]
+    return write_study(Path(output), n, study, jobs, overwrite)
+
+
+def create_microscopy(
+    output: str | Path,
+    n: int = 6,
+    *,
+    seed: int = 0,
+    size: tuple[int, int] = (512, 512),
+    jobs: int = 1,
+    overwrite: bool = False,
+) -> Path:
+    """Write `n` micrographs of `size` (width, height in pixels) to `output` and return the folder."""
+    return write_micrographs(Path(output), n, Micrographs(seed, size), jobs, overwrite)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Entry point of `ivadomed_create_phantom`.
+
+    Args:
+        args: Command line arguments; those of the process when None.
+    """
+    parser = get_parser()
+    options = parser.parse_args(args)
+    common = {"seed": options.seed, "jobs": options.jobs, "overwrite": options.overwrite}
+    try:
+        if options.subjects is not None or options.microscopy is None:
+            written = create_phantom(
+                options.output,
+                12 if options.subjects is None else options.subjects,
+                size=options.size,
+                shape=options.shape,
+                contrasts=options.contrasts,
+                sessions=options.sessions,
+                lesions=options.lesions,
+                coregistered=options.coregistered,
+                **common,
+            )
+            print(f"Spinal cord phantom: {written}")
+        if options.microscopy is not None:
+            both = options.subjects is not None
+            place = options.output.with_name(f"{options.output.name}-microscopy") if both else options.output
+            written = create_microscopy(
+                place, options.microscopy, size=tuple(options.microscopy_size), **common
+            )
+            print(f"Microscopy phantom: {written}")
+    except IvadomedError as error:
+        parser.exit(error.exit_code, f"{parser.prog}: error: {error}\n")
+
+
+if __name__ == "__main__":
+    main()
