@@ -77,19 +77,25 @@ def read_image(path: str | os.PathLike[str], pixel_size: tuple[float, ...] | Non
     Raises:
         DataError: The file is absent, damaged, of another kind, or has more than one volume.
     """
-    if not os.path.isfile(path):
-        raise DataError(f"{os.fspath(path)}: no such image file")
     return _read_nifti(path) if is_nifti(path) else _read_picture(path, pixel_size)
 
 
-def read_label(
-    path: str | os.PathLike[str], pixel_size: tuple[float, ...] | None = None
-) -> Image:
+def read_label(path: str | os.PathLike[str], pixel_size: tuple[float, ...] | None = None) -> Image:
     """Read a label as float32; the grey values of a picture (0..255 or 0..65535) become 0..1."""
     image = read_image(path, pixel_size)
     if is_nifti(path) or image.data.max() <= 1:
         return image
     return Image(image.data / image.data.max(), image.affine)
+
+
+def read_classes(path: str | os.PathLike[str]) -> Image:
+    """Read a prediction as float32 [X, Y, Z, K]: several classes may lie in one NIfTI file.
+
+    Raises:
+        DataError: As ``read_image``.
+    """
+    image = _read_nifti(path, several=True) if is_nifti(path) else read_label(path)
+    return Image(image.data.reshape((*image.data.shape[:3], -1)), image.affine, image.header)
 
 
 def read_grid(path: str | os.PathLike[str], slice_axis: int = 2) -> Grid:
@@ -101,17 +107,23 @@ def read_grid(path: str | os.PathLike[str], slice_axis: int = 2) -> Grid:
     return Grid((x, y, z), proxy.affine, slice_axis)
 
 
+def _check_exists(path: str | os.PathLike[str]) -> None:
+    if not os.path.isfile(path):
+        raise DataError(f"{os.fspath(path)}: no such image file")
+
+
 def _load_nifti(path: str | os.PathLike[str]) -> Any:
+    _check_exists(path)
     try:
         return nib.load(path)
     except (nib.filebasedimages.ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
         raise DataError(f"{os.fspath(path)}: not a readable NIfTI file ({error}); replace or remove it") from error
 
 
-def _read_nifti(path: str | os.PathLike[str]) -> Image:
+def _read_nifti(path: str | os.PathLike[str], several: bool = False) -> Image:
     proxy = _load_nifti(path)
     shape = tuple(n for i, n in enumerate(proxy.shape) if i < 3 or n > 1)
-    if len(shape) > 3:
+    if len(shape) > 3 and not several:
         raise DataError(
             f"{os.fspath(path)}: has {proxy.shape[3]} volumes (shape {'x'.join(map(str, proxy.shape))}), expected "
             "one; extract the volume to use, for example with nibabel's img.slicer[..., 0]"
@@ -120,15 +132,16 @@ def _read_nifti(path: str | os.PathLike[str]) -> Image:
         data = np.asarray(proxy.dataobj, np.float32)
     except (OSError, EOFError, ValueError, TypeError, zlib.error) as error:
         raise DataError(f"{os.fspath(path)}: truncated or damaged ({error}); replace or remove it") from error
-    return Image(data.reshape((*shape, 1, 1)[:3]), proxy.affine, proxy.header)
+    return Image(data.reshape((*shape, 1, 1)[: max(3, len(shape))]), proxy.affine, proxy.header)
 
 
 def _read_picture(path: str | os.PathLike[str], pixel_size: tuple[float, ...] | None) -> Image:
-    split_extension(path)
+    split_extension(path)  # names what can be read
+    _check_exists(path)
     import imageio.v3 as iio  # only pictures need it
 
     try:
-        pixels = np.asarray(iio.imread(path))
+        pixels = np.asarray(iio.imread(Path(path)))
     except (OSError, ValueError, SyntaxError) as error:
         raise DataError(f"{os.fspath(path)}: not a readable picture ({error}); replace or remove it") from error
     if pixels.ndim == 3 and pixels.shape[2] in (2, 3, 4):

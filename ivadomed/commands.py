@@ -1,0 +1,340 @@
+"""One function per command: train, test, eval, segment. The only functions that take the whole configuration."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from ivadomed.config import RunConfig
+from ivadomed.device import define_device
+from ivadomed.errors import ConfigError, DataError
+from ivadomed.evaluation import PredictionPair, evaluate_predictions, preview
+from ivadomed.inference.backends import open_model
+from ivadomed.inference.engine import Engine
+from ivadomed.inference.options import recipe_with
+from ivadomed.inference.segment import class_names, load_packaged_model
+from ivadomed.io import read_classes
+from ivadomed.loader.bids_dataframe import BidsDataframe
+from ivadomed.loader.cache import open_cases
+from ivadomed.loader.case import Case
+from ivadomed.loader.cases import build_cases
+from ivadomed.loader.prepare import list_windows
+from ivadomed.loader.recipe import recipe_of, steps_of
+from ivadomed.loader.samples import SampleDataset
+from ivadomed.loader.split import get_subdatasets_subject_files_list
+from ivadomed.loader.split_file import SIDES, read_split
+from ivadomed.loader.volumes import read_volume
+from ivadomed.metrics import get_metric_fns
+from ivadomed.records import run_folder, write_manifest
+from ivadomed.testing import PREDICTIONS, CaseSet, read_ahead, test, write_prediction
+from ivadomed.training import train
+from ivadomed.training.package import package_model
+from ivadomed.visualize import save_overlays
+
+log = logging.getLogger(__name__)
+
+_SEGMENTERS = ("Unet", "Modified3DUNet")
+# A longer training may continue a shorter one; where files lie and how fast they are read changes no number.
+_FREE_TO_CHANGE = (
+    "command",
+    "gpu_ids",
+    "path_output",
+    "log_file",
+    "debugging",
+    "loader_parameters.path_data",
+    "loader_parameters.cache",
+    "loader_parameters.cache_dir",
+    "training_parameters.num_workers",
+    "training_parameters.training_time.num_epochs",
+)
+
+
+def run_command(
+    config: RunConfig,
+    resume_training: bool = False,
+    no_patch: bool = False,
+    overlap_2d: Sequence[int] | None = None,
+    debug: bool = False,
+) -> Any:
+    """Run the configuration's command in its output folder.
+
+    Args:
+        config: Of the run.
+        resume_training: "train": continue from the checkpoint.
+        no_patch: "segment": whole slices instead of 2D patches.
+        overlap_2d: "segment": voxels that neighbouring 2D patches share.
+        debug: Log details.
+
+    Returns:
+        See ``ivadomed.main.run_main``.
+    """
+    if not config.loader_parameters.path_data:
+        raise ConfigError("loader_parameters.path_data: no data set given; add it or pass --path-data FOLDER")
+    with run_folder(config, debug) as folder:
+        if config.command == "train":
+            return train_command(config, folder, resume_training)
+        if config.command == "test":
+            return test_command(config, folder)
+        if config.command == "eval":
+            return eval_command(config, folder)
+        return segment_command(config, folder, {"no_patch": no_patch, "overlap_2D": overlap_2d})
+
+
+def train_command(config: RunConfig, folder: Path, resume: bool = False) -> tuple[float, float, float, float]:
+    """Train, and package the best model.
+
+    Returns:
+        Training Dice loss, training loss, validation Dice loss, validation loss of the best epoch.
+    """
+    device = _announce(config)
+    bids_df = _index(config, folder)
+    split = dict(zip(SIDES, _new_split(config, bids_df, folder), strict=True))
+    write_manifest(config, folder, split)
+    valid = _sample_dataset(config, bids_df, split["valid"], "validation", folder)
+    training = _sample_dataset(config, bids_df, split["train"], "training", folder)
+    model_folder = folder / config.model_name
+    log.info("Creating model directory: %s", model_folder)
+    params = config.training_parameters.model_dump(mode="json")
+    params["num_workers"] = _workers(config)
+    best = train(
+        {"name": config.architecture.name, **config.architecture.arguments},
+        training,
+        valid,
+        params,
+        folder,
+        device,
+        get_metric_fns(config.task),
+        resume,
+        config.fingerprint(_FREE_TO_CHANGE),
+    )
+    package_model(config, folder / "best_model.pt", model_folder)
+    return best.training_dice, best.training_loss, best.validation_dice, best.validation_loss
+
+
+def test_command(config: RunConfig, folder: Path) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Predict and evaluate the test set.
+
+    Returns:
+        The table of 3D metrics and the metrics averaged over slices or patches.
+    """
+    device = _announce(config)
+    cases = _test_cases(config, folder)
+    data = CaseSet(cases, recipe_of(config, "testing"), steps_of(config, "testing"))
+    _display_transforms(config, "testing")
+    metrics = test(
+        {"out_channel": config.out_channel},
+        data,
+        {
+            "batch_size": config.training_parameters.batch_size,
+            "n_classes": len(config.loader_parameters.target_suffix),
+        },
+        folder,
+        device,
+        get_metric_fns(config.task),
+        _postprocessing(config),
+    )
+    log.info("%s", {name: float(value) for name, value in metrics.items()})
+    return _evaluate(config, cases, folder), metrics
+
+
+def eval_command(config: RunConfig, folder: Path) -> pd.DataFrame:
+    """Evaluate the predictions in ``pred_masks``.
+
+    Returns:
+        The table of 3D metrics.
+    """
+    return _evaluate(config, _test_cases(config, folder), folder)
+
+
+def segment_command(config: RunConfig, folder: Path, options: dict[str, Any]) -> list[Path]:
+    """Segment every image of a data set, labelled or not, with the packaged model.
+
+    The run's configuration says which images and which postprocessing, the model's how they are prepared.
+
+    Returns:
+        The files ``pred_masks/<case>_class-N_pred.nii.gz``.
+    """
+    _, device = define_device(config.gpu_ids)
+    model_config, file_model = load_packaged_model(folder / config.model_name)
+    if config.in_channel != model_config.in_channel:
+        raise ConfigError(
+            f"loader_parameters: {config.in_channel} input channel(s), but {file_model} takes "
+            f"{model_config.in_channel}; use the contrasts of {file_model.with_suffix('.json')}"
+        )
+    recipe = recipe_with(options, recipe_of(model_config, "testing"))
+    cases = _segment_cases(config, folder)
+    _display_transforms(model_config, "testing")
+    engine = Engine(
+        recipe=recipe,
+        steps=steps_of(model_config, "testing"),
+        forward=open_model(file_model, device),
+        n_classes=len(model_config.loader_parameters.target_suffix),
+        batch_size=model_config.training_parameters.batch_size,
+    )
+    written: list[Path] = []
+    predictions = engine.run(read_ahead(cases, recipe, with_target=False))
+    for prediction in tqdm(predictions, desc="Segmentation", total=len(cases), unit="case", leave=False, disable=None):
+        written += write_prediction(prediction, folder / PREDICTIONS, _postprocessing(config), per_class=True)
+    log.info("Segmented %d images into %s.", len(cases), folder / PREDICTIONS)
+    return written
+
+
+def _announce(config: RunConfig) -> torch.device:
+    """Say where and what; refuse what cannot be trained."""
+    name = config.architecture.name
+    if name not in _SEGMENTERS:
+        raise ConfigError(f"default_model.name: {name} cannot be run by this command; expected one of {_SEGMENTERS}")
+    cuda, device = define_device(config.gpu_ids)
+    if not cuda:
+        log.info("Cuda is not available.")
+    log.info("Working on %s.", device)
+    log.info("\nSelected architecture: %s, with the following parameters:", name)
+    shown = {**config.architecture.arguments, "is_2d": config.is_2d, "folder_name": config.model_name}
+    for key, value in shown.items():
+        log.info("%s: %s", key, value)
+    return device
+
+
+def _display_transforms(config: RunConfig, dataset_type: str) -> None:
+    log.info("\nSelected transformations for the ['%s'] dataset:", dataset_type)
+    for name, arguments in config.transforms_for(dataset_type).items():
+        log.info("%s: %s", name, arguments)
+
+
+def _index(config: RunConfig, folder: Path) -> BidsDataframe:
+    """Index the data set and save its table."""
+    params = config.loader_parameters.model_dump(mode="json")
+    labelled = config.command != "segment"
+    split_method = config.split_dataset.split_method if labelled else None
+    bids_df = BidsDataframe(params, str(folder), derivatives=labelled, split_method=split_method)
+    bids_df.save(folder / "bids_dataframe.csv")
+    return bids_df
+
+
+def _new_split(config: RunConfig, bids_df: BidsDataframe, folder: Path) -> tuple[list[str], list[str], list[str]]:
+    selection = config.loader_parameters.subject_selection.model_dump(mode="json")
+    split = config.split_dataset.model_dump(mode="json")
+    return get_subdatasets_subject_files_list(split, bids_df.df, str(folder), selection)
+
+
+def _cases(config: RunConfig, bids_df: BidsDataframe, names: Sequence[str], dataset_type: str) -> tuple[Case, ...]:
+    loader = config.loader_parameters
+    found = build_cases(
+        bids_df,
+        names,
+        target_suffix=loader.target_suffix,
+        contrasts=config.contrasts_for(dataset_type),
+        multichannel=loader.multichannel,
+        roi_suffix=loader.roi_params.suffix,
+        require_target=config.command != "segment",
+        balance=loader.contrast_params.balance,
+        seed=config.split_dataset.random_seed,
+    )
+    for dropped in found.dropped:
+        log.warning("%s is left out: %s.", dropped.file, dropped.reason)
+    if not found.cases:
+        raise DataError(
+            f"the {dataset_type} set is empty: none of its {len(names)} images has {', '.join(class_names(config))} "
+            f"and a contrast of {', '.join(config.contrasts_for(dataset_type))}; change split_dataset or the contrasts"
+        )
+    return found.cases
+
+
+def _sample_dataset(
+    config: RunConfig, bids_df: BidsDataframe, names: Sequence[str], dataset_type: str, folder: Path
+) -> SampleDataset:
+    """Prepare the cases of one side and list their samples."""
+    _display_transforms(config, dataset_type)
+    cases = _cases(config, bids_df, names, dataset_type)
+    recipe = recipe_of(config, dataset_type)
+    loader = config.loader_parameters
+    cache = Path(loader.cache_dir) if loader.cache_dir else folder / "cache"
+    entries = open_cases(cases, recipe, loader.cache, cache, _cores(), f"{dataset_type} set")
+    windows = []
+    for index, entry in enumerate(entries):
+        try:
+            windows += list_windows(index, entry.stored.image_shape, entry.stored.facts, recipe)
+        except DataError as error:
+            raise DataError(f"{cases[index].id}: {error}") from error
+    if not windows:
+        raise DataError(
+            f"the {dataset_type} set is empty: the slice filter left none of the slices of {len(cases)} images; "
+            "change loader_parameters.slice_filter_params"
+        )
+    what = f"{loader.slice_axis} slices" if config.is_2d and not config.length else f"patches of shape {config.length}"
+    log.info("Loaded %d %s for the %s set.", len(windows), what, dataset_type)
+    seed = config.training_parameters.seed
+    return SampleDataset(cases, entries, windows, steps_of(config, dataset_type), config.is_2d, loader.soft_gt, seed)
+
+
+def _test_cases(config: RunConfig, folder: Path) -> tuple[Case, ...]:
+    """The test set of the split that the run was trained with, else of a new split."""
+    bids_df = _index(config, folder)
+    saved = folder / "split_datasets.json"
+    if saved.is_file() and not config.split_dataset.fname_split:
+        log.info("The test set is that of %s.", saved)
+        names = [name for name in read_split(saved)["test"] if name in bids_df.images]
+    else:
+        names = _new_split(config, bids_df, folder)[2]
+    return _cases(config, bids_df, names, "testing")
+
+
+def _segment_cases(config: RunConfig, folder: Path) -> tuple[Case, ...]:
+    bids_df = _index(config, folder)
+    return _cases(config, bids_df, sorted(bids_df.images), "testing")
+
+
+def _postprocessing(config: RunConfig) -> dict[str, Any]:
+    return config.postprocessing.model_dump(mode="json")
+
+
+def _evaluate(config: RunConfig, cases: Sequence[Case], folder: Path) -> pd.DataFrame:
+    """Evaluate the predictions of the cases and paint them over their images."""
+    log.info("\nRun Evaluation on %s\n", folder / PREDICTIONS)
+    pairs = []
+    for case in cases:
+        prediction = folder / PREDICTIONS / f"{case.id}_pred.nii.gz"
+        if prediction.is_file():
+            pairs.append(PredictionPair(case.id, prediction, tuple(r[0] if r else None for r in case.targets)))
+        else:
+            log.warning("%s has no prediction %s and is left out.", case.id, prediction)
+    if not pairs:
+        raise DataError(f"{folder / PREDICTIONS}: no prediction of the test set; run --test first")
+    table = evaluate_predictions(pairs, folder, config.evaluation_parameters.model_dump(mode="json"))
+    log.info("%s", preview(table))
+    _paint(config, cases, folder)
+    return table
+
+
+def _paint(config: RunConfig, cases: Sequence[Case], folder: Path) -> None:
+    """Write ``results_eval/overlays/<case>.png``: prediction in colour, ground truth as an outline."""
+    overlays = folder / "results_eval" / "overlays"
+    for case in cases:
+        prediction = folder / PREDICTIONS / f"{case.id}_pred.nii.gz"
+        if not prediction.is_file():
+            continue
+        volume = read_volume(case, config.slice_axis_index, config.loader_parameters.soft_gt)
+        classes = read_classes(prediction).data
+        masks = np.stack([volume.grid.to_hwd(classes[..., k]) for k in range(classes.shape[-1])])
+        assert volume.target is not None
+        truth = volume.target[[raters[0] for raters in case.raters]]
+        save_overlays(overlays / f"{case.id}.png", volume.image[0], masks, truth)
+    log.info("Pictures of the predictions: %s", overlays)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _workers(config: RunConfig) -> int:
+    """DataLoader workers: as configured, else one fewer than cores, at least one and at most eight."""
+    wanted = config.training_parameters.num_workers
+    return wanted if wanted is not None else min(max(1, _cores() - 1), 8)

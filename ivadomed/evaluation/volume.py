@@ -1,0 +1,236 @@
+"""Metrics of one predicted volume."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ivadomed import metrics
+from ivadomed.errors import DataError
+from ivadomed.evaluation.objects import Objects, match_objects, paint_detection
+from ivadomed.evaluation.params import EvaluationParams
+from ivadomed.postprocessing.objects import EDGES, binary_structure
+
+
+class EvaluationResult(NamedTuple):
+    """Metrics by name, and the objects [H, W, D] or [H, W, D, C] painted TP = 1, FP = 2, FN = 3."""
+
+    metrics: dict[str, float]
+    painted: np.ndarray
+
+
+def evaluate_pair(
+    prediction: np.ndarray,
+    target: np.ndarray,
+    zooms: Sequence[float],
+    params: Mapping[str, Any] | EvaluationParams | None = None,
+) -> EvaluationResult:
+    """Evaluate one prediction; see ``Evaluation3DMetrics`` for arguments, metrics and errors."""
+    return Evaluation3DMetrics(prediction, target, zooms, params).run_eval()
+
+
+class Evaluation3DMetrics:
+    """Metrics of a prediction against its ground truth, class by class.
+
+    Names end in ``_class0``, ``_class1``, ...:
+
+    * ``vol_pred``, ``vol_gt``: volume in mm3; of soft masks the sum of the values;
+    * ``rvd``, ``avd``: relative volume difference ``(gt - pred) / gt`` and its absolute value;
+    * ``dice``, ``precision``, ``recall``, ``specificity``, ``mse``: see ``ivadomed.metrics``;
+    * ``n_pred``, ``n_gt``: number of objects;
+    * ``ltpr``: found objects of the ground truth / all of its objects (lesion true positive rate);
+    * ``lfdr``: predicted objects that are none / all predicted objects (lesion false detection rate);
+    * with size ranges also ``ltpr_21-100vox``, ``lfdr_21-100vox`` and so on for each range that has objects.
+      The number of true objects in the range is ``n_21-100vox`` (of the last class that has such objects;
+      with several classes ``n_21-100vox_class0`` and so on as well).
+
+    What does not exist is NaN: dice of two empty masks, precision and lfdr of an empty prediction; recall,
+    rvd, avd and ltpr of an empty ground truth; specificity where the ground truth fills the image; ltpr and
+    lfdr without object detection. See ``match_objects`` for when an object counts as found.
+
+    Args:
+        data_pred: [H, W, D, C], values in [0, 1]; what is not 0 belongs to an object.
+        data_gt: [H, W, D, C].
+        dim_lst: Voxel size in mm along H, W, D.
+        params: Evaluation parameters of the configuration.
+
+    Attributes:
+        data_pred, data_gt: The masks, without the small objects that ``params`` removes.
+        n_classes: C.
+        px, py, pz: Voxel size in mm.
+        bin_struct: Neighbours of one object: 18.
+        size_min: Voxels of the smallest object that is kept, per class.
+        overlap_vox, overlap_ratio: When an object counts as found; one of them is None.
+        data_pred_label, data_gt_label: [H, W, D, C], every object of a class with its own number.
+        n_pred, n_gt: Number of objects per class.
+        size_suffix_lst: Name of each size range, per class.
+        data_painted: [H, W, D, C], objects of the prediction TP = 1 or FP = 2, missed ones FN = 3. Without
+            object detection it is the prediction.
+
+    Raises:
+        ConfigError: ``params`` cannot be used.
+        DataError: The two masks differ in shape, or have no class axis.
+    """
+
+    def __init__(
+        self,
+        data_pred: np.ndarray,
+        data_gt: np.ndarray,
+        dim_lst: Sequence[float],
+        params: Mapping[str, Any] | EvaluationParams | None = None,
+    ) -> None:
+        self.params = params if isinstance(params, EvaluationParams) else EvaluationParams.parse(params)
+        self.data_pred, self.data_gt = np.asarray(data_pred), np.asarray(data_gt)
+        if self.data_pred.shape != self.data_gt.shape or self.data_pred.ndim != 4:
+            raise DataError(
+                f"evaluation: prediction {self.data_pred.shape} and ground truth {self.data_gt.shape}; "
+                "expected two masks of the same shape [H, W, D, classes]"
+            )
+        self.n_classes = self.data_pred.shape[3]
+        self.px, self.py, self.pz = (float(zoom) for zoom in dim_lst[:3])
+        self.bin_struct = binary_structure(EDGES)
+        self.overlap_vox, self.overlap_ratio = self.params.overlap_vox, self.params.overlap_ratio
+        self.object_detection_metrics = self.params.object_detection
+        self.size_min = self.params.size_min(self.voxel_volume, self.n_classes)
+        self.size_suffix_lst = [self.params.size_suffixes(self.voxel_volume, n) for n in self.size_min]
+        if any(self.size_min):
+            self.data_pred = self._without_small(self.data_pred)
+            self.data_gt = self._without_small(self.data_gt)
+        self._pred = [Objects.of(self.data_pred[..., c]) for c in range(self.n_classes)]
+        self._gt = [Objects.of(self.data_gt[..., c]) for c in range(self.n_classes)]
+        self.n_pred, self.n_gt = [len(o) for o in self._pred], [len(o) for o in self._gt]
+        matches = [
+            match_objects(*pair, self.overlap_vox, self.overlap_ratio)
+            for pair in zip(self._pred, self._gt, strict=True)
+        ]
+        self._pred_found = [predicted for predicted, _ in matches]
+        self._gt_found = [true for _, true in matches]
+
+    @property
+    def voxel_volume(self) -> float:
+        """mm3 of one voxel."""
+        return self.px * self.py * self.pz
+
+    @property
+    def data_pred_label(self) -> np.ndarray:
+        """Numbered objects of the prediction [H, W, D, C]."""
+        return np.stack([objects.labels for objects in self._pred], axis=-1)
+
+    @property
+    def data_gt_label(self) -> np.ndarray:
+        """Numbered objects of the ground truth [H, W, D, C]."""
+        return np.stack([objects.labels for objects in self._gt], axis=-1)
+
+    @property
+    def data_painted(self) -> np.ndarray:
+        """Objects painted by what became of them [H, W, D, C]."""
+        if not self.object_detection_metrics:
+            return self.data_pred
+        parts = zip(self._pred, self._gt, self._pred_found, self._gt_found, strict=True)
+        return np.stack([paint_detection(*part) for part in parts], axis=-1)
+
+    def label_per_size(self, data: np.ndarray) -> np.ndarray:
+        """Fill every object of a mask [H, W, D] with the number of its size range: 1, 2, ..."""
+        objects = Objects.of(np.asarray(data))
+        return objects.paint(self.params.size_ranges(objects.sizes, self.voxel_volume))
+
+    def get_vol(self, data: np.ndarray) -> float:
+        """Volume of a mask in mm3."""
+        return float(np.sum(data, dtype=np.float64)) * self.voxel_volume
+
+    def get_rvd(self, class_idx: int | None = None) -> float:
+        """Relative volume difference ``(gt - pred) / gt`` of a class (None: of all); NaN without gt."""
+        chosen = slice(None) if class_idx is None else class_idx
+        true = self.get_vol(self.data_gt[..., chosen])
+        return (true - self.get_vol(self.data_pred[..., chosen])) / true if true else float("nan")
+
+    def get_avd(self, class_idx: int | None = None) -> float:
+        """Absolute volume difference: ``abs(get_rvd())``."""
+        return abs(self.get_rvd(class_idx))
+
+    def get_ltpr(self, label_size: int | None = None, class_idx: int = 0) -> tuple[float, int]:
+        """Lesion true positive rate (recall, sensitivity) and the number of true objects it is of.
+
+        Args:
+            label_size: Only objects of this size range (1, 2, ...); None for all.
+            class_idx: Class.
+
+        Returns:
+            The rate, NaN without such objects or without object detection; the number of objects.
+        """
+        found = self._gt_found[class_idx][self._of_size(self._gt[class_idx], label_size)]
+        return self._rate(found), len(found)
+
+    def get_lfdr(self, label_size: int | None = None, class_idx: int = 0) -> float:
+        """Lesion false detection rate: 1 - precision, of predicted objects.
+
+        Args:
+            label_size: Only objects of this size range (1, 2, ...); None for all.
+            class_idx: Class.
+
+        Returns:
+            The rate, NaN without such objects or without object detection.
+        """
+        return self._rate(~self._pred_found[class_idx][self._of_size(self._pred[class_idx], label_size)])
+
+    def run_eval(self) -> EvaluationResult:
+        """Compute all metrics; the painted image has no class axis when there is one class."""
+        values: dict[str, float] = {}
+        for c in range(self.n_classes):
+            values.update({f"{name}_class{c}": value for name, value in self._voxel_metrics(c).items()})
+            values.update({f"{name}_class{c}": value for name, value in self._object_metrics(c).items()})
+            values.update(self._size_metrics(c))
+        painted = self.data_painted
+        return EvaluationResult(values, painted[..., 0] if self.n_classes == 1 else painted)
+
+    def _voxel_metrics(self, c: int) -> dict[str, float]:
+        prediction, truth = self.data_pred[..., c], self.data_gt[..., c]
+        nan = float("nan")
+        return {
+            "vol_pred": self.get_vol(prediction),
+            "vol_gt": self.get_vol(truth),
+            "rvd": self.get_rvd(c),
+            "avd": self.get_avd(c),
+            "dice": metrics.dice_score(truth, prediction),
+            "recall": metrics.recall_score(prediction, truth, err_value=nan),
+            "precision": metrics.precision_score(prediction, truth, err_value=nan),
+            "specificity": metrics.specificity_score(prediction, truth, err_value=nan),
+            "mse": metrics.mse(truth, prediction),
+        }
+
+    def _object_metrics(self, c: int) -> dict[str, float]:
+        return {
+            "n_pred": float(self.n_pred[c]),
+            "n_gt": float(self.n_gt[c]),
+            "ltpr": self.get_ltpr(class_idx=c)[0],
+            "lfdr": self.get_lfdr(class_idx=c),
+        }
+
+    def _size_metrics(self, c: int) -> dict[str, float]:
+        values: dict[str, float] = {}
+        if not self.object_detection_metrics:
+            return values
+        for size, suffix in enumerate(self.size_suffix_lst[c], start=1):
+            rate, count = self.get_ltpr(size, c)
+            if count:
+                values[f"ltpr{suffix}_class{c}"] = rate
+                values[f"n{suffix}"] = float(count)
+                if self.n_classes > 1:
+                    values[f"n{suffix}_class{c}"] = float(count)
+            if self._of_size(self._pred[c], size).any():
+                values[f"lfdr{suffix}_class{c}"] = self.get_lfdr(size, c)
+        return values
+
+    def _of_size(self, objects: Objects, label_size: int | None) -> np.ndarray:
+        if label_size is None:
+            return np.ones(len(objects), bool)
+        return self.params.size_ranges(objects.sizes, self.voxel_volume) == label_size
+
+    def _rate(self, hits: np.ndarray) -> float:
+        return float(hits.mean()) if self.object_detection_metrics and hits.size else float("nan")
+
+    def _without_small(self, data: np.ndarray) -> np.ndarray:
+        kept = [Objects.of(data[..., c]).without(size) for c, size in enumerate(self.size_min)]
+        return np.where(np.stack(kept, axis=-1), data, np.zeros((), data.dtype))

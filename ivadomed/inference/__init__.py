@@ -1,0 +1,7 @@
+"""Prediction: the engine, its backends, and ``segment_volume`` for toolboxes."""
+
+from ivadomed.inference.engine import Engine, Prediction
+from ivadomed.inference.outputs import pred_to_nib, pred_to_png, split_classes
+from ivadomed.inference.segment import segment_volume
+
+__all__ = ["Engine", "Prediction", "pred_to_nib", "pred_to_png", "segment_volume", "split_classes"]

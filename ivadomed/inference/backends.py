@@ -1,0 +1,79 @@
+"""The network behind the engine: a PyTorch module or an ONNX session."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from ivadomed.errors import ModelError
+from ivadomed.loader.samples import Batch
+from ivadomed.models.checkpoint import load_model
+
+
+class TorchForward:
+    """A PyTorch module in evaluation mode.
+
+    Args:
+        model: Segmentation network with ``inputs(batch)``.
+        device: Where it runs.
+    """
+
+    def __init__(self, model: nn.Module, device: torch.device) -> None:
+        self.model, self.device = model.to(device).eval(), device
+
+    @torch.inference_mode()
+    def __call__(self, batch: Batch) -> np.ndarray:
+        """Predictions [B, K, ...] float32."""
+        prediction = self.model(*self.model.inputs(batch.to(self.device)))  # type: ignore[operator]
+        return prediction.float().cpu().numpy()
+
+
+class OnnxForward:
+    """An ONNX file in onnxruntime, loaded once.
+
+    Args:
+        path: The file.
+        device: CPU or CUDA.
+    """
+
+    def __init__(self, path: Path, device: torch.device) -> None:
+        import onnxruntime  # an alternative to the PyTorch file, and slow to import
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = _thread_limit()
+        options.log_severity_level = 3
+        providers = ["CPUExecutionProvider"]
+        if device.type == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+            providers.insert(0, "CUDAExecutionProvider")
+        try:
+            self.session = onnxruntime.InferenceSession(os.fspath(path), options, providers=providers)
+        except Exception as error:  # onnxruntime raises types of its own that share no base
+            raise ModelError(f"{path}: not a readable ONNX model ({str(error).splitlines()[0]})") from error
+        self.name = self.session.get_inputs()[0].name
+
+    def __call__(self, batch: Batch) -> np.ndarray:
+        """Predictions [B, K, ...] float32."""
+        return np.asarray(self.session.run(None, {self.name: batch.image.numpy()})[0])
+
+
+def _thread_limit() -> int:
+    """Cores this process may use: ``OMP_NUM_THREADS``, else its CPU affinity."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdigit() and int(wanted) > 0:
+        return int(wanted)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def open_model(path: Path, device: torch.device) -> TorchForward | OnnxForward:
+    """Load a packaged model file (.pt or .onnx).
+
+    Raises:
+        ModelError: The file is damaged or of another kind.
+    """
+    if path.suffix == ".onnx":
+        return OnnxForward(path, device)
+    return TorchForward(load_model(path, "cpu"), device)

@@ -1,0 +1,206 @@
+"""The prediction engine: windows of many cases go through the network in full batches and come back as volumes.
+
+2D slices, 2D patches and 3D patches are all windows, so ``--test``, ``--segment`` and ``segment_volume`` share
+this one engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from ivadomed.errors import DataError
+from ivadomed.grid import Grid
+from ivadomed.loader.case import Case
+from ivadomed.loader.prepare import LABEL_ORDER, Prepared, Recipe, list_windows, prepare_volume, read_window
+from ivadomed.loader.samples import Batch
+from ivadomed.loader.volumes import Volume
+from ivadomed.transforms import Pipeline, Plan
+from ivadomed.windows import Canvas, Window
+
+Forward = Callable[[Batch], np.ndarray]
+Observer = Callable[[np.ndarray, Batch], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The network's answer for one case, on the image's own grid.
+
+    Args:
+        case: What was predicted.
+        soft: [X, Y, Z, K] float32 in 0..1, native orientation.
+        grid: Of the image.
+        header: NIfTI header of the image, None for pictures.
+    """
+
+    case: Case
+    soft: np.ndarray
+    grid: Grid
+    header: Any
+
+
+@dataclass(eq=False)
+class _Job:
+    """A case under way."""
+
+    case: Case
+    grid: Grid
+    header: Any
+    prepared: Prepared
+    windows: Sequence[Window]
+    canvas: Canvas | None = None
+
+    def add(self, window: Window, prediction: np.ndarray, is_2d: bool) -> None:
+        if self.canvas is None:
+            self.canvas = Canvas((len(prediction), *_canvas_shape(self.prepared, is_2d)), len(self.windows))
+        self.canvas.add(window, prediction[..., None] if is_2d else prediction)
+
+    @property
+    def complete(self) -> bool:
+        return not self.windows or (self.canvas is not None and self.canvas.complete)
+
+    def finish(self, n_classes: int, is_2d: bool) -> Prediction:
+        if self.canvas is None:  # every slice was left out
+            soft = np.zeros((*self.grid.shape, n_classes), np.float32)
+            return Prediction(self.case, soft, self.grid, self.header)
+        volume = undo_fixed_steps(self.canvas.mean(), self.prepared.plans, is_2d)
+        native = np.stack([self.grid.to_native(channel) for channel in volume], axis=-1)
+        return Prediction(self.case, np.ascontiguousarray(native), self.grid, self.header)
+
+
+@dataclass(eq=False)
+class _Waiting:
+    """A sample that waits for its batch to fill."""
+
+    job: _Job
+    window: Window
+    image: np.ndarray
+    target: np.ndarray | None
+    plan: Plan
+
+
+@dataclass(eq=False)
+class Engine:
+    """Predicts cases.
+
+    Args:
+        recipe: Fixed steps, slices or volumes, windows.
+        steps: Transforms per sample at test time; geometric ones are undone on the prediction.
+        forward: The network: a batch to predictions [B, K, ...] float32.
+        n_classes: K.
+        batch_size: Samples per call of ``forward``.
+        seed: For random steps among ``steps``.
+        observe: Called with the predictions and the batch of each step, for metrics.
+    """
+
+    recipe: Recipe
+    steps: Pipeline
+    forward: Forward
+    n_classes: int
+    batch_size: int = 8
+    seed: int = 0
+    observe: Observer | None = None
+    _queue: list[_Waiting] = field(default_factory=list, init=False)
+
+    def run(self, volumes: Iterable[tuple[Case, Volume]]) -> Iterator[Prediction]:
+        """Yield the prediction of each case, in order.
+
+        Args:
+            volumes: Cases with their voxels; one is held at a time, plus those whose last batch is not full.
+
+        Raises:
+            DataError: A window does not fit an image.
+        """
+        jobs: list[_Job] = []
+        for index, (case, volume) in enumerate(volumes):
+            try:
+                job = self._start(index, case, volume)
+            except DataError as error:
+                raise DataError(f"{case.id}: {error}") from error
+            jobs.append(job)
+            for window in job.windows:
+                self._enqueue(job, window)
+            yield from self._finished(jobs)
+        self._flush()
+        yield from self._finished(jobs)
+
+    def _start(self, index: int, case: Case, volume: Volume) -> _Job:
+        prepared = prepare_volume(volume, self.recipe)
+        windows = list_windows(index, prepared.image.shape, prepared.facts, self.recipe)
+        return _Job(case, volume.grid, volume.header, prepared, windows)
+
+    def _enqueue(self, job: _Job, window: Window) -> None:
+        is_2d = self.recipe.is_2d
+        image = read_window(job.prepared.image, window, is_2d)
+        rng = np.random.default_rng((self.seed, window.case, *window.start))
+        plan = self.steps.plan(image.shape[1:], job.prepared.zooms[: image.ndim - 1], rng)
+        image = plan.apply(image, "im", 1)
+        target = None
+        if self.observe is not None and job.prepared.target is not None:
+            first_raters = [group[0] for group in job.case.raters]
+            target = plan.apply(read_window(job.prepared.target, window, is_2d)[first_raters], "gt", 1)
+        if self._queue and self._queue[0].image.shape != image.shape:
+            self._flush()
+        self._queue.append(_Waiting(job, window, image, target, plan))
+        if len(self._queue) == self.batch_size:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._queue:
+            return
+        waiting, self._queue = self._queue, []
+        targets = [w.target for w in waiting if w.target is not None]
+        batch = Batch(
+            torch.from_numpy(np.stack([np.asarray(w.image, np.float32) for w in waiting])),
+            torch.from_numpy(np.stack(targets)) if targets else None,
+            None,
+            tuple(w.window for w in waiting),
+        )
+        predictions = self.forward(batch)
+        if self.observe is not None:
+            self.observe(predictions, batch)
+        for item, prediction in zip(waiting, predictions, strict=True):
+            item.job.add(item.window, item.plan.invert(prediction, "gt", LABEL_ORDER), self.recipe.is_2d)
+
+    def _finished(self, jobs: list[_Job]) -> Iterator[Prediction]:
+        while jobs and jobs[0].complete:
+            yield jobs.pop(0).finish(self.n_classes, self.recipe.is_2d)
+
+
+def _canvas_shape(prepared: Prepared, is_2d: bool) -> tuple[int, ...]:
+    if is_2d:
+        count, _, height, width = prepared.image.shape
+        return height, width, count
+    return prepared.image.shape[1:]
+
+
+def undo_fixed_steps(volume: np.ndarray, plans: Sequence[Plan], is_2d: bool) -> np.ndarray:
+    """Take a prediction back through resampling and cropping.
+
+    Args:
+        volume: [K, h, w, d] prediction on the preprocessed grid.
+        plans: One per slice (2D) or one (3D).
+        is_2d: Slices or volume.
+
+    Returns:
+        [K, H, W, D] on the image's grid in HWD order; 0 outside the crop.
+    """
+    if not is_2d:
+        return plans[0].invert(volume, "gt", LABEL_ORDER)
+    stack = np.ascontiguousarray(np.moveaxis(volume, -1, 0))
+    if all(plan is plans[0] for plan in plans):
+        depth, classes, *shape = stack.shape
+        flat = plans[0].invert(stack.reshape(depth * classes, *shape), "gt", LABEL_ORDER)
+        stack = flat.reshape(depth, classes, *flat.shape[1:])
+    else:
+        stack = np.stack([p.invert(s, "gt", LABEL_ORDER) for p, s in zip(plans, stack, strict=True)])
+    return np.moveaxis(stack, 0, -1)
+
+
+def whole_slices(recipe: Recipe) -> Recipe:
+    """The recipe without 2D patches."""
+    return replace(recipe, length=(), stride=())

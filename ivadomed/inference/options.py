@@ -1,0 +1,97 @@
+"""Options of ``segment_volume``, as the toolboxes that embed it pass them on from their command lines."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ivadomed.errors import ConfigError
+from ivadomed.loader.prepare import Recipe
+from ivadomed.loader.volumes import pixel_size_mm
+
+log = logging.getLogger(__name__)
+
+_STEPS = ("binarize_prediction", "binarize_maxpooling", "keep_largest", "fill_holes", "remove_small")
+_OTHERS = ("fname_prior", "pixel_size", "pixel_size_units", "overlap_2D", "no_patch", "metadata")
+
+
+def postprocessing_with(options: Mapping[str, Any], steps: Mapping[str, Any]) -> dict[str, Any]:
+    """Postprocessing steps of a model, changed by the options.
+
+    An option that is absent or None keeps the model's step, a false one (0, False, negative threshold) removes
+    it, any other sets it. New steps come after those of the model.
+
+    Args:
+        options: As given to ``segment_volume``; others than those of steps are ignored.
+        steps: The model's ``postprocessing`` section.
+    """
+    result = dict(steps)
+    for name in _STEPS:
+        value = options.get(name)
+        if value is None:
+            continue
+        result.pop(name, None) if _is_off(value) else result.update({name: _arguments(name, value)})
+    for name in options.keys() - {*_STEPS, *_OTHERS}:
+        log.debug("segment_volume: option %r is not one of ours and was ignored.", name)
+    return result
+
+
+def _is_off(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return len(value) == 0
+    return not value or value == -1
+
+
+def _arguments(name: str, value: Any) -> dict[str, Any]:
+    if name == "binarize_prediction":
+        return {"thr": float(value)}
+    if name == "remove_small":
+        return _size(value)
+    return {}
+
+
+def _size(value: Any) -> dict[str, Any]:
+    """ "5", 5, ["5mm3"] or ["3vox", "10vox"] (one per class) as arguments of ``remove_small``."""
+    texts = [str(v) for v in (value if isinstance(value, (list, tuple)) else [value])]
+    unit = "mm3" if "mm3" in texts[-1] else "vox"
+    try:
+        sizes = [float(text.removesuffix(unit)) for text in texts if text != unit]
+    except ValueError:
+        raise ConfigError(f"remove_small: {value!r} is no size; expected for example ['5vox'] or ['3mm3']") from None
+    return {"unit": unit, "thr": sizes[0] if len(sizes) == 1 else sizes}
+
+
+def recipe_with(options: Mapping[str, Any], recipe: Recipe) -> Recipe:
+    """Windows of a model, changed by the options ``no_patch`` and ``overlap_2D``.
+
+    Args:
+        options: "no_patch": predict whole slices. "overlap_2D": voxels that neighbouring 2D patches share, along
+            height and width.
+        recipe: Of the model.
+
+    Raises:
+        ConfigError: The overlap is as large as the patch.
+    """
+    if not recipe.is_2d or not recipe.length:
+        return recipe
+    if options.get("no_patch"):
+        return replace(recipe, length=(), stride=())
+    overlap: Sequence[int] | None = options.get("overlap_2D")
+    if not overlap:
+        return recipe
+    stride = tuple(n - int(shared) for n, shared in zip(recipe.length, overlap, strict=True))
+    if min(stride) <= 0:
+        raise ConfigError(f"overlap_2D: {list(overlap)} must be smaller than the patches of {list(recipe.length)} voxels")
+    return replace(recipe, stride=stride)
+
+
+def pixel_size_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata that give a picture its voxel size, from ``pixel_size`` and ``pixel_size_units``."""
+    size = options.get("pixel_size")
+    if size is None:
+        return {}
+    metadata = {"PixelSize": size, "PixelSizeUnits": options.get("pixel_size_units", "mm")}
+    pixel_size_mm(metadata, "pixel_size")
+    return metadata

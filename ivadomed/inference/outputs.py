@@ -1,0 +1,130 @@
+"""From soft predictions to images: noise floor, postprocessing, data type, header."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from ivadomed.grid import Grid
+from ivadomed.inference.engine import Prediction
+from ivadomed.io import make_nifti, save_nifti, write_picture
+from ivadomed.postprocessing import Postprocessing, threshold_predictions
+
+NOISE_FLOOR = 0.01
+
+
+def finish(
+    soft: np.ndarray, zooms: Sequence[float], postprocessing: Mapping[str, Any], prefix: str | None = None
+) -> np.ndarray:
+    """Clear the noise floor and run the postprocessing steps.
+
+    Args:
+        soft: [X, Y, Z, K] in 0..1.
+        zooms: mm along X, Y, Z.
+        postprocessing: Steps by name, in order.
+        prefix: Path without "_pred.nii.gz", for steps that read the uncertainty maps beside it.
+
+    Returns:
+        [X, Y, Z, K]: uint8 when it holds only 0 and 1 after a binarizing step, else float32. Soft values up to
+        0.01 are set to 0, as ivadomed 2.9.10 does.
+    """
+    data = np.where(soft <= NOISE_FLOOR, np.float32(0), soft)
+    if postprocessing:
+        data = np.asarray(Postprocessing(dict(postprocessing), data, list(zooms), prefix).apply())
+    return data.astype(np.uint8 if _is_binary(postprocessing) else np.float32)
+
+
+def _is_binary(postprocessing: Mapping[str, Any]) -> bool:
+    threshold = postprocessing.get("binarize_prediction", {}).get("thr", -1)
+    return threshold >= 0 or "binarize_maxpooling" in postprocessing
+
+
+def to_nifti(prediction: Prediction, data: np.ndarray) -> nib.Nifti1Image:
+    """Image on the grid of the prediction's input; one class gives a 3D image, several a 4D one."""
+    return make_nifti(data[..., 0] if data.shape[-1] == 1 else data, prediction.grid.affine, prediction.header)
+
+
+def split_classes(nib_prediction: nib.Nifti1Image) -> list[nib.Nifti1Image]:
+    """One 3D image per class of a 4D image [X, Y, Z, K]."""
+    data = np.asanyarray(nib_prediction.dataobj)
+    channels = [data] if data.ndim == 3 else [data[..., k] for k in range(data.shape[-1])]
+    return [make_nifti(channel, nib_prediction.affine, nib_prediction.header) for channel in channels]
+
+
+def pred_to_nib(
+    data_lst: Sequence[np.ndarray],
+    z_lst: Sequence[int],
+    fname_ref: str,
+    fname_out: str | None,
+    slice_axis: int,
+    debug: bool = False,
+    kernel_dim: str = "2d",
+    bin_thr: float = 0.5,
+    discard_noise: bool = True,
+    postprocessing: Mapping[str, Any] | None = None,
+) -> nib.Nifti1Image:
+    """Put slices or a volume in HWD order back on the grid of a reference image.
+
+    Args:
+        data_lst: 2D: one [K, H, W] per slice; 3D: one [K, H, W, D].
+        z_lst: 2D: index of each slice; the others are 0.
+        fname_ref: Image whose grid and header are taken.
+        fname_out: File to write, or None.
+        slice_axis: RAS axis along which slices were taken.
+        debug: Kept for callers of 2.9.10; without effect.
+        kernel_dim: "2d" or "3d".
+        bin_thr: Binarize at this value; negative keeps soft values.
+        discard_noise: Set soft values up to 0.01 to 0.
+        postprocessing: Steps by name, in order.
+
+    Returns:
+        Image [X, Y, Z, K].
+    """
+    reference = nib.load(fname_ref)
+    x, y, z = reference.shape[:3]
+    grid = Grid((x, y, z), reference.affine, slice_axis)
+    if kernel_dim == "2d":
+        volume = np.zeros((*data_lst[0].shape, grid.hwd_shape[2]), data_lst[0].dtype)
+        for index, data in zip(z_lst, data_lst, strict=True):
+            volume[..., index] = data
+    else:
+        volume = data_lst[0]
+    native = np.stack([grid.to_native(channel) for channel in volume], axis=-1)
+    if bin_thr >= 0:
+        native = threshold_predictions(native, thr=bin_thr)
+    elif discard_noise:
+        native = np.where(native <= NOISE_FLOOR, 0, native)
+    if postprocessing:
+        prefix = None if fname_out is None else fname_out.split("_pred.nii.gz")[0]
+        zooms = list(reference.header.get_zooms()[:3])
+        native = Postprocessing(dict(postprocessing), native, zooms, prefix).apply()
+    dtype = np.uint8 if bin_thr >= 0 else np.float32
+    image = make_nifti(native.astype(dtype), reference.affine, reference.header)
+    if fname_out is not None:
+        save_nifti(image, fname_out)
+    return image
+
+
+def pred_to_png(
+    pred_list: Sequence[nib.Nifti1Image],
+    target_list: Sequence[str],
+    subj_path: str | os.PathLike[str],
+    suffix: str = "",
+    max_value: int = 1,
+) -> None:
+    """Write one PNG per class beside ``subj_path``: ``<subj_path><target><suffix>.png``.
+
+    Args:
+        pred_list: Predictions [H, W, 1] with values 0..``max_value``.
+        target_list: Suffix of each class.
+        subj_path: Path without extension.
+        suffix: Added to the name.
+        max_value: Value that becomes 255.
+    """
+    for prediction, target in zip(pred_list, target_list, strict=True):
+        pixels = np.asanyarray(prediction.dataobj)[..., 0] / max_value * 255
+        write_picture(f"{os.fspath(subj_path)}{target}{suffix}.png", np.round(pixels).astype(np.uint8))

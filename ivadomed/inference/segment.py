@@ -1,0 +1,105 @@
+"""``segment_volume``: a packaged model applied to images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+
+from ivadomed.config import RunConfig, load_config
+from ivadomed.device import define_device
+from ivadomed.errors import DataError
+from ivadomed.inference.backends import open_model
+from ivadomed.inference.engine import Engine
+from ivadomed.inference.options import pixel_size_of, postprocessing_with, recipe_with
+from ivadomed.inference.outputs import finish, split_classes, to_nifti
+from ivadomed.io import split_extension
+from ivadomed.loader.case import Case
+from ivadomed.loader.recipe import recipe_of, steps_of
+from ivadomed.loader.volumes import read_volume
+from ivadomed.models import get_model_filenames
+
+
+def segment_volume(
+    folder_model: str | os.PathLike[str],
+    fname_images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    gpu_id: int | None = 0,
+    options: Mapping[str, Any] | None = None,
+) -> tuple[list[nib.Nifti1Image], list[str]]:
+    """Segment one image with a packaged model.
+
+    Args:
+        folder_model: Folder ``NAME`` that holds ``NAME.json`` and ``NAME.pt`` or ``NAME.onnx``.
+        fname_images: The image; for a model of several channels one image per channel, in the model's order,
+            all on one grid.
+        gpu_id: GPU to use where there is one; None for the CPU.
+        options: "binarize_prediction" (threshold), "binarize_maxpooling", "keep_largest", "fill_holes",
+            "remove_small" (sizes such as ["5vox"] or ["3mm3"]) change the model's postprocessing: None keeps its
+            step, 0 removes it, another value sets it. "fname_prior": ROI around which the model crops.
+            "pixel_size", "pixel_size_units": of a picture, in "mm" unless given. "no_patch", "overlap_2D": whole
+            slices, or 2D patches that share voxels. Unknown options are ignored.
+
+    Returns:
+        One image per class on the grid and with the header of the first input (float32 when soft, uint8 when
+        binary), and the suffix of each class, such as "_seg-manual". Soft values up to 0.01 are 0.
+
+    Raises:
+        ConfigError: The model's JSON or an option is wrong.
+        DataError: An image cannot be used.
+        ModelError: The model folder or file cannot be used.
+    """
+    options = dict(options or {})
+    paths = [fname_images] if isinstance(fname_images, (str, os.PathLike)) else list(fname_images)
+    config, file_model = load_packaged_model(folder_model)
+    _check_channels(config, paths, folder_model)
+    prior = options.get("fname_prior")
+    case = Case(
+        id=Path(split_extension(paths[0])[0]).name,
+        images=tuple(Path(path) for path in paths),
+        roi=Path(prior) if prior else None,
+        metadata=pixel_size_of(options),
+    )
+    recipe = recipe_with(options, recipe_of(config, "testing"))
+    _, device = define_device(gpu_id)
+    engine = Engine(
+        recipe=recipe,
+        steps=steps_of(config, "testing"),
+        forward=open_model(file_model, device),
+        n_classes=len(config.loader_parameters.target_suffix),
+        batch_size=config.training_parameters.batch_size,
+    )
+    volume = read_volume(case, recipe.slice_axis, with_target=False)
+    [prediction] = engine.run([(case, volume)])
+    zooms = nib.affines.voxel_sizes(prediction.grid.affine)
+    data = finish(prediction.soft, zooms, postprocessing_with(options, config.postprocessing.model_dump(mode="json")))
+    return split_classes(to_nifti(prediction, data)), class_names(config)
+
+
+def load_packaged_model(folder: str | os.PathLike[str]) -> tuple[RunConfig, Path]:
+    """Configuration and model file of a packaged model.
+
+    Raises:
+        ConfigError: The JSON file cannot be used.
+        ModelError: The folder or its files are absent.
+    """
+    file_model, file_config = get_model_filenames(os.fspath(folder))
+    return load_config(file_config), Path(file_model)
+
+
+def class_names(config: RunConfig) -> list[str]:
+    """Suffix of each class; of a class with several raters the first."""
+    suffixes = config.loader_parameters.target_suffix
+    return [suffix if isinstance(suffix, str) else suffix[0] for suffix in suffixes]
+
+
+def _check_channels(config: RunConfig, paths: Sequence[Any], folder: str | os.PathLike[str]) -> None:
+    expected = config.in_channel
+    if len(paths) != expected:
+        contrasts = ", ".join(config.loader_parameters.contrast_params.training_validation)
+        raise DataError(
+            f"{os.fspath(folder)}: the model takes {expected} image{'s' if expected > 1 else ''} "
+            f"({contrasts}), got {len(paths)}; pass one image per channel, in this order"
+        )

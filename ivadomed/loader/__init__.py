@@ -1,0 +1,1 @@
+"""From a BIDS data set to batches: index, cases, split, samples."""

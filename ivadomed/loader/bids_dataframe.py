@@ -1,0 +1,232 @@
+"""The table of a BIDS data set: one row per image and label, with entities, sidecars and participants."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ivadomed.errors import DataError
+from ivadomed.files import atomic_path
+from ivadomed.loader.bids_index import BidsFile, BidsIndex, Dropped, scan
+from ivadomed.loader.bids_labels import Labels
+from ivadomed.loader.bids_tables import add_tables
+from ivadomed.loader.contrast import contrast_of
+from ivadomed.loader.selection import Selection
+
+logger = logging.getLogger(__name__)
+
+_KEYS = ["path", "filename"]
+
+
+class BidsDataframe:
+    """Images of a data set that can be used, and their labels.
+
+    Args:
+        loader_params: ``loader_parameters`` of the configuration.
+        path_output: Folder of the run; nothing is written before ``save``.
+        derivatives: Keep only images that have a label (and the ROI, if one is named); list labels as rows.
+        split_method: Column that the data set is going to be split by; images without a value are left out.
+
+    Attributes:
+        df: One row per file in order of file names. Labels have a ``path`` and a ``filename`` only.
+        dropped: Files that were left out, each with its reason.
+        images: Kept images by file name.
+        labels: Finds the label files of an image.
+
+    Raises:
+        DataError: No image is left, a label is not unique, a file name occurs twice, or a table is damaged.
+    """
+
+    def __init__(
+        self,
+        loader_params: Mapping[str, Any],
+        path_output: str | os.PathLike[str],
+        derivatives: bool,
+        split_method: str | None = None,
+    ) -> None:
+        self.selection = Selection.of(loader_params)
+        self.path_output = path_output
+        self.derivatives = derivatives
+        self.split_method = split_method
+        self.df = pd.DataFrame()
+        self.dropped: list[Dropped] = []
+        self.images: dict[str, BidsFile] = {}
+        self.labels = Labels(())
+        self.create_bids_dataframe()
+
+    def create_bids_dataframe(self) -> None:
+        """Scan the data set and fill the attributes."""
+        selection = self.selection
+        index = scan(selection.paths, selection.extensions, selection.bids_config, selection.validate)
+        self.labels = Labels(index)
+        self.dropped = list(index.skipped)
+        wanted = [file for file in index if not file.is_derivative and self._is_wanted(file)]
+        labels = {file.path: self._labels_of(file) for file in wanted} if self.derivatives else {}
+        kept = [file for file in wanted if not self.derivatives or self._has_labels(file, labels[file.path])]
+        frames = [self._image_rows(files, index) for files in _by_root(kept)]
+        images = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_KEYS)
+        images = self._drop_unsplittable(images)
+        if images.empty:
+            raise DataError(self._nothing_found(index))
+        _refuse_duplicates(images)
+        left = set(images["path"])
+        self.images = {file.name: file for file in kept if str(file.path) in left}
+        found = {label.path: label for image in self.images.values() for label in labels.get(image.path, ())}
+        rows = pd.DataFrame([(str(path), label.name) for path, label in found.items()], columns=_KEYS)
+        df = pd.concat([images, rows], ignore_index=True).astype(object)
+        self.df = df.sort_values(["filename", "path"], kind="stable", ignore_index=True)
+        self._report(len(wanted))
+
+    def add_tsv_metadata(
+        self, df: pd.DataFrame, path_data: str | os.PathLike[str], layout: BidsIndex
+    ) -> pd.DataFrame:
+        """Add the columns of participants.tsv, samples.tsv, sessions.tsv and scans.tsv of one data set.
+
+        Args:
+            df: Image rows of the data set.
+            path_data: Folder of the data set.
+            layout: Result of ``scan``.
+        """
+        root = Path(path_data).expanduser().absolute()
+        return add_tables(df, root, [table for table in layout.tables if table.is_relative_to(root)])
+
+    def get_subject_fnames(self) -> list[str]:
+        """File names of the images."""
+        return [name for name in self.df["filename"] if name in self.images]
+
+    def get_deriv_fnames(self) -> list[str]:
+        """File names of the labels."""
+        return [name for name in self.df["filename"] if name not in self.images]
+
+    def get_derivatives(self, subject_fname: str, deriv_fnames: Sequence[str]) -> list[str]:
+        """Those of ``deriv_fnames`` that are labels of the image ``subject_fname``."""
+        stem = self._stem(subject_fname)
+        wanted = {stem + suffix for suffix in self.selection.label_suffixes}
+        return [name for name in deriv_fnames if self._stem(name) in wanted]
+
+    def get_subjects_with_derivatives(self) -> tuple[list[str], list[str]]:
+        """File names of the images that have a label, and of these labels."""
+        labels = {name: self._labels_of(self.images[name]) for name in self.get_subject_fnames()}
+        with_labels = [name for name, found in labels.items() if found]
+        return with_labels, [label.name for found in labels.values() for label in found]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the table as CSV."""
+        with atomic_path(path) as temporary:
+            self.df.to_csv(temporary, index=False)
+        logger.info("Dataframe has been saved in %s.", path)
+
+    def write_derivatives_dataset_description(self, path_data: str | os.PathLike[str]) -> None:
+        """Do nothing but warn: the file is not needed, and ivadomed never writes into a data set.
+
+        ivadomed 2.9.10 wrote ``derivatives/dataset_description.json`` because pybids does not index
+        derivatives without it.
+        """
+        warnings.warn(
+            f"{path_data}: derivatives/dataset_description.json is not needed any more and is not written",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+
+    def _stem(self, name: str) -> str:
+        fitting = [extension for extension in self.selection.extensions if name.endswith(extension)]
+        return name.removesuffix(max(fitting, key=len, default=""))
+
+    def _is_wanted(self, file: BidsFile) -> bool:
+        sessions, contrasts = self.selection.sessions, self.selection.contrasts
+        if sessions and file.entities.get("session") not in sessions:
+            return False
+        return not contrasts or contrast_of(file, contrasts) is not None
+
+    def _labels_of(self, image: BidsFile) -> list[BidsFile]:
+        found = (self.labels.find(image, suffix) for suffix in self.selection.label_suffixes)
+        return [label for label in found if label is not None]
+
+    def _has_labels(self, image: BidsFile, labels: Sequence[BidsFile]) -> bool:
+        """Whether one target and the ROI are among ``labels``; records the reason when not."""
+        there = {label.stem.removeprefix(image.stem) for label in labels}
+        targets, roi = self.selection.target_suffixes, self.selection.roi_suffix
+        if targets and there.isdisjoint(targets):
+            missing = targets
+        elif roi and roi not in there:
+            missing = (roi,)
+        else:
+            return True
+        names = " or ".join(image.stem + suffix for suffix in missing)
+        reason = f"no label {names} in the derivatives of its subject"
+        elsewhere = next(filter(None, (self.labels.misplaced(image, suffix) for suffix in missing)), None)
+        if elsewhere is not None:
+            reason += f" (found in the wrong folder: {elsewhere.relative})"
+        self.dropped.append(Dropped(str(image.path), reason))
+        return False
+
+    def _image_rows(self, files: Sequence[BidsFile], index: BidsIndex) -> pd.DataFrame:
+        """Rows of one data set: path, file name, entities and sidecar fields by name, then the tables."""
+        records: list[dict[str, Any]] = []
+        names: set[str] = set()
+        for file in files:
+            sidecar = {key: value for key, value in index.metadata(file).items() if value is not None}
+            own = {"datatype": file.datatype or np.nan, "extension": file.extension, "suffix": file.suffix}
+            facts = {**sidecar, **file.entities, **own}
+            names.update(facts)
+            key = {"path": str(file.path), "filename": file.name}
+            records.append({**facts, **key, "participant_id": f"sub-{file.entities['subject']}"})
+        columns = [*_KEYS, *sorted(names.difference(_KEYS, ["participant_id"])), "participant_id"]
+        df = pd.DataFrame(records, columns=columns, dtype=object)
+        return self.add_tsv_metadata(df, files[0].root, index)
+
+    def _drop_unsplittable(self, images: pd.DataFrame) -> pd.DataFrame:
+        column = self.split_method
+        if not column or images.empty:
+            return images
+        if column not in images:
+            raise DataError(
+                f'split_dataset:split_method: no column "{column}" in tables or file names of the data set; '
+                f"there are {list(images.columns)}"
+            )
+        missing = images[column].isna()
+        reason = f'no value of "{column}" to split by'
+        self.dropped += [Dropped(path, reason) for path in images.loc[missing, "path"]]
+        return images[~missing]
+
+    def _nothing_found(self, index: BidsIndex) -> str:
+        labels = f" with labels {list(self.selection.label_suffixes)}" if self.derivatives else ""
+        there = sorted({file.suffix for file in index if not file.is_derivative})
+        lines = [
+            f"No usable image: searched for {self.selection.describe()}{labels}; "
+            f"contrasts with these extensions: {there or 'none'}",
+            *(f"  {item.file}: {item.reason}" for item in self.dropped[:5]),
+        ]
+        if len(self.dropped) > 5:
+            lines.append(f"  ... and {len(self.dropped) - 5} more")
+        return "\n".join(lines)
+
+    def _report(self, n_wanted: int) -> None:
+        logger.info("Data set: kept %d of %d images", len(self.images), n_wanted)
+        for item in self.dropped:
+            logger.info("Left out %s: %s", item.file, item.reason)
+
+
+def _by_root(files: Iterable[BidsFile]) -> list[list[BidsFile]]:
+    groups: dict[Path, list[BidsFile]] = {}
+    for file in files:
+        groups.setdefault(file.root, []).append(file)
+    return list(groups.values())
+
+
+def _refuse_duplicates(images: pd.DataFrame) -> None:
+    twice = images["filename"].duplicated(keep=False)
+    if twice.any():
+        first = images.loc[twice, "filename"].iloc[0]
+        paths = images.loc[images["filename"] == first, "path"]
+        raise DataError(
+            f"The image name {first} occurs {len(paths)} times ({', '.join(paths)}); names must differ, also "
+            "between data sets: rename the subjects of one, or take one data set out of path_data"
+        )

@@ -1,0 +1,134 @@
+"""Tables of a BIDS data set (participants, samples, sessions, scans) as columns of the data frame."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ivadomed.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+MISSING = frozenset({"", "n/a", "N/A"})
+"""Values that stand for "unknown" in BIDS tables."""
+
+_OWN_COLUMNS = frozenset(
+    {
+        "path",
+        "filename",
+        "subject",
+        "session",
+        "sample",
+        "run",
+        "suffix",
+        "extension",
+        "datatype",
+        "participant_id",
+    }
+)
+
+
+def read_tsv(path: Path, key: str) -> list[dict[str, str]]:
+    """Read a table; all values stay strings, unknown ones are left out of their row.
+
+    Raises:
+        DataError: The file cannot be read, has no column ``key``, or a row has more cells than the header.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = [row for row in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE) if any(row)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as a tab-separated UTF-8 table ({error})") from error
+    header = [name.strip() for name in rows[0]] if rows else []
+    if key not in header:
+        raise DataError(f'{path}: has no column "{key}"; the columns, separated by tabs, are {header}')
+    for number, row in enumerate(rows[1:], start=2):
+        if len(row) > len(header):
+            raise DataError(f"{path}: row {number} has {len(row)} cells, the header has {len(header)}")
+    return [
+        {name: cell.strip() for name, cell in zip(header, row, strict=False) if cell.strip() not in MISSING}
+        for row in rows[1:]
+    ]
+
+
+def add_tables(df: pd.DataFrame, root: Path, tables: Iterable[Path]) -> pd.DataFrame:
+    """Add the columns of all tables of one data set.
+
+    A column that exists already keeps its values under "<name>_x" and the new one takes the name
+    (``acq_time`` of sessions.tsv and of scans.tsv), unless ivadomed itself needs it: then the new one is
+    called "<name>_y".
+
+    Args:
+        df: Images of the data set ``root``, with ``participant_id`` and ``path``.
+        root: Folder of the data set.
+        tables: Its ``*_sessions.tsv`` and ``*_scans.tsv``.
+
+    Raises:
+        DataError: A table cannot be read or names a row twice.
+    """
+    df = _add_participants(df, root / "participants.tsv")
+    samples = root / "samples.tsv"
+    if samples.is_file() and "sample" in df:
+        rows = [row for row in read_tsv(samples, "sample_id") if "participant_id" in row]
+        df = df.assign(sample_id="sample-" + df["sample"])
+        df = _join(df, rows, ["participant_id", "sample_id"], samples)
+    tables = sorted(tables)
+    subjects = frozenset(df["participant_id"])
+    session_rows, scan_rows = [], []
+    for table in tables:
+        subject = table.relative_to(root).parts[0]
+        if subject not in subjects:
+            continue
+        if table.name.endswith("_sessions.tsv"):
+            rows = read_tsv(table, "session_id")
+            session_rows += [{**row, "participant_id": subject} for row in rows if "session_id" in row]
+        else:
+            rows = [row for row in read_tsv(table, "filename") if "filename" in row]
+            scan_rows += [{**row, "filename": str(table.parent / row["filename"])} for row in rows]
+    if session_rows and "session" in df:
+        keyed = df.assign(session_id="ses-" + df["session"])
+        df = _join(keyed, session_rows, ["participant_id", "session_id"], root).drop(columns="session_id")
+    if scan_rows:
+        paths = [
+            {"path" if key == "filename" else key: value for key, value in row.items()} for row in scan_rows
+        ]
+        df = _join(df, paths, ["path"], root)
+    return df
+
+
+def _add_participants(df: pd.DataFrame, path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        logger.warning("%s is missing: subjects have no metadata to select or split them by", path)
+        return df
+    rows = [row for row in read_tsv(path, "participant_id") if "participant_id" in row]
+    unlisted = sorted(set(df["participant_id"]) - {row["participant_id"] for row in rows})
+    if unlisted:
+        logger.warning("%s lists no %s", path, ", ".join(unlisted))
+    columns = sorted({name for row in rows for name in row} - {"participant_id"})
+    return _join(df, rows, ["participant_id"], path, columns)
+
+
+def _join(
+    df: pd.DataFrame,
+    rows: list[dict[str, str]],
+    keys: list[str],
+    source: Path,
+    columns: list[str] | None = None,
+) -> pd.DataFrame:
+    """Left join on ``keys``; rows keep their order and number."""
+    if columns is None:
+        columns = list(dict.fromkeys(name for row in rows for name in row if name not in keys))
+    table = pd.DataFrame.from_records(rows, columns=[*keys, *columns]).astype(object)
+    twice = table.duplicated(keys)
+    if twice.any():
+        named = " ".join(map(str, table.loc[twice.idxmax(), keys]))
+        raise DataError(f"{source}: {named} is listed twice; keep one row")
+    table = table.rename(columns={name: f"{name}_y" for name in columns if name in _OWN_COLUMNS})
+    df = df.rename(columns={name: f"{name}_x" for name in columns if name in df and name not in _OWN_COLUMNS})
+    joined = df.merge(table, how="left", on=keys, sort=False)
+    return joined.astype(object).where(joined.notna(), np.nan)

@@ -1,0 +1,52 @@
+"""The unit of training and prediction: the files that belong to one image (or one set of channels)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """Paths and metadata of one case; no voxel is read.
+
+    Args:
+        id: Name that the outputs carry, e.g. "sub-01_T1w".
+        images: One path per channel, on one grid.
+        targets: Per class the paths of its raters, or None when the class has no file (all zeros).
+        subject: Participant, e.g. "sub-01"; empty for images outside BIDS.
+        contrasts: Contrast of each channel.
+        roi: Region of interest used to crop or to select slices.
+        metadata: Columns of participants.tsv and the sidecar of the first channel.
+    """
+
+    id: str
+    images: tuple[Path, ...]
+    targets: tuple[tuple[Path, ...] | None, ...] = ()
+    subject: str = ""
+    contrasts: tuple[str, ...] = ()
+    roi: Path | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def rater_paths(self) -> tuple[Path | None, ...]:
+        """Label paths of all raters of all classes in one row; None for a class without a file."""
+        return tuple(path for raters in self.targets for path in raters or (None,))
+
+    @property
+    def raters(self) -> tuple[tuple[int, ...], ...]:
+        """Per class, the places of its raters in ``rater_paths``."""
+        groups, first = [], 0
+        for raters in self.targets:
+            count = len(raters or (None,))
+            groups.append(tuple(range(first, first + count)))
+            first += count
+        return tuple(groups)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that the arrays of the case depend on."""
+        labels = tuple(path for path in self.rater_paths if path is not None)
+        return (*self.images, *labels, *((self.roi,) if self.roi else ()))

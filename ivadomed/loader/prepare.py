@@ -1,0 +1,197 @@
+"""The fixed steps of preprocessing, done once per case: resampling and cropping.
+
+A 2D network sees the volume as a stack of slices, a 3D network as a whole; the arrays are laid out so that what
+one sample needs lies together: [N, C, h, w] or [C, H, W, D].
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ivadomed.errors import DataError
+from ivadomed.loader.case import Case
+from ivadomed.loader.volumes import Volume, read_volume
+from ivadomed.transforms import Pipeline, Plan
+from ivadomed.windows import Window, tile
+
+IMAGE_ORDER = 2  # spline orders of ivadomed 2.9.10
+LABEL_ORDER = 1
+
+
+@dataclass(frozen=True)
+class SliceFacts:
+    """What the slice filter needs to know of each slice of the image as it was read.
+
+    Args:
+        input_varies: Per slice, whether every channel has more than one intensity.
+        labelled: Per slice and rater, whether the label has a voxel.
+        roi_voxels: Per slice, voxels of the ROI; empty without an ROI.
+    """
+
+    input_varies: list[bool]
+    labelled: list[list[bool]]
+    roi_voxels: list[int]
+
+    @classmethod
+    def of(cls, volume: Volume) -> SliceFacts:
+        varies = (volume.image.max(axis=(1, 2)) > volume.image.min(axis=(1, 2))).all(axis=0)
+        target = np.zeros((0, 1, 1, volume.image.shape[-1])) if volume.target is None else volume.target
+        roi = [] if volume.roi is None else np.count_nonzero(volume.roi, axis=(0, 1)).tolist()
+        return cls(varies.tolist(), target.any(axis=(1, 2)).T.tolist(), roi)
+
+    def to_json(self) -> dict[str, Any]:
+        """For the cache."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class SliceFilter:
+    """Which slices are left out; see ``slice_filter_params`` and ``roi_params`` of the configuration."""
+
+    empty_input: bool = True
+    empty_mask: bool = False
+    absent_class: bool = False
+    min_roi_voxels: int | None = None
+
+    def keeps(self, facts: SliceFacts, index: int) -> bool:
+        """Whether slice ``index`` stays."""
+        labelled = facts.labelled[index]
+        return not (
+            (self.empty_input and not facts.input_varies[index])
+            or (self.empty_mask and not any(labelled))
+            or (self.absent_class and not all(labelled))
+            or (bool(facts.roi_voxels) and facts.roi_voxels[index] <= (self.min_roi_voxels or 0))
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """How a case becomes arrays.
+
+    Args:
+        fixed: Resampling and cropping, in order.
+        slice_axis: RAS axis along which slices are taken.
+        is_2d: Slices one by one, or the whole volume.
+        soft_gt: Keep label values between 0 and 1.
+        slice_filter: Slices to leave out of a 2D data set.
+        length: Window size: 2 numbers (2D patches), 3 numbers (3D patches), none (whole slices or volumes).
+        stride: Distance of neighbouring windows, as many numbers as ``length``.
+    """
+
+    fixed: Pipeline
+    slice_axis: int = 2
+    is_2d: bool = True
+    soft_gt: bool = False
+    slice_filter: SliceFilter = SliceFilter()
+    length: tuple[int, ...] = ()
+    stride: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """One case after the fixed steps.
+
+    Args:
+        image: 2D: [N, C, h, w], a slice per entry. 3D: [C, H, W, D].
+        target: As ``image`` with raters instead of channels; None without labels.
+        plans: What was done: one plan per slice (2D) or one for the volume (3D).
+        facts: For the slice filter.
+        zooms: mm along H, W, D after the fixed steps.
+    """
+
+    image: np.ndarray
+    target: np.ndarray | None
+    plans: list[Plan]
+    facts: SliceFacts
+    zooms: tuple[float, ...]
+
+
+def prepare_case(case: Case, recipe: Recipe, with_target: bool = True) -> Prepared:
+    """Read one case and apply the fixed steps."""
+    return prepare_volume(read_volume(case, recipe.slice_axis, recipe.soft_gt, with_target), recipe)
+
+
+def prepare_volume(volume: Volume, recipe: Recipe) -> Prepared:
+    """Apply the fixed steps to a volume."""
+    facts = SliceFacts.of(volume)
+    if recipe.is_2d:
+        return _prepare_slices(volume, recipe, facts)
+    rng = np.random.default_rng(0)  # the fixed steps draw nothing
+    plan = recipe.fixed.plan(volume.grid.hwd_shape, volume.grid.zooms, rng, roi=volume.roi)
+    target = None if volume.target is None else plan.apply(volume.target, "gt", LABEL_ORDER)
+    return Prepared(plan.apply(volume.image, "im", IMAGE_ORDER), target, [plan], facts, plan.zooms_out)
+
+
+def _prepare_slices(volume: Volume, recipe: Recipe, facts: SliceFacts) -> Prepared:
+    height, width, depth = volume.grid.hwd_shape
+    zooms = volume.grid.zooms
+    rng = np.random.default_rng(0)
+    image = _as_stack(volume.image)
+    target = None if volume.target is None else _as_stack(volume.target)
+    if not recipe.fixed.needs_roi:
+        plan = recipe.fixed.plan((height, width), zooms[:2], rng)
+        plans = [plan] * depth
+        image = _apply_to_stack(plan, image, "im", IMAGE_ORDER)
+        target = None if target is None else _apply_to_stack(plan, target, "gt", LABEL_ORDER)
+    else:
+        if volume.roi is None:
+            raise DataError("ROICrop needs a region of interest: give roi_params.suffix, or a prior image")
+        # A slice without ROI cannot be cropped around it; the slice filter leaves it out, so any place serves.
+        centre = np.zeros((height, width), np.float32)
+        centre[height // 2, width // 2] = 1
+        rois = np.moveaxis(volume.roi, -1, 0)
+        plans = [
+            recipe.fixed.plan((height, width), zooms[:2], rng, roi=roi if roi.any() else centre) for roi in rois
+        ]
+        image = np.stack([p.apply(x, "im", IMAGE_ORDER) for p, x in zip(plans, image, strict=True)])
+        if target is not None:
+            target = np.stack([p.apply(x, "gt", LABEL_ORDER) for p, x in zip(plans, target, strict=True)])
+    return Prepared(image, target, plans, facts, (*plans[0].zooms_out, zooms[2]))
+
+
+def _as_stack(volume: np.ndarray) -> np.ndarray:
+    """[C, H, W, D] to [D, C, H, W]."""
+    return np.moveaxis(volume, -1, 0)
+
+
+def _apply_to_stack(plan: Plan, stack: np.ndarray, kind: str, order: int) -> np.ndarray:
+    count, channels, *shape = stack.shape
+    flat = plan.apply(np.ascontiguousarray(stack).reshape(count * channels, *shape), kind, order)
+    return flat.reshape(count, channels, *flat.shape[1:])
+
+
+def list_windows(case: int, shape: tuple[int, ...], facts: SliceFacts, recipe: Recipe) -> list[Window]:
+    """Windows of one case.
+
+    Args:
+        case: Index that the windows carry.
+        shape: Shape of ``Prepared.image``.
+        facts: Of the same case.
+        recipe: Length, stride and slice filter.
+    """
+    if not recipe.is_2d:
+        size = tuple(recipe.length) or tuple(shape[1:])
+        stride = tuple(recipe.stride) or size
+        return [Window(case, _three(start), _three(size)) for start in tile(shape[1:], size, stride)]
+    count, _, *plane = shape
+    size = tuple(recipe.length) or tuple(plane)
+    stride = tuple(recipe.stride) or size
+    places = list(tile(plane, size, stride))
+    kept = [z for z in range(count) if recipe.slice_filter.keeps(facts, z)]
+    return [Window(case, _three((*start, z)), _three((*size, 1))) for z in kept for start in places]
+
+
+def _three(values: tuple[int, ...]) -> tuple[int, int, int]:
+    first, second, third = values
+    return first, second, third
+
+
+def read_window(array: np.ndarray, window: Window, is_2d: bool) -> np.ndarray:
+    """The part of ``Prepared.image`` or ``.target`` in a window: [C, h, w] or [C, h, w, d]."""
+    height, width, depth = window.slices
+    if is_2d:
+        return np.asarray(array[window.start[2], :, height, width])
+    return np.asarray(array[:, height, width, depth])

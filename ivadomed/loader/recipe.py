@@ -1,0 +1,35 @@
+"""From the configuration to what the loader and the engine do with a case."""
+
+from __future__ import annotations
+
+from ivadomed.config import RunConfig
+from ivadomed.loader.prepare import Recipe, SliceFilter
+from ivadomed.transforms import Pipeline
+
+
+def recipe_of(config: RunConfig, dataset_type: str) -> Recipe:
+    """Fixed steps, windows and filters of "training", "validation" or "testing"."""
+    loader = config.loader_parameters
+    fixed, _ = Pipeline.from_config(config.transforms_for(dataset_type)).split_fixed()
+    filters = loader.slice_filter_params
+    return Recipe(
+        fixed=fixed,
+        slice_axis=config.slice_axis_index,
+        is_2d=config.is_2d,
+        soft_gt=loader.soft_gt,
+        slice_filter=SliceFilter(
+            empty_input=filters.filter_empty_input,
+            # Without labels there is nothing to filter by, and a test set is predicted whole.
+            empty_mask=filters.filter_empty_mask and dataset_type != "testing",
+            absent_class=filters.filter_absent_class and dataset_type != "testing",
+            min_roi_voxels=loader.roi_params.slice_filter_roi,
+        ),
+        length=config.length,
+        stride=config.stride,
+    )
+
+
+def steps_of(config: RunConfig, dataset_type: str) -> Pipeline:
+    """Transforms per sample of "training", "validation" or "testing"."""
+    _, steps = Pipeline.from_config(config.transforms_for(dataset_type)).split_fixed()
+    return steps

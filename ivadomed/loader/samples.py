@@ -1,0 +1,169 @@
+"""Samples and batches: what a DataLoader worker does for one step of training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ivadomed.loader.cache import Entry
+from ivadomed.loader.case import Case
+from ivadomed.transforms import Pipeline
+from ivadomed.windows import Window
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What a model is given for one step.
+
+    Args:
+        image: [B, C, h, w] or [B, C, h, w, d] float32.
+        target: [B, K, ...] uint8 (binary) or float32 (soft); None at prediction time without labels.
+        condition: [B, n] what FiLM is conditioned on, or None.
+        windows: Where each sample comes from.
+    """
+
+    image: torch.Tensor
+    target: torch.Tensor | None
+    condition: torch.Tensor | None
+    windows: tuple[Window, ...]
+
+    def to(self, device: torch.device, memory_format: torch.memory_format = torch.preserve_format) -> Batch:
+        """The batch on another device; floating point where it is computed with."""
+        return Batch(
+            self.image.to(device, non_blocking=True, memory_format=memory_format),
+            None if self.target is None else self.target.to(device, torch.float32, non_blocking=True),
+            None if self.condition is None else self.condition.to(device, non_blocking=True),
+            self.windows,
+        )
+
+    def pin_memory(self) -> Batch:
+        """The batch in page-locked memory, for the DataLoader's ``pin_memory``."""
+        return Batch(
+            self.image.pin_memory(),
+            None if self.target is None else self.target.pin_memory(),
+            None if self.condition is None else self.condition.pin_memory(),
+            self.windows,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One entry of a batch, see ``Batch``."""
+
+    image: np.ndarray
+    target: np.ndarray
+    window: Window
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Stack samples; they must have one shape."""
+    return Batch(
+        torch.from_numpy(np.stack([s.image for s in samples])),
+        torch.from_numpy(np.stack([s.target for s in samples])),
+        None,
+        tuple(s.window for s in samples),
+    )
+
+
+class SampleDataset(Dataset[Sample]):
+    """Windows of prepared cases with the random steps of their transforms.
+
+    An index is an ``int`` or a pair (epoch, int). All randomness of a sample comes from one generator seeded
+    with (seed, epoch, index), so batches do not depend on the number of workers or on what was drawn before.
+
+    Args:
+        cases: For names and raters.
+        entries: The prepared cases.
+        windows: The samples.
+        random_steps: Transforms per sample.
+        is_2d: Slices or volumes.
+        soft_gt: Keep label values between 0 and 1; otherwise labels are binarized at 0.5 after the last step.
+        seed: Of this data set.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        entries: Sequence[Entry],
+        windows: Sequence[Window],
+        random_steps: Pipeline,
+        is_2d: bool = True,
+        soft_gt: bool = False,
+        seed: int = 0,
+    ) -> None:
+        self.cases, self.entries, self.windows = tuple(cases), tuple(entries), tuple(windows)
+        self.random_steps, self.is_2d, self.soft_gt, self.seed = random_steps, is_2d, soft_gt, seed
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, index: int | tuple[int, int]) -> Sample:
+        epoch, place = index if isinstance(index, tuple) else (0, index)
+        window = self.windows[place]
+        rng = np.random.default_rng((self.seed, epoch, place))
+        entry = self.entries[window.case]
+        image, raters = entry.read(window)
+        target = raters[[group[rng.integers(len(group))] for group in self.cases[window.case].raters]]
+        zooms = entry.stored.zooms[: image.ndim - 1]
+        plan = self.random_steps.plan(image.shape[1:], zooms, rng)
+        image, target = plan.apply(image, "im", 1), plan.apply(target, "gt", 1)
+        if not self.soft_gt:
+            target = (target >= 0.5).astype(np.uint8)
+        return Sample(np.ascontiguousarray(image, np.float32), np.ascontiguousarray(target), window)
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Shuffled places of a data set, each with its epoch; the same order for the same seed and epoch.
+
+    Args:
+        length: Of the data set.
+        seed: Of the run.
+        shuffle: Off for validation: then the epoch is always 0, so that losses can be compared.
+        weights: Of each place, drawn with replacement; None for every place once.
+    """
+
+    def __init__(
+        self, length: int, seed: int, shuffle: bool = True, weights: np.ndarray | None = None
+    ) -> None:
+        self.length, self.seed, self.shuffle, self.weights = length, seed, shuffle, weights
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        epoch = self.epoch if self.shuffle else 0
+        places = np.arange(self.length)
+        if self.shuffle:
+            rng = np.random.default_rng((self.seed, epoch))
+            if self.weights is None:
+                places = rng.permutation(self.length)
+            else:
+                places = rng.choice(self.length, self.length, p=self.weights / self.weights.sum())
+        return iter([(epoch, int(place)) for place in places])
+
+
+def make_loader(
+    dataset: SampleDataset, sampler: EpochSampler, batch_size: int, num_workers: int, pin_memory: bool = False
+) -> DataLoader[Sample]:
+    """DataLoader whose workers live as long as it does; set ``sampler.epoch`` before each epoch."""
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=num_workers,
+        collate_fn=collate,
+        pin_memory=pin_memory,
+        persistent_workers=num_workers > 0,
+        prefetch_factor=4 if num_workers else None,
+        worker_init_fn=_one_thread,
+    )
+
+
+def _one_thread(worker: int) -> None:
+    # A worker is one of several: threads within it would only fight with the training for cores.
+    torch.set_num_threads(1)

@@ -1,0 +1,128 @@
+"""The command line ``ivadomed``, and ``run_main`` for Python."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ivadomed import __version__
+from ivadomed.errors import ConfigError, IvadomedError
+
+COMMANDS = ("train", "test", "eval", "segment")
+
+_EXAMPLES = """\
+examples:
+  ivadomed --train   -c config.json --path-data DATA --path-output OUT
+  ivadomed --test    -c config.json --path-data DATA --path-output OUT
+  ivadomed --eval    -c config.json --path-data DATA --path-output OUT
+  ivadomed --segment -c config.json --path-data NEWDATA --path-output OUT
+  ivadomed config.json                    (the command stands in the file)
+"""
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """The parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="ivadomed",
+        description="Train, test and apply deep learning models on medical images; one JSON file drives everything.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    what = parser.add_argument_group("what to do (else: the configuration's \"command\")").add_mutually_exclusive_group()
+    what.add_argument("--train", action="store_true", help="train a model")
+    what.add_argument("--test", action="store_true", help="predict the test set and evaluate the predictions")
+    what.add_argument("--eval", action="store_true", help="evaluate the predictions that are in PATH_OUTPUT/pred_masks")
+    what.add_argument("--segment", action="store_true", help="segment images without labels with the packaged model")
+    where = parser.add_argument_group("with what (these win over the configuration)")
+    where.add_argument("config_file", nargs="?", metavar="CONFIG", help="the same as -c")
+    where.add_argument("-c", "--config", metavar="CONFIG", help="JSON configuration file")
+    where.add_argument("-pd", "--path-data", nargs="+", metavar="PATH_DATA", help="BIDS folder, or several")
+    where.add_argument("-po", "--path-output", metavar="PATH_OUTPUT", help="folder of the run")
+    train = parser.add_argument_group("training")
+    train.add_argument(
+        "-r", "--resume-training", action="store_true", help="continue from PATH_OUTPUT/checkpoint.pth.tar"
+    )
+    segment = parser.add_argument_group("segmentation with 2D patches")
+    segment.add_argument("--no-patch", action="store_true", help="predict whole slices")
+    segment.add_argument(
+        "--overlap-2d", nargs=2, type=int, metavar=("H", "W"), help="voxels that neighbouring patches share"
+    )
+    other = parser.add_argument_group("other")
+    other.add_argument("--debug", action="store_true", help="log details; show the traceback of an error")
+    other.add_argument("--version", action="version", version=f"ivadomed {__version__}")
+    return parser
+
+
+def run_main(config: str | os.PathLike[str] | Mapping[str, Any] | None = None) -> Any:
+    """Run the command of a configuration.
+
+    Args:
+        config: A dictionary or the path of a JSON file, whose "command" is run; None to read the command line.
+
+    Returns:
+        "train": best training Dice loss, training loss, validation Dice loss and validation loss. "test": the
+        table of 3D metrics, one row per image, and the metrics averaged over slices or patches. "eval": the
+        table. "segment": the files that were written.
+
+    Raises:
+        IvadomedError: See its message.
+    """
+    if config is None:
+        return _run(get_parser().parse_args())
+    return _dispatch(config, {})
+
+
+def _run(args: argparse.Namespace) -> Any:
+    if args.config_file and args.config:
+        raise ConfigError(f"two configuration files given: {args.config_file} and {args.config}; pass one")
+    source = args.config_file or args.config
+    if source is None:
+        raise ConfigError("no configuration given; pass one with -c CONFIG (ivadomed --help shows examples)")
+    overrides: dict[str, Any] = {"command": name for name in COMMANDS if getattr(args, name)}
+    if args.path_output:
+        overrides["path_output"] = args.path_output
+    if args.path_data:
+        overrides["loader_parameters.path_data"] = args.path_data
+    return _dispatch(
+        source,
+        overrides,
+        resume_training=args.resume_training,
+        no_patch=args.no_patch,
+        overlap_2d=args.overlap_2d,
+        debug=args.debug,
+    )
+
+
+def _dispatch(source: Any, overrides: Mapping[str, Any], **options: Any) -> Any:
+    # Torch and the rest are loaded only now: --help and a mistyped option answer at once.
+    from ivadomed.commands import run_command
+    from ivadomed.config import load_config
+    from ivadomed.records import logging_to_terminal
+
+    with logging_to_terminal(options.get("debug", False)):
+        return run_command(load_config(Path(source) if isinstance(source, str) else source, overrides), **options)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Console script: 0, or a message on standard error and the exit code of the error."""
+    parsed = get_parser().parse_args(args)
+    try:
+        _run(parsed)
+    except IvadomedError as error:
+        if parsed.debug:
+            traceback.print_exc()
+        print(f"ivadomed: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("ivadomed: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

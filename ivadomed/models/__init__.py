@@ -1,0 +1,54 @@
+"""Network architectures and the files they live in. Needs torch only."""
+
+from ivadomed.models.attention import GridAttentionBlockND, UnetGridGatingSignal3
+from ivadomed.models.base import ModelBatch, Network
+from ivadomed.models.blocks import DownConv, UpConv, weights_init_kaiming
+from ivadomed.models.checkpoint import (
+    ModelNotFoundError,
+    frozen_parameters,
+    get_model_filenames,
+    load_model,
+    save_model,
+    set_model_for_retrain,
+)
+from ivadomed.models.classifiers import DenseNet, ResNet, densenet121, resnet18
+from ivadomed.models.countception import ConvBlock, Countception, SimpleBlock
+from ivadomed.models.film import FiLMgenerator, FiLMlayer
+from ivadomed.models.hemis import HeMISUnet
+from ivadomed.models.registry import MODELS, build_model
+from ivadomed.models.unet import Decoder, Encoder, FiLMedUnet, Unet
+from ivadomed.models.unet3d import Modified3DUNet, UNet3D
+
+__all__ = [
+    "MODELS",
+    "ConvBlock",
+    "Countception",
+    "Decoder",
+    "DenseNet",
+    "DownConv",
+    "Encoder",
+    "FiLMedUnet",
+    "FiLMgenerator",
+    "FiLMlayer",
+    "GridAttentionBlockND",
+    "HeMISUnet",
+    "ModelBatch",
+    "ModelNotFoundError",
+    "Modified3DUNet",
+    "Network",
+    "ResNet",
+    "SimpleBlock",
+    "UNet3D",
+    "Unet",
+    "UnetGridGatingSignal3",
+    "UpConv",
+    "build_model",
+    "densenet121",
+    "frozen_parameters",
+    "get_model_filenames",
+    "load_model",
+    "resnet18",
+    "save_model",
+    "set_model_for_retrain",
+    "weights_init_kaiming",
+]

@@ -1,0 +1,34 @@
+"""What every network of the package offers beyond ``forward``."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+
+class ModelBatch(Protocol):
+    """The part of a batch a network may ask for.
+
+    Attributes:
+        image: ``[B, C, H, W]`` or ``[B, C, H, W, D]``, normalised intensities.
+        condition: What the prediction is conditioned on: metadata ``[B, n_metadata]`` for FiLM, present
+            contrasts ``[B, n_contrasts]`` for HeMIS, None for other networks.
+    """
+
+    @property
+    def image(self) -> Tensor: ...
+
+    @property
+    def condition(self) -> Tensor | None: ...
+
+
+class Network(nn.Module):
+    """A network that knows how to read its forward arguments off a batch.
+
+    The training loop and the prediction engine call ``model(*model.inputs(batch))`` for all of them.
+    """
+
+    def inputs(self, batch: ModelBatch) -> tuple[Any, ...]:
+        """Forward arguments for `batch`: the image alone, unless a subclass needs more."""
+        return (batch.image,)

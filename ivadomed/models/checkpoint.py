@@ -1,0 +1,269 @@
+"""Model files: our own format, published files of older versions, and fine-tuning from a file."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import pickle
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ivadomed.errors import ModelError
+from ivadomed.files import atomic_path
+from ivadomed.models.registry import build_model, model_class
+from ivadomed.models.restricted_pickle import ForbiddenGlobal, RestrictedPickle
+
+logger = logging.getLogger(__name__)
+
+FORMAT_VERSION = 1
+_KEYS = ("format_version", "name", "arguments", "state_dict")
+_REMEDY = "Copy or download it again, or train the model anew."
+
+MapLocation = str | torch.device | None
+PathLike = str | os.PathLike[str]
+
+
+class ModelNotFoundError(ModelError, FileNotFoundError):
+    """A model folder or one of its files is missing."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def save_model(path: PathLike, model: nn.Module, name: str, arguments: Mapping[str, Any]) -> None:
+    """Write a model so that a reader never sees half of it.
+
+    The file is a plain dict ``{format_version, name, arguments, state_dict}``, which
+    ``torch.load(weights_only=True)`` opens, with all tensors on the CPU.
+
+    Args:
+        path: Target; replaced at once when the new content is on the disk.
+        model: The model.
+        name: What `build_model` builds it from: its name ...
+        arguments: ... and its arguments: numbers, strings, None, lists and dicts of them.
+
+    Raises:
+        ModelError: When an argument is of another type.
+        OutputError: When the file cannot be written.
+    """
+    content = {
+        "format_version": FORMAT_VERSION,
+        "name": name,
+        "arguments": {str(key): _plain(value, str(key)) for key, value in arguments.items()},
+        "state_dict": {key: value.detach().cpu() for key, value in model.state_dict().items()},
+    }
+    with atomic_path(path) as temporary:
+        torch.save(content, temporary)
+
+
+def _plain(value: Any, place: str) -> Any:
+    """`value` as plain Python data."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item, f"{place}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{place}[{i}]") for i, item in enumerate(value)]
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        return value.item()
+    raise ModelError(
+        f"{place}: a model file holds numbers, strings, lists and dicts, not {type(value).__name__}."
+    )
+
+
+def load_model(path: PathLike, map_location: MapLocation = "cpu") -> nn.Module:
+    """Open a model file, of our format or published by ivadomed <= 2.9.10 (a pickled module).
+
+    Pickled modules go through `restricted_pickle`: a fixed table of names, no code from the file. A foreign
+    class (``package.module:Class``) is only used when its module has been imported already.
+
+    Args:
+        path: ``.pt`` file.
+        map_location: Device of the weights; None is the CPU.
+
+    Returns:
+        The model, in evaluation mode.
+
+    Raises:
+        ModelError: When the file is missing, damaged, not a model, or names something forbidden.
+    """
+    source = Path(path)
+    content = _read(source)
+    if isinstance(content, nn.Module):
+        model = content
+    elif isinstance(content, dict) and set(_KEYS) <= set(content):
+        model = _from_dict(source, content)
+    else:
+        raise ModelError(
+            f"{source}: holds {_summary(content)}; expected a packaged model with {', '.join(_KEYS)} "
+            "(`<name>/<name>.pt` of a training run) or a published one."
+        )
+    if map_location is not None:
+        model = model.to(map_location)
+    return model.eval()
+
+
+def _read(source: Path) -> Any:
+    """Content of a torch file: plain data, or the module of a published file."""
+    try:
+        data = source.read_bytes()
+    except FileNotFoundError as error:
+        raise ModelNotFoundError(f"{source}: no such model file; check the path.") from error
+    except OSError as error:
+        raise ModelError(f"{source}: cannot be read ({error.strerror}); expected a .pt file.") from error
+    if not data:
+        raise ModelError(f"{source}: is empty; expected a model file (.pt). {_REMEDY}")
+    if _is_torchscript(data):
+        raise ModelError(
+            f"{source}: is a TorchScript archive; expected a packaged or published model. "
+            "Save it with ivadomed.models.save_model, or use the .onnx file."
+        )
+    try:
+        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        logger.debug("%s is not plain data; reading it as a pickled module", source)
+    except Exception as error:
+        # Whatever a damaged file makes torch raise, the user needs to know which file it was.
+        raise _damaged(source, error) from error
+    return _read_pickled_module(source, data)
+
+
+def _read_pickled_module(source: Path, data: bytes) -> nn.Module:
+    # A buffer, not a path: torch then has no use for its tar reader, which unpacks files.
+    buffer = io.BytesIO(data)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            content = torch.load(
+                buffer, map_location="cpu", pickle_module=RestrictedPickle, weights_only=False
+            )
+            if isinstance(content, nn.Module):
+                content.state_dict()
+    except ForbiddenGlobal as error:
+        raise ModelError(
+            f"{source}: refused, it asks for {error.name}, which no model of ivadomed needs and which could "
+            "run code. Expected a model file of ivadomed; get it from a source you trust."
+        ) from error
+    except Exception as error:
+        raise _damaged(source, error) from error
+    if not type(content).__module__.startswith("ivadomed.models."):
+        raise ModelError(f"{source}: holds {_summary(content)}; expected a model of ivadomed.")
+    return content
+
+
+def _damaged(source: Path, error: Exception) -> ModelError:
+    reason = str(error).strip().split("\n")[0] or type(error).__name__
+    return ModelError(f"{source}: damaged or no model file ({reason}); expected a .pt file. {_REMEDY}")
+
+
+def _is_torchscript(data: bytes) -> bool:
+    if not data.startswith(b"PK"):
+        return False
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return any(name.endswith("constants.pkl") for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False
+
+
+def _summary(content: Any) -> str:
+    if isinstance(content, dict):
+        return f"a dict with {', '.join(map(str, list(content)[:4])) or 'nothing in it'}"
+    return f"an object of type {type(content).__name__}"
+
+
+def _from_dict(source: Path, content: Mapping[str, Any]) -> nn.Module:
+    version = content["format_version"]
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise ModelError(
+            f"{source}: format version {version!r}, known are those up to {FORMAT_VERSION}; update ivadomed."
+        )
+    name, arguments, weights = content["name"], content["arguments"], content["state_dict"]
+    if not (isinstance(name, str) and isinstance(arguments, dict) and isinstance(weights, dict)):
+        raise ModelError(f"{source}: name, arguments or state_dict have a wrong type. {_REMEDY}")
+    try:
+        model_class(name, allow_import=False)
+        model = build_model(name, arguments)
+        model.load_state_dict(weights)
+    except ModelError as error:
+        raise ModelError(f"{source}: {error}") from error
+    except RuntimeError as error:
+        raise ModelError(
+            f"{source}: weights do not fit the arguments of {name} ({error}). {_REMEDY}"
+        ) from error
+    return model
+
+
+def get_model_filenames(folder_model: PathLike) -> tuple[str, str]:
+    """Files of a packaged model: the weights and the configuration.
+
+    Args:
+        folder_model: Folder ``<name>`` with ``<name>.json`` and ``<name>.pt``, ``<name>.onnx`` or both.
+            Of both, ``.pt`` is taken when CUDA is available, else ``.onnx``.
+
+    Returns:
+        Path of the model, path of its JSON file.
+
+    Raises:
+        ModelNotFoundError: When the folder or one of the files is missing.
+    """
+    folder = Path(folder_model)
+    if not folder.is_dir():
+        raise ModelNotFoundError(f"{folder}: no such model folder; expected <name>.json and <name>.pt in it.")
+    stem = folder / folder.resolve().name
+    # Not `with_suffix`: names of models may have dots.
+    pt, onnx, config = (Path(f"{stem}{suffix}") for suffix in (".pt", ".onnx", ".json"))
+    preferred = (pt, onnx) if torch.cuda.is_available() else (onnx, pt)
+    model = next((path for path in preferred if path.is_file()), None)
+    if model is None:
+        raise ModelNotFoundError(
+            f"{folder}: neither {pt.name} nor {onnx.name} found; the files must have the folder's name."
+        )
+    if not config.is_file():
+        raise ModelNotFoundError(f"{folder}: {config.name} not found; it must have the folder's name.")
+    return str(model), str(config)
+
+
+def set_model_for_retrain(
+    model_path: PathLike, retrain_fraction: float, map_location: MapLocation, reset: bool = True
+) -> nn.Module:
+    """Open a model for fine-tuning: its first layers frozen, the last ones trained.
+
+    Args:
+        model_path: Model file.
+        retrain_fraction: 0 to 1, share of the layers with learnt parameters to train, counted from the end.
+        map_location: Device of the weights.
+        reset: Initialise the trained layers anew instead of starting from the file's weights.
+
+    Returns:
+        The model; `frozen_parameters` names what is frozen.
+
+    Raises:
+        ModelError: For a fraction outside [0, 1] or an unusable file.
+    """
+    if not 0.0 <= retrain_fraction <= 1.0:
+        raise ModelError(
+            f"retrain_fraction: {retrain_fraction!r}; expected a number from 0 (none) to 1 (all)."
+        )
+    model = load_model(model_path, map_location)
+    layers = [module for module in model.modules() if list(module.parameters(recurse=False))]
+    n_frozen = round(len(layers) * (1.0 - retrain_fraction))
+    for layer in layers[:n_frozen]:
+        layer.requires_grad_(False)
+    if reset:
+        for layer in layers[n_frozen:]:
+            if callable(initialise := getattr(layer, "reset_parameters", None)):
+                initialise()
+    return model
+
+
+def frozen_parameters(model: nn.Module) -> list[str]:
+    """Names of the parameters that training leaves as they are."""
+    return [name for name, parameter in model.named_parameters() if not parameter.requires_grad]

@@ -1,0 +1,153 @@
+"""Models by name, and the one place where a configuration becomes a network."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import nn
+
+from ivadomed.errors import ModelError
+from ivadomed.models.classifiers import densenet121, resnet18
+from ivadomed.models.countception import Countception
+from ivadomed.models.hemis import HeMISUnet
+from ivadomed.models.unet import FiLMedUnet, Unet
+from ivadomed.models.unet3d import Modified3DUNet, UNet3D
+
+MODELS: dict[str, type[nn.Module]] = {
+    "Countception": Countception,
+    "FiLMedUnet": FiLMedUnet,
+    "HeMISUnet": HeMISUnet,
+    "Modified3DUNet": Modified3DUNet,
+    "UNet3D": UNet3D,
+    "Unet": Unet,
+    "densenet121": densenet121,
+    "resnet18": resnet18,
+}
+
+# Keys a model section of a configuration may hold that some or all models have no use for.
+COMMON_KEYS = frozenset(
+    {
+        "applied",
+        "attention",
+        "bn_momentum",
+        "contrasts",
+        "depth",
+        "dropout_rate",
+        "film_layers",
+        "final_activation",
+        "folder_name",
+        "in_channel",
+        "is_2d",
+        "length_2D",
+        "length_3D",
+        "metadata",
+        "missing_probability",
+        "missing_probability_growth",
+        "n_filters",
+        "n_metadata",
+        "name",
+        "out_channel",
+        "stride_2D",
+        "stride_3D",
+    }
+)
+
+
+def build_model(name: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """Make a model from the model section of a configuration.
+
+    Args:
+        name: A key of `MODELS`, or ``package.module:Class`` for a class of your own, which is imported.
+        arguments: Constructor arguments; keys of `COMMON_KEYS` the model does not take are left out.
+
+    Raises:
+        ModelError: For an unknown name or argument, or arguments the constructor cannot use.
+    """
+    cls = model_class(name)
+    accepted = accepted_arguments(cls)
+    if accepted is not None:
+        for key in arguments:
+            if key not in accepted and key not in COMMON_KEYS:
+                hint = _did_you_mean(str(key), sorted(accepted | COMMON_KEYS))
+                raise ModelError(
+                    f"{name}: unknown argument {key!r}; {hint}It accepts {', '.join(sorted(accepted))}."
+                )
+        arguments = {key: value for key, value in arguments.items() if key in accepted}
+    try:
+        return cls(**arguments)
+    except TypeError as error:
+        raise ModelError(f"{name}: cannot be built from {dict(arguments)}: {error}.") from error
+
+
+def model_class(name: str, allow_import: bool = True) -> type[nn.Module]:
+    """The class for `name`, see `build_model`.
+
+    Args:
+        name: A key of `MODELS`, or ``package.module:Class``.
+        allow_import: Whether the module of a foreign class may be imported; where the name comes from a file
+            that somebody else wrote, only modules the user has imported already count.
+
+    Raises:
+        ModelError: When there is no such class, or it is not a model.
+    """
+    if name in MODELS:
+        return MODELS[name]
+    if ":" not in name:
+        raise ModelError(
+            f"Unknown model {name!r}; {_did_you_mean(name, MODELS)}Known: {', '.join(MODELS)}, "
+            "or package.module:Class for your own."
+        )
+    module_name, _, class_name = name.partition(":")
+    if not allow_import and module_name not in sys.modules:
+        raise ModelError(
+            f"Model {name!r} is not a class of ivadomed; if you trust it, import {module_name} "
+            "before you load the file."
+        )
+    try:
+        cls = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ModelError(f"Model {name!r}: {error}; expected an importable package.module:Class.") from error
+    if not (isinstance(cls, type) and issubclass(cls, nn.Module) and hasattr(cls, "inputs")):
+        raise ModelError(
+            f"Model {name!r} is no network: expected a torch.nn.Module with a method inputs(batch), "
+            "as ivadomed.models.base.Network has."
+        )
+    return cls
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    by_lower = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word.lower(), by_lower, n=1)
+    return f"did you mean {by_lower[close[0]]!r}? " if close else ""
+
+
+def accepted_arguments(cls: type[nn.Module]) -> set[str] | None:
+    """Names the constructor of a model takes; None when a foreign class takes any.
+
+    The ``**kwargs`` of our own classes, if they inherit from one another, stand for the base's arguments.
+    """
+    names: set[str] = set()
+    given: set[str] = set()
+    for base in cls.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        if base is nn.Module:
+            break
+        parameters = list(inspect.signature(base).parameters.values())
+        names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        given |= _FIXED.get(base.__name__, set()) if base.__module__.startswith(_PACKAGE) else set()
+        if all(p.kind is not p.VAR_KEYWORD for p in parameters):
+            return names - given
+    return names - given if cls.__module__.startswith(_PACKAGE) else None
+
+
+_PACKAGE = "ivadomed.models."
+_FIXED: dict[str, set[str]] = {
+    "resnet18": {"block", "layers"},
+    "densenet121": {"growth_rate", "block_config", "num_init_features"},
+}

@@ -1,0 +1,187 @@
+"""Operations on a predicted mask. Each returns a new array; NIfTI images go in and out too.
+
+Arrays are [H, W], [H, W, D] (D may be 1) or [H, W, D, C] with one class per C.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ivadomed.postprocessing.decorators import (
+    binarize_with_low_threshold,
+    multilabel_capable,
+    nifti_capable,
+)
+from ivadomed.postprocessing.objects import (
+    CORNERS,
+    EDGES,
+    FACES,
+    binary_structure,
+    bounding_box,
+    label_objects,
+    object_sizes,
+    select_objects,
+)
+
+
+@nifti_capable
+def threshold_predictions(predictions: np.ndarray, thr: float = 0.5) -> np.ndarray:
+    """Binarize: 0 below ``thr``, 1 from ``thr`` on, as uint8."""
+    return (np.asarray(predictions) >= thr).astype(np.uint8)
+
+
+@nifti_capable
+def mask_predictions(predictions: np.ndarray, mask_binary: np.ndarray) -> np.ndarray:
+    """Set everything outside a mask to 0.
+
+    Args:
+        predictions: Any shape.
+        mask_binary: Zeros and ones, the shape of ``predictions`` or, for [H, W, D, C], [H, W, D].
+    """
+    predictions, mask = np.asarray(predictions), np.asarray(mask_binary) != 0
+    if mask.ndim == predictions.ndim - 1:
+        mask = mask[..., None]
+    return np.where(mask, predictions, np.zeros((), predictions.dtype))
+
+
+@nifti_capable
+@binarize_with_low_threshold
+def keep_largest_object(predictions: np.ndarray) -> np.ndarray:
+    """Keep the largest object; voxels that share a face are connected. The first of equals wins.
+
+    With several classes [H, W, D, C], every class keeps the object that holds its largest part. Parts of
+    different classes that overlap (a lesion inside the cord) are one object and are kept together.
+    """
+    if predictions.ndim == 4:
+        return _keep_largest_of_classes(predictions)
+    labels, count = label_objects(predictions, FACES)
+    return labels == object_sizes(labels, count).argmax() + 1 if count else predictions
+
+
+def _keep_largest_of_classes(mask: np.ndarray) -> np.ndarray:
+    parts = []
+    total = 0
+    for c in range(mask.shape[-1]):
+        labels, count = label_objects(mask[..., c], FACES)
+        parts.append((labels, total, count))
+        total += count
+    links = _overlaps([np.where(labels > 0, labels + offset, 0) for labels, offset, _ in parts])
+    group = _groups(links, total)
+    kept_groups = {
+        int(group[offset + object_sizes(labels, count).argmax()]) for labels, offset, count in parts if count
+    }
+    kept = np.isin(group, list(kept_groups))
+    return np.stack(
+        [select_objects(labels, kept[offset : offset + count]) for labels, offset, count in parts], axis=-1
+    )
+
+
+def _overlaps(labels: list[np.ndarray]) -> np.ndarray:
+    """Pairs [P, 2] of labels that share a voxel, of images whose labels are distinct."""
+    first = labels[0].copy()
+    pairs = [np.empty((0, 2), np.int64)]
+    for other in labels[1:]:
+        both = (first > 0) & (other > 0)
+        pairs.append(np.unique(np.stack([first[both], other[both]], axis=1), axis=0).astype(np.int64))
+        first = np.where(first > 0, first, other)
+    return np.concatenate(pairs)
+
+
+def _groups(links: np.ndarray, count: int) -> np.ndarray:
+    """Group number of each of the labels 1..count under the links [P, 2]; element 0 is label 1."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    a, b = links.T - 1
+    return connected_components(coo_array((np.ones(len(a)), (a, b)), (count, count)), directed=False)[1]
+
+
+@nifti_capable
+@multilabel_capable
+def keep_largest_object_per_slice(predictions: np.ndarray, axis: int = 2) -> np.ndarray:
+    """Keep the largest object of every slice; pixels that share an edge are connected.
+
+    Args:
+        predictions: [H, W, D], or [H, W, D, C] with every class on its own; [H, W] is one slice.
+        axis: Axis along which the slices are taken.
+    """
+    predictions = np.asarray(predictions)
+    if predictions.ndim == 2:
+        return keep_largest_object(predictions)
+    slices = [keep_largest_object(plane) for plane in np.moveaxis(predictions, axis, 0)]
+    return np.stack(slices, axis=axis)
+
+
+@nifti_capable
+@multilabel_capable
+def fill_holes(predictions: np.ndarray, structure: tuple[int, ...] = (3, 3, 3)) -> np.ndarray:
+    """Fill background that is cut off from the border of the image, as uint8.
+
+    Background voxels are connected when a box of ``structure`` around one holds the other: with (3, 3, 3)
+    also over corners, so an object must enclose its hole without a gap. An axis of length 1 is left out:
+    in one slice [H, W, 1], holes are those of the picture.
+
+    Args:
+        predictions: Binary [H, W], [H, W, D] or [H, W, D, C].
+        structure: Size of the box along each axis.
+    """
+    mask = np.asarray(predictions) != 0
+    filled = mask.astype(np.uint8)
+    box = bounding_box(mask)
+    if box is None:
+        return filled
+    axes = [axis for axis in range(mask.ndim) if mask.shape[axis] > 1]
+    flat = mask[box].reshape([mask[box].shape[axis] for axis in axes])
+    size = tuple((*structure, *[3] * mask.ndim)[axis] for axis in axes)
+    filled[box] |= _holes(flat, size).reshape(mask[box].shape)
+    return filled
+
+
+def _holes(mask: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Background of ``mask`` that does not reach its border."""
+    if mask.ndim not in (2, 3) or set(size) != {3}:
+        return _holes_of_any_structure(mask, size)
+    labels, count = label_objects(~mask, CORNERS)
+    enclosed = np.ones(count + 1, bool)
+    for axis in range(mask.ndim):
+        enclosed[np.take(labels, [0, -1], axis=axis)] = False
+    return select_objects(labels, enclosed[1:])
+
+
+def _holes_of_any_structure(mask: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """As ``_holes``, for any number of axes and any structure, at tens of times the cost."""
+    from scipy.ndimage import binary_fill_holes
+
+    if not mask.ndim:
+        return np.zeros_like(mask)
+    # scipy 1.17 corrupts memory when the structure is larger than the image; around it is background anyway.
+    padded = np.pad(mask, [(n, n) for n in size])
+    inner = tuple(slice(n, -n) for n in size)
+    return binary_fill_holes(padded, np.ones(size))[inner] & ~mask
+
+
+@nifti_capable
+@multilabel_capable
+def remove_small_objects(data: np.ndarray, bin_structure: np.ndarray, size_min: int) -> np.ndarray:
+    """Set objects of fewer than ``size_min`` voxels to 0.
+
+    Args:
+        data: [H, W], [H, W, D] or [H, W, D, C]; what is not 0 is object and keeps its value.
+        bin_structure: Neighbours of a voxel, as ``scipy.ndimage.generate_binary_structure``; the rank counts.
+        size_min: Voxels of the smallest object to keep.
+
+    Raises:
+        ValueError: ``bin_structure`` is none of the standard neighbourhoods.
+    """
+    data = np.asarray(data)
+    labels, count = label_objects(data, _rank(bin_structure))
+    return mask_predictions(data, select_objects(labels, object_sizes(labels, count) >= size_min))
+
+
+def _rank(structure: np.ndarray) -> int:
+    structure = np.asarray(structure, bool)
+    for rank in (FACES, EDGES, CORNERS):
+        standard = binary_structure(rank)
+        if np.array_equal(structure, standard if structure.ndim == 3 else standard[1]):
+            return rank
+    raise ValueError("bin_structure: expected scipy.ndimage.generate_binary_structure(2 or 3, rank)")

@@ -1,0 +1,69 @@
+"""The whole job on phantom data: make a study, train, test, segment new images, and show where the results are."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from ivadomed.config import CONFIG_DIR
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """The parser of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="example: python -m ivadomed.scripts.demo -o demo", prog="demo"
+    )
+    parser.add_argument("-o", "--output", default="demo", help="folder for data and results (default: %(default)s)")
+    parser.add_argument("-c", "--config", default=str(CONFIG_DIR / "config_small.json"), help="configuration")
+    parser.add_argument("-n", "--subjects", type=int, default=12, help="subjects of the study (default: %(default)s)")
+    return parser
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the demo with the commands that a user would type."""
+    options = get_parser().parse_args(args)
+    started = time.perf_counter()
+    output = Path(options.output)
+    data, new, run = output / "data", output / "new_data", output / "run"
+    shutil.rmtree(run, ignore_errors=True)
+    _call("ivadomed_create_phantom", "-o", str(data), "-n", str(options.subjects), "--overwrite")
+    _call("ivadomed_create_phantom", "-o", str(new), "-n", "2", "--seed", "99", "--overwrite")
+    common = ["-c", options.config, "--path-output", str(run), "--path-data"]
+    _call("ivadomed", "--train", *common, str(data))
+    _call("ivadomed", "--test", *common, str(data))
+    _call("ivadomed", "--segment", *common, str(new))
+    _report(run, time.perf_counter() - started)
+
+
+def _call(*command: str) -> None:
+    print(f"\n$ {' '.join(command)}", flush=True)
+    code = subprocess.run(command, check=False).returncode
+    if code:
+        sys.exit(code)
+
+
+def _report(run: Path, seconds: float) -> None:
+    table = pd.read_csv(run / "results_eval" / "evaluation_3Dmetrics.csv", index_col="image_id")
+    dice = table["dice_class0"]
+    places = {
+        "metrics of every image": run / "results_eval" / "evaluation_3Dmetrics.csv",
+        "pictures (colour: prediction, white line: truth)": run / "results_eval" / "overlays",
+        "segmentations": run / "pred_masks",
+        "packaged model": run / "my_model",
+        "training curves": f"tensorboard --logdir {run}",
+    }
+    print(f"\nMean test Dice of the cord: {dice.mean():.3f} (lowest {dice.min():.3f}, {len(dice)} images).")
+    for name, place in places.items():
+        print(f"  {name}: {place}")
+    print(f"The demo took {seconds:.0f} s.")
+
+
+if __name__ == "__main__":
+    main()

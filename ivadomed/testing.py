@@ -1,0 +1,147 @@
+"""Test a trained network: predictions on the images' own grids, and metrics averaged over slices or patches."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ivadomed.inference.backends import TorchForward
+from ivadomed.inference.engine import Engine, Prediction
+from ivadomed.inference.outputs import finish, split_classes, to_nifti
+from ivadomed.io import is_nifti, save_nifti, write_picture
+from ivadomed.loader.case import Case
+from ivadomed.loader.prepare import Recipe
+from ivadomed.loader.samples import Batch
+from ivadomed.loader.volumes import Volume, read_volume
+from ivadomed.metrics import MetricManager
+from ivadomed.models.checkpoint import load_model
+from ivadomed.transforms import Pipeline
+
+log = logging.getLogger(__name__)
+
+PREDICTIONS = "pred_masks"
+
+
+@dataclass(frozen=True, eq=False)
+class CaseSet:
+    """Cases to predict and how they are prepared.
+
+    Args:
+        cases: What to predict.
+        recipe: Fixed steps and windows.
+        steps: Transforms per sample.
+    """
+
+    cases: tuple[Case, ...]
+    recipe: Recipe
+    steps: Pipeline
+
+
+def test(
+    model_params: Mapping[str, Any],
+    dataset_test: CaseSet,
+    testing_params: Mapping[str, Any],
+    path_output: str | os.PathLike[str],
+    device: torch.device,
+    metric_fns: Sequence[Callable[..., float]] = (),
+    postprocessing: Mapping[str, Any] | None = None,
+) -> dict[str, float]:
+    """Predict a test set with ``best_model.pt`` and write ``pred_masks/<case>_pred.nii.gz``.
+
+    Args:
+        model_params: "out_channel" of the network.
+        dataset_test: Cases with labels.
+        testing_params: "batch_size" and "n_classes".
+        path_output: Folder of the run.
+        device: Where to predict.
+        metric_fns: Metrics on the preprocessed slices or patches.
+        postprocessing: Steps by name, in order.
+
+    Returns:
+        Mean of each metric.
+
+    Raises:
+        ModelError: There is no usable model.
+        DataError: An image cannot be used.
+    """
+    folder = Path(path_output)
+    log.info("\nLoading model: %s", folder / "best_model.pt")
+    forward = TorchForward(load_model(folder / "best_model.pt", "cpu"), device)
+    metrics = MetricManager(list(metric_fns))
+    soft_gt = dataset_test.recipe.soft_gt
+
+    def observe(predictions: np.ndarray, batch: Batch) -> None:
+        assert batch.target is not None
+        truth = batch.target.numpy()
+        if soft_gt:
+            metrics(predictions, truth)
+        else:
+            metrics((predictions >= 0.5).astype(np.float32), (truth >= 0.5).astype(np.float32))
+
+    engine = Engine(
+        recipe=dataset_test.recipe,
+        steps=dataset_test.steps,
+        forward=forward,
+        n_classes=testing_params["n_classes"],
+        batch_size=testing_params["batch_size"],
+        observe=observe,
+    )
+    volumes = read_ahead(dataset_test.cases, dataset_test.recipe, with_target=True)
+    total = len(dataset_test.cases)
+    for prediction in tqdm(engine.run(volumes), desc="Inference", total=total, unit="case", leave=False, disable=None):
+        write_prediction(prediction, folder / PREDICTIONS, postprocessing or {})
+    return metrics.get_results()
+
+
+def read_ahead(cases: Iterable[Case], recipe: Recipe, with_target: bool) -> Iterator[tuple[Case, Volume]]:
+    """Read cases in order, the next one while the caller works on the last."""
+    with ThreadPoolExecutor(1) as reader:
+        upcoming = None
+        for case in cases:
+            following = case, reader.submit(read_volume, case, recipe.slice_axis, recipe.soft_gt, with_target)
+            if upcoming is not None:
+                yield upcoming[0], upcoming[1].result()
+            upcoming = following
+        if upcoming is not None:
+            yield upcoming[0], upcoming[1].result()
+
+
+def write_prediction(
+    prediction: Prediction, folder: Path, postprocessing: Mapping[str, Any], per_class: bool = False
+) -> list[Path]:
+    """Postprocess and write one prediction.
+
+    Args:
+        prediction: Soft prediction.
+        folder: For the files.
+        postprocessing: Steps by name, in order.
+        per_class: One file ``<case>_class-N_pred.nii.gz`` per class instead of ``<case>_pred.nii.gz``.
+
+    Returns:
+        The NIfTI files. Of pictures, each class is written as PNG too, to be looked at.
+    """
+    name = prediction.case.id
+    zooms = nib.affines.voxel_sizes(prediction.grid.affine)
+    data = finish(prediction.soft, zooms, postprocessing, str(folder / name))
+    image = to_nifti(prediction, data)
+    if per_class:
+        files = {folder / f"{name}_class-{k}_pred.nii.gz": one for k, one in enumerate(split_classes(image))}
+    else:
+        files = {folder / f"{name}_pred.nii.gz": image}
+    for path, one in files.items():
+        save_nifti(one, path)
+    if not is_nifti(prediction.case.images[0]):
+        for k in range(data.shape[-1]):
+            pixels = np.round(data[..., 0, k].astype(np.float32) * 255).astype(np.uint8)
+            write_picture(folder / f"{name}_class-{k}_pred.png", pixels)
+    return list(files)

@@ -1,0 +1,16 @@
+"""Training: the loop, its schedule, checkpoints and what the user sees of it."""
+
+from ivadomed.losses import build_loss as get_loss_function
+from ivadomed.training.checkpoint import read_checkpoint, save_checkpoint
+from ivadomed.training.loop import TrainingResult, train
+from ivadomed.training.schedule import EarlyStopping, get_scheduler
+
+__all__ = [
+    "EarlyStopping",
+    "TrainingResult",
+    "get_loss_function",
+    "get_scheduler",
+    "read_checkpoint",
+    "save_checkpoint",
+    "train",
+]

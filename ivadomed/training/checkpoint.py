@@ -1,0 +1,90 @@
+"""The state of a run between two epochs, from which it continues with the same numbers."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ivadomed.errors import ModelError
+from ivadomed.files import atomic_path
+
+FORMAT = 1
+
+
+def save_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
+    """Write ``state`` and the states of all random number generators, atomically.
+
+    Args:
+        path: File to replace.
+        state: Tensors, numbers, strings and containers of them.
+    """
+    with atomic_path(path) as temporary:
+        torch.save({"format_version": FORMAT, **state, "rng": _rng_state()}, temporary)
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a checkpoint; no code in it is run.
+
+    Raises:
+        ModelError: No such file, damaged, or not a checkpoint of this format.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ModelError(f"{path}: no checkpoint to resume from; start without --resume-training")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise ModelError(f"{path}: damaged or no checkpoint of this version; train anew without it") from error
+    if not isinstance(state, dict) or state.get("format_version") != FORMAT:
+        raise ModelError(f"{path}: written by another version; train anew without --resume-training")
+    return state
+
+
+def _rng_state() -> dict[str, Any]:
+    python_version, python_words, python_gauss = random.getstate()
+    numpy_state = np.random.get_state(legacy=False)
+    assert isinstance(numpy_state, dict)
+    return {
+        "python": [python_version, list(python_words), python_gauss],
+        "numpy": {
+            "key": torch.from_numpy(numpy_state["state"]["key"].astype(np.int64)),
+            "pos": int(numpy_state["state"]["pos"]),
+            "has_gauss": int(numpy_state["has_gauss"]),
+            "gauss": float(numpy_state["gauss"]),
+        },
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_rng(state: Mapping[str, Any]) -> None:
+    """Put all random number generators where they were when the checkpoint was written."""
+    python_version, python_words, python_gauss = state["python"]
+    random.setstate((python_version, tuple(python_words), python_gauss))
+    numpy_state = state["numpy"]
+    np.random.set_state(
+        (
+            "MT19937",
+            numpy_state["key"].numpy().astype(np.uint32),
+            numpy_state["pos"],
+            numpy_state["has_gauss"],
+            numpy_state["gauss"],
+        )
+    )
+    torch.set_rng_state(state["torch"])
+    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def seed_all(seed: int) -> None:
+    """Seed every generator that a run may use."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)

@@ -1,0 +1,70 @@
+"""What a user sees of a training: log lines, progress bar, TensorBoard."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sized
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from ivadomed.visualize import save_img
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Monitor:
+    """Log lines, progress and TensorBoard events of one run.
+
+    Args:
+        folder: Where the events are written.
+        num_epochs: For the progress bar.
+        first_epoch: Events of this epoch and later ones from an earlier run are hidden (a resumed run).
+    """
+
+    def __init__(self, folder: Path, num_epochs: int, first_epoch: int) -> None:
+        self.writer = SummaryWriter(str(folder), purge_step=first_epoch if first_epoch > 1 else None)
+        self.num_epochs = num_epochs
+        self._started = time.perf_counter()
+
+    def progress(self, batches: Any, epoch: int, phase: str) -> Iterator[tuple[Any, tqdm]]:
+        """Iterate batches under a bar that shows the running loss and samples per second."""
+        total = len(batches) if isinstance(batches, Sized) else None
+        with tqdm(
+            total=total,
+            desc=f"Epoch {epoch}/{self.num_epochs} {phase}",
+            unit="batch",
+            leave=False,
+            mininterval=0.5,
+            disable=None,  # no bar where there is no terminal
+        ) as bar:
+            for batch in batches:
+                yield batch, bar
+                bar.update()
+
+    def losses(self, epoch: int, train_loss: float, val_loss: float, learning_rate: float) -> None:
+        """Losses of one epoch."""
+        log.info("Epoch %d training loss: %.4f.", epoch, train_loss)
+        log.info("Epoch %d validation loss: %.4f.", epoch, val_loss)
+        self.writer.add_scalars("losses", {"train_loss": train_loss, "val_loss": val_loss}, epoch)
+        self.writer.add_scalar("learning_rate", learning_rate, epoch)
+
+    def metrics(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Validation metrics of one epoch."""
+        self.writer.add_scalars("Validation/Metrics", dict(metrics), epoch)
+
+    def images(self, epoch: int, phase: str, image: torch.Tensor, target: torch.Tensor, prediction: torch.Tensor) -> None:
+        """Input, ground truth and prediction of one batch."""
+        save_img(self.writer, epoch, phase, image, target, prediction, is_three_dim=image.ndim == 5)
+
+    def close(self) -> None:
+        """Write what is pending and say how long it took."""
+        self.writer.close()
+        seconds = time.perf_counter() - self._started
+        log.info("Training took %d min %d s.", *divmod(round(seconds), 60))

@@ -1,0 +1,73 @@
+"""Learning-rate schedule and early stopping."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch.optim.lr_scheduler import CosineAnnealingLR, CosineAnnealingWarmRestarts, CyclicLR, LRScheduler
+
+from ivadomed.errors import ConfigError
+
+
+def get_scheduler(
+    params: Mapping[str, Any], optimizer: torch.optim.Optimizer, num_epochs: int = 0
+) -> tuple[LRScheduler, bool]:
+    """Build the learning-rate scheduler.
+
+    Args:
+        params: ``lr_scheduler`` section: "name" and the arguments of that scheduler.
+        optimizer: Whose learning rate is scheduled.
+        num_epochs: Length of the training; a cosine comes down to 0 at its end.
+
+    Returns:
+        The scheduler, and whether it steps after each batch (True) or after each epoch (False).
+
+    Raises:
+        ConfigError: Unknown name.
+    """
+    arguments = {key: value for key, value in params.items() if key != "name"}
+    name = params.get("name", "CosineAnnealingLR")
+    if name == "CosineAnnealingLR":
+        # Configurations carry base_lr and max_lr here, which this scheduler never had.
+        return CosineAnnealingLR(optimizer, num_epochs), False
+    if name == "CosineAnnealingWarmRestarts":
+        known = {key: arguments[key] for key in ("T_0", "T_mult", "eta_min") if arguments.get(key) is not None}
+        return CosineAnnealingWarmRestarts(optimizer, **known), False
+    if name == "CyclicLR":
+        # Adam has no momentum to cycle.
+        return CyclicLR(optimizer, arguments["base_lr"], arguments["max_lr"], mode="triangular2", cycle_momentum=False), True
+    raise ConfigError(
+        f"training_parameters.scheduler.lr_scheduler.name: {name!r} is unknown; expected CosineAnnealingLR, "
+        "CosineAnnealingWarmRestarts or CyclicLR"
+    )
+
+
+class EarlyStopping:
+    """Stop when the validation loss has changed by less than ``epsilon`` in ``patience`` successive epochs.
+
+    Args:
+        epsilon: Smallest change of the validation loss from one epoch to the next that counts.
+        patience: Epochs in a row.
+    """
+
+    def __init__(self, epsilon: float, patience: int) -> None:
+        self.epsilon, self.patience = epsilon, patience
+        self.last: float | None = None
+        self.count = 0
+
+    def update(self, loss: float) -> bool:
+        """Take the validation loss of one more epoch; True when training should stop."""
+        stalled = self.last is not None and abs(loss - self.last) < self.epsilon
+        self.count = self.count + 1 if stalled else 0
+        self.last = loss
+        return self.count >= self.patience
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint."""
+        return {"last": self.last, "count": self.count}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """From the checkpoint."""
+        self.last, self.count = state["last"], state["count"]

@@ -1,0 +1,46 @@
+"""SIGINT and SIGTERM end a training between two steps, not within one."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+from ivadomed.errors import Interrupted
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopRequest:
+    """Context in which a signal is remembered until ``check`` is called.
+
+    A second signal of the same kind acts at once. Outside the main thread, where Python delivers no signals, the
+    handlers stay as they are.
+
+    Args:
+        advice: How to continue; part of the message.
+    """
+
+    def __init__(self, advice: str) -> None:
+        self.advice = advice
+        self.signum: int | None = None
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> StopRequest:
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {signum: signal.signal(signum, self._remember) for signum in _SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for signum, handler in self._previous.items():
+            signal.signal(signum, handler)
+
+    def _remember(self, signum: int, frame: FrameType | None) -> None:
+        self.signum = signum
+        signal.signal(signum, self._previous[signum])
+
+    def check(self) -> None:
+        """Raise Interrupted when a signal has come."""
+        if self.signum is not None:
+            raise Interrupted(f"Stopped by {signal.Signals(self.signum).name}; {self.advice}", self.signum)

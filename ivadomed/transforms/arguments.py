@@ -1,0 +1,53 @@
+"""Checks of transform arguments, with errors that name the transform, the value and what was expected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ivadomed.errors import ConfigError
+
+
+def number(owner: str, name: str, value: Any, low: float = -np.inf, high: float = np.inf) -> float:
+    """Return `value` as a float within [low, high].
+
+    Raises:
+        ConfigError: It is no number, or out of range.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not low <= value <= high:
+        raise ConfigError(
+            f"transformation.{owner}.{name}: {value!r}; a number within [{low:g}, {high:g}] expected"
+        )
+    return float(value)
+
+
+def interval(
+    owner: str, name: str, value: Any, low: float = -np.inf, *, symmetric: bool = False
+) -> tuple[float, float]:
+    """Return `value` as (smallest, largest).
+
+    Args:
+        owner: Name of the transform.
+        name: Name of the argument.
+        value: Two numbers, or one number d for [-d, d] (`symmetric`) or [0, d].
+        low: Lower bound of both.
+        symmetric: What a single number means.
+    """
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        end = number(owner, name, value, 0)
+        return (-end if symmetric else 0.0, end)
+    pair = numbers(owner, name, value, low)
+    if len(pair) != 2 or pair[0] > pair[1]:
+        raise ConfigError(f"transformation.{owner}.{name}: {value!r}; [smallest, largest] expected")
+    return pair[0], pair[1]
+
+
+def numbers(
+    owner: str, name: str, value: Any, low: float = -np.inf, high: float = np.inf
+) -> tuple[float, ...]:
+    """Return a sequence of numbers within [low, high] as a tuple of floats."""
+    if not isinstance(value, (Sequence, np.ndarray)) or isinstance(value, str):
+        raise ConfigError(f"transformation.{owner}.{name}: {value!r}; a list of numbers expected")
+    return tuple(number(owner, name, v, low, high) for v in value)

@@ -1,0 +1,230 @@
+"""The documented functions around whole configurations: `Compose`, `UndoCompose` and their helpers.
+
+They chain the documented call of each transform; the package itself runs on `pipeline.Pipeline`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ivadomed.errors import ConfigError
+from ivadomed.transforms.base import KINDS, STEPS_KEY, ImedTransform
+from ivadomed.transforms.label import NumpyToTensor
+from ivadomed.transforms.pipeline import Pipeline, Plan, Stage
+from ivadomed.transforms.registry import TRANSFORMS, current_name
+
+__all__ = [
+    "Compose",
+    "Pipeline",
+    "Plan",
+    "Stage",
+    "UndoCompose",
+    "UndoTransform",
+    "apply_preprocessing_transforms",
+    "get_preprocessing_transforms",
+    "get_subdatasets_transforms",
+    "prepare_transforms",
+]
+
+DATASET_TYPES = ("training", "validation", "testing")
+
+_SHARED_KEYS = (
+    STEPS_KEY,
+    "crop_params",
+    "preresample_shape",
+    "rotation",
+    "scale",
+    "translation",
+    "elastic",
+    "reverse",
+)
+
+
+class Compose:
+    """Apply the transforms of a configuration, split between images, labels and ROIs.
+
+    Args:
+        dict_transforms: ``{name: arguments}``, `applied_to` among the arguments.
+        requires_undo: Kept for its callers: every transform can be undone now, so none is left out.
+
+    Attributes:
+        transform: The transforms by kind, ``{"im": [...], "gt": [...], "roi": [...]}``.
+    """
+
+    def __init__(self, dict_transforms: Mapping[str, Mapping[str, Any]], requires_undo: bool = False) -> None:
+        self.requires_undo = requires_undo
+        stages = Pipeline.from_config(dict_transforms).stages
+        self.transform: dict[str, list[ImedTransform]] = {
+            kind: [s.transform for s in stages if kind in s.applied_to] for kind in KINDS
+        }
+
+    def __call__(self, sample: Any, metadata: Any, data_type: str = "im", preprocessing: bool = False) -> Any:
+        """Transform a sample.
+
+        Args:
+            sample: Array or list of arrays, [H, W] or [H, W, D].
+            metadata: Its metadata, or a list of them.
+            data_type: "im", "gt" or "roi".
+            preprocessing: True returns arrays, False a tensor [C, ...].
+
+        Returns:
+            Transformed sample and metadata; (None, None) if there is no sample.
+        """
+        if sample is None or metadata is None or (isinstance(metadata, list) and not metadata):
+            return None, None
+        for transform in self.transform[data_type]:
+            if not isinstance(transform, NumpyToTensor):
+                sample, metadata = transform(sample, metadata)
+        return (sample, metadata) if preprocessing else NumpyToTensor()(sample, metadata)
+
+
+class UndoTransform:
+    """Undo one transform.
+
+    Args:
+        transform: The transform.
+    """
+
+    def __init__(self, transform: ImedTransform) -> None:
+        self.transform = transform
+
+    def __call__(self, sample: Any, metadata: Any = None) -> tuple[Any, Any]:
+        """Return the sample as it was before, and the metadata."""
+        return self.transform.undo_transform(sample, metadata)
+
+
+class UndoCompose:
+    """Undo the transforms of a `Compose`, last one first.
+
+    Args:
+        compose: What was applied.
+    """
+
+    def __init__(self, compose: Compose) -> None:
+        self.transforms = compose
+
+    def __call__(self, sample: Any, metadata: Any, data_type: str = "gt") -> tuple[Any, Any]:
+        """Undo.
+
+        Args:
+            sample: Tensor [C, ...], array or list of arrays.
+            metadata: What `Compose` returned.
+            data_type: Which kind's transforms to undo.
+
+        Returns:
+            List of arrays (one array if an array was given) and the metadata.
+        """
+        if isinstance(sample, torch.Tensor):
+            sample, metadata = NumpyToTensor().undo_transform(sample, metadata)
+        for transform in reversed(self.transforms.transform[data_type]):
+            sample, metadata = transform.undo_transform(sample, metadata)
+        return sample, metadata
+
+
+def get_subdatasets_transforms(
+    transform_params: Mapping[str, Mapping[str, Any]],
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Select the transforms of each subset by their ``dataset_type``.
+
+    Returns:
+        Transforms for training, validation and testing, without the key ``dataset_type``.
+
+    Raises:
+        ConfigError: A ``dataset_type`` is not one of training, validation, testing.
+    """
+    chosen: tuple[dict[str, dict[str, Any]], ...] = ({}, {}, {})
+    for name, arguments in transform_params.items():
+        subsets = arguments.get("dataset_type", DATASET_TYPES)
+        subsets = [subsets] if isinstance(subsets, str) else subsets
+        unknown = set(subsets) - set(DATASET_TYPES)
+        if unknown:
+            raise ConfigError(
+                f"transformation.{name}.dataset_type: {sorted(unknown)}; use {', '.join(DATASET_TYPES)}"
+            )
+        for subset, target in zip(DATASET_TYPES, chosen, strict=True):
+            if subset in subsets:
+                target[name] = {k: copy.copy(v) for k, v in arguments.items() if k != "dataset_type"}
+    return chosen[0], chosen[1], chosen[2]
+
+
+def get_preprocessing_transforms(transforms: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Select the transforms that run once per case, before slices and patches are taken."""
+    return {
+        name: dict(arguments)
+        for name, arguments in transforms.items()
+        if TRANSFORMS[current_name(name)].fixed
+    }
+
+
+def prepare_transforms(
+    transform_dict: Mapping[str, Mapping[str, Any]], requires_undo: bool = True
+) -> tuple[list[Compose | None], UndoCompose | None]:
+    """Separate the preprocessing from the other transforms.
+
+    Returns:
+        ``[preprocessing or None, the rest]`` and what undoes both, None without `requires_undo`.
+    """
+    before = get_preprocessing_transforms(transform_dict)
+    after = {name: arguments for name, arguments in transform_dict.items() if name not in before}
+    undo = UndoCompose(Compose({**before, **after}, requires_undo)) if requires_undo else None
+    return [Compose(before, requires_undo) if before else None, Compose(after, requires_undo)], undo
+
+
+def apply_preprocessing_transforms(
+    transforms: Compose | None, seg_pair: Mapping[str, Any], roi_pair: Mapping[str, Any] | None = None
+) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
+    """Preprocess an image with its label and ROI on one and the same grid.
+
+    Args:
+        transforms: Preprocessing transforms; None leaves everything as it is.
+        seg_pair: ``input``, ``gt``, ``input_metadata``, ``gt_metadata``.
+        roi_pair: ``gt`` (the ROI) and ``gt_metadata``.
+
+    Returns:
+        The two pairs with transformed arrays and metadata.
+    """
+    if transforms is None:
+        return seg_pair, roi_pair
+    input_metadata = seg_pair["input_metadata"]
+    if roi_pair is not None:
+        roi, roi_metadata = transforms(
+            roi_pair["gt"], roi_pair["gt_metadata"], data_type="roi", preprocessing=True
+        )
+        input_metadata = _share(roi_metadata, input_metadata)
+    image, input_metadata = transforms(seg_pair["input"], input_metadata, data_type="im", preprocessing=True)
+    gt_metadata = _share(input_metadata, seg_pair["gt_metadata"])
+    gt, gt_metadata = transforms(seg_pair["gt"], gt_metadata, data_type="gt", preprocessing=True)
+    pair = {
+        **seg_pair,
+        "input": image,
+        "gt": gt,
+        "input_metadata": input_metadata,
+        "gt_metadata": gt_metadata,
+    }
+    if roi_pair is None:
+        return pair, None
+    return pair, {
+        **roi_pair,
+        "input": image,
+        "gt": roi,
+        "input_metadata": input_metadata,
+        "gt_metadata": roi_metadata,
+    }
+
+
+def _share(source: Any, target: Any) -> Any:
+    """Copy metadata (or a list of them) with what was drawn for `source`."""
+    first = source[0] if isinstance(source, list) and source else source
+    if isinstance(target, list):
+        return [_share(first, t) for t in target]
+    if not first or target is None:
+        return target
+    new = copy.copy(target)
+    for key in _SHARED_KEYS:
+        if key in first:
+            new[key] = first[key]
+    return new

@@ -1,0 +1,178 @@
+"""The engine: an ordered list of transforms, and the steps they draw for one sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ivadomed.errors import ConfigError, DataError
+from ivadomed.transforms.base import KINDS, IdentityStep, ImedTransform, Step
+from ivadomed.transforms.registry import build
+from ivadomed.transforms.warp import fuse
+
+ALL_KINDS = frozenset(KINDS)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One transform of a pipeline.
+
+    Attributes:
+        transform: The transform.
+        applied_to: The kinds of array it changes, out of "im", "gt", "roi".
+    """
+
+    transform: ImedTransform
+    applied_to: frozenset[str] = ALL_KINDS
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The steps drawn for one sample, with the kinds of array each changes.
+
+    Attributes:
+        steps: Pairs (kinds, step) in the order of application.
+        shape_in: Spatial shape before.
+        zooms_in: Voxel size before, mm.
+    """
+
+    steps: tuple[tuple[frozenset[str], Step], ...]
+    shape_in: tuple[int, ...]
+    zooms_in: tuple[float, ...]
+
+    @property
+    def shape_out(self) -> tuple[int, ...]:
+        """Spatial shape after all steps."""
+        return self.steps[-1][1].shape_out if self.steps else self.shape_in
+
+    @property
+    def zooms_out(self) -> tuple[float, ...]:
+        """Voxel size after all steps, mm."""
+        return self.steps[-1][1].zooms_out if self.steps else self.zooms_in
+
+    def apply(self, x: np.ndarray, kind: str, order: int) -> np.ndarray:
+        """Transform an array.
+
+        Args:
+            x: [C, *shape_in].
+            kind: "im", "gt" or "roi".
+            order: 2 image, 1 binary or soft label, 0 integer map.
+
+        Returns:
+            [C, *shape_out]
+
+        Raises:
+            DataError: `x` is on another grid than the plan.
+        """
+        _check_shape(x, self.shape_in)
+        for kinds, step in self.steps:
+            if kind in kinds:
+                x = step.apply(x, order)
+        return x
+
+    def invert(self, x: np.ndarray, kind: str, order: int) -> np.ndarray:
+        """Bring [C, *shape_out] back to [C, *shape_in]: the geometric steps inverted, last first."""
+        _check_shape(x, self.shape_out)
+        for kinds, step in reversed(self.steps):
+            if kind in kinds and step.invertible:
+                x = step.invert(x, order)
+        return x
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Ordered transforms of one stage of the data flow.
+
+    Attributes:
+        stages: The transforms with the kinds they apply to.
+    """
+
+    stages: tuple[Stage, ...] = ()
+
+    @property
+    def needs_roi(self) -> bool:
+        """True if one of the transforms reads the region of interest."""
+        return any(stage.transform.needs_roi for stage in self.stages)
+
+    @classmethod
+    def from_config(cls, transforms: Mapping[str, Mapping[str, Any]]) -> Pipeline:
+        """Build from ``{name: arguments}``; ``applied_to`` selects kinds, ``dataset_type`` is not looked at.
+
+        Raises:
+            ConfigError: Unknown name, argument or kind, or a value out of range.
+        """
+        return cls(tuple(_stage(name, arguments or {}) for name, arguments in transforms.items()))
+
+    def split_fixed(self) -> tuple[Pipeline, Pipeline]:
+        """Return the transforms that run once per case, and those drawn anew for every sample.
+
+        Resampling and crops come first whatever their place in the file, as in ivadomed 2.9.10.
+        """
+        fixed = tuple(s for s in self.stages if s.transform.fixed)
+        rest = tuple(s for s in self.stages if not s.transform.fixed)
+        return Pipeline(fixed), Pipeline(rest)
+
+    def plan(
+        self,
+        shape: Sequence[int],
+        zooms: Sequence[float],
+        rng: np.random.Generator,
+        roi: np.ndarray | None = None,
+    ) -> Plan:
+        """Draw the steps for one sample; neighbouring geometric steps join into one interpolation.
+
+        Args:
+            shape: Spatial shape of the sample.
+            zooms: Voxel size, mm.
+            rng: Source of all random numbers.
+            roi: Mask [*shape] or [C, *shape], read by the crops around a region of interest.
+        """
+        now, spacing = tuple(shape), tuple(zooms)
+        last_reader = max((i for i, s in enumerate(self.stages) if s.transform.needs_roi), default=-1)
+        mask = None if roi is None else (roi if roi.ndim > len(now) else roi[None])
+        steps: list[tuple[frozenset[str], Step]] = []
+        for i, stage in enumerate(self.stages):
+            step = stage.transform.plan(now, spacing, rng, mask)
+            if isinstance(step, IdentityStep):
+                continue
+            if mask is not None and i < last_reader and "roi" in stage.applied_to:
+                mask = step.apply(mask, 1)
+            _append(steps, stage.applied_to, step)
+            now, spacing = step.shape_out, step.zooms_out
+        return Plan(tuple(steps), tuple(shape), tuple(zooms))
+
+
+def _append(steps: list[tuple[frozenset[str], Step]], kinds: frozenset[str], step: Step) -> None:
+    """Add a step, joined with the last one where both are coordinate maps of the same kinds."""
+    if steps and steps[-1][0] == kinds:
+        joined = fuse(steps[-1][1], step)
+        if joined is not None:
+            steps[-1] = (kinds, joined)
+            return
+    steps.append((kinds, step))
+
+
+def _stage(name: str, arguments: Mapping[str, Any]) -> Stage:
+    transform = build(name, arguments)
+    listed = arguments.get("applied_to") or KINDS
+    kinds = frozenset([listed] if isinstance(listed, str) else listed)
+    if not kinds <= ALL_KINDS:
+        raise ConfigError(
+            f"transformation.{name}.applied_to: {sorted(kinds - ALL_KINDS)}; use 'im', 'gt', 'roi'"
+        )
+    if not transform.fixed:
+        return Stage(transform, kinds)
+    if not {"im", "gt"} <= kinds:
+        raise ConfigError(
+            f"transformation.{name}.applied_to: {sorted(kinds)}; it changes the grid, "
+            "which image and label share: remove applied_to"
+        )
+    return Stage(transform)
+
+
+def _check_shape(x: np.ndarray, shape: tuple[int, ...]) -> None:
+    if x.shape[1:] != shape:
+        raise DataError(f"array of shape {x.shape[1:]} (after the leading axis) given to a plan for {shape}")

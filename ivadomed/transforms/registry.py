@@ -1,0 +1,97 @@
+"""The transforms a configuration can name."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from ivadomed.errors import ConfigError
+from ivadomed.transforms.base import ImedTransform
+from ivadomed.transforms.crop import BoundingBoxCrop, CenterCrop, ROICrop
+from ivadomed.transforms.intensity import (
+    AdditiveGaussianNoise,
+    Clahe,
+    HistogramClipping,
+    NormalizeInstance,
+    RandomBiasField,
+    RandomBlur,
+    RandomGamma,
+    RandomShiftIntensity,
+)
+from ivadomed.transforms.label import DilateGT, NumpyToTensor
+from ivadomed.transforms.spatial import ElasticTransform, RandomAffine, RandomReverse, Resample
+
+TRANSFORMS: dict[str, type[ImedTransform]] = {
+    "Resample": Resample,
+    "CenterCrop": CenterCrop,
+    "ROICrop": ROICrop,
+    "BoundingBoxCrop": BoundingBoxCrop,
+    "NormalizeInstance": NormalizeInstance,
+    "HistogramClipping": HistogramClipping,
+    "Clahe": Clahe,
+    "RandomAffine": RandomAffine,
+    "ElasticTransform": ElasticTransform,
+    "RandomReverse": RandomReverse,
+    "RandomShiftIntensity": RandomShiftIntensity,
+    "AdditiveGaussianNoise": AdditiveGaussianNoise,
+    "RandomGamma": RandomGamma,
+    "RandomBiasField": RandomBiasField,
+    "RandomBlur": RandomBlur,
+    "DilateGT": DilateGT,
+    "NumpyToTensor": NumpyToTensor,
+}
+
+OLD_NAMES: dict[str, str] = {
+    "CenterCrop2D": "CenterCrop",
+    "CenterCrop3D": "CenterCrop",
+    "ROICrop2D": "ROICrop",
+    "Clage": "Clahe",
+    "AdditionGaussianNoise": "AdditiveGaussianNoise",
+}
+
+_SELECTION = ("applied_to", "dataset_type")  # keys of every entry that are not arguments of its class
+
+
+def current_name(name: str) -> str:
+    """Return the present name of a transform, with a DeprecationWarning for an old one.
+
+    Raises:
+        ConfigError: There is no such transform.
+    """
+    if name in OLD_NAMES:
+        new = OLD_NAMES[name]
+        warnings.warn(f"the transform {name} is called {new} since 2.0", DeprecationWarning, stacklevel=3)
+        return new
+    if name not in TRANSFORMS:
+        raise ConfigError(f"transformation.{name}: no such transform{_nearest(name, TRANSFORMS)}")
+    return name
+
+
+def build(name: str, arguments: Mapping[str, Any]) -> ImedTransform:
+    """Build a transform from its entry in the configuration, ``applied_to`` and ``dataset_type`` left aside.
+
+    Raises:
+        ConfigError: Unknown name, unknown or missing argument, or a value out of range.
+    """
+    cls = TRANSFORMS[current_name(name)]
+    chosen = {k: v for k, v in arguments.items() if k not in _SELECTION}
+    # A class without a constructor of its own shows object's (*args, **kwargs).
+    known = {} if cls.__init__ is object.__init__ else inspect.signature(cls).parameters
+    for key in chosen:
+        if key not in known:
+            raise ConfigError(f"transformation.{name}.{key}: no such argument{_nearest(key, known)}")
+    missing = [k for k, p in known.items() if p.default is p.empty and k not in chosen]
+    if missing:
+        raise ConfigError(f"transformation.{name}: {', '.join(missing)} must be given")
+    return cls(**chosen)
+
+
+def _nearest(name: str, known: Mapping[str, Any]) -> str:
+    """Return the tail of an error message: the nearest known name, or all of them."""
+    close = difflib.get_close_matches(name, list(known), 1)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; known: {', '.join(known) or 'none'}"

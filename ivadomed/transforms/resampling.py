@@ -1,0 +1,141 @@
+"""Resizing by B-splines and sampling at arbitrary points: pure functions on arrays.
+
+Resizing follows ``scipy.ndimage.zoom(..., grid_mode=False)``: first and last sample keep their place, the
+signal is mirrored at its ends. A spline zoom is linear and separable, so along one axis it is a matrix
+that depends only on (n_in, n_out, order): made once, then applied by BLAS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter1d, spline_filter1d
+
+MATRIX_LIMIT = 768
+"""Axes longer than this are filtered and gathered, O(n), instead of multiplied by a dense matrix, O(n^2)."""
+
+
+def resize(x: np.ndarray, shape: Sequence[int], order: int) -> np.ndarray:
+    """Resize the spatial axes.
+
+    Args:
+        x: [C, *spatial].
+        shape: Spatial shape wanted.
+        order: 0 nearest (dtype kept), 1 linear, 2 quadratic spline (both give float32).
+
+    Returns:
+        [C, *shape]
+    """
+    axes = [a for a, n in enumerate(shape, start=1) if x.shape[a] != n]
+    if order == 0:
+        for axis in axes:
+            x = np.take(x, _nearest_index(x.shape[axis], shape[axis - 1]), axis=axis)
+        return x
+    x = np.asarray(x, dtype=np.float32)
+    # The axes that shrink most go first: every later axis then has less to do.
+    for axis in sorted(axes, key=lambda a: shape[a - 1] / x.shape[a]):
+        x = _resize_axis(x, shape[axis - 1], axis, order)
+    return x
+
+
+def spline_taps(n_in: int, n_out: int, order: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where each output sample reads the B-spline coefficients, and with what weight.
+
+    Basis functions: Unser, "Splines: a perfect fit for signal and image processing", IEEE SPM 1999.
+
+    Returns:
+        Indices and weights, both [order + 1, n_out]; indices mirrored into 0..n_in - 1.
+    """
+    at = np.linspace(0.0, n_in - 1.0, n_out) if n_out > 1 else np.zeros(1)
+    if order == 1:
+        first = np.floor(at)
+        t = at - first
+        weights = np.stack([1 - t, t])
+    elif order == 2:
+        centre = np.floor(at + 0.5)
+        t = at - centre
+        first = centre - 1
+        weights = np.stack([0.5 * (0.5 - t) ** 2, 0.75 - t**2, 0.5 * (0.5 + t) ** 2])
+    else:
+        raise ValueError(f"spline order {order}: 1 or 2 expected")
+    index = first.astype(np.intp) + np.arange(order + 1)[:, None]
+    period = max(2 * (n_in - 1), 1)
+    index = np.abs(index) % period
+    return np.where(index < n_in, index, period - index), weights
+
+
+@lru_cache(maxsize=256)
+def spline_matrix(n_in: int, n_out: int, order: int) -> np.ndarray:
+    """Matrix [n_out, n_in], float32, read-only, of the spline zoom along one axis."""
+    coefficients = np.eye(n_in) if order < 2 else spline_filter1d(np.eye(n_in), order, axis=0, mode="mirror")
+    index, weights = spline_taps(n_in, n_out, order)
+    matrix = np.einsum("ko,koi->oi", weights, coefficients[index]).astype(np.float32)
+    matrix.setflags(write=False)
+    return matrix
+
+
+def apply_along_axis(matrix: np.ndarray, x: np.ndarray, axis: int) -> np.ndarray:
+    """Multiply `matrix` [m, n] with every line of `x` along `axis` (length n)."""
+    head, tail = x.shape[:axis], x.shape[axis + 1 :]
+    if not tail:
+        return x @ matrix.T
+    lines = x.reshape(int(np.prod(head)), x.shape[axis], int(np.prod(tail)))
+    return np.matmul(matrix, lines).reshape(*head, matrix.shape[0], *tail)
+
+
+def smooth(x: np.ndarray, sigma: float, axis: int) -> np.ndarray:
+    """Gaussian filter along one axis, zeros outside, cut at 4 sigma like scipy's ``gaussian_filter1d``."""
+    n = x.shape[axis]
+    if n > MATRIX_LIMIT:
+        return gaussian_filter1d(x, sigma, axis=axis, mode="constant")
+    reach = int(4 * sigma + 0.5)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2) if reach else np.ones(1)
+    diagonals = np.zeros(2 * max(n - 1, reach) + 1, x.dtype)
+    middle = len(diagonals) // 2
+    diagonals[middle - reach : middle + reach + 1] = kernel / kernel.sum()
+    # Row i of the band matrix is the kernel shifted to i: a window of the padded kernel.
+    rows = np.lib.stride_tricks.sliding_window_view(diagonals[middle - n + 1 : middle + n], n)[::-1]
+    return apply_along_axis(np.ascontiguousarray(rows), x, axis)
+
+
+def grid_sample(x: np.ndarray, grid: torch.Tensor, order: int, *, border: str = "zeros") -> np.ndarray:
+    """Sample `x` [C, *spatial], floating, at `grid` [*out, n] in torch's normalised coordinates.
+
+    Args:
+        x: The array to read.
+        grid: Points, last axis reversed, as `torch.nn.functional.grid_sample` with align_corners=False.
+        order: 0 nearest, otherwise linear.
+        border: "zeros" or "border" (the edge value goes on).
+    """
+    # Copied only if read-only (a memory map) or strided: torch shares memory with writable arrays alone.
+    source = torch.from_numpy(np.require(x, requirements=("C", "W")))[None]
+    out = torch.nn.functional.grid_sample(
+        source,
+        grid[None].to(source.dtype),
+        mode="nearest" if order == 0 else "bilinear",
+        padding_mode=border,
+        align_corners=False,
+    )
+    return out[0].numpy()
+
+
+def _nearest_index(n_in: int, n_out: int) -> np.ndarray:
+    at = np.linspace(0.0, n_in - 1.0, n_out) if n_out > 1 else np.zeros(1)
+    return np.floor(at + 0.5).astype(np.intp)
+
+
+def _resize_axis(x: np.ndarray, n_out: int, axis: int, order: int) -> np.ndarray:
+    n_in = x.shape[axis]
+    if max(n_in, n_out) <= MATRIX_LIMIT:
+        return apply_along_axis(spline_matrix(n_in, n_out, order), x, axis)
+    if order > 1:
+        x = spline_filter1d(x, order, axis=axis, output=np.float32, mode="mirror")
+    index, weights = spline_taps(n_in, n_out, order)
+    column = (-1,) + (1,) * (x.ndim - axis - 1)
+    out = np.take(x, index[0], axis=axis) * weights[0].astype(np.float32).reshape(column)
+    for k in range(1, order + 1):
+        out += np.take(x, index[k], axis=axis) * weights[k].astype(np.float32).reshape(column)
+    return out

@@ -1,0 +1,299 @@
+"""Smooth coordinate maps: affine, with an optional displacement field, composed and inverted.
+
+A `WarpStep` reads its input at ``matrix @ o + offset + field(o)`` for every output voxel o, in voxels.
+Interpolation is linear (order 0: nearest); a point outside the voxel centres of the input gives 0, as
+``scipy.ndimage.affine_transform(mode="constant")`` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+import torch
+
+from ivadomed.transforms.base import Step
+from ivadomed.transforms.resampling import apply_along_axis, grid_sample
+
+SLAB_POINTS = 1 << 22
+"""Most points whose coordinates are held at once; larger arrays are sampled slab by slab."""
+
+_OUTSIDE = 4.0  # a normalised coordinate far enough out for both interpolation modes to give zero
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class WarpStep(Step):
+    """Resample once through a coordinate map on an unchanged grid.
+
+    Attributes:
+        matrix: [n, n], output to input voxel coordinates.
+        offset: [n], voxels.
+        field: Displacement in voxels added to the affine map, [n, *shape] float32, or None.
+    """
+
+    matrix: np.ndarray
+    offset: np.ndarray
+    field: np.ndarray | None = None
+
+    def apply(self, x: np.ndarray, order: int) -> np.ndarray:
+        """Resample with order min(order, 1); order 0 keeps the dtype, order 1 gives float32."""
+        # float32 holds integers up to 2^24; wider label values need float64 to survive.
+        exact = order == 0 and x.dtype.itemsize > 2 and x.dtype != np.float32
+        source = np.asarray(x, dtype=np.float64 if exact else np.float32)
+        axis = self._separable_axis
+        out = self._sample(source, order) if axis is None else self._sample_planes(source, order, axis)
+        return out.astype(x.dtype, copy=False) if order == 0 else out
+
+    def invert(self, x: np.ndarray, order: int) -> np.ndarray:
+        """Resample through the inverse map: exact for affine, iterated for displacement fields."""
+        return self.inverse.apply(x, order)
+
+    @cached_property
+    def inverse(self) -> WarpStep:
+        """The map back; see `invert_field` for the displacement."""
+        matrix = np.linalg.inv(self.matrix)
+        offset = -matrix @ self.offset
+        field = None if self.field is None else invert_field(matrix, offset, self.field)
+        return _warp_like(self, matrix, offset, field)
+
+    def then(self, later: WarpStep) -> WarpStep:
+        """Return the one map equal to this one followed by `later`.
+
+        Content that this map would push out of the field of view and `later` bring back is kept.
+        """
+        matrix = self.matrix @ later.matrix
+        offset = self.matrix @ later.offset + self.offset
+        field = None
+        if later.field is not None:
+            field = np.tensordot(self.matrix.astype(np.float32), later.field, axes=1)
+        if self.field is not None:
+            read = read_field(self.field, later.coordinates())
+            field = read if field is None else field + read
+        return _warp_like(self, matrix, offset, field, {**self.drawn, **later.drawn})
+
+    def coordinates(self) -> np.ndarray:
+        """Input coordinates of all output voxels, [n, *shape] float32, in voxels."""
+        n = len(self.shape_in)
+        planes = affine_coordinates(self.matrix, self.offset, self.shape_in, slice(0, self.shape_in[0]))
+        out = np.empty((n, *self.shape_in), np.float32)
+        for k in range(n):
+            out[k] = planes[k] if self.field is None else planes[k] + self.field[k]
+        return out
+
+    def _sample(self, x: np.ndarray, order: int) -> np.ndarray:
+        if self._grid is not None:
+            return grid_sample(x, self._grid, order)
+        out = np.empty(x.shape, x.dtype)
+        for rows in _slabs(self.shape_in):
+            out[:, rows] = grid_sample(x, self._slab_grid(rows), order)
+        return out
+
+    def _sample_planes(self, x: np.ndarray, order: int, axis: int) -> np.ndarray:
+        """Sample a 3D array whose map leaves `axis` to itself: planes first, then lines along `axis`."""
+        count = x.shape[0] * x.shape[axis + 1]
+        planes = np.moveaxis(x, axis + 1, 1)
+        shape = planes.shape
+        if not self._plane.is_identity:
+            planes = self._plane._sample(planes.reshape(count, *shape[2:]), order).reshape(shape)
+        scale, shift = float(self.matrix[axis, axis]), float(self.offset[axis])
+        if scale != 1 or shift != 0:
+            lines = line_matrix(self.shape_in[axis], scale, shift, order).astype(x.dtype)
+            planes = apply_along_axis(lines, np.ascontiguousarray(planes), 1)
+        return np.ascontiguousarray(np.moveaxis(planes, 1, axis + 1))
+
+    @property
+    def is_identity(self) -> bool:
+        """True if every voxel stays where it is."""
+        n = len(self.shape_in)
+        return self.field is None and bool((self.matrix == np.eye(n)).all() and (self.offset == 0).all())
+
+    @cached_property
+    def _separable_axis(self) -> int | None:
+        """Axis of a 3D affine map that neither reads nor feeds the other two: 5 times less work."""
+        if self.field is not None or len(self.shape_in) != 3:
+            return None
+        coupled = (self.matrix != 0) & ~np.eye(3, dtype=bool)
+        free = [k for k in range(3) if not coupled[k].any() and not coupled[:, k].any()]
+        return free[-1] if free else None
+
+    @cached_property
+    def _plane(self) -> WarpStep:
+        """The 2D map of the two axes other than `_separable_axis`."""
+        keep = [k for k in range(3) if k != self._separable_axis]
+        shape = tuple(self.shape_in[k] for k in keep)
+        zooms = tuple(self.zooms_in[k] for k in keep)
+        return WarpStep(
+            shape_in=shape,
+            shape_out=shape,
+            zooms_in=zooms,
+            zooms_out=zooms,
+            matrix=self.matrix[np.ix_(keep, keep)],
+            offset=self.offset[keep],
+        )
+
+    @cached_property
+    def _grid(self) -> torch.Tensor | None:
+        """Sampling grid of the whole array, shared by image and label; None if it would be too large."""
+        if np.prod(self.shape_in) > SLAB_POINTS:
+            return None
+        return self._slab_grid(slice(0, self.shape_in[0]))
+
+    def _slab_grid(self, rows: slice) -> torch.Tensor:
+        """Normalised sampling points of some rows of the output, points outside the input marked."""
+        n = len(self.shape_in)
+        unit = 2.0 / np.asarray(self.shape_in)  # align_corners=False: voxel v lies at (2 v + 1) / n - 1
+        planes = affine_coordinates(
+            self.matrix * unit[:, None], (self.offset + 0.5) * unit - 1.0, self.shape_in, rows
+        )
+        grid = np.empty((*planes[0].shape, n), np.float32)
+        for k, (plane, size) in enumerate(zip(planes, self.shape_in, strict=True)):
+            if self.field is not None:
+                plane += self.field[k][rows] * np.float32(unit[k])
+            # float32 rounding must not push the outermost voxels of an unmoved axis outside.
+            limit = np.float32((size - 1 + 2e-4 + 2e-7 * size) / size)
+            np.copyto(plane, np.float32(_OUTSIDE), where=np.abs(plane) > limit)
+            grid[..., n - 1 - k] = plane
+        return torch.from_numpy(grid)
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave the cached grids behind: steps travel from workers to the main process."""
+        return {k: v for k, v in self.__dict__.items() if k in self.__dataclass_fields__}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FlipStep(Step):
+    """Mirror some axes; exact, its own inverse."""
+
+    axes: tuple[int, ...]
+
+    def apply(self, x: np.ndarray, order: int) -> np.ndarray:
+        """Reverse the axes."""
+        return np.ascontiguousarray(np.flip(x, tuple(a + 1 for a in self.axes)))
+
+    def invert(self, x: np.ndarray, order: int) -> np.ndarray:
+        """Reverse the axes again."""
+        return self.apply(x, order)
+
+    def as_warp(self) -> WarpStep:
+        """The same as a coordinate map."""
+        sign = np.ones(len(self.shape_in))
+        sign[list(self.axes)] = -1
+        offset = np.where(sign < 0, np.asarray(self.shape_in) - 1.0, 0.0)
+        return _warp_like(self, np.diag(sign), offset, None, dict(self.drawn))
+
+
+def fuse(first: Step, later: Step) -> Step | None:
+    """Return one step equal to `first` then `later` with a single interpolation, None if they do not join."""
+    if isinstance(first, FlipStep) and isinstance(later, FlipStep):
+        return None
+    a = first.as_warp() if isinstance(first, FlipStep) else first
+    b = later.as_warp() if isinstance(later, FlipStep) else later
+    return a.then(b) if isinstance(a, WarpStep) and isinstance(b, WarpStep) else None
+
+
+def affine_coordinates(
+    matrix: np.ndarray, offset: np.ndarray, shape: tuple[int, ...], rows: slice
+) -> list[np.ndarray]:
+    """``matrix @ o + offset`` for the output voxels o of some rows: one float32 array per input axis.
+
+    Sums one vector per axis instead of multiplying a list of points.
+    """
+    n = len(shape)
+    axes = [_axis(m) for m in shape]
+    axes[0] = axes[0][rows]
+    planes = []
+    for line, constant in zip(matrix.tolist(), offset.tolist(), strict=True):
+        plane = (line[0] * axes[0] + constant).astype(np.float32).reshape(-1, *(1,) * (n - 1))
+        for j in range(1, n):
+            plane = plane + (line[j] * axes[j]).astype(np.float32).reshape(-1, *(1,) * (n - 1 - j))
+        planes.append(plane)
+    return planes
+
+
+@lru_cache(maxsize=64)
+def _axis(n: int) -> np.ndarray:
+    return np.arange(n, dtype=np.float64)
+
+
+def line_matrix(n: int, scale: float, shift: float, order: int) -> np.ndarray:
+    """Matrix [n, n] that reads a line at ``scale * o + shift``; rows of points outside the line are zero."""
+    at = scale * np.arange(n) + shift
+    at = np.where(np.abs(at - np.rint(at)) < 1e-6, np.rint(at), at)
+    inside = (at >= 0) & (at <= n - 1)
+    distance = np.abs(np.clip(at, 0, n - 1)[:, None] - np.arange(n)[None, :])
+    if order == 0:
+        weights = (np.rint(np.clip(at, 0, n - 1))[:, None] == np.arange(n)[None, :]).astype(float)
+    else:
+        weights = np.maximum(1 - distance, 0)
+    return weights * inside[:, None]
+
+
+def read_field(field: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Read a displacement field [n, *shape] at points [n, *shape] in voxels; edge values go on outside."""
+    shape = field.shape[1:]
+    n = len(shape)
+    grid = np.empty((*at.shape[1:], n), np.float32)
+    for k, size in enumerate(shape):
+        grid[..., n - 1 - k] = at[k] * (2.0 / size) + (1.0 / size - 1.0)
+    return grid_sample(field, torch.from_numpy(grid), 1, border="border")
+
+
+def invert_field(
+    matrix: np.ndarray, offset: np.ndarray, field: np.ndarray, tolerance: float = 0.01, most: int = 40
+) -> np.ndarray:
+    """Displacement of the inverse map by fixed-point iteration.
+
+    Solves ``A o + t + u(o) = i`` by ``o <- A^-1 (i - t) - A^-1 u(o)`` (Chen et al., "A simple fixed-point
+    approach to invert a deformation field", Medical Physics 35, 2008). Approximate: converges where the
+    field does not fold (its gradient below 1), to `tolerance` voxels; stops after `most` iterations.
+
+    Args:
+        matrix: A^-1, [n, n].
+        offset: -A^-1 t, [n].
+        field: u, [n, *shape].
+        tolerance: Largest change of the last iteration, voxels.
+        most: Limit of iterations.
+
+    Returns:
+        v with ``o = matrix @ i + offset + v(i)``, [n, *shape] float32.
+    """
+    shape = field.shape[1:]
+    base = np.stack(
+        [np.broadcast_to(p, shape) for p in affine_coordinates(matrix, offset, shape, slice(0, shape[0]))]
+    )
+    inverse = -matrix.astype(np.float32)
+    v = np.zeros_like(field)
+    for _ in range(most):
+        new = np.tensordot(inverse, read_field(field, base + v), axes=1)
+        change = float(np.abs(new - v).max())
+        v = new
+        if change < tolerance:
+            break
+    return v
+
+
+def _warp_like(
+    step: Step,
+    matrix: np.ndarray,
+    offset: np.ndarray,
+    field: np.ndarray | None,
+    drawn: dict[str, object] | None = None,
+) -> WarpStep:
+    return WarpStep(
+        shape_in=step.shape_in,
+        shape_out=step.shape_out,
+        zooms_in=step.zooms_in,
+        zooms_out=step.zooms_out,
+        drawn=drawn or {},
+        matrix=matrix,
+        offset=offset,
+        field=field,
+    )
+
+
+def _slabs(shape: tuple[int, ...]) -> Iterator[slice]:
+    rows = max(1, SLAB_POINTS // int(np.prod(shape[1:])))
+    for start in range(0, shape[0], rows):
+        yield slice(start, min(start + rows, shape[0]))

@@ -1,0 +1,140 @@
+"""Pictures for people: TensorBoard grids and overlays of predictions on images."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ivadomed.io import write_picture
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+# One colour per class, apart also for colour-blind readers (Okabe and Ito, 2008).
+COLOURS = np.array(
+    [[213, 94, 0], [0, 158, 115], [86, 180, 233], [240, 228, 66], [204, 121, 167], [0, 114, 178]], np.float32
+)
+_GRID_COLUMNS = 8
+
+
+def save_img(
+    writer: SummaryWriter,
+    epoch: int,
+    dataset_type: str,
+    input_samples: torch.Tensor,
+    gt_samples: torch.Tensor,
+    preds: torch.Tensor,
+    is_three_dim: bool = False,
+) -> None:
+    """Write input, ground truth and prediction of one batch to TensorBoard.
+
+    Args:
+        writer: Where to.
+        epoch: Step of the events.
+        dataset_type: "Training" or "Validation", part of the tag.
+        input_samples: [B, C, H, W] or [B, C, H, W, D]; the first channel is shown.
+        gt_samples: [B, K, ...].
+        preds: [B, K, ...].
+        is_three_dim: Whether there is a depth axis; then the middle slice is shown.
+    """
+    image, truth, guess = (x.detach().float().cpu() for x in (input_samples, gt_samples, preds))
+    if is_three_dim:
+        image, truth, guess = (x[..., x.shape[-1] // 2] for x in (image, truth, guess))
+    writer.add_image(f"{dataset_type}/Input", _grid(_grey(image[:, :1]).expand(-1, 3, -1, -1)), epoch)
+    writer.add_image(f"{dataset_type}/Ground Truth", _grid(convert_labels_to_RGB(truth)), epoch)
+    writer.add_image(f"{dataset_type}/Predictions", _grid(convert_labels_to_RGB(guess)), epoch)
+
+
+def _grey(images: torch.Tensor) -> torch.Tensor:
+    """Each image stretched to 0..1."""
+    low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
+    return (images - low) / (high - low).clamp_min(1e-8)
+
+
+def _grid(images: torch.Tensor) -> torch.Tensor:
+    """[B, 3, H, W] to one picture [3, rows * H, columns * W]."""
+    columns = min(_GRID_COLUMNS, len(images))
+    rows = -(-len(images) // columns)
+    padding = images.new_zeros(rows * columns - len(images), *images.shape[1:])
+    cells = torch.cat([images, padding]).unflatten(0, (rows, columns))
+    return cells.permute(2, 0, 3, 1, 4).flatten(1, 2).flatten(2, 3)
+
+
+def convert_labels_to_RGB(grid_img: torch.Tensor) -> torch.Tensor:
+    """Colour classes.
+
+    Args:
+        grid_img: [B, K, H, W] in 0..1.
+
+    Returns:
+        [B, 3, H, W] in 0..1; one class is white, several have one colour each.
+    """
+    if grid_img.shape[1] == 1:
+        return grid_img.expand(-1, 3, -1, -1).clamp(0, 1)
+    colours = torch.from_numpy(COLOURS / 255)[torch.arange(grid_img.shape[1]) % len(COLOURS)]
+    return torch.einsum("bkhw,kc->bchw", grid_img, colours).clamp(0, 1)
+
+
+def overlay(
+    image: np.ndarray, masks: np.ndarray, truth: np.ndarray | None = None, scale: int = 1
+) -> np.ndarray:
+    """A slice with its segmentation painted over it and the ground truth as an outline.
+
+    Args:
+        image: [H, W] intensities.
+        masks: [K, H, W] in 0..1.
+        truth: [K, H, W], outlined in white.
+        scale: Enlargement.
+
+    Returns:
+        [H * scale, W * scale, 3] uint8.
+    """
+    low, high = np.percentile(image, (1, 99))
+    grey = np.clip((image - low) / max(high - low, 1e-8), 0, 1)
+    picture = _enlarge(np.repeat(grey[..., None] * 255, 3, axis=-1), scale)
+    for k, mask in enumerate(masks):
+        weight = 0.5 * _enlarge(np.clip(mask, 0, 1), scale)[..., None]
+        picture = picture * (1 - weight) + COLOURS[k % len(COLOURS)] * weight
+    for mask in () if truth is None else truth:
+        picture[_outline(_enlarge(mask >= 0.5, scale))] = 255
+    return picture.astype(np.uint8)
+
+
+def _enlarge(array: np.ndarray, scale: int) -> np.ndarray:
+    return array.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def _outline(mask: np.ndarray) -> np.ndarray:
+    padded = np.pad(mask, 1)
+    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return mask & ~inside
+
+
+def save_overlays(
+    path: str | os.PathLike[str],
+    image: np.ndarray,
+    masks: np.ndarray,
+    truth: np.ndarray | None = None,
+    n_slices: int = 6,
+) -> None:
+    """Write a picture of the slices that hold most of a segmentation.
+
+    Args:
+        path: PNG file.
+        image: [H, W, D] intensities.
+        masks: [K, H, W, D] prediction in 0..1.
+        truth: [K, H, W, D] ground truth, outlined.
+        n_slices: Slices shown, evenly spread over those with a label (all when there is none).
+    """
+    shown = masks.any(axis=(0, 1, 2)) if truth is None else (masks.any(axis=(0, 1, 2)) | truth.any(axis=(0, 1, 2)))
+    candidates = np.flatnonzero(shown) if shown.any() else np.arange(image.shape[-1])
+    places = candidates[np.unique(np.linspace(0, len(candidates) - 1, min(n_slices, len(candidates))).round().astype(int))]
+    scale = max(1, 256 // max(image.shape[:2]))
+    pictures = [
+        overlay(image[..., z], masks[..., z], None if truth is None else truth[..., z], scale) for z in places
+    ]
+    # Rows run from anterior at the top to posterior: axis 0 of HWD grows to the right of the patient.
+    write_picture(path, np.concatenate([np.rot90(picture) for picture in pictures], axis=1))

@@ -1,0 +1,36 @@
+"""Installation of ivadomed: ``pip install .``"""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "ivadomed" / "__init__.py").read_text()).group(1)
+REQUIREMENTS = [
+    line for line in (HERE / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")
+]
+
+setup(
+    name="ivadomed",
+    version=VERSION,
+    description="Config-driven deep learning on medical images: MRI, CT and microscopy in BIDS folders",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.10",
+    packages=find_packages(include=["ivadomed", "ivadomed.*"]),
+    package_data={"ivadomed.config": ["*.json"]},
+    install_requires=REQUIREMENTS,
+    entry_points={
+        "console_scripts": [
+            "ivadomed=ivadomed.main:main",
+            "ivadomed_create_phantom=ivadomed.scripts.create_phantom:main",
+        ]
+    },
+    classifiers=[
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Medical Science Apps.",
+    ],
+)

@@ -1,0 +1,272 @@
+"""The main job through the command line and through Python, on a tiny phantom."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from ivadomed.inference import segment_volume
+from ivadomed.main import main, run_main
+
+
+def write(config: dict, tmp_path: Path) -> str:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def trained(study, tmp_path_factory):
+    """Train, test and segment once with the command line; the tests look at what came out."""
+    from testing.conftest import config as make  # the same configuration, but one folder for the module
+
+    folder = tmp_path_factory.mktemp("run")
+    config = make.__wrapped__(study, folder)
+    path, out = write(config, folder), str(folder / "run")
+    for command in ("--train", "--test", "--eval", "--segment"):
+        assert main([command, "-c", path, "--path-data", str(study), "--path-output", out]) == 0
+    return Path(out), study, path
+
+
+def test_files_of_a_run_have_their_names(trained):
+    out, _, _ = trained
+    for name in (
+        "config_file.json",
+        "bids_dataframe.csv",
+        "split_datasets.joblib",
+        "split_datasets.json",
+        "version_info.log",
+        "manifest.json",
+        "log",
+        "checkpoint.pth.tar",
+        "best_model.pt",
+        "final_model.pt",
+        "seg_sc/seg_sc.json",
+        "seg_sc/seg_sc.pt",
+        "seg_sc/seg_sc.onnx",
+        "results_eval/evaluation_3Dmetrics.csv",
+    ):
+        assert (out / name).is_file(), name
+    assert list(out.glob("events.out.tfevents.*"))
+    assert not list(out.rglob(".*"))  # no temporary file is left
+
+
+def test_log_has_the_lines_other_programs_read(trained):
+    text = (trained[0] / "log").read_text(encoding="utf-8")
+    for epoch in (1, 2):
+        assert f"Epoch {epoch} training loss: -0." in text
+        assert f"Epoch {epoch} validation loss: -0." in text
+    assert "Selected architecture: Unet" in text
+    assert "WARNING" not in text
+
+
+def test_predictions_lie_on_the_grid_of_their_image(trained):
+    out, study, _ = trained
+    predictions = [p for p in (out / "pred_masks").glob("*_pred.nii.gz") if "_class-" not in p.name]
+    assert predictions
+    for path in predictions:
+        name = path.name.removesuffix("_pred.nii.gz")
+        image = nib.load(study / name.split("_")[0] / "anat" / f"{name}.nii.gz")
+        prediction = nib.load(path)
+        assert prediction.shape == image.shape
+        np.testing.assert_allclose(prediction.affine, image.affine, atol=1e-6)
+        assert prediction.header["qform_code"] == image.header["qform_code"]
+        assert prediction.get_data_dtype() == np.uint8
+        assert (out / "results_eval" / "overlays" / f"{name}.png").is_file()
+
+
+def test_segment_writes_one_file_per_image_and_agrees_with_segment_volume(trained):
+    out, study, _ = trained
+    images = sorted(p for c in ("T1w", "T2w") for p in study.glob(f"sub-*/anat/*_{c}.nii.gz"))
+    files = sorted((out / "pred_masks").glob("*_class-0_pred.nii.gz"))
+    assert [f.name.removesuffix("_class-0_pred.nii.gz") for f in files] == sorted(
+        p.name.removesuffix(".nii.gz") for p in images
+    )
+    image = next(p for p in images if p.name.endswith("_T2w.nii.gz"))
+    [one], [name] = segment_volume(str(out / "seg_sc"), [str(image)], gpu_id=None)
+    assert name == "_seg-manual"
+    written = nib.load(out / "pred_masks" / image.name.replace(".nii.gz", "_class-0_pred.nii.gz"))
+    np.testing.assert_array_equal(np.asanyarray(one.dataobj), np.asanyarray(written.dataobj))
+
+
+def test_table_has_a_row_per_test_image_and_documented_columns(trained):
+    table = pd.read_csv(trained[0] / "results_eval" / "evaluation_3Dmetrics.csv", index_col="image_id")
+    split = json.loads((trained[0] / "split_datasets.json").read_text())
+    assert sorted(table.index) == sorted(
+        name.removesuffix(".nii.gz") for name in split["test"] if "T2star" not in name
+    )
+    for column in ("dice_class0", "avd_class0", "ltpr_class0", "n_pred_class0", "vol_gt_class0"):
+        assert column in table
+
+
+def test_tensorboard_has_losses_metrics_and_images(trained):
+    def scalars(folder, tag):
+        events = EventAccumulator(str(folder)).Reload()
+        return [event.step for event in events.Scalars(tag)]
+
+    out = trained[0]
+    assert scalars(out / "losses_train_loss", "losses") == [1, 2]
+    assert scalars(out / "losses_val_loss", "losses") == [1, 2]
+    assert scalars(out / "Validation_Metrics_dice_score", "Validation/Metrics") == [1, 2]
+    images = EventAccumulator(str(out), size_guidance={"images": 0}).Reload().Tags()["images"]
+    assert {"Training/Input", "Validation/Predictions", "Validation/Ground Truth"} <= set(images)
+
+
+def test_eval_scores_predictions_made_elsewhere(trained, tmp_path):
+    out, study, path = trained
+    split = json.loads((out / "split_datasets.json").read_text())
+    target = tmp_path / "elsewhere"
+    (target / "pred_masks").mkdir(parents=True)
+    (target / "split_datasets.json").write_text(json.dumps(split))
+    for name in split["test"]:
+        stem = name.removesuffix(".nii.gz")
+        label = study / "derivatives" / "labels" / stem.split("_")[0] / "anat" / f"{stem}_seg-manual.nii.gz"
+        (target / "pred_masks" / f"{stem}_pred.nii.gz").write_bytes(label.read_bytes())
+    assert main(["--eval", "-c", path, "--path-output", str(target)]) == 0
+    table = pd.read_csv(target / "results_eval" / "evaluation_3Dmetrics.csv", index_col="image_id")
+    assert (table["dice_class0"] == 1).all()
+    assert (table["rvd_class0"] == 0).all()
+
+
+def test_nothing_is_written_into_the_data_set(trained):
+    _, study, _ = trained
+    newest = max(p.stat().st_mtime_ns for p in study.rglob("*"))
+    assert newest < (trained[0] / "log").stat().st_mtime_ns - 1_000_000
+    assert not [p for p in study.rglob("*") if p.name.startswith(".")]
+
+
+def weights(folder, name="final_model.pt"):
+    return torch.load(Path(folder) / name, weights_only=True)["state_dict"]
+
+
+def same(a, b):
+    assert a.keys() == b.keys()
+    return all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_python_returns_results_and_two_runs_are_equal(config, tmp_path):
+    first = run_main({**config, "path_output": str(tmp_path / "a")})
+    second = run_main({**config, "path_output": str(tmp_path / "b")})
+    assert len(first) == 4
+    assert first == second
+    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    table, metrics = run_main({**config, "path_output": str(tmp_path / "a"), "command": "test"})
+    assert set(metrics) >= {"dice_score", "hausdorff_score"}
+    again = run_main({**config, "path_output": str(tmp_path / "a"), "command": "eval"})
+    pd.testing.assert_frame_equal(table, again)
+
+
+def test_resumed_training_equals_an_uninterrupted_one_bit_for_bit(config, tmp_path):
+    config["training_parameters"]["training_time"]["num_epochs"] = 3
+    whole = run_main({**config, "path_output": str(tmp_path / "whole")})
+    # Killed without warning in the middle: what counts is the checkpoint of the last whole epoch.
+    out = tmp_path / "halves"
+    path = write({**config, "path_output": str(out)}, tmp_path)
+    process = subprocess.Popen([sys.executable, "-m", "ivadomed", "--train", path], stdout=subprocess.DEVNULL)
+    while not (out / "checkpoint.pth.tar").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    from ivadomed.main import _run, get_parser
+
+    resumed = _run(get_parser().parse_args(["--train", path, "--resume-training"]))
+    assert resumed == whole
+    assert same(weights(tmp_path / "whole"), weights(out))
+    assert same(weights(tmp_path / "whole", "best_model.pt"), weights(out, "best_model.pt"))
+
+
+def test_resuming_a_finished_run_trains_no_further(config):
+    run_main(config)
+    before = weights(config["path_output"])
+    path = Path(config["path_output"]).parent
+    assert main(["--train", "--resume-training", write(config, path)]) == 0
+    assert same(before, weights(config["path_output"]))
+
+
+def test_resuming_under_another_configuration_is_refused(config, tmp_path, capsys):
+    run_main(config)
+    config["training_parameters"]["batch_size"] = 4
+    assert main(["--train", "--resume-training", write(config, tmp_path)]) == 1
+    assert "belongs to another configuration" in capsys.readouterr().err
+
+
+def test_interrupt_stops_between_two_steps_and_says_how_to_continue(config, tmp_path):
+    config["training_parameters"]["training_time"]["num_epochs"] = 500
+    path = write(config, tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ivadomed", "--train", path], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    while not (Path(config["path_output"]) / "checkpoint.pth.tar").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "--resume-training" in errors
+    assert "Traceback" not in errors
+
+
+def test_errors_are_short_and_name_the_key(config, tmp_path, capsys):
+    config["training_parameters"]["batch_sise"] = 4
+    assert main(["--train", "-c", write(config, tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert "training_parameters.batch_sise" in error.replace(":", ".")
+    assert "batch_size" in error
+    assert "Traceback" not in error
+    assert main(["--train", "-c", str(tmp_path / "no.json")]) == 1
+    assert "no.json" in capsys.readouterr().err
+
+
+def test_command_in_the_file_and_positional_configuration(config, tmp_path):
+    assert main([write(config, tmp_path)]) == 0
+    assert (Path(config["path_output"]) / "best_model.pt").is_file()
+
+
+def test_three_dimensional_training_and_prediction(config, tmp_path):
+    config["Modified3DUNet"] = {"applied": True, "length_3D": [32, 32, 16], "stride_3D": [32, 32, 16], "n_filters": 2}
+    config["transformation"] = {
+        "Resample": {"hspace": 1.5, "wspace": 1.5, "dspace": 3},
+        "CenterCrop": {"size": [32, 32, 16]},
+        "NormalizeInstance": {"applied_to": ["im"]},
+    }
+    config["loader_parameters"]["contrast_params"] = {"training_validation": ["T2w"], "testing": ["T2w"]}
+    config["training_parameters"] |= {"batch_size": 2}
+    config["training_parameters"]["training_time"]["num_epochs"] = 1
+    run_main(config)
+    table, _ = run_main({**config, "command": "test"})
+    assert len(table)
+
+
+def test_several_classes_and_channels(config):
+    config["loader_parameters"] |= {"target_suffix": ["_seg-manual", "_csfseg-manual"]}
+    config["training_parameters"]["training_time"]["num_epochs"] = 1
+    run_main(config)
+    table, _ = run_main({**config, "command": "test"})
+    assert {"dice_class0", "dice_class1"} <= set(table.columns)
+    image = next(Path(config["loader_parameters"]["path_data"][0]).glob("sub-*/anat/*_T1w.nii.gz"))
+    images, names = segment_volume(Path(config["path_output"]) / "seg_sc", image, options={"binarize_prediction": 0})
+    assert names == ["_seg-manual", "_csfseg-manual"]
+    assert [i.get_data_dtype() for i in images] == [np.float32, np.float32]
+
+
+def test_help_answers_without_loading_anything_heavy():
+    code = "import sys; sys.argv=['ivadomed','--help']\nfrom ivadomed.main import main\ntry: main()\nexcept SystemExit: pass\n"
+    code += "assert not {'torch','numpy','pandas','pydantic','nibabel'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_inference_imports_little():
+    code = "import sys\nfrom ivadomed.inference import segment_volume\n"
+    code += "heavy={'pandas','bids','sklearn','skimage','matplotlib','tensorboard'} & set(sys.modules)\nassert not heavy, heavy"
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ})

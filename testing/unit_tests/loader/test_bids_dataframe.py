@@ -1,0 +1,263 @@
+"""The table of a data set: rows, columns, exact label matching, reasons for what is left out."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ivadomed.errors import DataError
+from ivadomed.loader.bids_dataframe import BidsDataframe
+
+LABELS = "derivatives/labels"
+
+
+def write(root: Path, *names: str, text: str = "") -> None:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def params(root, contrasts=("T1w", "T2w"), suffixes=("_seg-manual",), **others):
+    return {
+        "path_data": [str(root)],
+        "target_suffix": list(suffixes),
+        "extensions": [".nii.gz"],
+        "roi_params": {"suffix": None, "slice_filter_roi": None},
+        "contrast_params": {"training_validation": list(contrasts), "testing": [], "balance": {}},
+        **others,
+    }
+
+
+def files(root: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def data(tmp_path):
+    root = tmp_path / "data"
+    for subject in ("sub-01", "sub-02"):
+        for contrast in ("T1w", "T2w", "acq-sup_T2star"):
+            write(root, f"{subject}/anat/{subject}_{contrast}.nii.gz")
+            write(root, f"{LABELS}/{subject}/anat/{subject}_{contrast}_seg-manual.nii.gz")
+    write(root, "participants.tsv", text="participant_id\tsex\tage\nsub-02\tF\tn/a\nsub-01\tM\t34\n")
+    write(root, "sub-01/anat/sub-01_T1w.json", text='{"EchoTime": 0.5, "Count": 3, "Nothing": null}')
+    return root
+
+
+def test_rows_and_columns(data, tmp_path):
+    df = BidsDataframe(params(data), tmp_path, derivatives=True).df
+    assert list(df.columns) == [
+        *("path", "filename", "Count", "EchoTime", "datatype", "extension", "subject", "suffix"),
+        *("participant_id", "age", "sex"),
+    ]
+    assert list(df["filename"]) == sorted(
+        f"{subject}_{contrast}{suffix}.nii.gz"
+        for subject in ("sub-01", "sub-02")
+        for contrast in ("T1w", "T2w")
+        for suffix in ("", "_seg-manual")
+    )
+    image, label = df.iloc[0], df.iloc[1]
+    assert (image["Count"], image["EchoTime"], image["age"], image["sex"]) == (3, 0.5, "34", "M")
+    assert image["path"] == str(data / "sub-01/anat/sub-01_T1w.nii.gz")
+    assert label.drop(["path", "filename"]).isna().all()
+    assert df.loc[df["participant_id"] == "sub-02", "age"].isna().all()
+
+
+def test_nothing_is_written_into_the_data_set(data, tmp_path):
+    before = files(data)
+    bids_df = BidsDataframe(params(data), tmp_path, derivatives=True)
+    with pytest.warns(DeprecationWarning, match="not needed"):
+        bids_df.write_derivatives_dataset_description(data)
+    assert files(data) == before
+
+
+def test_save_writes_csv(data, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    bids_df = BidsDataframe(params(data), tmp_path, derivatives=True)
+    bids_df.save(tmp_path / "bids_dataframe.csv")
+    with (tmp_path / "bids_dataframe.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["filename"] for row in rows] == list(bids_df.df["filename"])
+    assert "Dataframe has been saved in" in caplog.text
+
+
+def test_contrast_with_entities(data, tmp_path):
+    write(data, "sub-01/anat/sub-01_T2star.nii.gz", f"{LABELS}/sub-01/anat/sub-01_T2star_seg-manual.nii.gz")
+    names = BidsDataframe(params(data, ["acq-sup_T2star"]), tmp_path, derivatives=True).get_subject_fnames()
+    assert names == ["sub-01_acq-sup_T2star.nii.gz", "sub-02_acq-sup_T2star.nii.gz"]
+
+
+def test_labels_match_by_exact_name_only(data, tmp_path):
+    write(data, "sub-010/anat/sub-010_T1w.nii.gz", "sub-01/anat/sub-01_run-1_T1w.nii.gz")
+    write(data, f"{LABELS}/sub-010/anat/sub-010_T1w_seg-manual2.nii.gz")
+    bids_df = BidsDataframe(params(data, ["T1w"]), tmp_path, derivatives=True)
+    assert bids_df.get_subject_fnames() == ["sub-01_T1w.nii.gz", "sub-02_T1w.nii.gz"]
+    labels = bids_df.get_deriv_fnames()
+    assert bids_df.get_derivatives("sub-01_T1w.nii.gz", labels) == ["sub-01_T1w_seg-manual.nii.gz"]
+    assert bids_df.get_subjects_with_derivatives() == (bids_df.get_subject_fnames(), labels)
+
+
+def test_labels_in_the_folder_of_another_subject_are_not_taken(data, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    own = data / LABELS / "sub-01/anat/sub-01_T1w_seg-manual.nii.gz"
+    write(data, f"{LABELS}/sub-02/anat/{own.name}")
+    both = BidsDataframe(params(data, ["T1w"]), tmp_path, derivatives=True).df
+    assert both.loc[both["filename"] == own.name, "path"].tolist() == [str(own)]
+    own.unlink()
+    bids_df = BidsDataframe(params(data, ["T1w"]), tmp_path, derivatives=True)
+    assert bids_df.get_subject_fnames() == ["sub-02_T1w.nii.gz"]
+    (dropped,) = bids_df.dropped
+    assert dropped.file.endswith("sub-01_T1w.nii.gz")
+    assert "wrong folder: derivatives/labels/sub-02" in dropped.reason
+    assert "kept 1 of 2 images" in caplog.text
+    assert dropped.reason in caplog.text
+
+
+def test_a_label_in_two_places_is_an_error(data, tmp_path):
+    write(data, "derivatives/other/sub-01/anat/sub-01_T1w_seg-manual.nii.gz")
+    with pytest.raises(DataError, match=r"derivatives/labels/.*and.*derivatives/other/"):
+        BidsDataframe(params(data), tmp_path, derivatives=True)
+
+
+def test_sessions_have_their_own_labels(tmp_path):
+    root = tmp_path / "data"
+    for session in ("ses-1", "ses-2"):
+        write(root, f"sub-01/{session}/anat/sub-01_{session}_T1w.nii.gz")
+    write(root, f"{LABELS}/sub-01/ses-1/anat/sub-01_ses-1_T1w_seg-manual.nii.gz")
+    write(root, f"{LABELS}/sub-01/ses-1/anat/sub-01_ses-2_T1w_seg-manual.nii.gz")
+    bids_df = BidsDataframe(params(root), tmp_path, derivatives=True)
+    assert bids_df.get_subject_fnames() == ["sub-01_ses-1_T1w.nii.gz"]
+    only = BidsDataframe(params(root, target_sessions=["ses-2"]), tmp_path, derivatives=False)
+    assert only.get_subject_fnames() == ["sub-01_ses-2_T1w.nii.gz"]
+
+
+def test_the_roi_must_be_there(data, tmp_path):
+    write(data, f"{LABELS}/sub-02/anat/sub-02_T1w_roi.nii.gz")
+    wanted = params(data, ["T1w"], roi_params={"suffix": "_roi"})
+    bids_df = BidsDataframe(wanted, tmp_path, derivatives=True)
+    assert bids_df.get_subject_fnames() == ["sub-02_T1w.nii.gz"]
+    assert bids_df.get_deriv_fnames() == ["sub-02_T1w_roi.nii.gz", "sub-02_T1w_seg-manual.nii.gz"]
+
+
+def test_several_raters_in_lists(data, tmp_path):
+    write(data, f"{LABELS}/sub-01/anat/sub-01_T1w_seg-rater2.nii.gz")
+    wanted = params(data, ["T1w"], [["_seg-manual", "_seg-rater2"]])
+    names = BidsDataframe(wanted, tmp_path, derivatives=True).get_deriv_fnames()
+    assert names == [
+        f"sub-{s}_T1w_seg-{r}.nii.gz" for s, r in (("01", "manual"), ("01", "rater2"), ("02", "manual"))
+    ]
+
+
+def test_without_derivatives_all_images_stay(tmp_path):
+    write(tmp_path, "sub-1/anat/sub-1_T1w.nii.gz")
+    bids_df = BidsDataframe(params(tmp_path), tmp_path, derivatives=False)
+    assert bids_df.df["filename"].tolist() == ["sub-1_T1w.nii.gz"]
+
+
+def test_a_missing_participants_table_is_a_warning(tmp_path, caplog):
+    write(tmp_path, "sub-1/anat/sub-1_T1w.nii.gz")
+    df = BidsDataframe(params(tmp_path), tmp_path, derivatives=False).df
+    assert df["participant_id"].tolist() == ["sub-1"]
+    assert "participants.tsv is missing" in caplog.text
+
+
+def test_samples_sessions_and_scans_are_merged(tmp_path):
+    root, folder = tmp_path / "data", "sub-1/ses-1/micr"
+    names = [f"sub-1_ses-1_sample-a_run-{run}_SEM.png" for run in (1, 2)]
+    write(root, *(f"{folder}/{name}" for name in names))
+    write(root, "participants.tsv", text="participant_id\tspecies\nsub-1\trat\n")
+    write(root, "samples.tsv", text="sample_id\tparticipant_id\tsample_type\nsample-a\tsub-1\ttissue\n")
+    write(root, "sub-1/sub-1_sessions.tsv", text="session_id\tacq_time\nses-1\tmonday\n")
+    write(root, "sub-1/ses-1/sub-1_ses-1_scans.tsv", text=f"filename\tacq_time\nmicr/{names[1]}\ttuesday\n")
+    df = BidsDataframe(params(root, ["SEM"], extensions=[".png"]), tmp_path, derivatives=False).df
+    assert list(df.columns)[-6:] == [
+        "participant_id",
+        "species",
+        "sample_id",
+        "sample_type",
+        "acq_time_x",
+        "acq_time",
+    ]
+    assert df["acq_time_x"].tolist() == ["monday", "monday"]
+    assert df["run"].tolist() == ["1", "2"]
+    assert df["acq_time"].isna().tolist() == [True, False]
+    assert df["sample_type"].tolist() == ["tissue", "tissue"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name\nsub-01\n", "participant_id"),
+        ("participant_id\nsub-01\nsub-01\n", "sub-01 is listed twice"),
+        ("participant_id\nsub-01\tM\n", "row 2 has 2 cells"),
+    ],
+)
+def test_damaged_tables_are_named(data, tmp_path, text, message):
+    (data / "participants.tsv").write_text(text)
+    with pytest.raises(DataError, match=rf"participants\.tsv.*{message}"):
+        BidsDataframe(params(data), tmp_path, derivatives=True)
+
+
+def test_the_same_name_in_two_data_sets_is_an_error(data, tmp_path):
+    write(tmp_path, "second/sub-01/anat/sub-01_T1w.nii.gz")
+    wanted = params(data) | {"path_data": [str(data), str(tmp_path / "second")]}
+    with pytest.raises(DataError, match=r"sub-01_T1w\.nii\.gz occurs 2 times"):
+        BidsDataframe(wanted, tmp_path, derivatives=False)
+
+
+def test_two_data_sets_are_joined(data, tmp_path):
+    write(tmp_path, "second/sub-77/anat/sub-77_T1w.nii.gz")
+    write(tmp_path, "second/participants.tsv", text="participant_id\tsite\nsub-77\tA\n")
+    wanted = params(data, ["T1w"]) | {"path_data": [str(data), str(tmp_path / "second")]}
+    df = BidsDataframe(wanted, tmp_path, derivatives=False).df
+    assert df["participant_id"].tolist() == ["sub-01", "sub-02", "sub-77"]
+    assert df["site"].isna().tolist() == [True, True, False]
+
+
+def test_nothing_found_says_what_was_searched_for(data, tmp_path):
+    with pytest.raises(DataError, match=r"T9w.*_seg-manual.*T1w") as caught:
+        BidsDataframe(params(data, ["T9w"]), tmp_path, derivatives=True)
+    assert str(data) in str(caught.value)
+
+
+def test_images_without_a_value_to_split_by_are_dropped(data, tmp_path):
+    bids_df = BidsDataframe(params(data, ["T1w"]), tmp_path, derivatives=True, split_method="age")
+    assert bids_df.df["filename"].tolist() == ["sub-01_T1w.nii.gz", "sub-01_T1w_seg-manual.nii.gz"]
+    assert "age" in bids_df.dropped[0].reason
+    with pytest.raises(DataError, match="site"):
+        BidsDataframe(params(data), tmp_path, derivatives=True, split_method="site")
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif("IVADOMED_TEST_DATA" not in os.environ, reason="IVADOMED_TEST_DATA is not set")
+@pytest.mark.parametrize(
+    ("folder", "contrasts", "suffixes", "extension"),
+    [
+        ("", ["T1w", "T2w"], ["_seg-manual", "_lesion-manual"], ".nii.gz"),
+        ("microscopy_png", ["SEM"], ["_seg-axon-manual", "_seg-myelin-manual"], ".png"),
+        ("ct_scan", ["ct"], ["_seg-manual"], ".nii.gz"),
+    ],
+)
+def test_reference_tables(tmp_path, folder, contrasts, suffixes, extension):
+    root = Path(os.environ["IVADOMED_TEST_DATA"], "data_testing", folder)
+    wanted = params(root, contrasts, suffixes, extensions=[extension])
+    BidsDataframe(wanted, tmp_path, derivatives=True).save(tmp_path / "df.csv")
+    expected = pd.read_csv(root / "df_ref.csv", dtype=str)
+    found = pd.read_csv(tmp_path / "df.csv", dtype=str).drop(columns="path")
+    pd.testing.assert_frame_equal(found, expected)
+
+
+def test_sidecar_values_keep_their_types(tmp_path):
+    values = {"Text": "a", "Flag": True, "List": [1, 2.5], "Whole": 7}
+    write(tmp_path, "sub-1/anat/sub-1_T1w.nii.gz", "sub-2/anat/sub-2_T1w.nii.gz")
+    write(tmp_path, "sub-1/anat/sub-1_T1w.json", text=json.dumps(values))
+    row = BidsDataframe(params(tmp_path), tmp_path, derivatives=False).df.iloc[0]
+    assert {key: row[key] for key in values} == values
+    assert type(row["Whole"]) is int

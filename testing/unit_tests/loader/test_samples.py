@@ -1,0 +1,99 @@
+"""Samples and batches."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from ivadomed.loader.cache import open_cases
+from ivadomed.loader.prepare import Recipe, list_windows
+from ivadomed.loader.samples import EpochSampler, SampleDataset, make_loader
+from ivadomed.transforms import Pipeline
+
+RANDOM = Pipeline.from_config(
+    {
+        "RandomAffine": {"degrees": 20, "translate": [0.1, 0.1], "scale": [0.1, 0.1]},
+        "NormalizeInstance": {"applied_to": ["im"]},
+    }
+)
+
+
+@pytest.fixture
+def dataset(make_case, tmp_path):
+    def make(steps=RANDOM, cases=None, **options):
+        cases = cases or [make_case(f"sub-{i:02}_T1w", seed=i) for i in range(3)]
+        recipe = Recipe(Pipeline.from_config({"CenterCrop": {"size": [16, 16]}}))
+        entries = open_cases(cases, recipe, "memory", tmp_path)
+        windows = [
+            w for i, e in enumerate(entries) for w in list_windows(i, e.stored.image_shape, e.stored.facts, recipe)
+        ]
+        return SampleDataset(cases, entries, windows, steps, **options)
+
+    return make
+
+
+def batches_of(dataset, workers, epoch):
+    sampler = EpochSampler(len(dataset), seed=3)
+    sampler.epoch = epoch
+    return list(make_loader(dataset, sampler, 4, workers))
+
+
+def test_batches_do_not_depend_on_the_number_of_workers(dataset):
+    data = dataset()
+    for alone, shared in zip(batches_of(data, 0, 2), batches_of(data, 2, 2), strict=True):
+        torch.testing.assert_close(alone.image, shared.image, rtol=0, atol=0)
+        torch.testing.assert_close(alone.target, shared.target, rtol=0, atol=0)
+        assert alone.windows == shared.windows
+
+
+def test_another_epoch_or_seed_draws_anew_and_order_of_access_does_not_matter(dataset):
+    data = dataset(seed=1)
+    first = data[(1, 4)].image
+    data[(1, 2)], data[(5, 0)]
+    np.testing.assert_array_equal(data[(1, 4)].image, first)
+    assert not np.array_equal(data[(2, 4)].image, first)
+    assert not np.array_equal(dataset(seed=2)[(1, 4)].image, first)
+
+
+def test_image_and_label_move_together(dataset, make_case):
+    case = make_case()
+    twin = replace(case, images=case.targets[0])  # the label is the image
+    steps = Pipeline.from_config({"RandomAffine": {"degrees": 30, "translate": [0.2, 0.2]}})
+    data = dataset(steps, [twin], soft_gt=True)
+    for place in range(len(data)):
+        sample = data[(1, place)]
+        np.testing.assert_allclose(sample.image, sample.target, atol=1e-5)
+
+
+def test_types_and_shapes(dataset):
+    batch = batches_of(dataset(), 0, 1)[0]
+    assert batch.image.shape == (4, 1, 16, 16)
+    assert batch.image.dtype == torch.float32
+    assert batch.target.dtype == torch.uint8
+    assert batch.to(torch.device("cpu")).target.dtype == torch.float32
+
+
+def test_one_of_several_raters_is_drawn(dataset, make_case):
+    case = make_case(shape=(12, 14, 5), classes=2)
+    both = replace(case, targets=((case.targets[0][0], case.targets[1][0]),))
+    data = dataset(Pipeline.from_config({}), [both])
+    sums = {int(data[(epoch, 2)].target.sum()) for epoch in range(20)}
+    assert len(sums) == 2  # the larger and the smaller ball, nothing between
+
+
+def test_sampler_shuffles_by_epoch_and_covers_everything():
+    sampler = EpochSampler(50, seed=0)
+    orders = []
+    for epoch in (1, 2, 1):
+        sampler.epoch = epoch
+        orders.append([place for _, place in sampler])
+    assert orders[0] == orders[2] != orders[1]
+    assert sorted(orders[1]) == list(range(50))
+    assert list(EpochSampler(3, 0, shuffle=False)) == [(0, 0), (0, 1), (0, 2)]
+
+
+def test_weighted_sampler_prefers_heavy_places():
+    sampler = EpochSampler(1000, seed=0, weights=np.r_[np.full(900, 1.0), np.full(100, 9.0)])
+    heavy = sum(place >= 900 for _, place in sampler)
+    assert 420 < heavy < 580

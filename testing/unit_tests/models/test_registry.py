@@ -1,0 +1,106 @@
+import sys
+import types
+
+import pytest
+import torch
+from torch import nn
+
+from ivadomed.errors import ModelError
+from ivadomed.models import MODELS, Network, Unet, build_model
+from ivadomed.models.registry import COMMON_KEYS, accepted_arguments, model_class
+
+
+class Identity(Network):
+    def __init__(self, gain: float = 1.0):
+        super().__init__()
+        self.gain = gain
+
+    def forward(self, x):
+        return self.gain * x
+
+
+@pytest.fixture
+def plugin(monkeypatch):
+    module = types.ModuleType("my_plugin")
+    module.Identity, module.Bare = Identity, nn.ReLU
+    monkeypatch.setitem(sys.modules, "my_plugin", module)
+
+
+@pytest.mark.parametrize("name", sorted(set(MODELS) - {"HeMISUnet"}))
+def test_a_whole_model_section_builds_every_model(name):
+    section = {
+        "name": name,
+        "applied": True,
+        "folder_name": "x",
+        "in_channel": 1,
+        "out_channel": 1,
+        "is_2d": True,
+        "depth": 2,
+        "n_filters": 2,
+        "dropout_rate": 0.3,
+        "bn_momentum": 0.1,
+        "final_activation": "sigmoid",
+        "length_2D": [8, 8],
+        "stride_2D": [4, 4],
+        "metadata": "contrasts",
+    }
+    before = dict(section)
+    assert type(build_model(name, section)) is MODELS[name]
+    assert section == before
+
+
+def test_hemis_builds_from_its_contrasts():
+    model = build_model(
+        "HeMISUnet", {"contrasts": ["a", "b"], "missing_probability": 0.5, "depth": 1, "n_filters": 1}
+    )
+    assert model.contrasts == ["a", "b"]
+
+
+def test_arguments_arrive():
+    model = build_model("Unet", {"in_channel": 3, "depth": 1, "n_filters": 5})
+    assert model.encoder.down_path[0].conv1.weight.shape == (5, 3, 3, 3)
+
+
+def test_misspelt_argument():
+    with pytest.raises(ModelError, match=r"'dropuot_rate'; did you mean 'dropout_rate'"):
+        build_model("Unet", {"dropuot_rate": 0.1})
+
+
+def test_misspelt_name():
+    with pytest.raises(ModelError, match=r"'UNet'; did you mean 'Unet'"):
+        build_model("UNet", {})
+
+
+def test_missing_argument():
+    with pytest.raises(ModelError, match="contrasts"):
+        build_model("HeMISUnet", {})
+
+
+def test_kwargs_of_subclasses_stand_for_the_base():
+    assert "num_classes" in accepted_arguments(MODELS["resnet18"])
+    assert "block" not in accepted_arguments(MODELS["resnet18"])
+    assert "kwargs" not in accepted_arguments(Unet)
+    assert accepted_arguments(Unet) <= COMMON_KEYS
+
+
+@pytest.mark.usefixtures("plugin")
+def test_own_class():
+    model = build_model("my_plugin:Identity", {"gain": 2.0, "depth": 3})
+    assert model(torch.ones(1)).item() == 2.0
+    with pytest.raises(ModelError, match="did you mean 'gain'"):
+        build_model("my_plugin:Identity", {"gian": 2.0})
+
+
+@pytest.mark.usefixtures("plugin")
+@pytest.mark.parametrize(
+    "name", ["my_plugin:Bare", "my_plugin:Missing", "no_such_module:X", "os:system", ":"]
+)
+def test_what_is_no_network_is_refused(name):
+    with pytest.raises(ModelError):
+        build_model(name, {})
+
+
+def test_modules_are_not_imported_on_behalf_of_files():
+    with pytest.raises(ModelError, match="trust"):
+        model_class("antigravity:Model", allow_import=False)
+    assert "antigravity" not in sys.modules

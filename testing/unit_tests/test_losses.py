@@ -1,0 +1,191 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ivadomed.errors import ConfigError
+from ivadomed.losses import (
+    LOSSES,
+    AdapWingLoss,
+    BinaryCrossEntropyLoss,
+    DiceLoss,
+    FocalDiceLoss,
+    FocalLoss,
+    FocalTverskyLoss,
+    GeneralizedDiceLoss,
+    L2loss,
+    LossCombination,
+    MultiClassDiceLoss,
+    TverskyLoss,
+    build_loss,
+)
+
+SIMPLE = sorted(set(LOSSES) - {"LossCombination"})
+# sum(p t) = 1.5, sum(p) = 2, sum(t) = 2
+P = torch.tensor([[[[1.0, 0.5], [0.5, 0.0]]]])
+T = torch.tensor([[[[1.0, 1.0], [0.0, 0.0]]]])
+
+
+def pair(seed, channels=2):
+    generator = torch.Generator().manual_seed(seed)
+    p = torch.rand(2, channels, 6, 5, generator=generator)
+    return p, (torch.rand(2, channels, 6, 5, generator=generator) > 0.6).float()
+
+
+def test_values_by_hand():
+    assert DiceLoss()(P, T).item() == pytest.approx(-(3 + 1) / (4 + 1))
+    assert DiceLoss(smooth=0.0)(P, T).item() == pytest.approx(-0.75)
+    assert L2loss()(P, T).item() == pytest.approx((0.25 + 0.25) / 2)
+    # TP 1.5, FP 0.5, FN 0.5
+    assert TverskyLoss(0.7, 0.3, 1.0)(P, T).item() == pytest.approx(-2.5 / (1.5 + 0.35 + 0.15 + 1))
+    assert FocalTverskyLoss(0.7, 0.3, 2.0, 1.0)(P, T).item() == pytest.approx(math.sqrt(1 - 2.5 / 3))
+    assert BinaryCrossEntropyLoss()(P, T).item() == pytest.approx(2 * math.log(2) / 4, rel=1e-5)
+    # Two voxels of p_t = 0.5, weights 0.25 (foreground) and 0.75.
+    focal = (0.25 + 0.75) * 0.5**2 * math.log(2)
+    assert FocalLoss(gamma=2, alpha=0.25)(P, T).item() == pytest.approx(focal, rel=1e-5)
+    expected = math.log(focal) - 0.5 * math.log(0.8)
+    assert FocalDiceLoss(beta=0.5)(P, T).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_generalised_dice_by_hand():
+    # Volumes 1 and 2, weights 1 and 1/4; overlaps 0.5 and 1.
+    p = torch.tensor([[0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]]).reshape(1, 2, 2, 2)
+    t = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]]).reshape(1, 2, 2, 2)
+    expected = -2 * (0.5 + 0.25) / ((1 + 1) + (1 + 2) / 4)
+    assert GeneralizedDiceLoss(include_background=False)(p, t).item() == pytest.approx(expected)
+    # Background of the target: one voxel, weight 1; the prediction has none.
+    expected = -2 * (0.5 + 0.25) / ((1 + 1) + (1 + 2) / 4 + 1)
+    assert GeneralizedDiceLoss()(p, t).item() == pytest.approx(expected)
+
+
+def test_adaptive_wing_by_hand():
+    zero = torch.zeros(1, 1, 1, 1)
+    near = 14 * math.log(1 + 0.2**2.1)
+    assert AdapWingLoss()(zero + 0.2, zero).item() == pytest.approx(near, rel=1e-5)
+    slope = 14 / (1 + 0.5**2.1) * 2.1 * 0.5**1.1
+    far = slope * 0.8 - (0.5 * slope - 14 * math.log(1 + 0.5**2.1))
+    assert AdapWingLoss()(zero + 0.8, zero).item() == pytest.approx(far, rel=1e-5)
+
+
+@given(target=st.floats(0, 1), sign=st.sampled_from([-1, 1]))
+@settings(deadline=None)
+def test_adaptive_wing_is_continuous_and_smooth_at_theta(target, sign):
+    t = torch.full((1,), target, dtype=torch.float64)
+    p = (t + sign * torch.tensor([0.5 - 1e-7, 0.5 + 1e-7], dtype=torch.float64)).requires_grad_()
+    values = torch.stack([AdapWingLoss()(x, t) for x in p.split(1)])
+    assert abs(values[1] - values[0]).item() < 1e-4
+    values.sum().backward()
+    assert abs(p.grad[1] - p.grad[0]).item() < 1e-3
+
+
+def test_multi_class_dice_averages_the_chosen_classes():
+    p, t = pair(0, channels=3)
+    each = [DiceLoss()(p[:, i], t[:, i]) for i in range(3)]
+    torch.testing.assert_close(MultiClassDiceLoss()(p, t), sum(each) / 3)
+    torch.testing.assert_close(MultiClassDiceLoss([0, 2])(p, t), (each[0] + each[2]) / 2)
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=25, deadline=None)
+def test_cross_entropy_is_the_one_of_torch(seed):
+    p, t = pair(seed)
+    torch.testing.assert_close(
+        BinaryCrossEntropyLoss()(p, t), F.binary_cross_entropy(p, t), rtol=1e-4, atol=1e-6
+    )
+    torch.testing.assert_close(
+        FocalLoss(gamma=0, alpha=0.5)(p, t),
+        0.5 * F.binary_cross_entropy(p, t, reduction="sum"),
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=25, deadline=None)
+def test_tversky_with_equal_weights_is_dice(seed):
+    p, t = pair(seed, channels=1)
+    torch.testing.assert_close(TverskyLoss(0.5, 0.5, smooth=0.5)(p, t), DiceLoss(smooth=1.0)(p, t))
+
+
+@pytest.mark.parametrize("name", SIMPLE)
+def test_perfect_prediction_is_best(name):
+    p, t = pair(3)
+    loss = build_loss({"name": name})
+    assert loss(t, t) < loss(p, t)
+
+
+@pytest.mark.parametrize("name", SIMPLE)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("content", ["empty", "full", "perfect", "opposite", "random"])
+def test_finite_with_finite_gradients(name, dtype, content):
+    p, t = pair(1)
+    p, t = {
+        "empty": (torch.zeros_like(t), torch.zeros_like(t)),
+        "full": (torch.ones_like(t), torch.ones_like(t)),
+        "perfect": (t, t),
+        "opposite": (1 - t, t),
+        "random": (p, t),
+    }[content]
+    p = p.to(dtype).requires_grad_()
+    loss = build_loss({"name": name})(p, t.to(dtype))
+    loss.backward()
+    assert loss.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    assert loss.isfinite()
+    assert p.grad.isfinite().all()
+
+
+def test_half_precision_sums_do_not_overflow():
+    p = torch.ones(1, 1, 400, 400, dtype=torch.float16)
+    assert DiceLoss()(p, p).item() == pytest.approx(-1)
+
+
+@pytest.mark.parametrize("name", SIMPLE)
+def test_gradient_is_the_numerical_one(name):
+    p, t = pair(2)
+    p = (0.05 + 0.9 * p[:1, :, :2, :2]).double().requires_grad_()
+    assert torch.autograd.gradcheck(build_loss({"name": name}), (p, t[:1, :, :2, :2].double()))
+
+
+@pytest.mark.parametrize("name", SIMPLE)
+def test_arguments_are_not_changed(name):
+    p, t = pair(4)
+    before = p.clone(), t.clone()
+    build_loss({"name": name})(p, t)
+    assert torch.equal(p, before[0])
+    assert torch.equal(t, before[1])
+
+
+def test_combination_is_the_sum():
+    p, t = pair(5)
+    combined = LossCombination(["L2loss", "DiceLoss"], [None, {"smooth": 2.0}])
+    torch.testing.assert_close(combined(p, t), L2loss()(p, t) + DiceLoss(2.0)(p, t))
+    torch.testing.assert_close(LossCombination(["L2loss"])(p, t), L2loss()(p, t))
+
+
+def test_combination_needs_one_item_per_loss():
+    with pytest.raises(ConfigError, match="1 items, 2 losses"):
+        LossCombination(["L2loss", "DiceLoss"], [None])
+
+
+def test_build_loss_passes_arguments_and_keeps_its_own():
+    params = {"name": "FocalLoss", "gamma": 0.5}
+    assert build_loss(params).gamma == 0.5
+    assert params == {"name": "FocalLoss", "gamma": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"name": "DiceLos"}, "did you mean 'DiceLoss'"),
+        ({}, "None is unknown"),
+        ({"name": "FocalLoss", "gama": 1}, "did you mean 'gamma'"),
+        ({"name": "L2loss", "smooth": 1}, "Accepted: none"),
+        ({"name": "LossCombination", "losses_list": ["Dice"]}, "'Dice' is unknown"),
+    ],
+)
+def test_unknown_names_are_explained(params, message):
+    with pytest.raises(ConfigError, match=message):
+        build_loss(params)

@@ -1,0 +1,45 @@
+"""Checkpoints."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from ivadomed.errors import ModelError
+from ivadomed.training.checkpoint import read_checkpoint, restore_rng, save_checkpoint, seed_all
+
+
+def draw():
+    return random.random(), random.gauss(0, 1), float(np.random.rand()), float(np.random.randn()), float(torch.rand(1))
+
+
+def test_all_generators_continue(tmp_path):
+    seed_all(3)
+    draw()
+    save_checkpoint(tmp_path / "c.pth.tar", {"epoch": 4})
+    expected = [draw() for _ in range(3)]
+    seed_all(9)
+    state = read_checkpoint(tmp_path / "c.pth.tar")
+    restore_rng(state["rng"])
+    assert state["epoch"] == 4
+    assert [draw() for _ in range(3)] == expected
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", None])
+def test_damage_is_named(tmp_path, content):
+    path = tmp_path / "c.pth.tar"
+    if content is None:
+        save_checkpoint(path, {"epoch": 1})
+        content = path.read_bytes()[:-100]
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"c.pth.tar: damaged"):
+        read_checkpoint(path)
+
+
+def test_absent_and_foreign(tmp_path):
+    with pytest.raises(ModelError, match="no checkpoint to resume from"):
+        read_checkpoint(tmp_path / "c.pth.tar")
+    torch.save({"model": {}}, tmp_path / "c.pth.tar")
+    with pytest.raises(ModelError, match="another version"):
+        read_checkpoint(tmp_path / "c.pth.tar")

@@ -1,0 +1,159 @@
+"""Intensity transforms."""
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
+
+from ivadomed.errors import ConfigError
+from ivadomed.transforms import (
+    AdditiveGaussianNoise,
+    Clahe,
+    HistogramClipping,
+    NormalizeInstance,
+    RandomBiasField,
+    RandomBlur,
+    RandomGamma,
+    RandomShiftIntensity,
+)
+from ivadomed.transforms import intensity_maths as maths
+
+X = np.random.default_rng(0).random((2, 16, 18), dtype=np.float32)
+ALL = [
+    NormalizeInstance(),
+    HistogramClipping(),
+    Clahe(),
+    RandomShiftIntensity([1, 2], 1),
+    AdditiveGaussianNoise(),
+    RandomGamma(0.3, 1),
+    RandomBiasField(0.5, 3, 1),
+    RandomBlur(2, 1),
+]
+
+
+def plan(transform, shape=(16, 18), seed=0):
+    return transform.plan(shape, (1.0,) * len(shape), np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("transform", ALL, ids=lambda t: type(t).__name__)
+def test_same_step_same_result_and_no_inverse(transform):
+    before = X.copy()
+    step = plan(transform)
+    out = step.apply(X, 2)
+    assert out.shape == X.shape
+    assert out.dtype == np.float32
+    assert not np.allclose(out, X)
+    assert not step.invertible
+    assert step.invert(out, 1) is out
+    np.testing.assert_array_equal(X, before)
+    np.testing.assert_array_equal(plan(transform).apply(X, 2), out)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(step)).apply(X, 2), out)
+
+
+@settings(deadline=None)
+@given(st.floats(-100, 100), st.floats(0.1, 1e3), st.integers(1, 3))
+def test_normalize_is_invariant_to_scale_and_offset(offset, scale, channels):
+    x = np.random.default_rng(1).random((channels, 9, 10))
+    out = maths.normalize(offset + scale * x)
+    np.testing.assert_allclose(out, maths.normalize(x), atol=2e-3)  # float32, offset up to 1000 scales
+    np.testing.assert_allclose(out.mean(axis=(1, 2)), 0, atol=2e-3)
+    np.testing.assert_allclose(out.std(axis=(1, 2)), 1, atol=1e-4)
+
+
+def test_normalize_by_hand_and_constants():
+    out = maths.normalize(np.array([[[0, 2], [0, 2]], [[0.1, 0.1], [0.1, 0.1]], [[0, 0], [0, 0]]]))
+    np.testing.assert_allclose(out[0], [[-1, 1], [-1, 1]])
+    assert not out[1:].any()
+
+
+def test_clipping_by_hand():
+    x = np.stack([np.arange(101.0), 10 * np.arange(101.0)]).reshape(2, 101, 1)
+    out = plan(HistogramClipping(10, 80), (101, 1)).apply(x, 2)
+    assert (out[0].min(), out[0].max()) == (10, 80)
+    assert (out[1].min(), out[1].max()) == (100, 800)
+    np.testing.assert_array_equal(out[0, 10:81], x[0, 10:81])
+
+
+def test_clahe_takes_any_range_and_constants():
+    step = plan(Clahe(kernel_size=[8, 8]))
+    scaled = step.apply(np.concatenate([1000 * X[:1] - 3, np.full_like(X[:1], 7)]), 2)
+    assert 0 <= scaled.min() <= scaled.max() <= 1
+    assert not scaled[1].any()
+    # One grey level of the 256 histogram bins may go either way by rounding.
+    assert np.abs(scaled[0] - step.apply(X, 2)[0]).mean() < 0.01
+
+
+def test_clahe_kernel_must_fit_the_dimension():
+    with pytest.raises(ConfigError, match="3 entries expected"):
+        plan(Clahe(), (8, 8, 8))
+
+
+def test_noise_has_the_moments_asked_for_and_differs_by_channel():
+    noise = plan(AdditiveGaussianNoise(3.0, 2.0), (100, 100)).apply(np.zeros((2, 100, 100)), 2)
+    np.testing.assert_allclose(noise.mean(axis=(1, 2)), 3, atol=0.1)
+    np.testing.assert_allclose(noise.std(axis=(1, 2)), 2, atol=0.1)
+    assert not np.array_equal(noise[0], noise[1])
+
+
+def test_gamma_keeps_signs():
+    np.testing.assert_allclose(maths.gamma(np.array([[-4.0, 0, 9]]), 0.5), [[-2, 0, 3]])
+
+
+def test_bias_field_by_hand():
+    assert maths.monomials(2, 1) == [(0, 0), (0, 1), (1, 0)]
+    out = maths.multiply_bias(np.ones((1, 3, 2)), 1, [0.5, 0.25, 1.0])
+    rows, columns = np.mgrid[-1:1:3j, -1:1:2j]
+    np.testing.assert_allclose(out[0], np.exp(0.5 + 0.25 * columns + rows), rtol=1e-6)
+
+
+def test_bias_field_of_a_volume():
+    count = len(maths.monomials(3, 2))
+    assert count == 10
+    coefficients = np.random.default_rng(0).normal(size=count)
+    grid = np.stack(np.mgrid[-1:1:4j, -1:1:5j, -1:1:3j])
+    terms = [
+        c * np.prod([g**e for g, e in zip(grid, exponents, strict=True)], axis=0)
+        for c, exponents in zip(coefficients, maths.monomials(3, 2), strict=True)
+    ]
+    out = maths.multiply_bias(np.ones((1, 4, 5, 3)), 2, coefficients)
+    np.testing.assert_allclose(out[0], np.exp(sum(terms)), rtol=1e-5)
+
+
+def test_blur_equals_scipy():
+    np.testing.assert_allclose(maths.blur(X, (1.5, 0.4))[1], gaussian_filter(X[1], (1.5, 0.4)), atol=1e-6)
+    np.testing.assert_array_equal(maths.blur(X, (0, 0)), X)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: RandomShiftIntensity([1, 2], p),
+        lambda p: RandomGamma(0.3, p),
+        lambda p: RandomBiasField(0.5, 3, p),
+        lambda p: RandomBlur(2, p),
+    ],
+)
+def test_probability_counts_once(make):
+    transform = make(0.5)
+    fired = sum(plan(transform, seed=s).apply(X, 2) is not X for s in range(300))
+    assert 115 < fired < 185
+    assert plan(make(0.0)).apply(X, 2) is X
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: HistogramClipping(50, 20),
+        lambda: AdditiveGaussianNoise(std=-1),
+        lambda: RandomGamma([1, -1]),
+        lambda: RandomBiasField(0.5, -1),
+        lambda: RandomBlur([-1, 2]),
+        lambda: RandomShiftIntensity([0, 1], prob=2),
+    ],
+)
+def test_values_are_checked(make):
+    with pytest.raises(ConfigError, match="transformation"):
+        make()
