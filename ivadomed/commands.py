@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from ivadomed.config import RunConfig
+from ivadomed.config.schema.base import DatasetType
 from ivadomed.device import define_device
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.evaluation import PredictionPair, evaluate_predictions, preview
@@ -181,7 +182,9 @@ def segment_command(config: RunConfig, folder: Path, options: dict[str, Any]) ->
     )
     written: list[Path] = []
     predictions = engine.run(read_ahead(cases, recipe, with_target=False))
-    for prediction in tqdm(predictions, desc="Segmentation", total=len(cases), unit="case", leave=False, disable=None):
+    for prediction in tqdm(
+        predictions, desc="Segmentation", total=len(cases), unit="case", leave=False, disable=None
+    ):
         written += write_prediction(prediction, folder / PREDICTIONS, _postprocessing(config), per_class=True)
     log.info("Segmented %d images into %s.", len(cases), folder / PREDICTIONS)
     return written
@@ -191,7 +194,9 @@ def _announce(config: RunConfig) -> torch.device:
     """Say where and what; refuse what cannot be trained."""
     name = config.architecture.name
     if name not in _SEGMENTERS:
-        raise ConfigError(f"default_model.name: {name} cannot be run by this command; expected one of {_SEGMENTERS}")
+        raise ConfigError(
+            f"default_model.name: {name} cannot be run by this command; expected one of {_SEGMENTERS}"
+        )
     cuda, device = define_device(config.gpu_ids)
     if not cuda:
         log.info("Cuda is not available.")
@@ -203,7 +208,7 @@ def _announce(config: RunConfig) -> torch.device:
     return device
 
 
-def _display_transforms(config: RunConfig, dataset_type: str) -> None:
+def _display_transforms(config: RunConfig, dataset_type: DatasetType) -> None:
     log.info("\nSelected transformations for the ['%s'] dataset:", dataset_type)
     for name, arguments in config.transforms_for(dataset_type).items():
         log.info("%s: %s", name, arguments)
@@ -219,13 +224,17 @@ def _index(config: RunConfig, folder: Path) -> BidsDataframe:
     return bids_df
 
 
-def _new_split(config: RunConfig, bids_df: BidsDataframe, folder: Path) -> tuple[list[str], list[str], list[str]]:
+def _new_split(
+    config: RunConfig, bids_df: BidsDataframe, folder: Path
+) -> tuple[list[str], list[str], list[str]]:
     selection = config.loader_parameters.subject_selection.model_dump(mode="json")
     split = config.split_dataset.model_dump(mode="json")
     return get_subdatasets_subject_files_list(split, bids_df.df, str(folder), selection)
 
 
-def _cases(config: RunConfig, bids_df: BidsDataframe, names: Sequence[str], dataset_type: str) -> tuple[Case, ...]:
+def _cases(
+    config: RunConfig, bids_df: BidsDataframe, names: Sequence[str], dataset_type: DatasetType
+) -> tuple[Case, ...]:
     loader = config.loader_parameters
     found = build_cases(
         bids_df,
@@ -249,7 +258,7 @@ def _cases(config: RunConfig, bids_df: BidsDataframe, names: Sequence[str], data
 
 
 def _sample_dataset(
-    config: RunConfig, bids_df: BidsDataframe, names: Sequence[str], dataset_type: str, folder: Path
+    config: RunConfig, bids_df: BidsDataframe, names: Sequence[str], dataset_type: DatasetType, folder: Path
 ) -> SampleDataset:
     """Prepare the cases of one side and list their samples."""
     _display_transforms(config, dataset_type)
@@ -269,10 +278,16 @@ def _sample_dataset(
             f"the {dataset_type} set is empty: the slice filter left none of the slices of {len(cases)} images; "
             "change loader_parameters.slice_filter_params"
         )
-    what = f"{loader.slice_axis} slices" if config.is_2d and not config.length else f"patches of shape {config.length}"
+    what = (
+        f"{loader.slice_axis} slices"
+        if config.is_2d and not config.length
+        else f"patches of shape {config.length}"
+    )
     log.info("Loaded %d %s for the %s set.", len(windows), what, dataset_type)
     seed = config.training_parameters.seed
-    return SampleDataset(cases, entries, windows, steps_of(config, dataset_type), config.is_2d, loader.soft_gt, seed)
+    return SampleDataset(
+        cases, entries, windows, steps_of(config, dataset_type), config.is_2d, loader.soft_gt, seed
+    )
 
 
 def _test_cases(config: RunConfig, folder: Path) -> tuple[Case, ...]:
@@ -303,7 +318,9 @@ def _evaluate(config: RunConfig, cases: Sequence[Case], folder: Path) -> pd.Data
     for case in cases:
         prediction = folder / PREDICTIONS / f"{case.id}_pred.nii.gz"
         if prediction.is_file():
-            pairs.append(PredictionPair(case.id, prediction, tuple(r[0] if r else None for r in case.targets)))
+            pairs.append(
+                PredictionPair(case.id, prediction, tuple(r[0] if r else None for r in case.targets))
+            )
         else:
             log.warning("%s has no prediction %s and is left out.", case.id, prediction)
     if not pairs:

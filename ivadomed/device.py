@@ -32,7 +32,9 @@ def define_device(gpu_id: int | Sequence[int] | None) -> tuple[bool, torch.devic
         return False, torch.device("cpu")
     if torch.cuda.is_available():
         if not 0 <= ids[0] < torch.cuda.device_count():
-            raise ConfigError(f"gpu_ids: no GPU {ids[0]}; this machine has {torch.cuda.device_count()}, counted from 0")
+            raise ConfigError(
+                f"gpu_ids: no GPU {ids[0]}; this machine has {torch.cuda.device_count()}, counted from 0"
+            )
         return True, torch.device("cuda", ids[0])
     if torch.backends.mps.is_available():
         return False, torch.device("mps")
@@ -50,7 +52,11 @@ def fabric_precision(precision: str, device: torch.device) -> str:
         ConfigError: "16" on a CPU, which has no half precision arithmetic.
     """
     if precision == "auto":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else _cpu_has_bf16(device)
+        fast = (
+            torch.cuda.is_bf16_supported(including_emulation=False)
+            if device.type == "cuda"
+            else _cpu_has_bf16(device)
+        )
         return "bf16-mixed" if fast else "32-true"
     if precision == "16" and device.type == "cpu":
         raise ConfigError('training_parameters.precision: "16" needs a GPU; use "auto", "32" or "bf16"')
@@ -59,4 +65,6 @@ def fabric_precision(precision: str, device: torch.device) -> str:
 
 def _cpu_has_bf16(device: torch.device) -> bool:
     info = Path("/proc/cpuinfo")
-    return device.type == "cpu" and info.is_file() and not _CPU_BF16_FLAGS.isdisjoint(info.read_text().split())
+    return (
+        device.type == "cpu" and info.is_file() and not _CPU_BF16_FLAGS.isdisjoint(info.read_text().split())
+    )

@@ -33,7 +33,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         )
         os.close(handle)
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror}); choose another --path-output") from error
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror}); choose another --path-output"
+        ) from error
     try:
         yield Path(temporary)
         _sync(temporary)

@@ -79,7 +79,9 @@ class Grid:
     def to_native(self, data: np.ndarray) -> np.ndarray:
         """[H, W, D] to [X, Y, Z] native; a view, the inverse of ``to_hwd``."""
         canonical = np.array([[0, 1], [1, 1], [2, 1]])
-        return apply_orientation(hwd_to_ras(data, self.slice_axis), ornt_transform(canonical, self.orientation))
+        return apply_orientation(
+            hwd_to_ras(data, self.slice_axis), ornt_transform(canonical, self.orientation)
+        )
 
     def matches(self, other: Grid, tolerance: float = 1e-3) -> bool:
         """Whether two images have the same voxels: equal shape, corners apart by at most ``tolerance`` mm."""

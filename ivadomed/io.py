@@ -117,7 +117,9 @@ def _load_nifti(path: str | os.PathLike[str]) -> Any:
     try:
         return nib.load(path)
     except (nib.filebasedimages.ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
-        raise DataError(f"{os.fspath(path)}: not a readable NIfTI file ({error}); replace or remove it") from error
+        raise DataError(
+            f"{os.fspath(path)}: not a readable NIfTI file ({error}); replace or remove it"
+        ) from error
 
 
 def _read_nifti(path: str | os.PathLike[str], several: bool = False) -> Image:
@@ -143,12 +145,16 @@ def _read_picture(path: str | os.PathLike[str], pixel_size: tuple[float, ...] | 
     try:
         pixels = np.asarray(iio.imread(Path(path)))
     except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"{os.fspath(path)}: not a readable picture ({error}); replace or remove it") from error
+        raise DataError(
+            f"{os.fspath(path)}: not a readable picture ({error}); replace or remove it"
+        ) from error
     if pixels.ndim == 3 and pixels.shape[2] in (2, 3, 4):
         channels = 1 if pixels.shape[2] == 2 else 3
         pixels = pixels[..., :channels] @ (_LUMA if channels == 3 else np.ones(1, np.float32))
     if pixels.ndim != 2:
-        raise DataError(f"{os.fspath(path)}: shape {pixels.shape} is no single grey or colour picture; split it")
+        raise DataError(
+            f"{os.fspath(path)}: shape {pixels.shape} is no single grey or colour picture; split it"
+        )
     rows, columns = pixel_size or (1.0, 1.0)
     return Image(pixels.astype(np.float32)[..., None], np.diag([rows, columns, 1.0, 1.0]))
 

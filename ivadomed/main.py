@@ -33,11 +33,17 @@ def get_parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    what = parser.add_argument_group("what to do (else: the configuration's \"command\")").add_mutually_exclusive_group()
+    what = parser.add_argument_group(
+        'what to do (else: the configuration\'s "command")'
+    ).add_mutually_exclusive_group()
     what.add_argument("--train", action="store_true", help="train a model")
     what.add_argument("--test", action="store_true", help="predict the test set and evaluate the predictions")
-    what.add_argument("--eval", action="store_true", help="evaluate the predictions that are in PATH_OUTPUT/pred_masks")
-    what.add_argument("--segment", action="store_true", help="segment images without labels with the packaged model")
+    what.add_argument(
+        "--eval", action="store_true", help="evaluate the predictions that are in PATH_OUTPUT/pred_masks"
+    )
+    what.add_argument(
+        "--segment", action="store_true", help="segment images without labels with the packaged model"
+    )
     where = parser.add_argument_group("with what (these win over the configuration)")
     where.add_argument("config_file", nargs="?", metavar="CONFIG", help="the same as -c")
     where.add_argument("-c", "--config", metavar="CONFIG", help="JSON configuration file")
@@ -105,7 +111,9 @@ def _dispatch(source: Any, overrides: Mapping[str, Any], **options: Any) -> Any:
     from ivadomed.records import logging_to_terminal
 
     with logging_to_terminal(options.get("debug", False)):
-        return run_command(load_config(Path(source) if isinstance(source, str) else source, overrides), **options)
+        return run_command(
+            load_config(Path(source) if isinstance(source, str) else source, overrides), **options
+        )
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -41,7 +41,9 @@ def run_folder(config: RunConfig, debug: bool = False) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         to_file = logging.FileHandler(folder / config.log_file, encoding="utf-8")
     except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another --path-output") from error
+        raise OutputError(
+            f"{folder}: cannot be written ({error.strerror}); choose another --path-output"
+        ) from error
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     with _handlers([to_file], logging.DEBUG if debug or config.debugging else logging.INFO):
         log.info("Output path already exists: %s" if existed else "Creating output path: %s", folder)
@@ -109,14 +111,25 @@ def write_manifest(config: RunConfig, folder: Path, split: dict[str, list[str]])
 
 
 def _version_text(config: RunConfig) -> str:
-    lines = ["IVADOMED TOOLBOX", "----------------", f"version: {__version__}", f"commit: {_commit(Path(__file__).parent)}"]
+    lines = [
+        "IVADOMED TOOLBOX",
+        "----------------",
+        f"version: {__version__}",
+        f"commit: {_commit(Path(__file__).parent)}",
+    ]
     lines += ["", "DATASET VERSION", "---------------"]
     for path in config.loader_parameters.path_data:
         lines += [f"{key}: {value}" for key, value in _dataset_identity(Path(path)).items()]
     lines += ["", "SYSTEM INFO", "-----------", f"platform: {platform.platform()}"]
     lines += [f"python: {platform.python_version()}"]
     lines += [f"{name}: {_installed(name)}" for name in _LIBRARIES]
-    lines += ["", "CONFIG INPUTS", "-------------", json.dumps(config.to_json(hide_secrets=True), indent=4), ""]
+    lines += [
+        "",
+        "CONFIG INPUTS",
+        "-------------",
+        json.dumps(config.to_json(hide_secrets=True), indent=4),
+        "",
+    ]
     return "\n".join(lines)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ivadomed.inference.backends import TorchForward
+from ivadomed.inference.backends import open_model
 from ivadomed.inference.engine import Engine, Prediction
 from ivadomed.inference.outputs import finish, split_classes, to_nifti
 from ivadomed.io import is_nifti, save_nifti, write_picture
@@ -24,7 +24,6 @@ from ivadomed.loader.prepare import Recipe
 from ivadomed.loader.samples import Batch
 from ivadomed.loader.volumes import Volume, read_volume
 from ivadomed.metrics import MetricManager
-from ivadomed.models.checkpoint import load_model
 from ivadomed.transforms import Pipeline
 
 log = logging.getLogger(__name__)
@@ -76,7 +75,7 @@ def test(
     """
     folder = Path(path_output)
     log.info("\nLoading model: %s", folder / "best_model.pt")
-    forward = TorchForward(load_model(folder / "best_model.pt", "cpu"), device)
+    forward = open_model(folder / "best_model.pt", device)
     metrics = MetricManager(list(metric_fns))
     soft_gt = dataset_test.recipe.soft_gt
 
@@ -98,7 +97,9 @@ def test(
     )
     volumes = read_ahead(dataset_test.cases, dataset_test.recipe, with_target=True)
     total = len(dataset_test.cases)
-    for prediction in tqdm(engine.run(volumes), desc="Inference", total=total, unit="case", leave=False, disable=None):
+    for prediction in tqdm(
+        engine.run(volumes), desc="Inference", total=total, unit="case", leave=False, disable=None
+    ):
         write_prediction(prediction, folder / PREDICTIONS, postprocessing or {})
     return metrics.get_results()
 

@@ -129,9 +129,15 @@ def save_overlays(
         truth: [K, H, W, D] ground truth, outlined.
         n_slices: Slices shown, evenly spread over those with a label (all when there is none).
     """
-    shown = masks.any(axis=(0, 1, 2)) if truth is None else (masks.any(axis=(0, 1, 2)) | truth.any(axis=(0, 1, 2)))
+    shown = (
+        masks.any(axis=(0, 1, 2))
+        if truth is None
+        else (masks.any(axis=(0, 1, 2)) | truth.any(axis=(0, 1, 2)))
+    )
     candidates = np.flatnonzero(shown) if shown.any() else np.arange(image.shape[-1])
-    places = candidates[np.unique(np.linspace(0, len(candidates) - 1, min(n_slices, len(candidates))).round().astype(int))]
+    places = candidates[
+        np.unique(np.linspace(0, len(candidates) - 1, min(n_slices, len(candidates))).round().astype(int))
+    ]
     scale = max(1, 256 // max(image.shape[:2]))
     pictures = [
         overlay(image[..., z], masks[..., z], None if truth is None else truth[..., z], scale) for z in places

@@ -33,13 +33,21 @@ def config(study, tmp_path) -> dict:
         "loader_parameters": {
             "path_data": [str(study)],
             "target_suffix": ["_seg-manual"],
-            "contrast_params": {"training_validation": ["T1w", "T2w"], "testing": ["T1w", "T2w"], "balance": {}},
+            "contrast_params": {
+                "training_validation": ["T1w", "T2w"],
+                "testing": ["T1w", "T2w"],
+                "balance": {},
+            },
         },
         "split_dataset": {"random_seed": 6, "train_fraction": 0.5, "test_fraction": 0.25},
         "training_parameters": {
             "batch_size": 8,
             "num_workers": 0,
-            "training_time": {"num_epochs": 2, "early_stopping_patience": 50, "early_stopping_epsilon": 0.001},
+            "training_time": {
+                "num_epochs": 2,
+                "early_stopping_patience": 50,
+                "early_stopping_epsilon": 0.001,
+            },
             "scheduler": {"initial_lr": 0.01, "lr_scheduler": {"name": "CosineAnnealingLR"}},
         },
         "default_model": {"name": "Unet", "depth": 2, "n_filters": 4, "dropout_rate": 0.2},
@@ -47,7 +55,12 @@ def config(study, tmp_path) -> dict:
         "transformation": {
             "Resample": {"hspace": 1.5, "wspace": 1.5, "dspace": 3},
             "CenterCrop": {"size": [32, 32]},
-            "RandomAffine": {"degrees": 5, "scale": [0.1, 0.1], "applied_to": ["im", "gt"], "dataset_type": ["training"]},
+            "RandomAffine": {
+                "degrees": 5,
+                "scale": [0.1, 0.1],
+                "applied_to": ["im", "gt"],
+                "dataset_type": ["training"],
+            },
             "NormalizeInstance": {"applied_to": ["im"]},
         },
     }

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
-from torch import nn
 
 from ivadomed.errors import ModelError
 from ivadomed.loader.samples import Batch
+from ivadomed.models.base import Network
 from ivadomed.models.checkpoint import load_model
 
 
@@ -22,13 +23,13 @@ class TorchForward:
         device: Where it runs.
     """
 
-    def __init__(self, model: nn.Module, device: torch.device) -> None:
+    def __init__(self, model: Network, device: torch.device) -> None:
         self.model, self.device = model.to(device).eval(), device
 
     @torch.inference_mode()
     def __call__(self, batch: Batch) -> np.ndarray:
         """Predictions [B, K, ...] float32."""
-        prediction = self.model(*self.model.inputs(batch.to(self.device)))  # type: ignore[operator]
+        prediction = self.model(*self.model.inputs(batch.to(self.device)))
         return prediction.float().cpu().numpy()
 
 
@@ -76,4 +77,4 @@ def open_model(path: Path, device: torch.device) -> TorchForward | OnnxForward:
     """
     if path.suffix == ".onnx":
         return OnnxForward(path, device)
-    return TorchForward(load_model(path, "cpu"), device)
+    return TorchForward(cast(Network, load_model(path, "cpu")), device)

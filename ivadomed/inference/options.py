@@ -59,7 +59,9 @@ def _size(value: Any) -> dict[str, Any]:
     try:
         sizes = [float(text.removesuffix(unit)) for text in texts if text != unit]
     except ValueError:
-        raise ConfigError(f"remove_small: {value!r} is no size; expected for example ['5vox'] or ['3mm3']") from None
+        raise ConfigError(
+            f"remove_small: {value!r} is no size; expected for example ['5vox'] or ['3mm3']"
+        ) from None
     return {"unit": unit, "thr": sizes[0] if len(sizes) == 1 else sizes}
 
 
@@ -83,7 +85,9 @@ def recipe_with(options: Mapping[str, Any], recipe: Recipe) -> Recipe:
         return recipe
     stride = tuple(n - int(shared) for n, shared in zip(recipe.length, overlap, strict=True))
     if min(stride) <= 0:
-        raise ConfigError(f"overlap_2D: {list(overlap)} must be smaller than the patches of {list(recipe.length)} voxels")
+        raise ConfigError(
+            f"overlap_2D: {list(overlap)} must be smaller than the patches of {list(recipe.length)} voxels"
+        )
     return replace(recipe, stride=stride)
 
 

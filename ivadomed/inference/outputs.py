@@ -34,7 +34,7 @@ def finish(
     """
     data = np.where(soft <= NOISE_FLOOR, np.float32(0), soft)
     if postprocessing:
-        data = np.asarray(Postprocessing(dict(postprocessing), data, list(zooms), prefix).apply())
+        data = np.asarray(Postprocessing(dict(postprocessing), data, list(zooms), prefix or "").apply())
     return data.astype(np.uint8 if _is_binary(postprocessing) else np.float32)
 
 
@@ -45,7 +45,9 @@ def _is_binary(postprocessing: Mapping[str, Any]) -> bool:
 
 def to_nifti(prediction: Prediction, data: np.ndarray) -> nib.Nifti1Image:
     """Image on the grid of the prediction's input; one class gives a 3D image, several a 4D one."""
-    return make_nifti(data[..., 0] if data.shape[-1] == 1 else data, prediction.grid.affine, prediction.header)
+    return make_nifti(
+        data[..., 0] if data.shape[-1] == 1 else data, prediction.grid.affine, prediction.header
+    )
 
 
 def split_classes(nib_prediction: nib.Nifti1Image) -> list[nib.Nifti1Image]:
@@ -84,7 +86,7 @@ def pred_to_nib(
     Returns:
         Image [X, Y, Z, K].
     """
-    reference = nib.load(fname_ref)
+    reference: Any = nib.load(fname_ref)
     x, y, z = reference.shape[:3]
     grid = Grid((x, y, z), reference.affine, slice_axis)
     if kernel_dim == "2d":
@@ -99,7 +101,7 @@ def pred_to_nib(
     elif discard_noise:
         native = np.where(native <= NOISE_FLOOR, 0, native)
     if postprocessing:
-        prefix = None if fname_out is None else fname_out.split("_pred.nii.gz")[0]
+        prefix = "" if fname_out is None else fname_out.split("_pred.nii.gz")[0]
         zooms = list(reference.header.get_zooms()[:3])
         native = Postprocessing(dict(postprocessing), native, zooms, prefix).apply()
     dtype = np.uint8 if bin_thr >= 0 else np.float32

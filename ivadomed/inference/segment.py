@@ -74,7 +74,9 @@ def segment_volume(
     volume = read_volume(case, recipe.slice_axis, with_target=False)
     [prediction] = engine.run([(case, volume)])
     zooms = nib.affines.voxel_sizes(prediction.grid.affine)
-    data = finish(prediction.soft, zooms, postprocessing_with(options, config.postprocessing.model_dump(mode="json")))
+    data = finish(
+        prediction.soft, zooms, postprocessing_with(options, config.postprocessing.model_dump(mode="json"))
+    )
     return split_classes(to_nifti(prediction, data)), class_names(config)
 
 

@@ -89,7 +89,13 @@ def open_cases(
 
 def case_key(case: Case, recipe: Recipe) -> str:
     """Hash of everything the prepared arrays of a case depend on."""
-    identity: list[Any] = [FORMAT, [repr(stage.transform) for stage in recipe.fixed.stages], recipe.slice_axis, recipe.is_2d, recipe.soft_gt]
+    identity: list[Any] = [
+        FORMAT,
+        [repr(stage.transform) for stage in recipe.fixed.stages],
+        recipe.slice_axis,
+        recipe.is_2d,
+        recipe.soft_gt,
+    ]
     identity.append(case.raters)
     for path in (*case.images, *case.rater_paths, case.roi):
         if path is None:
@@ -112,7 +118,9 @@ def _prepare_missing(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror}); set loader_parameters.cache_dir") from error
+        raise OutputError(
+            f"{folder}: cannot be made ({error.strerror}); set loader_parameters.cache_dir"
+        ) from error
     # The first case tells the size of the others.
     bar = tqdm(total=len(missing), desc=f"Preparing {label}", unit="case", leave=False, disable=None)
     _prepare_to_disk(*missing[0], recipe)

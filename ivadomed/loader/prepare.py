@@ -39,8 +39,9 @@ class SliceFacts:
     def of(cls, volume: Volume) -> SliceFacts:
         varies = (volume.image.max(axis=(1, 2)) > volume.image.min(axis=(1, 2))).all(axis=0)
         target = np.zeros((0, 1, 1, volume.image.shape[-1])) if volume.target is None else volume.target
+        labelled = np.asarray(target.any(axis=(1, 2)))
         roi = [] if volume.roi is None else np.count_nonzero(volume.roi, axis=(0, 1)).tolist()
-        return cls(varies.tolist(), target.any(axis=(1, 2)).T.tolist(), roi)
+        return cls(varies.tolist(), labelled.T.tolist(), roi)
 
     def to_json(self) -> dict[str, Any]:
         """For the cache."""
@@ -144,7 +145,8 @@ def _prepare_slices(volume: Volume, recipe: Recipe, facts: SliceFacts) -> Prepar
         centre[height // 2, width // 2] = 1
         rois = np.moveaxis(volume.roi, -1, 0)
         plans = [
-            recipe.fixed.plan((height, width), zooms[:2], rng, roi=roi if roi.any() else centre) for roi in rois
+            recipe.fixed.plan((height, width), zooms[:2], rng, roi=roi if roi.any() else centre)
+            for roi in rois
         ]
         image = np.stack([p.apply(x, "im", IMAGE_ORDER) for p, x in zip(plans, image, strict=True)])
         if target is not None:

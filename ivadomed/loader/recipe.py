@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from ivadomed.config import RunConfig
+from ivadomed.config.schema.base import DatasetType
 from ivadomed.loader.prepare import Recipe, SliceFilter
 from ivadomed.transforms import Pipeline
 
 
-def recipe_of(config: RunConfig, dataset_type: str) -> Recipe:
+def recipe_of(config: RunConfig, dataset_type: DatasetType) -> Recipe:
     """Fixed steps, windows and filters of "training", "validation" or "testing"."""
     loader = config.loader_parameters
     fixed, _ = Pipeline.from_config(config.transforms_for(dataset_type)).split_fixed()
@@ -29,7 +30,7 @@ def recipe_of(config: RunConfig, dataset_type: str) -> Recipe:
     )
 
 
-def steps_of(config: RunConfig, dataset_type: str) -> Pipeline:
+def steps_of(config: RunConfig, dataset_type: DatasetType) -> Pipeline:
     """Transforms per sample of "training", "validation" or "testing"."""
     _, steps = Pipeline.from_config(config.transforms_for(dataset_type)).split_fixed()
     return steps

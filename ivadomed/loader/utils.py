@@ -46,7 +46,9 @@ def orient_shapes_hwd(data: Sequence[Any], slice_axis: int) -> np.ndarray:
     return np.array([data[place] for place in places])
 
 
-def reorient_image(arr: np.ndarray, slice_axis: int, nib_ref: Any, nib_ref_canonical: Any = None) -> np.ndarray:
+def reorient_image(
+    arr: np.ndarray, slice_axis: int, nib_ref: Any, nib_ref_canonical: Any = None
+) -> np.ndarray:
     """Bring [H, W, D] to the orientation of a reference image.
 
     Args:

@@ -73,7 +73,9 @@ def read_volume(case: Case, slice_axis: int, soft_gt: bool = False, with_target:
     return Volume(np.stack(channels), target, roi, grid, first.header)
 
 
-def check_same_grid(grid: Grid, path: str | PathLike[str], other: Grid, other_path: str | PathLike[str]) -> None:
+def check_same_grid(
+    grid: Grid, path: str | PathLike[str], other: Grid, other_path: str | PathLike[str]
+) -> None:
     """Raise DataError unless both images have the same voxels."""
     if not grid.matches(other):
         raise DataError(

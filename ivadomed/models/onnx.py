@@ -9,17 +9,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from torch import nn
 
 from ivadomed.errors import ModelError
 from ivadomed.files import atomic_path
+from ivadomed.models.base import Network
 
 OPSET = 18
 TOLERANCE = 1e-4
 
 
 def export_onnx(
-    model: nn.Module, path: str | os.PathLike[str], in_channel: int, is_2d: bool, size: int = 32
+    model: Network, path: str | os.PathLike[str], in_channel: int, is_2d: bool, size: int = 32
 ) -> None:
     """Write a network as ONNX; batch and spatial axes stay free.
 
@@ -36,7 +36,7 @@ def export_onnx(
     axes = ("height", "width") if is_2d else ("height", "width", "depth")
     example = torch.rand(1, in_channel, *[size] * len(axes))
     dynamic = {0: "batch", **{i + 2: axis for i, axis in enumerate(axes)}}
-    model = model.to("cpu", memory_format=torch.contiguous_format).float().eval()
+    model = model.to(memory_format=torch.contiguous_format).cpu().float().eval()  # type: ignore[call-overload]
     with atomic_path(path) as temporary:
         with warnings.catch_warnings(), torch.no_grad():
             # The tracer warns of Python values it freezes; the check below, on another size, is what counts. The
@@ -44,7 +44,7 @@ def export_onnx(
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 model,
-                model.inputs(SimpleNamespace(image=example, condition=None)),  # type: ignore[operator]
+                model.inputs(SimpleNamespace(image=example, condition=None)),
                 str(temporary),
                 input_names=["input"],
                 output_names=["output"],
@@ -57,11 +57,11 @@ def export_onnx(
             _check(model, temporary, image, Path(path))
 
 
-def _check(model: nn.Module, file: Path, image: torch.Tensor, path: Path) -> None:
+def _check(model: Network, file: Path, image: torch.Tensor, path: Path) -> None:
     import onnxruntime  # slow to import, and needed only when a model is packaged
 
     with torch.no_grad():
-        expected = model(*model.inputs(SimpleNamespace(image=image, condition=None))).numpy()  # type: ignore[operator]
+        expected = model(*model.inputs(SimpleNamespace(image=image, condition=None))).numpy()
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     [actual] = session.run(None, {"input": image.numpy()})
     difference = float(np.abs(actual - expected).max()) if actual.shape == expected.shape else np.inf

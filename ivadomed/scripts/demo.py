@@ -20,9 +20,13 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog="example: python -m ivadomed.scripts.demo -o demo", prog="demo"
     )
-    parser.add_argument("-o", "--output", default="demo", help="folder for data and results (default: %(default)s)")
+    parser.add_argument(
+        "-o", "--output", default="demo", help="folder for data and results (default: %(default)s)"
+    )
     parser.add_argument("-c", "--config", default=str(CONFIG_DIR / "config_small.json"), help="configuration")
-    parser.add_argument("-n", "--subjects", type=int, default=12, help="subjects of the study (default: %(default)s)")
+    parser.add_argument(
+        "-n", "--subjects", type=int, default=12, help="subjects of the study (default: %(default)s)"
+    )
     return parser
 
 

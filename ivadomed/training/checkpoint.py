@@ -41,7 +41,9 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise ModelError(f"{path}: damaged or no checkpoint of this version; train anew without it") from error
+        raise ModelError(
+            f"{path}: damaged or no checkpoint of this version; train anew without it"
+        ) from error
     if not isinstance(state, dict) or state.get("format_version") != FORMAT:
         raise ModelError(f"{path}: written by another version; train anew without --resume-training")
     return state

@@ -8,12 +8,11 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import nn
 
 from ivadomed.device import fabric_precision
 from ivadomed.errors import ModelError
@@ -21,7 +20,7 @@ from ivadomed.loader.samples import Batch, EpochSampler, SampleDataset, make_loa
 from ivadomed.losses import DiceLoss, build_loss
 from ivadomed.metrics import MetricManager
 from ivadomed.mixup import mixup
-from ivadomed.models import build_model, set_model_for_retrain
+from ivadomed.models import Network, build_model, frozen_parameters, set_model_for_retrain
 from ivadomed.models.checkpoint import save_model
 from ivadomed.training.checkpoint import read_checkpoint, restore_rng, save_checkpoint, seed_all
 from ivadomed.training.monitor import Monitor
@@ -83,7 +82,9 @@ def train(
         ModelError: The loss is not a number, or the checkpoint cannot be used.
         Interrupted: SIGINT or SIGTERM came; the last whole epoch is in the checkpoint.
     """
-    trainer = Trainer(model_params, dataset_train, dataset_val, training_params, Path(path_output), device, metric_fns)
+    trainer = Trainer(
+        model_params, dataset_train, dataset_val, training_params, Path(path_output), device, metric_fns
+    )
     trainer.fingerprint = fingerprint
     if resume_training:
         trainer.resume()
@@ -137,7 +138,8 @@ class Trainer:
         self.loss, self.dice_loss = build_loss(params["loss"]), DiceLoss()
         time = params["training_time"]
         self.stopping = EarlyStopping(time["early_stopping_epsilon"], time["early_stopping_patience"])
-        self.network, self.optimizer = self.fabric.setup(self.model.to(memory_format=self.memory_format), optimizer)
+        self.model = self.model.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        self.network, self.optimizer = self.fabric.setup(self.model, optimizer)
 
     def resume(self) -> None:
         """Continue from the checkpoint.
@@ -169,7 +171,9 @@ class Trainer:
     def fit(self) -> TrainingResult:
         """Train until the last epoch, or until the validation loss no longer changes."""
         monitor = Monitor(self.folder, self.num_epochs, self.first_epoch)
-        with StopRequest(f"add --resume-training to the command to continue from {self.folder / CHECKPOINT}") as stop:
+        with StopRequest(
+            f"add --resume-training to the command to continue from {self.folder / CHECKPOINT}"
+        ) as stop:
             for epoch in range(self.first_epoch, self.num_epochs + 1):
                 training = self._train_epoch(epoch, monitor, stop)
                 validation = self._validate(epoch, monitor, stop)
@@ -194,15 +198,14 @@ class Trainer:
         losses, dices = [], []
         for batch, bar in monitor.progress(self.train_batches, epoch, "training"):
             batch = self._mixed(batch.to(self.device, self.memory_format))
-            prediction = self.network(*self.model.inputs(batch))
-            loss = self.loss(prediction, batch.target)
+            prediction, loss, dice = self._predict(batch)
             self.optimizer.zero_grad()
             self.fabric.backward(loss)
             self.optimizer.step()
             if self.steps_per_batch:
                 self.scheduler.step()
             losses.append(self._checked(loss, batch))
-            dices.append(self._dice(loss, prediction.detach(), batch.target))
+            dices.append(dice)
             bar.set_postfix(loss=f"{losses[-1]:.4f}", refresh=False)
             stop.check()
         monitor.images(epoch, "Training", batch.image, batch.target, prediction.detach())
@@ -215,24 +218,27 @@ class Trainer:
         metrics = MetricManager(list(self.metric_fns))
         for batch, _ in monitor.progress(self.val_batches, epoch, "validation"):
             batch = batch.to(self.device, self.memory_format)
-            prediction = self.network(*self.model.inputs(batch))
-            loss = self.loss(prediction, batch.target)
+            prediction, loss, dice = self._predict(batch)
             losses.append(self._checked(loss, batch))
-            dices.append(self._dice(loss, prediction, batch.target))
+            dices.append(dice)
             metrics(*comparable(prediction, batch.target, self.soft_gt))
             stop.check()
         monitor.metrics(epoch, metrics.get_results())
         monitor.images(epoch, "Validation", batch.image, batch.target, prediction)
         return _Means(float(np.mean(losses)), float(np.mean(dices)))
 
+    def _predict(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, float]:
+        """Prediction, loss, and Dice loss as a number."""
+        prediction = self.network(*self.model.inputs(batch))
+        loss = self.loss(prediction, batch.target)
+        dice = loss if isinstance(self.loss, DiceLoss) else self.dice_loss(prediction, batch.target)
+        return prediction, loss, float(dice.detach())
+
     def _mixed(self, batch: Batch) -> Batch:
-        if not self.mixup_alpha:
+        if not self.mixup_alpha or batch.target is None:
             return batch
         image, target = mixup(batch.image, batch.target, self.mixup_alpha)
         return Batch(image, target, batch.condition, batch.windows)
-
-    def _dice(self, loss: torch.Tensor, prediction: torch.Tensor, target: torch.Tensor) -> float:
-        return float(loss.detach() if isinstance(self.loss, DiceLoss) else self.dice_loss(prediction, target))
 
     def _checked(self, loss: torch.Tensor, batch: Batch) -> float:
         value = float(loss.detach())
@@ -259,14 +265,16 @@ def comparable(prediction: torch.Tensor, target: torch.Tensor, soft: bool) -> tu
     return (guess, truth) if soft else ((guess >= 0.5).astype(np.float32), truth)
 
 
-def _initial_model(name: str, arguments: Mapping[str, Any], transfer: Mapping[str, Any]) -> nn.Module:
+def _initial_model(name: str, arguments: Mapping[str, Any], transfer: Mapping[str, Any]) -> Network:
     if transfer["retrain_model"] is None:
         log.info("\nInitialising model's weights from scratch.")
-        return build_model(name, arguments)
+        return cast(Network, build_model(name, arguments))
     log.info("\nInitialising model's weights from %s.", transfer["retrain_model"])
-    return set_model_for_retrain(
-        transfer["retrain_model"], transfer["retrain_fraction"], map_location="cpu", reset=transfer["reset"]
-    )
+    fraction, reset = transfer["retrain_fraction"], transfer["reset"]
+    model = set_model_for_retrain(transfer["retrain_model"], fraction, map_location="cpu", reset=reset)
+    for name in frozen_parameters(model):
+        log.info("Frozen: %s", name)
+    return cast(Network, model)
 
 
 def _memory_format(channels_last: bool, is_2d: bool) -> torch.memory_format:

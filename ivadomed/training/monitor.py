@@ -59,7 +59,9 @@ class Monitor:
         """Validation metrics of one epoch."""
         self.writer.add_scalars("Validation/Metrics", dict(metrics), epoch)
 
-    def images(self, epoch: int, phase: str, image: torch.Tensor, target: torch.Tensor, prediction: torch.Tensor) -> None:
+    def images(
+        self, epoch: int, phase: str, image: torch.Tensor, target: torch.Tensor, prediction: torch.Tensor
+    ) -> None:
         """Input, ground truth and prediction of one batch."""
         save_img(self.writer, epoch, phase, image, target, prediction, is_three_dim=image.ndim == 5)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import cast
 
 from ivadomed.config import RunConfig
 from ivadomed.files import write_json
+from ivadomed.models.base import Network
 from ivadomed.models.checkpoint import load_model, save_model
 from ivadomed.models.onnx import export_onnx
 
@@ -24,7 +26,7 @@ def package_model(config: RunConfig, weights: Path, folder: Path) -> None:
     Raises:
         ModelError: The ONNX model does not agree with the PyTorch model.
     """
-    model = load_model(weights, "cpu")
+    model = cast(Network, load_model(weights, "cpu"))
     name = folder.name
     save_model(folder / f"{name}.pt", model, config.architecture.name, config.architecture.arguments)
     write_json(folder / f"{name}.json", config.to_json(hide_secrets=True))

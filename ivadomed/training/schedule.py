@@ -33,11 +33,15 @@ def get_scheduler(
         # Configurations carry base_lr and max_lr here, which this scheduler never had.
         return CosineAnnealingLR(optimizer, num_epochs), False
     if name == "CosineAnnealingWarmRestarts":
-        known = {key: arguments[key] for key in ("T_0", "T_mult", "eta_min") if arguments.get(key) is not None}
+        known = {
+            key: arguments[key] for key in ("T_0", "T_mult", "eta_min") if arguments.get(key) is not None
+        }
         return CosineAnnealingWarmRestarts(optimizer, **known), False
     if name == "CyclicLR":
         # Adam has no momentum to cycle.
-        return CyclicLR(optimizer, arguments["base_lr"], arguments["max_lr"], mode="triangular2", cycle_momentum=False), True
+        return CyclicLR(
+            optimizer, arguments["base_lr"], arguments["max_lr"], mode="triangular2", cycle_momentum=False
+        ), True
     raise ConfigError(
         f"training_parameters.scheduler.lr_scheduler.name: {name!r} is unknown; expected CosineAnnealingLR, "
         "CosineAnnealingWarmRestarts or CyclicLR"

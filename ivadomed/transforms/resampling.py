@@ -2,7 +2,7 @@
 
 Resizing follows ``scipy.ndimage.zoom(..., grid_mode=False)``: first and last sample keep their place, the
 signal is mirrored at its ends. A spline zoom is linear and separable, so along one axis it is a matrix
-that depends only on (n_in, n_out, order): made once, then applied by BLAS.
+that depends only on (n_in, n_out, order): made once, then applied as a product.
 """
 
 from __future__ import annotations
@@ -80,10 +80,17 @@ def spline_matrix(n_in: int, n_out: int, order: int) -> np.ndarray:
 def apply_along_axis(matrix: np.ndarray, x: np.ndarray, axis: int) -> np.ndarray:
     """Multiply `matrix` [m, n] with every line of `x` along `axis` (length n)."""
     head, tail = x.shape[:axis], x.shape[axis + 1 :]
+    # By torch, not numpy: the threads of numpy's BLAS go on spinning for a while and slow the network down.
+    weights = _as_tensor(matrix)
     if not tail:
-        return x @ matrix.T
-    lines = x.reshape(int(np.prod(head)), x.shape[axis], int(np.prod(tail)))
-    return np.matmul(matrix, lines).reshape(*head, matrix.shape[0], *tail)
+        return torch.matmul(_as_tensor(x), weights.T).numpy()
+    lines = _as_tensor(x.reshape(int(np.prod(head)), x.shape[axis], int(np.prod(tail))))
+    return torch.matmul(weights, lines).numpy().reshape(*head, matrix.shape[0], *tail)
+
+
+def _as_tensor(x: np.ndarray) -> torch.Tensor:
+    # Copied only if read-only (a memory map) or strided: torch shares memory with writable arrays alone.
+    return torch.from_numpy(np.require(x, requirements=("C", "W")))
 
 
 def smooth(x: np.ndarray, sigma: float, axis: int) -> np.ndarray:
@@ -110,8 +117,7 @@ def grid_sample(x: np.ndarray, grid: torch.Tensor, order: int, *, border: str = 
         order: 0 nearest, otherwise linear.
         border: "zeros" or "border" (the edge value goes on).
     """
-    # Copied only if read-only (a memory map) or strided: torch shares memory with writable arrays alone.
-    source = torch.from_numpy(np.require(x, requirements=("C", "W")))[None]
+    source = _as_tensor(x)[None]
     out = torch.nn.functional.grid_sample(
         source,
         grid[None].to(source.dtype),

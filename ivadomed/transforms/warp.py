@@ -67,7 +67,7 @@ class WarpStep(Step):
         offset = self.matrix @ later.offset + self.offset
         field = None
         if later.field is not None:
-            field = np.tensordot(self.matrix.astype(np.float32), later.field, axes=1)
+            field = np.einsum("ij,j...->i...", self.matrix.astype(np.float32), later.field)
         if self.field is not None:
             read = read_field(self.field, later.coordinates())
             field = read if field is None else field + read
@@ -266,7 +266,7 @@ def invert_field(
     inverse = -matrix.astype(np.float32)
     v = np.zeros_like(field)
     for _ in range(most):
-        new = np.tensordot(inverse, read_field(field, base + v), axes=1)
+        new = np.einsum("ij,j...->i...", inverse, read_field(field, base + v))
         change = float(np.abs(new - v).max())
         v = new
         if change < tolerance:

@@ -205,7 +205,10 @@ def test_interrupt_stops_between_two_steps_and_says_how_to_continue(config, tmp_
     config["training_parameters"]["training_time"]["num_epochs"] = 500
     path = write(config, tmp_path)
     process = subprocess.Popen(
-        [sys.executable, "-m", "ivadomed", "--train", path], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "ivadomed", "--train", path],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     while not (Path(config["path_output"]) / "checkpoint.pth.tar").exists():
         assert process.poll() is None
@@ -234,7 +237,12 @@ def test_command_in_the_file_and_positional_configuration(config, tmp_path):
 
 
 def test_three_dimensional_training_and_prediction(config, tmp_path):
-    config["Modified3DUNet"] = {"applied": True, "length_3D": [32, 32, 16], "stride_3D": [32, 32, 16], "n_filters": 2}
+    config["Modified3DUNet"] = {
+        "applied": True,
+        "length_3D": [32, 32, 16],
+        "stride_3D": [32, 32, 16],
+        "n_filters": 2,
+    }
     config["transformation"] = {
         "Resample": {"hspace": 1.5, "wspace": 1.5, "dspace": 3},
         "CenterCrop": {"size": [32, 32, 16]},
@@ -255,7 +263,9 @@ def test_several_classes_and_channels(config):
     table, _ = run_main({**config, "command": "test"})
     assert {"dice_class0", "dice_class1"} <= set(table.columns)
     image = next(Path(config["loader_parameters"]["path_data"][0]).glob("sub-*/anat/*_T1w.nii.gz"))
-    images, names = segment_volume(Path(config["path_output"]) / "seg_sc", image, options={"binarize_prediction": 0})
+    images, names = segment_volume(
+        Path(config["path_output"]) / "seg_sc", image, options={"binarize_prediction": 0}
+    )
     assert names == ["_seg-manual", "_csfseg-manual"]
     assert [i.get_data_dtype() for i in images] == [np.float32, np.float32]
 

@@ -20,7 +20,9 @@ def affine_of(codes: str, zooms=(0.5, 0.75, 2.0), tilt=0.0) -> np.ndarray:
     """Affine of an image stored with these axis codes."""
     turn = ornt_transform(axcodes2ornt("RAS"), axcodes2ornt(codes))
     affine = np.diag([*zooms, 1.0]) @ inv_ornt_aff(turn, SHAPE)
-    affine[:3, :3] = Rotation.from_euler("xyz", [tilt, -tilt, tilt], degrees=True).as_matrix() @ affine[:3, :3]
+    affine[:3, :3] = (
+        Rotation.from_euler("xyz", [tilt, -tilt, tilt], degrees=True).as_matrix() @ affine[:3, :3]
+    )
     return affine
 
 

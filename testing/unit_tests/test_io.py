@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from ivadomed.errors import DataError
-from ivadomed.io import make_nifti, read_grid, read_image, read_label, split_extension, write_nifti, write_picture
+from ivadomed.io import (
+    make_nifti,
+    read_grid,
+    read_image,
+    read_label,
+    split_extension,
+    write_nifti,
+    write_picture,
+)
 
 
 @pytest.fixture
@@ -92,7 +100,9 @@ def test_colour_becomes_luma_and_alpha_is_dropped(tmp_path):
     pixels = np.zeros((2, 3, 4), np.uint8)
     pixels[..., 0], pixels[..., 1], pixels[..., 2], pixels[..., 3] = 200, 100, 50, 7
     iio.imwrite(tmp_path / "c.png", pixels)
-    np.testing.assert_allclose(read_image(tmp_path / "c.png").data, 0.299 * 200 + 0.587 * 100 + 0.114 * 50, rtol=1e-6)
+    np.testing.assert_allclose(
+        read_image(tmp_path / "c.png").data, 0.299 * 200 + 0.587 * 100 + 0.114 * 50, rtol=1e-6
+    )
 
 
 def test_labels_of_pictures_are_scaled_to_one(tmp_path):

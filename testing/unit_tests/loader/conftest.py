@@ -14,7 +14,13 @@ def make_case(tmp_path):
     """Return a function that writes images and labels and gives their case."""
 
     def make(
-        name: str = "sub-01_T1w", shape=(12, 14, 5), zooms=(1.0, 1.0, 2.0), channels=1, classes=1, seed=0, roi=False
+        name: str = "sub-01_T1w",
+        shape=(12, 14, 5),
+        zooms=(1.0, 1.0, 2.0),
+        channels=1,
+        classes=1,
+        seed=0,
+        roi=False,
     ) -> Case:
         rng = np.random.default_rng(seed)
         affine = np.diag([*zooms, 1.0])

@@ -9,7 +9,11 @@ from ivadomed.loader.cache import case_key, open_cases
 from ivadomed.loader.prepare import Recipe, list_windows, prepare_case, read_window
 from ivadomed.transforms import Pipeline
 
-RECIPE = Recipe(Pipeline.from_config({"Resample": {"hspace": 0.5, "wspace": 0.5, "dspace": 1}, "CenterCrop": {"size": [16, 16]}}))
+RECIPE = Recipe(
+    Pipeline.from_config(
+        {"Resample": {"hspace": 0.5, "wspace": 0.5, "dspace": 1}, "CenterCrop": {"size": [16, 16]}}
+    )
+)
 
 
 @pytest.mark.parametrize("mode", ["disk", "memory", "none"])
@@ -37,7 +41,11 @@ def test_entries_are_reused_and_rebuilt_when_a_file_or_a_step_changes(make_case,
     assert entry.stat().st_mtime_ns == before
     other = Recipe(Pipeline.from_config({"CenterCrop": {"size": [16, 16]}}))
     assert case_key(case, other) != case_key(case, RECIPE)
-    same = Recipe(Pipeline.from_config({"Resample": {"hspace": 0.5, "wspace": 0.5, "dspace": 1}, "CenterCrop": {"size": [16, 16]}}))
+    same = Recipe(
+        Pipeline.from_config(
+            {"Resample": {"hspace": 0.5, "wspace": 0.5, "dspace": 1}, "CenterCrop": {"size": [16, 16]}}
+        )
+    )
     assert case_key(case, same) == case_key(case, RECIPE)
     key = case_key(case, RECIPE)
     os.utime(case.images[0], (1, 1))

@@ -11,7 +11,9 @@ from ivadomed.loader.prepare import Recipe, SliceFilter, list_windows, prepare_c
 from ivadomed.loader.volumes import read_volume
 from ivadomed.transforms import Pipeline
 
-FIXED = Pipeline.from_config({"Resample": {"hspace": 0.5, "wspace": 0.5, "dspace": 1}, "CenterCrop": {"size": [20, 16]}})
+FIXED = Pipeline.from_config(
+    {"Resample": {"hspace": 0.5, "wspace": 0.5, "dspace": 1}, "CenterCrop": {"size": [20, 16]}}
+)
 PLAIN = Pipeline.from_config({})
 
 
@@ -67,7 +69,9 @@ def test_slice_filter(make_case, slice_filter, kept):
     assert [w.start[2] for w in list_windows(0, prepared.image.shape, prepared.facts, recipe)] == kept
 
 
-@pytest.mark.parametrize(("is_2d", "length", "stride"), [(True, (8, 6), (4, 5)), (False, (8, 6, 4), (4, 5, 1))])
+@pytest.mark.parametrize(
+    ("is_2d", "length", "stride"), [(True, (8, 6), (4, 5)), (False, (8, 6, 4), (4, 5, 1))]
+)
 def test_every_voxel_is_in_a_window(make_case, is_2d, length, stride):
     recipe = Recipe(PLAIN, is_2d=is_2d, length=length, stride=stride)
     prepared = prepare_case(make_case(), recipe)

@@ -26,7 +26,9 @@ def dataset(make_case, tmp_path):
         recipe = Recipe(Pipeline.from_config({"CenterCrop": {"size": [16, 16]}}))
         entries = open_cases(cases, recipe, "memory", tmp_path)
         windows = [
-            w for i, e in enumerate(entries) for w in list_windows(i, e.stored.image_shape, e.stored.facts, recipe)
+            w
+            for i, e in enumerate(entries)
+            for w in list_windows(i, e.stored.image_shape, e.stored.facts, recipe)
         ]
         return SampleDataset(cases, entries, windows, steps, **options)
 

@@ -42,7 +42,9 @@ def test_label_on_another_grid_is_refused_with_both_names(make_case):
     shifted = label.affine.copy()
     shifted[2, 3] += 1
     nib.save(nib.Nifti1Image(np.asarray(label.dataobj), shifted), case.targets[0][0])
-    with pytest.raises(DataError, match=r"sub-01_T1w_seg0.nii.gz lies on another grid than .*sub-01_T1w_0.nii.gz"):
+    with pytest.raises(
+        DataError, match=r"sub-01_T1w_seg0.nii.gz lies on another grid than .*sub-01_T1w_0.nii.gz"
+    ):
         read_volume(case, 2)
 
 

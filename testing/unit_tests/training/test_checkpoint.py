@@ -11,7 +11,13 @@ from ivadomed.training.checkpoint import read_checkpoint, restore_rng, save_chec
 
 
 def draw():
-    return random.random(), random.gauss(0, 1), float(np.random.rand()), float(np.random.randn()), float(torch.rand(1))
+    return (
+        random.random(),
+        random.gauss(0, 1),
+        float(np.random.rand()),
+        float(np.random.randn()),
+        float(torch.rand(1)),
+    )
 
 
 def test_all_generators_continue(tmp_path):

@@ -23,11 +23,15 @@ def rates(params, epochs, steps):
 def test_cosine_comes_down_to_zero():
     values, per_batch = rates({"name": "CosineAnnealingLR", "base_lr": 1e-5, "max_lr": 1e-2}, 10, 10)
     assert not per_batch
-    assert values == pytest.approx([1e-3 * (1 + math.cos(math.pi * k / 10)) / 2 for k in range(1, 11)], abs=1e-12)
+    assert values == pytest.approx(
+        [1e-3 * (1 + math.cos(math.pi * k / 10)) / 2 for k in range(1, 11)], abs=1e-12
+    )
 
 
 def test_warm_restarts_return_to_the_initial_rate():
-    values, per_batch = rates({"name": "CosineAnnealingWarmRestarts", "T_0": 4, "T_mult": 2, "base_lr": None}, 20, 12)
+    values, per_batch = rates(
+        {"name": "CosineAnnealingWarmRestarts", "T_0": 4, "T_mult": 2, "base_lr": None}, 20, 12
+    )
     assert not per_batch
     assert [i + 1 for i, v in enumerate(values) if v == pytest.approx(1e-3)] == [4, 12]
 
@@ -40,7 +44,9 @@ def test_cyclic_steps_per_batch_between_its_bounds():
 
 
 def test_unknown_name():
-    with pytest.raises(ConfigError, match=r"lr_scheduler.name: 'Cosine' is unknown; expected CosineAnnealingLR"):
+    with pytest.raises(
+        ConfigError, match=r"lr_scheduler.name: 'Cosine' is unknown; expected CosineAnnealingLR"
+    ):
         rates({"name": "Cosine"}, 1, 1)
 
 
