@@ -79,6 +79,7 @@ def run_command(
     """
     if not config.loader_parameters.path_data:
         raise ConfigError("loader_parameters.path_data: no data set given; add it or pass --path-data FOLDER")
+    _refuse_without_effect(config)
     with run_folder(config, debug) as folder:
         if config.command == "train":
             return train_command(config, folder, resume_training)
@@ -191,21 +192,39 @@ def segment_command(config: RunConfig, folder: Path, options: dict[str, Any]) ->
 
 
 def _announce(config: RunConfig) -> torch.device:
-    """Say where and what; refuse what cannot be trained."""
-    name = config.architecture.name
-    if name not in _SEGMENTERS:
-        raise ConfigError(
-            f"default_model.name: {name} cannot be run by this command; expected one of {_SEGMENTERS}"
-        )
+    """Say where and what."""
     cuda, device = define_device(config.gpu_ids)
     if not cuda:
         log.info("Cuda is not available.")
     log.info("Working on %s.", device)
-    log.info("\nSelected architecture: %s, with the following parameters:", name)
+    log.info("\nSelected architecture: %s, with the following parameters:", config.architecture.name)
     shown = {**config.architecture.arguments, "is_2d": config.is_2d, "folder_name": config.model_name}
     for key, value in shown.items():
         log.info("%s: %s", key, value)
     return device
+
+
+def _refuse_without_effect(config: RunConfig) -> None:
+    """Raise for keys that the schema knows and no command acts on: a silent difference would be worse."""
+    loader = config.loader_parameters
+    name = config.architecture.name
+    asked = {
+        f"the architecture {name}": name not in _SEGMENTERS,
+        "uncertainty": config.uncertainty.applied,
+        "object_detection_params.object_detection_path": bool(
+            config.object_detection_params.object_detection_path
+        ),
+        "wandb": config.wandb is not None,
+        "loader_parameters.is_input_dropout": loader.is_input_dropout,
+        "loader_parameters.patch_filter_params": any(loader.patch_filter_params.model_dump().values()),
+        "loader_parameters.slice_filter_params.filter_classification": loader.slice_filter_params.filter_classification,
+        "training_parameters.balance_samples": config.training_parameters.balance_samples.applied,
+    }
+    refused = [key for key, is_asked in asked.items() if is_asked]
+    if refused:
+        raise ConfigError(
+            f"this version cannot do what the configuration asks for with {', '.join(refused)}; remove it"
+        )
 
 
 def _display_transforms(config: RunConfig, dataset_type: DatasetType) -> None:
@@ -215,12 +234,13 @@ def _display_transforms(config: RunConfig, dataset_type: DatasetType) -> None:
 
 
 def _index(config: RunConfig, folder: Path) -> BidsDataframe:
-    """Index the data set and save its table."""
+    """Index the data set; save its table unless it is only segmented."""
     params = config.loader_parameters.model_dump(mode="json")
     labelled = config.command != "segment"
     split_method = config.split_dataset.split_method if labelled else None
     bids_df = BidsDataframe(params, str(folder), derivatives=labelled, split_method=split_method)
-    bids_df.save(folder / "bids_dataframe.csv")
+    if labelled:  # the table of a run is that of the data it was trained and tested on
+        bids_df.save(folder / "bids_dataframe.csv")
     return bids_df
 
 

@@ -94,4 +94,5 @@ class Grid:
     def __str__(self) -> str:
         size = "x".join(map(str, self.shape))
         zooms = "x".join(f"{zoom:.4g}" for zoom in voxel_sizes(self.affine))
-        return f"{size} voxels of {zooms} mm, {''.join(aff2axcodes(self.affine))}, origin {np.round(self.affine[:3, 3], 2)}"
+        codes = "".join(aff2axcodes(self.affine))
+        return f"{size} voxels of {zooms} mm, {codes}, origin {np.round(self.affine[:3, 3], 2)}"

@@ -89,7 +89,10 @@ def _run(args: argparse.Namespace) -> Any:
     source = args.config_file or args.config
     if source is None:
         raise ConfigError("no configuration given; pass one with -c CONFIG (ivadomed --help shows examples)")
-    overrides: dict[str, Any] = {"command": name for name in COMMANDS if getattr(args, name)}
+    overrides: dict[str, Any] = {}
+    for name in COMMANDS:
+        if getattr(args, name):
+            overrides["command"] = name
     if args.path_output:
         overrides["path_output"] = args.path_output
     if args.path_data:

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
 # One colour per class, apart also for colour-blind readers (Okabe and Ito, 2008).
 COLOURS = np.array(
-    [[213, 94, 0], [0, 158, 115], [86, 180, 233], [240, 228, 66], [204, 121, 167], [0, 114, 178]], np.float32
+    [[213, 94, 0], [0, 158, 115], [86, 180, 233], [204, 121, 167], [0, 114, 178], [230, 159, 0]], np.float32
 )
 _GRID_COLUMNS = 8
+_SLICE_PIXELS = 300
+_OUTLINE = (255, 255, 0)  # yellow is no class colour and stands out from grey and white
 
 
 def save_img(
@@ -86,7 +88,7 @@ def overlay(
     Args:
         image: [H, W] intensities.
         masks: [K, H, W] in 0..1.
-        truth: [K, H, W], outlined in white.
+        truth: [K, H, W], outlined in yellow.
         scale: Enlargement.
 
     Returns:
@@ -99,7 +101,7 @@ def overlay(
         weight = 0.5 * _enlarge(np.clip(mask, 0, 1), scale)[..., None]
         picture = picture * (1 - weight) + COLOURS[k % len(COLOURS)] * weight
     for mask in () if truth is None else truth:
-        picture[_outline(_enlarge(mask >= 0.5, scale))] = 255
+        picture[_outline(_enlarge(mask >= 0.5, scale))] = _OUTLINE
     return picture.astype(np.uint8)
 
 
@@ -138,7 +140,7 @@ def save_overlays(
     places = candidates[
         np.unique(np.linspace(0, len(candidates) - 1, min(n_slices, len(candidates))).round().astype(int))
     ]
-    scale = max(1, 256 // max(image.shape[:2]))
+    scale = -(-_SLICE_PIXELS // max(image.shape[:2]))
     pictures = [
         overlay(image[..., z], masks[..., z], None if truth is None else truth[..., z], scale) for z in places
     ]

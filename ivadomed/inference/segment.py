@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 
-from ivadomed.config import RunConfig, load_config
+from ivadomed import config as configuration
 from ivadomed.device import define_device
 from ivadomed.errors import DataError
 from ivadomed.inference.backends import open_model
@@ -21,6 +21,9 @@ from ivadomed.loader.case import Case
 from ivadomed.loader.recipe import recipe_of, steps_of
 from ivadomed.loader.volumes import read_volume
 from ivadomed.models import get_model_filenames
+
+if TYPE_CHECKING:
+    from ivadomed.config import RunConfig
 
 
 def segment_volume(
@@ -88,7 +91,7 @@ def load_packaged_model(folder: str | os.PathLike[str]) -> tuple[RunConfig, Path
         ModelError: The folder or its files are absent.
     """
     file_model, file_config = get_model_filenames(os.fspath(folder))
-    return load_config(file_config), Path(file_model)
+    return configuration.load_config(file_config), Path(file_model)
 
 
 def class_names(config: RunConfig) -> list[str]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from ivadomed.config import RunConfig
-from ivadomed.config.schema.base import DatasetType
+from typing import TYPE_CHECKING
+
 from ivadomed.loader.prepare import Recipe, SliceFilter
 from ivadomed.transforms import Pipeline
+
+if TYPE_CHECKING:
+    from ivadomed.config import RunConfig
+    from ivadomed.config.schema.base import DatasetType
 
 
 def recipe_of(config: RunConfig, dataset_type: DatasetType) -> Recipe:

@@ -1,18 +1,36 @@
-"""The whole job on phantom data: make a study, train, test, segment new images, and show where the results are."""
+"""The whole job on phantom data: make a study, train, test, segment new images, show where the results are."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from ivadomed.config import CONFIG_DIR
+from ivadomed.files import write_json
+
+# The tutorial's configuration made small enough for two cores.
+_CHANGES: dict[str, dict[str, Any]] = {
+    "loader_parameters": {"path_data": []},
+    "training_parameters": {
+        "batch_size": 16,
+        "training_time": {"num_epochs": 15, "early_stopping_patience": 50, "early_stopping_epsilon": 0.001},
+        "scheduler": {"initial_lr": 0.01, "lr_scheduler": {"name": "CosineAnnealingLR"}},
+    },
+    "default_model": {"depth": 2, "n_filters": 8, "dropout_rate": 0.1},
+    "transformation": {
+        "Resample": {"hspace": 1, "wspace": 1, "dspace": 1},
+        "CenterCrop": {"size": [64, 64]},
+    },
+}
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -23,7 +41,6 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "-o", "--output", default="demo", help="folder for data and results (default: %(default)s)"
     )
-    parser.add_argument("-c", "--config", default=str(CONFIG_DIR / "config_small.json"), help="configuration")
     parser.add_argument(
         "-n", "--subjects", type=int, default=12, help="subjects of the study (default: %(default)s)"
     )
@@ -39,11 +56,17 @@ def main(args: Sequence[str] | None = None) -> None:
     shutil.rmtree(run, ignore_errors=True)
     _call("ivadomed_create_phantom", "-o", str(data), "-n", str(options.subjects), "--overwrite")
     _call("ivadomed_create_phantom", "-o", str(new), "-n", "2", "--seed", "99", "--overwrite")
-    common = ["-c", options.config, "--path-output", str(run), "--path-data"]
+    write_json(output / "config.json", _configuration())
+    common = ["-c", str(output / "config.json"), "--path-output", str(run), "--path-data"]
     _call("ivadomed", "--train", *common, str(data))
     _call("ivadomed", "--test", *common, str(data))
     _call("ivadomed", "--segment", *common, str(new))
     _report(run, time.perf_counter() - started)
+
+
+def _configuration() -> dict[str, Any]:
+    config = json.loads((CONFIG_DIR / "config.json").read_text(encoding="utf-8"))
+    return config | {name: config[name] | changes for name, changes in _CHANGES.items()}
 
 
 def _call(*command: str) -> None:
@@ -58,7 +81,7 @@ def _report(run: Path, seconds: float) -> None:
     dice = table["dice_class0"]
     places = {
         "metrics of every image": run / "results_eval" / "evaluation_3Dmetrics.csv",
-        "pictures (colour: prediction, white line: truth)": run / "results_eval" / "overlays",
+        "pictures (colour: prediction, yellow line: truth)": run / "results_eval" / "overlays",
         "segmentations": run / "pred_masks",
         "packaged model": run / "my_model",
         "training curves": f"tensorboard --logdir {run}",

@@ -1,0 +1,338 @@
+"""Bounding boxes from the predictions of a detection model, and the crops made of them.
+
+Arrays and boxes are in HWD order; see ``ivadomed.boxes`` for what a box is. Functions that add a box to metadata
+return new metadata and leave their arguments as they are.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import find_objects
+from tqdm import tqdm
+
+from ivadomed.boxes import (
+    BOXES_FILE,
+    Box,
+    Boxes,
+    adjust_bb_size,
+    box_size,
+    enclosing_box,
+    fit_to_patches,
+    read_boxes,
+    resize_to_multiple,
+    write_boxes,
+)
+from ivadomed.errors import DataError
+from ivadomed.grid import Grid
+from ivadomed.inference import segment_volume
+from ivadomed.io import read_label, split_extension
+from ivadomed.postprocessing import keep_largest_object, threshold_predictions
+from ivadomed.postprocessing.objects import EDGES, label_objects, object_sizes
+from ivadomed.transforms import BoundingBoxCrop, Compose, Resample, UndoCompose
+from ivadomed.transforms.base import KINDS
+
+__all__ = [
+    "adjust_bb_size",
+    "adjust_transforms",
+    "adjust_undo_transforms",
+    "bounding_box_prior",
+    "compute_bb_statistics",
+    "generate_bounding_box_file",
+    "get_bounding_boxes",
+    "load_bounding_boxes",
+    "resample_bounding_box",
+    "resize_to_multiple",
+    "verify_metadata",
+]
+
+log = logging.getLogger(__name__)
+
+_THRESHOLD = 0.5  # of a soft detection
+_PAIR_KEYS = ("input_metadata", "gt_metadata")
+
+
+def get_bounding_boxes(mask: np.ndarray) -> list[Box]:
+    """Boxes around the objects of a mask; voxels that share a face or an edge are one object.
+
+    Args:
+        mask: [H, W, D]; what is not 0 is object.
+
+    Returns:
+        One box per object, the largest object first; empty for an empty mask.
+
+    Raises:
+        DataError: The mask has other than three axes.
+    """
+    mask = np.asarray(mask)
+    if mask.ndim != 3:
+        raise DataError(f"get_bounding_boxes: a mask [H, W, D] expected, got shape {mask.shape}")
+    labels, count = label_objects(mask, EDGES)
+    found = find_objects(labels.astype(np.int32, copy=False), count)
+    boxes = [[end for side in place for end in (side.start, side.stop - 1)] for place in found]
+    return [boxes[i] for i in np.argsort(-object_sizes(labels, count), kind="stable")]
+
+
+def bounding_box_prior(
+    fname_mask: str | os.PathLike[str],
+    metadata: Any,
+    slice_axis: int,
+    safety_factor: Sequence[float] | None = None,
+) -> Any:
+    """Store the box around a mask in metadata.
+
+    Args:
+        fname_mask: Mask of the region of interest; of several objects, the box that holds them all counts.
+        metadata: Of the image, a mapping; stays as it is.
+        slice_axis: 0 sagittal, 1 coronal, 2 axial.
+        safety_factor: Factor per dimension (H, W, D) that enlarges the box.
+
+    Returns:
+        Copy of the metadata with ``bounding_box``.
+
+    Raises:
+        DataError: The mask is empty or cannot be read.
+    """
+    image = read_label(fname_mask)
+    boxes = get_bounding_boxes(image.grid(slice_axis).to_hwd(image.data) >= _THRESHOLD)
+    if not boxes:
+        raise DataError(f"{os.fspath(fname_mask)}: the mask is empty, there is nothing to draw a box around")
+    box = enclosing_box(boxes)
+    return _with_box(metadata, adjust_bb_size(box, safety_factor) if safety_factor else box)
+
+
+def compute_bb_statistics(bounding_box_path: str | os.PathLike[str]) -> dict[str, dict[str, float]]:
+    """Minimum, maximum and mean of the extents of all boxes in a file, logged and returned.
+
+    Args:
+        bounding_box_path: JSON file, see ``generate_bounding_box_file``.
+
+    Returns:
+        {"height" | "width" | "depth" | "volume": {"min": ..., "max": ..., "mean": ...}} in voxels.
+
+    Raises:
+        DataError: The file cannot be read, or holds no box.
+    """
+    boxes = [box for found in read_boxes(bounding_box_path).values() for box in found]
+    if not boxes:
+        raise DataError(f"{os.fspath(bounding_box_path)}: holds no bounding box")
+    sizes = np.array([box_size(box) for box in boxes], float)
+    columns = dict(zip(("height", "width", "depth"), sizes.T, strict=True))
+    columns["volume"] = sizes.prod(axis=1)
+    statistics = {
+        name: {"min": float(values.min()), "max": float(values.max()), "mean": float(values.mean())}
+        for name, values in columns.items()
+    }
+    for name, values in statistics.items():
+        log.info("%s: min %g, max %g, mean %g voxels", name, values["min"], values["max"], values["mean"])
+    return statistics
+
+
+def generate_bounding_box_file(
+    subject_path_list: Sequence[str | os.PathLike[str]],
+    model_path: str | os.PathLike[str],
+    path_output: str | os.PathLike[str],
+    gpu_id: int | None = 0,
+    slice_axis: int = 0,
+    contrast_lst: Sequence[str] | None = None,
+    keep_largest_only: bool = True,
+    safety_factor: Sequence[float] | None = None,
+) -> Boxes:
+    """Detect the object in images and write the boxes to ``path_output/bounding_boxes.json``.
+
+    The file maps each image path to the boxes of its objects:
+    {"img.nii.gz": [[x_min, x_max, y_min, y_max, z_min, z_max], ...]}. An image without any object gets a box
+    around all of it, and a warning.
+
+    Args:
+        subject_path_list: Images.
+        model_path: Folder of the detection model.
+        path_output: Folder of the run.
+        gpu_id: GPU to use where there is one; None for the CPU.
+        slice_axis: 0 sagittal, 1 coronal, 2 axial; boxes are along H, W, D of this axis.
+        contrast_lst: Use only images of these contrasts; None for all.
+        keep_largest_only: One box, around the largest object.
+        safety_factor: Factor per dimension (H, W, D) that enlarges the boxes.
+
+    Returns:
+        What was written.
+    """
+    paths = [os.fspath(path) for path in subject_path_list if _has_contrast(path, contrast_lst)]
+    boxes: Boxes = {}
+    for path in tqdm(paths, desc="Object detection", unit="image", leave=False, disable=None):
+        mask = _detect(path, model_path, gpu_id, slice_axis, keep_largest_only)
+        found = get_bounding_boxes(mask)
+        if not found:
+            log.warning("%s: %s found no object; the whole image is used.", path, os.fspath(model_path))
+            boxes[path] = [[end for n in mask.shape for end in (0, n - 1)]]
+        else:
+            boxes[path] = [adjust_bb_size(box, safety_factor) if safety_factor else box for box in found]
+    write_boxes(Path(path_output) / BOXES_FILE, boxes)
+    return boxes
+
+
+def load_bounding_boxes(
+    object_detection_params: Mapping[str, Any] | None,
+    subject_path_list: Sequence[str | os.PathLike[str]],
+    slice_axis: int,
+    constrast_lst: Sequence[str] | None,
+) -> Boxes:
+    """Read ``bounding_boxes.json`` of the output folder; detect the object in images that are not in it.
+
+    Args:
+        object_detection_params: ``path_output``, ``object_detection_path`` (None: no detection),
+            ``safety_factor``, ``gpu_ids`` (a number or a list).
+        subject_path_list: Images.
+        slice_axis: 0 sagittal, 1 coronal, 2 axial.
+        constrast_lst: Use only images of these contrasts; None for all.
+
+    Returns:
+        Boxes by image path; empty without a file and a model.
+
+    Raises:
+        DataError: There is a file, but it cannot be read.
+    """
+    params = object_detection_params or {}
+    output = params.get("path_output")
+    file = None if output is None else Path(output) / BOXES_FILE
+    known = read_boxes(file) if file is not None and file.is_file() else {}
+    paths = [os.fspath(path) for path in subject_path_list if _has_contrast(path, constrast_lst)]
+    missing = [path for path in paths if path not in known]
+    if not missing or file is None or not params.get("object_detection_path"):
+        return known
+    gpu = params.get("gpu_ids", 0)
+    gpu_id = (gpu[0] if gpu else None) if isinstance(gpu, (list, tuple)) else gpu
+    found = generate_bounding_box_file(
+        missing,
+        params["object_detection_path"],
+        file.parent,
+        gpu_id,
+        slice_axis,
+        safety_factor=params.get("safety_factor"),
+    )
+    boxes = {**known, **found}
+    write_boxes(file, boxes)
+    return boxes
+
+
+def resample_bounding_box(metadata: Mapping[str, Any], transform: Compose | None) -> dict[str, Any]:
+    """Bring boxes to the voxel size that ``Resample`` gives the image.
+
+    Args:
+        metadata: ``input_metadata`` and ``gt_metadata``: lists of metadata with ``bounding_box`` and, of the
+            first input, ``zooms`` in mm.
+        transform: Transforms, with or without ``Resample``.
+
+    Returns:
+        Copy of ``metadata`` with the boxes on the new grid.
+    """
+    box = _resampled(metadata["input_metadata"][0], transform)
+    new = dict(metadata)
+    for key in _PAIR_KEYS:
+        if metadata.get(key) is not None:
+            new[key] = [None if record is None else _with_box(record, box) for record in metadata[key]]
+    return new
+
+
+def adjust_transforms(
+    transforms: Compose | None,
+    seg_pair: Mapping[str, Any],
+    length: Sequence[int] | None = None,
+    stride: Sequence[int] | None = None,
+) -> Compose:
+    """Add the crop to an image's box to the preprocessing, right after ``Resample``.
+
+    Args:
+        transforms: Preprocessing; None for none.
+        seg_pair: ``input_metadata`` [...] with ``bounding_box`` on the grid of the file and ``zooms``.
+        length: Patch size: the box is enlarged so that patches cover it exactly.
+        stride: Distance of neighbouring patches; ``length`` when not given.
+
+    Returns:
+        New transforms; the arguments stay as they are.
+    """
+    record = seg_pair["input_metadata"][0]
+    box = _resampled(record, transforms)
+    if length:
+        box = fit_to_patches(box, length, stride or length)
+    return _with_crop(transforms, BoundingBoxCrop(size=list(box_size(box)), start=box[::2]))
+
+
+def adjust_undo_transforms(transforms: UndoCompose, seg_pair: Mapping[str, Any], index: int = 0) -> UndoCompose:
+    """Add the crop to the box to the transforms that are undone.
+
+    Args:
+        transforms: What is undone.
+        seg_pair: A batch: ``input_metadata`` [B][C] as the crop returned them; without ``bounding_box`` there
+            was no crop.
+        index: Sample in the batch.
+
+    Returns:
+        New transforms; the arguments stay as they are.
+    """
+    record = seg_pair["input_metadata"][index][0]
+    if "bounding_box" not in record:
+        return transforms
+    # What is undone is the step that the metadata recorded; the crop itself only names it.
+    crop = BoundingBoxCrop(size=list(box_size(record["bounding_box"])), start=record["bounding_box"][::2])
+    return UndoCompose(_with_crop(transforms.transforms, crop))
+
+
+def verify_metadata(metadata: Mapping[str, Any], has_bounding_box: bool) -> bool:
+    """Whether every input and label of a sample has a box.
+
+    Args:
+        metadata: ``input_metadata`` and ``gt_metadata``: lists of metadata.
+        has_bounding_box: Whether all samples before had one.
+    """
+    records = [record for key in _PAIR_KEYS for record in metadata.get(key) or () if record is not None]
+    return has_bounding_box and all("bounding_box" in record for record in records)
+
+
+def _has_contrast(path: str | os.PathLike[str], contrasts: Sequence[str] | None) -> bool:
+    parts = set(Path(split_extension(path)[0]).name.split("_"))
+    return contrasts is None or any(set(contrast.split("_")) <= parts for contrast in contrasts)
+
+
+def _detect(
+    path: str, model: str | os.PathLike[str], gpu_id: int | None, slice_axis: int, keep_largest: bool
+) -> np.ndarray:
+    """Mask [H, W, D] of what the model finds, of all classes together."""
+    predictions, _ = segment_volume(model, [path], gpu_id=gpu_id)
+    classes = [np.asanyarray(prediction.dataobj) for prediction in predictions]
+    mask = threshold_predictions(np.max(classes, axis=0), _THRESHOLD)
+    mask = keep_largest_object(mask) if keep_largest else mask
+    x, y, z = mask.shape
+    return Grid((x, y, z), predictions[0].affine, slice_axis).to_hwd(mask)
+
+
+def _resampled(record: Any, transforms: Compose | None) -> Box:
+    box = list(record["bounding_box"])
+    for transform in transforms.transform["im"] if transforms else ():
+        if isinstance(transform, Resample):
+            spaces = (transform.hspace, transform.wspace, transform.dspace)[: len(box) // 2]
+            zooms = tuple(record["zooms"])
+            box = adjust_bb_size(box, [old / new for old, new in zip(zooms, spaces, strict=True)], True)
+    return box
+
+
+def _with_box(metadata: Any, box: Box) -> Any:
+    new = copy.copy(metadata)
+    new["bounding_box"] = list(box)
+    return new
+
+
+def _with_crop(transforms: Compose | None, crop: BoundingBoxCrop) -> Compose:
+    new = Compose({})
+    for kind in KINDS:
+        before = list(transforms.transform[kind]) if transforms else []
+        resamples = [i for i, transform in enumerate(before) if isinstance(transform, Resample)]
+        place = resamples[-1] + 1 if resamples else 0
+        new.transform[kind] = [*before[:place], crop, *before[place:]]
+    return new
