@@ -79,13 +79,19 @@ def resize_to_multiple(shape: Sequence[int], multiple: Sequence[int], length: Se
 
 
 def fit_to_patches(box: Sequence[int], length: Sequence[int], stride: Sequence[int]) -> Box:
-    """Enlarge a box about its centre to a shape that patches cover, see ``resize_to_multiple``."""
-    size = box_size(box)
+    """Enlarge a box about its centre to a shape that patches cover, see ``resize_to_multiple``.
+
+    2D patches leave the depth of the box as it is.
+    """
+    dims = len(length)
+    size = box_size(box)[:dims]
     fitted: Box = []
-    for low, old, new in zip(box[::2], size, resize_to_multiple(size, stride, length), strict=True):
+    for low, old, new in zip(
+        box[: 2 * dims : 2], size, resize_to_multiple(size, stride, length), strict=True
+    ):
         start = max(low - (new - old) // 2, 0)
         fitted += [start, start + new - 1]
-    return fitted
+    return [*fitted, *box[2 * dims :]]
 
 
 def read_boxes(path: str | os.PathLike[str]) -> Boxes:

@@ -18,10 +18,7 @@ from ivadomed.config.schema.base import DatasetType
 from ivadomed.device import define_device
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.evaluation import PredictionPair, evaluate_predictions, preview
-from ivadomed.inference.backends import open_model
-from ivadomed.inference.engine import Engine
-from ivadomed.inference.options import recipe_with
-from ivadomed.inference.segment import class_names, load_packaged_model
+from ivadomed.inference.segment import class_names, load_packaged_model, packaged_engine
 from ivadomed.io import read_classes
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cache import open_cases
@@ -171,18 +168,11 @@ def segment_command(config: RunConfig, folder: Path, options: dict[str, Any]) ->
             f"loader_parameters: {config.in_channel} input channel(s), but {file_model} takes "
             f"{model_config.in_channel}; use the contrasts of {file_model.with_suffix('.json')}"
         )
-    recipe = recipe_with(options, recipe_of(model_config, "testing"))
+    engine = packaged_engine(model_config, file_model, device, options)
     cases = _segment_cases(config, folder)
     _display_transforms(model_config, "testing")
-    engine = Engine(
-        recipe=recipe,
-        steps=steps_of(model_config, "testing"),
-        forward=open_model(file_model, device),
-        n_classes=len(model_config.loader_parameters.target_suffix),
-        batch_size=model_config.training_parameters.batch_size,
-    )
     written: list[Path] = []
-    predictions = engine.run(read_ahead(cases, recipe, with_target=False))
+    predictions = engine.run(read_ahead(cases, engine.recipe, with_target=False))
     for prediction in tqdm(
         predictions, desc="Segmentation", total=len(cases), unit="case", leave=False, disable=None
     ):

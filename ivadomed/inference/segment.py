@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
+import torch
 
 from ivadomed import config as configuration
 from ivadomed.device import define_device
@@ -65,16 +66,8 @@ def segment_volume(
         roi=Path(prior) if prior else None,
         metadata=pixel_size_of(options),
     )
-    recipe = recipe_with(options, recipe_of(config, "testing"))
-    _, device = define_device(gpu_id)
-    engine = Engine(
-        recipe=recipe,
-        steps=steps_of(config, "testing"),
-        forward=open_model(file_model, device),
-        n_classes=len(config.loader_parameters.target_suffix),
-        batch_size=config.training_parameters.batch_size,
-    )
-    volume = read_volume(case, recipe.slice_axis, with_target=False)
+    engine = packaged_engine(config, file_model, define_device(gpu_id)[1], options)
+    volume = read_volume(case, engine.recipe.slice_axis, with_target=False)
     [prediction] = engine.run([(case, volume)])
     zooms = nib.affines.voxel_sizes(prediction.grid.affine)
     data = finish(
@@ -92,6 +85,26 @@ def load_packaged_model(folder: str | os.PathLike[str]) -> tuple[RunConfig, Path
     """
     file_model, file_config = get_model_filenames(os.fspath(folder))
     return configuration.load_config(file_config), Path(file_model)
+
+
+def packaged_engine(
+    config: RunConfig, file_model: Path, device: torch.device, options: Mapping[str, Any]
+) -> Engine:
+    """Prediction engine of a packaged model.
+
+    Args:
+        config: The model's configuration.
+        file_model: Its .pt or .onnx file.
+        device: Where it runs.
+        options: "no_patch" and "overlap_2D", see ``segment_volume``.
+    """
+    return Engine(
+        recipe=recipe_with(options, recipe_of(config, "testing")),
+        steps=steps_of(config, "testing"),
+        forward=open_model(file_model, device),
+        n_classes=len(config.loader_parameters.target_suffix),
+        batch_size=config.training_parameters.batch_size,
+    )
 
 
 def class_names(config: RunConfig) -> list[str]:

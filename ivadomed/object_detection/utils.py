@@ -6,7 +6,6 @@ return new metadata and leave their arguments as they are.
 
 from __future__ import annotations
 
-import copy
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -24,7 +23,6 @@ from ivadomed.boxes import (
     adjust_bb_size,
     box_size,
     enclosing_box,
-    fit_to_patches,
     read_boxes,
     resize_to_multiple,
     write_boxes,
@@ -33,10 +31,15 @@ from ivadomed.errors import DataError
 from ivadomed.grid import Grid
 from ivadomed.inference import segment_volume
 from ivadomed.io import read_label, split_extension
+from ivadomed.object_detection.crops import (
+    adjust_transforms,
+    adjust_undo_transforms,
+    resample_bounding_box,
+    verify_metadata,
+    with_box,
+)
 from ivadomed.postprocessing import keep_largest_object, threshold_predictions
 from ivadomed.postprocessing.objects import EDGES, label_objects, object_sizes
-from ivadomed.transforms import BoundingBoxCrop, Compose, Resample, UndoCompose
-from ivadomed.transforms.base import KINDS
 
 __all__ = [
     "adjust_bb_size",
@@ -55,7 +58,6 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 _THRESHOLD = 0.5  # of a soft detection
-_PAIR_KEYS = ("input_metadata", "gt_metadata")
 
 
 def get_bounding_boxes(mask: np.ndarray) -> list[Box]:
@@ -104,7 +106,7 @@ def bounding_box_prior(
     if not boxes:
         raise DataError(f"{os.fspath(fname_mask)}: the mask is empty, there is nothing to draw a box around")
     box = enclosing_box(boxes)
-    return _with_box(metadata, adjust_bb_size(box, safety_factor) if safety_factor else box)
+    return with_box(metadata, adjust_bb_size(box, safety_factor) if safety_factor else box)
 
 
 def compute_bb_statistics(bounding_box_path: str | os.PathLike[str]) -> dict[str, dict[str, float]]:
@@ -163,16 +165,8 @@ def generate_bounding_box_file(
     Returns:
         What was written.
     """
-    paths = [os.fspath(path) for path in subject_path_list if _has_contrast(path, contrast_lst)]
-    boxes: Boxes = {}
-    for path in tqdm(paths, desc="Object detection", unit="image", leave=False, disable=None):
-        mask = _detect(path, model_path, gpu_id, slice_axis, keep_largest_only)
-        found = get_bounding_boxes(mask)
-        if not found:
-            log.warning("%s: %s found no object; the whole image is used.", path, os.fspath(model_path))
-            boxes[path] = [[end for n in mask.shape for end in (0, n - 1)]]
-        else:
-            boxes[path] = [adjust_bb_size(box, safety_factor) if safety_factor else box for box in found]
+    paths = _of_contrasts(subject_path_list, contrast_lst)
+    boxes = _detect_all(paths, model_path, gpu_id, slice_axis, keep_largest_only, safety_factor)
     write_boxes(Path(path_output) / BOXES_FILE, boxes)
     return boxes
 
@@ -202,102 +196,46 @@ def load_bounding_boxes(
     output = params.get("path_output")
     file = None if output is None else Path(output) / BOXES_FILE
     known = read_boxes(file) if file is not None and file.is_file() else {}
-    paths = [os.fspath(path) for path in subject_path_list if _has_contrast(path, constrast_lst)]
-    missing = [path for path in paths if path not in known]
+    missing = [path for path in _of_contrasts(subject_path_list, constrast_lst) if path not in known]
     if not missing or file is None or not params.get("object_detection_path"):
         return known
     gpu = params.get("gpu_ids", 0)
     gpu_id = (gpu[0] if gpu else None) if isinstance(gpu, (list, tuple)) else gpu
-    found = generate_bounding_box_file(
-        missing,
-        params["object_detection_path"],
-        file.parent,
-        gpu_id,
-        slice_axis,
-        safety_factor=params.get("safety_factor"),
-    )
-    boxes = {**known, **found}
+    model, factor = params["object_detection_path"], params.get("safety_factor")
+    boxes = {**known, **_detect_all(missing, model, gpu_id, slice_axis, True, factor)}
     write_boxes(file, boxes)
     return boxes
 
 
-def resample_bounding_box(metadata: Mapping[str, Any], transform: Compose | None) -> dict[str, Any]:
-    """Bring boxes to the voxel size that ``Resample`` gives the image.
+def _of_contrasts(paths: Sequence[str | os.PathLike[str]], contrasts: Sequence[str] | None) -> list[str]:
+    """The images whose name has the suffix and the entities of one of the contrasts."""
 
-    Args:
-        metadata: ``input_metadata`` and ``gt_metadata``: lists of metadata with ``bounding_box`` and, of the
-            first input, ``zooms`` in mm.
-        transform: Transforms, with or without ``Resample``.
+    def is_wanted(path: str | os.PathLike[str]) -> bool:
+        parts = Path(split_extension(path)[0]).name.split("_")
+        wanted = [contrast.split("_") for contrast in contrasts or ()]
+        return contrasts is None or any(w[-1] == parts[-1] and set(w) <= set(parts) for w in wanted)
 
-    Returns:
-        Copy of ``metadata`` with the boxes on the new grid.
-    """
-    box = _resampled(metadata["input_metadata"][0], transform)
-    new = dict(metadata)
-    for key in _PAIR_KEYS:
-        if metadata.get(key) is not None:
-            new[key] = [None if record is None else _with_box(record, box) for record in metadata[key]]
-    return new
+    return [os.fspath(path) for path in paths if is_wanted(path)]
 
 
-def adjust_transforms(
-    transforms: Compose | None,
-    seg_pair: Mapping[str, Any],
-    length: Sequence[int] | None = None,
-    stride: Sequence[int] | None = None,
-) -> Compose:
-    """Add the crop to an image's box to the preprocessing, right after ``Resample``.
-
-    Args:
-        transforms: Preprocessing; None for none.
-        seg_pair: ``input_metadata`` [...] with ``bounding_box`` on the grid of the file and ``zooms``.
-        length: Patch size: the box is enlarged so that patches cover it exactly.
-        stride: Distance of neighbouring patches; ``length`` when not given.
-
-    Returns:
-        New transforms; the arguments stay as they are.
-    """
-    record = seg_pair["input_metadata"][0]
-    box = _resampled(record, transforms)
-    if length:
-        box = fit_to_patches(box, length, stride or length)
-    return _with_crop(transforms, BoundingBoxCrop(size=list(box_size(box)), start=box[::2]))
-
-
-def adjust_undo_transforms(transforms: UndoCompose, seg_pair: Mapping[str, Any], index: int = 0) -> UndoCompose:
-    """Add the crop to the box to the transforms that are undone.
-
-    Args:
-        transforms: What is undone.
-        seg_pair: A batch: ``input_metadata`` [B][C] as the crop returned them; without ``bounding_box`` there
-            was no crop.
-        index: Sample in the batch.
-
-    Returns:
-        New transforms; the arguments stay as they are.
-    """
-    record = seg_pair["input_metadata"][index][0]
-    if "bounding_box" not in record:
-        return transforms
-    # What is undone is the step that the metadata recorded; the crop itself only names it.
-    crop = BoundingBoxCrop(size=list(box_size(record["bounding_box"])), start=record["bounding_box"][::2])
-    return UndoCompose(_with_crop(transforms.transforms, crop))
-
-
-def verify_metadata(metadata: Mapping[str, Any], has_bounding_box: bool) -> bool:
-    """Whether every input and label of a sample has a box.
-
-    Args:
-        metadata: ``input_metadata`` and ``gt_metadata``: lists of metadata.
-        has_bounding_box: Whether all samples before had one.
-    """
-    records = [record for key in _PAIR_KEYS for record in metadata.get(key) or () if record is not None]
-    return has_bounding_box and all("bounding_box" in record for record in records)
-
-
-def _has_contrast(path: str | os.PathLike[str], contrasts: Sequence[str] | None) -> bool:
-    parts = set(Path(split_extension(path)[0]).name.split("_"))
-    return contrasts is None or any(set(contrast.split("_")) <= parts for contrast in contrasts)
+def _detect_all(
+    paths: Sequence[str],
+    model: str | os.PathLike[str],
+    gpu_id: int | None,
+    slice_axis: int,
+    keep_largest: bool,
+    safety_factor: Sequence[float] | None,
+) -> Boxes:
+    boxes: Boxes = {}
+    for path in tqdm(paths, desc="Object detection", unit="image", leave=False, disable=None):
+        mask = _detect(path, model, gpu_id, slice_axis, keep_largest)
+        found = get_bounding_boxes(mask)
+        if not found:
+            log.warning("%s: %s found no object; the whole image is used.", path, os.fspath(model))
+            boxes[path] = [[end for n in mask.shape for end in (0, n - 1)]]
+        else:
+            boxes[path] = [adjust_bb_size(box, safety_factor) if safety_factor else box for box in found]
+    return boxes
 
 
 def _detect(
@@ -310,29 +248,3 @@ def _detect(
     mask = keep_largest_object(mask) if keep_largest else mask
     x, y, z = mask.shape
     return Grid((x, y, z), predictions[0].affine, slice_axis).to_hwd(mask)
-
-
-def _resampled(record: Any, transforms: Compose | None) -> Box:
-    box = list(record["bounding_box"])
-    for transform in transforms.transform["im"] if transforms else ():
-        if isinstance(transform, Resample):
-            spaces = (transform.hspace, transform.wspace, transform.dspace)[: len(box) // 2]
-            zooms = tuple(record["zooms"])
-            box = adjust_bb_size(box, [old / new for old, new in zip(zooms, spaces, strict=True)], True)
-    return box
-
-
-def _with_box(metadata: Any, box: Box) -> Any:
-    new = copy.copy(metadata)
-    new["bounding_box"] = list(box)
-    return new
-
-
-def _with_crop(transforms: Compose | None, crop: BoundingBoxCrop) -> Compose:
-    new = Compose({})
-    for kind in KINDS:
-        before = list(transforms.transform[kind]) if transforms else []
-        resamples = [i for i, transform in enumerate(before) if isinstance(transform, Resample)]
-        place = resamples[-1] + 1 if resamples else 0
-        new.transform[kind] = [*before[:place], crop, *before[place:]]
-    return new

@@ -1,0 +1,239 @@
+"""Bounding boxes: coordinates by hand, objects by scipy, crops by slicing."""
+
+import json
+import logging
+
+import nibabel as nib
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from ivadomed.boxes import box_size, enclosing_box, fit_to_patches, read_boxes
+from ivadomed.errors import DataError
+from ivadomed.object_detection import utils
+from ivadomed.transforms import Compose, UndoCompose
+
+sizes = st.integers(1, 60)
+
+
+def boxes(n=3):
+    ends = st.tuples(st.integers(0, 80), st.integers(0, 40))
+    return st.lists(ends, min_size=n, max_size=n).map(lambda p: [v for a, d in p for v in (a, a + d)])
+
+
+def test_boxes_of_two_objects_largest_first():
+    mask = np.zeros((12, 10, 6))
+    mask[1:3, 2, 4] = 1
+    mask[5:9, 3:6, 1:3] = 0.3
+    assert utils.get_bounding_boxes(mask) == [[5, 8, 3, 5, 1, 2], [1, 2, 2, 2, 4, 4]]
+
+
+def test_voxels_over_an_edge_are_one_object_over_a_corner_two():
+    edge, corner = np.zeros((3, 3, 3)), np.zeros((3, 3, 3))
+    edge[0, 0, 0] = edge[1, 1, 0] = 1
+    corner[0, 0, 0] = corner[1, 1, 1] = 1
+    assert len(utils.get_bounding_boxes(edge)) == 1
+    assert len(utils.get_bounding_boxes(corner)) == 2
+
+
+@given(st.integers(0, 1000))
+def test_boxes_are_those_of_scipy(seed):
+    mask = np.random.default_rng(seed).random((7, 8, 5)) < 0.15
+    labels, _ = ndimage.label(mask, ndimage.generate_binary_structure(3, 2))
+    expected = [[e for s in place for e in (s.start, s.stop - 1)] for place in ndimage.find_objects(labels)]
+    assert sorted(utils.get_bounding_boxes(mask)) == sorted(expected)
+
+
+def test_an_empty_mask_has_no_box_and_a_picture_is_refused():
+    assert utils.get_bounding_boxes(np.zeros((4, 4, 4))) == []
+    with pytest.raises(DataError, match=r"\[H, W, D\]"):
+        utils.get_bounding_boxes(np.ones((4, 4)))
+
+
+def test_safety_factor_of_the_manual():
+    box = utils.adjust_bb_size([20, 30, 40, 60, 50, 80], [1.5, 1.5, 1.5])
+    assert box == [18, 33, 35, 65, 43, 88]
+
+
+@given(boxes(), st.floats(1, 3))
+def test_a_larger_box_holds_the_old_one_and_begins_inside_the_image(box, factor):
+    new = utils.adjust_bb_size(box, [factor] * 3)
+    for a, b, low, high in zip(box[::2], box[1::2], new[::2], new[1::2], strict=True):
+        assert 0 <= low <= a
+        assert b <= high
+        assert high - low == pytest.approx((b - a) * factor, abs=1)
+
+
+@given(boxes(), st.floats(0.2, 4))
+def test_a_resampled_box_holds_the_same_space(box, factor):
+    new = utils.adjust_bb_size(box, [factor] * 3, resample=True)
+    for a, b, low, high in zip(box[::2], box[1::2], new[::2], new[1::2], strict=True):
+        assert low <= a * factor + 1e-9
+        assert (b + 1) * factor <= high + 1 + 1e-9
+        assert high + 1 - low <= (b + 1 - a) * factor + 2
+
+
+@given(st.tuples(sizes, sizes, sizes), st.tuples(sizes, sizes, sizes), st.tuples(sizes, sizes, sizes))
+def test_patches_cover_the_new_shape_exactly(shape, multiple, length):
+    for old, step, window, new in zip(
+        shape, multiple, length, utils.resize_to_multiple(shape, multiple, length), strict=True
+    ):
+        assert new >= old
+        assert (new - window) % step == 0
+        assert new == window or new - step < old
+
+
+def test_fitted_box_keeps_its_centre_and_the_depth_of_2d_patches():
+    assert fit_to_patches([10, 19, 2, 5, 1, 3], (16, 8), (4, 4)) == [7, 22, 0, 7, 1, 3]
+
+
+def test_prior_stores_the_box_around_everything(tmp_path):
+    mask = np.zeros((10, 12, 8), np.uint8)
+    mask[2:4, 3:6, 1] = 1
+    mask[7, 9, 5] = 1
+    nib.save(nib.Nifti1Image(mask, np.eye(4)), tmp_path / "m.nii.gz")
+    metadata = {"zooms": (1, 1, 1)}
+    new = utils.bounding_box_prior(tmp_path / "m.nii.gz", metadata, 2)
+    assert new["bounding_box"] == [2, 7, 3, 9, 1, 5]
+    assert metadata == {"zooms": (1, 1, 1)}
+    # sagittal: height is z, width is y, depth is x
+    assert utils.bounding_box_prior(tmp_path / "m.nii.gz", {}, 0)["bounding_box"] == [1, 5, 3, 9, 2, 7]
+    assert utils.bounding_box_prior(tmp_path / "m.nii.gz", {}, 2, [2, 1, 1])["bounding_box"][:2] == [0, 10]
+    nib.save(nib.Nifti1Image(mask * 0, np.eye(4)), tmp_path / "empty.nii.gz")
+    with pytest.raises(DataError, match="empty"):
+        utils.bounding_box_prior(tmp_path / "empty.nii.gz", {}, 2)
+
+
+def test_statistics(tmp_path, caplog):
+    file = tmp_path / "b.json"
+    file.write_text(json.dumps({"a.nii.gz": [[0, 9, 0, 4, 2, 2]], "b.nii.gz": [1, 4, 1, 3, 0, 1]}))
+    with caplog.at_level(logging.INFO):
+        found = utils.compute_bb_statistics(file)
+    assert found["height"] == {"min": 4, "max": 10, "mean": 7}
+    assert found["volume"] == {"min": 24, "max": 50, "mean": 37}
+    assert "depth" in caplog.text
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"a": [[1, 2]]}', '{"a": [3, 1, 0, 1, 0, 1]}', '{"a": "x"}'])
+def test_a_wrong_file_is_refused(tmp_path, content):
+    (tmp_path / "b.json").write_text(content)
+    with pytest.raises(DataError, match="b.json"):
+        read_boxes(tmp_path / "b.json")
+
+
+@pytest.mark.real_data
+def test_real_file(real_data):
+    found = read_boxes(real_data / "data_testing" / "bounding_box_dict.json") if (
+        real_data / "data_testing"
+    ).is_dir() else read_boxes(real_data / "bounding_box_dict.json")
+    assert set(map(tuple, (box for boxes in found.values() for box in boxes))) == {(7, 386, 113, 231, 1, 16)}
+
+
+@pytest.fixture
+def detector(monkeypatch):
+    """A detection model that thresholds the image; returns the list of images it was given."""
+    calls = []
+
+    def segment(model, paths, gpu_id=0, options=None):
+        calls.extend(paths)
+        image = nib.load(paths[0])
+        return [nib.Nifti1Image((image.get_fdata() > 1).astype(np.float32), image.affine)], ["_seg"]
+
+    monkeypatch.setattr(utils, "segment_volume", segment)
+    return calls
+
+
+@pytest.fixture
+def images(tmp_path):
+    paths = []
+    for name in ("sub-01_T1w", "sub-02_T1w", "sub-01_acq-MTon_MTS", "sub-03_T1w"):
+        data = np.zeros((10, 8, 6), np.float32)
+        if name != "sub-03_T1w":
+            data[2:6, 3:5, 1:4] = 2
+            data[9, 7, 5] = 2
+        paths.append(str(tmp_path / f"{name}.nii.gz"))
+        nib.save(nib.Nifti1Image(data, np.eye(4)), paths[-1])
+    return paths
+
+
+def test_generated_file(tmp_path, images, detector):
+    out = utils.generate_bounding_box_file(images[:3], "model", tmp_path, slice_axis=2, contrast_lst=["T1w"])
+    assert out == {path: [[2, 5, 3, 4, 1, 3]] for path in images[:2]}
+    assert read_boxes(tmp_path / "bounding_boxes.json") == out
+    both = utils.generate_bounding_box_file(
+        images[:3], "model", tmp_path, None, 2, ["acq-MTon_MTS"], keep_largest_only=False, safety_factor=[1, 3, 1]
+    )
+    assert both == {images[2]: [[2, 5, 2, 5, 1, 3], [9, 9, 7, 7, 5, 5]]}
+
+
+def test_image_without_object_is_used_whole(tmp_path, images, detector, caplog):
+    out = utils.generate_bounding_box_file(images[3:], "model", tmp_path, slice_axis=2)
+    assert out == {images[3]: [[0, 9, 0, 7, 0, 5]]}
+    assert "no object" in caplog.text
+
+
+def test_only_images_without_a_box_are_detected(tmp_path, images, detector):
+    params = {"path_output": tmp_path, "object_detection_path": "model", "safety_factor": None, "gpu_ids": []}
+    assert utils.load_bounding_boxes(None, images, 2, None) == {}
+    assert utils.load_bounding_boxes({**params, "object_detection_path": None}, images, 2, None) == {}
+    first = utils.load_bounding_boxes(params, images[:1], 2, ["T1w"])
+    both = utils.load_bounding_boxes(params, images[:2], 2, ["T1w"])
+    again = utils.load_bounding_boxes(params, images[:2], 2, ["T1w"])
+    assert detector == images[:2]
+    assert first == {images[0]: [[2, 5, 3, 4, 1, 3]]}
+    assert both == again == read_boxes(tmp_path / "bounding_boxes.json")
+
+
+def pair(box=(4, 11, 6, 9, 2, 5), zooms=(1.0, 1.0, 1.0)):
+    return {
+        "input_metadata": [{"zooms": zooms, "bounding_box": list(box), "data_type": "im"}],
+        "gt_metadata": [{"zooms": zooms, "bounding_box": list(box), "data_type": "gt"}],
+    }
+
+
+def test_crop_follows_resampling():
+    before = Compose({"Resample": {"hspace": 0.5, "wspace": 1, "dspace": 2}})
+    moved = utils.resample_bounding_box(pair(), before)
+    assert moved["input_metadata"][0]["bounding_box"] == [8, 23, 6, 9, 1, 2]
+    assert moved["gt_metadata"][0]["bounding_box"] == [8, 23, 6, 9, 1, 2]
+    after = utils.adjust_transforms(before, pair())
+    assert [type(t).__name__ for t in after.transform["im"]] == ["Resample", "BoundingBoxCrop"]
+    assert [type(t).__name__ for t in before.transform["im"]] == ["Resample"]
+    out, _ = after([np.zeros((20, 16, 8), np.float32)], pair()["input_metadata"], preprocessing=True)
+    assert out[0].shape == (16, 4, 2)
+
+
+def test_crop_cuts_the_box_and_undo_puts_it_back():
+    image = np.random.default_rng(0).random((14, 12, 8)).astype(np.float32)
+    sample = pair()
+    crop = utils.adjust_transforms(None, sample)
+    out, metadata = crop([image], sample["input_metadata"], preprocessing=True)
+    np.testing.assert_array_equal(out[0], image[4:12, 6:10, 2:6])
+    undo = utils.adjust_undo_transforms(UndoCompose(Compose({})), {"input_metadata": [metadata]})
+    back, _ = undo(out, metadata)
+    expected = np.zeros_like(image)
+    expected[4:12, 6:10, 2:6] = image[4:12, 6:10, 2:6]
+    np.testing.assert_array_equal(back[0], expected)
+    none = UndoCompose(Compose({}))
+    assert utils.adjust_undo_transforms(none, {"input_metadata": [[{}]]}) is none
+
+
+def test_crop_is_enlarged_to_patches():
+    crop = utils.adjust_transforms(None, pair(), length=(6, 6, 6), stride=(4, 4, 4)).transform["im"][0]
+    assert crop.size == (10, 6, 6)
+    assert crop.start == (3, 5, 1)
+
+
+def test_verify_metadata_needs_a_box_everywhere():
+    assert utils.verify_metadata(pair(), True)
+    assert not utils.verify_metadata(pair(), False)
+    assert not utils.verify_metadata({**pair(), "gt_metadata": [{}]}, True)
+    assert utils.verify_metadata({**pair(), "gt_metadata": [None]}, True)
+
+
+def test_enclosing_box():
+    box = enclosing_box([[1, 2, 5, 6, 0, 0], [0, 1, 7, 9, 3, 4]])
+    assert box == [0, 2, 5, 9, 0, 4]
+    assert box_size(box) == (3, 5, 5)
