@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,21 +13,23 @@ import torch
 from tqdm import tqdm
 
 from ivadomed.config import RunConfig
-from ivadomed.config.schema.base import DatasetType
+from ivadomed.datasets import (
+    display_transforms,
+    draw_split,
+    index_data,
+    sample_dataset,
+    saved_split,
+    segment_cases,
+    test_cases,
+    worker_count,
+)
 from ivadomed.device import define_device
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.evaluation import PredictionPair, evaluate_predictions, preview
-from ivadomed.inference.segment import class_names, load_packaged_model, packaged_engine
+from ivadomed.inference.segment import load_packaged_model, packaged_engine
 from ivadomed.io import read_classes
-from ivadomed.loader.bids_dataframe import BidsDataframe
-from ivadomed.loader.cache import open_cases
 from ivadomed.loader.case import Case
-from ivadomed.loader.cases import build_cases
-from ivadomed.loader.prepare import list_windows
 from ivadomed.loader.recipe import recipe_of, steps_of
-from ivadomed.loader.samples import SampleDataset
-from ivadomed.loader.split import get_subdatasets_subject_files_list
-from ivadomed.loader.split_file import SIDES, read_split
 from ivadomed.loader.volumes import read_volume
 from ivadomed.metrics import get_metric_fns
 from ivadomed.records import run_folder, write_manifest
@@ -94,15 +95,15 @@ def train_command(config: RunConfig, folder: Path, resume: bool = False) -> tupl
         Training Dice loss, training loss, validation Dice loss, validation loss of the best epoch.
     """
     device = _announce(config)
-    bids_df = _index(config, folder)
-    split = dict(zip(SIDES, _new_split(config, bids_df, folder), strict=True))
+    bids_df = index_data(config, folder)
+    split = (saved_split if resume else draw_split)(config, bids_df, folder)
     write_manifest(config, folder, split)
-    valid = _sample_dataset(config, bids_df, split["valid"], "validation", folder)
-    training = _sample_dataset(config, bids_df, split["train"], "training", folder)
+    valid = sample_dataset(config, bids_df, split["valid"], "validation", folder)
+    training = sample_dataset(config, bids_df, split["train"], "training", folder)
     model_folder = folder / config.model_name
     log.info("Creating model directory: %s", model_folder)
     params = config.training_parameters.model_dump(mode="json")
-    params["num_workers"] = _workers(config)
+    params["num_workers"] = worker_count(config)
     best = train(
         {"name": config.architecture.name, **config.architecture.arguments},
         training,
@@ -125,9 +126,9 @@ def test_command(config: RunConfig, folder: Path) -> tuple[pd.DataFrame, dict[st
         The table of 3D metrics and the metrics averaged over slices or patches.
     """
     device = _announce(config)
-    cases = _test_cases(config, folder)
+    cases = test_cases(config, folder)
     data = CaseSet(cases, recipe_of(config, "testing"), steps_of(config, "testing"))
-    _display_transforms(config, "testing")
+    display_transforms(config, "testing")
     metrics = test(
         {"out_channel": config.out_channel},
         data,
@@ -150,7 +151,7 @@ def eval_command(config: RunConfig, folder: Path) -> pd.DataFrame:
     Returns:
         The table of 3D metrics.
     """
-    return _evaluate(config, _test_cases(config, folder), folder)
+    return _evaluate(config, test_cases(config, folder), folder)
 
 
 def segment_command(config: RunConfig, folder: Path, options: dict[str, Any]) -> list[Path]:
@@ -169,8 +170,8 @@ def segment_command(config: RunConfig, folder: Path, options: dict[str, Any]) ->
             f"{model_config.in_channel}; use the contrasts of {file_model.with_suffix('.json')}"
         )
     engine = packaged_engine(model_config, file_model, device, options)
-    cases = _segment_cases(config, folder)
-    _display_transforms(model_config, "testing")
+    cases = segment_cases(config, folder)
+    display_transforms(model_config, "testing")
     written: list[Path] = []
     predictions = engine.run(read_ahead(cases, engine.recipe, with_target=False))
     for prediction in tqdm(
@@ -217,106 +218,6 @@ def _refuse_without_effect(config: RunConfig) -> None:
         )
 
 
-def _display_transforms(config: RunConfig, dataset_type: DatasetType) -> None:
-    log.info("\nSelected transformations for the ['%s'] dataset:", dataset_type)
-    for name, arguments in config.transforms_for(dataset_type).items():
-        log.info("%s: %s", name, arguments)
-
-
-def _index(config: RunConfig, folder: Path) -> BidsDataframe:
-    """Index the data set; save its table unless it is only segmented."""
-    params = config.loader_parameters.model_dump(mode="json")
-    labelled = config.command != "segment"
-    split_method = config.split_dataset.split_method if labelled else None
-    bids_df = BidsDataframe(params, str(folder), derivatives=labelled, split_method=split_method)
-    if labelled:  # the table of a run is that of the data it was trained and tested on
-        bids_df.save(folder / "bids_dataframe.csv")
-    return bids_df
-
-
-def _new_split(
-    config: RunConfig, bids_df: BidsDataframe, folder: Path
-) -> tuple[list[str], list[str], list[str]]:
-    selection = config.loader_parameters.subject_selection.model_dump(mode="json")
-    split = config.split_dataset.model_dump(mode="json")
-    return get_subdatasets_subject_files_list(split, bids_df.df, str(folder), selection)
-
-
-def _cases(
-    config: RunConfig, bids_df: BidsDataframe, names: Sequence[str], dataset_type: DatasetType
-) -> tuple[Case, ...]:
-    loader = config.loader_parameters
-    found = build_cases(
-        bids_df,
-        names,
-        target_suffix=loader.target_suffix,
-        contrasts=config.contrasts_for(dataset_type),
-        multichannel=loader.multichannel,
-        roi_suffix=loader.roi_params.suffix,
-        require_target=config.command != "segment",
-        balance=loader.contrast_params.balance,
-        seed=config.split_dataset.random_seed,
-    )
-    for dropped in found.dropped:
-        log.warning("%s is left out: %s.", dropped.file, dropped.reason)
-    if not found.cases:
-        raise DataError(
-            f"the {dataset_type} set is empty: none of its {len(names)} images has {', '.join(class_names(config))} "
-            f"and a contrast of {', '.join(config.contrasts_for(dataset_type))}; change split_dataset or the contrasts"
-        )
-    return found.cases
-
-
-def _sample_dataset(
-    config: RunConfig, bids_df: BidsDataframe, names: Sequence[str], dataset_type: DatasetType, folder: Path
-) -> SampleDataset:
-    """Prepare the cases of one side and list their samples."""
-    _display_transforms(config, dataset_type)
-    cases = _cases(config, bids_df, names, dataset_type)
-    recipe = recipe_of(config, dataset_type)
-    loader = config.loader_parameters
-    cache = Path(loader.cache_dir) if loader.cache_dir else folder / "cache"
-    entries = open_cases(cases, recipe, loader.cache, cache, _cores(), f"{dataset_type} set")
-    windows = []
-    for index, entry in enumerate(entries):
-        try:
-            windows += list_windows(index, entry.stored.image_shape, entry.stored.facts, recipe)
-        except DataError as error:
-            raise DataError(f"{cases[index].id}: {error}") from error
-    if not windows:
-        raise DataError(
-            f"the {dataset_type} set is empty: the slice filter left none of the slices of {len(cases)} images; "
-            "change loader_parameters.slice_filter_params"
-        )
-    what = (
-        f"{loader.slice_axis} slices"
-        if config.is_2d and not config.length
-        else f"patches of shape {config.length}"
-    )
-    log.info("Loaded %d %s for the %s set.", len(windows), what, dataset_type)
-    seed = config.training_parameters.seed
-    return SampleDataset(
-        cases, entries, windows, steps_of(config, dataset_type), config.is_2d, loader.soft_gt, seed
-    )
-
-
-def _test_cases(config: RunConfig, folder: Path) -> tuple[Case, ...]:
-    """The test set of the split that the run was trained with, else of a new split."""
-    bids_df = _index(config, folder)
-    saved = folder / "split_datasets.json"
-    if saved.is_file() and not config.split_dataset.fname_split:
-        log.info("The test set is that of %s.", saved)
-        names = [name for name in read_split(saved)["test"] if name in bids_df.images]
-    else:
-        names = _new_split(config, bids_df, folder)[2]
-    return _cases(config, bids_df, names, "testing")
-
-
-def _segment_cases(config: RunConfig, folder: Path) -> tuple[Case, ...]:
-    bids_df = _index(config, folder)
-    return _cases(config, bids_df, sorted(bids_df.images), "testing")
-
-
 def _postprocessing(config: RunConfig) -> dict[str, Any]:
     return config.postprocessing.model_dump(mode="json")
 
@@ -355,13 +256,3 @@ def _paint(config: RunConfig, cases: Sequence[Case], folder: Path) -> None:
         truth = volume.target[[raters[0] for raters in case.raters]]
         save_overlays(overlays / f"{case.id}.png", volume.image[0], masks, truth)
     log.info("Pictures of the predictions: %s", overlays)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _workers(config: RunConfig) -> int:
-    """DataLoader workers: as configured, else one fewer than cores, at least one and at most eight."""
-    wanted = config.training_parameters.num_workers
-    return wanted if wanted is not None else min(max(1, _cores() - 1), 8)

@@ -24,7 +24,7 @@ from ivadomed.models import Network, build_model, frozen_parameters, set_model_f
 from ivadomed.models.checkpoint import save_model
 from ivadomed.training.checkpoint import read_checkpoint, restore_rng, save_checkpoint, seed_all
 from ivadomed.training.monitor import Monitor
-from ivadomed.training.schedule import EarlyStopping, get_scheduler
+from ivadomed.training.schedule import EarlyStopping, get_scheduler, stretch
 from ivadomed.training.signals import StopRequest
 
 log = logging.getLogger(__name__)
@@ -157,6 +157,7 @@ class Trainer:
         for part, name in self._stateful():
             part.load_state_dict(state[name])
         self.first_epoch, self.best = state["epoch"] + 1, TrainingResult(**state["best"])
+        stretch(self.scheduler, self.num_epochs)
         restore_rng(state["rng"])
         log.info("Resuming after epoch %d.", state["epoch"])
 

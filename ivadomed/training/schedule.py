@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,6 +47,21 @@ def get_scheduler(
         f"training_parameters.scheduler.lr_scheduler.name: {name!r} is unknown; expected CosineAnnealingLR, "
         "CosineAnnealingWarmRestarts or CyclicLR"
     )
+
+
+def stretch(scheduler: LRScheduler, num_epochs: int) -> None:
+    """Let a cosine that was planned for another number of epochs come down to 0 at the new end.
+
+    The learning rate continues on the new curve: a training that had ended at 0 would learn nothing more.
+    """
+    if not isinstance(scheduler, CosineAnnealingLR) or scheduler.T_max == num_epochs:
+        return
+    scheduler.T_max = num_epochs
+    share = (1 + math.cos(math.pi * scheduler.last_epoch / num_epochs)) / 2
+    rates = [scheduler.eta_min + (base - scheduler.eta_min) * share for base in scheduler.base_lrs]
+    for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+    scheduler._last_lr = rates
 
 
 class EarlyStopping:

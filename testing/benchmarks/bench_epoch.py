@@ -18,8 +18,8 @@ from typing import Any
 
 import torch
 
-from ivadomed.commands import _index, _new_split, _sample_dataset
 from ivadomed.config import CONFIG_DIR, load_config
+from ivadomed.datasets import draw_split, index_data, sample_dataset
 from ivadomed.scripts.create_phantom import create_phantom
 from ivadomed.training.loop import Trainer
 from ivadomed.training.monitor import Monitor
@@ -65,13 +65,13 @@ def _trainer(folder: Path, options: Any) -> Trainer:
     config = load_config(CONFIG_DIR / "config.json", overrides)
     run = Path(config.path_output)
     run.mkdir()
-    bids_df = _index(config, run)
-    train, valid, _ = _new_split(config, bids_df, run)
+    bids_df = index_data(config, run)
+    split = draw_split(config, bids_df, run)
     params = config.training_parameters.model_dump(mode="json") | {"num_workers": options.workers}
     return Trainer(
         {"name": config.architecture.name, **config.architecture.arguments},
-        _sample_dataset(config, bids_df, train, "training", run),
-        _sample_dataset(config, bids_df, valid, "validation", run),
+        sample_dataset(config, bids_df, split["train"], "training", run),
+        sample_dataset(config, bids_df, split["valid"], "validation", run),
         params,
         run,
         torch.device("cpu"),

@@ -1,6 +1,6 @@
 """Start-up: ``ivadomed --help``, and the import of ``segment_volume`` over that of the libraries it needs.
 
-    python testing/benchmarks/bench_import.py
+python testing/benchmarks/bench_import.py
 """
 
 from __future__ import annotations

@@ -50,7 +50,9 @@ def _peak(folder: Path, subjects: int) -> float:
     config["default_model"] |= {"depth": 1, "n_filters": 4}
     path = folder / "config.json"
     path.write_text(json.dumps(config), encoding="utf-8")
-    run = subprocess.run([sys.executable, "-c", _TRAIN, str(path)], capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", _TRAIN, str(path)], capture_output=True, text=True, check=True
+    )
     return float(run.stdout.split("PEAK")[1])
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ivadomed.errors import ConfigError
-from ivadomed.training.schedule import EarlyStopping, get_scheduler
+from ivadomed.training.schedule import EarlyStopping, get_scheduler, stretch
 
 
 def rates(params, epochs, steps):
@@ -41,6 +41,21 @@ def test_cyclic_steps_per_batch_between_its_bounds():
     assert per_batch
     assert max(values) == pytest.approx(1e-2)
     assert min(values) >= 1e-5 - 1e-12
+
+
+def test_a_cosine_is_stretched_to_a_new_end():
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
+    scheduler, _ = get_scheduler({"name": "CosineAnnealingLR"}, optimizer, 4)
+    for _ in range(4):
+        optimizer.step()
+        scheduler.step()
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0)
+    stretch(scheduler, 8)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.5e-3)
+    for _ in range(4):
+        optimizer.step()
+        scheduler.step()
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0)
 
 
 def test_unknown_name():

@@ -1,0 +1,278 @@
+"""The documented functions around FiLM metadata, on top of ``FilmEncoder``.
+
+A data set here is a sequence of samples with ``input_metadata``: a mapping, or a list with one per channel of which
+the first counts. It holds ``contrast``, and the sidecar under ``bids_metadata`` or directly.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from ivadomed.errors import ModelError
+from ivadomed.files import atomic_path
+from ivadomed.loader.case import Case
+from ivadomed.loader.film_encoder import (
+    CLUSTERED,
+    MRI_PARAMS,
+    Feature,
+    FilmEncoder,
+    cluster,
+    features_of,
+    fit_clusters,
+    fit_density,
+    has_value,
+    missing_metadata,
+)
+from ivadomed.models.film import FiLMlayer, film_switches
+
+__all__ = [
+    "CLUSTERED",
+    "MRI_PARAMS",
+    "FilmEncoder",
+    "Kde_model",
+    "check_isMRIparam",
+    "clustering_fit",
+    "get_film_metadata_models",
+    "missing_metadata",
+    "normalize_metadata",
+    "save_film_params",
+    "store_film_params",
+]
+
+log = logging.getLogger(__name__)
+
+Parameters = dict[int, list[np.ndarray]]
+"""Per place of the network (from 1) one array [B, C] per batch."""
+
+
+class Kde_model:
+    """Clusters of a number, separated by the minima of its kernel density.
+
+    Attributes:
+        kde: ``sklearn.neighbors.KernelDensity``; None before ``train``, and when all numbers are equal.
+        minima: Borders between the clusters, ascending.
+    """
+
+    def __init__(self) -> None:
+        self.kde: Any = None
+        self.minima: tuple[float, ...] = ()
+
+    def train(
+        self,
+        data: Sequence[float],
+        value_range: np.ndarray,
+        gridsearch_bandwidth_range: Mapping[str, Sequence[float]] | Sequence[float] | np.ndarray,
+    ) -> None:
+        """Fit the density and find its minima.
+
+        Args:
+            data: The numbers.
+            value_range: Ascending points at which minima are looked for.
+            gridsearch_bandwidth_range: Candidates for the bandwidth, or {"bandwidth": candidates}.
+        """
+        candidates = gridsearch_bandwidth_range
+        bandwidths = candidates["bandwidth"] if isinstance(candidates, Mapping) else candidates
+        self.kde, self.minima = fit_density(data, value_range, bandwidths)
+
+    def predict(self, data: float) -> int:
+        """Number of the cluster, from 0, of a value."""
+        return cluster(float(data), self.minima)
+
+
+def clustering_fit(dataset: Mapping[str, Sequence[float]], key_lst: Sequence[str]) -> dict[str, Kde_model]:
+    """Find the clusters of each kind of metadata.
+
+    Args:
+        dataset: Values of the training set by name.
+        key_lst: Names to cluster.
+
+    Returns:
+        Clustering model by name.
+    """
+    models = {}
+    for key in key_lst:
+        models[key] = Kde_model()
+        models[key].kde, models[key].minima = fit_clusters(dataset[key])
+        log.debug("%s: clusters are divided at %s", key, models[key].minima)
+    return models
+
+
+def check_isMRIparam(
+    mri_param_type: str, mri_param: Mapping[str, Any] | Sequence[str], subject: str, metadata: Any = None
+) -> bool:
+    """Whether an image has an MRI parameter that FiLM can use.
+
+    Args:
+        mri_param_type: Name, e.g. "EchoTime".
+        mri_param: Sidecar of the image, or the names in it.
+        subject: For the log.
+        metadata: Kept for callers of 2.9.10; not changed.
+    """
+    is_there = mri_param_type in mri_param
+    if isinstance(mri_param, Mapping):
+        is_there = is_there and has_value(mri_param_type, mri_param[mri_param_type])
+    if not is_there:
+        log.info("%s has no %s and is left out.", subject, mri_param_type)
+    return is_there
+
+
+def get_film_metadata_models(
+    ds_train: Iterable[Mapping[str, Any]], metadata_type: str, debugging: bool = False
+) -> tuple[list[dict[str, Any]], FilmEncoder, dict[str, Kde_model] | None]:
+    """Fit the encoding on a training set.
+
+    Args:
+        ds_train: Samples.
+        metadata_type: "contrasts", "mri_params", or a column of participants.tsv.
+        debugging: Log the labels of each sample.
+
+    Returns:
+        Samples with ``film_input`` in their metadata, the one-hot encoder, and for "mri_params" the clusters by
+        name (else None).
+    """
+    samples = list(ds_train)
+    models = None
+    if metadata_type == "mri_params":
+        features = features_of([_case(sample) for sample in samples], metadata_type)
+        models = {feature.name: _model(feature) for feature in features if feature.minima is not None}
+    encoded, encoder = normalize_metadata(samples, models, debugging, metadata_type, train_set=True)
+    return encoded, encoder, models
+
+
+def normalize_metadata(
+    ds_in: Iterable[Mapping[str, Any]],
+    clustering_models: Mapping[str, Kde_model] | None,
+    debugging: bool,
+    metadata_type: str,
+    train_set: bool = False,
+) -> Any:
+    """Add ``film_input``, the labels that ``FilmEncoder.transform`` takes, to the metadata of samples.
+
+    Args:
+        ds_in: Samples.
+        clustering_models: Clusters of FlipAngle, EchoTime and RepetitionTime of the training set; for "mri_params".
+        debugging: Log the labels of each sample.
+        metadata_type: "contrasts", "mri_params", or a column of participants.tsv.
+        train_set: Fit the one-hot encoder.
+
+    Returns:
+        New samples; with ``train_set`` also the encoder.
+    """
+    samples = list(ds_in)
+    cases = [_case(sample) for sample in samples]
+    if metadata_type == "mri_params":
+        models = clustering_models or {}
+        features = [Feature(name, models[name].minima if name in models else None) for name in MRI_PARAMS]
+    else:
+        features = features_of(cases, metadata_type)
+    out = []
+    for sample, case in zip(samples, cases, strict=True):
+        labels = [feature.label(case) for feature in features]
+        if debugging:
+            log.info("%s: %s", case.id, dict(zip((f.name for f in features), labels, strict=True)))
+        out.append({**sample, "input_metadata": _with_input(sample["input_metadata"], labels)})
+    return (out, FilmEncoder.of_features(features, cases, metadata_type)) if train_set else out
+
+
+def store_film_params(
+    gammas: Mapping[int, Sequence[np.ndarray]],
+    betas: Mapping[int, Sequence[np.ndarray]],
+    metadata_values: Sequence[Any],
+    metadata: Sequence[Any],
+    model: nn.Module,
+    film_layers: Sequence[int],
+    depth: int,
+    film_metadata: str,
+) -> tuple[Parameters, Parameters, list[Any]]:
+    """Append scales and shifts of the last forward pass, and the metadata of its batch.
+
+    Args:
+        gammas: Scales so far, by place of the network: 1 ... 2 * depth + 2.
+        betas: Shifts so far.
+        metadata_values: Metadata so far, one list per batch.
+        metadata: Of the batch: per sample a mapping, or a list of them of which the first counts.
+        model: The network, after its forward pass.
+        film_layers: 0 or 1 per place.
+        depth: Of the network.
+        film_metadata: Name of the metadata to store, e.g. "contrast".
+
+    Returns:
+        Scales, shifts and metadata with those of the batch; the arguments stay as they are.
+    """
+    n_places = 2 * depth + 2
+    new_gammas = {place: list(gammas.get(place, ())) for place in range(1, n_places + 1)}
+    new_betas = {place: list(betas.get(place, ())) for place in range(1, n_places + 1)}
+    places = [i for i, is_film in enumerate(film_switches(film_layers, n_places), start=1) if is_film]
+    layers = [module for module in model.modules() if isinstance(module, FiLMlayer)]
+    for place, layer in zip(places, layers, strict=True):
+        if layer.gammas is None or layer.betas is None:
+            raise ModelError("store_film_params: the network has not been run yet; call it on a batch first")
+        new_gammas[place].append(layer.gammas.flatten(1).cpu().numpy())
+        new_betas[place].append(layer.betas.flatten(1).cpu().numpy())
+    return new_gammas, new_betas, [*metadata_values, [_first(record)[film_metadata] for record in metadata]]
+
+
+def save_film_params(
+    gammas: Mapping[int, Sequence[np.ndarray]],
+    betas: Mapping[int, Sequence[np.ndarray]],
+    metadata_values: Sequence[Sequence[Any]],
+    depth: int,
+    ofolder: str | os.PathLike[str],
+) -> None:
+    """Write ``gamma_layer_N.npy``, ``beta_layer_N.npy`` [images, C] and ``metadata_values.npy`` [images].
+
+    Args:
+        gammas: See ``store_film_params``.
+        betas: See ``store_film_params``.
+        metadata_values: One list per batch.
+        depth: Of the network.
+        ofolder: Where to write.
+    """
+    for name, parameters in (("gamma", gammas), ("beta", betas)):
+        for place in range(1, 2 * depth + 3):
+            batches = parameters.get(place) or [np.empty((0, 0), np.float32)]
+            _save(Path(ofolder) / f"{name}_layer_{place}.npy", np.concatenate(list(batches)))
+    _save(
+        Path(ofolder) / "metadata_values.npy",
+        np.array([value for batch in metadata_values for value in batch]),
+    )
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    with atomic_path(path) as temporary:
+        np.save(temporary, array, allow_pickle=False)
+
+
+def _first(record: Any) -> Any:
+    return record[0] if isinstance(record, (list, tuple)) else record
+
+
+def _case(sample: Mapping[str, Any]) -> Case:
+    record = _first(sample["input_metadata"])
+    sidecar = record.get("bids_metadata") or dict(record.items())
+    contrast = record.get("contrast") or sidecar.get("contrast")
+    name = record.get("input_filenames") or "sample"
+    name = Path(str(_first(name))).name
+    return Case(id=name, images=(), contrasts=(contrast,) if contrast else (), metadata=sidecar)
+
+
+def _model(feature: Feature) -> Kde_model:
+    model = Kde_model()
+    model.minima = feature.minima or ()
+    return model
+
+
+def _with_input(records: Any, labels: list[Any]) -> Any:
+    if isinstance(records, (list, tuple)):
+        return [_with_input(record, labels) for record in records]
+    new = copy.copy(records)
+    new["film_input"] = labels
+    return new

@@ -1,0 +1,255 @@
+"""``segment_volume`` on small packaged models."""
+
+import json
+import subprocess
+import sys
+
+import imageio.v3 as iio
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from ivadomed.errors import ConfigError, DataError, ModelError
+from ivadomed.inference import segment_volume
+from ivadomed.models import Unet, load_model, save_model
+from ivadomed.models.onnx import export_onnx
+
+AFFINE = np.array([[-1.0, 0, 0, 30], [0, 0, 1.0, -3], [0, 1.0, 0, 7], [0, 0, 0, 1]])
+
+
+@pytest.fixture
+def package(tmp_path):
+    """Return a function that writes a packaged U-Net with random weights."""
+
+    def make(
+        name="seg",
+        kinds=("pt",),
+        contrasts=("T1w",),
+        classes=("_seg-manual",),
+        transforms=None,
+        loader=None,
+        **sections,
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        out_channel = len(classes) + 1 if len(classes) > 1 else 1
+        arguments = {"in_channel": len(contrasts), "out_channel": out_channel, "depth": 1, "n_filters": 2}
+        torch.manual_seed(0)
+        model = Unet(**arguments).eval()
+        if "pt" in kinds:
+            save_model(folder / f"{name}.pt", model, "Unet", arguments)
+        if "module" in kinds:
+            torch.save(model, folder / f"{name}.pt")
+        if "onnx" in kinds:
+            export_onnx(model, folder / f"{name}.onnx", len(contrasts), is_2d=True)
+        config = {
+            "command": "segment",
+            "model_name": name,
+            "loader_parameters": {
+                "target_suffix": list(classes),
+                "contrast_params": {"training_validation": list(contrasts)},
+                "multichannel": len(contrasts) > 1,
+                **(loader or {}),
+            },
+            "default_model": {"name": "Unet", "depth": 1, "n_filters": 2},
+            "transformation": transforms or {"NormalizeInstance": {"applied_to": ["im"]}},
+            **sections,
+        }
+        (folder / f"{name}.json").write_text(json.dumps(config))
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def image(tmp_path):
+    def make(name="sub-01_T1w.nii.gz", shape=(20, 5, 18), seed=0):
+        data = np.random.default_rng(seed).integers(0, 900, shape).astype(np.int16)
+        picture = nib.Nifti1Image(data, AFFINE)
+        picture.set_qform(AFFINE, code=1)
+        picture.set_sform(AFFINE, code=2)
+        nib.save(picture, tmp_path / name)
+        return tmp_path / name
+
+    return make
+
+
+def values(images):
+    return np.stack([np.asanyarray(i.dataobj) for i in images])
+
+
+def test_a_path_a_string_and_a_list_give_the_network_s_numbers(package, image):
+    folder, path = package(), image()
+    results = [segment_volume(folder, given, gpu_id=None)[0] for given in (path, str(path), [str(path)])]
+    for result in results[1:]:
+        np.testing.assert_array_equal(values(result), values(results[0]))
+    # By hand: axial slices of the RAS image, each with zero mean and unit deviation.
+    slices = np.moveaxis(nib.as_closest_canonical(nib.load(path)).get_fdata(dtype=np.float32), 2, 0)
+    slices = (slices - slices.mean((1, 2), keepdims=True)) / slices.std((1, 2), keepdims=True)
+    with torch.no_grad():
+        soft = load_model(folder / "seg.pt")(torch.from_numpy(slices)[:, None])[:, 0].numpy()
+    expected = nib.Nifti1Image(np.moveaxis(soft, 0, 2), nib.as_closest_canonical(nib.load(path)).affine)
+    [result] = results[0]
+    np.testing.assert_allclose(nib.as_closest_canonical(result).get_fdata(), expected.get_fdata(), atol=1e-4)
+
+
+def test_grid_header_type_and_names(package, image):
+    path = image()
+    images, names = segment_volume(package(classes=("_seg-manual", "_lesion-manual")), path, gpu_id=None)
+    assert names == ["_seg-manual", "_lesion-manual"]
+    source = nib.load(path)
+    for one in images:
+        assert one.shape == source.shape
+        np.testing.assert_array_equal(one.affine, source.affine)
+        assert (one.header["qform_code"], one.header["sform_code"]) == (1, 2)
+        assert one.get_data_dtype() == np.float32
+    soft = values(images)
+    assert soft.min() >= 0
+    assert soft.sum(axis=0).max() <= 1 + 1e-5
+    assert not ((soft > 0) & (soft <= 0.01)).any()
+
+
+def test_a_class_of_several_raters_has_the_name_of_the_first(package, image):
+    folder = package(classes=(["_seg-a", "_seg-b"],))
+    assert segment_volume(folder, image(), gpu_id=None)[1] == ["_seg-a"]
+
+
+def test_torch_and_onnx_agree(package, image):
+    path = image()
+    results = [
+        values(segment_volume(package(kind, kinds=(kind,)), path, gpu_id=None)[0])
+        for kind in ("pt", "onnx", "module")
+    ]
+    np.testing.assert_allclose(results[1], results[0], atol=1e-4)
+    np.testing.assert_array_equal(results[2], results[0])  # a published file: the module itself, pickled
+
+
+def test_channels_are_taken_in_the_given_order(package, image):
+    folder = package(contrasts=("T1w", "T2w"))
+    first, second = image(), image("sub-01_T2w.nii.gz", seed=1)
+    one = values(segment_volume(folder, [first, second], gpu_id=None)[0])
+    other = values(segment_volume(folder, [second, first], gpu_id=None)[0])
+    assert np.abs(one - other).max() > 1e-3
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_wrong_number_of_images_names_the_contrasts(package, image, count):
+    folder = package(contrasts=("T1w", "T2w"))
+    with pytest.raises(DataError, match=rf"takes 2 images \(T1w, T2w\), got {count}; pass one image per channel"):
+        segment_volume(folder, [image()] * count, gpu_id=None)
+
+
+def test_images_on_different_grids_are_refused(package, image):
+    folder = package(contrasts=("T1w", "T2w"))
+    with pytest.raises(DataError, match=r"sub-01_T2w.nii.gz lies on another grid than .*sub-01_T1w.nii.gz"):
+        segment_volume(folder, [image(), image("sub-01_T2w.nii.gz", (20, 5, 19))], gpu_id=None)
+
+
+def test_options_change_the_model_s_postprocessing(package, image):
+    path = image()
+    folder = package(postprocessing={"binarize_prediction": {"thr": 0.5}})
+    soft = segment_volume(folder, path, gpu_id=None, options={"binarize_prediction": 0})[0]
+    binary = segment_volume(folder, path, gpu_id=None, options={"binarize_prediction": None, "unknown": 3})[0]
+    higher = segment_volume(folder, path, gpu_id=None, options={"binarize_prediction": 0.6})[0]
+    assert [i[0].get_data_dtype() for i in (soft, binary, higher)] == [np.float32, np.uint8, np.uint8]
+    np.testing.assert_array_equal(values(binary), values(soft) >= 0.5)
+    np.testing.assert_array_equal(values(higher), values(soft) >= np.float32(0.6))
+
+
+def test_options_are_not_changed(package, image):
+    folder = package(default_model={"name": "Unet", "depth": 1, "n_filters": 2, "length_2D": [8, 8], "stride_2D": [8, 8]})
+    options = {"overlap_2D": [4, 2], "remove_small": ["3vox"], "keep_largest": 1}
+    segment_volume(folder, image(), gpu_id=None, options=options)
+    assert options == {"overlap_2D": [4, 2], "remove_small": ["3vox"], "keep_largest": 1}
+
+
+def test_no_patch_equals_a_model_without_patches(package, image):
+    path = image()
+    patched = package(
+        "patched",
+        default_model={"name": "Unet", "depth": 1, "n_filters": 2, "length_2D": [8, 8], "stride_2D": [8, 8]},
+    )
+    whole = values(segment_volume(package(), path, gpu_id=None)[0])
+    np.testing.assert_array_equal(
+        values(segment_volume(patched, path, gpu_id=None, options={"no_patch": True})[0]), whole
+    )
+    assert not np.array_equal(values(segment_volume(patched, path, gpu_id=None)[0]), whole)
+
+
+def prior_of(path, places):
+    source = nib.load(path)
+    data = np.zeros(source.shape, np.uint8)
+    data[places] = 1
+    prior = path.with_name("prior.nii.gz")
+    nib.save(nib.Nifti1Image(data, source.affine), prior)
+    return prior
+
+
+def test_a_prior_is_what_the_model_crops_around(package, image):
+    path = image()
+    folder = package(
+        transforms={"ROICrop": {"size": [6, 6]}, "NormalizeInstance": {"applied_to": ["im"]}},
+        loader={"roi_params": {"suffix": "_seg-manual", "slice_filter_roi": 0}},
+    )
+    prior = prior_of(path, (slice(8, 11), slice(0, 3), slice(4, 8)))
+    [result] = segment_volume(folder, path, gpu_id=None, options={"fname_prior": str(prior)})[0]
+    found = np.argwhere(np.asanyarray(result.dataobj) > 0)
+    # 6 x 6 voxels around the centre of 3 x 3 voxels, in slices with a prior only (the file's last axis is A).
+    assert len(found) == 6 * 6 * 4
+    assert found[:, 2].min() == 4
+    assert found[:, 2].max() == 7
+    with pytest.raises(DataError, match="region of interest"):
+        segment_volume(folder, path, gpu_id=None)
+
+
+def test_a_prior_does_not_change_a_model_that_has_no_roi(package, image):
+    path, folder = image(), package()
+    prior = prior_of(path, (slice(8, 11), slice(0, 3), slice(4, 8)))
+    without = values(segment_volume(folder, path, gpu_id=None)[0])
+    given = values(segment_volume(folder, path, gpu_id=None, options={"fname_prior": str(prior)})[0])
+    np.testing.assert_array_equal(given, without)
+
+
+def test_pictures_take_their_pixel_size_from_the_options(package, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (24, 16)).astype(np.uint8)
+    iio.imwrite(tmp_path / "cut.png", pixels)
+    folder = package(transforms={"Resample": {"hspace": 0.002, "wspace": 0.002}})
+    options = {"pixel_size": [0.001, 0.001]}
+    [result] = segment_volume(folder, tmp_path / "cut.png", gpu_id=None, options=options)[0]
+    assert result.shape == (24, 16, 1)
+    np.testing.assert_allclose(nib.affines.voxel_sizes(result.affine)[:2], 0.001)
+    in_microns = {"pixel_size": [1, 1], "pixel_size_units": "um"}
+    [again] = segment_volume(folder, tmp_path / "cut.png", gpu_id=None, options=in_microns)[0]
+    np.testing.assert_allclose(values([again]), values([result]), atol=1e-5)
+
+
+def test_absent_folder_and_files_are_named(package, image, tmp_path):
+    path = image()
+    with pytest.raises(ModelError, match=r"nowhere: no such model folder"):
+        segment_volume(tmp_path / "nowhere", path)
+    folder = package()
+    with pytest.raises(DataError, match=r"absent.nii.gz: no such image file"):
+        segment_volume(folder, tmp_path / "absent.nii.gz", gpu_id=None)
+    (folder / "seg.json").rename(folder / "config.json")
+    with pytest.raises(ModelError, match=r"seg.json not found; it must have the folder's name"):
+        segment_volume(folder, path)
+    (folder / "seg.pt").unlink()
+    with pytest.raises(ModelError, match=r"neither seg.pt nor seg.onnx found"):
+        segment_volume(folder, path)
+
+
+def test_a_damaged_configuration_is_named(package, image):
+    folder = package()
+    (folder / "seg.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"seg.json:1:2: is not valid JSON"):
+        segment_volume(folder, image(), gpu_id=None)
+
+
+def test_toolboxes_load_nothing_heavy():
+    code = (
+        "import sys\nimport ivadomed.inference\n"
+        "heavy = {'pandas', 'bids', 'sklearn', 'skimage', 'matplotlib', 'tensorboard', 'lightning_fabric'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
