@@ -6,66 +6,21 @@ one sample needs lies together: [N, C, h, w] or [C, H, W, D].
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from ivadomed.errors import DataError
+from ivadomed.grid import Grid
 from ivadomed.loader.case import Case
+from ivadomed.loader.slice_filter import SliceFacts
+from ivadomed.loader.slice_filter import SliceRule as SliceFilter
 from ivadomed.loader.volumes import Volume, read_volume
 from ivadomed.transforms import Pipeline, Plan
 from ivadomed.windows import Window, tile
 
 IMAGE_ORDER = 2  # spline orders of ivadomed 2.9.10
 LABEL_ORDER = 1
-
-
-@dataclass(frozen=True)
-class SliceFacts:
-    """What the slice filter needs to know of each slice of the image as it was read.
-
-    Args:
-        input_varies: Per slice, whether every channel has more than one intensity.
-        labelled: Per slice and rater, whether the label has a voxel.
-        roi_voxels: Per slice, voxels of the ROI; empty without an ROI.
-    """
-
-    input_varies: list[bool]
-    labelled: list[list[bool]]
-    roi_voxels: list[int]
-
-    @classmethod
-    def of(cls, volume: Volume) -> SliceFacts:
-        varies = (volume.image.max(axis=(1, 2)) > volume.image.min(axis=(1, 2))).all(axis=0)
-        target = np.zeros((0, 1, 1, volume.image.shape[-1])) if volume.target is None else volume.target
-        labelled = np.asarray(target.any(axis=(1, 2)))
-        roi = [] if volume.roi is None else np.count_nonzero(volume.roi, axis=(0, 1)).tolist()
-        return cls(varies.tolist(), labelled.T.tolist(), roi)
-
-    def to_json(self) -> dict[str, Any]:
-        """For the cache."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class SliceFilter:
-    """Which slices are left out; see ``slice_filter_params`` and ``roi_params`` of the configuration."""
-
-    empty_input: bool = True
-    empty_mask: bool = False
-    absent_class: bool = False
-    min_roi_voxels: int | None = None
-
-    def keeps(self, facts: SliceFacts, index: int) -> bool:
-        """Whether slice ``index`` stays."""
-        labelled = facts.labelled[index]
-        return not (
-            (self.empty_input and not facts.input_varies[index])
-            or (self.empty_mask and not any(labelled))
-            or (self.absent_class and not all(labelled))
-            or (bool(facts.roi_voxels) and facts.roi_voxels[index] <= (self.min_roi_voxels or 0))
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,40 +73,56 @@ def prepare_case(case: Case, recipe: Recipe, with_target: bool = True) -> Prepar
 def prepare_volume(volume: Volume, recipe: Recipe) -> Prepared:
     """Apply the fixed steps to a volume."""
     facts = SliceFacts.of(volume)
+    plans = plan_fixed(volume.grid, volume.roi, recipe)
     if recipe.is_2d:
-        return _prepare_slices(volume, recipe, facts)
-    rng = np.random.default_rng(0)  # the fixed steps draw nothing
-    plan = recipe.fixed.plan(volume.grid.hwd_shape, volume.grid.zooms, rng, roi=volume.roi)
+        return _prepare_slices(volume, plans, facts)
+    plan = plans[0]
     target = None if volume.target is None else plan.apply(volume.target, "gt", LABEL_ORDER)
-    return Prepared(plan.apply(volume.image, "im", IMAGE_ORDER), target, [plan], facts, plan.zooms_out)
+    return Prepared(plan.apply(volume.image, "im", IMAGE_ORDER), target, plans, facts, plan.zooms_out)
 
 
-def _prepare_slices(volume: Volume, recipe: Recipe, facts: SliceFacts) -> Prepared:
-    height, width, depth = volume.grid.hwd_shape
-    zooms = volume.grid.zooms
-    rng = np.random.default_rng(0)
-    image = _as_stack(volume.image)
-    target = None if volume.target is None else _as_stack(volume.target)
+def plan_fixed(grid: Grid, roi: np.ndarray | None, recipe: Recipe) -> list[Plan]:
+    """Plan the fixed steps of one case: one plan per slice (2D) or one for the volume (3D).
+
+    Args:
+        grid: Of the image.
+        roi: [H, W, D] region of interest; only ``ROICrop`` needs it.
+        recipe: Fixed steps.
+
+    Returns:
+        Plans; where all slices are treated alike, the same one for each.
+
+    Raises:
+        DataError: ``ROICrop`` without a region of interest.
+    """
+    rng = np.random.default_rng(0)  # the fixed steps draw nothing
+    if not recipe.is_2d:
+        return [recipe.fixed.plan(grid.hwd_shape, grid.zooms, rng, roi=roi)]
+    height, width, depth = grid.hwd_shape
+    zooms = grid.zooms[:2]
     if not recipe.fixed.needs_roi:
-        plan = recipe.fixed.plan((height, width), zooms[:2], rng)
-        plans = [plan] * depth
-        image = _apply_to_stack(plan, image, "im", IMAGE_ORDER)
-        target = None if target is None else _apply_to_stack(plan, target, "gt", LABEL_ORDER)
-    else:
-        if volume.roi is None:
-            raise DataError("ROICrop needs a region of interest: give roi_params.suffix, or a prior image")
-        # A slice without ROI cannot be cropped around it; the slice filter leaves it out, so any place serves.
-        centre = np.zeros((height, width), np.float32)
-        centre[height // 2, width // 2] = 1
-        rois = np.moveaxis(volume.roi, -1, 0)
-        plans = [
-            recipe.fixed.plan((height, width), zooms[:2], rng, roi=roi if roi.any() else centre)
-            for roi in rois
-        ]
-        image = np.stack([p.apply(x, "im", IMAGE_ORDER) for p, x in zip(plans, image, strict=True)])
-        if target is not None:
-            target = np.stack([p.apply(x, "gt", LABEL_ORDER) for p, x in zip(plans, target, strict=True)])
-    return Prepared(image, target, plans, facts, (*plans[0].zooms_out, zooms[2]))
+        return [recipe.fixed.plan((height, width), zooms, rng)] * depth
+    if roi is None:
+        raise DataError("ROICrop needs a region of interest: give roi_params.suffix, or a prior image")
+    # A slice without ROI cannot be cropped around it; the slice filter leaves it out, so any place serves.
+    centre = np.zeros((height, width), np.float32)
+    centre[height // 2, width // 2] = 1
+    slices = np.moveaxis(roi, -1, 0)
+    return [recipe.fixed.plan((height, width), zooms, rng, roi=x if x.any() else centre) for x in slices]
+
+
+def _prepare_slices(volume: Volume, plans: list[Plan], facts: SliceFacts) -> Prepared:
+    image = _apply_to_slices(plans, _as_stack(volume.image), "im", IMAGE_ORDER)
+    target = None
+    if volume.target is not None:
+        target = _apply_to_slices(plans, _as_stack(volume.target), "gt", LABEL_ORDER)
+    return Prepared(image, target, plans, facts, (*plans[0].zooms_out, volume.grid.zooms[2]))
+
+
+def _apply_to_slices(plans: list[Plan], stack: np.ndarray, kind: str, order: int) -> np.ndarray:
+    if all(plan is plans[0] for plan in plans):
+        return _apply_to_stack(plans[0], stack, kind, order)
+    return np.stack([plan.apply(x, kind, order) for plan, x in zip(plans, stack, strict=True)])
 
 
 def _as_stack(volume: np.ndarray) -> np.ndarray:

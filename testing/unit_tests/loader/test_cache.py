@@ -58,7 +58,7 @@ def test_a_damaged_entry_is_rebuilt(make_case, tmp_path, damage):
     [whole] = open_cases([case], RECIPE, "disk", tmp_path / "cache")
     [path] = list((tmp_path / "cache").iterdir())
     content = path.read_bytes()
-    path.write_bytes({"truncate": content[:-5], "garbage": b"x" * 100, "empty": b""}[damage])
+    path.write_bytes({"truncate": content[:-5], "garbage": b"00000009x" * 100, "empty": b""}[damage])
     [again] = open_cases([case], RECIPE, "disk", tmp_path / "cache")
     assert path.read_bytes() == content
     assert again.stored == whole.stored

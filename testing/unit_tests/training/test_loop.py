@@ -1,0 +1,331 @@
+"""The training loop on samples made of random numbers."""
+
+import logging
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from ivadomed.config.schema.training import TrainingParameters
+from ivadomed.errors import ConfigError, Interrupted, ModelError
+from ivadomed.loader.cache import Entry, StoredCase
+from ivadomed.loader.case import Case
+from ivadomed.loader.prepare import SliceFacts
+from ivadomed.loader.samples import SampleDataset
+from ivadomed.metrics import dice_score
+from ivadomed.models import Unet, load_model, save_model
+from ivadomed.training import loop
+from ivadomed.training.checkpoint import read_checkpoint
+from ivadomed.training.loop import Trainer, TrainingResult, comparable, train
+from ivadomed.transforms import Pipeline
+from ivadomed.windows import Window
+
+CPU = torch.device("cpu")
+MODEL = {"name": "Unet", "in_channel": 1, "out_channel": 1, "depth": 1, "n_filters": 2, "dropout_rate": 0.0}
+SIZE = 8
+
+
+def samples(names, per_case=2, seed=0, broken=()):
+    """Discs of random size; the images of ``broken`` cases hold NaN."""
+    rng = np.random.default_rng(seed)
+    entries, windows = [], []
+    for index, name in enumerate(names):
+        grid = np.indices((SIZE, SIZE)) - SIZE / 2
+        target = ((grid**2).sum(0) < rng.uniform(4, 12)).astype(np.float32)[None]
+        image = target + rng.normal(0, 0.1, target.shape).astype(np.float32)
+        if name in broken:
+            image[0, 0, 0] = np.nan
+        facts = SliceFacts([True] * per_case, [[True]] * per_case, [])
+        stored = StoredCase((per_case, 1, SIZE, SIZE), (per_case, 1, SIZE, SIZE), "uint8", facts, (1.0,) * 3)
+        entries.append(Entry(stored, lambda window, x=image, y=target: (x.astype(np.float32), y)))
+        windows += [Window(index, (0, 0, z), (SIZE, SIZE, 1)) for z in range(per_case)]
+    cases = [Case(name, (Path(name),), targets=((Path("t"),),)) for name in names]
+    return SampleDataset(cases, entries, windows, Pipeline.from_config({}))
+
+
+def parameters(epochs=2, batch_size=2, **changes):
+    content = {
+        "batch_size": batch_size,
+        "num_workers": 0,
+        "precision": "32",
+        "training_time": {"num_epochs": epochs, "early_stopping_patience": 50, "early_stopping_epsilon": 1e-9},
+        "scheduler": {"initial_lr": 0.01, "lr_scheduler": {"name": "CosineAnnealingLR"}},
+    }
+    return TrainingParameters.model_validate({**content, **changes}).model_dump(mode="json")
+
+
+def stop_early(epochs, patience, epsilon):
+    return {
+        "num_epochs": epochs,
+        "early_stopping_patience": patience,
+        "early_stopping_epsilon": epsilon,
+    }
+
+
+@pytest.fixture
+def run(tmp_path):
+    def run(params, training=None, validation=None, folder="run", model=MODEL, **options):
+        training = training or samples(["sub-1", "sub-2"])
+        validation = validation or samples(["sub-3"], seed=1)
+        return train(model, training, validation, params, tmp_path / folder, CPU, **options)
+
+    return run
+
+
+def losses(folder, kind):
+    events = EventAccumulator(str(folder / f"losses_{kind}_loss")).Reload()
+    return {event.step: event.value for event in events.Scalars("losses")}
+
+
+def state(path):
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+def script_validation(monkeypatch, values):
+    """Let the validation give these losses (and Dice losses ten above them) in turn."""
+    sequence = iter(values)
+
+    def validate(self, epoch, monitor, stop):
+        value = next(sequence)
+        return loop._Means(value, value + 10)
+
+    monkeypatch.setattr(Trainer, "_validate", validate)
+
+
+def test_a_training_learns_and_writes_its_files(run, tmp_path):
+    result = run(parameters(epochs=30), metric_fns=[dice_score])
+    names = {p.name for p in (tmp_path / "run").iterdir() if p.is_file()}
+    assert {"checkpoint.pth.tar", "best_model.pt", "final_model.pt"} <= names
+    assert not [n for n in names if n.startswith(".")]
+    training = losses(tmp_path / "run", "train")
+    assert list(training) == list(range(1, 31))
+    assert training[30] < training[1] - 0.1
+    # The loss is the Dice loss here: both pairs of numbers agree, and are those of one epoch.
+    assert result.training_dice == result.training_loss
+    assert result.validation_dice == result.validation_loss
+    validation = losses(tmp_path / "run", "val")
+    best = min(validation, key=validation.get)
+    assert result.validation_loss == pytest.approx(validation[best], abs=1e-6)
+    assert result.training_loss == pytest.approx(training[best], abs=1e-6)
+
+
+def test_the_dice_loss_is_reported_whatever_the_loss(run):
+    result = run(parameters(loss={"name": "BinaryCrossEntropyLoss"}))
+    assert result.training_loss > 0
+    assert -1 <= result.training_dice < 0
+    assert -1 <= result.validation_dice < 0
+    assert result.validation_loss != result.validation_dice
+
+
+def test_the_best_model_is_that_of_the_lowest_validation_loss(run, tmp_path, monkeypatch):
+    script_validation(monkeypatch, [3.0, 1.0, 2.0, 1.0])
+    kept = {}
+    original = Trainer._save_checkpoint
+
+    def spy(self, epoch):
+        kept[epoch] = {key: value.clone() for key, value in self.model.state_dict().items()}
+        original(self, epoch)
+
+    monkeypatch.setattr(Trainer, "_save_checkpoint", spy)
+    result = run(parameters(epochs=4))
+    assert (result.validation_loss, result.validation_dice) == (1.0, 11.0)
+    best, final = (state(tmp_path / "run" / name) for name in ("best_model.pt", "final_model.pt"))
+    assert all(torch.equal(best[key], kept[2][key]) for key in best)  # epoch 4 equals 2, it is not lower
+    assert all(torch.equal(final[key], kept[4][key]) for key in final)
+    assert not torch.equal(best["encoder.first_conv.conv1.weight"] if "encoder.first_conv.conv1.weight" in best
+                           else next(iter(best.values())), next(iter(final.values())))
+
+
+def test_early_stopping_ends_and_says_so(run, tmp_path, monkeypatch, caplog):
+    script_validation(monkeypatch, [3.0, 2.0, 2.0005, 2.001, 9.0])
+    with caplog.at_level(logging.INFO, "ivadomed"):
+        run(parameters(training_time=stop_early(20, 2, 0.001)))
+    assert read_checkpoint(tmp_path / "run" / "checkpoint.pth.tar")["epoch"] == 4
+    assert "training ends after epoch 4" in caplog.text
+    assert (tmp_path / "run" / "final_model.pt").is_file()
+
+
+def test_resuming_a_run_that_stopped_early_trains_no_further(run, tmp_path):
+    params = parameters(training_time=stop_early(20, 1, 1e6))
+    run(params)
+    folder = tmp_path / "run"
+    assert read_checkpoint(folder / "checkpoint.pth.tar")["epoch"] == 2
+    before = state(folder / "final_model.pt")
+    run(params, resume_training=True)
+    assert read_checkpoint(folder / "checkpoint.pth.tar")["epoch"] == 2
+    after = state(folder / "final_model.pt")
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_resuming_gives_the_numbers_of_an_uninterrupted_run(run, tmp_path):
+    # A warm restart does not depend on num_epochs, so a shorter run is the beginning of a longer one.
+    schedule = {"initial_lr": 0.01, "lr_scheduler": {"name": "CosineAnnealingWarmRestarts", "T_0": 3}}
+    whole = run(parameters(epochs=4, scheduler=schedule, mixup_alpha=0.4), folder="whole")
+    run(parameters(epochs=2, scheduler=schedule, mixup_alpha=0.4), folder="halves")
+    halves = run(
+        parameters(epochs=4, scheduler=schedule, mixup_alpha=0.4), folder="halves", resume_training=True
+    )
+    assert halves == whole
+    a, b = (state(tmp_path / name / "final_model.pt") for name in ("whole", "halves"))
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(run):
+    run(parameters(), fingerprint="a")
+    with pytest.raises(ModelError, match=r"checkpoint.pth.tar: belongs to another configuration"):
+        run(parameters(), fingerprint="b", resume_training=True)
+
+
+def test_a_loss_that_is_no_number_names_the_cases_of_the_batch(run, tmp_path):
+    broken = samples(["sub-1", "sub-2", "sub-3"], broken=["sub-2"])
+    with pytest.raises(ModelError, match=r"the loss became nan on a batch of .*sub-2.*initial_lr") as caught:
+        run(parameters(batch_size=1), training=broken)
+    assert "sub-1" not in str(caught.value)
+    assert not (tmp_path / "run" / "checkpoint.pth.tar").exists()
+
+
+def test_a_validation_loss_that_is_no_number_names_the_validation_case(run):
+    with pytest.raises(ModelError, match=r"the loss became nan on a batch of val-2[.;]"):
+        run(parameters(batch_size=1), validation=samples(["val-1", "val-2", "val-3"], broken=["val-2"]))
+
+
+@pytest.mark.parametrize(("batch_size", "steps"), [(2, 2), (1, 4)])
+def test_a_cyclic_learning_rate_steps_per_batch(run, tmp_path, batch_size, steps):
+    schedule = {"initial_lr": 0.01, "lr_scheduler": {"name": "CyclicLR", "base_lr": 1e-4, "max_lr": 1e-2}}
+    run(parameters(epochs=3, batch_size=batch_size, scheduler=schedule))
+    rates = EventAccumulator(str(tmp_path / "run")).Reload().Scalars("learning_rate")
+    # The first half of a cycle has 2000 steps, in which the rate climbs evenly.
+    expected = [1e-4 + (1e-2 - 1e-4) * epoch * steps / 2000 for epoch in (1, 2, 3)]
+    assert [rate.value for rate in rates] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_cosine_steps_per_epoch_and_its_rate_is_the_epoch_s(run, tmp_path):
+    run(parameters(epochs=4))
+    rates = EventAccumulator(str(tmp_path / "run")).Reload().Scalars("learning_rate")
+    expected = [0.01 * (1 + math.cos(math.pi * k / 4)) / 2 for k in range(4)]
+    assert [rate.value for rate in rates] == pytest.approx(expected, rel=1e-5)
+
+
+def test_mixup_mixes_training_batches_only(run, monkeypatch):
+    seen = []
+
+    def mix(image, target, alpha):
+        seen.append((len(image), alpha, target.dtype))
+        return image * 0.5, target * 0.5
+
+    monkeypatch.setattr(loop, "mixup", mix)
+    plain = run(parameters(epochs=1), folder="plain")
+    assert not seen
+    mixed = run(parameters(epochs=1, mixup_alpha=0.4), folder="mixed")
+    assert seen == [(2, 0.4, torch.float32)] * 2  # 4 training samples in batches of 2; none for validation
+    assert mixed.training_loss != plain.training_loss
+
+
+def test_mixup_trains(run):
+    result = run(parameters(epochs=3, mixup_alpha=0.4))
+    assert all(map(math.isfinite, vars(result).values()))
+
+
+@pytest.fixture
+def pretrained(tmp_path):
+    torch.manual_seed(5)
+    arguments = {key: value for key, value in MODEL.items() if key != "name"}
+    save_model(tmp_path / "old.pt", Unet(**arguments), "Unet", arguments)
+    return tmp_path / "old.pt"
+
+
+def transfer(path, fraction, reset=False):
+    return {"retrain_model": str(path), "retrain_fraction": fraction, "reset": reset}
+
+
+def test_transfer_learning_freezes_the_first_layers_and_names_them(run, tmp_path, pretrained, caplog):
+    with caplog.at_level(logging.INFO, "ivadomed"):
+        run(parameters(transfer_learning=transfer(pretrained, 0.5)))
+    frozen = [
+        record.getMessage().removeprefix("Frozen: ") for record in caplog.records if "Frozen" in record.msg
+    ]
+    old, new = state(pretrained), state(tmp_path / "run" / "final_model.pt")
+    trainable = [name for name, _ in load_model(pretrained).named_parameters()]
+    assert frozen
+    assert frozen == trainable[: len(frozen)]
+    for name in trainable:
+        assert torch.equal(old[name], new[name]) == (name in frozen), name
+    assert str(pretrained) in caplog.text
+
+
+def test_transfer_learning_starts_from_the_weights_unless_reset(run, tmp_path, pretrained):
+    tiny = {"initial_lr": 1e-9, "lr_scheduler": {"name": "CosineAnnealingLR"}}
+    old = state(pretrained)
+    for reset in (False, True):
+        params = parameters(epochs=1, transfer_learning=transfer(pretrained, 1.0, reset), scheduler=tiny)
+        run(params, folder=f"reset-{reset}")
+        new = state(tmp_path / f"reset-{reset}" / "final_model.pt")
+        weights = [name for name in old if name.endswith("weight") and old[name].ndim == 4]
+        close = [torch.allclose(old[name], new[name], atol=1e-6) for name in weights]
+        assert not any(close) if reset else all(close)
+
+
+def test_a_pretrained_model_of_another_architecture_is_refused_before_training(run, tmp_path, pretrained):
+    """What is saved carries the arguments of the configuration: they have to fit the weights."""
+    with pytest.raises(ModelError, match=r"old.pt"):
+        run(parameters(epochs=1, transfer_learning=transfer(pretrained, 1.0)), model={**MODEL, "n_filters": 4})
+    assert not (tmp_path / "run" / "best_model.pt").exists()
+
+
+def test_nothing_left_to_train_is_an_error_for_the_user(run, pretrained):
+    with pytest.raises((ConfigError, ModelError), match="retrain_fraction"):
+        run(parameters(epochs=1, transfer_learning=transfer(pretrained, 0.0)))
+
+
+def test_the_same_seed_gives_the_same_run_and_another_one_another(run):
+    first, second = run(parameters(), folder="a"), run(parameters(), folder="b")
+    assert first == second
+    assert run(parameters(seed=1), folder="c") != first
+
+
+class StopAfter:
+    """Stands in for ``StopRequest``: a signal arrives after some steps."""
+
+    def __init__(self, steps):
+        self.left = steps
+
+    def __call__(self, advice):
+        self.advice = advice
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def check(self):
+        self.left -= 1
+        if self.left == 0:
+            raise Interrupted(self.advice, 15)
+
+
+def test_an_interrupted_run_keeps_its_last_epoch_and_its_events(run, tmp_path, monkeypatch):
+    # An epoch has 2 training and 1 validation steps; the signal comes in the third epoch.
+    monkeypatch.setattr(loop, "StopRequest", StopAfter(7))
+    with pytest.raises(Interrupted, match=r"--resume-training .*checkpoint.pth.tar"):
+        run(parameters(epochs=10))
+    assert read_checkpoint(tmp_path / "run" / "checkpoint.pth.tar")["epoch"] == 2
+    assert not (tmp_path / "run" / "final_model.pt").exists()
+    assert list(losses(tmp_path / "run", "train")) == [1, 2]
+
+
+@pytest.mark.parametrize("soft", [True, False])
+def test_metrics_see_binary_predictions_unless_the_truth_is_soft(soft):
+    prediction = torch.tensor([[[0.2, 0.5, 0.9]]], dtype=torch.bfloat16)
+    target = torch.tensor([[[0.0, 1.0, 1.0]]])
+    guess, truth = comparable(prediction, target, soft)
+    assert guess.dtype == truth.dtype == np.float32
+    np.testing.assert_allclose(guess, [[[0.2, 0.5, 0.9]]] if soft else [[[0, 1, 1]]], atol=2e-3)
+
+
+def test_a_result_before_any_epoch_is_infinite():
+    assert set(vars(TrainingResult()).values()) == {math.inf}
