@@ -25,6 +25,7 @@ setup(
     entry_points={
         "console_scripts": [
             "ivadomed=ivadomed.main:main",
+            "ivadomed_check_data=ivadomed.scripts.check_data:main",
             "ivadomed_create_phantom=ivadomed.scripts.create_phantom:main",
         ]
     },
