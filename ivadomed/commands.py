@@ -207,7 +207,6 @@ def _refuse_without_effect(config: RunConfig) -> None:
         ),
         "wandb": config.wandb is not None,
         "loader_parameters.is_input_dropout": loader.is_input_dropout,
-        "loader_parameters.patch_filter_params": any(loader.patch_filter_params.model_dump().values()),
         "loader_parameters.slice_filter_params.filter_classification": loader.slice_filter_params.filter_classification,
         "training_parameters.balance_samples": config.training_parameters.balance_samples.applied,
     }

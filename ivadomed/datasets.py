@@ -15,6 +15,7 @@ from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cache import open_cases
 from ivadomed.loader.case import Case
 from ivadomed.loader.cases import build_cases
+from ivadomed.loader.patch_filter import PatchFilter
 from ivadomed.loader.prepare import list_windows
 from ivadomed.loader.recipe import recipe_of, steps_of
 from ivadomed.loader.samples import SampleDataset
@@ -103,10 +104,17 @@ def sample_dataset(
             windows += list_windows(index, entry.stored.image_shape, entry.stored.facts, recipe)
         except DataError as error:
             raise DataError(f"{cases[index].id}: {error}") from error
+    patch_filter = PatchFilter(**loader.patch_filter_params.model_dump(), is_train=True)
+    if config.length and patch_filter.active:
+        windows = [
+            w
+            for w in windows
+            if patch_filter(dict(zip(("input", "gt"), entries[w.case].read(w), strict=True)))
+        ]
     if not windows:
         raise DataError(
-            f"the {dataset_type} set is empty: the slice filter left none of the slices of {len(cases)} images; "
-            "change loader_parameters.slice_filter_params"
+            f"the {dataset_type} set is empty: the filters left no sample of {len(cases)} images; change "
+            "loader_parameters.slice_filter_params or loader_parameters.patch_filter_params"
         )
     what = f"patches of {config.length} voxels" if config.length else f"{loader.slice_axis} slices"
     log.info("Loaded %d %s for the %s set.", len(windows), what, dataset_type)

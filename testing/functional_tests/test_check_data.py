@@ -66,7 +66,9 @@ def test_faults_are_errors(faulty, capsys, which, fault, expected):
     change(image if which == "image" else label, **fault)
     assert main(["-c", str(config)]) == 1
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("ERROR")]
-    assert any(expected in line and f"sub-001_T2w{'' if which == 'image' else '_seg'}" in line for line in lines)
+    assert any(
+        expected in line and f"sub-001_T2w{'' if which == 'image' else '_seg'}" in line for line in lines
+    )
 
 
 def test_remarks_do_not_fail(faulty, capsys):

@@ -1,13 +1,13 @@
 """The main job through the command line and through Python, on a tiny phantom."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import imageio.v3
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -15,8 +15,11 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from ivadomed.config import CONFIG_DIR, load_config
+from ivadomed.errors import DataError
 from ivadomed.inference import segment_volume
-from ivadomed.main import main, run_main
+from ivadomed.main import _run, get_parser, main, run_main
+from ivadomed.scripts.create_phantom import create_microscopy
 
 
 def write(config: dict, tmp_path: Path) -> str:
@@ -178,8 +181,6 @@ def test_resumed_training_equals_an_uninterrupted_one_bit_for_bit(config, tmp_pa
         time.sleep(0.02)
     process.kill()
     process.wait()
-    from ivadomed.main import _run, get_parser
-
     resumed = _run(get_parser().parse_args(["--train", path, "--resume-training"]))
     assert resumed == whole
     assert same(weights(tmp_path / "whole"), weights(out))
@@ -271,12 +272,80 @@ def test_several_classes_and_channels(config):
 
 
 def test_help_answers_without_loading_anything_heavy():
-    code = "import sys; sys.argv=['ivadomed','--help']\nfrom ivadomed.main import main\ntry: main()\nexcept SystemExit: pass\n"
-    code += "assert not {'torch','numpy','pandas','pydantic','nibabel'} & set(sys.modules)"
+    code = """
+import sys
+from ivadomed.main import main
+try:
+    main(["--help"])
+except SystemExit:
+    pass
+assert not {"torch", "numpy", "pandas", "pydantic", "nibabel"} & set(sys.modules)
+"""
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
 def test_inference_imports_little():
-    code = "import sys\nfrom ivadomed.inference import segment_volume\n"
-    code += "heavy={'pandas','bids','sklearn','skimage','matplotlib','tensorboard'} & set(sys.modules)\nassert not heavy, heavy"
-    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ})
+    code = """
+import sys
+from ivadomed.inference import segment_volume
+heavy = {"pandas", "bids", "sklearn", "skimage", "matplotlib", "tensorboard"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_micrographs_with_patches_and_two_classes(tmp_path):
+    data = create_microscopy(tmp_path / "data", n=4, seed=0, size=(200, 180))
+    config = load_config(
+        CONFIG_DIR / "config_microscopy.json",
+        {
+            "path_output": str(tmp_path / "run"),
+            "model_name": "fibres",
+            "gpu_ids": [],
+            "loader_parameters.path_data": [str(data)],
+            "default_model": {"depth": 2, "n_filters": 4, "length_2D": [64, 64], "stride_2D": [48, 48]},
+            "training_parameters.batch_size": 4,
+            "training_parameters.num_workers": 0,
+            "training_parameters.training_time.num_epochs": 1,
+            "transformation": {
+                "Resample": {"hspace": 0.0002, "wspace": 0.0002},
+                "NormalizeInstance": {"applied_to": ["im"]},
+            },
+        },
+    ).to_json()
+    run_main(config)
+    table, _ = run_main({**config, "command": "test"})
+    assert {"dice_class0", "dice_class1"} <= set(table.columns)
+    files = run_main({**config, "command": "segment"})
+    picture = next(data.glob("sub-*/micr/*.png"))
+    shape = imageio.v3.imread(picture).shape[:2]
+    for k in (0, 1):
+        name = picture.name.replace(".png", f"_class-{k}_pred.png")
+        assert imageio.v3.imread(tmp_path / "run" / "pred_masks" / name).shape == shape
+    assert len(files) == 8
+
+
+def test_region_of_interest(config):
+    config["loader_parameters"] |= {
+        "target_suffix": ["_gmseg-manual"],
+        "roi_params": {"suffix": "_seg-manual", "slice_filter_roi": 2},
+    }
+    config["transformation"] = {"ROICrop": {"size": [16, 16]}, "NormalizeInstance": {"applied_to": ["im"]}}
+    run_main(config)
+    table, _ = run_main({**config, "command": "test"})
+    assert len(table)
+    image = next(Path(config["loader_parameters"]["path_data"][0]).glob("sub-001/anat/*_T2w.nii.gz"))
+    model = Path(config["path_output"]) / "seg_sc"
+    with pytest.raises(DataError, match="region of interest"):
+        segment_volume(model, image)
+    labels = Path(config["loader_parameters"]["path_data"][0]) / "derivatives" / "labels" / "sub-001" / "anat"
+    prior = labels / "sub-001_T2w_seg-manual.nii.gz"
+    [result], _ = segment_volume(model, image, options={"fname_prior": str(prior)})
+    assert result.shape == nib.load(image).shape
+
+
+def test_what_has_no_effect_is_refused(config, tmp_path, capsys):
+    config["uncertainty"] = {"epistemic": True, "aleatoric": False, "n_it": 5}
+    assert main(["--train", write(config, tmp_path)]) == 1
+    assert "uncertainty" in capsys.readouterr().err
+    assert not Path(config["path_output"]).exists()
