@@ -138,6 +138,8 @@ def _dataset_identity(path: Path) -> dict[str, Any]:
         description = json.loads((path / "dataset_description.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         description = {}
+    if not isinstance(description, dict):
+        description = {}
     known = {key: description[key] for key in ("Name", "BIDSVersion", "DatasetDOI") if key in description}
     return {"path": str(path.resolve()), "commit": _commit(path), **known}
 

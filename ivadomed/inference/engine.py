@@ -6,6 +6,7 @@ this one engine.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -116,6 +117,7 @@ class Engine:
             DataError: A window does not fit an image.
         """
         jobs: list[_Job] = []
+        self._queue = []  # an earlier run may have failed half-way
         for index, (case, volume) in enumerate(volumes):
             try:
                 job = self._start(index, case, volume)
@@ -136,7 +138,7 @@ class Engine:
     def _enqueue(self, job: _Job, window: Window) -> None:
         is_2d = self.recipe.is_2d
         image = read_window(job.prepared.image, window, is_2d)
-        rng = np.random.default_rng((self.seed, window.case, *window.start))
+        rng = np.random.default_rng((self.seed, zlib.crc32(job.case.id.encode()), *window.start))
         plan = self.steps.plan(image.shape[1:], job.prepared.zooms[: image.ndim - 1], rng)
         image = plan.apply(image, "im", 1)
         target = None

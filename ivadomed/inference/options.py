@@ -46,7 +46,12 @@ def _is_off(value: Any) -> bool:
 
 def _arguments(name: str, value: Any) -> dict[str, Any]:
     if name == "binarize_prediction":
-        return {"thr": float(value)}
+        try:
+            return {"thr": float(value)}
+        except (TypeError, ValueError):
+            raise ConfigError(
+                f"binarize_prediction: {value!r} is no threshold; expected a number from 0 to 1"
+            ) from None
     if name == "remove_small":
         return _size(value)
     return {}
@@ -83,6 +88,8 @@ def recipe_with(options: Mapping[str, Any], recipe: Recipe) -> Recipe:
     overlap: Sequence[int] | None = options.get("overlap_2D")
     if not overlap:
         return recipe
+    if len(overlap) != len(recipe.length) or min(overlap) < 0:
+        raise ConfigError(f"overlap_2D: {list(overlap)}; expected voxels (0 or more) along height and width")
     stride = tuple(n - int(shared) for n, shared in zip(recipe.length, overlap, strict=True))
     if min(stride) <= 0:
         raise ConfigError(
@@ -96,6 +103,6 @@ def pixel_size_of(options: Mapping[str, Any]) -> dict[str, Any]:
     size = options.get("pixel_size")
     if size is None:
         return {}
-    metadata = {"PixelSize": size, "PixelSizeUnits": options.get("pixel_size_units", "mm")}
+    metadata = {"PixelSize": size, "PixelSizeUnits": options.get("pixel_size_units") or "mm"}
     pixel_size_mm(metadata, "pixel_size")
     return metadata

@@ -42,9 +42,9 @@ def segment_volume(
         gpu_id: GPU to use where there is one; None for the CPU.
         options: "binarize_prediction" (threshold), "binarize_maxpooling", "keep_largest", "fill_holes",
             "remove_small" (sizes such as ["5vox"] or ["3mm3"]) change the model's postprocessing: None keeps its
-            step, 0 removes it, another value sets it. "fname_prior": ROI around which the model crops.
-            "pixel_size", "pixel_size_units": of a picture, in "mm" unless given. "no_patch", "overlap_2D": whole
-            slices, or 2D patches that share voxels. Unknown options are ignored.
+            step, 0 removes it, another value sets it. "fname_prior": ROI, for models that crop
+            around one. "pixel_size", "pixel_size_units": of a picture, in "mm" unless given. "no_patch",
+            "overlap_2D": whole slices, or 2D patches that share voxels. Unknown options are ignored.
 
     Returns:
         One image per class on the grid and with the header of the first input (float32 when soft, uint8 when
@@ -59,7 +59,7 @@ def segment_volume(
     paths = [fname_images] if isinstance(fname_images, (str, os.PathLike)) else list(fname_images)
     config, file_model = load_packaged_model(folder_model)
     _check_channels(config, paths, folder_model)
-    prior = options.get("fname_prior")
+    prior = options.get("fname_prior") if config.loader_parameters.roi_params.suffix else None
     case = Case(
         id=Path(split_extension(paths[0])[0]).name,
         images=tuple(Path(path) for path in paths),

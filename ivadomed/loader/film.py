@@ -1,7 +1,7 @@
 """The documented functions around FiLM metadata, on top of ``FilmEncoder``.
 
-A data set here is a sequence of samples with ``input_metadata``: a mapping, or a list with one per channel of which
-the first counts. It holds ``contrast``, and the sidecar under ``bids_metadata`` or directly.
+A data set here is a sequence of samples with ``input_metadata``: a mapping, or a list with one per channel of
+which the first counts. It holds ``contrast``, and the sidecar under ``bids_metadata`` or directly.
 """
 
 from __future__ import annotations
@@ -135,8 +135,8 @@ def get_film_metadata_models(
         debugging: Log the labels of each sample.
 
     Returns:
-        Samples with ``film_input`` in their metadata, the one-hot encoder, and for "mri_params" the clusters by
-        name (else None).
+        Samples with ``film_input`` in their metadata, the one-hot encoder, and for "mri_params" the clusters
+        by name (else None).
     """
     samples = list(ds_train)
     models = None
@@ -158,7 +158,8 @@ def normalize_metadata(
 
     Args:
         ds_in: Samples.
-        clustering_models: Clusters of FlipAngle, EchoTime and RepetitionTime of the training set; for "mri_params".
+        clustering_models: Clusters of FlipAngle, EchoTime and RepetitionTime of the training set; for
+            "mri_params".
         debugging: Log the labels of each sample.
         metadata_type: "contrasts", "mri_params", or a column of participants.tsv.
         train_set: Fit the one-hot encoder.

@@ -1,7 +1,7 @@
 """Metadata of an image as the vector that conditions a FiLM network.
 
-Categories (contrast, manufacturer, a column of participants.tsv) are one-hot encoded. Numbers of the MRI protocol are
-first put into clusters, whose borders are the minima of their density over the training set.
+Categories (contrast, manufacturer, a column of participants.tsv) are one-hot encoded. Numbers of the MRI
+protocol are first put into clusters, whose borders are the minima of their density over the training set.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ class Feature:
         if value is None or not has_value(self.name, value):
             wanted = "text" if self.minima is None else "number"
             raise DataError(
-                f"{case.id}: FiLM needs {self.name}, a {wanted}, got {value!r}; add it to the JSON sidecar or to "
-                "participants.tsv, or leave the image out"
+                f"{case.id}: FiLM needs {self.name}, a {wanted}, got {value!r}; add it to the JSON "
+                "sidecar or to participants.tsv, or leave the image out"
             )
         return category(value) if self.minima is None else cluster(float(value), self.minima)
 
@@ -144,8 +144,8 @@ class FilmEncoder:
             for feature, known, label in zip(self.features, self.known, row, strict=True):
                 if label not in known:
                     raise DataError(
-                        f"{owner}: {feature.name} is {label!r}, which the training set did not have; known are "
-                        f"{', '.join(map(str, known))}"
+                        f"{owner}: {feature.name} is {label!r}, which the training set did not have; "
+                        f"known are {', '.join(map(str, known))}"
                     )
                 vector[first + known.index(label)] = 1
                 first += len(known)
@@ -249,8 +249,8 @@ def fit_density(
 ) -> tuple[Any, tuple[float, ...]]:
     """Gaussian kernel density of some numbers.
 
-    The bandwidth is the one with the largest likelihood in cross-validation; at most 1000 of the numbers, drawn
-    with a fixed seed, decide on it.
+    The bandwidth is the one with the largest likelihood in cross-validation; at most 1000 of the numbers,
+    drawn with a fixed seed, decide on it.
 
     Args:
         values: The numbers, one at least.

@@ -6,7 +6,7 @@ one sample needs lies together: [N, C, h, w] or [C, H, W, D].
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -41,7 +41,7 @@ class Recipe:
     slice_axis: int = 2
     is_2d: bool = True
     soft_gt: bool = False
-    slice_filter: SliceFilter = SliceFilter()
+    slice_filter: SliceFilter = field(default_factory=SliceFilter)
     length: tuple[int, ...] = ()
     stride: tuple[int, ...] = ()
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
-from ivadomed.loader.cache import Entry, StoredCase
+from ivadomed.loader.cache import Entry
 from ivadomed.loader.case import Case
-from ivadomed.loader.prepare import Prepared, Recipe, prepare_case, read_window
+from ivadomed.loader.case_file import StoredCase, arrays_of
+from ivadomed.loader.prepare import Recipe, prepare_case, read_window
 from ivadomed.windows import Window
+
+Held: TypeAlias = tuple[StoredCase, np.ndarray, np.ndarray]
 
 
 class RecentCases:
@@ -25,17 +29,16 @@ class RecentCases:
 
     def __init__(self, cases: Sequence[Case], recipe: Recipe, budget: int) -> None:
         self.cases, self.recipe, self.budget = tuple(cases), recipe, budget
-        self._held: OrderedDict[int, Prepared] = OrderedDict()
+        self._held: OrderedDict[int, Held] = OrderedDict()
 
     def __getstate__(self) -> dict[str, object]:
         """Worker processes start empty."""
         return {**vars(self), "_held": OrderedDict()}
 
-    def prepared(self, place: int) -> Prepared:
-        """The case at ``place``."""
+    def arrays(self, place: int) -> Held:
+        """Facts, image and target of the case at ``place``."""
         if place not in self._held:
-            new = prepare_case(self.cases[place], self.recipe)
-            self._held[place] = new
+            self._held[place] = arrays_of(prepare_case(self.cases[place], self.recipe), self.recipe.is_2d)
             held = sum(map(size_of, self._held.values()))
             while held > self.budget and len(self._held) > 1:
                 held -= size_of(self._held.popitem(last=False)[1])
@@ -44,16 +47,13 @@ class RecentCases:
 
     def entry(self, place: int) -> Entry:
         """The case at ``place`` as samples are read from it; prepares it once to know its shape."""
-        prepared = self.prepared(place)
-        assert prepared.target is not None  # cases are prepared with their labels
-        shapes = prepared.image.shape, prepared.target.shape
-        stored = StoredCase(*shapes, prepared.target.dtype.name, prepared.facts, prepared.zooms)
-        return Entry(stored, _Reader(self, place))
+        return Entry(self.arrays(place)[0], _Reader(self, place))
 
 
-def size_of(prepared: Prepared) -> int:
+def size_of(held: Held) -> int:
     """Bytes of the voxels of a prepared case."""
-    return prepared.image.nbytes + (0 if prepared.target is None else prepared.target.nbytes)
+    _, image, target = held
+    return image.nbytes + target.nbytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,10 +62,7 @@ class _Reader:
     place: int
 
     def __call__(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        prepared = self.recent.prepared(self.place)
-        assert prepared.target is not None
-        arrays = (
-            read_window(array, window, self.recent.recipe.is_2d) for array in (prepared.image, prepared.target)
-        )
-        image, target = (np.array(array, np.float32) for array in arrays)
+        is_2d = self.recent.recipe.is_2d
+        _, *arrays = self.recent.arrays(self.place)
+        image, target = (np.array(read_window(array, window, is_2d), np.float32) for array in arrays)
         return image, target

@@ -25,11 +25,19 @@ from ivadomed.loader.cache import Entry, open_cases
 from ivadomed.loader.case import Case
 from ivadomed.loader.patch_filter import PatchFilter
 from ivadomed.loader.prepare import Recipe, list_windows, plan_fixed
-from ivadomed.loader.recent_cases import RecentCases
+from ivadomed.loader.recent_cases import RecentCases, size_of
 from ivadomed.loader.sample_meta_data import SampleMetadata
 from ivadomed.loader.segmentation_pair import FilenamePair, SegmentationPair, case_of, grid_of
-from ivadomed.loader.utils import create_temp_directory, dropout_input, get_obj_size
-from ivadomed.transforms import Compose, NumpyToTensor, Pipeline, Plan, Stage, Step, apply_preprocessing_transforms
+from ivadomed.loader.utils import create_temp_directory, dropout_input
+from ivadomed.transforms import (
+    Compose,
+    NumpyToTensor,
+    Pipeline,
+    Plan,
+    Stage,
+    Step,
+    apply_preprocessing_transforms,
+)
 from ivadomed.transforms.base import STEPS_KEY
 from ivadomed.windows import Window
 
@@ -123,8 +131,7 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
             ``gt_metadata`` (one per class), ``roi_metadata``.
         """
         window = self.indexes[index]
-        seg_pair, roi_pair = self._read(window)
-        seg_pair, roi_pair = apply_preprocessing_transforms(self.transform, seg_pair, roi_pair)
+        seg_pair, roi_pair = apply_preprocessing_transforms(self.transform, *self._read(window))
         item = {
             "input": _tensor(seg_pair["input"]),
             "gt": self._target(seg_pair["gt"]),
@@ -172,8 +179,7 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
 
     def _exceeds(self, recent: RecentCases) -> bool:
         """Whether all cases, taken to be as large as the first one, are more than the memory may hold."""
-        prepared = recent.prepared(0)
-        return get_obj_size((prepared.image, prepared.target)) * len(self.cases) > self.budget
+        return size_of(recent.arrays(0)) * len(self.cases) > self.budget
 
     def _list(self) -> list[Window]:
         windows: list[Window] = []

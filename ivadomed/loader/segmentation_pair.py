@@ -205,7 +205,9 @@ def case_of(pair: FilenamePair) -> Case:
 
 def filename_pair_of(case: Case) -> tuple[list[str], list[Any], list[str] | None, list[SampleMetadata]]:
     """The tuple of file names that describes a case, the inverse of ``case_of``."""
-    labels = [None if raters is None else _one_or_all([str(path) for path in raters]) for raters in case.targets]
+    labels = [
+        None if raters is None else _one_or_all([str(path) for path in raters]) for raters in case.targets
+    ]
     metadata = [SampleMetadata({**case.metadata, "contrast": contrast}) for contrast in case.contrasts]
     roi = None if case.roi is None else [str(case.roi)]
     return [str(path) for path in case.images], labels, roi, metadata

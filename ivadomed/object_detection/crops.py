@@ -1,7 +1,7 @@
 """The crop to a bounding box among the documented transforms of one image.
 
-Metadata are those of a sample: ``input_metadata`` and ``gt_metadata``, lists of mappings. Functions return new values
-and leave their arguments as they are.
+Metadata are those of a sample: ``input_metadata`` and ``gt_metadata``, lists of mappings. Functions return
+new values and leave their arguments as they are.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Bounding boxes from the predictions of a detection model, and the crops made of them.
 
-Arrays and boxes are in HWD order; see ``ivadomed.boxes`` for what a box is. Functions that add a box to metadata
-return new metadata and leave their arguments as they are.
+Arrays and boxes are in HWD order; see ``ivadomed.boxes`` for what a box is. Functions that add a box to
+metadata return new metadata and leave their arguments as they are.
 """
 
 from __future__ import annotations

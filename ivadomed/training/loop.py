@@ -6,6 +6,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +16,7 @@ import torch
 from lightning_fabric import Fabric
 
 from ivadomed.device import fabric_precision
-from ivadomed.errors import ModelError
+from ivadomed.errors import ConfigError, ModelError
 from ivadomed.loader.samples import Batch, EpochSampler, SampleDataset, make_loader
 from ivadomed.losses import DiceLoss, build_loss
 from ivadomed.metrics import MetricManager
@@ -105,7 +106,7 @@ class Trainer:
         metric_fns: Sequence[Callable[..., float]],
     ) -> None:
         self.folder, self.device, self.metric_fns, self.fingerprint = folder, device, metric_fns, ""
-        self.dataset = dataset_train
+        self.dataset_train, self.dataset_val = dataset_train, dataset_val
         self.soft_gt = dataset_train.soft_gt
         self.mixup_alpha = training_params["mixup_alpha"]
         self.num_epochs = training_params["training_time"]["num_epochs"]
@@ -117,7 +118,8 @@ class Trainer:
         self.model = _initial_model(self.name, self.arguments, training_params["transfer_learning"])
         self.memory_format = _memory_format(training_params["channels_last"], dataset_train.is_2d)
         precision = fabric_precision(training_params["precision"], device)
-        self.fabric = Fabric(accelerator=device.type, devices=1, precision=precision)  # type: ignore[arg-type]
+        devices = 1 if device.index is None else [device.index]
+        self.fabric = Fabric(accelerator=device.type, devices=devices, precision=precision)  # type: ignore[arg-type]
         self._set_optimization(training_params)
 
         batch_size, workers, seed = (training_params[key] for key in ("batch_size", "num_workers", "seed"))
@@ -128,7 +130,11 @@ class Trainer:
         self.val_batches = make_loader(dataset_val, in_order, batch_size, min(workers, 1), pin)
 
     def _set_optimization(self, params: Mapping[str, Any]) -> None:
-        trainable = (p for p in self.model.parameters() if p.requires_grad)
+        trainable = [p for p in self.model.parameters() if p.requires_grad]
+        if not trainable:
+            raise ConfigError(
+                "training_parameters.transfer_learning.retrain_fraction: leaves no layer to train"
+            )
         optimizer = torch.optim.Adam(trainable, lr=params["scheduler"]["initial_lr"])
         schedule = params["scheduler"]["lr_scheduler"]
         self.scheduler, self.steps_per_batch = get_scheduler(schedule, optimizer, self.num_epochs)
@@ -172,10 +178,12 @@ class Trainer:
     def fit(self) -> TrainingResult:
         """Train until the last epoch, or until the validation loss no longer changes."""
         monitor = Monitor(self.folder, self.num_epochs, self.first_epoch)
-        with StopRequest(
-            f"add --resume-training to the command to continue from {self.folder / CHECKPOINT}"
-        ) as stop:
+        advice = f"add --resume-training to the command to continue from {self.folder / CHECKPOINT}"
+        with closing(monitor), StopRequest(advice) as stop:
             for epoch in range(self.first_epoch, self.num_epochs + 1):
+                if self.stopping.stalled:
+                    log.info("The validation loss stopped changing: training ends after epoch %d.", epoch - 1)
+                    break
                 training = self._train_epoch(epoch, monitor, stop)
                 validation = self._validate(epoch, monitor, stop)
                 monitor.losses(epoch, training.loss, validation.loss, self.optimizer.param_groups[0]["lr"])
@@ -184,13 +192,9 @@ class Trainer:
                 if validation.loss < self.best.validation_loss:
                     self.best = TrainingResult(training.dice, training.loss, validation.dice, validation.loss)
                     self._save_model(BEST)
-                stalled = self.stopping.update(validation.loss)
+                self.stopping.update(validation.loss)
                 self._save_checkpoint(epoch)
-                if stalled:
-                    log.info("The validation loss stopped changing: training ends after epoch %d.", epoch)
-                    break
         self._save_model(FINAL)
-        monitor.close()
         return self.best
 
     def _train_epoch(self, epoch: int, monitor: Monitor, stop: StopRequest) -> _Means:
@@ -205,7 +209,7 @@ class Trainer:
             self.optimizer.step()
             if self.steps_per_batch:
                 self.scheduler.step()
-            losses.append(self._checked(loss, batch))
+            losses.append(self._checked(loss, batch, self.dataset_train))
             dices.append(dice)
             bar.set_postfix(loss=f"{losses[-1]:.4f}", refresh=False)
             stop.check()
@@ -220,7 +224,7 @@ class Trainer:
         for batch, _ in monitor.progress(self.val_batches, epoch, "validation"):
             batch = batch.to(self.device, self.memory_format)
             prediction, loss, dice = self._predict(batch)
-            losses.append(self._checked(loss, batch))
+            losses.append(self._checked(loss, batch, self.dataset_val))
             dices.append(dice)
             metrics(*comparable(prediction, batch.target, self.soft_gt))
             stop.check()
@@ -241,11 +245,11 @@ class Trainer:
         image, target = mixup(batch.image, batch.target, self.mixup_alpha)
         return Batch(image, target, batch.condition, batch.windows)
 
-    def _checked(self, loss: torch.Tensor, batch: Batch) -> float:
+    def _checked(self, loss: torch.Tensor, batch: Batch, dataset: SampleDataset) -> float:
         value = float(loss.detach())
         if math.isfinite(value):
             return value
-        names = ", ".join(sorted({self.dataset.cases[window.case].id for window in batch.windows}))
+        names = ", ".join(sorted({dataset.cases[window.case].id for window in batch.windows}))
         raise ModelError(
             f"the loss became {value} on a batch of {names}; {self.folder / CHECKPOINT} holds the last good epoch. "
             "Lower training_parameters.scheduler.initial_lr or look at these images"
@@ -267,15 +271,24 @@ def comparable(prediction: torch.Tensor, target: torch.Tensor, soft: bool) -> tu
 
 
 def _initial_model(name: str, arguments: Mapping[str, Any], transfer: Mapping[str, Any]) -> Network:
-    if transfer["retrain_model"] is None:
+    """A new model, or a trained one with its first layers frozen."""
+    model = cast(Network, build_model(name, arguments))
+    path = transfer["retrain_model"]
+    if path is None:
         log.info("\nInitialising model's weights from scratch.")
-        return cast(Network, build_model(name, arguments))
-    log.info("\nInitialising model's weights from %s.", transfer["retrain_model"])
+        return model
+    log.info("\nInitialising model's weights from %s.", path)
     fraction, reset = transfer["retrain_fraction"], transfer["reset"]
-    model = set_model_for_retrain(transfer["retrain_model"], fraction, map_location="cpu", reset=reset)
-    for name in frozen_parameters(model):
-        log.info("Frozen: %s", name)
-    return cast(Network, model)
+    trained = set_model_for_retrain(path, fraction, map_location="cpu", reset=reset)
+    wanted, there = ({key: tuple(v.shape) for key, v in m.state_dict().items()} for m in (model, trained))
+    if type(trained) is not type(model) or wanted != there:
+        raise ModelError(
+            f"{path}: is not the {name} of the configuration (other layers or sizes); give the configuration the "
+            "arguments it was trained with"
+        )
+    for parameter in frozen_parameters(trained):
+        log.info("Frozen: %s", parameter)
+    return trained
 
 
 def _memory_format(channels_last: bool, is_2d: bool) -> torch.memory_format:

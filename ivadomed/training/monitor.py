@@ -29,7 +29,9 @@ class Monitor:
     """
 
     def __init__(self, folder: Path, num_epochs: int, first_epoch: int) -> None:
-        self.writer = SummaryWriter(str(folder), purge_step=first_epoch if first_epoch > 1 else None)
+        self.folder, self.purge_step = folder, first_epoch if first_epoch > 1 else None
+        self.writer = SummaryWriter(str(folder), purge_step=self.purge_step)
+        self._series: dict[str, SummaryWriter] = {}
         self.num_epochs = num_epochs
         self._started = time.perf_counter()
 
@@ -52,12 +54,23 @@ class Monitor:
         """Losses of one epoch."""
         log.info("Epoch %d training loss: %.4f.", epoch, train_loss)
         log.info("Epoch %d validation loss: %.4f.", epoch, val_loss)
-        self.writer.add_scalars("losses", {"train_loss": train_loss, "val_loss": val_loss}, epoch)
+        self._curves("losses", {"train_loss": train_loss, "val_loss": val_loss}, epoch)
         self.writer.add_scalar("learning_rate", learning_rate, epoch)
 
     def metrics(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Validation metrics of one epoch."""
-        self.writer.add_scalars("Validation/Metrics", dict(metrics), epoch)
+        self._curves("Validation/Metrics", metrics, epoch)
+
+    def _curves(self, tag: str, values: Mapping[str, float], epoch: int) -> None:
+        """Several curves in one chart: a folder of events for each, as ``SummaryWriter.add_scalars`` makes them.
+
+        That function would not hide the events of epochs that are trained again after an interruption.
+        """
+        for name, value in values.items():
+            place = f"{tag.replace('/', '_')}_{name}"
+            if place not in self._series:
+                self._series[place] = SummaryWriter(str(self.folder / place), purge_step=self.purge_step)
+            self._series[place].add_scalar(tag, value, epoch)
 
     def images(
         self, epoch: int, phase: str, image: torch.Tensor, target: torch.Tensor, prediction: torch.Tensor
@@ -67,6 +80,7 @@ class Monitor:
 
     def close(self) -> None:
         """Write what is pending and say how long it took."""
-        self.writer.close()
+        for writer in (self.writer, *self._series.values()):
+            writer.close()
         seconds = time.perf_counter() - self._started
         log.info("Training took %d min %d s.", *divmod(round(seconds), 60))

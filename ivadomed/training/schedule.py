@@ -79,9 +79,14 @@ class EarlyStopping:
 
     def update(self, loss: float) -> bool:
         """Take the validation loss of one more epoch; True when training should stop."""
-        stalled = self.last is not None and abs(loss - self.last) < self.epsilon
-        self.count = self.count + 1 if stalled else 0
+        unchanged = self.last is not None and abs(loss - self.last) < self.epsilon
+        self.count = self.count + 1 if unchanged else 0
         self.last = loss
+        return self.stalled
+
+    @property
+    def stalled(self) -> bool:
+        """Whether training should stop."""
         return self.count >= self.patience
 
     def state_dict(self) -> dict[str, Any]:

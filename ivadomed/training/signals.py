@@ -33,12 +33,17 @@ class StopRequest:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for signum, handler in self._previous.items():
-            signal.signal(signum, handler)
+        for signum in self._previous:
+            self._restore(signum)
 
     def _remember(self, signum: int, frame: FrameType | None) -> None:
         self.signum = signum
-        signal.signal(signum, self._previous[signum])
+        self._restore(signum)
+
+    def _restore(self, signum: int) -> None:
+        # Python cannot put back a handler that a program around it installed; it knows of it as None.
+        handler = self._previous[signum]
+        signal.signal(signum, signal.SIG_DFL if handler is None else handler)
 
     def check(self) -> None:
         """Raise Interrupted when a signal has come."""

@@ -129,7 +129,14 @@ def test_pred_to_nib_puts_voxels_where_nibabel_says(reference, slice_axis, kerne
         data, places = [hwd], []
     out = tmp_path / "x_pred.nii.gz"
     image = pred_to_nib(
-        data, places, str(reference), str(out), slice_axis, kernel_dim=kernel_dim, bin_thr=-1, discard_noise=False
+        data,
+        places,
+        str(reference),
+        str(out),
+        slice_axis,
+        kernel_dim=kernel_dim,
+        bin_thr=-1,
+        discard_noise=False,
     )
     assert image.shape == (*SHAPE, 1)
     np.testing.assert_allclose(image.get_fdata()[..., 0], source.get_fdata() / 210, atol=1e-6)
@@ -182,5 +189,7 @@ def test_pred_to_png_writes_one_file_per_class(tmp_path):
         "sub-1_seg-myelin_pred.png",
     ]
     np.testing.assert_array_equal(iio.imread(tmp_path / "sub-1_seg-axon_pred.png"), [[0, 128], [255, 64]])
-    pred_to_png([nib.Nifti1Image(np.full((2, 2, 1), 3, np.uint8), np.eye(4))], ["_a"], tmp_path / "m", max_value=3)
+    pred_to_png(
+        [nib.Nifti1Image(np.full((2, 2, 1), 3, np.uint8), np.eye(4))], ["_a"], tmp_path / "m", max_value=3
+    )
     assert (iio.imread(tmp_path / "m_a.png") == 255).all()

@@ -3,6 +3,7 @@
 import logging
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,9 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from ivadomed.config.schema.training import TrainingParameters
 from ivadomed.errors import ConfigError, Interrupted, ModelError
-from ivadomed.loader.cache import Entry, StoredCase
+from ivadomed.loader.cache import Entry
 from ivadomed.loader.case import Case
-from ivadomed.loader.prepare import SliceFacts
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.metrics import dice_score
 from ivadomed.models import Unet, load_model, save_model
@@ -38,8 +38,7 @@ def samples(names, per_case=2, seed=0, broken=()):
         image = target + rng.normal(0, 0.1, target.shape).astype(np.float32)
         if name in broken:
             image[0, 0, 0] = np.nan
-        facts = SliceFacts([True] * per_case, [[True]] * per_case, [])
-        stored = StoredCase((per_case, 1, SIZE, SIZE), (per_case, 1, SIZE, SIZE), "uint8", facts, (1.0,) * 3)
+        stored = SimpleNamespace(zooms=(1.0, 1.0, 1.0))  # all that samples ask of it
         entries.append(Entry(stored, lambda window, x=image, y=target: (x.astype(np.float32), y)))
         windows += [Window(index, (0, 0, z), (SIZE, SIZE, 1)) for z in range(per_case)]
     cases = [Case(name, (Path(name),), targets=((Path("t"),),)) for name in names]
@@ -51,7 +50,11 @@ def parameters(epochs=2, batch_size=2, **changes):
         "batch_size": batch_size,
         "num_workers": 0,
         "precision": "32",
-        "training_time": {"num_epochs": epochs, "early_stopping_patience": 50, "early_stopping_epsilon": 1e-9},
+        "training_time": {
+            "num_epochs": epochs,
+            "early_stopping_patience": 50,
+            "early_stopping_epsilon": 1e-9,
+        },
         "scheduler": {"initial_lr": 0.01, "lr_scheduler": {"name": "CosineAnnealingLR"}},
     }
     return TrainingParameters.model_validate({**content, **changes}).model_dump(mode="json")
@@ -96,13 +99,13 @@ def script_validation(monkeypatch, values):
 
 
 def test_a_training_learns_and_writes_its_files(run, tmp_path):
-    result = run(parameters(epochs=30), metric_fns=[dice_score])
+    result = run(parameters(epochs=15), metric_fns=[dice_score])
     names = {p.name for p in (tmp_path / "run").iterdir() if p.is_file()}
     assert {"checkpoint.pth.tar", "best_model.pt", "final_model.pt"} <= names
     assert not [n for n in names if n.startswith(".")]
     training = losses(tmp_path / "run", "train")
-    assert list(training) == list(range(1, 31))
-    assert training[30] < training[1] - 0.1
+    assert list(training) == list(range(1, 16))
+    assert training[15] < training[1] - 0.05
     # The loss is the Dice loss here: both pairs of numbers agree, and are those of one epoch.
     assert result.training_dice == result.training_loss
     assert result.validation_dice == result.validation_loss
@@ -135,8 +138,7 @@ def test_the_best_model_is_that_of_the_lowest_validation_loss(run, tmp_path, mon
     best, final = (state(tmp_path / "run" / name) for name in ("best_model.pt", "final_model.pt"))
     assert all(torch.equal(best[key], kept[2][key]) for key in best)  # epoch 4 equals 2, it is not lower
     assert all(torch.equal(final[key], kept[4][key]) for key in final)
-    assert not torch.equal(best["encoder.first_conv.conv1.weight"] if "encoder.first_conv.conv1.weight" in best
-                           else next(iter(best.values())), next(iter(final.values())))
+    assert any(not torch.equal(best[key], final[key]) for key in best)
 
 
 def test_early_stopping_ends_and_says_so(run, tmp_path, monkeypatch, caplog):
@@ -271,7 +273,9 @@ def test_transfer_learning_starts_from_the_weights_unless_reset(run, tmp_path, p
 def test_a_pretrained_model_of_another_architecture_is_refused_before_training(run, tmp_path, pretrained):
     """What is saved carries the arguments of the configuration: they have to fit the weights."""
     with pytest.raises(ModelError, match=r"old.pt"):
-        run(parameters(epochs=1, transfer_learning=transfer(pretrained, 1.0)), model={**MODEL, "n_filters": 4})
+        run(
+            parameters(epochs=1, transfer_learning=transfer(pretrained, 1.0)), model={**MODEL, "n_filters": 4}
+        )
     assert not (tmp_path / "run" / "best_model.pt").exists()
 
 
@@ -309,13 +313,17 @@ class StopAfter:
 
 
 def test_an_interrupted_run_keeps_its_last_epoch_and_its_events(run, tmp_path, monkeypatch):
-    # An epoch has 2 training and 1 validation steps; the signal comes in the third epoch.
-    monkeypatch.setattr(loop, "StopRequest", StopAfter(7))
+    closed = []
+    original = loop.Monitor.close
+    monkeypatch.setattr(loop.Monitor, "close", lambda self: closed.append(self) or original(self))
+    # An epoch has 2 training and 1 validation steps; the signal comes in the sixth epoch.
+    monkeypatch.setattr(loop, "StopRequest", StopAfter(16))
     with pytest.raises(Interrupted, match=r"--resume-training .*checkpoint.pth.tar"):
         run(parameters(epochs=10))
-    assert read_checkpoint(tmp_path / "run" / "checkpoint.pth.tar")["epoch"] == 2
+    assert read_checkpoint(tmp_path / "run" / "checkpoint.pth.tar")["epoch"] == 5
     assert not (tmp_path / "run" / "final_model.pt").exists()
-    assert list(losses(tmp_path / "run", "train")) == [1, 2]
+    assert len(closed) == 1  # TensorBoard loses what is not flushed when the process ends
+    assert list(losses(tmp_path / "run", "train")) == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("soft", [True, False])

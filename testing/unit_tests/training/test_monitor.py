@@ -43,7 +43,9 @@ def test_metrics_have_a_curve_each(tmp_path):
     monitor = Monitor(tmp_path, 1, 1)
     monitor.metrics(1, {"dice_score": 0.75, "precision_score": 0.5})
     monitor.close()
-    assert [e.value for e in read(tmp_path / "Validation_Metrics_dice_score").Scalars("Validation/Metrics")] == [0.75]
+    assert [
+        e.value for e in read(tmp_path / "Validation_Metrics_dice_score").Scalars("Validation/Metrics")
+    ] == [0.75]
 
 
 def test_progress_yields_every_batch_with_the_bar(tmp_path):

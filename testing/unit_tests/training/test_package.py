@@ -62,7 +62,9 @@ def test_all_files_describe_one_and_the_same_network(make):
         expected = model(image).numpy()
         packaged = load_model(folder / f"{folder.name}.pt")(image).numpy()
     np.testing.assert_array_equal(packaged, expected)
-    session = onnxruntime.InferenceSession(str(folder / f"{folder.name}.onnx"), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        str(folder / f"{folder.name}.onnx"), providers=["CPUExecutionProvider"]
+    )
     [answer] = session.run(None, {"input": image.numpy()})
     np.testing.assert_allclose(answer, expected, atol=1e-4)
 
@@ -70,7 +72,9 @@ def test_all_files_describe_one_and_the_same_network(make):
 def test_a_three_dimensional_model(make):
     section = {"applied": True, "length_3D": [16, 16, 16], "stride_3D": [16, 16, 16], "n_filters": 2}
     _, folder, model = make(Modified3DUNet=section)
-    session = onnxruntime.InferenceSession(str(folder / f"{folder.name}.onnx"), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        str(folder / f"{folder.name}.onnx"), providers=["CPUExecutionProvider"]
+    )
     image = torch.rand(1, 1, 16, 32, 16)
     with torch.no_grad():
         expected = model(image).numpy()

@@ -1,0 +1,64 @@
+"""Sampling that balances a data set: what is rare is drawn as often as what is frequent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Sampler
+
+from ivadomed.errors import DataError
+
+
+def inverse_frequencies(labels: Sequence[Hashable]) -> np.ndarray:
+    """Weight of each sample: 1 over the number of samples with its label, float64 [N]."""
+    counts = Counter(labels)
+    return np.array([1.0 / counts[label] for label in labels], float)
+
+
+class BalancedSampler(Sampler[int]):
+    """Draws as many samples as there are, with replacement, every label equally often on average.
+
+    Args:
+        dataset: Samples, e.g. a `SegmentationDataset`, or any sequence of items with ``gt`` and
+            ``input_metadata`` (their labels are then read once from every item).
+        metadata: "gt": balance samples with and without a labelled voxel; else a metadata key, e.g. "sex".
+
+    Attributes:
+        indices: Places in the data set.
+        nb_samples: How many.
+        weights: [N] float64, 1 over the frequency of the sample's label.
+
+    Raises:
+        DataError: A sample has no value of the metadata key.
+    """
+
+    def __init__(self, dataset: Any, metadata: str = "gt") -> None:
+        self.nb_samples = len(dataset)
+        self.indices = list(range(self.nb_samples))
+        labels = [_label(dataset, index, metadata) for index in self.indices]
+        if None in labels:
+            raise DataError(
+                f'balance_samples: sample {labels.index(None)} has no "{metadata}"; complete the column in '
+                'participants.tsv or balance by "gt"'
+            )
+        self.weights = torch.from_numpy(inverse_frequencies(labels))
+
+    def __len__(self) -> int:
+        return self.nb_samples
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(torch.multinomial(self.weights, self.nb_samples, replacement=True).tolist())
+
+
+def _label(dataset: Any, index: int, metadata: str) -> Hashable:
+    if hasattr(dataset, "sampling_label"):
+        return dataset.sampling_label(index, metadata)
+    item = dataset[index]
+    if metadata == "gt":
+        return bool(np.any(np.asarray(item["gt"])))
+    record = item["input_metadata"][0]
+    return record[metadata] if metadata in record else None  # noqa: SIM401 - metadata may be no dictionary

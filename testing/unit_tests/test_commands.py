@@ -1,0 +1,136 @@
+"""One function per command; the whole job is in the functional tests."""
+
+import json
+import logging
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from ivadomed import commands
+from ivadomed.commands import eval_command, run_command
+from ivadomed.config import load_config
+from ivadomed.datasets import worker_count
+from ivadomed.errors import ConfigError, DataError, ModelError
+
+
+@pytest.fixture
+def loaded(config):
+    """Return a function that loads the shared configuration with changes (dotted paths)."""
+    return lambda **changes: load_config(config, {key.replace("__", "."): v for key, v in changes.items()})
+
+
+@pytest.mark.parametrize("command", ["train", "test", "eval", "segment"])
+def test_each_command_has_its_function(loaded, monkeypatch, command):
+    called = []
+    for name in ("train", "test", "eval", "segment"):
+        monkeypatch.setattr(
+            commands, f"{name}_command", lambda *a, name=name: called.append((name, a)) or name
+        )
+    config = loaded(command=command)
+    assert run_command(config, resume_training=True, no_patch=True, overlap_2d=[8, 4]) == command
+    [(name, (given, folder, *more))] = called
+    assert (name, given, folder) == (command, config, Path(config.path_output))
+    options = {"no_patch": True, "overlap_2D": [8, 4]}
+    assert more == {"train": [True], "segment": [options]}.get(command, [])
+    assert (folder / "config_file.json").is_file()
+
+
+def test_without_data_set_nothing_is_written(loaded):
+    config = loaded(loader_parameters__path_data=[])
+    with pytest.raises(ConfigError, match=r"loader_parameters.path_data: no data set given; .*--path-data"):
+        run_command(config)
+    assert not Path(config.path_output).exists()
+
+
+def test_training_writes_split_manifest_and_package_and_hands_on_what_it_needs(loaded, monkeypatch):
+    handed = {}
+
+    def train(model, training, valid, params, folder, device, metrics, resume, fingerprint):
+        handed.update(
+            model=model, training=training, valid=valid, params=params, resume=resume, fingerprint=fingerprint
+        )
+        return SimpleNamespace(training_dice=1, training_loss=2, validation_dice=3, validation_loss=4)
+
+    monkeypatch.setattr(commands, "train", train)
+    monkeypatch.setattr(
+        commands, "package_model", lambda config, weights, folder: handed.update(package=folder)
+    )
+    config = loaded()
+    assert run_command(config, resume_training=True) == (1, 2, 3, 4)
+    folder = Path(config.path_output)
+    assert handed["package"] == folder / "seg_sc"
+    assert handed["resume"] is True
+    assert handed["model"]["name"] == "Unet"
+    assert (handed["model"]["depth"], handed["model"]["n_filters"]) == (2, 4)
+    split = json.loads((folder / "split_datasets.json").read_text())
+    assert json.loads((folder / "manifest.json").read_text())["split"] == split
+    for side in ("training", "valid"):
+        data = handed[side]
+        listed = set(split["train" if side == "training" else "valid"])
+        assert {case.images[0].name for case in data.cases} <= listed
+        assert {case.contrasts[0] for case in data.cases} == {"T1w", "T2w"}
+        assert data[0].image.shape == (1, 32, 32)
+    # Augmentation is for the training set only.
+    assert len(handed["training"].random_steps.stages) == 2
+    assert len(handed["valid"].random_steps.stages) == 1
+
+
+def test_a_longer_or_moved_run_has_the_same_fingerprint_and_another_batch_size_not(loaded):
+    free = commands._FREE_TO_CHANGE
+    before = loaded().fingerprint(free)
+    same = loaded(
+        command="test",
+        path_output="elsewhere",
+        training_parameters__training_time__num_epochs=99,
+        training_parameters__num_workers=3,
+        loader_parameters__path_data=["moved"],
+        loader_parameters__cache="none",
+    )
+    assert same.fingerprint(free) == before
+    assert loaded(training_parameters__batch_size=9).fingerprint(free) != before
+    assert loaded(split_dataset__random_seed=7).fingerprint(free) != before
+
+
+def test_contrasts_that_do_not_exist_are_named(loaded):
+    config = loaded(loader_parameters__contrast_params={"training_validation": ["FLAIR"]})
+    with pytest.raises(DataError, match="FLAIR"):
+        run_command(config)
+
+
+def test_a_patch_larger_than_the_image_names_the_image(loaded):
+    config = loaded(default_model__length_2D=[64, 64], default_model__stride_2D=[64, 64])
+    with pytest.raises(DataError, match=r"sub-\w+_T[12]w: a patch of 64x64 voxels does not fit .* 32x32"):
+        run_command(config)
+
+
+@pytest.mark.parametrize(("command", "file"), [("test", "best_model.pt"), ("segment", "seg_sc")])
+def test_a_missing_model_is_named(loaded, command, file):
+    with pytest.raises(ModelError, match=file):
+        run_command(loaded(command=command))
+
+
+def test_evaluation_without_predictions_says_what_to_do(loaded, tmp_path, caplog):
+    with (
+        caplog.at_level(logging.WARNING, "ivadomed"),
+        pytest.raises(DataError, match=r"pred_masks: no prediction of the test set; run --test first"),
+    ):
+        eval_command(loaded(command="eval"), tmp_path)
+    assert "has no prediction" in caplog.text
+
+
+def test_segmenting_with_another_number_of_channels_is_refused(loaded, monkeypatch, tmp_path):
+    packaged = loaded(loader_parameters__multichannel=True)
+    monkeypatch.setattr(commands, "load_packaged_model", lambda folder: (packaged, tmp_path / "seg_sc.onnx"))
+    with pytest.raises(ConfigError, match=r"1 input channel\(s\), but .*seg_sc.onnx takes 2; .*seg_sc.json"):
+        run_command(loaded(command="segment"))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "cores", "expected"),
+    [(None, 1, 1), (None, 2, 1), (None, 4, 3), (None, 64, 8), (0, 64, 0), (5, 2, 5)],
+)
+def test_number_of_workers(loaded, monkeypatch, wanted, cores, expected):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
+    assert worker_count(loaded(training_parameters__num_workers=wanted)) == expected

@@ -1,0 +1,169 @@
+"""The command line: what it hands on, and how it fails."""
+
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ivadomed import __version__, commands
+from ivadomed.errors import ConfigError, DataError, Interrupted
+from ivadomed.main import get_parser, main, run_main
+
+MINIMAL = {
+    "command": "train",
+    "path_output": "from the file",
+    "model_name": "m",
+    "loader_parameters": {
+        "path_data": ["in the file"],
+        "target_suffix": ["_seg"],
+        "contrast_params": {"training_validation": ["T1w"]},
+    },
+}
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "my config.json"
+    path.write_text(json.dumps(MINIMAL))
+    return str(path)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """What ``run_command`` is called with."""
+    made = []
+
+    def run_command(config, **options):
+        made.append((config, options))
+        return "result"
+
+    monkeypatch.setattr(commands, "run_command", run_command)
+    return made
+
+
+@pytest.mark.parametrize("arguments", [["-c", "FILE"], ["--config", "FILE"], ["FILE"]])
+def test_the_file_is_read_and_its_command_run(file, calls, arguments):
+    assert main([file if a == "FILE" else a for a in arguments]) == 0
+    [(config, options)] = calls
+    assert (config.command, config.path_output) == ("train", "from the file")
+    assert list(config.loader_parameters.path_data) == ["in the file"]
+    assert options == {"resume_training": False, "no_patch": False, "overlap_2d": None, "debug": False}
+
+
+@pytest.mark.parametrize("command", ["train", "test", "eval", "segment"])
+def test_the_command_line_wins(file, calls, command):
+    assert main([f"--{command}", "-c", file, "-pd", "a b", "c", "-po", "out put"]) == 0
+    [(config, _)] = calls
+    assert (config.command, config.path_output) == (command, "out put")
+    assert list(config.loader_parameters.path_data) == ["a b", "c"]
+
+
+def test_options_are_handed_on(file, calls):
+    arguments = ["--segment", "-c", file, "--no-patch", "--overlap-2d", "8", "4", "-r", "--debug"]
+    assert main(arguments) == 0
+    expected = {"resume_training": True, "no_patch": True, "overlap_2d": [8, 4], "debug": True}
+    assert calls[0][1] == expected
+
+
+@pytest.mark.parametrize("source", [MINIMAL, "str", "path"])
+def test_run_main_takes_a_dictionary_or_a_path(file, calls, source):
+    given = {"str": file, "path": Path(file)}.get(source, source) if isinstance(source, str) else source
+    assert run_main(given) == "result"
+    assert calls[0][0].path_output == "from the file"
+    assert MINIMAL["path_output"] == "from the file"
+
+
+def test_run_main_without_arguments_reads_the_command_line(file, calls, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["ivadomed", "--test", "-c", file])
+    assert run_main() == "result"
+    assert calls[0][0].command == "test"
+
+
+def test_run_main_raises_for_python(calls):
+    with pytest.raises(ConfigError, match="batch_sise"):
+        run_main({**MINIMAL, "training_parameters": {"batch_sise": 3}})
+    with pytest.raises(ConfigError, match=r"no such file"):
+        run_main("absent.json")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "no configuration given; pass one with -c"),
+        (["-c", "a.json", "b.json"], "two configuration files given: b.json and a.json"),
+        (["-c", "absent.json"], "absent.json: no such file"),
+    ],
+)
+def test_errors_of_use_are_one_line_and_exit_code_one(capsys, arguments, message):
+    assert main(arguments) == 1
+    output = capsys.readouterr()
+    assert output.err.startswith("ivadomed: ")
+    assert message in output.err
+    assert output.err.count("\n") == 1
+    assert output.out == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (DataError("image.nii.gz: damaged"), 1, "ivadomed: image.nii.gz: damaged\n"),
+        (Interrupted("Stopped by SIGTERM; go on", 15), 143, "ivadomed: Stopped by SIGTERM; go on\n"),
+        (Interrupted("Stopped by SIGINT; go on", 2), 130, "ivadomed: Stopped by SIGINT; go on\n"),
+        (KeyboardInterrupt(), 130, "ivadomed: interrupted\n"),
+    ],
+)
+def test_exit_codes(file, monkeypatch, capsys, error, code, message):
+    def fail(config, **options):
+        raise error
+
+    monkeypatch.setattr(commands, "run_command", fail)
+    assert main([file]) == code
+    assert capsys.readouterr().err == message
+
+
+def test_a_fault_of_ours_keeps_its_traceback_and_debug_shows_all(file, monkeypatch, capsys):
+    def fail(config, **options):
+        raise (DataError("bad") if options["debug"] else ZeroDivisionError("ours"))
+
+    monkeypatch.setattr(commands, "run_command", fail)
+    with pytest.raises(ZeroDivisionError):
+        main([file])
+    assert main([file, "--debug"]) == 1
+    error = capsys.readouterr().err
+    assert "Traceback" in error
+    assert error.endswith("ivadomed: bad\n")
+
+
+def test_two_commands_and_unknown_options_are_refused(capsys):
+    for arguments in (["--train", "--test", "x.json"], ["--tarin", "x.json"]):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 2
+    assert "not allowed with" in capsys.readouterr().err
+
+
+def test_logging_is_left_as_it_was(file, calls):
+    logger = logging.getLogger("ivadomed")
+    before = list(logger.handlers), logger.level
+    main([file, "--debug"])
+    assert (logger.handlers, logger.level) == before
+
+
+def test_version_and_help(capsys):
+    for option in ("--version", "--help"):
+        with pytest.raises(SystemExit) as caught:
+            get_parser().parse_args([option])
+        assert caught.value.code == 0
+    output = capsys.readouterr().out
+    assert output.startswith(f"ivadomed {__version__}\n")
+    assert "ivadomed --train   -c config.json" in output
+
+
+def test_python_dash_m():
+    done = subprocess.run(
+        [sys.executable, "-m", "ivadomed", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"ivadomed {__version__}\n"

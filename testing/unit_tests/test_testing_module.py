@@ -1,0 +1,177 @@
+"""``ivadomed.testing``: predicting a test set."""
+
+import threading
+from pathlib import Path
+
+import imageio.v3 as iio
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from ivadomed import testing as module
+from ivadomed.errors import DataError, ModelError
+from ivadomed.grid import Grid
+from ivadomed.inference.engine import Prediction
+from ivadomed.loader.case import Case
+from ivadomed.loader.prepare import Recipe
+from ivadomed.metrics import dice_score
+from ivadomed.models import Network
+from ivadomed.testing import CaseSet, read_ahead, write_prediction
+from ivadomed.transforms import Pipeline
+
+CPU = torch.device("cpu")
+PLAIN = Pipeline.from_config({})
+AFFINE = np.array([[-1.0, 0, 0, 30], [0, 0, 1.0, -3], [0, 2.0, 0, 7], [0, 0, 0, 1]])
+
+
+@pytest.fixture
+def case(tmp_path):
+    """Return a function that writes an image in 0..1 and a label, and gives their case."""
+
+    def make(name, image, label, classes=1):
+        paths = []
+        for suffix, data in (("", image.astype(np.float32)), ("_seg", label.astype(np.uint8))):
+            paths.append(tmp_path / f"{name}{suffix}.nii.gz")
+            nib.save(nib.Nifti1Image(data, AFFINE), paths[-1])
+        return Case(name, (paths[0],), targets=((paths[1],),) * classes)
+
+    return make
+
+
+class Same(Network):
+    """Answers with its input, for each of K classes."""
+
+    def __init__(self, classes=1):
+        super().__init__()
+        self.classes = classes
+
+    def forward(self, x):
+        return x.expand(-1, self.classes, *[-1] * (x.ndim - 2))
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    def run(cases, recipe=None, classes=1, **options):
+        from ivadomed.inference.backends import TorchForward
+
+        opened = []
+        monkeypatch.setattr(
+            module,
+            "open_model",
+            lambda path, device: opened.append(path) or TorchForward(Same(classes), device),
+        )
+        data = CaseSet(tuple(cases), recipe or Recipe(PLAIN), PLAIN)
+        result = module.test(
+            {}, data, {"batch_size": 4, "n_classes": classes}, tmp_path / "run", CPU, [dice_score], **options
+        )
+        assert opened == [tmp_path / "run" / "best_model.pt"]
+        return result, tmp_path / "run" / "pred_masks"
+
+    return run
+
+
+def images(seed=0, shape=(8, 5, 7)):
+    rng = np.random.default_rng(seed)
+    return rng.random(shape), rng.integers(0, 2, shape)
+
+
+def test_predictions_are_written_on_the_grid_of_the_image(case, run):
+    image, label = images()
+    _, folder = run([case("sub-01_T1w", image, label)])
+    assert [p.name for p in folder.iterdir()] == ["sub-01_T1w_pred.nii.gz"]
+    written = nib.load(folder / "sub-01_T1w_pred.nii.gz")
+    np.testing.assert_array_equal(written.affine, AFFINE)
+    assert written.get_data_dtype() == np.float32
+    expected = image.astype(np.float32)
+    expected[expected <= 0.01] = 0
+    np.testing.assert_allclose(written.get_fdata(), expected, atol=1e-6)
+
+
+def test_postprocessing_and_classes(case, run):
+    image, label = images()
+    one = case("sub-01_T1w", image, label, classes=2)
+    _, folder = run([one], classes=2, postprocessing={"binarize_prediction": {"thr": 0.5}})
+    written = nib.load(folder / "sub-01_T1w_pred.nii.gz")
+    assert written.shape == (8, 5, 7, 2)
+    assert written.get_data_dtype() == np.uint8
+    np.testing.assert_array_equal(np.asanyarray(written.dataobj)[..., 1], image.astype(np.float32) >= 0.5)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_metrics_are_means_over_the_samples(case, run, soft):
+    cases, expected = [], []
+    for seed in range(3):
+        image, label = images(seed)
+        cases.append(case(f"sub-{seed}", image, label))
+        guess = image if soft else image >= 0.5
+        # Axial slices run along the file's second axis.
+        for z in range(5):
+            p, t = guess[:, z].astype(float), label[:, z]
+            expected.append(2 * (p * t).sum() / (p.sum() + t.sum()))
+    metrics, _ = run(cases, Recipe(PLAIN, soft_gt=soft))
+    assert metrics == {"dice_score": pytest.approx(np.mean(expected), rel=1e-5)}
+
+
+def test_absent_model_is_named(case, tmp_path):
+    data = CaseSet((case("a", *images()),), Recipe(PLAIN), PLAIN)
+    with pytest.raises(ModelError, match=r"best_model.pt"):
+        module.test({}, data, {"batch_size": 4, "n_classes": 1}, tmp_path, CPU)
+
+
+def test_reading_ahead_keeps_the_order_and_is_one_case_ahead(case, monkeypatch):
+    cases = [case(f"sub-{i}", *images(i)) for i in range(4)]
+    read, threads = [], set()
+    original = module.read_volume
+
+    def spy(one, *arguments):
+        read.append(one.id)
+        threads.add(threading.get_ident())
+        return original(one, *arguments)
+
+    monkeypatch.setattr(module, "read_volume", spy)
+    stream = read_ahead(cases, Recipe(PLAIN), with_target=False)
+    first, volume = next(stream)
+    assert first is cases[0]
+    assert volume.target is None
+    assert set(read) <= {"sub-0", "sub-1"}
+    rest = list(stream)
+    assert [one.id for one, _ in rest] == ["sub-1", "sub-2", "sub-3"]
+    assert read == ["sub-0", "sub-1", "sub-2", "sub-3"]
+    assert threading.get_ident() not in threads
+    assert list(read_ahead([], Recipe(PLAIN), with_target=True)) == []
+
+
+def test_a_damaged_image_stops_at_its_place(case):
+    cases = [case(f"sub-{i}", *images(i)) for i in range(3)]
+    cases[1].images[0].write_bytes(b"garbage")
+    stream = read_ahead(cases, Recipe(PLAIN), with_target=True)
+    assert next(stream)[0].id == "sub-0"
+    with pytest.raises(DataError, match=r"sub-1.nii.gz"):
+        next(stream)
+
+
+def prediction(name, image, soft):
+    return Prediction(Case(name, (Path(image),)), soft, Grid(soft.shape[:3], np.eye(4)), None)
+
+
+def test_one_file_per_class(tmp_path):
+    soft = np.random.default_rng(0).random((4, 5, 3, 2)).astype(np.float32)
+    files = write_prediction(prediction("sub-1", "sub-1.nii.gz", soft), tmp_path, {}, per_class=True)
+    assert [f.name for f in files] == ["sub-1_class-0_pred.nii.gz", "sub-1_class-1_pred.nii.gz"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f.name for f in files]
+    for k, file in enumerate(files):
+        expected = np.where(soft[..., k] <= 0.01, 0, soft[..., k])
+        np.testing.assert_array_equal(nib.load(file).get_fdata(dtype=np.float32), expected)
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_of_pictures_each_class_is_a_picture_too(tmp_path, binary):
+    soft = np.array([[0.0, 0.2, 0.5], [0.6, 0.8, 1.0]], np.float32).reshape(2, 3, 1, 1).repeat(2, axis=3)
+    soft[..., 1] = 1 - soft[..., 1]
+    steps = {"binarize_prediction": {"thr": 0.5}} if binary else {}
+    files = write_prediction(prediction("cut", "cut.PNG", soft), tmp_path, steps)
+    assert [f.name for f in files] == ["cut_pred.nii.gz"]
+    first = iio.imread(tmp_path / "cut_class-0_pred.png")
+    assert first.tolist() == ([[0, 0, 255], [255, 255, 255]] if binary else [[0, 51, 128], [153, 204, 255]])
+    assert iio.imread(tmp_path / "cut_class-1_pred.png").shape == (2, 3)
