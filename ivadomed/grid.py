@@ -83,13 +83,18 @@ class Grid:
             hwd_to_ras(data, self.slice_axis), ornt_transform(canonical, self.orientation)
         )
 
-    def matches(self, other: Grid, tolerance: float = 1e-3) -> bool:
-        """Whether two images have the same voxels: equal shape, corners apart by at most ``tolerance`` mm."""
+    def matches(self, other: Grid) -> bool:
+        """Whether two images have the same voxels: equal shape, corners less than one voxel apart.
+
+        Some programs round the affine to two decimals, which turns a large image by a good part of a voxel; a
+        shift by a voxel or another orientation is no rounding.
+        """
         if self.shape != other.shape:
             return False
         corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], float)
         corners[:, :3] *= self.shape
-        return bool(np.abs(corners @ (self.affine - other.affine).T).max() <= tolerance * max(1, *self.shape))
+        apart = np.linalg.norm((corners @ (self.affine - other.affine).T)[:, :3], axis=1).max()
+        return bool(apart < voxel_sizes(self.affine).min())
 
     def __str__(self) -> str:
         size = "x".join(map(str, self.shape))

@@ -58,7 +58,7 @@ def test_ras_round_trip_with_leading_axes(slice_axis, channels):
     np.testing.assert_array_equal(hwd_to_ras(ras_to_hwd(data, slice_axis), slice_axis), data)
 
 
-def test_matches_tolerates_rounding_but_not_a_shift():
+def test_matches_tolerates_rounding_but_no_shift_or_flip():
     affine = affine_of("RAS")
     moved = affine.copy()
     moved[0, 3] += 0.5
@@ -66,3 +66,6 @@ def test_matches_tolerates_rounding_but_not_a_shift():
     assert grid.matches(Grid(SHAPE, affine + 1e-6))
     assert not grid.matches(Grid(SHAPE, moved))
     assert not grid.matches(Grid((4, 5, 7), affine))
+    tilted = affine_of("RAS", tilt=8.0)
+    assert Grid(SHAPE, tilted).matches(Grid(SHAPE, np.round(tilted, 2)))
+    assert not Grid(SHAPE, affine_of("LAS")).matches(grid)

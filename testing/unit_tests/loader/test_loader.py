@@ -175,4 +175,4 @@ def test_real_images(real_data, tmp_path):
         bids_df, names, {}, UNET, **{k: section[k] for k in list(section)[1:] if k != "extensions"}
     )
     assert data[0]["input"].shape == (1, 131, 141)
-    assert np.isfinite(data[0]["input"]).all()
+    assert data[0]["input"].isfinite().all()
