@@ -27,7 +27,7 @@ from ivadomed.device import define_device
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.evaluation import PredictionPair, evaluate_predictions, preview
 from ivadomed.inference.segment import load_packaged_model, packaged_engine
-from ivadomed.io import read_classes
+from ivadomed.io import is_nifti, read_classes
 from ivadomed.loader.case import Case
 from ivadomed.loader.recipe import recipe_of, steps_of
 from ivadomed.loader.volumes import read_volume
@@ -78,6 +78,8 @@ def run_command(
     if not config.loader_parameters.path_data:
         raise ConfigError("loader_parameters.path_data: no data set given; add it or pass --path-data FOLDER")
     _refuse_without_effect(config)
+    if resume_training and config.command != "train":
+        raise ConfigError(f"--resume-training belongs to --train, not to --{config.command}")
     with run_folder(config, debug) as folder:
         if config.command == "train":
             return train_command(config, folder, resume_training)
@@ -206,9 +208,7 @@ def _refuse_without_effect(config: RunConfig) -> None:
             config.object_detection_params.object_detection_path
         ),
         "wandb": config.wandb is not None,
-        "loader_parameters.is_input_dropout": loader.is_input_dropout,
         "loader_parameters.slice_filter_params.filter_classification": loader.slice_filter_params.filter_classification,
-        "training_parameters.balance_samples": config.training_parameters.balance_samples.applied,
     }
     refused = [key for key, is_asked in asked.items() if is_asked]
     if refused:
@@ -253,5 +253,6 @@ def _paint(config: RunConfig, cases: Sequence[Case], folder: Path) -> None:
         masks = np.stack([volume.grid.to_hwd(classes[..., k]) for k in range(classes.shape[-1])])
         assert volume.target is not None
         truth = volume.target[[raters[0] for raters in case.raters]]
-        save_overlays(overlays / f"{case.id}.png", volume.image[0], masks, truth)
+        axis = config.slice_axis_index if is_nifti(case.images[0]) else None
+        save_overlays(overlays / f"{case.id}.png", volume.image[0], masks, truth, slice_axis=axis)
     log.info("Pictures of the predictions: %s", overlays)

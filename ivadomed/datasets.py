@@ -10,9 +10,8 @@ from pathlib import Path
 from ivadomed.config import RunConfig
 from ivadomed.config.schema.base import DatasetType
 from ivadomed.errors import DataError
-from ivadomed.inference.segment import class_names
 from ivadomed.loader.bids_dataframe import BidsDataframe
-from ivadomed.loader.cache import open_cases
+from ivadomed.loader.cache import Entry, open_cases
 from ivadomed.loader.case import Case
 from ivadomed.loader.cases import build_cases
 from ivadomed.loader.patch_filter import PatchFilter
@@ -21,6 +20,7 @@ from ivadomed.loader.recipe import recipe_of, steps_of
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.loader.split import get_subdatasets_subject_files_list
 from ivadomed.loader.split_file import SIDES, read_split
+from ivadomed.windows import Window
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,13 @@ def draw_split(config: RunConfig, bids_df: BidsDataframe, folder: Path) -> dict[
     split = config.split_dataset.model_dump(mode="json")
     sides = get_subdatasets_subject_files_list(split, bids_df.df, str(folder), selection)
     return dict(zip(SIDES, sides, strict=True))
+
+
+def _keeps(patch_filter: PatchFilter, entry: Entry, case: Case, window: Window) -> bool:
+    image, target = entry.read(window)
+    return patch_filter(
+        {"input": image, "gt": [[target[rater] for rater in raters] for raters in case.raters]}
+    )
 
 
 def saved_split(config: RunConfig, bids_df: BidsDataframe, folder: Path) -> dict[str, list[str]]:
@@ -82,7 +89,7 @@ def cases_of(
         log.info("%s is left out: %s.", dropped.file, dropped.reason)
     if not found.cases:
         raise DataError(
-            f"the {dataset_type} set is empty: none of its {len(names)} images has {', '.join(class_names(config))} "
+            f"the {dataset_type} set is empty: none of its {len(names)} images has {', '.join(config.class_names)} "
             f"and a contrast of {', '.join(config.contrasts_for(dataset_type))}; change split_dataset or the contrasts"
         )
     return found.cases
@@ -106,11 +113,7 @@ def sample_dataset(
             raise DataError(f"{cases[index].id}: {error}") from error
     patch_filter = PatchFilter(**loader.patch_filter_params.model_dump(), is_train=True)
     if config.length and patch_filter.active:
-        windows = [
-            w
-            for w in windows
-            if patch_filter(dict(zip(("input", "gt"), entries[w.case].read(w), strict=True)))
-        ]
+        windows = [w for w in windows if _keeps(patch_filter, entries[w.case], cases[w.case], w)]
     if not windows:
         raise DataError(
             f"the {dataset_type} set is empty: the filters left no sample of {len(cases)} images; change "
@@ -118,8 +121,16 @@ def sample_dataset(
         )
     what = f"patches of {config.length} voxels" if config.length else f"{loader.slice_axis} slices"
     log.info("Loaded %d %s for the %s set.", len(windows), what, dataset_type)
-    steps, seed = steps_of(config, dataset_type), config.training_parameters.seed
-    return SampleDataset(cases, entries, windows, steps, config.is_2d, loader.soft_gt, seed)
+    return SampleDataset(
+        cases,
+        entries,
+        windows,
+        steps_of(config, dataset_type),
+        is_2d=config.is_2d,
+        soft_gt=loader.soft_gt,
+        seed=config.training_parameters.seed,
+        input_dropout=loader.is_input_dropout and dataset_type == "training",
+    )
 
 
 def test_cases(config: RunConfig, folder: Path) -> tuple[Case, ...]:

@@ -121,6 +121,7 @@ def save_overlays(
     masks: np.ndarray,
     truth: np.ndarray | None = None,
     n_slices: int = 6,
+    slice_axis: int | None = 2,
 ) -> None:
     """Write a picture of the slices that hold most of a segmentation.
 
@@ -130,12 +131,10 @@ def save_overlays(
         masks: [K, H, W, D] prediction in 0..1.
         truth: [K, H, W, D] ground truth, outlined.
         n_slices: Slices shown, evenly spread over those with a label (all when there is none).
+        slice_axis: RAS axis along which slices were taken, to turn them upright; None for pictures.
     """
-    shown = (
-        masks.any(axis=(0, 1, 2))
-        if truth is None
-        else (masks.any(axis=(0, 1, 2)) | truth.any(axis=(0, 1, 2)))
-    )
+    labels = masks if truth is None else np.concatenate([masks, truth])
+    shown = labels.any(axis=(0, 1, 2))
     candidates = np.flatnonzero(shown) if shown.any() else np.arange(image.shape[-1])
     places = candidates[
         np.unique(np.linspace(0, len(candidates) - 1, min(n_slices, len(candidates))).round().astype(int))
@@ -144,5 +143,13 @@ def save_overlays(
     pictures = [
         overlay(image[..., z], masks[..., z], None if truth is None else truth[..., z], scale) for z in places
     ]
-    # Rows run from anterior at the top to posterior: axis 0 of HWD grows to the right of the patient.
-    write_picture(path, np.concatenate([np.rot90(picture) for picture in pictures], axis=1))
+    write_picture(path, np.concatenate([_upright(picture, slice_axis) for picture in pictures], axis=1))
+
+
+def _upright(picture: np.ndarray, slice_axis: int | None) -> np.ndarray:
+    """Turn [H, W, 3] so that anterior (axial) or superior is at the top, and a sagittal head looks to the left."""
+    if slice_axis is None:
+        return picture
+    if slice_axis == 2:
+        return np.rot90(picture)  # H grows to the right of the patient, W to the front
+    return picture[::-1, ::-1] if slice_axis == 0 else picture[::-1]

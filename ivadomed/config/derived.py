@@ -77,6 +77,12 @@ def out_channel(config: RunConfig) -> int:
     return n_classes + 1 if n_classes > 1 else 1
 
 
+def class_names(config: RunConfig) -> tuple[str, ...]:
+    """Suffix of each class; of a class with several raters the first."""
+    suffixes = config.loader_parameters.target_suffix
+    return tuple(suffix if isinstance(suffix, str) else suffix[0] for suffix in suffixes)
+
+
 def windows(config: RunConfig) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Patch length and stride, both empty for whole 2D slices."""
     kind = "2D" if is_2d(config) else "3D"

@@ -73,7 +73,7 @@ def segment_volume(
     data = finish(
         prediction.soft, zooms, postprocessing_with(options, config.postprocessing.model_dump(mode="json"))
     )
-    return split_classes(to_nifti(prediction, data)), class_names(config)
+    return split_classes(to_nifti(prediction, data)), list(config.class_names)
 
 
 def load_packaged_model(folder: str | os.PathLike[str]) -> tuple[RunConfig, Path]:
@@ -105,12 +105,6 @@ def packaged_engine(
         n_classes=len(config.loader_parameters.target_suffix),
         batch_size=config.training_parameters.batch_size,
     )
-
-
-def class_names(config: RunConfig) -> list[str]:
-    """Suffix of each class; of a class with several raters the first."""
-    suffixes = config.loader_parameters.target_suffix
-    return [suffix if isinstance(suffix, str) else suffix[0] for suffix in suffixes]
 
 
 def _check_channels(config: RunConfig, paths: Sequence[Any], folder: str | os.PathLike[str]) -> None:

@@ -19,6 +19,21 @@ def inverse_frequencies(labels: Sequence[Hashable]) -> np.ndarray:
     return np.array([1.0 / counts[label] for label in labels], float)
 
 
+def balancing_weights(dataset: Any, metadata: str) -> np.ndarray:
+    """Weight of each sample of a data set, see ``BalancedSampler``.
+
+    Raises:
+        DataError: A sample has no value of the metadata key.
+    """
+    labels = [_label(dataset, index, metadata) for index in range(len(dataset))]
+    if None in labels:
+        raise DataError(
+            f'balance_samples: sample {labels.index(None)} has no "{metadata}"; complete the column in '
+            'participants.tsv or balance by "gt"'
+        )
+    return inverse_frequencies(labels)
+
+
 class BalancedSampler(Sampler[int]):
     """Draws as many samples as there are, with replacement, every label equally often on average.
 
@@ -39,13 +54,7 @@ class BalancedSampler(Sampler[int]):
     def __init__(self, dataset: Any, metadata: str = "gt") -> None:
         self.nb_samples = len(dataset)
         self.indices = list(range(self.nb_samples))
-        labels = [_label(dataset, index, metadata) for index in self.indices]
-        if None in labels:
-            raise DataError(
-                f'balance_samples: sample {labels.index(None)} has no "{metadata}"; complete the column in '
-                'participants.tsv or balance by "gt"'
-            )
-        self.weights = torch.from_numpy(inverse_frequencies(labels))
+        self.weights = torch.from_numpy(balancing_weights(dataset, metadata))
 
     def __len__(self) -> int:
         return self.nb_samples

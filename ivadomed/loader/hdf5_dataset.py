@@ -20,8 +20,8 @@ from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases import TargetSuffix
 from ivadomed.loader.hdf5_table import Dataframe
 from ivadomed.loader.hdf5_write import Bids_to_hdf5, Transforms, as_pipeline
-from ivadomed.loader.prepare import SliceFilter
 from ivadomed.loader.sample_meta_data import SampleMetadata
+from ivadomed.loader.slice_filter import SliceRule
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class HDF5Dataset:
         metadata_choice: str | bool | None = False,
         dim: int = 2,
         complet: bool = True,
-        slice_filter_fn: SliceFilter | None = None,
+        slice_filter_fn: SliceRule | None = None,
         roi_suffix: str | None = None,
         object_detection_params: Mapping[str, Any] | None = None,
         soft_gt: bool = False,

@@ -31,7 +31,8 @@ from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.case import Case
 from ivadomed.loader.cases import TargetSuffix
 from ivadomed.loader.hdf5_units import cases_of, filenames_of, index_data_set, units_of
-from ivadomed.loader.prepare import LABEL_ORDER, Prepared, Recipe, SliceFilter, prepare_volume
+from ivadomed.loader.prepare import LABEL_ORDER, Prepared, Recipe, prepare_volume
+from ivadomed.loader.slice_filter import SliceRule
 from ivadomed.loader.volumes import Volume, read_volume
 from ivadomed.transforms import BoundingBoxCrop, Compose, Pipeline, Resample, Stage
 from ivadomed.transforms.base import KINDS
@@ -82,7 +83,7 @@ class Bids_to_hdf5:
         contrast_balance: Mapping[str, float] | None = None,
         slice_axis: int = 2,
         metadata_choice: str | bool | None = False,
-        slice_filter_fn: SliceFilter | None = None,
+        slice_filter_fn: SliceRule | None = None,
         roi_suffix: str | None = None,
         transform: Transforms = None,
         object_detection_params: Mapping[str, Any] | None = None,
@@ -92,7 +93,7 @@ class Bids_to_hdf5:
         self.contrasts = list(contrast_lst)
         self.path_hdf5 = Path(hdf5_name)
         self.slice_axis, self.metadata_choice = slice_axis, metadata_choice
-        self.slice_filter_fn = slice_filter_fn or SliceFilter(empty_input=False)
+        self.slice_filter_fn = slice_filter_fn or SliceRule(empty_input=False)
         self.prepro_transforms, self.transform = as_pipeline(transform).split_fixed()
         self.bids_ds = index_data_set(root_dir, contrast_lst, target_suffix, roi_suffix)
         self._boxes = _read_boxes(object_detection_params)
@@ -256,7 +257,7 @@ def _prepare_roi(roi: np.ndarray, prepared: Prepared, is_2d: bool) -> np.ndarray
     )
 
 
-def _kept_slices(slice_filter: SliceFilter, prepared: Prepared, is_2d: bool, labelled: bool) -> set[int]:
+def _kept_slices(slice_filter: SliceRule, prepared: Prepared, is_2d: bool, labelled: bool) -> set[int]:
     if not is_2d:  # the filter looks at the slices of the file, which resampling may have replaced
         return set(range(prepared.image.shape[-1]))
     if not labelled:  # an image without labels of its own says nothing about where the label is empty

@@ -13,8 +13,7 @@ import numpy as np
 from ivadomed.errors import DataError
 from ivadomed.grid import Grid
 from ivadomed.loader.case import Case
-from ivadomed.loader.slice_filter import SliceFacts
-from ivadomed.loader.slice_filter import SliceRule as SliceFilter
+from ivadomed.loader.slice_filter import SliceFacts, SliceRule
 from ivadomed.loader.volumes import Volume, read_volume
 from ivadomed.transforms import Pipeline, Plan
 from ivadomed.windows import Window, tile
@@ -41,7 +40,7 @@ class Recipe:
     slice_axis: int = 2
     is_2d: bool = True
     soft_gt: bool = False
-    slice_filter: SliceFilter = field(default_factory=SliceFilter)
+    slice_filter: SliceRule = field(default_factory=SliceRule)
     length: tuple[int, ...] = ()
     stride: tuple[int, ...] = ()
 

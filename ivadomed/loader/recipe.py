@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ivadomed.loader.prepare import Recipe, SliceFilter
+from ivadomed.loader.prepare import Recipe
+from ivadomed.loader.slice_filter import SliceRule
 from ivadomed.transforms import Pipeline
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def recipe_of(config: RunConfig, dataset_type: DatasetType) -> Recipe:
         slice_axis=config.slice_axis_index,
         is_2d=config.is_2d,
         soft_gt=loader.soft_gt,
-        slice_filter=SliceFilter(
+        slice_filter=SliceRule(
             empty_input=filters.filter_empty_input,
             # Without labels there is nothing to filter by, and a test set is predicted whole.
             empty_mask=filters.filter_empty_mask and dataset_type != "testing",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,6 +83,8 @@ class SampleDataset(Dataset[Sample]):
         is_2d: Slices or volumes.
         soft_gt: Keep label values between 0 and 1; otherwise labels are binarized at 0.5 after the last step.
         seed: Of this data set.
+        input_dropout: Blank a random part of the channels of a sample, never all of them (Havaei et al., HeMIS,
+            2016), to train for missing contrasts.
     """
 
     def __init__(
@@ -94,9 +96,11 @@ class SampleDataset(Dataset[Sample]):
         is_2d: bool = True,
         soft_gt: bool = False,
         seed: int = 0,
+        input_dropout: bool = False,
     ) -> None:
         self.cases, self.entries, self.windows = tuple(cases), tuple(entries), tuple(windows)
         self.random_steps, self.is_2d, self.soft_gt, self.seed = random_steps, is_2d, soft_gt, seed
+        self.input_dropout = input_dropout
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -111,9 +115,19 @@ class SampleDataset(Dataset[Sample]):
         zooms = entry.stored.zooms[: image.ndim - 1]
         plan = self.random_steps.plan(image.shape[1:], zooms, rng)
         image, target = plan.apply(image, "im", 1), plan.apply(target, "gt", 1)
+        if self.input_dropout:
+            image = image.copy()
+            image[rng.permutation(len(image))[: rng.integers(len(image))]] = 0
         if not self.soft_gt:
             target = (target >= 0.5).astype(np.uint8)
         return Sample(np.ascontiguousarray(image, np.float32), np.ascontiguousarray(target), window)
+
+    def sampling_label(self, index: int, key: str) -> Hashable:
+        """What balanced sampling balances: whether a sample is labelled ("gt"), or a value of the metadata."""
+        window = self.windows[index]
+        if key == "gt":
+            return bool(self.entries[window.case].read(window)[1].any())
+        return self.cases[window.case].metadata.get(key)
 
 
 class EpochSampler(Sampler[tuple[int, int]]):

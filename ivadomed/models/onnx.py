@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
 from pathlib import Path
@@ -15,7 +16,8 @@ from ivadomed.files import atomic_path
 from ivadomed.models.base import Network
 
 OPSET = 18
-TOLERANCE = 1e-4
+# onnxruntime sums a normalization over a whole 3D image in float32: some 1e-4 on the largest.
+TOLERANCE = 1e-3
 
 
 def export_onnx(
@@ -34,9 +36,11 @@ def export_onnx(
         ModelError: onnxruntime's output differs from PyTorch's, also on another batch and image size.
     """
     axes = ("height", "width") if is_2d else ("height", "width", "depth")
-    example = torch.rand(1, in_channel, *[size] * len(axes))
+    generator = torch.Generator().manual_seed(0)
+    example = torch.rand(1, in_channel, *[size] * len(axes), generator=generator)
     dynamic = {0: "batch", **{i + 2: axis for i, axis in enumerate(axes)}}
-    model = model.to(memory_format=torch.contiguous_format).cpu().float().eval()  # type: ignore[call-overload]
+    model = copy.deepcopy(model).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    model = model.cpu().float().eval()
     with atomic_path(path) as temporary:
         with warnings.catch_warnings(), torch.no_grad():
             # The tracer warns of Python values it freezes; the check below, on another size, is what counts. The
@@ -52,7 +56,9 @@ def export_onnx(
                 opset_version=OPSET,
                 dynamo=False,
             )
-        other = torch.rand(2, in_channel, *[size + 16 * (i + 1) for i in range(len(axes))])
+        other = torch.rand(
+            2, in_channel, *[size + 16 * (i + 1) for i in range(len(axes))], generator=generator
+        )
         for image in (example, other):
             _check(model, temporary, image, Path(path))
 
@@ -65,7 +71,7 @@ def _check(model: Network, file: Path, image: torch.Tensor, path: Path) -> None:
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     [actual] = session.run(None, {"input": image.numpy()})
     difference = float(np.abs(actual - expected).max()) if actual.shape == expected.shape else np.inf
-    if difference > TOLERANCE:
+    if not difference <= TOLERANCE:  # so that not a number is a difference too
         raise ModelError(
             f"{path}: the ONNX model differs from the PyTorch model by {difference:.2g} on an image of shape "
             f"{tuple(image.shape)}, at most {TOLERANCE} was expected; use the .pt file"

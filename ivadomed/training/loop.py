@@ -17,6 +17,7 @@ from lightning_fabric import Fabric
 
 from ivadomed.device import fabric_precision
 from ivadomed.errors import ConfigError, ModelError
+from ivadomed.loader.balanced_sampler import balancing_weights
 from ivadomed.loader.samples import Batch, EpochSampler, SampleDataset, make_loader
 from ivadomed.losses import DiceLoss, build_loss
 from ivadomed.metrics import MetricManager
@@ -124,7 +125,9 @@ class Trainer:
 
         batch_size, workers, seed = (training_params[key] for key in ("batch_size", "num_workers", "seed"))
         pin = device.type == "cuda"
-        self.sampler = EpochSampler(len(dataset_train), seed)
+        balance = training_params["balance_samples"]
+        weights = balancing_weights(dataset_train, balance["type"]) if balance["applied"] else None
+        self.sampler = EpochSampler(len(dataset_train), seed, weights=weights)
         self.train_batches = make_loader(dataset_train, self.sampler, batch_size, workers, pin)
         in_order = EpochSampler(len(dataset_val), seed, shuffle=False)
         self.val_batches = make_loader(dataset_val, in_order, batch_size, min(workers, 1), pin)
@@ -173,6 +176,7 @@ class Trainer:
             (self.optimizer, "optimizer"),
             (self.scheduler, "scheduler"),
             (self.stopping, "stopping"),
+            (self.fabric.strategy.precision, "precision"),  # the gradient scaler of fp16
         ]
 
     def fit(self) -> TrainingResult:
@@ -251,7 +255,7 @@ class Trainer:
             return value
         names = ", ".join(sorted({dataset.cases[window.case].id for window in batch.windows}))
         raise ModelError(
-            f"the loss became {value} on a batch of {names}; {self.folder / CHECKPOINT} holds the last good epoch. "
+            f"the loss became {value} on a batch of {names}; {CHECKPOINT} holds the last whole epoch, if there is one. "
             "Lower training_parameters.scheduler.initial_lr or look at these images"
         )
 

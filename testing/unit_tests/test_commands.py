@@ -29,12 +29,18 @@ def test_each_command_has_its_function(loaded, monkeypatch, command):
             commands, f"{name}_command", lambda *a, name=name: called.append((name, a)) or name
         )
     config = loaded(command=command)
-    assert run_command(config, resume_training=True, no_patch=True, overlap_2d=[8, 4]) == command
+    resume = command == "train"
+    assert run_command(config, resume_training=resume, no_patch=True, overlap_2d=[8, 4]) == command
     [(name, (given, folder, *more))] = called
     assert (name, given, folder) == (command, config, Path(config.path_output))
     options = {"no_patch": True, "overlap_2D": [8, 4]}
     assert more == {"train": [True], "segment": [options]}.get(command, [])
     assert (folder / "config_file.json").is_file()
+
+
+def test_resuming_belongs_to_training(loaded):
+    with pytest.raises(ConfigError, match="--resume-training belongs to --train, not to --segment"):
+        run_command(loaded(command="segment"), resume_training=True)
 
 
 def test_without_data_set_nothing_is_written(loaded):

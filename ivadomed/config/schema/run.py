@@ -120,6 +120,11 @@ class RunConfig(Section):
         return derived.windows(self)[1]
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """Suffix of each class; of a class with several raters the first."""
+        return derived.class_names(self)
+
+    @property
     def slice_axis_index(self) -> int:
         """Axis of RAS-oriented arrays along which slices are taken: sagittal 0, coronal 1, axial 2."""
         return derived.SLICE_AXES[self.loader_parameters.slice_axis]

@@ -38,12 +38,11 @@ class TrainingTime(Section):
     num_epochs: Positive = Field(default=100, description="Largest number of epochs (> 0).")
     early_stopping_patience: Positive = Field(
         default=50,
-        description="Stop after this many epochs in a row (> 0) without an improvement of the validation "
-        "loss.",
+        description="Stop after this many epochs in a row (> 0) in which the validation loss hardly changed.",
     )
     early_stopping_epsilon: NonNegativeReal = Field(
         default=0.001,
-        description="Smallest decrease of the validation loss (>= 0) that counts as an improvement.",
+        description="Smallest change of the validation loss from one epoch to the next (>= 0) that counts.",
     )
 
 

@@ -13,12 +13,13 @@ from ivadomed.errors import DataError
 from ivadomed.grid import Grid
 from ivadomed.inference.engine import Engine, whole_slices
 from ivadomed.loader.case import Case
-from ivadomed.loader.prepare import Recipe, SliceFilter
+from ivadomed.loader.prepare import Recipe
+from ivadomed.loader.slice_filter import SliceRule
 from ivadomed.loader.volumes import Volume
 from ivadomed.transforms import Pipeline
 
 PLAIN = Pipeline.from_config({})
-KEEP_ALL = SliceFilter(empty_input=False)
+KEEP_ALL = SliceRule(empty_input=False)
 
 DIAGONAL = np.diag([0.9, 1.1, 2.0, 1.0])
 FLIPPED = np.array([[-0.9, 0, 0, 40], [0, 1.1, 0, -3], [0, 0, -2.0, 7], [0, 0, 0, 1]])

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.loader.adaptative import Bids_to_hdf5, Dataframe, HDF5_to_Bids, HDF5Dataset
 from ivadomed.loader.bids_dataframe import BidsDataframe
-from ivadomed.loader.prepare import SliceFilter
+from ivadomed.loader.slice_filter import SliceRule
 from ivadomed.transforms import Compose, prepare_transforms
 
 CONTRASTS = ["T1w", "T2w"]
@@ -63,7 +63,7 @@ def convert(data, path, **options) -> Path:
 
 @pytest.fixture(scope="module")
 def file(data, tmp_path_factory) -> Path:
-    return convert(data, tmp_path_factory.mktemp("hdf5") / "x.hdf5", slice_filter_fn=SliceFilter())
+    return convert(data, tmp_path_factory.mktemp("hdf5") / "x.hdf5", slice_filter_fn=SliceRule())
 
 
 def dataset(file, **options):
@@ -80,7 +80,7 @@ def test_layout(data, file):
     with h5py.File(file) as opened:
         assert list(opened.attrs["patients_id"]) == ["sub-01", "sub-02", "sub-03"]
         assert dict(opened.attrs["slice_filter_fn"]) == {
-            f"filter_{name}": str(value) for name, value in asdict(SliceFilter()).items()
+            f"filter_{name}": str(value) for name, value in asdict(SliceRule()).items()
         }
         assert list(opened["sub-01"].attrs["contrast"]) == CONTRASTS
         assert list(opened["sub-01"].attrs["slices"]) == [1, 2, 3, 4]
@@ -139,7 +139,7 @@ def test_export_of_resampled_arrays_keeps_the_voxel_size(data, tmp_path):
 
 
 def test_items(data, file):
-    samples = dataset(file, slice_filter_fn=SliceFilter())
+    samples = dataset(file, slice_filter_fn=SliceRule())
     assert len(samples) == 8  # two complete subjects, the first slice is empty
     item = samples[1]
     truth = canonical(data / "derivatives" / "labels" / "sub-01" / "anat" / "sub-01_T2w_seg-manual.nii.gz")
@@ -365,7 +365,7 @@ def test_file_of_2_9_10(real_data):
         {"path_hdf5": real_data / "data_testing" / "mytestfile.hdf5"},
         ["_lesion-manual"],
         {"contrast_lst": contrasts},
-        slice_filter_fn=SliceFilter(),
+        slice_filter_fn=SliceRule(),
         roi_suffix="_lesion-manual",
     )
     assert len(samples) == 14

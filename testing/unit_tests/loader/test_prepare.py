@@ -7,7 +7,8 @@ import pytest
 from scipy.ndimage import zoom
 
 from ivadomed.errors import DataError
-from ivadomed.loader.prepare import Recipe, SliceFilter, list_windows, prepare_case, read_window
+from ivadomed.loader.prepare import Recipe, list_windows, prepare_case, read_window
+from ivadomed.loader.slice_filter import SliceRule
 from ivadomed.loader.volumes import read_volume
 from ivadomed.transforms import Pipeline
 
@@ -35,7 +36,7 @@ def test_a_volume_is_resampled_in_three_dimensions(make_case):
 
 def test_roi_crop_follows_each_slice_and_filter_drops_slices_without_roi(make_case):
     fixed = Pipeline.from_config({"ROICrop": {"size": [6, 6]}})
-    recipe = Recipe(fixed, slice_filter=SliceFilter(min_roi_voxels=5))
+    recipe = Recipe(fixed, slice_filter=SliceRule(min_roi_voxels=5))
     case = make_case(roi=True)
     prepared = prepare_case(case, recipe)
     assert prepared.image.shape == (5, 1, 6, 6)
@@ -52,10 +53,10 @@ def test_roi_crop_without_roi_says_so(make_case):
 @pytest.mark.parametrize(
     ("slice_filter", "kept"),
     [
-        (SliceFilter(empty_input=False), [0, 1, 2, 3, 4, 5, 6]),
-        (SliceFilter(), [1, 2, 3, 4, 5, 6]),
-        (SliceFilter(empty_mask=True), [1, 2, 3, 4, 5, 6]),
-        (SliceFilter(absent_class=True), [1, 2, 3, 4, 5]),
+        (SliceRule(empty_input=False), [0, 1, 2, 3, 4, 5, 6]),
+        (SliceRule(), [1, 2, 3, 4, 5, 6]),
+        (SliceRule(empty_mask=True), [1, 2, 3, 4, 5, 6]),
+        (SliceRule(absent_class=True), [1, 2, 3, 4, 5]),
     ],
 )
 def test_slice_filter(make_case, slice_filter, kept):

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from ivadomed.errors import DataError
+from ivadomed.loader.balanced_sampler import balancing_weights
 from ivadomed.loader.cache import open_cases
 from ivadomed.loader.prepare import Recipe, list_windows
 from ivadomed.loader.samples import EpochSampler, SampleDataset, make_loader
@@ -82,6 +84,28 @@ def test_one_of_several_raters_is_drawn(dataset, make_case):
     data = dataset(Pipeline.from_config({}), [both])
     sums = {int(data[(epoch, 2)].target.sum()) for epoch in range(20)}
     assert len(sums) == 2  # the larger and the smaller ball, nothing between
+
+
+def test_input_dropout_blanks_some_channels_but_never_all(dataset, make_case):
+    data = dataset(Pipeline.from_config({}), [make_case(channels=3)], input_dropout=True)
+    left = [int(data[(epoch, 2)].image.any(axis=(1, 2)).sum()) for epoch in range(60)]
+    assert set(left) == {1, 2, 3}
+    plain = dataset(Pipeline.from_config({}), [make_case(channels=3)])
+    assert all(plain[(epoch, 2)].image.any(axis=(1, 2)).all() for epoch in range(20))
+
+
+def test_samples_are_balanced_by_label_or_by_metadata(dataset, make_case):
+    cases = [
+        replace(make_case(f"sub-{i}_T1w", seed=i), metadata={"sex": "F" if i else "M"}) for i in range(3)
+    ]
+    data = dataset(Pipeline.from_config({}), cases)
+    by_sex = balancing_weights(data, "sex")
+    # Five slices of one M, ten of two F: an M slice is drawn twice as often.
+    np.testing.assert_allclose(by_sex, [1 / 5] * 5 + [1 / 10] * 10)
+    labelled = [data.sampling_label(i, "gt") for i in range(len(data))]
+    assert labelled == [bool(data[i].target.any()) for i in range(len(data))]
+    with pytest.raises(DataError, match='has no "age"'):
+        balancing_weights(data, "age")
 
 
 def test_sampler_shuffles_by_epoch_and_covers_everything():
