@@ -119,7 +119,7 @@ def _prepare_to_disk(case: Case, path: Path, recipe: Recipe) -> None:
 
 def _check_space(folder: Path, size: int, count: int) -> None:
     free = shutil.disk_usage(folder).free
-    log.debug("Cache: %d cases of about %.1f MB in %s.", count + 1, size / 1e6, folder)
+    log.info("Preparing %d images: about %.2f GB in %s.", count + 1, size * (count + 1) / 1e9, folder)
     if size * count > free:
         raise OutputError(
             f"{folder}: the prepared data need about {size * count / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "

@@ -170,8 +170,11 @@ def _channels(
 ) -> list[tuple[tuple[str, ...], tuple[BidsFile, ...]]]:
     """One group of files per case, in order of the channels."""
     units: dict[tuple[str, ...], dict[str, list[BidsFile]]] = {}
+    # An entity that contrasts name, such as the session in "ses-01_T1w", tells channels apart, not cases.
+    named = {entity for contrast in contrasts for entity in contrast_entities(contrast)}
+    separating = [entity for entity in ("subject", "session", "sample") if entity not in named]
     for image, contrast in images:
-        key = tuple(image.entities.get(entity, "") for entity in ("subject", "session", "sample"))
+        key = tuple(image.entities.get(entity, "") for entity in separating)
         units.setdefault(key, {}).setdefault(contrast, []).append(image)
     groups = []
     for by_contrast in units.values():

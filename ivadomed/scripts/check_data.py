@@ -88,12 +88,16 @@ def _line(finding: Finding) -> str:
 def main(args: Sequence[str] | None = None) -> int:
     """Console script."""
     options = get_parser().parse_args(args)
-    logging.getLogger("ivadomed").setLevel(logging.ERROR)  # what the index says is printed in full below
+    logger = logging.getLogger("ivadomed")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # what the index has to say is printed in full
     try:
         return 0 if check_data(options.config, options.path_data or (), options.csv, options.jobs) else 1
     except IvadomedError as error:
         print(f"ivadomed_check_data: {error}", file=sys.stderr)
         return error.exit_code
+    finally:
+        logger.setLevel(level)
 
 
 if __name__ == "__main__":

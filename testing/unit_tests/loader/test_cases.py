@@ -74,6 +74,17 @@ def test_one_case_per_image(data):
     assert "EchoTime" not in found.cases[1].metadata
 
 
+def test_two_sessions_as_two_channels(tmp_path):
+    for subject in ("sub-01", "sub-02"):
+        for session in ("ses-a", "ses-b"):
+            stem = f"{subject}/{session}/anat/{subject}_{session}_T1w"
+            write(tmp_path, f"{stem}.nii.gz", f"{LABELS}/{stem}_seg.nii.gz")
+    found = cases(tmp_path, ("ses-a_T1w", "ses-b_T1w"), multichannel=True)
+    assert ids(found) == ["sub-01_ses-a_T1w", "sub-02_ses-a_T1w"]
+    assert names(found.cases[0].images) == ["sub-01_ses-a_T1w", "sub-01_ses-b_T1w"]
+    assert found.dropped == ()
+
+
 def test_channels_in_order_of_the_contrasts(data):
     found = cases(data, ("T2w", "T1w"), multichannel=True)
     assert ids(found) == ["sub-01_T2w", "sub-02_T2w"]
