@@ -188,7 +188,7 @@ class BidsDataframe:
             return images
         if column not in images:
             raise DataError(
-                f'split_dataset:split_method: no column "{column}" in tables or file names of the data set; '
+                f'split_dataset.split_method: no column "{column}" in tables or file names of the data set; '
                 f"there are {list(images.columns)}"
             )
         missing = images[column].isna()

@@ -138,7 +138,7 @@ class _Scanner:
 
     def scan(self, root: Path) -> None:
         if not root.is_dir():
-            raise DataError(f"{root}: no such folder; loader_parameters:path_data must name a BIDS data set")
+            raise DataError(f"{root}: no such folder; loader_parameters.path_data must name a BIDS data set")
         self.root = root
         for entry in _entries(root):
             if entry.name.startswith("sub-") and entry.is_dir():

@@ -165,7 +165,7 @@ def load_rules(bids_config: str | PathLike[str] | None, strict: bool = True) -> 
     if bids_config is None:
         return NameRules(strict)
     path = Path(bids_config)
-    where = f"loader_parameters:bids_config: {path}"
+    where = f"loader_parameters.bids_config: {path}"
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))["entities"]
         patterns = {str(entry["name"]): re.compile(entry["pattern"]) for entry in entries}

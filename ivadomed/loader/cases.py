@@ -70,7 +70,7 @@ def build_cases(
     if multichannel:
         if balance:
             raise ConfigError(
-                "loader_parameters:contrast_params:balance: each multichannel case needs all contrasts; "
+                "loader_parameters.contrast_params.balance: each multichannel case needs all contrasts; "
                 "set multichannel to false or balance to {}"
             )
         groups = _channels(images, contrasts, dropped)
@@ -155,13 +155,13 @@ def _balanced(
     for contrast, share in sorted(balance.items()):
         if not 0 < share <= 1:
             raise ConfigError(
-                f"loader_parameters:contrast_params:balance:{contrast}: expected 0 < share <= 1, got {share}"
+                f"loader_parameters.contrast_params.balance.{contrast}: expected 0 < share <= 1, got {share}"
             )
         names = [image.name for image, of in images if of == contrast]
         n_kept = max(1, round(share * len(names)))
         for place in sorted(rng.permutation(len(names))[n_kept:]):
             left_out.add(names[place])
-            dropped.append(Dropped(names[place], f"contrast_params:balance keeps {share} of {contrast}"))
+            dropped.append(Dropped(names[place], f"contrast_params.balance keeps {share} of {contrast}"))
     return [(image, contrast) for image, contrast in images if image.name not in left_out]
 
 

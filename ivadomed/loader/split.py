@@ -133,7 +133,7 @@ def _split_balanced(
     balance: str,
 ) -> Split:
     df, data_type, values = splittable(df, split_method, data_testing)
-    df = df[column(df, balance, "split_dataset:balance").notna()]
+    df = df[column(df, balance, "split_dataset.balance").notna()]
     sides: Split = ([], [], [])
     for _, part in df.groupby(balance, sort=True):
         if part[split_method].nunique() == 1 and not values:
@@ -206,7 +206,7 @@ def _from_file(path: str | PathLike[str], df: pd.DataFrame) -> Split:
     if missing:
         logger.warning("%s: %d of its files are not used here: %s", path, len(missing), some(missing))
     if not any(split):
-        raise DataError(f"split_dataset:fname_split: {path} names no file of this data set")
+        raise DataError(f"split_dataset.fname_split: {path} names no file of this data set")
     check_leak(df, split)
     log_fractions(df, "participant_id", split)
     return split

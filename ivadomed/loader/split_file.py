@@ -49,20 +49,20 @@ def read_split(path: str | PathLike[str]) -> dict[str, list[str]]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DataError(f"split_dataset:fname_split: {path} cannot be read ({error.strerror})") from error
+        raise DataError(f"split_dataset.fname_split: {path} cannot be read ({error.strerror})") from error
     try:
         value = json.loads(content.decode("utf-8-sig")) if path.suffix == ".json" else _load_pickle(content)
     except Exception as error:  # a damaged pickle raises nearly anything
-        raise DataError(f"split_dataset:fname_split: {path} is no split file ({error})") from error
+        raise DataError(f"split_dataset.fname_split: {path} is no split file ({error})") from error
     if not isinstance(value, dict) or not set(SIDES) <= value.keys():
-        raise DataError(f"split_dataset:fname_split: {path} must hold the keys {list(SIDES)}")
+        raise DataError(f"split_dataset.fname_split: {path} must hold the keys {list(SIDES)}")
     return {side: _names(path, side, value[side]) for side in SIDES}
 
 
 def _names(path: Path, side: str, value: Any) -> list[str]:
     names = value.tolist() if isinstance(value, np.ndarray) else value
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-        raise DataError(f'split_dataset:fname_split: {path}: "{side}" must be a list of file names')
+        raise DataError(f'split_dataset.fname_split: {path}: "{side}" must be a list of file names')
     return [str(name) for name in names]
 
 

@@ -65,10 +65,10 @@ def _parts(
     """Part of each value, dealt out like cards: sizes differ by one at most, also within each category."""
     groups = df.drop_duplicates(split_method).sort_values(split_method)
     if len(groups) < n_folds:
-        raise DataError(f"split_dataset:n_folds: {len(groups)} values of {split_method} for {n_folds} folds")
+        raise DataError(f"split_dataset.n_folds: {len(groups)} values of {split_method} for {n_folds} folds")
     order = np.random.default_rng(seed).permutation(len(groups))
     if balance:
-        category = column(groups, balance, "split_dataset:balance").astype(str).to_numpy()
+        category = column(groups, balance, "split_dataset.balance").astype(str).to_numpy()
         order = order[np.argsort(category[order], kind="stable")]
     values = groups[split_method].to_numpy()[order]
     return {value: place % n_folds for place, value in enumerate(values)}

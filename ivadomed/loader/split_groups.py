@@ -38,7 +38,7 @@ def select_subjects(
     """
     given = subject_selection or {}
     counts, columns, values = (list(given.get(key) or ()) for key in ("n", "metadata", "value"))
-    where = "loader_parameters:subject_selection"
+    where = "loader_parameters.subject_selection"
     if not len(counts) == len(columns) == len(values):
         raise ConfigError(f"{where}: n, metadata and value must have the same length")
     if not counts:
@@ -64,14 +64,14 @@ def splittable(
     Raises:
         DataError: A column is missing, no row is left, or no file has one of the values.
     """
-    df = df[column(df, split_method, "split_dataset:split_method").notna()]
+    df = df[column(df, split_method, "split_dataset.split_method").notna()]
     if df.empty:
-        raise DataError(f"split_dataset:split_method: no file has a value of {split_method}")
+        raise DataError(f"split_dataset.split_method: no file has a value of {split_method}")
     data_type, wanted = data_testing.get("data_type") or split_method, data_testing.get("data_value") or []
     if data_type not in df and not wanted:
-        logger.warning("split_dataset:data_testing: no column %s, %s is used", data_type, split_method)
+        logger.warning("split_dataset.data_testing: no column %s, %s is used", data_type, split_method)
         data_type = split_method
-    column(df, data_type, "split_dataset:data_testing:data_type")
+    column(df, data_type, "split_dataset.data_testing:data_type")
     return df, data_type, _present(df, data_type, set(map(str, wanted)))
 
 
@@ -140,10 +140,10 @@ def some(names: Iterable[str], limit: int = 5) -> str:
 def _present(df: pd.DataFrame, name: str, wanted: set[str]) -> set[str]:
     present = values_of(df[name])
     for value in sorted(wanted.difference(present)):
-        logger.warning("split_dataset:data_testing: no file has the %s %s", name, value)
+        logger.warning("split_dataset.data_testing: no file has the %s %s", name, value)
     if wanted and wanted.isdisjoint(present):
         raise DataError(
-            f"split_dataset:data_testing: no file has one of the {name} {sorted(wanted)}; "
+            f"split_dataset.data_testing: no file has one of the {name} {sorted(wanted)}; "
             f"there are {some(present)}"
         )
     return wanted.intersection(present)
