@@ -207,7 +207,7 @@ class Trainer:
         losses, dices = [], []
         for batch, bar in monitor.progress(self.train_batches, epoch, "training"):
             batch = self._mixed(batch.to(self.device, self.memory_format))
-            prediction, loss, dice = self._predict(batch)
+            prediction, target, loss, dice = self._predict(batch)
             self.optimizer.zero_grad()
             self.fabric.backward(loss)
             self.optimizer.step()
@@ -217,7 +217,7 @@ class Trainer:
             dices.append(dice)
             bar.set_postfix(loss=f"{losses[-1]:.4f}", refresh=False)
             stop.check()
-        monitor.images(epoch, "Training", batch.image, batch.target, prediction.detach())
+        monitor.images(epoch, "Training", batch.image, target, prediction.detach())
         return _Means(float(np.mean(losses)), float(np.mean(dices)))
 
     @torch.no_grad()
@@ -227,21 +227,22 @@ class Trainer:
         metrics = MetricManager(list(self.metric_fns))
         for batch, _ in monitor.progress(self.val_batches, epoch, "validation"):
             batch = batch.to(self.device, self.memory_format)
-            prediction, loss, dice = self._predict(batch)
+            prediction, target, loss, dice = self._predict(batch)
             losses.append(self._checked(loss, batch, self.dataset_val))
             dices.append(dice)
-            metrics(*comparable(prediction, batch.target, self.soft_gt))
+            metrics(*comparable(prediction, target, self.soft_gt))
             stop.check()
         monitor.metrics(epoch, metrics.get_results())
-        monitor.images(epoch, "Validation", batch.image, batch.target, prediction)
+        monitor.images(epoch, "Validation", batch.image, target, prediction)
         return _Means(float(np.mean(losses)), float(np.mean(dices)))
 
-    def _predict(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, float]:
-        """Prediction, loss, and Dice loss as a number."""
+    def _predict(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, float]:
+        """Prediction, target, loss, and Dice loss as a number."""
+        assert batch.target is not None
         prediction = self.network(*self.model.inputs(batch))
         loss = self.loss(prediction, batch.target)
         dice = loss if isinstance(self.loss, DiceLoss) else self.dice_loss(prediction, batch.target)
-        return prediction, loss, float(dice.detach())
+        return prediction, batch.target, loss, float(dice.detach())
 
     def _mixed(self, batch: Batch) -> Batch:
         if not self.mixup_alpha or batch.target is None:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
+from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from ivadomed.loader.samples import Batch
 from ivadomed.visualize import save_img
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 class Monitor:
@@ -35,20 +35,19 @@ class Monitor:
         self.num_epochs = num_epochs
         self._started = time.perf_counter()
 
-    def progress(self, batches: Any, epoch: int, phase: str) -> Iterator[tuple[Any, tqdm]]:
-        """Iterate batches under a bar that shows the running loss and samples per second."""
-        total = len(batches) if isinstance(batches, Sized) else None
+    def progress(self, loader: DataLoader[Any], epoch: int, phase: str) -> Iterator[tuple[Batch, tqdm]]:
+        """Iterate batches under a bar that shows samples per second, and what the caller adds to it."""
         with tqdm(
-            total=total,
+            total=len(loader.sampler),  # type: ignore[arg-type]
             desc=f"Epoch {epoch}/{self.num_epochs} {phase}",
-            unit="batch",
+            unit="sample",
             leave=False,
             mininterval=0.5,
             disable=None,  # no bar where there is no terminal
         ) as bar:
-            for batch in batches:
+            for batch in loader:
                 yield batch, bar
-                bar.update()
+                bar.update(len(batch.windows))
 
     def losses(self, epoch: int, train_loss: float, val_loss: float, learning_rate: float) -> None:
         """Losses of one epoch."""

@@ -193,7 +193,7 @@ def test_balance_keeps_a_seeded_share(tmp_path):
 def test_balance_is_checked(data):
     with pytest.raises(ConfigError, match="set multichannel to false"):
         cases(data, multichannel=True, balance={"T1w": 0.5})
-    with pytest.raises(ConfigError, match="balance.T1w: expected 0 < share <= 1, got 2"):
+    with pytest.raises(ConfigError, match=r"balance\.T1w: expected 0 < share <= 1, got 2"):
         cases(data, balance={"T1w": 2})
 
 

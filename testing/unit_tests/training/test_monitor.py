@@ -8,9 +8,12 @@ import pytest
 import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils.data import DataLoader
 
+from ivadomed.loader.samples import Batch
 from ivadomed.training import monitor as module
 from ivadomed.training.monitor import Monitor
+from ivadomed.windows import Window
 
 
 def read(folder):
@@ -48,11 +51,12 @@ def test_metrics_have_a_curve_each(tmp_path):
     ] == [0.75]
 
 
-def test_progress_yields_every_batch_with_the_bar(tmp_path):
+def test_progress_yields_every_batch_and_counts_samples(tmp_path):
+    windows = [Window(0, (0, 0, z), (4, 4, 1)) for z in range(5)]
+    loader = DataLoader(windows, batch_size=2, collate_fn=lambda some: Batch(None, None, None, tuple(some)))
     monitor = Monitor(tmp_path, 2, 1)
-    taken = [(batch, bar.total) for batch, bar in monitor.progress(["a", "b"], 1, "training")]
-    assert taken == [("a", 2), ("b", 2)]
-    assert [batch for batch, _ in monitor.progress(iter("abc"), 1, "training")] == ["a", "b", "c"]
+    taken = [(batch.windows, bar.total) for batch, bar in monitor.progress(loader, 1, "training")]
+    assert taken == [(tuple(windows[:2]), 5), (tuple(windows[2:4]), 5), (tuple(windows[4:]), 5)]
     monitor.close()
 
 
