@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -174,10 +175,12 @@ def make_loader(
         pin_memory=pin_memory,
         persistent_workers=num_workers > 0,
         prefetch_factor=4 if num_workers else None,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_start_worker,
     )
 
 
-def _one_thread(worker: int) -> None:
+def _start_worker(worker: int) -> None:
     # A worker is one of several: threads within it would only fight with the training for cores.
     torch.set_num_threads(1)
+    # The garbage collector would write into every object that the worker shares with its parent, and so copy them.
+    gc.freeze()
