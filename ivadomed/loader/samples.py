@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -184,3 +185,7 @@ def _start_worker(worker: int) -> None:
     torch.set_num_threads(1)
     # The garbage collector would write into every object that the worker shares with its parent, and so copy them.
     gc.freeze()
+    # Ctrl-C and batch schedulers signal the whole process group. The training decides when to stop; a worker that
+    # died first would end it with an error. A worker whose parent is gone notices that by itself.
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.SIG_IGN)

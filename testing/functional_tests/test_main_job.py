@@ -1,6 +1,7 @@
 """The main job through the command line and through Python, on a tiny phantom."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -202,21 +203,25 @@ def test_resuming_under_another_configuration_is_refused(config, tmp_path, capsy
     assert "belongs to another configuration" in capsys.readouterr().err
 
 
-def test_interrupt_stops_between_two_steps_and_says_how_to_continue(config, tmp_path):
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_stops_between_two_steps_and_says_how_to_continue(config, tmp_path, signum):
     config["training_parameters"]["training_time"]["num_epochs"] = 500
+    config["training_parameters"]["num_workers"] = 1
     path = write(config, tmp_path)
     process = subprocess.Popen(
         [sys.executable, "-m", "ivadomed", "--train", path],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     while not (Path(config["path_output"]) / "checkpoint.pth.tar").exists():
         assert process.poll() is None
         time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
+    # As a terminal or a batch scheduler does: to the workers too.
+    os.killpg(process.pid, signum)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM
+    assert process.returncode == 128 + signum
     assert "--resume-training" in errors
     assert "Traceback" not in errors
 
