@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -224,30 +224,26 @@ def _postprocessing(config: RunConfig) -> dict[str, Any]:
 def _evaluate(config: RunConfig, cases: Sequence[Case], folder: Path) -> pd.DataFrame:
     """Evaluate the predictions of the cases and paint them over their images."""
     log.info("\nRun Evaluation on %s\n", folder / PREDICTIONS)
-    pairs = []
-    for case in cases:
-        prediction = folder / PREDICTIONS / f"{case.id}_pred.nii.gz"
-        if prediction.is_file():
-            pairs.append(
-                PredictionPair(case.id, prediction, tuple(r[0] if r else None for r in case.targets))
-            )
-        else:
-            log.warning("%s has no prediction %s and is left out.", case.id, prediction)
-    if not pairs:
+    files = {case: folder / PREDICTIONS / f"{case.id}_pred.nii.gz" for case in cases}
+    for case, file in files.items():
+        if not file.is_file():
+            log.warning("%s has no prediction %s and is left out.", case.id, file)
+    predicted = {case: file for case, file in files.items() if file.is_file()}
+    if not predicted:
         raise DataError(f"{folder / PREDICTIONS}: no prediction of the test set; run --test first")
+    pairs = [
+        PredictionPair(case.id, file, tuple(raters[0] if raters else None for raters in case.targets))
+        for case, file in predicted.items()
+    ]
     table = evaluate_predictions(pairs, folder, config.evaluation_parameters.model_dump(mode="json"))
     log.info("%s", preview(table))
-    _paint(config, cases, folder)
+    _paint(config, predicted, folder / "results_eval" / "overlays")
     return table
 
 
-def _paint(config: RunConfig, cases: Sequence[Case], folder: Path) -> None:
-    """Write ``results_eval/overlays/<case>.png``: prediction in colour, ground truth as an outline."""
-    overlays = folder / "results_eval" / "overlays"
-    for case in cases:
-        prediction = folder / PREDICTIONS / f"{case.id}_pred.nii.gz"
-        if not prediction.is_file():
-            continue
+def _paint(config: RunConfig, predicted: Mapping[Case, Path], overlays: Path) -> None:
+    """Write ``overlays/<case>.png``: prediction in colour, ground truth as an outline."""
+    for case, prediction in predicted.items():
         volume = read_volume(case, config.slice_axis_index, config.loader_parameters.soft_gt)
         classes = read_classes(prediction).data
         masks = np.stack([volume.grid.to_hwd(classes[..., k]) for k in range(classes.shape[-1])])

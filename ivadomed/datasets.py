@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from ivadomed.config import RunConfig
 from ivadomed.config.schema.base import DatasetType
+from ivadomed.device import available_cores
 from ivadomed.errors import DataError
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cache import Entry, open_cases
@@ -42,13 +42,6 @@ def draw_split(config: RunConfig, bids_df: BidsDataframe, folder: Path) -> dict[
     split = config.split_dataset.model_dump(mode="json")
     sides = get_subdatasets_subject_files_list(split, bids_df.df, str(folder), selection)
     return dict(zip(SIDES, sides, strict=True))
-
-
-def _keeps(patch_filter: PatchFilter, entry: Entry, case: Case, window: Window) -> bool:
-    image, target = entry.read(window)
-    return patch_filter(
-        {"input": image, "gt": [[target[rater] for rater in raters] for raters in case.raters]}
-    )
 
 
 def saved_split(config: RunConfig, bids_df: BidsDataframe, folder: Path) -> dict[str, list[str]]:
@@ -133,6 +126,13 @@ def sample_dataset(
     )
 
 
+def _keeps(patch_filter: PatchFilter, entry: Entry, case: Case, window: Window) -> bool:
+    image, target = entry.read(window)
+    return patch_filter(
+        {"input": image, "gt": [[target[rater] for rater in raters] for raters in case.raters]}
+    )
+
+
 def test_cases(config: RunConfig, folder: Path) -> tuple[Case, ...]:
     """The test set of the run's split."""
     bids_df = index_data(config, folder)
@@ -156,8 +156,3 @@ def worker_count(config: RunConfig) -> int:
     """DataLoader workers: as configured, else one fewer than cores, at least one and at most eight."""
     wanted = config.training_parameters.num_workers
     return wanted if wanted is not None else min(max(1, available_cores() - 1), 8)
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

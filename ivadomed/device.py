@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -68,3 +69,8 @@ def _cpu_has_bf16(device: torch.device) -> bool:
     return (
         device.type == "cpu" and info.is_file() and not _CPU_BF16_FLAGS.isdisjoint(info.read_text().split())
     )
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 import torch
 
+from ivadomed.device import available_cores
 from ivadomed.errors import ModelError
 from ivadomed.loader.samples import Batch
 from ivadomed.models.base import Network
@@ -66,7 +67,7 @@ def _thread_limit() -> int:
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     if wanted.isdigit() and int(wanted) > 0:
         return int(wanted)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return available_cores()
 
 
 def open_model(path: Path, device: torch.device) -> TorchForward | OnnxForward:

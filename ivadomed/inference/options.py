@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ivadomed.errors import ConfigError
+from ivadomed.inference.engine import whole_slices
 from ivadomed.loader.prepare import Recipe
 from ivadomed.loader.volumes import pixel_size_mm
 
@@ -84,7 +85,7 @@ def recipe_with(options: Mapping[str, Any], recipe: Recipe) -> Recipe:
     if not recipe.is_2d or not recipe.length:
         return recipe
     if options.get("no_patch"):
-        return replace(recipe, length=(), stride=())
+        return whole_slices(recipe)
     overlap: Sequence[int] | None = options.get("overlap_2D")
     if not overlap:
         return recipe

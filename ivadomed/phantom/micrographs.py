@@ -53,7 +53,8 @@ def write_micrographs(
 
     Args:
         output: Folder of the data set; it must not exist, be empty, or with `overwrite` hold an earlier
-        phantom. n: Number of micrographs.
+            phantom.
+        n: Number of micrographs.
         settings: Seed and size.
         jobs: Processes, as in joblib (-1: all cores). The pixels do not depend on it.
         overwrite: Replace an earlier phantom.

@@ -116,7 +116,8 @@ def write_study(output: Path, n: int, study: Study, jobs: int = 1, overwrite: bo
 
     Args:
         output: Folder of the data set; it must not exist, be empty, or with `overwrite` hold an earlier
-        phantom. n: Number of subjects.
+            phantom.
+        n: Number of subjects.
         study: What to write.
         jobs: Processes, as in joblib (-1: all cores). The voxels do not depend on it.
         overwrite: Replace an earlier phantom.

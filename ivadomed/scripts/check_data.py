@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 
 from ivadomed.config import load_config
 from ivadomed.data_check import Finding, check_cases
-from ivadomed.datasets import available_cores, cases_of
+from ivadomed.datasets import cases_of
+from ivadomed.device import available_cores
 from ivadomed.errors import IvadomedError
 from ivadomed.files import atomic_path
 from ivadomed.loader.bids_dataframe import BidsDataframe
