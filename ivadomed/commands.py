@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import torch
 from tqdm import tqdm
 
+from ivadomed.classification import (
+    ALL,
+    EVALUATION,
+    SLICES,
+    classify,
+    evaluate_slices,
+    read_slices,
+    write_table,
+)
 from ivadomed.config import RunConfig
 from ivadomed.datasets import (
+    cases_of,
     display_transforms,
     draw_split,
+    fit_conditioner,
     index_data,
     sample_dataset,
     saved_split,
@@ -26,21 +37,25 @@ from ivadomed.datasets import (
 from ivadomed.device import define_device
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.evaluation import PredictionPair, evaluate_predictions, preview
+from ivadomed.inference.backends import open_model
 from ivadomed.inference.segment import load_packaged_model, packaged_engine
 from ivadomed.io import is_nifti, read_classes
 from ivadomed.loader.case import Case
-from ivadomed.loader.recipe import recipe_of, steps_of
+from ivadomed.loader.film_encoder import FilmEncoder
+from ivadomed.loader.recipe import conditioner_of, recipe_of, steps_of
+from ivadomed.loader.samples import Batch
 from ivadomed.loader.volumes import read_volume
 from ivadomed.metrics import get_metric_fns
+from ivadomed.models import Network, load_model
 from ivadomed.records import run_folder, write_manifest
 from ivadomed.testing import PREDICTIONS, CaseSet, read_ahead, test, write_prediction
 from ivadomed.training import train
+from ivadomed.training.film import save_modulation
 from ivadomed.training.package import package_model
 from ivadomed.visualize import save_overlays
 
 log = logging.getLogger(__name__)
 
-_SEGMENTERS = ("Unet", "Modified3DUNet")
 # A longer training may continue a shorter one; where files lie and how fast they are read changes no number.
 _FREE_TO_CHANGE = (
     "command",
@@ -100,14 +115,20 @@ def train_command(config: RunConfig, folder: Path, resume: bool = False) -> tupl
     bids_df = index_data(config, folder)
     split = (saved_split if resume else draw_split)(config, bids_df, folder)
     write_manifest(config, folder, split)
-    valid = sample_dataset(config, bids_df, split["valid"], "validation", folder)
-    training = sample_dataset(config, bids_df, split["train"], "training", folder)
+    valid_cases = cases_of(config, bids_df, split["valid"], "validation")
+    training_cases = cases_of(config, bids_df, split["train"], "training")
+    conditioner = fit_conditioner(config, training_cases, folder)
+    valid = sample_dataset(config, valid_cases, "validation", folder, conditioner)
+    training = sample_dataset(config, training_cases, "training", folder, conditioner)
     model_folder = folder / config.model_name
     log.info("Creating model directory: %s", model_folder)
     params = config.training_parameters.model_dump(mode="json")
     params["num_workers"] = worker_count(config)
+    architecture = {"name": config.architecture.name, **config.architecture.arguments}
+    if config.metadata_type is not None:
+        architecture["n_metadata"] = FilmEncoder.load(folder).n_metadata
     best = train(
-        {"name": config.architecture.name, **config.architecture.arguments},
+        architecture,
         training,
         valid,
         params,
@@ -118,6 +139,15 @@ def train_command(config: RunConfig, folder: Path, resume: bool = False) -> tupl
         config.fingerprint(_FREE_TO_CHANGE),
     )
     package_model(config, folder / "best_model.pt", model_folder)
+    if config.metadata_type is not None:
+        save_modulation(
+            cast(Network, load_model(folder / "best_model.pt")),
+            valid,
+            FilmEncoder.load(folder),
+            architecture["film_layers"],
+            config.training_parameters.batch_size,
+            folder,
+        )
     return best.training_dice, best.training_loss, best.validation_dice, best.validation_loss
 
 
@@ -129,7 +159,10 @@ def test_command(config: RunConfig, folder: Path) -> tuple[pd.DataFrame, dict[st
     """
     device = _announce(config)
     cases = test_cases(config, folder)
-    data = CaseSet(cases, recipe_of(config, "testing"), steps_of(config, "testing"))
+    conditioner = conditioner_of(config, folder)
+    if config.task == "classification":
+        return _test_classifier(config, cases, folder, device)
+    data = CaseSet(cases, recipe_of(config, "testing"), steps_of(config, "testing"), conditioner)
     display_transforms(config, "testing")
     metrics = test(
         {"out_channel": config.out_channel},
@@ -153,6 +186,8 @@ def eval_command(config: RunConfig, folder: Path) -> pd.DataFrame:
     Returns:
         The table of 3D metrics.
     """
+    if config.task == "classification":
+        return _evaluate_classifier(read_slices(folder), folder)
     return _evaluate(config, test_cases(config, folder), folder)
 
 
@@ -162,7 +197,7 @@ def segment_command(config: RunConfig, folder: Path, options: dict[str, Any]) ->
     The run's configuration says which images and which postprocessing, the model's how they are prepared.
 
     Returns:
-        The files ``pred_masks/<case>_class-N_pred.nii.gz``.
+        The files ``pred_masks/<case>_class-N_pred.nii.gz``; of a classifier ``classified_slices.csv``.
     """
     _, device = define_device(config.gpu_ids)
     model_config, file_model = load_packaged_model(folder / config.model_name)
@@ -171,9 +206,11 @@ def segment_command(config: RunConfig, folder: Path, options: dict[str, Any]) ->
             f"loader_parameters: {config.in_channel} input channel(s), but {file_model} takes "
             f"{model_config.in_channel}; use the contrasts of {file_model.with_suffix('.json')}"
         )
-    engine = packaged_engine(model_config, file_model, device, options)
     cases = segment_cases(config, folder)
     display_transforms(model_config, "testing")
+    if model_config.task == "classification":
+        return [_classify(model_config, cases, folder, open_model(file_model, device))[1]]
+    engine = packaged_engine(model_config, file_model, device, options)
     written: list[Path] = []
     predictions = engine.run(read_ahead(cases, engine.recipe, with_target=False))
     for prediction in tqdm(
@@ -200,9 +237,7 @@ def _announce(config: RunConfig) -> torch.device:
 def _refuse_without_effect(config: RunConfig) -> None:
     """Raise for keys that the schema knows and no command acts on: a silent difference would be worse."""
     loader = config.loader_parameters
-    name = config.architecture.name
     asked = {
-        f"the architecture {name}": name not in _SEGMENTERS,
         "uncertainty": config.uncertainty.applied,
         "object_detection_params.object_detection_path": bool(
             config.object_detection_params.object_detection_path
@@ -215,6 +250,33 @@ def _refuse_without_effect(config: RunConfig) -> None:
         raise ConfigError(
             f"this version cannot do what the configuration asks for with {', '.join(refused)}; remove it"
         )
+
+
+def _classify(
+    config: RunConfig, cases: Sequence[Case], folder: Path, forward: Callable[[Batch], np.ndarray]
+) -> tuple[pd.DataFrame, Path]:
+    """Classify the slices of cases, into ``classified_slices.csv``."""
+    data = sample_dataset(config, cases, "testing", folder)
+    table = classify(data, forward, config.class_names, config.training_parameters.batch_size)
+    write_table(table, folder / SLICES)
+    log.info("Classified %d slices of %d images: %s", len(data), len(cases), folder / SLICES)
+    return table, folder / SLICES
+
+
+def _test_classifier(
+    config: RunConfig, cases: Sequence[Case], folder: Path, device: torch.device
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    table, _ = _classify(config, cases, folder, open_model(folder / "best_model.pt", device))
+    evaluation = _evaluate_classifier(table, folder)
+    metrics = evaluation[evaluation["image_id"] == ALL].select_dtypes("number").mean()
+    return evaluation, {str(name): float(value) for name, value in metrics.items()}
+
+
+def _evaluate_classifier(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    evaluation = evaluate_slices(table)
+    write_table(evaluation, folder / "results_eval" / EVALUATION)
+    log.info("%s", evaluation.head().to_string(index=False))
+    return evaluation
 
 
 def _postprocessing(config: RunConfig) -> dict[str, Any]:

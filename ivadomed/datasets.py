@@ -14,9 +14,11 @@ from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cache import Entry, open_cases
 from ivadomed.loader.case import Case
 from ivadomed.loader.cases import build_cases
+from ivadomed.loader.conditions import Conditioner, Curriculum, unconditioned
+from ivadomed.loader.film_encoder import FilmEncoder, missing_metadata
 from ivadomed.loader.patch_filter import PatchFilter
 from ivadomed.loader.prepare import list_windows
-from ivadomed.loader.recipe import recipe_of, steps_of
+from ivadomed.loader.recipe import conditioner_of, recipe_of, steps_of
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.loader.split import get_subdatasets_subject_files_list
 from ivadomed.loader.split_file import SIDES, read_split
@@ -77,23 +79,48 @@ def cases_of(
         require_target=config.command != "segment",
         balance=loader.contrast_params.balance,
         seed=config.split_dataset.random_seed,
+        allow_missing=config.architecture.name == "HeMISUnet",
     )
     for dropped in found.dropped:
         log.info("%s is left out: %s.", dropped.file, dropped.reason)
-    if not found.cases:
+    cases = tuple(case for case in found.cases if _has_metadata(config, case))
+    if not cases:
+        needed = f", with FiLM's {config.metadata_type}" if config.metadata_type else ""
         raise DataError(
             f"the {dataset_type} set is empty: none of its {len(names)} images has {', '.join(config.class_names)} "
-            f"and a contrast of {', '.join(config.contrasts_for(dataset_type))}; change split_dataset or the contrasts"
+            f"and a contrast of {', '.join(config.contrasts_for(dataset_type))}{needed}; "
+            "change split_dataset or the contrasts"
         )
-    return found.cases
+    return cases
+
+
+def _has_metadata(config: RunConfig, case: Case) -> bool:
+    reason = config.metadata_type and missing_metadata(case, config.metadata_type)
+    if reason:
+        log.info("%s is left out: %s.", case.id, reason)
+    return not reason
+
+
+def fit_conditioner(config: RunConfig, cases: Sequence[Case], folder: Path) -> Conditioner:
+    """What the network is told of a case; the encoder of a FiLM network is fitted on training cases and saved."""
+    if config.metadata_type is not None:
+        FilmEncoder.fit(cases, config.metadata_type).save(folder)
+    return conditioner_of(config, folder)
 
 
 def sample_dataset(
-    config: RunConfig, bids_df: BidsDataframe, names: Sequence[str], dataset_type: DatasetType, folder: Path
+    config: RunConfig,
+    cases: Sequence[Case],
+    dataset_type: DatasetType,
+    folder: Path,
+    conditioner: Conditioner = unconditioned,
 ) -> SampleDataset:
-    """Prepare the cases of one side and list their samples."""
+    """Prepare the cases of one side and list their samples.
+
+    Raises:
+        DataError: A case cannot be used, or the filters leave no sample.
+    """
     display_transforms(config, dataset_type)
-    cases = cases_of(config, bids_df, names, dataset_type)
     recipe = recipe_of(config, dataset_type)
     loader = config.loader_parameters
     cache = Path(loader.cache_dir) if loader.cache_dir else folder / "cache"
@@ -104,7 +131,7 @@ def sample_dataset(
             windows += list_windows(index, entry.stored.image_shape, entry.stored.facts, recipe)
         except DataError as error:
             raise DataError(f"{cases[index].id}: {error}") from error
-    patch_filter = PatchFilter(**loader.patch_filter_params.model_dump(), is_train=True)
+    patch_filter = PatchFilter(**loader.patch_filter_params.model_dump(), is_train=dataset_type != "testing")
     if config.length and patch_filter.active:
         windows = [w for w in windows if _keeps(patch_filter, entries[w.case], cases[w.case], w)]
     if not windows:
@@ -123,13 +150,24 @@ def sample_dataset(
         soft_gt=loader.soft_gt,
         seed=config.training_parameters.seed,
         input_dropout=loader.is_input_dropout and dataset_type == "training",
+        conditioner=conditioner,
+        curriculum=_curriculum(config) if dataset_type == "training" else None,
+        classify=config.task == "classification",
     )
+
+
+def _curriculum(config: RunConfig) -> Curriculum | None:
+    probability, growth = config.missing_contrasts
+    return Curriculum(probability, growth) if probability > 0 else None
 
 
 def _keeps(patch_filter: PatchFilter, entry: Entry, case: Case, window: Window) -> bool:
     image, target = entry.read(window)
     return patch_filter(
-        {"input": image, "gt": [[target[rater] for rater in raters] for raters in case.raters]}
+        {
+            "input": image[list(case.present)],
+            "gt": [[target[rater] for rater in raters] for raters in case.raters],
+        }
     )
 
 

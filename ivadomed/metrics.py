@@ -188,6 +188,7 @@ SEGMENTATION_METRICS: tuple[Metric, ...] = (
 METRICS: dict[str, tuple[Metric, ...]] = {
     "segmentation": SEGMENTATION_METRICS,
     "classification": SEGMENTATION_METRICS[:-1],  # a vector of scores has no shape to measure
+    "regression": (mse,),
 }
 
 
@@ -195,7 +196,7 @@ def get_metric_fns(task: str, eval_params: Mapping[str, Any] | None = None) -> l
     """Metrics to compute on every validation and test batch.
 
     Args:
-        task: "segmentation" or "classification".
+        task: "segmentation", "classification" or "regression" (heat maps).
         eval_params: Evaluation parameters. They choose among the metrics of whole volumes
             (``ivadomed.evaluation``); the metrics of batches are the same for all of them.
 

@@ -20,6 +20,7 @@ from ivadomed.inference.engine import Engine, Prediction
 from ivadomed.inference.outputs import finish, split_classes, to_nifti
 from ivadomed.io import is_nifti, save_nifti, write_picture
 from ivadomed.loader.case import Case
+from ivadomed.loader.conditions import Conditioner, unconditioned
 from ivadomed.loader.prepare import Recipe
 from ivadomed.loader.samples import Batch
 from ivadomed.loader.volumes import Volume, read_volume
@@ -39,11 +40,13 @@ class CaseSet:
         cases: What to predict.
         recipe: Fixed steps and windows.
         steps: Transforms per sample.
+        conditioner: What the network is told of a case besides the image.
     """
 
     cases: tuple[Case, ...]
     recipe: Recipe
     steps: Pipeline
+    conditioner: Conditioner = unconditioned
 
 
 def test(
@@ -93,6 +96,7 @@ def test(
         forward=forward,
         n_classes=testing_params["n_classes"],
         batch_size=testing_params["batch_size"],
+        conditioner=dataset_test.conditioner,
         observe=observe,
     )
     volumes = read_ahead(dataset_test.cases, dataset_test.recipe, with_target=True)

@@ -40,6 +40,11 @@ def _windows(config: RunConfig) -> list[str]:
         return [
             f"{place}.length_3D: is not set; expected the patch size [height, width, depth] of this 3D model"
         ]
+    if name == "Modified3DUNet" and all(size <= 16 for size in length):
+        return [
+            f"{place}.length_3D: {list(length)} leaves a single voxel after four down-samplings; "
+            "expected more than 16 voxels along one axis"
+        ]
     if any(step > size for step, size in zip(stride, length, strict=True)):
         return [
             f"{place}.stride_{kind}: {list(stride)} exceeds length_{kind} {list(length)}; expected at most "
@@ -49,14 +54,16 @@ def _windows(config: RunConfig) -> list[str]:
 
 
 def _film(config: RunConfig) -> list[str]:
-    if derived.architecture_name(config) != "FiLMedUnet":
+    name = derived.architecture_name(config)
+    if derived.metadata_type(config) is None:
         return []
-    layers, expected = derived.film_layers(config), 2 * derived.model_value(config, "depth") + 2
+    if name == "FiLMedUnet":
+        layers, expected = derived.film_layers(config), 2 * derived.model_value(config, "depth") + 2
+        places = f"{expected} (2 * depth + 2)"
+    else:
+        layers, expected, places = list(derived.model_value(config, "film_layers")), 10, "10"
     if len(layers) != expected:
-        return [
-            f"FiLMedUnet.film_layers: {layers} has {len(layers)} entries; expected {expected} "
-            "(2 * depth + 2), each 0 or 1"
-        ]
+        return [f"{name}.film_layers: {layers} has {len(layers)} entries; expected {places}, each 0 or 1"]
     return []
 
 

@@ -10,6 +10,7 @@ from ivadomed.config.schema.models import CLASSIFIERS, SECTIONS
 if TYPE_CHECKING:
     from ivadomed.config.schema.run import RunConfig
 
+Task = Literal["segmentation", "classification", "regression"]
 SLICE_AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
 
 _UNET = ("depth", "dropout_rate", "bn_momentum", "final_activation", "n_filters")
@@ -18,10 +19,17 @@ _ARGUMENTS: dict[str, tuple[str, ...]] = {
     "Unet": _UNET,
     "FiLMedUnet": (*_UNET, "film_layers"),
     "HeMISUnet": _UNET,
-    "Modified3DUNet": ("n_filters", "attention", "dropout_rate", "bn_momentum", "final_activation"),
+    "Modified3DUNet": (
+        "n_filters",
+        "attention",
+        "dropout_rate",
+        "bn_momentum",
+        "final_activation",
+        "film_layers",
+    ),
     "Countception": ("use_logits", "logits_per_output"),
     "resnet18": (),
-    "densenet121": (),
+    "densenet121": ("dropout_rate",),
 }
 
 
@@ -72,9 +80,13 @@ def in_channel(config: RunConfig) -> int:
 
 
 def out_channel(config: RunConfig) -> int:
-    """One per class; several classes add the background."""
+    """One per class; several classes add the background, which heat maps do not have."""
     n_classes = len(config.loader_parameters.target_suffix)
-    return n_classes + 1 if n_classes > 1 else 1
+    return (
+        n_classes + 1
+        if n_classes > 1 and task(architecture_name(config)) != "regression"
+        else max(n_classes, 1)
+    )
 
 
 def class_names(config: RunConfig) -> tuple[str, ...]:
@@ -96,9 +108,11 @@ def film_layers(config: RunConfig) -> list[int]:
     return list(layers) if layers is not None else [1] * (2 * model_value(config, "depth") + 2)
 
 
-def task(name: str) -> Literal["segmentation", "classification"]:
-    """What an architecture predicts."""
-    return "classification" if name in CLASSIFIERS else "segmentation"
+def task(name: str) -> Task:
+    """What an architecture predicts: masks, the classes of a slice, or heat maps."""
+    if name in CLASSIFIERS:
+        return "classification"
+    return "regression" if name == "Countception" else "segmentation"
 
 
 def architecture(config: RunConfig) -> Architecture:
@@ -109,9 +123,12 @@ def architecture(config: RunConfig) -> Architecture:
     if name == "HeMISUnet":
         arguments["contrasts"] = list(config.loader_parameters.contrast_params.training_validation)
         arguments["out_channel"] = out_channel(config)
-    elif name not in CLASSIFIERS:
+    else:
         arguments["in_channel"] = in_channel(config)
-        arguments["out_channel"] = out_channel(config)
+        if name in CLASSIFIERS:  # the first class is the background
+            arguments["num_classes"] = len(class_names(config)) + 1
+        else:
+            arguments["out_channel"] = out_channel(config)
     if name in ("Unet", "FiLMedUnet", "HeMISUnet"):
         arguments["is_2d"] = is_2d(config)
         if "n_filters" not in arguments and not arguments["is_2d"]:
@@ -123,9 +140,20 @@ def architecture(config: RunConfig) -> Architecture:
 
 def metadata_type(config: RunConfig) -> str | None:
     """What conditions a FiLM model; None for other models."""
-    if architecture_name(config) != "FiLMedUnet":
+    name = architecture_name(config)
+    modulated = name == "Modified3DUNet" and any(model_value(config, "film_layers") or ())
+    if name != "FiLMedUnet" and not modulated:
         return None
     return model_value(config, "metadata") or "contrasts"
+
+
+def missing_contrasts(config: RunConfig) -> tuple[float, float]:
+    """`missing_probability` and `missing_probability_growth` of HeMISUnet, (0, 1) for other networks."""
+    if architecture_name(config) != "HeMISUnet":
+        return 0.0, 1.0
+    probability = model_value(config, "missing_probability")
+    growth = model_value(config, "missing_probability_growth")
+    return probability or 0.0, 1.0 if growth is None else growth
 
 
 def contrasts_for(config: RunConfig, dataset_type: str) -> tuple[str, ...]:

@@ -17,8 +17,9 @@ import torch
 from ivadomed.errors import DataError
 from ivadomed.grid import Grid
 from ivadomed.loader.case import Case
+from ivadomed.loader.conditions import Conditioner, unconditioned
 from ivadomed.loader.prepare import LABEL_ORDER, Prepared, Recipe, list_windows, prepare_volume, read_window
-from ivadomed.loader.samples import Batch
+from ivadomed.loader.samples import Batch, stack_conditions
 from ivadomed.loader.volumes import Volume
 from ivadomed.transforms import Pipeline, Plan
 from ivadomed.windows import Canvas, Window
@@ -53,6 +54,7 @@ class _Job:
     header: Any
     prepared: Prepared
     windows: Sequence[Window]
+    condition: np.ndarray | None
     canvas: Canvas | None = None
 
     def add(self, window: Window, prediction: np.ndarray, is_2d: bool) -> None:
@@ -95,6 +97,7 @@ class Engine:
         n_classes: K.
         batch_size: Samples per call of ``forward``.
         seed: For random steps among ``steps``.
+        conditioner: What the network is told of a case besides the image.
         observe: Called with the predictions and the batch of each step, for metrics.
     """
 
@@ -104,6 +107,7 @@ class Engine:
     n_classes: int
     batch_size: int = 8
     seed: int = 0
+    conditioner: Conditioner = unconditioned
     observe: Observer | None = None
     _queue: list[_Waiting] = field(default_factory=list, init=False)
 
@@ -133,7 +137,7 @@ class Engine:
     def _start(self, index: int, case: Case, volume: Volume) -> _Job:
         prepared = prepare_volume(volume, self.recipe)
         windows = list_windows(index, prepared.image.shape, prepared.facts, self.recipe)
-        return _Job(case, volume.grid, volume.header, prepared, windows)
+        return _Job(case, volume.grid, volume.header, prepared, windows, self.conditioner(case))
 
     def _enqueue(self, job: _Job, window: Window) -> None:
         is_2d = self.recipe.is_2d
@@ -159,7 +163,7 @@ class Engine:
         batch = Batch(
             torch.from_numpy(np.stack([np.asarray(w.image, np.float32) for w in waiting])),
             torch.from_numpy(np.stack(targets)) if targets else None,
-            None,
+            stack_conditions([w.job.condition for w in waiting]),
             tuple(w.window for w in waiting),
         )
         predictions = self.forward(batch)

@@ -12,14 +12,14 @@ import torch
 
 from ivadomed import config as configuration
 from ivadomed.device import define_device
-from ivadomed.errors import DataError
+from ivadomed.errors import ConfigError, DataError
 from ivadomed.inference.backends import open_model
 from ivadomed.inference.engine import Engine
 from ivadomed.inference.options import pixel_size_of, postprocessing_with, recipe_with
 from ivadomed.inference.outputs import finish, split_classes, to_nifti
 from ivadomed.io import split_extension
 from ivadomed.loader.case import Case
-from ivadomed.loader.recipe import recipe_of, steps_of
+from ivadomed.loader.recipe import conditioner_of, recipe_of, steps_of
 from ivadomed.loader.volumes import read_volume
 from ivadomed.models import get_model_filenames
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def segment_volume(
     folder_model: str | os.PathLike[str],
-    fname_images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    fname_images: str | os.PathLike[str] | Sequence[str | os.PathLike[str] | None],
     gpu_id: int | None = 0,
     options: Mapping[str, Any] | None = None,
 ) -> tuple[list[nib.Nifti1Image], list[str]]:
@@ -38,13 +38,15 @@ def segment_volume(
     Args:
         folder_model: Folder ``NAME`` that holds ``NAME.json`` and ``NAME.pt`` or ``NAME.onnx``.
         fname_images: The image; for a model of several channels one image per channel, in the model's order,
-            all on one grid.
+            all on one grid. None stands for a contrast that a HeMIS network has to do without.
         gpu_id: GPU to use where there is one; None for the CPU.
         options: "binarize_prediction" (threshold), "binarize_maxpooling", "keep_largest", "fill_holes",
             "remove_small" (sizes such as ["5vox"] or ["3mm3"]) change the model's postprocessing: None keeps its
             step, 0 removes it, another value sets it. "fname_prior": ROI, for models that crop
             around one. "pixel_size", "pixel_size_units": of a picture, in "mm" unless given. "no_patch",
-            "overlap_2D": whole slices, or 2D patches that share voxels. Unknown options are ignored.
+            "overlap_2D": whole slices, or 2D patches that share voxels. "metadata": what a FiLM network is
+            conditioned on: its one value (a contrast such as "T2w", or that of the column), or a dictionary of
+            several, such as {"EchoTime": 0.05, ...}. Unknown options are ignored.
 
     Returns:
         One image per class on the grid and with the header of the first input (float32 when soft, uint8 when
@@ -59,12 +61,16 @@ def segment_volume(
     paths = [fname_images] if isinstance(fname_images, (str, os.PathLike)) else list(fname_images)
     config, file_model = load_packaged_model(folder_model)
     _check_channels(config, paths, folder_model)
+    given = [Path(path) for path in paths if path is not None]
+    contrasts, metadata = _metadata(config, options, folder_model)
     prior = options.get("fname_prior") if config.loader_parameters.roi_params.suffix else None
     case = Case(
-        id=Path(split_extension(paths[0])[0]).name,
-        images=tuple(Path(path) for path in paths),
+        id=Path(split_extension(given[0])[0]).name,
+        images=tuple(given),
+        contrasts=contrasts,
         roi=Path(prior) if prior else None,
-        metadata=pixel_size_of(options),
+        metadata=pixel_size_of(options) | metadata,
+        channels=_places(paths) if None in paths else (),
     )
     engine = packaged_engine(config, file_model, define_device(gpu_id)[1], options)
     volume = read_volume(case, engine.recipe.slice_axis, with_target=False)
@@ -104,6 +110,7 @@ def packaged_engine(
         forward=open_model(file_model, device),
         n_classes=len(config.loader_parameters.target_suffix),
         batch_size=config.training_parameters.batch_size,
+        conditioner=conditioner_of(config, file_model.parent),
     )
 
 
@@ -115,3 +122,32 @@ def _check_channels(config: RunConfig, paths: Sequence[Any], folder: str | os.Pa
             f"{os.fspath(folder)}: the model takes {expected} image{'s' if expected > 1 else ''} "
             f"({contrasts}), got {len(paths)}; pass one image per channel, in this order"
         )
+    if None in paths and (config.architecture.name != "HeMISUnet" or not any(paths)):
+        raise DataError(
+            f"{os.fspath(folder)}: an input is None; only a HeMISUnet does without a contrast, "
+            "and it needs one at least"
+        )
+
+
+def _places(paths: Sequence[Any]) -> tuple[int | None, ...]:
+    """Per channel the place of its image among those that are there."""
+    there = [channel for channel, path in enumerate(paths) if path is not None]
+    return tuple(there.index(channel) if channel in there else None for channel in range(len(paths)))
+
+
+def _metadata(
+    config: RunConfig, options: Mapping[str, Any], folder: str | os.PathLike[str]
+) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Contrast and metadata that a FiLM network is conditioned on, from the option ``metadata``."""
+    wanted, value = config.metadata_type, options.get("metadata")
+    if wanted is None:
+        return (), {}
+    if value is None:
+        raise ConfigError(
+            f'metadata: {os.fspath(folder)} is conditioned on {wanted}; give it as options["metadata"]'
+        )
+    if isinstance(value, Mapping):
+        return tuple(str(value[key]) for key in ("contrast",) if key in value), dict(value)
+    if wanted in ("contrasts", "contrast"):
+        return (str(value),), {}
+    return (), {wanted: value}

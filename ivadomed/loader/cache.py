@@ -77,7 +77,15 @@ def open_cases(
 def case_key(case: Case, recipe: Recipe) -> str:
     """Hash of everything the prepared arrays of a case depend on."""
     steps = [repr(stage.transform) for stage in recipe.fixed.stages]
-    identity: list[Any] = [FORMAT, steps, recipe.slice_axis, recipe.is_2d, recipe.soft_gt, case.raters]
+    identity: list[Any] = [
+        FORMAT,
+        steps,
+        recipe.slice_axis,
+        recipe.is_2d,
+        recipe.soft_gt,
+        case.raters,
+        case.channels,
+    ]
     identity += [dict(case.metadata).get(key) for key in ("PixelSize", "PixelSizeUnits")]
     for path in (*case.images, *case.rater_paths, case.roi):
         if path is None:

@@ -14,12 +14,14 @@ class Case:
 
     Args:
         id: Name that the outputs carry, e.g. "sub-01_T1w".
-        images: One path per channel, on one grid.
+        images: One path per channel, on one grid; those that are there, see ``channels``.
         targets: Per class the paths of its raters, or None when the class has no file (all zeros).
         subject: Participant, e.g. "sub-01"; empty for images outside BIDS.
-        contrasts: Contrast of each channel.
+        contrasts: Contrast of each image.
         roi: Region of interest used to crop or to select slices.
         metadata: Columns of participants.tsv and the sidecar of the first channel.
+        channels: Per channel of the network the place of its image in ``images``, None where it is missing; empty
+            when every image is a channel.
     """
 
     id: str
@@ -29,6 +31,12 @@ class Case:
     contrasts: tuple[str, ...] = ()
     roi: Path | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    channels: tuple[int | None, ...] = ()
+
+    @property
+    def present(self) -> tuple[bool, ...]:
+        """Per channel of the network, whether the case has an image for it."""
+        return tuple(place is not None for place in self.channels or range(len(self.images)))
 
     @property
     def rater_paths(self) -> tuple[Path | None, ...]:

@@ -41,6 +41,7 @@ def build_cases(
     require_target: bool = True,
     balance: Mapping[str, float] | None = None,
     seed: int = 0,
+    allow_missing: bool = False,
 ) -> CaseList:
     """Group images into cases and find their labels.
 
@@ -60,6 +61,7 @@ def build_cases(
         require_target: Drop cases without any label; otherwise labels are optional.
         balance: Share of the images of a contrast to keep, e.g. {"T1w": 0.1}; drawn with ``seed``.
         seed: Seed of the draw.
+        allow_missing: Keep subjects that lack some of the channels, for networks that do without.
 
     Raises:
         ConfigError: ``balance`` is combined with ``multichannel`` or is no share.
@@ -73,7 +75,7 @@ def build_cases(
                 "loader_parameters.contrast_params.balance: each multichannel case needs all contrasts; "
                 "set multichannel to false or balance to {}"
             )
-        groups = _channels(images, contrasts, dropped)
+        groups = _channels(images, contrasts, dropped, allow_missing)
     else:
         images = _balanced(images, balance or {}, seed, dropped)
         groups = [((contrast,), (image,)) for image, contrast in images]
@@ -82,7 +84,7 @@ def build_cases(
     find = _Finder(bids_df.labels, classes if require_target or bids_df.derivatives else [], roi_suffix)
     cases = []
     for names, files in groups:
-        case = find.case(names, files, metadata[files[0].name])
+        case = find.case(names, files, metadata[files[0].name], _places(names, contrasts, multichannel))
         reason = find.missing(case, require_target)
         if reason:
             dropped.append(Dropped(case.id, reason))
@@ -100,7 +102,11 @@ class _Finder:
     roi_suffix: str | None
 
     def case(
-        self, contrasts: tuple[str, ...], files: tuple[BidsFile, ...], metadata: Mapping[str, Any]
+        self,
+        contrasts: tuple[str, ...],
+        files: tuple[BidsFile, ...],
+        metadata: Mapping[str, Any],
+        channels: tuple[int | None, ...] = (),
     ) -> Case:
         roi = self._of_class(files, (self.roi_suffix,)) if self.roi_suffix else None
         return Case(
@@ -111,6 +117,7 @@ class _Finder:
             contrasts=contrasts,
             roi=roi[0] if roi else None,
             metadata=metadata,
+            channels=channels,
         )
 
     def missing(self, case: Case, require_target: bool) -> str | None:
@@ -166,7 +173,10 @@ def _balanced(
 
 
 def _channels(
-    images: list[tuple[BidsFile, str]], contrasts: Sequence[str], dropped: list[Dropped]
+    images: list[tuple[BidsFile, str]],
+    contrasts: Sequence[str],
+    dropped: list[Dropped],
+    allow_missing: bool = False,
 ) -> list[tuple[tuple[str, ...], tuple[BidsFile, ...]]]:
     """One group of files per case, in order of the channels."""
     units: dict[tuple[str, ...], dict[str, list[BidsFile]]] = {}
@@ -181,12 +191,13 @@ def _channels(
         first = next(iter(by_contrast.values()))[0]
         name = "_".join(filter(None, (*first.folders, _pair("sample", first))))
         missing = [contrast for contrast in contrasts if contrast not in by_contrast]
-        if missing:
+        if missing and not allow_missing:
             dropped.append(Dropped(name, f"has no {', '.join(missing)} image"))
             continue
-        paired = _paired(by_contrast, contrasts)
+        there = [contrast for contrast in contrasts if contrast in by_contrast]
+        paired = _paired(by_contrast, there)
         if paired:
-            groups += [(tuple(contrasts), files) for files in paired]
+            groups += [(tuple(there), files) for files in paired]
         else:
             several = [image.name for files in by_contrast.values() if len(files) > 1 for image in files]
             reason = "several images of one contrast; name one of them by its entities, e.g. run-1_T1w"
@@ -212,6 +223,13 @@ def _paired(
     if not (same_keys and unique):
         return []
     return [tuple(keys[key] for keys in keyed) for key in keyed[0]]
+
+
+def _places(there: Sequence[str], contrasts: Sequence[str], multichannel: bool) -> tuple[int | None, ...]:
+    """Per channel the place of its image; empty when every image is a channel."""
+    if not multichannel or len(there) == len(contrasts):
+        return ()
+    return tuple(there.index(contrast) if contrast in there else None for contrast in contrasts)
 
 
 def _pair(entity: str, image: BidsFile) -> str:

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ivadomed.errors import DataError
+from ivadomed.errors import DataError, ModelError
+from ivadomed.files import write_json
 from ivadomed.loader.case import Case
 
 CLUSTERED = ("FlipAngle", "EchoTime", "RepetitionTime")
 MRI_PARAMS = (*CLUSTERED, "Manufacturer")
 """Fields of an image's sidecar behind ``mri_params``, in the order of the vector."""
+
+FILM_ENCODER = "film_encoder.json"
+"""File of the encoder, in the folder of a run and in that of a packaged model."""
 
 _CONTRASTS = ("contrasts", "contrast")  # documented spellings of the metadata type
 _N_GRID = 1000  # points at which the density is looked at
@@ -150,6 +156,27 @@ class FilmEncoder:
                 vector[first + known.index(label)] = 1
                 first += len(known)
         return encoded
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write ``film_encoder.json``."""
+        write_json(Path(folder) / FILM_ENCODER, self.to_json())
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> FilmEncoder:
+        """The encoder that ``save`` wrote into a folder.
+
+        Raises:
+            ModelError: There is none, or it cannot be read.
+        """
+        path = Path(folder) / FILM_ENCODER
+        try:
+            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError as error:
+            raise ModelError(
+                f"{path}: not found; a FiLM network needs it beside its weights: copy it there, or train anew"
+            ) from error
+        except (OSError, ValueError, DataError) as error:
+            raise ModelError(f"{path}: not a readable FiLM encoder ({error}); train anew") from error
 
     def to_json(self) -> dict[str, Any]:
         """As values that JSON can hold."""

@@ -18,6 +18,7 @@ import torch
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases import TargetSuffix
+from ivadomed.loader.conditions import withhold
 from ivadomed.loader.hdf5_table import Dataframe
 from ivadomed.loader.hdf5_write import Bids_to_hdf5, Transforms, as_pipeline
 from ivadomed.loader.sample_meta_data import SampleMetadata
@@ -200,14 +201,7 @@ class HDF5Dataset:
             raise ConfigError(f"missing_probability: {p}; expected a number between 0 and 1")
         self._updates += 1
         rng = np.random.default_rng((self.seed, self._updates))
-        available = self._available()
-        draws = rng.random(available.shape)
-        kept = (draws >= p) & (available == 1)
-        # Where all were withheld, the one with the highest draw stays: every contrast is equally likely.
-        best = np.where(available == 1, draws, -1).argmax(axis=1)
-        empty = ~kept.any(axis=1)
-        kept[empty, best[empty]] = True
-        self.cst_matrix = kept.astype(int)
+        self.cst_matrix = withhold(self._available(), p, rng).astype(int)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the open file behind; a worker opens its own."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ivadomed.loader.conditions import Conditioner, present_contrasts, unconditioned
+from ivadomed.loader.film_encoder import FilmEncoder
 from ivadomed.loader.prepare import Recipe
 from ivadomed.loader.slice_filter import SliceRule
 from ivadomed.transforms import Pipeline
@@ -39,3 +42,18 @@ def steps_of(config: RunConfig, dataset_type: DatasetType) -> Pipeline:
     """Transforms per sample of "training", "validation" or "testing"."""
     _, steps = Pipeline.from_config(config.transforms_for(dataset_type)).split_fixed()
     return steps
+
+
+def conditioner_of(config: RunConfig, folder: Path) -> Conditioner:
+    """What the network of a configuration is told of a case besides the image.
+
+    Args:
+        config: Of a run or a packaged model.
+        folder: Where the encoder of a FiLM network lies.
+
+    Raises:
+        ModelError: There is no encoder.
+    """
+    if config.metadata_type is not None:
+        return FilmEncoder.load(folder).encode
+    return present_contrasts if config.architecture.name == "HeMISUnet" else unconditioned

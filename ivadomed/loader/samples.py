@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ivadomed.loader.cache import Entry
 from ivadomed.loader.case import Case
+from ivadomed.loader.conditions import Conditioner, Curriculum, unconditioned, withhold
 from ivadomed.transforms import Pipeline
 from ivadomed.windows import Window
 
@@ -23,8 +24,9 @@ class Batch:
 
     Args:
         image: [B, C, h, w] or [B, C, h, w, d] float32.
-        target: [B, K, ...] uint8 (binary) or float32 (soft); None at prediction time without labels.
-        condition: [B, n] what FiLM is conditioned on, or None.
+        target: [B, K, ...] uint8 (binary) or float32 (soft), [B, K] for classifiers; None at prediction time without
+            labels.
+        condition: [B, n] float32, see ``conditions``, or None.
         windows: Where each sample comes from.
     """
 
@@ -58,6 +60,7 @@ class Sample:
 
     image: np.ndarray
     target: np.ndarray
+    condition: np.ndarray | None
     window: Window
 
 
@@ -66,9 +69,15 @@ def collate(samples: Sequence[Sample]) -> Batch:
     return Batch(
         torch.from_numpy(np.stack([s.image for s in samples])),
         torch.from_numpy(np.stack([s.target for s in samples])),
-        None,
+        stack_conditions([s.condition for s in samples]),
         tuple(s.window for s in samples),
     )
+
+
+def stack_conditions(conditions: Sequence[np.ndarray | None]) -> torch.Tensor | None:
+    """Conditions of the samples of a batch as [B, n]; None when the network has none."""
+    given = [condition for condition in conditions if condition is not None]
+    return torch.from_numpy(np.stack(given)) if given else None
 
 
 class SampleDataset(Dataset[Sample]):
@@ -87,6 +96,9 @@ class SampleDataset(Dataset[Sample]):
         seed: Of this data set.
         input_dropout: Blank a random part of the channels of a sample, never all of them (Havaei et al., HeMIS,
             2016), to train for missing contrasts.
+        conditioner: What the network is told of a case besides the image.
+        curriculum: Withhold contrasts as HeMIS does; the condition says which are left.
+        classify: The target is 1 per class that has a voxel in the sample, else 0.
     """
 
     def __init__(
@@ -99,10 +111,14 @@ class SampleDataset(Dataset[Sample]):
         soft_gt: bool = False,
         seed: int = 0,
         input_dropout: bool = False,
+        conditioner: Conditioner = unconditioned,
+        curriculum: Curriculum | None = None,
+        classify: bool = False,
     ) -> None:
         self.cases, self.entries, self.windows = tuple(cases), tuple(entries), tuple(windows)
         self.random_steps, self.is_2d, self.soft_gt, self.seed = random_steps, is_2d, soft_gt, seed
-        self.input_dropout = input_dropout
+        self.input_dropout, self.curriculum, self.classify = input_dropout, curriculum, classify
+        self.conditions = [conditioner(case) for case in self.cases]
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -120,9 +136,18 @@ class SampleDataset(Dataset[Sample]):
         if self.input_dropout:
             image = image.copy()
             image[rng.permutation(len(image))[: rng.integers(len(image))]] = 0
+        condition = self.conditions[window.case]
+        if self.curriculum is not None:
+            kept = withhold(np.array(self.cases[window.case].present), self.curriculum.at(epoch), rng)
+            image = np.where(kept.reshape(-1, *[1] * (image.ndim - 1)), image, np.float32(0))
+            condition = kept.astype(np.float32)
         if not self.soft_gt:
             target = (target >= 0.5).astype(np.uint8)
-        return Sample(np.ascontiguousarray(image, np.float32), np.ascontiguousarray(target), window)
+        if self.classify:
+            target = np.asarray(target.any(axis=tuple(range(1, target.ndim))), np.uint8)
+        return Sample(
+            np.ascontiguousarray(image, np.float32), np.ascontiguousarray(target), condition, window
+        )
 
     def sampling_label(self, index: int, key: str) -> Hashable:
         """What balanced sampling balances: whether a sample is labelled ("gt"), or a value of the metadata."""

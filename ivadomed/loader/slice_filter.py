@@ -20,7 +20,7 @@ class SliceFacts:
     """What a filter needs to know of each slice of the image as it was read.
 
     Args:
-        input_varies: Per slice, whether every channel has more than one intensity.
+        input_varies: Per slice, whether every channel that is there has more than one intensity.
         labelled: Per slice and rater, whether the label has a voxel.
         roi_voxels: Per slice, voxels of the ROI; empty without an ROI.
     """
@@ -32,7 +32,8 @@ class SliceFacts:
     @classmethod
     def of(cls, volume: Volume) -> SliceFacts:
         """Facts of every slice of a volume."""
-        varies = (volume.image.max(axis=(1, 2)) > volume.image.min(axis=(1, 2))).all(axis=0)
+        channels = volume.image[list(volume.present)] if volume.present else volume.image
+        varies = (channels.max(axis=(1, 2)) > channels.min(axis=(1, 2))).all(axis=0)
         target = np.zeros((0, 1, 1, volume.image.shape[-1])) if volume.target is None else volume.target
         labelled = np.asarray(target.any(axis=(1, 2)))
         roi = [] if volume.roi is None else np.count_nonzero(volume.roi, axis=(0, 1)).tolist()

@@ -23,11 +23,12 @@ class Volume:
     """The voxels of one case.
 
     Args:
-        image: [C, H, W, D] float32, one entry per channel.
+        image: [C, H, W, D] float32, one entry per channel of the network; a missing one is zeros.
         target: [R, H, W, D] float32 in 0..1, every rater of every class; None when not asked for.
         roi: [H, W, D] float32 region of interest, or None.
         grid: Where the voxels lie.
         header: NIfTI header of the first channel, None for pictures.
+        present: Per channel whether the case has it; empty when all are there.
     """
 
     image: np.ndarray
@@ -35,6 +36,7 @@ class Volume:
     roi: np.ndarray | None
     grid: Grid
     header: Any
+    present: tuple[bool, ...] = ()
 
 
 def read_volume(case: Case, slice_axis: int, soft_gt: bool = False, with_target: bool = True) -> Volume:
@@ -59,8 +61,11 @@ def read_volume(case: Case, slice_axis: int, soft_gt: bool = False, with_target:
             raise DataError(f"{path}: has NaN or infinite voxels; mend the file or leave the subject out")
         return grid.to_hwd(image.data)
 
-    channels = [load(case.images[0], first)]
-    channels += [load(path, read_image(path, pixel_size)) for path in case.images[1:]]
+    images = [load(case.images[0], first)]
+    images += [load(path, read_image(path, pixel_size)) for path in case.images[1:]]
+    missing = np.zeros_like(images[0])
+    places = case.channels or range(len(images))
+    channels = [missing if place is None else images[place] for place in places]
     target = roi = None
     if with_target:
         target = np.zeros((len(case.rater_paths), *grid.hwd_shape), np.float32)
@@ -70,7 +75,7 @@ def read_volume(case: Case, slice_axis: int, soft_gt: bool = False, with_target:
                 target[i] = label if soft_gt else label >= 0.5
     if case.roi is not None:
         roi = load(case.roi, read_label(case.roi, pixel_size))
-    return Volume(np.stack(channels), target, roi, grid, first.header)
+    return Volume(np.stack(channels), target, roi, grid, first.header, case.present)
 
 
 def check_same_grid(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor, nn
 
@@ -27,7 +27,12 @@ class Network(nn.Module):
     """A network that knows how to read its forward arguments off a batch.
 
     The training loop and the prediction engine call ``model(*model.inputs(batch))`` for all of them.
+
+    Attributes:
+        channels_last: Whether the channels-last memory format may be used; it is faster for most networks.
     """
+
+    channels_last: ClassVar[bool] = True
 
     def inputs(self, batch: ModelBatch) -> tuple[Any, ...]:
         """Forward arguments for `batch`: the image alone, unless a subclass needs more."""

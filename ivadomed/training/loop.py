@@ -117,7 +117,8 @@ class Trainer:
         self.name = model_params["name"]
         self.arguments = {key: value for key, value in model_params.items() if key != "name"}
         self.model = _initial_model(self.name, self.arguments, training_params["transfer_learning"])
-        self.memory_format = _memory_format(training_params["channels_last"], dataset_train.is_2d)
+        channels_last = training_params["channels_last"] and self.model.channels_last
+        self.memory_format = _memory_format(channels_last, dataset_train.is_2d)
         precision = fabric_precision(training_params["precision"], device)
         devices = 1 if device.index is None else [device.index]
         self.fabric = Fabric(accelerator=device.type, devices=devices, precision=precision)  # type: ignore[arg-type]

@@ -74,7 +74,9 @@ class Monitor:
     def images(
         self, epoch: int, phase: str, image: torch.Tensor, target: torch.Tensor, prediction: torch.Tensor
     ) -> None:
-        """Input, ground truth and prediction of one batch."""
+        """Input, ground truth and prediction of one batch; a classifier's have no picture."""
+        if prediction.ndim < image.ndim:
+            return
         save_img(self.writer, epoch, phase, image, target, prediction, is_three_dim=image.ndim == 5)
 
     def close(self) -> None:

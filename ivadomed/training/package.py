@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 from typing import cast
 
 from ivadomed.config import RunConfig
 from ivadomed.errors import ModelError
-from ivadomed.files import write_json
+from ivadomed.files import atomic_path, write_json
+from ivadomed.loader.film_encoder import FilmEncoder
 from ivadomed.models.base import Network
-from ivadomed.models.checkpoint import load_model, save_model
+from ivadomed.models.checkpoint import load_model
 from ivadomed.models.onnx import export_onnx
 
 log = logging.getLogger(__name__)
 
 
 def package_model(config: RunConfig, weights: Path, folder: Path) -> None:
-    """Write ``NAME/NAME.pt``, ``NAME/NAME.onnx`` and ``NAME/NAME.json``.
+    """Write ``NAME/NAME.pt``, ``NAME/NAME.onnx`` and ``NAME/NAME.json``; of a FiLM network its encoder too.
 
     Args:
         config: Of the run.
-        weights: Model file to package, such as ``best_model.pt``.
+        weights: Model file to package, such as ``best_model.pt``; the encoder lies beside it.
         folder: ``NAME``; its files are replaced.
 
     An ONNX model that does not agree with the PyTorch model is left out, with a warning.
     """
     model = cast(Network, load_model(weights, "cpu"))
     name = folder.name
-    save_model(folder / f"{name}.pt", model, config.architecture.name, config.architecture.arguments)
+    with atomic_path(folder / f"{name}.pt") as temporary:
+        shutil.copyfile(weights, temporary)
+    if config.metadata_type is not None:
+        FilmEncoder.load(weights.parent).save(folder)
     write_json(folder / f"{name}.json", config.to_json(hide_secrets=True))
     onnx = folder / f"{name}.onnx"
     onnx.unlink(missing_ok=True)  # one of an earlier training must not stay when the export fails

@@ -105,9 +105,17 @@ class HemisArguments(Section):
 
 
 class Modified3DArguments(Section):
-    """Arguments of the modified 3D U-Net (Isensee et al., 2017)."""
+    """Arguments of the modified 3D U-Net (Isensee et al., 2017), which FiLM may modulate too."""
 
     attention: Flag | None = Field(default=None, description="Attention gates in the decoder. null: false.")
+    metadata: Text | None = Field(
+        default=None, description="With `film_layers`: what conditions the network, as in FiLMedUnet."
+    )
+    film_layers: tuple[FilmSwitch, ...] | None = Field(
+        default=None,
+        description="1 where FiLM modulates a layer, else 0; ten entries: five context levels, four localisation "
+        "levels, output. null: no FiLM.",
+    )
 
 
 class CountceptionArguments(Section):

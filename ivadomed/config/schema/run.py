@@ -130,7 +130,7 @@ class RunConfig(Section):
         return derived.SLICE_AXES[self.loader_parameters.slice_axis]
 
     @property
-    def task(self) -> Literal["segmentation", "classification"]:
+    def task(self) -> derived.Task:
         """What the architecture predicts."""
         return derived.task(self.architecture.name)
 
@@ -138,6 +138,11 @@ class RunConfig(Section):
     def metadata_type(self) -> str | None:
         """What conditions a FiLM model: `contrasts`, `mri_params` or a metadata column; None without FiLM."""
         return derived.metadata_type(self)
+
+    @property
+    def missing_contrasts(self) -> tuple[float, float]:
+        """Probability that HeMIS withholds a contrast in the first epoch, and its growth; 0 for other networks."""
+        return derived.missing_contrasts(self)
 
     @property
     def model_folder(self) -> Path:

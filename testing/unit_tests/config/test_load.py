@@ -124,17 +124,17 @@ def test_message(source, line):
         ({"FiLMedUnet": {"applied": True, "film_layers": [1, 0]}}, "FiLMedUnet.film_layers"),
         ({"HeMISUnet": {"applied": True}}, "loader_parameters.multichannel"),
         ({"transformation": {"ROICrop": {"size": [8, 8]}}}, "loader_parameters.roi_params.suffix"),
-        ({"transformation": {"CenterCrop": {"size": [8, 8, 8]}}}, "transformation.CenterCrop.size"),
+        ({"transformation": {"CenterCrop": {"size": [32, 32, 32]}}}, "transformation.CenterCrop.size"),
         (
             {
-                "Modified3DUNet": {"applied": True, "length_3D": [8, 8, 8]},
+                "Modified3DUNet": {"applied": True, "length_3D": [32, 32, 32]},
                 "transformation": {"CenterCrop": {"size": [8, 8]}},
             },
             "transformation.CenterCrop.size",
         ),
         (
             {
-                "Modified3DUNet": {"applied": True, "length_3D": [8, 8, 8]},
+                "Modified3DUNet": {"applied": True, "length_3D": [32, 32, 32]},
                 "HeMISUnet": {"applied": True},
             },
             "HeMISUnet.applied, Modified3DUNet.applied",
@@ -182,7 +182,7 @@ def test_all_problems_at_once():
             "loader_parameters": {"slice_axis": "axail", "contrast_params": {"balance": {"T1w": 2}}},
             "split_dataset": {"train_fraction": 0.9},
             "FiLMedUnet": {"applied": True},
-            "Modified3DUNet": {"applied": True, "lenght_3D": [8, 8, 8]},
+            "Modified3DUNet": {"applied": True, "lenght_3D": [32, 32, 32]},
             "transformation": {"Resampel": {"hspace": 1, "wspace": 1}, "RandomAffine": {"degrees": "x"}},
         }
     )
@@ -200,7 +200,7 @@ def test_all_problems_at_once():
 
 
 def test_a_misspelt_key_causes_no_second_problem():
-    lines = problems_of({"Modified3DUNet": {"applied": True, "lenght_3D": [8, 8, 8]}})
+    lines = problems_of({"Modified3DUNet": {"applied": True, "lenght_3D": [32, 32, 32]}})
     assert lines == ["Modified3DUNet.lenght_3D: unknown key; did you mean 'length_3D'?"]
 
 
@@ -258,7 +258,7 @@ def test_an_override_of_another_class_replaces_its_arguments():
 def test_arguments_are_not_changed():
     source = {
         "gpu": 1,
-        "UNet3D": {"applied": True, "length_3D": [8, 8, 8]},
+        "UNet3D": {"applied": True, "length_3D": [32, 32, 32]},
         "transformation": {"NumpyToTensor": {}},
     }
     overrides = {"training_parameters.batch_size": 2, "loader_parameters": {"path_data": ["a"]}}

@@ -70,7 +70,7 @@ def test_all_files_describe_one_and_the_same_network(make):
 
 
 def test_a_three_dimensional_model(make):
-    section = {"applied": True, "length_3D": [16, 16, 16], "stride_3D": [16, 16, 16], "n_filters": 2}
+    section = {"applied": True, "length_3D": [32, 16, 16], "stride_3D": [32, 16, 16], "n_filters": 2}
     _, folder, model = make(Modified3DUNet=section)
     session = onnxruntime.InferenceSession(
         str(folder / f"{folder.name}.onnx"), providers=["CPUExecutionProvider"]
