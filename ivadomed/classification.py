@@ -21,7 +21,6 @@ EVALUATION = "evaluation_classification.csv"
 """Table of the metrics, in ``results_eval``."""
 
 ALL = "all images"
-_THRESHOLD = 0.5
 _COLUMNS = ("image_id", "slice", "row", "column", "class", "probability", "truth")
 
 
@@ -84,29 +83,30 @@ def read_slices(folder: Path) -> pd.DataFrame:
     return table
 
 
-def evaluate_slices(table: pd.DataFrame) -> pd.DataFrame:
+def evaluate_slices(table: pd.DataFrame, threshold: float = 0.5) -> pd.DataFrame:
     """Metrics of every image and, in the rows "all images", of all slices together.
 
     Args:
         table: See ``classify``, with truths.
+        threshold: Smallest probability that counts as the class.
 
     Returns:
         One row per image and class: number of slices and of those with the class, accuracy, precision, recall and
-        specificity at a probability of 0.5, and the area under the ROC curve. NaN where one does not exist.
+        specificity at the threshold, and the area under the ROC curve. NaN where one does not exist.
     """
     groups = [(ALL, table), *table.groupby("image_id", sort=True)]
     return pd.DataFrame(
-        {"image_id": name, "class": of_class, **_metrics(rows)}
+        {"image_id": name, "class": of_class, **_metrics(rows, threshold)}
         for name, group in groups
         for of_class, rows in group.groupby("class", sort=False)
     )
 
 
-def _metrics(rows: pd.DataFrame) -> dict[str, float]:
+def _metrics(rows: pd.DataFrame, threshold: float) -> dict[str, float]:
     from sklearn.metrics import roc_auc_score  # slow to import, for classifiers only
 
     truth, probability = rows["truth"].to_numpy(), rows["probability"].to_numpy()
-    guess = (probability >= _THRESHOLD).astype(float)
+    guess = (probability >= threshold).astype(float)
     both = 0 < truth.sum() < len(truth)
     return {
         "n_slices": len(rows),

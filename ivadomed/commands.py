@@ -21,7 +21,7 @@ from ivadomed.classification import (
     read_slices,
     write_table,
 )
-from ivadomed.config import RunConfig
+from ivadomed.config import RunConfig, load_config
 from ivadomed.datasets import (
     cases_of,
     display_transforms,
@@ -37,18 +37,20 @@ from ivadomed.datasets import (
 from ivadomed.device import define_device
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.evaluation import PredictionPair, evaluate_predictions, preview
+from ivadomed.files import write_json
 from ivadomed.inference.backends import open_model
 from ivadomed.inference.segment import load_packaged_model, packaged_engine
 from ivadomed.io import is_nifti, read_classes
 from ivadomed.loader.case import Case
 from ivadomed.loader.film_encoder import FilmEncoder
 from ivadomed.loader.recipe import conditioner_of, recipe_of, steps_of
-from ivadomed.loader.samples import Batch
+from ivadomed.loader.samples import Batch, SampleDataset
 from ivadomed.loader.volumes import read_volume
 from ivadomed.metrics import get_metric_fns
 from ivadomed.models import Network, load_model
 from ivadomed.records import run_folder, write_manifest
 from ivadomed.testing import PREDICTIONS, CaseSet, read_ahead, test, write_prediction
+from ivadomed.threshold import threshold_analysis
 from ivadomed.training import train
 from ivadomed.training.film import save_modulation
 from ivadomed.training.package import package_model
@@ -76,6 +78,7 @@ def run_command(
     resume_training: bool = False,
     no_patch: bool = False,
     overlap_2d: Sequence[int] | None = None,
+    thr_increment: float | None = None,
     debug: bool = False,
 ) -> Any:
     """Run the configuration's command in its output folder.
@@ -85,6 +88,7 @@ def run_command(
         resume_training: "train": continue from the checkpoint.
         no_patch: "segment": whole slices instead of 2D patches.
         overlap_2d: "segment": voxels that neighbouring 2D patches share.
+        thr_increment: "train" and "test": search the best threshold in such steps, between 0 and 1, and use it.
         debug: Log details.
 
     Returns:
@@ -95,17 +99,21 @@ def run_command(
     _refuse_without_effect(config)
     if resume_training and config.command != "train":
         raise ConfigError(f"--resume-training belongs to --train, not to --{config.command}")
+    if thr_increment is not None and config.command not in ("train", "test"):
+        raise ConfigError(f"--thr-increment belongs to --train and --test, not to --{config.command}")
     with run_folder(config, debug) as folder:
         if config.command == "train":
-            return train_command(config, folder, resume_training)
+            return train_command(config, folder, resume_training, thr_increment)
         if config.command == "test":
-            return test_command(config, folder)
+            return test_command(config, folder, thr_increment)
         if config.command == "eval":
             return eval_command(config, folder)
         return segment_command(config, folder, {"no_patch": no_patch, "overlap_2D": overlap_2d})
 
 
-def train_command(config: RunConfig, folder: Path, resume: bool = False) -> tuple[float, float, float, float]:
+def train_command(
+    config: RunConfig, folder: Path, resume: bool = False, thr_increment: float | None = None
+) -> tuple[float, float, float, float]:
     """Train, and package the best model.
 
     Returns:
@@ -138,6 +146,8 @@ def train_command(config: RunConfig, folder: Path, resume: bool = False) -> tupl
         resume,
         config.fingerprint(_FREE_TO_CHANGE),
     )
+    if thr_increment is not None:
+        config = _with_best_threshold(config, _labelled_sets(config, folder), folder, thr_increment)
     package_model(config, folder / "best_model.pt", model_folder)
     if config.metadata_type is not None:
         save_modulation(
@@ -151,7 +161,9 @@ def train_command(config: RunConfig, folder: Path, resume: bool = False) -> tupl
     return best.training_dice, best.training_loss, best.validation_dice, best.validation_loss
 
 
-def test_command(config: RunConfig, folder: Path) -> tuple[pd.DataFrame, dict[str, float]]:
+def test_command(
+    config: RunConfig, folder: Path, thr_increment: float | None
+) -> tuple[pd.DataFrame, dict[str, float]]:
     """Predict and evaluate the test set.
 
     Returns:
@@ -160,6 +172,8 @@ def test_command(config: RunConfig, folder: Path) -> tuple[pd.DataFrame, dict[st
     device = _announce(config)
     cases = test_cases(config, folder)
     conditioner = conditioner_of(config, folder)
+    if thr_increment is not None:
+        config = _with_best_threshold(config, _labelled_sets(config, folder), folder, thr_increment)
     if config.task == "classification":
         return _test_classifier(config, cases, folder, device)
     data = CaseSet(cases, recipe_of(config, "testing"), steps_of(config, "testing"), conditioner)
@@ -187,7 +201,7 @@ def eval_command(config: RunConfig, folder: Path) -> pd.DataFrame:
         The table of 3D metrics.
     """
     if config.task == "classification":
-        return _evaluate_classifier(read_slices(folder), folder)
+        return _evaluate_classifier(config, read_slices(folder), folder)
     return _evaluate(config, test_cases(config, folder), folder)
 
 
@@ -219,6 +233,42 @@ def segment_command(config: RunConfig, folder: Path, options: dict[str, Any]) ->
         written += write_prediction(prediction, folder / PREDICTIONS, _postprocessing(config), per_class=True)
     log.info("Segmented %d images into %s.", len(cases), folder / PREDICTIONS)
     return written
+
+
+def _labelled_sets(config: RunConfig, folder: Path) -> list[SampleDataset]:
+    """Training and validation sets of the run, prepared as at test time."""
+    bids_df = index_data(config, folder)
+    split = saved_split(config, bids_df, folder)
+    conditioner = conditioner_of(config, folder)
+    return [
+        sample_dataset(
+            config, cases_of(config, bids_df, split[side], "training"), "testing", folder, conditioner
+        )
+        for side in ("train", "valid")
+    ]
+
+
+def _with_best_threshold(
+    config: RunConfig, datasets: Sequence[SampleDataset], folder: Path, increment: float
+) -> RunConfig:
+    """The configuration with the threshold that suits the trained model, which the run's file keeps too."""
+    is_classifier = config.task == "classification"
+    threshold = threshold_analysis(
+        folder / "best_model.pt",
+        datasets,
+        {},
+        {"batch_size": config.training_parameters.batch_size},
+        "recall_specificity" if is_classifier else "dice",
+        increment,
+        folder / ("roc.png" if is_classifier else "thr.png"),
+        bool(config.gpu_ids),
+    )
+    log.info("Best threshold: %g; it is postprocessing.binarize_prediction.thr now.", threshold)
+    plain = config.to_json()
+    plain["postprocessing"] = {**plain["postprocessing"], "binarize_prediction": {"thr": threshold}}
+    changed = load_config(plain)
+    write_json(folder / "config_file.json", changed.to_json(hide_secrets=True))
+    return changed
 
 
 def _announce(config: RunConfig) -> torch.device:
@@ -267,13 +317,14 @@ def _test_classifier(
     config: RunConfig, cases: Sequence[Case], folder: Path, device: torch.device
 ) -> tuple[pd.DataFrame, dict[str, float]]:
     table, _ = _classify(config, cases, folder, open_model(folder / "best_model.pt", device))
-    evaluation = _evaluate_classifier(table, folder)
+    evaluation = _evaluate_classifier(config, table, folder)
     metrics = evaluation[evaluation["image_id"] == ALL].select_dtypes("number").mean()
     return evaluation, {str(name): float(value) for name, value in metrics.items()}
 
 
-def _evaluate_classifier(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    evaluation = evaluate_slices(table)
+def _evaluate_classifier(config: RunConfig, table: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    binarize = config.postprocessing.binarize_prediction
+    evaluation = evaluate_slices(table, binarize.thr if binarize and binarize.thr >= 0 else 0.5)
     write_table(evaluation, folder / "results_eval" / EVALUATION)
     log.info("%s", evaluation.head().to_string(index=False))
     return evaluation

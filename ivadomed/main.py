@@ -53,6 +53,14 @@ def get_parser() -> argparse.ArgumentParser:
     train.add_argument(
         "-r", "--resume-training", action="store_true", help="continue from PATH_OUTPUT/checkpoint.pth.tar"
     )
+    train.add_argument(
+        "-t",
+        "--thr-increment",
+        type=float,
+        metavar="STEP",
+        help="after the training (or before the test) search the best threshold, at distances of STEP (e.g. 0.1), "
+        "on the training and validation sets, and write it into the configuration that the run leaves",
+    )
     segment = parser.add_argument_group("segmentation with 2D patches")
     segment.add_argument("--no-patch", action="store_true", help="predict whole slices")
     segment.add_argument(
@@ -103,6 +111,7 @@ def _run(args: argparse.Namespace) -> Any:
         resume_training=args.resume_training,
         no_patch=args.no_patch,
         overlap_2d=args.overlap_2d,
+        thr_increment=args.thr_increment,
         debug=args.debug,
     )
 

@@ -25,6 +25,7 @@ from ivadomed.loader.prepare import Recipe
 from ivadomed.loader.samples import Batch
 from ivadomed.loader.volumes import Volume, read_volume
 from ivadomed.metrics import MetricManager
+from ivadomed.threshold import threshold_analysis as threshold_analysis
 from ivadomed.transforms import Pipeline
 
 log = logging.getLogger(__name__)

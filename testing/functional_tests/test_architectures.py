@@ -11,7 +11,7 @@ import pytest
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.inference import segment_volume
 from ivadomed.loader.film_encoder import FilmEncoder
-from ivadomed.main import run_main
+from ivadomed.main import main, run_main
 from ivadomed.models import load_model
 from ivadomed.scripts.create_phantom import create_phantom
 
@@ -161,6 +161,10 @@ def test_classification(config):
     pd.testing.assert_frame_equal(run(config, "eval"), table)
     [file] = run(config, "segment")
     assert pd.read_csv(file)["image_id"].nunique() == 12
+    path = out.parent / "config.json"
+    path.write_text(json.dumps(config))
+    assert main(["--test", "-c", str(path), "--thr-increment", "0.2"]) == 0
+    assert (out / "roc.png").is_file()
 
 
 @pytest.fixture

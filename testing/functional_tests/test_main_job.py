@@ -276,6 +276,19 @@ def test_several_classes_and_channels(config):
     assert [i.get_data_dtype() for i in images] == [np.float32, np.float32]
 
 
+def test_best_threshold_is_searched_and_kept(config, tmp_path):
+    config["training_parameters"]["training_time"]["num_epochs"] = 1
+    path = write(config, tmp_path)
+    assert main(["--train", "-c", path, "--thr-increment", "0.25"]) == 0
+    out = Path(config["path_output"])
+    kept = json.loads((out / "config_file.json").read_text())["postprocessing"]
+    assert kept["binarize_prediction"]["thr"] in (0.25, 0.5, 0.75)
+    assert list(kept) == ["binarize_prediction", "keep_largest"]
+    packaged = json.loads((out / "seg_sc" / "seg_sc.json").read_text())["postprocessing"]
+    assert packaged == kept
+    assert (out / "thr.png").is_file()
+
+
 def test_help_answers_without_loading_anything_heavy():
     code = """
 import sys

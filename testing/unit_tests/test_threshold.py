@@ -1,0 +1,79 @@
+"""The best threshold, on predictions that are known."""
+
+import numpy as np
+import pytest
+import torch
+
+from ivadomed import threshold
+from ivadomed.errors import ConfigError
+from ivadomed.loader.samples import Sample
+from ivadomed.windows import Window
+
+
+class Known(torch.utils.data.Dataset):
+    """Samples whose image is the prediction that the network will give."""
+
+    def __init__(self, predictions: np.ndarray, truths: np.ndarray) -> None:
+        self.predictions, self.truths = predictions.astype(np.float32), truths.astype(np.uint8)
+
+    def __len__(self) -> int:
+        return len(self.predictions)
+
+    def __getitem__(self, index):
+        place = index[1]
+        return Sample(self.predictions[place], self.truths[place], None, Window(0, (0, 0, place), (1, 1, 1)))
+
+
+@pytest.fixture(autouse=True)
+def network_that_returns_its_image(monkeypatch):
+    monkeypatch.setattr(threshold, "open_model", lambda path, device: lambda batch: batch.image.numpy())
+
+
+def analyse(predictions, truths, tmp_path, **options):
+    return threshold.threshold_analysis(
+        "best_model.pt",
+        [Known(predictions, truths)],
+        {},
+        {"batch_size": 3},
+        fname_out=tmp_path / "thr.png",
+        **options,
+    )
+
+
+def test_dice_by_hand(tmp_path):
+    truth = np.zeros((4, 1, 4, 4))
+    truth[:, :, :2] = 1
+    prediction = np.where(truth, 0.65, 0.35)
+    prediction[truth[:, :, :, :] == 1] -= np.tile(
+        [0.0, 0.0, 0.0, 0.1], 8
+    )  # a quarter of the structure at 0.55
+    # Below 0.35 everything is found, above 0.55 a part is lost: 0.4 and 0.5 are perfect, the later one is taken.
+    assert analyse(prediction, truth, tmp_path) == 0.5
+    assert (tmp_path / "thr.png").read_bytes().startswith(b"\x89PNG")
+    assert analyse(prediction, truth, tmp_path, increment=0.25) == 0.5
+    assert analyse(prediction, truth, tmp_path, increment=0.6) == 0.6
+
+
+def test_two_empty_masks_count_as_one(tmp_path):
+    truth = np.zeros((2, 1, 2, 2))
+    truth[0] = 1
+    prediction = np.full((2, 1, 2, 2), 0.2)
+    prediction[0] = 0.8
+    # At 0.1 the empty sample is all false (Dice 0), from 0.3 on both are right.
+    assert 0.3 <= analyse(prediction, truth, tmp_path) <= 0.8
+
+
+def test_classifiers_use_youdens_index(tmp_path):
+    prediction = np.array([[0.9], [0.7], [0.6], [0.3], [0.2]])
+    truth = np.array([[1], [1], [0], [0], [0]])
+    found = analyse(prediction, truth, tmp_path, metric="recall_specificity", increment=0.05)
+    assert 0.6 < found <= 0.7
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"metric": "dcie"}, "'dcie'; expected one of dice"), ({"increment": 1.5}, "--thr-increment: 1.5")],
+)
+def test_wrong_arguments_are_named(tmp_path, options, message):
+    with pytest.raises(ConfigError, match=message):
+        analyse(np.zeros((1, 1, 2, 2)), np.zeros((1, 1, 2, 2)), tmp_path, **options)
