@@ -69,6 +69,8 @@ def _check(model: Network, file: Path, image: torch.Tensor, path: Path) -> None:
     with torch.no_grad():
         expected = model(*model.inputs(SimpleNamespace(image=image, condition=None))).numpy()
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    if [entry.name for entry in session.get_inputs()] != ["input"]:
+        raise ModelError(f"{path}: the network takes more than an image; use the .pt file")
     [actual] = session.run(None, {"input": image.numpy()})
     difference = float(np.abs(actual - expected).max()) if actual.shape == expected.shape else np.inf
     if not difference <= TOLERANCE:  # so that not a number is a difference too

@@ -34,7 +34,7 @@ def test_each_command_has_its_function(loaded, monkeypatch, command):
     [(name, (given, folder, *more))] = called
     assert (name, given, folder) == (command, config, Path(config.path_output))
     options = {"no_patch": True, "overlap_2D": [8, 4]}
-    assert more == {"train": [True], "segment": [options]}.get(command, [])
+    assert more == {"train": [True, None], "test": [None], "segment": [options]}.get(command, [])
     assert (folder / "config_file.json").is_file()
 
 
