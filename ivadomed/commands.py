@@ -43,7 +43,7 @@ from ivadomed.inference.segment import load_packaged_model, packaged_engine
 from ivadomed.io import is_nifti, read_classes
 from ivadomed.loader.case import Case
 from ivadomed.loader.film_encoder import FilmEncoder
-from ivadomed.loader.recipe import conditioner_of, recipe_of, steps_of
+from ivadomed.loader.recipe import conditioner_of, recipe_of, steps_of, uncertain_steps_of
 from ivadomed.loader.samples import Batch, SampleDataset
 from ivadomed.loader.volumes import read_volume
 from ivadomed.metrics import get_metric_fns
@@ -176,7 +176,13 @@ def test_command(
         config = _with_best_threshold(config, _labelled_sets(config, folder), folder, thr_increment)
     if config.task == "classification":
         return _test_classifier(config, cases, folder, device)
-    data = CaseSet(cases, recipe_of(config, "testing"), steps_of(config, "testing"), conditioner)
+    data = CaseSet(
+        cases,
+        recipe_of(config, "testing"),
+        steps_of(config, "testing"),
+        conditioner,
+        uncertain_steps_of(config),
+    )
     display_transforms(config, "testing")
     metrics = test(
         {"out_channel": config.out_channel},
@@ -184,6 +190,7 @@ def test_command(
         {
             "batch_size": config.training_parameters.batch_size,
             "n_classes": len(config.loader_parameters.target_suffix),
+            "uncertainty": config.uncertainty.model_dump(mode="json"),
         },
         folder,
         device,
@@ -288,7 +295,6 @@ def _refuse_without_effect(config: RunConfig) -> None:
     """Raise for keys that the schema knows and no command acts on: a silent difference would be worse."""
     loader = config.loader_parameters
     asked = {
-        "uncertainty": config.uncertainty.applied,
         "object_detection_params.object_detection_path": bool(
             config.object_detection_params.object_detection_path
         ),

@@ -7,15 +7,17 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from glob import escape as glob_escape
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import nibabel as nib
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from ivadomed.inference.backends import open_model
+from ivadomed.inference.backends import DropoutForward, open_model
 from ivadomed.inference.engine import Engine, Prediction
 from ivadomed.inference.outputs import finish, split_classes, to_nifti
 from ivadomed.io import is_nifti, save_nifti, write_picture
@@ -25,8 +27,10 @@ from ivadomed.loader.prepare import Recipe
 from ivadomed.loader.samples import Batch
 from ivadomed.loader.volumes import Volume, read_volume
 from ivadomed.metrics import MetricManager
+from ivadomed.models import Network, load_model
 from ivadomed.threshold import threshold_analysis as threshold_analysis
 from ivadomed.transforms import Pipeline
+from ivadomed.uncertainty import MonteCarlo
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +46,14 @@ class CaseSet:
         recipe: Fixed steps and windows.
         steps: Transforms per sample.
         conditioner: What the network is told of a case besides the image.
+        uncertain_steps: Transforms per Monte Carlo sample; None for ``steps``.
     """
 
     cases: tuple[Case, ...]
     recipe: Recipe
     steps: Pipeline
     conditioner: Conditioner = unconditioned
+    uncertain_steps: Pipeline | None = None
 
 
 def test(
@@ -64,11 +70,14 @@ def test(
     Args:
         model_params: "out_channel" of the network.
         dataset_test: Cases with labels.
-        testing_params: "batch_size" and "n_classes".
+        testing_params: "batch_size", "n_classes", and "uncertainty" (that section; absent: none).
         path_output: Folder of the run.
         device: Where to predict.
         metric_fns: Metrics on the preprocessed slices or patches.
         postprocessing: Steps by name, in order.
+
+    With uncertainty, ``<case>_pred_NN.nii.gz`` (the Monte Carlo samples), ``<case>_soft`` and ``<case>_unc-*`` are
+    written first, so that a step of the postprocessing can use them.
 
     Returns:
         Mean of each metric.
@@ -79,6 +88,9 @@ def test(
     """
     folder = Path(path_output)
     log.info("\nLoading model: %s", folder / "best_model.pt")
+    uncertainty = testing_params.get("uncertainty") or {}
+    if uncertainty.get("n_it") and (uncertainty["epistemic"] or uncertainty["aleatoric"]):
+        estimate_uncertainty(dataset_test, testing_params, folder, device)
     forward = open_model(folder / "best_model.pt", device)
     metrics = MetricManager(list(metric_fns))
     soft_gt = dataset_test.recipe.soft_gt
@@ -107,6 +119,52 @@ def test(
     ):
         write_prediction(prediction, folder / PREDICTIONS, postprocessing or {})
     return metrics.get_results()
+
+
+def estimate_uncertainty(
+    dataset_test: CaseSet, testing_params: Mapping[str, Any], folder: Path, device: torch.device
+) -> None:
+    """Write Monte Carlo samples of every case and the maps made of them, see ``ivadomed.uncertainty``.
+
+    Args:
+        dataset_test: Cases. With test-time augmentation its random steps are drawn anew for each sample.
+        testing_params: See ``test``.
+        folder: Of the run.
+        device: Where to predict.
+    """
+    n_it, epistemic = testing_params["uncertainty"]["n_it"], testing_params["uncertainty"]["epistemic"]
+    model = folder / "best_model.pt"
+    engine = Engine(
+        recipe=dataset_test.recipe,
+        steps=dataset_test.uncertain_steps or dataset_test.steps,
+        forward=DropoutForward(cast(Network, load_model(model)), device)
+        if epistemic
+        else open_model(model, device),
+        n_classes=testing_params["n_classes"],
+        batch_size=testing_params["batch_size"],
+        repeats=n_it,
+        conditioner=dataset_test.conditioner,
+    )
+    predictions = engine.run(read_ahead(dataset_test.cases, dataset_test.recipe, with_target=False))
+    total = len(dataset_test.cases)
+    for case in tqdm(
+        dataset_test.cases, desc="Uncertainty", total=total, unit="case", leave=False, disable=None
+    ):
+        prefix = folder / PREDICTIONS / case.id
+        _remove_samples(prefix)
+        samples = MonteCarlo()
+        for number, prediction in enumerate(islice(predictions, n_it)):
+            soft = finish(prediction.soft, nib.affines.voxel_sizes(prediction.grid.affine), {})
+            save_nifti(to_nifti(prediction, soft), Path(f"{prefix}_pred_{number:02d}.nii.gz"))
+            samples.add(soft)
+        for path, data in samples.maps().files(prefix).items():
+            save_nifti(to_nifti(prediction, data), path)
+
+
+def _remove_samples(prefix: Path) -> None:
+    """Samples of an earlier, longer run must not be taken for those of this one."""
+    for path in prefix.parent.glob(f"{glob_escape(prefix.name)}_pred_[0-9]*.nii.gz"):
+        path.unlink()
 
 
 def read_ahead(cases: Iterable[Case], recipe: Recipe, with_target: bool) -> Iterator[tuple[Case, Volume]]:

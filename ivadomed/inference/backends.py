@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import torch
+from torch.nn.modules.dropout import _DropoutNd
 
 from ivadomed.device import available_cores
 from ivadomed.errors import ModelError
@@ -15,12 +17,14 @@ from ivadomed.loader.samples import Batch
 from ivadomed.models.base import Network
 from ivadomed.models.checkpoint import load_model
 
+log = logging.getLogger(__name__)
+
 
 class TorchForward:
     """A PyTorch module in evaluation mode.
 
     Args:
-        model: Segmentation network with ``inputs(batch)``.
+        model: Network with ``inputs(batch)``.
         device: Where it runs.
     """
 
@@ -32,6 +36,33 @@ class TorchForward:
         """Predictions [B, K, ...] float32."""
         prediction = self.model(*self.model.inputs(batch.to(self.device)))
         return prediction.float().cpu().numpy()
+
+
+class DropoutForward(TorchForward):
+    """A PyTorch module whose dropout stays on: every call samples another network (Gal and Ghahramani, 2016).
+
+    Args:
+        model: Network with ``inputs(batch)``.
+        device: Where it runs.
+        seed: Of the first call; each further one has the next.
+    """
+
+    def __init__(self, model: Network, device: torch.device, seed: int = 0) -> None:
+        super().__init__(model, device)
+        self.seed = seed
+        layers = [module for module in model.modules() if isinstance(module, _DropoutNd)]
+        for layer in layers:
+            layer.train()
+        if not any(layer.p > 0 for layer in layers):
+            log.warning("uncertainty.epistemic: the network has no dropout, so its samples will not differ.")
+
+    def __call__(self, batch: Batch) -> np.ndarray:
+        """Predictions [B, K, ...] float32."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(self.seed)
+            self.seed += 1
+            return super().__call__(batch)
 
 
 class OnnxForward:

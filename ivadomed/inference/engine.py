@@ -55,6 +55,7 @@ class _Job:
     prepared: Prepared
     windows: Sequence[Window]
     condition: np.ndarray | None
+    repeat: int = 0
     canvas: Canvas | None = None
 
     def add(self, window: Window, prediction: np.ndarray, is_2d: bool) -> None:
@@ -97,6 +98,7 @@ class Engine:
         n_classes: K.
         batch_size: Samples per call of ``forward``.
         seed: For random steps among ``steps``.
+        repeats: Predictions per case, each with random steps of its own.
         conditioner: What the network is told of a case besides the image.
         observe: Called with the predictions and the batch of each step, for metrics.
     """
@@ -107,12 +109,13 @@ class Engine:
     n_classes: int
     batch_size: int = 8
     seed: int = 0
+    repeats: int = 1
     conditioner: Conditioner = unconditioned
     observe: Observer | None = None
     _queue: list[_Waiting] = field(default_factory=list, init=False)
 
     def run(self, volumes: Iterable[tuple[Case, Volume]]) -> Iterator[Prediction]:
-        """Yield the prediction of each case, in order.
+        """Yield the predictions of each case, in order.
 
         Args:
             volumes: Cases with their voxels; one is held at a time, plus those whose last batch is not full.
@@ -127,10 +130,11 @@ class Engine:
                 job = self._start(index, case, volume)
             except DataError as error:
                 raise DataError(f"{case.id}: {error}") from error
-            jobs.append(job)
-            for window in job.windows:
-                self._enqueue(job, window)
-            yield from self._finished(jobs)
+            for repeat in range(self.repeats):
+                jobs.append(replace(job, repeat=repeat))
+                for window in job.windows:
+                    self._enqueue(jobs[-1], window)
+                yield from self._finished(jobs)
         self._flush()
         yield from self._finished(jobs)
 
@@ -142,7 +146,7 @@ class Engine:
     def _enqueue(self, job: _Job, window: Window) -> None:
         is_2d = self.recipe.is_2d
         image = read_window(job.prepared.image, window, is_2d)
-        rng = np.random.default_rng((self.seed, zlib.crc32(job.case.id.encode()), *window.start))
+        rng = np.random.default_rng((self.seed, zlib.crc32(job.case.id.encode()), job.repeat, *window.start))
         plan = self.steps.plan(image.shape[1:], job.prepared.zooms[: image.ndim - 1], rng)
         image = plan.apply(image, "im", 1)
         target = None

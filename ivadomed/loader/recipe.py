@@ -44,6 +44,18 @@ def steps_of(config: RunConfig, dataset_type: DatasetType) -> Pipeline:
     return steps
 
 
+def uncertain_steps_of(config: RunConfig) -> Pipeline | None:
+    """Transforms per Monte Carlo sample: those of testing, or of training when testing has no random ones.
+
+    None when the image is not augmented at test time.
+    """
+    if not config.uncertainty.aleatoric:
+        return None
+    testing, training = config.transforms_for("testing"), config.transforms_for("training")
+    dataset_type: DatasetType = "training" if testing.keys() < training.keys() else "testing"
+    return steps_of(config, dataset_type)
+
+
 def conditioner_of(config: RunConfig, folder: Path) -> Conditioner:
     """What the network of a configuration is told of a case besides the image.
 

@@ -363,7 +363,7 @@ def test_region_of_interest(config):
 
 
 def test_what_has_no_effect_is_refused(config, tmp_path, capsys):
-    config["uncertainty"] = {"epistemic": True, "aleatoric": False, "n_it": 5}
+    config["wandb"] = {"project_name": "mine"}
     assert main(["--train", write(config, tmp_path)]) == 1
-    assert "uncertainty" in capsys.readouterr().err
+    assert "wandb" in capsys.readouterr().err
     assert not Path(config["path_output"]).exists()
