@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ivadomed.errors import DataError
 from ivadomed.files import write_json
@@ -55,10 +57,39 @@ def box_size(box: Sequence[int]) -> tuple[int, ...]:
     return tuple(high - low + 1 for low, high in zip(box[::2], box[1::2], strict=True))
 
 
-def enclosing_box(boxes: Sequence[Sequence[int]]) -> Box:
-    """The smallest box that holds all of ``boxes`` (one at least)."""
-    sides = list(zip(*boxes, strict=True))
-    return [max(side) if place % 2 else min(side) for place, side in enumerate(sides)]
+def box_of_slices(place: Sequence[slice]) -> Box:
+    """The box that slices, one per axis, cut out."""
+    return [end for side in place for end in (side.start, side.stop - 1)]
+
+
+def whole_image(shape: Sequence[int]) -> Box:
+    """The box that holds all voxels."""
+    return [end for extent in shape for end in (0, extent - 1)]
+
+
+def clip_box(box: Sequence[int], shape: Sequence[int]) -> Box:
+    """The part of a box that lies in the image.
+
+    Raises:
+        DataError: There is none.
+    """
+    clipped: Box = []
+    for low, high, extent in zip(box[::2], box[1::2], shape, strict=True):
+        clipped += [max(low, 0), min(high, extent - 1)]
+    if any(low > high for low, high in zip(clipped[::2], clipped[1::2], strict=True)):
+        raise DataError(
+            f"the bounding box {list(box)} lies outside the image of {'x'.join(map(str, shape))} voxels; it was "
+            f"made for another image or slice axis: delete {BOXES_FILE} to detect it again"
+        )
+    return clipped
+
+
+def inside_box(array: np.ndarray, box: Sequence[int]) -> np.ndarray:
+    """Copy of ``array`` [H, W, D] with zeros outside a box."""
+    inside = np.zeros_like(array)
+    place = tuple(slice(low, high + 1) for low, high in zip(box[::2], box[1::2], strict=True))
+    inside[place] = array[place]
+    return inside
 
 
 def resize_to_multiple(shape: Sequence[int], multiple: Sequence[int], length: Sequence[int]) -> list[int]:
@@ -78,20 +109,39 @@ def resize_to_multiple(shape: Sequence[int], multiple: Sequence[int], length: Se
     ]
 
 
-def fit_to_patches(box: Sequence[int], length: Sequence[int], stride: Sequence[int]) -> Box:
+def fit_to_patches(
+    box: Sequence[int], length: Sequence[int], stride: Sequence[int], shape: Sequence[int] | None = None
+) -> Box:
     """Enlarge a box about its centre to a shape that patches cover, see ``resize_to_multiple``.
 
     2D patches leave the depth of the box as it is.
+
+    Args:
+        box: Inside the image.
+        length: Voxels of a patch.
+        stride: Distance of neighbouring patches.
+        shape: Of the image: a box that would reach beyond it is moved back, as far as it is not larger than the
+            image.
     """
     dims = len(length)
     size = box_size(box)[:dims]
     fitted: Box = []
-    for low, old, new in zip(
-        box[: 2 * dims : 2], size, resize_to_multiple(size, stride, length), strict=True
-    ):
-        start = max(low - (new - old) // 2, 0)
+    for axis, new in enumerate(resize_to_multiple(size, stride, length)):
+        start = box[2 * axis] - (new - size[axis]) // 2
+        if shape is not None:
+            start = min(start, shape[axis] - new)
+        start = max(start, 0)
         fitted += [start, start + new - 1]
     return [*fitted, *box[2 * dims :]]
+
+
+def find_box(boxes: Mapping[str, Sequence[Box]], paths: Iterable[str | os.PathLike[str]]) -> Box | None:
+    """Box of the largest object of the first image that has one; None when there is none."""
+    for path in paths:
+        found = boxes.get(os.fspath(path))
+        if found:
+            return found[0]
+    return None
 
 
 def read_boxes(path: str | os.PathLike[str]) -> Boxes:

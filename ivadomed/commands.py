@@ -23,11 +23,12 @@ from ivadomed.classification import (
 )
 from ivadomed.config import RunConfig, load_config
 from ivadomed.datasets import (
-    cases_of,
+    boxed_cases,
     display_transforms,
     draw_split,
     fit_conditioner,
     index_data,
+    labelled_cases,
     sample_dataset,
     saved_split,
     segment_cases,
@@ -39,17 +40,18 @@ from ivadomed.errors import ConfigError, DataError
 from ivadomed.evaluation import PredictionPair, evaluate_predictions, preview
 from ivadomed.files import write_json
 from ivadomed.inference.backends import open_model
-from ivadomed.inference.segment import load_packaged_model, packaged_engine
+from ivadomed.inference.packaged import load_packaged_model, packaged_engine
 from ivadomed.io import is_nifti, read_classes
 from ivadomed.loader.case import Case
 from ivadomed.loader.film_encoder import FilmEncoder
 from ivadomed.loader.recipe import conditioner_of, recipe_of, steps_of, uncertain_steps_of
 from ivadomed.loader.samples import Batch, SampleDataset
-from ivadomed.loader.volumes import read_volume
+from ivadomed.loader.volumes import read_ahead, read_volume
 from ivadomed.metrics import get_metric_fns
 from ivadomed.models import Network, load_model
+from ivadomed.object_detection.cascade import add_boxes
 from ivadomed.records import run_folder, write_manifest
-from ivadomed.testing import PREDICTIONS, CaseSet, read_ahead, test, write_prediction
+from ivadomed.testing import PREDICTIONS, CaseSet, test, write_prediction
 from ivadomed.threshold import threshold_analysis
 from ivadomed.training import train
 from ivadomed.training.film import save_modulation
@@ -123,11 +125,10 @@ def train_command(
     bids_df = index_data(config, folder)
     split = (saved_split if resume else draw_split)(config, bids_df, folder)
     write_manifest(config, folder, split)
-    valid_cases = cases_of(config, bids_df, split["valid"], "validation")
-    training_cases = cases_of(config, bids_df, split["train"], "training")
-    conditioner = fit_conditioner(config, training_cases, folder)
+    cases, valid_cases = labelled_cases(config, bids_df, split, folder, device)
+    conditioner = fit_conditioner(config, cases, folder)
     valid = sample_dataset(config, valid_cases, "validation", folder, conditioner)
-    training = sample_dataset(config, training_cases, "training", folder, conditioner)
+    training = sample_dataset(config, cases, "training", folder, conditioner)
     model_folder = folder / config.model_name
     log.info("Creating model directory: %s", model_folder)
     params = config.training_parameters.model_dump(mode="json")
@@ -170,7 +171,7 @@ def test_command(
         The table of 3D metrics and the metrics averaged over slices or patches.
     """
     device = _announce(config)
-    cases = test_cases(config, folder)
+    cases = boxed_cases(config, test_cases(config, folder), folder, device)
     conditioner = conditioner_of(config, folder)
     if thr_increment is not None:
         config = _with_best_threshold(config, _labelled_sets(config, folder), folder, thr_increment)
@@ -178,7 +179,7 @@ def test_command(
         return _test_classifier(config, cases, folder, device)
     data = CaseSet(
         cases,
-        recipe_of(config, "testing"),
+        recipe_of(config, "testing", device),
         steps_of(config, "testing"),
         conditioner,
         uncertain_steps_of(config),
@@ -215,7 +216,8 @@ def eval_command(config: RunConfig, folder: Path) -> pd.DataFrame:
 def segment_command(config: RunConfig, folder: Path, options: dict[str, Any]) -> list[Path]:
     """Segment every image of a data set, labelled or not, with the packaged model.
 
-    The run's configuration says which images and which postprocessing, the model's how they are prepared.
+    The run's configuration says which images and which postprocessing, the model's how they are prepared. Of a
+    cascade, the first model is that of the model's configuration unless the run's names one.
 
     Returns:
         The files ``pred_masks/<case>_class-N_pred.nii.gz``; of a classifier ``classified_slices.csv``.
@@ -227,13 +229,17 @@ def segment_command(config: RunConfig, folder: Path, options: dict[str, Any]) ->
             f"loader_parameters: {config.in_channel} input channel(s), but {file_model} takes "
             f"{model_config.in_channel}; use the contrasts of {file_model.with_suffix('.json')}"
         )
-    cases = segment_cases(config, folder)
+    cascade = config if config.object_detection_params.object_detection_path else model_config
+    slice_axis = model_config.slice_axis_index
+    cases = add_boxes(
+        segment_cases(config, folder), cascade.object_detection_params, folder, slice_axis, device
+    )
     display_transforms(model_config, "testing")
     if model_config.task == "classification":
         return [_classify(model_config, cases, folder, open_model(file_model, device))[1]]
     engine = packaged_engine(model_config, file_model, device, options)
     written: list[Path] = []
-    predictions = engine.run(read_ahead(cases, engine.recipe, with_target=False))
+    predictions = engine.run(read_ahead(cases, slice_axis, with_target=False))
     for prediction in tqdm(
         predictions, desc="Segmentation", total=len(cases), unit="case", leave=False, disable=None
     ):
@@ -246,13 +252,9 @@ def _labelled_sets(config: RunConfig, folder: Path) -> list[SampleDataset]:
     """Training and validation sets of the run, prepared as at test time."""
     bids_df = index_data(config, folder)
     split = saved_split(config, bids_df, folder)
+    sides = labelled_cases(config, bids_df, split, folder, define_device(config.gpu_ids)[1])
     conditioner = conditioner_of(config, folder)
-    return [
-        sample_dataset(
-            config, cases_of(config, bids_df, split[side], "training"), "testing", folder, conditioner
-        )
-        for side in ("train", "valid")
-    ]
+    return [sample_dataset(config, cases, "testing", folder, conditioner) for cases in sides]
 
 
 def _with_best_threshold(
@@ -293,14 +295,7 @@ def _announce(config: RunConfig) -> torch.device:
 
 def _refuse_without_effect(config: RunConfig) -> None:
     """Raise for keys that the schema knows and no command acts on: a silent difference would be worse."""
-    loader = config.loader_parameters
-    asked = {
-        "object_detection_params.object_detection_path": bool(
-            config.object_detection_params.object_detection_path
-        ),
-        "wandb": config.wandb is not None,
-        "loader_parameters.slice_filter_params.filter_classification": loader.slice_filter_params.filter_classification,
-    }
+    asked = {"wandb": config.wandb is not None}
     refused = [key for key, is_asked in asked.items() if is_asked]
     if refused:
         raise ConfigError(

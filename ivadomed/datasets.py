@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import torch
 
 from ivadomed.config import RunConfig
 from ivadomed.config.schema.base import DatasetType
-from ivadomed.device import available_cores
+from ivadomed.device import available_cores, define_device
 from ivadomed.errors import DataError
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cache import Entry, open_cases
@@ -22,6 +24,7 @@ from ivadomed.loader.recipe import conditioner_of, recipe_of, steps_of
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.loader.split import get_subdatasets_subject_files_list
 from ivadomed.loader.split_file import SIDES, read_split
+from ivadomed.object_detection.cascade import add_boxes
 from ivadomed.windows import Window
 
 log = logging.getLogger(__name__)
@@ -108,6 +111,27 @@ def fit_conditioner(config: RunConfig, cases: Sequence[Case], folder: Path) -> C
     return conditioner_of(config, folder)
 
 
+def labelled_cases(
+    config: RunConfig,
+    bids_df: BidsDataframe,
+    split: Mapping[str, Sequence[str]],
+    folder: Path,
+    device: torch.device,
+) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
+    """Cases of the training and of the validation set, those of a cascade with their boxes."""
+    training = cases_of(config, bids_df, split["train"], "training")
+    validation = cases_of(config, bids_df, split["valid"], "validation")
+    boxed = boxed_cases(config, [*training, *validation], folder, device)
+    return boxed[: len(training)], boxed[len(training) :]
+
+
+def boxed_cases(
+    config: RunConfig, cases: Sequence[Case], folder: Path, device: torch.device
+) -> tuple[Case, ...]:
+    """Cases with the boxes of the configuration's cascade; without a cascade, as they are."""
+    return add_boxes(cases, config.object_detection_params, folder, config.slice_axis_index, device)
+
+
 def sample_dataset(
     config: RunConfig,
     cases: Sequence[Case],
@@ -118,10 +142,10 @@ def sample_dataset(
     """Prepare the cases of one side and list their samples.
 
     Raises:
-        DataError: A case cannot be used, or the filters leave no sample.
+        DataError: A case cannot be used, no sample is left, or samples of different sizes are to share a batch.
     """
     display_transforms(config, dataset_type)
-    recipe = recipe_of(config, dataset_type)
+    recipe = recipe_of(config, dataset_type, define_device(config.gpu_ids)[1])
     loader = config.loader_parameters
     cache = Path(loader.cache_dir) if loader.cache_dir else folder / "cache"
     entries = open_cases(cases, recipe, loader.cache, cache, available_cores(), f"{dataset_type} set")
@@ -139,6 +163,8 @@ def sample_dataset(
             f"the {dataset_type} set is empty: the filters left no sample of {len(cases)} images; change "
             "loader_parameters.slice_filter_params or loader_parameters.patch_filter_params"
         )
+    if config.training_parameters.batch_size > 1:
+        _check_sizes(windows, cases, dataset_type)
     what = f"patches of {config.length} voxels" if config.length else f"{loader.slice_axis} slices"
     log.info("Loaded %d %s for the %s set.", len(windows), what, dataset_type)
     return SampleDataset(
@@ -159,6 +185,18 @@ def sample_dataset(
 def _curriculum(config: RunConfig) -> Curriculum | None:
     probability, growth = config.missing_contrasts
     return Curriculum(probability, growth) if probability > 0 else None
+
+
+def _check_sizes(windows: Sequence[Window], cases: Sequence[Case], dataset_type: DatasetType) -> None:
+    """Raise DataError unless all samples have one size: they are stacked into batches."""
+    first = windows[0]
+    other = next((window for window in windows if window.size != first.size), None)
+    if other is not None:
+        sizes = [f"{cases[w.case].id} {w.size[0]}x{w.size[1]}" for w in (first, other)]
+        raise DataError(
+            f"the {dataset_type} set has slices of different sizes after preprocessing ({', '.join(sizes)} voxels), "
+            "which cannot share a batch: add CenterCrop to transformation, or patches (length_2D)"
+        )
 
 
 def _keeps(patch_filter: PatchFilter, entry: Entry, case: Case, window: Window) -> bool:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from glob import escape as glob_escape
 from itertools import islice
@@ -25,7 +24,7 @@ from ivadomed.loader.case import Case
 from ivadomed.loader.conditions import Conditioner, unconditioned
 from ivadomed.loader.prepare import Recipe
 from ivadomed.loader.samples import Batch
-from ivadomed.loader.volumes import Volume, read_volume
+from ivadomed.loader.volumes import read_ahead
 from ivadomed.metrics import MetricManager
 from ivadomed.models import Network, load_model
 from ivadomed.threshold import threshold_analysis as threshold_analysis
@@ -112,7 +111,7 @@ def test(
         conditioner=dataset_test.conditioner,
         observe=observe,
     )
-    volumes = read_ahead(dataset_test.cases, dataset_test.recipe, with_target=True)
+    volumes = read_ahead(dataset_test.cases, dataset_test.recipe.slice_axis, soft_gt)
     total = len(dataset_test.cases)
     for prediction in tqdm(
         engine.run(volumes), desc="Inference", total=total, unit="case", leave=False, disable=None
@@ -145,7 +144,7 @@ def estimate_uncertainty(
         repeats=n_it,
         conditioner=dataset_test.conditioner,
     )
-    predictions = engine.run(read_ahead(dataset_test.cases, dataset_test.recipe, with_target=False))
+    predictions = engine.run(read_ahead(dataset_test.cases, dataset_test.recipe.slice_axis, with_target=False))
     total = len(dataset_test.cases)
     for case in tqdm(
         dataset_test.cases, desc="Uncertainty", total=total, unit="case", leave=False, disable=None
@@ -165,19 +164,6 @@ def _remove_samples(prefix: Path) -> None:
     """Samples of an earlier, longer run must not be taken for those of this one."""
     for path in prefix.parent.glob(f"{glob_escape(prefix.name)}_pred_[0-9]*.nii.gz"):
         path.unlink()
-
-
-def read_ahead(cases: Iterable[Case], recipe: Recipe, with_target: bool) -> Iterator[tuple[Case, Volume]]:
-    """Read cases in order, the next one while the caller works on the last."""
-    with ThreadPoolExecutor(1) as reader:
-        upcoming = None
-        for case in cases:
-            following = case, reader.submit(read_volume, case, recipe.slice_axis, recipe.soft_gt, with_target)
-            if upcoming is not None:
-                yield upcoming[0], upcoming[1].result()
-            upcoming = following
-        if upcoming is not None:
-            yield upcoming[0], upcoming[1].result()
 
 
 def write_prediction(

@@ -1,9 +1,12 @@
 """Data that many tests share: a tiny phantom study, made once per session."""
 
+import json
 import os
 from pathlib import Path
 
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from ivadomed.scripts.create_phantom import create_phantom
 
@@ -20,6 +23,46 @@ def real_data() -> Path:
     if "IVADOMED_TEST_DATA" not in os.environ:
         pytest.skip("IVADOMED_TEST_DATA is not set")
     return Path(os.environ["IVADOMED_TEST_DATA"])
+
+
+@pytest.fixture
+def threshold_model(tmp_path):
+    """Return a function that packages a "network" which answers 1 where its first channel exceeds a value."""
+
+    def make(name="detector", threshold=1.0, contrasts=("T1w",), n_axes=2, **sections) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        axes = ["batch", "channel", "height", "width", "depth"][: n_axes + 2]
+        nodes = [
+            helper.make_node("Slice", ["image", "zero", "one", "one"], ["first"]),
+            helper.make_node("Greater", ["first", "threshold"], ["above"]),
+            helper.make_node("Cast", ["above"], ["prediction"], to=TensorProto.FLOAT),
+        ]
+        constants = [
+            helper.make_tensor("zero", TensorProto.INT64, [1], [0]),
+            helper.make_tensor("one", TensorProto.INT64, [1], [1]),
+            helper.make_tensor("threshold", TensorProto.FLOAT, [], [threshold]),
+        ]
+        ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, axes) for n in ("image", "prediction")]
+        graph = helper.make_graph(nodes, "threshold", ends[:1], ends[1:], constants)
+        opset = [helper.make_opsetid("", 17)]
+        onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), folder / f"{name}.onnx")
+        config = {
+            "command": "segment",
+            "model_name": name,
+            "loader_parameters": {
+                "target_suffix": ["_seg-manual"],
+                "contrast_params": {"training_validation": list(contrasts)},
+                "multichannel": len(contrasts) > 1,
+            },
+            "default_model": {"name": "Unet"},
+            "transformation": {},
+            **sections,
+        }
+        (folder / f"{name}.json").write_text(json.dumps(config))
+        return folder
+
+    return make
 
 
 @pytest.fixture

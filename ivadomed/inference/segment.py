@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import torch
 
-from ivadomed import config as configuration
+from ivadomed.boxes import clip_box
 from ivadomed.device import define_device
 from ivadomed.errors import ConfigError, DataError
-from ivadomed.inference.backends import open_model
-from ivadomed.inference.engine import Engine
-from ivadomed.inference.options import pixel_size_of, postprocessing_with, recipe_with
+from ivadomed.inference.detection import Detector, prior_box
+from ivadomed.inference.options import pixel_size_of, postprocessing_with
 from ivadomed.inference.outputs import finish, split_classes, to_nifti
+from ivadomed.inference.packaged import load_packaged_model, packaged_engine
 from ivadomed.io import split_extension
 from ivadomed.loader.case import Case
-from ivadomed.loader.recipe import conditioner_of, recipe_of, steps_of
-from ivadomed.loader.volumes import read_volume
-from ivadomed.models import get_model_filenames
+from ivadomed.loader.volumes import Volume, read_volume
 
 if TYPE_CHECKING:
     from ivadomed.config import RunConfig
@@ -42,11 +41,13 @@ def segment_volume(
         gpu_id: GPU to use where there is one; None for the CPU.
         options: "binarize_prediction" (threshold), "binarize_maxpooling", "keep_largest", "fill_holes",
             "remove_small" (sizes such as ["5vox"] or ["3mm3"]) change the model's postprocessing: None keeps its
-            step, 0 removes it, another value sets it. "fname_prior": ROI, for models that crop
-            around one. "pixel_size", "pixel_size_units": of a picture, in "mm" unless given. "no_patch",
-            "overlap_2D": whole slices, or 2D patches that share voxels. "metadata": what a FiLM network is
-            conditioned on: its one value (a contrast such as "T2w", or that of the column), or a dictionary of
-            several, such as {"EchoTime": 0.05, ...}. Unknown options are ignored.
+            step, 0 removes it, another value sets it. "fname_prior": mask of the region that the model crops to:
+            an ROI, or the object in whose bounding box the second model of a cascade works (without it the
+            cascade's detection model is run, where its folder is there). "pixel_size", "pixel_size_units": of a
+            picture, in "mm" unless given. "no_patch", "overlap_2D": whole slices, or 2D patches that share
+            voxels. "metadata": what a FiLM network is conditioned on: its one value (a contrast such as "T2w", or
+            that of the column), or a dictionary of several, such as {"EchoTime": 0.05, ...}. Unknown options are
+            ignored.
 
     Returns:
         One image per class on the grid and with the header of the first input (float32 when soft, uint8 when
@@ -54,7 +55,7 @@ def segment_volume(
 
     Raises:
         ConfigError: The model's JSON or an option is wrong.
-        DataError: An image cannot be used.
+        DataError: An image cannot be used, or a cascade has neither a prior nor its detection model.
         ModelError: The model folder or file cannot be used.
     """
     options = dict(options or {})
@@ -63,7 +64,8 @@ def segment_volume(
     _check_channels(config, paths, folder_model)
     given = [Path(path) for path in paths if path is not None]
     contrasts, metadata = _metadata(config, options, folder_model)
-    prior = options.get("fname_prior") if config.loader_parameters.roi_params.suffix else None
+    is_cascade = config.object_detection_params.object_detection_path is not None
+    prior = options.get("fname_prior") if is_cascade or config.loader_parameters.roi_params.suffix else None
     case = Case(
         id=Path(split_extension(given[0])[0]).name,
         images=tuple(given),
@@ -72,46 +74,17 @@ def segment_volume(
         metadata=pixel_size_of(options) | metadata,
         channels=_places(paths) if None in paths else (),
     )
-    engine = packaged_engine(config, file_model, define_device(gpu_id)[1], options)
+    device = define_device(gpu_id)[1]
+    engine = packaged_engine(config, file_model, device, options)
     volume = read_volume(case, engine.recipe.slice_axis, with_target=False)
+    if is_cascade:
+        volume = _boxed(volume, case, config, folder_model, device)
     [prediction] = engine.run([(case, volume)])
     zooms = nib.affines.voxel_sizes(prediction.grid.affine)
     data = finish(
         prediction.soft, zooms, postprocessing_with(options, config.postprocessing.model_dump(mode="json"))
     )
     return split_classes(to_nifti(prediction, data)), list(config.class_names)
-
-
-def load_packaged_model(folder: str | os.PathLike[str]) -> tuple[RunConfig, Path]:
-    """Configuration and model file of a packaged model.
-
-    Raises:
-        ConfigError: The JSON file cannot be used.
-        ModelError: The folder or its files are absent.
-    """
-    file_model, file_config = get_model_filenames(os.fspath(folder))
-    return configuration.load_config(file_config), Path(file_model)
-
-
-def packaged_engine(
-    config: RunConfig, file_model: Path, device: torch.device, options: Mapping[str, Any]
-) -> Engine:
-    """Prediction engine of a packaged model.
-
-    Args:
-        config: The model's configuration.
-        file_model: Its .pt or .onnx file.
-        device: Where it runs.
-        options: "no_patch" and "overlap_2D", see ``segment_volume``.
-    """
-    return Engine(
-        recipe=recipe_with(options, recipe_of(config, "testing")),
-        steps=steps_of(config, "testing"),
-        forward=open_model(file_model, device),
-        n_classes=len(config.loader_parameters.target_suffix),
-        batch_size=config.training_parameters.batch_size,
-        conditioner=conditioner_of(config, file_model.parent),
-    )
 
 
 def _check_channels(config: RunConfig, paths: Sequence[Any], folder: str | os.PathLike[str]) -> None:
@@ -151,3 +124,26 @@ def _metadata(
     if wanted in ("contrasts", "contrast"):
         return (str(value),), {}
     return (), {wanted: value}
+
+
+def _boxed(
+    volume: Volume, case: Case, config: RunConfig, folder: str | os.PathLike[str], device: torch.device
+) -> Volume:
+    """The volume with the box that a cascade's second model works in: around the prior, else detected."""
+    params = config.object_detection_params
+    if volume.roi is not None and case.roi is not None:
+        box = prior_box(volume.roi, case.roi, params.safety_factor)
+    elif params.object_detection_path is not None and Path(params.object_detection_path).is_dir():
+        detector = Detector.open(params.object_detection_path, device)
+        if config.in_channel > 1:
+            channels = zip(config.contrasts_for("training"), case.present, strict=True)
+            case = replace(case, contrasts=tuple(contrast for contrast, is_there in channels if is_there))
+        [[box, *_]] = detector.run([case], config.slice_axis_index, safety_factor=params.safety_factor)
+    else:
+        raise DataError(
+            f"{os.fspath(folder)}: the model works in the box around an object that another model finds; pass the "
+            f"mask of that object as option fname_prior, or set object_detection_params.object_detection_path in "
+            f"its JSON file to the folder of that model ({params.object_detection_path} is none)"
+        )
+    roi = volume.roi if config.loader_parameters.roi_params.suffix else None
+    return replace(volume, box=tuple(clip_box(box, volume.grid.hwd_shape)), roi=roi)

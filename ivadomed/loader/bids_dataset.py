@@ -30,7 +30,7 @@ class BidsDataset(MRI2DSegmentationDataset):
         patch_filter_fn: Patches to keep.
         roi_params: ``suffix`` of the ROI and ``slice_filter_roi``.
         multichannel: Contrasts of a subject are channels of one sample.
-        object_detection_params: Must not name a model, see `bids_filename_pairs`.
+        object_detection_params: Crop to the boxes of a file, see `bids_filename_pairs`.
         task: "segmentation" or "classification".
         soft_gt: Keep label values between 0 and 1.
         is_input_dropout: Blank a random part of the channels of each sample.

@@ -6,8 +6,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ivadomed.errors import ConfigError, DataError
+from ivadomed.errors import DataError
 from ivadomed.loader.bids_dataframe import BidsDataframe
+from ivadomed.loader.case_boxes import saved_boxes, with_boxes
 from ivadomed.loader.cases import build_cases
 from ivadomed.loader.film_encoder import missing_metadata
 from ivadomed.loader.segmentation_pair import FilenamePair, filename_pair_of
@@ -35,20 +36,17 @@ def bids_filename_pairs(
         roi_params: ``suffix`` of the ROI.
         multichannel: Contrasts of a subject are channels of one case.
         metadata_choice: What FiLM is conditioned on: cases without it are left out.
-        object_detection_params: Must not name a model: these data sets do not crop to detected objects.
+        object_detection_params: ``path_output`` with the ``bounding_boxes.json`` to crop to, when
+            ``object_detection_path`` names a model.
 
     Returns:
         Per case (input file names, label file names, ROI file name or None, metadata per input).
 
     Raises:
-        ConfigError: ``object_detection_params`` names a model.
-        DataError: Nothing is left.
+        ConfigError: ``object_detection_params`` names a model, but there is no file of boxes.
+        DataError: Nothing is left, or an image has no box.
     """
-    if (object_detection_params or {}).get("object_detection_path"):
-        raise ConfigError(
-            "object_detection_params.object_detection_path: this data set does not run the detection; set it to "
-            "null, and crop with ROICrop and roi_params.suffix or with BoundingBoxCrop and its start"
-        )
+    boxes = saved_boxes(object_detection_params)
     contrasts = contrast_params["contrast_lst"]
     found = build_cases(
         bids_df,
@@ -70,4 +68,6 @@ def bids_filename_pairs(
             f"none of the {len(subject_file_lst)} images can be used: contrasts {list(contrasts)} and labels "
             f"{list(target_suffix)} are asked for; the log says why each was left out"
         )
+    if boxes is not None:
+        cases = list(with_boxes(cases, boxes))
     return [filename_pair_of(case) for case in cases]

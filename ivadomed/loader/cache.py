@@ -13,7 +13,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,10 @@ def case_key(case: Case, recipe: Recipe) -> str:
         case.channels,
     ]
     identity += [dict(case.metadata).get(key) for key in ("PixelSize", "PixelSizeUnits")]
+    if case.box is not None:  # patches enlarge the crop
+        identity += [case.box, recipe.length, recipe.stride]
+    if recipe.classifier is not None:
+        identity.append(recipe.classifier.identity)
     for path in (*case.images, *case.rater_paths, case.roi):
         if path is None:
             identity.append(None)
@@ -168,4 +172,6 @@ class _TransientReader:
 
 
 def _transient_entry(case: Case, recipe: Recipe) -> Entry:
-    return Entry(_memory_entry(case, recipe).stored, _TransientReader(case, recipe))
+    # The verdicts of a classifier are among the facts that stay; samples need not ask it again.
+    reader = _TransientReader(case, replace(recipe, classifier=None))
+    return Entry(_memory_entry(case, recipe).stored, reader)

@@ -19,6 +19,8 @@ class Case:
         subject: Participant, e.g. "sub-01"; empty for images outside BIDS.
         contrasts: Contrast of each image.
         roi: Region of interest used to crop or to select slices.
+        box: What the first model of a cascade found, in voxels along H, W, D of the image's own grid, see
+            ``ivadomed.boxes``; the case is cropped to it.
         metadata: Columns of participants.tsv and the sidecar of the first channel.
         channels: Per channel of the network the place of its image in ``images``, None where it is missing; empty
             when every image is a channel.
@@ -30,6 +32,7 @@ class Case:
     subject: str = ""
     contrasts: tuple[str, ...] = ()
     roi: Path | None = None
+    box: tuple[int, ...] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     channels: tuple[int | None, ...] = ()
 

@@ -24,17 +24,16 @@ from typing import Any
 
 import numpy as np
 
-from ivadomed.boxes import BOXES_FILE, Box, Boxes, adjust_bb_size, box_size, read_boxes
-from ivadomed.errors import ConfigError, DataError
 from ivadomed.files import atomic_path
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.case import Case
+from ivadomed.loader.case_boxes import saved_boxes, with_boxes
 from ivadomed.loader.cases import TargetSuffix
 from ivadomed.loader.hdf5_units import cases_of, filenames_of, index_data_set, units_of
 from ivadomed.loader.prepare import LABEL_ORDER, Prepared, Recipe, prepare_volume
 from ivadomed.loader.slice_filter import SliceRule
 from ivadomed.loader.volumes import Volume, read_volume
-from ivadomed.transforms import BoundingBoxCrop, Compose, Pipeline, Resample, Stage
+from ivadomed.transforms import Compose, Pipeline, Stage
 from ivadomed.transforms.base import KINDS
 
 Transforms = Pipeline | Compose | Mapping[str, Mapping[str, Any]] | Sequence[Compose | None] | None
@@ -96,13 +95,17 @@ class Bids_to_hdf5:
         self.slice_filter_fn = slice_filter_fn or SliceRule(empty_input=False)
         self.prepro_transforms, self.transform = as_pipeline(transform).split_fixed()
         self.bids_ds = index_data_set(root_dir, contrast_lst, target_suffix, roi_suffix)
-        self._boxes = _read_boxes(object_detection_params)
-        self.has_bounding_box = self._boxes is not None
+        boxes = saved_boxes(object_detection_params)
+        self.has_bounding_box = boxes is not None
         self._recipe = Recipe(self.prepro_transforms, slice_axis, dim == 2, soft_gt, self.slice_filter_fn)
         names = filenames_of(self.bids_ds, subject_lst)
         self._units = units_of(
             cases_of(self.bids_ds, names, target_suffix, contrast_lst, roi_suffix, contrast_balance)
         )
+        if boxes is not None:
+            for name, unit in self._units.items():
+                boxed = with_boxes(list(unit.values()), boxes)
+                self._units[name] = dict(zip(unit, boxed, strict=True))
         cases = [case for unit in self._units.values() for case in unit.values()]
         self.metadata = [dict(case.metadata) for case in cases]
         self.filename_pairs = [
@@ -137,11 +140,11 @@ class Bids_to_hdf5:
         for contrast in filter(unit.__contains__, self.contrasts):
             case = unit[contrast]
             volume = read_volume(case, self.slice_axis, self._recipe.soft_gt, with_target=bool(case.targets))
-            recipe = self._boxed(case, volume)
-            prepared = prepare_volume(volume, recipe)
-            filtered = _kept_slices(self.slice_filter_fn, prepared, recipe.is_2d, bool(case.targets))
+            is_2d = self._recipe.is_2d
+            prepared = prepare_volume(volume, self._recipe)
+            filtered = _kept_slices(self.slice_filter_fn, prepared, is_2d, bool(case.targets))
             kept = filtered if kept is None else kept & filtered
-            for kind, array, attributes in _datasets(case, volume, prepared, recipe.is_2d, strings):
+            for kind, array, attributes in _datasets(case, volume, prepared, is_2d, strings):
                 dataset = group.create_dataset(f"{kind}/{contrast}", data=array)
                 for key, value in attributes.items():
                     dataset.attrs[key] = value
@@ -150,36 +153,6 @@ class Bids_to_hdf5:
         group.attrs["slices"] = np.array(sorted(kept or ()), int)
         for kind, contrasts in found.items():
             group.require_group(kind).attrs.create("contrast", contrasts, dtype=strings)
-
-    def _boxed(self, case: Case, volume: Volume) -> Recipe:
-        """The recipe with the crop to the box of a case, after the resampling."""
-        if self._boxes is None:
-            return self._recipe
-        boxes = self._boxes.get(str(case.images[0]))
-        if not boxes:
-            raise DataError(f"{case.images[0]}: has no box in {BOXES_FILE}; run the object detection again")
-        fixed = crop_to_box(self._recipe.fixed, boxes[0], volume.grid.zooms, 2 if self._recipe.is_2d else 3)
-        return replace(self._recipe, fixed=fixed)
-
-
-def crop_to_box(fixed: Pipeline, box: Box, zooms: Sequence[float], dim: int) -> Pipeline:
-    """Add the crop to a box to the fixed steps, after ``Resample``.
-
-    Args:
-        fixed: Resampling and crops.
-        box: On the grid of the file, H, W, D.
-        zooms: Of the file, mm.
-        dim: 2: slices are cropped in height and width only.
-    """
-    box, place = box[: 2 * dim], 0
-    for i, stage in enumerate(fixed.stages):
-        resample = stage.transform
-        if isinstance(resample, Resample):
-            spaces = (resample.hspace, resample.wspace, resample.dspace)[:dim]
-            box = adjust_bb_size(box, [old / new for old, new in zip(zooms, spaces, strict=False)], True)
-            place = i + 1
-    crop = Stage(BoundingBoxCrop(size=list(box_size(box)), start=box[::2]))
-    return Pipeline((*fixed.stages[:place], crop, *fixed.stages[place:]))
 
 
 def as_pipeline(transform: Transforms) -> Pipeline:
@@ -268,15 +241,3 @@ def _kept_slices(slice_filter: SliceRule, prepared: Prepared, is_2d: bool, label
 def _label_files(case: Case) -> list[str]:
     """Path of the first rater of each class; empty text for a class without a file."""
     return [str(raters[0]) if raters else "" for raters in case.targets]
-
-
-def _read_boxes(params: Mapping[str, Any] | None) -> Boxes | None:
-    if not params or not params.get("object_detection_path"):
-        return None
-    file = Path(params.get("path_output") or "") / BOXES_FILE
-    if not file.is_file():
-        raise ConfigError(
-            f"object_detection_params: {file} does not exist; run the object detection first "
-            "(ivadomed.object_detection.utils.load_bounding_boxes)"
-        )
-    return read_boxes(file)

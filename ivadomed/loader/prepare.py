@@ -6,16 +6,20 @@ one sample needs lies together: [N, C, h, w] or [C, H, W, D].
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ivadomed.boxes import inside_box
 from ivadomed.errors import DataError
 from ivadomed.grid import Grid
 from ivadomed.loader.case import Case
+from ivadomed.loader.slice_classifier import SliceClassifier
 from ivadomed.loader.slice_filter import SliceFacts, SliceRule
 from ivadomed.loader.volumes import Volume, read_volume
-from ivadomed.transforms import Pipeline, Plan
+from ivadomed.transforms import Pipeline, Plan, Stage
+from ivadomed.transforms.box_crop import box_crop
 from ivadomed.windows import Window, tile
 
 IMAGE_ORDER = 2  # spline orders of ivadomed 2.9.10
@@ -32,6 +36,7 @@ class Recipe:
         is_2d: Slices one by one, or the whole volume.
         soft_gt: Keep label values between 0 and 1.
         slice_filter: Slices to leave out of a 2D data set.
+        classifier: Rejects slices of a 2D data set, or None.
         length: Window size: 2 numbers (2D patches), 3 numbers (3D patches), none (whole slices or volumes).
         stride: Distance of neighbouring windows, as many numbers as ``length``.
     """
@@ -41,6 +46,7 @@ class Recipe:
     is_2d: bool = True
     soft_gt: bool = False
     slice_filter: SliceRule = field(default_factory=SliceRule)
+    classifier: SliceClassifier | None = None
     length: tuple[int, ...] = ()
     stride: tuple[int, ...] = ()
 
@@ -72,21 +78,24 @@ def prepare_case(case: Case, recipe: Recipe, with_target: bool = True) -> Prepar
 def prepare_volume(volume: Volume, recipe: Recipe) -> Prepared:
     """Apply the fixed steps to a volume."""
     facts = SliceFacts.of(volume)
-    plans = plan_fixed(volume.grid, volume.roi, recipe)
+    plans = plan_fixed(volume.grid, volume.roi, recipe, volume.box)
     if recipe.is_2d:
-        return _prepare_slices(volume, plans, facts)
+        return _prepare_slices(volume, plans, facts, recipe.classifier)
     plan = plans[0]
     target = None if volume.target is None else plan.apply(volume.target, "gt", LABEL_ORDER)
     return Prepared(plan.apply(volume.image, "im", IMAGE_ORDER), target, plans, facts, plan.zooms_out)
 
 
-def plan_fixed(grid: Grid, roi: np.ndarray | None, recipe: Recipe) -> list[Plan]:
+def plan_fixed(
+    grid: Grid, roi: np.ndarray | None, recipe: Recipe, box: Sequence[int] | None = None
+) -> list[Plan]:
     """Plan the fixed steps of one case: one plan per slice (2D) or one for the volume (3D).
 
     Args:
         grid: Of the image.
         roi: [H, W, D] region of interest; only ``ROICrop`` needs it.
         recipe: Fixed steps.
+        box: What the image is cropped to, see ``Volume.box``.
 
     Returns:
         Plans; where all slices are treated alike, the same one for each.
@@ -95,27 +104,54 @@ def plan_fixed(grid: Grid, roi: np.ndarray | None, recipe: Recipe) -> list[Plan]
         DataError: ``ROICrop`` without a region of interest.
     """
     rng = np.random.default_rng(0)  # the fixed steps draw nothing
+    fixed = fixed_steps(grid, recipe, box)
     if not recipe.is_2d:
-        return [recipe.fixed.plan(grid.hwd_shape, grid.zooms, rng, roi=roi)]
+        return [fixed.plan(grid.hwd_shape, grid.zooms, rng, roi=roi)]
     height, width, depth = grid.hwd_shape
     zooms = grid.zooms[:2]
-    if not recipe.fixed.needs_roi:
-        return [recipe.fixed.plan((height, width), zooms, rng)] * depth
+    if not fixed.needs_roi:
+        return [fixed.plan((height, width), zooms, rng)] * depth
     if roi is None:
         raise DataError("ROICrop needs a region of interest: give roi_params.suffix, or a prior image")
+    roi = roi if box is None else inside_box(roi, box)
     # A slice without ROI cannot be cropped around it; the slice filter leaves it out, so any place serves.
-    centre = np.zeros((height, width), np.float32)
-    centre[height // 2, width // 2] = 1
+    everywhere = np.ones((height, width), np.float32)
     slices = np.moveaxis(roi, -1, 0)
-    return [recipe.fixed.plan((height, width), zooms, rng, roi=x if x.any() else centre) for x in slices]
+    return [fixed.plan((height, width), zooms, rng, roi=x if x.any() else everywhere) for x in slices]
 
 
-def _prepare_slices(volume: Volume, plans: list[Plan], facts: SliceFacts) -> Prepared:
+def fixed_steps(grid: Grid, recipe: Recipe, box: Sequence[int] | None) -> Pipeline:
+    """The fixed steps of one case: those of the recipe, with the crop to its box among them.
+
+    In 2D the box crops height and width; slices beyond its depth are left out, see ``SliceFacts.in_box``.
+    """
+    if box is None:
+        return recipe.fixed
+    dims = 2 if recipe.is_2d else 3
+    stages = recipe.fixed.stages
+    place, crop = box_crop(
+        [stage.transform for stage in stages],
+        box[: 2 * dims],
+        grid.zooms[:dims],
+        grid.hwd_shape[:dims],
+        recipe.length,
+        recipe.stride,
+    )
+    return Pipeline((*stages[:place], Stage(crop), *stages[place:]))
+
+
+def _prepare_slices(
+    volume: Volume, plans: list[Plan], facts: SliceFacts, classifier: SliceClassifier | None
+) -> Prepared:
     image = _apply_to_slices(plans, _as_stack(volume.image), "im", IMAGE_ORDER)
     target = None
     if volume.target is not None:
         target = _apply_to_slices(plans, _as_stack(volume.target), "gt", LABEL_ORDER)
-    return Prepared(image, target, plans, facts, (*plans[0].zooms_out, volume.grid.zooms[2]))
+    zooms = plans[0].zooms_out
+    if classifier is not None:
+        there = image[:, list(volume.present)] if volume.present else image
+        facts = replace(facts, accepted=classifier(there, zooms))
+    return Prepared(image, target, plans, facts, (*zooms, volume.grid.zooms[2]))
 
 
 def _apply_to_slices(plans: list[Plan], stack: np.ndarray, kind: str, order: int) -> np.ndarray:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from ivadomed.loader.conditions import Conditioner, present_contrasts, unconditioned
 from ivadomed.loader.film_encoder import FilmEncoder
 from ivadomed.loader.prepare import Recipe
+from ivadomed.loader.slice_classifier import CPU, SliceClassifier
 from ivadomed.loader.slice_filter import SliceRule
 from ivadomed.transforms import Pipeline
 
@@ -16,8 +19,17 @@ if TYPE_CHECKING:
     from ivadomed.config.schema.base import DatasetType
 
 
-def recipe_of(config: RunConfig, dataset_type: DatasetType) -> Recipe:
-    """Fixed steps, windows and filters of "training", "validation" or "testing"."""
+def recipe_of(config: RunConfig, dataset_type: DatasetType, device: torch.device = CPU) -> Recipe:
+    """Fixed steps, windows and filters of "training", "validation" or "testing".
+
+    Args:
+        config: Of the run, or of a packaged model.
+        dataset_type: Which set.
+        device: Where a classifier of slices runs.
+
+    Raises:
+        ConfigError: There is no such classifier.
+    """
     loader = config.loader_parameters
     fixed, _ = Pipeline.from_config(config.transforms_for(dataset_type)).split_fixed()
     filters = loader.slice_filter_params
@@ -33,6 +45,7 @@ def recipe_of(config: RunConfig, dataset_type: DatasetType) -> Recipe:
             absent_class=filters.filter_absent_class and dataset_type != "testing",
             min_roi_voxels=loader.roi_params.slice_filter_roi,
         ),
+        classifier=_classifier(config, device),
         length=config.length,
         stride=config.stride,
     )
@@ -69,3 +82,11 @@ def conditioner_of(config: RunConfig, folder: Path) -> Conditioner:
     if config.metadata_type is not None:
         return FilmEncoder.load(folder).encode
     return present_contrasts if config.architecture.name == "HeMISUnet" else unconditioned
+
+
+def _classifier(config: RunConfig, device: torch.device) -> SliceClassifier | None:
+    """The classifier that rejects slices, shown the same slices in every set."""
+    filters = config.loader_parameters.slice_filter_params
+    if not filters.filter_classification or filters.classifier_path is None:
+        return None
+    return SliceClassifier(Path(filters.classifier_path), steps_of(config, "testing"), device)

@@ -24,11 +24,12 @@ from ivadomed.io import read_label
 from ivadomed.loader.cache import Entry, open_cases
 from ivadomed.loader.case import Case
 from ivadomed.loader.patch_filter import PatchFilter
-from ivadomed.loader.prepare import Recipe, list_windows, plan_fixed
+from ivadomed.loader.prepare import Recipe, fixed_steps, list_windows, plan_fixed
 from ivadomed.loader.recent_cases import RecentCases, size_of
 from ivadomed.loader.sample_meta_data import SampleMetadata
 from ivadomed.loader.segmentation_pair import FilenamePair, SegmentationPair, case_of, grid_of
 from ivadomed.loader.utils import create_temp_directory, dropout_input
+from ivadomed.loader.volumes import box_in
 from ivadomed.transforms import (
     Compose,
     NumpyToTensor,
@@ -158,11 +159,11 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
 
     def fixed_steps(self, window: Window) -> dict[str, Step]:
         """What the preprocessing did to the slice or volume of a window, by class name."""
-        plans = _plans(self.cases[window.case], self.recipe)
+        fixed, plans = _plans(self.cases[window.case], self.recipe)
         plan = plans[window.start[2] if self.recipe.is_2d else 0]
-        stages = self.recipe.fixed.stages
         return {
-            type(stage.transform).__name__: step for stage, (_, step) in zip(stages, plan.steps, strict=True)
+            type(stage.transform).__name__: step
+            for stage, (_, step) in zip(fixed.stages, plan.steps, strict=True)
         }
 
     def _open(self) -> list[Entry]:
@@ -260,13 +261,14 @@ def _with_roi_label(case: Case) -> Case:
 
 
 @lru_cache(maxsize=128)
-def _plans(case: Case, recipe: Recipe) -> list[Plan]:
-    """Plans of the fixed steps, from the image's header (and the ROI where a crop follows it)."""
+def _plans(case: Case, recipe: Recipe) -> tuple[Pipeline, list[Plan]]:
+    """The fixed steps and their plans, from the image's header (and the ROI where a crop follows it)."""
     grid = grid_of(case, recipe.slice_axis)
+    box = box_in(case, grid)
     roi = None
     if recipe.fixed.needs_roi and case.roi is not None:
         roi = grid.to_hwd(read_label(case.roi).data)
-    return plan_fixed(grid, roi, recipe)
+    return fixed_steps(grid, recipe, box), plan_fixed(grid, roi, recipe, box)
 
 
 def _recorded(metadata: SampleMetadata, steps: Mapping[str, Step], zooms: Sequence[float]) -> SampleMetadata:

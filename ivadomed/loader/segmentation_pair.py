@@ -186,7 +186,8 @@ def case_of(pair: FilenamePair) -> Case:
     """The case that a tuple of file names describes.
 
     Args:
-        pair: See ``FilenamePair``; the ROI may be a list of one name.
+        pair: See ``FilenamePair``; the ROI may be a list of one name, and the metadata of the first channel may
+            have a ``bounding_box``.
     """
     inputs, labels, roi, metadata = (*pair, None, None)[:4]
     images = tuple(Path(name) for name in inputs)
@@ -199,6 +200,7 @@ def case_of(pair: FilenamePair) -> Case:
         subject=str(channels[0].get("participant_id", "")),
         contrasts=tuple(str(own["contrast"]) for own in channels if "contrast" in own),
         roi=None if roi_name is None else Path(roi_name),
+        box=tuple(channels[0]["bounding_box"]) if "bounding_box" in channels[0] else None,
         metadata=channels[0],
     )
 
@@ -208,7 +210,8 @@ def filename_pair_of(case: Case) -> tuple[list[str], list[Any], list[str] | None
     labels = [
         None if raters is None else _one_or_all([str(path) for path in raters]) for raters in case.targets
     ]
-    metadata = [SampleMetadata({**case.metadata, "contrast": contrast}) for contrast in case.contrasts]
+    shared = {**case.metadata, **({} if case.box is None else {"bounding_box": list(case.box)})}
+    metadata = [SampleMetadata({**shared, "contrast": contrast}) for contrast in case.contrasts]
     roi = None if case.roi is None else [str(case.roi)]
     return [str(path) for path in case.images], labels, roi, metadata
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
+from ivadomed.boxes import inside_box
 from ivadomed.errors import ConfigError
+from ivadomed.loader.slice_classifier import accepts
 from ivadomed.loader.volumes import Volume
 from ivadomed.models import load_model
 
@@ -22,12 +24,16 @@ class SliceFacts:
     Args:
         input_varies: Per slice, whether every channel that is there has more than one intensity.
         labelled: Per slice and rater, whether the label has a voxel.
-        roi_voxels: Per slice, voxels of the ROI; empty without an ROI.
+        roi_voxels: Per slice, voxels of the ROI (in the box, if there is one); empty without an ROI.
+        in_box: Per slice, whether it meets the bounding box; empty without a box.
+        accepted: Per slice, whether the classifier accepts it; empty without a classifier.
     """
 
     input_varies: list[bool]
     labelled: list[list[bool]]
     roi_voxels: list[int]
+    in_box: list[bool] = field(default_factory=list)
+    accepted: list[bool] = field(default_factory=list)
 
     @classmethod
     def of(cls, volume: Volume) -> SliceFacts:
@@ -36,8 +42,12 @@ class SliceFacts:
         varies = (channels.max(axis=(1, 2)) > channels.min(axis=(1, 2))).all(axis=0)
         target = np.zeros((0, 1, 1, volume.image.shape[-1])) if volume.target is None else volume.target
         labelled = np.asarray(target.any(axis=(1, 2)))
-        roi = [] if volume.roi is None else np.count_nonzero(volume.roi, axis=(0, 1)).tolist()
-        return cls(varies.tolist(), labelled.T.tolist(), roi)
+        box, roi, in_box = volume.box, volume.roi, []
+        if box is not None:
+            roi = None if roi is None else inside_box(roi, box)
+            in_box = [box[4] <= z <= box[5] for z in range(volume.image.shape[-1])]
+        roi_voxels = [] if roi is None else np.count_nonzero(roi, axis=(0, 1)).tolist()
+        return cls(varies.tolist(), labelled.T.tolist(), roi_voxels, in_box)
 
     @classmethod
     def of_sample(cls, sample: Mapping[str, Any]) -> SliceFacts:
@@ -73,6 +83,8 @@ class SliceRule:
             or (self.empty_mask and not any(labelled))
             or (self.absent_class and not all(labelled))
             or (bool(facts.roi_voxels) and facts.roi_voxels[index] <= (self.min_roi_voxels or 0))
+            or (bool(facts.in_box) and not facts.in_box[index])
+            or (bool(facts.accepted) and not facts.accepted[index])
         )
 
 
@@ -132,12 +144,7 @@ class SliceFilter:
         """Whether the classifier, if there is one, accepts all channels [H, W] of a slice."""
         if self.classifier is None:
             return True
-        with torch.inference_mode():
-            for channel in channels:
-                image = torch.as_tensor(np.array(channel, np.float32), device=self.device)
-                if float(self.classifier(image[None, None]).sum()) < 0.5:
-                    return False
-        return True
+        return bool(accepts(self.classifier, np.stack([np.asarray(c, np.float32) for c in channels])).all())
 
 
 def _flat(labels: Any) -> list[Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ivadomed.boxes import clip_box
 from ivadomed.errors import DataError
 from ivadomed.grid import Grid
 from ivadomed.io import Image, read_image, read_label
@@ -29,6 +31,7 @@ class Volume:
         grid: Where the voxels lie.
         header: NIfTI header of the first channel, None for pictures.
         present: Per channel whether the case has it; empty when all are there.
+        box: What to crop to, inside the image, see ``Case.box``.
     """
 
     image: np.ndarray
@@ -37,6 +40,7 @@ class Volume:
     grid: Grid
     header: Any
     present: tuple[bool, ...] = ()
+    box: tuple[int, ...] | None = None
 
 
 def read_volume(case: Case, slice_axis: int, soft_gt: bool = False, with_target: bool = True) -> Volume:
@@ -49,7 +53,8 @@ def read_volume(case: Case, slice_axis: int, soft_gt: bool = False, with_target:
         with_target: Read labels and ROI; a class without a file is all zeros.
 
     Raises:
-        DataError: A file is damaged, holds NaN or Inf, or lies on another grid than the first channel.
+        DataError: A file is damaged, holds NaN or Inf, or lies on another grid than the first channel; the box
+            lies outside the image.
     """
     pixel_size = pixel_size_mm(case.metadata, case.images[0])
     first = read_image(case.images[0], pixel_size)
@@ -75,7 +80,36 @@ def read_volume(case: Case, slice_axis: int, soft_gt: bool = False, with_target:
                 target[i] = label if soft_gt else label >= 0.5
     if case.roi is not None:
         roi = load(case.roi, read_label(case.roi, pixel_size))
-    return Volume(np.stack(channels), target, roi, grid, first.header, case.present)
+    return Volume(np.stack(channels), target, roi, grid, first.header, case.present, box_in(case, grid))
+
+
+def box_in(case: Case, grid: Grid) -> tuple[int, ...] | None:
+    """The part of a case's box that lies in its image; None without a box.
+
+    Raises:
+        DataError: The box lies outside the image.
+    """
+    if case.box is None:
+        return None
+    try:
+        return tuple(clip_box(case.box, grid.hwd_shape))
+    except DataError as error:
+        raise DataError(f"{case.images[0]}: {error}") from error
+
+
+def read_ahead(
+    cases: Iterable[Case], slice_axis: int, soft_gt: bool = False, with_target: bool = True
+) -> Iterator[tuple[Case, Volume]]:
+    """Read cases in order, see ``read_volume``, the next one while the caller works on the last."""
+    with ThreadPoolExecutor(1) as reader:
+        upcoming = None
+        for case in cases:
+            following = case, reader.submit(read_volume, case, slice_axis, soft_gt, with_target)
+            if upcoming is not None:
+                yield upcoming[0], upcoming[1].result()
+            upcoming = following
+        if upcoming is not None:
+            yield upcoming[0], upcoming[1].result()
 
 
 def check_same_grid(

@@ -10,9 +10,10 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ivadomed.boxes import Box, adjust_bb_size, box_size, fit_to_patches
-from ivadomed.transforms import BoundingBoxCrop, Compose, Resample, UndoCompose
+from ivadomed.boxes import Box
+from ivadomed.transforms import Compose, UndoCompose
 from ivadomed.transforms.base import KINDS
+from ivadomed.transforms.box_crop import box_crop, resampled_box
 
 _PAIR_KEYS = ("input_metadata", "gt_metadata")
 
@@ -35,7 +36,8 @@ def resample_bounding_box(metadata: Mapping[str, Any], transform: Compose | None
     Returns:
         Copy of ``metadata`` with the boxes on the new grid.
     """
-    box = _resampled(metadata["input_metadata"][0], transform)
+    first = metadata["input_metadata"][0]
+    box = resampled_box(transform.transform["im"] if transform else (), first["bounding_box"], first["zooms"])
     new = dict(metadata)
     for key in _PAIR_KEYS:
         if metadata.get(key) is not None:
@@ -60,11 +62,7 @@ def adjust_transforms(
     Returns:
         New transforms; the arguments stay as they are.
     """
-    record = seg_pair["input_metadata"][0]
-    box = _resampled(record, transforms)
-    if length:
-        box = fit_to_patches(box, length, stride or length)
-    return _with_crop(transforms, BoundingBoxCrop(size=list(box_size(box)), start=box[::2]))
+    return _with_crop(transforms, seg_pair["input_metadata"][0], length or (), stride or ())
 
 
 def adjust_undo_transforms(
@@ -85,8 +83,7 @@ def adjust_undo_transforms(
     if "bounding_box" not in record:
         return transforms
     # What is undone is the step that the metadata recorded; the crop itself only names it.
-    crop = BoundingBoxCrop(size=list(box_size(record["bounding_box"])), start=record["bounding_box"][::2])
-    return UndoCompose(_with_crop(transforms.transforms, crop))
+    return UndoCompose(_with_crop(transforms.transforms, record))
 
 
 def verify_metadata(metadata: Mapping[str, Any], has_bounding_box: bool) -> bool:
@@ -100,21 +97,15 @@ def verify_metadata(metadata: Mapping[str, Any], has_bounding_box: bool) -> bool
     return has_bounding_box and all("bounding_box" in record for record in records)
 
 
-def _resampled(record: Any, transforms: Compose | None) -> Box:
-    box = list(record["bounding_box"])
-    for transform in transforms.transform["im"] if transforms else ():
-        if isinstance(transform, Resample):
-            spaces = (transform.hspace, transform.wspace, transform.dspace)[: len(box) // 2]
-            zooms = tuple(record["zooms"])
-            box = adjust_bb_size(box, [old / new for old, new in zip(zooms, spaces, strict=True)], True)
-    return box
-
-
-def _with_crop(transforms: Compose | None, crop: BoundingBoxCrop) -> Compose:
+def _with_crop(
+    transforms: Compose | None, record: Any, length: Sequence[int] = (), stride: Sequence[int] = ()
+) -> Compose:
+    """Copy of the transforms with the crop to the box of a record."""
     new = Compose({})
     for kind in KINDS:
         before = list(transforms.transform[kind]) if transforms else []
-        resamples = [i for i, transform in enumerate(before) if isinstance(transform, Resample)]
-        place = resamples[-1] + 1 if resamples else 0
+        place, crop = box_crop(
+            before, record["bounding_box"], record["zooms"], record.get("data_shape"), length, stride
+        )
         new.transform[kind] = [*before[:place], crop, *before[place:]]
     return new

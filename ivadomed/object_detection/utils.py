@@ -13,24 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import find_objects
-from tqdm import tqdm
 
 from ivadomed.boxes import (
     BOXES_FILE,
-    Box,
     Boxes,
     adjust_bb_size,
     box_size,
-    enclosing_box,
     read_boxes,
     resize_to_multiple,
     write_boxes,
 )
+from ivadomed.device import define_device
 from ivadomed.errors import DataError
-from ivadomed.grid import Grid
-from ivadomed.inference import segment_volume
+from ivadomed.inference.detection import Detector, get_bounding_boxes, prior_box
 from ivadomed.io import read_label, split_extension
+from ivadomed.loader.case import Case
+from ivadomed.object_detection.cascade import detect
 from ivadomed.object_detection.crops import (
     adjust_transforms,
     adjust_undo_transforms,
@@ -38,8 +36,6 @@ from ivadomed.object_detection.crops import (
     verify_metadata,
     with_box,
 )
-from ivadomed.postprocessing import keep_largest_object, threshold_predictions
-from ivadomed.postprocessing.objects import EDGES, label_objects, object_sizes
 
 __all__ = [
     "adjust_bb_size",
@@ -56,29 +52,6 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
-
-_THRESHOLD = 0.5  # of a soft detection
-
-
-def get_bounding_boxes(mask: np.ndarray) -> list[Box]:
-    """Boxes around the objects of a mask; voxels that share a face or an edge are one object.
-
-    Args:
-        mask: [H, W, D]; what is not 0 is object.
-
-    Returns:
-        One box per object, the largest object first; empty for an empty mask.
-
-    Raises:
-        DataError: The mask has other than three axes.
-    """
-    mask = np.asarray(mask)
-    if mask.ndim != 3:
-        raise DataError(f"get_bounding_boxes: a mask [H, W, D] expected, got shape {mask.shape}")
-    labels, count = label_objects(mask, EDGES)
-    found = find_objects(labels.astype(np.int32, copy=False), count)
-    boxes = [[end for side in place for end in (side.start, side.stop - 1)] for place in found]
-    return [boxes[i] for i in np.argsort(-object_sizes(labels, count), kind="stable")]
 
 
 def bounding_box_prior(
@@ -102,11 +75,8 @@ def bounding_box_prior(
         DataError: The mask is empty or cannot be read.
     """
     image = read_label(fname_mask)
-    boxes = get_bounding_boxes(image.grid(slice_axis).to_hwd(image.data) >= _THRESHOLD)
-    if not boxes:
-        raise DataError(f"{os.fspath(fname_mask)}: the mask is empty, there is nothing to draw a box around")
-    box = enclosing_box(boxes)
-    return with_box(metadata, adjust_bb_size(box, safety_factor) if safety_factor else box)
+    mask = image.grid(slice_axis).to_hwd(image.data)
+    return with_box(metadata, prior_box(mask, fname_mask, safety_factor))
 
 
 def compute_bb_statistics(bounding_box_path: str | os.PathLike[str]) -> dict[str, dict[str, float]]:
@@ -226,25 +196,6 @@ def _detect_all(
     keep_largest: bool,
     safety_factor: Sequence[float] | None,
 ) -> Boxes:
-    boxes: Boxes = {}
-    for path in tqdm(paths, desc="Object detection", unit="image", leave=False, disable=None):
-        mask = _detect(path, model, gpu_id, slice_axis, keep_largest)
-        found = get_bounding_boxes(mask)
-        if not found:
-            log.warning("%s: %s found no object; the whole image is used.", path, os.fspath(model))
-            boxes[path] = [[end for n in mask.shape for end in (0, n - 1)]]
-        else:
-            boxes[path] = [adjust_bb_size(box, safety_factor) if safety_factor else box for box in found]
-    return boxes
-
-
-def _detect(
-    path: str, model: str | os.PathLike[str], gpu_id: int | None, slice_axis: int, keep_largest: bool
-) -> np.ndarray:
-    """Mask [H, W, D] of what the model finds, of all classes together."""
-    predictions, _ = segment_volume(model, [path], gpu_id=gpu_id)
-    classes = [np.asanyarray(prediction.dataobj) for prediction in predictions]
-    mask = threshold_predictions(np.max(classes, axis=0), _THRESHOLD)
-    mask = keep_largest_object(mask) if keep_largest else mask
-    x, y, z = mask.shape
-    return Grid((x, y, z), predictions[0].affine, slice_axis).to_hwd(mask)
+    detector = Detector.open(model, define_device(gpu_id)[1])
+    cases = [Case(id=split_extension(Path(path).name)[0], images=(Path(path),)) for path in paths]
+    return detect(detector, cases, slice_axis, keep_largest, safety_factor)

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from ivadomed.config import CONFIG_DIR, load_config
-from ivadomed.datasets import draw_split, index_data, sample_dataset
+from ivadomed.datasets import draw_split, index_data, labelled_cases, sample_dataset
 from ivadomed.scripts.create_phantom import create_phantom
 from ivadomed.training.loop import Trainer
 from ivadomed.training.monitor import Monitor
@@ -67,11 +67,12 @@ def _trainer(folder: Path, options: Any) -> Trainer:
     run.mkdir()
     bids_df = index_data(config, run)
     split = draw_split(config, bids_df, run)
+    cases, valid_cases = labelled_cases(config, bids_df, split, run, torch.device("cpu"))
     params = config.training_parameters.model_dump(mode="json") | {"num_workers": options.workers}
     return Trainer(
         {"name": config.architecture.name, **config.architecture.arguments},
-        sample_dataset(config, bids_df, split["train"], "training", run),
-        sample_dataset(config, bids_df, split["valid"], "validation", run),
+        sample_dataset(config, cases, "training", run),
+        sample_dataset(config, valid_cases, "validation", run),
         params,
         run,
         torch.device("cpu"),

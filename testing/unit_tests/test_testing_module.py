@@ -1,6 +1,5 @@
 """``ivadomed.testing``: predicting a test set."""
 
-import threading
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -10,14 +9,14 @@ import pytest
 import torch
 
 from ivadomed import testing as module
-from ivadomed.errors import DataError, ModelError
+from ivadomed.errors import ModelError
 from ivadomed.grid import Grid
 from ivadomed.inference.engine import Prediction
 from ivadomed.loader.case import Case
 from ivadomed.loader.prepare import Recipe
 from ivadomed.metrics import dice_score
 from ivadomed.models import Network
-from ivadomed.testing import CaseSet, read_ahead, write_prediction
+from ivadomed.testing import CaseSet, write_prediction
 from ivadomed.transforms import Pipeline
 
 CPU = torch.device("cpu")
@@ -117,38 +116,6 @@ def test_absent_model_is_named(case, tmp_path):
     data = CaseSet((case("a", *images()),), Recipe(PLAIN), PLAIN)
     with pytest.raises(ModelError, match=r"best_model.pt"):
         module.test({}, data, {"batch_size": 4, "n_classes": 1}, tmp_path, CPU)
-
-
-def test_reading_ahead_keeps_the_order_and_is_one_case_ahead(case, monkeypatch):
-    cases = [case(f"sub-{i}", *images(i)) for i in range(4)]
-    read, threads = [], set()
-    original = module.read_volume
-
-    def spy(one, *arguments):
-        read.append(one.id)
-        threads.add(threading.get_ident())
-        return original(one, *arguments)
-
-    monkeypatch.setattr(module, "read_volume", spy)
-    stream = read_ahead(cases, Recipe(PLAIN), with_target=False)
-    first, volume = next(stream)
-    assert first is cases[0]
-    assert volume.target is None
-    assert set(read) <= {"sub-0", "sub-1"}
-    rest = list(stream)
-    assert [one.id for one, _ in rest] == ["sub-1", "sub-2", "sub-3"]
-    assert read == ["sub-0", "sub-1", "sub-2", "sub-3"]
-    assert threading.get_ident() not in threads
-    assert list(read_ahead([], Recipe(PLAIN), with_target=True)) == []
-
-
-def test_a_damaged_image_stops_at_its_place(case):
-    cases = [case(f"sub-{i}", *images(i)) for i in range(3)]
-    cases[1].images[0].write_bytes(b"garbage")
-    stream = read_ahead(cases, Recipe(PLAIN), with_target=True)
-    assert next(stream)[0].id == "sub-0"
-    with pytest.raises(DataError, match=r"sub-1.nii.gz"):
-        next(stream)
 
 
 def prediction(name, image, soft):

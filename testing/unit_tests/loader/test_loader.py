@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from ivadomed.errors import ConfigError, DataError
+from ivadomed.errors import DataError
 from ivadomed.loader.bids3d_dataset import Bids3DDataset
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.bids_dataset import BidsDataset
@@ -149,11 +149,6 @@ def test_images_without_the_metadata_of_film_are_left_out(load):
     with pytest.raises(DataError, match="none of the 4 images"):
         load(metadata_type="no_such_column")
     assert len(load(metadata_type="contrasts").filename_pairs) == 4
-
-
-def test_what_has_no_effect_is_refused(load):
-    with pytest.raises(ConfigError, match="object_detection_path"):
-        load(object_detection_params={"object_detection_path": "model"})
 
 
 @pytest.mark.real_data

@@ -1,5 +1,6 @@
 """Reading the files of a case."""
 
+import threading
 from dataclasses import replace
 
 import nibabel as nib
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 
 from ivadomed.errors import DataError
-from ivadomed.loader.volumes import pixel_size_mm, read_volume
+from ivadomed.loader import volumes as module
+from ivadomed.loader.volumes import pixel_size_mm, read_ahead, read_volume
 
 
 def test_shapes_and_order(make_case):
@@ -65,3 +67,45 @@ def test_pixel_size():
     assert pixel_size_mm({"PixelSize": [0.1], "PixelSizeUnits": "mm"}) == (0.1, 0.1)
     with pytest.raises(DataError, match="PixelSizeUnits mm, um or nm"):
         pixel_size_mm({"PixelSize": [1, 1], "PixelSizeUnits": "inch"})
+
+
+def test_reading_ahead_keeps_the_order_and_is_one_case_ahead(make_case, monkeypatch):
+    cases = [make_case(f"sub-{i}") for i in range(4)]
+    read, threads = [], set()
+    original = module.read_volume
+
+    def spy(one, *arguments):
+        read.append(one.id)
+        threads.add(threading.get_ident())
+        return original(one, *arguments)
+
+    monkeypatch.setattr(module, "read_volume", spy)
+    stream = read_ahead(cases, 2, with_target=False)
+    first, volume = next(stream)
+    assert first is cases[0]
+    assert volume.target is None
+    assert set(read) <= {"sub-0", "sub-1"}
+    rest = list(stream)
+    assert [one.id for one, _ in rest] == ["sub-1", "sub-2", "sub-3"]
+    assert read == ["sub-0", "sub-1", "sub-2", "sub-3"]
+    assert threading.get_ident() not in threads
+    assert list(read_ahead([], 2)) == []
+
+
+def test_a_damaged_image_stops_at_its_place(make_case):
+    cases = [make_case(f"sub-{i}") for i in range(3)]
+    cases[1].images[0].write_bytes(b"garbage")
+    stream = read_ahead(cases, 2)
+    assert next(stream)[0].id == "sub-0"
+    with pytest.raises(DataError, match=r"sub-1_0.nii.gz"):
+        next(stream)
+
+
+def test_a_box_is_cut_off_at_the_image_and_refused_beyond_it(make_case):
+    case = make_case()  # 12 x 14 x 5
+    assert read_volume(case, 2).box is None
+    assert read_volume(replace(case, box=(3, 30, 0, 4, 2, 4)), 2).box == (3, 11, 0, 4, 2, 4)
+    with pytest.raises(
+        DataError, match=r"sub-01_T1w_0.nii.gz: the bounding box .* outside .* 12x14x5 voxels"
+    ):
+        read_volume(replace(case, box=(12, 30, 0, 4, 2, 4)), 2)

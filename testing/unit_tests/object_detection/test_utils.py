@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from ivadomed.boxes import box_size, enclosing_box, fit_to_patches, read_boxes
+from ivadomed.boxes import read_boxes
 from ivadomed.errors import DataError
 from ivadomed.object_detection import utils
 from ivadomed.transforms import Compose, UndoCompose
@@ -85,10 +85,6 @@ def test_patches_cover_the_new_shape_exactly(shape, multiple, length):
         assert new == window or new - step < old
 
 
-def test_fitted_box_keeps_its_centre_and_the_depth_of_2d_patches():
-    assert fit_to_patches([10, 19, 2, 5, 1, 3], (16, 8), (4, 4)) == [7, 22, 0, 7, 1, 3]
-
-
 def test_prior_stores_the_box_around_everything(tmp_path):
     mask = np.zeros((10, 12, 8), np.uint8)
     mask[2:4, 3:6, 1] = 1
@@ -116,33 +112,6 @@ def test_statistics(tmp_path, caplog):
     assert "depth" in caplog.text
 
 
-@pytest.mark.parametrize("content", ["[]", "{", '{"a": [[1, 2]]}', '{"a": [3, 1, 0, 1, 0, 1]}', '{"a": "x"}'])
-def test_a_wrong_file_is_refused(tmp_path, content):
-    (tmp_path / "b.json").write_text(content)
-    with pytest.raises(DataError, match=r"b\.json"):
-        read_boxes(tmp_path / "b.json")
-
-
-@pytest.mark.real_data
-def test_real_file(real_data):
-    found = read_boxes(real_data / "data_testing" / "bounding_box_dict.json")
-    assert set(map(tuple, (box for boxes in found.values() for box in boxes))) == {(7, 386, 113, 231, 1, 16)}
-
-
-@pytest.fixture
-def detector(monkeypatch):
-    """A detection model that thresholds the image; returns the list of images it was given."""
-    calls = []
-
-    def segment(model, paths, gpu_id=0, options=None):
-        calls.extend(paths)
-        image = nib.load(paths[0])
-        return [nib.Nifti1Image((image.get_fdata() > 1).astype(np.float32), image.affine)], ["_seg"]
-
-    monkeypatch.setattr(utils, "segment_volume", segment)
-    return calls
-
-
 @pytest.fixture
 def images(tmp_path):
     paths = []
@@ -156,13 +125,14 @@ def images(tmp_path):
     return paths
 
 
-def test_generated_file(tmp_path, images, detector):
-    out = utils.generate_bounding_box_file(images[:3], "model", tmp_path, slice_axis=2, contrast_lst=["T1w"])
+def test_generated_file(tmp_path, images, threshold_model):
+    model = threshold_model()
+    out = utils.generate_bounding_box_file(images[:3], model, tmp_path, slice_axis=2, contrast_lst=["T1w"])
     assert out == {path: [[2, 5, 3, 4, 1, 3]] for path in images[:2]}
     assert read_boxes(tmp_path / "bounding_boxes.json") == out
     both = utils.generate_bounding_box_file(
         images[:3],
-        "model",
+        model,
         tmp_path,
         None,
         2,
@@ -173,20 +143,28 @@ def test_generated_file(tmp_path, images, detector):
     assert both == {images[2]: [[2, 5, 2, 5, 1, 3], [9, 9, 7, 7, 5, 5]]}
 
 
-def test_image_without_object_is_used_whole(tmp_path, images, detector, caplog):
-    out = utils.generate_bounding_box_file(images[3:], "model", tmp_path, slice_axis=2)
+def test_image_without_object_is_used_whole(tmp_path, images, threshold_model, caplog):
+    out = utils.generate_bounding_box_file(images[3:], threshold_model(), tmp_path, slice_axis=2)
     assert out == {images[3]: [[0, 9, 0, 7, 0, 5]]}
     assert "no object" in caplog.text
 
 
-def test_only_images_without_a_box_are_detected(tmp_path, images, detector):
-    params = {"path_output": tmp_path, "object_detection_path": "model", "safety_factor": None, "gpu_ids": []}
+def test_only_images_without_a_box_are_detected(tmp_path, images, threshold_model, monkeypatch):
+    looked_at = []
+    detect = utils.detect
+    monkeypatch.setattr(
+        utils,
+        "detect",
+        lambda model, cases, *more: looked_at.extend(cases) or detect(model, cases, *more),
+    )
+    model = threshold_model()
+    params = {"path_output": tmp_path, "object_detection_path": model, "safety_factor": None, "gpu_ids": []}
     assert utils.load_bounding_boxes(None, images, 2, None) == {}
     assert utils.load_bounding_boxes({**params, "object_detection_path": None}, images, 2, None) == {}
     first = utils.load_bounding_boxes(params, images[:1], 2, ["T1w"])
     both = utils.load_bounding_boxes(params, images[:2], 2, ["T1w"])
     again = utils.load_bounding_boxes(params, images[:2], 2, ["T1w"])
-    assert detector == images[:2]
+    assert [str(case.images[0]) for case in looked_at] == images[:2]
     assert first == {images[0]: [[2, 5, 3, 4, 1, 3]]}
     assert both == again == read_boxes(tmp_path / "bounding_boxes.json")
 
@@ -236,9 +214,3 @@ def test_verify_metadata_needs_a_box_everywhere():
     assert not utils.verify_metadata(pair(), False)
     assert not utils.verify_metadata({**pair(), "gt_metadata": [{}]}, True)
     assert utils.verify_metadata({**pair(), "gt_metadata": [None]}, True)
-
-
-def test_enclosing_box():
-    box = enclosing_box([[1, 2, 5, 6, 0, 0], [0, 1, 7, 9, 3, 4]])
-    assert box == [0, 2, 5, 9, 0, 4]
-    assert box_size(box) == (3, 5, 5)

@@ -1,0 +1,181 @@
+"""The first step of a cascade: a packaged model that finds an object, and the bounding boxes around it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nibabel as nib
+import numpy as np
+import torch
+from scipy.ndimage import find_objects
+
+from ivadomed.boxes import Box, adjust_bb_size, box_of_slices, whole_image
+from ivadomed.errors import ConfigError, DataError, ModelError
+from ivadomed.inference.engine import Engine, Prediction
+from ivadomed.inference.outputs import finish
+from ivadomed.inference.packaged import load_packaged_model, packaged_engine
+from ivadomed.loader.case import Case
+from ivadomed.loader.volumes import read_ahead
+from ivadomed.postprocessing import keep_largest_object, threshold_predictions
+from ivadomed.postprocessing.objects import EDGES, bounding_box, label_objects, object_sizes
+
+if TYPE_CHECKING:
+    from ivadomed.config import RunConfig
+
+log = logging.getLogger(__name__)
+
+KEY = "object_detection_params.object_detection_path"
+_THRESHOLD = 0.5  # of a soft mask
+
+
+@dataclass(frozen=True, eq=False)
+class Detector:
+    """A detection model, loaded once.
+
+    Args:
+        folder: Of the packaged model.
+        config: Of the model.
+        engine: Predicts with it.
+    """
+
+    folder: Path
+    config: RunConfig
+    engine: Engine
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str], device: torch.device) -> Detector:
+        """Load a packaged model.
+
+        Raises:
+            ConfigError: The model is itself the second step of a cascade.
+            ModelError: The folder or one of its files is missing or damaged.
+        """
+        try:
+            config, file_model = load_packaged_model(folder)
+            engine = packaged_engine(config, file_model, device, {})
+        except ModelError as error:
+            raise ModelError(f"{KEY}: {error}") from error
+        if config.object_detection_params.object_detection_path is not None:
+            raise ConfigError(
+                f"{KEY}: {os.fspath(folder)} works in the boxes of a detection model of its own; "
+                "expected a model that takes whole images"
+            )
+        return cls(Path(folder), config, engine)
+
+    def run(
+        self,
+        cases: Sequence[Case],
+        slice_axis: int,
+        keep_largest: bool = True,
+        safety_factor: Sequence[float] | None = None,
+    ) -> Iterator[list[Box]]:
+        """Yield the boxes of the objects of each case, the largest first; batches are filled across cases.
+
+        An image without any object gets a box around all of it, and a warning.
+
+        Args:
+            cases: Images, see ``images_for``.
+            slice_axis: 0 sagittal, 1 coronal, 2 axial; boxes are along H, W, D of this axis.
+            keep_largest: One box, around the largest object.
+            safety_factor: Factor per dimension (H, W, D) that enlarges the boxes.
+
+        Raises:
+            DataError: An image cannot be used.
+        """
+        inputs = [self._shown(case) for case in cases]
+        recipe = self.engine.recipe
+        volumes = read_ahead(inputs, recipe.slice_axis, with_target=False)
+        for prediction in self.engine.run(volumes):
+            mask = self._mask(prediction, slice_axis)
+            boxes = get_bounding_boxes(keep_largest_object(mask) if keep_largest else mask)
+            if not boxes:
+                image = prediction.case.images[0]
+                log.warning("%s: %s found no object; the whole image is used.", image, self.folder)
+                yield [whole_image(mask.shape)]
+            else:
+                yield [adjust_bb_size(box, safety_factor) if safety_factor else box for box in boxes]
+
+    def images_for(self, case: Case) -> tuple[Path, ...]:
+        """Images of a case that the model looks at: the channels with its contrasts, in its order.
+
+        A model of one channel takes the first image of a contrast it knows, else the first image.
+
+        Raises:
+            DataError: A channel of the model is missing.
+        """
+        known = dict(zip(case.contrasts, case.images, strict=False))
+        wanted = self.config.loader_parameters.contrast_params.training_validation
+        if self.config.in_channel == 1:
+            familiar = (image for contrast, image in known.items() if contrast in wanted)
+            return (next(familiar, case.images[0]),)
+        missing = [contrast for contrast in wanted if contrast not in known]
+        if missing:
+            raise DataError(
+                f"{case.id}: the detection model {self.folder} takes {', '.join(wanted)}, of which the image has "
+                f"no {', '.join(missing)}; its contrasts are {', '.join(known) or 'not known'}"
+            )
+        return tuple(known[contrast] for contrast in wanted)
+
+    def _shown(self, case: Case) -> Case:
+        """The part of a case that the model looks at."""
+        images = self.images_for(case)
+        contrasts = dict(zip(case.images, case.contrasts, strict=False))
+        return Case(
+            id=case.id,
+            images=images,
+            subject=case.subject,
+            contrasts=tuple(contrasts[image] for image in images if image in contrasts),
+            metadata=case.metadata,
+        )
+
+    def _mask(self, prediction: Prediction, slice_axis: int) -> np.ndarray:
+        """[H, W, D] of all classes together."""
+        zooms = nib.affines.voxel_sizes(prediction.grid.affine)
+        data = finish(prediction.soft, zooms, self.config.postprocessing.model_dump(mode="json"))
+        mask = threshold_predictions(data.max(axis=-1), _THRESHOLD)
+        return replace(prediction.grid, slice_axis=slice_axis).to_hwd(mask)
+
+
+def get_bounding_boxes(mask: np.ndarray) -> list[Box]:
+    """Boxes around the objects of a mask; voxels that share a face or an edge are one object.
+
+    Args:
+        mask: [H, W, D]; what is not 0 is object.
+
+    Returns:
+        One box per object, the largest object first; empty for an empty mask.
+
+    Raises:
+        DataError: The mask has other than three axes.
+    """
+    mask = np.asarray(mask)
+    if mask.ndim != 3:
+        raise DataError(f"get_bounding_boxes: a mask [H, W, D] expected, got shape {mask.shape}")
+    labels, count = label_objects(mask, EDGES)
+    boxes = [box_of_slices(place) for place in find_objects(labels.astype(np.int32, copy=False), count)]
+    return [boxes[i] for i in np.argsort(-object_sizes(labels, count), kind="stable")]
+
+
+def prior_box(
+    mask: np.ndarray, path: str | os.PathLike[str], safety_factor: Sequence[float] | None = None
+) -> Box:
+    """The box around all that a mask holds.
+
+    Args:
+        mask: [H, W, D]; object from 0.5 on.
+        path: Its file, for the error.
+        safety_factor: Factor per dimension that enlarges the box.
+
+    Raises:
+        DataError: The mask is empty.
+    """
+    place = bounding_box(mask >= _THRESHOLD)
+    if place is None:
+        raise DataError(f"{os.fspath(path)}: the mask is empty, there is nothing to draw a box around")
+    box = box_of_slices(place)
+    return adjust_bb_size(box, safety_factor) if safety_factor else box

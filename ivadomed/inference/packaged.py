@@ -1,0 +1,52 @@
+"""A packaged model: the folder that a training writes and toolboxes ship."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ivadomed import config as configuration
+from ivadomed.inference.backends import open_model
+from ivadomed.inference.engine import Engine
+from ivadomed.inference.options import recipe_with
+from ivadomed.loader.recipe import conditioner_of, recipe_of, steps_of
+from ivadomed.models import get_model_filenames
+
+if TYPE_CHECKING:
+    from ivadomed.config import RunConfig
+
+
+def load_packaged_model(folder: str | os.PathLike[str]) -> tuple[RunConfig, Path]:
+    """Configuration and model file of a packaged model.
+
+    Raises:
+        ConfigError: The JSON file cannot be used.
+        ModelError: The folder or its files are absent.
+    """
+    file_model, file_config = get_model_filenames(os.fspath(folder))
+    return configuration.load_config(file_config), Path(file_model)
+
+
+def packaged_engine(
+    config: RunConfig, file_model: Path, device: torch.device, options: Mapping[str, Any]
+) -> Engine:
+    """Prediction engine of a packaged model.
+
+    Args:
+        config: The model's configuration.
+        file_model: Its .pt or .onnx file.
+        device: Where it runs.
+        options: "no_patch" and "overlap_2D", see ``segment_volume``.
+    """
+    return Engine(
+        recipe=recipe_with(options, recipe_of(config, "testing", device)),
+        steps=steps_of(config, "testing"),
+        forward=open_model(file_model, device),
+        n_classes=len(config.loader_parameters.target_suffix),
+        batch_size=config.training_parameters.batch_size,
+        conditioner=conditioner_of(config, file_model.parent),
+    )

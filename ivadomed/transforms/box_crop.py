@@ -1,0 +1,86 @@
+"""The crop to the bounding box of one case, among the fixed steps of all cases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ivadomed.boxes import Box, adjust_bb_size, box_size, clip_box, fit_to_patches
+from ivadomed.transforms.base import ImedTransform
+from ivadomed.transforms.crop import BoundingBoxCrop, Crop
+from ivadomed.transforms.spatial import Resample
+
+
+def box_crop(
+    transforms: Sequence[ImedTransform],
+    box: Sequence[int],
+    zooms: Sequence[float],
+    shape: Sequence[int] | None = None,
+    length: Sequence[int] = (),
+    stride: Sequence[int] = (),
+) -> tuple[int, BoundingBoxCrop]:
+    """Make the crop to a box, and say where it belongs.
+
+    It follows the resampling, and comes before all other crops: those are made in the box.
+
+    Args:
+        transforms: Of all cases, in order.
+        box: Of one case, on the grid that the transforms begin with.
+        zooms: Voxel size of that grid, mm.
+        shape: Of that grid: the crop is kept inside the image. None when it is not known.
+        length: Patch size, after the transforms: the crop is enlarged so that patches cover it exactly.
+        stride: Distance of neighbouring patches; ``length`` when not given.
+
+    Returns:
+        Index at which to insert the crop, and the crop.
+
+    Raises:
+        DataError: The box lies outside the image.
+    """
+    place = _place(transforms)
+    if shape is not None:
+        box = clip_box(box, shape)
+    box, shape = _resampled(transforms[:place], box, zooms, shape)
+    if length:
+        box = fit_to_patches(box, length, stride or length, shape)
+    return place, BoundingBoxCrop(size=list(box_size(box)), start=box[::2])
+
+
+def resampled_box(
+    transforms: Sequence[ImedTransform], box: Sequence[int], zooms: Sequence[float]
+) -> list[int]:
+    """The box on the grid that the resampling before any crop gives."""
+    return _resampled(transforms[: _place(transforms)], box, zooms, None)[0]
+
+
+def _place(transforms: Sequence[ImedTransform]) -> int:
+    """Behind the last resampling that comes before the first crop."""
+    place = 0
+    for index, transform in enumerate(transforms):
+        if isinstance(transform, Crop):
+            break
+        if isinstance(transform, Resample):
+            place = index + 1
+    return place
+
+
+def _resampled(
+    transforms: Sequence[ImedTransform],
+    box: Sequence[int],
+    zooms: Sequence[float],
+    shape: Sequence[int] | None,
+) -> tuple[Box, tuple[int, ...] | None]:
+    """Box and shape after the resampling."""
+    rng = np.random.default_rng(0)  # resampling draws nothing
+    box, shape, zooms = list(box), None if shape is None else tuple(shape), tuple(zooms)
+    for transform in transforms:
+        if isinstance(transform, Resample):
+            step = transform.plan(shape or box_size(box), zooms, rng)
+            factors = [old / new for old, new in zip(zooms, step.zooms_out, strict=True)]
+            box = adjust_bb_size(box, factors, resample=True)
+            zooms = step.zooms_out
+            if shape is not None:
+                shape = step.shape_out  # rounded, so that the last voxel may be one fewer than the box's end
+                box = [min(end, shape[axis // 2] - 1) for axis, end in enumerate(box)]
+    return box, shape
