@@ -247,3 +247,89 @@ def test_a_damaged_configuration_is_named(package, image):
     (folder / "seg.json").write_text("{")
     with pytest.raises(ConfigError, match=r"seg.json:1:2: is not valid JSON"):
         segment_volume(folder, image(), gpu_id=None)
+
+
+@pytest.fixture
+def cascade(package, tmp_path):
+    """Return a function that packages a second model whose first one is in a folder."""
+
+    def make(first, **options):
+        params = {
+            "object_detection_path": str(first),
+            "safety_factor": options.pop("safety_factor", [1, 1, 1]),
+        }
+        return package(object_detection_params=params, **options)
+
+    return make
+
+
+def save_like(path, data, name):
+    nib.save(nib.Nifti1Image(data, AFFINE), path.parent / name)
+    return path.parent / name
+
+
+# Native axes are L, S, A; the box [3:9, 1:4, 5:11] is therefore 11..16 along R, 5..10 along A, 1..3 along S.
+INSIDE = (slice(3, 9), slice(1, 4), slice(5, 11))
+
+
+def box_image(image):
+    """An image that is bright in a box, and the mask of it."""
+    data = nib.load(image()).get_fdata(dtype=np.float32)
+    mask = np.zeros(data.shape, np.uint8)
+    mask[INSIDE] = 1
+    path = save_like(image(), np.where(mask, data + 2000, data), "box_T1w.nii.gz")
+    return path, mask
+
+
+def test_a_cascade_works_in_the_box_around_the_prior(cascade, image):
+    path, mask = box_image(image)
+    prior = save_like(path, mask, "prior.nii.gz")
+    folder = cascade("path/to/data")
+    [result], _ = segment_volume(folder, path, None, {"fname_prior": str(prior)})
+    assert result.shape == mask.shape
+    soft = result.get_fdata(dtype=np.float32)
+    assert not soft[mask == 0].any()
+    # By hand: the slices of the crop, each with zero mean and unit deviation, through the network.
+    ras = nib.as_closest_canonical(nib.load(path)).get_fdata(dtype=np.float32)
+    slices = np.moveaxis(ras[11:17, 5:11, 1:4], 2, 0)
+    slices = (slices - slices.mean((1, 2), keepdims=True)) / slices.std((1, 2), keepdims=True)
+    with torch.no_grad():
+        expected = load_model(folder / "seg.pt")(torch.from_numpy(slices)[:, None])[:, 0].numpy()
+    found = nib.as_closest_canonical(result).get_fdata()[11:17, 5:11, 1:4]
+    np.testing.assert_allclose(found, np.moveaxis(expected, 0, 2), atol=1e-4)
+
+
+def test_the_safety_factor_enlarges_the_box_of_the_prior(cascade, image):
+    path, mask = box_image(image)
+    prior = save_like(path, mask, "prior.nii.gz")
+    folder = cascade("path/to/data", safety_factor=[2, 1, 1])
+    [result], _ = segment_volume(folder, path, None, {"fname_prior": str(prior)})
+    found = np.argwhere(result.get_fdata() > 0)
+    assert (np.ptp(found, axis=0) + 1).tolist() == [11, 3, 6]
+
+
+def test_a_cascade_without_prior_detects(cascade, image, threshold_model):
+    path, mask = box_image(image)
+    folder = cascade(threshold_model(threshold=1500))
+    prior = save_like(path, mask, "prior.nii.gz")
+    with_prior = segment_volume(folder, path, None, {"fname_prior": str(prior)})[0]
+    np.testing.assert_array_equal(values(segment_volume(folder, path, None)[0]), values(with_prior))
+
+
+def test_a_cascade_with_neither_says_what_it_needs(cascade, image):
+    folder = cascade("path/to/data")
+    with pytest.raises(
+        DataError, match=r"fname_prior, or set .*object_detection_path .* \(path/to/data is none\)"
+    ):
+        segment_volume(folder, image(), None)
+
+
+def test_a_prior_on_another_grid_or_empty_is_refused(cascade, image):
+    path, mask = box_image(image)
+    folder = cascade("path/to/data")
+    other = save_like(path, mask[:-1], "other.nii.gz")
+    with pytest.raises(DataError, match=r"other.nii.gz lies on another grid"):
+        segment_volume(folder, path, None, {"fname_prior": str(other)})
+    empty = save_like(path, mask * 0, "empty.nii.gz")
+    with pytest.raises(DataError, match=r"empty.nii.gz: the mask is empty"):
+        segment_volume(folder, path, None, {"fname_prior": str(empty)})

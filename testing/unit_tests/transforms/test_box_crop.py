@@ -1,0 +1,85 @@
+"""The crop to a box among other transforms."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ivadomed.errors import DataError
+from ivadomed.transforms import CenterCrop, NormalizeInstance, Resample, ROICrop
+from ivadomed.transforms.box_crop import box_crop, resampled_box
+
+HALF = Resample(2, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("transforms", "place"),
+    [
+        ([], 0),
+        ([HALF], 1),
+        ([HALF, CenterCrop([8, 8])], 1),
+        ([CenterCrop([8, 8]), HALF], 0),
+        ([NormalizeInstance(), HALF, ROICrop([8, 8])], 2),
+        ([HALF, CenterCrop([8, 8]), HALF], 1),
+    ],
+)
+def test_it_follows_the_resampling_and_comes_before_other_crops(transforms, place):
+    assert box_crop(transforms, [2, 5, 3, 6], (1, 1))[0] == place
+
+
+def test_it_moves_with_the_voxel_size():
+    place, crop = box_crop([HALF], [4, 11, 6, 9, 2, 5], (1, 2, 0.5))
+    assert (place, crop.start, crop.size) == (1, (2, 6, 0), (4, 4, 2))
+    assert resampled_box([HALF, CenterCrop([1, 1])], [4, 11, 6, 9], (1, 2)) == [2, 5, 6, 9]
+    assert resampled_box([CenterCrop([8, 8]), HALF], [4, 11, 6, 9], (1, 2)) == [4, 11, 6, 9]
+
+
+def test_it_is_enlarged_to_patches_and_moved_into_the_image():
+    _, crop = box_crop([], [30, 39, 0, 3], (1, 1), (40, 6), (16, 8), (4, 4))
+    assert (crop.start, crop.size) == ((24, 0), (16, 8))  # the image is smaller than a patch: padded
+    _, unknown = box_crop([], [30, 39, 0, 3], (1, 1), None, (16, 8))
+    assert (unknown.start, unknown.size) == ((27, 0), (16, 8))
+
+
+def test_a_box_outside_the_image_is_refused():
+    with pytest.raises(DataError, match="outside the image of 40x6 voxels"):
+        box_crop([], [40, 49, 0, 3], (1, 1), (40, 6))
+
+
+@st.composite
+def scenes(draw, axes):
+    """Shape, box in it, voxel sizes before and after."""
+    shape = [draw(st.integers(1, 24)) for _ in range(axes)]
+    box = []
+    for extent in shape:
+        low = draw(st.integers(0, extent - 1))
+        box += [low, draw(st.integers(low, extent - 1))]
+    sizes = st.lists(st.floats(0.4, 3), min_size=axes, max_size=axes)
+    return shape, box, draw(sizes), draw(sizes)
+
+
+@given(st.integers(2, 3).flatmap(scenes))
+def test_the_centres_of_the_voxels_of_the_box_stay_inside(scene):
+    shape, box, old, new = scene
+    resample = Resample(*new)
+    out = resample.plan(shape, old, np.random.default_rng(0)).shape_out
+    _, crop = box_crop([resample], box, old, shape)
+    for axis, (n_in, n_out) in enumerate(zip(shape, out, strict=True)):
+        # Resampling keeps the first and the last sample in place.
+        scale = (n_out - 1) / (n_in - 1) if n_in > 1 else 0
+        low, high = (end * scale for end in box[2 * axis : 2 * axis + 2])
+        start, size = crop.start[axis], crop.size[axis]
+        assert 0 <= start <= low + 0.5
+        assert high - 0.5 <= start + size - 1 <= n_out - 1
+
+
+@given(st.integers(2, 3).flatmap(scenes), st.data())
+def test_patches_cover_the_crop_exactly(scene, data):
+    shape, box, old, new = scene
+    numbers = st.lists(st.integers(1, 12), min_size=len(shape), max_size=len(shape))
+    length, stride = data.draw(numbers), data.draw(numbers)
+    _, crop = box_crop([Resample(*new)], box, old, shape, length, stride)
+    _, tight = box_crop([Resample(*new)], box, old, shape)
+    for fitted, window, step, least in zip(crop.size, length, stride, tight.size, strict=True):
+        assert (fitted - window) % step == 0
+        assert fitted >= least
