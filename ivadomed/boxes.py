@@ -136,9 +136,12 @@ def fit_to_patches(
 
 
 def find_box(boxes: Mapping[str, Sequence[Box]], paths: Iterable[str | os.PathLike[str]]) -> Box | None:
-    """Box of the largest object of the first image that has one; None when there is none."""
+    """Box of the largest object of the first image that has one; None when there is none.
+
+    The file may name an image by its path from the working directory, as ivadomed 2.9.10 did.
+    """
     for path in paths:
-        found = boxes.get(os.fspath(path))
+        found = boxes.get(os.fspath(path)) or boxes.get(os.path.relpath(path))
         if found:
             return found[0]
     return None

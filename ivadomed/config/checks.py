@@ -16,7 +16,7 @@ def problems(config: RunConfig) -> list[str]:
     several = _architecture_choice(config)
     if several:  # With an ambiguous architecture the other checks would guess.
         return several
-    return [*_windows(config), *_film(config), *_hemis(config), *_crops(config)]
+    return [*_windows(config), *_film(config), *_hemis(config), *_crops(config), *_classifier(config)]
 
 
 def _architecture_choice(config: RunConfig) -> list[str]:
@@ -91,3 +91,12 @@ def _crops(config: RunConfig) -> list[str]:
             "'_seg-manual', because transformation has ROICrop"
         )
     return found
+
+
+def _classifier(config: RunConfig) -> list[str]:
+    if config.loader_parameters.slice_filter_params.filter_classification and not derived.is_2d(config):
+        return [
+            "loader_parameters.slice_filter_params.filter_classification: is true, but the model is 3D and has no "
+            "slices; set it to false"
+        ]
+    return []

@@ -19,6 +19,7 @@ from ivadomed.boxes import (
     Boxes,
     adjust_bb_size,
     box_size,
+    find_box,
     read_boxes,
     resize_to_multiple,
     write_boxes,
@@ -166,7 +167,9 @@ def load_bounding_boxes(
     output = params.get("path_output")
     file = None if output is None else Path(output) / BOXES_FILE
     known = read_boxes(file) if file is not None and file.is_file() else {}
-    missing = [path for path in _of_contrasts(subject_path_list, constrast_lst) if path not in known]
+    missing = [
+        path for path in _of_contrasts(subject_path_list, constrast_lst) if find_box(known, [path]) is None
+    ]
     if not missing or file is None or not params.get("object_detection_path"):
         return known
     gpu = params.get("gpu_ids", 0)

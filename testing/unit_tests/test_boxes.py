@@ -67,6 +67,12 @@ def test_the_box_of_the_first_image_that_has_one():
     assert find_box(boxes, ["a.nii.gz", "c.nii.gz"]) is None
 
 
+def test_images_may_be_named_from_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    boxes = {"data/sub-01_T2w.nii.gz": [[1, 2, 3, 4, 5, 6]]}
+    assert find_box(boxes, [tmp_path / "data" / "sub-01_T2w.nii.gz"]) == [1, 2, 3, 4, 5, 6]
+
+
 @pytest.mark.parametrize("content", ["[]", "{", '{"a": [[1, 2]]}', '{"a": [3, 1, 0, 1, 0, 1]}', '{"a": "x"}'])
 def test_a_wrong_file_is_refused(tmp_path, content):
     (tmp_path / "b.json").write_text(content)

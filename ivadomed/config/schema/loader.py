@@ -49,7 +49,8 @@ class ObjectDetection(Section):
 
     object_detection_path: PathText | None = Field(
         default=None,
-        description="Folder of the detection model (`NAME/NAME.json` with `.pt` or `.onnx`); null: none.",
+        description="Folder of the detection model (`NAME/NAME.json` with `.pt` or `.onnx`); null: none. What it "
+        "finds is kept in `path_output/bounding_boxes.json`.",
     )
     safety_factor: tuple[PositiveReal, PositiveReal, PositiveReal] = Field(
         default=(1.0, 1.0, 1.0),
@@ -122,10 +123,13 @@ class SliceFilterParams(Section):
         default=False, description="Discard slices where at least one class is absent."
     )
     filter_classification: Flag = Field(
-        default=False, description="Discard slices that the model at `classifier_path` rejects."
+        default=False,
+        description="Discard slices with a channel that the model at `classifier_path` rejects, in training, "
+        "validation and testing. It sees the slice as the network does at test time. For 2D models.",
     )
     classifier_path: PathText | None = Field(
-        default=None, description="Path of the classification model used by `filter_classification`."
+        default=None,
+        description="`.pt` file of the classification model (of one channel) used by `filter_classification`.",
     )
 
     @model_validator(mode="after")

@@ -166,6 +166,15 @@ def test_message(source, line):
             "loader_parameters.subject_selection.n, metadata, value",
         ),
         ({"loader_parameters": {"slice_filter_params": {"filter_classification": True}}}, "classifier_path"),
+        (
+            {
+                "loader_parameters": {
+                    "slice_filter_params": {"filter_classification": True, "classifier_path": "a.pt"}
+                },
+                "Modified3DUNet": {"applied": True, "length_3D": [32, 32, 16]},
+            },
+            "slice_filter_params.filter_classification: is true, but the model is 3D",
+        ),
         ({"loader_parameters": {"extensions": ["png"]}}, "loader_parameters.extensions"),
     ],
 )

@@ -85,3 +85,14 @@ def test_a_test_set_is_not_filtered_by_its_labels(dataset_type, by_label):
     assert not found.empty_input
     assert (found.empty_mask, found.absent_class) == (by_label, by_label)
     assert found.min_roi_voxels == 7
+
+
+@pytest.mark.parametrize("dataset_type", SETS)
+def test_a_classifier_sees_slices_of_every_set_as_at_test_time(tmp_path, dataset_type):
+    assert recipe_of(make(), dataset_type).classifier is None
+    path = tmp_path / "classifier.pt"
+    path.touch()
+    filters = {"filter_classification": True, "classifier_path": str(path)}
+    classifier = recipe_of(make({"slice_filter_params": filters}), dataset_type).classifier
+    assert classifier.path == path
+    assert names(classifier.steps) == ["NormalizeInstance", "RandomReverse"]
