@@ -119,8 +119,8 @@ def labelled_cases(
     device: torch.device,
 ) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
     """Cases of the training and of the validation set, those of a cascade with their boxes."""
-    training = cases_of(config, bids_df, split["train"], "training")
     validation = cases_of(config, bids_df, split["valid"], "validation")
+    training = cases_of(config, bids_df, split["train"], "training")
     boxed = boxed_cases(config, [*training, *validation], folder, device)
     return boxed[: len(training)], boxed[len(training) :]
 

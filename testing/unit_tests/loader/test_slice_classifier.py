@@ -66,6 +66,15 @@ def test_it_sees_slices_as_the_network_does(bright):
     assert make(steps)(image, (1, 1)) == [False]
 
 
+def test_a_contrast_that_a_case_lacks_is_not_shown(make_case, bright):
+    make, module = bright
+    module.above = 0.1  # zeros in its place would be rejected
+    case = replace(make_case(), channels=(0, None))
+    prepared = prepare_case(case, Recipe(PLAIN, classifier=make()))
+    assert prepared.image.shape[:2] == (5, 2)
+    assert prepared.facts.accepted == [True] * 5
+
+
 def test_a_missing_file_names_the_key(tmp_path):
     with pytest.raises(ConfigError, match=r"slice_filter_params.classifier_path: .*none.pt is no file"):
         SliceClassifier(tmp_path / "none.pt")
