@@ -55,7 +55,7 @@ from ivadomed.testing import PREDICTIONS, CaseSet, test, write_prediction
 from ivadomed.threshold import threshold_analysis
 from ivadomed.training import train
 from ivadomed.training.film import save_modulation
-from ivadomed.training.package import package_model
+from ivadomed.training.package import TRAINED_BLEND, package_model
 from ivadomed.visualize import save_overlays
 
 log = logging.getLogger(__name__)
@@ -183,6 +183,7 @@ def test_command(
         steps_of(config, "testing"),
         conditioner,
         uncertain_steps_of(config),
+        config.blend or TRAINED_BLEND,
     )
     display_transforms(config, "testing")
     metrics = test(

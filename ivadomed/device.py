@@ -71,6 +71,27 @@ def _cpu_has_bf16(device: torch.device) -> bool:
     )
 
 
+CPU_BATCH_VOXELS = 1 << 19
+"""Two slices of 512 x 512: on a CPU more at a time are no faster, and their feature maps take gigabytes."""
+
+_GPU_BATCH_VOXELS = 1 << 23
+
+
+def batch_voxels(device: torch.device) -> int:
+    """Most voxels (per channel) that a network predicts at a time."""
+    return CPU_BATCH_VOXELS if device.type == "cpu" else _GPU_BATCH_VOXELS
+
+
 def available_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the memory of a device does not suffice.
+
+    The CPU's allocator and Apple's GPU raise plain RuntimeErrors, onnxruntime one of its own.
+    """
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return any(sign in str(error).lower() for sign in ("out of memory", "can't allocate memory", "bad_alloc"))

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from ivadomed.device import batch_voxels
 from ivadomed.inference.backends import DropoutForward, open_model
 from ivadomed.inference.engine import Engine, Prediction
 from ivadomed.inference.outputs import finish, split_classes, to_nifti
@@ -46,6 +47,7 @@ class CaseSet:
         steps: Transforms per sample.
         conditioner: What the network is told of a case besides the image.
         uncertain_steps: Transforms per Monte Carlo sample; None for ``steps``.
+        blend: How overlapping windows are averaged, see ``windows.BLENDS``.
     """
 
     cases: tuple[Case, ...]
@@ -53,6 +55,7 @@ class CaseSet:
     steps: Pipeline
     conditioner: Conditioner = unconditioned
     uncertain_steps: Pipeline | None = None
+    blend: str = "mean"
 
 
 def test(
@@ -108,6 +111,8 @@ def test(
         forward=forward,
         n_classes=testing_params["n_classes"],
         batch_size=testing_params["batch_size"],
+        max_voxels=batch_voxels(device),
+        blend=dataset_test.blend,
         conditioner=dataset_test.conditioner,
         observe=observe,
     )
@@ -141,6 +146,8 @@ def estimate_uncertainty(
         else open_model(model, device),
         n_classes=testing_params["n_classes"],
         batch_size=testing_params["batch_size"],
+        max_voxels=batch_voxels(device),
+        blend=dataset_test.blend,
         repeats=n_it,
         conditioner=dataset_test.conditioner,
     )
@@ -182,7 +189,7 @@ def write_prediction(
     """
     name = prediction.case.id
     zooms = nib.affines.voxel_sizes(prediction.grid.affine)
-    data = finish(prediction.soft, zooms, postprocessing, str(folder / name))
+    data = finish(prediction.soft, zooms, postprocessing, str(folder / name), overwrite_soft=True)
     image = to_nifti(prediction, data)
     if per_class:
         files = {folder / f"{name}_class-{k}_pred.nii.gz": one for k, one in enumerate(split_classes(image))}

@@ -5,6 +5,7 @@ A 2D slice, a 2D patch and a 3D patch are all windows, so one engine serves them
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -61,38 +62,83 @@ def _size(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape))
 
 
+BLENDS = ("mean", "gaussian")
+"""How windows that overlap are averaged: all voxels alike, or those in the middle of a window more."""
+
+
+def profile(length: int, blend: str) -> np.ndarray:
+    """Weights along one axis of a window, [length] float32.
+
+    "gaussian" has a standard deviation of an eighth of the window, as Isensee et al., "nnU-Net", Nature Methods 2021:
+    near its border a window sees less of its surroundings than its neighbour does.
+    """
+    if blend == "mean" or length == 1:
+        return np.ones(length, np.float32)
+    distance = (np.arange(length) - (length - 1) / 2) / (length / 8)
+    return np.exp(-0.5 * distance**2).astype(np.float32)
+
+
 class Canvas:
     """Weighted mean of the window predictions of one case, whatever the order in which they arrive.
 
-    Where no window lies (slices that a filter left out) the mean is 0.
+    Where no window lies (slices that a filter left out) the mean is 0. The windows are all combinations of their starts
+    along the axes, so the weights of a volume are the product of three lines and take no memory.
 
     Args:
         shape: [K, H, W, D], classes and preprocessed volume.
-        n_windows: Number of windows that complete it.
+        windows: All windows of the case, of one size.
+        blend: One of `BLENDS`.
     """
 
-    def __init__(self, shape: Sequence[int], n_windows: int) -> None:
-        self._sum = np.zeros(shape, np.float32)
-        self._weight = np.zeros(shape[1:], np.float32)
-        self._missing = n_windows
+    def __init__(self, shape: Sequence[int], windows: Sequence[Window], blend: str = "mean") -> None:
+        self._sums: list[np.ndarray] = [np.zeros(shape[1:], np.float32) for _ in range(shape[0])]
+        self._missing = len(windows)
+        firsts = [sorted({window.start[axis] for window in windows}) for axis in range(3)]
+        assert math.prod(map(len, firsts)) == len(windows), "windows are no grid"
+        self._profiles = [profile(n, blend) for n in windows[0].size]
+        self._totals = [
+            _total(extent, starts, line)
+            for extent, starts, line in zip(shape[1:], firsts, self._profiles, strict=True)
+        ]
+        self._single = all((total <= 1).all() for total in self._totals) and blend == "mean"
 
     @property
     def complete(self) -> bool:
         """Whether all windows have arrived."""
         return self._missing == 0
 
-    def add(self, window: Window, prediction: np.ndarray, weight: np.ndarray | float = 1.0) -> None:
+    def add(self, window: Window, prediction: np.ndarray) -> None:
         """Add one prediction.
 
         Args:
             window: Where it belongs.
             prediction: [K, h, w, d], of the window's size.
-            weight: Scalar or [h, w, d], the same for all classes.
         """
-        self._sum[(slice(None), *window.slices)] += prediction * weight
-        self._weight[window.slices] += weight
+        if not self._single:
+            prediction = prediction * _outer(self._profiles)
+        for total, part in zip(self._sums, prediction, strict=True):
+            total[window.slices] += part
         self._missing -= 1
 
-    def mean(self) -> np.ndarray:
-        """[K, H, W, D] float32."""
-        return self._sum / np.where(self._weight > 0, self._weight, 1.0)
+    def pop_classes(self) -> Iterator[np.ndarray]:
+        """Yield the mean [H, W, D] float32 of each class, and forget it: a large volume exists only once."""
+        height, width, depth = (np.where(total > 0, total, 1) for total in self._totals)
+        while self._sums:
+            total = self._sums.pop(0)
+            if not self._single:
+                total /= height[:, None, None]
+                total /= width[:, None] * depth
+            yield total
+
+
+def _total(extent: int, firsts: Sequence[int], weights: np.ndarray) -> np.ndarray:
+    """Sum of the weights of all windows along one axis, [extent]."""
+    total = np.zeros(extent, np.float32)
+    for first in firsts:
+        total[first : first + len(weights)] += weights
+    return total
+
+
+def _outer(lines: Sequence[np.ndarray]) -> np.ndarray:
+    height, width, depth = lines
+    return height[:, None, None] * (width[:, None] * depth)

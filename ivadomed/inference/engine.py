@@ -6,6 +6,7 @@ this one engine.
 
 from __future__ import annotations
 
+import logging
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ivadomed.device import CPU_BATCH_VOXELS, out_of_memory
 from ivadomed.errors import DataError
 from ivadomed.grid import Grid
 from ivadomed.loader.case import Case
@@ -23,6 +25,8 @@ from ivadomed.loader.samples import Batch, stack_conditions
 from ivadomed.loader.volumes import Volume
 from ivadomed.transforms import Pipeline, Plan
 from ivadomed.windows import Canvas, Window
+
+log = logging.getLogger(__name__)
 
 Forward = Callable[[Batch], np.ndarray]
 Observer = Callable[[np.ndarray, Batch], None]
@@ -52,15 +56,16 @@ class _Job:
     case: Case
     grid: Grid
     header: Any
-    prepared: Prepared
+    plans: Sequence[Plan]
+    shape: tuple[int, ...]
     windows: Sequence[Window]
     condition: np.ndarray | None
     repeat: int = 0
     canvas: Canvas | None = None
 
-    def add(self, window: Window, prediction: np.ndarray, is_2d: bool) -> None:
+    def add(self, window: Window, prediction: np.ndarray, is_2d: bool, blend: str) -> None:
         if self.canvas is None:
-            self.canvas = Canvas((len(prediction), *_canvas_shape(self.prepared, is_2d)), len(self.windows))
+            self.canvas = Canvas((len(prediction), *self.shape), self.windows, blend)
         self.canvas.add(window, prediction[..., None] if is_2d else prediction)
 
     @property
@@ -71,9 +76,11 @@ class _Job:
         if self.canvas is None:  # every slice was left out
             soft = np.zeros((*self.grid.shape, n_classes), np.float32)
             return Prediction(self.case, soft, self.grid, self.header)
-        volume = undo_fixed_steps(self.canvas.mean(), self.prepared.plans, is_2d)
-        native = np.stack([self.grid.to_native(channel) for channel in volume], axis=-1)
-        return Prediction(self.case, np.ascontiguousarray(native), self.grid, self.header)
+        # Class by class, and classes first in memory: of a large volume with many classes there is no second copy.
+        soft = np.empty((n_classes, *self.grid.shape), np.float32)
+        for k, mean in enumerate(self.canvas.pop_classes()):
+            soft[k] = self.grid.to_native(undo_fixed_steps(mean[None], self.plans, is_2d)[0])
+        return Prediction(self.case, np.moveaxis(soft, 0, -1), self.grid, self.header)
 
 
 @dataclass(eq=False)
@@ -96,7 +103,9 @@ class Engine:
         steps: Transforms per sample at test time; geometric ones are undone on the prediction.
         forward: The network: a batch to predictions [B, K, ...] float32.
         n_classes: K.
-        batch_size: Samples per call of ``forward``.
+        batch_size: Most samples per call of ``forward``; halved when the memory does not suffice.
+        max_voxels: Most voxels per call of ``forward``, but one sample at least; see ``device.batch_voxels``.
+        blend: How overlapping windows are averaged, see ``windows.BLENDS``.
         seed: For random steps among ``steps``.
         repeats: Predictions per case, each with random steps of its own.
         conditioner: What the network is told of a case besides the image.
@@ -108,6 +117,8 @@ class Engine:
     forward: Forward
     n_classes: int
     batch_size: int = 8
+    max_voxels: int = CPU_BATCH_VOXELS
+    blend: str = "mean"
     seed: int = 0
     repeats: int = 1
     conditioner: Conditioner = unconditioned
@@ -127,36 +138,39 @@ class Engine:
         self._queue = []  # an earlier run may have failed half-way
         for index, (case, volume) in enumerate(volumes):
             try:
-                job = self._start(index, case, volume)
+                job, prepared = self._start(index, case, volume)
             except DataError as error:
                 raise DataError(f"{case.id}: {error}") from error
             for repeat in range(self.repeats):
                 jobs.append(replace(job, repeat=repeat))
                 for window in job.windows:
-                    self._enqueue(jobs[-1], window)
+                    self._enqueue(jobs[-1], prepared, window)
                 yield from self._finished(jobs)
+            del volume, prepared  # not while the next one is read
         self._flush()
         yield from self._finished(jobs)
 
-    def _start(self, index: int, case: Case, volume: Volume) -> _Job:
+    def _start(self, index: int, case: Case, volume: Volume) -> tuple[_Job, Prepared]:
         prepared = prepare_volume(volume, self.recipe)
         windows = list_windows(index, prepared.image.shape, prepared.facts, self.recipe)
-        return _Job(case, volume.grid, volume.header, prepared, windows, self.conditioner(case))
+        shape = _canvas_shape(prepared, self.recipe.is_2d)
+        condition = self.conditioner(case)
+        return _Job(case, volume.grid, volume.header, prepared.plans, shape, windows, condition), prepared
 
-    def _enqueue(self, job: _Job, window: Window) -> None:
+    def _enqueue(self, job: _Job, prepared: Prepared, window: Window) -> None:
         is_2d = self.recipe.is_2d
-        image = read_window(job.prepared.image, window, is_2d)
+        image = read_window(prepared.image, window, is_2d)
         rng = np.random.default_rng((self.seed, zlib.crc32(job.case.id.encode()), job.repeat, *window.start))
-        plan = self.steps.plan(image.shape[1:], job.prepared.zooms[: image.ndim - 1], rng)
+        plan = self.steps.plan(image.shape[1:], prepared.zooms[: image.ndim - 1], rng)
         image = plan.apply(image, "im", 1)
         target = None
-        if self.observe is not None and job.prepared.target is not None:
+        if self.observe is not None and prepared.target is not None:
             first_raters = [group[0] for group in job.case.raters]
-            target = plan.apply(read_window(job.prepared.target, window, is_2d)[first_raters], "gt", 1)
+            target = plan.apply(read_window(prepared.target, window, is_2d)[first_raters], "gt", 1)
         if self._queue and self._queue[0].image.shape != image.shape:
             self._flush()
         self._queue.append(_Waiting(job, window, image, target, plan))
-        if len(self._queue) == self.batch_size:
+        if len(self._queue) >= min(self.batch_size, max(1, self.max_voxels // image[0].size)):
             self._flush()
 
     def _flush(self) -> None:
@@ -170,11 +184,25 @@ class Engine:
             stack_conditions([w.job.condition for w in waiting]),
             tuple(w.window for w in waiting),
         )
-        predictions = self.forward(batch)
+        predictions = self._predict(batch)
         if self.observe is not None:
             self.observe(predictions, batch)
         for item, prediction in zip(waiting, predictions, strict=True):
-            item.job.add(item.window, item.plan.invert(prediction, "gt", LABEL_ORDER), self.recipe.is_2d)
+            undone = item.plan.invert(prediction, "gt", LABEL_ORDER)
+            item.job.add(item.window, undone, self.recipe.is_2d, self.blend)
+
+    def _predict(self, batch: Batch) -> np.ndarray:
+        """Predictions of a batch, in two halves where the memory does not suffice for all of it."""
+        try:
+            return self.forward(batch)
+        except RuntimeError as error:
+            count = len(batch.windows)
+            if not out_of_memory(error) or count == 1:
+                raise
+            self.batch_size = max(1, count // 2)
+            log.warning("Out of memory with %d samples per batch; going on with %d.", count, self.batch_size)
+        halves = (batch.part(slice(0, self.batch_size)), batch.part(slice(self.batch_size, count)))
+        return np.concatenate([self._predict(half) for half in halves])
 
     def _finished(self, jobs: list[_Job]) -> Iterator[Prediction]:
         while jobs and jobs[0].complete:

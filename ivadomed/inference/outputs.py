@@ -18,7 +18,11 @@ NOISE_FLOOR = 0.01
 
 
 def finish(
-    soft: np.ndarray, zooms: Sequence[float], postprocessing: Mapping[str, Any], prefix: str | None = None
+    soft: np.ndarray,
+    zooms: Sequence[float],
+    postprocessing: Mapping[str, Any],
+    prefix: str | None = None,
+    overwrite_soft: bool = False,
 ) -> np.ndarray:
     """Clear the noise floor and run the postprocessing steps.
 
@@ -27,15 +31,18 @@ def finish(
         zooms: mm along X, Y, Z.
         postprocessing: Steps by name, in order.
         prefix: Path without "_pred.nii.gz", for steps that read the uncertainty maps beside it.
+        overwrite_soft: Work in the memory of ``soft``, which may be too large to exist twice.
 
     Returns:
         [X, Y, Z, K]: uint8 when it holds only 0 and 1 after a binarizing step, else float32. Soft values up to
         0.01 are set to 0, as ivadomed 2.9.10 does.
     """
-    data = np.where(soft <= NOISE_FLOOR, np.float32(0), soft)
+    data = soft if overwrite_soft else soft.copy()
+    for k in range(data.shape[-1]):  # a mask of all classes would be large too
+        data[..., k][data[..., k] <= NOISE_FLOOR] = 0
     if postprocessing:
         data = np.asarray(Postprocessing(dict(postprocessing), data, list(zooms), prefix or "").apply())
-    return data.astype(np.uint8 if _is_binary(postprocessing) else np.float32)
+    return data.astype(np.uint8 if _is_binary(postprocessing) else np.float32, copy=False)
 
 
 def _is_binary(postprocessing: Mapping[str, Any]) -> bool:

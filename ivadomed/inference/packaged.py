@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ivadomed import config as configuration
+from ivadomed.device import batch_voxels
 from ivadomed.inference.backends import open_model
 from ivadomed.inference.engine import Engine
 from ivadomed.inference.options import recipe_with
@@ -48,5 +49,7 @@ def packaged_engine(
         forward=open_model(file_model, device),
         n_classes=len(config.loader_parameters.target_suffix),
         batch_size=config.training_parameters.batch_size,
+        max_voxels=batch_voxels(device),
+        blend=config.blend or "mean",
         conditioner=conditioner_of(config, file_model.parent),
     )

@@ -81,9 +81,8 @@ def segment_volume(
         volume = _boxed(volume, case, config, folder_model, device)
     [prediction] = engine.run([(case, volume)])
     zooms = nib.affines.voxel_sizes(prediction.grid.affine)
-    data = finish(
-        prediction.soft, zooms, postprocessing_with(options, config.postprocessing.model_dump(mode="json"))
-    )
+    steps = postprocessing_with(options, config.postprocessing.model_dump(mode="json"))
+    data = finish(prediction.soft, zooms, steps, overwrite_soft=True)
     return split_classes(to_nifti(prediction, data)), list(config.class_names)
 
 

@@ -44,6 +44,15 @@ class Batch:
             self.windows,
         )
 
+    def part(self, places: slice) -> Batch:
+        """Some of the samples."""
+        return Batch(
+            self.image[places],
+            None if self.target is None else self.target[places],
+            None if self.condition is None else self.condition[places],
+            self.windows[places],
+        )
+
     def pin_memory(self) -> Batch:
         """The batch in page-locked memory, for the DataLoader's ``pin_memory``."""
         return Batch(

@@ -17,6 +17,9 @@ from ivadomed.models.onnx import export_onnx
 
 log = logging.getLogger(__name__)
 
+TRAINED_BLEND = "gaussian"
+"""How a model that we train averages overlapping patches, unless the configuration says otherwise."""
+
 
 def package_model(config: RunConfig, weights: Path, folder: Path) -> None:
     """Write ``NAME/NAME.pt``, ``NAME/NAME.onnx`` and ``NAME/NAME.json``; of a FiLM network its encoder too.
@@ -34,7 +37,8 @@ def package_model(config: RunConfig, weights: Path, folder: Path) -> None:
         shutil.copyfile(weights, temporary)
     if config.metadata_type is not None:
         FilmEncoder.load(weights.parent).save(folder)
-    write_json(folder / f"{name}.json", config.to_json(hide_secrets=True))
+    packaged = config.to_json(hide_secrets=True)
+    write_json(folder / f"{name}.json", {**packaged, "blend": config.blend or TRAINED_BLEND})
     onnx = folder / f"{name}.onnx"
     onnx.unlink(missing_ok=True)  # one of an earlier training must not stay when the export fails
     try:

@@ -59,6 +59,12 @@ class RunConfig(Section):
     )
     debugging: Flag = Field(default=False, description="More messages and intermediate results.")
     log_file: Text = Field(default="log", min_length=1, description="Name of the log file in `path_output`.")
+    blend: Literal["mean", "gaussian"] | None = Field(
+        default=None,
+        description="How predictions of overlapping patches are averaged: `mean`: all voxels alike, as ivadomed 2; "
+        "`gaussian`: the middle of a patch counts more. null: gaussian for a model that is trained, mean for a "
+        "packaged model that does not say.",
+    )
     wandb: Wandb | None = Field(default=None, description="Tracking with Weights & Biases; null: off.")
     object_detection_params: ObjectDetection = section(ObjectDetection, "First step of a cascade.")
     loader_parameters: LoaderParameters = section(LoaderParameters, "Data.")

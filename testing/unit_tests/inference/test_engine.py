@@ -338,3 +338,69 @@ def test_neither_image_nor_recipe_is_changed():
     np.testing.assert_array_equal(volume.image, before)
     assert whole_slices(recipe).length == ()
     assert recipe.length == (4, 4)
+
+
+def sizes_of_batches(forward=identity):
+    """A forward function that notes how many samples it was given."""
+    seen = []
+
+    def counting(batch):
+        seen.append(len(batch.windows))
+        return forward(batch)
+
+    return seen, counting
+
+
+def test_batches_hold_at_most_so_many_voxels():
+    seen, forward = sizes_of_batches()
+    recipe = Recipe(PLAIN, slice_filter=KEEP_ALL)
+    case, volume = scan()  # 6 slices of 8 x 9 voxels
+    list(engine(recipe, forward, batch_size=8, max_voxels=2 * 72 + 1).run([(case, volume)]))
+    assert seen == [2, 2, 2]
+    seen.clear()
+    list(engine(recipe, forward, batch_size=8, max_voxels=10).run([(case, volume)]))
+    assert seen == [1] * 6  # a sample that is larger goes alone
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_a_batch_that_does_not_fit_into_memory_is_halved(error, caplog):
+    def small(batch):
+        if len(batch.windows) > 2:
+            raise error
+        return identity(batch)
+
+    seen, forward = sizes_of_batches(small)
+    case, volume = scan()
+    [prediction] = engine(Recipe(PLAIN, slice_filter=KEEP_ALL), forward, batch_size=6).run([(case, volume)])
+    np.testing.assert_array_equal(prediction.soft[..., 0], native(volume))
+    assert max(seen[-2:]) <= 2
+    assert "Out of memory with 6 samples per batch; going on with 3" in caplog.text
+
+
+def test_other_errors_and_single_samples_are_not_tried_again():
+    def failing(batch):
+        raise RuntimeError("CUDA out of memory" if len(batch.windows) == 1 else "wrong shape")
+
+    recipe = Recipe(PLAIN, slice_filter=KEEP_ALL)
+    with pytest.raises(RuntimeError, match="wrong shape"):
+        list(engine(recipe, failing, batch_size=4).run([scan()]))
+    with pytest.raises(RuntimeError, match="out of memory"):
+        list(engine(recipe, failing, batch_size=1).run([scan()]))
+
+
+def test_repeats_are_drawn_anew_and_stay_in_order():
+    steps = Pipeline.from_config({"RandomShiftIntensity": {"shift_range": [0.1, 0.5], "prob": 1.0}})
+    recipe = Recipe(PLAIN, slice_filter=KEEP_ALL)
+    cases = [scan("a", seed=1), scan("b", seed=2)]
+    found = list(engine(recipe, identity, steps, repeats=3, batch_size=4).run(cases))
+    assert [prediction.case.id for prediction in found] == ["a", "a", "a", "b", "b", "b"]
+    assert np.abs(found[0].soft - found[1].soft).max() > 0
+    again = list(engine(recipe, identity, steps, repeats=3, batch_size=5).run(cases))
+    for one, other in zip(found, again, strict=True):
+        np.testing.assert_array_equal(one.soft, other.soft)
