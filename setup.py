@@ -27,6 +27,7 @@ setup(
             "ivadomed=ivadomed.main:main",
             "ivadomed_check_data=ivadomed.scripts.check_data:main",
             "ivadomed_create_phantom=ivadomed.scripts.create_phantom:main",
+            "ivadomed_segment_image=ivadomed.scripts.segment_image:main",
         ]
     },
     classifiers=[

@@ -19,6 +19,9 @@ NIFTI_EXTENSIONS = (".nii.gz", ".nii")
 PICTURE_EXTENSIONS = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".png", ".jpeg", ".jpg")
 EXTENSIONS = NIFTI_EXTENSIONS + PICTURE_EXTENSIONS
 
+ImageLike = str | os.PathLike[str] | np.ndarray | nib.spatialimages.SpatialImage
+"""What a function that takes an image may be given: a path, an array, or a nibabel image."""
+
 # ITU-R BT.601 luma, which Pillow and the original use to make grey of colour.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -122,18 +125,50 @@ def _load_nifti(path: str | os.PathLike[str]) -> Any:
         ) from error
 
 
+def is_file(image: ImageLike) -> bool:
+    """Whether an input is a path, and not an image in memory."""
+    return isinstance(image, (str, os.PathLike))
+
+
+def as_image(source: ImageLike, pixel_size: tuple[float, ...] | None = None, is_label: bool = False) -> Image:
+    """Any input as an image: a file is read, see ``read_image`` and ``read_label``.
+
+    Args:
+        source: Path, nibabel image, or array [X, Y, Z] or [rows, columns], which lies at the origin.
+        pixel_size: mm along rows and columns of a picture or a 2D array; 1 when not given.
+        is_label: How pictures are scaled.
+
+    Raises:
+        DataError: Not an image, or one with more than one volume.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        return (read_label if is_label else read_image)(source, pixel_size)
+    if isinstance(source, np.ndarray):
+        if source.ndim not in (2, 3):
+            raise DataError(f"array of shape {source.shape}: expected [X, Y, Z] or [rows, columns]")
+        zooms = (*(pixel_size or (1.0, 1.0)), 1.0, 1.0) if source.ndim == 2 else (1.0,) * 4
+        return Image(source.astype(np.float32).reshape((*source.shape, 1)[:3]), np.diag(zooms))
+    if hasattr(source, "dataobj"):
+        return _voxels(source, "the given image")
+    raise DataError(f"an input is a {type(source).__name__}; expected a path, a nibabel image or an array")
+
+
 def _read_nifti(path: str | os.PathLike[str], several: bool = False) -> Image:
-    proxy = _load_nifti(path)
+    return _voxels(_load_nifti(path), os.fspath(path), several)
+
+
+def _voxels(proxy: Any, name: str, several: bool = False) -> Image:
+    """Voxels of a nibabel image; ``name`` is for the errors."""
     shape = tuple(n for i, n in enumerate(proxy.shape) if i < 3 or n > 1)
     if len(shape) > 3 and not several:
         raise DataError(
-            f"{os.fspath(path)}: has {proxy.shape[3]} volumes (shape {'x'.join(map(str, proxy.shape))}), expected "
+            f"{name}: has {proxy.shape[3]} volumes (shape {'x'.join(map(str, proxy.shape))}), expected "
             "one; extract the volume to use, for example with nibabel's img.slicer[..., 0]"
         )
     try:
         data = np.asarray(proxy.dataobj, np.float32)
     except (OSError, EOFError, ValueError, TypeError, zlib.error) as error:
-        raise DataError(f"{os.fspath(path)}: truncated or damaged ({error}); replace or remove it") from error
+        raise DataError(f"{name}: truncated or damaged ({error}); replace or remove it") from error
     return Image(data.reshape((*shape, 1, 1)[: max(3, len(shape))]), proxy.affine, proxy.header)
 
 

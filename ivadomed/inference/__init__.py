@@ -2,6 +2,15 @@
 
 from ivadomed.inference.engine import Engine, Prediction
 from ivadomed.inference.outputs import pred_to_nib, pred_to_png, split_classes
+from ivadomed.inference.predictor import Predictor
 from ivadomed.inference.segment import segment_volume
 
-__all__ = ["Engine", "Prediction", "pred_to_nib", "pred_to_png", "segment_volume", "split_classes"]
+__all__ = [
+    "Engine",
+    "Prediction",
+    "Predictor",
+    "pred_to_nib",
+    "pred_to_png",
+    "segment_volume",
+    "split_classes",
+]

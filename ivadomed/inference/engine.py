@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 Forward = Callable[[Batch], np.ndarray]
 Observer = Callable[[np.ndarray, Batch], None]
+Progress = Callable[[int, int], None]
+"""Takes the number of windows done and of those of all cases so far."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +112,7 @@ class Engine:
         repeats: Predictions per case, each with random steps of its own.
         conditioner: What the network is told of a case besides the image.
         observe: Called with the predictions and the batch of each step, for metrics.
+        progress: Called after each step.
     """
 
     recipe: Recipe
@@ -123,7 +126,10 @@ class Engine:
     repeats: int = 1
     conditioner: Conditioner = unconditioned
     observe: Observer | None = None
+    progress: Progress | None = None
     _queue: list[_Waiting] = field(default_factory=list, init=False)
+    _done: int = field(default=0, init=False)
+    _total: int = field(default=0, init=False)
 
     def run(self, volumes: Iterable[tuple[Case, Volume]]) -> Iterator[Prediction]:
         """Yield the predictions of each case, in order.
@@ -135,12 +141,13 @@ class Engine:
             DataError: A window does not fit an image.
         """
         jobs: list[_Job] = []
-        self._queue = []  # an earlier run may have failed half-way
+        self._queue, self._done, self._total = [], 0, 0  # an earlier run may have failed half-way
         for index, (case, volume) in enumerate(volumes):
             try:
                 job, prepared = self._start(index, case, volume)
             except DataError as error:
                 raise DataError(f"{case.id}: {error}") from error
+            self._total += len(job.windows) * self.repeats
             for repeat in range(self.repeats):
                 jobs.append(replace(job, repeat=repeat))
                 for window in job.windows:
@@ -190,6 +197,9 @@ class Engine:
         for item, prediction in zip(waiting, predictions, strict=True):
             undone = item.plan.invert(prediction, "gt", LABEL_ORDER)
             item.job.add(item.window, undone, self.recipe.is_2d, self.blend)
+        self._done += len(waiting)
+        if self.progress is not None:
+            self.progress(self._done, self._total)
 
     def _predict(self, batch: Batch) -> np.ndarray:
         """Predictions of a batch, in two halves where the memory does not suffice for all of it."""

@@ -12,7 +12,7 @@ import torch
 from ivadomed import config as configuration
 from ivadomed.device import batch_voxels
 from ivadomed.inference.backends import open_model
-from ivadomed.inference.engine import Engine
+from ivadomed.inference.engine import Engine, Forward
 from ivadomed.inference.options import recipe_with
 from ivadomed.loader.recipe import conditioner_of, recipe_of, steps_of
 from ivadomed.models import get_model_filenames
@@ -33,7 +33,11 @@ def load_packaged_model(folder: str | os.PathLike[str]) -> tuple[RunConfig, Path
 
 
 def packaged_engine(
-    config: RunConfig, file_model: Path, device: torch.device, options: Mapping[str, Any]
+    config: RunConfig,
+    file_model: Path,
+    device: torch.device,
+    options: Mapping[str, Any],
+    forward: Forward | None = None,
 ) -> Engine:
     """Prediction engine of a packaged model.
 
@@ -42,11 +46,12 @@ def packaged_engine(
         file_model: Its .pt or .onnx file.
         device: Where it runs.
         options: "no_patch" and "overlap_2D", see ``segment_volume``.
+        forward: The model, when it is loaded already.
     """
     return Engine(
         recipe=recipe_with(options, recipe_of(config, "testing", device)),
         steps=steps_of(config, "testing"),
-        forward=open_model(file_model, device),
+        forward=forward or open_model(file_model, device),
         n_classes=len(config.loader_parameters.target_suffix),
         batch_size=config.training_parameters.batch_size,
         max_voxels=batch_voxels(device),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -57,30 +57,51 @@ def read_volume(case: Case, slice_axis: int, soft_gt: bool = False, with_target:
             lies outside the image.
     """
     pixel_size = pixel_size_mm(case.metadata, case.images[0])
-    first = read_image(case.images[0], pixel_size)
-    grid = first.grid(slice_axis)
+    roi = None if case.roi is None else read_label(case.roi, pixel_size)
+    volume = make_volume(case, (read_image(path, pixel_size) for path in case.images), slice_axis, roi)
+    if not with_target:
+        return volume
+    target = np.zeros((len(case.rater_paths), *volume.grid.hwd_shape), np.float32)
+    for i, path in enumerate(case.rater_paths):
+        if path is not None:
+            label = _on_grid(volume.grid, case, read_label(path, pixel_size), path)
+            target[i] = label if soft_gt else label >= 0.5
+    return replace(volume, target=target)
 
-    def load(path: str | PathLike[str], image: Image) -> np.ndarray:
-        check_same_grid(grid, case.images[0], image.grid(slice_axis), path)
-        if not np.isfinite(image.data).all():
-            raise DataError(f"{path}: has NaN or infinite voxels; mend the file or leave the subject out")
-        return grid.to_hwd(image.data)
 
-    images = [load(case.images[0], first)]
-    images += [load(path, read_image(path, pixel_size)) for path in case.images[1:]]
-    missing = np.zeros_like(images[0])
-    places = case.channels or range(len(images))
-    channels = [missing if place is None else images[place] for place in places]
-    target = roi = None
-    if with_target:
-        target = np.zeros((len(case.rater_paths), *grid.hwd_shape), np.float32)
-        for i, path in enumerate(case.rater_paths):
-            if path is not None:
-                label = load(path, read_label(path, pixel_size))
-                target[i] = label if soft_gt else label >= 0.5
-    if case.roi is not None:
-        roi = load(case.roi, read_label(case.roi, pixel_size))
-    return Volume(np.stack(channels), target, roi, grid, first.header, case.present, box_in(case, grid))
+def make_volume(case: Case, images: Iterable[Image], slice_axis: int, roi: Image | None = None) -> Volume:
+    """The volume of a case without its labels, from images that are read already.
+
+    Args:
+        case: Names and channels of the images.
+        images: In the order of ``case.images``.
+        slice_axis: RAS axis along which slices are taken.
+        roi: Image of ``case.roi``.
+
+    Raises:
+        DataError: See ``read_volume``.
+    """
+    arrays: list[np.ndarray] = []
+    grid, header = None, None
+    for path, image in zip(case.images, images, strict=True):
+        if grid is None:
+            grid, header = image.grid(slice_axis), image.header
+        arrays.append(_on_grid(grid, case, image, path))
+    assert grid is not None
+    places = case.channels or range(len(arrays))
+    data = np.empty((len(places), *grid.hwd_shape), np.float32)
+    for channel, place in enumerate(places):
+        data[channel] = 0 if place is None else arrays[place]
+    region = None if roi is None or case.roi is None else _on_grid(grid, case, roi, case.roi)
+    return Volume(data, None, region, grid, header, case.present, box_in(case, grid))
+
+
+def _on_grid(grid: Grid, case: Case, image: Image, path: str | PathLike[str]) -> np.ndarray:
+    """Voxels [H, W, D] of an image that must lie on the grid of the case."""
+    check_same_grid(grid, case.images[0], image.grid(grid.slice_axis), path)
+    if not np.isfinite(image.data).all():
+        raise DataError(f"{path}: has NaN or infinite voxels; mend the file or leave the subject out")
+    return grid.to_hwd(image.data)
 
 
 def box_in(case: Case, grid: Grid) -> tuple[int, ...] | None:

@@ -1,0 +1,192 @@
+"""A packaged model that stays loaded, for services, loops and toolboxes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import nibabel as nib
+import torch
+
+from ivadomed.boxes import clip_box
+from ivadomed.device import define_device
+from ivadomed.errors import ConfigError, DataError, ModelError
+from ivadomed.inference.backends import open_model
+from ivadomed.inference.detection import Detector, prior_box
+from ivadomed.inference.engine import Progress
+from ivadomed.inference.options import pixel_size_of, postprocessing_with
+from ivadomed.inference.outputs import finish, split_classes, to_nifti
+from ivadomed.inference.packaged import load_packaged_model, packaged_engine
+from ivadomed.io import ImageLike, as_image, is_file, split_extension
+from ivadomed.loader.case import Case
+from ivadomed.loader.volumes import Volume, make_volume, pixel_size_mm
+
+if TYPE_CHECKING:
+    from ivadomed.config import RunConfig
+
+
+class Predictor:
+    """Applies a packaged model; model and ONNX session are loaded once. Threads may share one.
+
+    Args:
+        folder_model: Folder ``NAME`` that holds ``NAME.json`` and ``NAME.pt`` or ``NAME.onnx``.
+        device: "cpu", "cuda:1", ...; None for the first GPU where there is one, else the CPU.
+
+    Attributes:
+        class_names: Suffix of each class, such as "_seg-manual", in the order of the results.
+        contrasts: Contrast of each input, in the model's order.
+
+    Raises:
+        ConfigError: The model's JSON is wrong.
+        ModelError: The model folder or file cannot be used, or the model predicts no masks.
+    """
+
+    def __init__(
+        self, folder_model: str | os.PathLike[str], device: torch.device | str | None = None
+    ) -> None:
+        self.folder = os.fspath(folder_model)
+        self._config, self._file = load_packaged_model(folder_model)
+        if self._config.task == "classification":
+            raise ModelError(
+                f"{self.folder}: classifies slices and gives no image; use ivadomed --segment, which writes a table"
+            )
+        self._device = define_device(0)[1] if device is None else torch.device(device)
+        self._forward = open_model(self._file, self._device)
+        self.class_names = list(self._config.class_names)
+        self.contrasts = list(self._config.loader_parameters.contrast_params.training_validation)
+
+    def __call__(
+        self,
+        images: ImageLike | Sequence[ImageLike | None],
+        options: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+    ) -> list[nib.Nifti1Image]:
+        """Segment one image.
+
+        Args:
+            images: The image: a path, a nibabel image, or an array [X, Y, Z] or [rows, columns]. For a model of
+                several channels a list with one per channel, in the order of ``contrasts``, all on one grid; None
+                stands for a contrast that a HeMIS network has to do without.
+            options: See ``segment_volume``; "fname_prior" may be an image or array too.
+            progress: Called with the number of windows done and of all, after each batch.
+
+        Returns:
+            One image per class, see ``segment_volume``.
+        """
+        options = dict(options or {})
+        inputs = cast(
+            "list[ImageLike | None]", list(images) if isinstance(images, (list, tuple)) else [images]
+        )
+        _check_channels(self._config, inputs, self.folder)
+        prior = options.get("fname_prior") if self._needs_prior else None
+        case = self._case(inputs, options)
+        engine = packaged_engine(self._config, self._file, self._device, options, self._forward)
+        engine.progress = progress
+
+        def volumes() -> Any:  # a generator: the engine lets go of the voxels as soon as it can
+            yield case, self._volume(case, inputs, prior, engine.recipe.slice_axis)
+
+        [prediction] = engine.run(volumes())
+        zooms = nib.affines.voxel_sizes(prediction.grid.affine)
+        steps = postprocessing_with(options, self._config.postprocessing.model_dump(mode="json"))
+        data = finish(prediction.soft, zooms, steps, overwrite_soft=True)
+        return split_classes(to_nifti(prediction, data))
+
+    @property
+    def _is_cascade(self) -> bool:
+        return self._config.object_detection_params.object_detection_path is not None
+
+    @property
+    def _needs_prior(self) -> bool:
+        return self._is_cascade or self._config.loader_parameters.roi_params.suffix is not None
+
+    def _case(self, inputs: Sequence[ImageLike | None], options: Mapping[str, Any]) -> Case:
+        given = [image for image in inputs if image is not None]
+        contrasts, metadata = _metadata(self._config, options, self.folder)
+        paths = tuple(
+            Path(os.fspath(image)) if is_file(image) else Path(f"input {place}")  # type: ignore[arg-type]
+            for place, image in enumerate(given)
+        )
+        return Case(
+            id=Path(split_extension(paths[0])[0]).name if is_file(given[0]) else paths[0].name,
+            images=paths,
+            contrasts=contrasts,
+            metadata=pixel_size_of(options) | metadata,
+            channels=_places(inputs),
+        )
+
+    def _volume(
+        self, case: Case, inputs: Sequence[ImageLike | None], prior: ImageLike | None, slice_axis: int
+    ) -> Volume:
+        pixel_size = pixel_size_mm(case.metadata, case.images[0])
+        loaded = (as_image(image, pixel_size) for image in inputs if image is not None)
+        mask = None if prior is None else as_image(prior, pixel_size, is_label=True)
+        if prior is not None:
+            case = replace(case, roi=Path(os.fspath(prior)) if is_file(prior) else Path("prior"))  # type: ignore[arg-type]
+        volume = make_volume(case, loaded, slice_axis, roi=mask)
+        return self._boxed(volume, case, inputs) if self._is_cascade else volume
+
+    def _boxed(self, volume: Volume, case: Case, inputs: Sequence[ImageLike | None]) -> Volume:
+        """The volume with the box that a cascade's second model works in: around the prior, else detected."""
+        params = self._config.object_detection_params
+        path = params.object_detection_path
+        if volume.roi is not None and case.roi is not None:
+            box = prior_box(volume.roi, case.roi, params.safety_factor)
+        elif path is not None and Path(path).is_dir() and all(i is None or is_file(i) for i in inputs):
+            detector = Detector.open(path, self._device)
+            if self._config.in_channel > 1:
+                channels = zip(self._config.contrasts_for("training"), case.present, strict=True)
+                case = replace(case, contrasts=tuple(c for c, is_there in channels if is_there))
+            axis = self._config.slice_axis_index
+            [[box, *_]] = detector.run([case], axis, safety_factor=params.safety_factor)
+        else:
+            raise DataError(
+                f"{self.folder}: the model works in the box around an object that another model finds; pass the "
+                "mask of that object as option fname_prior, or set (for images in files) "
+                f"object_detection_params.object_detection_path in its JSON file to the folder of that model ({path} "
+                "is none)"
+            )
+        roi = volume.roi if self._config.loader_parameters.roi_params.suffix else None
+        return replace(volume, box=tuple(clip_box(box, volume.grid.hwd_shape)), roi=roi)
+
+
+def _check_channels(config: RunConfig, inputs: Sequence[Any], folder: str) -> None:
+    expected = config.in_channel
+    if len(inputs) != expected:
+        contrasts = ", ".join(config.loader_parameters.contrast_params.training_validation)
+        raise DataError(
+            f"{folder}: the model takes {expected} image{'s' if expected > 1 else ''} "
+            f"({contrasts}), got {len(inputs)}; pass one image per channel, in this order"
+        )
+    missing = [image is None for image in inputs]
+    if any(missing) and (config.architecture.name != "HeMISUnet" or all(missing)):
+        raise DataError(
+            f"{folder}: an input is None; only a HeMISUnet does without a contrast, and it needs one at least"
+        )
+
+
+def _places(inputs: Sequence[Any]) -> tuple[int | None, ...]:
+    """Per channel the place of its image among those that are there; empty when all are."""
+    there = [channel for channel, image in enumerate(inputs) if image is not None]
+    if len(there) == len(inputs):
+        return ()
+    return tuple(there.index(channel) if channel in there else None for channel in range(len(inputs)))
+
+
+def _metadata(
+    config: RunConfig, options: Mapping[str, Any], folder: str
+) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Contrast and metadata that a FiLM network is conditioned on, from the option ``metadata``."""
+    wanted, value = config.metadata_type, options.get("metadata")
+    if wanted is None:
+        return (), {}
+    if value is None:
+        raise ConfigError(f'metadata: {folder} is conditioned on {wanted}; give it as options["metadata"]')
+    if isinstance(value, Mapping):
+        return tuple(str(value[key]) for key in ("contrast",) if key in value), dict(value)
+    if wanted in ("contrasts", "contrast"):
+        return (str(value),), {}
+    return (), {wanted: value}

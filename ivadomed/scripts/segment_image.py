@@ -1,0 +1,189 @@
+"""Command line ``ivadomed_segment_image``: apply a packaged model to image files, without BIDS."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ivadomed.errors import ConfigError, DataError, IvadomedError
+
+_EXAMPLES = """\
+examples:
+  ivadomed_segment_image -m seg_sc -i sub-01_T2w.nii.gz -o results
+  ivadomed_segment_image -m seg_sc -i scans/                       all images of a folder
+  ivadomed_segment_image -m seg_lesion -i t1.nii.gz t2.nii.gz      a model with two channels
+  ivadomed_segment_image -m axons -i rat.png --pixel-size 0.13 0.13 --pixel-size-units um --overlap-2d 48 48
+"""
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """The parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="ivadomed_segment_image",
+        description="Segment NIfTI, PNG, TIFF or JPEG files with a packaged model.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "-m", "--model", required=True, help="folder NAME with NAME.json and NAME.pt or NAME.onnx"
+    )
+    parser.add_argument(
+        "-i",
+        "--input",
+        required=True,
+        nargs="+",
+        action="append",
+        metavar="IMAGE",
+        help="images or a folder; for a model of several channels the images of one subject, in the model's order "
+        "(give -i again for the next subject; 'none' for a contrast that a HeMIS model has to do without)",
+    )
+    parser.add_argument("-o", "--output", default=".", metavar="FOLDER", help="where to write (here)")
+    parser.add_argument(
+        "-s", "--suffix", nargs="+", help="of the output of each class (the model's class names and _pred)"
+    )
+    parser.add_argument("-p", "--prior", metavar="MASK", help="mask of the region that the model crops to")
+    parser.add_argument("--threshold", type=float, help="binarize at this value; 0 keeps soft values")
+    parser.add_argument("--metadata", help="what a FiLM model is conditioned on, e.g. T2w")
+    parser.add_argument(
+        "--pixel-size", nargs="+", type=float, metavar="SIZE", help="of pictures, along columns and rows"
+    )
+    parser.add_argument("--pixel-size-units", default="mm", choices=("mm", "um", "nm"), help="unit (mm)")
+    parser.add_argument("--no-patch", action="store_true", help="predict whole slices instead of 2D patches")
+    parser.add_argument(
+        "--overlap-2d", nargs=2, type=int, metavar=("H", "W"), help="voxels that neighbouring patches share"
+    )
+    parser.add_argument("--gpu", default="0", help="number of the GPU, or 'none' for the CPU (0)")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def segment_images(
+    model: str | os.PathLike[str],
+    subjects: Sequence[Sequence[Path | None]],
+    output: str | os.PathLike[str],
+    suffixes: Sequence[str] | None = None,
+    gpu_id: int | None = 0,
+    options: dict[str, Any] | None = None,
+) -> list[Path]:
+    """Segment the images of subjects and write one file per class.
+
+    Args:
+        model: Folder of the packaged model, which is loaded once.
+        subjects: Per subject its images, one per channel of the model.
+        output: Folder of the results.
+        suffixes: Of the output of each class; the model's class names and ``_pred`` when not given.
+        gpu_id: GPU to use where there is one; None for the CPU.
+        options: See ``ivadomed.inference.segment_volume``.
+
+    Returns:
+        The files: ``<image><suffix>.nii.gz``, or ``.png`` for pictures.
+
+    Raises:
+        ConfigError: Not one suffix per class.
+        DataError: An image cannot be used, or an output would replace an input.
+    """
+    # Torch and the rest are loaded only now: --help and a mistyped option answer at once.
+    from tqdm import tqdm
+
+    from ivadomed.device import define_device
+    from ivadomed.inference import Predictor
+    from ivadomed.inference.outputs import pred_to_png
+    from ivadomed.io import is_nifti, save_nifti, split_extension
+
+    predictor = Predictor(model, define_device(gpu_id)[1])
+    names = list(suffixes) if suffixes else [f"{name}_pred" for name in predictor.class_names]
+    if len(names) != len(predictor.class_names):
+        raise ConfigError(
+            f"--suffix: {len(names)} given, {model} has {len(predictor.class_names)} classes "
+            f"({', '.join(predictor.class_names)}); give one for each"
+        )
+    written: list[Path] = []
+    for images in tqdm(subjects, desc="Segmentation", unit="image", leave=False, disable=None):
+        first = next(image for image in images if image is not None)
+        stem = Path(output) / Path(split_extension(first)[0]).name
+        extension = ".nii.gz" if is_nifti(first) else ".png"
+        files = [Path(f"{stem}{name}{extension}") for name in names]
+        inputs = {image.resolve() for image in images if image is not None}
+        for file in files:
+            if file.resolve() in inputs:
+                raise DataError(
+                    f"{file}: the output would replace an input; choose another --output or --suffix"
+                )
+        masks = predictor(images, options)
+        if extension == ".png":
+            pred_to_png(masks, names, stem)
+        else:
+            for mask, file in zip(masks, files, strict=True):
+                save_nifti(mask, file)
+        written += files
+    return written
+
+
+def _subjects(groups: Sequence[Sequence[str]], channels: int) -> list[list[Path | None]]:
+    """Images of each subject; of a model with one channel every image is a subject."""
+    from ivadomed.io import EXTENSIONS
+
+    subjects: list[list[Path | None]] = []
+    for group in groups:
+        paths: list[Path | None] = []
+        for text in group:
+            folder = Path(text)
+            if folder.is_dir():
+                found = sorted(p for p in folder.iterdir() if p.name.lower().endswith(EXTENSIONS))
+                if not found:
+                    raise DataError(f"{folder}: holds no image; expected one of {', '.join(EXTENSIONS)}")
+                paths += found
+            else:
+                paths.append(None if text.lower() == "none" else folder)
+        subjects += [[path] for path in paths] if channels == 1 else [paths]
+    return subjects
+
+
+def _options(args: argparse.Namespace) -> dict[str, Any]:
+    options = {
+        "fname_prior": args.prior,
+        "binarize_prediction": args.threshold,
+        "metadata": args.metadata,
+        "no_patch": args.no_patch,
+        "overlap_2D": args.overlap_2d,
+    }
+    if args.pixel_size:
+        options |= {"pixel_size": args.pixel_size, "pixel_size_units": args.pixel_size_units}
+    return options
+
+
+def _run(args: argparse.Namespace) -> list[Path]:
+    from ivadomed.inference.packaged import load_packaged_model
+
+    channels = load_packaged_model(args.model)[0].in_channel
+    subjects = _subjects(args.input, channels)
+    if args.gpu.lower() != "none" and not args.gpu.isdigit():
+        raise ConfigError(f"--gpu: {args.gpu!r}; expected the number of a GPU, or none")
+    gpu_id = None if args.gpu.lower() == "none" else int(args.gpu)
+    return segment_images(args.model, subjects, args.output, args.suffix, gpu_id, _options(args))
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Console script: 0, or a message on standard error and the exit code of the error."""
+    parsed = get_parser().parse_args(args)
+    try:
+        for file in _run(parsed):
+            print(file)
+    except IvadomedError as error:
+        if parsed.debug:
+            traceback.print_exc()
+        print(f"ivadomed_segment_image: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("ivadomed_segment_image: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""``ivadomed_segment_image`` on files without BIDS."""
+
+import imageio.v3 as iio
+import nibabel as nib
+import numpy as np
+
+from ivadomed.inference import segment_volume
+from ivadomed.scripts.segment_image import main
+
+
+def test_one_image_and_a_folder(package, image, tmp_path, capsys):
+    folder, path = package(), image("a_T1w.nii.gz")
+    out = tmp_path / "out"
+    assert main(["-m", str(folder), "-i", str(path), "-o", str(out)]) == 0
+    file = out / "a_T1w_seg-manual_pred.nii.gz"
+    assert capsys.readouterr().out.strip() == str(file)
+    expected, _ = segment_volume(folder, path)
+    np.testing.assert_array_equal(nib.load(file).get_fdata(), expected[0].get_fdata())
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    for name in ("b.nii.gz", "c.nii.gz"):
+        (scans / name).write_bytes(path.read_bytes())
+    assert main(["-m", str(folder), "-i", str(scans), "-o", str(out), "-s", "_mask", "--gpu", "none"]) == 0
+    assert {p.name for p in out.glob("*_mask.nii.gz")} == {"b_mask.nii.gz", "c_mask.nii.gz"}
+
+
+def test_channels_and_several_subjects(package, image, tmp_path):
+    folder = package(contrasts=("T1w", "T2w"), classes=("_axon", "_myelin"))
+    files = [image(f"{name}.nii.gz", seed=seed) for seed, name in enumerate(("a1", "a2", "b1", "b2"))]
+    subjects = ["-i", str(files[0]), str(files[1]), "-i", str(files[2]), str(files[3])]
+    assert main(["-m", str(folder), *subjects, "-o", str(tmp_path / "out"), "--threshold", "0.5"]) == 0
+    names = {p.name for p in (tmp_path / "out").iterdir()}
+    assert names == {f"{s}1{c}_pred.nii.gz" for s in "ab" for c in ("_axon", "_myelin")}
+
+
+def test_pictures_become_pictures(package, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 16), np.uint8)
+    iio.imwrite(tmp_path / "rat.png", pixels)
+    options = ["--pixel-size", "0.1", "0.1", "--pixel-size-units", "um", "--threshold", "0.5"]
+    folder = package(loader={"extensions": [".png"]})
+    assert (
+        main(["-m", str(folder), "-i", str(tmp_path / "rat.png"), "-o", str(tmp_path / "o"), *options]) == 0
+    )
+    mask = iio.imread(tmp_path / "o" / "rat_seg-manual_pred.png")
+    assert mask.shape == pixels.shape
+    assert set(np.unique(mask)) <= {0, 255}
+
+
+def test_errors_are_one_line(package, image, tmp_path, capsys):
+    folder, path = package(), image()
+    model = ["-m", str(folder), "-i", str(path)]
+
+    def fails(arguments, message):
+        assert main(arguments) != 0
+        error = capsys.readouterr().err
+        assert message in error
+        assert len(error.strip().splitlines()) == 1
+
+    fails([*model, "-s", "_a", "_b"], "--suffix: 2 given")
+    fails([*model, "--gpu", "first"], "--gpu: 'first'; expected the number of a GPU, or none")
+    fails(["-m", str(folder), "-i", str(tmp_path / "gone.nii.gz")], "gone.nii.gz: no such image file")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    fails(["-m", str(folder), "-i", str(empty)], "holds no image")
+    fails(["-m", str(tmp_path / "none"), "-i", str(path)], "no such model folder")
+    (tmp_path / "x.nii.gz").write_bytes(path.read_bytes())
+    same = ["-m", str(folder), "-i", str(tmp_path / "x.nii.gz"), "-o", str(tmp_path)]
+    before = (tmp_path / "x.nii.gz").read_bytes()
+    assert main([*same, "-s", ""]) != 0
+    assert "would replace an input" in capsys.readouterr().err
+    assert (tmp_path / "x.nii.gz").read_bytes() == before
