@@ -20,7 +20,8 @@ from ivadomed.transforms.resampling import apply_along_axis, grid_sample
 SLAB_POINTS = 1 << 22
 """Most points whose coordinates are held at once; larger arrays are sampled slab by slab."""
 
-_OUTSIDE = 4.0  # a normalised coordinate far enough out for both interpolation modes to give zero
+OUTSIDE = 4.0
+"""A normalised coordinate far enough out for both interpolation modes to give zero."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -151,9 +152,7 @@ class WarpStep(Step):
         for k, (plane, size) in enumerate(zip(planes, self.shape_in, strict=True)):
             if self.field is not None:
                 plane += self.field[k][rows] * np.float32(unit[k])
-            # float32 rounding must not push the outermost voxels of an unmoved axis outside.
-            limit = np.float32((size - 1 + 2e-4 + 2e-7 * size) / size)
-            np.copyto(plane, np.float32(_OUTSIDE), where=np.abs(plane) > limit)
+            np.copyto(plane, np.float32(OUTSIDE), where=np.abs(plane) > inside_limit(size))
             grid[..., n - 1 - k] = plane
         return torch.from_numpy(grid)
 
@@ -191,6 +190,14 @@ def fuse(first: Step, later: Step) -> Step | None:
     a = first.as_warp() if isinstance(first, FlipStep) else first
     b = later.as_warp() if isinstance(later, FlipStep) else later
     return a.then(b) if isinstance(a, WarpStep) and isinstance(b, WarpStep) else None
+
+
+def inside_limit(size: int) -> np.float32:
+    """Largest magnitude of a normalised coordinate between the voxel centres of an axis.
+
+    float32 rounding must not push the outermost voxels of an unmoved axis outside.
+    """
+    return np.float32((size - 1 + 2e-4 + 2e-7 * size) / size)
 
 
 def affine_coordinates(
