@@ -20,7 +20,7 @@ from typing_extensions import Self
 from ivadomed.transforms.base import IntensityStep, Step
 from ivadomed.transforms.pipeline import Plan
 from ivadomed.transforms.tensor_maths import TENSOR_VERSIONS
-from ivadomed.transforms.warp import OUTSIDE, FlipStep, WarpStep, inside_limit
+from ivadomed.transforms.warp import OUTSIDE, FlipStep, WarpStep, inside_limit, line_matrix
 
 
 def split_plan(plan: Plan) -> tuple[Plan, Plan]:
@@ -54,20 +54,19 @@ class BatchPlan:
         """The same with its tensors elsewhere: on another device, or pinned."""
         return BatchPlan(tuple(operation.moved(move) for operation in self.operations))
 
-    def apply(self, x: Tensor, kind: str, order: int = 1) -> Tensor:
-        """Transform a batch.
+    def apply(self, x: Tensor, kind: str) -> Tensor:
+        """Transform a batch; interpolation is linear, as that of random steps always is.
 
         Args:
             x: [B, C, *spatial] floating, on the device of this plan; stays as it is.
             kind: "im", "gt" or "roi".
-            order: 0 nearest, otherwise linear.
 
         Returns:
             [B, C, *spatial]
         """
         for operation in self.operations:
             if kind in operation.kinds:
-                x = operation.apply(x, order)
+                x = operation.apply(x)
         return x
 
 
@@ -83,15 +82,15 @@ class Operation(ABC):
     kinds: frozenset[str]
     rows: list[int]
 
-    def apply(self, x: Tensor, order: int) -> Tensor:
+    def apply(self, x: Tensor) -> Tensor:
         """Change the samples of the batch `x` that this operation is for."""
         if len(self.rows) == len(x):
-            return self.change(x, order)
+            return self.change(x)
         rows = torch.tensor(self.rows, device=x.device)
-        return x.index_copy(0, rows, self.change(x.index_select(0, rows), order))
+        return x.index_copy(0, rows, self.change(x.index_select(0, rows)))
 
     @abstractmethod
-    def change(self, x: Tensor, order: int) -> Tensor:
+    def change(self, x: Tensor) -> Tensor:
         """Change a batch of just these samples."""
 
     def moved(self, move: Callable[[Tensor], Tensor]) -> Self:
@@ -111,7 +110,7 @@ class Intensity(Operation):
     function: Callable[..., Tensor]
     arguments: Mapping[str, list[Any]]
 
-    def change(self, x: Tensor, order: int) -> Tensor:
+    def change(self, x: Tensor) -> Tensor:
         """Call the function."""
         return self.function(x, **self.arguments)
 
@@ -122,7 +121,7 @@ class Flip(Operation):
 
     axes: tuple[int, ...]
 
-    def change(self, x: Tensor, order: int) -> Tensor:
+    def change(self, x: Tensor) -> Tensor:
         """Reverse the axes."""
         return x.flip([axis + 2 for axis in self.axes])
 
@@ -145,10 +144,9 @@ class Warp(Operation):
         """The same with its tensors elsewhere."""
         return replace(self, lines=move(self.lines), field=None if self.field is None else move(self.field))
 
-    def change(self, x: Tensor, order: int) -> Tensor:
+    def change(self, x: Tensor) -> Tensor:
         """Sample all entries at once."""
-        mode = "nearest" if order == 0 else "bilinear"
-        return torch.nn.functional.grid_sample(x, self._grid, mode, "zeros", align_corners=False)
+        return torch.nn.functional.grid_sample(x, self._grid, align_corners=False)
 
     @cached_property
     def _grid(self) -> Tensor:
@@ -165,6 +163,33 @@ class Warp(Operation):
                 plane += self.field[:, k] * (2.0 / size)
             plane.masked_fill_(plane.abs() > float(inside_limit(size)), OUTSIDE)
         return grid
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SeparableWarp(Operation):
+    """3D affine maps that leave one axis to itself: planes first, then lines along that axis.
+
+    Attributes:
+        axis: The axis.
+        plane: The maps of the other two.
+        lines: [R, size, size], from input to output along the axis.
+    """
+
+    axis: int
+    plane: Warp
+    lines: Tensor
+
+    def moved(self, move: Callable[[Tensor], Tensor]) -> Self:
+        """The same with its tensors elsewhere."""
+        return replace(self, plane=self.plane.moved(move), lines=move(self.lines))
+
+    def change(self, x: Tensor) -> Tensor:
+        """Sample the planes, the channels of a 2D batch, and combine them."""
+        planes = x.movedim(self.axis + 2, 2)
+        shape = planes.shape
+        planes = self.plane.change(planes.flatten(1, 2))
+        out = self.lines[:, None] @ planes.reshape(*shape[:3], -1)
+        return out.reshape(shape).movedim(2, self.axis + 2)
 
 
 def _along(line: Tensor, axis: int, n: int) -> Tensor:
@@ -203,7 +228,8 @@ def _key(kinds: frozenset[str], step: Step) -> tuple[frozenset[str], Hashable]:
         return kinds, _function_of(step)[0]
     if isinstance(step, FlipStep):
         return kinds, step.axes
-    return kinds, isinstance(step, WarpStep) and step.field is None
+    assert isinstance(step, WarpStep)
+    return kinds, (step.field is None, step.separable_axis)
 
 
 def _operation(rows: list[int], kinds: frozenset[str], steps: list[Any]) -> Operation:
@@ -211,11 +237,25 @@ def _operation(rows: list[int], kinds: frozenset[str], steps: list[Any]) -> Oper
     if isinstance(first, FlipStep):
         return Flip(kinds=kinds, rows=rows, axes=first.axes)
     if isinstance(first, WarpStep):
-        field = None if first.field is None else torch.from_numpy(np.stack([step.field for step in steps]))
-        return Warp(kinds=kinds, rows=rows, shape=first.shape_in, lines=_lines(steps), field=field)
+        axis = first.separable_axis
+        return _warp(rows, kinds, steps) if axis is None else _separable(rows, kinds, steps, axis)
     function, keywords = _function_of(first)
     arguments = {name: [_function_of(step)[1][name] for step in steps] for name in keywords}
     return Intensity(kinds=kinds, rows=rows, function=TENSOR_VERSIONS[function], arguments=arguments)
+
+
+def _warp(rows: list[int], kinds: frozenset[str], steps: list[WarpStep]) -> Warp:
+    fields = [step.field for step in steps if step.field is not None]
+    field = torch.from_numpy(np.stack(fields)) if fields else None
+    return Warp(kinds=kinds, rows=rows, shape=steps[0].shape_in, lines=_lines(steps), field=field)
+
+
+def _separable(rows: list[int], kinds: frozenset[str], steps: list[WarpStep], axis: int) -> SeparableWarp:
+    size = steps[0].shape_in[axis]
+    at = [(float(step.matrix[axis, axis]), float(step.offset[axis])) for step in steps]
+    lines = np.stack([line_matrix(size, scale, shift, 1) for scale, shift in at]).astype(np.float32)
+    plane = _warp(rows, kinds, [step.plane for step in steps])
+    return SeparableWarp(kinds=kinds, rows=rows, axis=axis, plane=plane, lines=torch.from_numpy(lines))
 
 
 def _lines(steps: Sequence[WarpStep]) -> Tensor:
