@@ -27,6 +27,7 @@ setup(
             "ivadomed=ivadomed.main:main",
             "ivadomed_check_data=ivadomed.scripts.check_data:main",
             "ivadomed_create_phantom=ivadomed.scripts.create_phantom:main",
+            "ivadomed_visualize_transforms=ivadomed.scripts.visualize_transforms:main",
         ]
     },
     classifiers=[

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from typing_extensions import Self
 
 from ivadomed.transforms.base import IntensityStep, Step
 from ivadomed.transforms.pipeline import Plan
@@ -93,7 +92,7 @@ class Operation(ABC):
     def change(self, x: Tensor) -> Tensor:
         """Change a batch of just these samples."""
 
-    def moved(self, move: Callable[[Tensor], Tensor]) -> Self:
+    def moved(self, move: Callable[[Tensor], Tensor]) -> Operation:
         """The same with its tensors elsewhere."""
         return self
 
@@ -140,7 +139,7 @@ class Warp(Operation):
     lines: Tensor
     field: Tensor | None
 
-    def moved(self, move: Callable[[Tensor], Tensor]) -> Self:
+    def moved(self, move: Callable[[Tensor], Tensor]) -> Warp:
         """The same with its tensors elsewhere."""
         return replace(self, lines=move(self.lines), field=None if self.field is None else move(self.field))
 
@@ -179,7 +178,7 @@ class SeparableWarp(Operation):
     plane: Warp
     lines: Tensor
 
-    def moved(self, move: Callable[[Tensor], Tensor]) -> Self:
+    def moved(self, move: Callable[[Tensor], Tensor]) -> SeparableWarp:
         """The same with its tensors elsewhere."""
         return replace(self, plane=self.plane.moved(move), lines=move(self.lines))
 
