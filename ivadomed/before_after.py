@@ -194,9 +194,9 @@ def _draw_difference(figure: Figure, axes: Axes, before: View, after: View, slic
 
 def _draw_histogram(axes: Axes, image: np.ndarray, limits: tuple[float, float]) -> None:
     low, high = min(limits[0], float(image.min())), max(limits[1], float(image.max()))
-    axes.hist(image.ravel(), bins=80, range=(low, high), color="0.35")
+    counts, edges = np.histogram(image, bins=80, range=(low, high))
+    axes.stairs(np.log1p(counts), edges, fill=True, color="0.35")  # background would dwarf all else
     axes.axvspan(*limits, color="tab:blue", alpha=0.15)
-    axes.set_yscale("symlog")
     axes.set_yticks([])
     axes.tick_params(labelsize=7)
     axes.set_xlabel("intensity (shaded: from black to white)", fontsize=7)

@@ -106,7 +106,7 @@ def run_visualization(
     written = []
     with tqdm(total=len(places) * len(names), desc="Drawing", unit="picture", disable=None) as bar:
         for scene in scenes_of(subject, chain, places, seed, run.is_2d):
-            path = Path(output) / f"{_stem(names[: scene.count])}_slice{scene.place}.png"
+            path = Path(output) / f"{stem_of_chain(names[: scene.count])}_slice{scene.place}.png"
             name = names[scene.count - 1]
             title = f"{name} ({scene.count} of {len(names)}), slice {scene.place}"
             caption = Caption(title, note_on(scene.change, subject.shown, chances.get(name)))
@@ -214,7 +214,8 @@ def _choose(subject: Subject, chain: Pipeline, number: int, seed: int, is_2d: bo
     return sorted(chosen.tolist())
 
 
-def _stem(names: Sequence[str]) -> str:
+def stem_of_chain(names: Sequence[str]) -> str:
+    """File name that tells all transforms of a chain, or the last one where that is too long."""
     stem = "_".join(names)
     return stem if len(stem) <= _LONGEST_NAME else f"{len(names)}_transforms_to_{names[-1]}"
 
