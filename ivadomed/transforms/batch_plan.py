@@ -19,7 +19,12 @@ from torch import Tensor
 from ivadomed.transforms.base import IntensityStep, Step
 from ivadomed.transforms.pipeline import Plan
 from ivadomed.transforms.tensor_maths import TENSOR_VERSIONS
-from ivadomed.transforms.warp import OUTSIDE, FlipStep, WarpStep, inside_limit, line_matrix
+from ivadomed.transforms.warp import FlipStep, WarpStep, line_matrix
+
+_SLACK = (
+    2e-4  # voxels, twice: rounding in float32 must not push the outermost voxels of an unmoved axis outside
+)
+_OUTSIDE = 4.0  # a coordinate far enough out to give zero
 
 
 def split_plan(plan: Plan) -> tuple[Plan, Plan]:
@@ -160,7 +165,7 @@ class Warp(Operation):
                 plane += _along(lines[j][:, k], j, n)
             if self.field is not None:
                 plane += self.field[:, k] * (2.0 / size)
-            plane.masked_fill_(plane.abs() > float(inside_limit(size)), OUTSIDE)
+            plane.masked_fill_(plane.abs() > (size - 1 + _SLACK) / size, _OUTSIDE)
         return grid
 
 
@@ -228,7 +233,7 @@ def _key(kinds: frozenset[str], step: Step) -> tuple[frozenset[str], Hashable]:
     if isinstance(step, FlipStep):
         return kinds, step.axes
     assert isinstance(step, WarpStep)
-    return kinds, (step.field is None, step.separable_axis)
+    return kinds, (step.field is None, step.separated and step.separated[0])
 
 
 def _operation(rows: list[int], kinds: frozenset[str], steps: list[Any]) -> Operation:
@@ -236,8 +241,7 @@ def _operation(rows: list[int], kinds: frozenset[str], steps: list[Any]) -> Oper
     if isinstance(first, FlipStep):
         return Flip(kinds=kinds, rows=rows, axes=first.axes)
     if isinstance(first, WarpStep):
-        axis = first.separable_axis
-        return _warp(rows, kinds, steps) if axis is None else _separable(rows, kinds, steps, axis)
+        return _warp(rows, kinds, steps) if first.separated is None else _separable(rows, kinds, steps)
     function, keywords = _function_of(first)
     arguments = {name: [_function_of(step)[1][name] for step in steps] for name in keywords}
     return Intensity(kinds=kinds, rows=rows, function=TENSOR_VERSIONS[function], arguments=arguments)
@@ -249,12 +253,15 @@ def _warp(rows: list[int], kinds: frozenset[str], steps: list[WarpStep]) -> Warp
     return Warp(kinds=kinds, rows=rows, shape=steps[0].shape_in, lines=_lines(steps), field=field)
 
 
-def _separable(rows: list[int], kinds: frozenset[str], steps: list[WarpStep], axis: int) -> SeparableWarp:
-    size = steps[0].shape_in[axis]
+def _separable(rows: list[int], kinds: frozenset[str], steps: list[WarpStep]) -> SeparableWarp:
+    apart = [step.separated for step in steps if step.separated is not None]
+    axis = apart[0][0]
     at = [(float(step.matrix[axis, axis]), float(step.offset[axis])) for step in steps]
-    lines = np.stack([line_matrix(size, scale, shift, 1) for scale, shift in at]).astype(np.float32)
-    plane = _warp(rows, kinds, [step.plane for step in steps])
-    return SeparableWarp(kinds=kinds, rows=rows, axis=axis, plane=plane, lines=torch.from_numpy(lines))
+    lines = [line_matrix(steps[0].shape_in[axis], scale, shift, 1).astype(np.float32) for scale, shift in at]
+    plane = _warp(rows, kinds, [plane for _, plane in apart])
+    return SeparableWarp(
+        kinds=kinds, rows=rows, axis=axis, plane=plane, lines=torch.from_numpy(np.stack(lines))
+    )
 
 
 def _lines(steps: Sequence[WarpStep]) -> Tensor:

@@ -20,8 +20,7 @@ from ivadomed.transforms.resampling import apply_along_axis, grid_sample
 SLAB_POINTS = 1 << 22
 """Most points whose coordinates are held at once; larger arrays are sampled slab by slab."""
 
-OUTSIDE = 4.0
-"""A normalised coordinate far enough out for both interpolation modes to give zero."""
+_OUTSIDE = 4.0  # a normalised coordinate far enough out for both interpolation modes to give zero
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -43,7 +42,7 @@ class WarpStep(Step):
         # float32 holds integers up to 2^24; wider label values need float64 to survive.
         exact = order == 0 and x.dtype.itemsize > 2 and x.dtype != np.float32
         source = np.asarray(x, dtype=np.float64 if exact else np.float32)
-        axis = self.separable_axis
+        axis = self._separable_axis
         out = self._sample(source, order) if axis is None else self._sample_planes(source, order, axis)
         return out.astype(x.dtype, copy=False) if order == 0 else out
 
@@ -96,13 +95,18 @@ class WarpStep(Step):
         count = x.shape[0] * x.shape[axis + 1]
         planes = np.moveaxis(x, axis + 1, 1)
         shape = planes.shape
-        if not self.plane.is_identity:
-            planes = self.plane._sample(planes.reshape(count, *shape[2:]), order).reshape(shape)
+        if not self._plane.is_identity:
+            planes = self._plane._sample(planes.reshape(count, *shape[2:]), order).reshape(shape)
         scale, shift = float(self.matrix[axis, axis]), float(self.offset[axis])
         if scale != 1 or shift != 0:
             lines = line_matrix(self.shape_in[axis], scale, shift, order).astype(x.dtype)
             planes = apply_along_axis(lines, np.ascontiguousarray(planes), 1)
         return np.ascontiguousarray(np.moveaxis(planes, 1, axis + 1))
+
+    @property
+    def separated(self) -> tuple[int, WarpStep] | None:
+        """The axis that a 3D affine map leaves to itself, and the map of the other two; None if there is none."""
+        return None if self._separable_axis is None else (self._separable_axis, self._plane)
 
     @property
     def is_identity(self) -> bool:
@@ -111,7 +115,7 @@ class WarpStep(Step):
         return self.field is None and bool((self.matrix == np.eye(n)).all() and (self.offset == 0).all())
 
     @cached_property
-    def separable_axis(self) -> int | None:
+    def _separable_axis(self) -> int | None:
         """Axis of a 3D affine map that neither reads nor feeds the other two: 5 times less work."""
         if self.field is not None or len(self.shape_in) != 3:
             return None
@@ -120,9 +124,9 @@ class WarpStep(Step):
         return free[-1] if free else None
 
     @cached_property
-    def plane(self) -> WarpStep:
-        """The 2D map of the two axes other than `separable_axis`."""
-        keep = [k for k in range(3) if k != self.separable_axis]
+    def _plane(self) -> WarpStep:
+        """The 2D map of the two axes other than `_separable_axis`."""
+        keep = [k for k in range(3) if k != self._separable_axis]
         shape = tuple(self.shape_in[k] for k in keep)
         zooms = tuple(self.zooms_in[k] for k in keep)
         return WarpStep(
@@ -152,7 +156,9 @@ class WarpStep(Step):
         for k, (plane, size) in enumerate(zip(planes, self.shape_in, strict=True)):
             if self.field is not None:
                 plane += self.field[k][rows] * np.float32(unit[k])
-            np.copyto(plane, np.float32(OUTSIDE), where=np.abs(plane) > inside_limit(size))
+            # float32 rounding must not push the outermost voxels of an unmoved axis outside.
+            limit = np.float32((size - 1 + 2e-4 + 2e-7 * size) / size)
+            np.copyto(plane, np.float32(_OUTSIDE), where=np.abs(plane) > limit)
             grid[..., n - 1 - k] = plane
         return torch.from_numpy(grid)
 
@@ -190,14 +196,6 @@ def fuse(first: Step, later: Step) -> Step | None:
     a = first.as_warp() if isinstance(first, FlipStep) else first
     b = later.as_warp() if isinstance(later, FlipStep) else later
     return a.then(b) if isinstance(a, WarpStep) and isinstance(b, WarpStep) else None
-
-
-def inside_limit(size: int) -> np.float32:
-    """Largest magnitude of a normalised coordinate between the voxel centres of an axis.
-
-    float32 rounding must not push the outermost voxels of an unmoved axis outside.
-    """
-    return np.float32((size - 1 + 2e-4 + 2e-7 * size) / size)
 
 
 def affine_coordinates(
