@@ -28,6 +28,7 @@ setup(
             "ivadomed_check_data=ivadomed.scripts.check_data:main",
             "ivadomed_create_phantom=ivadomed.scripts.create_phantom:main",
             "ivadomed_segment_image=ivadomed.scripts.segment_image:main",
+            "ivadomed_visualize_transforms=ivadomed.scripts.visualize_transforms:main",
         ]
     },
     classifiers=[

@@ -179,6 +179,7 @@ def sample_dataset(
         conditioner=conditioner,
         curriculum=_curriculum(config) if dataset_type == "training" else None,
         classify=config.task == "classification",
+        augment_on=config.training_parameters.augment_on,
     )
 
 

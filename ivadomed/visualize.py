@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from ivadomed.files import atomic_path
 from ivadomed.io import write_picture
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from torch.utils.tensorboard import SummaryWriter
 
 # One colour per class, apart also for colour-blind readers (Okabe and Ito, 2008).
@@ -143,13 +146,49 @@ def save_overlays(
     pictures = [
         overlay(image[..., z], masks[..., z], None if truth is None else truth[..., z], scale) for z in places
     ]
-    write_picture(path, np.concatenate([_upright(picture, slice_axis) for picture in pictures], axis=1))
+    write_picture(path, np.concatenate([upright(picture, slice_axis) for picture in pictures], axis=1))
 
 
-def _upright(picture: np.ndarray, slice_axis: int | None) -> np.ndarray:
-    """Turn [H, W, 3] so that anterior (axial) or superior is at the top, and a sagittal head looks to the left."""
+def upright(picture: np.ndarray, slice_axis: int | None) -> np.ndarray:
+    """Turn [H, W, ...] so that anterior (axial) or superior is at the top, and a sagittal head looks to the left."""
     if slice_axis is None:
         return picture
     if slice_axis == 2:
         return np.rot90(picture)  # H grows to the right of the patient, W to the front
     return picture[::-1, ::-1] if slice_axis == 0 else picture[::-1]
+
+
+def plot_transformed_sample(
+    before: np.ndarray,
+    after: np.ndarray,
+    list_title: Sequence[str] | None = None,
+    fname_out: str | os.PathLike[str] = "",
+    cmap: str = "jet",
+) -> Figure:
+    """Plot a sample before and after a transform, side by side; a quick look while debugging.
+
+    Args:
+        before: [H, W] or [H, W, D]; of a volume the middle slice is shown.
+        after: As ``before``; the shape may differ.
+        list_title: Titles of the two.
+        fname_out: Picture file to write; without one the plot is shown in a window.
+        cmap: Colour map of matplotlib.
+    """
+    from matplotlib import pyplot  # only this picture and its window need it
+    from matplotlib.figure import Figure
+
+    figure = Figure((9, 4.5), layout="constrained") if fname_out else pyplot.figure(layout="constrained")
+    sides = zip(figure.subplots(1, 2), (before, after), list_title or ("before", "after"), strict=True)
+    for axes, array, title in sides:
+        plane = np.squeeze(array)
+        plane = plane[..., plane.shape[-1] // 2] if plane.ndim == 3 else plane
+        shown = axes.imshow(plane, cmap=cmap, interpolation="nearest")
+        figure.colorbar(shown, ax=axes, shrink=0.8)
+        axes.set_title(title)
+        axes.set_axis_off()
+    if fname_out:
+        with atomic_path(fname_out) as temporary:
+            figure.savefig(temporary)
+    else:
+        pyplot.show()
+    return figure

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import signal
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,7 +16,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ivadomed.loader.cache import Entry
 from ivadomed.loader.case import Case
 from ivadomed.loader.conditions import Conditioner, Curriculum, unconditioned, withhold
-from ivadomed.transforms import Pipeline
+from ivadomed.transforms import Pipeline, Plan
+from ivadomed.transforms.base import intensity_step
+from ivadomed.transforms.batch_plan import BatchPlan, split_plan
+from ivadomed.transforms.intensity_maths import blank
 from ivadomed.windows import Window
 
 
@@ -28,12 +33,14 @@ class Batch:
             labels.
         condition: [B, n] float32, see ``conditions``, or None.
         windows: Where each sample comes from.
+        steps: Random steps that are still to be done, see ``augmented``; None when the workers did all.
     """
 
     image: torch.Tensor
     target: torch.Tensor | None
     condition: torch.Tensor | None
     windows: tuple[Window, ...]
+    steps: BatchPlan | None = None
 
     def to(self, device: torch.device, memory_format: torch.memory_format = torch.preserve_format) -> Batch:
         """The batch on another device; floating point where it is computed with."""
@@ -42,6 +49,7 @@ class Batch:
             None if self.target is None else self.target.to(device, torch.float32, non_blocking=True),
             None if self.condition is None else self.condition.to(device, non_blocking=True),
             self.windows,
+            None if self.steps is None else self.steps.moved(partial(_to, device=device)),
         )
 
     def part(self, places: slice) -> Batch:
@@ -60,26 +68,46 @@ class Batch:
             None if self.target is None else self.target.pin_memory(),
             None if self.condition is None else self.condition.pin_memory(),
             self.windows,
+            None if self.steps is None else self.steps.moved(torch.Tensor.pin_memory),
         )
+
+    def augmented(self, soft_gt: bool, classify: bool) -> Batch:
+        """The batch, which ``to`` brought to its device, after the steps that were left to do there.
+
+        Args:
+            soft_gt: As of the data set.
+            classify: As of the data set.
+        """
+        if self.steps is None:
+            return self
+        target = None
+        if self.target is not None:
+            target = self.steps.apply(self.target, "gt")
+            target = target if soft_gt else (target >= 0.5).to(target.dtype)
+            target = target.flatten(2).any(dim=2).to(target.dtype) if classify else target
+        return replace(self, image=self.steps.apply(self.image, "im"), target=target, steps=None)
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One entry of a batch, see ``Batch``."""
+    """One entry of a batch, see ``Batch``; ``plan`` holds the steps that are left to the device."""
 
     image: np.ndarray
     target: np.ndarray
     condition: np.ndarray | None
     window: Window
+    plan: Plan | None = None
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
     """Stack samples; they must have one shape."""
+    plans = [s.plan for s in samples if s.plan is not None]
     return Batch(
         torch.from_numpy(np.stack([s.image for s in samples])),
         torch.from_numpy(np.stack([s.target for s in samples])),
         stack_conditions([s.condition for s in samples]),
         tuple(s.window for s in samples),
+        BatchPlan.of(plans) if plans else None,
     )
 
 
@@ -108,6 +136,8 @@ class SampleDataset(Dataset[Sample]):
         conditioner: What the network is told of a case besides the image.
         curriculum: Withhold contrasts as HeMIS does; the condition says which are left.
         classify: The target is 1 per class that has a voxel in the sample, else 0.
+        augment_on: "worker": samples are finished here. "device": what can be done on batches is left to
+            ``Batch.augmented``; the steps are drawn here either way, and are the same.
     """
 
     def __init__(
@@ -123,10 +153,12 @@ class SampleDataset(Dataset[Sample]):
         conditioner: Conditioner = unconditioned,
         curriculum: Curriculum | None = None,
         classify: bool = False,
+        augment_on: Literal["worker", "device"] = "worker",
     ) -> None:
         self.cases, self.entries, self.windows = tuple(cases), tuple(entries), tuple(windows)
         self.random_steps, self.is_2d, self.soft_gt, self.seed = random_steps, is_2d, soft_gt, seed
         self.input_dropout, self.curriculum, self.classify = input_dropout, curriculum, classify
+        self.augment_on = augment_on
         self.conditions = [conditioner(case) for case in self.cases]
 
     def __len__(self) -> int:
@@ -141,21 +173,28 @@ class SampleDataset(Dataset[Sample]):
         target = raters[[group[rng.integers(len(group))] for group in self.cases[window.case].raters]]
         zooms = entry.stored.zooms[: image.ndim - 1]
         plan = self.random_steps.plan(image.shape[1:], zooms, rng)
-        image, target = plan.apply(image, "im", 1), plan.apply(target, "gt", 1)
         if self.input_dropout:
-            image = image.copy()
-            image[rng.permutation(len(image))[: rng.integers(len(image))]] = 0
+            plan = _with_blank(plan, rng.permutation(len(image))[: rng.integers(len(image))])
         condition = self.conditions[window.case]
         if self.curriculum is not None:
             kept = withhold(np.array(self.cases[window.case].present), self.curriculum.at(epoch), rng)
-            image = np.where(kept.reshape(-1, *[1] * (image.ndim - 1)), image, np.float32(0))
+            plan = _with_blank(plan, np.flatnonzero(~kept))
             condition = kept.astype(np.float32)
+        later = None
+        if self.augment_on == "device":
+            plan, later = split_plan(plan)
+        image, target = plan.apply(image, "im", 1), plan.apply(target, "gt", 1)
+        if later is None:
+            target = self._finished(target)
+        image, target = np.ascontiguousarray(image, np.float32), np.ascontiguousarray(target)
+        return Sample(image, target, condition, window, later)
+
+    def _finished(self, target: np.ndarray) -> np.ndarray:
+        """Labels after the last step, see ``Batch.augmented``."""
         if not self.soft_gt:
             target = (target >= 0.5).astype(np.uint8)
-        if self.classify:
-            target = np.asarray(target.any(axis=tuple(range(1, target.ndim))), np.uint8)
-        return Sample(
-            np.ascontiguousarray(image, np.float32), np.ascontiguousarray(target), condition, window
+        return (
+            np.asarray(target.any(axis=tuple(range(1, target.ndim))), np.uint8) if self.classify else target
         )
 
     def sampling_label(self, index: int, key: str) -> Hashable:
@@ -164,6 +203,16 @@ class SampleDataset(Dataset[Sample]):
         if key == "gt":
             return bool(self.entries[window.case].read(window)[1].any())
         return self.cases[window.case].metadata.get(key)
+
+
+def _with_blank(plan: Plan, channels: np.ndarray) -> Plan:
+    """The plan, with these channels blanked at its end."""
+    step = intensity_step(plan.shape_out, plan.zooms_out, partial(blank, channels=channels.tolist()))
+    return plan.then(step, frozenset({"im"}))
+
+
+def _to(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    return tensor.to(device, non_blocking=True)
 
 
 class EpochSampler(Sampler[tuple[int, int]]):

@@ -207,7 +207,7 @@ class Trainer:
         self.network.train()
         losses, dices = [], []
         for batch, bar in monitor.progress(self.train_batches, epoch, "training"):
-            batch = self._mixed(batch.to(self.device, self.memory_format))
+            batch = self._mixed(self._ready(batch))
             prediction, target, loss, dice = self._predict(batch)
             self.optimizer.zero_grad()
             self.fabric.backward(loss)
@@ -227,7 +227,7 @@ class Trainer:
         losses, dices = [], []
         metrics = MetricManager(list(self.metric_fns))
         for batch, _ in monitor.progress(self.val_batches, epoch, "validation"):
-            batch = batch.to(self.device, self.memory_format)
+            batch = self._ready(batch)
             prediction, target, loss, dice = self._predict(batch)
             losses.append(self._checked(loss, batch, self.dataset_val))
             dices.append(dice)
@@ -236,6 +236,14 @@ class Trainer:
         monitor.metrics(epoch, metrics.get_results())
         monitor.images(epoch, "Validation", batch.image, target, prediction)
         return _Means(float(np.mean(losses)), float(np.mean(dices)))
+
+    def _ready(self, batch: Batch) -> Batch:
+        """The batch where it is computed with, after the steps that the workers left to the device."""
+        return (
+            batch.to(self.device)
+            .augmented(self.soft_gt, self.dataset_train.classify)
+            .to(self.device, self.memory_format)
+        )
 
     def _predict(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, float]:
         """Prediction, target, loss, and Dice loss as a number."""

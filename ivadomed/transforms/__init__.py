@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import warnings
-from typing import Any
-
+from ivadomed.moved import moved_names
 from ivadomed.transforms.base import ImedTransform, Step
 from ivadomed.transforms.compose import (
     Compose,
@@ -72,18 +69,11 @@ __all__ = [
     "two_dim_compatible",
 ]
 
-_MOVED: dict[str, str] = {
+_MOVED = {
     **{old: f"ivadomed.transforms.{new}" for old, new in OLD_NAMES.items()},
     "preprare_transforms": "ivadomed.transforms.prepare_transforms",
     "rescale_values_array": "ivadomed.maths.rescale_values_array",
 }
 """Old names of the manual and where they are now."""
 
-
-def __getattr__(name: str) -> Any:
-    """Resolve old names, with a DeprecationWarning."""
-    if name not in _MOVED:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    warnings.warn(f"{__name__}.{name} is now {_MOVED[name]}", DeprecationWarning, stacklevel=2)
-    module, _, attribute = _MOVED[name].rpartition(".")
-    return getattr(importlib.import_module(module), attribute)
+__getattr__ = moved_names(__name__, _MOVED)

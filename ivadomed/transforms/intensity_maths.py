@@ -52,6 +52,13 @@ def add(x: np.ndarray, offset: float) -> np.ndarray:
     return np.asarray(x, dtype=np.float32) + np.float32(offset)
 
 
+def blank(x: np.ndarray, channels: Sequence[int]) -> np.ndarray:
+    """Set some channels to zero."""
+    out = np.array(x, dtype=np.float32)
+    out[list(channels)] = 0
+    return out
+
+
 def add_noise(x: np.ndarray, mean: float, std: float, seed: int) -> np.ndarray:
     """Add Gaussian noise, independent in every voxel and entry, determined by `seed`."""
     noise = np.random.default_rng(seed).standard_normal(x.shape, dtype=np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -72,6 +72,10 @@ class Plan:
             if kind in kinds:
                 x = step.apply(x, order)
         return x
+
+    def then(self, step: Step, kinds: frozenset[str]) -> Plan:
+        """The plan with one more step at its end."""
+        return replace(self, steps=(*self.steps, (kinds, step)))
 
     def invert(self, x: np.ndarray, kind: str, order: int) -> np.ndarray:
         """Bring [C, *shape_out] back to [C, *shape_in]: the geometric steps inverted, last first."""

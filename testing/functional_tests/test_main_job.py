@@ -170,6 +170,18 @@ def test_python_returns_results_and_two_runs_are_equal(config, tmp_path):
     pd.testing.assert_frame_equal(table, again)
 
 
+def test_augmentation_on_the_device_trains_as_in_workers(config, tmp_path):
+    # The inputs agree to 1e-6; mixed precision and a large learning rate would make more of that.
+    config["training_parameters"] |= {"precision": "32", "num_workers": 1}
+    config["training_parameters"]["scheduler"]["initial_lr"] = 0.001
+    config["transformation"]["ElasticTransform"] = {"alpha_range": [8, 9], "sigma_range": [2, 3], "p": 0.5}
+    results = []
+    for where in ("worker", "device"):
+        config["training_parameters"]["augment_on"] = where
+        results.append(run_main({**config, "path_output": str(tmp_path / where)}))
+    assert results[1] == pytest.approx(results[0], abs=1e-3)
+
+
 def test_resumed_training_equals_an_uninterrupted_one_bit_for_bit(config, tmp_path):
     config["training_parameters"]["training_time"]["num_epochs"] = 3
     whole = run_main({**config, "path_output": str(tmp_path / "whole")})

@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 import torch
 
-from ivadomed.visualize import COLOURS, convert_labels_to_RGB, overlay, save_img, save_overlays
+from ivadomed.visualize import (
+    COLOURS,
+    convert_labels_to_RGB,
+    overlay,
+    plot_transformed_sample,
+    save_img,
+    save_overlays,
+)
 
 
 class Writer:
@@ -131,3 +138,27 @@ def test_right_of_the_patient_is_right_and_anterior_is_up(tmp_path):
     assert picture[0, 299].tolist() == [255, 255, 255]
     assert picture[299, 0].tolist() == [0, 0, 0]
     assert picture[0, 0].tolist() == [0, 0, 0]
+
+
+def test_a_sample_before_and_after(tmp_path):
+    before, after = np.zeros((20, 30)), np.ones((10, 12, 3))
+    after[..., 1] = np.eye(10, 12)
+    path = tmp_path / "new" / "sample.png"
+    figure = plot_transformed_sample(before, after, ["first", "second"], path, cmap="gray")
+    shown = [axes for axes in figure.axes if axes.get_title()]
+    assert [axes.get_title() for axes in shown] == ["first", "second"]
+    assert shown[0].images[0].get_array().shape == (20, 30)
+    np.testing.assert_array_equal(shown[1].images[0].get_array(), np.eye(10, 12))  # the middle slice
+    assert shown[1].images[0].get_cmap().name == "gray"
+    assert iio.imread(path).shape[2] == 4
+
+
+def test_a_sample_is_shown_in_a_window_without_a_file(monkeypatch):
+    from matplotlib import pyplot
+
+    pyplot.switch_backend("agg")
+    opened = []
+    monkeypatch.setattr(pyplot, "show", lambda: opened.append(pyplot.get_fignums()))
+    plot_transformed_sample(np.zeros((2, 2)), np.ones((2, 2)))
+    assert opened == [[1]]
+    pyplot.close("all")

@@ -151,6 +151,11 @@ class TrainingParameters(Section):
         default=None,
         description="Processes that load data; 0: the main process; null: by the number of cores.",
     )
+    augment_on: Literal["worker", "device"] = Field(
+        default="worker",
+        description="Where the random transforms of a sample are computed: `worker`, sample by sample in the loading "
+        "processes, or `device`, a batch at a time where the training runs (worth it on a GPU). The same are drawn.",
+    )
     precision: Precision = Field(
         default="auto",
         description="Number format: 32 bits, or mixed with bf16 or fp16. auto: what the hardware does well.",

@@ -9,6 +9,7 @@ import torch
 from ivadomed.errors import DataError
 from ivadomed.loader.balanced_sampler import balancing_weights
 from ivadomed.loader.cache import open_cases
+from ivadomed.loader.conditions import Curriculum
 from ivadomed.loader.prepare import Recipe, list_windows
 from ivadomed.loader.samples import EpochSampler, SampleDataset, make_loader
 from ivadomed.transforms import Pipeline
@@ -92,6 +93,56 @@ def test_input_dropout_blanks_some_channels_but_never_all(dataset, make_case):
     assert set(left) == {1, 2, 3}
     plain = dataset(Pipeline.from_config({}), [make_case(channels=3)])
     assert all(plain[(epoch, 2)].image.any(axis=(1, 2)).all() for epoch in range(20))
+
+
+CHAIN = Pipeline.from_config(
+    {
+        "RandomAffine": {"degrees": 20, "translate": [0.1, 0.1], "applied_to": ["im", "gt"]},
+        "ElasticTransform": {
+            "alpha_range": [5, 9],
+            "sigma_range": [2, 3],
+            "p": 0.5,
+            "applied_to": ["im", "gt"],
+        },
+        "DilateGT": {"dilation_factor": 0.3, "applied_to": ["gt"]},
+        "RandomReverse": {},
+        "RandomShiftIntensity": {"shift_range": [0.2, 0.9], "prob": 0.5, "applied_to": ["im"]},
+        "NormalizeInstance": {"applied_to": ["im"]},
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("workers", "soft_gt", "classify"), [(0, False, False), (0, True, False), (2, False, True)]
+)
+def test_what_is_left_to_the_device_gives_the_same_batches(dataset, make_case, workers, soft_gt, classify):
+    case = make_case(shape=(18, 20, 8), channels=2, classes=2)
+    both = replace(case, targets=((case.targets[0][0], case.targets[1][0]),))  # two raters of one class
+    options = {"cases": [both], "input_dropout": True, "soft_gt": soft_gt, "classify": classify}
+    options |= {"curriculum": Curriculum(0.5)}
+    finished = batches_of(dataset(CHAIN, **options), 0, 1)
+    left = batches_of(dataset(CHAIN, **options, augment_on="device"), workers, 1)
+    for expected, batch in zip(finished, left, strict=True):
+        assert batch.windows == expected.windows
+        assert not torch.equal(batch.image, expected.image)
+        on_device = batch.to(torch.device("cpu")).augmented(soft_gt, classify)
+        assert on_device.steps is None
+        torch.testing.assert_close(on_device.image, expected.image, atol=1e-4, rtol=0)
+        torch.testing.assert_close(on_device.condition, expected.condition, atol=0, rtol=0)
+        # A label within rounding of 0.5 would turn: there is none here.
+        torch.testing.assert_close(on_device.target, expected.target.float(), atol=1e-4, rtol=0)
+
+
+def test_labels_are_binarized_on_the_device_too_when_there_is_no_step(dataset):
+    (batch, *_) = batches_of(dataset(Pipeline.from_config({}), augment_on="device"), 0, 1)
+    soft = replace(batch, target=batch.target.float() * 0.7).to(torch.device("cpu"))
+    assert set(soft.augmented(False, False).target.unique().tolist()) == {0.0, 1.0}
+    assert soft.augmented(True, False).target.max() == pytest.approx(0.7)
+
+
+def test_a_finished_batch_stays_as_it_is(dataset):
+    batch = batches_of(dataset(), 0, 1)[0]
+    assert batch.augmented(soft_gt=False, classify=False) is batch
 
 
 def test_samples_are_balanced_by_label_or_by_metadata(dataset, make_case):

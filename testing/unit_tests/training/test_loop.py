@@ -28,7 +28,7 @@ MODEL = {"name": "Unet", "in_channel": 1, "out_channel": 1, "depth": 1, "n_filte
 SIZE = 8
 
 
-def samples(names, per_case=2, seed=0, broken=()):
+def samples(names, per_case=2, seed=0, broken=(), steps=None, **options):
     """Discs of random size; the images of ``broken`` cases hold NaN."""
     rng = np.random.default_rng(seed)
     entries, windows = [], []
@@ -42,7 +42,7 @@ def samples(names, per_case=2, seed=0, broken=()):
         entries.append(Entry(stored, lambda window, x=image, y=target: (x.astype(np.float32), y)))
         windows += [Window(index, (0, 0, z), (SIZE, SIZE, 1)) for z in range(per_case)]
     cases = [Case(name, (Path(name),), targets=((Path("t"),),)) for name in names]
-    return SampleDataset(cases, entries, windows, Pipeline.from_config({}))
+    return SampleDataset(cases, entries, windows, Pipeline.from_config(steps or {}), **options)
 
 
 def parameters(epochs=2, batch_size=2, **changes):
@@ -113,6 +113,26 @@ def test_a_training_learns_and_writes_its_files(run, tmp_path):
     best = min(validation, key=validation.get)
     assert result.validation_loss == pytest.approx(validation[best], abs=1e-6)
     assert result.training_loss == pytest.approx(training[best], abs=1e-6)
+
+
+STEPS = {
+    "RandomAffine": {"degrees": 20, "translate": [0.1, 0.1], "applied_to": ["im", "gt"]},
+    "RandomReverse": {},
+    "RandomBiasField": {"coefficients": 0.5, "order": 2, "applied_to": ["im"]},
+    "AdditiveGaussianNoise": {"std": 0.1, "applied_to": ["im"]},
+    "NormalizeInstance": {"applied_to": ["im"]},
+}
+
+
+def test_augmentation_on_the_device_gives_the_losses_of_workers(run, tmp_path):
+    for folder, where in (("w", "worker"), ("d", "device"), ("again", "device")):
+        sides = (["sub-1", "sub-2", "sub-3"], 0), (["sub-4"], 1)
+        training, validation = (samples(n, 4, s, steps=STEPS, augment_on=where) for n, s in sides)
+        run(parameters(epochs=4, augment_on=where), training, validation, folder)
+    for kind in ("train", "val"):
+        of_workers, of_device, again = (losses(tmp_path / folder, kind) for folder in ("w", "d", "again"))
+        assert of_device == pytest.approx(of_workers, abs=1e-3)
+        assert again == of_device
 
 
 def test_the_dice_loss_is_reported_whatever_the_loss(run):

@@ -1,0 +1,210 @@
+"""The picture of what one transform did to a slice: before and after, side by side."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ivadomed.files import atomic_path
+from ivadomed.visualize import COLOURS, upright
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_GRID_POINTS = 256  # along the longer side: lines of a grid are smooth, so that more would only cost time
+_PANEL_INCHES = 4.2
+_GEOMETRY = "#ffd60a"  # yellow is no class colour and stands out from grey
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One side of the picture.
+
+    Args:
+        image: [H, W] intensities.
+        zooms: mm along H and W.
+        outlines: Name to [H, W] in 0..1, drawn where it passes 0.5.
+        grid: [2, H, W], lines are drawn where one of the two passes k + 0.5; NaN where there are none.
+        frame: [H, W], True for what the other side shows too; its border is drawn as a dashed line.
+    """
+
+    image: np.ndarray
+    zooms: tuple[float, ...]
+    outlines: Mapping[str, np.ndarray] = field(default_factory=dict)
+    grid: np.ndarray | None = None
+    frame: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What stands around the picture.
+
+    Args:
+        title: First line.
+        note: What else there is to say, below it.
+    """
+
+    title: str
+    note: str = ""
+
+
+def save_before_after(
+    path: str | os.PathLike[str],
+    before: View,
+    after: View,
+    caption: Caption,
+    intensities: bool = False,
+    slice_axis: int | None = 2,
+) -> None:
+    """Write a PNG with both sides.
+
+    Args:
+        path: The file.
+        before: Left side.
+        after: Right side.
+        caption: Title and note.
+        intensities: Show what happened to the intensities: histograms, and the difference of the two sides where
+            they have one range.
+        slice_axis: RAS axis along which slices were taken, to turn them upright; None for pictures.
+    """
+    from matplotlib.figure import Figure  # drawn without a window, whatever the backend
+
+    limits = [_limits(view.image) for view in (before, after)]
+    comparable = intensities and before.image.shape == after.image.shape and _overlap(*limits)
+    if _overlap(*limits):
+        limits = [(min(low for low, _ in limits), max(high for _, high in limits))] * 2
+    columns, ratio = 2 + comparable, _height_over_width(before, slice_axis)
+    height = _PANEL_INCHES * float(np.clip(ratio, 0.15, 1.6))
+    note = textwrap.fill(caption.note, 45 * columns)
+    around = 0.9 + 0.18 * note.count("\n") + (0.9 if intensities else 0)
+    figure = Figure((columns * _PANEL_INCHES, height + around), layout="constrained")
+    rows: Any = figure.subplots(
+        1 + intensities, columns, squeeze=False, height_ratios=[height, 0.9] if intensities else [1]
+    )
+    for axes, view, limit, name in zip(rows[0], (before, after), limits, ("before", "after"), strict=False):
+        _draw(axes, view, limit, slice_axis)
+        axes.set_title(f"{name}: {_size(view)}", fontsize=9)
+    if comparable:
+        _draw_difference(figure, rows[0][2], before, after, slice_axis)
+        rows[1][2].set_axis_off()
+    if intensities:
+        for axes, view, limit in zip(rows[1], (before, after), limits, strict=False):
+            _draw_histogram(axes, view.image, limit)
+    figure.suptitle(f"{caption.title}\n{note}".rstrip(), fontsize=11)
+    _name_outlines(figure, list(before.outlines))
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
+def _limits(image: np.ndarray) -> tuple[float, float]:
+    """Intensities shown as black and white."""
+    low, high = np.percentile(image, (1, 99))
+    return (float(low), float(high)) if high > low else (float(image.min()), float(image.max()) + 1e-6)
+
+
+def _overlap(first: tuple[float, float], second: tuple[float, float]) -> bool:
+    """Whether two ranges share at least half of the wider one; others cannot be shown in one window."""
+    shared = min(first[1], second[1]) - max(first[0], second[0])
+    return shared >= 0.5 * max(first[1] - first[0], second[1] - second[0])
+
+
+def _height_over_width(view: View, slice_axis: int | None) -> float:
+    rows, columns = _upright_sizes(view, slice_axis)
+    return rows / columns
+
+
+def _upright_sizes(view: View, slice_axis: int | None) -> tuple[float, float]:
+    """Height and width in mm of the picture as it is shown."""
+    height, width = (n * zoom for n, zoom in zip(view.image.shape, view.zooms, strict=True))
+    return (width, height) if slice_axis == 2 else (height, width)
+
+
+def _size(view: View) -> str:
+    height, width = view.image.shape
+    smallest = min(view.zooms)
+    unit, factor = ("mm", 1.0) if smallest >= 0.01 else ("µm", 1e3)
+    first, second = (f"{zoom * factor:.3g}" for zoom in view.zooms)
+    return f"{height} x {width} voxels of {first} x {second} {unit}"
+
+
+def _draw(axes: Axes, view: View, limits: tuple[float, float], slice_axis: int | None) -> None:
+    image = upright(view.image, slice_axis)
+    height, width = _upright_sizes(view, slice_axis)
+    aspect = (height / image.shape[0]) / (width / image.shape[1])
+    low, high = limits
+    axes.imshow(image, cmap="gray", vmin=low, vmax=high, aspect=aspect, interpolation="nearest")
+    if view.grid is not None:
+        _draw_grid(axes, view.grid, slice_axis)
+    for mask, colour in zip(view.outlines.values(), _colours(view.outlines), strict=True):
+        _draw_outline(axes, upright(mask, slice_axis), colour)
+    if view.frame is not None:
+        _draw_outline(axes, upright(view.frame, slice_axis), _GEOMETRY, "dashed")
+    axes.set_axis_off()
+
+
+def _draw_grid(axes: Axes, grid: np.ndarray, slice_axis: int | None) -> None:
+    stride = -(-max(grid.shape[1:]) // _GRID_POINTS)
+    for coordinate in grid:
+        turned = upright(coordinate, slice_axis)[::stride, ::stride]
+        if min(turned.shape) < 2 or np.isnan(turned).all():
+            continue
+        levels = np.arange(np.floor(np.nanmin(turned)), np.nanmax(turned)) + 0.5
+        rows, columns = (np.arange(n) * stride for n in turned.shape)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "No contour levels")
+            lines = np.ma.masked_invalid(turned)
+            axes.contour(columns, rows, lines, levels, colors=_GEOMETRY, linewidths=0.6, alpha=0.7)
+
+
+def _draw_outline(axes: Axes, mask: np.ndarray, colour: str, style: str = "solid") -> None:
+    # A margin closes the outline of what touches the border.
+    padded = np.pad(np.asarray(mask, np.float32), 1)
+    if padded.max() > 0.5:
+        rows, columns = (np.arange(-1, n + 1) for n in mask.shape)
+        width = float(np.clip(200 / max(mask.shape), 0.4, 1.2))  # small objects of a large image stay visible
+        axes.contour(columns, rows, padded, [0.5], colors=[colour], linewidths=width, linestyles=style)
+        axes.set_xlim(-0.5, mask.shape[1] - 0.5)
+        axes.set_ylim(mask.shape[0] - 0.5, -0.5)
+
+
+def _colours(names: Collection[str]) -> list[str]:
+    chosen = COLOURS[np.arange(len(names)) % len(COLOURS)].astype(int).tolist()
+    return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in chosen]
+
+
+def _draw_difference(figure: Figure, axes: Axes, before: View, after: View, slice_axis: int | None) -> None:
+    difference = upright(after.image - before.image, slice_axis)
+    height, width = _upright_sizes(before, slice_axis)
+    aspect = (height / difference.shape[0]) / (width / difference.shape[1])
+    most = float(np.percentile(np.abs(difference), 99.5)) or 1e-6
+    shown = axes.imshow(
+        difference, cmap="RdBu_r", vmin=-most, vmax=most, aspect=aspect, interpolation="nearest"
+    )
+    figure.colorbar(shown, ax=axes, shrink=0.8)
+    axes.set_title("after - before", fontsize=9)
+    axes.set_axis_off()
+
+
+def _draw_histogram(axes: Axes, image: np.ndarray, limits: tuple[float, float]) -> None:
+    low, high = min(limits[0], float(image.min())), max(limits[1], float(image.max()))
+    counts, edges = np.histogram(image, bins=80, range=(low, high))
+    axes.stairs(np.log1p(counts), edges, fill=True, color="0.35")  # background would dwarf all else
+    axes.axvspan(*limits, color="tab:blue", alpha=0.15)
+    axes.set_yticks([])
+    axes.tick_params(labelsize=7)
+    axes.set_xlabel("intensity (shaded: from black to white)", fontsize=7)
+
+
+def _name_outlines(figure: Figure, names: Sequence[str]) -> None:
+    from matplotlib.lines import Line2D
+
+    if names:
+        handles = [Line2D([], [], color=colour) for colour in _colours(names)]
+        figure.legend(handles, names, loc="outside lower right", fontsize=8, frameon=False, ncols=len(names))
