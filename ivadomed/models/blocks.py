@@ -84,6 +84,11 @@ class UpConv(nn.Module):
         return self.downconv(torch.cat([x, y], dim=1))
 
 
+def crop_like(x: Tensor, like: Tensor) -> Tensor:
+    """Cut the voxel by which upsampling exceeds a level of odd size."""
+    return x[(slice(None), slice(None), *(slice(n) for n in like.shape[2:]))]
+
+
 def check_final_activation(name: str) -> str:
     """Return `name` if it is one of `FINAL_ACTIVATIONS`.
 
