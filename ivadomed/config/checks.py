@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ivadomed.config import derived
+from ivadomed.config.schema.losses import MultiClassDiceLoss
 from ivadomed.config.schema.transforms import Crop
 from ivadomed.errors import ModelError
 
@@ -17,7 +18,7 @@ def problems(config: RunConfig) -> list[str]:
     several = _architecture_choice(config)
     if several:  # With an ambiguous architecture the other checks would guess.
         return several
-    found = [*_windows(config), *_film(config), *_hemis(config), *_crops(config)]
+    found = [*_windows(config), *_film(config), *_hemis(config), *_crops(config), *_loss(config)]
     # What it follows from must be right before the size of a network makes sense.
     return found or _residual(config)
 
@@ -74,6 +75,16 @@ def _hemis(config: RunConfig) -> list[str]:
     if derived.architecture_name(config) == "HeMISUnet" and not config.loader_parameters.multichannel:
         return [
             "loader_parameters.multichannel: is false; expected true, HeMISUnet's channels are the contrasts"
+        ]
+    return []
+
+
+def _loss(config: RunConfig) -> list[str]:
+    loss, n_classes = config.training_parameters.loss, max(len(config.loader_parameters.target_suffix), 1)
+    if isinstance(loss, MultiClassDiceLoss) and max(loss.classes_of_interest or (0,)) >= n_classes:
+        return [
+            f"training_parameters.loss.classes_of_interest: {list(loss.classes_of_interest or ())}; expected "
+            f"positions in target_suffix, 0 to {n_classes - 1}"
         ]
     return []
 

@@ -126,7 +126,9 @@ def architecture(config: RunConfig) -> Architecture:
     """The model's class with the section's keys over those of `default_model`."""
     name = architecture_name(config)
     if isinstance(config.default_model, OwnModel) and name == config.default_model.name:
-        return Architecture(name, {**_channels(config), "is_2d": is_2d(config), **config.default_model.arguments})
+        return Architecture(
+            name, {**_channels(config), "is_2d": is_2d(config), **config.default_model.arguments}
+        )
     arguments = {key: model_value(config, key) for key in _ARGUMENTS[name]}
     arguments = {key: value for key, value in arguments.items() if value is not None}
     if name == "HeMISUnet":

@@ -55,9 +55,10 @@ def describe(model: nn.Module) -> Description:
 
 @describe.register
 def _(model: Unet) -> Description:
-    first = model.encoder.down_path[0].conv1
-    arguments = {"in_channel": first.in_channels, **_shared(model.encoder, model.decoder)}
-    return Description("Unet", arguments, first.in_channels, model.decoder.out_channel, arguments["is_2d"])
+    block: Any = model.encoder.down_path[0]
+    in_channel = block.conv1.in_channels
+    arguments = {"in_channel": in_channel, **_shared(model.encoder, model.decoder)}
+    return Description("Unet", arguments, in_channel, model.decoder.out_channel, arguments["is_2d"])
 
 
 @describe.register
@@ -67,9 +68,7 @@ def _(model: FiLMedUnet) -> Description:
     layers = [*model.encoder.down_path[1::3], model.encoder.film_bottom]
     layers += [*model.decoder.up_path[1::2], model.decoder.last_film]
     film = _film(model, layers)
-    return Description(
-        "FiLMedUnet", plain.arguments | film, plain.in_channel, plain.out_channel, plain.is_2d
-    )
+    return Description("FiLMedUnet", plain.arguments | film, plain.in_channel, plain.out_channel, plain.is_2d)
 
 
 @describe.register
@@ -78,21 +77,19 @@ def _(model: HeMISUnet) -> Description:
     encoder = next(iter(model.Encoder_mod.values()))
     assert isinstance(encoder, Encoder)
     arguments = {"contrasts": contrasts, **_shared(encoder, model.decoder)}
-    return Description(
-        "HeMISUnet", arguments, len(contrasts), model.decoder.out_channel, arguments["is_2d"]
-    )
+    return Description("HeMISUnet", arguments, len(contrasts), model.decoder.out_channel, arguments["is_2d"])
 
 
 def _shared(encoder: Encoder, decoder: Decoder) -> dict[str, Any]:
-    first = encoder.down_path[0]
+    block: Any = encoder.down_path[0]
     return {
         "out_channel": decoder.out_channel,
         "depth": encoder.depth,
-        "dropout_rate": first.conv1_drop.p,
-        "bn_momentum": first.conv1_bn.momentum,
+        "dropout_rate": block.conv1_drop.p,
+        "bn_momentum": block.conv1_bn.momentum,
         "final_activation": _activation(decoder.final_activation, decoder.out_channel),
-        "is_2d": isinstance(first.conv1, nn.Conv2d),
-        "n_filters": first.conv1.out_channels,
+        "is_2d": isinstance(block.conv1, nn.Conv2d),
+        "n_filters": block.conv1.out_channels,
     }
 
 
@@ -138,8 +135,9 @@ def _(model: resnet18) -> Description:
 
 @describe.register
 def _(model: densenet121) -> Description:
-    dropout = {"dropout_rate": model.features.denseblock1.denselayer1.drop_rate}
-    return _classifier("densenet121", dropout, model.features.conv0, model.classifier)
+    layers: Any = model.features
+    dropout = {"dropout_rate": layers.denseblock1.denselayer1.drop_rate}
+    return _classifier("densenet121", dropout, layers.conv0, model.classifier)
 
 
 def _classifier(name: str, arguments: dict[str, Any], first: nn.Conv2d, last: nn.Linear) -> Description:

@@ -50,12 +50,13 @@ class _InstanceNorm(nn.Module):
 
     def __init__(self, norm: nn.modules.instancenorm._InstanceNorm) -> None:
         super().__init__()
-        self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
+        self.weight, self.bias = norm.weight, norm.bias
+        self.affine, self.eps = norm.affine, norm.eps
 
     def forward(self, x: Tensor) -> Tensor:
         deviation = x - _spatial_mean(x)
         x = deviation * torch.rsqrt(_spatial_mean(deviation * deviation) + self.eps)
-        if self.weight is None:
+        if not self.affine:
             return x
         axes = (None, ..., *(None,) * (x.ndim - 2))
         return x * self.weight[axes] + self.bias[axes]

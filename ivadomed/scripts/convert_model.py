@@ -109,7 +109,10 @@ def _check_fits(run: RunConfig, description: Description, old: Path) -> None:
     found = (description.name, description.in_channel, description.out_channel, description.is_2d)
     wanted = (run.architecture.name, run.in_channel, run.out_channel, run.is_2d)
     if found != wanted:
-        texts = ["{}, {} input and {} output channels, {}D".format(*v[:3], 2 if v[3] else 3) for v in (wanted, found)]
+        texts = [
+            "{}, {} input and {} output channels, {}D".format(*v[:3], 2 if v[3] else 3)
+            for v in (wanted, found)
+        ]
         raise ConfigError(f"the configuration is of another model: {texts[0]}; {old} holds {texts[1]}")
 
 

@@ -31,7 +31,12 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-m", "--model", required=True, metavar="FILE", help="model file (.pt)")
     parser.add_argument(
-        "-d", "--dimension", required=True, type=int, choices=(2, 3), help="2 for a 2D model, 3 for a 3D model"
+        "-d",
+        "--dimension",
+        required=True,
+        type=int,
+        choices=(2, 3),
+        help="2 for a 2D model, 3 for a 3D model",
     )
     parser.add_argument(
         "-n", "--n_channels", type=int, default=1, help="channels of the image (default: %(default)s)"

@@ -195,7 +195,7 @@ class Modified3DUNet(DefaultModel, Modified3DArguments):
 class ResidualEncoderUnet(DefaultModel, ResidualArguments):
     name: Literal["ResidualEncoderUnet"] = Field(default="ResidualEncoderUnet", description="Architecture.")
     dropout_rate: DropoutRate = Field(default=0.0, description="Probability (0 to < 1) of dropout.")
-    depth: Positive | None = Field(
+    depth: Positive | None = Field(  # type: ignore[assignment]  # only this one can do without
         default=None,
         description="Number of down-samplings (> 0). null: as many as patch size and voxel size allow.",
     )
