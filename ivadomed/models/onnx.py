@@ -7,12 +7,12 @@ condition that vector under its own name, ``metadata`` (FiLM) or ``present_contr
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import io
 import os
+import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +104,7 @@ def export_onnx(
     if size is None:
         size = model.example_size(n_axes)
     shape = (size,) * n_axes if isinstance(size, int) else tuple(size)
-    other = tuple(n + 16 * (axis + 1) for axis, n in enumerate(shape))
+    other = tuple(n + 16 for n in shape)
     examples = [_named(model, (1, in_channel, *shape)), _named(model, (2, in_channel, *other))]
     with atomic_path(path) as temporary:
         try:
@@ -132,8 +132,7 @@ def _write(exported: nn.Module, path: Path, example: dict[str, Tensor], maps: bo
     """Export; `maps` says that the output has the spatial axes of the image."""
     batch = {0: "batch"}
     spatial = dict(enumerate(_AXES[: example[IMAGE].ndim - 2], start=2))
-    # On a failure the exporter prints its whole graph.
-    with warnings.catch_warnings(), torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):
+    with warnings.catch_warnings(), torch.no_grad(), _without_output():
         # The tracer warns of Python values it freezes; the check, on another size, is what counts. The newer
         # exporter takes ten times as long and fixes the sizes of networks that pad by their input.
         warnings.simplefilter("ignore")
@@ -151,6 +150,20 @@ def _write(exported: nn.Module, path: Path, example: dict[str, Tensor], maps: bo
             opset_version=OPSET,
             dynamo=False,
         )
+
+
+@contextmanager
+def _without_output() -> Iterator[None]:
+    """On a failure the exporter prints its whole graph, from C++: only the file descriptor can be silenced."""
+    sys.stdout.flush()
+    saved, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
+        os.close(nowhere)
 
 
 def _check(file: Path, example: dict[str, Tensor], expected: np.ndarray, path: Path) -> None:
