@@ -23,7 +23,9 @@ from ivadomed.models import build_model
 
 def main() -> None:
     """Print seconds per step of the four combinations and their ratios to the first."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", default="Unet", help="Unet, Modified3DUNet or ResidualEncoderUnet")
     parser.add_argument("--depth", type=int, default=3)
     parser.add_argument("--filters", type=int, default=64)
