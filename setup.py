@@ -26,6 +26,8 @@ setup(
         "console_scripts": [
             "ivadomed=ivadomed.main:main",
             "ivadomed_check_data=ivadomed.scripts.check_data:main",
+            "ivadomed_convert_model=ivadomed.scripts.convert_model:main",
+            "ivadomed_convert_to_onnx=ivadomed.scripts.convert_to_onnx:main",
             "ivadomed_create_phantom=ivadomed.scripts.create_phantom:main",
             "ivadomed_segment_image=ivadomed.scripts.segment_image:main",
             "ivadomed_visualize_transforms=ivadomed.scripts.visualize_transforms:main",

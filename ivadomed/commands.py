@@ -49,6 +49,7 @@ from ivadomed.loader.samples import Batch, SampleDataset
 from ivadomed.loader.volumes import read_ahead, read_volume
 from ivadomed.metrics import get_metric_fns
 from ivadomed.models import Network, load_model
+from ivadomed.models.registry import check_arguments
 from ivadomed.object_detection.cascade import add_boxes
 from ivadomed.records import run_folder, write_manifest
 from ivadomed.testing import PREDICTIONS, CaseSet, test, write_prediction
@@ -103,6 +104,9 @@ def run_command(
         raise ConfigError(f"--resume-training belongs to --train, not to --{config.command}")
     if thr_increment is not None and config.command not in ("train", "test"):
         raise ConfigError(f"--thr-increment belongs to --train and --test, not to --{config.command}")
+    if config.command != "eval":
+        # Imports a class of the user's own. Model files may name one only because this configuration does.
+        check_arguments(config.architecture.name, config.architecture.arguments)
     with run_folder(config, debug) as folder:
         if config.command == "train":
             return train_command(config, folder, resume_training, thr_increment)

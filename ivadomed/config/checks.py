@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ivadomed.config import derived
+from ivadomed.config.schema.losses import MultiClassDiceLoss
 from ivadomed.config.schema.transforms import Crop
+from ivadomed.errors import ModelError
 
 if TYPE_CHECKING:
     from ivadomed.config.schema.run import RunConfig
@@ -16,7 +18,16 @@ def problems(config: RunConfig) -> list[str]:
     several = _architecture_choice(config)
     if several:  # With an ambiguous architecture the other checks would guess.
         return several
-    return [*_windows(config), *_film(config), *_hemis(config), *_crops(config), *_classifier(config)]
+    found = [
+        *_windows(config),
+        *_film(config),
+        *_hemis(config),
+        *_crops(config),
+        *_classifier(config),
+        *_loss(config),
+    ]
+    # What it follows from must be right before the size of a network makes sense.
+    return found or _residual(config)
 
 
 def _architecture_choice(config: RunConfig) -> list[str]:
@@ -71,6 +82,39 @@ def _hemis(config: RunConfig) -> list[str]:
     if derived.architecture_name(config) == "HeMISUnet" and not config.loader_parameters.multichannel:
         return [
             "loader_parameters.multichannel: is false; expected true, HeMISUnet's channels are the contrasts"
+        ]
+    return []
+
+
+def _loss(config: RunConfig) -> list[str]:
+    loss, n_classes = config.training_parameters.loss, max(len(config.loader_parameters.target_suffix), 1)
+    if isinstance(loss, MultiClassDiceLoss) and max(loss.classes_of_interest or (0,)) >= n_classes:
+        return [
+            f"training_parameters.loss.classes_of_interest: {list(loss.classes_of_interest or ())}; expected "
+            f"positions in target_suffix, 0 to {n_classes - 1}"
+        ]
+    return []
+
+
+def _residual(config: RunConfig) -> list[str]:
+    name = "ResidualEncoderUnet"
+    if derived.architecture_name(config) != name:
+        return []
+    place = name if config.ResidualEncoderUnet.applied else "default_model"
+    if derived.is_2d(config) and config.ResidualEncoderUnet.length_3D:
+        return [
+            f"{name}.length_3D: has no effect on a 2D model; set default_model.is_2d to false for a 3D one, or "
+            "give length_2D"
+        ]
+    try:
+        plan = derived.residual_plan(config)
+    except ModelError as error:
+        return [f"{place}.{error}"]
+    blocks = derived.model_value(config, "n_blocks")
+    if blocks is not None and len(blocks) != plan.depth + 1:
+        return [
+            f"{place}.n_blocks: {list(blocks)} has {len(blocks)} entries; expected {plan.depth + 1}, one per stage "
+            "(depth + 1)"
         ]
     return []
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ivadomed.config.schema.models import CLASSIFIERS, SECTIONS
+from ivadomed.config.schema.models import CLASSIFIERS, SECTIONS, OwnModel
+from ivadomed.config.schema.transforms import Crop
+from ivadomed.sizing import N_FILTERS, UnetPlan, plan_unet
 
 if TYPE_CHECKING:
     from ivadomed.config.schema.run import RunConfig
@@ -27,10 +29,13 @@ _ARGUMENTS: dict[str, tuple[str, ...]] = {
         "final_activation",
         "film_layers",
     ),
+    "ResidualEncoderUnet": ("dropout_rate", "final_activation", "max_filters", "deep_supervision"),
     "Countception": ("use_logits", "logits_per_output"),
     "resnet18": (),
     "densenet121": ("dropout_rate",),
 }
+# Keys for which the values of the other U-Nets in `default_model` do not count.
+_NOT_SHARED = {"ResidualEncoderUnet": ("depth", "dropout_rate")}
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,10 @@ def architecture_name(config: RunConfig) -> str:
 
 def model_value(config: RunConfig, key: str) -> Any:
     """A model key: from the chosen architecture's section, else from `default_model`, else None."""
-    section = getattr(config, architecture_name(config), None)
-    value = getattr(section, key, None)
+    name = architecture_name(config)
+    value = getattr(getattr(config, name, None), key, None)
+    if value is None and key in _NOT_SHARED.get(name, ()) and config.default_model.name != name:
+        return None
     return getattr(config.default_model, key, None) if value is None else value
 
 
@@ -118,24 +125,66 @@ def task(name: str) -> Task:
 def architecture(config: RunConfig) -> Architecture:
     """The model's class with the section's keys over those of `default_model`."""
     name = architecture_name(config)
+    if isinstance(config.default_model, OwnModel) and name == config.default_model.name:
+        return Architecture(
+            name, {**_channels(config), "is_2d": is_2d(config), **config.default_model.arguments}
+        )
     arguments = {key: model_value(config, key) for key in _ARGUMENTS[name]}
     arguments = {key: value for key, value in arguments.items() if value is not None}
     if name == "HeMISUnet":
         arguments["contrasts"] = list(config.loader_parameters.contrast_params.training_validation)
         arguments["out_channel"] = out_channel(config)
+    elif name in CLASSIFIERS:  # the first class is the background
+        arguments |= {"in_channel": in_channel(config), "num_classes": len(class_names(config)) + 1}
     else:
-        arguments["in_channel"] = in_channel(config)
-        if name in CLASSIFIERS:  # the first class is the background
-            arguments["num_classes"] = len(class_names(config)) + 1
-        else:
-            arguments["out_channel"] = out_channel(config)
+        arguments |= _channels(config)
     if name in ("Unet", "FiLMedUnet", "HeMISUnet"):
         arguments["is_2d"] = is_2d(config)
         if "n_filters" not in arguments and not arguments["is_2d"]:
             arguments["n_filters"] = 16
     if name == "FiLMedUnet":
         arguments["film_layers"] = film_layers(config)
+    if name == "ResidualEncoderUnet":
+        arguments |= _residual_sizes(config)
     return Architecture(name, arguments)
+
+
+def _channels(config: RunConfig) -> dict[str, Any]:
+    return {"in_channel": in_channel(config), "out_channel": out_channel(config)}
+
+
+def residual_plan(config: RunConfig) -> UnetPlan:
+    """Topology of ResidualEncoderUnet.
+
+    The voxel size is that of `transformation.Resample`; without it, voxels are taken to be isotropic. The patch is
+    `length_2D` or `length_3D`, of whole slices the last crop of the transformation.
+
+    Raises:
+        ModelError: Patches are too small, or neither their size nor a depth is given.
+    """
+    n_axes = 2 if is_2d(config) else 3
+    resample = config.transformation.Resample
+    spacing = (1.0,) * 3 if resample is None else (resample.hspace, resample.wspace, resample.dspace)
+    crops = [step.size for step in config.transformation.chain.values() if isinstance(step, Crop)]
+    return plan_unet(
+        windows(config)[0] or (crops[-1] if crops else None),
+        spacing[:n_axes],
+        model_value(config, "n_filters") or N_FILTERS,
+        model_value(config, "max_filters"),
+        model_value(config, "depth"),
+    )
+
+
+def _residual_sizes(config: RunConfig) -> dict[str, Any]:
+    plan = residual_plan(config)
+    return {
+        "is_2d": is_2d(config),
+        "depth": plan.depth,
+        "n_filters": plan.features[0],
+        "n_blocks": list(model_value(config, "n_blocks") or plan.n_blocks),
+        "strides": [list(stride) for stride in plan.strides],
+        "kernel_sizes": [list(kernel) for kernel in plan.kernel_sizes],
+    }
 
 
 def metadata_type(config: RunConfig) -> str | None:

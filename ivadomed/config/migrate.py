@@ -26,9 +26,18 @@ def migrate(raw: Mapping[str, Any]) -> tuple[Tree, list[str]]:
     """
     tree: Tree = deepcopy(dict(raw))
     warnings: list[str] = []
+    own = _own_model(tree)
+    if own is not None:  # its keys are arguments of a class that no older version knew
+        tree["default_model"] = {}
     for step in _STEPS:
         tree = step(tree, warnings)
-    return tree, warnings
+    return (tree if own is None else {**tree, "default_model": own}), warnings
+
+
+def _own_model(tree: Tree) -> Tree | None:
+    """`default_model` when it names a class of the user's own, as ``package.module:Class``."""
+    default = _section(tree, "default_model")
+    return default if default is not None and ":" in str(default.get("name")) else None
 
 
 def _section(tree: Tree, path: str) -> Tree | None:

@@ -16,6 +16,7 @@ from ivadomed.errors import ModelError
 from ivadomed.loader.samples import Batch
 from ivadomed.models.base import Network
 from ivadomed.models.checkpoint import load_model
+from ivadomed.models.hemis import PRESENT
 
 log = logging.getLogger(__name__)
 
@@ -86,11 +87,26 @@ class OnnxForward:
             self.session = onnxruntime.InferenceSession(os.fspath(path), options, providers=providers)
         except Exception as error:  # onnxruntime raises types of its own that share no base
             raise ModelError(f"{path}: not a readable ONNX model ({str(error).splitlines()[0]})") from error
-        self.name = self.session.get_inputs()[0].name
+        # Files of older versions name the image as they like; a condition is always a second input.
+        self.names = [entry.name for entry in self.session.get_inputs()]
+        self.path = path
 
     def __call__(self, batch: Batch) -> np.ndarray:
-        """Predictions [B, K, ...] float32."""
-        return np.asarray(self.session.run(None, {self.name: batch.image.numpy()})[0])
+        """Predictions [B, K, ...] float32.
+
+        Raises:
+            ModelError: The network needs metadata that the batch does not have.
+        """
+        values = [batch.image, *([self._condition(batch)] if len(self.names) > 1 else [])]
+        feed = {name: value.float().numpy() for name, value in zip(self.names, values, strict=True)}
+        return np.asarray(self.session.run(None, feed)[0])
+
+    def _condition(self, batch: Batch) -> torch.Tensor:
+        if batch.condition is not None:
+            return batch.condition
+        if self.names[1] == PRESENT:  # as HeMISUnet takes it: all contrasts are there
+            return torch.ones(batch.image.shape[:2])
+        raise ModelError(f"{self.path}: the model needs {self.names[1]} beside the image, and none is given")
 
 
 def _thread_limit() -> int:

@@ -16,6 +16,7 @@ from ivadomed.models.countception import ConvBlock, Countception, SimpleBlock
 from ivadomed.models.film import FiLMgenerator, FiLMlayer
 from ivadomed.models.hemis import HeMISUnet
 from ivadomed.models.registry import MODELS, build_model
+from ivadomed.models.residual_unet import ResidualEncoderUnet
 from ivadomed.models.unet import Decoder, Encoder, FiLMedUnet, Unet
 from ivadomed.models.unet3d import Modified3DUNet, UNet3D
 
@@ -37,6 +38,7 @@ __all__ = [
     "Modified3DUNet",
     "Network",
     "ResNet",
+    "ResidualEncoderUnet",
     "SimpleBlock",
     "UNet3D",
     "Unet",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+import torch
 from torch import Tensor, nn
 
 
@@ -37,3 +40,37 @@ class Network(nn.Module):
     def inputs(self, batch: ModelBatch) -> tuple[Any, ...]:
         """Forward arguments for `batch`: the image alone, unless a subclass needs more."""
         return (batch.image,)
+
+    def condition_input(self) -> tuple[str, int] | None:
+        """Name and length of the vector per image that the network needs beside it, in files that export it.
+
+        None for networks that need the image only.
+        """
+        return None
+
+    def example_size(self, n_axes: int) -> tuple[int, ...]:
+        """Voxels per axis of a small image the network can segment."""
+        return (32,) * n_axes
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """The smallest `ModelBatch`."""
+
+    image: Tensor
+    condition: Tensor | None = None
+
+
+def example_inputs(model: Network, shape: Sequence[int]) -> Inputs:
+    """Random inputs of a network, the same in every call.
+
+    Args:
+        model: The network.
+        shape: Of the image, ``[B, C, ...]``. Of a condition every other entry is 1, shifted from sample to sample.
+    """
+    image = torch.rand(*shape, generator=torch.Generator().manual_seed(0))
+    wanted = model.condition_input()
+    if wanted is None:
+        return Inputs(image)
+    row = torch.arange(wanted[1]) % 2 == 0
+    return Inputs(image, torch.stack([row.roll(sample) for sample in range(shape[0])]).float())

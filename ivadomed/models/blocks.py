@@ -84,6 +84,11 @@ class UpConv(nn.Module):
         return self.downconv(torch.cat([x, y], dim=1))
 
 
+def crop_like(x: Tensor, like: Tensor) -> Tensor:
+    """Cut the voxel by which upsampling exceeds a level of odd size."""
+    return x[(slice(None), slice(None), *(slice(n) for n in like.shape[2:]))]
+
+
 def check_final_activation(name: str) -> str:
     """Return `name` if it is one of `FINAL_ACTIVATIONS`.
 
@@ -98,6 +103,9 @@ def check_final_activation(name: str) -> str:
 def activate(logits: Tensor, name: str) -> Tensor:
     """Turn logits into soft predictions in [0, 1] and remove the background class.
 
+    In float32 (float64 stays), whatever autocast chose for the network: the gradient of a loss with respect to a
+    small probability does not fit half precision.
+
     Args:
         logits: ``[B, C, ...]``; with C > 1, channel 0 is the background.
         name: ``sigmoid`` and ``softmax`` as usual. ``relu`` is a normalised ReLU: one channel is divided by
@@ -107,6 +115,7 @@ def activate(logits: Tensor, name: str) -> Tensor:
         ``[B, 1, ...]`` when C is 1, else ``[B, C - 1, ...]``.
     """
     check_final_activation(name)
+    logits = logits if logits.dtype == torch.float64 else logits.float()
     if name == "relu":
         soft = _normalised_relu(logits)
     elif name == "softmax":

@@ -16,13 +16,14 @@ from torch.utils.checkpoint import checkpoint
 
 from ivadomed.errors import ModelError
 from ivadomed.models.base import Network
+from ivadomed.models.blocks import activate
 
 NormLayer = Callable[[int], nn.Module]
 
 
 def _foreground(logits: Tensor) -> Tensor:
     """Softmax without the background class: ``[B, C]`` -> ``[B, C - 1]``."""
-    return torch.softmax(logits, dim=1)[:, 1:]
+    return activate(logits, "softmax")
 
 
 class BasicBlock(nn.Module):

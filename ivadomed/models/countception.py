@@ -123,6 +123,10 @@ class Countception(Network):
             if isinstance(module, nn.Conv2d):
                 nn.init.xavier_uniform_(module.weight, gain=gain)
 
+    def example_size(self, n_axes: int) -> tuple[int, ...]:
+        """8: the zeros around an image make any size large."""
+        return (8,) * n_axes
+
     def forward(self, x: Tensor) -> Tensor:
         """``[B, in_channel, H, W]`` -> key-point maps ``[B, out_channel, H, W]``, not bounded."""
         x = self.conv2(self.simple2(self.simple1(self.conv1(x))))

@@ -90,8 +90,10 @@ class FiLMlayer(nn.Module):
         condition = context if isinstance(context, Tensor) else torch.tensor(context)
         condition = condition.to(feature_maps.device, feature_maps.dtype)
         parameters, w_shared = self.generator(condition, w_shared)
-        parameters = parameters.reshape(parameters.shape + (1,) * (feature_maps.ndim - 2))
-        gammas, betas = parameters.chunk(2, dim=1)
+        # A fixed number, not the tensor's size: an exported file must know it to normalise what follows.
+        channels = self.generator.linear3.out_features // 2
+        axes = (..., *(None,) * (feature_maps.ndim - 2))
+        gammas, betas = parameters[:, :channels][axes], parameters[:, channels:][axes]
         if not (torch.jit.is_tracing() or torch.compiler.is_compiling()):
             self.gammas, self.betas = gammas.detach(), betas.detach()
         return gammas * feature_maps + betas, w_shared
@@ -107,6 +109,12 @@ def freeze_shared_weights(network: nn.Module) -> None:
     for generator in generators[1:]:
         generator.linear1.weight.requires_grad_(False)
         generator.linear2.weight.requires_grad_(False)
+
+
+def film_input(network: nn.Module) -> tuple[str, int] | None:
+    """Name and length of the metadata vector, None for a network without FiLM layers."""
+    layer = next((module for module in network.modules() if isinstance(module, FiLMlayer)), None)
+    return None if layer is None else ("metadata", layer.generator.linear1.in_features)
 
 
 def film_switches(film_layers: Sequence[int] | None, n_layers: int) -> list[bool]:

@@ -10,7 +10,10 @@ from torch import Tensor, nn
 
 from ivadomed.errors import ModelError
 from ivadomed.models.base import ModelBatch, Network
-from ivadomed.models.unet import Decoder, Encoder
+from ivadomed.models.unet import Decoder, Encoder, smallest_size
+
+PRESENT = "present_contrasts"
+"""Name of the second input of exported files: 1 for each contrast that is there, else 0."""
 
 
 class HeMISUnet(Network):
@@ -71,6 +74,14 @@ class HeMISUnet(Network):
         else:
             present = batch.condition.bool()
         return list(batch.image.split(1, dim=1)), present
+
+    def condition_input(self) -> tuple[str, int]:
+        """Which contrasts are present, one number each."""
+        return PRESENT, len(self.contrasts)
+
+    def example_size(self, n_axes: int) -> tuple[int, ...]:
+        """Two voxels at the bottom, 32 at least."""
+        return smallest_size(self.depth, n_axes)
 
     def forward(self, x_mods: Sequence[Tensor], indexes_mod: Any) -> Tensor:
         """Segment from the contrasts that are present.

@@ -14,6 +14,7 @@ from ivadomed.models.film import (
     Context,
     FiLMlayer,
     SharedWeights,
+    film_input,
     film_layer,
     film_switches,
     freeze_shared_weights,
@@ -203,6 +204,10 @@ class Unet(Network):
         self.encoder = Encoder(in_channel=in_channel, **shared)
         self.decoder = Decoder(out_channel=out_channel, final_activation=final_activation, **shared)
 
+    def example_size(self, n_axes: int) -> tuple[int, ...]:
+        """Two voxels at the bottom, 32 at least."""
+        return smallest_size(self.encoder.depth, n_axes)
+
     def forward(self, x: Tensor) -> Tensor:
         """``[B, in_channel, ...]`` -> soft prediction ``[B, 1 or out_channel - 1, ...]`` of the same size."""
         features, _ = self.encoder(x)
@@ -253,7 +258,16 @@ class FiLMedUnet(Unet):
         """Image and metadata ``[B, n_metadata]``."""
         return batch.image, batch.condition
 
+    def condition_input(self) -> tuple[str, int] | None:
+        """The metadata, see `ivadomed.models.film.film_input`."""
+        return film_input(self)
+
     def forward(self, x: Tensor, context: Context | None = None) -> Tensor:
         """As `Unet.forward`, modulated by `context` ``[B, n_metadata]`` (tensor or nested list)."""
         features, w_film = self.encoder(x, context)
         return self.decoder(features, context, w_film)[0]
+
+
+def smallest_size(depth: int, n_axes: int) -> tuple[int, ...]:
+    """Two voxels per axis after `depth` poolings, 32 at least before."""
+    return (max(32, 2 ** (depth + 1)),) * n_axes

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from ivadomed.models.attention import GridAttentionBlockND, UnetGridGatingSignal3
 from ivadomed.models.base import ModelBatch, Network
-from ivadomed.models.blocks import activate, check_final_activation
+from ivadomed.models.blocks import activate, check_final_activation, crop_like
 from ivadomed.models.film import (
     Context,
     FiLMlayer,
     SharedWeights,
+    film_input,
     film_layer,
     film_switches,
     freeze_shared_weights,
@@ -168,6 +169,10 @@ class Modified3DUNet(Network):
             return batch.image, batch.condition
         return (batch.image,)
 
+    def condition_input(self) -> tuple[str, int] | None:
+        """The metadata, see `ivadomed.models.film.film_input`."""
+        return film_input(self)
+
     def forward(
         self, x: Tensor, context: Context | None = None, w_film: SharedWeights | None = None
     ) -> Tensor:
@@ -210,19 +215,19 @@ class Modified3DUNet(Network):
         out = film(6, self.lrelu(self.inorm3d_l0(self.conv3d_l0(out))))
         supervised = []
         for level in range(1, 4):
-            out = torch.cat([_crop(out, skips[4 - level]), skips[4 - level]], dim=1)
+            out = torch.cat([crop_like(out, skips[4 - level]), skips[4 - level]], dim=1)
             out = getattr(self, f"conv_norm_lrelu_l{level}")(out)
             if level > 1:
                 supervised.append(out)
             out = getattr(self, f"conv3d_l{level}")(out)
             out = film(6 + level, getattr(self, f"norm_lrelu_upscale_conv_norm_lrelu_l{level}")(out))
         # The last level has the skip connection first; published weights expect it so.
-        out = self.conv_norm_lrelu_l4(torch.cat([skips[0], _crop(out, skips[0])], dim=1))
+        out = self.conv_norm_lrelu_l4(torch.cat([skips[0], crop_like(out, skips[0])], dim=1))
 
         coarse = self.upscale(self.ds2_1x1_conv3d(supervised[0]))
-        coarse = self.upscale(_crop(coarse, supervised[1]) + self.ds3_1x1_conv3d(supervised[1]))
+        coarse = self.upscale(crop_like(coarse, supervised[1]) + self.ds3_1x1_conv3d(supervised[1]))
         logits = self.conv3d_l4(out)
-        return logits + _crop(coarse, logits)
+        return logits + crop_like(coarse, logits)
 
 
 class UNet3D(Modified3DUNet):
@@ -249,9 +254,3 @@ def _conv3(feat_in: int, feat_out: int, stride: int = 1) -> nn.Conv3d:
 
 def _conv1(feat_in: int, feat_out: int) -> nn.Conv3d:
     return nn.Conv3d(feat_in, feat_out, kernel_size=1, bias=False)
-
-
-def _crop(x: Tensor, like: Tensor) -> Tensor:
-    """Cut the voxel by which upsampling exceeds a level of odd size."""
-    height, width, depth = like.shape[2:]
-    return x[:, :, :height, :width, :depth]

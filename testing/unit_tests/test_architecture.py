@@ -13,7 +13,7 @@ ROOT = Path(importlib.util.find_spec("ivadomed").origin).parent
 
 # A name stands for the module or package and all that is in it; the longest name that fits decides.
 LAYERS = {
-    0: "errors files grid windows boxes models losses metrics mixup maths device moved",
+    0: "errors files grid windows boxes sizing models losses metrics mixup maths device moved",
     1: "config config_manager io phantom",
     2: "transforms postprocessing uncertainty visualize before_after transform_preview",
     3: "loader",

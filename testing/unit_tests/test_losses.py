@@ -11,6 +11,7 @@ from ivadomed.losses import (
     LOSSES,
     AdapWingLoss,
     BinaryCrossEntropyLoss,
+    DeepSupervisionLoss,
     DiceLoss,
     FocalDiceLoss,
     FocalLoss,
@@ -21,9 +22,23 @@ from ivadomed.losses import (
     MultiClassDiceLoss,
     TverskyLoss,
     build_loss,
+    full_resolution,
 )
+from ivadomed.losses.deep_supervision import coarsened, level_weights
+from ivadomed.models.blocks import activate
 
 SIMPLE = sorted(set(LOSSES) - {"LossCombination"})
+# Every loss in one, and the arguments nearest to trouble.
+EXTREMES = [
+    *({"name": name} for name in SIMPLE),
+    {"name": "LossCombination", "losses_list": SIMPLE},
+    {"name": "DiceLoss", "smooth": 0.0},
+    {"name": "TverskyLoss", "smooth": 0.0},
+    {"name": "FocalTverskyLoss", "smooth": 0.0, "gamma": 3.0},
+    {"name": "FocalLoss", "gamma": 0.5, "eps": 1e-12},
+    {"name": "FocalDiceLoss", "gamma": 0.5, "alpha": 1.0},
+    {"name": "GeneralizedDiceLoss", "include_background": False},
+]
 # sum(p t) = 1.5, sum(p) = 2, sum(t) = 2
 P = torch.tensor([[[[1.0, 0.5], [0.5, 0.0]]]])
 T = torch.tensor([[[[1.0, 1.0], [0.0, 0.0]]]])
@@ -135,6 +150,65 @@ def test_finite_with_finite_gradients(name, dtype, content):
     assert loss.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
     assert loss.isfinite()
     assert p.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("params", EXTREMES, ids=lambda p: "-".join(map(str, p.values()))[:40])
+@given(
+    seed=st.integers(0, 10_000),
+    dtype=st.sampled_from([torch.float16, torch.bfloat16, torch.float32]),
+    scale=st.sampled_from([1.0, 10.0, 100.0]),
+    activation=st.sampled_from(["sigmoid", "softmax", "relu"]),
+    empty=st.sampled_from(["nothing", "one class", "all"]),
+)
+@settings(max_examples=10, deadline=None)
+def test_training_in_half_precision_stays_finite(params, seed, dtype, scale, activation, empty):
+    """From logits as autocast gives them, through the end of a network, with and without a label."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = (scale * torch.randn(2, 3, 5, 4, generator=generator)).to(dtype).requires_grad_()
+    target = (torch.rand(2, 2, 5, 4, generator=generator) > 0.6).to(torch.float32)
+    target[:, 0] *= empty == "nothing"
+    target[:, 1] *= empty != "all"
+    loss = build_loss(params)(activate(logits, activation), target)
+    loss.backward()
+    assert loss.isfinite()
+    assert logits.grad.isfinite().all()
+
+
+def test_empty_prediction_and_target_without_smoothing():
+    empty = torch.zeros(1, 1, 4, 4)
+    assert DiceLoss(smooth=0.0)(empty, empty).item() == 0
+    assert TverskyLoss(smooth=0.0)(empty, empty).item() == 0
+
+
+def test_weights_of_the_resolutions_halve():
+    assert level_weights(1) == [1]
+    assert level_weights(3) == pytest.approx([4 / 7, 2 / 7, 1 / 7])
+
+
+def test_coarse_targets_are_means():
+    target = torch.tensor([[1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]]).reshape(1, 1, 2, 4)
+    assert coarsened(target, (1, 2)).flatten().tolist() == [0.75, 0.0]
+    assert coarsened(target, (2, 4)) is target
+
+
+def test_deep_supervision_by_hand():
+    # Half the sum of squared differences: 0.25 at full resolution; 0.9 against the target's mean 0.5 below.
+    loss = DeepSupervisionLoss(L2loss())
+    levels = [P, torch.full((1, 1, 1, 1), 0.9)]
+    assert loss(levels, T).item() == pytest.approx(2 / 3 * 0.25 + 1 / 3 * 0.4**2 / 2)
+    assert loss(P, T).item() == L2loss()(P, T).item()
+    assert full_resolution(levels) is P
+    assert full_resolution(P) is P
+
+
+@pytest.mark.parametrize("name", SIMPLE)
+@pytest.mark.parametrize("size", [(7, 5), (8, 6, 5)])
+def test_deep_supervision_of_every_loss(name, size):
+    torch.manual_seed(0)
+    target = (torch.rand(2, 2, *size) > 0.9).float()
+    levels = [torch.rand(2, 2, *(-(-n // 2**level) for n in size), requires_grad=True) for level in range(3)]
+    DeepSupervisionLoss(build_loss({"name": name}))(levels, target).backward()
+    assert all(level.grad.isfinite().all() and level.grad.any() for level in levels)
 
 
 def test_half_precision_sums_do_not_overflow():

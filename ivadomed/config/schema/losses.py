@@ -33,7 +33,7 @@ class MultiClassDiceLoss(Named):
 
     name: Literal["MultiClassDiceLoss"] = Field(default="MultiClassDiceLoss", description="Name of the loss.")
     classes_of_interest: tuple[NonNegative, ...] | None = Field(
-        default=None, description="Indices of the classes that count; null: all."
+        default=None, description="Positions in target_suffix, from 0, of the classes that count; null: all."
     )
 
 
@@ -69,10 +69,10 @@ class FocalLoss(Named):
 
 
 class FocalDiceLoss(Named):
-    """Focal loss combined with the logarithm of Dice (Wong et al., 2018)."""
+    """Logarithm of the focal loss minus that of Dice (after Wong et al., 2018)."""
 
     name: Literal["FocalDiceLoss"] = Field(default="FocalDiceLoss", description="Name of the loss.")
-    beta: NonNegativeReal = Field(default=1.0, description="Weight of the focal term (>= 0).")
+    beta: NonNegativeReal = Field(default=1.0, description="Weight of the Dice term (>= 0).")
     gamma: NonNegativeReal = Field(default=2.0, description="Focusing exponent of the focal term (>= 0).")
     alpha: Fraction = Field(default=0.25, description="Weight of the foreground in the focal term (0 to 1).")
 
@@ -97,7 +97,7 @@ class FocalTverskyLoss(Named):
 
 
 class L2loss(Named):
-    """Mean squared error."""
+    """Half the sum of squared differences."""
 
     name: Literal["L2loss"] = Field(default="L2loss", description="Name of the loss.")
 

@@ -2,14 +2,17 @@
 
 `default_model` picks an architecture by `name` (Unet when absent) and holds the arguments all of them share.
 A section such as `Modified3DUNet` with `applied: true` picks that architecture instead; what the section
-leaves out is taken from `default_model`.
+leaves out is taken from `default_model`. A name such as `my_package.nets:MyNet` picks a class of the user's own.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
+    ConfigDict,
     Discriminator,
     Field,
     SerializerFunctionWrapHandler,
@@ -36,6 +39,19 @@ from ivadomed.config.schema.base import (
 Activation = Literal["sigmoid", "relu", "softmax"]
 DropoutRate = Annotated[Real, Field(ge=0, lt=1)]
 FilmSwitch = Annotated[int, Field(strict=True, ge=0, le=1)]
+# The tag of a class of the user's own among the architectures, and what error messages show of it.
+OWN_NAME = "package.module:Class"
+_IDENTIFIER = r"[^\W\d]\w*"
+_OWN_PATTERN = rf"^{_IDENTIFIER}(\.{_IDENTIFIER})*:{_IDENTIFIER}$"
+
+
+def _own_name(name: str) -> str:
+    if not re.match(_OWN_PATTERN, name):
+        raise ValueError(f"expected {OWN_NAME}")
+    return name
+
+
+OwnName = Annotated[Text, AfterValidator(_own_name), Field(json_schema_extra={"pattern": _OWN_PATTERN})]
 
 
 class Windows(Section):
@@ -127,6 +143,21 @@ class CountceptionArguments(Section):
     )
 
 
+class ResidualArguments(Section):
+    """Arguments of the residual-encoder U-Net (Isensee et al., 2024); null leaves them to the rule of `sizing`."""
+
+    max_filters: Positive | None = Field(
+        default=None, description="Most filters of a stage (> 0). null: 512 in 2D, 320 in 3D."
+    )
+    n_blocks: tuple[Positive, ...] | None = Field(
+        default=None,
+        description="Residual blocks of each stage, depth + 1 numbers (> 0). null: 1, 3, 4, 6, 6, ...",
+    )
+    deep_supervision: Flag | None = Field(
+        default=None, description="Train the lower resolutions of the decoder to segment, too. null: true."
+    )
+
+
 class DefaultModel(Windows):
     """Unet, and the arguments that every architecture takes from here."""
 
@@ -140,7 +171,8 @@ class DefaultModel(Windows):
     is_2d: Flag = Field(default=True, description="2D convolutions; false: 3D, which needs `length_3D`.")
     n_filters: Positive | None = Field(
         default=None,
-        description="Filters of the first convolution (> 0), doubled per level. null: 64, in 3D U-Nets 16.",
+        description="Filters of the first convolution (> 0), doubled per level. null: 64, in 3D U-Nets 16, in "
+        "ResidualEncoderUnet 32.",
     )
 
 
@@ -160,6 +192,15 @@ class Modified3DUNet(DefaultModel, Modified3DArguments):
     name: Literal["Modified3DUNet"] = Field(default="Modified3DUNet", description="Architecture.")
 
 
+class ResidualEncoderUnet(DefaultModel, ResidualArguments):
+    name: Literal["ResidualEncoderUnet"] = Field(default="ResidualEncoderUnet", description="Architecture.")
+    dropout_rate: DropoutRate = Field(default=0.0, description="Probability (0 to < 1) of dropout.")
+    depth: Positive | None = Field(  # type: ignore[assignment]  # only this one can do without
+        default=None,
+        description="Number of down-samplings (> 0). null: as many as patch size and voxel size allow.",
+    )
+
+
 class Countception(DefaultModel, CountceptionArguments):
     name: Literal["Countception"] = Field(default="Countception", description="Architecture.")
 
@@ -172,15 +213,41 @@ class Densenet121(DefaultModel):
     name: Literal["densenet121"] = Field(default="densenet121", description="Architecture.")
 
 
+class OwnModel(Windows):
+    """A class of the user's own; all keys but these are arguments of its constructor.
+
+    They are checked against its signature before a run starts: reading a configuration imports no code.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    name: OwnName = Field(
+        default=OWN_NAME, description="Module and name of a subclass of `ivadomed.models.Network`."
+    )
+    is_2d: Flag = Field(default=True, description="2D images; false: 3D, which needs `length_3D`.")
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of the constructor."""
+        return dict(self.model_extra or {})
+
+
+def _architecture(value: Any) -> str | None:
+    name = name_or("Unet")(value)
+    return OWN_NAME if isinstance(name, str) and ":" in name else name
+
+
 AnyDefaultModel = Annotated[
     Annotated[Unet, Tag("Unet")]
     | Annotated[FiLMedUnet, Tag("FiLMedUnet")]
     | Annotated[HeMISUnet, Tag("HeMISUnet")]
     | Annotated[Modified3DUNet, Tag("Modified3DUNet")]
+    | Annotated[ResidualEncoderUnet, Tag("ResidualEncoderUnet")]
     | Annotated[Countception, Tag("Countception")]
     | Annotated[Resnet18, Tag("resnet18")]
-    | Annotated[Densenet121, Tag("densenet121")],
-    Discriminator(name_or("Unet")),
+    | Annotated[Densenet121, Tag("densenet121")]
+    | Annotated[OwnModel, Tag(OWN_NAME)],
+    Discriminator(_architecture),
 ]
 
 
@@ -213,6 +280,19 @@ class Modified3DUNetSection(ModelSection, Modified3DArguments):
     """3D U-Net with deep supervision and optional attention gates."""
 
 
+class ResidualEncoderUnetSection(ModelSection, ResidualArguments):
+    """2D or 3D U-Net with a residual encoder, sized by patch and voxel size."""
+
+    dropout_rate: DropoutRate | None = Field(
+        default=None, description="Probability (0 to < 1) of dropout. null: 0, whatever default_model says."
+    )
+    depth: Positive | None = Field(
+        default=None,
+        description="Number of down-samplings (> 0). null: as many as patch size and voxel size allow, whatever "
+        "default_model says.",
+    )
+
+
 class CountceptionSection(ModelSection, CountceptionArguments):
     """Fully convolutional counting and localisation."""
 
@@ -229,6 +309,7 @@ SECTIONS: tuple[str, ...] = (
     "FiLMedUnet",
     "HeMISUnet",
     "Modified3DUNet",
+    "ResidualEncoderUnet",
     "Countception",
     "resnet18",
     "densenet121",

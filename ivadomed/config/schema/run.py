@@ -32,6 +32,7 @@ from ivadomed.config.schema.models import (
     FiLMedUnetSection,
     HeMISUnetSection,
     Modified3DUNetSection,
+    ResidualEncoderUnetSection,
     Resnet18Section,
     Unet,
 )
@@ -76,6 +77,9 @@ class RunConfig(Section):
     FiLMedUnet: FiLMedUnetSection = section(FiLMedUnetSection, "U-Net modulated by metadata.")
     HeMISUnet: HeMISUnetSection = section(HeMISUnetSection, "U-Net that copes with missing contrasts.")
     Modified3DUNet: Modified3DUNetSection = section(Modified3DUNetSection, "3D U-Net.")
+    ResidualEncoderUnet: ResidualEncoderUnetSection = section(
+        ResidualEncoderUnetSection, "U-Net with a residual encoder, sized by patch and voxel size."
+    )
     Countception: CountceptionSection = section(CountceptionSection, "Count-ception, for heat maps.")
     resnet18: Resnet18Section = section(Resnet18Section, "ResNet-18, classification.")
     densenet121: Densenet121Section = section(Densenet121Section, "DenseNet-121, classification.")

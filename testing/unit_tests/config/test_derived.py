@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ivadomed.config import load_config
+from ivadomed.config.derived import Architecture
 
 
 def test_default_is_a_2d_unet_on_whole_slices():
@@ -113,6 +114,86 @@ def test_hemis():
     )
     assert config.architecture.arguments["contrasts"] == ["T1w", "T2w"]
     assert "in_channel" not in config.architecture.arguments
+
+
+def residual(section=None, transformation=None, **default):
+    return load_config(
+        {
+            "default_model": default,
+            "ResidualEncoderUnet": {"applied": True, **(section or {})},
+            "transformation": transformation or {},
+        }
+    ).architecture.arguments
+
+
+def test_residual_encoder_is_sized_by_patch_and_voxels():
+    resample = {"Resample": {"hspace": 5, "wspace": 1.5625, "dspace": 1.5625}}
+    arguments = residual({"length_3D": [20, 256, 224], "n_filters": 8}, resample, is_2d=False)
+    assert arguments == {
+        "in_channel": 1,
+        "out_channel": 1,
+        "is_2d": False,
+        "final_activation": "sigmoid",
+        "depth": 5,
+        "n_filters": 8,
+        "n_blocks": [1, 3, 4, 6, 6, 6],
+        "strides": [[1, 2, 2], [2, 2, 2], [2, 2, 2], [1, 2, 2], [1, 2, 2]],
+        "kernel_sizes": [[1, 3, 3], *[[3, 3, 3]] * 5],
+    }
+
+
+def test_residual_encoder_without_resampling_takes_voxels_for_isotropic():
+    arguments = residual({"length_3D": [40, 56, 40]}, is_2d=False)
+    assert arguments["strides"] == [[2, 2, 2]] * 3
+    assert arguments["n_filters"] == 32
+
+
+def test_residual_encoder_on_whole_slices_takes_the_last_crop():
+    crops = {"CenterCrop": {"size": [256, 256]}, "BoundingBoxCrop": {"size": [32, 64]}}
+    assert residual(transformation=crops)["strides"] == [[2, 2]] * 3
+    assert residual({"length_2D": [16, 16], "stride_2D": [16, 16]}, crops)["depth"] == 2
+
+
+def test_residual_encoder_does_not_take_depth_and_dropout_of_the_other_unets():
+    arguments = residual({"length_2D": [64, 64]}, depth=2, dropout_rate=0.3, final_activation="relu")
+    assert arguments["depth"] == 4
+    assert "dropout_rate" not in arguments
+    assert arguments["final_activation"] == "relu"
+    own = {
+        "depth": 2,
+        "dropout_rate": 0.1,
+        "max_filters": 40,
+        "n_blocks": [1, 2, 3],
+        "deep_supervision": False,
+    }
+    arguments = residual(own)
+    assert own.items() <= arguments.items()
+    default = {"name": "ResidualEncoderUnet", "depth": 2, "dropout_rate": 0.1}
+    arguments = load_config({"default_model": default}).architecture.arguments
+    assert (arguments["depth"], arguments["dropout_rate"]) == (2, 0.1)
+
+
+def test_a_class_of_ones_own_gets_its_arguments_and_what_is_derived():
+    content = {
+        "default_model": {"name": "pkg.nets:Net", "relu": True, "sizes": [1, [2, 3]], "in_channel": 5},
+        "loader_parameters": {"target_suffix": ["_a", "_b"]},
+    }
+    config = load_config(content)
+    expected = {"relu": True, "sizes": [1, [2, 3]], "in_channel": 5, "out_channel": 3, "is_2d": True}
+    assert config.architecture == Architecture("pkg.nets:Net", expected)
+    assert config.task == "segmentation"
+    again = load_config(json.loads(json.dumps(config.to_json())))
+    assert again.architecture == config.architecture
+    assert again.fingerprint() == config.fingerprint()
+    content["default_model"]["sizes"] = [1, [2, 4]]
+    assert load_config(content).fingerprint() != config.fingerprint()
+
+
+def test_classifiers_take_channels_and_classes():
+    contrasts = {"training_validation": ["T1w", "T2w"]}
+    loader = {"multichannel": True, "contrast_params": contrasts, "target_suffix": ["_a", "_b"]}
+    config = load_config({"loader_parameters": loader, "densenet121": {"applied": True, "dropout_rate": 0.1}})
+    assert config.architecture.arguments == {"dropout_rate": 0.1, "in_channel": 2, "num_classes": 3}
 
 
 @pytest.mark.parametrize("name", ["resnet18", "densenet121"])

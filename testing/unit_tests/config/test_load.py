@@ -75,6 +75,11 @@ def problems_of(source, overrides=None) -> list[str]:
         ({"command": "trian"}, "did you mean 'train'?"),
         ({"training_parameters": {"loss": {"name": "DiceLos"}}}, "did you mean 'DiceLoss'?"),
         ({"default_model": {"name": "unet"}}, "default_model.name: 'unet' is unknown"),
+        ({"default_model": {"name": "nets:"}}, "default_model.name: 'nets:'; expected package.module:Class"),
+        (
+            {"ResidualEncoderUnet": {"max_filter": 8}},
+            "ResidualEncoderUnet.max_filter: unknown key; did you mean 'max_filters'?",
+        ),
         (
             {"training_parameters": {"loss": "DiceLoss"}},
             "training_parameters.loss: 'DiceLoss'; expected an object",
@@ -123,6 +128,19 @@ def test_message(source, line):
         ({"Modified3DUNet": {"applied": True}}, "Modified3DUNet.length_3D"),
         ({"FiLMedUnet": {"applied": True, "film_layers": [1, 0]}}, "FiLMedUnet.film_layers"),
         ({"HeMISUnet": {"applied": True}}, "loader_parameters.multichannel"),
+        ({"ResidualEncoderUnet": {"applied": True}}, "ResidualEncoderUnet.depth"),
+        ({"ResidualEncoderUnet": {"applied": True, "depth": 4, "length_2D": [32, 32]}}, "at most 3"),
+        ({"ResidualEncoderUnet": {"applied": True, "length_2D": [8, 8], "n_blocks": [1]}}, ".n_blocks"),
+        ({"ResidualEncoderUnet": {"applied": True, "length_3D": [8, 8, 8]}}, "default_model.is_2d"),
+        ({"default_model": {"name": "ResidualEncoderUnet", "is_2d": False}}, "default_model.length_3D"),
+        ({"default_model": {"name": "a:B"}, "resnet18": {"applied": True}}, "default_model.name"),
+        (
+            {
+                "training_parameters": {"loss": {"name": "MultiClassDiceLoss", "classes_of_interest": [2]}},
+                "loader_parameters": {"target_suffix": ["_a", "_b"]},
+            },
+            "training_parameters.loss.classes_of_interest",
+        ),
         ({"transformation": {"ROICrop": {"size": [8, 8]}}}, "loader_parameters.roi_params.suffix"),
         ({"transformation": {"CenterCrop": {"size": [32, 32, 32]}}}, "transformation.CenterCrop.size"),
         (

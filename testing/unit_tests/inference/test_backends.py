@@ -9,15 +9,15 @@ import torch
 from ivadomed.errors import ModelError
 from ivadomed.inference.backends import OnnxForward, TorchForward, _thread_limit, open_model
 from ivadomed.loader.samples import Batch
-from ivadomed.models import Modified3DUNet, Unet, save_model
+from ivadomed.models import FiLMedUnet, HeMISUnet, Modified3DUNet, Unet, save_model
 from ivadomed.models.onnx import export_onnx
 
 CPU = torch.device("cpu")
 ARGUMENTS = {"depth": 1, "n_filters": 2, "in_channel": 2, "out_channel": 3, "final_activation": "softmax"}
 
 
-def batch_of(*shape):
-    return Batch(torch.rand(*shape, generator=torch.Generator().manual_seed(1)), None, None, ())
+def batch_of(*shape, condition=None):
+    return Batch(torch.rand(*shape, generator=torch.Generator().manual_seed(1)), None, condition, ())
 
 
 @pytest.fixture
@@ -55,6 +55,39 @@ def test_three_dimensional_onnx(tmp_path):
     with torch.no_grad():
         expected = model(batch.image).numpy()
     np.testing.assert_allclose(open_model(tmp_path / "m.onnx", CPU)(batch), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("make", "channels", "condition"),
+    [
+        (lambda: FiLMedUnet(depth=1, n_filters=2, n_metadata=3, film_layers=[1] * 4), 1, torch.eye(3)[:2]),
+        (
+            lambda: HeMISUnet(["T1w", "T2w"], depth=1, n_filters=2),
+            2,
+            torch.tensor([[True, False], [True, True]]),
+        ),
+        (lambda: HeMISUnet(["T1w", "T2w"], depth=1, n_filters=2), 2, None),
+    ],
+    ids=["metadata", "present contrasts", "all contrasts"],
+)
+def test_the_condition_of_a_batch_reaches_the_network(tmp_path, make, channels, condition):
+    torch.manual_seed(0)
+    model = make()
+    export_onnx(model, tmp_path / "m.onnx", channels, is_2d=True)
+    batch = batch_of(2, channels, 20, 24, condition=condition)
+    expected = TorchForward(model, CPU)(batch)
+    np.testing.assert_allclose(open_model(tmp_path / "m.onnx", CPU)(batch), expected, atol=1e-5)
+
+
+def test_missing_metadata_are_named(tmp_path):
+    export_onnx(
+        FiLMedUnet(depth=1, n_filters=2, n_metadata=3, film_layers=[1] * 4),
+        tmp_path / "m.onnx",
+        1,
+        is_2d=True,
+    )
+    with pytest.raises(ModelError, match=r"m.onnx: the model needs metadata beside the image"):
+        open_model(tmp_path / "m.onnx", CPU)(batch_of(1, 1, 16, 16))
 
 
 def test_dropout_is_off_and_no_gradient_is_kept(model):

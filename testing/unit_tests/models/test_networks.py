@@ -16,13 +16,20 @@ from ivadomed.models import (
     GridAttentionBlockND,
     HeMISUnet,
     Modified3DUNet,
+    ResidualEncoderUnet,
     ResNet,
     SimpleBlock,
     Unet,
     UNet3D,
+    build_model,
     densenet121,
+    residual_unet,
     resnet18,
+    unet,
+    unet3d,
 )
+from ivadomed.models.base import example_inputs
+from ivadomed.models.blocks import activate
 from ivadomed.models.classifiers import BasicBlock
 from ivadomed.models.hemis import pool_contrasts
 
@@ -41,6 +48,18 @@ NETWORKS = {
         lambda: Modified3DUNet(1, 1, n_filters=2, n_metadata=3, film_layers=[1] * 10),
         (1, 32, 32, 32),
         torch.eye(3)[:2],
+    ),
+    "ResidualEncoderUnet": (
+        lambda: ResidualEncoderUnet(depth=2, n_filters=4, deep_supervision=False),
+        (1, 32, 32),
+        None,
+    ),
+    "ResidualEncoderUnet 3D": (
+        lambda: ResidualEncoderUnet(
+            depth=2, n_filters=2, n_blocks=[1, 1, 1], is_2d=False, deep_supervision=False
+        ),
+        (1, 16, 16, 16),
+        None,
     ),
     "DenseNet": (
         lambda: DenseNet(growth_rate=4, block_config=(2, 2), num_init_features=8, memory_efficient=True),
@@ -87,8 +106,9 @@ def test_bfloat16_and_channels_last_stay_finite(case):
         expected = model(*model.inputs(batch))
         with torch.autocast("cpu", dtype=torch.bfloat16):
             actual = model(*model.inputs(SimpleNamespace(image=image, condition=batch.condition)))
+    assert actual.dtype == torch.float32  # what half precision a loss could not bear
     assert actual.isfinite().all()
-    assert (actual.float() - expected).abs().mean() < 0.05
+    assert (actual - expected).abs().mean() < 0.05
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
@@ -129,6 +149,83 @@ def test_unet_widths_double_per_level():
     widths = [8, 16, 32, 32, 32, 16, 8]
     assert [c.out_channels for c in convs] == [w for w in widths for _ in range(2)] + [3]
     assert convs[0].in_channels == 2
+
+
+DEPTH, FILTERS = 2, 4
+UNETS = {
+    "Unet": (True, {}),
+    "Unet 3D": (False, {}),
+    "FiLMedUnet": (True, {"n_metadata": 2, "film_layers": [1] * 6}),
+    "HeMISUnet": (True, {"contrasts": ["T1w"]}),
+    "Modified3DUNet": (False, {"attention": True, "n_metadata": 2, "film_layers": [1] * 10}),
+    "UNet3D": (False, {}),
+    "ResidualEncoderUnet": (True, {"n_blocks": [1, 1, 1]}),
+    "ResidualEncoderUnet 3D": (False, {"n_blocks": [1, 1, 1]}),
+}
+ACTIVATIONS = {
+    "sigmoid": lambda x: torch.sigmoid(x),
+    "softmax": lambda x: torch.softmax(x, 1),
+    "relu": lambda x: torch.relu(x) / torch.relu(x).sum(1, keepdim=True).clamp(min=1e-30),
+}
+
+
+@pytest.fixture(params=UNETS, ids=UNETS)
+def build(request):
+    """A function that builds one of the segmentation networks from the keys of a configuration."""
+    is_2d, own = UNETS[request.param]
+    name = request.param.split()[0]
+    shared = {
+        "is_2d": is_2d,
+        "in_channel": 1,
+        "out_channel": 1,
+        "depth": DEPTH,
+        "n_filters": FILTERS,
+        "bn_momentum": 0.4,
+    }
+
+    def build(**arguments):
+        torch.manual_seed(0)
+        return build_model(name, {**shared, "dropout_rate": 0.15, **own, **arguments}).eval()
+
+    return build
+
+
+def example(model):
+    size = (18,) * (3 if any(isinstance(m, nn.Conv3d) for m in model.modules()) else 2)
+    batch = example_inputs(model, (2, 1, *size))
+    with torch.no_grad():
+        return model(*model.inputs(batch))
+
+
+def test_filters_depth_dropout_and_momentum_arrive(build):
+    model = build()
+    convs = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Conv3d)]
+    depth = 4 if isinstance(model, Modified3DUNet) else DEPTH  # a fixed topology
+    widest = FILTERS * 2 ** (depth if isinstance(model, Modified3DUNet | ResidualEncoderUnet) else depth - 1)
+    assert convs[0].out_channels == FILTERS
+    assert max(conv.out_channels for conv in convs) == widest
+    drops = [m for m in model.modules() if isinstance(m, nn.Dropout2d | nn.Dropout3d)]
+    assert {drop.p for drop in drops} == {0.15}
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert {norm.momentum for norm in norms} <= {0.4}
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_final_activation_and_background(build, activation, monkeypatch):
+    """Several classes: channel 0 is the background, which takes part in softmax and relu and is left out."""
+    model = build(out_channel=3, final_activation=activation)
+    logits = []
+    for module in (unet, unet3d, residual_unet):
+        monkeypatch.setattr(module, "activate", lambda x, name: logits.append(x) or activate(x, name))
+    prediction = example(model)
+    assert prediction.shape[:2] == (2, 2)
+    torch.testing.assert_close(prediction, ACTIVATIONS[activation](logits[0])[:, 1:])
+    assert example(build(out_channel=1, final_activation=activation)).shape[1] == 1
+
+
+def test_an_unknown_activation_is_refused(build):
+    with pytest.raises(ModelError, match="final_activation: 'tanh' is unknown"):
+        build(final_activation="tanh")
 
 
 def test_dropout_rate_and_momentum_reach_every_layer():

@@ -6,27 +6,60 @@ import pytest
 import torch
 
 from ivadomed.errors import ModelError, OutputError
-from ivadomed.models import Modified3DUNet, Network, Unet
+from ivadomed.models import (
+    Countception,
+    FiLMedUnet,
+    FiLMgenerator,
+    HeMISUnet,
+    Modified3DUNet,
+    Network,
+    ResidualEncoderUnet,
+    Unet,
+    densenet121,
+    resnet18,
+)
+from ivadomed.models.base import Inputs, example_inputs
 from ivadomed.models.onnx import export_onnx
 
+FILM = {"n_metadata": 3, "film_layers": [1] * 6}
+FLAT = {"strides": [[1, 2, 2], [2, 2, 2]], "kernel_sizes": [[1, 3, 3], [3, 3, 3], [3, 3, 3]]}
+# A network, whether it is 2D, and the name of its second input.
 NETWORKS = {
-    "2D": (Unet, {"in_channel": 1, "out_channel": 1, "depth": 2, "n_filters": 2}, True),
-    "2D, channels and classes": (
-        Unet,
-        {"in_channel": 2, "out_channel": 3, "depth": 1, "n_filters": 2, "final_activation": "softmax"},
+    "Unet": (lambda: Unet(depth=2, n_filters=2), True, None),
+    "Unet, channels and classes": (
+        lambda: Unet(in_channel=2, out_channel=3, depth=1, n_filters=2, final_activation="softmax"),
         True,
+        None,
     ),
-    "3D U-Net": (
-        Unet,
-        {"in_channel": 1, "out_channel": 1, "depth": 1, "n_filters": 2, "is_2d": False},
+    "Unet, relu": (lambda: Unet(depth=1, n_filters=2, final_activation="relu"), True, None),
+    "Unet, deep": (lambda: Unet(depth=6, n_filters=1), True, None),
+    "Unet 3D": (lambda: Unet(depth=1, n_filters=2, is_2d=False), False, None),
+    "FiLMedUnet": (lambda: FiLMedUnet(depth=2, n_filters=2, **FILM), True, "metadata"),
+    "FiLMedUnet without FiLM": (lambda: FiLMedUnet(depth=1, n_filters=2), True, None),
+    "HeMISUnet": (lambda: HeMISUnet(["a", "b", "c"], depth=2, n_filters=2), True, "present_contrasts"),
+    "HeMISUnet 3D": (
+        lambda: HeMISUnet(["a", "b"], depth=1, n_filters=2, is_2d=False),
         False,
+        "present_contrasts",
     ),
-    "3D": (Modified3DUNet, {"in_channel": 1, "out_channel": 1, "n_filters": 2}, False),
-    "3D, attention": (
-        Modified3DUNet,
-        {"in_channel": 1, "out_channel": 1, "n_filters": 2, "attention": True},
+    "Modified3DUNet": (lambda: Modified3DUNet(1, 3, n_filters=2), False, None),
+    "Modified3DUNet, FiLM and attention": (
+        lambda: Modified3DUNet(1, 1, 2, attention=True, n_metadata=3, film_layers=[1] * 10),
         False,
+        "metadata",
     ),
+    "ResidualEncoderUnet": (
+        lambda: ResidualEncoderUnet(depth=2, n_filters=2, n_blocks=[1, 2, 2]),
+        True,
+        None,
+    ),
+    "ResidualEncoderUnet 3D": (
+        lambda: ResidualEncoderUnet(1, 3, depth=2, n_filters=2, n_blocks=[1, 1, 1], is_2d=False, **FLAT),
+        False,
+        None,
+    ),
+    "resnet18": (lambda: resnet18(in_channel=2), True, None),
+    "densenet121": (densenet121, True, None),
 }
 
 
@@ -49,6 +82,26 @@ class FrozenSize(Scale):
         return x * self.weight + rows
 
 
+class NormOnly(Network):
+    def __init__(self):
+        super().__init__()
+        self.norms = torch.nn.Sequential(
+            torch.nn.InstanceNorm3d(2, affine=True), torch.nn.ReLU(), torch.nn.InstanceNorm3d(2)
+        )
+        torch.nn.init.normal_(self.norms[0].weight)
+        torch.nn.init.normal_(self.norms[0].bias)
+
+    def forward(self, x):
+        return self.norms(x)
+
+
+class NotInOnnx(Scale):
+    """Uses an operation that ONNX does not have."""
+
+    def forward(self, x):
+        return self.weight * torch.special.i1(x)
+
+
 class BrokenInOnnx(Scale):
     """Finite in PyTorch, NaN once exported."""
 
@@ -56,21 +109,82 @@ class BrokenInOnnx(Scale):
         return x * (float("nan") if torch.onnx.is_in_onnx_export() else 1.0) * self.weight
 
 
-@pytest.mark.parametrize(("network", "arguments", "is_2d"), NETWORKS.values(), ids=NETWORKS)
-def test_batch_and_size_stay_free(tmp_path, network, arguments, is_2d):
+def open_file(path):
+    onnx.checker.check_model(str(path))
+    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+
+def channels_of(model):
+    """Channels of the image, which the HeMIS network has one encoder for each of."""
+    first = next(m for m in model.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Conv3d))
+    return len(model.contrasts) if isinstance(model, HeMISUnet) else first.in_channels
+
+
+def compare(model, session, batch, tolerance=1e-4):
+    with torch.no_grad():
+        expected = model(*model.inputs(batch))
+    values = [batch.image] if batch.condition is None else [batch.image, batch.condition]
+    feed = {entry.name: value.numpy() for entry, value in zip(session.get_inputs(), values, strict=True)}
+    [answer] = session.run(None, feed)
+    torch.testing.assert_close(torch.from_numpy(answer), expected, atol=tolerance, rtol=0)
+    return answer
+
+
+@pytest.mark.parametrize(("make", "is_2d", "condition"), NETWORKS.values(), ids=NETWORKS)
+def test_every_architecture_agrees_on_any_batch_and_size(tmp_path, make, is_2d, condition):
     torch.manual_seed(0)
-    model, channels = network(**arguments).eval(), arguments["in_channel"]
+    model = make().eval()
+    channels = channels_of(model)
     export_onnx(model, tmp_path / "m.onnx", channels, is_2d)
-    onnx.checker.check_model(str(tmp_path / "m.onnx"))
-    session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
-    assert [i.name for i in session.get_inputs()] == ["input"]
-    assert [o.name for o in session.get_outputs()] == ["output"]
-    for batch, size in ((1, (48, 32, 16)), (3, (16, 32, 32))):
-        image = torch.rand(batch, channels, *size[: 2 if is_2d else 3])
-        with torch.no_grad():
-            expected = model(image)
-        [answer] = session.run(None, {"input": image.numpy()})
-        torch.testing.assert_close(torch.from_numpy(answer), expected, atol=1e-4, rtol=0)
+    session = open_file(tmp_path / "m.onnx")
+    assert [entry.name for entry in session.get_inputs()] == ["input", *([condition] if condition else [])]
+    assert [entry.name for entry in session.get_outputs()] == ["output"]
+    smallest = model.example_size(2 if is_2d else 3)
+    for batch, more in ((1, (16, 0, 0)), (2, (1, 5, 3))):
+        size = [n + extra for n, extra in zip(smallest, more, strict=False)]
+        answer = compare(model, session, example_inputs(model, (batch, channels, *size)))
+        assert answer.shape[2:] in ((), tuple(size))  # a classifier has no map
+
+
+@pytest.mark.slow
+def test_countception_agrees(tmp_path):
+    torch.manual_seed(0)
+    model = Countception(in_channel=1).eval()
+    export_onnx(model, tmp_path / "m.onnx", 1, is_2d=True)  # compares both, on two sizes
+    open_file(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize("name", ["FiLMedUnet", "HeMISUnet"])
+def test_the_second_input_decides(tmp_path, name):
+    torch.manual_seed(0)
+    model = NETWORKS[name][0]().eval()
+    for module in model.modules():
+        if isinstance(module, FiLMgenerator):
+            torch.nn.init.normal_(module.linear1.weight, std=3)  # an untrained generator hardly looks at it
+    channels = channels_of(model)
+    export_onnx(model, tmp_path / "m.onnx", channels, is_2d=True)
+    session, inputs = open_file(tmp_path / "m.onnx"), example_inputs(model, (2, channels, 32, 32))
+    one = compare(model, session, inputs)
+    other = compare(model, session, Inputs(inputs.image, inputs.condition.flip(0)))
+    assert abs(one - other).max() > 1e-4
+
+
+def test_large_volumes_are_normalised_as_well(tmp_path):
+    """Where onnxruntime's own instance normalisation is off by several 1e-4."""
+    torch.manual_seed(0)
+    model = NormOnly().eval()
+    export_onnx(model, tmp_path / "m.onnx", 2, is_2d=False)
+    inputs = Inputs(10 + torch.randn(1, 2, 256, 128, 32))
+    compare(model, open_file(tmp_path / "m.onnx"), inputs, tolerance=2e-5)
+
+
+def test_what_cannot_be_exported_is_an_error_of_one_line(tmp_path, capfd):
+    with pytest.raises(
+        ModelError, match=r"^[^\n]*m.onnx: the network cannot be exported to ONNX \([^\n]*\)$"
+    ):
+        export_onnx(NotInOnnx(), tmp_path / "m.onnx", 1, is_2d=True)
+    assert capfd.readouterr().out == ""
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_dropout_is_off_in_the_file(tmp_path):

@@ -7,7 +7,7 @@ from torch import nn
 
 from ivadomed.errors import ModelError
 from ivadomed.models import MODELS, Network, Unet, build_model
-from ivadomed.models.registry import COMMON_KEYS, accepted_arguments, model_class
+from ivadomed.models.registry import COMMON_KEYS, accepted_arguments, check_arguments, model_class
 
 
 class Identity(Network):
@@ -19,10 +19,21 @@ class Identity(Network):
         return self.gain * x
 
 
+class Thin(Unet):
+    def __init__(self, **kwargs):
+        super().__init__(n_filters=1, **kwargs)
+
+
+class Broken(Network):
+    def __init__(self):
+        super().__init__()
+        self.width = 1 // 0
+
+
 @pytest.fixture
 def plugin(monkeypatch):
     module = types.ModuleType("my_plugin")
-    module.Identity, module.Bare = Identity, nn.ReLU
+    module.Identity, module.Thin, module.Broken, module.Bare = Identity, Thin, Broken, nn.ReLU
     monkeypatch.setitem(sys.modules, "my_plugin", module)
 
 
@@ -85,19 +96,55 @@ def test_kwargs_of_subclasses_stand_for_the_base():
 
 @pytest.mark.usefixtures("plugin")
 def test_own_class():
-    model = build_model("my_plugin:Identity", {"gain": 2.0, "depth": 3})
+    derived = {"in_channel": 1, "out_channel": 1, "is_2d": True}  # of which it takes none
+    model = build_model("my_plugin:Identity", {"gain": 2.0, **derived})
     assert model(torch.ones(1)).item() == 2.0
-    with pytest.raises(ModelError, match="did you mean 'gain'"):
-        build_model("my_plugin:Identity", {"gian": 2.0})
+    for wrong in ({"gian": 2.0}, {"gain": 2.0, "Gain": 1.0}):
+        with pytest.raises(
+            ModelError, match=r"my_plugin:Identity: unknown argument .* did you mean 'gain'\?"
+        ):
+            check_arguments("my_plugin:Identity", wrong)
+
+
+@pytest.mark.usefixtures("plugin")
+def test_keys_of_other_models_are_arguments_of_an_own_class():
+    with pytest.raises(ModelError, match=r"unknown argument 'depth'; .*It accepts gain"):
+        build_model("my_plugin:Identity", {"depth": 3})
+
+
+@pytest.mark.usefixtures("plugin")
+def test_an_own_class_may_inherit_from_ours():
+    model = build_model("my_plugin:Thin", {"depth": 1, "in_channel": 2, "is_2d": True, "out_channel": 1})
+    assert model.encoder.down_path[0].conv1.weight.shape == (1, 2, 3, 3)
+
+
+@pytest.mark.usefixtures("plugin")
+def test_what_an_own_constructor_raises_is_told():
+    with pytest.raises(ModelError, match=r"my_plugin:Broken: cannot be built from .*ZeroDivisionError"):
+        build_model("my_plugin:Broken", {})
 
 
 @pytest.mark.usefixtures("plugin")
 @pytest.mark.parametrize(
-    "name", ["my_plugin:Bare", "my_plugin:Missing", "no_such_module:X", "os:system", ":"]
+    ("name", "message"),
+    [
+        ("my_plugin:Bare", "is no network; expected a subclass of ivadomed.models.Network"),
+        ("my_plugin:Missing", "AttributeError: .*Missing.*; expected an importable package.module:Class"),
+        ("no_such_module:X", "No module named 'no_such_module'.*PYTHONPATH"),
+        ("os:system", "is no network"),
+        (":", "expected an importable"),
+    ],
 )
-def test_what_is_no_network_is_refused(name):
-    with pytest.raises(ModelError):
+def test_what_is_no_network_is_refused(name, message):
+    with pytest.raises(ModelError, match=message):
         build_model(name, {})
+
+
+def test_a_module_with_a_fault_is_named(tmp_path, monkeypatch):
+    (tmp_path / "faulty_plugin.py").write_text("def f(:\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModelError, match=r"faulty_plugin:Net.*SyntaxError.*faulty_plugin.py, line 1"):
+        build_model("faulty_plugin:Net", {})
 
 
 def test_modules_are_not_imported_on_behalf_of_files():

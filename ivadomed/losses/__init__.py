@@ -1,0 +1,40 @@
+"""Loss functions for imbalanced classes, soft labels and heatmaps.
+
+Predictions are probabilities ``[B, C, ...]`` in [0, 1] of the shape of the target; losses are scalars, lower
+is better. Dice and Tversky losses are negated scores in [-1, 0].
+"""
+
+from ivadomed.losses.deep_supervision import DeepSupervisionLoss, full_resolution
+from ivadomed.losses.functional import dice_score
+from ivadomed.losses.modules import (
+    AdapWingLoss,
+    BinaryCrossEntropyLoss,
+    DiceLoss,
+    FocalDiceLoss,
+    FocalLoss,
+    FocalTverskyLoss,
+    GeneralizedDiceLoss,
+    L2loss,
+    MultiClassDiceLoss,
+    TverskyLoss,
+)
+from ivadomed.losses.registry import LOSSES, LossCombination, build_loss
+
+__all__ = [
+    "LOSSES",
+    "AdapWingLoss",
+    "BinaryCrossEntropyLoss",
+    "DeepSupervisionLoss",
+    "DiceLoss",
+    "FocalDiceLoss",
+    "FocalLoss",
+    "FocalTverskyLoss",
+    "GeneralizedDiceLoss",
+    "L2loss",
+    "LossCombination",
+    "MultiClassDiceLoss",
+    "TverskyLoss",
+    "build_loss",
+    "dice_score",
+    "full_resolution",
+]

@@ -1,0 +1,62 @@
+"""Losses of networks that segment at several resolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Predictions = Tensor | Sequence[Tensor]
+"""One prediction, or those of several resolutions, the full one first."""
+
+
+class DeepSupervisionLoss(nn.Module):
+    """Weighted mean of a loss over resolutions (Lee et al., 2015, arXiv:1409.5185; nnU-Net, 2021).
+
+    Every resolution has half the weight of the one above it. Targets are averaged over the voxels that a coarse
+    voxel covers: they become soft, and small lesions do not vanish.
+
+    Args:
+        loss: Of a prediction and a target of the same size.
+    """
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, prediction: Predictions, target: Tensor) -> Tensor:
+        """Scalar; of a single tensor, the loss itself.
+
+        Args:
+            prediction: ``[B, C, ...]``, or a sequence of them, full resolution first.
+            target: ``[B, C, ...]`` at full resolution.
+        """
+        if isinstance(prediction, Tensor):
+            return self.loss(prediction, target)
+        weights = level_weights(len(prediction))
+        return torch.stack(
+            [
+                weight * self.loss(level, coarsened(target, level.shape[2:]))
+                for weight, level in zip(weights, prediction, strict=True)
+            ]
+        ).sum()
+
+
+def full_resolution(prediction: Predictions) -> Tensor:
+    """The prediction that has the size of the image."""
+    return prediction if isinstance(prediction, Tensor) else prediction[0]
+
+
+def level_weights(n_levels: int) -> list[float]:
+    """1, 1/2, 1/4, ... divided by their sum."""
+    weights = [2.0**-level for level in range(n_levels)]
+    return [weight / sum(weights) for weight in weights]
+
+
+def coarsened(target: Tensor, size: Sequence[int]) -> Tensor:
+    """Mean of the target over each voxel of a coarser grid, ``[B, C, *size]``."""
+    if target.shape[2:] == tuple(size):
+        return target
+    return F.interpolate(target.float(), size=tuple(size), mode="area")

@@ -1,0 +1,89 @@
+"""The maths of the losses: pure functions of predictions and targets.
+
+All compute in float32 (float64 stays), whatever autocast chose for the network: logarithms and sums over many
+voxels do not fit half precision.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+EPS = 1e-7
+"""Distance that probabilities keep from 0 and 1."""
+
+
+def as_float(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Tensors as float32; float64 stays."""
+    return tuple(x if x.dtype == torch.float64 else x.float() for x in tensors)
+
+
+def dice_score(prediction: Tensor, target: Tensor, smooth: float = 1.0) -> Tensor:
+    """Soft Dice over all elements, ``(2 sum(pt) + s) / (sum(p) + sum(t) + s)`` (arXiv:1606.04797)."""
+    prediction, target = as_float(prediction, target)
+    overlap = (prediction * target).sum()
+    # Without `smooth` an empty target and prediction would be 0 / 0.
+    return (2.0 * overlap + smooth) / (prediction.sum() + target.sum() + smooth).clamp(min=EPS)
+
+
+def cross_entropy(prediction: Tensor, target: Tensor, eps: float = EPS) -> Tensor:
+    """Element-wise binary cross-entropy; predictions are kept `eps` away from 0 and 1."""
+    prediction, target = as_float(prediction, target)
+    # A smaller distance from 1 would be none after rounding.
+    prediction = prediction.clamp(eps, 1.0 - max(eps, torch.finfo(prediction.dtype).eps))
+    return -(target * torch.log(prediction) + (1.0 - target) * torch.log1p(-prediction))
+
+
+def focal_terms(prediction: Tensor, target: Tensor, gamma: float, alpha: float, eps: float) -> Tensor:
+    """Element-wise focal loss ``-a_t (1 - p_t)^gamma log(p_t)`` (arXiv:1708.02002, equation 5)."""
+    entropy = cross_entropy(prediction, target, eps)
+    (target,) = as_float(target)
+    balance = alpha * target + (1.0 - alpha) * (1.0 - target)
+    # expm1 keeps 1 - p_t above 0, where a gamma below 1 has an infinite slope.
+    return balance * (-torch.expm1(-entropy)) ** gamma * entropy
+
+
+def tversky_index(prediction: Tensor, target: Tensor, alpha: float, beta: float, smooth: float) -> Tensor:
+    """``(TP + s) / (TP + alpha FP + beta FN + s)`` (arXiv:1706.05721, equation 3)."""
+    prediction, target = as_float(prediction, target)
+    true_positive = (target * prediction).sum()
+    false_negative = (target * (1.0 - prediction)).sum()
+    false_positive = ((1.0 - target) * prediction).sum()
+    denominator = true_positive + alpha * false_positive + beta * false_negative + smooth
+    return (true_positive + smooth) / denominator.clamp(min=EPS)
+
+
+def generalized_dice(prediction: Tensor, target: Tensor, epsilon: float, include_background: bool) -> Tensor:
+    """Dice whose classes weigh by the inverse of their squared volume (arXiv:1707.03237, section 2.1).
+
+    Every class of every sample has its own weight. The background is where all classes are exactly 0.
+    """
+    prediction, target = as_float(prediction, target)
+    if include_background:
+        prediction, target = _with_background(prediction), _with_background(target)
+    prediction, target = prediction.flatten(2), target.flatten(2)
+    weight = 1.0 / target.sum(-1).square().clamp(min=epsilon)
+    overlap = ((prediction * target).sum(-1) * weight).sum()
+    volume = ((prediction + target).sum(-1) * weight).clamp(min=epsilon).sum()
+    return 2.0 * overlap / volume
+
+
+def _with_background(x: Tensor) -> Tensor:
+    background = x.sum(dim=1, keepdim=True) == 0
+    return torch.cat([x, background.to(x.dtype)], dim=1)
+
+
+def adaptive_wing(
+    prediction: Tensor, target: Tensor, theta: float, alpha: float, omega: float, epsilon: float
+) -> Tensor:
+    """Element-wise adaptive wing loss (Wang et al., ICCV 2019, arXiv:1904.07399, equation 3)."""
+    prediction, target = as_float(prediction, target)
+    difference = (target - prediction).abs()
+    exponent = alpha - target
+    ratio = theta / epsilon
+    slope = omega / (1.0 + ratio**exponent) * exponent * ratio ** (exponent - 1.0) / epsilon
+    offset = theta * slope - omega * torch.log1p(ratio**exponent)
+    # The branch `where` does not take must stay finite, also in its gradient.
+    near = difference.clamp(max=theta)
+    curved = omega * torch.log1p((near / epsilon) ** exponent)
+    return torch.where(difference < theta, curved, slope * difference - offset)

@@ -1,0 +1,152 @@
+"""Turn a model file of ivadomed 2.9.10 or older into a packaged model.
+
+Such a file is a pickle, which may run any code when it is opened. This tool reads it through a fixed table of
+names and runs none; what is not a network of ivadomed is refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from ivadomed.config import RunConfig, load_config
+from ivadomed.errors import ConfigError, IvadomedError, ModelError, OutputError
+from ivadomed.models.base import Network, example_inputs
+from ivadomed.models.checkpoint import load_model
+from ivadomed.models.describe import Description, describe
+from ivadomed.models.onnx import TOLERANCE
+from ivadomed.models.package import write_package
+from ivadomed.models.registry import build_model
+
+_TOLERANCE = 1e-6
+_EXAMPLE = """\
+examples:
+  ivadomed_convert_model model_unet_test.pt seg_sc -c config.json
+      seg_sc/seg_sc.pt, seg_sc/seg_sc.onnx and seg_sc/seg_sc.json
+  ivadomed_convert_model t2star_sc/t2star_sc.pt converted/t2star_sc
+      takes t2star_sc/t2star_sc.json, which lies beside the model
+"""
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """The parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="ivadomed_convert_model",
+        description=__doc__,
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", type=Path, metavar="OLD.pt", help="model file")
+    parser.add_argument("folder", type=Path, metavar="NEW", help="folder of the packaged model, and its name")
+    parser.add_argument(
+        "-c",
+        "--config",
+        type=Path,
+        help="its JSON configuration, of any version (default: OLD.json, if there is one)",
+    )
+    return parser
+
+
+def convert_model(model: str | Path, folder: str | Path, config: str | Path | None = None) -> list[Path]:
+    """Write a packaged model with the weights of an old file, and check that it gives the same output.
+
+    Args:
+        model: Model file.
+        folder: ``NEW``; gets ``NEW.pt``, ``NEW.onnx`` and, with a configuration, ``NEW.json``.
+        config: JSON configuration; None for the one beside the model, if any.
+
+    Returns:
+        The files.
+
+    Raises:
+        ModelError: The file is refused, or the new one gives another output.
+        ConfigError: The configuration is wrong, or of another model.
+        OutputError: There is a model in the folder.
+    """
+    old, folder = Path(model), Path(folder)
+    stem = folder / folder.resolve().name
+    new, onnx, settings = (Path(f"{stem}{suffix}") for suffix in (".pt", ".onnx", ".json"))
+    for there in (new, onnx, settings):
+        if there.exists():
+            raise OutputError(f"{there}: exists already; choose another folder or delete it")
+    network = cast(Network, load_model(old))
+    try:
+        description = describe(network)
+    except ModelError as error:
+        raise ModelError(f"{old}: {error}") from error
+    run = _configuration(old, config)
+    if run is not None:
+        _check_fits(run, description, old)
+    rebuilt = cast(Network, build_model(description.name, description.arguments)).eval()
+    rebuilt.load_state_dict(network.state_dict())
+    _check_same_output(rebuilt, network, description, old)
+    has_onnx = write_package(
+        folder,
+        rebuilt,
+        description.name,
+        description.arguments,
+        description.in_channel,
+        description.is_2d,
+        None if run is None else run.to_json(hide_secrets=True),
+    )
+    return [new, *([onnx] if has_onnx else []), *([settings] if run is not None else [])]
+
+
+def _configuration(old: Path, config: str | Path | None) -> RunConfig | None:
+    beside = old.with_suffix(".json")
+    if config is None and not beside.is_file():
+        return None
+    return load_config(beside if config is None else Path(config))
+
+
+def _check_fits(run: RunConfig, description: Description, old: Path) -> None:
+    """Refuse a configuration of another model: with it, images would be prepared wrongly."""
+    found = (description.name, description.in_channel, description.out_channel, description.is_2d)
+    wanted = (run.architecture.name, run.in_channel, run.out_channel, run.is_2d)
+    if found != wanted:
+        texts = [
+            "{}, {} input and {} output channels, {}D".format(*v[:3], 2 if v[3] else 3)
+            for v in (wanted, found)
+        ]
+        raise ConfigError(f"the configuration is of another model: {texts[0]}; {old} holds {texts[1]}")
+
+
+def _check_same_output(rebuilt: Network, network: Network, description: Description, old: Path) -> None:
+    size = network.example_size(2 if description.is_2d else 3)
+    inputs = example_inputs(network, (2, description.in_channel, *size))
+    with torch.no_grad():
+        one, two = (model(*model.inputs(inputs)) for model in (rebuilt, network))
+    difference = float((one - two).abs().max())
+    if not difference <= _TOLERANCE:  # so that not a number is a difference too
+        raise ModelError(
+            f"{old}: rebuilt from {description.arguments} its output differs by {difference:.2g}, at most "
+            f"{_TOLERANCE} was expected; nothing was written"
+        )
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Console script."""
+    options = get_parser().parse_args(args)
+    try:
+        written = convert_model(options.model, options.folder, options.config)
+    except IvadomedError as error:
+        print(f"ivadomed_convert_model: {error}", file=sys.stderr)
+        return error.exit_code
+    for path in written:
+        print(path)
+    print(f"On random images {written[0].name} gives the output of {options.model}.")
+    suffixes = {path.suffix for path in written}
+    if ".onnx" in suffixes:
+        print(f"The ONNX model agrees with it to {TOLERANCE}.")
+    if ".json" not in suffixes:
+        print("No configuration was given: segment_volume needs one beside the model; pass it with -c.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

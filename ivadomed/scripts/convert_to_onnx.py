@@ -1,0 +1,90 @@
+"""Convert a PyTorch model to ONNX, which onnxruntime runs on CPUs in less time and memory."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from ivadomed.errors import ConfigError, IvadomedError
+from ivadomed.models.base import Network
+from ivadomed.models.checkpoint import load_model
+from ivadomed.models.onnx import OPSET, TOLERANCE, export_onnx
+
+_EXAMPLE = """\
+example:
+  ivadomed_convert_to_onnx -m my_model/my_model.pt -d 2
+      my_model/my_model.onnx, for images [batch, 1, height, width] of any size
+"""
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """The parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="ivadomed_convert_to_onnx",
+        description=__doc__,
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("-m", "--model", required=True, metavar="FILE", help="model file (.pt)")
+    parser.add_argument(
+        "-d",
+        "--dimension",
+        required=True,
+        type=int,
+        choices=(2, 3),
+        help="2 for a 2D model, 3 for a 3D model",
+    )
+    parser.add_argument(
+        "-n", "--n_channels", type=int, default=1, help="channels of the image (default: %(default)s)"
+    )
+    parser.add_argument(
+        "-g", "--gpu_id", type=int, default=0, help="has no effect: the conversion runs on the CPU"
+    )
+    return parser
+
+
+def convert_pytorch_to_onnx(
+    model: str | os.PathLike[str], dimension: int, n_channels: int = 1, gpu_id: int = 0
+) -> Path:
+    """Write the ONNX file of a model beside it and check that it gives the same output.
+
+    Args:
+        model: Model file (``.pt``), of this version or an older one.
+        dimension: 2 or 3.
+        n_channels: Channels of the image.
+        gpu_id: Has no effect: the conversion runs on the CPU.
+
+    Returns:
+        The file, named as the model.
+
+    Raises:
+        ConfigError: The dimension is neither 2 nor 3, or there is no channel.
+        ModelError: The model cannot be opened or exported, or takes images of another kind.
+    """
+    if dimension not in (2, 3):
+        raise ConfigError(f"dimension: {dimension!r}; expected 2 or 3")
+    if n_channels < 1:
+        raise ConfigError(f"n_channels: {n_channels!r}; expected 1 or more")
+    path = Path(model).with_suffix(".onnx")
+    export_onnx(cast(Network, load_model(model)), path, n_channels, dimension == 2)
+    return path
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Console script."""
+    options = get_parser().parse_args(args)
+    try:
+        path = convert_pytorch_to_onnx(options.model, options.dimension, options.n_channels, options.gpu_id)
+    except IvadomedError as error:
+        print(f"ivadomed_convert_to_onnx: {error}", file=sys.stderr)
+        return error.exit_code
+    print(f"{path} (opset {OPSET}) agrees with {options.model} to {TOLERANCE}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
