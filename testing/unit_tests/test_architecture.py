@@ -18,7 +18,7 @@ LAYERS = {
     2: "transforms postprocessing uncertainty visualize",
     3: "loader",
     4: "inference training",
-    5: "testing evaluation object_detection datasets data_check",
+    5: "testing evaluation report object_detection datasets data_check",
     6: "records commands main __main__",
     7: "scripts",
 }
