@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,9 +23,12 @@ from ivadomed.evaluation.summary import write_summary
 from ivadomed.evaluation.volume import evaluate_pair
 from ivadomed.files import atomic_path
 
+logger = logging.getLogger(__name__)
+
 PREDICTION_FOLDER = "pred_masks"
 RESULT_FILE = Path("results_eval", "evaluation_3Dmetrics.csv")
 _PROBLEMS_SHOWN = 5
+_COARSE = 10  # voxels
 _PNG_STEP = 85  # background, TP, FP, FN are 0, 85, 170, 255 in a picture, apart for the eye
 
 
@@ -88,6 +92,8 @@ def evaluate_predictions(
     params = evaluation_parameters(eval_params)
     pairs = sorted(pairs, key=lambda pair: pair.image_id)
     _check_grids(pairs)
+    if pairs and params.surface_metrics:
+        _check_tolerance(pairs[0], params.surface_tolerance_mm)
     # The work is in libraries that release the interpreter; a process would first import them all.
     jobs = Parallel(n_jobs=n_jobs or job_count(pairs), prefer="threads", return_as="generator")(
         delayed(_evaluate_files)(pair, params) for pair in pairs
@@ -117,6 +123,19 @@ def _check_grids(pairs: Sequence[PredictionPair]) -> None:
         more = len(problems) - _PROBLEMS_SHOWN
         shown = problems[:_PROBLEMS_SHOWN] + ([f"and {more} more images"] if more > 0 else [])
         raise DataError("\n".join(shown))
+
+
+def _check_tolerance(pair: PredictionPair, tolerance: float) -> None:
+    """Warn of a tolerance that is meant for another kind of images, with which nsd is 1 for nearly anything."""
+    finest = min(pair.pixel_size or io.read_grid(pair.predictions[0]).zooms)
+    if tolerance >= _COARSE * finest:
+        logger.warning(
+            "evaluation_parameters.surface_tolerance_mm: %g mm are %.0f voxels of %s, so that nsd tells little; "
+            "give the distance by which raters differ",
+            tolerance,
+            tolerance / finest,
+            pair.image_id,
+        )
 
 
 def _evaluate_files(pair: PredictionPair, params: EvaluationParameters) -> dict[str, float]:

@@ -120,7 +120,9 @@ def test_search_tree_and_distance_transform_agree_with_brute_force(prediction, t
     apart = cdist(corners(prediction) * ZOOMS, corners(truth) * ZOOMS)
     np.testing.assert_allclose(np.sort(distances.of_prediction), np.sort(apart.min(axis=1)), rtol=1e-5)
     np.testing.assert_allclose(np.sort(distances.of_truth), np.sort(apart.min(axis=0)), rtol=1e-5)
-    assert distances.hausdorff() == pytest.approx(max(apart.min(axis=1).max(), apart.min(axis=0).max()), rel=1e-5)
+    assert distances.hausdorff() == pytest.approx(
+        max(apart.min(axis=1).max(), apart.min(axis=0).max()), rel=1e-5
+    )
 
 
 @given(masks, masks, st.floats(0, 6))
