@@ -25,7 +25,7 @@ Suffixes = Sequence[str | Sequence[str]]
 _PRED = "_pred"
 _LISTED = 5
 _MEMORY = 4e9
-_BYTES_PER_VOXEL = 32  # at the peak of an evaluation
+_BYTES_PER_VOXEL = 32  # and class, at the peak of an evaluation
 
 
 class Dataset(Protocol):
@@ -76,9 +76,11 @@ class PredictionPair:
 
 def job_count(pairs: Sequence[PredictionPair]) -> int:
     """How many pairs to work on at the same time: as many as there are cores, and as fit into 4 GB."""
-    volumes = [pair.predictions[0] for pair in pairs if io.is_nifti(pair.predictions[0])]
-    voxels = max((int(np.prod(io.read_grid(path).shape)) for path in volumes), default=0)
-    return int(np.clip(_MEMORY // max(1, voxels * _BYTES_PER_VOXEL), 1, available_cores()))
+    volumes = [pair for pair in pairs if io.is_nifti(pair.predictions[0])]
+    measured = volumes or list(pairs[:1])  # a picture must be read to know its size, and the others are alike
+    voxels = (np.prod(io.read_grid(pair.predictions[0]).shape) * len(pair.targets) for pair in measured)
+    largest = max(map(int, voxels), default=1)
+    return int(np.clip(_MEMORY // (largest * _BYTES_PER_VOXEL), 1, available_cores()))
 
 
 def pairs_of_cases(cases: Sequence[Case], folder: Path, target_suffix: Suffixes) -> list[PredictionPair]:
