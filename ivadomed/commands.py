@@ -46,6 +46,7 @@ _FREE_TO_CHANGE = (
     "path_output",
     "log_file",
     "debugging",
+    "evaluation_parameters",
     "loader_parameters.path_data",
     "loader_parameters.cache",
     "loader_parameters.cache_dir",

@@ -19,7 +19,7 @@ COLOURS = np.array(
 )
 _GRID_COLUMNS = 8
 _SLICE_PIXELS = 300
-_MOST_PIXELS = 1600
+_MOST_PIXELS = 1200
 _GAP = 4  # pixels between slices
 _LEAST_VOXELS = 64
 _OUTLINE = (255, 255, 0)  # yellow is no class colour and stands out from grey and white

@@ -90,13 +90,13 @@ def _embedded(report: Report) -> list[tuple[str, Path]]:
 
 
 def _sorted_columns(report: Report) -> list[str]:
-    """Class by class, the main metrics first."""
+    """Columns with a value, class by class, the main metrics first."""
 
     def key(column: str) -> tuple[bool, str, int, str]:
         metric, k = split_column(column)
         return k == "", k.zfill(3), MAIN.index(metric) if metric in MAIN else len(MAIN), metric
 
-    return sorted(report.table.columns, key=key)
+    return sorted(report.table.dropna(axis=1, how="all").columns, key=key)
 
 
 def _cell_class(column: str) -> str:

@@ -141,7 +141,7 @@ def _distributions(report: Report) -> str:
 def _groups(report: Report, metric: str) -> Iterator[Group]:
     """Values of one metric by class and contrast; all contrasts together where there is one only."""
     contrasts = {pair.image_id: pair.contrast for pair in report.pairs}
-    rows = report.summary[report.summary["metric"] == metric]
+    rows = report.summary[report.summary["metric"] == metric].sort_values("class", kind="stable")
     several = rows["contrast"].nunique() > 1
     for row in rows.itertuples(index=False):
         if several and row.contrast == ALL:

@@ -92,6 +92,7 @@ def test_a_longer_or_moved_run_has_the_same_fingerprint_and_another_batch_size_n
         training_parameters__num_workers=3,
         loader_parameters__path_data=["moved"],
         loader_parameters__cache="none",
+        evaluation_parameters__surface_tolerance_mm=2,
     )
     assert same.fingerprint(free) == before
     assert loaded(training_parameters__batch_size=9).fingerprint(free) != before

@@ -134,7 +134,7 @@ def test_large_pictures_are_made_smaller(tmp_path):
     masks = np.zeros((1, 4000, 3000, 1))
     masks[0, 100:3900, 100:2900] = 1
     save_overlays(tmp_path / "o.png", np.zeros((4000, 3000, 1)), masks, slice_axis=None)
-    assert iio.imread(tmp_path / "o.png").shape == (1334, 1000, 3)
+    assert iio.imread(tmp_path / "o.png").shape == (1000, 750, 3)
 
 
 def test_right_of_the_patient_is_right_and_anterior_is_up(tmp_path):
