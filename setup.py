@@ -20,7 +20,7 @@ setup(
     license="MIT",
     python_requires=">=3.10",
     packages=find_packages(include=["ivadomed", "ivadomed.*"]),
-    package_data={"ivadomed.config": ["*.json"]},
+    package_data={"ivadomed.config": ["*.json"], "ivadomed.report": ["*.html", "*.css", "*.js"]},
     install_requires=REQUIREMENTS,
     entry_points={
         "console_scripts": [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,28 +36,28 @@ from ivadomed.datasets import (
     worker_count,
 )
 from ivadomed.device import define_device
-from ivadomed.errors import ConfigError, DataError
-from ivadomed.evaluation import PredictionPair, evaluate_predictions, preview
+from ivadomed.errors import ConfigError
+from ivadomed.evaluation import evaluate_predictions, pairs_of_cases, preview, summary_text, write_summary
+from ivadomed.evaluation.overlays import paint_overlays, worst_first
 from ivadomed.files import write_json
 from ivadomed.inference.backends import open_model
 from ivadomed.inference.packaged import load_packaged_model, packaged_engine
-from ivadomed.io import is_nifti, read_classes
 from ivadomed.loader.case import Case
 from ivadomed.loader.film_encoder import FilmEncoder
 from ivadomed.loader.recipe import conditioner_of, recipe_of, steps_of, uncertain_steps_of
 from ivadomed.loader.samples import Batch, SampleDataset
-from ivadomed.loader.volumes import read_ahead, read_volume
+from ivadomed.loader.volumes import read_ahead
 from ivadomed.metrics import get_metric_fns
 from ivadomed.models import Network, load_model
 from ivadomed.models.registry import check_arguments
 from ivadomed.object_detection.cascade import add_boxes
-from ivadomed.records import run_folder, write_manifest
+from ivadomed.records import run_folder, versions, write_manifest
+from ivadomed.report import Report, read_curves, write_report
 from ivadomed.testing import PREDICTIONS, CaseSet, test, write_prediction
 from ivadomed.threshold import threshold_analysis
 from ivadomed.training import train
 from ivadomed.training.film import save_modulation
 from ivadomed.training.package import TRAINED_BLEND, package_model
-from ivadomed.visualize import save_overlays
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +68,7 @@ _FREE_TO_CHANGE = (
     "path_output",
     "log_file",
     "debugging",
+    "evaluation_parameters",
     "loader_parameters.path_data",
     "loader_parameters.cache",
     "loader_parameters.cache_dir",
@@ -341,33 +342,28 @@ def _postprocessing(config: RunConfig) -> dict[str, Any]:
 
 
 def _evaluate(config: RunConfig, cases: Sequence[Case], folder: Path) -> pd.DataFrame:
-    """Evaluate the predictions of the cases and paint them over their images."""
+    """Evaluate the predictions of the cases, paint them over their images and report."""
     log.info("\nRun Evaluation on %s\n", folder / PREDICTIONS)
-    files = {case: folder / PREDICTIONS / f"{case.id}_pred.nii.gz" for case in cases}
-    for case, file in files.items():
-        if not file.is_file():
-            log.warning("%s has no prediction %s and is left out.", case.id, file)
-    predicted = {case: file for case, file in files.items() if file.is_file()}
-    if not predicted:
-        raise DataError(f"{folder / PREDICTIONS}: no prediction of the test set; run --test first")
-    pairs = [
-        PredictionPair(case.id, file, tuple(raters[0] if raters else None for raters in case.targets))
-        for case, file in predicted.items()
-    ]
-    table = evaluate_predictions(pairs, folder, config.evaluation_parameters.model_dump(mode="json"))
-    log.info("%s", preview(table))
-    _paint(config, predicted, folder / "results_eval" / "overlays")
+    params = config.evaluation_parameters
+    pairs = pairs_of_cases(cases, folder / PREDICTIONS, config.loader_parameters.target_suffix)
+    table = evaluate_predictions(pairs, folder, params)
+    summary = write_summary(table, pairs, folder)
+    log.info("%s\n\n%s\n", preview(table), summary_text(summary))
+    worst = worst_first(table)
+    overlays = paint_overlays(pairs, worst[: params.overlays], folder, config.slice_axis_index)
+    if params.report:
+        report = Report(
+            title=config.model_name,
+            folder=folder,
+            table=table,
+            summary=summary,
+            pairs=pairs,
+            order=worst,
+            class_names=config.class_names,
+            overlays=overlays,
+            config=config.to_json(hide_secrets=True),
+            versions=versions(),
+            curves=read_curves(folder),
+        )
+        log.info("Report: %s", write_report(report))
     return table
-
-
-def _paint(config: RunConfig, predicted: Mapping[Case, Path], overlays: Path) -> None:
-    """Write ``overlays/<case>.png``: prediction in colour, ground truth as an outline."""
-    for case, prediction in predicted.items():
-        volume = read_volume(case, config.slice_axis_index, config.loader_parameters.soft_gt)
-        classes = read_classes(prediction).data
-        masks = np.stack([volume.grid.to_hwd(classes[..., k]) for k in range(classes.shape[-1])])
-        assert volume.target is not None
-        truth = volume.target[[raters[0] for raters in case.raters]]
-        axis = config.slice_axis_index if is_nifti(case.images[0]) else None
-        save_overlays(overlays / f"{case.id}.png", volume.image[0], masks, truth, slice_axis=axis)
-    log.info("Pictures of the predictions: %s", overlays)

@@ -94,6 +94,19 @@ def accuracy_score(prediction: np.ndarray, groundtruth: np.ndarray, err_value: f
     return _ratio(tp + tn, tp + tn + fp + fn, err_value)
 
 
+def volumetric_similarity(im1: np.ndarray, im2: np.ndarray, empty_score: float = np.nan) -> float:
+    """Agreement of two volumes wherever they lie: ``1 - ||A| - |B|| / (|A| + |B|)`` (Taha and Hanbury, 2015).
+
+    Args:
+        im1: Values in [0, 1], any shape.
+        im2: Values in [0, 1], the same shape.
+        empty_score: Result for two empty masks.
+    """
+    im1, im2 = _pair(im1, im2)
+    a, b = (float(mask.sum(dtype=np.float64)) for mask in (im1, im2))
+    return 1 - abs(a - b) / (a + b) if a + b else empty_score
+
+
 def mse(im1: np.ndarray, im2: np.ndarray) -> float:
     """Sum of squared differences per pixel of the first two axes.
 

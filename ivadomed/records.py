@@ -98,7 +98,7 @@ def write_manifest(config: RunConfig, folder: Path, split: dict[str, list[str]])
             "command_line": sys.argv,
             "python": platform.python_version(),
             "platform": platform.platform(),
-            "libraries": {name: _installed(name) for name in _LIBRARIES},
+            "libraries": _libraries(),
             "seeds": {
                 "split": config.split_dataset.random_seed,
                 "training": config.training_parameters.seed,
@@ -108,6 +108,17 @@ def write_manifest(config: RunConfig, folder: Path, split: dict[str, list[str]])
             "config": config.to_json(hide_secrets=True),
         },
     )
+
+
+def versions() -> dict[str, str]:
+    """Versions of ivadomed, Python, the system and the libraries that results depend on."""
+    return {
+        "ivadomed": __version__,
+        "commit": _commit(Path(__file__).parent),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        **_libraries(),
+    }
 
 
 def _version_text(config: RunConfig) -> str:
@@ -122,7 +133,7 @@ def _version_text(config: RunConfig) -> str:
         lines += [f"{key}: {value}" for key, value in _dataset_identity(Path(path)).items()]
     lines += ["", "SYSTEM INFO", "-----------", f"platform: {platform.platform()}"]
     lines += [f"python: {platform.python_version()}"]
-    lines += [f"{name}: {_installed(name)}" for name in _LIBRARIES]
+    lines += [f"{name}: {number}" for name, number in _libraries().items()]
     lines += [
         "",
         "CONFIG INPUTS",
@@ -142,6 +153,10 @@ def _dataset_identity(path: Path) -> dict[str, Any]:
         description = {}
     known = {key: description[key] for key in ("Name", "BIDSVersion", "DatasetDOI") if key in description}
     return {"path": str(path.resolve()), "commit": _commit(path), **known}
+
+
+def _libraries() -> dict[str, str]:
+    return {name: _installed(name) for name in _LIBRARIES}
 
 
 def _installed(name: str) -> str:

@@ -22,6 +22,9 @@ COLOURS = np.array(
 )
 _GRID_COLUMNS = 8
 _SLICE_PIXELS = 300
+_MOST_PIXELS = 1200
+_GAP = 4  # pixels between slices
+_LEAST_VOXELS = 64
 _OUTLINE = (255, 255, 0)  # yellow is no class colour and stands out from grey and white
 
 
@@ -99,22 +102,26 @@ def overlay(
     """
     low, high = np.percentile(image, (1, 99))
     grey = np.clip((image - low) / max(high - low, 1e-8), 0, 1)
-    picture = _enlarge(np.repeat(grey[..., None] * 255, 3, axis=-1), scale)
+    picture = np.repeat(grey[..., None] * 255, 3, axis=-1)
     for k, mask in enumerate(masks):
-        weight = 0.5 * _enlarge(np.clip(mask, 0, 1), scale)[..., None]
+        weight = 0.5 * np.clip(mask, 0, 1)[..., None]
         picture = picture * (1 - weight) + COLOURS[k % len(COLOURS)] * weight
+    picture = _enlarge(picture.astype(np.uint8), scale)
     for mask in () if truth is None else truth:
-        picture[_outline(_enlarge(mask >= 0.5, scale))] = _OUTLINE
-    return picture.astype(np.uint8)
+        picture[_outline(_enlarge(mask >= 0.5, scale), 1 + scale // 4)] = _OUTLINE
+    return picture
 
 
 def _enlarge(array: np.ndarray, scale: int) -> np.ndarray:
     return array.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-def _outline(mask: np.ndarray) -> np.ndarray:
-    padded = np.pad(mask, 1)
-    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+def _outline(mask: np.ndarray, width: int) -> np.ndarray:
+    """The pixels of a mask that are fewer than ``width`` pixels away from its outside."""
+    inside = mask
+    for _ in range(width):
+        padded = np.pad(inside, 1)
+        inside = inside & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     return mask & ~inside
 
 
@@ -126,7 +133,7 @@ def save_overlays(
     n_slices: int = 6,
     slice_axis: int | None = 2,
 ) -> None:
-    """Write a picture of the slices that hold most of a segmentation.
+    """Write a picture of slices that hold a segmentation, cut to its surroundings.
 
     Args:
         path: PNG file.
@@ -136,17 +143,37 @@ def save_overlays(
         n_slices: Slices shown, evenly spread over those with a label (all when there is none).
         slice_axis: RAS axis along which slices were taken, to turn them upright; None for pictures.
     """
-    labels = masks if truth is None else np.concatenate([masks, truth])
-    shown = labels.any(axis=(0, 1, 2))
+    labels = np.any(masks if truth is None else np.concatenate([masks, truth]), axis=0)
+    shown = np.any(labels, axis=(0, 1))
     candidates = np.flatnonzero(shown) if shown.any() else np.arange(image.shape[-1])
     places = candidates[
         np.unique(np.linspace(0, len(candidates) - 1, min(n_slices, len(candidates))).round().astype(int))
     ]
+    box = _surroundings(np.any(labels, axis=2))
+    image, masks = image[box], masks[(slice(None), *box)]
+    truth = None if truth is None else truth[(slice(None), *box)]
     scale = -(-_SLICE_PIXELS // max(image.shape[:2]))
     pictures = [
         overlay(image[..., z], masks[..., z], None if truth is None else truth[..., z], scale) for z in places
     ]
-    write_picture(path, np.concatenate([upright(picture, slice_axis) for picture in pictures], axis=1))
+    turned = [upright(picture, slice_axis) for picture in pictures]
+    gap = np.full((turned[0].shape[0], _GAP, 3), 255, np.uint8)
+    row = [part for picture in turned for part in (gap, picture)][1:]
+    write_picture(path, np.concatenate(row, axis=1))
+
+
+def _surroundings(labels: np.ndarray) -> tuple[slice, slice]:
+    """The part of [H, W] to show: the labels and as much around them; of large pictures every n-th pixel."""
+    box = []
+    for axis, length in enumerate(labels.shape):
+        filled = np.flatnonzero(labels.any(axis=1 - axis))
+        first, last = (int(filled[0]), int(filled[-1]) + 1) if filled.size else (0, length)
+        side = min(length, max(_LEAST_VOXELS, 2 * (last - first)))
+        start = min(max(0, (first + last - side) // 2), length - side)
+        box.append((start, start + side))
+    step = -(-max(stop - start for start, stop in box) // _MOST_PIXELS)
+    height, width = (slice(start, stop, step) for start, stop in box)
+    return height, width
 
 
 def upright(picture: np.ndarray, slice_axis: int | None) -> np.ndarray:

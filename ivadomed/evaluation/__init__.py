@@ -1,16 +1,20 @@
-"""Compare predictions with ground truth: voxel metrics, volumes, and objects found, missed and made up."""
+"""Compare predictions with ground truth: voxel metrics, surfaces, volumes, and objects found, missed and made up."""
 
-from ivadomed.evaluation.dataset import PredictionPair, evaluate, evaluate_predictions, preview
-from ivadomed.evaluation.params import EvaluationParams
+from ivadomed.evaluation.dataset import evaluate, evaluate_predictions, preview
+from ivadomed.evaluation.pairs import PredictionPair, pairs_of_cases
+from ivadomed.evaluation.summary import summarize, summary_text, write_summary
 from ivadomed.evaluation.volume import Evaluation3DMetrics, EvaluationResult, evaluate_pair
 
 __all__ = [
     "Evaluation3DMetrics",
-    "EvaluationParams",
     "EvaluationResult",
     "PredictionPair",
     "evaluate",
     "evaluate_pair",
     "evaluate_predictions",
+    "pairs_of_cases",
     "preview",
+    "summarize",
+    "summary_text",
+    "write_summary",
 ]

@@ -8,10 +8,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ivadomed import metrics
+from ivadomed.config.schema.evaluation import EvaluationParameters
 from ivadomed.errors import DataError
 from ivadomed.evaluation.objects import Objects, match_objects, paint_detection
-from ivadomed.evaluation.params import EvaluationParams
+from ivadomed.evaluation.sizes import (
+    evaluation_parameters,
+    least_overlap,
+    size_ranges,
+    size_suffixes,
+    smallest_sizes,
+)
+from ivadomed.evaluation.surfaces import SurfaceDistances
 from ivadomed.postprocessing.objects import EDGES, binary_structure
+
+_SURFACE = 0.5
 
 
 class EvaluationResult(NamedTuple):
@@ -25,7 +35,7 @@ def evaluate_pair(
     prediction: np.ndarray,
     target: np.ndarray,
     zooms: Sequence[float],
-    params: Mapping[str, Any] | EvaluationParams | None = None,
+    params: Mapping[str, Any] | EvaluationParameters | None = None,
 ) -> EvaluationResult:
     """Evaluate one prediction; see ``Evaluation3DMetrics`` for arguments, metrics and errors."""
     return Evaluation3DMetrics(prediction, target, zooms, params).run_eval()
@@ -34,21 +44,23 @@ def evaluate_pair(
 class Evaluation3DMetrics:
     """Metrics of a prediction against its ground truth, class by class.
 
-    Names end in ``_class0``, ``_class1``, ...:
+    Names end in ``_class0``, ``_class1``, ...; ``docs/metrics.md`` has formulas, sources, and the values for empty
+    masks (what does not exist is NaN):
 
     * ``vol_pred``, ``vol_gt``: volume in mm3; of soft masks the sum of the values;
     * ``rvd``, ``avd``: relative volume difference ``(gt - pred) / gt`` and its absolute value;
+    * ``vs``: volumetric similarity ``1 - |pred - gt| / (pred + gt)``;
     * ``dice``, ``precision``, ``recall``, ``specificity``, ``mse``: see ``ivadomed.metrics``;
+    * ``hd``, ``hd95``, ``assd`` in mm, ``nsd``: see ``SurfaceDistances``; of soft masks the surface at 0.5. None of
+      them without ``surface_metrics``;
     * ``n_pred``, ``n_gt``: number of objects;
     * ``ltpr``: found objects of the ground truth / all of its objects (lesion true positive rate);
     * ``lfdr``: predicted objects that are none / all predicted objects (lesion false detection rate);
-    * with size ranges also ``ltpr_21-100vox``, ``lfdr_21-100vox`` and so on for each range that has objects.
-      The number of true objects in the range is ``n_21-100vox`` (of the last class that has such objects;
-      with several classes ``n_21-100vox_class0`` and so on as well).
-
-    What does not exist is NaN: dice of two empty masks, precision and lfdr of an empty prediction; recall,
-    rvd, avd and ltpr of an empty ground truth; specificity where the ground truth fills the image; ltpr and
-    lfdr without object detection. See ``match_objects`` for when an object counts as found.
+    * ``lf1``: harmonic mean of ``ltpr`` and ``1 - lfdr``. The three are NaN without object detection, and see
+      ``match_objects`` for when an object counts as found;
+    * with size ranges also ``ltpr_21-100vox``, ``lfdr_21-100vox``, ``lf1_21-100vox`` and so on for each range that
+      has objects. The number of true objects in the range is ``n_21-100vox`` (of the last class that has such
+      objects; with several classes ``n_21-100vox_class0`` and so on as well).
 
     Args:
         data_pred: [H, W, D, C], values in [0, 1]; what is not 0 belongs to an object.
@@ -79,9 +91,9 @@ class Evaluation3DMetrics:
         data_pred: np.ndarray,
         data_gt: np.ndarray,
         dim_lst: Sequence[float],
-        params: Mapping[str, Any] | EvaluationParams | None = None,
+        params: Mapping[str, Any] | EvaluationParameters | None = None,
     ) -> None:
-        self.params = params if isinstance(params, EvaluationParams) else EvaluationParams.parse(params)
+        self.params = evaluation_parameters(params)
         self.data_pred, self.data_gt = np.asarray(data_pred), np.asarray(data_gt)
         if self.data_pred.shape != self.data_gt.shape or self.data_pred.ndim != 4:
             raise DataError(
@@ -91,10 +103,12 @@ class Evaluation3DMetrics:
         self.n_classes = self.data_pred.shape[3]
         self.px, self.py, self.pz = (float(zoom) for zoom in dim_lst[:3])
         self.bin_struct = binary_structure(EDGES)
-        self.overlap_vox, self.overlap_ratio = self.params.overlap_vox, self.params.overlap_ratio
-        self.object_detection_metrics = self.params.object_detection
-        self.size_min = self.params.size_min(self.voxel_volume, self.n_classes)
-        self.size_suffix_lst = [self.params.size_suffixes(self.voxel_volume, n) for n in self.size_min]
+        self.overlap_vox, self.overlap_ratio = least_overlap(self.params.overlap, self.voxel_volume)
+        self.object_detection_metrics = self.params.object_detection_metrics
+        self.size_min = smallest_sizes(self.params.remove_small, self.voxel_volume, self.n_classes)
+        self.size_suffix_lst = [
+            size_suffixes(self.params.target_size, self.voxel_volume, smallest) for smallest in self.size_min
+        ]
         if any(self.size_min):
             self.data_pred = self._without_small(self.data_pred)
             self.data_gt = self._without_small(self.data_gt)
@@ -134,7 +148,7 @@ class Evaluation3DMetrics:
     def label_per_size(self, data: np.ndarray) -> np.ndarray:
         """Fill every object of a mask [H, W, D] with the number of its size range: 1, 2, ..."""
         objects = Objects.of(np.asarray(data))
-        return objects.paint(self.params.size_ranges(objects.sizes, self.voxel_volume))
+        return objects.paint(self._size_ranges(objects))
 
     def get_vol(self, data: np.ndarray) -> float:
         """Volume of a mask in mm3."""
@@ -175,12 +189,30 @@ class Evaluation3DMetrics:
         """
         return self._rate(~self._pred_found[class_idx][self._of_size(self._pred[class_idx], label_size)])
 
+    def get_lf1(self, label_size: int | None = None, class_idx: int = 0) -> float:
+        """Lesion-wise F1: harmonic mean of the lesion true positive rate and ``1 - get_lfdr()``.
+
+        Args:
+            label_size: Only objects of this size range (1, 2, ...); None for all.
+            class_idx: Class.
+
+        Returns:
+            The score; 0 when only one of the masks has such objects, NaN when none has or without object
+            detection.
+        """
+        sensitivity, lfdr = self.get_ltpr(label_size, class_idx)[0], self.get_lfdr(label_size, class_idx)
+        if np.isnan(sensitivity) and np.isnan(lfdr):
+            return float("nan")
+        if np.isnan(sensitivity) or np.isnan(lfdr) or sensitivity + 1 - lfdr == 0:
+            return 0.0
+        return 2 * sensitivity * (1 - lfdr) / (sensitivity + 1 - lfdr)
+
     def run_eval(self) -> EvaluationResult:
         """Compute all metrics; the painted image has no class axis when there is one class."""
         values: dict[str, float] = {}
         for c in range(self.n_classes):
-            values.update({f"{name}_class{c}": value for name, value in self._voxel_metrics(c).items()})
-            values.update({f"{name}_class{c}": value for name, value in self._object_metrics(c).items()})
+            for found in (self._voxel_metrics(c), self._surface_metrics(c), self._object_metrics(c)):
+                values.update({f"{name}_class{c}": value for name, value in found.items()})
             values.update(self._size_metrics(c))
         painted = self.data_painted
         return EvaluationResult(values, painted[..., 0] if self.n_classes == 1 else painted)
@@ -193,11 +225,24 @@ class Evaluation3DMetrics:
             "vol_gt": self.get_vol(truth),
             "rvd": self.get_rvd(c),
             "avd": self.get_avd(c),
+            "vs": metrics.volumetric_similarity(prediction, truth),
             "dice": metrics.dice_score(truth, prediction),
             "recall": metrics.recall_score(prediction, truth, err_value=nan),
             "precision": metrics.precision_score(prediction, truth, err_value=nan),
             "specificity": metrics.specificity_score(prediction, truth, err_value=nan),
             "mse": metrics.mse(truth, prediction),
+        }
+
+    def _surface_metrics(self, c: int) -> dict[str, float]:
+        if not self.params.surface_metrics:
+            return {}
+        masks = self.data_pred[..., c] >= _SURFACE, self.data_gt[..., c] >= _SURFACE
+        distances = SurfaceDistances.between(*masks, (self.px, self.py, self.pz))
+        return {
+            "hd": distances.hausdorff(),
+            "hd95": distances.hausdorff(95),
+            "assd": distances.average(),
+            "nsd": distances.surface_dice(self.params.surface_tolerance_mm),
         }
 
     def _object_metrics(self, c: int) -> dict[str, float]:
@@ -206,6 +251,7 @@ class Evaluation3DMetrics:
             "n_gt": float(self.n_gt[c]),
             "ltpr": self.get_ltpr(class_idx=c)[0],
             "lfdr": self.get_lfdr(class_idx=c),
+            "lf1": self.get_lf1(class_idx=c),
         }
 
     def _size_metrics(self, c: int) -> dict[str, float]:
@@ -219,14 +265,20 @@ class Evaluation3DMetrics:
                 values[f"n{suffix}"] = float(count)
                 if self.n_classes > 1:
                     values[f"n{suffix}_class{c}"] = float(count)
-            if self._of_size(self._pred[c], size).any():
+            predicted = self._of_size(self._pred[c], size).any()
+            if predicted:
                 values[f"lfdr{suffix}_class{c}"] = self.get_lfdr(size, c)
+            if count or predicted:
+                values[f"lf1{suffix}_class{c}"] = self.get_lf1(size, c)
         return values
 
     def _of_size(self, objects: Objects, label_size: int | None) -> np.ndarray:
         if label_size is None:
             return np.ones(len(objects), bool)
-        return self.params.size_ranges(objects.sizes, self.voxel_volume) == label_size
+        return self._size_ranges(objects) == label_size
+
+    def _size_ranges(self, objects: Objects) -> np.ndarray:
+        return size_ranges(self.params.target_size, objects.sizes, self.voxel_volume)
 
     def _rate(self, hits: np.ndarray) -> float:
         return float(hits.mean()) if self.object_detection_metrics and hits.size else float("nan")

@@ -80,6 +80,7 @@ def _report(run: Path, seconds: float) -> None:
     table = pd.read_csv(run / "results_eval" / "evaluation_3Dmetrics.csv", index_col="image_id")
     dice = table["dice_class0"]
     places = {
+        "report, to open in a browser": run / "results_eval" / "report.html",
         "metrics of every image": run / "results_eval" / "evaluation_3Dmetrics.csv",
         "pictures (colour: prediction, yellow line: truth)": run / "results_eval" / "overlays",
         "segmentations": run / "pred_masks",

@@ -1,4 +1,4 @@
-"""Time the evaluation, the metrics of a validation batch, and the postprocessing steps.
+"""Time the evaluation, its report, the metrics of a validation batch, and the postprocessing steps.
 
 Usage: python testing/benchmarks/bench_evaluation.py [--repeat N]
 
@@ -8,16 +8,21 @@ Prints seconds (best of N runs) and the ratios that should stay put from machine
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ivadomed import metrics
-from ivadomed.evaluation import evaluate_pair
+from ivadomed.evaluation import PredictionPair, evaluate_pair, evaluate_predictions, write_summary
+from ivadomed.evaluation.overlays import paint_overlays, worst_first
+from ivadomed.io import write_nifti
 from ivadomed.postprocessing import Postprocessing
+from ivadomed.report import Report, write_report
 
 ZOOMS = (0.5, 0.5, 1.0)
 PARAMS = {"target_size": {"unit": "vox", "thr": [20, 100]}, "overlap": {"unit": "vox", "thr": 3}}
@@ -60,6 +65,36 @@ def bench_evaluation(repeat: int) -> None:
         found = f"{values['n_gt_class0']:.0f} lesions, ltpr {values['ltpr_class0']:.2f}"
         print(f"evaluation 256x256x120, {found}: {seconds[count]:.2f} s")
     print(f"evaluation, 1000 lesions / 100 lesions: {seconds[1000] / seconds[100]:.2f}")
+
+
+def bench_run(cases: int = 50) -> None:
+    """Evaluation, pictures and report of a test set; 1,000 rows in the report."""
+    shape = (160, 160, 40)
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        image, truth, prediction = (folder / f"{kind}.nii.gz" for kind in ("image", "truth", "x_pred"))
+        target = lesions(20, shape)[..., 0]
+        write_nifti(image, rng.normal(100, 20, shape).astype(np.int16), np.eye(4))
+        write_nifti(truth, target.astype(np.uint8), np.eye(4))
+        write_nifti(prediction, np.roll(target, 1, 0).astype(np.uint8), np.eye(4))
+        pairs = [
+            PredictionPair(f"sub-{i:04d}", (prediction,), (truth,), image, f"sub-{i}") for i in range(1000)
+        ]
+        start = time.perf_counter()
+        table = evaluate_predictions(pairs[:cases], folder, {**PARAMS, "object_detection_metrics": False})
+        evaluated = time.perf_counter()
+        overlays = paint_overlays(pairs[:cases], table.index, folder, slice_axis=2)
+        painted = time.perf_counter()
+        table = table.sample(1000, replace=True, random_state=0).set_axis([pair.image_id for pair in pairs])
+        summary = write_summary(table, pairs, folder)
+        report = write_report(
+            Report("bench", folder, table, summary, pairs, worst_first(table), ["_seg"], overlays)
+        )
+        reported = time.perf_counter()
+        print(f"test set of 160x160x40: evaluation {(evaluated - start) / cases:.3f} s per image", end=", ")
+        print(f"picture {(painted - evaluated) / cases:.3f} s")
+        print(f"report of 1000 images: {reported - painted:.1f} s, {report.stat().st_size / 1e6:.1f} MB")
 
 
 def bench_metrics(repeat: int) -> None:
@@ -108,6 +143,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3, help="runs of each measurement; the best counts")
     repeat = parser.parse_args().repeat
     bench_evaluation(repeat)
+    bench_run()
     bench_metrics(repeat)
     bench_postprocessing(repeat)
 

@@ -59,6 +59,8 @@ def test_files_of_a_run_have_their_names(trained):
         "seg_sc/seg_sc.pt",
         "seg_sc/seg_sc.onnx",
         "results_eval/evaluation_3Dmetrics.csv",
+        "results_eval/summary.csv",
+        "results_eval/report.html",
     ):
         assert (out / name).is_file(), name
     assert list(out.glob("events.out.tfevents.*"))
@@ -126,7 +128,7 @@ def test_tensorboard_has_losses_metrics_and_images(trained):
     assert {"Training/Input", "Validation/Predictions", "Validation/Ground Truth"} <= set(images)
 
 
-def test_eval_scores_predictions_made_elsewhere(trained, tmp_path):
+def test_eval_scores_predictions_made_elsewhere(trained, tmp_path, capsys):
     out, study, path = trained
     split = json.loads((out / "split_datasets.json").read_text())
     target = tmp_path / "elsewhere"
@@ -136,10 +138,21 @@ def test_eval_scores_predictions_made_elsewhere(trained, tmp_path):
         stem = name.removesuffix(".nii.gz")
         label = study / "derivatives" / "labels" / stem.split("_")[0] / "anat" / f"{stem}_seg-manual.nii.gz"
         (target / "pred_masks" / f"{stem}_pred.nii.gz").write_bytes(label.read_bytes())
+    one = next((target / "pred_masks").iterdir())
+    one.rename(one.with_name(one.name.replace("_pred", "_class-0_pred")))
+    (target / "pred_masks" / "sub-99_T1w_pred.nii.gz").write_bytes(b"")
     assert main(["--eval", "-c", path, "--path-output", str(target)]) == 0
     table = pd.read_csv(target / "results_eval" / "evaluation_3Dmetrics.csv", index_col="image_id")
-    assert (table["dice_class0"] == 1).all()
-    assert (table["rvd_class0"] == 0).all()
+    for metric, value in (("dice", 1), ("rvd", 0), ("hd95", 0), ("nsd", 1), ("lf1", 1)):
+        assert (table[f"{metric}_class0"] == value).all()
+    assert "left out: sub-99_T1w_pred.nii.gz" in (target / "log").read_text()
+    summary = pd.read_csv(target / "results_eval" / "summary.csv")
+    assert set(summary["contrast"]) == {"all", "T1w", "T2w"}
+    shifted = nib.load(one := next((target / "pred_masks").glob("*_pred.nii.gz")))
+    shifted.affine[0, 3] += 50
+    nib.save(nib.Nifti1Image(np.asanyarray(shifted.dataobj), shifted.affine), one)
+    assert main(["--eval", "-c", path, "--path-output", str(target)]) == 1
+    assert f"{one} lies on another grid than" in capsys.readouterr().err
 
 
 def test_nothing_is_written_into_the_data_set(trained):
@@ -337,6 +350,7 @@ def test_micrographs_with_patches_and_two_classes(tmp_path):
             "training_parameters.batch_size": 4,
             "training_parameters.num_workers": 0,
             "training_parameters.training_time.num_epochs": 1,
+            "evaluation_parameters.object_detection_metrics": True,
             "transformation": {
                 "Resample": {"hspace": 0.0002, "wspace": 0.0002},
                 "NormalizeInstance": {"applied_to": ["im"]},
@@ -346,6 +360,13 @@ def test_micrographs_with_patches_and_two_classes(tmp_path):
     run_main(config)
     table, _ = run_main({**config, "command": "test"})
     assert {"dice_class0", "dice_class1"} <= set(table.columns)
+    for path in (tmp_path / "run" / "pred_masks").glob("*_pred*.nii.gz"):
+        path.unlink()
+    # From the pictures of the classes alone, the numbers are the same.
+    pd.testing.assert_frame_equal(run_main({**config, "command": "eval"}), table)
+    for image in table.index:
+        painted = imageio.v3.imread(tmp_path / "run" / "pred_masks" / f"{image}_class-0_pred-TP-FP-FN.png")
+        assert set(np.unique(painted)) <= {0, 85, 170, 255}
     files = run_main({**config, "command": "segment"})
     picture = next(data.glob("sub-*/micr/*.png"))
     shape = imageio.v3.imread(picture).shape[:2]

@@ -18,7 +18,7 @@ LAYERS = {
     2: "transforms postprocessing uncertainty visualize before_after transform_preview",
     3: "loader",
     4: "inference training",
-    5: "testing evaluation classification threshold object_detection datasets data_check",
+    5: "testing evaluation classification threshold report object_detection datasets data_check",
     6: "records commands main __main__ utils",
     7: "scripts",
 }

@@ -112,22 +112,36 @@ def test_overlay_of_a_constant_image():
 
 @pytest.mark.parametrize(
     ("labelled", "n_slices", "shown"),
-    [([2, 3, 4], 6, 3), (list(range(10)), 6, 6), ([], 4, 4), ([5], 6, 1)],
+    [([2, 3, 4], 6, 3), (list(range(10)), 6, 6), ([5], 6, 1)],
 )
 def test_saved_are_slices_with_a_label_side_by_side(tmp_path, labelled, n_slices, shown):
     masks = np.zeros((1, 100, 60, 10))
     masks[0, 50, 30, labelled] = 1
     path = tmp_path / "sub folder" / "o.png"
     save_overlays(path, np.random.default_rng(0).random((100, 60, 10)), masks, n_slices=n_slices)
-    # 100 x 60 voxels enlarged three times, to 300; turned, a slice is 180 high and 300 wide.
-    assert iio.imread(path).shape == (180, 300 * shown, 3)
+    # The 64 x 60 voxels around the label, enlarged five times; turned, a slice is 300 high and 320 wide.
+    picture = iio.imread(path)
+    assert picture.shape == (300, 320 * shown + 4 * (shown - 1), 3)
+    assert [(picture[:, 324 * k - 4 : 324 * k] == 255).all() for k in range(1, shown)] == [True] * (shown - 1)
+
+
+def test_without_a_label_slices_are_shown_whole(tmp_path):
+    save_overlays(tmp_path / "o.png", np.zeros((100, 60, 10)), np.zeros((1, 100, 60, 10)), n_slices=4)
+    assert iio.imread(tmp_path / "o.png").shape == (180, 4 * 300 + 3 * 4, 3)
 
 
 def test_slices_of_the_truth_are_shown_too(tmp_path):
     masks, truth = np.zeros((2, 1, 300, 300, 10))
-    masks[0, 10, 10, 1], truth[0, 10, 10, 8] = 1, 1
+    masks[0, 10, 10, 1], truth[0, 200, 200, 8] = 1, 1
     save_overlays(tmp_path / "o.png", np.random.default_rng(0).random((300, 300, 10)), masks, truth)
-    assert iio.imread(tmp_path / "o.png").shape == (300, 600, 3)
+    assert iio.imread(tmp_path / "o.png").shape == (300, 604, 3)
+
+
+def test_large_pictures_are_made_smaller(tmp_path):
+    masks = np.zeros((1, 4000, 3000, 1))
+    masks[0, 100:3900, 100:2900] = 1
+    save_overlays(tmp_path / "o.png", np.zeros((4000, 3000, 1)), masks, slice_axis=None)
+    assert iio.imread(tmp_path / "o.png").shape == (1000, 750, 3)
 
 
 def test_right_of_the_patient_is_right_and_anterior_is_up(tmp_path):

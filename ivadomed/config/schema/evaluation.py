@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from ivadomed.config.schema.base import Flag, NonNegativeReal, Section, SizeThreshold, refuse
+from ivadomed.config.schema.base import Flag, NonNegative, NonNegativeReal, Section, SizeThreshold, refuse
 
 Unit = Literal["vox", "mm3"]
 
@@ -30,8 +30,16 @@ class TargetSize(Section):
 class Overlap(Section):
     """Least overlap at which a lesion counts as found."""
 
-    thr: NonNegativeReal = Field(default=3, description="Overlap (>= 0).")
-    unit: Unit = Field(default="vox", description="Unit of `thr`: voxels or cubic millimetres.")
+    thr: NonNegativeReal = Field(default=3, description="Overlap (>= 0; at most 1 for a ratio).")
+    unit: Literal["vox", "mm3", "ratio"] = Field(
+        default="vox", description="Unit of `thr`: voxels, cubic millimetres, or the fraction of the lesion."
+    )
+
+    @model_validator(mode="after")
+    def _ratio(self) -> Self:
+        if self.unit == "ratio" and self.thr > 1:
+            refuse([f"thr: {self.thr:g} is no ratio; expected a number from 0 to 1"])
+        return self
 
 
 class RemoveSmallObjects(Section):
@@ -42,7 +50,7 @@ class RemoveSmallObjects(Section):
 
 
 class EvaluationParameters(Section):
-    """Metrics of `ivadomed --test`."""
+    """Metrics and pictures of `ivadomed --test` and `--eval`."""
 
     target_size: TargetSize | None = Field(
         default=None, description="Report lesion metrics per size class; null: all sizes together."
@@ -57,3 +65,17 @@ class EvaluationParameters(Section):
         default=True,
         description="Compute lesion-wise metrics and write the maps of true and false positives.",
     )
+    surface_metrics: Flag = Field(
+        default=True,
+        description="Compute distances between the surfaces in mm: hd, hd95, assd, and nsd at the tolerance.",
+    )
+    surface_tolerance_mm: NonNegativeReal = Field(
+        default=1.0,
+        description="Distance in mm (>= 0) up to which surfaces agree in the normalized surface Dice (nsd): the "
+        "accuracy that raters reach.",
+    )
+    overlays: NonNegative | None = Field(
+        default=None,
+        description="Number of cases (>= 0) with a picture in `results_eval/overlays`, the worst ones; null: all.",
+    )
+    report: Flag = Field(default=True, description="Write `results_eval/report.html`.")

@@ -1,0 +1,244 @@
+"""Which prediction files belong to which image, and what they are compared with."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from ivadomed import io
+from ivadomed.device import available_cores
+from ivadomed.errors import DataError
+from ivadomed.loader.case import Case
+from ivadomed.loader.volumes import check_same_grid, pixel_size_mm
+
+logger = logging.getLogger(__name__)
+
+Suffixes = Sequence[str | Sequence[str]]
+_PRED = "_pred"
+_LISTED = 5
+_MEMORY = 4e9
+_BYTES_PER_VOXEL = 32  # and class, at the peak of an evaluation
+
+
+class Dataset(Protocol):
+    """What is needed of ``BidsDataframe``."""
+
+    df: pd.DataFrame
+
+    def get_deriv_fnames(self) -> list[str]:
+        """File names of the derivatives."""
+
+
+@dataclass(frozen=True)
+class PredictionPair:
+    """The prediction of one image and its ground truth.
+
+    Args:
+        image_id: Name of the image without extension; the row of the table.
+        predictions: One file with all classes ([X, Y, Z] or [X, Y, Z, K]), or one file per class.
+        targets: One file per class; None where the image has none of that class.
+        image: The image, on whose grid the others lie; None when it is not at hand.
+        subject: Participant; empty: the image is one of its own.
+        contrast: Of the image; several channels are joined by "+".
+        pixel_size: mm along rows and columns of a picture.
+    """
+
+    image_id: str
+    predictions: tuple[Path, ...]
+    targets: tuple[Path | None, ...]
+    image: Path | None = None
+    subject: str = ""
+    contrast: str = ""
+    pixel_size: tuple[float, float] | None = None
+
+    def check_grid(self) -> None:
+        """Raise DataError unless all files have the same voxels; only headers are read.
+
+        Pictures have no grid, and their shapes are compared when they are read.
+        """
+        labels = [path for path in self.targets if path is not None]
+        files = [path for path in (self.image, *labels, *self.predictions) if path and io.is_nifti(path)]
+        if len(files) < len(self.predictions) + 1:
+            return
+        first, *others = files
+        grid = io.read_grid(first)
+        for path in others:
+            check_same_grid(grid, first, io.read_grid(path), path)
+
+
+def job_count(pairs: Sequence[PredictionPair]) -> int:
+    """How many pairs to work on at the same time: as many as there are cores, and as fit into 4 GB."""
+    volumes = [pair for pair in pairs if io.is_nifti(pair.predictions[0])]
+    measured = volumes or list(pairs[:1])  # a picture must be read to know its size, and the others are alike
+    voxels = (np.prod(io.read_grid(pair.predictions[0]).shape) * len(pair.targets) for pair in measured)
+    largest = max(map(int, voxels), default=1)
+    return int(np.clip(_MEMORY // (largest * _BYTES_PER_VOXEL), 1, available_cores()))
+
+
+def pairs_of_cases(cases: Sequence[Case], folder: Path, target_suffix: Suffixes) -> list[PredictionPair]:
+    """Pairs of the cases that have a prediction in ``folder``; of several raters the first one is the truth.
+
+    One warning names the cases without a prediction, and one the predictions that belong to no case.
+
+    Raises:
+        DataError: No case has a prediction, or one lacks the file of a class.
+    """
+    predictions = find_predictions(folder, {case.id for case in cases}, target_suffix)
+    if not predictions:
+        raise DataError(f"{folder}: no prediction of the test set; run --test first")
+    missing = [case.id for case in cases if case.id not in predictions]
+    if missing:
+        logger.warning(
+            "%s: no prediction of %d image(s) of the test set, which are left out: %s",
+            folder,
+            len(missing),
+            _some(missing),
+        )
+    return [
+        PredictionPair(
+            case.id,
+            predictions[case.id],
+            tuple(raters[0] if raters else None for raters in case.targets),
+            case.images[0],
+            case.subject,
+            "+".join(case.contrasts),
+            None if io.is_nifti(case.images[0]) else pixel_size_mm(case.metadata, case.images[0]),
+        )
+        for case in cases
+        if case.id in predictions
+    ]
+
+
+def pairs_of_table(bids_df: Dataset, folder: Path, target_suffix: Suffixes) -> list[PredictionPair]:
+    """Pairs of all images of a data set that have a prediction in ``folder``; see ``ivadomed.evaluation.evaluate``.
+
+    Raises:
+        DataError: An image or a label is there twice, or a prediction lacks the file of a class.
+    """
+    derivatives = set(bids_df.get_deriv_fnames())
+    images: dict[str, list[str]] = defaultdict(list)
+    labels: dict[str, list[str]] = defaultdict(list)
+    for path, name in zip(bids_df.df["path"], bids_df.df["filename"], strict=True):
+        if name.lower().endswith(io.EXTENSIONS):
+            (labels if name in derivatives else images)[io.split_extension(name)[0]].append(str(path))
+    pairs = []
+    for image_id, files in find_predictions(folder, images, target_suffix).items():
+        image = Path(_only(images[image_id], "image"))
+        extension = io.split_extension(image)[1]
+        targets = tuple(_target(labels, image_id, suffix, extension) for suffix in target_suffix)
+        missing = [
+            str(suffix) for suffix, target in zip(target_suffix, targets, strict=True) if target is None
+        ]
+        if missing:
+            logger.warning("%s: no ground truth %s; counts as an empty mask", image_id, ", ".join(missing))
+        subject, contrast = image_id.split("_")[0], image_id.split("_")[-1]
+        pairs.append(
+            PredictionPair(image_id, files, targets, image if image.is_file() else None, subject, contrast)
+        )
+    return pairs
+
+
+def find_predictions(
+    folder: Path, images: Collection[str], target_suffix: Suffixes
+) -> dict[str, tuple[Path, ...]]:
+    """Prediction files by image name, sorted.
+
+    ``<image>_pred.nii.gz`` (all classes) goes before ``<image>_class-0_pred.nii.gz`` and so on, or
+    ``<image><suffix>_pred.nii.gz``, one file per class; NIfTI files go before pictures. One warning names the
+    predictions that belong to no image.
+
+    Raises:
+        DataError: Of the files per class one is missing.
+    """
+    whole: dict[str, Path] = {}
+    parts: dict[str, dict[int, Path]] = defaultdict(dict)
+    strangers = []
+    for path in _prediction_files(folder):
+        name = Path(io.split_extension(path)[0]).name.removesuffix(_PRED)
+        if name in images:
+            whole.setdefault(name, path)
+            continue
+        image_id, k = _class_of(name, target_suffix)
+        if image_id in images:
+            parts[image_id].setdefault(k, path)
+        else:
+            strangers.append(path.name)
+    if strangers:
+        logger.warning(
+            "%s: %d prediction(s) belong to no image that is evaluated, and are left out: %s",
+            folder,
+            len(strangers),
+            _some(sorted(strangers)),
+        )
+    apart = {
+        image_id: _complete(folder, image_id, files, len(target_suffix))
+        for image_id, files in parts.items()
+        if image_id not in whole
+    }
+    return dict(sorted(({image_id: (path,) for image_id, path in whole.items()} | apart).items()))
+
+
+def _prediction_files(folder: Path) -> list[Path]:
+    """Prediction files by name, NIfTI files before pictures."""
+    files = (path for path in folder.glob(f"*{_PRED}.*") if path.name.lower().endswith(io.EXTENSIONS))
+    named = (path for path in files if io.split_extension(path.name)[0].endswith(_PRED))
+    return sorted(named, key=lambda path: (not io.is_nifti(path), path.name))
+
+
+def _class_of(name: str, target_suffix: Suffixes) -> tuple[str, int]:
+    """Image and class that ``<image>_class-K`` or ``<image><suffix>`` names; an empty image when it is neither."""
+    numbered = re.fullmatch(r"(.+)_class-(\d+)", name)
+    if numbered:
+        return numbered[1], int(numbered[2])
+    for k, entry in enumerate(target_suffix):
+        for suffix in _raters(entry):
+            if name.endswith(suffix):
+                return name.removesuffix(suffix), k
+    return "", 0
+
+
+def _complete(folder: Path, image_id: str, files: Mapping[int, Path], n_classes: int) -> tuple[Path, ...]:
+    if sorted(files) != list(range(n_classes)):
+        raise DataError(
+            f"{folder}: {image_id} has predictions of the classes {', '.join(map(str, sorted(files)))}; expected "
+            f"{n_classes}, one for each loader_parameters.target_suffix, counted from 0"
+        )
+    return tuple(files[k] for k in range(n_classes))
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_LISTED])
+    return shown if len(names) <= _LISTED else f"{shown} and {len(names) - _LISTED} more"
+
+
+def _raters(entry: str | Sequence[str]) -> list[str]:
+    return [entry] if isinstance(entry, str) else list(entry)
+
+
+def _target(
+    labels: Mapping[str, list[str]], image_id: str, suffix: str | Sequence[str], extension: str
+) -> Path | None:
+    for rater in _raters(suffix):
+        paths = labels.get(image_id + rater, [])
+        same_type = [path for path in paths if path.lower().endswith(extension.lower())]
+        if paths:
+            return Path(_only(same_type or paths, "label"))
+    return None
+
+
+def _only(paths: Sequence[str], kind: str) -> str:
+    unique = sorted(set(paths))
+    if len(unique) > 1:
+        raise DataError(
+            f"{unique[0]}: the data set has this {kind} {len(unique)} times, also as {unique[1]}; "
+            "rename or remove all but one"
+        )
+    return unique[0]

@@ -1,0 +1,104 @@
+"""Read a prediction and its ground truth into arrays, and refuse what would give wrong numbers."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ivadomed import io
+from ivadomed.errors import DataError
+from ivadomed.evaluation.pairs import PredictionPair
+
+logger = logging.getLogger(__name__)
+
+_TOLERANCE = 1e-3  # of soft values, which resampling and float16 carry a little out of 0..1
+
+
+@dataclass(frozen=True, eq=False)
+class PairData:
+    """The voxels of a pair, native orientation.
+
+    Args:
+        prediction: [X, Y, Z, K] float32.
+        target: [X, Y, Z, K] float32, zeros for a class without a file.
+        zooms: mm along X, Y, Z; of a picture along rows and columns, and 1.
+        affine: [4, 4] of the prediction.
+        header: NIfTI header of the prediction, None when it is a picture.
+        is_picture: Whether the image is one, not a volume.
+    """
+
+    prediction: np.ndarray
+    target: np.ndarray
+    zooms: tuple[float, float, float]
+    affine: np.ndarray
+    header: Any
+    is_picture: bool
+
+
+def read_pair(pair: PredictionPair) -> PairData:
+    """Read the files of a pair.
+
+    A label with values above 1 (0 and 255, for example) is a mask at 0.5, as in training.
+
+    Raises:
+        DataError: A file is damaged, a prediction has another number of classes or another shape than its ground
+            truth, or holds numbers of classes (0, 1, 2, ...) or NaN in place of values in 0..1.
+    """
+    images = [io.read_classes(path) for path in pair.predictions]
+    n_classes = sum(image.data.shape[3] for image in images)
+    if n_classes != len(pair.targets):
+        raise DataError(
+            f"{pair.predictions[0]}: has {n_classes} classes, loader_parameters.target_suffix names "
+            f"{len(pair.targets)}; evaluate with the suffixes of the training"
+        )
+    shape = images[0].data.shape[:3]
+    for file, image in zip(pair.predictions, images, strict=True):
+        check_shape(file, image.data.shape[:3], pair.predictions[0], shape)
+        _check_values(file, image.data)
+    prediction = np.concatenate([image.data for image in images], axis=3) if images[1:] else images[0].data
+    target = np.zeros_like(prediction)
+    for k, path in enumerate(pair.targets):
+        if path is not None:
+            target[..., k] = _read_target(path, pair.predictions[0], shape)
+    zooms = images[0].zooms if pair.pixel_size is None else (*pair.pixel_size, 1.0)
+    is_picture = not io.is_nifti(pair.image or pair.predictions[0])
+    return PairData(prediction, target, zooms, images[0].affine, images[0].header, is_picture)
+
+
+def check_shape(path: Path, shape: tuple[int, ...], other: Path, expected: tuple[int, ...]) -> None:
+    """Raise DataError unless a file has the shape of another."""
+    if shape != expected:
+        raise DataError(
+            f"{path}: shape {shape} differs from {expected} of {other}; a prediction and its ground truth have the "
+            "voxels of their image"
+        )
+
+
+def _check_values(path: Path, data: np.ndarray) -> None:
+    low, high = float(data.min()), float(data.max())
+    if np.isnan(low) or np.isinf((low, high)).any():
+        raise DataError(f"{path}: has NaN or infinite voxels; mend the file or predict the image again")
+    if high > 1 + _TOLERANCE and np.array_equal(data, np.round(data)):
+        raise DataError(
+            f"{path}: has whole numbers up to {high:g}; expected values from 0 to 1. Of a map of several classes, "
+            "write one file per class, <image>_class-0_pred.nii.gz and so on"
+        )
+    if low < -_TOLERANCE or high > 1 + _TOLERANCE:
+        logger.warning(
+            "%s: values from %.3g to %.3g, expected 0 to 1: dice and all that counts voxels mean little",
+            path,
+            low,
+            high,
+        )
+
+
+def _read_target(path: Path, prediction: Path, shape: tuple[int, ...]) -> np.ndarray:
+    target = io.read_label(path).data
+    check_shape(path, target.shape, prediction, shape)
+    if not np.isfinite(target).all():
+        raise DataError(f"{path}: has NaN or infinite voxels; mend the file or leave the subject out")
+    return (target >= 0.5).astype(target.dtype) if target.max() > 1 + _TOLERANCE else target

@@ -1,0 +1,172 @@
+"""Mean, spread and confidence interval of each metric, per class and contrast."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ivadomed.evaluation.pairs import PredictionPair
+from ivadomed.files import atomic_path
+
+SUMMARY_FILE = Path("results_eval", "summary.csv")
+ALL = "all"
+"""Name of the group of all contrasts."""
+
+DRAWS = 5_000
+_SEED = 0
+_LEVEL = 95.0
+_CHUNK = 4_000_000  # numbers drawn at a time: 32 MB
+_SHOWN = ("dice", "hd95", "nsd", "lf1")
+
+
+def summarize(table: pd.DataFrame, pairs: Iterable[PredictionPair]) -> pd.DataFrame:
+    """Describe each metric over all images and over those of each contrast.
+
+    The confidence interval of the mean is the percentile bootstrap (Efron and Tibshirani, 1993) of 5,000 draws
+    with a fixed seed. What is drawn are subjects, each with all of its images, because images of one subject are
+    alike. It does not exist for fewer than two subjects.
+
+    Args:
+        table: One row per image, see ``evaluate_predictions``.
+        pairs: Subject and contrast of the images.
+
+    Returns:
+        One row per contrast ("all" first, left alone where there is one contrast), class and metric: ``n`` images
+        where the metric exists, ``n_undefined`` where it does not, ``mean``, ``std`` (of the sample, n - 1),
+        ``median``, ``ci95_low``, ``ci95_high``. ``class`` is empty for columns without one.
+    """
+    known = {pair.image_id: pair for pair in pairs}
+    subjects = np.array([known[image].subject or image for image in table.index], dtype=object)
+    contrasts = np.array([known[image].contrast for image in table.index], dtype=object)
+    names = sorted(set(contrasts) - {""})
+    groups = {ALL: np.ones(len(table), bool)}
+    groups |= {name: contrasts == name for name in names if len(names) > 1}
+    rows = [
+        {"contrast": contrast, "class": k, "metric": metric, **row}
+        for contrast, chosen in groups.items()
+        for (metric, k), row in zip(
+            map(split_column, table.columns),
+            _describe(table.to_numpy(float)[chosen], subjects[chosen]),
+            strict=True,
+        )
+    ]
+    columns = ["contrast", "class", "metric", "n", "n_undefined", "mean", "std", "median"]
+    return pd.DataFrame(rows, columns=[*columns, "ci95_low", "ci95_high"])
+
+
+def write_summary(
+    table: pd.DataFrame, pairs: Iterable[PredictionPair], path_output: str | os.PathLike[str]
+) -> pd.DataFrame:
+    """Write ``results_eval/summary.csv`` and return it; see ``summarize``."""
+    summary = summarize(table, pairs)
+    with atomic_path(Path(path_output, SUMMARY_FILE)) as temporary:
+        summary.to_csv(temporary, index=False)
+    return summary
+
+
+def split_column(column: str) -> tuple[str, str]:
+    """Metric and class of a column: "dice" and "0" of ``dice_class0``; the class may be empty."""
+    match = re.fullmatch(r"(.+)_class(\d+)", column)
+    return (match[1], match[2]) if match else (column, "")
+
+
+def by_class(summary: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
+    """(Contrast, class) and rows of each group of a summary, class by class."""
+    yield from summary.sort_values("class", kind="stable").groupby(["contrast", "class"], sort=False)
+
+
+def summary_text(summary: pd.DataFrame) -> str:
+    """The main metrics of a summary for the terminal: mean [confidence interval], one line per group."""
+    chosen = summary[summary["metric"].isin(_SHOWN)]
+    metrics = [metric for metric in _SHOWN if (chosen.loc[chosen["metric"] == metric, "n"] > 0).any()]
+    lines = [["", "images", *(f"{metric} (mm)" if metric == "hd95" else metric for metric in metrics)]]
+    for (contrast, k), group in by_class(chosen):
+        rows = group.set_index("metric")
+        images = int((rows["n"] + rows["n_undefined"]).iloc[0])
+        cells = [_cell(rows.loc[metric], images) if metric in rows.index else "" for metric in metrics]
+        lines.append([f"class {k}, {contrast}", str(images), *cells])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+    return "\n".join(["Mean [95 % confidence interval]:", *(line.rstrip() for line in text)])
+
+
+def _cell(row: pd.Series, images: int) -> str:
+    if not row["n"]:
+        return "undefined"
+    interval = "" if np.isnan(row["ci95_low"]) else f" [{row['ci95_low']:.3g}, {row['ci95_high']:.3g}]"
+    count = "" if row["n"] == images else f" of {row['n']}"
+    return f"{row['mean']:.3g}{interval}{count}"
+
+
+def _describe(values: np.ndarray, subjects: np.ndarray) -> list[dict[str, float]]:
+    """Statistics of each column of ``values`` [images, metrics]; NaN is left out."""
+    intervals = bootstrap_intervals(values, subjects)
+    rows = []
+    for column, (low, high) in zip(values.T, intervals, strict=True):
+        exists = column[~np.isnan(column)]
+        rows.append(
+            {
+                "n": len(exists),
+                "n_undefined": len(column) - len(exists),
+                "mean": exists.mean() if len(exists) else np.nan,
+                "std": exists.std(ddof=1) if len(exists) > 1 else np.nan,
+                "median": np.median(exists) if len(exists) else np.nan,
+                "ci95_low": low,
+                "ci95_high": high,
+            }
+        )
+    return rows
+
+
+def bootstrap_intervals(
+    values: np.ndarray, subjects: Sequence[object] | np.ndarray, draws: int = DRAWS
+) -> np.ndarray:
+    """95 % confidence interval of the mean of each column, by drawing subjects with replacement.
+
+    Args:
+        values: [images, metrics]; NaN is left out.
+        subjects: [images] whose image it is.
+        draws: Number of samples.
+
+    Returns:
+        [metrics, 2] lower and upper end; NaN where fewer than two subjects have a value.
+    """
+    _, owner = np.unique(np.asarray(subjects, dtype=str), return_inverse=True)
+    exists = ~np.isnan(values)
+    intervals = np.full((values.shape[1], 2), np.nan)
+    alike: dict[bytes, list[int]] = defaultdict(
+        list
+    )  # columns that exist for the same images share the draws
+    for column in range(values.shape[1]):
+        alike[exists[:, column].tobytes()].append(column)
+    for columns in alike.values():
+        kept = exists[:, columns[0]]
+        _, place = np.unique(owner[kept], return_inverse=True)
+        n_subjects = int(place.max(initial=-1)) + 1
+        if n_subjects < 2:
+            continue
+        sums = np.zeros((n_subjects, len(columns)))
+        np.add.at(sums, place, values[np.ix_(kept, columns)])
+        means = _drawn_means(sums, np.bincount(place), draws)
+        tail = (100 - _LEVEL) / 2
+        intervals[columns] = np.percentile(means, [tail, 100 - tail], axis=0).T
+    return intervals
+
+
+def _drawn_means(sums: np.ndarray, counts: np.ndarray, draws: int) -> np.ndarray:
+    """[draws, metrics] means over subjects with ``sums`` [subjects, metrics] of ``counts`` [subjects] images."""
+    rng = np.random.default_rng(_SEED)
+    n = len(counts)
+    means = []
+    for start in range(0, draws, max(1, _CHUNK // n)):
+        size = min(max(1, _CHUNK // n), draws - start)
+        drawn = rng.integers(n, size=(size, n)) + np.arange(size)[:, None] * n
+        times = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(float)
+        means.append((times @ sums) / (times @ counts)[:, None])
+    return np.concatenate(means)

@@ -1,0 +1,190 @@
+"""Distances between the surfaces of two masks, in mm.
+
+The surface runs between the voxels: it has an element at each corner where the eight voxels around it are not all
+alike, of the area that marching cubes gives (Lorensen and Cline, 1987). Elements count by their area, so that the
+first and the last slice of an object weigh no more on a grid of 0.5 x 0.5 x 5 mm than on one of 1 mm. What lies
+outside the image is background; along an axis of one voxel there is no outside, so that the surface of a picture is
+its outline. These are the definitions, and the numbers, of Nikolov et al. (2021) and their ``surface-distance``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import edt
+import numpy as np
+from scipy.spatial import cKDTree
+
+from ivadomed.postprocessing.objects import bounding_box
+
+# A search tree follows the size of the surface, a distance transform that of the volume. Their times meet where
+# about one voxel of 40 is on the surface, which happens in noise only.
+_VOXELS_PER_TREE_POINT = 40
+_ROUNDING = 1e-5  # of a distance transform in float32
+_INSIDE = 255  # code of a corner of which all eight voxels belong to the mask
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """Surface elements of a mask.
+
+    Args:
+        codes: [h, w, d] uint8, one bit for each of the eight voxels around a corner.
+        spacing: mm between corners.
+    """
+
+    codes: np.ndarray
+    spacing: np.ndarray
+
+    @classmethod
+    def of(cls, mask: np.ndarray, spacing: np.ndarray, flat: Sequence[bool]) -> Surface:
+        """Surface of a mask [h, w, d]; the axes of ``flat`` have no outside."""
+        codes = mask.astype(np.uint8)
+        for axis, is_flat in enumerate(flat):
+            codes = (
+                np.repeat(codes, 2, axis)
+                if is_flat
+                else np.pad(codes, [(int(i == axis),) * 2 for i in range(3)])
+            )
+            ahead = np.moveaxis(codes, axis, 0)
+            codes = np.moveaxis(ahead[:-1] | ahead[1:] << 2**axis, 0, axis)
+        return cls(codes, spacing)
+
+    @property
+    def elements(self) -> np.ndarray:
+        """[h, w, d] which corners are on the surface."""
+        return (self.codes > 0) & (self.codes < _INSIDE)
+
+    def areas(self) -> np.ndarray:
+        """[n] mm2 of the elements, in the order of ``numpy.flatnonzero``."""
+        return element_areas(self.spacing)[self.codes[self.elements]]
+
+    def distances_to(self, other: Surface) -> np.ndarray:
+        """[n] mm from each element to the nearest one of another surface; infinite when that has none."""
+        elements, others = self.elements, other.elements
+        found = np.flatnonzero(elements)
+        apart = ~others.ravel()[found]
+        count = np.count_nonzero(others)
+        axes = [axis for axis, length in enumerate(others.shape) if length > 1]
+        distances = np.zeros(len(found))
+        if not count:
+            distances[:] = np.inf
+        elif count * _VOXELS_PER_TREE_POINT < others.size or len(axes) < 2:
+            tree = cKDTree(_places(np.flatnonzero(others), others.shape) * self.spacing)
+            distances[apart] = tree.query(_places(found[apart], elements.shape) * self.spacing)[0]
+        else:
+            free = np.ascontiguousarray(np.squeeze(~others))
+            distances = edt.edt(free, anisotropy=tuple(self.spacing[axes])).ravel()[found].astype(float)
+        return distances
+
+
+@dataclass(frozen=True, eq=False)
+class SurfaceDistances:
+    """Distances in mm from the elements of two surfaces to the nearest of the other.
+
+    Args:
+        of_prediction: [n] from the surface of the prediction to that of the ground truth.
+        of_truth: [m] from the surface of the ground truth to that of the prediction.
+            Both are infinite where the other mask is empty.
+        areas_of_prediction: [n] mm2 of the elements.
+        areas_of_truth: [m] mm2 of the elements.
+    """
+
+    of_prediction: np.ndarray
+    of_truth: np.ndarray
+    areas_of_prediction: np.ndarray
+    areas_of_truth: np.ndarray
+
+    @classmethod
+    def between(cls, prediction: np.ndarray, truth: np.ndarray, zooms: Sequence[float]) -> SurfaceDistances:
+        """Distances between the surfaces of two masks.
+
+        Args:
+            prediction: [H, W, D] bool.
+            truth: [H, W, D] bool.
+            zooms: Voxel size in mm along H, W, D.
+        """
+        box = bounding_box(prediction | truth)
+        if box is None:
+            nothing = np.zeros(0)
+            return cls(nothing, nothing, nothing, nothing)
+        spacing, flat = np.asarray(zooms, float), [length == 1 for length in truth.shape]
+        of_prediction, of_truth = (Surface.of(mask[box], spacing, flat) for mask in (prediction, truth))
+        return cls(
+            of_prediction.distances_to(of_truth),
+            of_truth.distances_to(of_prediction),
+            of_prediction.areas(),
+            of_truth.areas(),
+        )
+
+    @property
+    def exist(self) -> bool:
+        """Whether neither mask is empty."""
+        return bool(self.of_prediction.size and self.of_truth.size)
+
+    def hausdorff(self, percentile: float = 100) -> float:
+        """Larger one of the distances that ``percentile`` % of either surface are not beyond; NaN without both.
+
+        100 gives the Hausdorff distance, 95 the HD95.
+        """
+        if not self.exist:
+            return float("nan")
+        return max(
+            _percentile(self.of_prediction, self.areas_of_prediction, percentile),
+            _percentile(self.of_truth, self.areas_of_truth, percentile),
+        )
+
+    def average(self) -> float:
+        """Average symmetric surface distance: mean over the area of both surfaces; NaN without both."""
+        if not self.exist:
+            return float("nan")
+        integral = self.of_prediction @ self.areas_of_prediction + self.of_truth @ self.areas_of_truth
+        return float(integral / (self.areas_of_prediction.sum() + self.areas_of_truth.sum()))
+
+    def surface_dice(self, tolerance: float) -> float:
+        """Fraction of the area of both surfaces within ``tolerance`` mm of the other one.
+
+        0 where one mask is empty, NaN where both are.
+        """
+        area = self.areas_of_prediction.sum() + self.areas_of_truth.sum()
+        reach = tolerance * (1 + _ROUNDING)
+        within = self.areas_of_prediction[self.of_prediction <= reach].sum()
+        within += self.areas_of_truth[self.of_truth <= reach].sum()
+        return float(within / area) if area else float("nan")
+
+
+def element_areas(spacing: np.ndarray) -> np.ndarray:
+    """[256] mm2 of the surface element of each code, on a grid of ``spacing`` mm along H, W, D."""
+    scale = np.prod(spacing) / spacing  # of the three components of a vector of area
+    return np.linalg.norm(_triangles() * scale, axis=2).sum(axis=1)
+
+
+@cache
+def _triangles() -> np.ndarray:
+    """[256, triangles, 3] vectors of area of marching cubes in a cube of 1 mm, filled up with zeros."""
+    from skimage.measure import marching_cubes  # a heavy import, for this table only
+
+    table = np.zeros((256, 5, 3))
+    for code in range(1, _INSIDE):
+        # A cube and its complement have the same surface; where they are ambiguous, the emptier one decides.
+        filled = code if code.bit_count() <= 4 else _INSIDE - code
+        cube = (filled >> np.arange(8) & 1).reshape(2, 2, 2, order="F").astype(np.float32)
+        vertices, faces, *_ = marching_cubes(cube, 0.5, method="lorensen")
+        first, second, third = np.take(vertices, faces, axis=0).swapaxes(0, 1)
+        table[code, : len(faces)] = np.cross(second - first, third - first) / 2
+    return table
+
+
+def _percentile(distances: np.ndarray, areas: np.ndarray, percentile: float) -> float:
+    """The distance that ``percentile`` % of an area are not beyond."""
+    order = np.argsort(distances)
+    share = np.cumsum(areas[order]) / areas.sum()
+    place = int(np.searchsorted(share, percentile / 100))
+    return float(distances[order[min(place, len(order) - 1)]])
+
+
+def _places(flat: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """[n, 3] indices of flat ones."""
+    return np.stack(np.unravel_index(flat, shape), axis=1)

@@ -1,0 +1,116 @@
+"""Predictions of the cases of a test set."""
+
+import logging
+from pathlib import Path
+
+import imageio.v3 as iio
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from ivadomed.errors import DataError
+from ivadomed.evaluation import pairs_of_cases
+from ivadomed.evaluation.overlays import paint_overlays, worst_first
+from ivadomed.evaluation.pairs import PredictionPair, job_count
+from ivadomed.loader.case import Case
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return tmp_path / "pred_masks"
+
+
+def save(path: Path, data: np.ndarray, shift: float = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    affine = np.eye(4)
+    affine[0, 3] = shift
+    nib.save(nib.Nifti1Image(data.astype(np.float32), affine), path)
+    return path
+
+
+def case(name: str, **more) -> Case:
+    return Case(
+        name, (Path(f"{name}.nii.gz"),), ((Path("rater1.nii.gz"), Path("rater2.nii.gz")), None), **more
+    )
+
+
+def test_cases_get_their_predictions_and_the_first_rater(folder, caplog):
+    for name in ("b_pred.nii.gz", "a_class-0_pred.nii.gz", "a_class-1_pred.nii.gz", "x_pred.nii.gz"):
+        save(folder / name, np.zeros((2, 2, 2)))
+    (folder / "notes_pred.txt").touch()
+    (folder / "b_pred-TP-FP-FN.nii.gz").touch()
+    cases = [case("b", subject="s", contrasts=("T1w", "T2w")), case("a"), case("c")]
+    with caplog.at_level(logging.WARNING):
+        second, first = pairs_of_cases(cases, folder, ["_cord", "_lesion"])
+    assert (second.image_id, second.subject, second.contrast) == ("b", "s", "T1w+T2w")
+    assert second.predictions == (folder / "b_pred.nii.gz",)
+    assert first.predictions == (folder / "a_class-0_pred.nii.gz", folder / "a_class-1_pred.nii.gz")
+    assert first.targets == (Path("rater1.nii.gz"), None)
+    assert first.image == Path("a.nii.gz")
+    stranger, missing = (record.getMessage() for record in caplog.records)
+    assert "1 prediction(s) belong to no image that is evaluated, and are left out: x_pred.nii.gz" in stranger
+    assert "no prediction of 1 image(s) of the test set, which are left out: c" in missing
+
+
+def test_a_warning_names_a_few(folder, caplog):
+    save(folder / "a_pred.nii.gz", np.zeros((2, 2, 2)))
+    pairs_of_cases([case("a"), *(case(f"c{i}") for i in range(8))], folder, ["_cord", "_lesion"])
+    assert caplog.records[-1].getMessage().endswith("c0, c1, c2, c3, c4 and 3 more")
+
+
+def test_names_that_begin_alike_are_apart(folder):
+    for name in ("sub-1_class-0_pred.nii.gz", "sub-11_pred.nii.gz", "sub-1_class-0_class-0_pred.nii.gz"):
+        save(folder / name, np.zeros((2, 2, 2)))
+    names = [
+        pair.image_id for pair in pairs_of_cases([case("sub-1_class-0"), case("sub-11")], folder, ["_s"])
+    ]
+    assert names == ["sub-1_class-0", "sub-11"]
+
+
+def test_no_prediction_is_an_error(folder):
+    with pytest.raises(DataError, match=r"pred_masks: no prediction of the test set; run --test first"):
+        pairs_of_cases([case("a")], folder, ["_cord"])
+
+
+def test_the_image_decides_the_grid(tmp_path):
+    image = save(tmp_path / "image.nii.gz", np.zeros((4, 4, 4)), shift=2)
+    prediction = save(tmp_path / "a_pred.nii.gz", np.zeros((4, 4, 4)))
+    pair = PredictionPair("a", (prediction,), (None,), image)
+    with pytest.raises(DataError, match=r"a_pred.nii.gz lies on another grid than .*image.nii.gz"):
+        pair.check_grid()
+
+
+def test_memory_bounds_the_jobs(tmp_path, monkeypatch):
+    monkeypatch.setattr("ivadomed.evaluation.pairs.available_cores", lambda: 8)
+    pairs = [PredictionPair("a", (save(tmp_path / "a_pred.nii.gz", np.zeros((10, 10, 10))),), (None,))]
+    assert job_count(pairs) == 8
+    monkeypatch.setattr("ivadomed.evaluation.pairs._MEMORY", 1000 * 32 * 3)
+    assert job_count(pairs) == 3
+    monkeypatch.setattr("ivadomed.evaluation.pairs._MEMORY", 1)
+    assert job_count(pairs) == 1
+
+
+def test_worst_first_by_the_worst_class():
+    table = pd.DataFrame(
+        {
+            "dice_class0": [0.9, np.nan, 0.95, np.nan],
+            "dice_class1": [0.8, np.nan, 0.1, 0.5],
+            "mse_class0": 0.0,
+        },
+        index=["a", "b", "c", "d"],
+    )
+    assert worst_first(table) == ["c", "d", "a", "b"]
+
+
+def test_chosen_images_are_painted(tmp_path):
+    mask = np.zeros((80, 70, 5))
+    mask[30:40, 30:40, 2] = 1
+    file = save(tmp_path / "mask.nii.gz", mask)
+    pairs = [PredictionPair(name, (file,), (file,), file) for name in ("a", "b é#")]
+    pairs.append(PredictionPair("without image", (file,), (file,)))
+    painted = paint_overlays(pairs, ["b é#", "without image"], tmp_path, 2)
+    assert painted == {"b é#": tmp_path / "results_eval" / "overlays" / "b é#.png"}
+    picture = iio.imread(painted["b é#"])
+    assert (picture == (255, 255, 0)).all(axis=2).any()
+    assert [path.name for path in (tmp_path / "results_eval" / "overlays").iterdir()] == ["b é#.png"]

@@ -1,0 +1,52 @@
+"""Training curves out of TensorBoard events."""
+
+import pytest
+from torch.utils.tensorboard import SummaryWriter
+
+from ivadomed.report import read_curves
+from ivadomed.report.curves import Curve
+
+
+def write(folder, tag, values, purge_step=None):
+    with SummaryWriter(str(folder), purge_step=purge_step) as writer:
+        for step, value in values.items():
+            writer.add_scalar(tag, value, step)
+
+
+@pytest.fixture
+def run(tmp_path):
+    write(tmp_path / "losses_train_loss", "losses", {1: -0.25, 2: -0.5})
+    write(tmp_path / "Validation_Metrics_dice_score", "Validation/Metrics", {1: 0.5})
+    write(tmp_path, "learning_rate", {1: 0.1})  # of the main file, which holds pictures too, nothing is read
+    (tmp_path / "pred_masks").mkdir()
+    return tmp_path
+
+
+def test_curves_by_chart_and_name(run):
+    assert read_curves(run) == [
+        Curve("Validation/Metrics", "dice_score", ((1, 0.5),)),
+        Curve("losses", "train_loss", ((1, -0.25), (2, -0.5))),
+    ]
+
+
+def test_epochs_that_were_trained_again_count_once(run):
+    write(run / "losses_train_loss", "losses", {2: -0.75, 3: -1}, purge_step=2)
+    write(run / "losses_train_loss", "losses", {3: -2}, purge_step=3)
+    assert read_curves(run)[1].points == ((1, -0.25), (2, -0.75), (3, -2))
+
+
+def test_a_file_that_was_cut_off_gives_what_it_has(run):
+    [file] = (run / "losses_train_loss").iterdir()
+    file.write_bytes(file.read_bytes()[:-3])
+    assert read_curves(run)[1].points == ((1, -0.25),)
+
+
+def test_damaged_files_are_left_out(run):
+    [file] = (run / "losses_train_loss").iterdir()
+    file.write_bytes(b"\x04" + bytes(11) + b"\xff\xff\xff\xff" + bytes(4))
+    assert [curve.chart for curve in read_curves(run)] == ["Validation/Metrics"]
+
+
+def test_without_a_training_there_is_no_curve(tmp_path):
+    assert read_curves(tmp_path) == []
+    assert read_curves(tmp_path / "absent") == []

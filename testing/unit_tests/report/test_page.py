@@ -1,0 +1,160 @@
+"""The page as a parser sees it."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import re
+from html.parser import HTMLParser
+from urllib.parse import unquote
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ivadomed.evaluation import PredictionPair, summarize
+from ivadomed.report import Report, cases, write_report
+from ivadomed.report.charts import Group, distribution, lines
+from ivadomed.report.page import render
+
+VOID = {"meta", "img", "br", "input", "link", "hr"}
+
+
+class Page(HTMLParser):
+    """Elements in order; raises where tags do not match."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.text: dict[str, list[str]] = {}
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        self.text.setdefault(tag, []).append("")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        for tag in dict.fromkeys(self.open):
+            self.text[tag][-1] += data
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def test_names_are_escaped_and_tags_match(report):
+    page = Page(render(report))
+    assert len(page.all("script")) == 1
+    assert page.text["h1"] == ["Evaluation of a <model> & more"]
+    assert "<script>" in report.order[0]
+    assert report.order[0] in page.text["td"]
+    assert report.order[0] in [image["alt"] for image in page.all("img")]
+    assert json.loads(page.text["pre"][0]) == report.config
+    assert {"model", "lesion", "b"} & {name for name, _ in page.elements} == set()
+
+
+def test_page_needs_no_other_place(report):
+    html = render(report)
+    assert not re.findall(r"""(?:src|href|url|@import)\W{0,2}["'(]?\s*(?:https?:)?//""", html)
+    links = [element.get("href") for element in Page(html).all("a")]
+    assert [link for link in links if not link.startswith("#")] == [
+        f"overlays/{k}%23%C3%A9.png" for k in (1, 2, 0)
+    ]
+
+
+def test_rows_are_in_order_and_lead_to_their_pictures(report):
+    page = Page(render(report))
+    links = [link for link in page.all("a") if not link["href"].startswith("#")]
+    assert [link["data-embedded"] for link in links] == ["picture-0", "picture-1", "picture-2"]
+    for link in links:
+        assert (report.folder / "results_eval" / unquote(link["href"])).is_file()
+    pictures = [image for image in page.all("img") if image.get("id", "").startswith("picture-")]
+    assert [image["alt"] for image in pictures] == [report.order[0], "sub-3_T1w", "sub-1_T1w"]
+    data = base64.b64decode(pictures[0]["src"].removeprefix("data:image/png;base64,"))
+    assert data == report.overlays[report.order[0]].read_bytes()
+
+
+def test_columns_of_the_table(report):
+    heads = [head for head in Page(render(report)).all("th") if "data-column" in head]
+    assert [head["data-column"] for head in heads] == [
+        "image",
+        "contrast",
+        "dice_class0",
+        "hd95_class0",
+        "dice_class1",
+        "mse_class1",
+        "n_21-100vox",
+    ]
+    assert [head.get("data-worst") for head in heads[2:5]] == ["ascending", "descending", "ascending"]
+    assert "minor" in heads[5]["class"]
+
+
+def test_only_the_worst_pictures_are_part_of_the_page(report, monkeypatch):
+    whole = len(Page(render(report)).all("figure"))
+    monkeypatch.setattr(cases, "_EMBEDDED", 1)
+    assert len(Page(render(report)).all("figure")) == whole - 2
+    monkeypatch.setattr(cases, "_EMBEDDED_BYTES", 10)
+    page = Page(render(report))
+    assert len(page.all("figure")) == whole - 3
+    assert len([link for link in page.all("a") if link["href"].startswith("overlays/")]) == 3
+
+
+def test_empty_parts_are_left_out(report):
+    bare = dataclasses.replace(report, curves=(), overlays={}, versions={})
+    page = Page(render(bare))
+    assert {"worst", "training", "versions"} & {element.get("id") for element in page.all("section")} == set()
+    assert [link["href"] for link in page.all("a")] == [
+        "#summary",
+        "#all",
+        "#distributions",
+        "#configuration",
+    ]
+
+
+def test_a_thousand_cases_stay_below_10_mb(tmp_path):
+    rng = np.random.default_rng(0)
+    images = [f"sub-{i:04d}_T1w" for i in range(1000)]
+    names = [
+        f"{metric}_class{k}"
+        for metric in ("dice", "hd95", "assd", "nsd", "lf1", "avd", "mse", "vs", "hd", "n_gt", "n_pred")
+        for k in range(3)
+    ]
+    table = pd.DataFrame(rng.random((1000, len(names))), index=images, columns=names)
+    pairs = [PredictionPair(image, (), (), contrast="T1w") for image in images]
+    report = Report("m", tmp_path, table, summarize(table, pairs), pairs, images, ["_a", "_b", "_c"])
+    size = write_report(report).stat().st_size
+    assert size < 2_000_000  # and 20 pictures of 6 MB at most, as base64
+
+
+@pytest.mark.parametrize("n", [3, 500])
+def test_distribution_has_a_mark_for_each_value(n):
+    values = np.linspace(0, 1, n)
+    svg = distribution("dice", [Group("T1w", values, [f"sub-{i}" for i in range(n)], 0, (0.4, 0.6))])
+    page = Page(svg)
+    if n == 3:
+        first, second, third = (float(circle["cx"]) for circle in page.all("circle"))
+        assert second - first == pytest.approx(third - second, abs=0.2)
+        assert page.text["title"][:3] == ["sub-0: 0", "sub-1: 0.5", "sub-2: 1"]
+    else:
+        counts = [int(text.rsplit(" ", 1)[1]) for text in page.text["title"] if " to " in text]
+        assert sum(counts) == n
+    assert page.text["title"][-1] == "mean 0.5 [0.4, 0.6]"
+
+
+def test_charts_of_a_single_value():
+    svg = distribution("dice", [Group("a", np.array([0.5]), ["x"], 0, (float("nan"), float("nan")))])
+    assert Page(svg).text["text"] == ["a", "0.5"]
+    page = Page(lines("losses", [("train", [(1, 2.0)]), ("empty", [])]))
+    assert page.text["text"] == ["2", "epoch"]
+    assert lines("losses", [("train", [(1, float("nan"))])]) == ""
