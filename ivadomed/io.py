@@ -14,13 +14,11 @@ import numpy as np
 from ivadomed.errors import DataError
 from ivadomed.files import atomic_path
 from ivadomed.grid import Grid
+from ivadomed.pictures import EXTENSIONS as PICTURE_EXTENSIONS
+from ivadomed.pictures import grey, is_coloured, read_pixels
 
 NIFTI_EXTENSIONS = (".nii.gz", ".nii")
-PICTURE_EXTENSIONS = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".png", ".jpeg", ".jpg")
 EXTENSIONS = NIFTI_EXTENSIONS + PICTURE_EXTENSIONS
-
-# ITU-R BT.601 luma, which Pillow and the original use to make grey of colour.
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,11 +79,21 @@ def read_image(path: str | os.PathLike[str], pixel_size: tuple[float, ...] | Non
 
 
 def read_label(path: str | os.PathLike[str], pixel_size: tuple[float, ...] | None = None) -> Image:
-    """Read a label as float32; the grey values of a picture (0..255 or 0..65535) become 0..1."""
-    image = read_image(path, pixel_size)
-    if is_nifti(path) or image.data.max() <= 1:
-        return image
-    return Image(image.data / image.data.max(), image.affine)
+    """Read a label as float32; the grey values of a picture (0..255 or 0..65535) become 0..1.
+
+    Raises:
+        DataError: As ``read_image``; a picture is coloured, or its values are those of several classes (0, 1, 2).
+    """
+    if is_nifti(path):
+        return _read_nifti(path)
+    image = _read_picture(path, pixel_size, is_label=True)
+    highest, full = image.data.max(), _full_scale(image.data)
+    if 1 < highest < full / 2:
+        raise DataError(
+            f"{os.fspath(path)}: has values up to {highest:g}; expected 0 and 1, or 0 and {full:g}. A label has one "
+            "class: write a file for each"
+        )
+    return Image(image.data / full, image.affine)
 
 
 def read_classes(path: str | os.PathLike[str]) -> Image:
@@ -94,7 +102,11 @@ def read_classes(path: str | os.PathLike[str]) -> Image:
     Raises:
         DataError: As ``read_image``.
     """
-    image = _read_nifti(path, several=True) if is_nifti(path) else read_label(path)
+    if is_nifti(path):
+        image = _read_nifti(path, several=True)
+    else:
+        image = _read_picture(path, None)
+        image = Image(image.data / _full_scale(image.data), image.affine)
     return Image(image.data.reshape((*image.data.shape[:3], -1)), image.affine, image.header)
 
 
@@ -115,11 +127,18 @@ def _check_exists(path: str | os.PathLike[str]) -> None:
 def _load_nifti(path: str | os.PathLike[str]) -> Any:
     _check_exists(path)
     try:
-        return nib.load(path)
+        image = nib.load(path)
     except (nib.filebasedimages.ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
         raise DataError(
             f"{os.fspath(path)}: not a readable NIfTI file ({error}); replace or remove it"
         ) from error
+    affine = image.affine
+    if 0 in image.shape or not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
+        raise DataError(
+            f"{os.fspath(path)}: shape {image.shape} and affine {np.round(affine[:3], 3).tolist()} of its header are "
+            "no grid of voxels; mend the header"
+        )
+    return image
 
 
 def _read_nifti(path: str | os.PathLike[str], several: bool = False) -> Image:
@@ -130,33 +149,45 @@ def _read_nifti(path: str | os.PathLike[str], several: bool = False) -> Image:
             f"{os.fspath(path)}: has {proxy.shape[3]} volumes (shape {'x'.join(map(str, proxy.shape))}), expected "
             "one; extract the volume to use, for example with nibabel's img.slicer[..., 0]"
         )
+    dtype = proxy.get_data_dtype()
+    if dtype.kind == "c":
+        raise DataError(
+            f"{os.fspath(path)}: has complex voxels; expected real ones, save for example the magnitude"
+        )
     try:
-        data = np.asarray(proxy.dataobj, np.float32)
+        # Colours are a structure of bytes: R, G, B and perhaps A.
+        data = grey(_samples(proxy.dataobj)) if dtype.kind == "V" else np.asarray(proxy.dataobj, np.float32)
     except (OSError, EOFError, ValueError, TypeError, zlib.error) as error:
         raise DataError(f"{os.fspath(path)}: truncated or damaged ({error}); replace or remove it") from error
     return Image(data.reshape((*shape, 1, 1)[: max(3, len(shape))]), proxy.affine, proxy.header)
 
 
-def _read_picture(path: str | os.PathLike[str], pixel_size: tuple[float, ...] | None) -> Image:
+def _samples(colours: Any) -> np.ndarray:
+    """[...] of a NIfTI colour type to [..., samples] uint8."""
+    structured = np.asarray(colours)
+    assert structured.dtype.names is not None
+    return np.stack([structured[name] for name in structured.dtype.names], axis=-1)
+
+
+def _read_picture(
+    path: str | os.PathLike[str], pixel_size: tuple[float, ...] | None, is_label: bool = False
+) -> Image:
     split_extension(path)  # names what can be read
     _check_exists(path)
-    import imageio.v3 as iio  # only pictures need it
-
-    try:
-        pixels = np.asarray(iio.imread(Path(path)))
-    except (OSError, ValueError, SyntaxError) as error:
+    pixels = read_pixels(path)
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    if is_label and is_coloured(pixels):
         raise DataError(
-            f"{os.fspath(path)}: not a readable picture ({error}); replace or remove it"
-        ) from error
-    if pixels.ndim == 3 and pixels.shape[2] in (2, 3, 4):
-        channels = 1 if pixels.shape[2] == 2 else 3
-        pixels = pixels[..., :channels] @ (_LUMA if channels == 3 else np.ones(1, np.float32))
-    if pixels.ndim != 2:
-        raise DataError(
-            f"{os.fspath(path)}: shape {pixels.shape} is no single grey or colour picture; split it"
+            f"{os.fspath(path)}: is coloured; expected a grey label, 0 and 255. Write a file for each class"
         )
     rows, columns = pixel_size or (1.0, 1.0)
-    return Image(pixels.astype(np.float32)[..., None], np.diag([rows, columns, 1.0, 1.0]))
+    return Image(grey(pixels)[..., None], np.diag([rows, columns, 1.0, 1.0]))
+
+
+def _full_scale(data: np.ndarray) -> float:
+    """The value of a label or prediction picture that stands for 1."""
+    highest = data.max()
+    return 1.0 if highest <= 1 else 255.0 if highest <= 255 else 65535.0
 
 
 def make_nifti(data: np.ndarray, affine: np.ndarray, header: Any = None) -> nib.Nifti1Image:
