@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import zlib
 from dataclasses import dataclass
@@ -111,12 +112,16 @@ def read_classes(path: str | os.PathLike[str]) -> Image:
 
 
 def read_grid(path: str | os.PathLike[str], slice_axis: int = 2) -> Grid:
-    """The grid of an image; of a NIfTI file only the header is read."""
+    """The grid of an image; of a NIfTI file only the header is read.
+
+    Raises:
+        DataError: As ``read_image``; damage behind the header is not seen.
+    """
     if not is_nifti(path):
         return read_image(path).grid(slice_axis)
-    proxy = _load_nifti(path)
-    x, y, z = (*proxy.shape, 1, 1)[:3]
-    return Grid((x, y, z), proxy.affine, slice_axis)
+    image = _open_nifti(path)
+    x, y, z = (*image.shape, 1, 1)[:3]
+    return Grid((x, y, z), image.affine, slice_axis)
 
 
 def _check_exists(path: str | os.PathLike[str]) -> None:
@@ -124,13 +129,14 @@ def _check_exists(path: str | os.PathLike[str]) -> None:
         raise DataError(f"{os.fspath(path)}: no such image file")
 
 
-def _load_nifti(path: str | os.PathLike[str]) -> Any:
+def _open_nifti(path: str | os.PathLike[str], several: bool = False) -> Any:
+    """Read the header and refuse what it says can not be used; with ``several``, volumes may be many."""
     _check_exists(path)
     try:
-        image = nib.load(path)
+        image: Any = nib.load(path)
     except (nib.filebasedimages.ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
         raise DataError(
-            f"{os.fspath(path)}: not a readable NIfTI file ({error}); replace or remove it"
+            f"{os.fspath(path)}: not a readable NIfTI file ({_reason(error, path)}); replace or remove it"
         ) from error
     affine = image.affine
     if 0 in image.shape or not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
@@ -138,28 +144,39 @@ def _load_nifti(path: str | os.PathLike[str]) -> Any:
             f"{os.fspath(path)}: shape {image.shape} and affine {np.round(affine[:3], 3).tolist()} of its header are "
             "no grid of voxels; mend the header"
         )
+    volumes = math.prod(image.shape[3:])
+    if volumes > 1 and not several:
+        raise DataError(
+            f"{os.fspath(path)}: has {volumes} volumes (shape {'x'.join(map(str, image.shape))}), expected one; "
+            "extract the volume to use, for example with nibabel's img.slicer[..., 0]"
+        )
+    if image.get_data_dtype().kind == "c":
+        raise DataError(
+            f"{os.fspath(path)}: has complex voxels; expected real ones, save for example the magnitude"
+        )
     return image
 
 
 def _read_nifti(path: str | os.PathLike[str], several: bool = False) -> Image:
-    proxy = _load_nifti(path)
-    shape = tuple(n for i, n in enumerate(proxy.shape) if i < 3 or n > 1)
-    if len(shape) > 3 and not several:
-        raise DataError(
-            f"{os.fspath(path)}: has {proxy.shape[3]} volumes (shape {'x'.join(map(str, proxy.shape))}), expected "
-            "one; extract the volume to use, for example with nibabel's img.slicer[..., 0]"
-        )
-    dtype = proxy.get_data_dtype()
-    if dtype.kind == "c":
-        raise DataError(
-            f"{os.fspath(path)}: has complex voxels; expected real ones, save for example the magnitude"
-        )
+    image = _open_nifti(path, several)
+    is_colour = image.get_data_dtype().kind == "V"  # a structure of bytes: R, G, B and perhaps A
     try:
-        # Colours are a structure of bytes: R, G, B and perhaps A.
-        data = grey(_samples(proxy.dataobj)) if dtype.kind == "V" else np.asarray(proxy.dataobj, np.float32)
+        data = grey(_samples(image.dataobj)) if is_colour else np.asarray(image.dataobj, np.float32)
     except (OSError, EOFError, ValueError, TypeError, zlib.error) as error:
-        raise DataError(f"{os.fspath(path)}: truncated or damaged ({error}); replace or remove it") from error
-    return Image(data.reshape((*shape, 1, 1)[: max(3, len(shape))]), proxy.affine, proxy.header)
+        raise DataError(
+            f"{os.fspath(path)}: truncated or damaged ({_reason(error, path)}); replace or remove it"
+        ) from error
+    shape = tuple(n for i, n in enumerate(image.shape) if i < 3 or n > 1)
+    return Image(data.reshape((*shape, 1, 1)[: max(3, len(shape))]), image.affine, image.header)
+
+
+def _reason(error: Exception, path: str | os.PathLike[str]) -> str:
+    """First line of another library's message, which need not name the file again."""
+    line = str(error).split("\n")[0]
+    for name in (f"'{os.fspath(path)}'", f'"{os.fspath(path)}"', os.fspath(path)):
+        for before in (": ", " of ", " from "):
+            line = line.replace(before + name, "")
+    return line.strip() or type(error).__name__
 
 
 def _samples(colours: Any) -> np.ndarray:

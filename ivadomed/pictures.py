@@ -92,7 +92,8 @@ def _read_tiff(path: str | os.PathLike[str]) -> np.ndarray:
     # What it logs about a damaged file is said in one line below; without a handler it would be printed too.
     logging.getLogger("tifffile").addHandler(_SILENT)
     with tifffile.TiffFile(path) as file:
-        pages: list[Any] = [page for page in file.pages if not (page.is_reduced or page.is_mask)]
+        every: Any = file.pages
+        pages = [page for page in every if not (page.is_reduced or page.is_mask)]
         if not pages:
             raise ValueError("no page")
         images = (file.imagej_metadata or {}).get("images", 1)  # large stacks of ImageJ have one page only

@@ -166,7 +166,12 @@ def _split(
     groups = df[split_method].astype(str)
     # In order of appearance, not sorted: 2.9.10 drew from this order.
     rest, total = groups[~is_test].unique().tolist(), groups.nunique()
-    if not clip and (not rest or train_frac * total > len(rest) * (1 + 1e-9)):
+    if not clip and not rest:
+        raise DataError(
+            f"split_dataset: all values of {split_method} ({total}) are in the test set, none is left to train on; "
+            "add data, or change data_testing or test_fraction"
+        )
+    if not clip and train_frac * total > len(rest) * (1 + 1e-9):
         raise DataError(
             f"split_dataset: train_fraction {train_frac} of {total} values of {split_method} is more than "
             f"the {len(rest)} left beside the test set; lower train_fraction or test_fraction"

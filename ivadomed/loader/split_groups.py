@@ -89,7 +89,9 @@ def column(df: pd.DataFrame, name: str, where: str) -> pd.Series:
     if name not in df:
         near = difflib.get_close_matches(name, map(str, df.columns), 1)
         hint = f', did you mean "{near[0]}"?' if near else "."
-        raise DataError(f'{where}: the data set has no column "{name}"{hint} Columns: {list(df.columns)}')
+        # Those of the tables come last, behind those of file names and sidecars.
+        columns = some(map(str, reversed(df.columns)), 12)
+        raise DataError(f'{where}: the data set has no column "{name}"{hint} Columns: {columns}')
     return df[name]
 
 

@@ -18,7 +18,7 @@ LAYERS = {
     2: "transforms postprocessing uncertainty visualize",
     3: "loader",
     4: "inference training",
-    5: "testing evaluation classification threshold object_detection datasets data_check",
+    5: "testing evaluation classification threshold object_detection datasets data_check data_report",
     6: "records commands main __main__",
     7: "scripts",
 }

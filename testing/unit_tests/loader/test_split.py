@@ -133,7 +133,10 @@ def test_leaks_are_refused():
             ("participant_id", {"data_type": "site", "data_value": ["a", "b"]}, 1, 0.9, 0.2),
             "lower train_fraction",
         ),
-        (("participant_id", {"data_type": "site", "data_value": ["a", "b", "c"]}, 1, 0.5, 0.2), "the 0 left"),
+        (
+            ("participant_id", {"data_type": "site", "data_value": ["a", "b", "c"]}, 1, 0.5, 0.2),
+            "none is left to train on",
+        ),
     ],
 )
 def test_wrong_parameters_are_named(arguments, message):
