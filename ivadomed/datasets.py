@@ -14,9 +14,9 @@ from ivadomed.data_check import check_headers, check_sizes
 from ivadomed.device import available_cores, define_device
 from ivadomed.errors import DataError
 from ivadomed.loader.bids_dataframe import BidsDataframe
+from ivadomed.loader.bids_index import Dropped
 from ivadomed.loader.cache import Entry, case_key, open_cases
 from ivadomed.loader.case import Case
-from ivadomed.loader.bids_index import Dropped
 from ivadomed.loader.cases import CaseList, build_cases
 from ivadomed.loader.conditions import Conditioner, Curriculum, unconditioned
 from ivadomed.loader.film_encoder import FilmEncoder, missing_metadata
