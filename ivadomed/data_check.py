@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
+from ivadomed.config import RunConfig
 from ivadomed.errors import DataError
 from ivadomed.grid import Grid
 from ivadomed.io import Image, is_nifti, read_grid, read_image, read_label
 from ivadomed.loader.case import Case
 from ivadomed.loader.prepare import Recipe, plan_fixed
 from ivadomed.loader.volumes import ABOVE_ONE, check_same_grid, pixel_size_mm
+from ivadomed.models import Network
+from ivadomed.models.registry import model_class
 from ivadomed.transforms import Resample
 
 _SHOWN_VALUES = 6
@@ -221,25 +224,33 @@ def prepared_shape(grid: Grid, recipe: Recipe) -> tuple[int, ...]:
     return tuple(plan_fixed(grid, roi, recipe)[0].shape_out)
 
 
-def check_sizes(shapes: Mapping[str, Sequence[int]], length: Sequence[int], batch_size: int) -> None:
-    """Refuse samples that no batch can hold.
+def check_sizes(shapes: Mapping[str, Sequence[int]], config: RunConfig, is_batched: bool = True) -> None:
+    """Refuse samples that no batch can hold or that the network makes nothing of.
 
     Args:
         shapes: Per case the shape of a slice or volume after the fixed steps.
-        length: Of patches; empty for whole slices or volumes.
-        batch_size: Samples per batch.
+        config: Length of patches, architecture, samples per batch.
+        is_batched: Whether samples of several cases are stacked; a prediction stacks those of one size.
 
     Raises:
-        DataError: Whole slices or volumes differ in size; names two.
+        DataError: Whole slices or volumes differ in size; names two. Samples are too small.
     """
-    if length or batch_size == 1 or len(set(map(tuple, shapes.values()))) < 2:
-        return
-    (one, first), *others = shapes.items()
-    other, second = next((name, shape) for name, shape in others if tuple(shape) != tuple(first))
-    raise DataError(
-        f"{one} has {_times(first)} voxels after preprocessing, {other} has {_times(second)}, and a batch needs one "
-        "size; add CenterCrop to transformation, use patches (length_2D, length_3D), or batch_size 1"
-    )
+    sizes = {tuple(config.length)} if config.length else set(map(tuple, shapes.values()))
+    if is_batched and len(sizes) > 1 and config.training_parameters.batch_size > 1:
+        (one, first), *others = shapes.items()
+        other, second = next((name, shape) for name, shape in others if tuple(shape) != tuple(first))
+        raise DataError(
+            f"{one} has {_times(first)} voxels after preprocessing, {other} has {_times(second)}, and a batch needs "
+            "one size; add CenterCrop to transformation, use patches (length_2D, length_3D), or batch_size 1"
+        )
+    network = cast(type[Network], model_class(config.architecture.name))
+    for size in sorted(sizes):
+        fault = network.size_fault(size, config.architecture.arguments)
+        if fault is not None:
+            raise DataError(
+                f"samples of {_times(size)} voxels are too small for {config.architecture.name}: {fault}; use larger "
+                "patches or crops, or a network of less depth"
+            )
 
 
 def _times(shape: Sequence[int]) -> str:

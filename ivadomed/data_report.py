@@ -135,10 +135,7 @@ def _check_set(
         if of_case.grid is not None
     }
     try:
-        # A prediction fills its batches with samples of one size.
-        check_sizes(
-            shapes, config.length, 1 if dataset_type == "testing" else config.training_parameters.batch_size
-        )
+        check_sizes(shapes, config, is_batched=dataset_type != "testing")
         for name, shape in shapes.items():
             _check_patch(name, shape, config)
     except DataError as error:

@@ -175,7 +175,7 @@ def sample_dataset(
     if not windows:
         raise DataError(
             f"the {dataset_type} set is empty: the filters left no sample of {len(cases)} images; change "
-            "loader_parameters.slice_filter_params or loader_parameters.patch_filter_params"
+            "slice_filter_params, patch_filter_params or roi_params.slice_filter_roi of loader_parameters"
         )
     _check_samples(config, cases, entries, dataset_type)
     whole = f"{loader.slice_axis} slices" if config.is_2d else "volumes"
@@ -208,10 +208,10 @@ def _not_cached(cases: Sequence[Case], recipe: Recipe, cache: Path) -> list[Case
 def _check_samples(
     config: RunConfig, cases: Sequence[Case], entries: Sequence[Entry], dataset_type: DatasetType
 ) -> None:
-    """Refuse samples of several sizes, and a training set without a label."""
+    """Refuse samples that batches or the network cannot take, and a training set without a label."""
     first = 2 if config.is_2d else 1  # [N, C, h, w] or [C, H, W, D]
     shapes = {case.id: entry.stored.image_shape[first:] for case, entry in zip(cases, entries, strict=True)}
-    check_sizes(shapes, config.length, config.training_parameters.batch_size)
+    check_sizes(shapes, config)
     labelled = (any(rater) for entry in entries for rater in entry.stored.facts.labelled)
     if dataset_type == "training" and not any(labelled):
         raise DataError(

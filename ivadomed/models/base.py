@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 from torch import Tensor, nn
@@ -37,3 +38,19 @@ class Network(nn.Module):
     def inputs(self, batch: ModelBatch) -> tuple[Any, ...]:
         """Forward arguments for `batch`: the image alone, unless a subclass needs more."""
         return (batch.image,)
+
+    @classmethod
+    def size_fault(cls, size: Sequence[int], arguments: Mapping[str, Any]) -> str | None:
+        """Why samples are too small to be trained on, or None.
+
+        Args:
+            size: Voxels of a sample along each axis.
+            arguments: Of the constructor.
+        """
+        return None
+
+
+def pooling_fault(size: Sequence[int], depth: int) -> str | None:
+    """See `Network.size_fault`, of a network that halves its samples `depth` times."""
+    least = 2**depth
+    return None if min(size) >= least else f"depth {depth} takes {least} voxels along each axis"

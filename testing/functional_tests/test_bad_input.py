@@ -224,6 +224,14 @@ def test_configurations_that_do_not_fit_the_data(config, sections, message):
     assert str(caught.value).count("\n") <= 1
 
 
+def test_samples_that_are_too_small_for_the_network(config):
+    config["default_model"] |= {"depth": 3, "length_2D": [4, 4], "stride_2D": [4, 4]}
+    with pytest.raises(
+        DataError, match="samples of 4x4 voxels are too small for Unet: depth 3 takes 8 voxels"
+    ):
+        run_main(config)
+
+
 def test_slices_of_several_sizes_do_not_fit_into_a_batch(broken, config):
     for path in (broken.image, broken.label):
         change(path, lambda data: data[:-8])

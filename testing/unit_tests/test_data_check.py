@@ -5,13 +5,17 @@ from dataclasses import replace
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
+from ivadomed.config import load_config
 from ivadomed.data_check import check_headers, check_sizes, missing_pixel_size, prepared_shape
 from ivadomed.errors import DataError
 from ivadomed.grid import Grid
 from ivadomed.io import write_picture
 from ivadomed.loader.case import Case
 from ivadomed.loader.prepare import Recipe, prepare_case
+from ivadomed.loader.samples import Batch
+from ivadomed.models import build_model
 from ivadomed.transforms import Pipeline
 
 RESAMPLE = Recipe(Pipeline.from_config({"Resample": {"hspace": 2, "wspace": 2}}))
@@ -71,10 +75,55 @@ def test_the_prepared_shape_is_foretold(make_case, is_2d, crop):
         assert prepared_shape(grid, recipe) == image.shape[2 if is_2d else 1 :]
 
 
+SHAPES = {"sub-01_T1w": (32, 32), "sub-02_T1w": (32, 32), "sub-03_T1w": (30, 32)}
+
+
+def config_of(batch_size=4, **sections):
+    return load_config({"training_parameters": {"batch_size": batch_size}, **sections})
+
+
 def test_sizes_in_a_batch():
-    shapes = {"sub-01_T1w": (32, 32), "sub-02_T1w": (32, 32), "sub-03_T1w": (30, 32)}
-    check_sizes(shapes, (16, 16), 4)
-    check_sizes(shapes, (), 1)
-    check_sizes({"sub-01_T1w": (32, 32)}, (), 4)
+    check_sizes(SHAPES, config_of(default_model={"length_2D": [16, 16], "stride_2D": [8, 8]}))
+    check_sizes(SHAPES, config_of(batch_size=1))
+    check_sizes(SHAPES, config_of(), is_batched=False)
+    check_sizes({"sub-01_T1w": (32, 32)}, config_of())
     with pytest.raises(DataError, match=r"sub-01_T1w has 32x32 .* sub-03_T1w has 30x32.*CenterCrop"):
-        check_sizes(shapes, (), 4)
+        check_sizes(SHAPES, config_of())
+
+
+@pytest.mark.parametrize(
+    ("name", "depth", "least", "shape"),
+    [
+        ("Unet", 3, (8, 8), (7, 40)),
+        ("Unet", 4, (16, 16), (15, 15)),
+        ("FiLMedUnet", 3, (8, 8), (7, 40)),
+        ("HeMISUnet", 3, (8, 8), (7, 40)),
+    ],
+)
+def test_sizes_that_a_network_can_take(name, depth, least, shape):
+    """A sample of the least size goes through the network, and one that is too small does not."""
+    section = {} if name == "Unet" else {name: {"applied": True}}
+    contrasts = {"training_validation": ["T1w", "T2w"]}
+    config = config_of(
+        **section,
+        default_model={"name": "Unet", "depth": depth, "n_filters": 2},
+        loader_parameters={"contrast_params": contrasts, "multichannel": True},
+    )
+    arguments = config.architecture.arguments | {"n_filters": 2}
+    arguments |= {"n_metadata": 3} if name == "FiLMedUnet" else {}
+    network = build_model(name, arguments)
+
+    def forward(size):
+        image = torch.zeros(2, 2, *size)
+        condition = torch.ones(2, 2 if name == "HeMISUnet" else 3)
+        with torch.no_grad():
+            return network(*network.inputs(Batch(image, None, condition, ())))
+
+    check_sizes({"a": least}, config)
+    assert forward(least).shape[2:] == least
+    with pytest.raises(
+        DataError, match=rf"samples of {'x'.join(map(str, shape))} voxels are too small for {name}"
+    ):
+        check_sizes({"a": shape}, config)
+    with pytest.raises((RuntimeError, ValueError)):
+        forward(shape)
