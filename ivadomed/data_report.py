@@ -189,15 +189,17 @@ def _find_absent_classes(
 def _find_unused(bids_df: BidsDataframe, split: Mapping[str, Sequence[str]], report: DataReport) -> None:
     """Add the images that no set uses, for reasons that are in the configuration."""
     used = {path for cases in report.cases.values() for case in cases for path in case.images}
-    known = {item.file for item in report.dropped}
+    known = tuple(item.file for item in report.dropped)
     sides = {name: side for side, names in split.items() for name in names}
     for name, image in bids_df.images.items():
-        if image.path in used or known & {name, image.stem, str(image.path)}:
+        # Files are left out by path or name, cases by their id, subjects that lack a channel by "sub-01_ses-02".
+        names = (str(image.path), name, image.stem)
+        if image.path in used or any(k in names or image.stem.startswith(f"{k}_") for k in known):
             continue
         side = sides.get(name)
         reason = (
             f"its contrast is none of those of the {SETS[side]} set"
             if side
-            else "subject_selection leaves it out"
+            else "no set has it: subject_selection, or no value to balance by"
         )
         report.dropped.append(Dropped(str(image.path), reason))

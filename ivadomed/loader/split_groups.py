@@ -56,6 +56,12 @@ def select_subjects(
     return df[df["participant_id"].isin(chosen)]
 
 
+def with_text(df: pd.DataFrame, *names: str | None) -> pd.DataFrame:
+    """The table with the named columns as text: those of sidecars may hold numbers, lists, or both."""
+    texts = {name: df[name].map(str, na_action="ignore") for name in names if name is not None and name in df}
+    return df.assign(**texts)
+
+
 def splittable(
     df: pd.DataFrame, split_method: str, data_testing: Mapping[str, Any]
 ) -> tuple[pd.DataFrame, str, set[str]]:

@@ -190,6 +190,25 @@ def test_contrasts_and_classes_that_are_not_there(faulty, capsys):
     assert "left out" in text  # the images of the test set have another contrast
 
 
+def test_subjects_without_a_channel_are_named_once(study, faulty, capsys):
+    config, image, label = faulty
+    for path in (image, label):  # on the grid of T2w
+        shutil.copy(path, str(path).replace("T2w", "T1w"))
+    for i in range(2, 7):
+        for path in image.parents[2].rglob(f"sub-00{i}_T2w*"):
+            shutil.copy(path, str(path).replace("T2w", "T1w"))
+    (image.parents[2] / "sub-005" / "anat" / "sub-005_T1w.nii.gz").unlink()
+    loader = json.loads(config.read_text())["loader_parameters"]
+    contrasts = {"training_validation": ["T1w", "T2w"], "testing": ["T1w", "T2w"]}
+    edit(config, loader_parameters=loader | {"contrast_params": contrasts, "multichannel": True})
+    assert main(["-c", str(config)]) == 0
+    text = capsys.readouterr().out
+    assert [line for line in text.splitlines() if "left out" in line] == [
+        "left out  sub-005: has no T1w image",
+        "5 cases kept, 1 file left out, 0 errors, 0 remarks.  Cases: training 2, validation 2, testing 1.",
+    ]
+
+
 def test_structural_faults_end_with_one_line(faulty, capsys):
     config, image, _ = faulty
     shutil.copy(image, image.with_name("sub-001_T2w.nii.gz.nii"))
