@@ -205,7 +205,7 @@ def test_subjects_without_a_channel_are_named_once(study, faulty, capsys):
     text = capsys.readouterr().out
     assert [line for line in text.splitlines() if "left out" in line] == [
         "left out  sub-005: has no T1w image",
-        "5 cases kept, 1 file left out, 0 errors, 0 remarks.  Cases: training 2, validation 2, testing 1.",
+        "5 cases kept, 1 file left out, 0 errors, 0 remarks.  Cases: training 3, validation 1, testing 1.",
     ]
 
 
