@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,13 +16,13 @@ from ivadomed.device import available_cores, define_device
 from ivadomed.errors import DataError
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.bids_index import Dropped
-from ivadomed.loader.cache import Entry, case_key, open_cases
+from ivadomed.loader.cache import Entry, open_cases
 from ivadomed.loader.case import Case
 from ivadomed.loader.cases import CaseList, build_cases
 from ivadomed.loader.conditions import Conditioner, Curriculum, unconditioned
 from ivadomed.loader.film_encoder import FilmEncoder, missing_metadata
 from ivadomed.loader.patch_filter import PatchFilter
-from ivadomed.loader.prepare import Recipe, list_windows
+from ivadomed.loader.prepare import list_windows
 from ivadomed.loader.recipe import conditioner_of, recipe_of, steps_of
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.loader.split import get_subdatasets_subject_files_list
@@ -161,8 +162,8 @@ def sample_dataset(
     recipe = recipe_of(config, dataset_type, define_device(config.gpu_ids)[1])
     loader = config.loader_parameters
     cache = Path(loader.cache_dir) if loader.cache_dir else folder / "cache"
-    check_headers(_not_cached(cases, recipe, cache), recipe)
-    entries = open_cases(cases, recipe, loader.cache, cache, available_cores(), f"{dataset_type} set")
+    check = partial(check_headers, recipe=recipe)
+    entries = open_cases(cases, recipe, loader.cache, cache, available_cores(), f"{dataset_type} set", check)
     windows = []
     for index, entry in enumerate(entries):
         try:
@@ -199,10 +200,6 @@ def sample_dataset(
 def _curriculum(config: RunConfig) -> Curriculum | None:
     probability, growth = config.missing_contrasts
     return Curriculum(probability, growth) if probability > 0 else None
-
-
-def _not_cached(cases: Sequence[Case], recipe: Recipe, cache: Path) -> list[Case]:
-    return [case for case in cases if not (cache / f"{case_key(case, recipe)}.case").is_file()]
 
 
 def _check_samples(
