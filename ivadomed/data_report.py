@@ -20,6 +20,7 @@ from ivadomed.errors import DataError
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.bids_index import Dropped
 from ivadomed.loader.case import Case
+from ivadomed.loader.prepare import Recipe
 from ivadomed.loader.recipe import recipe_of
 from ivadomed.windows import tile
 
@@ -129,9 +130,24 @@ def _check_set(
     for of_case in reports:
         report.rows += [{"set": dataset_type, **row} for row in of_case.rows]
         report.findings += of_case.findings
+    if not config.object_detection_params.object_detection_path:  # else the boxes decide about the sizes
+        _check_shapes(config, reports, found.cases, recipe, dataset_type, report)
+    _find_uneven_voxels(reports, config, place, report)
+    _find_absent_classes(config, found.cases, reports, place, report)
+
+
+def _check_shapes(
+    config: RunConfig,
+    reports: Sequence[CaseReport],
+    cases: Sequence[Case],
+    recipe: Recipe,
+    dataset_type: DatasetType,
+    report: DataReport,
+) -> None:
+    """Check that samples fit into batches and into the network."""
     shapes = {
         case.id: prepared_shape(of_case.grid, recipe)
-        for case, of_case in zip(found.cases, reports, strict=True)
+        for case, of_case in zip(cases, reports, strict=True)
         if of_case.grid is not None
     }
     try:
@@ -139,9 +155,7 @@ def _check_set(
         for name, shape in shapes.items():
             _check_patch(name, shape, config)
     except DataError as error:
-        report.find(place, str(error), fatal=True)
-    _find_uneven_voxels(reports, config, place, report)
-    _find_absent_classes(config, found.cases, reports, place, report)
+        report.find(f"{dataset_type} set", str(error), fatal=True)
 
 
 def _check_patch(name: str, shape: Sequence[int], config: RunConfig) -> None:

@@ -156,7 +156,7 @@ def sample_dataset(
     """Prepare the cases of one side and list their samples.
 
     Raises:
-        DataError: A case cannot be used, no sample is left, or samples of different sizes are to share a batch.
+        DataError: A case cannot be used, no sample is left, or samples do not fit into a batch or the network.
     """
     display_transforms(config, dataset_type)
     recipe = recipe_of(config, dataset_type, define_device(config.gpu_ids)[1])

@@ -144,7 +144,9 @@ def estimate_uncertainty(
         repeats=n_it,
         conditioner=dataset_test.conditioner,
     )
-    predictions = engine.run(read_ahead(dataset_test.cases, dataset_test.recipe.slice_axis, with_target=False))
+    predictions = engine.run(
+        read_ahead(dataset_test.cases, dataset_test.recipe.slice_axis, with_target=False)
+    )
     total = len(dataset_test.cases)
     for case in tqdm(
         dataset_test.cases, desc="Uncertainty", total=total, unit="case", leave=False, disable=None
