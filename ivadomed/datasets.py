@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from ivadomed.config import RunConfig
 from ivadomed.config.schema.base import DatasetType
+from ivadomed.data_check import check_headers, check_sizes
 from ivadomed.device import available_cores, define_device
 from ivadomed.errors import DataError
 from ivadomed.loader.bids_dataframe import BidsDataframe
+from ivadomed.loader.bids_index import Dropped
 from ivadomed.loader.cache import Entry, open_cases
 from ivadomed.loader.case import Case
-from ivadomed.loader.cases import build_cases
+from ivadomed.loader.cases import CaseList, build_cases
 from ivadomed.loader.conditions import Conditioner, Curriculum, unconditioned
 from ivadomed.loader.film_encoder import FilmEncoder, missing_metadata
 from ivadomed.loader.patch_filter import PatchFilter
@@ -23,7 +26,7 @@ from ivadomed.loader.prepare import list_windows
 from ivadomed.loader.recipe import conditioner_of, recipe_of, steps_of
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.loader.split import get_subdatasets_subject_files_list
-from ivadomed.loader.split_file import SIDES, read_split
+from ivadomed.loader.split_file import SIDES
 from ivadomed.object_detection.cascade import add_boxes
 from ivadomed.windows import Window
 
@@ -41,10 +44,14 @@ def index_data(config: RunConfig, folder: Path) -> BidsDataframe:
     return bids_df
 
 
-def draw_split(config: RunConfig, bids_df: BidsDataframe, folder: Path) -> dict[str, list[str]]:
-    """File names of the sides "train", "valid" and "test", drawn anew or read from ``fname_split``."""
+def draw_split(
+    config: RunConfig, bids_df: BidsDataframe, folder: Path, saved: Path | None = None
+) -> dict[str, list[str]]:
+    """File names of the sides "train", "valid" and "test": drawn anew, or those of ``saved`` or ``fname_split``."""
     selection = config.loader_parameters.subject_selection.model_dump(mode="json")
     split = config.split_dataset.model_dump(mode="json")
+    if saved is not None:
+        split["fname_split"] = str(saved)
     sides = get_subdatasets_subject_files_list(split, bids_df.df, str(folder), selection)
     return dict(zip(SIDES, sides, strict=True))
 
@@ -58,19 +65,13 @@ def saved_split(config: RunConfig, bids_df: BidsDataframe, folder: Path) -> dict
     if config.split_dataset.fname_split or not saved.is_file():
         return draw_split(config, bids_df, folder)
     log.info("The split is that of %s.", saved)
-    return {
-        side: [name for name in names if name in bids_df.images] for side, names in read_split(saved).items()
-    }
+    return draw_split(config, bids_df, folder, saved)
 
 
-def cases_of(
+def list_cases(
     config: RunConfig, bids_df: BidsDataframe, names: Sequence[str], dataset_type: DatasetType
-) -> tuple[Case, ...]:
-    """Cases of one side of the split.
-
-    Raises:
-        DataError: There is none.
-    """
+) -> CaseList:
+    """Cases of one side of the split, and what is left out of it."""
     loader = config.loader_parameters
     found = build_cases(
         bids_df,
@@ -84,24 +85,37 @@ def cases_of(
         seed=config.split_dataset.random_seed,
         allow_missing=config.architecture.name == "HeMISUnet",
     )
+    if config.metadata_type is None:
+        return found
+    reasons = {case: missing_metadata(case, config.metadata_type) for case in found.cases}
+    dropped = [Dropped(case.id, reason) for case, reason in reasons.items() if reason]
+    kept = tuple(case for case, reason in reasons.items() if not reason)
+    return CaseList(kept, (*found.dropped, *dropped))
+
+
+def cases_of(
+    config: RunConfig, bids_df: BidsDataframe, names: Sequence[str], dataset_type: DatasetType
+) -> tuple[Case, ...]:
+    """Cases of one side of the split.
+
+    Raises:
+        DataError: There is none.
+    """
+    found = list_cases(config, bids_df, names, dataset_type)
     for dropped in found.dropped:
         log.info("%s is left out: %s.", dropped.file, dropped.reason)
-    cases = tuple(case for case in found.cases if _has_metadata(config, case))
-    if not cases:
+    if not names:
+        raise DataError(
+            f"the {dataset_type} set is empty: the split puts no image there; change split_dataset or add subjects"
+        )
+    if not found.cases:
         needed = f", with FiLM's {config.metadata_type}" if config.metadata_type else ""
         raise DataError(
             f"the {dataset_type} set is empty: none of its {len(names)} images has {', '.join(config.class_names)} "
             f"and a contrast of {', '.join(config.contrasts_for(dataset_type))}{needed}; "
             "change split_dataset or the contrasts"
         )
-    return cases
-
-
-def _has_metadata(config: RunConfig, case: Case) -> bool:
-    reason = config.metadata_type and missing_metadata(case, config.metadata_type)
-    if reason:
-        log.info("%s is left out: %s.", case.id, reason)
-    return not reason
+    return found.cases
 
 
 def fit_conditioner(config: RunConfig, cases: Sequence[Case], folder: Path) -> Conditioner:
@@ -142,13 +156,14 @@ def sample_dataset(
     """Prepare the cases of one side and list their samples.
 
     Raises:
-        DataError: A case cannot be used, no sample is left, or samples of different sizes are to share a batch.
+        DataError: A case cannot be used, no sample is left, or samples do not fit into a batch or the network.
     """
     display_transforms(config, dataset_type)
     recipe = recipe_of(config, dataset_type, define_device(config.gpu_ids)[1])
     loader = config.loader_parameters
     cache = Path(loader.cache_dir) if loader.cache_dir else folder / "cache"
-    entries = open_cases(cases, recipe, loader.cache, cache, available_cores(), f"{dataset_type} set")
+    check = partial(check_headers, recipe=recipe)
+    entries = open_cases(cases, recipe, loader.cache, cache, available_cores(), f"{dataset_type} set", check)
     windows = []
     for index, entry in enumerate(entries):
         try:
@@ -161,11 +176,11 @@ def sample_dataset(
     if not windows:
         raise DataError(
             f"the {dataset_type} set is empty: the filters left no sample of {len(cases)} images; change "
-            "loader_parameters.slice_filter_params or loader_parameters.patch_filter_params"
+            "slice_filter_params, patch_filter_params or roi_params.slice_filter_roi of loader_parameters"
         )
-    if config.training_parameters.batch_size > 1:
-        _check_sizes(windows, cases, dataset_type)
-    what = f"patches of {config.length} voxels" if config.length else f"{loader.slice_axis} slices"
+    _check_samples(config, cases, entries, dataset_type)
+    whole = f"{loader.slice_axis} slices" if config.is_2d else "volumes"
+    what = f"patches of {config.length} voxels" if config.length else whole
     log.info("Loaded %d %s for the %s set.", len(windows), what, dataset_type)
     return SampleDataset(
         cases,
@@ -188,15 +203,18 @@ def _curriculum(config: RunConfig) -> Curriculum | None:
     return Curriculum(probability, growth) if probability > 0 else None
 
 
-def _check_sizes(windows: Sequence[Window], cases: Sequence[Case], dataset_type: DatasetType) -> None:
-    """Raise DataError unless all samples have one size: they are stacked into batches."""
-    first = windows[0]
-    other = next((window for window in windows if window.size != first.size), None)
-    if other is not None:
-        sizes = [f"{cases[w.case].id} {w.size[0]}x{w.size[1]}" for w in (first, other)]
+def _check_samples(
+    config: RunConfig, cases: Sequence[Case], entries: Sequence[Entry], dataset_type: DatasetType
+) -> None:
+    """Refuse samples that batches or the network cannot take, and a training set without a label."""
+    first = 2 if config.is_2d else 1  # [N, C, h, w] or [C, H, W, D]
+    shapes = {case.id: entry.stored.image_shape[first:] for case, entry in zip(cases, entries, strict=True)}
+    check_sizes(shapes, config)
+    labelled = (any(rater) for entry in entries for rater in entry.stored.facts.labelled)
+    if dataset_type == "training" and not any(labelled):
         raise DataError(
-            f"the {dataset_type} set has slices of different sizes after preprocessing ({', '.join(sizes)} voxels), "
-            "which cannot share a batch: add CenterCrop to transformation, or patches (length_2D)"
+            f"the training set has no labelled voxel: the labels {', '.join(config.class_names)} of all "
+            f"{len(cases)} images are empty; ivadomed_check_data -c CONFIG lists their values"
         )
 
 

@@ -56,6 +56,11 @@ class Grid:
         return io_orientation(self.affine)
 
     @property
+    def axis_codes(self) -> str:
+        """Where the native axes point to, e.g. "RAS"."""
+        return "".join(aff2axcodes(self.affine))
+
+    @property
     def zooms(self) -> tuple[float, float, float]:
         """Voxel size in mm along H, W, D."""
         native = voxel_sizes(self.affine)
@@ -99,5 +104,4 @@ class Grid:
     def __str__(self) -> str:
         size = "x".join(map(str, self.shape))
         zooms = "x".join(f"{zoom:.4g}" for zoom in voxel_sizes(self.affine))
-        codes = "".join(aff2axcodes(self.affine))
-        return f"{size} voxels of {zooms} mm, {codes}, origin {np.round(self.affine[:3, 3], 2)}"
+        return f"{size} voxels of {zooms} mm, {self.axis_codes}, origin {np.round(self.affine[:3, 3], 2)}"

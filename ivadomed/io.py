@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import zlib
 from dataclasses import dataclass
@@ -14,16 +15,14 @@ import numpy as np
 from ivadomed.errors import DataError
 from ivadomed.files import atomic_path
 from ivadomed.grid import Grid
+from ivadomed.pictures import EXTENSIONS as PICTURE_EXTENSIONS
+from ivadomed.pictures import grey, is_coloured, read_pixels
 
 NIFTI_EXTENSIONS = (".nii.gz", ".nii")
-PICTURE_EXTENSIONS = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".png", ".jpeg", ".jpg")
 EXTENSIONS = NIFTI_EXTENSIONS + PICTURE_EXTENSIONS
 
 ImageLike = str | os.PathLike[str] | np.ndarray | nib.spatialimages.SpatialImage
 """What a function that takes an image may be given: a path, an array, or a nibabel image."""
-
-# ITU-R BT.601 luma, which Pillow and the original use to make grey of colour.
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,11 +83,21 @@ def read_image(path: str | os.PathLike[str], pixel_size: tuple[float, ...] | Non
 
 
 def read_label(path: str | os.PathLike[str], pixel_size: tuple[float, ...] | None = None) -> Image:
-    """Read a label as float32; the grey values of a picture (0..255 or 0..65535) become 0..1."""
-    image = read_image(path, pixel_size)
-    if is_nifti(path) or image.data.max() <= 1:
-        return image
-    return Image(image.data / image.data.max(), image.affine)
+    """Read a label as float32; the grey values of a picture (0..255 or 0..65535) become 0..1.
+
+    Raises:
+        DataError: As ``read_image``; a picture is coloured, or its values are those of several classes (0, 1, 2).
+    """
+    if is_nifti(path):
+        return _read_nifti(path)
+    image = _read_picture(path, pixel_size, is_label=True)
+    highest, full = image.data.max(), _full_scale(image.data)
+    if 1 < highest < full / 2:
+        raise DataError(
+            f"{os.fspath(path)}: has values up to {highest:g}; expected 0 and 1, or 0 and {full:g}. A label has one "
+            "class: write a file for each"
+        )
+    return Image(image.data / full, image.affine)
 
 
 def read_classes(path: str | os.PathLike[str]) -> Image:
@@ -97,17 +106,25 @@ def read_classes(path: str | os.PathLike[str]) -> Image:
     Raises:
         DataError: As ``read_image``.
     """
-    image = _read_nifti(path, several=True) if is_nifti(path) else read_label(path)
+    if is_nifti(path):
+        image = _read_nifti(path, several=True)
+    else:
+        image = _read_picture(path, None)
+        image = Image(image.data / _full_scale(image.data), image.affine)
     return Image(image.data.reshape((*image.data.shape[:3], -1)), image.affine, image.header)
 
 
 def read_grid(path: str | os.PathLike[str], slice_axis: int = 2) -> Grid:
-    """The grid of an image; of a NIfTI file only the header is read."""
+    """The grid of an image; of a NIfTI file only the header is read.
+
+    Raises:
+        DataError: As ``read_image``; damage behind the header is not seen.
+    """
     if not is_nifti(path):
         return read_image(path).grid(slice_axis)
-    proxy = _load_nifti(path)
-    x, y, z = (*proxy.shape, 1, 1)[:3]
-    return Grid((x, y, z), proxy.affine, slice_axis)
+    image = _open_nifti(path)
+    x, y, z = (*image.shape, 1, 1)[:3]
+    return Grid((x, y, z), image.affine, slice_axis)
 
 
 def _check_exists(path: str | os.PathLike[str]) -> None:
@@ -115,14 +132,35 @@ def _check_exists(path: str | os.PathLike[str]) -> None:
         raise DataError(f"{os.fspath(path)}: no such image file")
 
 
-def _load_nifti(path: str | os.PathLike[str]) -> Any:
+def _open_nifti(path: str | os.PathLike[str], several: bool = False) -> Any:
+    """Read the header and refuse what it says can not be used; with ``several``, volumes may be many."""
     _check_exists(path)
     try:
-        return nib.load(path)
+        image: Any = nib.load(path)
     except (nib.filebasedimages.ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
         raise DataError(
-            f"{os.fspath(path)}: not a readable NIfTI file ({error}); replace or remove it"
+            f"{os.fspath(path)}: not a readable NIfTI file ({_reason(error, path)}); replace or remove it"
         ) from error
+    _check_header(image, os.fspath(path), several)
+    return image
+
+
+def _check_header(image: Any, name: str, several: bool = False) -> None:
+    """Refuse what the header of a nibabel image says can not be used; ``name`` is for the errors."""
+    affine = image.affine
+    if 0 in image.shape or not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
+        raise DataError(
+            f"{name}: shape {image.shape} and affine {np.round(affine[:3], 3).tolist()} of its header are "
+            "no grid of voxels; mend the header"
+        )
+    volumes = math.prod(image.shape[3:])
+    if volumes > 1 and not several:
+        raise DataError(
+            f"{name}: has {volumes} volumes (shape {'x'.join(map(str, image.shape))}), expected one; "
+            "extract the volume to use, for example with nibabel's img.slicer[..., 0]"
+        )
+    if image.get_data_dtype().kind == "c":
+        raise DataError(f"{name}: has complex voxels; expected real ones, save for example the magnitude")
 
 
 def is_file(image: ImageLike) -> bool:
@@ -149,49 +187,63 @@ def as_image(source: ImageLike, pixel_size: tuple[float, ...] | None = None, is_
         zooms = (*(pixel_size or (1.0, 1.0)), 1.0, 1.0) if source.ndim == 2 else (1.0,) * 4
         return Image(source.astype(np.float32).reshape((*source.shape, 1)[:3]), np.diag(zooms))
     if hasattr(source, "dataobj"):
+        _check_header(source, "the given image")
         return _voxels(source, "the given image")
     raise DataError(f"an input is a {type(source).__name__}; expected a path, a nibabel image or an array")
 
 
 def _read_nifti(path: str | os.PathLike[str], several: bool = False) -> Image:
-    return _voxels(_load_nifti(path), os.fspath(path), several)
+    return _voxels(_open_nifti(path, several), os.fspath(path))
 
 
-def _voxels(proxy: Any, name: str, several: bool = False) -> Image:
-    """Voxels of a nibabel image; ``name`` is for the errors."""
-    shape = tuple(n for i, n in enumerate(proxy.shape) if i < 3 or n > 1)
-    if len(shape) > 3 and not several:
-        raise DataError(
-            f"{name}: has {proxy.shape[3]} volumes (shape {'x'.join(map(str, proxy.shape))}), expected "
-            "one; extract the volume to use, for example with nibabel's img.slicer[..., 0]"
-        )
+def _voxels(image: Any, name: str) -> Image:
+    """Voxels of a nibabel image whose header was checked."""
+    is_colour = image.get_data_dtype().kind == "V"  # a structure of bytes: R, G, B and perhaps A
     try:
-        data = np.asarray(proxy.dataobj, np.float32)
+        data = grey(_samples(image.dataobj)) if is_colour else np.asarray(image.dataobj, np.float32)
     except (OSError, EOFError, ValueError, TypeError, zlib.error) as error:
-        raise DataError(f"{name}: truncated or damaged ({error}); replace or remove it") from error
-    return Image(data.reshape((*shape, 1, 1)[: max(3, len(shape))]), proxy.affine, proxy.header)
+        raise DataError(
+            f"{name}: truncated or damaged ({_reason(error, name)}); replace or remove it"
+        ) from error
+    shape = tuple(n for i, n in enumerate(image.shape) if i < 3 or n > 1)
+    return Image(data.reshape((*shape, 1, 1)[: max(3, len(shape))]), image.affine, image.header)
 
 
-def _read_picture(path: str | os.PathLike[str], pixel_size: tuple[float, ...] | None) -> Image:
+def _reason(error: Exception, path: str | os.PathLike[str]) -> str:
+    """First line of another library's message, which need not name the file again."""
+    line = str(error).split("\n")[0]
+    for name in (f"'{os.fspath(path)}'", f'"{os.fspath(path)}"', os.fspath(path)):
+        for before in (": ", " of ", " from "):
+            line = line.replace(before + name, "")
+    return line.strip() or type(error).__name__
+
+
+def _samples(colours: Any) -> np.ndarray:
+    """[...] of a NIfTI colour type to [..., samples] uint8."""
+    structured = np.asarray(colours)
+    assert structured.dtype.names is not None
+    return np.stack([structured[name] for name in structured.dtype.names], axis=-1)
+
+
+def _read_picture(
+    path: str | os.PathLike[str], pixel_size: tuple[float, ...] | None, is_label: bool = False
+) -> Image:
     split_extension(path)  # names what can be read
     _check_exists(path)
-    import imageio.v3 as iio  # only pictures need it
-
-    try:
-        pixels = np.asarray(iio.imread(Path(path)))
-    except (OSError, ValueError, SyntaxError) as error:
+    pixels = read_pixels(path)
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    if is_label and is_coloured(pixels):
         raise DataError(
-            f"{os.fspath(path)}: not a readable picture ({error}); replace or remove it"
-        ) from error
-    if pixels.ndim == 3 and pixels.shape[2] in (2, 3, 4):
-        channels = 1 if pixels.shape[2] == 2 else 3
-        pixels = pixels[..., :channels] @ (_LUMA if channels == 3 else np.ones(1, np.float32))
-    if pixels.ndim != 2:
-        raise DataError(
-            f"{os.fspath(path)}: shape {pixels.shape} is no single grey or colour picture; split it"
+            f"{os.fspath(path)}: is coloured; expected a grey label, 0 and 255. Write a file for each class"
         )
     rows, columns = pixel_size or (1.0, 1.0)
-    return Image(pixels.astype(np.float32)[..., None], np.diag([rows, columns, 1.0, 1.0]))
+    return Image(grey(pixels)[..., None], np.diag([rows, columns, 1.0, 1.0]))
+
+
+def _full_scale(data: np.ndarray) -> float:
+    """The value of a label or prediction picture that stands for 1."""
+    highest = data.max()
+    return 1.0 if highest <= 1 else 255.0 if highest <= 255 else 65535.0
 
 
 def make_nifti(data: np.ndarray, affine: np.ndarray, header: Any = None) -> nib.Nifti1Image:

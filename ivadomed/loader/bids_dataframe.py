@@ -14,11 +14,13 @@ import pandas as pd
 
 from ivadomed.errors import DataError
 from ivadomed.files import atomic_path
+from ivadomed.loader.bids_faults import missing_contrasts, nothing_found, refuse_duplicates, shared_subjects
 from ivadomed.loader.bids_index import BidsFile, BidsIndex, Dropped, scan
 from ivadomed.loader.bids_labels import Labels
 from ivadomed.loader.bids_tables import add_tables
 from ivadomed.loader.contrast import contrast_of
 from ivadomed.loader.selection import Selection
+from ivadomed.loader.split_groups import column
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +41,8 @@ class BidsDataframe:
         dropped: Files that were left out, each with its reason.
         images: Kept images by file name.
         labels: Finds the label files of an image.
+        remarks: What may surprise: a contrast without an image, a subject in several data sets.
+        without_sidecar: Images that no sidecar describes.
 
     Raises:
         DataError: No image is left, a label is not unique, a file name occurs twice, or a table is damaged.
@@ -59,6 +63,8 @@ class BidsDataframe:
         self.dropped: list[Dropped] = []
         self.images: dict[str, BidsFile] = {}
         self.labels = Labels(())
+        self.remarks: list[str] = []
+        self.without_sidecar: list[Path] = []
         self.create_bids_dataframe()
 
     def create_bids_dataframe(self) -> None:
@@ -74,14 +80,16 @@ class BidsDataframe:
         images = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_KEYS)
         images = self._drop_unsplittable(images)
         if images.empty:
-            raise DataError(self._nothing_found(index))
-        _refuse_duplicates(images)
+            raise DataError(nothing_found(selection, index, wanted, self.dropped, self.derivatives))
         left = set(images["path"])
-        self.images = {file.name: file for file in kept if str(file.path) in left}
+        used = [file for file in kept if str(file.path) in left]
+        refuse_duplicates(used)
+        self.images = {file.name: file for file in used}
         found = {label.path: label for image in self.images.values() for label in labels.get(image.path, ())}
         rows = pd.DataFrame([(str(path), label.name) for path, label in found.items()], columns=_KEYS)
         df = pd.concat([images, rows], ignore_index=True).astype(object)
         self.df = df.sort_values(["filename", "path"], kind="stable", ignore_index=True)
+        self.remarks = [*missing_contrasts(selection.contrasts, used), *shared_subjects(used)]
         self._report(len(wanted))
 
     def add_tsv_metadata(
@@ -173,6 +181,8 @@ class BidsDataframe:
         names: set[str] = set()
         for file in files:
             sidecar = {key: value for key, value in index.metadata(file).items() if value is not None}
+            if not sidecar:
+                self.without_sidecar.append(file.path)
             own = {"datatype": file.datatype or np.nan, "extension": file.extension, "suffix": file.suffix}
             facts = {**sidecar, **file.entities, **own}
             names.update(facts)
@@ -183,35 +193,20 @@ class BidsDataframe:
         return self.add_tsv_metadata(df, files[0].root, index)
 
     def _drop_unsplittable(self, images: pd.DataFrame) -> pd.DataFrame:
-        column = self.split_method
-        if not column or images.empty:
+        name = self.split_method
+        if not name or images.empty:
             return images
-        if column not in images:
-            raise DataError(
-                f'split_dataset.split_method: no column "{column}" in tables or file names of the data set; '
-                f"there are {list(images.columns)}"
-            )
-        missing = images[column].isna()
-        reason = f'no value of "{column}" to split by'
+        missing = column(images, name, "split_dataset.split_method").isna()
+        reason = f'no value of "{name}" to split by'
         self.dropped += [Dropped(path, reason) for path in images.loc[missing, "path"]]
         return images[~missing]
-
-    def _nothing_found(self, index: BidsIndex) -> str:
-        labels = f" with labels {list(self.selection.label_suffixes)}" if self.derivatives else ""
-        there = sorted({file.suffix for file in index if not file.is_derivative})
-        lines = [
-            f"No usable image: searched for {self.selection.describe()}{labels}; "
-            f"contrasts with these extensions: {there or 'none'}",
-            *(f"  {item.file}: {item.reason}" for item in self.dropped[:5]),
-        ]
-        if len(self.dropped) > 5:
-            lines.append(f"  ... and {len(self.dropped) - 5} more")
-        return "\n".join(lines)
 
     def _report(self, n_wanted: int) -> None:
         logger.info("Data set: kept %d of %d images", len(self.images), n_wanted)
         for item in self.dropped:
             logger.info("Left out %s: %s", item.file, item.reason)
+        for remark in self.remarks:
+            logger.warning("%s", remark)
 
 
 def _by_root(files: Iterable[BidsFile]) -> list[list[BidsFile]]:
@@ -219,14 +214,3 @@ def _by_root(files: Iterable[BidsFile]) -> list[list[BidsFile]]:
     for file in files:
         groups.setdefault(file.root, []).append(file)
     return list(groups.values())
-
-
-def _refuse_duplicates(images: pd.DataFrame) -> None:
-    twice = images["filename"].duplicated(keep=False)
-    if twice.any():
-        first = images.loc[twice, "filename"].iloc[0]
-        paths = images.loc[images["filename"] == first, "path"]
-        raise DataError(
-            f"The image name {first} occurs {len(paths)} times ({', '.join(paths)}); names must differ, also "
-            "between data sets: rename the subjects of one, or take one data set out of path_data"
-        )

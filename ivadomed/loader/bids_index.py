@@ -113,13 +113,16 @@ def scan(
             cannot be read.
 
     Raises:
-        DataError: A data set does not exist.
+        DataError: A data set does not exist, or is named twice.
         ConfigError: ``bids_config`` is no layout.
     """
     paths = [path_data] if isinstance(path_data, (str, os.PathLike)) else list(path_data)
     scanner = _Scanner(load_rules(bids_config, validate), frozenset(extensions))
-    for path in paths:
-        scanner.scan(Path(path).expanduser().absolute())
+    roots = [Path(path).expanduser().absolute() for path in paths]
+    for place, root in enumerate(roots):
+        if root.resolve() in [other.resolve() for other in roots[:place]]:
+            raise DataError(f"loader_parameters.path_data: {root} is named twice; name each data set once")
+        scanner.scan(root)
     return BidsIndex(tuple(scanner.files), tuple(scanner.skipped), tuple(scanner.tables), scanner.sidecars)
 
 

@@ -42,6 +42,14 @@ class Labels:
         """A file with the name of the label in the folder of another subject or session."""
         return next((file for file in self._named(image, suffix) if not _same_place(image, file)), None)
 
+    def suffixes(self, image: BidsFile) -> set[str]:
+        """Suffixes of all labels of ``image``."""
+        return {
+            stem.removeprefix(image.stem)
+            for (root, stem), files in self._files.items()
+            if root == image.root and stem.startswith(f"{image.stem}_") and _same_place(image, files[0])
+        }
+
     def _named(self, image: BidsFile, suffix: str) -> list[BidsFile]:
         return self._files.get((image.root, image.stem + suffix), [])
 

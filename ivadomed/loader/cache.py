@@ -44,7 +44,13 @@ class Entry:
 
 
 def open_cases(
-    cases: Sequence[Case], recipe: Recipe, mode: str, folder: Path, n_jobs: int = 1, label: str = "dataset"
+    cases: Sequence[Case],
+    recipe: Recipe,
+    mode: str,
+    folder: Path,
+    n_jobs: int = 1,
+    label: str = "dataset",
+    check: Callable[[Sequence[Case]], None] = lambda cases: None,
 ) -> list[Entry]:
     """Prepare the cases that are not in the cache yet and open all of them.
 
@@ -55,6 +61,7 @@ def open_cases(
         folder: Of the cache, for "disk".
         n_jobs: Cases prepared at a time.
         label: For the progress bar.
+        check: Called with the cases that are going to be prepared, before the first one is.
 
     Raises:
         DataError: A case cannot be read.
@@ -64,10 +71,12 @@ def open_cases(
         paths = [folder / f"{case_key(case, recipe)}.case" for case in cases]
         files = [CaseFile.open(path) for path in paths]
         missing = [(c, p) for c, p, file in zip(cases, paths, files, strict=True) if file is None]
+        check([case for case, _ in missing])
         _prepare_missing(missing, recipe, folder, n_jobs, label)
         return [
             _disk_entry(file or CaseFile.open(path), path) for file, path in zip(files, paths, strict=True)
         ]
+    check(cases)
     progress = tqdm(cases, desc=f"Loading {label}", unit="case", leave=False, disable=None)
     if mode == "memory":
         return [_memory_entry(case, recipe) for case in progress]

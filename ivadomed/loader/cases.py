@@ -46,10 +46,10 @@ def build_cases(
     """Group images into cases and find their labels.
 
     Without ``multichannel`` each image is a case. With it, a case has one image per contrast, of one subject,
-    session and sample; where these have several images of a contrast (runs, acquisitions), they are paired by
-    their other entities. Labels of channels lie on one grid: for each class that of the last channel that has
-    one is taken, as in ivadomed 2.9.10. A class without a file counts as empty as long as another class has
-    one. No voxel is read.
+    session and sample of one data set; where these have several images of a contrast (runs, acquisitions), they
+    are paired by their other entities. Labels of channels lie on one grid: for each class that of the last channel
+    that has one is taken, as in ivadomed 2.9.10. A class without a file counts as empty as long as another class
+    has one. No voxel is read.
 
     Args:
         bids_df: The data set.
@@ -184,7 +184,8 @@ def _channels(
     named = {entity for contrast in contrasts for entity in contrast_entities(contrast)}
     separating = [entity for entity in ("subject", "session", "sample") if entity not in named]
     for image, contrast in images:
-        key = tuple(image.entities.get(entity, "") for entity in separating)
+        # Subjects of two data sets may be different ones in spite of their name.
+        key = (str(image.root), *(image.entities.get(entity, "") for entity in separating))
         units.setdefault(key, {}).setdefault(contrast, []).append(image)
     groups = []
     for by_contrast in units.values():

@@ -24,6 +24,7 @@ from ivadomed.loader.split_groups import (
     some,
     splittable,
     values_of,
+    with_text,
 )
 
 if TYPE_CHECKING:
@@ -87,13 +88,15 @@ def get_new_subject_file_split(
         train_frac: Share of the values of ``split_method`` for training.
         test_frac: Share for testing, when ``data_testing`` names no values.
         path_output: Folder of the run.
-        balance: Column with categories; each is split by itself, so that all are spread evenly.
+        balance: Column with categories; each is split by itself, so that all are spread evenly. A value of
+            ``split_method`` with several categories counts to that of its first row.
         subject_selection: See ``select_subjects``.
 
     Raises:
         DataError: A column or value is missing, too few subjects, or a subject is on two sides.
     """
     df = select_subjects(df, subject_selection, random_seed)
+    df = with_text(df, split_method, data_testing.get("data_type"), balance)
     fractions = (train_frac, test_frac)
     if balance:
         sides = _split_balanced(df, split_method, data_testing, random_seed, fractions, balance)
@@ -117,6 +120,7 @@ def split_dataset(
 
     Rows without a value of ``split_method`` are left out.
     """
+    df = with_text(df, split_method, data_testing.get("data_type"))
     usable = splittable(df, split_method, data_testing)
     sides = _split(*usable, split_method, random_seed, (train_frac, test_frac))
     check_leak(df, sides)
@@ -133,9 +137,14 @@ def _split_balanced(
     balance: str,
 ) -> Split:
     df, data_type, values = splittable(df, split_method, data_testing)
-    df = df[column(df, balance, "split_dataset.balance").notna()]
+    column(df, balance, "split_dataset.balance")
+    # A value that stays on one side has one category, even where its rows differ: that of its first row.
+    category = df.groupby(split_method, sort=False)[balance].transform("first")
+    if category.isna().any():
+        left_out = some(files_of(df[category.isna()]))
+        logger.warning("split_dataset.balance: left out, without a value of %s: %s", balance, left_out)
     sides: Split = ([], [], [])
-    for _, part in df.groupby(balance, sort=True):
+    for _, part in df.groupby(category, sort=True):
         if part[split_method].nunique() == 1 and not values:
             drawn: Split = (files_of(part), [], [])  # too few to spread: better to learn from it
         else:
@@ -166,7 +175,12 @@ def _split(
     groups = df[split_method].astype(str)
     # In order of appearance, not sorted: 2.9.10 drew from this order.
     rest, total = groups[~is_test].unique().tolist(), groups.nunique()
-    if not clip and (not rest or train_frac * total > len(rest) * (1 + 1e-9)):
+    if not clip and not rest:
+        raise DataError(
+            f"split_dataset: all values of {split_method} ({total}) are in the test set, none is left to train on; "
+            "add data, or change data_testing or test_fraction"
+        )
+    if not clip and train_frac * total > len(rest) * (1 + 1e-9):
         raise DataError(
             f"split_dataset: train_fraction {train_frac} of {total} values of {split_method} is more than "
             f"the {len(rest)} left beside the test set; lower train_fraction or test_fraction"

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivadomed.errors import ConfigError, DataError
-from ivadomed.loader.split_groups import Split, check_leak, column, files_of, log_fractions, splittable
+from ivadomed.loader.split_groups import (
+    Split,
+    check_leak,
+    column,
+    files_of,
+    log_fractions,
+    splittable,
+    with_text,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +49,7 @@ def kfold_split(
         ConfigError: ``fold`` or ``n_folds`` is out of range.
         DataError: There are fewer groups than folds, or a subject is on two sides.
     """
+    df = with_text(df, split_method, data_testing.get("data_type"), balance)
     df, data_type, values = splittable(df, split_method, data_testing)
     least = 2 if values else 3
     if n_folds < least or not 0 <= fold < n_folds:
@@ -68,7 +77,7 @@ def _parts(
         raise DataError(f"split_dataset.n_folds: {len(groups)} values of {split_method} for {n_folds} folds")
     order = np.random.default_rng(seed).permutation(len(groups))
     if balance:
-        category = column(groups, balance, "split_dataset.balance").astype(str).to_numpy()
+        category = column(groups, balance, "split_dataset.balance").fillna("").to_numpy()
         order = order[np.argsort(category[order], kind="stable")]
     values = groups[split_method].to_numpy()[order]
     return {value: place % n_folds for place, value in enumerate(values)}

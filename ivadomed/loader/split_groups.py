@@ -56,6 +56,12 @@ def select_subjects(
     return df[df["participant_id"].isin(chosen)]
 
 
+def with_text(df: pd.DataFrame, *names: str | None) -> pd.DataFrame:
+    """The table with the named columns as text: those of sidecars may hold numbers, lists, or both."""
+    texts = {name: df[name].map(str, na_action="ignore") for name in names if name is not None and name in df}
+    return df.assign(**texts)
+
+
 def splittable(
     df: pd.DataFrame, split_method: str, data_testing: Mapping[str, Any]
 ) -> tuple[pd.DataFrame, str, set[str]]:
@@ -89,7 +95,9 @@ def column(df: pd.DataFrame, name: str, where: str) -> pd.Series:
     if name not in df:
         near = difflib.get_close_matches(name, map(str, df.columns), 1)
         hint = f', did you mean "{near[0]}"?' if near else "."
-        raise DataError(f'{where}: the data set has no column "{name}"{hint} Columns: {list(df.columns)}')
+        # Those of the tables come last, behind those of file names and sidecars.
+        columns = some(map(str, reversed(df.columns)), 12)
+        raise DataError(f'{where}: the data set has no column "{name}"{hint} Columns: {columns}')
     return df[name]
 
 

@@ -18,6 +18,8 @@ from ivadomed.io import Image, read_image, read_label
 from ivadomed.loader.case import Case
 
 _MM_PER_UNIT = {"mm": 1.0, "um": 1e-3, "nm": 1e-6}
+ABOVE_ONE = 1.001
+"""A soft label that is resampled may exceed 1 by rounding; one beyond this has another scale."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +55,8 @@ def read_volume(case: Case, slice_axis: int, soft_gt: bool = False, with_target:
         with_target: Read labels and ROI; a class without a file is all zeros.
 
     Raises:
-        DataError: A file is damaged, holds NaN or Inf, or lies on another grid than the first channel; the box
-            lies outside the image.
+        DataError: A file is damaged, holds NaN or Inf, or lies on another grid than the first channel; a soft label
+            exceeds 1; the box lies outside the image.
     """
     pixel_size = pixel_size_mm(case.metadata, case.images[0])
     roi = None if case.roi is None else read_label(case.roi, pixel_size)
@@ -65,6 +67,10 @@ def read_volume(case: Case, slice_axis: int, soft_gt: bool = False, with_target:
     for i, path in enumerate(case.rater_paths):
         if path is not None:
             label = _on_grid(volume.grid, case, read_label(path, pixel_size), path)
+            if soft_gt and label.max() > ABOVE_ONE:
+                raise DataError(
+                    f"{path}: has values up to {label.max():g}; expected 0 to 1 with soft_gt true"
+                )
             target[i] = label if soft_gt else label >= 0.5
     return replace(volume, target=target)
 

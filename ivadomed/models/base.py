@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -52,6 +52,16 @@ class Network(nn.Module):
         """Voxels per axis of a small image the network can segment."""
         return (32,) * n_axes
 
+    @classmethod
+    def size_fault(cls, size: Sequence[int], arguments: Mapping[str, Any]) -> str | None:
+        """Why samples are too small to be trained on, or None.
+
+        Args:
+            size: Voxels of a sample along each axis.
+            arguments: Of the constructor.
+        """
+        return None
+
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
@@ -74,3 +84,9 @@ def example_inputs(model: Network, shape: Sequence[int]) -> Inputs:
         return Inputs(image)
     row = torch.arange(wanted[1]) % 2 == 0
     return Inputs(image, torch.stack([row.roll(sample) for sample in range(shape[0])]).float())
+
+
+def pooling_fault(size: Sequence[int], depth: int) -> str | None:
+    """See `Network.size_fault`, of a network that halves its samples `depth` times."""
+    least = 2**depth
+    return None if min(size) >= least else f"depth {depth} takes {least} voxels along each axis"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ivadomed.errors import ModelError
-from ivadomed.models.base import ModelBatch, Network
+from ivadomed.models.base import ModelBatch, Network, pooling_fault
 from ivadomed.models.unet import Decoder, Encoder, smallest_size
 
 PRESENT = "present_contrasts"
@@ -66,6 +66,11 @@ class HeMISUnet(Network):
         self.decoder = Decoder(
             out_channel=out_channel, hemis=True, final_activation=final_activation, **shared
         )
+
+    @classmethod
+    def size_fault(cls, size: Sequence[int], arguments: Mapping[str, Any]) -> str | None:
+        """Each pooling halves the sample."""
+        return pooling_fault(size, arguments.get("depth", 3))
 
     def inputs(self, batch: ModelBatch) -> tuple[list[Tensor], Tensor]:
         """One ``[B, 1, ...]`` tensor per contrast, and which of them are present, ``[B, n_contrasts]``."""

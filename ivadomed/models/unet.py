@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 from ivadomed.errors import ModelError
-from ivadomed.models.base import ModelBatch, Network
+from ivadomed.models.base import ModelBatch, Network, pooling_fault
 from ivadomed.models.blocks import DownConv, UpConv, activate, check_final_activation
 from ivadomed.models.film import (
     Context,
@@ -212,6 +212,11 @@ class Unet(Network):
         """``[B, in_channel, ...]`` -> soft prediction ``[B, 1 or out_channel - 1, ...]`` of the same size."""
         features, _ = self.encoder(x)
         return self.decoder(features)[0]
+
+    @classmethod
+    def size_fault(cls, size: Sequence[int], arguments: Mapping[str, Any]) -> str | None:
+        """Each pooling halves the sample."""
+        return pooling_fault(size, arguments.get("depth", 3))
 
 
 class FiLMedUnet(Unet):

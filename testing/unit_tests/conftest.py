@@ -1,12 +1,14 @@
-"""Small packaged models and images, for tests of inference and of the tools around it."""
+"""Small cases, packaged models and images that the tests of several modules use."""
 
 import json
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
 
+from ivadomed.loader.case import Case
 from ivadomed.models import Unet, save_model
 from ivadomed.models.onnx import export_onnx
 
@@ -66,5 +68,42 @@ def image(tmp_path):
         picture.set_sform(AFFINE, code=2)
         nib.save(picture, tmp_path / name)
         return tmp_path / name
+
+    return make
+
+
+@pytest.fixture
+def make_case(tmp_path):
+    """Return a function that writes images and labels and gives their case."""
+
+    def make(
+        name: str = "sub-01_T1w",
+        shape=(12, 14, 5),
+        zooms=(1.0, 1.0, 2.0),
+        channels=1,
+        classes=1,
+        seed=0,
+        roi=False,
+    ) -> Case:
+        rng = np.random.default_rng(seed)
+        affine = np.diag([*zooms, 1.0])
+
+        def write(stem: str, data: np.ndarray) -> Path:
+            path = tmp_path / f"{stem}.nii.gz"
+            nib.save(nib.Nifti1Image(data, affine), path)
+            return path
+
+        def ball(radius: float) -> np.ndarray:
+            grid = np.stack(np.meshgrid(*(np.arange(n) - n // 2 for n in shape), indexing="ij"))
+            return ((grid**2).sum(0) <= radius**2).astype(np.uint8)
+
+        return Case(
+            id=name,
+            images=tuple(write(f"{name}_{c}", rng.random(shape).astype(np.float32)) for c in range(channels)),
+            targets=tuple((write(f"{name}_seg{k}", ball(3.0 - k)),) for k in range(classes)),
+            subject=name.split("_")[0],
+            contrasts=("T1w",) * channels,
+            roi=write(f"{name}_roi", ball(2.0)) if roi else None,
+        )
 
     return make

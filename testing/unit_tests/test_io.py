@@ -6,10 +6,12 @@ import imageio.v3 as iio
 import nibabel as nib
 import numpy as np
 import pytest
+import tifffile
 
 from ivadomed.errors import DataError
 from ivadomed.io import (
     make_nifti,
+    read_classes,
     read_grid,
     read_image,
     read_label,
@@ -105,9 +107,61 @@ def test_colour_becomes_luma_and_alpha_is_dropped(tmp_path):
     )
 
 
-def test_labels_of_pictures_are_scaled_to_one(tmp_path):
-    write_picture(tmp_path / "l.png", np.array([[0, 255], [255, 0]], np.uint8))
-    np.testing.assert_array_equal(read_label(tmp_path / "l.png").data[..., 0], [[0, 1], [1, 0]])
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([0, 255], [0, 1]), ([0, 1], [0, 1]), ([0, 51, 204], [0, 0.2, 0.8]), ([0, 0], [0, 0])],
+)
+def test_labels_of_pictures_are_scaled_to_one(tmp_path, values, expected):
+    write_picture(tmp_path / "l.png", np.array([values], np.uint8))
+    np.testing.assert_allclose(read_label(tmp_path / "l.png").data[0, :, 0], expected, rtol=1e-6)
+
+
+def test_labels_of_sixteen_bits(tmp_path):
+    tifffile.imwrite(tmp_path / "l.tif", np.array([[0, 65535, 13107]], np.uint16))
+    np.testing.assert_allclose(read_label(tmp_path / "l.tif").data[0, :, 0], [0, 1, 0.2], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        ([[0, 1, 2]], r"has values up to 2; expected 0 and 1, or 0 and 255.*a file for each"),
+        ([[[255, 0, 0], [0, 0, 0]]], r"is coloured; expected a grey label.*a file for each"),
+    ],
+)
+def test_label_pictures_with_several_classes_are_refused(tmp_path, pixels, message):
+    iio.imwrite(tmp_path / "l.png", np.array(pixels, np.uint8))
+    with pytest.raises(DataError, match=rf"l\.png: {message}"):
+        read_label(tmp_path / "l.png")
+
+
+def test_a_faint_prediction_picture_keeps_its_values(tmp_path):
+    write_picture(tmp_path / "p.png", np.array([[0, 51]], np.uint8))
+    np.testing.assert_allclose(read_classes(tmp_path / "p.png").data.ravel(), [0, 0.2], rtol=1e-6)
+
+
+def test_colours_of_nifti_become_grey(tmp_path):
+    colours = np.zeros((2, 3, 1), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    colours["R"], colours["G"], colours["B"] = 200, 100, 50
+    nib.save(nib.Nifti1Image(colours, np.eye(4)), tmp_path / "rgb.nii")
+    expected = np.full((2, 3, 1), 0.299 * 200 + 0.587 * 100 + 0.114 * 50)
+    np.testing.assert_allclose(read_image(tmp_path / "rgb.nii").data, expected, rtol=1e-6)
+
+
+def test_complex_voxels_are_refused(tmp_path):
+    nib.save(nib.Nifti1Image(np.full((2, 3, 4), 1j, np.complex64), np.eye(4)), tmp_path / "c.nii")
+    with pytest.raises(DataError, match=r"c\.nii: has complex voxels.*magnitude"):
+        read_image(tmp_path / "c.nii")
+
+
+@pytest.mark.parametrize(("place", "value"), [((0, 3), np.nan), ((0, 0), 0)])
+def test_headers_that_describe_no_grid_are_refused(tmp_path, place, value):
+    image = nib.Nifti1Image(np.ones((2, 3, 4), np.float32), None)
+    affine = np.eye(4)
+    affine[place] = value
+    image.header.set_sform(affine, 1)
+    nib.save(image, tmp_path / "a.nii")
+    with pytest.raises(DataError, match=r"a\.nii: .* no grid of voxels; mend the header"):
+        read_grid(tmp_path / "a.nii")
 
 
 def test_split_extension():

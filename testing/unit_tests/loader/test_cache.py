@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 
+from ivadomed.errors import DataError
 from ivadomed.loader.cache import case_key, open_cases
 from ivadomed.loader.prepare import Recipe, list_windows, prepare_case, read_window
 from ivadomed.transforms import Pipeline
@@ -68,3 +69,19 @@ def test_binary_labels_take_one_byte_and_interpolated_ones_stay_exact(make_case,
     plain = Recipe(Pipeline.from_config({"CenterCrop": {"size": [8, 8]}}))
     assert open_cases([make_case()], plain, "disk", tmp_path / "a")[0].stored.target_dtype == "uint8"
     assert open_cases([make_case()], RECIPE, "disk", tmp_path / "a")[0].stored.target_dtype == "float32"
+
+
+@pytest.mark.parametrize("mode", ["disk", "memory", "none"])
+def test_only_cases_that_will_be_prepared_are_checked_and_all_of_them_first(make_case, tmp_path, mode):
+    cases = [make_case(f"sub-0{i}_T1w") for i in range(3)]
+    open_cases(cases[:1], RECIPE, mode, tmp_path / "cache")
+    seen = []
+
+    def refuse(checked):
+        seen.extend(case.id for case in checked)
+        raise DataError("no")
+
+    with pytest.raises(DataError, match="no"):
+        open_cases(cases, RECIPE, mode, tmp_path / "cache", check=refuse)
+    assert seen == [case.id for case in (cases[1:] if mode == "disk" else cases)]
+    assert mode != "disk" or len(list((tmp_path / "cache").iterdir())) == 1

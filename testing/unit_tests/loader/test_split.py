@@ -101,6 +101,94 @@ def test_no_subject_is_on_two_sides(n, seed, train, test, method, sites):
     )
 
 
+@st.composite
+def any_table(draw):
+    """Images of subjects from several data sets: sites, groups and sessions vary, also within a subject."""
+    n = draw(st.integers(2, 12))
+    rows = []
+    for i in range(n):
+        site, group = draw(st.sampled_from("abc")), draw(st.sampled_from(["hc", "ms", None]))
+        for k in range(draw(st.integers(1, 3))):
+            moved = draw(st.integers(0, 9)) == 0  # some subjects were scanned at two sites
+            rows.append((f"sub-{i:02d}", f"sub-{i:02d}_run-{k}_T1w.nii.gz", "d" if moved else site, group))
+    return pd.DataFrame(draw(st.permutations(rows)), columns=["participant_id", "filename", "site", "group"])
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    df=any_table(),
+    method=st.sampled_from(["participant_id", "site"]),
+    balance=st.sampled_from([None, "group", "site"]),
+    testing=st.sampled_from([[], ["a"], ["a", "d"]]),
+    folds=st.sampled_from([None, 2, 3, 4]),
+    fractions=st.sampled_from([(0.5, 0.25), (0.6, 0.2), (0.4, 0.0)]),
+    selected=st.sampled_from([[], [2]]),
+    seed=st.integers(0, 99),
+)
+def test_no_table_and_no_options_give_a_leak(
+    tmp_path_factory, df, method, balance, testing, folds, fractions, selected, seed
+):
+    wanted = params(
+        split_method=method,
+        balance=balance,
+        data_testing={"data_type": "site" if testing else None, "data_value": testing},
+        random_seed=seed,
+        train_fraction=fractions[0],
+        test_fraction=fractions[1],
+        n_folds=folds,
+        fold=1,
+    )
+    selection = {"n": selected, "metadata": ["site"] * len(selected), "value": ["b"] * len(selected)}
+    folder = tmp_path_factory.getbasetemp()
+    try:
+        sides = get_subdatasets_subject_files_list(wanted, df, folder, selection)
+    except (DataError, ConfigError) as error:
+        # Never a leak of our own making: subjects keep together unless they were scanned at two sites.
+        if "more than one of the sides" in str(error):
+            assert method == "site" or balance == "site" or testing
+            assert df.groupby("participant_id")["site"].nunique().max() > 1
+        return
+    assert_disjoint(sides)
+    files = [name for side in sides for name in side]
+    assert len(files) == len(set(files))
+    assert set(files) <= set(df["filename"])
+    of_site = dict(zip(df["filename"], df["site"], strict=True))
+    if method == "site":
+        assert sum(len({of_site[name] for name in side}) for side in sides) == len(
+            {of_site[n] for n in files}
+        )
+    if testing:
+        assert all((of_site[name] in testing) == (name in sides[2]) for name in files)
+
+
+@pytest.mark.parametrize("n_folds", [None, 3])
+@pytest.mark.parametrize(
+    "values",
+    [[[1, 2], [1, 3], [2], "x"], [1, 1.5, "1", "a"], [{"a": 1}, None, 3, 4]],
+    ids=["lists", "mixed", "dicts"],
+)
+def test_values_of_sidecars_of_any_type_can_be_split_by(tmp_path, values, n_folds):
+    df = table(12, site="abc", sidecar=values)
+    df["sidecar"] = df["sidecar"].astype(object)
+    wanted = params(split_method="sidecar", balance="site", n_folds=n_folds, train_fraction=0.4)
+    sides = get_subdatasets_subject_files_list(wanted, df, tmp_path)
+    assert_disjoint(sides)
+    text = dict(zip(df["filename"], map(str, df["sidecar"]), strict=True))
+    found = [{text[name] for name in side} for side in sides]
+    assert sum(map(len, found)) == len(set().union(*found))
+    assert sides[0]
+
+
+def test_values_with_several_categories_stay_on_one_side(tmp_path):
+    """Every site has patients and controls: whole sites are drawn all the same."""
+    df = table(24, site="abcdef", disease=["hc"] * 12 + ["ms"] * 12)
+    for seed in range(5):
+        sides = get_new_subject_file_split(df, "site", ANY, seed, 0.5, 0.25, tmp_path, "disease")
+        of_site = dict(zip(df["filename"], df["site"], strict=True))
+        sites = [{of_site[name] for name in side} for side in sides]
+        assert sum(map(len, sites)) == len(set().union(*sites)) == 6
+
+
 def test_values_choose_the_test_side():
     df = table(30, site="abc")
     train, valid, test = split_dataset(
@@ -133,7 +221,10 @@ def test_leaks_are_refused():
             ("participant_id", {"data_type": "site", "data_value": ["a", "b"]}, 1, 0.9, 0.2),
             "lower train_fraction",
         ),
-        (("participant_id", {"data_type": "site", "data_value": ["a", "b", "c"]}, 1, 0.5, 0.2), "the 0 left"),
+        (
+            ("participant_id", {"data_type": "site", "data_value": ["a", "b", "c"]}, 1, 0.5, 0.2),
+            "none is left to train on",
+        ),
     ],
 )
 def test_wrong_parameters_are_named(arguments, message):

@@ -1,0 +1,131 @@
+"""Decode PNG, JPEG and TIFF into the values that are stored in them: no colour management, no rescaling."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ivadomed.errors import DataError
+
+EXTENSIONS = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".png", ".jpeg", ".jpg")
+
+# ITU-R BT.601 luma, which Pillow and ivadomed 2.9.10 use to make grey of colour.
+_LUMA = (0.299, 0.587, 0.114)
+_SILENT = logging.NullHandler()
+_REMEDY = "save it as one grey or RGB picture of 8 or 16 bits"
+
+
+def read_pixels(path: str | os.PathLike[str]) -> np.ndarray:
+    """Decode a picture.
+
+    Args:
+        path: PNG, JPEG or TIFF, by its extension. Of a TIFF file, thumbnails and masks are passed over.
+
+    Returns:
+        [rows, columns] or [rows, columns, samples] with 2 (grey, alpha), 3 (RGB) or 4 (RGBA) samples, in the file's
+        own type. "White is zero" TIFF is not inverted: masks saved by ImageJ are marked so.
+
+    Raises:
+        DataError: The file is damaged, or holds several pictures or colours other than grey and RGB.
+    """
+    decode = _DECODERS[Path(path).suffix.lower()]
+    try:
+        pixels = decode(path)
+    except DataError:
+        raise
+    except Exception as error:  # a damaged file raises nearly anything
+        reason = str(error).split("\n")[0] or type(error).__name__
+        raise DataError(f"{path}: not a readable picture ({reason}); replace or remove it") from error
+    if (
+        pixels.ndim > 3
+        or (pixels.ndim == 3 and not 2 <= pixels.shape[2] <= 4)
+        or pixels.dtype.kind not in "buif"
+    ):
+        raise DataError(f"{path}: has shape {pixels.shape} and type {pixels.dtype}; {_REMEDY}")
+    return pixels
+
+
+def grey(pixels: np.ndarray) -> np.ndarray:
+    """Grey values [...] float32 of [..., samples] with 1 to 4 samples; alpha is dropped."""
+    if pixels.shape[-1] < 3:
+        return pixels[..., 0].astype(np.float32)
+    # Sample by sample, because a matrix product would first copy all of them to float32.
+    luma = np.multiply(pixels[..., 0], _LUMA[0], dtype=np.float32)
+    for sample in (1, 2):
+        luma += np.multiply(pixels[..., sample], _LUMA[sample], dtype=np.float32)
+    return luma
+
+
+def is_coloured(pixels: np.ndarray) -> bool:
+    """Whether [..., samples] has a pixel whose red, green and blue differ."""
+    return pixels.shape[-1] > 2 and not (
+        np.array_equal(pixels[..., 0], pixels[..., 1]) and np.array_equal(pixels[..., 0], pixels[..., 2])
+    )
+
+
+def _read_png(path: str | os.PathLike[str]) -> np.ndarray:
+    import imagecodecs  # only pictures need it
+
+    return np.asarray(imagecodecs.png_decode(Path(path).read_bytes()))
+
+
+def _read_jpeg(path: str | os.PathLike[str]) -> np.ndarray:
+    import imagecodecs  # only pictures need it
+
+    content = Path(path).read_bytes()
+    # The decoder fills what is missing with grey. Neither marker occurs within compressed data.
+    if content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):
+        raise ValueError("truncated")
+    pixels = np.asarray(imagecodecs.jpeg_decode(content))
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        raise DataError(f"{path}: has CMYK colours; {_REMEDY}")
+    return pixels
+
+
+def _read_tiff(path: str | os.PathLike[str]) -> np.ndarray:
+    import tifffile  # only pictures need it
+
+    # What it logs about a damaged file is said in one line below; without a handler it would be printed too.
+    logging.getLogger("tifffile").addHandler(_SILENT)
+    with tifffile.TiffFile(path) as file:
+        every: Any = file.pages
+        pages = [page for page in every if not (page.is_reduced or page.is_mask)]
+        if not pages:
+            raise ValueError("no page")
+        images = (file.imagej_metadata or {}).get("images", 1)  # large stacks of ImageJ have one page only
+        if len(pages) != 1 or images > 1:
+            raise DataError(
+                f"{path}: has {max(len(pages), images)} pages, expected one; extract the page to use, for example "
+                'with tifffile.imwrite("page.tif", tifffile.imread(path, key=0))'
+            )
+        page = pages[0]
+        segments = zip(page.dataoffsets, page.databytecounts, strict=True)
+        if any(start + count > file.filehandle.size for start, count in segments):
+            raise ValueError("truncated")
+        pixels = page.asarray()
+        if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
+            return _of_palette(path, pixels, page.colormap)
+        known = (0, 1, 2, 6)  # white is zero, black is zero, RGB, YCbCr (which is decoded to RGB)
+        if page.photometric not in known:
+            raise DataError(f"{path}: has {page.photometric.name} colours; {_REMEDY}")
+        return np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels
+
+
+def _of_palette(path: str | os.PathLike[str], indices: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """Grey values 0..255 of a palette [3, n] of 16 bits, which must be grey."""
+    if is_coloured(colours.T):
+        raise DataError(f"{path}: has palette colours; {_REMEDY}")
+    return (colours[0] >> 8).astype(np.uint8)[indices]
+
+
+_DECODERS = {
+    ".png": _read_png,
+    ".jpg": _read_jpeg,
+    ".jpeg": _read_jpeg,
+    ".tif": _read_tiff,
+    ".tiff": _read_tiff,
+}

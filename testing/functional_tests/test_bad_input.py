@@ -1,0 +1,385 @@
+"""What bad data get: one or two lines that name the file; and data in unusual places, which just work."""
+
+import json
+import os
+import shutil
+import stat
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import tifffile
+
+from ivadomed.errors import DataError
+from ivadomed.io import read_image, write_picture
+from ivadomed.main import main, run_main
+from ivadomed.scripts.create_phantom import create_microscopy
+
+T2W = {"training_validation": ["T2w"], "testing": ["T2w"], "balance": {}}
+IMAGE, LABEL = "sub-001_T2w.nii.gz", "sub-001_T2w_seg-manual.nii.gz"
+
+
+class Study:
+    """A copy of the phantom's T2w images that may be broken."""
+
+    def __init__(self, study: Path, folder: Path) -> None:
+        self.folder = shutil.copytree(study, folder, ignore=shutil.ignore_patterns("*T1w*", "*T2star*"))
+        self.image = folder / "sub-001" / "anat" / IMAGE
+        self.labels = folder / "derivatives" / "labels"
+        self.label = self.labels / "sub-001" / "anat" / LABEL
+        self.table = folder / "participants.tsv"
+
+
+@pytest.fixture
+def broken(study, tmp_path):
+    return Study(study, tmp_path / "data set")
+
+
+@pytest.fixture
+def config(config, broken):
+    config["loader_parameters"] |= {"path_data": [str(broken.folder)], "contrast_params": T2W}
+    config["training_parameters"]["training_time"]["num_epochs"] = 1
+    return config
+
+
+def change(path, of_data, of_affine=lambda affine: affine):
+    image = nib.load(path)
+    nib.save(nib.Nifti1Image(of_data(image.get_fdata(dtype=np.float32)), of_affine(image.affine)), path)
+
+
+def shift(path):
+    change(path, lambda data: data, lambda affine: affine + np.outer([1, 1, 1, 0], [0, 0, 0, 2]))
+
+
+def turn(path):
+    """The label's voxels stay, its axes are named otherwise."""
+    change(path, lambda data: data, lambda affine: affine @ np.diag([1, 1, -1, 1]))
+
+
+def cut(path, keep=0.5):
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * keep)])
+
+
+def set_voxel(path, value):
+    change(path, lambda data: np.where(data == data.max(), value, data))
+
+
+def unpack(path, keep=1.0):
+    """As .nii, perhaps truncated."""
+    plain = path.with_name(path.name.removesuffix(".gz"))
+    nib.save(nib.load(path), plain)
+    path.unlink()
+    cut(plain, keep)
+
+
+def copy_to(path, target):
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(path, target)
+
+
+def remove_subjects(s, keep):
+    for folder in sorted(s.folder.glob("sub-*"))[keep:]:
+        shutil.rmtree(folder)
+
+
+FAULTS = {
+    "another shape": (
+        lambda s: change(s.label, lambda d: d[:-1]),
+        rf"{LABEL} lies on another grid than .*{IMAGE}",
+    ),
+    "another place": (
+        lambda s: shift(s.label),
+        rf"{LABEL} lies on another grid than .*{IMAGE}: .* instead of",
+    ),
+    "another orientation": (lambda s: turn(s.label), rf"{LABEL} lies on another grid than .*{IMAGE}"),
+    "truncated gz": (lambda s: cut(s.image, 0.9), rf"{IMAGE}: truncated or damaged \(.+\); replace"),
+    "truncated header": (
+        lambda s: cut(s.image, 0.01),
+        rf"{IMAGE}: not a readable NIfTI file \(.+\); replace",
+    ),
+    "truncated label": (lambda s: cut(s.label, 0.9), rf"{LABEL}: truncated or damaged"),
+    "truncated nii": (lambda s: unpack(s.image, 0.9), r"sub-001_T2w.nii: truncated or damaged \(Expected"),
+    "zero-byte image": (
+        lambda s: cut(s.image, 0),
+        rf"{IMAGE}: not a readable NIfTI file \(Empty file\); replace",
+    ),
+    "zero-byte label": (
+        lambda s: cut(s.label, 0),
+        rf"{LABEL}: not a readable NIfTI file \(Empty file\); replace",
+    ),
+    "no NIfTI": (lambda s: s.image.write_text("text"), rf"{IMAGE}: not a readable NIfTI file"),
+    "NaN": (lambda s: set_voxel(s.image, np.nan), rf"{IMAGE}: has NaN or infinite voxels"),
+    "infinite": (lambda s: set_voxel(s.image, np.inf), rf"{IMAGE}: has NaN or infinite voxels"),
+    "NaN in a label": (lambda s: set_voxel(s.label, np.nan), rf"{LABEL}: has NaN or infinite voxels"),
+    "4D image": (
+        lambda s: change(s.image, lambda d: np.stack([d] * 3, -1)),
+        rf"{IMAGE}: has 3 volumes.*slicer",
+    ),
+    "4D label": (
+        lambda s: change(s.label, lambda d: np.stack([d] * 3, -1)),
+        rf"{LABEL}: has 3 volumes.*slicer",
+    ),
+    "no labels": (
+        lambda s: shutil.rmtree(s.labels),
+        rf"No usable image.*labels that are there: none\n6 left out, such as .*{IMAGE}: no label sub-001_T2w_seg",
+    ),
+    "labels of another name": (
+        lambda s: [
+            path.rename(path.parent / path.name.replace("manual", "x")) for path in s.labels.rglob("*manual*")
+        ],
+        "No usable image.*labels that are there: .*_seg-x",
+    ),
+    "no subject": (
+        lambda s: remove_subjects(s, 0),
+        r"No usable image: .*data set .*images that are there: none",
+    ),
+    "one subject": (
+        lambda s: remove_subjects(s, 1),
+        r"all values of participant_id \(1\) are in the test set",
+    ),
+    "two subjects": (
+        lambda s: remove_subjects(s, 2),
+        "validation set is empty: the split puts no image there",
+    ),
+    "no data set": (lambda s: shutil.rmtree(s.folder), "data set: no such folder"),
+    "participant twice": (
+        lambda s: s.table.write_text(s.table.read_text() + s.table.read_text().splitlines()[1] + "\n"),
+        r"participants\.tsv: sub-001 is listed twice; keep one row",
+    ),
+    "table without subjects": (
+        lambda s: s.table.write_text("name\tage\nsub-001\t3\n"),
+        r'participants\.tsv: has no column "participant_id"',
+    ),
+    "table of bytes": (
+        lambda s: s.table.write_bytes(b"\xff\xfe\x00"),
+        r"participants\.tsv: cannot be read as",
+    ),
+    "label in two derivatives": (
+        lambda s: copy_to(s.label, s.folder / "derivatives" / "other" / "sub-001" / "anat" / LABEL),
+        rf'{IMAGE}: the label "_seg-manual" is not unique, found .*labels.*{LABEL} and .*other.*{LABEL}',
+    ),
+    "label in two formats": (
+        lambda s: nib.save(nib.load(s.label), s.label.with_suffix("")),
+        r'the label "_seg-manual" is not unique, found .*manual\.nii and .*manual\.nii\.gz',
+    ),
+    "image in two formats": (
+        lambda s: nib.save(nib.load(s.image), s.image.with_suffix("")),
+        r"The image name sub-001_T2w occurs 2 times \(.*T2w\.nii, .*T2w\.nii\.gz\)",
+    ),
+    "damaged sidecar": (
+        lambda s: s.image.with_name("sub-001_T2w.json").write_text("{"),
+        r"sub-001_T2w\.json: is not valid JSON",
+    ),
+    "empty labels": (
+        lambda s: [change(path, np.zeros_like) for path in s.labels.rglob("*_seg-manual*")],
+        "the training set has no labelled voxel: the labels _seg-manual",
+    ),
+    "label that is constant NaN": (
+        lambda s: change(s.label, lambda d: np.full_like(d, np.nan)),
+        rf"{LABEL}: has NaN or infinite",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(FAULTS))
+def test_bad_data(broken, config, name):
+    breaks, message = FAULTS[name]
+    breaks(broken)
+    with pytest.raises(DataError, match=message) as caught:
+        run_main(config)
+    assert str(caught.value).count("\n") <= 1
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        (
+            {"loader_parameters": {"contrast_params": {"training_validation": ["T9w"]}}},
+            r"No usable image: .*'T9w'.*images that are there: T2w\.nii\.gz",
+        ),
+        (
+            {"loader_parameters": {"extensions": [".png"]}},
+            r"No usable image: .*images that are there: T2w\.nii\.gz",
+        ),
+        ({"loader_parameters": {"target_sessions": ["07"]}}, r"No usable image: .*of sessions \['07'\]"),
+        ({"loader_parameters": {"roi_params": {"suffix": "_roi"}}}, "no label sub-001_T2w_roi"),
+        ({"split_dataset": {"split_method": "site"}}, 'split_method: the data set has no column "site"'),
+        (
+            {"loader_parameters": {"subject_selection": {"n": [9], "metadata": ["sex"], "value": ["F"]}}},
+            r'subject_selection: 9 subjects with sex "F" wanted, \d found; lower n',
+        ),
+        (
+            {"default_model": {"length_2D": [64, 64], "stride_2D": [32, 32]}},
+            "a patch of 64x64 voxels does not fit an image of 32x32 voxels after preprocessing: reduce",
+        ),
+    ],
+)
+def test_configurations_that_do_not_fit_the_data(config, sections, message):
+    for name, section in sections.items():
+        config[name] |= section
+    with pytest.raises(DataError, match=message) as caught:
+        run_main(config)
+    assert str(caught.value).count("\n") <= 1
+
+
+def test_samples_that_are_too_small_for_the_network(config):
+    config["default_model"] |= {"depth": 3, "length_2D": [4, 4], "stride_2D": [4, 4]}
+    with pytest.raises(
+        DataError, match="samples of 4x4 voxels are too small for Unet: depth 3 takes 8 voxels"
+    ):
+        run_main(config)
+
+
+def test_slices_of_several_sizes_do_not_fit_into_a_batch(broken, config):
+    for path in (broken.image, broken.label):
+        change(path, lambda data: data[:-8])
+    del config["transformation"]["CenterCrop"]
+    with pytest.raises(
+        DataError, match=r"sub-00\d_T2w has \d+x\d+ voxels.* a batch needs one size; add CenterCrop"
+    ):
+        run_main(config)
+    config["training_parameters"]["batch_size"] = 1
+    run_main(config)
+    table, _ = run_main({**config, "command": "test"})
+    assert len(table) == 1
+
+
+def test_all_faults_of_headers_are_counted_before_anything_is_prepared(broken, config):
+    for path in broken.labels.rglob("*_seg-manual*"):
+        shift(path)
+    with pytest.raises(DataError, match=r"another grid.*\n\d more images? ha.* a fault; ivadomed_check_data"):
+        run_main(config)
+    assert not (Path(config["path_output"]) / "cache").exists()
+
+
+def test_a_missing_label_leaves_the_image_out_and_says_so(broken, config):
+    broken.label.unlink()
+    run_main(config)
+    log = (Path(config["path_output"]) / "log").read_text(encoding="utf-8")
+    assert f"Left out {broken.image}: no label sub-001_T2w_seg-manual" in log
+    assert "kept 5 of 6 images" in log
+
+
+@pytest.mark.parametrize(
+    ("breaks", "warning"),
+    [
+        (lambda s: s.table.unlink(), "participants.tsv is missing: subjects have no metadata"),
+        (
+            lambda s: s.table.write_text("participant_id\nsub-001\n"),
+            "participants.tsv lists no sub-002, sub-003",
+        ),
+    ],
+)
+def test_a_table_that_is_not_needed_may_be_missing(broken, config, breaks, warning):
+    breaks(broken)
+    run_main(config)
+    assert warning in (Path(config["path_output"]) / "log").read_text(encoding="utf-8")
+
+
+def test_a_contrast_without_an_image_is_a_warning(config):
+    config["loader_parameters"]["contrast_params"] = T2W | {"testing": ["T9w"]}
+    run_main(config)
+    log = (Path(config["path_output"]) / "log").read_text(encoding="utf-8")
+    assert "no usable image has the contrast T9w; there are T2w" in log
+    with pytest.raises(DataError, match=r"the testing set is empty.*T9w"):
+        run_main({**config, "command": "test"})
+
+
+def test_a_damaged_image_is_named_by_every_command(broken, config, tmp_path, capsys):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    assert main(["--train", str(path)]) == 0
+    for image in broken.folder.glob("sub-*/anat/*.nii.gz"):
+        cut(image, 0.9)
+    for command in ("--test", "--segment", "--train"):
+        capsys.readouterr()
+        assert main([command, str(path)]) == 1
+        error = capsys.readouterr().err
+        assert error.startswith("ivadomed: ")
+        assert "_T2w.nii.gz: truncated or damaged" in error
+        assert error.count("\n") <= 2
+
+
+def write_stack(path):
+    tifffile.imwrite(path, np.zeros((3, 60, 80), np.uint8), photometric="minisblack")
+
+
+@pytest.mark.parametrize(
+    ("extension", "breaks", "message"),
+    [
+        (".png", lambda path: cut(path, 0.9), "not a readable picture"),
+        (".png", lambda path: cut(path, 0), "not a readable picture"),
+        (".tif", lambda path: cut(path, 0.9), "not a readable picture"),
+        (".tif", lambda path: cut(path, 0), "not a readable picture"),
+        (".tif", write_stack, "has 3 pages, expected one"),
+    ],
+)
+def test_bad_pictures(config, tmp_path, extension, breaks, message):
+    data = create_microscopy(tmp_path / "data", n=4, seed=0, size=(80, 60))
+    for path in list(data.rglob("*.png")):
+        if extension != ".png":
+            write_picture(path.with_suffix(extension), read_image(path).data[..., 0].astype(np.uint8))
+            path.unlink()
+    image = sorted(data.glob(f"sub-*/micr/*{extension}"))[0]
+    breaks(image)
+    config["loader_parameters"] = {
+        "path_data": [str(data)],
+        "target_suffix": ["_seg-axon-manual"],
+        "extensions": [extension],
+        "contrast_params": {"training_validation": ["SEM"]},
+    }
+    config["transformation"] = {"CenterCrop": {"size": [32, 32]}}
+    config["split_dataset"] = {"train_fraction": 0.5, "test_fraction": 0.25, "data_testing": {}}
+    with pytest.raises(DataError, match=rf"{image.name}: {message}") as caught:
+        run_main(config)
+    assert "\n" not in str(caught.value)
+
+
+def listing(folder: Path) -> dict[str, tuple[int, int, int]]:
+    paths = [folder, *folder.rglob("*")]
+    return {str(path): (path.stat().st_size, path.stat().st_mtime_ns, path.stat().st_mode) for path in paths}
+
+
+@pytest.mark.parametrize("name", ["données é 子", 'a\'b "c" [d] {e} #1'])
+def test_unusual_paths_and_a_data_set_that_cannot_be_written(study, config, tmp_path, name):
+    """A data set and an output folder with spaces, quotes, brackets and letters of all kinds."""
+    data = Study(study, tmp_path / name / "data").folder
+    config["loader_parameters"]["path_data"] = [str(data)]
+    config["path_output"] = str(tmp_path / name / "out")
+    path = tmp_path / name / "config.json"
+    path.write_text(json.dumps(config, ensure_ascii=False), encoding="utf-8")
+    for entry in [*data.rglob("*"), data]:
+        entry.chmod(entry.stat().st_mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
+    before = listing(data)
+    try:
+        for command in ("--train", "--test", "--eval", "--segment"):
+            assert main([command, "-c", str(path)]) == 0
+        assert listing(data) == before
+    finally:
+        for entry in (data, *data.rglob("*")):
+            entry.chmod(entry.stat().st_mode | stat.S_IWUSR)
+    predictions = tmp_path / name / "out" / "pred_masks"
+    assert len(list(predictions.glob("*_class-0_pred.nii.gz"))) == 6
+
+
+def test_links_to_files_and_folders(broken, config, tmp_path):
+    """As datalad and git-annex keep data sets: files are links into a store, and the data set is one itself."""
+    store = tmp_path / "store"
+    store.mkdir()
+    for number, path in enumerate(sorted(broken.folder.rglob("*.nii.gz"))):
+        kept = path.rename(store / f"{number}{''.join(path.suffixes)}")
+        path.symlink_to(os.path.relpath(kept, path.parent) if number % 2 else kept)
+    gone = broken.folder / "sub-003" / "anat" / "sub-003_T2w.nii.gz"
+    gone.unlink()
+    gone.symlink_to("not fetched")
+    for path in (broken.folder / "sub-002", broken.labels):
+        kept = path.rename(path.parent / f".{path.name}")  # relative links within go on leading somewhere
+        path.symlink_to(kept, target_is_directory=True)
+    (tmp_path / "link").symlink_to(broken.folder, target_is_directory=True)
+    config["loader_parameters"]["path_data"] = [str(tmp_path / "link")]
+    run_main(config)
+    log = (Path(config["path_output"]) / "log").read_text(encoding="utf-8")
+    assert "sub-003_T2w.nii.gz: a link without content; fetch it first" in log
+    assert "kept 5 of 5 images" in log

@@ -1,0 +1,201 @@
+"""Decoding of pictures: formats, types of values, what is refused."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from ivadomed.errors import DataError
+from ivadomed.pictures import grey, is_coloured, read_pixels
+
+GREY = np.random.default_rng(0).integers(0, 256, (21, 34), np.uint8)
+RGB = np.stack([GREY, GREY // 2, 255 - GREY], axis=-1)
+GREY16, RGB16 = np.uint16(257) * GREY + (GREY < 255), np.uint16(257) * RGB + (RGB < 255)
+
+
+def save(path, content: bytes):
+    path.write_bytes(content)
+    return path
+
+
+def encoded(image: Image.Image, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def png(rows: list[bytes], width: int, bits: int, colour: int) -> bytes:
+    """A PNG written by the book (ISO 15948): rows of packed samples without filter."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, len(rows), bits, colour, 0, 0, 0)
+    data = zlib.compress(b"".join(b"\0" + row for row in rows))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(("samples", "colour"), [(1, 0), (2, 4), (3, 2), (4, 6)])
+def test_sixteen_bits_of_png_are_kept(tmp_path, samples, colour):
+    values = np.random.default_rng(1).integers(0, 65536, (5, 7, samples), np.uint16)
+    path = save(tmp_path / "a.png", png([row.astype(">u2").tobytes() for row in values], 7, 16, colour))
+    pixels = read_pixels(path)
+    assert pixels.dtype == np.uint16
+    np.testing.assert_array_equal(pixels.reshape(values.shape), values)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "1", "P"])
+def test_eight_bit_png_agrees_with_pillow(tmp_path, mode):
+    image = Image.fromarray(RGB).convert(mode)
+    path = save(tmp_path / "a.png", encoded(image, "PNG"))
+    shown = image.convert({"1": "L", "P": "RGB"}.get(mode, mode))
+    np.testing.assert_array_equal(read_pixels(path), np.asarray(shown))
+
+
+@pytest.mark.parametrize("pixels", [GREY, RGB])
+def test_jpeg_agrees_with_pillow(tmp_path, pixels):
+    smooth = np.kron(pixels[:8, :8], np.ones((8, 8) + (1,) * (pixels.ndim - 2), np.uint8))
+    path = save(tmp_path / "a.jpg", encoded(Image.fromarray(smooth), "JPEG", quality=95))
+    np.testing.assert_allclose(
+        read_pixels(path).astype(int), np.asarray(Image.open(path)).astype(int), atol=2
+    )
+
+
+OPTIONS = {
+    "plain": {},
+    "strips": {"rowsperstrip": 8},
+    "tiles": {"tile": (16, 16)},
+    "big-endian": {"byteorder": ">"},
+    "bigtiff": {"bigtiff": True},
+    "lzw": {"compression": "lzw"},
+    "lzw, predictor": {"compression": "lzw", "predictor": True},
+    "deflate": {"compression": "zlib", "rowsperstrip": 8},
+    "zstd": {"compression": "zstd", "tile": (16, 16)},
+    "packbits": {"compression": "packbits"},
+    "ome": {"ome": True},
+}
+
+
+@pytest.mark.parametrize("name", list(OPTIONS))
+@pytest.mark.parametrize("values", [GREY, RGB, GREY16, RGB16], ids=["grey8", "rgb8", "grey16", "rgb16"])
+def test_layouts_and_compressions_of_tiff(tmp_path, values, name):
+    colour = "rgb" if values.ndim == 3 else "minisblack"
+    tifffile.imwrite(tmp_path / "a.ome.tif", values, photometric=colour, **OPTIONS[name])
+    pixels = read_pixels(tmp_path / "a.ome.tif")
+    assert pixels.dtype == values.dtype
+    np.testing.assert_array_equal(pixels, values)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "I;16", "F", "LA"])
+def test_tiff_of_another_writer(tmp_path, mode):
+    values = {"L": GREY, "I;16": GREY16, "F": GREY.astype(np.float32) / 255, "RGB": RGB}.get(mode)
+    image = Image.fromarray(RGB).convert(mode) if values is None else Image.fromarray(values)
+    path = save(tmp_path / "a.tif", encoded(image, "TIFF", compression="tiff_lzw"))
+    np.testing.assert_array_equal(read_pixels(path), np.asarray(image))
+
+
+def test_samples_in_planes(tmp_path):
+    planes = np.ascontiguousarray(np.moveaxis(RGB, -1, 0))
+    tifffile.imwrite(tmp_path / "a.tif", planes, photometric="rgb", planarconfig="separate")
+    np.testing.assert_array_equal(read_pixels(tmp_path / "a.tif"), RGB)
+
+
+@pytest.mark.parametrize("values", [GREY > 99, GREY])
+def test_masks_of_tiff_are_as_stored(tmp_path, values):
+    """ImageJ and tifffile write masks as "white is zero", and mean the stored values all the same."""
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="miniswhite")
+    np.testing.assert_array_equal(read_pixels(tmp_path / "a.tif"), values)
+
+
+def test_a_thumbnail_beside_the_picture_is_passed_over(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(GREY16, photometric="minisblack")
+        file.write(RGB[::4, ::4], photometric="rgb", subfiletype=1)
+    np.testing.assert_array_equal(read_pixels(tmp_path / "a.tif"), GREY16)
+
+
+def test_a_grey_palette_is_grey(tmp_path):
+    ramp = np.tile((np.arange(255, -1, -1) * 257).astype(np.uint16), (3, 1))
+    tifffile.imwrite(tmp_path / "a.tif", GREY, photometric="palette", colormap=ramp)
+    np.testing.assert_array_equal(read_pixels(tmp_path / "a.tif"), 255 - GREY)
+
+
+def write_stack(path, **options):
+    tifffile.imwrite(path, np.stack([GREY] * 3), photometric="minisblack", **options)
+
+
+def write_palette(path):
+    colours = np.random.default_rng(0).integers(0, 65536, (3, 256), np.uint16)
+    tifffile.imwrite(path, GREY, photometric="palette", colormap=colours)
+
+
+def write_cmyk(path):
+    path.write_bytes(
+        encoded(Image.fromarray(RGB).convert("CMYK"), "JPEG" if path.suffix == ".jpg" else "TIFF")
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "message"),
+    [
+        ("a.tif", write_stack, r"has 3 pages, expected one; extract .*key=0"),
+        ("a.ome.tif", lambda p: write_stack(p, ome=True, metadata={"axes": "ZYX"}), "has 3 pages"),
+        ("a.tif", lambda p: write_stack(p, imagej=True), "has 3 pages"),
+        ("a.tif", write_palette, "palette colours; save it as one grey or RGB"),
+        ("a.tif", write_cmyk, "SEPARATED colours; save it as one grey or RGB"),
+        ("a.jpg", write_cmyk, "CMYK colours; save it as one grey or RGB"),
+        ("a.tif", lambda p: tifffile.imwrite(p, GREY * 1j), r"type complex128; save it"),
+        (
+            "a.tif",
+            lambda p: tifffile.imwrite(p, np.zeros((16, 32, 32), np.uint8), volumetric=True, tile=(16,) * 3),
+            r"shape \(16, 32, 32\)",
+        ),
+    ],
+)
+def test_what_is_no_single_grey_or_rgb_picture_is_refused(tmp_path, name, write, message):
+    write(tmp_path / name)
+    with pytest.raises(DataError, match=rf"{name}: .*{message}") as caught:
+        read_pixels(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def contents(kind: str) -> bytes:
+    image = Image.fromarray(np.kron(GREY, np.ones((8, 8), np.uint8)))
+    if kind in ("PNG", "JPEG"):
+        return encoded(image, kind)
+    return encoded(image, "TIFF", compression=None if kind == "TIFF" else kind)
+
+
+@pytest.mark.parametrize("share", [0, 0.001, 0.01, 0.1, 0.5, 0.9])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "tiff_lzw", "tiff_adobe_deflate"])
+def test_truncated_files_are_named(tmp_path, kind, share, capfd):
+    content = contents(kind)
+    path = save(tmp_path / f"a.{kind.lower()[:4]}", content[: int(len(content) * share)])
+    with pytest.raises(
+        DataError, match=rf"{path.name}: not a readable picture \(.+\); replace or remove it"
+    ) as caught:
+        read_pixels(path)
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_tiff_cut_between_two_tiles_is_not_filled_with_zeros(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.kron(GREY, np.ones((8, 8), np.uint8)), tile=(16, 16))
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        last = file.pages[0].dataoffsets[-1]
+    save(tmp_path / "a.tif", (tmp_path / "a.tif").read_bytes()[:last])
+    with pytest.raises(DataError, match="truncated"):
+        read_pixels(tmp_path / "a.tif")
+
+
+def test_grey_of_colours():
+    colours = np.array([[200, 100, 50, 7], [9, 9, 9, 255]], np.uint8)
+    np.testing.assert_allclose(grey(colours), [0.299 * 200 + 0.587 * 100 + 0.114 * 50, 9], rtol=1e-6)
+    np.testing.assert_array_equal(grey(colours[:, :2]), [200, 9])
+    assert is_coloured(colours)
+    assert not is_coloured(colours[1:])
+    assert not is_coloured(colours[:, :2])
