@@ -183,7 +183,7 @@ class SampleDataset(Dataset[Sample]):
         later = None
         if self.augment_on == "device":
             plan, later = split_plan(plan)
-        image, target = plan.apply(image, "im", 1), plan.apply(target, "gt", 1)
+        image, target = plan.apply_all({"im": image, "gt": target}, 1).values()
         if later is None:
             target = self._finished(target)
         image, target = np.ascontiguousarray(image, np.float32), np.ascontiguousarray(target)

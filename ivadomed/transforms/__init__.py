@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ivadomed.moved import moved_names
+from ivadomed.transforms.affine import RandomAffine
 from ivadomed.transforms.base import ImedTransform, Step
 from ivadomed.transforms.compose import (
     Compose,
@@ -15,20 +16,24 @@ from ivadomed.transforms.compose import (
 )
 from ivadomed.transforms.crop import BoundingBoxCrop, CenterCrop, Crop, CroppableArray, CropStep, ROICrop
 from ivadomed.transforms.decorators import multichannel_capable, tio_transform, two_dim_compatible
+from ivadomed.transforms.elastic import ElasticTransform
 from ivadomed.transforms.intensity import (
     AdditiveGaussianNoise,
     Clahe,
     HistogramClipping,
-    NormalizeInstance,
     RandomBiasField,
     RandomBlur,
+    RandomBrightness,
+    RandomContrast,
     RandomGamma,
     RandomShiftIntensity,
 )
 from ivadomed.transforms.label import DilateGT, NumpyToTensor
+from ivadomed.transforms.normalize import NormalizeInstance, NormalizePercentile
 from ivadomed.transforms.pipeline import Pipeline, Plan, Stage
 from ivadomed.transforms.registry import OLD_NAMES, TRANSFORMS
-from ivadomed.transforms.spatial import ElasticTransform, RandomAffine, RandomReverse, Resample
+from ivadomed.transforms.resolution import RandomLowResolution
+from ivadomed.transforms.spatial import RandomMirror, RandomReverse, Resample
 
 __all__ = [
     "TRANSFORMS",
@@ -45,6 +50,7 @@ __all__ = [
     "HistogramClipping",
     "ImedTransform",
     "NormalizeInstance",
+    "NormalizePercentile",
     "NumpyToTensor",
     "Pipeline",
     "Plan",
@@ -52,7 +58,11 @@ __all__ = [
     "RandomAffine",
     "RandomBiasField",
     "RandomBlur",
+    "RandomBrightness",
+    "RandomContrast",
     "RandomGamma",
+    "RandomLowResolution",
+    "RandomMirror",
     "RandomReverse",
     "RandomShiftIntensity",
     "Resample",

@@ -51,3 +51,26 @@ def numbers(
     if not isinstance(value, (Sequence, np.ndarray)) or isinstance(value, str):
         raise ConfigError(f"transformation.{owner}.{name}: {value!r}; a list of numbers expected")
     return tuple(number(owner, name, v, low, high) for v in value)
+
+
+def flag(owner: str, name: str, value: Any) -> bool:
+    """Return `value` if it is true or false."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ConfigError(f"transformation.{owner}.{name}: {value!r}; true or false expected")
+    return bool(value)
+
+
+def axes_of(owner: str, value: Any) -> tuple[int, ...] | None:
+    """Return a list of different axes, 0 height, 1 width, 2 depth; None for all."""
+    if value is None:
+        return None
+    valid = (
+        isinstance(value, (list, tuple))
+        and len(value) > 0
+        and all(type(v) is int and 0 <= v <= 2 for v in value)
+    )
+    if not valid or len(set(value)) < len(value):
+        raise ConfigError(
+            f"transformation.{owner}.axes: {value!r}; different ones of 0 (height), 1 (width), 2 (depth) expected"
+        )
+    return tuple(value)

@@ -39,6 +39,7 @@ class Step(ABC):
         zooms_out: Voxel size after.
         drawn: The numbers that made this step, under the metadata keys of ivadomed 2.9.10.
         invertible: False for steps that change intensities only; their `invert` is the identity.
+        pooled: True if arrays cost less together than one by one, so that image and label go through at once.
     """
 
     shape_in: tuple[int, ...]
@@ -47,6 +48,7 @@ class Step(ABC):
     zooms_out: tuple[float, ...]
     drawn: Mapping[str, Any] = field(default_factory=dict)
     invertible: ClassVar[bool] = True
+    pooled: ClassVar[bool] = False
 
     @abstractmethod
     def apply(self, x: np.ndarray, order: int) -> np.ndarray:
@@ -123,11 +125,13 @@ class ImedTransform(ABC):
         fixed: True if the result depends on the case only (no randomness): done once and cached.
         needs_roi: True if `plan` reads the region of interest.
         geometric: True if the transform moves voxels, hence has an inverse to undo.
+        default_kinds: Kinds of array it is applied to where the configuration has no ``applied_to``.
     """
 
     fixed: ClassVar[bool] = False
     needs_roi: bool = False
     geometric: ClassVar[bool] = True
+    default_kinds: ClassVar[frozenset[str]] = frozenset(KINDS)
 
     @abstractmethod
     def plan(

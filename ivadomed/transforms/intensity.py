@@ -1,4 +1,4 @@
-"""Transforms that change intensities; the arithmetic is in `intensity_maths`."""
+"""Random changes of intensity, and two that bring out contrast; the arithmetic is in `intensity_maths`."""
 
 from __future__ import annotations
 
@@ -10,24 +10,8 @@ import numpy as np
 
 from ivadomed.errors import ConfigError
 from ivadomed.transforms import intensity_maths as maths
-from ivadomed.transforms.arguments import interval, number
+from ivadomed.transforms.arguments import flag, interval, number
 from ivadomed.transforms.base import ImedTransform, Step, identity_step, intensity_step
-
-
-class NormalizeInstance(ImedTransform):
-    """Bring every channel of a sample to mean 0 and standard deviation 1; a constant one to 0."""
-
-    geometric: ClassVar[bool] = False
-
-    def plan(
-        self,
-        shape: Sequence[int],
-        zooms: Sequence[float],
-        rng: np.random.Generator,
-        roi: np.ndarray | None = None,
-    ) -> Step:
-        """Plan the normalisation; nothing is drawn."""
-        return intensity_step(shape, zooms, maths.normalize)
 
 
 class HistogramClipping(ImedTransform):
@@ -186,6 +170,77 @@ class RandomGamma(ImedTransform):
             return identity_step(shape, zooms)
         exponent = float(np.exp(rng.uniform(*self.log_gamma_range)))
         return intensity_step(shape, zooms, partial(maths.gamma, exponent=exponent), {"gamma": exponent})
+
+
+class RandomBrightness(ImedTransform):
+    """Multiply all intensities by a random factor (nnU-Net's brightness).
+
+    It belongs after `NormalizeInstance`, which would take the factor away again.
+
+    Args:
+        factor_range: [smallest, largest] factor, above 0.
+        p: Probability that the transform is applied.
+    """
+
+    geometric: ClassVar[bool] = False
+    default_kinds: ClassVar[frozenset[str]] = frozenset({"im"})
+
+    def __init__(self, factor_range: Sequence[float] = (0.75, 1.25), p: float = 0.15) -> None:
+        self.factor_range = interval("RandomBrightness", "factor_range", factor_range, 0)
+        self.p = number("RandomBrightness", "p", p, 0, 1)
+
+    def plan(
+        self,
+        shape: Sequence[int],
+        zooms: Sequence[float],
+        rng: np.random.Generator,
+        roi: np.ndarray | None = None,
+    ) -> Step:
+        """Draw whether to apply, and the factor."""
+        if rng.random() >= self.p:
+            return identity_step(shape, zooms)
+        factor = float(rng.uniform(*self.factor_range))
+        if factor == 1:
+            return identity_step(shape, zooms)
+        return intensity_step(shape, zooms, partial(maths.brighten, factor=factor), {"brightness": factor})
+
+
+class RandomContrast(ImedTransform):
+    """Multiply the distance of all intensities from their mean by a random factor (nnU-Net's contrast).
+
+    It belongs after `NormalizeInstance`, which would take the factor away again.
+
+    Args:
+        factor_range: [smallest, largest] factor, above 0.
+        keep_range: Clip to the smallest and largest intensity that there were.
+        p: Probability that the transform is applied.
+    """
+
+    geometric: ClassVar[bool] = False
+    default_kinds: ClassVar[frozenset[str]] = frozenset({"im"})
+
+    def __init__(
+        self, factor_range: Sequence[float] = (0.75, 1.25), keep_range: bool = True, p: float = 0.15
+    ) -> None:
+        self.factor_range = interval("RandomContrast", "factor_range", factor_range, 0)
+        self.keep_range = flag("RandomContrast", "keep_range", keep_range)
+        self.p = number("RandomContrast", "p", p, 0, 1)
+
+    def plan(
+        self,
+        shape: Sequence[int],
+        zooms: Sequence[float],
+        rng: np.random.Generator,
+        roi: np.ndarray | None = None,
+    ) -> Step:
+        """Draw whether to apply, and the factor."""
+        if rng.random() >= self.p:
+            return identity_step(shape, zooms)
+        factor = float(rng.uniform(*self.factor_range))
+        if factor == 1:
+            return identity_step(shape, zooms)
+        change = partial(maths.stretch_contrast, factor=factor, keep_range=self.keep_range)
+        return intensity_step(shape, zooms, change, {"contrast_factor": factor})
 
 
 class RandomBiasField(ImedTransform):

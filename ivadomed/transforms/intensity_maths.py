@@ -8,6 +8,8 @@ from itertools import product
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+_EPS = float(np.finfo(np.float32).eps)
+
 
 def normalize(x: np.ndarray) -> np.ndarray:
     """Subtract the mean and divide by the standard deviation; a constant entry becomes zero."""
@@ -15,13 +17,50 @@ def normalize(x: np.ndarray) -> np.ndarray:
     lines = x.reshape(len(x), -1)
     mean = lines.mean(axis=1, keepdims=True)
     centred = lines - mean
-    std = np.sqrt(np.square(centred).mean(axis=1, keepdims=True))
-    # Rounding leaves a constant image with a deviation of about eps times its value, not with 0.
-    constant = std <= 8 * np.finfo(np.float32).eps * np.abs(mean)
-    centred /= np.where(constant, 1, std)
-    if constant.any():
-        centred[constant[:, 0]] = 0
+    deviations = np.sqrt(np.square(centred).mean(axis=1)).tolist()
+    for line, centre, deviation in zip(centred, mean.ravel().tolist(), deviations, strict=True):
+        # Rounding leaves a constant image with a deviation of about eps times its value, not with 0.
+        if deviation <= 8 * _EPS * abs(centre):
+            line[...] = 0
+        else:
+            line *= np.float32(1 / deviation)
     return centred.reshape(x.shape)
+
+
+def normalize_foreground(x: np.ndarray) -> np.ndarray:
+    """Normalize every entry by mean and deviation of its foreground, see `foreground`."""
+    x = np.asarray(x, dtype=np.float32)
+    out = np.empty_like(x)
+    for entry, target in zip(x, out, strict=True):
+        voxels = foreground(entry)
+        mean, deviation = float(voxels.mean()), float(voxels.std())
+        if deviation <= 8 * _EPS * abs(mean):
+            target[...] = normalize(entry[None])[0]
+        else:
+            np.subtract(entry, np.float32(mean), out=target)
+            target *= np.float32(1 / deviation)
+    return out
+
+
+def foreground(entry: np.ndarray) -> np.ndarray:
+    """The voxels above the mean; all of them where none is above it."""
+    above = entry[entry > entry.mean()]
+    return above if above.size else entry.ravel()
+
+
+def scale_percentiles(x: np.ndarray, low: float, high: float, foreground_only: bool) -> np.ndarray:
+    """Scale every entry so that its percentiles `low` and `high` become 0 and 1, and clip to that range."""
+    x = np.asarray(x, dtype=np.float32)
+    out = np.empty_like(x)
+    for entry, target in zip(x, out, strict=True):
+        voxels = foreground(entry) if foreground_only else entry
+        lower, upper = (float(v) for v in np.percentile(voxels, (low, high)))
+        if lower == upper:
+            lower, upper = float(entry.min()), float(entry.max())
+        np.subtract(entry, np.float32(lower), out=target)
+        target *= np.float32(1 / (upper - lower)) if upper > lower else np.float32(0)
+        np.clip(target, 0, 1, out=target)
+    return out
 
 
 def clip_percentiles(x: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -72,6 +111,24 @@ def gamma(x: np.ndarray, exponent: float) -> np.ndarray:
     """Raise magnitudes to a power and keep the signs."""
     x = np.asarray(x, dtype=np.float32)
     return np.sign(x) * np.abs(x) ** np.float32(exponent)
+
+
+def brighten(x: np.ndarray, factor: float) -> np.ndarray:
+    """Multiply by a number."""
+    return np.asarray(x, dtype=np.float32) * np.float32(factor)
+
+
+def stretch_contrast(x: np.ndarray, factor: float, keep_range: bool) -> np.ndarray:
+    """Multiply the distance from the entry's mean; clip to the entry's old minimum and maximum if `keep_range`."""
+    x = np.asarray(x, dtype=np.float32)
+    axes = tuple(range(1, x.ndim))
+    mean = x.mean(axis=axes, keepdims=True)
+    out = x - mean
+    out *= np.float32(factor)
+    out += mean
+    if keep_range:
+        np.clip(out, x.min(axis=axes, keepdims=True), x.max(axis=axes, keepdims=True), out=out)
+    return out
 
 
 def blur(x: np.ndarray, sigmas: Sequence[float]) -> np.ndarray:

@@ -67,11 +67,33 @@ class Plan:
         Raises:
             DataError: `x` is on another grid than the plan.
         """
-        _check_shape(x, self.shape_in)
+        return self.apply_all({kind: x}, order)[kind]
+
+    def apply_all(self, arrays: Mapping[str, np.ndarray], order: int) -> dict[str, np.ndarray]:
+        """Transform the arrays of one sample, together where that is cheaper.
+
+        Args:
+            arrays: ``{kind: [C, *shape_in]}``, see `apply`.
+            order: As for `apply`, the same for all.
+
+        Returns:
+            ``{kind: [C, *shape_out]}``
+        """
+        done = dict(arrays)
+        for x in done.values():
+            _check_shape(x, self.shape_in)
         for kinds, step in self.steps:
-            if kind in kinds:
-                x = step.apply(x, order)
-        return x
+            met = [kind for kind in done if kind in kinds]
+            if step.pooled and len(met) > 1 and len({done[kind].dtype for kind in met}) == 1:
+                together = step.apply(np.concatenate([done[kind] for kind in met]), order)
+                first = 0
+                for kind in met:
+                    last = first + len(done[kind])
+                    done[kind], first = together[first:last], last
+            else:
+                for kind in met:
+                    done[kind] = step.apply(done[kind], order)
+        return done
 
     def then(self, step: Step, kinds: frozenset[str]) -> Plan:
         """The plan with one more step at its end."""
@@ -161,7 +183,7 @@ def _append(steps: list[tuple[frozenset[str], Step]], kinds: frozenset[str], ste
 
 def _stage(name: str, arguments: Mapping[str, Any]) -> Stage:
     transform = build(name, arguments)
-    listed = arguments.get("applied_to") or KINDS
+    listed = arguments.get("applied_to") or transform.default_kinds
     kinds = frozenset([listed] if isinstance(listed, str) else listed)
     if not kinds <= ALL_KINDS:
         raise ConfigError(

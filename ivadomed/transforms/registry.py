@@ -9,20 +9,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from ivadomed.errors import ConfigError
+from ivadomed.transforms.affine import RandomAffine
 from ivadomed.transforms.base import ImedTransform
 from ivadomed.transforms.crop import BoundingBoxCrop, CenterCrop, ROICrop
+from ivadomed.transforms.elastic import ElasticTransform
 from ivadomed.transforms.intensity import (
     AdditiveGaussianNoise,
     Clahe,
     HistogramClipping,
-    NormalizeInstance,
     RandomBiasField,
     RandomBlur,
+    RandomBrightness,
+    RandomContrast,
     RandomGamma,
     RandomShiftIntensity,
 )
 from ivadomed.transforms.label import DilateGT, NumpyToTensor
-from ivadomed.transforms.spatial import ElasticTransform, RandomAffine, RandomReverse, Resample
+from ivadomed.transforms.normalize import NormalizeInstance, NormalizePercentile
+from ivadomed.transforms.resolution import RandomLowResolution
+from ivadomed.transforms.spatial import RandomMirror, RandomReverse, Resample
 
 TRANSFORMS: dict[str, type[ImedTransform]] = {
     "Resample": Resample,
@@ -30,14 +35,19 @@ TRANSFORMS: dict[str, type[ImedTransform]] = {
     "ROICrop": ROICrop,
     "BoundingBoxCrop": BoundingBoxCrop,
     "NormalizeInstance": NormalizeInstance,
+    "NormalizePercentile": NormalizePercentile,
     "HistogramClipping": HistogramClipping,
     "Clahe": Clahe,
     "RandomAffine": RandomAffine,
     "ElasticTransform": ElasticTransform,
     "RandomReverse": RandomReverse,
+    "RandomMirror": RandomMirror,
     "RandomShiftIntensity": RandomShiftIntensity,
     "AdditiveGaussianNoise": AdditiveGaussianNoise,
     "RandomGamma": RandomGamma,
+    "RandomBrightness": RandomBrightness,
+    "RandomContrast": RandomContrast,
+    "RandomLowResolution": RandomLowResolution,
     "RandomBiasField": RandomBiasField,
     "RandomBlur": RandomBlur,
     "DilateGT": DilateGT,

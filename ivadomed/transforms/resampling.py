@@ -1,18 +1,19 @@
-"""Resizing by B-splines and sampling at arbitrary points: pure functions on arrays.
+"""Resizing by B-splines: pure functions on arrays.
 
-Resizing follows ``scipy.ndimage.zoom(..., grid_mode=False)``: first and last sample keep their place, the
+It follows ``scipy.ndimage.zoom(..., grid_mode=False)``: first and last sample keep their place, the
 signal is mirrored at its ends. A spline zoom is linear and separable, so along one axis it is a matrix
 that depends only on (n_in, n_out, order): made once, then applied as a product.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter1d, spline_filter1d
+from scipy.ndimage import spline_filter1d
 
 MATRIX_LIMIT = 768
 """Axes longer than this are filtered and gathered, O(n), instead of multiplied by a dense matrix, O(n^2)."""
@@ -81,51 +82,17 @@ def apply_along_axis(matrix: np.ndarray, x: np.ndarray, axis: int) -> np.ndarray
     """Multiply `matrix` [m, n] with every line of `x` along `axis` (length n)."""
     head, tail = x.shape[:axis], x.shape[axis + 1 :]
     # By torch, not numpy: the threads of numpy's BLAS go on spinning for a while and slow the network down.
-    weights = _as_tensor(matrix)
+    weights = as_tensor(matrix)
     if not tail:
-        return torch.matmul(_as_tensor(x), weights.T).numpy()
-    lines = _as_tensor(x.reshape(int(np.prod(head)), x.shape[axis], int(np.prod(tail))))
+        return torch.matmul(as_tensor(x), weights.T).numpy()
+    lines = as_tensor(x.reshape(math.prod(head), x.shape[axis], math.prod(tail)))
     return torch.matmul(weights, lines).numpy().reshape(*head, matrix.shape[0], *tail)
 
 
-def _as_tensor(x: np.ndarray) -> torch.Tensor:
-    # Copied only if read-only (a memory map) or strided: torch shares memory with writable arrays alone.
-    return torch.from_numpy(np.require(x, requirements=("C", "W")))
-
-
-def smooth(x: np.ndarray, sigma: float, axis: int) -> np.ndarray:
-    """Gaussian filter along one axis, zeros outside, cut at 4 sigma like scipy's ``gaussian_filter1d``."""
-    n = x.shape[axis]
-    if n > MATRIX_LIMIT:
-        return gaussian_filter1d(x, sigma, axis=axis, mode="constant")
-    reach = int(4 * sigma + 0.5)
-    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2) if reach else np.ones(1)
-    diagonals = np.zeros(2 * max(n - 1, reach) + 1, x.dtype)
-    middle = len(diagonals) // 2
-    diagonals[middle - reach : middle + reach + 1] = kernel / kernel.sum()
-    # Row i of the band matrix is the kernel shifted to i: a window of the padded kernel.
-    rows = np.lib.stride_tricks.sliding_window_view(diagonals[middle - n + 1 : middle + n], n)[::-1]
-    return apply_along_axis(np.ascontiguousarray(rows), x, axis)
-
-
-def grid_sample(x: np.ndarray, grid: torch.Tensor, order: int, *, border: str = "zeros") -> np.ndarray:
-    """Sample `x` [C, *spatial], floating, at `grid` [*out, n] in torch's normalised coordinates.
-
-    Args:
-        x: The array to read.
-        grid: Points, last axis reversed, as `torch.nn.functional.grid_sample` with align_corners=False.
-        order: 0 nearest, otherwise linear.
-        border: "zeros" or "border" (the edge value goes on).
-    """
-    source = _as_tensor(x)[None]
-    out = torch.nn.functional.grid_sample(
-        source,
-        grid[None].to(source.dtype),
-        mode="nearest" if order == 0 else "bilinear",
-        padding_mode=border,
-        align_corners=False,
-    )
-    return out[0].numpy()
+def as_tensor(x: np.ndarray) -> torch.Tensor:
+    """`x` as a tensor, copied only if read-only (a memory map) or strided: torch shares writable arrays alone."""
+    flags = x.flags
+    return torch.from_numpy(x if flags.c_contiguous and flags.writeable else np.array(x, order="C"))
 
 
 def _nearest_index(n_in: int, n_out: int) -> np.ndarray:

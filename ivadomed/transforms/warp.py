@@ -7,20 +7,21 @@ Interpolation is linear (order 0: nearest); a point outside the voxel centres of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import ClassVar
 
 import numpy as np
 import torch
 
 from ivadomed.transforms.base import Step
-from ivadomed.transforms.resampling import apply_along_axis, grid_sample
+from ivadomed.transforms.resampling import apply_along_axis, as_tensor
+from ivadomed.transforms.sampling import sample, voxels_to_unit
 
-SLAB_POINTS = 1 << 22
-"""Most points whose coordinates are held at once; larger arrays are sampled slab by slab."""
-
-_OUTSIDE = 4.0  # a normalised coordinate far enough out for both interpolation modes to give zero
+SLAB_POINTS = 1 << 16
+"""Points whose coordinates are held at once: a slab of them stays in the processor's cache."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -36,6 +37,7 @@ class WarpStep(Step):
     matrix: np.ndarray
     offset: np.ndarray
     field: np.ndarray | None = None
+    pooled: ClassVar[bool] = True
 
     def apply(self, x: np.ndarray, order: int) -> np.ndarray:
         """Resample with order min(order, 1); order 0 keeps the dtype, order 1 gives float32."""
@@ -67,28 +69,27 @@ class WarpStep(Step):
         offset = self.matrix @ later.offset + self.offset
         field = None
         if later.field is not None:
-            field = np.einsum("ij,j...->i...", self.matrix.astype(np.float32), later.field)
+            field = _turn(self.matrix, as_tensor(later.field)).numpy()
         if self.field is not None:
-            read = read_field(self.field, later.coordinates())
+            read = sample(as_tensor(self.field), later.points(), 1, edge=True).numpy()
             field = read if field is None else field + read
         return _warp_like(self, matrix, offset, field, {**self.drawn, **later.drawn})
 
-    def coordinates(self) -> np.ndarray:
-        """Input coordinates of all output voxels, [n, *shape] float32, in voxels."""
-        n = len(self.shape_in)
-        planes = affine_coordinates(self.matrix, self.offset, self.shape_in, slice(0, self.shape_in[0]))
-        out = np.empty((n, *self.shape_in), np.float32)
-        for k in range(n):
-            out[k] = planes[k] if self.field is None else planes[k] + self.field[k]
-        return out
+    def points(self, rows: slice = slice(None)) -> torch.Tensor:
+        """Where the output voxels, or some rows of them, read the input, [n, *out], see `sampling.sample`."""
+        unit = voxels_to_unit(self.shape_in)
+        scale = np.array(unit)
+        at = affine_coordinates(self.matrix * scale[:, None], self.offset * scale - 1, self.shape_in, rows)
+        if self.field is not None:
+            field = as_tensor(self.field)
+            for k, length in enumerate(unit):
+                at[k].add_(field[k, rows], alpha=length)
+        return at
 
     def _sample(self, x: np.ndarray, order: int) -> np.ndarray:
-        if self._grid is not None:
-            return grid_sample(x, self._grid, order)
-        out = np.empty(x.shape, x.dtype)
-        for rows in _slabs(self.shape_in):
-            out[:, rows] = grid_sample(x, self._slab_grid(rows), order)
-        return out
+        source = as_tensor(x)
+        slabs = [sample(source, self.points(rows), order) for rows in _slabs(self.shape_in)]
+        return (slabs[0] if len(slabs) == 1 else torch.cat(slabs, dim=1)).numpy()
 
     def _sample_planes(self, x: np.ndarray, order: int, axis: int) -> np.ndarray:
         """Sample a 3D array whose map leaves `axis` to itself: planes first, then lines along `axis`."""
@@ -138,30 +139,6 @@ class WarpStep(Step):
             offset=self.offset[keep],
         )
 
-    @cached_property
-    def _grid(self) -> torch.Tensor | None:
-        """Sampling grid of the whole array, shared by image and label; None if it would be too large."""
-        if np.prod(self.shape_in) > SLAB_POINTS:
-            return None
-        return self._slab_grid(slice(0, self.shape_in[0]))
-
-    def _slab_grid(self, rows: slice) -> torch.Tensor:
-        """Normalised sampling points of some rows of the output, points outside the input marked."""
-        n = len(self.shape_in)
-        unit = 2.0 / np.asarray(self.shape_in)  # align_corners=False: voxel v lies at (2 v + 1) / n - 1
-        planes = affine_coordinates(
-            self.matrix * unit[:, None], (self.offset + 0.5) * unit - 1.0, self.shape_in, rows
-        )
-        grid = np.empty((*planes[0].shape, n), np.float32)
-        for k, (plane, size) in enumerate(zip(planes, self.shape_in, strict=True)):
-            if self.field is not None:
-                plane += self.field[k][rows] * np.float32(unit[k])
-            # float32 rounding must not push the outermost voxels of an unmoved axis outside.
-            limit = np.float32((size - 1 + 2e-4 + 2e-7 * size) / size)
-            np.copyto(plane, np.float32(_OUTSIDE), where=np.abs(plane) > limit)
-            grid[..., n - 1 - k] = plane
-        return torch.from_numpy(grid)
-
     def __getstate__(self) -> dict[str, object]:
         """Leave the cached grids behind: steps travel from workers to the main process."""
         return {k: v for k, v in self.__dict__.items() if k in self.__dataclass_fields__}
@@ -199,22 +176,22 @@ def fuse(first: Step, later: Step) -> Step | None:
 
 
 def affine_coordinates(
-    matrix: np.ndarray, offset: np.ndarray, shape: tuple[int, ...], rows: slice
-) -> list[np.ndarray]:
-    """``matrix @ o + offset`` for the output voxels o of some rows: one float32 array per input axis.
+    matrix: np.ndarray, offset: np.ndarray, shape: tuple[int, ...], rows: slice = slice(None)
+) -> torch.Tensor:
+    """``matrix @ o + offset`` for the output voxels o of some rows, [n, *out] float32.
 
     Sums one vector per axis instead of multiplying a list of points.
     """
     n = len(shape)
-    axes = [_axis(m) for m in shape]
-    axes[0] = axes[0][rows]
-    planes = []
-    for line, constant in zip(matrix.tolist(), offset.tolist(), strict=True):
-        plane = (line[0] * axes[0] + constant).astype(np.float32).reshape(-1, *(1,) * (n - 1))
-        for j in range(1, n):
-            plane = plane + (line[j] * axes[j]).astype(np.float32).reshape(-1, *(1,) * (n - 1 - j))
-        planes.append(plane)
-    return planes
+    lines = [matrix[:, j, None] * _axis(size) for j, size in enumerate(shape)]
+    lines[0] = lines[0][:, rows] + offset[:, None]
+    total, *others = (
+        torch.from_numpy(line.astype(np.float32)).view(n, *(1,) * j, -1, *(1,) * (n - 1 - j))
+        for j, line in enumerate(lines)
+    )
+    for other in others:
+        total = total + other
+    return total
 
 
 @lru_cache(maxsize=64)
@@ -233,16 +210,6 @@ def line_matrix(n: int, scale: float, shift: float, order: int) -> np.ndarray:
     else:
         weights = np.maximum(1 - distance, 0)
     return weights * inside[:, None]
-
-
-def read_field(field: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Read a displacement field [n, *shape] at points [n, *shape] in voxels; edge values go on outside."""
-    shape = field.shape[1:]
-    n = len(shape)
-    grid = np.empty((*at.shape[1:], n), np.float32)
-    for k, size in enumerate(shape):
-        grid[..., n - 1 - k] = at[k] * (2.0 / size) + (1.0 / size - 1.0)
-    return grid_sample(field, torch.from_numpy(grid), 1, border="border")
 
 
 def invert_field(
@@ -265,18 +232,21 @@ def invert_field(
         v with ``o = matrix @ i + offset + v(i)``, [n, *shape] float32.
     """
     shape = field.shape[1:]
-    base = np.stack(
-        [np.broadcast_to(p, shape) for p in affine_coordinates(matrix, offset, shape, slice(0, shape[0]))]
-    )
-    inverse = -matrix.astype(np.float32)
-    v = np.zeros_like(field)
+    scale = torch.tensor(voxels_to_unit(shape)).view(-1, *(1,) * len(shape))
+    base, u = affine_coordinates(matrix, offset, shape), as_tensor(field)
+    v = torch.zeros_like(u)
     for _ in range(most):
-        new = np.einsum("ij,j...->i...", inverse, read_field(field, base + v))
-        change = float(np.abs(new - v).max())
+        new = _turn(-matrix, sample(u, (base + v) * scale - 1, 1, edge=True))
+        change = float((new - v).abs().max())
         v = new
         if change < tolerance:
             break
-    return v
+    return v.numpy()
+
+
+def _turn(matrix: np.ndarray, field: torch.Tensor) -> torch.Tensor:
+    """Multiply a matrix [n, n] with every vector of a field [n, *shape] float32."""
+    return torch.mm(torch.from_numpy(matrix.astype(np.float32)), field.view(len(field), -1)).view_as(field)
 
 
 def _warp_like(
@@ -299,6 +269,6 @@ def _warp_like(
 
 
 def _slabs(shape: tuple[int, ...]) -> Iterator[slice]:
-    rows = max(1, SLAB_POINTS // int(np.prod(shape[1:])))
+    rows = max(1, SLAB_POINTS // math.prod(shape[1:]))
     for start in range(0, shape[0], rows):
         yield slice(start, min(start + rows, shape[0]))

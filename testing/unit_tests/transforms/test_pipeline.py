@@ -139,7 +139,7 @@ def test_plans_and_pipelines_pickle():
             r"Resample\.wpsace: no such argument; did you mean wspace\?",
         ),
         ({"Resample": {"hspace": 1}}, r"Resample: wspace must be given"),
-        ({"NormalizeInstance": {"mean": 1}}, r"NormalizeInstance\.mean: no such argument; known: none"),
+        ({"RandomReverse": {"mean": 1}}, r"RandomReverse\.mean: no such argument; known: none"),
         ({"RandomReverse": {"applied_to": ["img"]}}, r"applied_to: \['img'\]"),
         ({"CenterCrop": {"size": [4, 4], "applied_to": ["im"]}}, "remove applied_to"),
     ],

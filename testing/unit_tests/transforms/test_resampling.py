@@ -1,13 +1,13 @@
-"""Spline resizing and smoothing, against scipy."""
+"""Spline resizing, against scipy."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import gaussian_filter1d, zoom
+from scipy.ndimage import zoom
 
 from ivadomed.transforms import resampling
-from ivadomed.transforms.resampling import resize, smooth, spline_matrix, spline_taps
+from ivadomed.transforms.resampling import resize, spline_matrix, spline_taps
 
 lengths = st.integers(1, 40)
 
@@ -63,15 +63,6 @@ def test_nearest_keeps_dtype_and_values():
 def test_cubic_is_refused():
     with pytest.raises(ValueError, match="order 3"):
         spline_taps(5, 6, 3)
-
-
-@pytest.mark.parametrize("sigma", [0.05, 0.7, 3.5])
-@pytest.mark.parametrize("axis", [0, 1, 2])
-def test_smooth_equals_gaussian_filter1d(sigma, axis):
-    x = np.random.default_rng(0).random((7, 30, 25))
-    np.testing.assert_allclose(
-        smooth(x, sigma, axis), gaussian_filter1d(x, sigma, axis=axis, mode="constant"), atol=1e-10
-    )
 
 
 def test_read_only_input_is_accepted():

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy.ndimage import affine_transform, gaussian_filter, map_coordinates
 
 from ivadomed.transforms import warp
-from ivadomed.transforms.spatial import ElasticTransform, affine_step
+from ivadomed.transforms.affine import affine_step
+from ivadomed.transforms.elastic import ElasticTransform
 from ivadomed.transforms.warp import FlipStep, WarpStep, fuse
 
 angles = st.floats(-0.5, 0.5)

@@ -1,0 +1,90 @@
+"""Reading an array at arbitrary points: linear or nearest.
+
+The coordinates of an axis run from -1 to 1 between the centres of its outermost voxels. Points outside give 0, as with
+``scipy.ndimage.map_coordinates(mode="constant")``, or the value of the edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch.nn.functional import grid_sample, hardshrink
+
+_SLACK = 2e-6  # rounding in float32 must not push the outermost voxels of an unmoved axis outside
+_FAR = 1e6  # points outside are moved this far (times the square of their coordinate), where nothing is read any more
+_MOST_ROWS = 1 << 14  # up to here float32 tells 1/1024 of the distance between two rows
+
+
+def voxels_to_unit(sizes: Sequence[int]) -> list[float]:
+    """Length of a voxel of each axis in the coordinates of `sample`, in which voxel 0 lies at -1."""
+    return [2 / max(n - 1, 1) for n in sizes]
+
+
+def sample(x: torch.Tensor, at: torch.Tensor, order: int, *, edge: bool = False) -> torch.Tensor:
+    """Read `x` at some points.
+
+    Args:
+        x: [C, *spatial], floating, 2 or 3 spatial axes.
+        at: Coordinates, a row per spatial axis, [n, *out] float32; overwritten.
+        order: 0 nearest, otherwise linear.
+        edge: Outside there is the value of the edge, else 0.
+
+    Returns:
+        [C, *out], of the type of `x`.
+    """
+    sizes = x.shape[1:]
+    if len(sizes) == 3 and order > 0 and not edge and min(sizes) > 1:
+        planes = _planes(at[0], sizes[0])
+        if len(planes) * sizes[1] <= _MOST_ROWS:
+            return _sample_volume(x, at, planes)
+    inside = [] if edge else [(at[k] + 1).abs_() <= _SLACK for k, n in enumerate(sizes) if n == 1]
+    if not edge:
+        at.add_(_outside(at), alpha=_FAR)
+    # The coordinates come in the order of the axes, torch wants the last axis first: so the axes are turned round.
+    out = grid_sample(
+        x.permute(0, *range(len(sizes), 0, -1))[None],
+        at.movedim(0, -1)[None].to(x.dtype),
+        mode="nearest" if order == 0 else "bilinear",
+        padding_mode="border" if edge else "zeros",
+        align_corners=True,
+    )[0]
+    for mask in inside:
+        out *= mask
+    return out
+
+
+def _planes(at: torch.Tensor, n: int) -> range:
+    """Planes of a volume that have points between them and the next plane."""
+    low, high = (int((float(q) + 1) * (n - 1) / 2) for q in at.aminmax())
+    return range(min(max(low, 0), n - 2), min(max(high, 0), n - 2) + 1)
+
+
+def _sample_volume(x: torch.Tensor, at: torch.Tensor, planes: range) -> torch.Tensor:
+    """Linear sampling of a volume [C, H, W, D] by the two-dimensional kernel, which is vectorized, the other is not.
+
+    The planes are one image of rows (h, w) and columns d. A point between the planes h and h + 1 lies between what
+    this image has at rows h W + w and (h + 1) W + w, which are two channels of one image.
+    """
+    channels, height, width, depth = x.shape
+    push = _outside(at).sum(0)
+    h = at[0].add(1).mul_((height - 1) / 2)
+    below = h.floor().clamp_(planes[0], planes[-1])
+    between = h.sub_(below)
+    rows = len(planes) * width
+    row = at[1].clamp(-1, 1).add_(1).mul_((width - 1) / 2).add_(below.sub_(planes[0]), alpha=width)
+    grid = torch.empty((2, *push.shape))
+    torch.mul(row, 2 / (rows - 1), out=grid[0]).sub_(1)
+    torch.add(at[2], push, alpha=_FAR, out=grid[1])
+    points = grid.view(2, 1, -1).movedim(0, -1)[None]
+    out = x.new_empty((channels, *push.shape))
+    for image, target in zip(x, out, strict=True):
+        pair = image.reshape(height * width, depth)[planes[0] * width :].unfold(0, rows, width)[:2]
+        near, far = grid_sample(pair[None], points, align_corners=True).view(2, *push.shape)
+        torch.lerp(near, far, between, out=target)
+    return out
+
+
+def _outside(at: torch.Tensor) -> torch.Tensor:
+    """0 for coordinates inside, their square for those outside."""
+    return hardshrink(at, 1 + _SLACK).square_()

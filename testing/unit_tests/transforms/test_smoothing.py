@@ -1,0 +1,48 @@
+"""Smoothing of displacement fields, against scipy."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from ivadomed.transforms import smoothing
+from ivadomed.transforms.smoothing import line_filter, smooth_field
+
+
+@pytest.mark.parametrize("sigma", [0.05, 0.5, 1.0, 2.0, 4.0, 9.3])
+@pytest.mark.parametrize("shape", [(60, 45), (30, 25, 41), (20, 5, 1)])
+@pytest.mark.parametrize("by_waves", [False, True])
+def test_equals_gaussian_filter(monkeypatch, sigma, shape, by_waves):
+    monkeypatch.setattr(smoothing, "LONG", 1 if by_waves else 1000)
+    n = len(shape)
+    x = np.random.default_rng(0).random((n, *shape), dtype=np.float32) - 0.5
+    out = smooth_field(torch.from_numpy(x), (sigma,) * n).numpy()
+    expected = np.stack([gaussian_filter(e.astype(float), sigma, mode="constant", truncate=6) for e in x])
+    assert out.dtype == np.float32
+    assert out.flags.c_contiguous
+    assert np.abs(out - expected).max() < 3e-5 * expected.std()
+
+
+@pytest.mark.parametrize("by_waves", [False, True])
+def test_every_axis_has_its_own_width(monkeypatch, by_waves):
+    monkeypatch.setattr(smoothing, "LONG", 1 if by_waves else 1000)
+    x = np.random.default_rng(0).random((3, 12, 13, 14), dtype=np.float32)
+    out = smooth_field(torch.from_numpy(x), (2.0, 0.0, 0.7)).numpy()
+    expected = np.stack(
+        [gaussian_filter(e.astype(float), (2, 0, 0.7), mode="constant", truncate=6) for e in x]
+    )
+    np.testing.assert_allclose(out, expected, atol=1e-5)
+
+
+def test_nothing_to_smooth():
+    x = torch.rand(2, 5, 5)
+    assert smooth_field(x, (0.0, 0.0)) is x
+
+
+def test_wide_filters_pass_through_few_points():
+    down, up = line_filter(128, 8.0)
+    assert down.shape == (38, 128)
+    torch.testing.assert_close(up, down.T)
+    assert len(line_filter(20, 1.0)) == 1
+    # Denormal numbers in a product would take a hundred times as long.
+    assert float(down.min()) > 1e-15
