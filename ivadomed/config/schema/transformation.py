@@ -20,6 +20,9 @@ class Transformation(OrderedSteps):
     NormalizeInstance: transforms.NormalizeInstance | None = Field(
         default=None, description="Zero mean, unit variance."
     )
+    NormalizePercentile: transforms.NormalizePercentile | None = Field(
+        default=None, description="Two percentiles to 0 and 1."
+    )
     HistogramClipping: transforms.HistogramClipping | None = Field(
         default=None, description="Clip at two percentiles."
     )
@@ -31,6 +34,9 @@ class Transformation(OrderedSteps):
         default=None, description="Rotate, translate, scale."
     )
     RandomReverse: transforms.RandomReverse | None = Field(default=None, description="Flip axes.")
+    RandomMirror: transforms.RandomMirror | None = Field(
+        default=None, description="Flip axes, each with its own probability."
+    )
     ElasticTransform: transforms.ElasticTransform | None = Field(
         default=None, description="Smooth deformation."
     )
@@ -41,6 +47,13 @@ class Transformation(OrderedSteps):
         default=None, description="Add noise."
     )
     RandomGamma: transforms.RandomGamma | None = Field(default=None, description="Gamma correction.")
+    RandomBrightness: transforms.RandomBrightness | None = Field(
+        default=None, description="Scale intensities."
+    )
+    RandomContrast: transforms.RandomContrast | None = Field(default=None, description="Stretch intensities.")
+    RandomLowResolution: transforms.RandomLowResolution | None = Field(
+        default=None, description="Simulate thick slices."
+    )
     RandomBiasField: transforms.RandomBiasField | None = Field(
         default=None, description="Smooth intensity field."
     )

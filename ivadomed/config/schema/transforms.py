@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, model_validator
+from pydantic import Field, PlainValidator, SerializerFunctionWrapHandler, model_serializer, model_validator
 from typing_extensions import Self
 
 from ivadomed.config.schema.base import (
     BY_VALUE,
     DatasetType,
+    Flag,
     Fraction,
     Int,
     NonNegativeReal,
@@ -39,19 +40,32 @@ Degrees = Annotated[
     PlainValidator(_degrees, json_schema_input_type=float | tuple[float, float]),
     BY_VALUE,
 ]
+FOREGROUND = "Measure over the voxels above the mean only, so that the background does not count."
+Factors = tuple[PositiveReal, PositiveReal]
+Axis = Annotated[Int, Field(ge=0, le=2)]
 CropSize = Annotated[tuple[Positive, ...], Field(min_length=2, max_length=3)]
+
+
+_FLAGS = ("foreground", "physical")
 
 
 class Transform(Section):
     """What every transform takes."""
 
     applied_to: tuple[Literal["im", "gt", "roi"], ...] | None = Field(
-        default=None, description="Kinds of data it is applied to: `im`, `gt`, `roi`. null: all three."
+        default=None,
+        description="Kinds of data it is applied to: `im`, `gt`, `roi`. null: all three; the image alone for "
+        "RandomBrightness, RandomContrast, RandomLowResolution and NormalizePercentile.",
     )
     dataset_type: tuple[DatasetType, ...] | None = Field(
         default=None,
         description="Sets it is applied to: `training`, `validation`, `testing`. null: all three.",
     )
+
+    @model_serializer(mode="wrap")
+    def _without_idle_flags(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Packaged models are read by older versions too, which refuse keys that they do not know.
+        return {key: value for key, value in handler(self).items() if key not in _FLAGS or value}
 
     def used_in(self, dataset_type: str) -> bool:
         """Whether the transform is part of the chain of that set."""
@@ -71,6 +85,16 @@ def _require_order(**intervals: Interval) -> None:
             if interval[0] > interval[1]
         ]
     )
+
+
+def _repeated(axes: tuple[int, ...] | None) -> list[str]:
+    several = axes is not None and len(set(axes)) < len(axes)
+    return [f"axes: {list(axes or ())} names an axis twice"] if several else []
+
+
+def _require_percentiles(lower: float, upper: float) -> None:
+    if lower >= upper:
+        refuse([f"min_percentile: {lower} is not below max_percentile {upper}"])
 
 
 class Resample(Transform):
@@ -106,6 +130,25 @@ class BoundingBoxCrop(Crop):
 class NormalizeInstance(Transform):
     """Subtract the mean and divide by the standard deviation of the sample."""
 
+    foreground: Flag = Field(default=False, description=FOREGROUND)
+
+
+class NormalizePercentile(Transform):
+    """Scale two percentiles of the sample to 0 and 1 and clip to them."""
+
+    min_percentile: Real = Field(
+        default=0.5, ge=0, le=100, description="Percentile (0 to 100) that becomes 0."
+    )
+    max_percentile: Real = Field(
+        default=99.5, ge=0, le=100, description="Percentile (0 to 100) that becomes 1."
+    )
+    foreground: Flag = Field(default=False, description=FOREGROUND)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        _require_percentiles(self.min_percentile, self.max_percentile)
+        return self
+
 
 class HistogramClipping(Transform):
     """Clip intensities at two percentiles."""
@@ -115,10 +158,7 @@ class HistogramClipping(Transform):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        if self.min_percentile >= self.max_percentile:
-            refuse(
-                [f"min_percentile: {self.min_percentile} is not below max_percentile {self.max_percentile}"]
-            )
+        _require_percentiles(self.min_percentile, self.max_percentile)
         return self
 
 
@@ -145,12 +185,49 @@ class RandomAffine(Transform):
     )
     translate: PerAxis | None = Field(
         default=None,
-        description="Largest translation per axis, as a fraction of the image's size. null: none.",
+        description="Largest translation per axis, as a fraction (0 to 1) of the image's size; in mm with "
+        "`physical`. null: none.",
     )
     scale: PerAxis | None = Field(
         default=None,
         description="Largest relative change of size per axis, e.g. 0.1 for 0.9 to 1.1. null: none.",
     )
+    physical: Flag = Field(
+        default=False,
+        description="Rotate and translate in mm, about the image's centre; false: on the voxel grid, where a "
+        "rotation of voxels that are no squares shears.",
+    )
+
+    @model_validator(mode="after")
+    def _fractions(self) -> Self:
+        if not self.physical and self.translate and max(self.translate) > 1:
+            refuse(
+                [f"translate: {list(self.translate)} has more than 1; expected fractions of the image's size"]
+            )
+        return self
+
+
+class RandomMirror(Transform):
+    """Flip axes, each with its own probability."""
+
+    p: Fraction | tuple[Fraction, ...] = Field(
+        default=0.5, description="Probability (0 to 1) of each axis, or a list with one per entry of `axes`."
+    )
+    axes: tuple[Axis, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Axes that may be flipped: 0 height, 1 width, 2 depth (3D models). null: all.",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = _repeated(self.axes)
+        if isinstance(self.p, tuple) and len(self.p) != len(self.axes or ()):
+            problems.append(
+                f"p: {list(self.p)} has {len(self.p)} entries; expected one number, or one per entry of axes"
+            )
+        refuse(problems)
+        return self
 
 
 class RandomReverse(Transform):
@@ -160,9 +237,17 @@ class RandomReverse(Transform):
 class ElasticTransform(Transform):
     """Random smooth deformation (Simard et al., 2003)."""
 
-    alpha_range: Interval = Field(description="Range of the strength of the deformation, in voxels.")
-    sigma_range: Interval = Field(description="Range of the smoothness (standard deviation), in voxels.")
+    alpha_range: Interval = Field(
+        description="Range of the strength of the deformation, in voxels; in mm with `physical`."
+    )
+    sigma_range: Interval = Field(
+        description="Range of the smoothness (standard deviation), in voxels; in mm with `physical`."
+    )
     p: Fraction = Field(default=0.1, description="Probability (0 to 1).")
+    physical: Flag = Field(
+        default=False,
+        description="Deform by the same in mm whatever the voxel size; false: on the voxel grid.",
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -220,4 +305,49 @@ class RandomBlur(Transform):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         _require_order(sigma_range=self.sigma_range)
+        return self
+
+
+class RandomBrightness(Transform):
+    """Multiply all intensities by a random factor; after NormalizeInstance, which would undo it."""
+
+    factor_range: Factors = Field(default=(0.75, 1.25), description="Range of the factor (> 0).")
+    p: Fraction = Field(default=0.15, description="Probability (0 to 1).")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        _require_order(factor_range=self.factor_range)
+        return self
+
+
+class RandomContrast(RandomBrightness):
+    """Multiply the distance of intensities from their mean by a random factor; after NormalizeInstance."""
+
+    keep_range: Flag = Field(
+        default=True, description="Clip to the smallest and largest intensity that the sample had before."
+    )
+
+
+class RandomLowResolution(Transform):
+    """Thick voxels along an axis, resampled to the old grid: simulated anisotropy."""
+
+    factor_range: Factors = Field(
+        default=(1.5, 4.0), description="Range of the thickness (>= 1) of the thick voxels, in voxels."
+    )
+    axes: tuple[Axis, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Axes that are lowered together: 0 height, 1 width, 2 depth. null: one axis, drawn at random.",
+    )
+    p: Fraction = Field(default=0.25, description="Probability (0 to 1).")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _require_order(factor_range=self.factor_range)
+        problems = _repeated(self.axes)
+        if self.factor_range[0] < 1:
+            problems.append(
+                f"factor_range: {list(self.factor_range)} begins below 1; expected voxels from 1 on"
+            )
+        refuse(problems)
         return self
