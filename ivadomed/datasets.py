@@ -23,6 +23,7 @@ from ivadomed.loader.conditions import Conditioner, Curriculum, unconditioned
 from ivadomed.loader.film_encoder import FilmEncoder, missing_metadata
 from ivadomed.loader.patch_filter import PatchFilter
 from ivadomed.loader.prepare import list_windows
+from ivadomed.loader.random_patches import RandomPatches, per_image
 from ivadomed.loader.recipe import conditioner_of, recipe_of, steps_of
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.loader.split import get_subdatasets_subject_files_list
@@ -179,6 +180,11 @@ def sample_dataset(
             "slice_filter_params, patch_filter_params or roi_params.slice_filter_roi of loader_parameters"
         )
     _check_samples(config, cases, entries, dataset_type)
+    patches = None
+    if loader.random_patch_params.applied and dataset_type == "training":
+        params = loader.random_patch_params
+        patches = RandomPatches.of(windows, len(cases), params.foreground)
+        windows = windows if params.per_image is None else per_image(windows, params.per_image)
     whole = f"{loader.slice_axis} slices" if config.is_2d else "volumes"
     what = f"patches of {config.length} voxels" if config.length else whole
     log.info("Loaded %d %s for the %s set.", len(windows), what, dataset_type)
@@ -195,6 +201,7 @@ def sample_dataset(
         curriculum=_curriculum(config) if dataset_type == "training" else None,
         classify=config.task == "classification",
         augment_on=config.training_parameters.augment_on,
+        patches=patches,
     )
 
 

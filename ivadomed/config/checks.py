@@ -25,6 +25,7 @@ def problems(config: RunConfig) -> list[str]:
         *_crops(config),
         *_classifier(config),
         *_loss(config),
+        *_random_patches(config),
     ]
     # What it follows from must be right before the size of a network makes sense.
     return found or _residual(config)
@@ -144,3 +145,24 @@ def _classifier(config: RunConfig) -> list[str]:
             "slices; set it to false"
         ]
     return []
+
+
+def _random_patches(config: RunConfig) -> list[str]:
+    if not config.loader_parameters.random_patch_params.applied:
+        return []
+    place, found = "loader_parameters.random_patch_params.applied: is true, but", []
+    if not derived.windows(config)[0]:
+        found.append(f"{place} the samples are whole slices; set length_2D, or applied to false")
+    filters = [name for name, on in config.loader_parameters.patch_filter_params.model_dump().items() if on]
+    if filters:
+        found.append(
+            f"{place} patch_filter_params.{filters[0]} filters tiles, not patches at random places; set it to false "
+            "(random_patch_params.foreground says how often a patch is on a label)"
+        )
+    balance = config.training_parameters.balance_samples
+    if balance.applied and balance.type == "gt":
+        found.append(
+            f"{place} training_parameters.balance_samples balances tiles by their label; set it to false and use "
+            "random_patch_params.foreground"
+        )
+    return found

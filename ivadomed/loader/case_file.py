@@ -19,7 +19,7 @@ from ivadomed.loader import pencils
 from ivadomed.loader.prepare import Prepared, SliceFacts, read_window
 from ivadomed.windows import Window
 
-FORMAT = 1
+FORMAT = 2
 _PAGE = 4096
 
 
@@ -31,7 +31,7 @@ class StoredCase:
         image_shape: Shape of ``Prepared.image``.
         target_shape: Shape of ``Prepared.target``.
         target_dtype: "uint8" when all labels are 0 or 1, else "float32".
-        facts: For the slice filter.
+        facts: For the slice filter and for placing patches.
         zooms: mm along H, W, D.
         is_2d: Whether the arrays are stacks of slices or volumes.
     """
@@ -42,6 +42,15 @@ class StoredCase:
     facts: SliceFacts
     zooms: tuple[float, ...]
     is_2d: bool
+
+    @property
+    def volume_shape(self) -> tuple[int, int, int]:
+        """Voxels along H, W, D."""
+        if self.is_2d:
+            depth, _, height, width = self.image_shape
+        else:
+            _, height, width, depth = self.image_shape
+        return height, width, depth
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> StoredCase:

@@ -15,6 +15,7 @@ from ivadomed.boxes import inside_box
 from ivadomed.errors import DataError
 from ivadomed.grid import Grid
 from ivadomed.loader.case import Case
+from ivadomed.loader.foreground import pack_foreground
 from ivadomed.loader.slice_classifier import SliceClassifier
 from ivadomed.loader.slice_filter import SliceFacts, SliceRule
 from ivadomed.loader.volumes import Volume, read_volume
@@ -59,7 +60,7 @@ class Prepared:
         image: 2D: [N, C, h, w], a slice per entry. 3D: [C, H, W, D].
         target: As ``image`` with raters instead of channels; None without labels.
         plans: What was done: one plan per slice (2D) or one for the volume (3D).
-        facts: For the slice filter.
+        facts: For the slice filter and for placing patches.
         zooms: mm along H, W, D after the fixed steps.
     """
 
@@ -80,10 +81,13 @@ def prepare_volume(volume: Volume, recipe: Recipe) -> Prepared:
     facts = SliceFacts.of(volume)
     plans = plan_fixed(volume.grid, volume.roi, recipe, volume.box)
     if recipe.is_2d:
-        return _prepare_slices(volume, plans, facts, recipe.classifier)
-    plan = plans[0]
-    target = None if volume.target is None else plan.apply(volume.target, "gt", LABEL_ORDER)
-    return Prepared(plan.apply(volume.image, "im", IMAGE_ORDER), target, plans, facts, plan.zooms_out)
+        prepared = _prepare_slices(volume, plans, facts, recipe.classifier)
+    else:
+        prepared = _prepare_whole(volume, plans[0], facts)
+    if prepared.target is None:
+        return prepared
+    labelled = pack_foreground(prepared.target, recipe.is_2d, recipe.soft_gt)
+    return replace(prepared, facts=replace(prepared.facts, foreground=labelled))
 
 
 def plan_fixed(
@@ -138,6 +142,11 @@ def fixed_steps(grid: Grid, recipe: Recipe, box: Sequence[int] | None) -> Pipeli
         recipe.stride,
     )
     return Pipeline((*stages[:place], Stage(crop), *stages[place:]))
+
+
+def _prepare_whole(volume: Volume, plan: Plan, facts: SliceFacts) -> Prepared:
+    target = None if volume.target is None else plan.apply(volume.target, "gt", LABEL_ORDER)
+    return Prepared(plan.apply(volume.image, "im", IMAGE_ORDER), target, [plan], facts, plan.zooms_out)
 
 
 def _prepare_slices(

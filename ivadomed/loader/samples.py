@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ivadomed.loader.cache import Entry
 from ivadomed.loader.case import Case
 from ivadomed.loader.conditions import Conditioner, Curriculum, unconditioned, withhold
+from ivadomed.loader.random_patches import RandomPatches
 from ivadomed.transforms import Pipeline, Plan
 from ivadomed.transforms.base import intensity_step
 from ivadomed.transforms.batch_plan import BatchPlan, split_plan
@@ -138,6 +139,7 @@ class SampleDataset(Dataset[Sample]):
         classify: The target is 1 per class that has a voxel in the sample, else 0.
         augment_on: "worker": samples are finished here. "device": what can be done on batches is left to
             ``Batch.augmented``; the steps are drawn here either way, and are the same.
+        patches: Draw the place of each sample anew; None leaves the windows where they are.
     """
 
     def __init__(
@@ -154,11 +156,13 @@ class SampleDataset(Dataset[Sample]):
         curriculum: Curriculum | None = None,
         classify: bool = False,
         augment_on: Literal["worker", "device"] = "worker",
+        patches: RandomPatches | None = None,
     ) -> None:
         self.cases, self.entries, self.windows = tuple(cases), tuple(entries), tuple(windows)
         self.random_steps, self.is_2d, self.soft_gt, self.seed = random_steps, is_2d, soft_gt, seed
         self.input_dropout, self.curriculum, self.classify = input_dropout, curriculum, classify
         self.augment_on = augment_on
+        self.patches = patches
         self.conditions = [conditioner(case) for case in self.cases]
 
     def __len__(self) -> int:
@@ -169,6 +173,8 @@ class SampleDataset(Dataset[Sample]):
         window = self.windows[place]
         rng = np.random.default_rng((self.seed, epoch, place))
         entry = self.entries[window.case]
+        if self.patches is not None:
+            window = self.patches.place(window, self.cases[window.case], entry.stored, rng)
         image, raters = entry.read(window)
         target = raters[[group[rng.integers(len(group))] for group in self.cases[window.case].raters]]
         zooms = entry.stored.zooms[: image.ndim - 1]

@@ -19,7 +19,7 @@ from ivadomed.models import load_model
 
 @dataclass(frozen=True)
 class SliceFacts:
-    """What a filter needs to know of each slice of the image as it was read.
+    """What filters need to know of each slice of the image as it was read, and where its labels lie.
 
     Args:
         input_varies: Per slice, whether every channel that is there has more than one intensity.
@@ -27,6 +27,7 @@ class SliceFacts:
         roi_voxels: Per slice, voxels of the ROI (in the box, if there is one); empty without an ROI.
         in_box: Per slice, whether it meets the bounding box; empty without a box.
         accepted: Per slice, whether the classifier accepts it; empty without a classifier.
+        foreground: Per rater, some labelled voxels after the fixed steps, see ``pack_foreground``.
     """
 
     input_varies: list[bool]
@@ -34,6 +35,7 @@ class SliceFacts:
     roi_voxels: list[int]
     in_box: list[bool] = field(default_factory=list)
     accepted: list[bool] = field(default_factory=list)
+    foreground: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, volume: Volume) -> SliceFacts:

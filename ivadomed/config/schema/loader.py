@@ -153,6 +153,22 @@ class PatchFilterParams(Section):
     )
 
 
+class RandomPatchParams(Section):
+    """Training patches at random places, drawn anew in every epoch, instead of tiles; for small objects."""
+
+    applied: Flag = Field(
+        default=False,
+        description="Draw the place of each training patch; needs `length_2D` or `length_3D`. Validation and test "
+        "sets are tiled all the same.",
+    )
+    foreground: Fraction = Field(
+        default=0.33, description="Probability (0 to 1) that a patch is centred on a labelled voxel."
+    )
+    per_image: Positive | None = Field(
+        default=None, description="Patches per image and epoch (> 0). null: as many as tiles."
+    )
+
+
 class LoaderParameters(Section):
     """The data set, its labels, and how samples are cut from it."""
 
@@ -186,6 +202,7 @@ class LoaderParameters(Section):
     contrast_params: ContrastParams = section(ContrastParams, "Image contrasts.")
     slice_filter_params: SliceFilterParams = section(SliceFilterParams, "Which 2D slices are discarded.")
     patch_filter_params: PatchFilterParams = section(PatchFilterParams, "Which patches are discarded.")
+    random_patch_params: RandomPatchParams = section(RandomPatchParams, "Training patches at random places.")
     slice_axis: Literal["sagittal", "coronal", "axial"] = Field(
         default="axial", description="Plane of the 2D slices; for 3D models, the last axis of the patches."
     )
