@@ -87,9 +87,10 @@ def _require_order(**intervals: Interval) -> None:
     )
 
 
-def _repeated(axes: tuple[int, ...] | None) -> list[str]:
-    several = axes is not None and len(set(axes)) < len(axes)
-    return [f"axes: {list(axes or ())} names an axis twice"] if several else []
+def _axis_problems(axes: tuple[int, ...] | None) -> list[str]:
+    if axes is None or (axes and len(set(axes)) == len(axes)):
+        return []
+    return [f"axes: {list(axes)}; expected different axes, at least one, or null"]
 
 
 def _require_percentiles(lower: float, upper: float) -> None:
@@ -215,13 +216,12 @@ class RandomMirror(Transform):
     )
     axes: tuple[Axis, ...] | None = Field(
         default=None,
-        min_length=1,
         description="Axes that may be flipped: 0 height, 1 width, 2 depth (3D models). null: all.",
     )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        problems = _repeated(self.axes)
+        problems = _axis_problems(self.axes)
         if isinstance(self.p, tuple) and len(self.p) != len(self.axes or ()):
             problems.append(
                 f"p: {list(self.p)} has {len(self.p)} entries; expected one number, or one per entry of axes"
@@ -336,7 +336,6 @@ class RandomLowResolution(Transform):
     )
     axes: tuple[Axis, ...] | None = Field(
         default=None,
-        min_length=1,
         description="Axes that are lowered together: 0 height, 1 width, 2 depth. null: one axis, drawn at random.",
     )
     p: Fraction = Field(default=0.25, description="Probability (0 to 1).")
@@ -344,7 +343,7 @@ class RandomLowResolution(Transform):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         _require_order(factor_range=self.factor_range)
-        problems = _repeated(self.axes)
+        problems = _axis_problems(self.axes)
         if self.factor_range[0] < 1:
             problems.append(
                 f"factor_range: {list(self.factor_range)} begins below 1; expected voxels from 1 on"

@@ -143,6 +143,38 @@ def test_message(source, line):
         ),
         ({"transformation": {"ROICrop": {"size": [8, 8]}}}, "loader_parameters.roi_params.suffix"),
         ({"transformation": {"CenterCrop": {"size": [32, 32, 32]}}}, "transformation.CenterCrop.size"),
+        ({"loader_parameters": {"random_patch_params": {"applied": True}}}, "random_patch_params.applied"),
+        (
+            {
+                "loader_parameters": {
+                    "random_patch_params": {"applied": True},
+                    "patch_filter_params": {"filter_empty_mask": True},
+                },
+                "default_model": {"length_2D": [32, 32]},
+            },
+            "patch_filter_params.filter_empty_mask",
+        ),
+        (
+            {
+                "loader_parameters": {"random_patch_params": {"applied": True}},
+                "training_parameters": {"balance_samples": {"applied": True}},
+                "default_model": {"length_2D": [32, 32]},
+            },
+            "training_parameters.balance_samples",
+        ),
+        ({"transformation": {"RandomAffine": {"translate": [20, 20]}}}, "transformation.RandomAffine"),
+        ({"transformation": {"RandomMirror": {"p": [0.5, 0.5]}}}, "transformation.RandomMirror"),
+        ({"transformation": {"RandomMirror": {"axes": [0, 0]}}}, "transformation.RandomMirror"),
+        ({"transformation": {"RandomMirror": {"axes": [3]}}}, "transformation.RandomMirror.axes"),
+        (
+            {"transformation": {"RandomLowResolution": {"factor_range": [0.5, 2]}}},
+            "transformation.RandomLowResolution",
+        ),
+        ({"transformation": {"RandomContrast": {"factor_range": [2, 1]}}}, "transformation.RandomContrast"),
+        (
+            {"transformation": {"NormalizePercentile": {"min_percentile": 50, "max_percentile": 50}}},
+            "transformation.NormalizePercentile",
+        ),
         (
             {
                 "Modified3DUNet": {"applied": True, "length_3D": [32, 32, 32]},

@@ -156,6 +156,20 @@ def test_scheduler_arguments_leave_out_nulls():
     assert config.training_parameters.scheduler.lr_scheduler.arguments == {"T_0": 20, "T_mult": 2}
 
 
+def test_flags_of_transforms_are_written_only_when_set():
+    chain = {"NormalizeInstance": {}, "RandomAffine": {"degrees": 5}}
+    written = RunConfig.model_validate({"transformation": chain}).to_json()["transformation"]
+    assert "foreground" not in written["NormalizeInstance"]
+    assert "physical" not in written["RandomAffine"]
+    chain = {
+        "NormalizeInstance": {"foreground": True},
+        "RandomAffine": {"physical": True, "translate": [5, 5]},
+    }
+    written = RunConfig.model_validate({"transformation": chain}).to_json()["transformation"]
+    assert written["NormalizeInstance"]["foreground"]
+    assert written["RandomAffine"]["physical"]
+
+
 def test_api_key_is_hidden():
     config = RunConfig.model_validate({"wandb": {"wandb_api_key": "secret"}})
     assert config.to_json()["wandb"]["wandb_api_key"] == "secret"

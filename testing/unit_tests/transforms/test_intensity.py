@@ -14,9 +14,13 @@ from ivadomed.transforms import (
     Clahe,
     HistogramClipping,
     NormalizeInstance,
+    NormalizePercentile,
     RandomBiasField,
     RandomBlur,
+    RandomBrightness,
+    RandomContrast,
     RandomGamma,
+    RandomLowResolution,
     RandomShiftIntensity,
 )
 from ivadomed.transforms import intensity_maths as maths
@@ -31,6 +35,11 @@ ALL = [
     RandomGamma(0.3, 1),
     RandomBiasField(0.5, 3, 1),
     RandomBlur(2, 1),
+    RandomBrightness([1.5, 2], 1),
+    RandomContrast([1.5, 2], p=1),
+    RandomLowResolution([2, 4], p=1),
+    NormalizePercentile(),
+    NormalizeInstance(foreground=True),
 ]
 
 
@@ -127,6 +136,19 @@ def test_blur_equals_scipy():
     np.testing.assert_array_equal(maths.blur(X, (0, 0)), X)
 
 
+def test_contrast_by_hand():
+    x = np.array([[[0, 2, 7]]], np.float32)  # mean 3
+    np.testing.assert_allclose(maths.stretch_contrast(x, 2, False), [[[-3, 1, 11]]])
+    np.testing.assert_allclose(maths.stretch_contrast(x, 2, True), [[[0, 1, 7]]])
+    np.testing.assert_allclose(maths.stretch_contrast(x, 0.5, True), [[[1.5, 2.5, 5]]])
+
+
+def test_brightness_by_hand():
+    step = plan(RandomBrightness([1.5, 1.5], 1))
+    np.testing.assert_allclose(step.apply(X, 2), 1.5 * X)
+    assert step.drawn == {"brightness": 1.5}
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -134,6 +156,9 @@ def test_blur_equals_scipy():
         lambda p: RandomGamma(0.3, p),
         lambda p: RandomBiasField(0.5, 3, p),
         lambda p: RandomBlur(2, p),
+        lambda p: RandomBrightness(p=p),
+        lambda p: RandomContrast(p=p),
+        lambda p: RandomLowResolution([2, 4], p=p),
     ],
 )
 def test_probability_counts_once(make):
@@ -152,6 +177,9 @@ def test_probability_counts_once(make):
         lambda: RandomBiasField(0.5, -1),
         lambda: RandomBlur([-1, 2]),
         lambda: RandomShiftIntensity([0, 1], prob=2),
+        lambda: RandomBrightness([-1, 1]),
+        lambda: RandomContrast([2, 1]),
+        lambda: RandomContrast(keep_range="no"),
     ],
 )
 def test_values_are_checked(make):

@@ -76,6 +76,30 @@ def test_same_rng_state_same_plan(seed):
     np.testing.assert_array_equal(a, b)
 
 
+def test_arrays_of_a_sample_go_through_together_as_one_by_one():
+    _, rest = Pipeline.from_config(TUTORIAL).split_fixed()
+    plan = rest.plan((40, 50), (1.0, 1.0), rng())
+    label = (rng(3).random((2, 40, 50)) > 0.5).astype(np.float32)
+    roi = label[:1].astype(np.uint8)
+    together = plan.apply_all({"im": X, "gt": label, "roi": roi}, 1)
+    assert list(together) == ["im", "gt", "roi"]
+    np.testing.assert_array_equal(together["im"], plan.apply(X, "im", 1))
+    np.testing.assert_array_equal(together["gt"], plan.apply(label, "gt", 1))
+    assert together["roi"] is roi
+
+
+def test_transforms_of_intensities_leave_labels_alone_unless_asked():
+    names = {"RandomBrightness": {"p": 1}, "RandomContrast": {"p": 1}, "NormalizePercentile": {}}
+    names["RandomLowResolution"] = {"p": 1}
+    plan = Pipeline.from_config(names).plan((40, 50), (1.0, 1.0), rng())
+    assert len(plan.steps) == 4
+    assert plan.apply(X, "gt", 1) is X
+    asked = {name: {**arguments, "applied_to": ["im", "gt"]} for name, arguments in names.items()}
+    assert not np.array_equal(
+        Pipeline.from_config(asked).plan((40, 50), (1.0, 1.0), rng()).apply(X, "gt", 1), X
+    )
+
+
 def test_inverse_restores_the_field_of_view():
     config = {"CenterCrop": {"size": [30, 60]}, "RandomReverse": {}, "RandomAffine": {"degrees": 10}}
     yy, xx = np.mgrid[:40, :50]

@@ -1,4 +1,4 @@
-"""Resample, RandomAffine, ElasticTransform, RandomReverse."""
+"""Resample, RandomAffine, ElasticTransform, RandomReverse, RandomMirror."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import zoom
 
 from ivadomed.errors import ConfigError
-from ivadomed.transforms import ElasticTransform, RandomAffine, RandomReverse, Resample
+from ivadomed.transforms import ElasticTransform, RandomAffine, RandomMirror, RandomReverse, Resample
 from ivadomed.transforms.base import IdentityStep
 from ivadomed.transforms.warp import WarpStep
 
@@ -151,3 +151,44 @@ def test_reverse_reaches_every_combination():
         for s in range(50)
     }
     assert seen == {0, 1, 2, 3}
+
+
+def test_mirror_draws_each_axis_by_itself():
+    transform = RandomMirror(p=[0.8, 0.1], axes=[2, 0])
+    drawn = [transform.plan((3, 4, 5), (1.0,) * 3, rng(seed)) for seed in range(400)]
+    flips = np.array([step.drawn.get("reverse", [False] * 3) for step in drawn])
+    assert 290 < flips[:, 2].sum() < 350
+    assert 20 < flips[:, 0].sum() < 65
+    assert not flips[:, 1].any()
+
+
+def test_mirror_without_the_axis_or_the_probability_does_nothing():
+    assert isinstance(RandomMirror(1.0, axes=[2]).plan((3, 4), (1.0, 1.0), rng()), IdentityStep)
+    assert isinstance(RandomMirror(0.0).plan((3, 4), (1.0, 1.0), rng()), IdentityStep)
+    x = np.arange(12).reshape(1, 3, 4)
+    np.testing.assert_array_equal(
+        RandomMirror(1.0, [1]).plan((3, 4), (1.0, 1.0), rng()).apply(x, 1), x[..., ::-1]
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"p": 2},
+        {"p": [0.5, 0.5]},
+        {"p": [0.5], "axes": [0, 1]},
+        {"axes": [0, 0]},
+        {"axes": [-1]},
+        {"axes": 1},
+    ],
+)
+def test_mirror_refuses(arguments):
+    with pytest.raises(ConfigError, match=r"transformation\.RandomMirror"):
+        RandomMirror(**arguments)
+
+
+def test_a_volume_of_one_slice_is_not_moved_out_of_view():
+    x = rng().random((1, 20, 22, 1), dtype=np.float32)
+    step = RandomAffine(5, [0.1] * 3, [0.2] * 3).plan((20, 22, 1), (1.0,) * 3, rng(1))
+    assert step.drawn["scale"][2] == 1
+    assert step.apply(x, 1).sum() > 0.5 * x.sum()
