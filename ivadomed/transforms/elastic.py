@@ -52,11 +52,14 @@ class ElasticTransform(ImedTransform):
         if rng.random() >= self.p:
             return identity_step(shape, zooms)
         alpha, sigma = rng.uniform(*self.alpha_range), rng.uniform(*self.sigma_range)
+        if alpha == 0:
+            return identity_step(shape, zooms)
         n = len(shape)
-        noise = torch.from_numpy(rng.random((n, *shape), dtype=np.float32)).sub_(0.5)
+        field = rng.random((n, *shape), dtype=np.float32)
+        field -= 0.5
         lengths = np.asarray(zooms if self.physical else (1.0,) * n)
         moving = np.asarray(shape) > 1  # nothing moves, or is smoothed, out of the plane of a single slice
-        field = smooth_field(noise, tuple((sigma * moving / lengths).tolist())).numpy()
+        smooth_field(torch.from_numpy(field), tuple((sigma * moving / lengths).tolist()))
         # Smoothing over many small voxels averages more of them than over few large ones: the deviation of the result
         # is proportional to the root of a voxel's size, and is divided by it.
         factors = 2 * alpha * moving / (lengths * math.sqrt(np.prod(lengths[moving])))

@@ -67,20 +67,18 @@ def _sample_volume(x: torch.Tensor, at: torch.Tensor, planes: range) -> torch.Te
     this image has at rows h W + w and (h + 1) W + w, which are two channels of one image.
     """
     channels, height, width, depth = x.shape
-    push = _outside(at).sum(0)
-    h = at[0].add(1).mul_((height - 1) / 2)
+    rows = len(planes) * width
+    at[2].add_(_outside(at).sum(0), alpha=_FAR)
+    h = at[0].add_(1).mul_((height - 1) / 2)
     below = h.floor().clamp_(planes[0], planes[-1])
     between = h.sub_(below)
-    rows = len(planes) * width
-    row = at[1].clamp(-1, 1).add_(1).mul_((width - 1) / 2).add_(below.sub_(planes[0]), alpha=width)
-    grid = torch.empty((2, *push.shape))
-    torch.mul(row, 2 / (rows - 1), out=grid[0]).sub_(1)
-    torch.add(at[2], push, alpha=_FAR, out=grid[1])
-    points = grid.view(2, 1, -1).movedim(0, -1)[None]
-    out = x.new_empty((channels, *push.shape))
+    row = at[1].clamp_(-1, 1).add_(1).mul_((width - 1) / 2).add_(below.sub_(planes[0]), alpha=width)
+    row.mul_(2 / (rows - 1)).sub_(1)
+    points = at[1:].view(2, 1, -1).movedim(0, -1)[None]
+    out = x.new_empty((channels, *between.shape))
     for image, target in zip(x, out, strict=True):
         pair = image.reshape(height * width, depth)[planes[0] * width :].unfold(0, rows, width)[:2]
-        near, far = grid_sample(pair[None], points, align_corners=True).view(2, *push.shape)
+        near, far = grid_sample(pair[None], points, align_corners=True).view(2, *between.shape)
         torch.lerp(near, far, between, out=target)
     return out
 

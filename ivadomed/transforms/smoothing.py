@@ -10,6 +10,7 @@ is long, the field is smoothed in the frequency domain.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -20,29 +21,33 @@ SPACING = 0.6
 LONG = 192
 """Voxels of an axis from which on Fourier transforms are quicker than matrix products."""
 
+LARGE = 1 << 18
+"""Voxels from which on the components of a field are smoothed one by one, to hold less at a time."""
+
 
 def smooth_field(field: torch.Tensor, sigmas: tuple[float, ...]) -> torch.Tensor:
-    """Gaussian filter over the spatial axes.
+    """Gaussian filter over the spatial axes, in place.
 
     Args:
         field: [n, *spatial] float32, n spatial axes.
         sigmas: Standard deviation in voxels along every spatial axis; an axis with 0 stays as it is.
 
     Returns:
-        [n, *spatial], contiguous; `field` itself if no axis is smoothed.
+        `field`
     """
     if not any(sigmas):
         return field
-    if max(field.shape) >= LONG:
-        return _by_waves(field, sigmas)
+    smooth = _by_waves if max(field.shape) >= LONG else _by_products
+    for part in field.split(1 if field[0].numel() > LARGE else len(field)):
+        part.copy_(smooth(part, sigmas))
+    return field
+
+
+def _by_products(field: torch.Tensor, sigmas: tuple[float, ...]) -> torch.Tensor:
     back: list[tuple[int, torch.Tensor]] = []
-    made: dict[tuple[int, float], tuple[torch.Tensor, ...]] = {}
     for axis, sigma in enumerate(sigmas, start=1):
         if sigma > 0:
-            line = field.shape[axis], sigma
-            if line not in made:  # the axes of a square share theirs
-                made[line] = line_filter(*line)
-            down, *up = made[line]
+            down, *up = line_filter(field.shape[axis], sigma)
             field = _multiply(down, field, axis)
             back += [(axis, matrix) for matrix in up]
     for axis, matrix in reversed(back):
@@ -50,6 +55,7 @@ def smooth_field(field: torch.Tensor, sigmas: tuple[float, ...]) -> torch.Tensor
     return field
 
 
+@lru_cache(maxsize=4)  # the axes of a square, and the components of a large field, share theirs
 def line_filter(n: int, sigma: float) -> tuple[torch.Tensor, ...]:
     """Matrices that filter a line of n voxels when multiplied with it one after the other, float32.
 
@@ -98,7 +104,7 @@ def _by_waves(field: torch.Tensor, sigmas: tuple[float, ...]) -> torch.Tensor:
     for axis, (n, kernel) in zip(axes, zip(padded, kernels, strict=True), strict=True):
         waves *= _spectrum(kernel, n)[: waves.shape[axis]].view(-1, *(1,) * (field.ndim - 1 - axis))
     smooth = torch.fft.irfftn(waves, s=padded, dim=axes)
-    return smooth[(slice(None), *map(slice, sizes))].contiguous()
+    return smooth[(slice(None), *map(slice, sizes))]
 
 
 def _spectrum(kernel: np.ndarray, n: int) -> torch.Tensor:

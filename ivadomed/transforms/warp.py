@@ -88,8 +88,13 @@ class WarpStep(Step):
 
     def _sample(self, x: np.ndarray, order: int) -> np.ndarray:
         source = as_tensor(x)
-        slabs = [sample(source, self.points(rows), order) for rows in _slabs(self.shape_in)]
-        return (slabs[0] if len(slabs) == 1 else torch.cat(slabs, dim=1)).numpy()
+        slabs = list(_slabs(self.shape_in))
+        if len(slabs) == 1:
+            return sample(source, self.points(slabs[0]), order).numpy()
+        out = torch.empty_like(source)
+        for rows in slabs:
+            out[:, rows] = sample(source, self.points(rows), order)
+        return out.numpy()
 
     def _sample_planes(self, x: np.ndarray, order: int, axis: int) -> np.ndarray:
         """Sample a 3D array whose map leaves `axis` to itself: planes first, then lines along `axis`."""
