@@ -124,25 +124,30 @@ def affine_step(
     n = len(shape)
     factors = [s if m > 1 else 1.0 for s, m in zip((*scale, *(1.0,) * n), shape, strict=False)]
     shift = [float(t) if m > 1 else 0.0 for t, m in zip((*translation, *(0.0,) * n), shape, strict=False)]
+    if angle == 0 and not any(shift) and all(f == 1 for f in factors):
+        return identity_step(shape, zooms)
     a, b = sorted(axes)
     # Right-handed rotations about the third axis: (0, 2) turns the other way round than (0, 1) and (1, 2).
-    sine = math.sin(angle) * (-1 if (a, b) == (0, 2) else 1)
+    cosine, sine = math.cos(angle), math.sin(angle) * (-1 if (a, b) == (0, 2) else 1)
     # Between grids of mm and of voxels: Z^-1 R Z.
     stretch = zooms[b] / zooms[a] if physical else 1.0
-    matrix = np.diag([1 / s for s in factors])
-    matrix[a, a], matrix[a, b] = math.cos(angle) / factors[a], sine * stretch / factors[a]
-    matrix[b, a], matrix[b, b] = -sine / stretch / factors[b], math.cos(angle) / factors[b]
-    centre = np.array([(m - 1) / 2 if physical else m / 2 for m in shape])
-    step = WarpStep(
+    matrix = [[1 / factors[i] if i == j else 0.0 for j in range(n)] for i in range(n)]
+    matrix[a][a], matrix[a][b] = cosine / factors[a], sine * stretch / factors[a]
+    matrix[b][a], matrix[b][b] = -sine / stretch / factors[b], cosine / factors[b]
+    centre = [(m - 1) / 2 if physical else m / 2 for m in shape]
+    offset = [
+        c + t - sum(v * w for v, w in zip(row, centre, strict=True))
+        for c, t, row in zip(centre, shift, matrix, strict=True)
+    ]
+    return WarpStep(
         shape_in=tuple(shape),
         shape_out=tuple(shape),
         zooms_in=tuple(zooms),
         zooms_out=tuple(zooms),
         drawn={"rotation": [angle, [a, b]], "scale": factors, "translation": shift},
-        matrix=matrix,
-        offset=centre + shift - matrix @ centre,
+        matrix=np.array(matrix),
+        offset=np.array(offset),
     )
-    return identity_step(shape, zooms) if step.is_identity else step
 
 
 def _clear_shifted(array: Any, shift: Sequence[float]) -> None:

@@ -57,13 +57,15 @@ class ElasticTransform(ImedTransform):
         n = len(shape)
         field = rng.random((n, *shape), dtype=np.float32)
         field -= 0.5
-        lengths = np.asarray(zooms if self.physical else (1.0,) * n)
-        moving = np.asarray(shape) > 1  # nothing moves, or is smoothed, out of the plane of a single slice
-        smooth_field(torch.from_numpy(field), tuple((sigma * moving / lengths).tolist()))
+        lengths = tuple(zooms) if self.physical else (1.0,) * n
+        moving = [m > 1 for m in shape]  # nothing moves, or is smoothed, out of the plane of a single slice
+        sigmas = [sigma / z if moves else 0.0 for z, moves in zip(lengths, moving, strict=True)]
+        smooth_field(torch.from_numpy(field), tuple(sigmas))
         # Smoothing over many small voxels averages more of them than over few large ones: the deviation of the result
         # is proportional to the root of a voxel's size, and is divided by it.
-        factors = 2 * alpha * moving / (lengths * math.sqrt(np.prod(lengths[moving])))
-        field *= factors.astype(np.float32).reshape(-1, *(1,) * n)
+        size = math.prod(z for z, moves in zip(lengths, moving, strict=True) if moves)
+        for component, z, moves in zip(field, lengths, moving, strict=True):
+            component *= np.float32(2 * alpha * moves / (z * math.sqrt(size)))
         return WarpStep(
             shape_in=tuple(shape),
             shape_out=tuple(shape),
