@@ -26,7 +26,7 @@ def sample(x: torch.Tensor, at: torch.Tensor, order: int, *, edge: bool = False)
 
     Args:
         x: [C, *spatial], floating, 2 or 3 spatial axes.
-        at: Coordinates, a row per spatial axis, [n, *out] float32; overwritten.
+        at: Coordinates, one array per spatial axis, [n, *out] float32 with as many axes of `out`; overwritten.
         order: 0 nearest, otherwise linear.
         edge: Outside there is the value of the edge, else 0.
 
