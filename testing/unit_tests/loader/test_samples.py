@@ -44,9 +44,15 @@ def batches_of(dataset, workers, epoch):
     return list(make_loader(dataset, sampler, 4, workers))
 
 
-def test_batches_do_not_depend_on_the_number_of_workers(dataset):
-    data = dataset()
-    for alone, shared in zip(batches_of(data, 0, 2), batches_of(data, 2, 2), strict=True):
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize("workers", [1, 4])
+def test_batches_do_not_depend_on_the_number_of_workers(dataset, workers):
+    always = {name: {"p": 1} for name in ("RandomMirror", "RandomContrast", "RandomLowResolution")}
+    elastic = {"ElasticTransform": {"alpha_range": [10, 20], "sigma_range": [2, 3], "p": 1}}
+    noise = {"AdditiveGaussianNoise": {"applied_to": ["im"]}}
+    drawn = Pipeline.from_config({**always, **elastic, **noise})
+    data = dataset(Pipeline(RANDOM.stages + drawn.stages))
+    for alone, shared in zip(batches_of(data, 0, 2), batches_of(data, workers, 2), strict=True):
         torch.testing.assert_close(alone.image, shared.image, rtol=0, atol=0)
         torch.testing.assert_close(alone.target, shared.target, rtol=0, atol=0)
         assert alone.windows == shared.windows
