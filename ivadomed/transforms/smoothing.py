@@ -25,6 +25,7 @@ LARGE = 1 << 18
 """Voxels from which on the components of a field are smoothed one by one, to hold less at a time."""
 
 
+@torch.inference_mode()
 def smooth_field(field: torch.Tensor, sigmas: tuple[float, ...]) -> torch.Tensor:
     """Gaussian filter over the spatial axes, in place.
 

@@ -86,6 +86,7 @@ class WarpStep(Step):
                 at[k].add_(field[k, rows], alpha=length)
         return at
 
+    @torch.inference_mode()  # nothing is differentiated here, and every operation costs less
     def _sample(self, x: np.ndarray, order: int) -> np.ndarray:
         source = as_tensor(x)
         slabs = list(_slabs(self.shape_in))

@@ -1,17 +1,20 @@
 """One augmentation job, done by this package, scipy, MONAI and TorchIO: affine, elastic deformation, normalization.
 
 An image and its label are rotated, scaled, shifted and elastically deformed, and the image is normalized; float32, one
-thread. Prints milliseconds of CPU per sample and how many times faster this package is. MONAI and TorchIO are no
-dependencies of it: install them into an environment of its own, or their rows are left out.
+thread. Prints milliseconds of CPU per sample, how many times faster this package is, and how much memory it takes at
+most beside the sample. MONAI and TorchIO are no dependencies of it: install them into an environment of its own, or
+their rows are left out.
 
     OMP_NUM_THREADS=1 python testing/benchmarks/bench_augmentation.py
 """
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,6 +23,7 @@ from scipy.ndimage import affine_transform, gaussian_filter, map_coordinates
 from ivadomed.transforms import Pipeline
 
 CALLS = 5  # in a row
+M_MMAP_THRESHOLD = -3  # of malloc.h
 DEGREES, SCALE, SHIFT = 5.0, 0.1, 0.03
 ALPHA, SIGMA = 29.0, 4.0
 
@@ -34,7 +38,15 @@ def main() -> None:
         image = rng.random(shape, dtype=np.float32)
         label = (image > 0.9).astype(np.float32)
         jobs = {"ivadomed": ours, "scipy": scipys, "MONAI": monais, "TorchIO": torchios}
-        compare("x".join(map(str, shape)), {name: make(image, label) for name, make in jobs.items()}, rounds)
+        title = "x".join(map(str, shape))
+        compare(title, {name: make(image, label) for name, make in jobs.items()}, rounds)
+    for shape in ((1024, 1024), (96, 96, 48)):
+        image = np.random.default_rng(0).random(shape, dtype=np.float32)
+        peak = peak_memory(ours(image, image))
+        if peak is not None:
+            print(
+                f"{'x'.join(map(str, shape))}: most memory {peak / (2 * image.nbytes):.1f} x image and label"
+            )
 
 
 def compare(title: str, jobs: dict[str, Job | None], rounds: int) -> None:
@@ -55,6 +67,25 @@ def compare(title: str, jobs: dict[str, Job | None], rounds: int) -> None:
             print(f"{title}, image and label: {name:<9}{medians[name]:9.2f} ms {ratio:7.1f} x")
         else:
             print(f"{title}, image and label: {name:<9} is not installed here")
+
+
+def peak_memory(job: Job) -> int | None:
+    """Largest number of bytes that a job holds beyond what there was before; None where Linux does not say."""
+    status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+    if not reset.exists():
+        return None
+    # Blocks from 32 KB on go back to the system when they are freed, so that what is resident is what is held.
+    libc = ctypes.CDLL("libc.so.6")
+    libc.mallopt(M_MMAP_THRESHOLD, 1 << 15)
+    for _ in range(2):  # the first call also loads what it needs
+        job()
+    libc.malloc_trim(0)
+    reset.write_text("5")  # starts the high-water mark anew
+    fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    before = int(fields["VmRSS"].split()[0])
+    job()
+    fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    return (int(fields["VmHWM"].split()[0]) - before) * 1024
 
 
 def ours(image: np.ndarray, label: np.ndarray) -> Job:
