@@ -83,6 +83,6 @@ def shared_subjects(images: Iterable[BidsFile]) -> list[str]:
         return []
     folders = sorted(roots[shared[0]])
     return [
-        f"{some(shared)} occur in {' and '.join(folders)}: each counts as one subject and stays on one side of the "
-        "split; rename them if they are different ones"
+        f"subjects of more than one data set ({' and '.join(folders)}): {some(shared)}; each counts as one subject "
+        "and stays on one side of the split: rename them if they are different ones"
     ]

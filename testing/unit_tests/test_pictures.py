@@ -90,6 +90,16 @@ def test_layouts_and_compressions_of_tiff(tmp_path, values, name):
     np.testing.assert_array_equal(pixels, values)
 
 
+def test_jpeg_within_tiff(tmp_path):
+    smooth = np.kron(RGB[:8, :8], np.ones((8, 8, 1), np.uint8))
+    tifffile.imwrite(
+        tmp_path / "a.tif", smooth, photometric="rgb", compression="jpeg", compressionargs={"level": 99}
+    )
+    pixels = read_pixels(tmp_path / "a.tif")
+    assert pixels.shape == smooth.shape
+    assert np.abs(pixels.astype(int) - smooth).mean() < 20  # colour is stored at half the resolution
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "I;16", "F", "LA"])
 def test_tiff_of_another_writer(tmp_path, mode):
     values = {"L": GREY, "I;16": GREY16, "F": GREY.astype(np.float32) / 255, "RGB": RGB}.get(mode)

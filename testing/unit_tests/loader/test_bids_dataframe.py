@@ -226,6 +226,46 @@ def test_nothing_found_says_what_was_searched_for(data, tmp_path):
     assert str(data) in str(caught.value)
 
 
+def test_nothing_found_names_what_is_there_instead(data, tmp_path):
+    for wanted, there in (
+        (params(data, ["T1w"], ["_lesion"]), "labels that are there: _seg-manual"),
+        (params(data, extensions=[".png"]), r"images that are there: T1w\.nii\.gz, T2star\.nii\.gz"),
+    ):
+        with pytest.raises(DataError, match=there) as caught:
+            BidsDataframe(wanted, tmp_path, derivatives=True)
+        assert str(caught.value).count("\n") <= 1
+
+
+def test_one_name_in_two_formats_is_an_error(data, tmp_path):
+    write(data, "sub-01/anat/sub-01_T1w.nii")
+    wanted = params(data, extensions=[".nii", ".nii.gz"])
+    with pytest.raises(DataError, match=r"sub-01_T1w occurs 2 times \(.*T1w\.nii, .*T1w\.nii\.gz\)"):
+        BidsDataframe(wanted, tmp_path, derivatives=False)
+
+
+def test_a_data_set_that_is_named_twice_is_an_error(data, tmp_path):
+    (tmp_path / "link").symlink_to(data)
+    for again in (data, tmp_path / "link"):
+        with pytest.raises(DataError, match=r"path_data: .* is named twice"):
+            BidsDataframe(params(data) | {"path_data": [str(data), str(again)]}, tmp_path, derivatives=False)
+
+
+def test_remarks_on_what_may_surprise(data, tmp_path):
+    assert BidsDataframe(params(data), tmp_path, derivatives=True).remarks == []
+    write(tmp_path, "second/sub-01/anat/sub-01_acq-x_T1w.nii.gz", "second/sub-77/anat/sub-77_T1w.nii.gz")
+    wanted = params(data, ["T1w", "T9w"]) | {"path_data": [str(data), str(tmp_path / "second")]}
+    contrast, subject = BidsDataframe(wanted, tmp_path, derivatives=False).remarks
+    assert "no usable image has the contrast T9w; there are T1w" in contrast
+    assert f"({data} and {tmp_path / 'second'}): sub-01; each counts as one subject" in subject
+
+
+def test_images_without_a_sidecar_are_listed(data, tmp_path):
+    bids_df = BidsDataframe(params(data, ["T1w"]), tmp_path, derivatives=True)
+    assert bids_df.without_sidecar == [data / "sub-02/anat/sub-02_T1w.nii.gz"]
+    write(data, "T1w.json", text='{"Manufacturer": "x"}')  # one for all of them
+    assert BidsDataframe(params(data, ["T1w"]), tmp_path, derivatives=True).without_sidecar == []
+
+
 def test_images_without_a_value_to_split_by_are_dropped(data, tmp_path):
     bids_df = BidsDataframe(params(data, ["T1w"]), tmp_path, derivatives=True, split_method="age")
     assert bids_df.df["filename"].tolist() == ["sub-01_T1w.nii.gz", "sub-01_T1w_seg-manual.nii.gz"]

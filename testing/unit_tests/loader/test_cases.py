@@ -106,6 +106,18 @@ def test_a_missing_channel_drops_the_subject(data):
     assert [(item.file, item.reason) for item in found.dropped] == [("sub-03", "has no T2w image")]
 
 
+def test_channels_come_from_one_data_set(data, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    image(other, "sub-03", "T1w", "_seg")
+    image(data, "sub-03", "T2w", "_seg")
+    params = {"path_data": [str(data), str(other)], "target_suffix": ["_seg"]}
+    bids_df = BidsDataframe(params, data, True)
+    options = {"target_suffix": ["_seg"], "contrasts": ["T1w", "T2w"], "multichannel": True}
+    found = build_cases(bids_df, bids_df.get_subject_fnames(), **options)
+    assert ids(found) == ["sub-01_T1w", "sub-02_T1w"]
+    assert [item.reason for item in found.dropped] == ["has no T2w image", "has no T1w image"]
+
+
 def test_sessions_are_separate_cases(tmp_path):
     for session in ("ses-1", "ses-2"):
         for contrast in ("T1w", "T2w"):
