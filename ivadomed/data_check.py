@@ -16,10 +16,9 @@ from ivadomed.errors import DataError
 from ivadomed.grid import Grid
 from ivadomed.io import Image, is_nifti, read_grid, read_image, read_label
 from ivadomed.loader.case import Case
-from ivadomed.loader.prepare import Recipe, plan_fixed
+from ivadomed.loader.prepare import Recipe, plan_fixed, refuse_unknown_pixel_size
 from ivadomed.loader.volumes import ABOVE_ONE, check_same_grid, pixel_size_mm
 from ivadomed.models.registry import model_class
-from ivadomed.transforms import Resample
 
 _SHOWN_VALUES = 6
 
@@ -97,9 +96,10 @@ def check_case(case: Case, recipe: Recipe) -> CaseReport:
         if label is not None:
             _compare(case, report, label, path)
             _check_values(path, label.data, report.rows[-1]["values"], report, recipe.soft_gt)
-    problem = missing_pixel_size(case, recipe)
-    if problem:
-        report.find(first, problem, fatal=True)
+    try:
+        refuse_unknown_pixel_size(case, recipe)
+    except DataError as error:
+        report.find(first, str(error), fatal=True)
     return report
 
 
@@ -180,17 +180,6 @@ def _suffix_of(label: Path, case: Case) -> str:
     return next((stem.removeprefix(name) for name in reversed(names) if stem.startswith(name)), stem)
 
 
-def missing_pixel_size(case: Case, recipe: Recipe) -> str | None:
-    """What is wrong when a picture of unknown pixel size would be resampled, or None."""
-    resamples = any(isinstance(stage.transform, Resample) for stage in recipe.fixed.stages)
-    if is_nifti(case.images[0]) or not resamples or "PixelSize" in case.metadata:
-        return None
-    return (
-        f"{case.images[0]}: has no PixelSize in its sidecar, which Resample needs; add for example "
-        '"PixelSize": [0.1, 0.1], "PixelSizeUnits": "um"'
-    )
-
-
 def check_headers(cases: Iterable[Case], recipe: Recipe) -> None:
     """Check what shows without reading voxels: headers of NIfTI files, grids, pixel sizes.
 
@@ -211,9 +200,10 @@ def _header_fault(case: Case, recipe: Recipe) -> str | None:
         grids = [read_grid(path) for path in files]
         for path, grid in zip(files[1:], grids[1:], strict=True):
             check_same_grid(grids[0], files[0], grid, path)
+        refuse_unknown_pixel_size(case, recipe)
     except DataError as error:
         return str(error)
-    return missing_pixel_size(case, recipe)
+    return None
 
 
 def prepared_shape(grid: Grid, recipe: Recipe) -> tuple[int, ...]:

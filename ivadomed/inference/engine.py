@@ -20,7 +20,15 @@ from ivadomed.errors import DataError
 from ivadomed.grid import Grid
 from ivadomed.loader.case import Case
 from ivadomed.loader.conditions import Conditioner, unconditioned
-from ivadomed.loader.prepare import LABEL_ORDER, Prepared, Recipe, list_windows, prepare_volume, read_window
+from ivadomed.loader.prepare import (
+    LABEL_ORDER,
+    Prepared,
+    Recipe,
+    list_windows,
+    prepare_volume,
+    read_window,
+    refuse_unknown_pixel_size,
+)
 from ivadomed.loader.samples import Batch, stack_conditions
 from ivadomed.loader.volumes import Volume
 from ivadomed.transforms import Pipeline, Plan
@@ -158,6 +166,7 @@ class Engine:
         yield from self._finished(jobs)
 
     def _start(self, index: int, case: Case, volume: Volume) -> tuple[_Job, Prepared]:
+        refuse_unknown_pixel_size(case, self.recipe)
         prepared = prepare_volume(volume, self.recipe)
         windows = list_windows(index, prepared.image.shape, prepared.facts, self.recipe)
         shape = _canvas_shape(prepared, self.recipe.is_2d)

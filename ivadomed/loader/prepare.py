@@ -14,12 +14,13 @@ import numpy as np
 from ivadomed.boxes import inside_box
 from ivadomed.errors import DataError
 from ivadomed.grid import Grid
+from ivadomed.io import is_nifti
 from ivadomed.loader.case import Case
 from ivadomed.loader.foreground import pack_foreground
 from ivadomed.loader.slice_classifier import SliceClassifier
 from ivadomed.loader.slice_filter import SliceFacts, SliceRule
 from ivadomed.loader.volumes import Volume, read_volume
-from ivadomed.transforms import Pipeline, Plan, Stage
+from ivadomed.transforms import Pipeline, Plan, Resample, Stage
 from ivadomed.transforms.box_crop import box_crop
 from ivadomed.windows import Window, tile
 
@@ -72,8 +73,23 @@ class Prepared:
 
 
 def prepare_case(case: Case, recipe: Recipe, with_target: bool = True) -> Prepared:
-    """Read one case and apply the fixed steps."""
+    """Read one case and apply the fixed steps.
+
+    Raises:
+        DataError: The files cannot be used, see ``read_volume``, or a picture of unknown pixel size is to be resampled.
+    """
+    refuse_unknown_pixel_size(case, recipe)
     return prepare_volume(read_volume(case, recipe.slice_axis, recipe.soft_gt, with_target), recipe)
+
+
+def refuse_unknown_pixel_size(case: Case, recipe: Recipe) -> None:
+    """Raise DataError when a picture is to be resampled and nothing says how large its pixels are."""
+    resamples = any(isinstance(stage.transform, Resample) for stage in recipe.fixed.stages)
+    if resamples and not is_nifti(case.images[0]) and "PixelSize" not in case.metadata:
+        raise DataError(
+            f"{case.images[0]}: its pixel size is unknown, and Resample needs it; add for example "
+            '"PixelSize": [0.1, 0.1], "PixelSizeUnits": "um" to its sidecar, or pass the option pixel_size'
+        )
 
 
 def prepare_volume(volume: Volume, recipe: Recipe) -> Prepared:

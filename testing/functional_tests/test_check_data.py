@@ -239,4 +239,4 @@ def test_micrographs(tmp_path, capsys):
         sidecar.unlink()
     assert main(["-c", str(path)]) == 1
     [line] = lines_of(capsys, "ERROR")
-    assert "has no PixelSize in its sidecar, which Resample needs" in line
+    assert "its pixel size is unknown, and Resample needs it" in line

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ivadomed.config import load_config
-from ivadomed.data_check import check_headers, check_sizes, missing_pixel_size, prepared_shape
+from ivadomed.data_check import check_headers, check_sizes, prepared_shape
 from ivadomed.errors import DataError
 from ivadomed.grid import Grid
 from ivadomed.io import write_picture
@@ -55,11 +55,11 @@ def test_faults_in_headers_are_counted(make_case):
 def test_pictures_need_a_pixel_size_only_to_be_resampled(tmp_path):
     write_picture(tmp_path / "a_SEM.png", np.zeros((4, 4), np.uint8))
     case = Case("a_SEM", (tmp_path / "a_SEM.png",))
-    assert missing_pixel_size(case, PLAIN) is None
-    assert "PixelSizeUnits" in missing_pixel_size(case, RESAMPLE)
-    assert missing_pixel_size(replace(case, metadata={"PixelSize": [0.1, 0.1]}), RESAMPLE) is None
-    with pytest.raises(DataError, match=r"a_SEM\.png: has no PixelSize"):
-        check_headers([case], RESAMPLE)
+    check_headers([case], PLAIN)
+    check_headers([replace(case, metadata={"PixelSize": [0.1, 0.1]})], RESAMPLE)
+    for read in (lambda: check_headers([case], RESAMPLE), lambda: prepare_case(case, RESAMPLE)):
+        with pytest.raises(DataError, match=r"a_SEM\.png: its pixel size is unknown.*PixelSizeUnits"):
+            read()
 
 
 @pytest.mark.parametrize("is_2d", [True, False])
