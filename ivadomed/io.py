@@ -69,6 +69,11 @@ def is_nifti(path: str | os.PathLike[str]) -> bool:
     return os.fspath(path).lower().endswith(NIFTI_EXTENSIONS)
 
 
+def is_picture(path: str | os.PathLike[str]) -> bool:
+    """Whether the file name is one of a picture, which says nothing of the size of its pixels."""
+    return os.fspath(path).lower().endswith(PICTURE_EXTENSIONS)
+
+
 def read_image(path: str | os.PathLike[str], pixel_size: tuple[float, ...] | None = None) -> Image:
     """Read an image as float32, in native orientation.
 

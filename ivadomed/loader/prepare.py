@@ -14,7 +14,7 @@ import numpy as np
 from ivadomed.boxes import inside_box
 from ivadomed.errors import DataError
 from ivadomed.grid import Grid
-from ivadomed.io import is_nifti
+from ivadomed.io import is_picture
 from ivadomed.loader.case import Case
 from ivadomed.loader.foreground import pack_foreground
 from ivadomed.loader.slice_classifier import SliceClassifier
@@ -85,7 +85,7 @@ def prepare_case(case: Case, recipe: Recipe, with_target: bool = True) -> Prepar
 def refuse_unknown_pixel_size(case: Case, recipe: Recipe) -> None:
     """Raise DataError when a picture is to be resampled and nothing says how large its pixels are."""
     resamples = any(isinstance(stage.transform, Resample) for stage in recipe.fixed.stages)
-    if resamples and not is_nifti(case.images[0]) and "PixelSize" not in case.metadata:
+    if resamples and is_picture(case.images[0]) and "PixelSize" not in case.metadata:
         raise DataError(
             f"{case.images[0]}: its pixel size is unknown, and Resample needs it; add for example "
             '"PixelSize": [0.1, 0.1], "PixelSizeUnits": "um" to its sidecar, or pass the option pixel_size'
