@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ivadomed import commands
+from ivadomed import commands, datasets
 from ivadomed.commands import eval_command, run_command
 from ivadomed.config import load_config
 from ivadomed.datasets import worker_count
@@ -120,6 +120,26 @@ def test_a_missing_model_is_named(loaded, command, file):
 def test_evaluation_without_predictions_says_what_to_do(loaded, tmp_path):
     with pytest.raises(DataError, match=r"pred_masks: no prediction of the test set; run --test first"):
         eval_command(loaded(command="eval"), tmp_path)
+
+
+def test_evaluation_paints_the_worst_and_reports_unless_told_otherwise(loaded, tmp_path):
+    config = loaded(
+        command="eval", evaluation_parameters__overlays=1, evaluation_parameters__surface_metrics=False
+    )
+    cases = datasets.test_cases(config, tmp_path)
+    (tmp_path / "pred_masks").mkdir()
+    for case in cases:
+        label = case.targets[0][0].read_bytes()
+        (tmp_path / "pred_masks" / f"{case.id}_pred.nii.gz").write_bytes(label)
+    table = eval_command(config, tmp_path)
+    assert table.index.tolist() == sorted(case.id for case in cases)
+    assert "hd_class0" not in table
+    results = tmp_path / "results_eval"
+    assert len(list((results / "overlays").iterdir())) == 1 < len(cases)
+    assert (results / "report.html").is_file()
+    (results / "report.html").unlink()
+    eval_command(loaded(command="eval", evaluation_parameters__report=False), tmp_path)
+    assert not (results / "report.html").exists()
 
 
 def test_segmenting_with_another_number_of_channels_is_refused(loaded, monkeypatch, tmp_path):
