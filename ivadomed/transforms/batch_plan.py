@@ -231,9 +231,9 @@ def _key(kinds: frozenset[str], step: Step) -> tuple[frozenset[str], Hashable]:
     if isinstance(step, IntensityStep):
         return kinds, _function_of(step)[0]
     if isinstance(step, FlipStep):
-        return kinds, step.axes
+        return kinds, (FlipStep, step.axes)
     assert isinstance(step, WarpStep)
-    return kinds, (step.field is None, step.separated and step.separated[0])
+    return kinds, (WarpStep, step.field is None, step.separated and step.separated[0])
 
 
 def _operation(rows: list[int], kinds: frozenset[str], steps: list[Any]) -> Operation:

@@ -158,7 +158,8 @@ class FlipStep(Step):
 
     def apply(self, x: np.ndarray, order: int) -> np.ndarray:
         """Reverse the axes."""
-        return np.ascontiguousarray(np.flip(x, tuple(a + 1 for a in self.axes)))
+        # Not ascontiguousarray: it keeps the negative stride of an axis with one voxel, which torch refuses.
+        return np.flip(x, tuple(a + 1 for a in self.axes)).copy()
 
     def invert(self, x: np.ndarray, order: int) -> np.ndarray:
         """Reverse the axes again."""

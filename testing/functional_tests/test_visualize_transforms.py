@@ -93,7 +93,7 @@ def test_volumes_of_a_3d_model(image, write, tmp_path):
     depth = get_data(image, 2)[1].shape[2]
     config = write(
         {"CenterCrop": {"size": [16, 16, 3]}, "RandomAffine": {"degrees": 10}},
-        Modified3DUNet={"applied": True, "length_3D": [16, 16, 16], "stride_3D": [16, 16, 16]},
+        Modified3DUNet={"applied": True, "length_3D": [32, 32, 16], "stride_3D": [32, 32, 16]},
     )
     written = run_visualization(image, config, 3, tmp_path / "o", None)
     first = round((depth - 3) / 2)

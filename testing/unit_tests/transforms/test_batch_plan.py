@@ -13,6 +13,8 @@ from ivadomed.transforms import TRANSFORMS, Pipeline, Plan
 from ivadomed.transforms.base import intensity_step
 from ivadomed.transforms.batch_plan import BatchPlan, Intensity, Warp, split_plan
 from ivadomed.transforms.intensity_maths import blank
+from ivadomed.transforms.spatial import affine_step
+from ivadomed.transforms.warp import FlipStep
 
 ARGUMENTS = {
     "Resample": {"hspace": 0.8, "wspace": 1.3, "dspace": 0.9},
@@ -120,6 +122,16 @@ def test_steps_that_not_every_sample_has_still_join():
     assert len({len(plan.steps) for plan in plans}) > 1
     names = [operation.function.__name__ for operation in BatchPlan.of(plans).operations]
     assert names == ["add", "gamma", "blur", "normalize"]
+
+
+def test_steps_of_different_kinds_never_make_one_operation():
+    # One flips axes 1 and 2, one warps in a plane and leaves axis 2: both are told apart by a pair of numbers.
+    shape, zooms = (14, 11, 9), (1.0, 1.0, 1.0)
+    flip = FlipStep(shape_in=shape, shape_out=shape, zooms_in=zooms, zooms_out=zooms, axes=(1, 2))
+    kinds = frozenset({"im"})
+    plans = [Plan((), shape, zooms).then(step, kinds) for step in (flip, affine_step(shape, zooms, 0.3))]
+    x = images((1, *shape), 2)
+    np.testing.assert_allclose(on_batch(plans, x, "im"), on_samples(plans, x, "im"), atol=1e-4)
 
 
 def test_the_sampling_grid_is_made_once_for_image_and_label():

@@ -176,3 +176,13 @@ def test_arguments_are_not_changed():
     np.testing.assert_array_equal(x, before)
     np.testing.assert_array_equal(step.field, field)
     assert isinstance(step, WarpStep)
+
+
+def test_a_mirrored_single_slice_can_be_sampled():
+    shape, zooms = (6, 7, 1), (1.0, 1.0, 1.0)
+    flip = FlipStep(shape_in=shape, shape_out=shape, zooms_in=zooms, zooms_out=zooms, axes=(1, 2))
+    x = np.arange(42, dtype=np.float32).reshape(1, *shape)
+    mirrored = flip.apply(x, 1)
+    np.testing.assert_array_equal(mirrored, x[:, :, ::-1])
+    out = affine_step(shape, zooms, 0.0, translation=[1, 0, 0]).apply(mirrored, 1)
+    np.testing.assert_allclose(out[:, :-1], mirrored[:, 1:], atol=1e-5)
