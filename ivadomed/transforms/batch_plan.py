@@ -233,7 +233,7 @@ def _key(kinds: frozenset[str], step: Step) -> tuple[frozenset[str], Hashable]:
     if isinstance(step, FlipStep):
         return kinds, (FlipStep, step.axes)
     assert isinstance(step, WarpStep)
-    return kinds, (WarpStep, step.field is None, step.separated and step.separated[0])
+    return kinds, (WarpStep, step.field is None, step.separable_axis)
 
 
 def _operation(rows: list[int], kinds: frozenset[str], steps: list[Any]) -> Operation:
@@ -241,7 +241,7 @@ def _operation(rows: list[int], kinds: frozenset[str], steps: list[Any]) -> Oper
     if isinstance(first, FlipStep):
         return Flip(kinds=kinds, rows=rows, axes=first.axes)
     if isinstance(first, WarpStep):
-        return _warp(rows, kinds, steps) if first.separated is None else _separable(rows, kinds, steps)
+        return (_warp if first.separable_axis is None else _separable)(rows, kinds, steps)
     function, keywords = _function_of(first)
     arguments = {name: [_function_of(step)[1][name] for step in steps] for name in keywords}
     return Intensity(kinds=kinds, rows=rows, function=TENSOR_VERSIONS[function], arguments=arguments)
@@ -254,11 +254,11 @@ def _warp(rows: list[int], kinds: frozenset[str], steps: list[WarpStep]) -> Warp
 
 
 def _separable(rows: list[int], kinds: frozenset[str], steps: list[WarpStep]) -> SeparableWarp:
-    apart = [step.separated for step in steps if step.separated is not None]
-    axis = apart[0][0]
+    axis = steps[0].separable_axis
+    assert axis is not None
     at = [(float(step.matrix[axis, axis]), float(step.offset[axis])) for step in steps]
     lines = [line_matrix(steps[0].shape_in[axis], scale, shift, 1).astype(np.float32) for scale, shift in at]
-    plane = _warp(rows, kinds, [plane for _, plane in apart])
+    plane = _warp(rows, kinds, [step.plane for step in steps])
     return SeparableWarp(
         kinds=kinds, rows=rows, axis=axis, plane=plane, lines=torch.from_numpy(np.stack(lines))
     )

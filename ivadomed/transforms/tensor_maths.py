@@ -51,6 +51,19 @@ def gamma(x: Tensor, exponent: Sequence[float]) -> Tensor:
     return x.sign() * x.abs() ** _column(exponent, x)
 
 
+def brighten(x: Tensor, factor: Sequence[float]) -> Tensor:
+    """See `intensity_maths.brighten`."""
+    return x * _column(factor, x)
+
+
+def stretch_contrast(x: Tensor, factor: Sequence[float], keep_range: Sequence[bool]) -> Tensor:
+    """See `intensity_maths.stretch_contrast`; the range is kept for all samples or for none."""
+    axes = tuple(range(2, x.ndim))
+    mean = x.mean(axes, keepdim=True)
+    out = (x - mean) * _column(factor, x) + mean
+    return out.clamp(x.amin(axes, keepdim=True), x.amax(axes, keepdim=True)) if keep_range[0] else out
+
+
 def blur(x: Tensor, sigmas: Sequence[Sequence[float]]) -> Tensor:
     """See `intensity_maths.blur`."""
     for axis in range(2, x.ndim):
@@ -87,6 +100,8 @@ TENSOR_VERSIONS: Mapping[Callable[..., Any], Callable[..., Tensor]] = {
     maths.add: add,
     maths.add_noise: add_noise,
     maths.gamma: gamma,
+    maths.brighten: brighten,
+    maths.stretch_contrast: stretch_contrast,
     maths.blur: blur,
     maths.multiply_bias: multiply_bias,
     maths.blank: blank,

@@ -111,11 +111,6 @@ class WarpStep(Step):
         return np.ascontiguousarray(np.moveaxis(planes, 1, axis + 1))
 
     @property
-    def separated(self) -> tuple[int, WarpStep] | None:
-        """The axis that a 3D affine map leaves to itself, and the map of the other two; None if there is none."""
-        return None if self._separable_axis is None else (self._separable_axis, self._plane)
-
-    @property
     def is_identity(self) -> bool:
         """True if every voxel stays where it is."""
         n = len(self.shape_in)
