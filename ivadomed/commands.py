@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from ivadomed.datasets import (
     test_cases,
     worker_count,
 )
-from ivadomed.device import define_device
+from ivadomed.device import define_device, training_devices
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.evaluation import PredictionPair, evaluate_predictions, preview
 from ivadomed.inference.segment import load_packaged_model, packaged_engine
@@ -32,9 +34,13 @@ from ivadomed.loader.case import Case
 from ivadomed.loader.recipe import recipe_of, steps_of
 from ivadomed.loader.volumes import read_volume
 from ivadomed.metrics import get_metric_fns
+from ivadomed.ranks import World, current_world
 from ivadomed.records import run_folder, write_manifest
 from ivadomed.testing import PREDICTIONS, CaseSet, read_ahead, test, write_prediction
 from ivadomed.training import train
+from ivadomed.training.failures import explained
+from ivadomed.training.launch import other_processes
+from ivadomed.training.outputs import BEST, refuse_to_overwrite, remove_training
 from ivadomed.training.package import package_model
 from ivadomed.visualize import save_overlays
 
@@ -62,6 +68,7 @@ def run_command(
     no_patch: bool = False,
     overlap_2d: Sequence[int] | None = None,
     debug: bool = False,
+    overwrite: bool = False,
 ) -> Any:
     """Run the configuration's command in its output folder.
 
@@ -71,6 +78,7 @@ def run_command(
         no_patch: "segment": whole slices instead of 2D patches.
         overlap_2d: "segment": voxels that neighbouring 2D patches share.
         debug: Log details.
+        overwrite: "train": replace the training that is in the output folder.
 
     Returns:
         See ``ivadomed.main.run_main``.
@@ -78,11 +86,10 @@ def run_command(
     if not config.loader_parameters.path_data:
         raise ConfigError("loader_parameters.path_data: no data set given; add it or pass --path-data FOLDER")
     _refuse_without_effect(config)
-    if resume_training and config.command != "train":
-        raise ConfigError(f"--resume-training belongs to --train, not to --{config.command}")
+    _refuse_training_options(config, resume_training, overwrite)
     with run_folder(config, debug) as folder:
         if config.command == "train":
-            return train_command(config, folder, resume_training)
+            return train_command(config, folder, resume_training, overwrite)
         if config.command == "test":
             return test_command(config, folder)
         if config.command == "eval":
@@ -90,35 +97,56 @@ def run_command(
         return segment_command(config, folder, {"no_patch": no_patch, "overlap_2D": overlap_2d})
 
 
-def train_command(config: RunConfig, folder: Path, resume: bool = False) -> tuple[float, float, float, float]:
-    """Train, and package the best model.
+def train_command(
+    config: RunConfig, folder: Path, resume: bool = False, overwrite: bool = False
+) -> tuple[float, float, float, float]:
+    """Train, and package the best model. Of several processes that train together, each runs this function.
 
     Returns:
         Training Dice loss, training loss, validation Dice loss, validation loss of the best epoch.
     """
-    device = _announce(config)
+    world = current_world()
+    _announce(config)
+    devices = training_devices(config.gpu_ids, world)
     bids_df = index_data(config, folder)
     split = (saved_split if resume else draw_split)(config, bids_df, folder)
-    write_manifest(config, folder, split)
+    if world.is_first:
+        write_manifest(config, folder, split)
     valid = sample_dataset(config, bids_df, split["valid"], "validation", folder)
     training = sample_dataset(config, bids_df, split["train"], "training", folder)
     model_folder = folder / config.model_name
     log.info("Creating model directory: %s", model_folder)
     params = config.training_parameters.model_dump(mode="json")
-    params["num_workers"] = worker_count(config)
-    best = train(
-        {"name": config.architecture.name, **config.architecture.arguments},
-        training,
-        valid,
-        params,
-        folder,
-        device,
-        get_metric_fns(config.task),
-        resume,
-        config.fingerprint(_FREE_TO_CHANGE),
-    )
-    package_model(config, folder / "best_model.pt", model_folder)
+    params["num_workers"] = worker_count(config, len(devices))
+    model = {"name": config.architecture.name, **config.architecture.arguments}
+    settled = config.relevant(_FREE_TO_CHANGE)
+    if overwrite and world.is_first:
+        remove_training(folder, model_folder)  # only now that nothing but the training can fail
+    with _all_processes(folder, len(devices), resume) as world, explained(config.memory_keys, world):
+        best = train(
+            model,
+            training,
+            valid,
+            params,
+            folder,
+            devices[world.local_rank],
+            get_metric_fns(config.task),
+            resume,
+            settled,
+            world,
+        )
+    if world.is_first:
+        package_model(config, folder / BEST, model_folder)
     return best.training_dice, best.training_loss, best.validation_dice, best.validation_loss
+
+
+def _all_processes(folder: Path, count: int, resume: bool) -> AbstractContextManager[World]:
+    """Start a process for every GPU unless that has been done from outside."""
+    world = current_world()
+    if world.size > 1 or count == 1:
+        return nullcontext(world)
+    command = [sys.executable, "-m", "ivadomed", "--train", str(folder / "config_file.json")]
+    return other_processes([*command, "--resume-training"] if resume else command, count)
 
 
 def test_command(config: RunConfig, folder: Path) -> tuple[pd.DataFrame, dict[str, float]]:
@@ -195,6 +223,21 @@ def _announce(config: RunConfig) -> torch.device:
     for key, value in shown.items():
         log.info("%s: %s", key, value)
     return device
+
+
+def _refuse_training_options(config: RunConfig, resume: bool, overwrite: bool) -> None:
+    """Raise for options that contradict each other, the command or what is in the output folder."""
+    if config.command != "train":
+        for option in ("--resume-training",) * resume + ("--overwrite",) * overwrite:
+            raise ConfigError(f"{option} belongs to --train, not to --{config.command}")
+        if (size := current_world().size) > 1:
+            raise ConfigError(
+                f"--{config.command} runs in one process, but {size} were started; start it without torchrun or srun"
+            )
+    elif resume and overwrite:
+        raise ConfigError("--resume-training and --overwrite contradict each other; pass one")
+    elif not resume and not overwrite:
+        refuse_to_overwrite(Path(config.path_output), config.model_folder)
 
 
 def _refuse_without_effect(config: RunConfig) -> None:

@@ -13,13 +13,13 @@ ROOT = Path(importlib.util.find_spec("ivadomed").origin).parent
 
 # A name stands for the module or package and all that is in it; the longest name that fits decides.
 LAYERS = {
-    0: "errors files grid windows boxes models losses metrics mixup maths device",
+    0: "errors files grid windows boxes models losses metrics mixup maths device ranks",
     1: "config config_manager io phantom",
     2: "transforms postprocessing uncertainty visualize",
     3: "loader",
     4: "inference training",
     5: "testing evaluation object_detection datasets data_check",
-    6: "records commands main __main__",
+    6: "records run_lock commands main __main__",
     7: "scripts",
 }
 LAYER = {f"ivadomed.{name}": number for number, names in LAYERS.items() for name in names.split()}
