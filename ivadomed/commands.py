@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,7 +37,7 @@ from ivadomed.datasets import (
     test_cases,
     worker_count,
 )
-from ivadomed.device import define_device
+from ivadomed.device import define_device, training_devices
 from ivadomed.errors import ConfigError
 from ivadomed.evaluation import evaluate_predictions, pairs_of_cases, preview, summary_text, write_summary
 from ivadomed.evaluation.overlays import paint_overlays, worst_first
@@ -51,12 +53,16 @@ from ivadomed.metrics import get_metric_fns
 from ivadomed.models import Network, load_model
 from ivadomed.models.registry import check_arguments
 from ivadomed.object_detection.cascade import add_boxes
+from ivadomed.ranks import World, current_world
 from ivadomed.records import run_folder, versions, write_manifest
 from ivadomed.report import Report, read_curves, write_report
 from ivadomed.testing import PREDICTIONS, CaseSet, test, write_prediction
 from ivadomed.threshold import threshold_analysis
 from ivadomed.training import train
+from ivadomed.training.failures import explained
 from ivadomed.training.film import save_modulation
+from ivadomed.training.launch import other_processes
+from ivadomed.training.outputs import BEST, refuse_to_overwrite, remove_training
 from ivadomed.training.package import TRAINED_BLEND, package_model
 
 log = logging.getLogger(__name__)
@@ -84,6 +90,7 @@ def run_command(
     overlap_2d: Sequence[int] | None = None,
     thr_increment: float | None = None,
     debug: bool = False,
+    overwrite: bool = False,
 ) -> Any:
     """Run the configuration's command in its output folder.
 
@@ -94,6 +101,7 @@ def run_command(
         overlap_2d: "segment": voxels that neighbouring 2D patches share.
         thr_increment: "train" and "test": search the best threshold in such steps, between 0 and 1, and use it.
         debug: Log details.
+        overwrite: "train": replace the training that is in the output folder.
 
     Returns:
         See ``ivadomed.main.run_main``.
@@ -101,8 +109,7 @@ def run_command(
     if not config.loader_parameters.path_data:
         raise ConfigError("loader_parameters.path_data: no data set given; add it or pass --path-data FOLDER")
     _refuse_without_effect(config)
-    if resume_training and config.command != "train":
-        raise ConfigError(f"--resume-training belongs to --train, not to --{config.command}")
+    _refuse_training_options(config, resume_training, overwrite)
     if thr_increment is not None and config.command not in ("train", "test"):
         raise ConfigError(f"--thr-increment belongs to --train and --test, not to --{config.command}")
     if config.command != "eval":
@@ -110,7 +117,7 @@ def run_command(
         check_arguments(config.architecture.name, config.architecture.arguments)
     with run_folder(config, debug) as folder:
         if config.command == "train":
-            return train_command(config, folder, resume_training, thr_increment)
+            return train_command(config, folder, resume_training, thr_increment, overwrite)
         if config.command == "test":
             return test_command(config, folder, thr_increment)
         if config.command == "eval":
@@ -119,52 +126,74 @@ def run_command(
 
 
 def train_command(
-    config: RunConfig, folder: Path, resume: bool = False, thr_increment: float | None = None
+    config: RunConfig,
+    folder: Path,
+    resume: bool = False,
+    thr_increment: float | None = None,
+    overwrite: bool = False,
 ) -> tuple[float, float, float, float]:
-    """Train, and package the best model.
+    """Train, and package the best model. Of several processes that train together, each runs this function.
 
     Returns:
         Training Dice loss, training loss, validation Dice loss, validation loss of the best epoch.
     """
-    device = _announce(config)
+    world = current_world()
+    _announce(config)
+    devices = training_devices(config.gpu_ids, world)
     bids_df = index_data(config, folder)
     split = (saved_split if resume else draw_split)(config, bids_df, folder)
-    write_manifest(config, folder, split)
-    cases, valid_cases = labelled_cases(config, bids_df, split, folder, device)
+    if world.is_first:
+        write_manifest(config, folder, split)
+    cases, valid_cases = labelled_cases(config, bids_df, split, folder, define_device(config.gpu_ids)[1])
     conditioner = fit_conditioner(config, cases, folder)
     valid = sample_dataset(config, valid_cases, "validation", folder, conditioner)
     training = sample_dataset(config, cases, "training", folder, conditioner)
     model_folder = folder / config.model_name
     log.info("Creating model directory: %s", model_folder)
     params = config.training_parameters.model_dump(mode="json")
-    params["num_workers"] = worker_count(config)
-    architecture = {"name": config.architecture.name, **config.architecture.arguments}
+    params["num_workers"] = worker_count(config, len(devices))
+    model = {"name": config.architecture.name, **config.architecture.arguments}
     if config.metadata_type is not None:
-        architecture["n_metadata"] = FilmEncoder.load(folder).n_metadata
-    best = train(
-        architecture,
-        training,
-        valid,
-        params,
-        folder,
-        device,
-        get_metric_fns(config.task),
-        resume,
-        config.fingerprint(_FREE_TO_CHANGE),
-    )
-    if thr_increment is not None:
-        config = _with_best_threshold(config, _labelled_sets(config, folder), folder, thr_increment)
-    package_model(config, folder / "best_model.pt", model_folder)
-    if config.metadata_type is not None:
-        save_modulation(
-            cast(Network, load_model(folder / "best_model.pt")),
+        model["n_metadata"] = FilmEncoder.load(folder).n_metadata
+    settled = config.relevant(_FREE_TO_CHANGE)
+    if overwrite and world.is_first:
+        remove_training(folder, model_folder)  # only now that nothing but the training can fail
+    with _all_processes(folder, len(devices), resume) as world, explained(config.memory_keys, world):
+        best = train(
+            model,
+            training,
             valid,
-            FilmEncoder.load(folder),
-            architecture["film_layers"],
-            config.training_parameters.batch_size,
+            params,
             folder,
+            devices[world.local_rank],
+            get_metric_fns(config.task),
+            resume,
+            settled,
+            world,
         )
+    if world.is_first:
+        if thr_increment is not None:
+            config = _with_best_threshold(config, _labelled_sets(config, folder), folder, thr_increment)
+        package_model(config, folder / BEST, model_folder)
+        if config.metadata_type is not None:
+            save_modulation(
+                cast(Network, load_model(folder / BEST)),
+                valid,
+                FilmEncoder.load(folder),
+                model["film_layers"],
+                config.training_parameters.batch_size,
+                folder,
+            )
     return best.training_dice, best.training_loss, best.validation_dice, best.validation_loss
+
+
+def _all_processes(folder: Path, count: int, resume: bool) -> AbstractContextManager[World]:
+    """Start a process for every GPU unless that has been done from outside."""
+    world = current_world()
+    if world.size > 1 or count == 1:
+        return nullcontext(world)
+    command = [sys.executable, "-m", "ivadomed", "--train", str(folder / "config_file.json")]
+    return other_processes([*command, "--resume-training"] if resume else command, count)
 
 
 def test_command(
@@ -297,6 +326,21 @@ def _announce(config: RunConfig) -> torch.device:
     for key, value in shown.items():
         log.info("%s: %s", key, value)
     return device
+
+
+def _refuse_training_options(config: RunConfig, resume: bool, overwrite: bool) -> None:
+    """Raise for options that contradict each other, the command or what is in the output folder."""
+    if config.command != "train":
+        for option in ("--resume-training",) * resume + ("--overwrite",) * overwrite:
+            raise ConfigError(f"{option} belongs to --train, not to --{config.command}")
+        if (size := current_world().size) > 1:
+            raise ConfigError(
+                f"--{config.command} runs in one process, but {size} were started; start it without torchrun or srun"
+            )
+    elif resume and overwrite:
+        raise ConfigError("--resume-training and --overwrite contradict each other; pass one")
+    elif not resume and not overwrite:
+        refuse_to_overwrite(Path(config.path_output), config.model_folder)
 
 
 def _refuse_without_effect(config: RunConfig) -> None:

@@ -29,6 +29,7 @@ from ivadomed.loader.samples import SampleDataset
 from ivadomed.loader.split import get_subdatasets_subject_files_list
 from ivadomed.loader.split_file import SIDES
 from ivadomed.object_detection.cascade import add_boxes
+from ivadomed.ranks import is_first_process
 from ivadomed.windows import Window
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ def index_data(config: RunConfig, folder: Path) -> BidsDataframe:
     labelled = config.command != "segment"
     split_method = config.split_dataset.split_method if labelled else None
     bids_df = BidsDataframe(params, str(folder), derivatives=labelled, split_method=split_method)
-    if labelled:  # the table of a run is that of the data it was trained and tested on
+    if labelled and is_first_process():  # the table of a run is that of the data it was trained and tested on
         bids_df.save(folder / "bids_dataframe.csv")
     return bids_df
 
@@ -254,7 +255,12 @@ def display_transforms(config: RunConfig, dataset_type: DatasetType) -> None:
         log.info("%s: %s", name, arguments)
 
 
-def worker_count(config: RunConfig) -> int:
-    """DataLoader workers: as configured, else one fewer than cores, at least one and at most eight."""
+def worker_count(config: RunConfig, processes: int = 1) -> int:
+    """DataLoader workers: as configured, else one fewer than cores, at least one and at most eight.
+
+    Args:
+        config: Of the run.
+        processes: That train on this machine and share its cores.
+    """
     wanted = config.training_parameters.num_workers
-    return wanted if wanted is not None else min(max(1, available_cores() - 1), 8)
+    return wanted if wanted is not None else min(max(1, available_cores() // processes - 1), 8)

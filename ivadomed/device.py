@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from ivadomed.errors import ConfigError
+from ivadomed.ranks import World
 
 log = logging.getLogger(__name__)
 
@@ -32,14 +33,48 @@ def define_device(gpu_id: int | Sequence[int] | None) -> tuple[bool, torch.devic
     if not ids:
         return False, torch.device("cpu")
     if torch.cuda.is_available():
-        if not 0 <= ids[0] < torch.cuda.device_count():
-            raise ConfigError(
-                f"gpu_ids: no GPU {ids[0]}; this machine has {torch.cuda.device_count()}, counted from 0"
-            )
-        return True, torch.device("cuda", ids[0])
+        return True, _gpu(ids[0])
     if torch.backends.mps.is_available():
         return False, torch.device("mps")
     return False, torch.device("cpu")
+
+
+def _gpu(index: int) -> torch.device:
+    if not 0 <= index < torch.cuda.device_count():
+        raise ConfigError(
+            f"gpu_ids: no GPU {index}; this machine has {torch.cuda.device_count()}, counted from 0"
+        )
+    return torch.device("cuda", index)
+
+
+def training_devices(gpu_ids: Sequence[int], world: World) -> tuple[torch.device, ...]:
+    """The devices that a training uses on this machine, one per process.
+
+    Args:
+        gpu_ids: GPUs to use; empty: the CPU.
+        world: The processes that were started from outside; when that is one, there is a device for each GPU.
+
+    Raises:
+        ConfigError: No such GPU, one listed twice, or not one for each process.
+    """
+    cuda, first = define_device(gpu_ids)
+    if not cuda:
+        if first.type == "mps" and world.size > 1:
+            raise ConfigError("gpu_ids: Apple's GPU serves one process; start the training without torchrun")
+        return (first,) * world.local_size
+    if len(set(gpu_ids)) < len(gpu_ids):
+        raise ConfigError(f"gpu_ids: {list(gpu_ids)} lists a GPU twice")
+    devices = tuple(_gpu(index) for index in gpu_ids)
+    if world.size == 1 or len(devices) == world.local_size:
+        return devices
+    if (
+        len(devices) == 1 and torch.cuda.device_count() == 1
+    ):  # each process was given a GPU that it alone sees
+        return devices * world.local_size
+    raise ConfigError(
+        f"gpu_ids: lists {len(devices)} GPU(s), but {world.local_size} processes were started on this machine; list "
+        "one GPU for each"
+    )
 
 
 def fabric_precision(precision: str, device: torch.device) -> str:

@@ -33,6 +33,10 @@ class OutputError(IvadomedError):
     """A result cannot be written, or would overwrite something of the user's."""
 
 
+class MachineError(IvadomedError):
+    """The machine ran short of what a run needs: memory, processes."""
+
+
 class Interrupted(IvadomedError):
     """The run was asked to stop (SIGINT, SIGTERM) and has saved its state.
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ivadomed import __version__
-from ivadomed.errors import ConfigError, IvadomedError
+from ivadomed.errors import ConfigError, Interrupted, IvadomedError
+from ivadomed.ranks import current_world
 
 COMMANDS = ("train", "test", "eval", "segment")
 
@@ -54,6 +55,9 @@ def get_parser() -> argparse.ArgumentParser:
         "-r", "--resume-training", action="store_true", help="continue from PATH_OUTPUT/checkpoint.pth.tar"
     )
     train.add_argument(
+        "--overwrite", action="store_true", help="replace the training that is in PATH_OUTPUT already"
+    )
+    train.add_argument(
         "-t",
         "--thr-increment",
         type=float,
@@ -72,11 +76,18 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run_main(config: str | os.PathLike[str] | Mapping[str, Any] | None = None) -> Any:
+def run_main(
+    config: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+    *,
+    resume_training: bool = False,
+    overwrite: bool = False,
+) -> Any:
     """Run the command of a configuration.
 
     Args:
         config: A dictionary or the path of a JSON file, whose "command" is run; None to read the command line.
+        resume_training: "train": continue the training that is in the output folder.
+        overwrite: "train": replace it.
 
     Returns:
         "train": best training Dice loss, training loss, validation Dice loss and validation loss. "test": the
@@ -88,7 +99,7 @@ def run_main(config: str | os.PathLike[str] | Mapping[str, Any] | None = None) -
     """
     if config is None:
         return _run(get_parser().parse_args())
-    return _dispatch(config, {})
+    return _dispatch(config, {}, resume_training=resume_training, overwrite=overwrite)
 
 
 def _run(args: argparse.Namespace) -> Any:
@@ -113,6 +124,7 @@ def _run(args: argparse.Namespace) -> Any:
         overlap_2d=args.overlap_2d,
         thr_increment=args.thr_increment,
         debug=args.debug,
+        overwrite=args.overwrite,
     )
 
 
@@ -136,12 +148,20 @@ def main(args: Sequence[str] | None = None) -> int:
     except IvadomedError as error:
         if parsed.debug:
             traceback.print_exc()
-        print(f"ivadomed: {error}", file=sys.stderr)
+        _complain(error)
         return error.exit_code
     except KeyboardInterrupt:
         print("ivadomed: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _complain(error: IvadomedError) -> None:
+    """Print a message; of several processes the first one says that it was interrupted."""
+    world = current_world()
+    if world.is_first or not isinstance(error, Interrupted):
+        who = "" if world.is_first else f" (process {world.rank} of {world.size})"
+        print(f"ivadomed{who}: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -250,6 +250,12 @@ class MetricManager:
         """Mean of each metric over the samples where it exists; NaN when there is none."""
         return {name: _mean(values) for name, values in self.result_dict.items()}
 
+    def merge(self, results: Iterable[Mapping[str, Sequence[float]]]) -> None:
+        """Replace the values by those of several managers, each of which saw a part of the samples."""
+        parts = [{name: list(values) for name, values in part.items()} for part in results]
+        for name, values in self.result_dict.items():
+            values[:] = [value for part in parts for value in part[name]]
+
     def reset(self) -> None:
         """Forget all samples."""
         self.num_samples = 0

@@ -18,6 +18,8 @@ from ivadomed import __version__
 from ivadomed.config import RunConfig
 from ivadomed.errors import OutputError
 from ivadomed.files import write_json, write_text
+from ivadomed.ranks import is_first_process
+from ivadomed.run_lock import run_lock
 
 log = logging.getLogger(__name__)
 
@@ -26,35 +28,53 @@ _LIBRARIES = ("torch", "numpy", "scipy", "nibabel", "pandas", "lightning-fabric"
 
 @contextmanager
 def run_folder(config: RunConfig, debug: bool = False) -> Iterator[Path]:
-    """Make the folder of a run, log to the terminal and to its log file, and record the configuration.
+    """Make the folder of a run, log to its log file, and record the configuration.
+
+    Of several processes that train together only the first does anything.
 
     Args:
         config: Of the run.
         debug: Log details too.
 
     Raises:
-        OutputError: The folder cannot be written.
+        OutputError: The folder cannot be written, or another run uses it.
     """
     folder = Path(config.path_output)
+    if not is_first_process():
+        yield folder
+        return
     existed = folder.is_dir()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        to_file = logging.FileHandler(folder / config.log_file, encoding="utf-8")
     except OSError as error:
-        raise OutputError(
-            f"{folder}: cannot be written ({error.strerror}); choose another --path-output"
-        ) from error
-    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    with _handlers([to_file], logging.DEBUG if debug or config.debugging else logging.INFO):
-        log.info("Output path already exists: %s" if existed else "Creating output path: %s", folder)
-        write_json(folder / "config_file.json", config.to_json(hide_secrets=True))
-        write_text(folder / "version_info.log", _version_text(config))
-        yield folder
+        raise _not_writable(folder, error) from error
+    with run_lock(folder):
+        try:
+            to_file = logging.FileHandler(folder / config.log_file, encoding="utf-8")
+        except OSError as error:
+            raise _not_writable(folder, error) from error
+        to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        with _handlers([to_file], logging.DEBUG if debug or config.debugging else logging.INFO):
+            log.info("Output path already exists: %s" if existed else "Creating output path: %s", folder)
+            write_json(folder / "config_file.json", config.to_json(hide_secrets=True))
+            write_text(folder / "version_info.log", _version_text(config))
+            yield folder
+
+
+def _not_writable(folder: Path, error: OSError) -> OutputError:
+    return OutputError(f"{folder}: cannot be written ({error.strerror}); choose another --path-output")
 
 
 @contextmanager
 def logging_to_terminal(debug: bool = False) -> Iterator[None]:
-    """Print log messages, unless the program around us has set up logging itself."""
+    """Print log messages, unless the program around us has set up logging itself.
+
+    Of several processes that train together only the first talks.
+    """
+    if not is_first_process():
+        with _handlers([], logging.CRITICAL):
+            yield
+        return
     handlers: list[logging.Handler] = []
     if not logging.getLogger().handlers:
         handler = logging.StreamHandler(sys.stdout)

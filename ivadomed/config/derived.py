@@ -216,3 +216,25 @@ def transforms_for(config: RunConfig, dataset_type: str) -> dict[str, dict[str, 
     """Name -> arguments of the transforms of a set, in their order."""
     chain = config.transformation.chain
     return {name: transform.arguments for name, transform in chain.items() if transform.used_in(dataset_type)}
+
+
+def memory_keys(config: RunConfig) -> dict[str, Any]:
+    """Keys that decide how much memory a training takes, by their full paths, with their values."""
+    keys: dict[str, Any] = {"training_parameters.batch_size": config.training_parameters.batch_size}
+    kind = "2D" if is_2d(config) else "3D"
+    if length := windows(config)[0]:
+        keys[f"{_section_of(config, f'length_{kind}')}.length_{kind}"] = list(length)
+    else:
+        crops = transforms_for(config, "training")
+        crop = next((name for name in ("CenterCrop", "ROICrop") if name in crops), "CenterCrop")
+        keys[f"transformation.{crop}.size"] = crops[crop]["size"] if crop in crops else "none"
+    architecture_of = architecture(config)
+    if "n_filters" in _ARGUMENTS[architecture_of.name]:
+        filters = architecture_of.arguments.get("n_filters", "the default")
+        keys[f"{_section_of(config, 'n_filters')}.n_filters"] = filters
+    return keys
+
+
+def _section_of(config: RunConfig, key: str) -> str:
+    name = architecture_name(config)
+    return name if getattr(getattr(config, name, None), key, None) is not None else "default_model"

@@ -25,6 +25,7 @@ from ivadomed.errors import DataError, OutputError
 from ivadomed.loader.case import Case
 from ivadomed.loader.case_file import FORMAT, CaseFile, StoredCase, arrays_of, write_case_file
 from ivadomed.loader.prepare import Recipe, prepare_case, read_window
+from ivadomed.ranks import hidden_bar
 from ivadomed.windows import Window
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ def open_cases(
             _disk_entry(file or CaseFile.open(path), path) for file, path in zip(files, paths, strict=True)
         ]
     check(cases)
-    progress = tqdm(cases, desc=f"Loading {label}", unit="case", leave=False, disable=None)
+    progress = tqdm(cases, desc=f"Loading {label}", unit="case", leave=False, disable=hidden_bar())
     if mode == "memory":
         return [_memory_entry(case, recipe) for case in progress]
     return [_transient_entry(case, recipe) for case in progress]
@@ -123,7 +124,9 @@ def _prepare_missing(
         raise OutputError(
             f"{folder}: cannot be made ({error.strerror}); set loader_parameters.cache_dir"
         ) from error
-    with tqdm(total=len(missing), desc=f"Preparing {label}", unit="case", leave=False, disable=None) as bar:
+    with tqdm(
+        total=len(missing), desc=f"Preparing {label}", unit="case", leave=False, disable=hidden_bar()
+    ) as bar:
         _prepare_to_disk(*missing[0], recipe)
         bar.update()
         # The first case tells the size of the others.

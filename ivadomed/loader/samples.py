@@ -16,7 +16,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ivadomed.loader.cache import Entry
 from ivadomed.loader.case import Case
 from ivadomed.loader.conditions import Conditioner, Curriculum, unconditioned, withhold
+from ivadomed.loader.parts import PartSampler
 from ivadomed.loader.random_patches import RandomPatches
+from ivadomed.ranks import ALONE, World
 from ivadomed.transforms import Pipeline, Plan
 from ivadomed.transforms.base import intensity_step
 from ivadomed.transforms.batch_plan import BatchPlan, split_plan
@@ -253,13 +255,26 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
 
 def make_loader(
-    dataset: SampleDataset, sampler: EpochSampler, batch_size: int, num_workers: int, pin_memory: bool = False
+    dataset: SampleDataset,
+    sampler: EpochSampler,
+    batch_size: int,
+    num_workers: int,
+    pin_memory: bool = False,
+    world: World = ALONE,
 ) -> DataLoader[Sample]:
-    """DataLoader whose workers live as long as it does; set ``sampler.epoch`` before each epoch."""
+    """DataLoader whose workers live as long as it does; set ``sampler.epoch`` before each epoch.
+
+    Args:
+        dataset: What is loaded.
+        sampler: In which order.
+        batch_size: Samples of a batch, all processes together.
+        num_workers: Worker processes; 0: this one.
+        pin_memory: Put batches into page-locked memory.
+        world: Of several processes that train together, which this is: it loads its part of every batch.
+    """
     return DataLoader(
         dataset,
-        batch_size=batch_size,
-        sampler=sampler,
+        batch_sampler=PartSampler(sampler, batch_size, world.rank, world.size),
         num_workers=num_workers,
         collate_fn=collate,
         pin_memory=pin_memory,

@@ -14,6 +14,7 @@ import numpy as np
 
 from ivadomed.errors import DataError
 from ivadomed.files import atomic_path, write_json
+from ivadomed.ranks import is_first_process
 
 SIDES = ("train", "valid", "test")
 FILE_NAME = "split_datasets"
@@ -30,7 +31,12 @@ _ALLOWED = {
 
 
 def write_split(folder: str | PathLike[str], split: Mapping[str, Sequence[str]]) -> None:
-    """Write a split {"train": [...], "valid": [...], "test": [...]} in both formats, each atomically."""
+    """Write a split {"train": [...], "valid": [...], "test": [...]} in both formats, each atomically.
+
+    Of several processes that train together, all of which draw the same one, the first writes.
+    """
+    if not is_first_process():
+        return
     import joblib  # not needed by anything else that imports this module
 
     plain = {side: list(map(str, split[side])) for side in SIDES}

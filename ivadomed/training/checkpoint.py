@@ -15,18 +15,18 @@ import torch
 from ivadomed.errors import ModelError
 from ivadomed.files import atomic_path
 
-FORMAT = 1
+FORMAT = 2
 
 
 def save_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
-    """Write ``state`` and the states of all random number generators, atomically.
+    """Write ``state`` atomically.
 
     Args:
         path: File to replace.
         state: Tensors, numbers, strings and containers of them.
     """
     with atomic_path(path) as temporary:
-        torch.save({"format_version": FORMAT, **state, "rng": _rng_state()}, temporary)
+        torch.save({"format_version": FORMAT, **state}, temporary)
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -49,7 +49,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     return state
 
 
-def _rng_state() -> dict[str, Any]:
+def rng_state() -> dict[str, Any]:
+    """The states of all random number generators of this process."""
     python_version, python_words, python_gauss = random.getstate()
     numpy_state = np.random.get_state(legacy=False)
     assert isinstance(numpy_state, dict)
@@ -67,7 +68,7 @@ def _rng_state() -> dict[str, Any]:
 
 
 def restore_rng(state: Mapping[str, Any]) -> None:
-    """Put all random number generators where they were when the checkpoint was written."""
+    """Put all random number generators where they were when ``rng_state`` was called."""
     python_version, python_words, python_gauss = state["python"]
     random.setstate((python_version, tuple(python_words), python_gauss))
     numpy_state = state["numpy"]

@@ -6,14 +6,15 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from ivadomed.loader.samples import Batch
+from ivadomed.loader.parts import PartSampler
+from ivadomed.training.group import Part
 from ivadomed.visualize import save_img
 
 log = logging.getLogger(__name__)
@@ -26,28 +27,33 @@ class Monitor:
         folder: Where the events are written.
         num_epochs: For the progress bar.
         first_epoch: Events of this epoch and later ones from an earlier run are hidden (a resumed run).
+        shown: False in all but one of several processes that train together: nothing is written or shown.
     """
 
-    def __init__(self, folder: Path, num_epochs: int, first_epoch: int) -> None:
+    def __init__(self, folder: Path, num_epochs: int, first_epoch: int, shown: bool = True) -> None:
         self.folder, self.purge_step = folder, first_epoch if first_epoch > 1 else None
-        self.writer = SummaryWriter(str(folder), purge_step=self.purge_step)
-        self._series: dict[str, SummaryWriter] = {}
+        self._new_writer: Any = SummaryWriter if shown else _NoWriter
+        self._hidden = None if shown else True
+        self.writer: Any = self._new_writer(str(folder), purge_step=self.purge_step)
+        self._series: dict[str, Any] = {}
         self.num_epochs = num_epochs
         self._started = time.perf_counter()
 
-    def progress(self, loader: DataLoader[Any], epoch: int, phase: str) -> Iterator[tuple[Batch, tqdm]]:
+    def progress(self, loader: DataLoader[Any], epoch: int, phase: str) -> Iterator[tuple[Part, tqdm]]:
         """Iterate batches under a bar that shows samples per second, and what the caller adds to it."""
+        sampler = cast(PartSampler, loader.batch_sampler)
         with tqdm(
-            total=len(loader.sampler),  # type: ignore[arg-type]
+            total=sampler.samples,
             desc=f"Epoch {epoch}/{self.num_epochs} {phase}",
             unit="sample",
             leave=False,
             mininterval=0.5,
-            disable=None,  # no bar where there is no terminal
+            disable=self._hidden,  # None: no bar where there is no terminal
         ) as bar:
-            for batch in loader:
-                yield batch, bar
-                bar.update(len(batch.windows))
+            for step, batch in enumerate(loader):
+                part = Part(batch, sampler.size(step), step)
+                yield part, bar
+                bar.update(part.size)
 
     def losses(self, epoch: int, train_loss: float, val_loss: float, learning_rate: float) -> None:
         """Losses of one epoch."""
@@ -68,7 +74,7 @@ class Monitor:
         for name, value in values.items():
             place = f"{tag.replace('/', '_')}_{name}"
             if place not in self._series:
-                self._series[place] = SummaryWriter(str(self.folder / place), purge_step=self.purge_step)
+                self._series[place] = self._new_writer(str(self.folder / place), purge_step=self.purge_step)
             self._series[place].add_scalar(tag, value, epoch)
 
     def images(
@@ -85,3 +91,13 @@ class Monitor:
             writer.close()
         seconds = time.perf_counter() - self._started
         log.info("Training took %d min %d s.", *divmod(round(seconds), 60))
+
+
+class _NoWriter:
+    """Stands in for a ``SummaryWriter`` and writes nothing."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_, **__: None

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-import math
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch.optim.lr_scheduler import CosineAnnealingLR, CosineAnnealingWarmRestarts, CyclicLR, LRScheduler
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
+    CyclicLR,
+    LRScheduler,
+    OneCycleLR,
+    PolynomialLR,
+)
 
 from ivadomed.errors import ConfigError
 
 
 def get_scheduler(
-    params: Mapping[str, Any], optimizer: torch.optim.Optimizer, num_epochs: int = 0
+    params: Mapping[str, Any],
+    optimizer: torch.optim.Optimizer,
+    num_epochs: int = 0,
+    updates_per_epoch: int = 1,
 ) -> tuple[LRScheduler, bool]:
     """Build the learning-rate scheduler.
 
     Args:
         params: ``lr_scheduler`` section: "name" and the arguments of that scheduler.
         optimizer: Whose learning rate is scheduled.
-        num_epochs: Length of the training; a cosine comes down to 0 at its end.
+        num_epochs: Length of the training; cosine, polynomial and one cycle come down to 0 at its end.
+        updates_per_epoch: Steps of the optimizer in an epoch.
 
     Returns:
-        The scheduler, and whether it steps after each batch (True) or after each epoch (False).
+        The scheduler, and whether it steps after each update (True) or after each epoch (False).
 
     Raises:
         ConfigError: Unknown name.
@@ -38,30 +49,52 @@ def get_scheduler(
             key: arguments[key] for key in ("T_0", "T_mult", "eta_min") if arguments.get(key) is not None
         }
         return CosineAnnealingWarmRestarts(optimizer, **known), False
+    if name == "PolynomialLR":
+        return PolynomialLR(optimizer, num_epochs, arguments["power"]), False
     if name == "CyclicLR":
         # Adam has no momentum to cycle.
         return CyclicLR(
             optimizer, arguments["base_lr"], arguments["max_lr"], mode="triangular2", cycle_momentum=False
         ), True
+    if name == "OneCycleLR":
+        return OneCycleLR(
+            optimizer,
+            arguments["max_lr"],
+            total_steps=num_epochs * updates_per_epoch,
+            pct_start=arguments["pct_start"],
+            div_factor=arguments["max_lr"] / optimizer.param_groups[0]["lr"],
+            cycle_momentum=False,
+        ), True
     raise ConfigError(
         f"training_parameters.scheduler.lr_scheduler.name: {name!r} is unknown; expected CosineAnnealingLR, "
-        "CosineAnnealingWarmRestarts or CyclicLR"
+        "CosineAnnealingWarmRestarts, PolynomialLR, CyclicLR or OneCycleLR"
     )
 
 
-def stretch(scheduler: LRScheduler, num_epochs: int) -> None:
-    """Let a cosine that was planned for another number of epochs come down to 0 at the new end.
+def resume_schedule(
+    scheduler: LRScheduler, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
+) -> None:
+    """Continue a schedule from a checkpoint, whose optimizer has been loaded before.
 
-    The learning rate continues on the new curve: a training that had ended at 0 would learn nothing more.
+    A schedule that was planned for another number of epochs continues on the curve of the new one: a training that
+    had ended at 0 would learn nothing more.
+
+    Args:
+        scheduler: As built for this training.
+        optimizer: Whose learning rate it sets.
+        state: Of the scheduler in the checkpoint.
     """
-    if not isinstance(scheduler, CosineAnnealingLR) or scheduler.T_max == num_epochs:
+    lengths = ("T_max", "total_iters", "total_steps")
+    if all(state[key] == getattr(scheduler, key) for key in lengths if key in state):
+        scheduler.load_state_dict(dict(state))
         return
-    scheduler.T_max = num_epochs
-    share = (1 + math.cos(math.pi * scheduler.last_epoch / num_epochs)) / 2
-    rates = [scheduler.eta_min + (base - scheduler.eta_min) * share for base in scheduler.base_lrs]
-    for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate
-    scheduler._last_lr = rates
+    # The curves follow from step to step, so the new one is followed to where the old one was.
+    for group, base in zip(optimizer.param_groups, scheduler.base_lrs, strict=True):
+        group["lr"] = base
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # steps without the optimizer's
+        for _ in range(state["last_epoch"]):
+            scheduler.step()
 
 
 class EarlyStopping:

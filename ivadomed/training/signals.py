@@ -32,9 +32,12 @@ class StopRequest:
             self._previous = {signum: signal.signal(signum, self._remember) for signum in _SIGNALS}
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         for signum in self._previous:
             self._restore(signum)
+        if isinstance(error, RuntimeError):
+            # The signal came to all of several processes; one that ended before this one broke their connection.
+            self.check()
 
     def _remember(self, signum: int, frame: FrameType | None) -> None:
         self.signum = signum

@@ -225,7 +225,7 @@ def test_resuming_under_another_configuration_is_refused(config, tmp_path, capsy
     run_main(config)
     config["training_parameters"]["batch_size"] = 4
     assert main(["--train", "--resume-training", write(config, tmp_path)]) == 1
-    assert "belongs to another configuration" in capsys.readouterr().err
+    assert "training_parameters.batch_size was 8 and is 4" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])

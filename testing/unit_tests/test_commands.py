@@ -6,12 +6,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from ivadomed import commands, datasets
 from ivadomed.commands import eval_command, run_command
 from ivadomed.config import load_config
 from ivadomed.datasets import worker_count
 from ivadomed.errors import ConfigError, DataError, ModelError
+from ivadomed.ranks import World
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def test_each_command_has_its_function(loaded, monkeypatch, command):
     [(name, (given, folder, *more))] = called
     assert (name, given, folder) == (command, config, Path(config.path_output))
     options = {"no_patch": True, "overlap_2D": [8, 4]}
-    assert more == {"train": [True, None], "test": [None], "segment": [options]}.get(command, [])
+    assert more == {"train": [True, None, False], "test": [None], "segment": [options]}.get(command, [])
     assert (folder / "config_file.json").is_file()
 
 
@@ -52,10 +54,9 @@ def test_without_data_set_nothing_is_written(loaded):
 def test_training_writes_split_manifest_and_package_and_hands_on_what_it_needs(loaded, monkeypatch):
     handed = {}
 
-    def train(model, training, valid, params, folder, device, metrics, resume, fingerprint):
-        handed.update(
-            model=model, training=training, valid=valid, params=params, resume=resume, fingerprint=fingerprint
-        )
+    def train(model, training, valid, params, folder, device, metrics, resume, configuration, world):
+        handed.update(model=model, training=training, valid=valid, params=params, resume=resume)
+        handed.update(configuration=configuration, device=device, world=world)
         return SimpleNamespace(training_dice=1, training_loss=2, validation_dice=3, validation_loss=4)
 
     monkeypatch.setattr(commands, "train", train)
@@ -67,6 +68,8 @@ def test_training_writes_split_manifest_and_package_and_hands_on_what_it_needs(l
     folder = Path(config.path_output)
     assert handed["package"] == folder / "seg_sc"
     assert handed["resume"] is True
+    assert (handed["device"], handed["world"]) == (torch.device("cpu"), World())
+    assert handed["configuration"] == config.relevant(commands._FREE_TO_CHANGE)
     assert handed["model"]["name"] == "Unet"
     assert (handed["model"]["depth"], handed["model"]["n_filters"]) == (2, 4)
     split = json.loads((folder / "split_datasets.json").read_text())
@@ -82,9 +85,9 @@ def test_training_writes_split_manifest_and_package_and_hands_on_what_it_needs(l
     assert len(handed["valid"].random_steps.stages) == 1
 
 
-def test_a_longer_or_moved_run_has_the_same_fingerprint_and_another_batch_size_not(loaded):
+def test_a_longer_or_moved_run_can_be_resumed_and_one_with_another_batch_size_not(loaded):
     free = commands._FREE_TO_CHANGE
-    before = loaded().fingerprint(free)
+    before = loaded().relevant(free)
     same = loaded(
         command="test",
         path_output="elsewhere",
@@ -94,9 +97,9 @@ def test_a_longer_or_moved_run_has_the_same_fingerprint_and_another_batch_size_n
         loader_parameters__cache="none",
         evaluation_parameters__surface_tolerance_mm=2,
     )
-    assert same.fingerprint(free) == before
-    assert loaded(training_parameters__batch_size=9).fingerprint(free) != before
-    assert loaded(split_dataset__random_seed=7).fingerprint(free) != before
+    assert same.relevant(free) == before
+    assert loaded(training_parameters__batch_size=9).relevant(free) != before
+    assert loaded(split_dataset__random_seed=7).relevant(free) != before
 
 
 def test_contrasts_that_do_not_exist_are_named(loaded):

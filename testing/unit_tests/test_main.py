@@ -50,7 +50,13 @@ def test_the_file_is_read_and_its_command_run(file, calls, arguments):
     [(config, options)] = calls
     assert (config.command, config.path_output) == ("train", "from the file")
     assert list(config.loader_parameters.path_data) == ["in the file"]
-    assert options == {"resume_training": False, "no_patch": False, "overlap_2d": None, "debug": False}
+    assert options == {
+        "resume_training": False,
+        "no_patch": False,
+        "overlap_2d": None,
+        "debug": False,
+        "overwrite": False,
+    }
 
 
 @pytest.mark.parametrize("command", ["train", "test", "eval", "segment"])
@@ -63,8 +69,14 @@ def test_the_command_line_wins(file, calls, command):
 
 def test_options_are_handed_on(file, calls):
     arguments = ["--segment", "-c", file, "--no-patch", "--overlap-2d", "8", "4", "-r", "--debug"]
-    assert main(arguments) == 0
-    expected = {"resume_training": True, "no_patch": True, "overlap_2d": [8, 4], "debug": True}
+    assert main([*arguments, "--overwrite"]) == 0
+    expected = {
+        "resume_training": True,
+        "no_patch": True,
+        "overlap_2d": [8, 4],
+        "debug": True,
+        "overwrite": True,
+    }
     assert calls[0][1] == expected
 
 
@@ -74,6 +86,17 @@ def test_run_main_takes_a_dictionary_or_a_path(file, calls, source):
     assert run_main(given) == "result"
     assert calls[0][0].path_output == "from the file"
     assert MINIMAL["path_output"] == "from the file"
+
+
+def test_run_main_hands_on_what_becomes_of_an_earlier_training(file, calls):
+    run_main(file)
+    run_main(file, overwrite=True)
+    run_main(file, resume_training=True)
+    assert [(o["overwrite"], o["resume_training"]) for _, o in calls] == [
+        (False, False),
+        (True, False),
+        (False, True),
+    ]
 
 
 def test_run_main_without_arguments_reads_the_command_line(file, calls, monkeypatch):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -155,6 +153,11 @@ class RunConfig(Section):
         return derived.missing_contrasts(self)
 
     @property
+    def memory_keys(self) -> dict[str, Any]:
+        """Keys that decide how much memory a training takes, by their full paths, with their values."""
+        return derived.memory_keys(self)
+
+    @property
     def model_folder(self) -> Path:
         """Folder of the packaged model."""
         return Path(self.path_output) / self.model_name
@@ -185,24 +188,22 @@ class RunConfig(Section):
             plain["wandb"]["wandb_api_key"] = ""
         return plain
 
-    def fingerprint(self, exclude: Iterable[str] = ()) -> str:
-        """SHA-256 of the canonical JSON (sorted keys except where the order has a meaning).
+    def relevant(self, exclude: Iterable[str] = ()) -> dict[str, Any]:
+        """What decides about the result of a run, to be compared with that of another one.
 
         Args:
             exclude: Dotted paths that do not count, e.g. `training_parameters.training_time.num_epochs`.
                 Secrets never count.
 
         Returns:
-            64 hexadecimal digits, equal for equal configurations on every machine.
+            JSON-ready; equal for equal configurations, also as to the order of steps.
         """
         plain = self.to_json(hide_secrets=True)
         for path in exclude:
             _remove(plain, path.split("."))
-        # Sorting would hide a change of the order in which steps run.
         for ordered in {"transformation", "postprocessing"} & plain.keys():
-            plain[ordered] = list(plain[ordered].items())
-        text = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+            plain[ordered]["order"] = list(plain[ordered])
+        return plain
 
 
 def _remove(tree: dict[str, Any], keys: list[str]) -> None:

@@ -16,6 +16,7 @@ from ivadomed.config.schema.base import (
     PathText,
     Positive,
     PositiveReal,
+    Real,
     Section,
     Text,
     name_or,
@@ -92,10 +93,29 @@ class CyclicLR(Named):
         return self
 
 
+class PolynomialLR(Named):
+    """`initial_lr * (1 - epoch / num_epochs) ** power` (Chen et al., DeepLab, 2017)."""
+
+    name: Literal["PolynomialLR"] = Field(default="PolynomialLR", description="Name of the scheduler.")
+    power: PositiveReal = Field(default=0.9, description="Exponent (> 0); 1 is a straight line.")
+
+
+class OneCycleLR(Named):
+    """From `initial_lr` up to `max_lr` and down to almost 0, stepped per update (Smith and Topin, 2018)."""
+
+    name: Literal["OneCycleLR"] = Field(default="OneCycleLR", description="Name of the scheduler.")
+    max_lr: PositiveReal = Field(default=1e-2, description="Highest learning rate (>= initial_lr).")
+    pct_start: Fraction = Field(
+        default=0.3, description="Fraction (0 to 1) of the training in which the learning rate rises."
+    )
+
+
 LrScheduler = Annotated[
     Annotated[CosineAnnealingLR, Tag("CosineAnnealingLR")]
     | Annotated[CosineAnnealingWarmRestarts, Tag("CosineAnnealingWarmRestarts")]
-    | Annotated[CyclicLR, Tag("CyclicLR")],
+    | Annotated[PolynomialLR, Tag("PolynomialLR")]
+    | Annotated[CyclicLR, Tag("CyclicLR")]
+    | Annotated[OneCycleLR, Tag("OneCycleLR")],
     Discriminator(name_or("CosineAnnealingLR")),
 ]
 
@@ -105,6 +125,52 @@ class Scheduler(Section):
 
     initial_lr: PositiveReal = Field(default=0.001, description="Learning rate at the start (> 0).")
     lr_scheduler: LrScheduler = section(CosineAnnealingLR, "How the learning rate changes.")
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        cycle = self.lr_scheduler
+        if isinstance(cycle, OneCycleLR) and cycle.max_lr < self.initial_lr:
+            refuse([f"lr_scheduler.max_lr: {cycle.max_lr} is below initial_lr {self.initial_lr}"])
+        return self
+
+
+class Adam(Named):
+    """Adam (Kingma and Ba, 2015)."""
+
+    name: Literal["Adam"] = Field(default="Adam", description="Name of the optimizer.")
+    weight_decay: NonNegativeReal = Field(default=0.0, description="L2 penalty (>= 0) in the gradient.")
+
+
+class AdamW(Named):
+    """Adam whose weight decay is not part of the gradient (Loshchilov and Hutter, 2019)."""
+
+    name: Literal["AdamW"] = Field(default="AdamW", description="Name of the optimizer.")
+    weight_decay: NonNegativeReal = Field(
+        default=0.01, description="Share (>= 0) of a weight that a step takes off, times the learning rate."
+    )
+
+
+class SGD(Named):
+    """Stochastic gradient descent with momentum; the defaults are nnU-Net's (with initial_lr 0.01, PolynomialLR)."""
+
+    name: Literal["SGD"] = Field(default="SGD", description="Name of the optimizer.")
+    momentum: Annotated[Real, Field(ge=0, lt=1)] = Field(
+        default=0.99, description="Share (>= 0, < 1) of the step before that is taken again."
+    )
+    nesterov: Flag = Field(default=True, description="Nesterov's momentum; needs a momentum > 0.")
+    weight_decay: NonNegativeReal = Field(default=3e-5, description="L2 penalty (>= 0) in the gradient.")
+
+    @model_validator(mode="after")
+    def _has_momentum(self) -> Self:
+        if self.nesterov and not self.momentum:
+            refuse(["nesterov: needs a momentum above 0"])
+        return self
+
+
+Optimizer = Annotated[
+    Annotated[Adam, Tag("Adam")] | Annotated[AdamW, Tag("AdamW")] | Annotated[SGD, Tag("SGD")],
+    Discriminator(name_or("Adam")),
+]
 
 
 class BalanceSamples(Section):
@@ -137,10 +203,25 @@ class TransferLearning(Section):
 class TrainingParameters(Section):
     """The optimisation."""
 
-    batch_size: Positive = Field(default=18, description="Samples per batch (> 0).")
+    batch_size: Positive = Field(
+        default=18, description="Samples per batch (> 0), of all processes together where several train."
+    )
     loss: Loss = section(DiceLoss, "Loss function and its arguments.")
     training_time: TrainingTime = section(TrainingTime, "Epochs and early stopping.")
     scheduler: Scheduler = section(Scheduler, "Learning rate.")
+    optimizer: Optimizer = section(Adam, "How gradients change weights.")
+    gradient_clipping: PositiveReal | None = Field(
+        default=None,
+        description="Largest norm (> 0) of the gradient; a longer one is scaled down. null: any.",
+    )
+    accumulate_batches: Positive = Field(
+        default=1, description="Batches (> 0) whose mean gradient makes one update of the weights."
+    )
+    ema_decay: Annotated[Real, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        description="Decay (> 0, < 1) of a moving average of the weights, e.g. 0.999, which is then validated and "
+        "packaged in their place; null: none.",
+    )
     balance_samples: BalanceSamples = section(BalanceSamples, "Balanced sampling.")
     mixup_alpha: PositiveReal | None = Field(
         default=None,
@@ -166,4 +247,7 @@ class TrainingParameters(Section):
     )
     channels_last: Flag = Field(
         default=True, description="Keep tensors in channels-last memory format, mostly faster."
+    )
+    compile: Flag = Field(
+        default=False, description="Compile the network (torch.compile): slow to start, then mostly faster."
     )

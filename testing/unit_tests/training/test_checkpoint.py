@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ivadomed.errors import ModelError
-from ivadomed.training.checkpoint import read_checkpoint, restore_rng, save_checkpoint, seed_all
+from ivadomed.training.checkpoint import read_checkpoint, restore_rng, rng_state, save_checkpoint, seed_all
 
 
 def draw():
@@ -23,7 +23,7 @@ def draw():
 def test_all_generators_continue(tmp_path):
     seed_all(3)
     draw()
-    save_checkpoint(tmp_path / "c.pth.tar", {"epoch": 4})
+    save_checkpoint(tmp_path / "c.pth.tar", {"epoch": 4, "rng": rng_state()})
     expected = [draw() for _ in range(3)]
     seed_all(9)
     state = read_checkpoint(tmp_path / "c.pth.tar")

@@ -195,10 +195,24 @@ def test_resuming_gives_the_numbers_of_an_uninterrupted_run(run, tmp_path):
     assert all(torch.equal(a[key], b[key]) for key in a)
 
 
-def test_a_checkpoint_of_another_configuration_is_refused(run):
-    run(parameters(), fingerprint="a")
-    with pytest.raises(ModelError, match=r"checkpoint.pth.tar: belongs to another configuration"):
-        run(parameters(), fingerprint="b", resume_training=True)
+def test_resuming_under_another_configuration_names_the_keys(run):
+    run(parameters(), configuration={"a": {"size": (1, 2)}, "same": 0, "gone": 1})
+    now = {"a": {"size": (1, 3)}, "same": 0, "new": True}
+    with pytest.raises(ConfigError) as caught:
+        run(parameters(), configuration=now, resume_training=True)
+    message = str(caught.value)
+    assert "checkpoint.pth.tar: was trained under another configuration" in message
+    assert (
+        "a.size was [1, 2] and is [1, 3]; gone was 1 and is not there; new was not there and is True"
+        in message
+    )
+    assert "same" not in message.split(". Resume")[0]
+
+
+def test_resuming_cannot_undo_epochs(run):
+    run(parameters(epochs=3))
+    with pytest.raises(ConfigError, match=r"num_epochs: 2, but .*checkpoint.pth.tar has 3 epochs already"):
+        run(parameters(epochs=2), resume_training=True)
 
 
 def test_a_loss_that_is_no_number_names_the_cases_of_the_batch(run, tmp_path):
@@ -234,7 +248,7 @@ def test_a_cosine_steps_per_epoch_and_its_rate_is_the_epoch_s(run, tmp_path):
 def test_mixup_mixes_training_batches_only(run, monkeypatch):
     seen = []
 
-    def mix(image, target, alpha):
+    def mix(image, target, alpha, generator):
         seen.append((len(image), alpha, target.dtype))
         return image * 0.5, target * 0.5
 

@@ -10,6 +10,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.data import DataLoader
 
+from ivadomed.loader.parts import PartSampler
 from ivadomed.loader.samples import Batch
 from ivadomed.training import monitor as module
 from ivadomed.training.monitor import Monitor
@@ -53,10 +54,20 @@ def test_metrics_have_a_curve_each(tmp_path):
 
 def test_progress_yields_every_batch_and_counts_samples(tmp_path):
     windows = [Window(0, (0, 0, z), (4, 4, 1)) for z in range(5)]
-    loader = DataLoader(windows, batch_size=2, collate_fn=lambda some: Batch(None, None, None, tuple(some)))
+    sampler = PartSampler(range(5), 2, 0, 1)
+    loader = DataLoader(
+        windows, batch_sampler=sampler, collate_fn=lambda some: Batch(None, None, None, tuple(some))
+    )
     monitor = Monitor(tmp_path, 2, 1)
-    taken = [(batch.windows, bar.total) for batch, bar in monitor.progress(loader, 1, "training")]
-    assert taken == [(tuple(windows[:2]), 5), (tuple(windows[2:4]), 5), (tuple(windows[4:]), 5)]
+    taken = [
+        (part.batch.windows, part.size, part.step, bar.total)
+        for part, bar in monitor.progress(loader, 1, "training")
+    ]
+    assert taken == [
+        (tuple(windows[:2]), 2, 0, 5),
+        (tuple(windows[2:4]), 2, 1, 5),
+        (tuple(windows[4:]), 1, 2, 5),
+    ]
     monitor.close()
 
 

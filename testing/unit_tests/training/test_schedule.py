@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+from torch.optim.lr_scheduler import OneCycleLR
 
 from ivadomed.errors import ConfigError
-from ivadomed.training.schedule import EarlyStopping, get_scheduler, stretch
+from ivadomed.training.schedule import EarlyStopping, get_scheduler, resume_schedule
 
 
 def rates(params, epochs, steps):
@@ -43,19 +44,57 @@ def test_cyclic_steps_per_batch_between_its_bounds():
     assert min(values) >= 1e-5 - 1e-12
 
 
-def test_a_cosine_is_stretched_to_a_new_end():
-    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
-    scheduler, _ = get_scheduler({"name": "CosineAnnealingLR"}, optimizer, 4)
-    for _ in range(4):
+def test_polynomial_comes_down_to_zero():
+    values, per_update = rates({"name": "PolynomialLR", "power": 0.9}, 10, 10)
+    assert not per_update
+    assert values == pytest.approx([1e-3 * (1 - k / 10) ** 0.9 for k in range(1, 11)], abs=1e-12)
+
+
+def follow(scheduler, optimizer, steps):
+    """Rates that a number of updates set."""
+    values = []
+    for _ in range(steps):
         optimizer.step()
         scheduler.step()
-    assert optimizer.param_groups[0]["lr"] == pytest.approx(0)
-    stretch(scheduler, 8)
-    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.5e-3)
-    for _ in range(4):
-        optimizer.step()
-        scheduler.step()
-    assert optimizer.param_groups[0]["lr"] == pytest.approx(0)
+        values.append(optimizer.param_groups[0]["lr"])
+    return values
+
+
+def test_one_cycle_spans_the_updates_of_the_training():
+    params = {"name": "OneCycleLR", "max_lr": 1e-2, "pct_start": 0.3}
+    one, other = (torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=1e-3) for _ in range(2))
+    scheduler, per_update = get_scheduler(params, one, num_epochs=5, updates_per_epoch=4)
+    assert per_update
+    assert one.param_groups[0]["lr"] == pytest.approx(1e-3)
+    values = follow(scheduler, one, 19)
+    expected = OneCycleLR(other, 1e-2, epochs=5, steps_per_epoch=4, div_factor=10, cycle_momentum=False)
+    assert values == pytest.approx(follow(expected, other, 19))
+    assert max(values) == pytest.approx(1e-2, rel=0.01)
+    assert values[-1] < 1e-6
+
+
+SPANNING = [
+    {"name": "CosineAnnealingLR"},
+    {"name": "PolynomialLR", "power": 0.9},
+    {"name": "OneCycleLR", "max_lr": 1e-2, "pct_start": 0.3},
+]
+
+
+@pytest.mark.parametrize("params", SPANNING, ids=lambda p: p["name"])
+@pytest.mark.parametrize("length", [4, 8])
+def test_a_schedule_continues_on_the_curve_of_its_length(params, length):
+    def make(epochs):
+        optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
+        return get_scheduler(params, optimizer, epochs)[0], optimizer
+
+    whole = follow(*make(length), length)
+    planned, optimizer = make(4)
+    follow(planned, optimizer, 3)
+    scheduler, resumed = make(length)
+    resumed.load_state_dict(optimizer.state_dict())
+    resume_schedule(scheduler, resumed, planned.state_dict())
+    assert resumed.param_groups[0]["lr"] == pytest.approx(whole[2], abs=1e-15)
+    assert follow(scheduler, resumed, length - 3) == pytest.approx(whole[3:], abs=1e-15)
 
 
 def test_unknown_name():

@@ -1,0 +1,180 @@
+"""The processes that train one network together, one per device.
+
+All processes take the same steps: each predicts its part of a batch, the predictions of the whole batch are gathered
+by all of them, and the loss is that of the whole batch, as one process would compute it. (The mean of the losses of
+the parts would be another number: Dice and its kin are ratios of sums over the batch.)
+
+The gradient is that of one process too. Of the gathered predictions each process differentiates its own, which gives
+its part of the gradient of the weights; the parts have to be summed. DistributedDataParallel takes their mean, so the
+gradient of a prediction is multiplied by the number of processes.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import ClusterEnvironment
+from lightning_fabric.strategies import DDPStrategy, SingleDeviceStrategy
+from torch import Tensor, nn
+
+from ivadomed.device import fabric_precision
+from ivadomed.loader.parts import part_of
+from ivadomed.loader.samples import Batch
+from ivadomed.models import Network
+from ivadomed.ranks import World
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What one process has of a batch.
+
+    Args:
+        batch: Its samples; the last ones repeat the end of the batch where that does not fill all processes.
+        size: Samples of the whole batch, without repetitions.
+        step: Number of the batch in its epoch, from 0.
+    """
+
+    batch: Batch
+    size: int
+    step: int
+
+
+class Group:
+    """This process among those that train together; with one process all methods return what they are given.
+
+    Args:
+        world: Of the process.
+        device: That it computes on.
+        precision: ``training_parameters.precision``.
+    """
+
+    def __init__(self, world: World, device: torch.device, precision: str) -> None:
+        self.world = world
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells what the log tells already
+        # Weights of 1x1 convolutions have more than one layout in memory; copying them costs nothing.
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+        index = 1 if device.index is None else [device.index]
+        alone: Any = SingleDeviceStrategy(device=device)
+        # Each process looks up its own device only.
+        together = DDPStrategy(parallel_devices=[device] * world.local_size)
+        self.fabric = Fabric(
+            accelerator=device.type,
+            devices=index if world.size == 1 else "auto",
+            strategy=alone if world.size == 1 else together,
+            num_nodes=world.nodes,
+            precision=fabric_precision(precision, device),  # type: ignore[arg-type]
+            plugins=[_Environment(world)],
+        )
+        self.fabric.launch()
+        log.info("Computing in %s on %d process(es).", self.fabric.strategy.precision.precision, world.size)
+
+    def close(self) -> None:
+        """Leave the group, after the last step of all."""
+        if self.world.size > 1:
+            torch.distributed.destroy_process_group()
+
+    def prepared(self, model: Network, memory_format: torch.memory_format) -> Network:
+        """The network with a batch normalisation that sees the whole batch, where torch can do that (on GPUs)."""
+        together = self.world.size > 1 and self.fabric.device.type == "cuda"
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model) if together else model
+        return model.to(memory_format=memory_format)  # type: ignore[call-overload]
+
+    def whole(self, part: Any, size: int) -> Any:
+        """The tensor of the whole batch, with gradient; of a list of tensors, each.
+
+        Args:
+            part: [b, ...] of this process.
+            size: Samples of the whole batch.
+
+        Returns:
+            [size, ...], the same in all processes.
+        """
+        if self.world.size == 1:
+            return part
+        if not isinstance(part, Tensor):
+            return [self.whole(entry, size) for entry in part]
+        parts = [
+            torch.empty_like(part, memory_format=torch.contiguous_format) for _ in range(self.world.size)
+        ]
+        torch.distributed.all_gather(parts, part.detach().contiguous())
+        parts[self.world.rank] = self._summed(part)
+        return torch.cat(parts)[:size]
+
+    def _summed(self, part: Tensor) -> Tensor:
+        """``part``, with a gradient of which DistributedDataParallel's mean makes the sum over the processes."""
+        part = part.view_as(part)
+        if part.requires_grad:
+            part.register_hook(lambda gradient: gradient * self.world.size)
+        return part
+
+    def part(self, whole: Tensor) -> Tensor:
+        """What this process has of the tensor of a whole batch."""
+        if self.world.size == 1:
+            return whole
+        return whole[part_of(range(len(whole)), self.world.rank, self.world.size)]
+
+    def own(self, part: Tensor, size: int) -> Tensor:
+        """``part`` without the samples that repeat the end of a batch of ``size`` samples."""
+        return part[: max(0, min(len(part), size - self.world.rank * len(part)))]
+
+    def agree(self, value: T) -> T:
+        """The value of process 0: what decides about the course of the training must not differ by a rounding."""
+        return self.fabric.broadcast(value)
+
+    def collect(self, value: T) -> list[T]:
+        """The values of all processes in their order."""
+        if self.world.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.world.size
+        torch.distributed.all_gather_object(values, value)
+        return values
+
+
+class _Environment(ClusterEnvironment):
+    """A ``World`` as Lightning Fabric wants to be told about it."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        return True
+
+    @property
+    def main_address(self) -> str:
+        return self.world.address
+
+    @property
+    def main_port(self) -> int:
+        return self.world.port
+
+    @staticmethod
+    def detect() -> bool:
+        return False
+
+    def world_size(self) -> int:
+        return self.world.size
+
+    def set_world_size(self, size: int) -> None:
+        pass
+
+    def global_rank(self) -> int:
+        return self.world.rank
+
+    def set_global_rank(self, rank: int) -> None:
+        pass
+
+    def local_rank(self) -> int:
+        return self.world.local_rank
+
+    def node_rank(self) -> int:
+        return self.world.node

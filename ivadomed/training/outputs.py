@@ -1,0 +1,49 @@
+"""The files of a training in the folder of its run."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from ivadomed.errors import OutputError
+
+CHECKPOINT, BEST, FINAL = "checkpoint.pth.tar", "best_model.pt", "final_model.pt"
+_EVENTS = "events.out.tfevents.*"
+
+
+def refuse_to_overwrite(folder: Path, model_folder: Path) -> None:
+    """Raise when an earlier training would be lost.
+
+    Args:
+        folder: Of the run.
+        model_folder: Of its packaged model.
+
+    Raises:
+        OutputError: The folder holds a trained model or a checkpoint.
+    """
+    files = (folder / CHECKPOINT, folder / BEST, folder / FINAL, model_folder / f"{model_folder.name}.pt")
+    if found := next((file for file in files if file.exists()), None):
+        raise OutputError(
+            f"{folder}: holds a trained model already ({found.relative_to(folder)}); add --resume-training to go on "
+            "with it, --overwrite to replace it, or choose another --path-output (in Python: run_main(config, "
+            "resume_training=True) or run_main(config, overwrite=True))"
+        )
+
+
+def remove_training(folder: Path, model_folder: Path) -> None:
+    """Delete what an earlier training wrote: models, checkpoint, TensorBoard events; all else stays.
+
+    Args:
+        folder: Of the run.
+        model_folder: Of its packaged model.
+    """
+    for name in (CHECKPOINT, BEST, FINAL):
+        (folder / name).unlink(missing_ok=True)
+    for pattern in (_EVENTS, f"*/{_EVENTS}"):
+        for events in folder.glob(pattern):
+            events.unlink()
+            if events.parent != folder:
+                with contextlib.suppress(OSError):  # something else is in there
+                    events.parent.rmdir()
+    for suffix in (".pt", ".onnx", ".json"):
+        (model_folder / f"{model_folder.name}{suffix}").unlink(missing_ok=True)
