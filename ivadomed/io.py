@@ -119,15 +119,20 @@ def read_classes(path: str | os.PathLike[str]) -> Image:
     return Image(image.data.reshape((*image.data.shape[:3], -1)), image.affine, image.header)
 
 
-def read_grid(path: str | os.PathLike[str], slice_axis: int = 2) -> Grid:
+def read_grid(path: str | os.PathLike[str], slice_axis: int = 2, several: bool = False) -> Grid:
     """The grid of an image; of a NIfTI file only the header is read.
+
+    Args:
+        path: The file.
+        slice_axis: Along which slices are taken (RAS).
+        several: Whether the file may hold several volumes, as a prediction of several classes does.
 
     Raises:
         DataError: As ``read_image``; damage behind the header is not seen.
     """
     if not is_nifti(path):
         return read_image(path).grid(slice_axis)
-    image = _open_nifti(path)
+    image = _open_nifti(path, several)
     x, y, z = (*image.shape, 1, 1)[:3]
     return Grid((x, y, z), image.affine, slice_axis)
 

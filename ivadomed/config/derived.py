@@ -229,7 +229,7 @@ def memory_keys(config: RunConfig) -> dict[str, Any]:
         crop = next((name for name in ("CenterCrop", "ROICrop") if name in crops), "CenterCrop")
         keys[f"transformation.{crop}.size"] = crops[crop]["size"] if crop in crops else "none"
     architecture_of = architecture(config)
-    if "n_filters" in _ARGUMENTS[architecture_of.name]:
+    if "n_filters" in _ARGUMENTS.get(architecture_of.name, ()):
         filters = architecture_of.arguments.get("n_filters", "the default")
         keys[f"{_section_of(config, 'n_filters')}.n_filters"] = filters
     return keys

@@ -127,7 +127,7 @@ def _check_grids(pairs: Sequence[PredictionPair]) -> None:
 
 def _check_tolerance(pair: PredictionPair, tolerance: float) -> None:
     """Warn of a tolerance that is meant for another kind of images, with which nsd is 1 for nearly anything."""
-    finest = min(pair.pixel_size or io.read_grid(pair.predictions[0]).zooms)
+    finest = min(pair.pixel_size or io.read_grid(pair.predictions[0], several=True).zooms)
     if tolerance >= _COARSE * finest:
         logger.warning(
             "evaluation_parameters.surface_tolerance_mm: %g mm are %.0f voxels of %s, so that nsd tells little; "

@@ -69,16 +69,19 @@ class PredictionPair:
         if len(files) < len(self.predictions) + 1:
             return
         first, *others = files
-        grid = io.read_grid(first)
+        grid = io.read_grid(first, several=True)
         for path in others:
-            check_same_grid(grid, first, io.read_grid(path), path)
+            check_same_grid(grid, first, io.read_grid(path, several=True), path)
 
 
 def job_count(pairs: Sequence[PredictionPair]) -> int:
     """How many pairs to work on at the same time: as many as there are cores, and as fit into 4 GB."""
     volumes = [pair for pair in pairs if io.is_nifti(pair.predictions[0])]
     measured = volumes or list(pairs[:1])  # a picture must be read to know its size, and the others are alike
-    voxels = (np.prod(io.read_grid(pair.predictions[0]).shape) * len(pair.targets) for pair in measured)
+    voxels = (
+        np.prod(io.read_grid(pair.predictions[0], several=True).shape) * len(pair.targets)
+        for pair in measured
+    )
     largest = max(map(int, voxels), default=1)
     return int(np.clip(_MEMORY // (largest * _BYTES_PER_VOXEL), 1, available_cores()))
 

@@ -55,6 +55,7 @@ def test_the_file_is_read_and_its_command_run(file, calls, arguments):
         "no_patch": False,
         "overlap_2d": None,
         "debug": False,
+        "thr_increment": None,
         "overwrite": False,
     }
 
@@ -75,6 +76,7 @@ def test_options_are_handed_on(file, calls):
         "no_patch": True,
         "overlap_2d": [8, 4],
         "debug": True,
+        "thr_increment": None,
         "overwrite": True,
     }
     assert calls[0][1] == expected
