@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--size", type=int, nargs="+", default=[128, 128])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--float32-only", action="store_true", help="emulated bfloat16 may take minutes")
     options = parser.parse_args()
     is_2d = len(options.size) == 2
     arguments = {"in_channel": 1, "out_channel": 1, "is_2d": is_2d, "depth": options.depth}
@@ -47,6 +48,8 @@ def main() -> None:
         "bfloat16, contiguous": (torch.bfloat16, torch.contiguous_format),
         "bfloat16, channels last": (torch.bfloat16, last),
     }
+    if options.float32_only:
+        variants = {name: variant for name, variant in variants.items() if variant[0] == torch.float32}
     # In turn, so that what else the machine does strikes all alike.
     times: dict[str, list[float]] = {name: [] for name in variants}
     for _ in range(options.rounds + 1):
