@@ -1,9 +1,10 @@
 """Cost of an epoch over the same number of steps on tensors that lie in memory.
 
-Light configuration: U-Net of depth 2 with 4 filters, 128x128 crops, batches of 8, the tutorial's transforms.
-The loader has to hide behind the network, or cost next to nothing.
+The loader has to hide behind the network, or cost next to nothing. Light networks are the hard case: a U-Net of depth
+2 with 4 filters on 128x128 crops in batches of 8 with the tutorial's transforms, or a Modified3DUNet with 8 filters on
+patches of 48x64x48 voxels in batches of 4 with affine ones.
 
-    python testing/benchmarks/bench_epoch.py --workers 1
+    python testing/benchmarks/bench_epoch.py --kind 2d --workers 0 1
 """
 
 from __future__ import annotations
@@ -17,76 +18,57 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from phantom_training import KINDS, make_trainer
 
-from ivadomed.config import CONFIG_DIR, load_config
-from ivadomed.datasets import draw_split, index_data, labelled_cases, sample_dataset
-from ivadomed.scripts.create_phantom import create_phantom
-from ivadomed.training.loop import Trainer
 from ivadomed.training.monitor import Monitor
 from ivadomed.training.signals import StopRequest
+
+SUBJECTS = {"2d": 12, "tutorial": 6, "3d": 6}
 
 
 def main() -> None:
     """Print seconds per epoch, seconds of pure computation and their ratio."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workers", type=int, default=1)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kind", choices=KINDS, default="2d")
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--filters", type=int, default=4)
-    parser.add_argument("--depth", type=int, default=2)
     parser.add_argument("--channels-last", type=int, default=1)
-    parser.add_argument("--no-augmentation", action="store_true")
     options = parser.parse_args()
+    for workers in options.workers:
+        _compare(options, workers)
+
+
+def _compare(options: Any, workers: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        trainer = _trainer(Path(folder), options)
+        trainer = make_trainer(
+            Path(folder),
+            options.kind,
+            SUBJECTS[options.kind],
+            num_workers=workers,
+            channels_last=bool(options.channels_last),
+        )
         monitor, stop = Monitor(Path(folder), 1, 1), StopRequest("")
-        batches = [b.to(trainer.device, trainer.memory_format) for b in trainer.train_batches]
+        batches = [trainer._ready(batch) for batch in trainer.train_batches]
         epochs, pure = [], []
         for epoch in range(options.rounds + 1):
             epochs.append(_seconds(lambda epoch=epoch: trainer._train_epoch(epoch, monitor, stop)))
             pure.append(_seconds(lambda: _compute(trainer, batches)))
         ratio = statistics.median(e / p for e, p in itertools.islice(zip(epochs, pure, strict=True), 1, None))
-    print(f"{len(batches)} steps, {options.workers} workers, {torch.get_num_threads()} threads")
+    print(f"{options.kind}: {len(batches)} steps, {workers} workers, {torch.get_num_threads()} threads")
     print(f"epoch {statistics.median(epochs[1:]):.3f} s, computation {statistics.median(pure[1:]):.3f} s")
-    print(f"ratio {ratio:.3f}")
+    print(f"ratio {ratio:.3f}", flush=True)
 
 
-def _trainer(folder: Path, options: Any) -> Trainer:
-    data = create_phantom(folder / "data", n=12, seed=0)
-    overrides = {
-        "loader_parameters.path_data": [str(data)],
-        "path_output": str(folder / "run"),
-        "default_model.depth": options.depth,
-        "default_model.n_filters": options.filters,
-        "training_parameters.batch_size": 8,
-        "training_parameters.channels_last": bool(options.channels_last),
-    }
-    if options.no_augmentation:
-        overrides |= {"transformation.RandomAffine": None, "transformation.ElasticTransform": None}
-    config = load_config(CONFIG_DIR / "config.json", overrides)
-    run = Path(config.path_output)
-    run.mkdir()
-    bids_df = index_data(config, run)
-    split = draw_split(config, bids_df, run)
-    cases, valid_cases = labelled_cases(config, bids_df, split, run, torch.device("cpu"))
-    params = config.training_parameters.model_dump(mode="json") | {"num_workers": options.workers}
-    return Trainer(
-        {"name": config.architecture.name, **config.architecture.arguments},
-        sample_dataset(config, cases, "training", run),
-        sample_dataset(config, valid_cases, "validation", run),
-        params,
-        run,
-        torch.device("cpu"),
-        (),
-    )
-
-
-def _compute(trainer: Trainer, batches: list[Any]) -> None:
+def _compute(trainer: Any, batches: list[Any]) -> None:
     trainer.network.train()
+    optimizer = trainer.optimization.optimizer
     for batch in batches:
         loss = trainer.loss(trainer.network(*trainer.model.inputs(batch)), batch.target)
-        trainer.optimizer.zero_grad()
-        trainer.fabric.backward(loss)
-        trainer.optimizer.step()
+        optimizer.zero_grad()
+        trainer.group.fabric.backward(loss)
+        optimizer.step()
 
 
 def _seconds(call: Any) -> float:

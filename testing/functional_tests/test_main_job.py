@@ -20,6 +20,7 @@ from ivadomed.config import CONFIG_DIR, load_config
 from ivadomed.errors import DataError
 from ivadomed.inference import segment_volume
 from ivadomed.main import _run, get_parser, main, run_main
+from ivadomed.run_lock import run_lock
 from ivadomed.scripts.create_phantom import create_microscopy
 
 
@@ -211,6 +212,39 @@ def test_resumed_training_equals_an_uninterrupted_one_bit_for_bit(config, tmp_pa
     assert resumed == whole
     assert same(weights(tmp_path / "whole"), weights(out))
     assert same(weights(tmp_path / "whole", "best_model.pt"), weights(out, "best_model.pt"))
+
+
+def test_a_trained_model_is_replaced_only_on_request(config, tmp_path, capsys):
+    config["training_parameters"]["training_time"]["num_epochs"] = 1
+    run_main(config)
+    out, path = Path(config["path_output"]), write(config, tmp_path)
+    before, log = weights(out), (out / "log").read_bytes()
+    assert main(["--train", path]) == 1
+    error = capsys.readouterr().err
+    assert f"{out}: holds a trained model already" in error
+    assert "--overwrite" in error
+    assert (out / "log").read_bytes() == log  # nothing was touched
+    config["training_parameters"]["seed"] = 3
+    assert main(["--train", "--overwrite", write(config, tmp_path)]) == 0
+    assert not same(before, weights(out))
+    assert len(list(out.glob("events.out.tfevents.*"))) == 1
+    assert main(["--train", "--overwrite", "--resume-training", path]) == 1
+    assert main(["--test", "--overwrite", path]) == 1
+    assert "--overwrite belongs to --train" in capsys.readouterr().err
+
+
+def test_two_runs_in_one_folder(config, tmp_path, capsys):
+    out = Path(config["path_output"])
+    out.mkdir()
+    with run_lock(out):
+        done = subprocess.run(
+            [sys.executable, "-m", "ivadomed", "--train", write(config, tmp_path)],
+            capture_output=True,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert f"another run (process {os.getpid()} on" in done.stderr
+    assert list(out.iterdir()) == []
 
 
 def test_resuming_a_finished_run_trains_no_further(config):

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from ivadomed import device as module
-from ivadomed.device import define_device, fabric_precision
+from ivadomed.device import define_device, fabric_precision, training_devices
 from ivadomed.errors import ConfigError
+from ivadomed.ranks import ALONE, World
 
 CPU = torch.device("cpu")
 
@@ -106,3 +107,45 @@ def test_half_precision_needs_a_gpu():
     with pytest.raises(ConfigError, match=r'training_parameters.precision: "16" needs a GPU; use "auto"'):
         fabric_precision("16", CPU)
     assert fabric_precision("16", torch.device("cuda")) == "16-mixed"
+
+
+GROUP = World(0, 4, 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("gpu_ids", "gpus", "world", "expected"),
+    [
+        ([], 2, ALONE, ["cpu"]),
+        ([], 0, GROUP, ["cpu", "cpu"]),
+        ([0, 1], 0, ALONE, ["cpu"]),  # a machine without GPU
+        ([1], 2, ALONE, ["cuda:1"]),
+        ([2, 0], 3, ALONE, ["cuda:2", "cuda:0"]),
+        ([2, 0], 3, GROUP, ["cuda:2", "cuda:0"]),
+        ([0], 1, GROUP, ["cuda:0", "cuda:0"]),  # SLURM shows each process a GPU of its own
+    ],
+)
+def test_devices_of_a_training(machine, gpu_ids, gpus, world, expected):
+    machine(gpus=gpus)
+    assert [str(device) for device in training_devices(gpu_ids, world)] == expected
+
+
+@pytest.mark.parametrize(
+    ("gpu_ids", "message"),
+    [
+        ([0], r"lists 1 GPU\(s\), but 2 processes were started on this machine; list one GPU for each"),
+        ([0, 1, 2], r"lists 3 GPU\(s\), but 2 processes"),
+        ([0, 0], "lists a GPU twice"),
+        ([0, 9], "no GPU 9; this machine has 3"),
+    ],
+)
+def test_devices_that_do_not_fit_the_processes(machine, gpu_ids, message):
+    machine(gpus=3)
+    with pytest.raises(ConfigError, match=message):
+        training_devices(gpu_ids, GROUP)
+
+
+def test_apple_s_gpu_serves_one_process(machine):
+    machine(mps=True)
+    assert [device.type for device in training_devices([0], ALONE)] == ["mps"]
+    with pytest.raises(ConfigError, match="serves one process"):
+        training_devices([0], GROUP)

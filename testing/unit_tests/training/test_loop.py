@@ -195,6 +195,65 @@ def test_resuming_gives_the_numbers_of_an_uninterrupted_run(run, tmp_path):
     assert all(torch.equal(a[key], b[key]) for key in a)
 
 
+SCHEDULES = [
+    {"initial_lr": 0.01, "lr_scheduler": {"name": "CosineAnnealingLR"}},
+    {"initial_lr": 0.01, "lr_scheduler": {"name": "PolynomialLR"}},
+    {"initial_lr": 0.01, "lr_scheduler": {"name": "CyclicLR", "base_lr": 1e-3, "max_lr": 1e-2}},
+    {"initial_lr": 0.001, "lr_scheduler": {"name": "OneCycleLR", "max_lr": 0.01}},
+]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda s: s["lr_scheduler"]["name"])
+def test_an_interrupted_run_continues_with_all_its_state(run, tmp_path, monkeypatch, schedule):
+    params = parameters(
+        epochs=4,
+        scheduler=schedule,
+        batch_size=1,
+        accumulate_batches=3,
+        ema_decay=0.5,
+        gradient_clipping=0.1,
+        optimizer={"name": "SGD"},
+    )
+    whole = run(params, folder="whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "StopRequest", StopAfter(15))  # an epoch has 4 training and 2 validation steps
+        with pytest.raises(Interrupted):
+            run(params, folder="halves")
+    assert run(params, folder="halves", resume_training=True) == whole
+    for name in ("best_model.pt", "final_model.pt"):
+        a, b = (state(tmp_path / folder / name) for folder in ("whole", "halves"))
+        assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_the_averaged_weights_are_validated_and_saved(run, tmp_path, monkeypatch):
+    validated = []
+    validate = Trainer._validate
+
+    def spy(self, *args):
+        validated.append({key: value.clone() for key, value in self.model.state_dict().items()})
+        return validate(self, *args)
+
+    monkeypatch.setattr(Trainer, "_validate", spy)
+    run(parameters(epochs=1, ema_decay=0.9))
+    checkpoint = read_checkpoint(tmp_path / "run" / "checkpoint.pth.tar")["optimization"]
+    average, trained = checkpoint["average"]["weights"], checkpoint["model"]
+    assert any(not torch.equal(average[key], trained[key]) for key in average)
+    for weights in (
+        validated[0],
+        *(state(tmp_path / "run" / n) for n in ("best_model.pt", "final_model.pt")),
+    ):
+        assert all(torch.equal(weights[key], average[key]) for key in average)
+
+
+def test_compilation_is_asked_for(run, monkeypatch):
+    asked = []
+    monkeypatch.setattr(loop, "compile_network", lambda model, device: asked.append((type(model), device)))
+    run(parameters(epochs=1))
+    assert not asked
+    run(parameters(epochs=1, compile=True), folder="compiled")
+    assert asked == [(Unet, CPU)]
+
+
 def test_resuming_under_another_configuration_names_the_keys(run):
     run(parameters(), configuration={"a": {"size": (1, 2)}, "same": 0, "gone": 1})
     now = {"a": {"size": (1, 3)}, "same": 0, "new": True}
