@@ -228,10 +228,9 @@ def memory_keys(config: RunConfig) -> dict[str, Any]:
         crops = transforms_for(config, "training")
         crop = next((name for name in ("CenterCrop", "ROICrop") if name in crops), "CenterCrop")
         keys[f"transformation.{crop}.size"] = crops[crop]["size"] if crop in crops else "none"
-    architecture_of = architecture(config)
-    if "n_filters" in _ARGUMENTS.get(architecture_of.name, ()):
-        filters = architecture_of.arguments.get("n_filters", "the default")
-        keys[f"{_section_of(config, 'n_filters')}.n_filters"] = filters
+    arguments = architecture(config).arguments
+    if "n_filters" in arguments or "n_filters" in _ARGUMENTS.get(architecture_name(config), ()):
+        keys[f"{_section_of(config, 'n_filters')}.n_filters"] = arguments.get("n_filters", "the default")
     return keys
 
 

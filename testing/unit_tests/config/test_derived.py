@@ -326,3 +326,40 @@ def test_configurations_of_the_test_data(name, caplog):
     assert config.architecture.name == "Unet"
     assert config.uncertainty.applied
     assert "transformation.NumpyToTensor" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (
+            {"training_parameters": {"batch_size": 4}, "transformation": {"CenterCrop": {"size": [64, 32]}}},
+            {
+                "training_parameters.batch_size": 4,
+                "transformation.CenterCrop.size": [64, 32],
+                "default_model.n_filters": "the default",
+            },
+        ),
+        (
+            {"default_model": {"n_filters": 8, "length_2D": [32, 48], "stride_2D": [32, 48]}},
+            {
+                "training_parameters.batch_size": 18,
+                "default_model.length_2D": [32, 48],
+                "default_model.n_filters": 8,
+            },
+        ),
+        (
+            {"Modified3DUNet": {"applied": True, "length_3D": [16, 32, 16], "n_filters": 4}},
+            {
+                "training_parameters.batch_size": 18,
+                "Modified3DUNet.length_3D": [16, 32, 16],
+                "Modified3DUNet.n_filters": 4,
+            },
+        ),
+        (
+            {"default_model": {"name": "my.module:Network"}},
+            {"training_parameters.batch_size": 18, "transformation.CenterCrop.size": "none"},
+        ),
+    ],
+)
+def test_keys_that_decide_about_memory(content, expected):
+    assert load_config(content).memory_keys == expected

@@ -170,6 +170,25 @@ def test_flags_of_transforms_are_written_only_when_set():
     assert written["RandomAffine"]["physical"]
 
 
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        (
+            {"scheduler": {"initial_lr": 0.1, "lr_scheduler": {"name": "OneCycleLR", "max_lr": 0.01}}},
+            "lr_scheduler.max_lr: 0.01 is below initial_lr 0.1",
+        ),
+        ({"optimizer": {"name": "SGD", "momentum": 0.0}}, "nesterov: needs a momentum above 0"),
+        ({"optimizer": {"name": "Adam", "momentum": 0.9}}, "momentum"),
+        ({"ema_decay": 1.0}, "ema_decay"),
+        ({"gradient_clipping": 0}, "gradient_clipping"),
+        ({"accumulate_batches": 0}, "accumulate_batches"),
+    ],
+)
+def test_optimisation_that_makes_no_sense(section, message):
+    with pytest.raises(ValidationError, match=message):
+        RunConfig.model_validate({"training_parameters": section})
+
+
 def test_api_key_is_hidden():
     config = RunConfig.model_validate({"wandb": {"wandb_api_key": "secret"}})
     assert config.to_json()["wandb"]["wandb_api_key"] == "secret"

@@ -245,6 +245,15 @@ def test_the_averaged_weights_are_validated_and_saved(run, tmp_path, monkeypatch
         assert all(torch.equal(weights[key], average[key]) for key in average)
 
 
+def test_a_network_with_predictions_at_several_resolutions_trains_on_all_of_them(run):
+    sizes = {"depth": 3, "n_filters": 2, "n_blocks": [1] * 4, "strides": [[2, 2], [2, 2], [1, 1]]}
+    model = {"name": "ResidualEncoderUnet", **sizes}
+    result = run(parameters(epochs=1), model=model)
+    # Trained on the mean over resolutions, reported on the full one; validated on that alone.
+    assert result.training_loss != result.training_dice
+    assert result.validation_loss == result.validation_dice
+
+
 def test_compilation_is_asked_for(run, monkeypatch):
     asked = []
     monkeypatch.setattr(loop, "compile_network", lambda model, device: asked.append((type(model), device)))
