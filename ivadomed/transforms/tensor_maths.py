@@ -1,4 +1,4 @@
-"""The functions of `intensity_maths` on a batch of tensors, on whatever device it lies.
+"""The functions of `intensity_maths` and `resolution` on a batch of tensors, on whatever device it lies.
 
 Every argument but the batch [B, C, *spatial] is a list with one entry per sample.
 """
@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from ivadomed.transforms import intensity_maths as maths
+from ivadomed.transforms import resolution
+from ivadomed.transforms.resolution import thick_matrix
 
 
 def normalize(x: Tensor) -> Tensor:
@@ -64,6 +66,31 @@ def stretch_contrast(x: Tensor, factor: Sequence[float], keep_range: Sequence[bo
     return out.clamp(x.amin(axes, keepdim=True), x.amax(axes, keepdim=True)) if keep_range[0] else out
 
 
+def normalize_foreground(x: Tensor) -> Tensor:
+    """See `intensity_maths.normalize_foreground`."""
+    axes = tuple(range(2, x.ndim))
+    inside = x > x.mean(axes, keepdim=True)
+    count = inside.sum(axes, keepdim=True).clamp(min=1)
+    mean = torch.where(inside, x, 0).sum(axes, keepdim=True) / count
+    centred = x - mean
+    deviation = (torch.where(inside, centred, 0).square().sum(axes, keepdim=True) / count).sqrt()
+    single = deviation <= 8 * torch.finfo(x.dtype).eps * mean.abs()
+    return torch.where(single, normalize(x), centred / deviation)
+
+
+def lower_resolution(x: Tensor, counts: Sequence[Sequence[int]]) -> Tensor:
+    """See `resolution.lower_resolution`."""
+    for axis, per_sample in enumerate(zip(*counts, strict=True), start=2):
+        n = x.shape[axis]
+        if any(count < n for count in per_sample):
+            matrices = torch.from_numpy(np.stack([thick_matrix(n, count) for count in per_sample]))
+            lines = x.movedim(axis, -1)
+            # [B, ..., n] times the transposed matrix of each sample.
+            turned = matrices.to(x.device, x.dtype).mT.reshape(len(x), *(1,) * (lines.ndim - 3), n, n)
+            x = (lines @ turned).movedim(-1, axis)
+    return x
+
+
 def blur(x: Tensor, sigmas: Sequence[Sequence[float]]) -> Tensor:
     """See `intensity_maths.blur`."""
     for axis in range(2, x.ndim):
@@ -105,6 +132,8 @@ TENSOR_VERSIONS: Mapping[Callable[..., Any], Callable[..., Tensor]] = {
     maths.blur: blur,
     maths.multiply_bias: multiply_bias,
     maths.blank: blank,
+    maths.normalize_foreground: normalize_foreground,
+    resolution.lower_resolution: lower_resolution,
 }
 """Functions on arrays and what does the same on a batch of tensors."""
 

@@ -39,7 +39,7 @@ ARGUMENTS = {
     "DilateGT": {"dilation_factor": 0.4},
     "NumpyToTensor": {},
 }
-ON_ARRAYS = ("Clahe", "DilateGT", "NormalizePercentile", "RandomLowResolution")
+ON_ARRAYS = ("Clahe", "DilateGT", "NormalizePercentile")
 ON_BATCHES = [name for name in ARGUMENTS if not TRANSFORMS[name].fixed and name not in ON_ARRAYS]
 SHAPES = [(1, 16, 13), (3, 17, 12), (1, 14, 11, 9), (2, 12, 13, 1)]  # with the channels
 
@@ -110,6 +110,15 @@ def test_every_chain_does_the_same_on_a_batch(order, length, seed, shape):
         assert close.mean() > 0.995
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_foreground_on_batches(shape):
+    chain = Pipeline.from_config({"NormalizeInstance": {"foreground": True}})
+    plans, x = plans_of(chain, shape[1:]), images(shape)
+    x[1] = x[1] > 0.5  # a foreground of one value
+    assert not any(first.steps for first, _ in map(split_plan, plans))
+    np.testing.assert_allclose(on_batch(plans, x, "im"), on_samples(plans, x, "im"), atol=1e-4)
+
+
 @pytest.mark.parametrize("name", ON_BATCHES)
 def test_one_operation_for_the_whole_batch(name):
     plans = plans_of(pipeline(name), (16, 13), count=12)
@@ -151,7 +160,9 @@ def test_the_sampling_grid_is_made_once_for_image_and_label():
     assert warp._grid is grid
 
 
-@pytest.mark.parametrize("name", ["Clahe", "DilateGT", "CenterCrop", "ROICrop", "Resample"])
+@pytest.mark.parametrize(
+    "name", ["Clahe", "DilateGT", "NormalizePercentile", "CenterCrop", "ROICrop", "Resample"]
+)
 def test_what_batches_cannot_do_stays_with_the_sample_and_so_does_what_precedes_it(name):
     chain = pipeline("RandomAffine", name, "NormalizeInstance")
     for plan in plans_of(chain, (16, 13)):
