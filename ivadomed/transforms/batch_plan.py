@@ -18,12 +18,10 @@ from torch import Tensor
 
 from ivadomed.transforms.base import IntensityStep, Step
 from ivadomed.transforms.pipeline import Plan
+from ivadomed.transforms.sampling import SLACK
 from ivadomed.transforms.tensor_maths import TENSOR_VERSIONS
 from ivadomed.transforms.warp import FlipStep, WarpStep, line_matrix
 
-_SLACK = (
-    2e-4  # voxels, twice: rounding in float32 must not push the outermost voxels of an unmoved axis outside
-)
 _OUTSIDE = 4.0  # a coordinate far enough out to give zero
 
 
@@ -165,7 +163,7 @@ class Warp(Operation):
                 plane += _along(lines[j][:, k], j, n)
             if self.field is not None:
                 plane += self.field[:, k] * (2.0 / size)
-            plane.masked_fill_(plane.abs() > (size - 1 + _SLACK) / size, _OUTSIDE)
+            plane.masked_fill_(plane.abs() > (1 + SLACK) * (size - 1) / size, _OUTSIDE)
         return grid
 
 

@@ -60,7 +60,7 @@ class ElasticTransform(ImedTransform):
         lengths = tuple(zooms) if self.physical else (1.0,) * n
         moving = [m > 1 for m in shape]  # nothing moves, or is smoothed, out of the plane of a single slice
         sigmas = [sigma / z if moves else 0.0 for z, moves in zip(lengths, moving, strict=True)]
-        smooth_field(torch.from_numpy(field), tuple(sigmas))
+        field = smooth_field(torch.from_numpy(field), tuple(sigmas)).numpy()
         # Smoothing over many small voxels averages more of them than over few large ones: the deviation of the result
         # is proportional to the root of a voxel's size, and is divided by it.
         size = math.prod(z for z, moves in zip(lengths, moving, strict=True) if moves)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import product
 
@@ -14,17 +15,14 @@ _EPS = float(np.finfo(np.float32).eps)
 def normalize(x: np.ndarray) -> np.ndarray:
     """Subtract the mean and divide by the standard deviation; a constant entry becomes zero."""
     x = np.asarray(x, dtype=np.float32)
-    lines = x.reshape(len(x), -1)
-    mean = lines.mean(axis=1, keepdims=True)
-    centred = lines - mean
-    deviations = np.sqrt(np.square(centred).mean(axis=1)).tolist()
-    for line, centre, deviation in zip(centred, mean.ravel().tolist(), deviations, strict=True):
+    out = np.empty_like(x)
+    for entry, target in zip(x, out, strict=True):
+        mean = entry.mean()
+        np.subtract(entry, mean, out=target)
+        deviation = math.sqrt(np.square(target).mean())
         # Rounding leaves a constant image with a deviation of about eps times its value, not with 0.
-        if deviation <= 8 * _EPS * abs(centre):
-            line[...] = 0
-        else:
-            line *= np.float32(1 / deviation)
-    return centred.reshape(x.shape)
+        target *= np.float32(0 if deviation <= 8 * _EPS * abs(float(mean)) else 1 / deviation)
+    return out
 
 
 def normalize_foreground(x: np.ndarray) -> np.ndarray:

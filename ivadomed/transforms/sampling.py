@@ -6,19 +6,23 @@ The coordinates of an axis run from -1 to 1 between the centres of its outermost
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import lru_cache
 
+import numpy as np
 import torch
 from torch.nn.functional import grid_sample, hardshrink
 
-_SLACK = 2e-6  # rounding in float32 must not push the outermost voxels of an unmoved axis outside
+SLACK = 2e-6
+"""How far outside still counts as inside: rounding must not push the outermost voxels of an unmoved axis out."""
+
 _FAR = 1e6  # points outside are moved this far (times the square of their coordinate), where nothing is read any more
 _MOST_ROWS = 1 << 14  # up to here float32 tells 1/1024 of the distance between two rows
 
 
-def voxels_to_unit(sizes: Sequence[int]) -> list[float]:
+@lru_cache(maxsize=64)
+def voxels_to_unit(sizes: tuple[int, ...]) -> np.ndarray:
     """Length of a voxel of each axis in the coordinates of `sample`, in which voxel 0 lies at -1."""
-    return [2 / max(n - 1, 1) for n in sizes]
+    return np.array([2 / max(n - 1, 1) for n in sizes])
 
 
 def sample(x: torch.Tensor, at: torch.Tensor, order: int, *, edge: bool = False) -> torch.Tensor:
@@ -38,13 +42,14 @@ def sample(x: torch.Tensor, at: torch.Tensor, order: int, *, edge: bool = False)
         planes = _planes(at[0], sizes[0])
         if len(planes) * sizes[1] <= _MOST_ROWS:
             return _sample_volume(x, at, planes)
-    inside = [] if edge else [(at[k] + 1).abs_() <= _SLACK for k, n in enumerate(sizes) if n == 1]
+    inside = []
     if not edge:
+        inside = [(at[k] + 1).abs_() <= SLACK for k, n in enumerate(sizes) if n == 1]
         at.add_(_outside(at), alpha=_FAR)
     # The coordinates come in the order of the axes, torch wants the last axis first: so the axes are turned round.
     out = grid_sample(
         x.permute(0, *range(len(sizes), 0, -1))[None],
-        at.movedim(0, -1)[None].to(x.dtype),
+        at.movedim(0, -1)[None] if x.dtype == at.dtype else at.movedim(0, -1)[None].to(x.dtype),
         mode="nearest" if order == 0 else "bilinear",
         padding_mode="border" if edge else "zeros",
         align_corners=True,
@@ -85,4 +90,4 @@ def _sample_volume(x: torch.Tensor, at: torch.Tensor, planes: range) -> torch.Te
 
 def _outside(at: torch.Tensor) -> torch.Tensor:
     """0 for coordinates inside, their square for those outside."""
-    return hardshrink(at, 1 + _SLACK).square_()
+    return hardshrink(at, 1 + SLACK).square_()
