@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch.nn.functional import grid_sample, hardshrink
 
-_SLACK = 2e-6  # rounding in float32 must not push the outermost voxels of an unmoved axis outside
+SLACK = 2e-6  # rounding in float32 must not push the outermost voxels of an unmoved axis outside
 _FAR = 1e6  # points outside are moved this far (times the square of their coordinate), where nothing is read any more
 _MOST_ROWS = 1 << 14  # up to here float32 tells 1/1024 of the distance between two rows
 
@@ -38,7 +38,7 @@ def sample(x: torch.Tensor, at: torch.Tensor, order: int, *, edge: bool = False)
         planes = _planes(at[0], sizes[0])
         if len(planes) * sizes[1] <= _MOST_ROWS:
             return _sample_volume(x, at, planes)
-    inside = [] if edge else [(at[k] + 1).abs_() <= _SLACK for k, n in enumerate(sizes) if n == 1]
+    inside = [] if edge else [(at[k] + 1).abs_() <= SLACK for k, n in enumerate(sizes) if n == 1]
     if not edge:
         at.add_(_outside(at), alpha=_FAR)
     # The coordinates come in the order of the axes, torch wants the last axis first: so the axes are turned round.
@@ -85,4 +85,4 @@ def _sample_volume(x: torch.Tensor, at: torch.Tensor, planes: range) -> torch.Te
 
 def _outside(at: torch.Tensor) -> torch.Tensor:
     """0 for coordinates inside, their square for those outside."""
-    return hardshrink(at, 1 + _SLACK).square_()
+    return hardshrink(at, 1 + SLACK).square_()
