@@ -16,16 +16,16 @@ from ivadomed.transforms.stepwise import Arrays, Change, stepwise
 _LINES = 10  # of the grid that shows how voxels move, along the longer side
 
 _TOLD = {
-    "rotation": "rotation",
     "scale": "scale",
     "translation": "shift (voxels)",
-    "elastic": "alpha, sigma (voxels)",
-    "reverse": "mirrored axes",
+    "elastic": "alpha, sigma",
     "offset": "offset",
     "gamma": "exponent",
+    "brightness": "factor",
+    "contrast_factor": "factor",
     "blur": "sigma (voxels)",
 }
-"""Draws that a note tells, and what they are called there."""
+"""Draws that a note tells as they are, and what they are called there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,18 +131,18 @@ def _plane(x: np.ndarray, depth: int | None) -> np.ndarray:
     return x if depth is None else x[..., depth]
 
 
-def note_on(change: Change, shown: str, chance: float | None) -> str:
+def note_on(change: Change, shown: str, chance: str | None) -> str:
     """What was drawn, and how often it is in a training."""
     if shown not in change.stage.applied_to:
         return f"not applied to {'labels' if shown == 'gt' else 'images'}"
     drawn: dict[str, Any] = {}
     for _, step in change.own.steps:
         drawn |= step.drawn
-    parts = [_told(key, value) for key, value in drawn.items() if key in _TOLD]
+    parts = [told for told in map(_told, drawn, drawn.values()) if told]
     if not change.own.steps:
         parts.append("changes nothing here")
     if chance is not None:
-        parts.append(f"applied with probability {chance:g} in a training")
+        parts.append(f"applied with probability {chance} in a training")
     return "; ".join(parts)
 
 
@@ -150,7 +150,15 @@ def _told(key: str, value: Any) -> str:
     if key == "rotation":
         angle, axes = value
         return f"rotation {math.degrees(angle):.3g}° from axis {axes[0]} to {axes[1]}"
+    if key == "low_resolution":
+        thickness, axes = value
+        return f"voxels {thickness:.3g} times as thick along axes {_listed(axes)}"
     if key == "reverse":
-        value = [axis for axis, flipped in enumerate(value) if flipped]
-    numbers = value if isinstance(value, (list, tuple)) else [value]
-    return f"{_TOLD[key]} {', '.join(f'{number:.3g}' for number in numbers)}"
+        return f"mirrored axes {_listed([axis for axis, flipped in enumerate(value) if flipped])}"
+    if key not in _TOLD:  # what the picture shows, or too long a list
+        return ""
+    return f"{_TOLD[key]} {_listed(value if isinstance(value, (list, tuple)) else [value])}"
+
+
+def _listed(numbers: Sequence[float]) -> str:
+    return ", ".join(f"{number:.3g}" for number in numbers)

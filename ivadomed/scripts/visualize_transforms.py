@@ -136,15 +136,17 @@ def get_data(fname_in: str | os.PathLike[str], axis: int) -> tuple[Image, np.nda
 
 def _always_applied(
     transforms: Mapping[str, Mapping[str, Any]],
-) -> tuple[dict[str, dict[str, Any]], dict[str, float]]:
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """The transforms with every probability at 1, and what the probabilities are."""
     changed, chances = {}, {}
     for name, arguments in transforms.items():
         changed[name] = dict(arguments)
         known = inspect.signature(TRANSFORMS[name]).parameters
         for key in {"p", "prob"} & known.keys():
-            chances[name] = float(arguments.get(key, known[key].default))
-            changed[name][key] = 1.0
+            chance = arguments.get(key, known[key].default)
+            several = chance if isinstance(chance, (list, tuple)) else None  # one per axis
+            chances[name] = ", ".join(f"{value:g}" for value in several or [chance])
+            changed[name][key] = [1.0] * len(several) if several else 1.0
     return changed, chances
 
 

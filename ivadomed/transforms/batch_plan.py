@@ -18,11 +18,9 @@ from torch import Tensor
 
 from ivadomed.transforms.base import IntensityStep, Step
 from ivadomed.transforms.pipeline import Plan
-from ivadomed.transforms.sampling import SLACK
+from ivadomed.transforms.sampling import SLACK, voxels_to_unit
 from ivadomed.transforms.tensor_maths import TENSOR_VERSIONS
 from ivadomed.transforms.warp import FlipStep, WarpStep, line_matrix
-
-_OUTSIDE = 4.0  # a coordinate far enough out to give zero
 
 
 def split_plan(plan: Plan) -> tuple[Plan, Plan]:
@@ -134,7 +132,8 @@ class Warp(Operation):
 
     Attributes:
         shape: Spatial shape, n entries.
-        lines: [R, n, sum(shape)]: what each index of each output axis adds to the input coordinates, normalised.
+        lines: [R, n, sum(shape)]: what each index of each output axis adds to the input coordinates, see
+            `sampling.sample`.
         field: [R, n, *shape] displacements, voxels, or None.
     """
 
@@ -148,23 +147,26 @@ class Warp(Operation):
 
     def change(self, x: Tensor) -> Tensor:
         """Sample all entries at once."""
-        return torch.nn.functional.grid_sample(x, self._grid, align_corners=False)
+        grid, outside = self._points
+        out = torch.nn.functional.grid_sample(x, grid, padding_mode="border", align_corners=True)
+        return out.masked_fill_(outside, 0)
 
     @cached_property
-    def _grid(self) -> Tensor:
-        """Sampling points [R, *shape, n], last axis reversed; shared by image and label."""
-        n = len(self.shape)
+    def _points(self) -> tuple[Tensor, Tensor]:
+        """Where to sample [R, *shape, n], last axis first, and what is outside [R, 1, *shape]; for image and label."""
+        n, lengths = len(self.shape), voxels_to_unit(self.shape)
         lines = self.lines.split(self.shape, dim=2)
         grid = self.lines.new_empty((len(self.lines), *self.shape, n))
+        outside = torch.zeros(grid.shape[:-1], dtype=torch.bool, device=grid.device)
         for k, size in enumerate(self.shape):
-            plane = grid[..., n - 1 - k]
-            plane[...] = _along(lines[0][:, k], 0, n)
+            at = _along(lines[0][:, k], 0, n)
             for j in range(1, n):
-                plane += _along(lines[j][:, k], j, n)
+                at = at + _along(lines[j][:, k], j, n)
             if self.field is not None:
-                plane += self.field[:, k] * (2.0 / size)
-            plane.masked_fill_(plane.abs() > (1 + SLACK) * (size - 1) / size, _OUTSIDE)
-        return grid
+                at.add_(self.field[:, k], alpha=float(lengths[k]))
+            outside |= (at + 1).abs() > SLACK if size == 1 else at.abs() > 1 + SLACK
+            grid[..., n - 1 - k] = at
+        return grid, outside[:, None]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -263,10 +265,10 @@ def _separable(rows: list[int], kinds: frozenset[str], steps: list[WarpStep]) ->
 
 
 def _lines(steps: Sequence[WarpStep]) -> Tensor:
-    """See `Warp.lines`; float64 until the end, as in `warp.affine_coordinates`."""
+    """See `Warp.lines`; the arithmetic is that of `WarpStep.points`, so that both see the same border."""
     shape = steps[0].shape_in
-    unit = 2.0 / np.asarray(shape)  # align_corners=False: voxel v lies at (2 v + 1) / n - 1
+    unit = np.asarray(voxels_to_unit(shape))
     matrices = np.stack([step.matrix for step in steps]) * unit[:, None]
     lines = [matrices[:, :, j, None] * np.arange(size) for j, size in enumerate(shape)]
-    lines[0] += ((np.stack([step.offset for step in steps]) + 0.5) * unit - 1.0)[:, :, None]
+    lines[0] += (np.stack([step.offset for step in steps]) * unit - 1)[:, :, None]
     return torch.from_numpy(np.concatenate(lines, axis=2).astype(np.float32))

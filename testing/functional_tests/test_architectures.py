@@ -142,7 +142,9 @@ def test_other_networks_need_every_contrast(config, without_some, caplog):
         segment_volume(Path(config["path_output"]) / "seg_sc", [image, None])
 
 
-def test_classification(config):
+def test_classification(config, tmp_path):
+    data = create_phantom(tmp_path / "patients", n=6, seed=1, size="tiny", lesions=1.0)
+    config["loader_parameters"]["path_data"] = [str(data)]
     config["default_model"] = {"name": "resnet18"}
     config["postprocessing"] = {}
     config["training_parameters"]["loss"] = {"name": "BinaryCrossEntropyLoss"}

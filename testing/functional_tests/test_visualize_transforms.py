@@ -80,6 +80,12 @@ def test_slices_along_the_slice_axis_of_the_configuration(image, write, tmp_path
     assert "Only 2 slices can be shown, not 5." in caplog.text
 
 
+def test_probabilities_of_axes(image, write, tmp_path):
+    chain = {"RandomMirror": {"p": [0.1, 0.2], "axes": [0, 1]}, "CenterCrop": {"size": [16, 16]}}
+    written = run_visualization(image, write(chain), 1, tmp_path / "o", None)
+    assert [p.name.split("_slice")[0] for p in written] == ["CenterCrop", "CenterCrop_RandomMirror"]
+
+
 def test_a_label_around_a_region_of_interest(study, label, write, tmp_path):
     config = write(
         {"ROICrop": {"size": [24, 24]}, "NormalizeInstance": {"applied_to": ["im"]}},

@@ -81,11 +81,19 @@ def test_where_nothing_is_lost_there_is_no_frame():
         (
             {"RandomShiftIntensity": {"shift_range": [2, 2], "prob": 1}},
             "im",
-            0.3,
+            "0.3",
             "offset 2; applied with pro",
         ),
         ({"RandomShiftIntensity": {"shift_range": [2, 2], "prob": 0}}, "im", None, "changes nothing here"),
         ({"CenterCrop": {"size": [4, 4]}}, "im", None, ""),
+        ({"RandomMirror": {"p": [0, 1], "axes": [0, 1]}}, "im", None, "mirrored axes 1"),
+        ({"RandomBrightness": {"factor_range": [2, 2], "p": 1}}, "im", None, "factor 2"),
+        (
+            {"RandomLowResolution": {"factor_range": [2, 2], "axes": [0, 1], "p": 1}},
+            "im",
+            None,
+            "voxels 2 times as thick along axes 0, 1",
+        ),
     ],
 )
 def test_notes(config, shown, chance, note):

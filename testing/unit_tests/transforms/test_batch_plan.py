@@ -155,9 +155,9 @@ def test_the_sampling_grid_is_made_once_for_image_and_label():
     assert isinstance(warp, Warp)
     x = torch.rand(5, 1, 8, 8)
     plan.apply(x, "im")
-    grid = warp._grid
+    points = warp._points
     plan.apply(x, "gt")
-    assert warp._grid is grid
+    assert warp._points is points
 
 
 @pytest.mark.parametrize(
