@@ -98,10 +98,13 @@ def read_classes(path: str | os.PathLike[str]) -> Image:
     return Image(image.data.reshape((*image.data.shape[:3], -1)), image.affine, image.header)
 
 
-def read_grid(path: str | os.PathLike[str], slice_axis: int = 2) -> Grid:
-    """The grid of an image; of a NIfTI file only the header is read."""
+def read_grid(
+    path: str | os.PathLike[str], slice_axis: int = 2, pixel_size: tuple[float, ...] | None = None
+) -> Grid:
+    """The grid of an image, from its header; see ``read_image`` for ``pixel_size``."""
     if not is_nifti(path):
-        return read_image(path).grid(slice_axis)
+        rows, columns = _picture_shape(path)
+        return Grid((rows, columns, 1), _picture_affine(pixel_size), slice_axis)
     proxy = _load_nifti(path)
     x, y, z = (*proxy.shape, 1, 1)[:3]
     return Grid((x, y, z), proxy.affine, slice_axis)
@@ -155,8 +158,27 @@ def _read_picture(path: str | os.PathLike[str], pixel_size: tuple[float, ...] | 
         raise DataError(
             f"{os.fspath(path)}: shape {pixels.shape} is no single grey or colour picture; split it"
         )
+    return Image(pixels.astype(np.float32)[..., None], _picture_affine(pixel_size))
+
+
+def _picture_affine(pixel_size: tuple[float, ...] | None) -> np.ndarray:
     rows, columns = pixel_size or (1.0, 1.0)
-    return Image(pixels.astype(np.float32)[..., None], np.diag([rows, columns, 1.0, 1.0]))
+    return np.diag([rows, columns, 1.0, 1.0])
+
+
+def _picture_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Rows and columns, without reading the pixels."""
+    split_extension(path)  # names what can be read
+    _check_exists(path)
+    import imageio.v3 as iio  # only pictures need it
+
+    try:
+        rows, columns = iio.improps(Path(path)).shape[:2]
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(
+            f"{os.fspath(path)}: not a readable picture ({error}); replace or remove it"
+        ) from error
+    return rows, columns
 
 
 def make_nifti(data: np.ndarray, affine: np.ndarray, header: Any = None) -> nib.Nifti1Image:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import signal
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,11 +9,12 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ivadomed.loader.cache import Entry
+from ivadomed.loader.cache import Entries
 from ivadomed.loader.case import Case
 from ivadomed.loader.conditions import Conditioner, Curriculum, unconditioned, withhold
+from ivadomed.loader.workers import interned, stack, start_worker, trim_memory
 from ivadomed.transforms import Pipeline
-from ivadomed.windows import Window
+from ivadomed.windows import Window, Windows
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +65,10 @@ class Sample:
 
 def collate(samples: Sequence[Sample]) -> Batch:
     """Stack samples; they must have one shape."""
+    trim_memory()
     return Batch(
-        torch.from_numpy(np.stack([s.image for s in samples])),
-        torch.from_numpy(np.stack([s.target for s in samples])),
+        stack([s.image for s in samples]),
+        stack([s.target for s in samples]),
         stack_conditions([s.condition for s in samples]),
         tuple(s.window for s in samples),
     )
@@ -104,7 +104,7 @@ class SampleDataset(Dataset[Sample]):
     def __init__(
         self,
         cases: Sequence[Case],
-        entries: Sequence[Entry],
+        entries: Entries,
         windows: Sequence[Window],
         random_steps: Pipeline,
         is_2d: bool = True,
@@ -115,10 +115,12 @@ class SampleDataset(Dataset[Sample]):
         curriculum: Curriculum | None = None,
         classify: bool = False,
     ) -> None:
-        self.cases, self.entries, self.windows = tuple(cases), tuple(entries), tuple(windows)
+        self.cases, self.entries, self.windows = tuple(cases), entries, Windows(windows)
         self.random_steps, self.is_2d, self.soft_gt, self.seed = random_steps, is_2d, soft_gt, seed
         self.input_dropout, self.curriculum, self.classify = input_dropout, curriculum, classify
         self.conditions = [conditioner(case) for case in self.cases]
+        self._raters = interned(case.raters for case in self.cases)
+        self._present = interned(case.present for case in self.cases)
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -129,7 +131,7 @@ class SampleDataset(Dataset[Sample]):
         rng = np.random.default_rng((self.seed, epoch, place))
         entry = self.entries[window.case]
         image, raters = entry.read(window)
-        target = raters[[group[rng.integers(len(group))] for group in self.cases[window.case].raters]]
+        target = raters[[group[rng.integers(len(group))] for group in self._raters[window.case]]]
         zooms = entry.stored.zooms[: image.ndim - 1]
         plan = self.random_steps.plan(image.shape[1:], zooms, rng)
         image, target = plan.apply(image, "im", 1), plan.apply(target, "gt", 1)
@@ -138,7 +140,7 @@ class SampleDataset(Dataset[Sample]):
             image[rng.permutation(len(image))[: rng.integers(len(image))]] = 0
         condition = self.conditions[window.case]
         if self.curriculum is not None:
-            kept = withhold(np.array(self.cases[window.case].present), self.curriculum.at(epoch), rng)
+            kept = withhold(np.array(self._present[window.case]), self.curriculum.at(epoch), rng)
             image = np.where(kept.reshape(-1, *[1] * (image.ndim - 1)), image, np.float32(0))
             condition = kept.astype(np.float32)
         if not self.soft_gt:
@@ -185,13 +187,16 @@ class EpochSampler(Sampler[tuple[int, int]]):
                 places = rng.permutation(self.length)
             else:
                 places = rng.choice(self.length, self.length, p=self.weights / self.weights.sum())
-        return iter([(epoch, int(place)) for place in places])
+        return ((epoch, int(place)) for place in places)
 
 
 def make_loader(
     dataset: SampleDataset, sampler: EpochSampler, batch_size: int, num_workers: int, pin_memory: bool = False
 ) -> DataLoader[Sample]:
     """DataLoader whose workers live as long as it does; set ``sampler.epoch`` before each epoch."""
+    if num_workers:
+        # What a sample imports and sets up at its first use is then shared by the workers.
+        collate([dataset[0]])
     return DataLoader(
         dataset,
         batch_size=batch_size,
@@ -201,16 +206,5 @@ def make_loader(
         pin_memory=pin_memory,
         persistent_workers=num_workers > 0,
         prefetch_factor=4 if num_workers else None,
-        worker_init_fn=_start_worker,
+        worker_init_fn=start_worker,
     )
-
-
-def _start_worker(worker: int) -> None:
-    # A worker is one of several: threads within it would only fight with the training for cores.
-    torch.set_num_threads(1)
-    # The garbage collector would write into every object that the worker shares with its parent, and so copy them.
-    gc.freeze()
-    # Ctrl-C and batch schedulers signal the whole process group. The training decides when to stop; a worker that
-    # died first would end it with an error. A worker whose parent is gone notices that by itself.
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, signal.SIG_IGN)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ivadomed.errors import DataError
 from ivadomed.grid import Grid
-from ivadomed.io import Image, read_image, read_label
+from ivadomed.io import Image, read_grid, read_image, read_label
 from ivadomed.loader.case import Case
 
 _MM_PER_UNIT = {"mm": 1.0, "um": 1e-3, "nm": 1e-6}
@@ -76,6 +76,12 @@ def read_volume(case: Case, slice_axis: int, soft_gt: bool = False, with_target:
     if case.roi is not None:
         roi = load(case.roi, read_label(case.roi, pixel_size))
     return Volume(np.stack(channels), target, roi, grid, first.header, case.present)
+
+
+def grid_of(case: Case, slice_axis: int) -> Grid:
+    """Grid of the first image of a case, from its header."""
+    first = case.images[0]
+    return read_grid(first, slice_axis, pixel_size_mm(case.metadata, first))
 
 
 def check_same_grid(

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from ivadomed.config import CONFIG_DIR, load_config
-from ivadomed.datasets import draw_split, index_data, sample_dataset
+from ivadomed.datasets import cases_of, draw_split, index_data, sample_dataset
 from ivadomed.scripts.create_phantom import create_phantom
 from ivadomed.training.loop import Trainer
 from ivadomed.training.monitor import Monitor
@@ -68,10 +68,14 @@ def _trainer(folder: Path, options: Any) -> Trainer:
     bids_df = index_data(config, run)
     split = draw_split(config, bids_df, run)
     params = config.training_parameters.model_dump(mode="json") | {"num_workers": options.workers}
+    training, validation = (
+        sample_dataset(config, cases_of(config, bids_df, split[side], dataset_type), dataset_type, run)
+        for side, dataset_type in (("train", "training"), ("valid", "validation"))
+    )
     return Trainer(
         {"name": config.architecture.name, **config.architecture.arguments},
-        sample_dataset(config, bids_df, split["train"], "training", run),
-        sample_dataset(config, bids_df, split["valid"], "validation", run),
+        training,
+        validation,
         params,
         run,
         torch.device("cpu"),

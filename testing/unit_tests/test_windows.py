@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ivadomed.errors import DataError
-from ivadomed.windows import Canvas, Window, starts, tile
+from ivadomed.windows import Canvas, Window, Windows, starts, tile
 
 
 @given(st.integers(1, 40), st.data())
@@ -28,10 +28,14 @@ def test_last_window_moves_back():
     assert starts(32, 32, 5) == [0]
 
 
-@given(st.tuples(*[st.integers(4, 10)] * 3), st.tuples(*[st.integers(1, 4)] * 3), st.randoms())
-@settings(max_examples=50, deadline=None)
-def test_a_tiled_volume_comes_back_whatever_the_order(shape, length, random):
-    stride = tuple(max(1, n // 2) for n in length)
+SIZES = st.tuples(*[st.integers(1, 10)] * 3)
+
+
+@given(SIZES, st.data(), st.randoms())
+@settings(max_examples=60, deadline=None)
+def test_a_tiled_volume_comes_back_whatever_the_order(shape, data, random):
+    length = tuple(data.draw(st.integers(1, n)) for n in shape)
+    stride = tuple(data.draw(st.integers(1, n)) for n in length)
     volume = np.random.default_rng(0).random((2, *shape)).astype(np.float32)
     windows = [Window(0, start, length) for start in tile(shape, length, stride)]
     random.shuffle(windows)
@@ -41,6 +45,23 @@ def test_a_tiled_volume_comes_back_whatever_the_order(shape, length, random):
         canvas.add(window, volume[(slice(None), *window.slices)])
     assert canvas.complete
     np.testing.assert_allclose(canvas.mean(), volume, rtol=1e-5)
+
+
+@given(SIZES, st.tuples(*[st.integers(1, 4)] * 3))
+@settings(max_examples=40, deadline=None)
+def test_windows_side_by_side_hold_every_voxel_once(length, times):
+    shape = tuple(n * k for n, k in zip(length, times, strict=True))
+    seen = np.zeros(shape, int)
+    for start in tile(shape, length, length):
+        seen[Window(0, start, length).slices] += 1
+    assert (seen == 1).all()
+
+
+@given(st.lists(st.builds(Window, st.integers(0, 2**31 - 1), SIZES, SIZES)))
+@settings(max_examples=40, deadline=None)
+def test_windows_kept_as_numbers_come_back(windows):
+    kept = Windows(windows)
+    assert [kept[place] for place in range(len(kept))] == windows
 
 
 def test_overlap_is_a_weighted_mean_and_gaps_are_zero():
