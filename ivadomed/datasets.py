@@ -16,7 +16,7 @@ from ivadomed.device import available_cores, define_device
 from ivadomed.errors import DataError
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.bids_index import Dropped
-from ivadomed.loader.cache import Entry, open_cases
+from ivadomed.loader.cache import Entries, Entry, open_cases
 from ivadomed.loader.case import Case
 from ivadomed.loader.cases import CaseList, build_cases
 from ivadomed.loader.conditions import Conditioner, Curriculum, unconditioned
@@ -212,7 +212,7 @@ def _curriculum(config: RunConfig) -> Curriculum | None:
 
 
 def _check_samples(
-    config: RunConfig, cases: Sequence[Case], entries: Sequence[Entry], dataset_type: DatasetType
+    config: RunConfig, cases: Sequence[Case], entries: Entries, dataset_type: DatasetType
 ) -> None:
     """Refuse samples that batches or the network cannot take, and a training set without a label."""
     first = 2 if config.is_2d else 1  # [N, C, h, w] or [C, H, W, D]

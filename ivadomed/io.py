@@ -119,19 +119,26 @@ def read_classes(path: str | os.PathLike[str]) -> Image:
     return Image(image.data.reshape((*image.data.shape[:3], -1)), image.affine, image.header)
 
 
-def read_grid(path: str | os.PathLike[str], slice_axis: int = 2, several: bool = False) -> Grid:
-    """The grid of an image; of a NIfTI file only the header is read.
+def read_grid(
+    path: str | os.PathLike[str],
+    slice_axis: int = 2,
+    pixel_size: tuple[float, ...] | None = None,
+    several: bool = False,
+) -> Grid:
+    """The grid of an image, from its header.
 
     Args:
         path: The file.
         slice_axis: Along which slices are taken (RAS).
+        pixel_size: See ``read_image``.
         several: Whether the file may hold several volumes, as a prediction of several classes does.
 
     Raises:
         DataError: As ``read_image``; damage behind the header is not seen.
     """
     if not is_nifti(path):
-        return read_image(path).grid(slice_axis)
+        rows, columns = _picture_shape(path)
+        return Grid((rows, columns, 1), _picture_affine(pixel_size), slice_axis)
     image = _open_nifti(path, several)
     x, y, z = (*image.shape, 1, 1)[:3]
     return Grid((x, y, z), image.affine, slice_axis)
@@ -246,8 +253,27 @@ def _read_picture(
         raise DataError(
             f"{os.fspath(path)}: is coloured; expected a grey label, 0 and 255. Write a file for each class"
         )
+    return Image(grey(pixels)[..., None], _picture_affine(pixel_size))
+
+
+def _picture_affine(pixel_size: tuple[float, ...] | None) -> np.ndarray:
     rows, columns = pixel_size or (1.0, 1.0)
-    return Image(grey(pixels)[..., None], np.diag([rows, columns, 1.0, 1.0]))
+    return np.diag([rows, columns, 1.0, 1.0])
+
+
+def _picture_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Rows and columns, without reading the pixels."""
+    split_extension(path)  # names what can be read
+    _check_exists(path)
+    import imageio.v3 as iio  # only pictures need it
+
+    try:
+        rows, columns = iio.improps(Path(path)).shape[:2]
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(
+            f"{os.fspath(path)}: not a readable picture ({error}); replace or remove it"
+        ) from error
+    return rows, columns
 
 
 def _full_scale(data: np.ndarray) -> float:

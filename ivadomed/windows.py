@@ -6,7 +6,7 @@ A 2D slice, a 2D patch and a 3D patch are all windows, so one engine serves them
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -34,6 +34,28 @@ class Window:
         """Index into an array [..., H, W, D]."""
         height, width, depth = (slice(a, a + n) for a, n in zip(self.start, self.size, strict=True))
         return height, width, depth
+
+
+class Windows:
+    """Many windows as one array of numbers.
+
+    Looking at a Python object writes its reference count, and so copies its page into every worker process that looks;
+    an array of numbers stays shared.
+
+    Args:
+        windows: What to hold, in order.
+    """
+
+    def __init__(self, windows: Iterable[Window]) -> None:
+        rows = [(window.case, *window.start, *window.size) for window in windows]
+        self._rows = np.array(rows, np.int32).reshape(-1, 7)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, place: int) -> Window:
+        case, h, w, d, height, width, depth = self._rows[place].tolist()
+        return Window(case, (h, w, d), (height, width, depth))
 
 
 def starts(extent: int, length: int, stride: int) -> list[int]:

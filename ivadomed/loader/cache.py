@@ -11,20 +11,23 @@ import hashlib
 import json
 import logging
 import os
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from ivadomed.errors import DataError, OutputError
+from ivadomed.loader.cache_fill import fill
+from ivadomed.loader.cache_size import check_disk, check_memory, prepared_bytes
 from ivadomed.loader.case import Case
-from ivadomed.loader.case_file import FORMAT, CaseFile, StoredCase, arrays_of, write_case_file
+from ivadomed.loader.case_file import CaseFile
+from ivadomed.loader.hdf5_case import HDF5Case
+from ivadomed.loader.packed import Packed
 from ivadomed.loader.prepare import Recipe, prepare_case, read_window
+from ivadomed.loader.stored_case import FORMAT, StoredCase, arrays_of
 from ivadomed.ranks import hidden_bar
 from ivadomed.windows import Window
 
@@ -44,6 +47,13 @@ class Entry:
     read: Callable[[Window], tuple[np.ndarray, np.ndarray]]
 
 
+Entries = Sequence[Entry] | Packed[Entry]
+"""The prepared cases of a data set, in order."""
+
+FILES: Mapping[str, type[CaseFile] | type[HDF5Case]] = {"disk": CaseFile, "hdf5": HDF5Case}
+"""Kinds of file, by ``loader_parameters.cache``."""
+
+
 def open_cases(
     cases: Sequence[Case],
     recipe: Recipe,
@@ -52,36 +62,68 @@ def open_cases(
     n_jobs: int = 1,
     label: str = "dataset",
     check: Callable[[Sequence[Case]], None] = lambda cases: None,
-) -> list[Entry]:
+) -> Entries:
     """Prepare the cases that are not in the cache yet and open all of them.
 
     Args:
         cases: What to open.
         recipe: Fixed steps.
-        mode: "disk" (memory-mapped files), "memory" (arrays), "none" (prepared anew for each sample).
-        folder: Of the cache, for "disk".
+        mode: "disk" (memory-mapped files), "hdf5" (compressed files), "memory" (arrays), "none" (prepared anew for
+            each sample).
+        folder: Of the cache, for files.
         n_jobs: Cases prepared at a time.
         label: For the progress bar.
         check: Called with the cases that are going to be prepared, before the first one is.
 
     Raises:
-        DataError: A case cannot be read.
+        DataError: A case cannot be read, or all cases do not fit into the memory.
         OutputError: The disk is too small, or the folder cannot be written.
     """
-    if mode == "disk":
-        paths = [folder / f"{case_key(case, recipe)}.case" for case in cases]
-        files = [CaseFile.open(path) for path in paths]
-        missing = [(c, p) for c, p, file in zip(cases, paths, files, strict=True) if file is None]
-        check([case for case, _ in missing])
-        _prepare_missing(missing, recipe, folder, n_jobs, label)
-        return [
-            _disk_entry(file or CaseFile.open(path), path) for file, path in zip(files, paths, strict=True)
-        ]
+    if mode in FILES:
+        return _open_files(cases, recipe, mode, folder, n_jobs, label, check)
     check(cases)
     progress = tqdm(cases, desc=f"Loading {label}", unit="case", leave=False, disable=hidden_bar())
     if mode == "memory":
+        size = prepared_bytes(cases, recipe)
+        log.info("Loading %d images: about %.2f GB of memory.", len(cases), size / 1e9)
+        check_memory(size)
         return [_memory_entry(case, recipe) for case in progress]
     return [_transient_entry(case, recipe) for case in progress]
+
+
+def _open_files(
+    cases: Sequence[Case],
+    recipe: Recipe,
+    mode: str,
+    folder: Path,
+    n_jobs: int,
+    label: str,
+    check: Callable[[Sequence[Case]], None],
+) -> Packed[Entry]:
+    kind = FILES[mode]
+    paths = [cache_path(folder, case, recipe, mode) for case in cases]
+    files = [kind.open(path) for path in paths]
+    missing = [(c, p) for c, p, file in zip(cases, paths, files, strict=True) if file is None]
+    check([case for case, _ in missing])
+    if missing:
+        _make_folder(folder)
+        size = prepared_bytes((case for case, _ in missing), recipe, in_pencils=kind is CaseFile)
+        limit = "at most" if kind is HDF5Case else "about"
+        log.info("Preparing %d images: %s %.2f GB in %s.", len(missing), limit, size / 1e9, folder)
+        check_disk(folder, size)
+        fill(
+            missing,
+            is_there=lambda path: kind.open(path) is not None,
+            prepare=lambda case, path: kind.write(path, prepare_case(case, recipe), recipe.is_2d),
+            n_jobs=n_jobs,
+            label=label,
+        )
+    return Packed(_file_entry(file or kind.open(path), path) for file, path in zip(files, paths, strict=True))
+
+
+def cache_path(folder: Path, case: Case, recipe: Recipe, mode: str) -> Path:
+    """The file of a case in a cache that keeps files of a kind of ``FILES``."""
+    return folder / f"{case_key(case, recipe)}{FILES[mode].EXTENSION}"
 
 
 def case_key(case: Case, recipe: Recipe) -> str:
@@ -113,45 +155,16 @@ def case_key(case: Case, recipe: Recipe) -> str:
     return hashlib.sha256(json.dumps(identity, default=str).encode()).hexdigest()[:32]
 
 
-def _prepare_missing(
-    missing: Sequence[tuple[Case, Path]], recipe: Recipe, folder: Path, n_jobs: int, label: str
-) -> None:
-    if not missing:
-        return
+def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
             f"{folder}: cannot be made ({error.strerror}); set loader_parameters.cache_dir"
         ) from error
-    with tqdm(
-        total=len(missing), desc=f"Preparing {label}", unit="case", leave=False, disable=hidden_bar()
-    ) as bar:
-        _prepare_to_disk(*missing[0], recipe)
-        bar.update()
-        # The first case tells the size of the others.
-        _check_space(folder, missing[0][1].stat().st_size, len(missing) - 1)
-        # Threads: unpacking and resampling release the interpreter, and processes would load everything again.
-        pool = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator_unordered")
-        for _ in pool(delayed(_prepare_to_disk)(case, path, recipe) for case, path in missing[1:]):
-            bar.update()
 
 
-def _prepare_to_disk(case: Case, path: Path, recipe: Recipe) -> None:
-    write_case_file(path, prepare_case(case, recipe), recipe.is_2d)
-
-
-def _check_space(folder: Path, size: int, count: int) -> None:
-    free = shutil.disk_usage(folder).free
-    log.info("Preparing %d images: about %.2f GB in %s.", count + 1, size * (count + 1) / 1e9, folder)
-    if size * count > free:
-        raise OutputError(
-            f"{folder}: the prepared data need about {size * count / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
-            'set loader_parameters.cache_dir to a larger disk or loader_parameters.cache to "none"'
-        )
-
-
-def _disk_entry(file: CaseFile | None, path: Path) -> Entry:
+def _file_entry(file: CaseFile | HDF5Case | None, path: Path) -> Entry:
     if file is None:
         raise DataError(f"{path}: a prepared case vanished while it was in use; start again")
     return Entry(file.stored, file)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ivadomed.loader.case import Case
-from ivadomed.loader.case_file import StoredCase
 from ivadomed.loader.foreground import unpack_foreground
+from ivadomed.loader.stored_case import StoredCase
 from ivadomed.windows import Window
 
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from ivadomed.loader.cache import Entry
 from ivadomed.loader.case import Case
-from ivadomed.loader.case_file import StoredCase, arrays_of
 from ivadomed.loader.prepare import Recipe, prepare_case, read_window
+from ivadomed.loader.stored_case import StoredCase, arrays_of
 from ivadomed.windows import Window
 
 Held: TypeAlias = tuple[StoredCase, np.ndarray, np.ndarray]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import signal
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,17 +11,18 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ivadomed.loader.cache import Entry
+from ivadomed.loader.cache import Entries
 from ivadomed.loader.case import Case
 from ivadomed.loader.conditions import Conditioner, Curriculum, unconditioned, withhold
 from ivadomed.loader.parts import PartSampler
 from ivadomed.loader.random_patches import RandomPatches
+from ivadomed.loader.workers import interned, stack, start_worker, trim_memory
 from ivadomed.ranks import ALONE, World
 from ivadomed.transforms import Pipeline, Plan
 from ivadomed.transforms.base import intensity_step
 from ivadomed.transforms.batch_plan import BatchPlan, split_plan
 from ivadomed.transforms.intensity_maths import blank
-from ivadomed.windows import Window
+from ivadomed.windows import Window, Windows
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,10 +103,11 @@ class Sample:
 
 def collate(samples: Sequence[Sample]) -> Batch:
     """Stack samples; they must have one shape."""
+    trim_memory()
     plans = [s.plan for s in samples if s.plan is not None]
     return Batch(
-        torch.from_numpy(np.stack([s.image for s in samples])),
-        torch.from_numpy(np.stack([s.target for s in samples])),
+        stack([s.image for s in samples]),
+        stack([s.target for s in samples]),
         stack_conditions([s.condition for s in samples]),
         tuple(s.window for s in samples),
         BatchPlan.of(plans) if plans else None,
@@ -147,7 +147,7 @@ class SampleDataset(Dataset[Sample]):
     def __init__(
         self,
         cases: Sequence[Case],
-        entries: Sequence[Entry],
+        entries: Entries,
         windows: Sequence[Window],
         random_steps: Pipeline,
         is_2d: bool = True,
@@ -160,12 +160,14 @@ class SampleDataset(Dataset[Sample]):
         augment_on: Literal["worker", "device"] = "worker",
         patches: RandomPatches | None = None,
     ) -> None:
-        self.cases, self.entries, self.windows = tuple(cases), tuple(entries), tuple(windows)
+        self.cases, self.entries, self.windows = tuple(cases), entries, Windows(windows)
         self.random_steps, self.is_2d, self.soft_gt, self.seed = random_steps, is_2d, soft_gt, seed
         self.input_dropout, self.curriculum, self.classify = input_dropout, curriculum, classify
         self.augment_on = augment_on
         self.patches = patches
         self.conditions = [conditioner(case) for case in self.cases]
+        self._raters = interned(case.raters for case in self.cases)
+        self._present = interned(case.present for case in self.cases)
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -178,14 +180,14 @@ class SampleDataset(Dataset[Sample]):
         if self.patches is not None:
             window = self.patches.place(window, self.cases[window.case], entry.stored, rng)
         image, raters = entry.read(window)
-        target = raters[[group[rng.integers(len(group))] for group in self.cases[window.case].raters]]
+        target = raters[[group[rng.integers(len(group))] for group in self._raters[window.case]]]
         zooms = entry.stored.zooms[: image.ndim - 1]
         plan = self.random_steps.plan(image.shape[1:], zooms, rng)
         if self.input_dropout:
             plan = _with_blank(plan, rng.permutation(len(image))[: rng.integers(len(image))])
         condition = self.conditions[window.case]
         if self.curriculum is not None:
-            kept = withhold(np.array(self.cases[window.case].present), self.curriculum.at(epoch), rng)
+            kept = withhold(np.array(self._present[window.case]), self.curriculum.at(epoch), rng)
             plan = _with_blank(plan, np.flatnonzero(~kept))
             condition = kept.astype(np.float32)
         later = None
@@ -251,7 +253,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
                 places = rng.permutation(self.length)
             else:
                 places = rng.choice(self.length, self.length, p=self.weights / self.weights.sum())
-        return iter([(epoch, int(place)) for place in places])
+        return ((epoch, int(place)) for place in places)
 
 
 def make_loader(
@@ -272,6 +274,9 @@ def make_loader(
         pin_memory: Put batches into page-locked memory.
         world: Of several processes that train together, which this is: it loads its part of every batch.
     """
+    if num_workers:
+        # What a sample imports and sets up at its first use is then shared by the workers.
+        collate([dataset[0]])
     return DataLoader(
         dataset,
         batch_sampler=PartSampler(sampler, batch_size, world.rank, world.size),
@@ -280,16 +285,5 @@ def make_loader(
         pin_memory=pin_memory,
         persistent_workers=num_workers > 0,
         prefetch_factor=4 if num_workers else None,
-        worker_init_fn=_start_worker,
+        worker_init_fn=start_worker,
     )
-
-
-def _start_worker(worker: int) -> None:
-    # A worker is one of several: threads within it would only fight with the training for cores.
-    torch.set_num_threads(1)
-    # The garbage collector would write into every object that the worker shares with its parent, and so copy them.
-    gc.freeze()
-    # Ctrl-C and batch schedulers signal the whole process group. The training decides when to stop; a worker that
-    # died first would end it with an error. A worker whose parent is gone notices that by itself.
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, signal.SIG_IGN)

@@ -21,15 +21,16 @@ from torch.utils.data import Dataset
 
 from ivadomed.errors import DataError
 from ivadomed.io import read_label
-from ivadomed.loader.cache import Entry, open_cases
+from ivadomed.loader.cache import Entries, open_cases
+from ivadomed.loader.cache_size import prepared_bytes
 from ivadomed.loader.case import Case
 from ivadomed.loader.patch_filter import PatchFilter
 from ivadomed.loader.prepare import Recipe, fixed_steps, list_windows, plan_fixed
-from ivadomed.loader.recent_cases import RecentCases, size_of
+from ivadomed.loader.recent_cases import RecentCases
 from ivadomed.loader.sample_meta_data import SampleMetadata
-from ivadomed.loader.segmentation_pair import FilenamePair, SegmentationPair, case_of, grid_of
+from ivadomed.loader.segmentation_pair import FilenamePair, SegmentationPair, case_of
 from ivadomed.loader.utils import create_temp_directory, dropout_input
-from ivadomed.loader.volumes import box_in
+from ivadomed.loader.volumes import box_in, grid_of
 from ivadomed.transforms import (
     Compose,
     NumpyToTensor,
@@ -99,11 +100,11 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
             )
             for pair in self.filename_pairs
         ]
-        self._entries: list[Entry] | None = None
+        self._entries: Entries | None = None
         self._indexes: list[Window] | None = None
 
     @property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> Entries:
         """The prepared cases, opened on first use."""
         if self._entries is None:
             self._entries = self._open()
@@ -166,21 +167,17 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
             for stage, (_, step) in zip(fixed.stages, plan.steps, strict=True)
         }
 
-    def _open(self) -> list[Entry]:
+    def _open(self) -> Entries:
         cases = [_with_roi_label(case) for case in self.cases]
         recent = RecentCases(cases, self.recipe, self.budget)
         on_disk = self.disk_cache
         if on_disk is None:
-            on_disk = bool(cases) and self._exceeds(recent)
+            on_disk = prepared_bytes(cases, self.recipe) > self.budget
         if on_disk:
             folder = create_temp_directory()
             weakref.finalize(self, _remove, folder, os.getpid())
             return open_cases(cases, self.recipe, "disk", Path(folder))
         return [recent.entry(place) for place in range(len(cases))]
-
-    def _exceeds(self, recent: RecentCases) -> bool:
-        """Whether all cases, taken to be as large as the first one, are more than the memory may hold."""
-        return size_of(recent.arrays(0)) * len(self.cases) > self.budget
 
     def _list(self) -> list[Window]:
         windows: list[Window] = []

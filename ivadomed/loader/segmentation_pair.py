@@ -13,10 +13,10 @@ import numpy as np
 
 from ivadomed.errors import DataError
 from ivadomed.grid import Grid
-from ivadomed.io import Image, is_nifti, make_nifti, read_grid, read_image, read_label, split_extension
+from ivadomed.io import Image, make_nifti, read_grid, read_image, read_label, split_extension
 from ivadomed.loader.case import Case
 from ivadomed.loader.sample_meta_data import SampleMetadata
-from ivadomed.loader.volumes import Volume, pixel_size_mm, read_volume
+from ivadomed.loader.volumes import Volume, grid_of, pixel_size_mm, read_volume
 from ivadomed.transforms import Compose
 
 FilenamePair: TypeAlias = Sequence[Any]
@@ -214,14 +214,6 @@ def filename_pair_of(case: Case) -> tuple[list[str], list[Any], list[str] | None
     metadata = [SampleMetadata({**shared, "contrast": contrast}) for contrast in case.contrasts]
     roi = None if case.roi is None else [str(case.roi)]
     return [str(path) for path in case.images], labels, roi, metadata
-
-
-def grid_of(case: Case, slice_axis: int) -> Grid:
-    """Grid of the first image of a case; of a NIfTI file only the header is read."""
-    first = case.images[0]
-    if is_nifti(first):
-        return read_grid(first, slice_axis)
-    return read_image(first, pixel_size_mm(case.metadata, first)).grid(slice_axis)
 
 
 def _raters(names: Any) -> tuple[Path, ...] | None:

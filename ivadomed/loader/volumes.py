@@ -14,7 +14,7 @@ import numpy as np
 from ivadomed.boxes import clip_box
 from ivadomed.errors import DataError
 from ivadomed.grid import Grid
-from ivadomed.io import Image, read_image, read_label
+from ivadomed.io import Image, read_grid, read_image, read_label
 from ivadomed.loader.case import Case
 
 _MM_PER_UNIT = {"mm": 1.0, "um": 1e-3, "nm": 1e-6}
@@ -137,6 +137,12 @@ def read_ahead(
             upcoming = following
         if upcoming is not None:
             yield upcoming[0], upcoming[1].result()
+
+
+def grid_of(case: Case, slice_axis: int) -> Grid:
+    """Grid of the first image of a case, from its header."""
+    first = case.images[0]
+    return read_grid(first, slice_axis, pixel_size_mm(case.metadata, first))
 
 
 def check_same_grid(

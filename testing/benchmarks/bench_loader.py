@@ -17,6 +17,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+import ivadomed.training  # noqa: F401  as much as a training shares with its workers
 from ivadomed.config import CONFIG_DIR, load_config
 from ivadomed.loader.cache import open_cases
 from ivadomed.loader.case import Case

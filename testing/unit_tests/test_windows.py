@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ivadomed.errors import DataError
-from ivadomed.windows import BLENDS, Canvas, Window, starts, tile
+from ivadomed.windows import BLENDS, Canvas, Window, Windows, starts, tile
 
 
 @given(st.integers(1, 40), st.data())
@@ -26,6 +26,9 @@ def test_last_window_moves_back():
     assert starts(48, 32, 28) == [0, 16]
     assert starts(48, 32, 16) == [0, 16]
     assert starts(32, 32, 5) == [0]
+
+
+SIZES = st.tuples(*[st.integers(1, 10)] * 3)
 
 
 def windows_of(shape, length, stride):
@@ -82,6 +85,23 @@ def test_where_no_window_lies_is_zero():
         canvas.add(window, np.ones((1, 2, 2, 1), np.float32))
     [mean] = canvas.pop_classes()
     np.testing.assert_array_equal(mean[0, 0], [1, 0, 1])
+
+
+@given(SIZES, st.tuples(*[st.integers(1, 4)] * 3))
+@settings(max_examples=40, deadline=None)
+def test_windows_side_by_side_hold_every_voxel_once(length, times):
+    shape = tuple(n * k for n, k in zip(length, times, strict=True))
+    seen = np.zeros(shape, int)
+    for start in tile(shape, length, length):
+        seen[Window(0, start, length).slices] += 1
+    assert (seen == 1).all()
+
+
+@given(st.lists(st.builds(Window, st.integers(0, 2**31 - 1), SIZES, SIZES)))
+@settings(max_examples=40, deadline=None)
+def test_windows_kept_as_numbers_come_back(windows):
+    kept = Windows(windows)
+    assert [kept[place] for place in range(len(kept))] == windows
 
 
 def test_a_window_that_does_not_fit_says_what_to_do():

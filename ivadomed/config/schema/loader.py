@@ -219,12 +219,16 @@ class LoaderParameters(Section):
         default=False,
         description="In training with several channels, blank random channels (at least one stays).",
     )
-    cache: Literal["disk", "memory", "none"] = Field(
+    cache: Literal["disk", "hdf5", "memory", "none"] = Field(
         default="disk",
-        description="Where preprocessed volumes are kept: memory-mapped files, memory, or nowhere.",
+        description="Where preprocessed images are kept: `disk`: memory-mapped files, the fastest; `hdf5`: "
+        "compressed HDF5 files, for less disk; `memory`: arrays in memory; `none`: nowhere, they are prepared "
+        "anew for each sample. The samples are the same.",
     )
     cache_dir: PathText | None = Field(
-        default=None, description="Folder of the disk cache; null: the user's cache folder."
+        default=None,
+        description="Folder of the files for `disk` and `hdf5`, which several runs may share at the same "
+        "time; null: `cache` in `path_output`.",
     )
 
     @model_validator(mode="after")

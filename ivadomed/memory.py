@@ -1,0 +1,58 @@
+"""How much memory this process may still take."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def available_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Bytes: what the system has left, within the limits of the process's control groups (containers, SLURM).
+
+    Args:
+        proc: Where Linux describes the system and this process.
+        groups: Where it describes control groups.
+
+    Returns:
+        None where the system does not say.
+    """
+    room = [*_left_in_groups(proc, groups)]
+    try:
+        room.append(_fields(proc / "meminfo")["MemAvailable"] * 1024)
+    except (OSError, ValueError, KeyError):
+        if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+            room.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return min(room, default=None)
+
+
+def _left_in_groups(proc: Path, groups: Path) -> Iterator[int]:
+    """Bytes left below the limit of every control group that has one."""
+    try:
+        lines = (proc / "self" / "cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:  # version 2
+            root, limit, usage = groups, "memory.max", "memory.current"
+        elif "memory" in controllers.split(","):
+            root, limit, usage = groups / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
+        else:
+            continue
+        own = root / path.strip("/")
+        for group in (own, *own.parents):
+            try:
+                left = int((group / limit).read_text()) - int((group / usage).read_text())
+                # Files that the kernel keeps in memory count as usage, and make room when it is needed.
+                yield left + _fields(group / "memory.stat").get("inactive_file", 0)
+            except (OSError, ValueError):  # no such group, or "max"
+                pass
+            if group == root:
+                break
+
+
+def _fields(path: Path) -> dict[str, int]:
+    """Numbers of a file with lines such as "name 12" or "Name: 12 kB"."""
+    rows = (line.replace(":", " ").split() for line in path.read_text().splitlines())
+    return {row[0]: int(row[1]) for row in rows}
