@@ -269,9 +269,9 @@ def _picture_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
 
     try:
         rows, columns = iio.improps(Path(path)).shape[:2]
-    except (OSError, ValueError, SyntaxError) as error:
+    except Exception as error:  # a damaged file raises nearly anything
         raise DataError(
-            f"{os.fspath(path)}: not a readable picture ({error}); replace or remove it"
+            f"{os.fspath(path)}: not a readable picture ({_reason(error, path)}); replace or remove it"
         ) from error
     return rows, columns
 

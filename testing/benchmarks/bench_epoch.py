@@ -14,6 +14,7 @@ import itertools
 import statistics
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,13 @@ def _compare(options: Any, workers: int) -> None:
             num_workers=workers,
             channels_last=bool(options.channels_last),
         )
-        monitor, stop = Monitor(Path(folder), 1, 1), StopRequest("")
+        stop = StopRequest("")
         batches = [trainer._ready(batch) for batch in trainer.train_batches]
         epochs, pure = [], []
-        for epoch in range(options.rounds + 1):
-            epochs.append(_seconds(lambda epoch=epoch: trainer._train_epoch(epoch, monitor, stop)))
-            pure.append(_seconds(lambda: _compute(trainer, batches)))
+        with closing(Monitor(Path(folder), 1, 1)) as monitor:
+            for epoch in range(options.rounds + 1):
+                epochs.append(_seconds(lambda epoch=epoch: trainer._train_epoch(epoch, monitor, stop)))
+                pure.append(_seconds(lambda: _compute(trainer, batches)))
         ratio = statistics.median(e / p for e, p in itertools.islice(zip(epochs, pure, strict=True), 1, None))
     print(f"{options.kind}: {len(batches)} steps, {workers} workers, {torch.get_num_threads()} threads")
     print(f"epoch {statistics.median(epochs[1:]):.3f} s, computation {statistics.median(pure[1:]):.3f} s")

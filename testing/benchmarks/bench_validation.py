@@ -9,6 +9,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -55,17 +56,18 @@ def main() -> None:
     for kind in options.kind:
         with tempfile.TemporaryDirectory() as folder:
             trainer = make_trainer(Path(folder), kind, SUBJECTS[kind], num_workers=0)
-            monitor, stop = Monitor(Path(folder), 1, 1), StopRequest("")
-            _epoch(trainer, 0, monitor, stop)  # warms up
-            clock.seconds, started = 0.0, time.perf_counter()
-            for epoch in range(1, options.epochs + 1):
-                _epoch(trainer, epoch, monitor, stop)
-            seconds = time.perf_counter() - started
+            with closing(Monitor(Path(folder), 1, 1)) as monitor:
+                _epoch(trainer, 0, monitor)  # warms up
+                clock.seconds, started = 0.0, time.perf_counter()
+                for epoch in range(1, options.epochs + 1):
+                    _epoch(trainer, epoch, monitor)
+                seconds = time.perf_counter() - started
         print(f"{kind}: {options.epochs} epochs {seconds:.2f} s, metrics {clock.seconds:.3f} s")
         print(f"share {clock.seconds / seconds:.3f}", flush=True)
 
 
-def _epoch(trainer: Any, epoch: int, monitor: Monitor, stop: StopRequest) -> None:
+def _epoch(trainer: Any, epoch: int, monitor: Monitor) -> None:
+    stop = StopRequest("")
     trainer._train_epoch(epoch, monitor, stop)
     trainer._validate(epoch, monitor, stop)
 

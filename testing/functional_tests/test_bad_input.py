@@ -293,9 +293,9 @@ def test_a_damaged_image_is_named_by_every_command(broken, config, tmp_path, cap
     assert main(["--train", str(path)]) == 0
     for image in broken.folder.glob("sub-*/anat/*.nii.gz"):
         cut(image, 0.9)
-    for command in ("--test", "--segment", "--train"):
+    for command in (["--test"], ["--segment"], ["--train", "--overwrite"]):
         capsys.readouterr()
-        assert main([command, str(path)]) == 1
+        assert main([*command, str(path)]) == 1
         error = capsys.readouterr().err
         assert error.startswith("ivadomed: ")
         assert "_T2w.nii.gz: truncated or damaged" in error

@@ -230,8 +230,8 @@ def test_a_classifier_leaves_slices_out(base, tmp_path, capsys):
     filters["classifier_path"] = str(tmp_path / "no.pt")
     table, _ = run_main({**config, "command": "test"})
     assert (table["vol_pred_class0"] == 0).all()
-    assert main(["--train", "-c", write(config, tmp_path)]) == 1
+    assert main(["--train", "--overwrite", "-c", write(config, tmp_path)]) == 1
     assert "filters left no sample" in capsys.readouterr().err
     filters["classifier_path"] = str(tmp_path / "none.pt")
-    assert main(["--train", "-c", write(config, tmp_path)]) == 1
+    assert main(["--train", "--overwrite", "-c", write(config, tmp_path)]) == 1
     assert "loader_parameters.slice_filter_params.classifier_path" in capsys.readouterr().err
