@@ -248,7 +248,7 @@ def _operation(rows: list[int], kinds: frozenset[str], steps: list[Any]) -> Oper
 
 
 def _warp(rows: list[int], kinds: frozenset[str], steps: list[WarpStep]) -> Warp:
-    fields = [step.field for step in steps if step.field is not None]
+    fields = [step.displacement for step in steps if step.displacement is not None]
     field = torch.from_numpy(np.stack(fields)) if fields else None
     return Warp(kinds=kinds, rows=rows, shape=steps[0].shape_in, lines=_lines(steps), field=field)
 

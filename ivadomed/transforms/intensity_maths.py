@@ -17,9 +17,9 @@ def normalize(x: np.ndarray) -> np.ndarray:
     x = np.asarray(x, dtype=np.float32)
     out = np.empty_like(x)
     for entry, target in zip(x, out, strict=True):
-        mean = entry.mean()
+        mean = entry.sum() / np.float32(entry.size)
         np.subtract(entry, mean, out=target)
-        deviation = math.sqrt(np.square(target).mean())
+        deviation = math.sqrt(np.square(target).sum() / entry.size)
         # Rounding leaves a constant image with a deviation of about eps times its value, not with 0.
         target *= np.float32(0 if deviation <= 8 * _EPS * abs(float(mean)) else 1 / deviation)
     return out

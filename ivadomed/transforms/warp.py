@@ -31,12 +31,14 @@ class WarpStep(Step):
     Attributes:
         matrix: [n, n], output to input voxel coordinates.
         offset: [n], voxels.
-        field: Displacement in voxels added to the affine map, [n, *shape] float32, or None.
+        field: Displacement added to the affine map, [n, *shape] float32, or None.
+        turn: What the vectors of the field are multiplied with to be voxels of the input, [n, n]; None: they are.
     """
 
     matrix: np.ndarray
     offset: np.ndarray
     field: np.ndarray | None = None
+    turn: np.ndarray | None = None
     pooled: ClassVar[bool] = True
 
     def apply(self, x: np.ndarray, order: int) -> np.ndarray:
@@ -57,7 +59,7 @@ class WarpStep(Step):
         """The map back; see `invert_field` for the displacement."""
         matrix = np.linalg.inv(self.matrix)
         offset = -matrix @ self.offset
-        field = None if self.field is None else invert_field(matrix, offset, self.field)
+        field = None if self.displacement is None else invert_field(matrix, offset, self.displacement)
         return _warp_like(self, matrix, offset, field)
 
     def then(self, later: WarpStep) -> WarpStep:
@@ -67,23 +69,32 @@ class WarpStep(Step):
         """
         matrix = self.matrix @ later.matrix
         offset = self.matrix @ later.offset + self.offset
-        field = None
-        if later.field is not None:
-            field = _turn(self.matrix, as_tensor(later.field)).numpy()
-        if self.field is not None:
-            read = sample(as_tensor(self.field), later.points(), 1, edge=True).numpy()
-            field = read if field is None else field + read
-        return _warp_like(self, matrix, offset, field, {**self.drawn, **later.drawn})
+        drawn = {**self.drawn, **later.drawn}
+        if self.displacement is None:
+            # The displacement is left as it is; multiplying comes with the points that are sampled.
+            turn = self.matrix if later.turn is None else self.matrix @ later.turn
+            return _warp_like(self, matrix, offset, later.field, drawn, turn)
+        field = sample(as_tensor(self.displacement), later.points(), 1, edge=True)
+        if later.displacement is not None:
+            field += _turn(self.matrix, as_tensor(later.displacement))
+        return _warp_like(self, matrix, offset, field.numpy(), drawn)
+
+    @cached_property
+    def displacement(self) -> np.ndarray | None:
+        """The field in voxels of the input, [n, *shape] float32, or None."""
+        if self.field is None or self.turn is None:
+            return self.field
+        return _turn(self.turn, as_tensor(self.field)).numpy()
 
     def points(self, rows: slice = slice(None)) -> torch.Tensor:
         """Where the output voxels, or some rows of them, read the input, [n, *out], see `sampling.sample`."""
         unit = voxels_to_unit(self.shape_in)
         at = affine_coordinates(self.matrix * unit[:, None], self.offset * unit - 1, self.shape_in, rows)
-        if self.field is not None:
-            field = as_tensor(self.field)
-            for k, length in enumerate(unit.tolist()):
-                at[k].add_(field[k, rows], alpha=length)
-        return at
+        if self.field is None:
+            return at
+        turn = unit[:, None] * (np.eye(len(unit)) if self.turn is None else self.turn)
+        field = as_tensor(self.field)[:, rows].reshape(len(unit), -1)
+        return torch.addmm(at.view_as(field), torch.from_numpy(turn.astype(np.float32)), field).view_as(at)
 
     @torch.inference_mode()  # nothing is differentiated here, and every operation costs less
     def _sample(self, x: np.ndarray, order: int) -> np.ndarray:
@@ -184,13 +195,14 @@ def affine_coordinates(
     Sums one vector per axis instead of multiplying a list of points.
     """
     n = len(shape)
-    total = torch.zeros(())
-    for j, size in enumerate(shape):
-        line = matrix[:, j, None] * (_axis(size)[rows] if j == 0 else _axis(size))
-        if j == 0:
-            line += offset[:, None]
-        summand = torch.from_numpy(line.astype(np.float32)).view(n, *(1,) * j, -1, *(1,) * (n - 1 - j))
-        total = summand if j == 0 else total + summand
+    lines = [matrix[:, j, None] * _axis(size) for j, size in enumerate(shape)]
+    lines[0] = lines[0][:, rows] + offset[:, None]
+    total, *others = (
+        torch.from_numpy(line.astype(np.float32)).view(n, *(1,) * j, -1, *(1,) * (n - 1 - j))
+        for j, line in enumerate(lines)
+    )
+    for other in others:
+        total = total + other
     return total
 
 
@@ -255,6 +267,7 @@ def _warp_like(
     offset: np.ndarray,
     field: np.ndarray | None,
     drawn: dict[str, object] | None = None,
+    turn: np.ndarray | None = None,
 ) -> WarpStep:
     return WarpStep(
         shape_in=step.shape_in,
@@ -265,6 +278,7 @@ def _warp_like(
         matrix=matrix,
         offset=offset,
         field=field,
+        turn=turn,
     )
 
 
