@@ -155,13 +155,15 @@ class Engine:
                 job, prepared = self._start(index, case, volume)
             except DataError as error:
                 raise DataError(f"{case.id}: {error}") from error
+            del volume
             self._total += len(job.windows) * self.repeats
             for repeat in range(self.repeats):
+                yield from self._finished(jobs)
                 jobs.append(replace(job, repeat=repeat))
                 for window in job.windows:
                     self._enqueue(jobs[-1], prepared, window)
-                yield from self._finished(jobs)
-            del volume, prepared  # not while the next one is read
+            del prepared  # not while a prediction is finished or the next volume read
+            yield from self._finished(jobs)
         self._flush()
         yield from self._finished(jobs)
 
