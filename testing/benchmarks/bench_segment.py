@@ -114,7 +114,7 @@ def main() -> None:
         five = package(
             folder / "five",
             loader_parameters=loader(5),
-            default_model={**SLICES, "n_filters": 8},
+            default_model={**SLICES, "n_filters": 8, "depth": 2},
         )
         large = scan(folder / "large.nii", (512, 512, 300))
         print(f"512x512x300, 5 classes: {peak(five, large):.2f} GB")
@@ -124,7 +124,13 @@ def main() -> None:
         micro = package(
             folder / "micro",
             loader_parameters=loader(2, extensions=[".png"]),
-            default_model={**SLICES, "length_2D": [512, 512], "stride_2D": [480, 480]},
+            default_model={
+                **SLICES,
+                "n_filters": 4,
+                "depth": 2,
+                "length_2D": [512, 512],
+                "stride_2D": [480, 480],
+            },
         )
         print(f"8000x6000 micrograph, 2 classes: {peak(micro, folder / 'micrograph.png'):.2f} GB")
 
