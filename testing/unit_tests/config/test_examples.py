@@ -12,7 +12,7 @@ RUNS = sorted(path.name for path in CONFIG_DIR.glob("config*.json") if path.name
 
 def test_all_documented_examples_exist():
     names = ["", "_small", "_classification", "_sctTesting", "_spineGeHemis", "_tumorSeg"]
-    names += ["_vertebral_labeling", "_microscopy", "_default"]
+    names += ["_vertebral_labeling", "_microscopy", "_hippocampus", "_default"]
     assert sorted(f"config{name}.json" for name in names) == RUNS
 
 
