@@ -16,7 +16,7 @@ from ivadomed.errors import DataError
 from ivadomed.files import atomic_path
 from ivadomed.grid import Grid
 from ivadomed.pictures import EXTENSIONS as PICTURE_EXTENSIONS
-from ivadomed.pictures import grey, is_coloured, read_pixels
+from ivadomed.pictures import grey, is_coloured, read_pixels, read_size
 
 NIFTI_EXTENSIONS = (".nii.gz", ".nii")
 EXTENSIONS = NIFTI_EXTENSIONS + PICTURE_EXTENSIONS
@@ -137,7 +137,9 @@ def read_grid(
         DataError: As ``read_image``; damage behind the header is not seen.
     """
     if not is_nifti(path):
-        rows, columns = _picture_shape(path)
+        split_extension(path)  # names what can be read
+        _check_exists(path)
+        rows, columns = read_size(path)
         return Grid((rows, columns, 1), _picture_affine(pixel_size), slice_axis)
     image = _open_nifti(path, several)
     x, y, z = (*image.shape, 1, 1)[:3]
@@ -259,21 +261,6 @@ def _read_picture(
 def _picture_affine(pixel_size: tuple[float, ...] | None) -> np.ndarray:
     rows, columns = pixel_size or (1.0, 1.0)
     return np.diag([rows, columns, 1.0, 1.0])
-
-
-def _picture_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Rows and columns, without reading the pixels."""
-    split_extension(path)  # names what can be read
-    _check_exists(path)
-    import imageio.v3 as iio  # only pictures need it
-
-    try:
-        rows, columns = iio.improps(Path(path)).shape[:2]
-    except Exception as error:  # a damaged file raises nearly anything
-        raise DataError(
-            f"{os.fspath(path)}: not a readable picture ({_reason(error, path)}); replace or remove it"
-        ) from error
-    return rows, columns
 
 
 def _full_scale(data: np.ndarray) -> float:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +34,8 @@ def read_pixels(path: str | os.PathLike[str]) -> np.ndarray:
     Raises:
         DataError: The file is damaged, or holds several pictures or colours other than grey and RGB.
     """
-    decode = _DECODERS[Path(path).suffix.lower()]
-    try:
-        pixels = decode(path)
-    except DataError:
-        raise
-    except Exception as error:  # a damaged file raises nearly anything
-        reason = str(error).split("\n")[0] or type(error).__name__
-        raise DataError(f"{path}: not a readable picture ({reason}); replace or remove it") from error
+    with _readable(path):
+        pixels = _DECODERS[Path(path).suffix.lower()](path)
     if (
         pixels.ndim > 3
         or (pixels.ndim == 3 and not 2 <= pixels.shape[2] <= 4)
@@ -47,6 +43,34 @@ def read_pixels(path: str | os.PathLike[str]) -> np.ndarray:
     ):
         raise DataError(f"{path}: has shape {pixels.shape} and type {pixels.dtype}; {_REMEDY}")
     return pixels
+
+
+def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Rows and columns of a picture, from its header.
+
+    Raises:
+        DataError: As ``read_pixels``; damage behind the header is not seen.
+    """
+    import imageio.v3 as iio  # only pictures need it
+
+    with _readable(path):
+        if _DECODERS[Path(path).suffix.lower()] is _read_tiff:
+            with _tiff_page(path) as page:
+                return page.imagelength, page.imagewidth
+        rows, columns = iio.improps(Path(path)).shape[:2]
+    return rows, columns
+
+
+@contextmanager
+def _readable(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Say of which file and why decoding failed."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:  # a damaged file raises nearly anything
+        reason = str(error).split("\n")[0].replace(str(path), "it") or type(error).__name__
+        raise DataError(f"{path}: not a readable picture ({reason}); replace or remove it") from error
 
 
 def grey(pixels: np.ndarray) -> np.ndarray:
@@ -89,7 +113,22 @@ def _read_jpeg(path: str | os.PathLike[str]) -> np.ndarray:
 def _read_tiff(path: str | os.PathLike[str]) -> np.ndarray:
     import tifffile  # only pictures need it
 
-    # What it logs about a damaged file is said in one line below; without a handler it would be printed too.
+    with _tiff_page(path) as page:
+        pixels = page.asarray()
+        if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
+            return _of_palette(path, pixels, page.colormap)
+        known = (0, 1, 2, 6)  # white is zero, black is zero, RGB, YCbCr (which is decoded to RGB)
+        if page.photometric not in known:
+            raise DataError(f"{path}: has {page.photometric.name} colours; {_REMEDY}")
+        return np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels
+
+
+@contextmanager
+def _tiff_page(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """The one page of a TIFF file that is neither a thumbnail nor a mask."""
+    import tifffile  # only pictures need it
+
+    # What it logs about a damaged file is said in one line; without a handler it would be printed too.
     logging.getLogger("tifffile").addHandler(_SILENT)
     with tifffile.TiffFile(path) as file:
         every: Any = file.pages
@@ -102,17 +141,10 @@ def _read_tiff(path: str | os.PathLike[str]) -> np.ndarray:
                 f"{path}: has {max(len(pages), images)} pages, expected one; extract the page to use, for example "
                 'with tifffile.imwrite("page.tif", tifffile.imread(path, key=0))'
             )
-        page = pages[0]
-        segments = zip(page.dataoffsets, page.databytecounts, strict=True)
+        segments = zip(pages[0].dataoffsets, pages[0].databytecounts, strict=True)
         if any(start + count > file.filehandle.size for start, count in segments):
             raise ValueError("truncated")
-        pixels = page.asarray()
-        if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
-            return _of_palette(path, pixels, page.colormap)
-        known = (0, 1, 2, 6)  # white is zero, black is zero, RGB, YCbCr (which is decoded to RGB)
-        if page.photometric not in known:
-            raise DataError(f"{path}: has {page.photometric.name} colours; {_REMEDY}")
-        return np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels
+        yield pages[0]
 
 
 def _of_palette(path: str | os.PathLike[str], indices: np.ndarray, colours: np.ndarray) -> np.ndarray:

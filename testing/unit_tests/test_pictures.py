@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image
 
 from ivadomed.errors import DataError
-from ivadomed.pictures import grey, is_coloured, read_pixels
+from ivadomed.pictures import grey, is_coloured, read_pixels, read_size
 
 GREY = np.random.default_rng(0).integers(0, 256, (21, 34), np.uint8)
 RGB = np.stack([GREY, GREY // 2, 255 - GREY], axis=-1)
@@ -209,3 +209,37 @@ def test_grey_of_colours():
     assert is_coloured(colours)
     assert not is_coloured(colours[1:])
     assert not is_coloured(colours[:, :2])
+
+
+def write_planes(path):
+    planes = np.ascontiguousarray(np.moveaxis(RGB16, -1, 0))
+    tifffile.imwrite(path, planes, photometric="rgb", planarconfig="separate")
+
+
+def write_with_thumbnail(path):
+    with tifffile.TiffWriter(path) as file:
+        file.write(RGB16, photometric="rgb")
+        file.write(RGB[::4, ::4], photometric="rgb", subfiletype=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("a.png", lambda p: p.write_bytes(encoded(Image.fromarray(GREY), "PNG"))),
+        ("a.jpg", lambda p: p.write_bytes(encoded(Image.fromarray(RGB), "JPEG"))),
+        ("a.tif", lambda p: tifffile.imwrite(p, GREY16, photometric="minisblack")),
+        ("planes.tif", write_planes),
+        ("thumbnail.tif", write_with_thumbnail),
+    ],
+)
+def test_the_size_is_that_of_the_pixels(tmp_path, name, write):
+    write(tmp_path / name)
+    assert read_size(tmp_path / name) == (21, 34) == read_pixels(tmp_path / name).shape[:2]
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif"])
+def test_the_size_of_a_damaged_file(tmp_path, name):
+    save(tmp_path / name, b"nothing")
+    with pytest.raises(DataError, match=rf"{name}: not a readable picture .*replace or remove it") as caught:
+        read_size(tmp_path / name)
+    assert "\n" not in str(caught.value)
