@@ -57,7 +57,7 @@ def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
         if _DECODERS[Path(path).suffix.lower()] is _read_tiff:
             with _tiff_page(path) as page:
                 return page.imagelength, page.imagewidth
-        rows, columns = iio.improps(Path(path)).shape[:2]
+        rows, columns = iio.improps(Path(path), plugin="pillow").shape[:2]
     return rows, columns
 
 
