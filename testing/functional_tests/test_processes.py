@@ -44,7 +44,8 @@ def processes_config(config):
     }
     config["default_model"]["dropout_rate"] = 0.0
     config["transformation"]["CenterCrop"]["size"] = [32, 32, 16]
-    config["training_parameters"] |= {"batch_size": 4, "precision": "32", "mixup_alpha": 0.3}
+    config["training_parameters"] |= {"batch_size": 3, "precision": "32", "mixup_alpha": 0.3}
+    config["training_parameters"] |= {"accumulate_batches": 2, "gradient_clipping": 1.0, "ema_decay": 0.9}
     config["training_parameters"]["balance_samples"] = {"applied": True, "type": "gt"}
     # A schedule that does not depend on the length: a shorter run is the beginning of a longer one.
     schedule = {"initial_lr": 0.01, "lr_scheduler": {"name": "CosineAnnealingWarmRestarts", "T_0": 2}}
