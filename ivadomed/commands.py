@@ -144,7 +144,7 @@ def train_command(
     split = (saved_split if resume else draw_split)(config, bids_df, folder)
     if world.is_first:
         write_manifest(config, folder, split)
-    cases, valid_cases = labelled_cases(config, bids_df, split, folder, define_device(config.gpu_ids)[1])
+    cases, valid_cases = labelled_cases(config, bids_df, split, folder, devices[world.local_rank])
     conditioner = fit_conditioner(config, cases, folder)
     valid = sample_dataset(config, valid_cases, "validation", folder, conditioner)
     training = sample_dataset(config, cases, "training", folder, conditioner)
@@ -155,7 +155,6 @@ def train_command(
     model = {"name": config.architecture.name, **config.architecture.arguments}
     if config.metadata_type is not None:
         model["n_metadata"] = FilmEncoder.load(folder).n_metadata
-    settled = config.relevant(_FREE_TO_CHANGE)
     if overwrite and world.is_first:
         remove_training(folder, model_folder)  # only now that nothing but the training can fail
     with _all_processes(folder, len(devices), resume) as world, explained(config.memory_keys, world):
@@ -168,22 +167,11 @@ def train_command(
             devices[world.local_rank],
             get_metric_fns(config.task),
             resume,
-            settled,
+            config.relevant(_FREE_TO_CHANGE),
             world,
         )
     if world.is_first:
-        if thr_increment is not None:
-            config = _with_best_threshold(config, _labelled_sets(config, folder), folder, thr_increment)
-        package_model(config, folder / BEST, model_folder)
-        if config.metadata_type is not None:
-            save_modulation(
-                cast(Network, load_model(folder / BEST)),
-                valid,
-                FilmEncoder.load(folder),
-                model["film_layers"],
-                config.training_parameters.batch_size,
-                folder,
-            )
+        _package(config, folder, valid, model, thr_increment)
     return best.training_dice, best.training_loss, best.validation_dice, best.validation_loss
 
 
@@ -194,6 +182,28 @@ def _all_processes(folder: Path, count: int, resume: bool) -> AbstractContextMan
         return nullcontext(world)
     command = [sys.executable, "-m", "ivadomed", "--train", str(folder / "config_file.json")]
     return other_processes([*command, "--resume-training"] if resume else command, count)
+
+
+def _package(
+    config: RunConfig,
+    folder: Path,
+    valid: SampleDataset,
+    model: dict[str, Any],
+    thr_increment: float | None,
+) -> None:
+    """Package the best model of a training, of which the threshold may be searched first."""
+    if thr_increment is not None:
+        config = _with_best_threshold(config, _labelled_sets(config, folder), folder, thr_increment)
+    package_model(config, folder / BEST, folder / config.model_name)
+    if config.metadata_type is not None:
+        save_modulation(
+            cast(Network, load_model(folder / BEST)),
+            valid,
+            FilmEncoder.load(folder),
+            model["film_layers"],
+            config.training_parameters.batch_size,
+            folder,
+        )
 
 
 def test_command(
