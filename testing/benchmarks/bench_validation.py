@@ -19,8 +19,6 @@ from ivadomed.training import loop
 from ivadomed.training.monitor import Monitor
 from ivadomed.training.signals import StopRequest
 
-SUBJECTS = {"2d": 4, "tutorial": 3, "3d": 4}
-
 
 class Clock:
     """Seconds spent in the functions it is put around."""
@@ -47,6 +45,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--kind", choices=KINDS, nargs="+", default=["2d", "3d"])
+    parser.add_argument("--subjects", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=3)
     options = parser.parse_args()
     clock = Clock()
@@ -55,7 +54,7 @@ def main() -> None:
     loop.MetricManager.__call__ = clock.around(loop.MetricManager.__call__)
     for kind in options.kind:
         with tempfile.TemporaryDirectory() as folder:
-            trainer = make_trainer(Path(folder), kind, SUBJECTS[kind], num_workers=0)
+            trainer = make_trainer(Path(folder), kind, options.subjects, num_workers=0)
             with closing(Monitor(Path(folder), 1, 1)) as monitor:
                 _epoch(trainer, 0, monitor)  # warms up
                 clock.seconds, started = 0.0, time.perf_counter()
