@@ -107,10 +107,11 @@ def _open_files(
     check([case for case, _ in missing])
     if missing:
         _make_folder(folder)
-        size = prepared_bytes((case for case, _ in missing), recipe, in_pencils=kind is CaseFile)
-        limit = "at most" if kind is HDF5Case else "about"
+        compressed = kind is HDF5Case
+        size = prepared_bytes((case for case, _ in missing), recipe, in_pencils=not compressed)
+        limit = "at most" if compressed else "about"
         log.info("Preparing %d images: %s %.2f GB in %s.", len(missing), limit, size / 1e9, folder)
-        check_disk(folder, size)
+        check_disk(folder, size, compressed)
         fill(
             missing,
             is_there=lambda path: kind.open(path) is not None,

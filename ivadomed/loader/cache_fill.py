@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from ivadomed.errors import OutputError
 from ivadomed.loader.case import Case
+from ivadomed.ranks import hidden_bar
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,9 @@ def fill(
     # Threads: unpacking and resampling release the interpreter, and processes would load everything again.
     pool = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator_unordered")
     waiting = False
-    with tqdm(total=len(missing), desc=f"Preparing {label}", unit="case", leave=False, disable=None) as bar:
+    with tqdm(
+        total=len(missing), desc=f"Preparing {label}", unit="case", leave=False, disable=hidden_bar()
+    ) as bar:
         while missing:
             busy = []
             for item, done in pool(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import shutil
 from collections.abc import Iterable
@@ -15,6 +16,8 @@ from ivadomed.loader.prepare import Recipe, plan_fixed
 from ivadomed.loader.volumes import box_in, grid_of
 from ivadomed.memory import available_memory
 from ivadomed.transforms import CenterCrop, Crop, CropStep, Pipeline, Stage
+
+log = logging.getLogger(__name__)
 
 
 def prepared_bytes(cases: Iterable[Case], recipe: Recipe, in_pencils: bool = False) -> int:
@@ -50,14 +53,28 @@ def _bytes_of(case: Case, recipe: Recipe, in_pencils: bool) -> int:
     return len(plans) * voxels * (4 * len(case.present) + label * len(case.rater_paths))
 
 
-def check_disk(folder: Path, size: int) -> None:
-    """Raise OutputError when ``folder`` has less than ``size`` bytes left."""
+def check_disk(folder: Path, size: int, compressed: bool) -> None:
+    """Tell how many bytes ``folder`` has left when that is less than ``size``.
+
+    Args:
+        folder: Of the cache.
+        size: Bytes that the cases need.
+        compressed: They are going to take less, nobody knows how much: only warn.
+
+    Raises:
+        OutputError: The disk is too small.
+    """
     free = shutil.disk_usage(folder).free
-    if size > free:
-        raise OutputError(
-            f"{folder}: the prepared data need about {size / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
-            'set loader_parameters.cache_dir to a larger disk, or loader_parameters.cache to "hdf5" or "none"'
-        )
+    if size <= free:
+        return
+    limit = "at most" if compressed else "about"
+    problem = (
+        f"{folder}: the prepared data need {limit} {size / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
+        "set loader_parameters.cache_dir to a larger disk"
+    )
+    if not compressed:
+        raise OutputError(f'{problem}, or loader_parameters.cache to "hdf5" or "none"')
+    log.warning("%s if they do not fit.", problem)
 
 
 def check_memory(size: int) -> None:

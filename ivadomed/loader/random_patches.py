@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ivadomed.loader.case import Case
 from ivadomed.loader.foreground import unpack_foreground
 from ivadomed.loader.stored_case import StoredCase
 from ivadomed.windows import Window
+
+Raters = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +37,11 @@ class RandomPatches:
             kept[window.case].update(range(window.start[2], window.start[2] + window.size[2]))
         return cls(foreground, tuple(np.array(sorted(slices), int) for slices in kept))
 
-    def place(self, window: Window, case: Case, stored: StoredCase, rng: np.random.Generator) -> Window:
-        """Draw a place for a window of this case."""
+    def place(self, window: Window, raters: Raters, stored: StoredCase, rng: np.random.Generator) -> Window:
+        """Draw a place for a window of the case with these ``Case.raters``."""
         shape = stored.volume_shape
         centre = (
-            self._labelled_voxel(window.case, case, stored, rng) if rng.random() < self.foreground else None
+            self._labelled_voxel(window.case, raters, stored, rng) if rng.random() < self.foreground else None
         )
         if centre is None:
             slices = self.slices[window.case]
@@ -55,12 +56,12 @@ class RandomPatches:
         return Window(window.case, (start[0], start[1], start[2]), window.size)
 
     def _labelled_voxel(
-        self, index: int, case: Case, stored: StoredCase, rng: np.random.Generator
+        self, index: int, raters: Raters, stored: StoredCase, rng: np.random.Generator
     ) -> np.ndarray | None:
         """Place of a labelled voxel, None if the case has none."""
         packed, slices = stored.facts.foreground, self.slices[index]
-        raters = [[packed[rater] for rater in group if packed[rater]] for group in case.raters]
-        classes = [group for group in raters if group]
+        labels = [[packed[rater] for rater in group if packed[rater]] for group in raters]
+        classes = [group for group in labels if group]
         while classes:
             group = classes.pop(int(rng.integers(len(classes))))
             voxels = unpack_foreground(group[int(rng.integers(len(group)))], stored.volume_shape)

@@ -176,11 +176,11 @@ class SampleDataset(Dataset[Sample]):
         epoch, place = index if isinstance(index, tuple) else (0, index)
         window = self.windows[place]
         rng = np.random.default_rng((self.seed, epoch, place))
-        entry = self.entries[window.case]
+        entry, raters = self.entries[window.case], self._raters[window.case]
         if self.patches is not None:
-            window = self.patches.place(window, self.cases[window.case], entry.stored, rng)
-        image, raters = entry.read(window)
-        target = raters[[group[rng.integers(len(group))] for group in self._raters[window.case]]]
+            window = self.patches.place(window, raters, entry.stored, rng)
+        image, labels = entry.read(window)
+        target = labels[[group[rng.integers(len(group))] for group in raters]]
         zooms = entry.stored.zooms[: image.ndim - 1]
         plan = self.random_steps.plan(image.shape[1:], zooms, rng)
         if self.input_dropout:

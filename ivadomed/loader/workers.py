@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import itertools
 import signal
 import sys
 from collections.abc import Hashable, Iterable, Sequence
@@ -16,11 +15,6 @@ import torch
 from torch.utils.data import get_worker_info
 
 Value = TypeVar("Value", bound=Hashable)
-
-_TRIM_EVERY = 4
-"""Batches between two returns of free memory: 1 to 2 % of a worker's time."""
-
-_batches = itertools.count(1)
 
 
 def start_worker(worker: int) -> None:
@@ -54,12 +48,13 @@ def stack(arrays: Sequence[np.ndarray]) -> torch.Tensor:
 
 
 def trim_memory() -> None:
-    """Give free memory back to the system, in a worker and now and then.
+    """Give free memory back to the system; only in a worker.
 
     The arrays of numpy and torch leave holes in glibc's heap that the next arrays do not fit, so that each worker
-    would grow by some ten MB (with slices of 128x128 voxels; with larger ones by more).
+    would grow by some 10 MB (with slices of 128 x 128 voxels; with larger ones by more). Done once per batch, this
+    takes a few per cent of a worker's time.
     """
-    if get_worker_info() is not None and sys.platform == "linux" and next(_batches) % _TRIM_EVERY == 0:
+    if get_worker_info() is not None and sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)

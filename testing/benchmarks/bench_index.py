@@ -1,14 +1,14 @@
-"""Time the BIDS index on trees of empty images: ``python bench_index.py [subjects]``.
+"""Time the BIDS index on trees of empty images: ``python bench_index.py [subjects ...]``.
 
-Each subject has two contrasts with a sidecar and two labels each. Prints the seconds of ``BidsDataframe`` per
-1,000 subjects and how much more processor time four times as many subjects take (4.0 is linear).
+Each subject has two contrasts with a sidecar and two labels each. Prints the seconds of ``BidsDataframe`` for 1,000
+and 10,000 subjects, and the processor time per subject of the last over the first (1.0 is linear).
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -55,13 +55,20 @@ def measure(n_subjects: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Print the two figures."""
+    """Print the figures."""
     logging.basicConfig(level=logging.WARNING)
-    n_subjects = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("subjects", type=int, nargs="*", default=[1000, 10000])
+    counts = parser.parse_args().subjects
     measure(10)  # imports that pandas delays
-    (seconds, once), (_, four_times) = measure(n_subjects), measure(4 * n_subjects)
-    per_thousand = 1000 * seconds / n_subjects
-    print(f"{per_thousand:.2f} s per 1,000 subjects; x{four_times / once:.2f} for four times as many")
+    per_subject = []
+    for count in counts:
+        seconds, processor = measure(count)
+        per_subject.append(processor / count)
+        print(
+            f"{count} subjects: {seconds:.2f} s, {1000 * per_subject[-1]:.2f} ms of processor time per subject"
+        )
+    print(f"ratio per subject {per_subject[-1] / per_subject[0]:.2f}")
 
 
 if __name__ == "__main__":

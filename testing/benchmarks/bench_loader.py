@@ -76,10 +76,10 @@ def _loader(cases: list[Case], recipe: Recipe, steps: Pipeline, cache: Path, wor
 
 
 def _memory(cases: list[Case], recipe: Recipe, steps: Pipeline, cache: Path, workers: int) -> float:
-    """Largest sum of the proportional set sizes of this process and its children in MB, over 100 batches."""
+    """Largest sum of the proportional set sizes of this process and its children in MB, over 300 batches."""
     iterator = iter(_loader(cases, recipe, steps, cache, workers))
     peak = 0.0
-    for step in range(100):
+    for step in range(300):
         next(iterator)
         if step % 20 == 19:
             peak = max(peak, sum(_pss(pid) for pid in [os.getpid(), *_children()]))

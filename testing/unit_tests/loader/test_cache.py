@@ -169,7 +169,7 @@ def test_hdf5_takes_less_disk(make_case, tmp_path):
 
 
 def test_need_is_told_before_work_and_refused_when_the_disk_is_too_small(
-    make_case, tmp_path, mode, monkeypatch, caplog
+    make_case, tmp_path, monkeypatch, caplog
 ):
     cases = [make_case(f"sub-{i}_T1w") for i in range(3)]
     cache = tmp_path / "cache"
@@ -178,11 +178,14 @@ def test_need_is_told_before_work_and_refused_when_the_disk_is_too_small(
     )
     caplog.set_level("INFO")
     with pytest.raises(OutputError, match=r"need about 0\.0 GB, 0\.0 GB are free"):
-        open_cases(cases, RECIPE, mode, cache)  # 5 slices x 16 x 16 x 2 x 4 bytes each
-    assert "Preparing 3 images" in caplog.text
+        open_cases(cases, RECIPE, "disk", cache)  # 5 slices x 16 x 16 x 2 x 4 bytes each
+    assert "Preparing 3 images: about 0.00 GB" in caplog.text
     assert list(cache.iterdir()) == []
+    # What can be compressed may fit.
+    assert len(open_cases(cases, RECIPE, "hdf5", cache)) == 3
+    assert "need at most 0.0 GB, 0.0 GB are free" in caplog.text
     monkeypatch.undo()
-    assert len(open_cases(cases, RECIPE, mode, cache)) == 3
+    assert len(open_cases(cases, RECIPE, "disk", cache)) == 3
 
 
 def test_what_does_not_fit_into_memory_is_refused_with_the_figures(make_case, tmp_path, monkeypatch):

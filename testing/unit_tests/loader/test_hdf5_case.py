@@ -57,7 +57,7 @@ def test_the_file_describes_itself(tmp_path):
 
 
 def test_facts_of_any_size_come_back(tmp_path):
-    many = SliceFacts([True, False] * 20000, [[True, False, True]] * 40000, [])
+    many = SliceFacts([True, False] * 20000, [[True, False, True]] * 40000, [], foreground=["", "x" * 99])
     prepared = Prepared(np.zeros((1, 1, 2, 2)), np.zeros((1, 3, 2, 2)), [], many, (0.1, 0.2, 3.0))
     HDF5Case.write(tmp_path / "a.h5", prepared, is_2d=True)
     stored = HDF5Case.open(tmp_path / "a.h5").stored
