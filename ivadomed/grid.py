@@ -10,6 +10,7 @@ Three orders of the axes are in use:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from nibabel.affines import voxel_sizes
@@ -50,7 +51,7 @@ class Grid:
     affine: np.ndarray
     slice_axis: int = 2
 
-    @property
+    @cached_property
     def orientation(self) -> np.ndarray:
         """nibabel orientation array [3, 2] from native to RAS."""
         return io_orientation(self.affine)

@@ -1,7 +1,8 @@
 """Time to the first batch on a warm cache, and what worker processes share.
 
 1,000 cases of 24 slices are written into a cache; then data set and DataLoader are opened anew. The memory figure is
-the proportional set size (Linux counts a page that n processes share as 1/n of a page) summed over all processes.
+the proportional set size (Linux counts a page that n processes share as 1/n of a page) summed over all processes of
+this benchmark, without regard to others on the machine.
 
     python testing/benchmarks/bench_loader.py
 """
@@ -76,13 +77,15 @@ def _loader(cases: list[Case], recipe: Recipe, steps: Pipeline, cache: Path, wor
 
 
 def _memory(cases: list[Case], recipe: Recipe, steps: Pipeline, cache: Path, workers: int) -> float:
-    """Largest sum of the proportional set sizes of this process and its children in MB, over 300 batches."""
+    """Largest memory of this process and its children in MB, over 300 batches."""
     iterator = iter(_loader(cases, recipe, steps, cache, workers))
     peak = 0.0
     for step in range(300):
         next(iterator)
         if step % 20 == 19:
-            peak = max(peak, sum(_pss(pid) for pid in [os.getpid(), *_children()]))
+            pids = [os.getpid(), *_children()]
+            assert len(pids) == workers + 1, "processes of an earlier loader are still there"
+            peak = max(peak, _set_size(pids))
     return peak
 
 
@@ -91,11 +94,19 @@ def _children() -> list[int]:
     return [int(pid) for pid in task.read_text().split()]
 
 
-def _pss(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
+def _set_size(pids: list[int]) -> float:
+    """Summed proportional set size in MB as it is where nothing else runs.
+
+    Pages of libraries are shared with whatever other process uses them, so that the plain sum depends on the neighbours
+    (by more than the workers weigh). They are counted once here, as many as the process with the most has.
+    """
+    own = sum(_kilobytes(pid, "smaps_rollup", name) for pid in pids for name in ("Pss_Anon", "Pss_Shmem"))
+    return (own + max(_kilobytes(pid, "status", "RssFile") for pid in pids)) / 1024
+
+
+def _kilobytes(pid: int, file: str, name: str) -> int:
+    lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
 if __name__ == "__main__":

@@ -57,11 +57,13 @@ def test_only_workers_give_memory_back(monkeypatch):
     library = type("Library", (), {"malloc_trim": trimmed.append})
     monkeypatch.setattr(workers.ctypes, "CDLL", lambda name: library)
     monkeypatch.setattr(workers.sys, "platform", "linux")
-    workers.trim_memory()
+    for _ in range(8):
+        workers.trim_memory()
     assert trimmed == []
     monkeypatch.setattr(workers, "get_worker_info", object)
-    workers.trim_memory()
-    assert trimmed == [0]
+    for _ in range(4 * workers._TRIM_EVERY):
+        workers.trim_memory()
+    assert trimmed == [0] * 4
 
 
 def test_equal_values_become_one_object():
