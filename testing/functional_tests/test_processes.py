@@ -9,7 +9,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ivadomed import commands
+from ivadomed.commands import train
 from ivadomed.errors import ConfigError
 from ivadomed.main import run_main
 from ivadomed.ranks import World
@@ -80,7 +80,7 @@ def test_two_processes_have_the_losses_of_one_and_can_be_resumed(processes_confi
     assert len(list(out.glob("events.out.tfevents.*"))) == 1  # and writes
     assert not (out / "run.lock").exists()
     # The next epoch: by as many processes as there are devices, which this process starts itself.
-    monkeypatch.setattr(commands, "training_devices", lambda ids, world: (torch.device("cpu"),) * 2)
+    monkeypatch.setattr(train, "training_devices", lambda ids, world: (torch.device("cpu"),) * 2)
     config["training_parameters"]["training_time"]["num_epochs"] = 3
     two = run_main({**config, "path_output": str(out)}, resume_training=True)
     assert two == pytest.approx(one, abs=1e-4)

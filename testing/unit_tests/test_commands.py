@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ivadomed import commands, datasets
-from ivadomed.commands import eval_command, run_command
+from ivadomed import datasets
+from ivadomed.commands import eval_command, run, run_command, segment, train
 from ivadomed.config import load_config
 from ivadomed.datasets import worker_count
 from ivadomed.errors import ConfigError, DataError, ModelError
@@ -26,9 +26,7 @@ def loaded(config):
 def test_each_command_has_its_function(loaded, monkeypatch, command):
     called = []
     for name in ("train", "test", "eval", "segment"):
-        monkeypatch.setattr(
-            commands, f"{name}_command", lambda *a, name=name: called.append((name, a)) or name
-        )
+        monkeypatch.setattr(run, f"{name}_command", lambda *a, name=name: called.append((name, a)) or name)
     config = loaded(command=command)
     resume = command == "train"
     assert run_command(config, resume_training=resume, no_patch=True, overlap_2d=[8, 4]) == command
@@ -54,22 +52,20 @@ def test_without_data_set_nothing_is_written(loaded):
 def test_training_writes_split_manifest_and_package_and_hands_on_what_it_needs(loaded, monkeypatch):
     handed = {}
 
-    def train(model, training, valid, params, folder, device, metrics, resume, configuration, world):
+    def pretend(model, training, valid, params, folder, device, metrics, resume, configuration, world):
         handed.update(model=model, training=training, valid=valid, params=params, resume=resume)
         handed.update(configuration=configuration, device=device, world=world)
         return SimpleNamespace(training_dice=1, training_loss=2, validation_dice=3, validation_loss=4)
 
-    monkeypatch.setattr(commands, "train", train)
-    monkeypatch.setattr(
-        commands, "package_model", lambda config, weights, folder: handed.update(package=folder)
-    )
+    monkeypatch.setattr(train, "train", pretend)
+    monkeypatch.setattr(train, "package_model", lambda config, weights, folder: handed.update(package=folder))
     config = loaded()
     assert run_command(config, resume_training=True) == (1, 2, 3, 4)
     folder = Path(config.path_output)
     assert handed["package"] == folder / "seg_sc"
     assert handed["resume"] is True
     assert (handed["device"], handed["world"]) == (torch.device("cpu"), World())
-    assert handed["configuration"] == config.relevant(commands._FREE_TO_CHANGE)
+    assert handed["configuration"] == config.relevant(train._FREE_TO_CHANGE)
     assert handed["model"]["name"] == "Unet"
     assert (handed["model"]["depth"], handed["model"]["n_filters"]) == (2, 4)
     split = json.loads((folder / "split_datasets.json").read_text())
@@ -86,7 +82,7 @@ def test_training_writes_split_manifest_and_package_and_hands_on_what_it_needs(l
 
 
 def test_a_longer_or_moved_run_can_be_resumed_and_one_with_another_batch_size_not(loaded):
-    free = commands._FREE_TO_CHANGE
+    free = train._FREE_TO_CHANGE
     before = loaded().relevant(free)
     same = loaded(
         command="test",
@@ -147,7 +143,7 @@ def test_evaluation_paints_the_worst_and_reports_unless_told_otherwise(loaded, t
 
 def test_segmenting_with_another_number_of_channels_is_refused(loaded, monkeypatch, tmp_path):
     packaged = loaded(loader_parameters__multichannel=True)
-    monkeypatch.setattr(commands, "load_packaged_model", lambda folder: (packaged, tmp_path / "seg_sc.onnx"))
+    monkeypatch.setattr(segment, "load_packaged_model", lambda folder: (packaged, tmp_path / "seg_sc.onnx"))
     with pytest.raises(ConfigError, match=r"1 input channel\(s\), but .*seg_sc.onnx takes 2; .*seg_sc.json"):
         run_command(loaded(command="segment"))
 

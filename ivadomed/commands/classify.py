@@ -1,0 +1,57 @@
+"""What the commands do for classifiers, whose results are tables of slices."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ivadomed.classification import (
+    ALL,
+    EVALUATION,
+    SLICES,
+    classify,
+    evaluate_slices,
+    write_table,
+)
+from ivadomed.config import RunConfig
+from ivadomed.datasets import (
+    sample_dataset,
+)
+from ivadomed.inference.backends import open_model
+from ivadomed.loader.case import Case
+from ivadomed.loader.samples import Batch
+
+log = logging.getLogger(__name__)
+
+
+def classify_cases(
+    config: RunConfig, cases: Sequence[Case], folder: Path, forward: Callable[[Batch], np.ndarray]
+) -> tuple[pd.DataFrame, Path]:
+    """Classify the slices of cases, into ``classified_slices.csv``."""
+    data = sample_dataset(config, cases, "testing", folder)
+    table = classify(data, forward, config.class_names, config.training_parameters.batch_size)
+    write_table(table, folder / SLICES)
+    log.info("Classified %d slices of %d images: %s", len(data), len(cases), folder / SLICES)
+    return table, folder / SLICES
+
+
+def test_classifier(
+    config: RunConfig, cases: Sequence[Case], folder: Path, device: torch.device
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    table, _ = classify_cases(config, cases, folder, open_model(folder / "best_model.pt", device))
+    evaluation = evaluate_classifier(config, table, folder)
+    metrics = evaluation[evaluation["image_id"] == ALL].select_dtypes("number").mean()
+    return evaluation, {str(name): float(value) for name, value in metrics.items()}
+
+
+def evaluate_classifier(config: RunConfig, table: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    binarize = config.postprocessing.binarize_prediction
+    evaluation = evaluate_slices(table, binarize.thr if binarize and binarize.thr >= 0 else 0.5)
+    write_table(evaluation, folder / "results_eval" / EVALUATION)
+    log.info("%s", evaluation.head().to_string(index=False))
+    return evaluation

@@ -1,0 +1,65 @@
+"""``--eval``: metrics, pictures and report of the predictions that are there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from ivadomed.classification import (
+    read_slices,
+)
+from ivadomed.commands.classify import evaluate_classifier
+from ivadomed.config import RunConfig
+from ivadomed.datasets import (
+    test_cases,
+)
+from ivadomed.evaluation import evaluate_predictions, pairs_of_cases, preview, summary_text, write_summary
+from ivadomed.evaluation.overlays import paint_overlays, worst_first
+from ivadomed.loader.case import Case
+from ivadomed.records import versions
+from ivadomed.report import Report, read_curves, write_report
+from ivadomed.testing import PREDICTIONS
+
+log = logging.getLogger(__name__)
+
+
+def eval_command(config: RunConfig, folder: Path) -> pd.DataFrame:
+    """Evaluate the predictions in ``pred_masks``.
+
+    Returns:
+        The table of 3D metrics.
+    """
+    if config.task == "classification":
+        return evaluate_classifier(config, read_slices(folder), folder)
+    return evaluate_cases(config, test_cases(config, folder), folder)
+
+
+def evaluate_cases(config: RunConfig, cases: Sequence[Case], folder: Path) -> pd.DataFrame:
+    """Evaluate the predictions of the cases, paint them over their images and report."""
+    log.info("\nRun Evaluation on %s\n", folder / PREDICTIONS)
+    params = config.evaluation_parameters
+    pairs = pairs_of_cases(cases, folder / PREDICTIONS, config.loader_parameters.target_suffix)
+    table = evaluate_predictions(pairs, folder, params)
+    summary = write_summary(table, pairs, folder)
+    log.info("%s\n\n%s\n", preview(table), summary_text(summary))
+    worst = worst_first(table)
+    overlays = paint_overlays(pairs, worst[: params.overlays], folder, config.slice_axis_index)
+    if params.report:
+        report = Report(
+            title=config.model_name,
+            folder=folder,
+            table=table,
+            summary=summary,
+            pairs=pairs,
+            order=worst,
+            class_names=config.class_names,
+            overlays=overlays,
+            config=config.to_json(hide_secrets=True),
+            versions=versions(),
+            curves=read_curves(folder),
+        )
+        log.info("Report: %s", write_report(report))
+    return table

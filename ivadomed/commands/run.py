@@ -1,0 +1,85 @@
+"""The one way into the commands: checks, the folder of the run, and the command that the configuration names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ivadomed.commands.evaluate import eval_command
+from ivadomed.commands.segment import segment_command
+from ivadomed.commands.test import test_command
+from ivadomed.commands.train import train_command
+from ivadomed.config import RunConfig
+from ivadomed.errors import ConfigError
+from ivadomed.models.registry import check_arguments
+from ivadomed.ranks import current_world
+from ivadomed.records import run_folder
+from ivadomed.training.outputs import refuse_to_overwrite
+
+
+def run_command(
+    config: RunConfig,
+    resume_training: bool = False,
+    no_patch: bool = False,
+    overlap_2d: Sequence[int] | None = None,
+    thr_increment: float | None = None,
+    debug: bool = False,
+    overwrite: bool = False,
+) -> Any:
+    """Run the configuration's command in its output folder.
+
+    Args:
+        config: Of the run.
+        resume_training: "train": continue from the checkpoint.
+        no_patch: "segment": whole slices instead of 2D patches.
+        overlap_2d: "segment": voxels that neighbouring 2D patches share.
+        thr_increment: "train" and "test": search the best threshold in such steps, between 0 and 1, and use it.
+        debug: Log details.
+        overwrite: "train": replace the training that is in the output folder.
+
+    Returns:
+        See ``ivadomed.main.run_main``.
+    """
+    if not config.loader_parameters.path_data:
+        raise ConfigError("loader_parameters.path_data: no data set given; add it or pass --path-data FOLDER")
+    _refuse_without_effect(config)
+    _refuse_training_options(config, resume_training, overwrite)
+    if thr_increment is not None and config.command not in ("train", "test"):
+        raise ConfigError(f"--thr-increment belongs to --train and --test, not to --{config.command}")
+    if config.command != "eval":
+        # Imports a class of the user's own. Model files may name one only because this configuration does.
+        check_arguments(config.architecture.name, config.architecture.arguments)
+    with run_folder(config, debug) as folder:
+        if config.command == "train":
+            return train_command(config, folder, resume_training, thr_increment, overwrite)
+        if config.command == "test":
+            return test_command(config, folder, thr_increment)
+        if config.command == "eval":
+            return eval_command(config, folder)
+        return segment_command(config, folder, {"no_patch": no_patch, "overlap_2D": overlap_2d})
+
+
+def _refuse_training_options(config: RunConfig, resume: bool, overwrite: bool) -> None:
+    """Raise for options that contradict each other, the command or what is in the output folder."""
+    if config.command != "train":
+        for option in ("--resume-training",) * resume + ("--overwrite",) * overwrite:
+            raise ConfigError(f"{option} belongs to --train, not to --{config.command}")
+        if (size := current_world().size) > 1:
+            raise ConfigError(
+                f"--{config.command} runs in one process, but {size} were started; start it without torchrun or srun"
+            )
+    elif resume and overwrite:
+        raise ConfigError("--resume-training and --overwrite contradict each other; pass one")
+    elif not resume and not overwrite:
+        refuse_to_overwrite(Path(config.path_output), config.model_folder)
+
+
+def _refuse_without_effect(config: RunConfig) -> None:
+    """Raise for keys that the schema knows and no command acts on: a silent difference would be worse."""
+    asked = {"wandb": config.wandb is not None}
+    refused = [key for key, is_asked in asked.items() if is_asked]
+    if refused:
+        raise ConfigError(
+            f"this version cannot do what the configuration asks for with {', '.join(refused)}; remove it"
+        )

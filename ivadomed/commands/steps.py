@@ -1,0 +1,74 @@
+"""What several commands do."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ivadomed.config import RunConfig, load_config
+from ivadomed.datasets import (
+    index_data,
+    labelled_cases,
+    sample_dataset,
+    saved_split,
+)
+from ivadomed.device import define_device
+from ivadomed.files import write_json
+from ivadomed.loader.recipe import conditioner_of
+from ivadomed.loader.samples import SampleDataset
+from ivadomed.threshold import threshold_analysis
+
+log = logging.getLogger(__name__)
+
+
+def announce(config: RunConfig) -> torch.device:
+    """Say where and what."""
+    cuda, device = define_device(config.gpu_ids)
+    if not cuda:
+        log.info("Cuda is not available.")
+    log.info("Working on %s.", device)
+    log.info("\nSelected architecture: %s, with the following parameters:", config.architecture.name)
+    shown = {**config.architecture.arguments, "is_2d": config.is_2d, "folder_name": config.model_name}
+    for key, value in shown.items():
+        log.info("%s: %s", key, value)
+    return device
+
+
+def labelled_sets(config: RunConfig, folder: Path) -> list[SampleDataset]:
+    """Training and validation sets of the run, prepared as at test time."""
+    bids_df = index_data(config, folder)
+    split = saved_split(config, bids_df, folder)
+    sides = labelled_cases(config, bids_df, split, folder, define_device(config.gpu_ids)[1])
+    conditioner = conditioner_of(config, folder)
+    return [sample_dataset(config, cases, "testing", folder, conditioner) for cases in sides]
+
+
+def with_best_threshold(
+    config: RunConfig, datasets: Sequence[SampleDataset], folder: Path, increment: float
+) -> RunConfig:
+    """The configuration with the threshold that suits the trained model, which the run's file keeps too."""
+    is_classifier = config.task == "classification"
+    threshold = threshold_analysis(
+        folder / "best_model.pt",
+        datasets,
+        {},
+        {"batch_size": config.training_parameters.batch_size},
+        "recall_specificity" if is_classifier else "dice",
+        increment,
+        folder / ("roc.png" if is_classifier else "thr.png"),
+        bool(config.gpu_ids),
+    )
+    log.info("Best threshold: %g; it is postprocessing.binarize_prediction.thr now.", threshold)
+    plain = config.to_json()
+    plain["postprocessing"] = {**plain["postprocessing"], "binarize_prediction": {"thr": threshold}}
+    changed = load_config(plain)
+    write_json(folder / "config_file.json", changed.to_json(hide_secrets=True))
+    return changed
+
+
+def postprocessing_of(config: RunConfig) -> dict[str, Any]:
+    return config.postprocessing.model_dump(mode="json")

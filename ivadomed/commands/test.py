@@ -1,0 +1,65 @@
+"""``--test``: predict the test set and evaluate the predictions."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+
+from ivadomed.commands.classify import test_classifier
+from ivadomed.commands.evaluate import evaluate_cases
+from ivadomed.commands.steps import announce, labelled_sets, postprocessing_of, with_best_threshold
+from ivadomed.config import RunConfig
+from ivadomed.datasets import (
+    boxed_cases,
+    display_transforms,
+    test_cases,
+)
+from ivadomed.loader.recipe import conditioner_of, recipe_of, steps_of, uncertain_steps_of
+from ivadomed.metrics import get_metric_fns
+from ivadomed.testing import CaseSet, test
+from ivadomed.training.package import TRAINED_BLEND
+
+log = logging.getLogger(__name__)
+
+
+def test_command(
+    config: RunConfig, folder: Path, thr_increment: float | None
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Predict and evaluate the test set.
+
+    Returns:
+        The table of 3D metrics and the metrics averaged over slices or patches.
+    """
+    device = announce(config)
+    cases = boxed_cases(config, test_cases(config, folder), folder, device)
+    conditioner = conditioner_of(config, folder)
+    if thr_increment is not None:
+        config = with_best_threshold(config, labelled_sets(config, folder), folder, thr_increment)
+    if config.task == "classification":
+        return test_classifier(config, cases, folder, device)
+    data = CaseSet(
+        cases,
+        recipe_of(config, "testing", device),
+        steps_of(config, "testing"),
+        conditioner,
+        uncertain_steps_of(config),
+        config.blend or TRAINED_BLEND,
+    )
+    display_transforms(config, "testing")
+    metrics = test(
+        {"out_channel": config.out_channel},
+        data,
+        {
+            "batch_size": config.training_parameters.batch_size,
+            "n_classes": len(config.loader_parameters.target_suffix),
+            "uncertainty": config.uncertainty.model_dump(mode="json"),
+        },
+        folder,
+        device,
+        get_metric_fns(config.task),
+        postprocessing_of(config),
+    )
+    log.info("%s", {name: float(value) for name, value in metrics.items()})
+    return evaluate_cases(config, cases, folder), metrics

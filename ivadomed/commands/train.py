@@ -1,0 +1,132 @@
+"""``--train``: data, training, package."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, cast
+
+from ivadomed.commands.steps import announce, labelled_sets, with_best_threshold
+from ivadomed.config import RunConfig
+from ivadomed.datasets import (
+    draw_split,
+    fit_conditioner,
+    index_data,
+    labelled_cases,
+    sample_dataset,
+    saved_split,
+    worker_count,
+)
+from ivadomed.device import training_devices
+from ivadomed.loader.film_encoder import FilmEncoder
+from ivadomed.loader.samples import SampleDataset
+from ivadomed.metrics import get_metric_fns
+from ivadomed.models import Network, load_model
+from ivadomed.ranks import World, current_world
+from ivadomed.records import write_manifest
+from ivadomed.training import train
+from ivadomed.training.failures import explained
+from ivadomed.training.film import save_modulation
+from ivadomed.training.launch import other_processes
+from ivadomed.training.outputs import BEST, remove_training
+from ivadomed.training.package import package_model
+
+log = logging.getLogger(__name__)
+
+# A longer training may continue a shorter one; where files lie and how fast they are read changes no number.
+_FREE_TO_CHANGE = (
+    "command",
+    "gpu_ids",
+    "path_output",
+    "log_file",
+    "debugging",
+    "evaluation_parameters",
+    "loader_parameters.path_data",
+    "loader_parameters.cache",
+    "loader_parameters.cache_dir",
+    "training_parameters.num_workers",
+    "training_parameters.training_time.num_epochs",
+)
+
+
+def train_command(
+    config: RunConfig,
+    folder: Path,
+    resume: bool = False,
+    thr_increment: float | None = None,
+    overwrite: bool = False,
+) -> tuple[float, float, float, float]:
+    """Train, and package the best model. Of several processes that train together, each runs this function.
+
+    Returns:
+        Training Dice loss, training loss, validation Dice loss, validation loss of the best epoch.
+    """
+    world = current_world()
+    announce(config)
+    devices = training_devices(config.gpu_ids, world)
+    bids_df = index_data(config, folder)
+    split = (saved_split if resume else draw_split)(config, bids_df, folder)
+    if world.is_first:
+        write_manifest(config, folder, split)
+    cases, valid_cases = labelled_cases(config, bids_df, split, folder, devices[world.local_rank])
+    conditioner = fit_conditioner(config, cases, folder)
+    valid = sample_dataset(config, valid_cases, "validation", folder, conditioner)
+    training = sample_dataset(config, cases, "training", folder, conditioner)
+    model_folder = folder / config.model_name
+    log.info("Creating model directory: %s", model_folder)
+    params = config.training_parameters.model_dump(mode="json")
+    params["num_workers"] = worker_count(config, len(devices))
+    model = {"name": config.architecture.name, **config.architecture.arguments}
+    if config.metadata_type is not None:
+        model["n_metadata"] = FilmEncoder.load(folder).n_metadata
+    if overwrite and world.is_first:
+        remove_training(folder, model_folder)  # only now that nothing but the training can fail
+    with _all_processes(folder, len(devices), resume) as world, explained(config.memory_keys, world):
+        best = train(
+            model,
+            training,
+            valid,
+            params,
+            folder,
+            devices[world.local_rank],
+            get_metric_fns(config.task),
+            resume,
+            config.relevant(_FREE_TO_CHANGE),
+            world,
+        )
+    if world.is_first:
+        _package(config, folder, valid, model, thr_increment)
+    return best.training_dice, best.training_loss, best.validation_dice, best.validation_loss
+
+
+def _all_processes(folder: Path, count: int, resume: bool) -> AbstractContextManager[World]:
+    """Start a process for every GPU unless that has been done from outside."""
+    world = current_world()
+    if world.size > 1 or count == 1:
+        return nullcontext(world)
+    command = [sys.executable, "-m", "ivadomed", "--train", str(folder / "config_file.json")]
+    return other_processes([*command, "--resume-training"] if resume else command, count)
+
+
+def _package(
+    config: RunConfig,
+    folder: Path,
+    valid: SampleDataset,
+    model: dict[str, Any],
+    thr_increment: float | None,
+) -> None:
+    """Package the best model of a training, of which the threshold may be searched first."""
+    if thr_increment is not None:
+        config = with_best_threshold(config, labelled_sets(config, folder), folder, thr_increment)
+    package_model(config, folder / BEST, folder / config.model_name)
+    if config.metadata_type is not None:
+        save_modulation(
+            cast(Network, load_model(folder / BEST)),
+            valid,
+            FilmEncoder.load(folder),
+            model["film_layers"],
+            config.training_parameters.batch_size,
+            folder,
+        )
