@@ -22,6 +22,7 @@ setup(
     packages=find_packages(include=["ivadomed", "ivadomed.*"]),
     package_data={"ivadomed.config": ["*.json"], "ivadomed.report": ["*.html", "*.css", "*.js"]},
     install_requires=REQUIREMENTS,
+    extras_require={"wandb": ["wandb>=0.17"]},
     entry_points={
         "console_scripts": [
             "ivadomed=ivadomed.main:main",

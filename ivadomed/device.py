@@ -39,6 +39,23 @@ def define_device(gpu_id: int | Sequence[int] | None) -> tuple[bool, torch.devic
     return False, torch.device("cpu")
 
 
+def cuda(
+    input_var: torch.Tensor | list[torch.Tensor], cuda_available: bool = True, non_blocking: bool = False
+) -> torch.Tensor | list[torch.Tensor]:
+    """Move a tensor, or each of a list, to the current CUDA device.
+
+    Args:
+        input_var: The tensor or tensors.
+        cuda_available: False: return what was given.
+        non_blocking: Do not wait for copies from page-locked memory.
+    """
+    if not cuda_available:
+        return input_var
+    if isinstance(input_var, list):
+        return [x.to("cuda", non_blocking=non_blocking) for x in input_var]
+    return input_var.to("cuda", non_blocking=non_blocking)
+
+
 def _gpu(index: int) -> torch.device:
     if not 0 <= index < torch.cuda.device_count():
         raise ConfigError(

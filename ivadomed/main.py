@@ -65,6 +65,14 @@ def get_parser() -> argparse.ArgumentParser:
         help="after the training (or before the test) search the best threshold, at distances of STEP (e.g. 0.1), "
         "on the training and validation sets, and write it into the configuration that the run leaves",
     )
+    train.add_argument(
+        "-g",
+        "--gif",
+        type=int,
+        default=0,
+        metavar="N",
+        help="make animations that show how the predictions of N validation samples change over the epochs",
+    )
     segment = parser.add_argument_group("segmentation with 2D patches")
     segment.add_argument("--no-patch", action="store_true", help="predict whole slices")
     segment.add_argument(
@@ -125,6 +133,7 @@ def _run(args: argparse.Namespace) -> Any:
         thr_increment=args.thr_increment,
         debug=args.debug,
         overwrite=args.overwrite,
+        n_gif=args.gif,
     )
 
 

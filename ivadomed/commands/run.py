@@ -26,6 +26,7 @@ def run_command(
     thr_increment: float | None = None,
     debug: bool = False,
     overwrite: bool = False,
+    n_gif: int = 0,
 ) -> Any:
     """Run the configuration's command in its output folder.
 
@@ -37,14 +38,14 @@ def run_command(
         thr_increment: "train" and "test": search the best threshold in such steps, between 0 and 1, and use it.
         debug: Log details.
         overwrite: "train": replace the training that is in the output folder.
+        n_gif: "train": validation samples of which an animation over the epochs is made.
 
     Returns:
         See ``ivadomed.main.run_main``.
     """
     if not config.loader_parameters.path_data:
         raise ConfigError("loader_parameters.path_data: no data set given; add it or pass --path-data FOLDER")
-    _refuse_without_effect(config)
-    _refuse_training_options(config, resume_training, overwrite)
+    _refuse_training_options(config, resume_training, overwrite, n_gif)
     if thr_increment is not None and config.command not in ("train", "test"):
         raise ConfigError(f"--thr-increment belongs to --train and --test, not to --{config.command}")
     if config.command != "eval":
@@ -52,7 +53,7 @@ def run_command(
         check_arguments(config.architecture.name, config.architecture.arguments)
     with run_folder(config, debug) as folder:
         if config.command == "train":
-            return train_command(config, folder, resume_training, thr_increment, overwrite)
+            return train_command(config, folder, resume_training, thr_increment, overwrite, n_gif)
         if config.command == "test":
             return test_command(config, folder, thr_increment)
         if config.command == "eval":
@@ -60,26 +61,19 @@ def run_command(
         return segment_command(config, folder, {"no_patch": no_patch, "overlap_2D": overlap_2d})
 
 
-def _refuse_training_options(config: RunConfig, resume: bool, overwrite: bool) -> None:
+def _refuse_training_options(config: RunConfig, resume: bool, overwrite: bool, n_gif: int) -> None:
     """Raise for options that contradict each other, the command or what is in the output folder."""
     if config.command != "train":
-        for option in ("--resume-training",) * resume + ("--overwrite",) * overwrite:
+        given = {"--resume-training": resume, "--overwrite": overwrite, "--gif": n_gif}
+        for option in (name for name, value in given.items() if value):
             raise ConfigError(f"{option} belongs to --train, not to --{config.command}")
         if (size := current_world().size) > 1:
             raise ConfigError(
                 f"--{config.command} runs in one process, but {size} were started; start it without torchrun or srun"
             )
+    elif n_gif < 0:
+        raise ConfigError(f"--gif: {n_gif}; expected a number of validation samples, 0 or more")
     elif resume and overwrite:
         raise ConfigError("--resume-training and --overwrite contradict each other; pass one")
     elif not resume and not overwrite:
         refuse_to_overwrite(Path(config.path_output), config.model_folder)
-
-
-def _refuse_without_effect(config: RunConfig) -> None:
-    """Raise for keys that the schema knows and no command acts on: a silent difference would be worse."""
-    asked = {"wandb": config.wandb is not None}
-    refused = [key for key, is_asked in asked.items() if is_asked]
-    if refused:
-        raise ConfigError(
-            f"this version cannot do what the configuration asks for with {', '.join(refused)}; remove it"
-        )

@@ -32,6 +32,7 @@ from ivadomed.training.film import save_modulation
 from ivadomed.training.launch import other_processes
 from ivadomed.training.outputs import BEST, remove_training
 from ivadomed.training.package import package_model
+from ivadomed.training.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ def train_command(
     resume: bool = False,
     thr_increment: float | None = None,
     overwrite: bool = False,
+    n_gif: int = 0,
 ) -> tuple[float, float, float, float]:
     """Train, and package the best model. Of several processes that train together, each runs this function.
 
@@ -81,6 +83,7 @@ def train_command(
     model = {"name": config.architecture.name, **config.architecture.arguments}
     if config.metadata_type is not None:
         model["n_metadata"] = FilmEncoder.load(folder).n_metadata
+    wandb = None if config.wandb is None else config.wandb.model_dump(mode="json")
     if overwrite and world.is_first:
         remove_training(folder, model_folder)  # only now that nothing but the training can fail
     with _all_processes(folder, len(devices), resume) as world, explained(config.memory_keys, world):
@@ -95,6 +98,7 @@ def train_command(
             resume,
             config.relevant(_FREE_TO_CHANGE),
             world,
+            Watch(n_gif, config.slice_axis_index, config.debugging, wandb),
         )
     if world.is_first:
         _package(config, folder, valid, model, thr_increment)

@@ -1,5 +1,6 @@
 """Prediction: the engine, its backends, and ``segment_volume`` for toolboxes."""
 
+from ivadomed.inference.backends import onnx_inference
 from ivadomed.inference.engine import Engine, Prediction
 from ivadomed.inference.outputs import pred_to_nib, pred_to_png, split_classes
 from ivadomed.inference.predictor import Predictor
@@ -9,6 +10,7 @@ __all__ = [
     "Engine",
     "Prediction",
     "Predictor",
+    "onnx_inference",
     "pred_to_nib",
     "pred_to_png",
     "segment_volume",

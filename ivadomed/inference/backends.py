@@ -126,3 +126,19 @@ def open_model(path: Path, device: torch.device) -> TorchForward | OnnxForward:
     if path.suffix == ".onnx":
         return OnnxForward(path, device)
     return TorchForward(cast(Network, load_model(path, "cpu")), device)
+
+
+def onnx_inference(model_path: str | os.PathLike[str], inputs: torch.Tensor) -> torch.Tensor:
+    """Run an ONNX model once; ``Predictor`` keeps one loaded.
+
+    Args:
+        model_path: ONNX file.
+        inputs: [B, C, H, W] or [B, C, H, W, D].
+
+    Returns:
+        The prediction, [B, K, ...] float32.
+
+    Raises:
+        ModelError: The file is damaged, or the model needs metadata beside the image.
+    """
+    return torch.from_numpy(OnnxForward(Path(model_path), torch.device("cpu"))(Batch(inputs, None, None, ())))

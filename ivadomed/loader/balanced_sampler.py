@@ -71,3 +71,14 @@ def _label(dataset: Any, index: int, metadata: str) -> Hashable:
         return bool(np.any(np.asarray(item["gt"])))
     record = item["input_metadata"][0]
     return record[metadata] if metadata in record else None  # noqa: SIM401 - metadata may be no dictionary
+
+
+def get_sampler(ds: Any, balance_bool: bool, metadata: str) -> tuple[BalancedSampler | None, bool]:
+    """Sampler of a data set, and whether a ``DataLoader`` shuffles instead.
+
+    Args:
+        ds: See ``BalancedSampler``.
+        balance_bool: Whether to balance.
+        metadata: See ``BalancedSampler``.
+    """
+    return (BalancedSampler(ds, metadata), False) if balance_bool else (None, True)

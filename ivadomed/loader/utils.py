@@ -38,6 +38,7 @@ __all__ = [
     "orient_shapes_hwd",
     "reorient_image",
     "split_dataset",
+    "unstack_tensors",
     "update_filename_to_nifti",
     "update_metadata",
 ]
@@ -222,3 +223,8 @@ def _with(record: Any, key: str, value: Any) -> Any:
     new = copy.copy(record)
     new[key] = value
     return new
+
+
+def unstack_tensors(sample: torch.Tensor) -> list[torch.Tensor]:
+    """The samples [1, ...] of a batch [B, ...]."""
+    return list(sample.split(1))

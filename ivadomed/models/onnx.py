@@ -120,6 +120,20 @@ def export_onnx(
             _check(temporary, example, output.numpy(), Path(path))
 
 
+def save_onnx_model(model: Network, inputs: Tensor, model_path: str | os.PathLike[str]) -> None:
+    """Write a network as ONNX, see ``export_onnx``.
+
+    Args:
+        model: Network.
+        inputs: An example image, [B, C, H, W] or [B, C, H, W, D].
+        model_path: File to write.
+
+    Raises:
+        ModelError: As ``export_onnx``.
+    """
+    export_onnx(model, model_path, inputs.shape[1], inputs.ndim == 4, tuple(inputs.shape[2:]))
+
+
 def _named(model: Network, shape: tuple[int, ...]) -> dict[str, Tensor]:
     """Example inputs by their names in the file."""
     inputs, condition = example_inputs(model, shape), model.condition_input()

@@ -1,5 +1,6 @@
 """Training: the loop, its schedule, checkpoints and what the user sees of it."""
 
+from ivadomed.loader.balanced_sampler import get_sampler
 from ivadomed.losses import build_loss as get_loss_function
 from ivadomed.training.checkpoint import read_checkpoint, save_checkpoint
 from ivadomed.training.loop import TrainingResult, train
@@ -9,6 +10,7 @@ __all__ = [
     "EarlyStopping",
     "TrainingResult",
     "get_loss_function",
+    "get_sampler",
     "get_scheduler",
     "read_checkpoint",
     "save_checkpoint",

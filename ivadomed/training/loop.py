@@ -27,6 +27,7 @@ from ivadomed.ranks import ALONE, World
 from ivadomed.training.changes import changes
 from ivadomed.training.checkpoint import read_checkpoint, restore_rng, rng_state, save_checkpoint, seed_all
 from ivadomed.training.compiler import compile_network
+from ivadomed.training.gifs import GifRecorder
 from ivadomed.training.group import Group
 from ivadomed.training.initial import initial_model
 from ivadomed.training.monitor import Monitor
@@ -34,6 +35,8 @@ from ivadomed.training.optimization import Optimization
 from ivadomed.training.outputs import BEST, CHECKPOINT, FINAL
 from ivadomed.training.schedule import EarlyStopping
 from ivadomed.training.signals import StopRequest
+from ivadomed.training.tracking import initialize_wandb
+from ivadomed.training.watch import NOTHING, Watch
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +70,7 @@ def train(
     resume_training: bool = False,
     configuration: Mapping[str, Any] | None = None,
     world: World = ALONE,
+    watch: Watch = NOTHING,
 ) -> TrainingResult:
     """Train a network.
 
@@ -85,6 +89,7 @@ def train(
             uninterrupted run would have.
         configuration: What decides about the result; a run is resumed only under the same.
         world: Of several processes that call this function to train together, which this is.
+        watch: What is to be seen of it beside that.
 
     Raises:
         ConfigError: The run to resume had another configuration, or has more epochs already.
@@ -100,6 +105,7 @@ def train(
         device,
         metric_fns,
         world,
+        watch,
     )
     trainer.configuration = json.loads(json.dumps(configuration or {}))
     if resume_training:
@@ -122,8 +128,9 @@ class Trainer:
         device: torch.device,
         metric_fns: Sequence[Callable[..., float]],
         world: World = ALONE,
+        watch: Watch = NOTHING,
     ) -> None:
-        self.folder, self.metric_fns = folder, metric_fns
+        self.folder, self.metric_fns, self.watch = folder, metric_fns, watch
         self.configuration: dict[str, Any] = {}
         self.dataset_train, self.dataset_val = dataset_train, dataset_val
         self.soft_gt = dataset_train.soft_gt
@@ -193,9 +200,9 @@ class Trainer:
 
     def fit(self) -> TrainingResult:
         """Train until the last epoch, or until the validation loss no longer changes."""
-        monitor = Monitor(self.folder, self.num_epochs, self.first_epoch, self.group.world.is_first)
+        monitor, gifs = self._monitor(), self._gifs()
         advice = f"add --resume-training to the command to continue from {self.folder / CHECKPOINT}"
-        with closing(monitor), StopRequest(advice) as stop:
+        with closing(monitor), closing(gifs), StopRequest(advice) as stop:
             for epoch in range(self.first_epoch, self.num_epochs + 1):
                 if self.stopping.stalled:
                     log.info("The validation loss stopped changing: training ends after epoch %d.", epoch - 1)
@@ -208,6 +215,7 @@ class Trainer:
                             training.dice, training.loss, validation.dice, validation.loss
                         )
                         self._save_model(BEST)
+                    gifs.record(epoch, self._guess)
                 monitor.losses(epoch, training.loss, validation.loss, self.optimization.learning_rate)
                 self.optimization.end_epoch()
                 self.stopping.update(validation.loss)
@@ -216,13 +224,24 @@ class Trainer:
                 self._save_model(FINAL)
         return self.best
 
+    def _monitor(self) -> Monitor:
+        shown, tracker = self.group.world.is_first, None
+        if shown and self.watch.wandb:
+            tracker = initialize_wandb(self.watch.wandb, self.folder, resume=self.first_epoch > 1)
+            tracker.watch(self.model, log="gradients", log_freq=self.watch.wandb["log_grads_every"])
+        return Monitor(self.folder, self.num_epochs, self.first_epoch, shown, tracker)
+
+    def _gifs(self) -> GifRecorder:
+        count = self.watch.gifs if self.group.world.is_first and not self.dataset_val.classify else 0
+        return GifRecorder(self.folder, self.dataset_val, count, self.watch.slice_axis)
+
     def _train_epoch(self, epoch: int, monitor: Monitor, stop: StopRequest) -> _Means:
         self.sampler.epoch = epoch
         self.network.train()
         drawn = _generator(self.seed, epoch)
         losses, dices = [], []
         for part, bar in monitor.progress(self.train_batches, epoch, "training"):
-            batch = self._mixed(self._ready(part.batch), part.size, drawn)
+            batch = self._mixed(self._ready(part.batch), part.size, drawn, part.step == 0)
             with self.optimization.around(part.step):
                 prediction, target, loss, dice = self._predict(batch, part.size)
                 self.optimization.learn(loss, part.step)
@@ -268,12 +287,19 @@ class Trainer:
         dice = self.dice_loss(full_resolution(answers), targets)
         return prediction, batch.target, loss, float(dice.detach())
 
-    def _mixed(self, batch: Batch, size: int, drawn: torch.Generator) -> Batch:
+    @torch.no_grad()
+    def _guess(self, batch: Batch) -> torch.Tensor:
+        """Prediction of a batch by this process alone."""
+        return full_resolution(self.model(*self.model.inputs(self._ready(batch))))
+
+    def _mixed(self, batch: Batch, size: int, drawn: torch.Generator, first: bool) -> Batch:
         if not self.mixup_alpha or batch.target is None:
             return batch
         # Partners come from the whole batch, so every process mixes all of it and takes its part.
         images, targets = self.group.whole((batch.image, batch.target), size)
-        image, target = map(self.group.part, mixup(images, targets, self.mixup_alpha, generator=drawn))
+        debugging = first and self.watch.debugging and self.group.world.is_first
+        mixed = mixup(images, targets, self.mixup_alpha, debugging, self.folder, drawn)
+        image, target = map(self.group.part, mixed)
         return replace(batch, image=image.to(memory_format=self.memory_format), target=target)
 
     def _checked(self, loss: torch.Tensor, batch: Batch, dataset: SampleDataset) -> float:

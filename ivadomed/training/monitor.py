@@ -28,9 +28,13 @@ class Monitor:
         num_epochs: For the progress bar.
         first_epoch: Events of this epoch and later ones from an earlier run are hidden (a resumed run).
         shown: False in all but one of several processes that train together: nothing is written or shown.
+        tracker: A ``wandb.Run`` that is told the same, or None.
     """
 
-    def __init__(self, folder: Path, num_epochs: int, first_epoch: int, shown: bool = True) -> None:
+    def __init__(
+        self, folder: Path, num_epochs: int, first_epoch: int, shown: bool = True, tracker: Any = None
+    ) -> None:
+        self.tracker = tracker
         self.folder, self.purge_step = folder, first_epoch if first_epoch > 1 else None
         self._new_writer: Any = SummaryWriter if shown else _NoWriter
         self._hidden = None if shown else True
@@ -61,6 +65,8 @@ class Monitor:
         log.info("Epoch %d validation loss: %.4f.", epoch, val_loss)
         self._curves("losses", {"train_loss": train_loss, "val_loss": val_loss}, epoch)
         self.writer.add_scalar("learning_rate", learning_rate, epoch)
+        if self.tracker:
+            self.tracker.log({"learning_rate": learning_rate, "epoch": epoch})
 
     def metrics(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Validation metrics of one epoch."""
@@ -76,6 +82,8 @@ class Monitor:
             if place not in self._series:
                 self._series[place] = self._new_writer(str(self.folder / place), purge_step=self.purge_step)
             self._series[place].add_scalar(tag, value, epoch)
+        if self.tracker:
+            self.tracker.log({f"{tag}/{name}": value for name, value in values.items()} | {"epoch": epoch})
 
     def images(
         self, epoch: int, phase: str, image: torch.Tensor, target: torch.Tensor, prediction: torch.Tensor
@@ -83,12 +91,15 @@ class Monitor:
         """Input, ground truth and prediction of one batch; a classifier's have no picture."""
         if prediction.ndim < image.ndim:
             return
-        save_img(self.writer, epoch, phase, image, target, prediction, is_three_dim=image.ndim == 5)
+        is_volume = image.ndim == 5
+        save_img(self.writer, epoch, phase, image, target, prediction, self.tracker, is_three_dim=is_volume)
 
     def close(self) -> None:
         """Write what is pending and say how long it took."""
         for writer in (self.writer, *self._series.values()):
             writer.close()
+        if self.tracker:
+            self.tracker.finish()
         seconds = time.perf_counter() - self._started
         log.info("Training took %d min %d s.", *divmod(round(seconds), 60))
 

@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 
 from ivadomed.errors import OutputError
+from ivadomed.training.gifs import remove_frames
 
 CHECKPOINT, BEST, FINAL = "checkpoint.pth.tar", "best_model.pt", "final_model.pt"
 _EVENTS = "events.out.tfevents.*"
@@ -45,5 +46,6 @@ def remove_training(folder: Path, model_folder: Path) -> None:
             if events.parent != folder:
                 with contextlib.suppress(OSError):  # something else is in there
                     events.parent.rmdir()
+    remove_frames(folder)
     for suffix in (".pt", ".onnx", ".json"):
         (model_folder / f"{model_folder.name}{suffix}").unlink(missing_ok=True)

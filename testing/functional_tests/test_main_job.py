@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -429,8 +430,19 @@ def test_region_of_interest(config):
     assert result.shape == nib.load(image).shape
 
 
-def test_what_has_no_effect_is_refused(config, tmp_path, capsys):
+def test_a_training_can_be_watched(config, tmp_path, monkeypatch):
     config["wandb"] = {"project_name": "mine"}
-    assert main(["--train", write(config, tmp_path)]) == 1
-    assert "wandb" in capsys.readouterr().err
-    assert not Path(config["path_output"]).exists()
+    config["debugging"] = True
+    config["training_parameters"]["mixup_alpha"] = 0.4
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert main(["--train", "--gif", "2", write(config, tmp_path)]) == 0
+    folder = Path(config["path_output"])
+    gifs = sorted((folder / "gifs").glob("*.gif"))
+    assert len(gifs) == 2
+    assert all(re.fullmatch(r"sub-\d+_T[12]w(_\d+){3}", gif.stem) for gif in gifs)
+    for gif in gifs:
+        frames = sorted(p.name for p in (folder / "gifs" / gif.stem).iterdir())
+        assert frames == ["epoch_0001.png", "epoch_0002.png"]
+    assert len(list((folder / "mixup").glob("*.png"))) == 2  # one an epoch
+    [run] = (folder / "wandb").glob("offline-run-*/run-*.wandb")
+    assert b"Validation/Metrics/dice_score" in run.read_bytes()

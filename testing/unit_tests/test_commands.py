@@ -14,6 +14,7 @@ from ivadomed.config import load_config
 from ivadomed.datasets import worker_count
 from ivadomed.errors import ConfigError, DataError, ModelError
 from ivadomed.ranks import World
+from ivadomed.training.watch import Watch
 
 
 @pytest.fixture
@@ -33,13 +34,20 @@ def test_each_command_has_its_function(loaded, monkeypatch, command):
     [(name, (given, folder, *more))] = called
     assert (name, given, folder) == (command, config, Path(config.path_output))
     options = {"no_patch": True, "overlap_2D": [8, 4]}
-    assert more == {"train": [True, None, False], "test": [None], "segment": [options]}.get(command, [])
+    assert more == {"train": [True, None, False, 0], "test": [None], "segment": [options]}.get(command, [])
     assert (folder / "config_file.json").is_file()
 
 
 def test_resuming_belongs_to_training(loaded):
     with pytest.raises(ConfigError, match="--resume-training belongs to --train, not to --segment"):
         run_command(loaded(command="segment"), resume_training=True)
+
+
+def test_animations_belong_to_training_and_are_counted(loaded):
+    with pytest.raises(ConfigError, match="--gif belongs to --train, not to --test"):
+        run_command(loaded(command="test"), n_gif=2)
+    with pytest.raises(ConfigError, match="--gif: -1; expected a number"):
+        run_command(loaded(), n_gif=-1)
 
 
 def test_without_data_set_nothing_is_written(loaded):
@@ -52,9 +60,9 @@ def test_without_data_set_nothing_is_written(loaded):
 def test_training_writes_split_manifest_and_package_and_hands_on_what_it_needs(loaded, monkeypatch):
     handed = {}
 
-    def pretend(model, training, valid, params, folder, device, metrics, resume, configuration, world):
+    def pretend(model, training, valid, params, folder, device, metrics, resume, configuration, world, watch):
         handed.update(model=model, training=training, valid=valid, params=params, resume=resume)
-        handed.update(configuration=configuration, device=device, world=world)
+        handed.update(configuration=configuration, device=device, world=world, watch=watch)
         return SimpleNamespace(training_dice=1, training_loss=2, validation_dice=3, validation_loss=4)
 
     monkeypatch.setattr(train, "train", pretend)
@@ -66,6 +74,7 @@ def test_training_writes_split_manifest_and_package_and_hands_on_what_it_needs(l
     assert handed["resume"] is True
     assert (handed["device"], handed["world"]) == (torch.device("cpu"), World())
     assert handed["configuration"] == config.relevant(train._FREE_TO_CHANGE)
+    assert handed["watch"] == Watch(gifs=0, slice_axis=2, debugging=False, wandb=None)
     assert handed["model"]["name"] == "Unet"
     assert (handed["model"]["depth"], handed["model"]["n_filters"]) == (2, 4)
     split = json.loads((folder / "split_datasets.json").read_text())

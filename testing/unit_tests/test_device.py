@@ -1,12 +1,13 @@
 """Device and precision."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from ivadomed import device as module
-from ivadomed.device import define_device, fabric_precision, training_devices
+from ivadomed.device import cuda, define_device, fabric_precision, training_devices
 from ivadomed.errors import ConfigError
 from ivadomed.ranks import ALONE, World
 
@@ -149,3 +150,17 @@ def test_apple_s_gpu_serves_one_process(machine):
     assert [device.type for device in training_devices([0], ALONE)] == ["mps"]
     with pytest.raises(ConfigError, match="serves one process"):
         training_devices([0], GROUP)
+
+
+def test_tensors_stay_where_they_are_without_cuda():
+    x = torch.zeros(2)
+    assert cuda(x, cuda_available=False) is x
+    assert cuda([x], cuda_available=False) == [x]
+
+
+def test_tensors_are_moved_to_cuda_one_or_many():
+    moved = []
+    x = SimpleNamespace(to=lambda device, non_blocking: moved.append((device, non_blocking)) or "moved")
+    assert cuda(x, non_blocking=True) == "moved"
+    assert cuda([x, x]) == ["moved", "moved"]
+    assert moved == [("cuda", True), ("cuda", False), ("cuda", False)]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ivadomed.errors import DataError
-from ivadomed.loader.balanced_sampler import BalancedSampler, inverse_frequencies
+from ivadomed.loader.balanced_sampler import BalancedSampler, get_sampler, inverse_frequencies
 
 
 def items(sexes="MMMMMMFF", labelled=(2,)):
@@ -43,3 +43,11 @@ def test_a_missing_value_is_named():
     data[3]["input_metadata"][0] = {}
     with pytest.raises(DataError, match='sample 3 has no "sex"'):
         BalancedSampler(data, metadata="sex")
+
+
+def test_a_sampler_is_given_on_request_and_shuffling_otherwise():
+    items = [{"gt": torch.zeros(1, 2, 2)}, {"gt": torch.ones(1, 2, 2)}]
+    assert get_sampler(items, False, "gt") == (None, True)
+    sampler, shuffle = get_sampler(items, True, "gt")
+    assert not shuffle
+    assert sampler.weights.tolist() == [1.0, 1.0]

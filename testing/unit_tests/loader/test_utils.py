@@ -3,6 +3,7 @@
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff
 
 from ivadomed.loader import utils
@@ -86,3 +87,8 @@ def test_nifti_name(name, expected):
 
 def test_all_names_exist():
     assert all(callable(getattr(utils, name)) for name in utils.__all__)
+
+
+def test_a_batch_is_taken_apart():
+    parts = utils.unstack_tensors(torch.arange(6).reshape(3, 2))
+    assert [part.tolist() for part in parts] == [[[0, 1]], [[2, 3]], [[4, 5]]]

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ivadomed.errors import ModelError, OutputError
+from ivadomed.inference import onnx_inference
 from ivadomed.models import (
     Countception,
     FiLMedUnet,
@@ -19,7 +20,7 @@ from ivadomed.models import (
     resnet18,
 )
 from ivadomed.models.base import Inputs, example_inputs
-from ivadomed.models.onnx import export_onnx
+from ivadomed.models.onnx import export_onnx, save_onnx_model
 
 FILM = {"n_metadata": 3, "film_layers": [1] * 6}
 FLAT = {"strides": [[1, 2, 2], [2, 2, 2]], "kernel_sizes": [[1, 3, 3], [3, 3, 3], [3, 3, 3]]}
@@ -230,3 +231,13 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
         export_onnx(Scale(), tmp_path / "file" / "m.onnx", 1, is_2d=True)
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 16, 24), (1, 2, 16, 16, 8)])
+def test_a_network_is_written_by_an_example_and_run_once(tmp_path, shape):
+    torch.manual_seed(0)
+    model = Unet(shape[1], 1, depth=2, n_filters=2, is_2d=len(shape) == 4).eval()
+    x = torch.rand(shape)
+    save_onnx_model(model, x, tmp_path / "a.onnx")
+    with torch.no_grad():
+        torch.testing.assert_close(onnx_inference(tmp_path / "a.onnx", x), model(x), atol=1e-5, rtol=1e-5)

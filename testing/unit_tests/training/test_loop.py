@@ -316,7 +316,8 @@ def test_a_cosine_steps_per_epoch_and_its_rate_is_the_epoch_s(run, tmp_path):
 def test_mixup_mixes_training_batches_only(run, monkeypatch):
     seen = []
 
-    def mix(image, target, alpha, generator):
+    def mix(image, target, alpha, debugging, folder, generator):
+        assert not debugging
         seen.append((len(image), alpha, target.dtype))
         return image * 0.5, target * 0.5
 

@@ -1,89 +1,19 @@
-"""Pictures for people: TensorBoard grids and overlays of predictions on images."""
+"""Overlays of segmentations on images."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from ivadomed.files import atomic_path
 from ivadomed.io import write_picture
+from ivadomed.visualize.colours import COLOURS
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-    from torch.utils.tensorboard import SummaryWriter
-
-# One colour per class, apart also for colour-blind readers (Okabe and Ito, 2008).
-COLOURS = np.array(
-    [[213, 94, 0], [0, 158, 115], [86, 180, 233], [204, 121, 167], [0, 114, 178], [230, 159, 0]], np.float32
-)
-_GRID_COLUMNS = 8
 _SLICE_PIXELS = 300
 _MOST_PIXELS = 1200
 _GAP = 4  # pixels between slices
 _LEAST_VOXELS = 64
 _OUTLINE = (255, 255, 0)  # yellow is no class colour and stands out from grey and white
-
-
-def save_img(
-    writer: SummaryWriter,
-    epoch: int,
-    dataset_type: str,
-    input_samples: torch.Tensor,
-    gt_samples: torch.Tensor,
-    preds: torch.Tensor,
-    is_three_dim: bool = False,
-) -> None:
-    """Write input, ground truth and prediction of one batch to TensorBoard.
-
-    Args:
-        writer: Where to.
-        epoch: Step of the events.
-        dataset_type: "Training" or "Validation", part of the tag.
-        input_samples: [B, C, H, W] or [B, C, H, W, D]; the first channel is shown.
-        gt_samples: [B, K, ...].
-        preds: [B, K, ...].
-        is_three_dim: Whether there is a depth axis; then the middle slice is shown.
-    """
-    image, truth, guess = (x.detach().float().cpu() for x in (input_samples, gt_samples, preds))
-    if is_three_dim:
-        image, truth, guess = (x[..., x.shape[-1] // 2] for x in (image, truth, guess))
-    writer.add_image(f"{dataset_type}/Input", _grid(_grey(image[:, :1]).expand(-1, 3, -1, -1)), epoch)
-    writer.add_image(f"{dataset_type}/Ground Truth", _grid(convert_labels_to_RGB(truth)), epoch)
-    writer.add_image(f"{dataset_type}/Predictions", _grid(convert_labels_to_RGB(guess)), epoch)
-
-
-def _grey(images: torch.Tensor) -> torch.Tensor:
-    """Each image stretched to 0..1."""
-    low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
-    return (images - low) / (high - low).clamp_min(1e-8)
-
-
-def _grid(images: torch.Tensor) -> torch.Tensor:
-    """[B, 3, H, W] to one picture [3, rows * H, columns * W]."""
-    columns = min(_GRID_COLUMNS, len(images))
-    rows = -(-len(images) // columns)
-    padding = images.new_zeros(rows * columns - len(images), *images.shape[1:])
-    cells = torch.cat([images, padding]).unflatten(0, (rows, columns))
-    return cells.permute(2, 0, 3, 1, 4).flatten(1, 2).flatten(2, 3)
-
-
-def convert_labels_to_RGB(grid_img: torch.Tensor) -> torch.Tensor:
-    """Colour classes.
-
-    Args:
-        grid_img: [B, K, H, W] in 0..1.
-
-    Returns:
-        [B, 3, H, W] in 0..1; one class is white, several have one colour each.
-    """
-    if grid_img.shape[1] == 1:
-        return grid_img.expand(-1, 3, -1, -1).clamp(0, 1)
-    colours = torch.from_numpy(COLOURS / 255)[torch.arange(grid_img.shape[1]) % len(COLOURS)]
-    return torch.einsum("bkhw,kc->bchw", grid_img, colours).clamp(0, 1)
 
 
 def overlay(
@@ -110,6 +40,19 @@ def overlay(
     for mask in () if truth is None else truth:
         picture[_outline(_enlarge(mask >= 0.5, scale), 1 + scale // 4)] = _OUTLINE
     return picture
+
+
+def overlap_im_seg(img: np.ndarray, seg: np.ndarray) -> np.ndarray:
+    """Paint one segmentation over an image.
+
+    Args:
+        img: [H, W] intensities.
+        seg: [H, W] in 0..1.
+
+    Returns:
+        [H, W, 3] uint8.
+    """
+    return overlay(img, seg[None])
 
 
 def _enlarge(array: np.ndarray, scale: int) -> np.ndarray:
@@ -183,39 +126,3 @@ def upright(picture: np.ndarray, slice_axis: int | None) -> np.ndarray:
     if slice_axis == 2:
         return np.rot90(picture)  # H grows to the right of the patient, W to the front
     return picture[::-1, ::-1] if slice_axis == 0 else picture[::-1]
-
-
-def plot_transformed_sample(
-    before: np.ndarray,
-    after: np.ndarray,
-    list_title: Sequence[str] | None = None,
-    fname_out: str | os.PathLike[str] = "",
-    cmap: str = "jet",
-) -> Figure:
-    """Plot a sample before and after a transform, side by side; a quick look while debugging.
-
-    Args:
-        before: [H, W] or [H, W, D]; of a volume the middle slice is shown.
-        after: As ``before``; the shape may differ.
-        list_title: Titles of the two.
-        fname_out: Picture file to write; without one the plot is shown in a window.
-        cmap: Colour map of matplotlib.
-    """
-    from matplotlib import pyplot  # only this picture and its window need it
-    from matplotlib.figure import Figure
-
-    figure = Figure((9, 4.5), layout="constrained") if fname_out else pyplot.figure(layout="constrained")
-    sides = zip(figure.subplots(1, 2), (before, after), list_title or ("before", "after"), strict=True)
-    for axes, array, title in sides:
-        plane = np.squeeze(array)
-        plane = plane[..., plane.shape[-1] // 2] if plane.ndim == 3 else plane
-        shown = axes.imshow(plane, cmap=cmap, interpolation="nearest")
-        figure.colorbar(shown, ax=axes, shrink=0.8)
-        axes.set_title(title)
-        axes.set_axis_off()
-    if fname_out:
-        with atomic_path(fname_out) as temporary:
-            figure.savefig(temporary)
-    else:
-        pyplot.show()
-    return figure

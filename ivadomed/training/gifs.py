@@ -1,0 +1,110 @@
+"""Animations that show how predictions change from epoch to epoch."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import torch
+
+from ivadomed.io import is_nifti, write_picture
+from ivadomed.loader.samples import Batch, SampleDataset, collate
+from ivadomed.visualize import overlay, upright
+
+log = logging.getLogger(__name__)
+
+FOLDER = "gifs"
+_PIXELS = 300  # of the longer side, at least
+
+
+class GifRecorder:
+    """Predict some validation samples after every epoch, and make a GIF of each in the end.
+
+    A frame is written as soon as it is there (``gifs/NAME/epoch_0001.png``), so that an interrupted run that is
+    resumed has those before.
+
+    Args:
+        folder: Of the run.
+        dataset: Validation samples.
+        count: How many to show; they are spread over the data set, and have a label where there is one nearby.
+        slice_axis: RAS axis along which slices were taken; pictures are upright as they are.
+    """
+
+    def __init__(self, folder: Path, dataset: SampleDataset, count: int, slice_axis: int) -> None:
+        self.folder = folder / FOLDER
+        is_picture = count > 0 and not is_nifti(dataset.cases[0].images[0])
+        self.slice_axis = None if is_picture else slice_axis
+        self.samples = {_name(dataset, place): collate([dataset[place]]) for place in _chosen(dataset, count)}
+
+    def record(self, epoch: int, predict: Callable[[Batch], torch.Tensor]) -> None:
+        """Write a frame of every sample.
+
+        Args:
+            epoch: The epoch that ended.
+            predict: Gives the prediction [1, K, ...] of a batch.
+        """
+        for name, batch in self.samples.items():
+            assert batch.target is not None
+            frame = _frame(batch.image, predict(batch), batch.target)
+            picture = np.ascontiguousarray(upright(frame, self.slice_axis))
+            write_picture(self.folder / name / f"epoch_{epoch:04d}.png", picture)
+
+    def close(self) -> None:
+        """Write ``gifs/NAME.gif`` from the frames there are."""
+        from ivadomed.visualize.gif import AnimatedGif  # matplotlib is slow to load
+
+        for name in self.samples:
+            files = sorted((self.folder / name).glob("epoch_*.png"))
+            if not files:
+                continue
+            frames = [iio.imread(file) for file in files]
+            gif = AnimatedGif(frames[0].shape[:2])
+            for file, frame in zip(files, frames, strict=True):
+                gif.add(frame, f"Epoch {int(file.stem.removeprefix('epoch_'))}")
+            gif.save(self.folder / f"{name}.gif")
+        if self.samples:
+            log.info("Animations of %d validation samples: %s", len(self.samples), self.folder)
+
+
+def remove_frames(folder: Path) -> None:
+    """Delete the frames of an earlier training, of which the animations stay until they are replaced."""
+    for frames in (folder / FOLDER).glob("*/"):
+        shutil.rmtree(frames)
+
+
+def _chosen(dataset: SampleDataset, count: int) -> list[int]:
+    """Places of samples in the middle of `count` equal parts, or behind it up to the first one with a label."""
+    count = min(count, len(dataset))
+    edges = [int(edge) for edge in np.linspace(0, len(dataset), count + 1)]
+    chosen = []
+    for first, end in pairwise(edges):
+        middle = (first + end) // 2
+        chosen.append(next((p for p in range(middle, end) if np.any(dataset[p].target)), middle))
+    return chosen
+
+
+def _name(dataset: SampleDataset, place: int) -> str:
+    """The case, and where in it the sample begins."""
+    window = dataset[place].window
+    return "_".join([dataset.cases[window.case].id, *map(str, window.start)])
+
+
+def _frame(image: torch.Tensor, prediction: torch.Tensor, target: torch.Tensor) -> np.ndarray:
+    """The first channel under the prediction, and the outlined truth; of a volume the slice with most of the label."""
+    planes = [x[0].detach().float().cpu().numpy() for x in (image, prediction, target)]
+    if planes[0].ndim == 4:
+        depth = _fullest(planes[2])
+        planes = [x[..., depth] for x in planes]
+    scale = -(-_PIXELS // max(planes[0].shape[1:]))
+    return overlay(planes[0][0], planes[1], planes[2], scale)
+
+
+def _fullest(target: np.ndarray) -> int:
+    """The slice of [K, H, W, D] with most of the label; the middle one without any."""
+    sizes = target.sum((0, 1, 2))
+    return int(sizes.argmax()) if sizes.any() else target.shape[-1] // 2

@@ -1,0 +1,84 @@
+"""Tracking of a run with Weights & Biases; without its service everything is kept in the folder of the run."""
+
+from __future__ import annotations
+
+import logging
+import netrc
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ivadomed.errors import ConfigError
+from ivadomed.files import write_text
+
+log = logging.getLogger(__name__)
+
+_HOST = "api.wandb.ai"
+_SECONDS = 20  # that the service has to answer
+_ID = "run_id.txt"
+
+
+def initialize_wandb(
+    wandb_params: Mapping[str, Any] | None, folder: str | os.PathLike[str] = ".", resume: bool = False
+) -> Any:
+    """Start a run of wandb.
+
+    It is online where a key is known (the section's, WANDB_API_KEY, or that of ``wandb login``) and the service
+    answers, else offline: ``wandb sync`` sends it later. The variable WANDB_MODE wins over that.
+
+    Args:
+        wandb_params: The ``wandb`` section; None: no tracking.
+        folder: Folder of the run; wandb's files go into ``wandb`` in it.
+        resume: Go on with the wandb run that is in the folder.
+
+    Returns:
+        A ``wandb.Run``, or None.
+
+    Raises:
+        ConfigError: wandb is not installed.
+    """
+    if wandb_params is None:
+        return None
+    try:
+        import wandb
+    except ImportError as error:
+        raise ConfigError(
+            "wandb: the package of this name is not installed; pip install 'ivadomed[wandb]', or remove the section"
+        ) from error
+    key = wandb_params.get("wandb_api_key") or os.environ.get("WANDB_API_KEY") or _key_of_login()
+    file = Path(folder) / "wandb" / _ID
+    known = file.read_text(encoding="utf-8") if resume and file.is_file() else None
+
+    def start(mode: Any) -> Any:
+        return wandb.init(
+            project=wandb_params.get("project_name"),
+            group=wandb_params.get("group_name"),
+            name=wandb_params.get("run_name"),
+            dir=str(folder),
+            id=known,
+            resume="allow" if known else None,
+            mode=mode,
+            settings=wandb.Settings(init_timeout=_SECONDS, silent=True, console="off", api_key=key),
+        )
+
+    mode = os.environ.get("WANDB_MODE") or ("online" if key else "offline")
+    try:
+        run = start(mode)
+    except (wandb.errors.CommError, wandb.errors.AuthenticationError) as error:
+        log.warning("wandb: the service cannot be used (%s); this run is kept offline.", error)
+        mode = "offline"
+        run = start(mode)
+    write_text(file, run.id)
+    if mode == "offline":
+        log.info("wandb: offline; `wandb sync %s` sends the run later.", Path(run.dir).parent)
+    return run
+
+
+def _key_of_login() -> str | None:
+    """The key that ``wandb login`` left in the user's netrc file."""
+    try:
+        entry = netrc.netrc().authenticators(_HOST)
+    except (OSError, netrc.NetrcParseError):
+        return None
+    return entry[2] if entry else None
