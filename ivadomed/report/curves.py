@@ -42,16 +42,25 @@ def read_curves(folder: Path) -> list[Curve]:
     """
     curves = []
     for place in sorted({file.parent for file in folder.glob("*/events.out.tfevents.*")}):
-        series: dict[str, dict[int, float]] = {}
-        for file in sorted(place.glob("events.out.tfevents.*")):
-            try:
-                _add_events(file, series)
-            except (OSError, ValueError) as error:
-                logger.debug("%s: not read (%s)", file, error)
-        for tag, values in series.items():
+        for tag, values in read_scalars(place).items():
             prefix = tag.replace("/", "_") + "_"
-            curves.append(Curve(tag, place.name.removeprefix(prefix), tuple(sorted(values.items()))))
+            curves.append(Curve(tag, place.name.removeprefix(prefix), tuple(values.items())))
     return sorted(curves, key=lambda curve: (curve.chart, curve.name))
+
+
+def read_scalars(place: Path) -> dict[str, dict[int, float]]:
+    """Scalars of the event files that lie in one folder: tag to values by step, steps increasing.
+
+    Of steps that were written again after an interruption the last values count. Files that cannot be read are left
+    out.
+    """
+    series: dict[str, dict[int, float]] = {}
+    for file in sorted(place.glob("events.out.tfevents.*")):
+        try:
+            _add_events(file, series)
+        except (OSError, ValueError) as error:
+            logger.debug("%s: not read (%s)", file, error)
+    return {tag: dict(sorted(values.items())) for tag, values in series.items()}
 
 
 def _add_events(file: Path, series: dict[str, dict[int, float]]) -> None:
@@ -74,12 +83,11 @@ def _add_events(file: Path, series: dict[str, dict[int, float]]) -> None:
 
 def _records(file: Path) -> Iterator[bytes]:
     """Messages of an event file; one that was cut off by a crash ends it."""
-    content = file.read_bytes()
-    position = 0
-    while position + _LENGTH.size <= len(content):
-        length, _ = _LENGTH.unpack_from(content, position)
-        start = position + _LENGTH.size
-        position = start + length + _CHECKSUM
-        if position > len(content):
-            return
-        yield content[start : start + length]
+    size = file.stat().st_size
+    with file.open("rb") as stream:  # a run with pictures has a file of gigabytes
+        while len(head := stream.read(_LENGTH.size)) == _LENGTH.size:
+            length, _ = _LENGTH.unpack(head)
+            if stream.tell() + length + _CHECKSUM > size:
+                return
+            yield stream.read(length)
+            stream.seek(_CHECKSUM, 1)
