@@ -184,14 +184,14 @@ def _tar_members(archive: Path, limits: Limits) -> Iterator[_Member]:
     with opener(archive, "rb") as stream:
         limited = _Limited(stream, archive, limits.bytes_of(archive))
         with tarfile.open(fileobj=cast(IO[bytes], limited), mode="r:") as file:
-            for entry in file:
+            while (entry := file.next()) is not None:
                 if entry.isdir():
                     yield _Member(entry.name, True)
                 elif entry.isfile():
                     yield _Member(entry.name, False, file.extractfile(entry))
                 else:
                     raise _not_a_file(archive, entry.name)
-                file.members = []  # it would keep all of them
+                cast(Any, file).members = []  # it would keep all of them
 
 
 class _Limited(io.RawIOBase):

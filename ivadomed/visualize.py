@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from ivadomed.colours import COLOURS
 from ivadomed.files import atomic_path
 from ivadomed.io import write_picture
 
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch.utils.tensorboard import SummaryWriter
 
-# One colour per class, apart also for colour-blind readers (Okabe and Ito, 2008).
-COLOURS = np.array(
-    [[213, 94, 0], [0, 158, 115], [86, 180, 233], [204, 121, 167], [0, 114, 178], [230, 159, 0]], np.float32
-)
 _GRID_COLUMNS = 8
 _SLICE_PIXELS = 300
 _MOST_PIXELS = 1200

@@ -1,7 +1,7 @@
 """``report.html``: one self-contained page per evaluation, to look at and to hand on."""
 
 from ivadomed.report.content import Report
-from ivadomed.report.curves import Curve, read_curves, read_scalars
+from ivadomed.report.curves import Curve, read_curves
 from ivadomed.report.page import write_report
 
-__all__ = ["Curve", "Report", "read_curves", "read_scalars", "write_report"]
+__all__ = ["Curve", "Report", "read_curves", "write_report"]

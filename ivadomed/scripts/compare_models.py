@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from ivadomed.errors import ConfigError, DataError, IvadomedError
-from ivadomed.evaluation.paired import compare_paired, holm
 from ivadomed.files import atomic_path
+from ivadomed.paired import compare_paired, holm
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,6 @@ from tqdm import tqdm
 from ivadomed.errors import DataError, IvadomedError
 from ivadomed.io import read_image, read_label, save_nifti
 from ivadomed.loader.volumes import check_same_grid
-from ivadomed.maths import heatmap_generation
 from ivadomed.preprocessing import get_midslice_average, one_slice
 
 _EXAMPLE = """\
@@ -109,6 +108,8 @@ def extract_mid_slice_and_convert_coordinates_to_heatmaps(
 
 def _prepare(image: Path, data: Path, aim: int) -> list[Path]:
     """Write both files of an image; none if it has no such label."""
+    from ivadomed.maths import heatmap_generation  # loads scipy.stats, for which --help should not wait
+
     stem = image.name.removesuffix(_EXTENSION)
     labels = data / "derivatives" / "labels" / image.parent.relative_to(data)
     label = labels / f"{stem}{_LABEL}{_EXTENSION}"

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from ivadomed.colours import COLOURS, LINE_ORDER
 from ivadomed.errors import DataError, IvadomedError
+from ivadomed.events import read_scalars
 from ivadomed.files import atomic_path
-from ivadomed.report import read_scalars
-from ivadomed.visualize import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +38,6 @@ _EVENTS = "events.out.tfevents.*"
 _LEARNING_RATE = "learning_rate"
 _INCHES = (5.4, 3.8)
 _MOST_COLUMNS = 3
-_LINE_COLOURS = (0, 4, 1, 3, 2, 5)  # of the classes' colours; the first two are furthest apart
 _SHORT = 25  # epochs; below it each one is marked, because a line through two points hides how few they are
 
 
@@ -145,7 +144,7 @@ def plot_curve(
     for number, column in enumerate(columns):
         runs = pd.concat([data[column] for data in data_list if column in data], axis=1).sort_index()
         runs = runs.replace([np.inf, -np.inf], np.nan).dropna(how="all")
-        red, green, blue = COLOURS[_LINE_COLOURS[number % len(_LINE_COLOURS)]] / 255
+        red, green, blue = COLOURS[LINE_ORDER[number % len(LINE_ORDER)]] / 255
         colour = (float(red), float(green), float(blue))
         mean = runs.mean(axis=1)
         fig_ax.plot(runs.index, mean, color=colour, label=column, marker="." if len(runs) < _SHORT else None)

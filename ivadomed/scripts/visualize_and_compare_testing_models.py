@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ivadomed.colours import COLOURS
 from ivadomed.errors import ConfigError, DataError, IvadomedError
-from ivadomed.evaluation.dataset import RESULT_FILE
-from ivadomed.evaluation.paired import compare_paired, holm
 from ivadomed.files import atomic_path
-from ivadomed.visualize import COLOURS
+from ivadomed.paired import compare_paired, holm
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -178,6 +177,8 @@ def _read_all(folders: Sequence[str | Path], metric: str, metadata: Sequence[str
 
 
 def _read(folder: Path, metric: str) -> pd.DataFrame:
+    from ivadomed.evaluation.dataset import RESULT_FILE  # loads torch, for which --help should not wait
+
     file = folder / RESULT_FILE
     try:
         table = pd.read_csv(file, dtype={_IMAGE: str})
@@ -274,8 +275,8 @@ def _draw_violin(axes: Axes, x: int, values: np.ndarray, colour: np.ndarray) -> 
     if not len(values):
         return
     if len(values) >= _LEAST_OF_A_VIOLIN and np.ptp(values) > 1e-9 * np.abs(values).max():
-        [body] = axes.violinplot(values, [x], widths=0.8, showextrema=False)["bodies"]  # type: ignore[misc]
-        body.set(facecolor=colour, edgecolor=colour, alpha=0.25)
+        violin: Any = axes.violinplot(values, [x], widths=0.8, showextrema=False)
+        violin["bodies"][0].set(facecolor=colour, edgecolor=colour, alpha=0.25)
     low, median, high = np.percentile(values, (25, 50, 75))
     axes.plot([x + 0.16] * 2, [low, high], color="0.25", linewidth=4, solid_capstyle="butt", zorder=4)
     axes.plot([x + 0.16], [median], "o", color="white", markeredgecolor="0.25", markersize=6, zorder=5)

@@ -100,6 +100,11 @@ def test_mid_slices_can_be_trained_on(small, tmp_path):
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_help_shows_an_example(tool):
-    command = [sys.executable, "-m", f"ivadomed.scripts.{tool}", "--help"]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    code = (
+        f"import sys; from ivadomed.scripts.{tool} import get_parser; print(get_parser().format_help())\n"
+        "print('loaded', *sorted({'torch', 'matplotlib', 'scipy.stats', 'skimage'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    text, _, loaded = done.stdout.rpartition("loaded")
     assert f"  ivadomed_{tool} -" in text.partition("example")[2]
+    assert loaded.split() == []

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from ivadomed.evaluation.paired import compare_paired, holm
+from ivadomed.paired import compare_paired, holm
 
 
 def test_by_hand():

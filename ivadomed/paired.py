@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 _LEVEL = 0.95
 
@@ -43,6 +42,8 @@ def compare_paired(
 
     Pairs with a NaN are left out. What needs two pairs is NaN for fewer. Where nothing differs, p-values are 1.
     """
+    from scipy import stats  # takes a second to load, which an error or --help should not
+
     difference = np.asarray(first, float) - np.asarray(second, float)
     difference = difference[np.isfinite(difference)]
     n = len(difference)
