@@ -129,7 +129,8 @@ def _runs(table: pd.DataFrame, column: str) -> dict[str, pd.Series]:
     for name, series in runs.items():
         if series.index.has_duplicates:
             raise DataError(f"{name}: its run {series.index[series.index.duplicated()][0]} is there twice")
-    if numbers.isna().any() and len({len(series) for series in runs.values()}) > 1:
+    by_order = bool((order[numbers.isna()] > 0).any())
+    if by_order and len({len(series) for series in runs.values()}) > 1:
         counts = ", ".join(f"{name} {len(series)}" for name, series in runs.items())
         raise DataError(
             f"configurations differ in their number of runs ({counts}), so that runs cannot be paired; "

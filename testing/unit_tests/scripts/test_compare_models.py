@@ -65,6 +65,12 @@ def test_a_run_that_failed_is_left_out_of_its_pairs(tmp_path, caplog):
     assert "depth=3: has 3 runs with a test_dice, expected 4" in caplog.text
 
 
+def test_the_first_run_may_have_no_number(tmp_path):
+    named = table(numbered=True).assign(path_output=lambda t: t["path_output"].str.removesuffix("_n=00"))
+    details = compute_statistics(named.drop(index=4), 4, True, tmp_path / "c.csv")
+    assert list(details["n"]) == [3, 4, 3]
+
+
 def test_one_configuration_is_no_error(tmp_path, caplog):
     one = pd.DataFrame({"path_output": ["a"], "test_dice": [0.5]})
     assert compute_statistics(one, 1, True, tmp_path / "c.csv").empty
