@@ -26,13 +26,13 @@ example:
   ivadomed_automate_training --config config.json --config-hyper hyper.json --path-data DATA -n 10 --run-test
   ivadomed_compare_models -df temporary_results.csv -n 10 --run_test -o comparison.csv
 
-Runs of two configurations are paired in their order (or by the number in "_n=03" at the end of path_output): the k-th
-ones have the same split. Written are comparison.csv, the p-values of the paired t-test as a table of all against all,
+Runs of two configurations are paired by the column iteration, by the number in "_n=03" at the end of path_output, or in
+their order: the k-th ones have the same split. Written are comparison.csv, the p-values of the paired t-test as a table of all against all,
 and comparison_details.csv, a row for each two configurations, with p-values that are corrected for their number (Holm).
 """
 
 _RUN_NUMBER = re.compile(r"_n=(\d+)$")
-_NAME = "path_output"
+_NAME, _RUN = "path_output", "iteration"
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -72,8 +72,8 @@ def compute_statistics(
     """Compare each two configurations of a sweep and write the tables.
 
     Args:
-        dataframe: A row per run: ``path_output`` names the configuration (and, as ``_n=03`` at its end, the run);
-            ``test_dice`` or ``best_validation_dice`` is compared.
+        dataframe: A row per run: ``path_output`` names the configuration, ``iteration`` (or ``_n=03`` at the end of
+            the name) the run; ``test_dice`` or ``best_validation_dice`` is compared.
         n_iterations: Runs of each configuration.
         run_test: Compare ``test_dice``, else ``best_validation_dice``.
         csv_out: Where p-values of the paired t-test [configurations, configurations] are written; the returned
@@ -117,10 +117,11 @@ def _runs(table: pd.DataFrame, column: str) -> dict[str, pd.Series]:
             hint = "; test_dice is there after --run-test" if needed == "test_dice" else ""
             raise DataError(f"the table has no column {needed} (it has {', '.join(map(str, table))}){hint}")
     names = table[_NAME].astype(str).str.rstrip("/\\")
-    numbers = names.str.extract(_RUN_NUMBER, expand=False)
+    written = table[_RUN] if _RUN in table else names.str.extract(_RUN_NUMBER, expand=False)
+    numbers = pd.to_numeric(written, errors="coerce")
     order = names.groupby(names).cumcount()
     configurations = names.str.replace(_RUN_NUMBER, "", regex=True)
-    run = numbers.astype(float).fillna(order).astype(int)
+    run = numbers.fillna(order).astype(int)
     values = pd.to_numeric(table[column], errors="coerce")
     runs = {
         str(name): pd.Series(values[rows].to_numpy(), index=run[rows])
@@ -134,7 +135,7 @@ def _runs(table: pd.DataFrame, column: str) -> dict[str, pd.Series]:
         counts = ", ".join(f"{name} {len(series)}" for name, series in runs.items())
         raise DataError(
             f"configurations differ in their number of runs ({counts}), so that runs cannot be paired; "
-            "complete the sweep, or use --all-logs, which numbers the runs"
+            "complete the sweep, or give a table with a column iteration"
         )
     return runs
 

@@ -14,19 +14,20 @@ SCORES = {
 }
 
 
-def table(numbered=False):
+def table(numbered=False, column=False):
     """Rows in the order of a sweep: all configurations of a run, then the next run."""
     rows = [
         {"path_output": name + (f"_n={run:02}" if numbered else ""), "test_dice": values[run]}
         for run in range(4)
         for name, values in SCORES.items()
     ]
+    rows = [row | ({"iteration": k // len(SCORES)} if column else {}) for k, row in enumerate(rows)]
     return pd.DataFrame(rows).assign(best_validation_dice=lambda t: -t["test_dice"] / 2)
 
 
-@pytest.mark.parametrize("numbered", [True, False])
-def test_each_two_configurations(tmp_path, numbered):
-    shuffled = table(numbered).sample(frac=1, random_state=0) if numbered else table()
+@pytest.mark.parametrize("named_by", [{"numbered": True}, {"column": True}, {}])
+def test_each_two_configurations(tmp_path, named_by):
+    shuffled = table(**named_by).sample(frac=1, random_state=0) if named_by else table()
     out = tmp_path / "new" / "comparison.csv"
     details = compute_statistics(shuffled, 4, True, out).set_index(["first", "second"])
     assert len(details) == 3
