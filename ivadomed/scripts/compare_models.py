@@ -27,8 +27,9 @@ example:
   ivadomed_compare_models -df temporary_results.csv -n 10 --run_test -o comparison.csv
 
 Runs of two configurations are paired by the column iteration, by the number in "_n=03" at the end of path_output, or in
-their order: the k-th ones have the same split. Written are comparison.csv, the p-values of the paired t-test as a table of all against all,
-and comparison_details.csv, a row for each two configurations, with p-values that are corrected for their number (Holm).
+their order: the k-th ones have the same split. Written are comparison.csv, the p-values of the paired t-test as a table
+of all against all, and comparison_details.csv, a row for each two configurations, with p-values that are corrected for
+their number (Holm).
 """
 
 _RUN_NUMBER = re.compile(r"_n=(\d+)$")
