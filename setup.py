@@ -27,10 +27,16 @@ setup(
         "console_scripts": [
             "ivadomed=ivadomed.main:main",
             "ivadomed_check_data=ivadomed.scripts.check_data:main",
+            "ivadomed_compare_models=ivadomed.scripts.compare_models:main",
             "ivadomed_convert_model=ivadomed.scripts.convert_model:main",
             "ivadomed_convert_to_onnx=ivadomed.scripts.convert_to_onnx:main",
             "ivadomed_create_phantom=ivadomed.scripts.create_phantom:main",
+            "ivadomed_download_data=ivadomed.scripts.download_data:main",
+            "ivadomed_extract_small_dataset=ivadomed.scripts.extract_small_dataset:main",
+            "ivadomed_prepare_dataset_vertebral_labeling=ivadomed.scripts.prepare_dataset_vertebral_labeling:main",
             "ivadomed_segment_image=ivadomed.scripts.segment_image:main",
+            "ivadomed_training_curve=ivadomed.scripts.training_curve:main",
+            "ivadomed_visualize_and_compare_testing_models=ivadomed.scripts.visualize_and_compare_testing_models:main",
             "ivadomed_visualize_transforms=ivadomed.scripts.visualize_transforms:main",
         ]
     },

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivadomed.colours import COLOURS
 from ivadomed.files import atomic_path
-from ivadomed.visualize import COLOURS, upright
+from ivadomed.visualize import upright
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,10 +1,12 @@
-"""Atomic file writes: a reader sees the old file or the new one, never half of either."""
+"""Atomic writes of files and folders: a reader sees the old one or the new one, never half of either."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +48,47 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         if os.path.exists(temporary):
             os.unlink(temporary)
+
+
+@contextmanager
+def atomic_folder(folder: str | os.PathLike[str], replace: bool = False) -> Iterator[Path]:
+    """Yield a new folder beside ``folder``; move it there when the block ends without an error.
+
+    Args:
+        folder: What to create; parents are made.
+        replace: Replace a folder that holds something. Whether that may be is for the caller to know.
+
+    Raises:
+        OutputError: ``folder`` is a file or holds something that is not replaced, or cannot be written.
+    """
+    target = Path(folder).expanduser().resolve()
+    _check_free(target, replace)
+    partial = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.partial"
+    try:
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise OutputError(
+            f"{target}: cannot create the folder ({error.strerror}); choose a writable place"
+        ) from error
+    try:
+        yield partial
+        _check_free(target, replace)
+        if target.exists():
+            old = partial.with_suffix(".old")
+            os.replace(target, old)
+            os.replace(partial, target)
+            shutil.rmtree(old)
+        else:
+            os.replace(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _check_free(target: Path, replace: bool) -> None:
+    if target.exists() and not target.is_dir():
+        raise OutputError(f"{target}: is a file; give a folder that does not exist or is empty")
+    if target.is_dir() and not replace and any(target.iterdir()):
+        raise OutputError(f"{target}: the folder is not empty; choose another")
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import Any
 
 from ivadomed import __version__
 from ivadomed.errors import OutputError
+from ivadomed.files import atomic_folder
 
 GENERATOR = "ivadomed_create_phantom"
 _OURS = re.compile(
@@ -34,30 +32,14 @@ def staged(target: Path, overwrite: bool) -> Iterator[Path]:
     """
     target = target.expanduser().resolve()
     _check_replaceable(target, overwrite)
-    partial = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.partial"
-    try:
-        partial.mkdir(parents=True)
-    except OSError as error:
-        raise OutputError(f"{target}: cannot create the folder ({error}); choose a writable place") from error
-    try:
+    with atomic_folder(target, replace=overwrite) as partial:
         yield partial
         _check_replaceable(target, overwrite)
-        if target.exists():
-            old = partial.with_suffix(".old")
-            os.replace(target, old)
-            os.replace(partial, target)
-            shutil.rmtree(old)
-        else:
-            os.replace(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _check_replaceable(target: Path, overwrite: bool) -> None:
-    if not target.exists():
-        return
     if not target.is_dir():
-        raise OutputError(f"{target}: is a file; give a folder that does not exist or is empty")
+        return
     entries = sorted(entry.name for entry in target.iterdir())
     if not entries:
         return

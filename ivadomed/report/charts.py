@@ -8,7 +8,7 @@ from html import escape
 
 import numpy as np
 
-from ivadomed.visualize import COLOURS
+from ivadomed.colours import COLOURS, LINE_ORDER
 
 WIDTH = 340
 _DASH = "\u2013"
@@ -20,7 +20,6 @@ _BINS = 30
 _LINE_HEIGHT = 150
 _LINE_LEFT = 56
 _LETTER = 6.5
-_LINE_COLOURS = (0, 4, 1, 3, 2, 5)  # of the classes' colours; the first two are furthest apart
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +148,7 @@ def lines(title: str, series: Sequence[tuple[str, Sequence[tuple[int, float]]]])
     ]
     legend = []
     for k, (name, points) in enumerate(kept):
-        shade = colour(_LINE_COLOURS[k % len(_LINE_COLOURS)])
+        shade = colour(LINE_ORDER[k % len(LINE_ORDER)])
         path = " ".join(f"{x(epoch):.1f},{y(value):.1f}" for epoch, value in points)
         parts.append(f'<polyline points="{path}" stroke="{shade}"><title>{escape(name)}</title></polyline>')
         legend.append(

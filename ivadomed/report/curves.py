@@ -1,21 +1,11 @@
-"""Training curves out of the TensorBoard events of a run.
-
-TensorBoard's own reader takes seconds to import; the format is a length, a checksum, a message and a checksum.
-"""
+"""Training curves out of the TensorBoard events of a run."""
 
 from __future__ import annotations
 
-import logging
-import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-logger = logging.getLogger(__name__)
-
-_LENGTH = struct.Struct("<QI")  # bytes of the message, checksum of that number
-_CHECKSUM = 4
+from ivadomed.events import read_scalars
 
 
 @dataclass(frozen=True)
@@ -42,44 +32,7 @@ def read_curves(folder: Path) -> list[Curve]:
     """
     curves = []
     for place in sorted({file.parent for file in folder.glob("*/events.out.tfevents.*")}):
-        series: dict[str, dict[int, float]] = {}
-        for file in sorted(place.glob("events.out.tfevents.*")):
-            try:
-                _add_events(file, series)
-            except (OSError, ValueError) as error:
-                logger.debug("%s: not read (%s)", file, error)
-        for tag, values in series.items():
+        for tag, values in read_scalars(place).items():
             prefix = tag.replace("/", "_") + "_"
-            curves.append(Curve(tag, place.name.removeprefix(prefix), tuple(sorted(values.items()))))
+            curves.append(Curve(tag, place.name.removeprefix(prefix), tuple(values.items())))
     return sorted(curves, key=lambda curve: (curve.chart, curve.name))
-
-
-def _add_events(file: Path, series: dict[str, dict[int, float]]) -> None:
-    """Add the scalars of a file to ``series``: tag -> step -> value."""
-    from google.protobuf.message import DecodeError
-    from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-
-    for message in _records(file):
-        try:
-            event: Any = Event.FromString(message)
-        except DecodeError as error:
-            raise ValueError(f"damaged: {error}") from error
-        if event.session_log.status == SessionLog.START:  # what follows replaces the events from this step on
-            for tag, values in series.items():
-                series[tag] = {step: value for step, value in values.items() if step < event.step}
-        for value in event.summary.value:
-            if value.WhichOneof("value") == "simple_value":
-                series.setdefault(value.tag, {})[event.step] = value.simple_value
-
-
-def _records(file: Path) -> Iterator[bytes]:
-    """Messages of an event file; one that was cut off by a crash ends it."""
-    content = file.read_bytes()
-    position = 0
-    while position + _LENGTH.size <= len(content):
-        length, _ = _LENGTH.unpack_from(content, position)
-        start = position + _LENGTH.size
-        position = start + length + _CHECKSUM
-        if position > len(content):
-            return
-        yield content[start : start + length]

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ examples:
   ivadomed_segment_image -m seg_lesion -i t1.nii.gz t2.nii.gz      a model with two channels
   ivadomed_segment_image -m axons -i rat.png --pixel-size 0.13 0.13 --pixel-size-units um --overlap-2d 48 48
 """
+
+_DOUBLE_EXTENSIONS = (".nii.gz", ".ome.tiff", ".ome.tif", ".tar.gz")
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -66,7 +68,7 @@ def segment_images(
     model: str | os.PathLike[str],
     subjects: Sequence[Sequence[Path | None]],
     output: str | os.PathLike[str],
-    suffixes: Sequence[str] | None = None,
+    suffixes: Sequence[str] | str | None = None,
     gpu_id: int | None = 0,
     options: dict[str, Any] | None = None,
 ) -> list[Path]:
@@ -76,7 +78,8 @@ def segment_images(
         model: Folder of the packaged model, which is loaded once.
         subjects: Per subject its images, one per channel of the model.
         output: Folder of the results.
-        suffixes: Of the output of each class; the model's class names and ``_pred`` when not given.
+        suffixes: Of the output of each class, or one text, which comes behind the class names where there are
+            several classes; the class names and ``_pred`` when not given.
         gpu_id: GPU to use where there is one; None for the CPU.
         options: See ``ivadomed.inference.segment_volume``.
 
@@ -93,21 +96,16 @@ def segment_images(
     from ivadomed.device import define_device
     from ivadomed.inference import Predictor
     from ivadomed.inference.outputs import pred_to_png
-    from ivadomed.io import is_nifti, save_nifti, split_extension
+    from ivadomed.io import is_nifti, save_nifti
 
     predictor = Predictor(model, define_device(gpu_id)[1])
-    names = list(suffixes) if suffixes else [f"{name}_pred" for name in predictor.class_names]
-    if len(names) != len(predictor.class_names):
-        raise ConfigError(
-            f"--suffix: {len(names)} given, {model} has {len(predictor.class_names)} classes "
-            f"({', '.join(predictor.class_names)}); give one for each"
-        )
+    names = _output_suffixes(predictor.class_names, suffixes, model)
     written: list[Path] = []
     for images in tqdm(subjects, desc="Segmentation", unit="image", leave=False, disable=None):
         first = next(image for image in images if image is not None)
-        stem = Path(output) / Path(split_extension(first)[0]).name
+        stem = Path(output) / splitext(first.name)[0]
         extension = ".nii.gz" if is_nifti(first) else ".png"
-        files = [Path(f"{stem}{name}{extension}") for name in names]
+        files = [Path(add_suffix(f"{stem}{extension}", name)) for name in names]
         inputs = {image.resolve() for image in images if image is not None}
         for file in files:
             if file.resolve() in inputs:
@@ -122,6 +120,61 @@ def segment_images(
                 save_nifti(mask, file)
         written += files
     return written
+
+
+def segment_image(
+    fname_images: Sequence[str | os.PathLike[str]],
+    path_model: str | os.PathLike[str],
+    suffix_out: str,
+    options: Mapping[str, Any] | None,
+) -> list[Path]:
+    """Segment one image and write the result beside it.
+
+    Args:
+        fname_images: The image; for a model of several channels one file per channel, in the model's order.
+        path_model: Folder of the packaged model.
+        suffix_out: Of the output. Of a model of several classes it comes behind the class names.
+        options: See ``ivadomed.inference.segment_volume``.
+
+    Returns:
+        A file per class: ``<first image><suffix_out>.nii.gz``, or ``.png`` for pictures.
+
+    Raises:
+        ConfigError: The model's JSON or an option is wrong.
+        DataError: An image cannot be used, or the output would replace it.
+        ModelError: The model cannot be used.
+    """
+    images = [Path(name) for name in fname_images]
+    return segment_images(path_model, [images], images[0].parent, suffix_out, options=dict(options or {}))
+
+
+def splitext(fname: str) -> tuple[str, str]:
+    """Split a file name into what precedes the extension and the extension, which may be double: ".nii.gz"."""
+    for extension in _DOUBLE_EXTENSIONS:
+        if fname.lower().endswith(extension):
+            return fname[: -len(extension)], fname[-len(extension) :]
+    return os.path.splitext(fname)
+
+
+def add_suffix(fname: str, suffix: str) -> str:
+    """Put a suffix between a file name and its extension: ``t2.nii.gz`` and "_seg" make ``t2_seg.nii.gz``."""
+    stem, extension = splitext(fname)
+    return f"{stem}{suffix}{extension}"
+
+
+def _output_suffixes(
+    classes: Sequence[str], suffixes: Sequence[str] | str | None, model: str | os.PathLike[str]
+) -> list[str]:
+    if not suffixes:
+        return [f"{name}_pred" for name in classes]
+    if isinstance(suffixes, str):
+        return [suffixes] if len(classes) == 1 else [f"{name}{suffixes}" for name in classes]
+    if len(suffixes) != len(classes):
+        raise ConfigError(
+            f"--suffix: {len(suffixes)} given, {model} has {len(classes)} classes "
+            f"({', '.join(classes)}); give one for each"
+        )
+    return list(suffixes)
 
 
 def _subjects(groups: Sequence[Sequence[str]], channels: int) -> list[list[Path | None]]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ivadomed.before_after import Caption, View, save_before_after
-from ivadomed.visualize import COLOURS
+from ivadomed.colours import COLOURS
 
 CAPTION = Caption("A title", "what was drawn")
 IMAGE = np.random.default_rng(0).random((40, 50), dtype=np.float32)

@@ -3,9 +3,11 @@
 import imageio.v3 as iio
 import nibabel as nib
 import numpy as np
+import pytest
 
+from ivadomed.errors import DataError
 from ivadomed.inference import segment_volume
-from ivadomed.scripts.segment_image import main
+from ivadomed.scripts.segment_image import add_suffix, main, segment_image, splitext
 
 
 def test_one_image_and_a_folder(package, image, tmp_path, capsys):
@@ -69,3 +71,32 @@ def test_errors_are_one_line(package, image, tmp_path, capsys):
     assert main([*same, "-s", ""]) != 0
     assert "would replace an input" in capsys.readouterr().err
     assert (tmp_path / "x.nii.gz").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "stem", "extension"),
+    [
+        ("a/t2.nii.gz", "a/t2", ".nii.gz"),
+        ("t2.nii", "t2", ".nii"),
+        ("a.b/T2.NII.GZ", "a.b/T2", ".NII.GZ"),
+        ("x.ome.tif", "x", ".ome.tif"),
+        ("sub-01_2.5mm.png", "sub-01_2.5mm", ".png"),
+        ("a.b/README", "a.b/README", ""),
+    ],
+)
+def test_names_of_files(name, stem, extension):
+    assert splitext(name) == (stem, extension)
+    assert add_suffix(name, "_seg") == f"{stem}_seg{extension}"
+
+
+def test_results_lie_beside_the_image(package, image):
+    folder, path = package(), image("a_T1w.nii.gz")
+    [file] = segment_image([str(path)], str(folder), "_pred", {"binarize_prediction": 0.5})
+    assert file == path.with_name("a_T1w_pred.nii.gz")
+    [expected], _ = segment_volume(folder, path, options={"binarize_prediction": 0.5})
+    np.testing.assert_array_equal(nib.load(file).get_fdata(), expected.get_fdata())
+    several = package("two", classes=("_axon", "_myelin"))
+    files = segment_image([path], several, "_pred", None)
+    assert [f.name for f in files] == ["a_T1w_axon_pred.nii.gz", "a_T1w_myelin_pred.nii.gz"]
+    with pytest.raises(DataError, match=r"a_T1w\.txt"):
+        segment_image([path.rename(path.with_name("a_T1w.txt"))], folder, "_pred", None)

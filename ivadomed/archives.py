@@ -1,0 +1,225 @@
+"""Unpack zip and tar archives that come from elsewhere.
+
+An archive may try to write outside of its folder ("../x", absolute names, links), to fill the disk or the memory (a
+few kilobytes that unpack to terabytes), or to hide one file behind another of the same name. None of that is done:
+folders and plain files are made, all else is an error, and then nothing is left behind.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, cast
+
+from ivadomed.errors import DataError, OutputError
+from ivadomed.files import atomic_folder
+
+_CHUNK = 1 << 20
+_READ_AT_ONCE = 1 << 24  # tarfile reads an extended header into memory, whatever size it says it has
+_TAR_OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+_DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    lzma.LZMAError,
+    zlib.error,
+    EOFError,
+    RuntimeError,  # zipfile's word for an encrypted member
+    NotImplementedError,
+    UnicodeError,
+    ValueError,
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much an archive may unpack to.
+
+    Args:
+        ratio: Bytes per byte of the archive. Masks of zeros pack to a thousandth, so that it is a bound for large
+            archives only:
+        least: Bytes that any archive may unpack to.
+        members: Files and folders.
+    """
+
+    ratio: float = 100.0
+    least: int = 2 << 30
+    members: int = 1_000_000
+
+    def bytes_of(self, archive: Path) -> int:
+        """Bytes that an archive may unpack to."""
+        return max(self.least, int(self.ratio * archive.stat().st_size))
+
+
+_DEFAULT = Limits()
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A folder, or a file to be read from ``content``."""
+
+    name: str
+    is_folder: bool
+    content: IO[bytes] | None = None
+
+
+def unpack(
+    archive: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    replace: bool = False,
+    limits: Limits = _DEFAULT,
+) -> Path:
+    """Unpack an archive into a folder that appears when all is there.
+
+    Args:
+        archive: zip or tar, plain or packed with gzip, bzip2 or xz; its content tells, not its name.
+        folder: To be made; it must not hold anything.
+        replace: Replace a folder that does.
+        limits: What is taken for a bomb.
+
+    Returns:
+        The folder.
+
+    Raises:
+        DataError: The archive is damaged, or holds what is not unpacked: see the module.
+        OutputError: The folder is in use or cannot be written.
+    """
+    archive, folder = Path(archive), Path(folder)
+    if not archive.is_file():
+        raise DataError(f"{archive}: no such archive")
+    with atomic_folder(folder, replace) as place:
+        try:
+            _write(_members(archive, limits), place, archive, limits)
+        except _DAMAGE as error:
+            raise _damaged(archive, error) from error
+        except OSError as error:
+            if error.errno is None:  # of a library that unpacks, not of the system
+                raise _damaged(archive, error) from error
+            raise OutputError(f"{folder}: cannot be written ({error.strerror}); make room") from error
+    return folder
+
+
+def _write(members: Iterator[_Member], place: Path, archive: Path, limits: Limits) -> None:
+    most = limits.bytes_of(archive)
+    written = 0
+    for number, member in enumerate(members, 1):
+        if number > limits.members:
+            raise DataError(f"{archive}: has more than {limits.members} members; not unpacked")
+        path = place / _safe_name(member.name, archive)
+        try:
+            if member.is_folder:
+                path.mkdir(parents=True, exist_ok=True)
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("xb")
+        except (FileExistsError, NotADirectoryError):
+            raise DataError(f"{archive}: holds {member.name!r} twice; not unpacked") from None
+        with file:
+            content = cast(IO[bytes], member.content)
+            while chunk := content.read(_CHUNK):
+                written += len(chunk)
+                if written > most:
+                    raise _bomb(archive, most)
+                file.write(chunk)
+
+
+def _safe_name(name: str, archive: Path) -> PurePosixPath:
+    """The name of a member, relative and without "..".
+
+    Names of Windows are refused too (drives, backslashes): what they mean depends on where they are unpacked.
+    """
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or ":" in name:
+        raise DataError(f"{archive}: holds {name!r}, which would lie outside of its folder; not unpacked")
+    return path
+
+
+def _damaged(archive: Path, error: Exception) -> DataError:
+    return DataError(f"{archive}: damaged or no zip or tar archive ({error}); download it again")
+
+
+def _bomb(archive: Path, most: int) -> DataError:
+    return DataError(
+        f"{archive}: unpacks to more than {most / 1e9:.3g} GB, as no data set does; not unpacked"
+    )
+
+
+def _members(archive: Path, limits: Limits) -> Iterator[_Member]:
+    if zipfile.is_zipfile(archive):
+        return _zip_members(archive, limits)
+    return _tar_members(archive, limits)
+
+
+def _zip_members(archive: Path, limits: Limits) -> Iterator[_Member]:
+    with zipfile.ZipFile(archive) as file:
+        entries = file.infolist()
+        # What they say may be a lie, which _write finds out; an honest bomb is refused before it fills the disk.
+        total = sum(entry.file_size for entry in entries)
+        if total > limits.bytes_of(archive):
+            raise _bomb(archive, limits.bytes_of(archive))
+        for entry in entries:
+            kind = stat.S_IFMT(entry.external_attr >> 16)
+            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise _not_a_file(archive, entry.filename)
+            if entry.is_dir():
+                yield _Member(entry.filename, True)
+            else:
+                with file.open(entry) as content:
+                    yield _Member(entry.filename, False, content)
+
+
+def _tar_members(archive: Path, limits: Limits) -> Iterator[_Member]:
+    with archive.open("rb") as packed:
+        start = packed.read(5)
+    opener: Any = next((use for magic, use in _TAR_OPENERS.items() if start.startswith(magic)), open)
+    with opener(archive, "rb") as stream:
+        limited = _Limited(stream, archive, limits.bytes_of(archive))
+        with tarfile.open(fileobj=cast(IO[bytes], limited), mode="r:") as file:
+            while (entry := file.next()) is not None:
+                if entry.isdir():
+                    yield _Member(entry.name, True)
+                elif entry.isfile():
+                    yield _Member(entry.name, False, file.extractfile(entry))
+                else:
+                    raise _not_a_file(archive, entry.name)
+                cast(Any, file).members = []  # it would keep all of them
+
+
+class _Limited(io.RawIOBase):
+    """A stream that ends with an error where too much comes out of it, or is asked for at once."""
+
+    def __init__(self, stream: IO[bytes], archive: Path, most: int) -> None:
+        self.stream, self.archive = stream, archive
+        self.most = most + _READ_AT_ONCE  # headers and padding count here, not in _write
+
+    def read(self, size: int = -1) -> bytes:
+        """Read ``size`` bytes."""
+        if not 0 <= size <= _READ_AT_ONCE:
+            raise DataError(f"{self.archive}: has a header of {size} bytes; not unpacked")
+        content = self.stream.read(size)
+        if self.tell() > self.most:
+            raise _bomb(self.archive, self.most)
+        return content
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go to a place; of a packed stream all before it is unpacked, so it is limited too."""
+        if whence == 0 and offset > self.most:
+            raise _bomb(self.archive, self.most)
+        return self.stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Bytes before the place."""
+        return self.stream.tell()
+
+
+def _not_a_file(archive: Path, name: str) -> DataError:
+    return DataError(f"{archive}: {name!r} is a link or a device; only folders and plain files are unpacked")

@@ -1,0 +1,319 @@
+"""Fetch a file over HTTP: it continues where it stopped, tries again, tries other servers, and checks what came."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import logging
+import os
+import random
+import re
+import shutil
+import socket
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from ivadomed import __version__
+from ivadomed.errors import DataError, OutputError
+
+log = logging.getLogger(__name__)
+
+_CHUNK = 1 << 18
+_TIMEOUT = 30.0  # seconds without a byte
+_LONGEST_WAIT = 60.0
+_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_RANGE = re.compile(r"bytes (\d+)-\d*/(\d+|\*)")
+
+
+class DownloadError(DataError):
+    """No server gave the file; the message says what each one answered and what to do."""
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file on one or more servers.
+
+    Args:
+        urls: Where it is, the first choice first.
+        size: Bytes, when they are known.
+        sha256: Checksum in hexadecimal digits, when it is known.
+    """
+
+    urls: tuple[str, ...]
+    size: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to try.
+
+    Args:
+        attempts: On one server, in a row without a byte gained.
+        first_wait: Seconds before the second attempt; doubled for each further one.
+        sleep: Waits for so many seconds.
+    """
+
+    attempts: int = 4
+    first_wait: float = 1.0
+    sleep: Callable[[float], None] = time.sleep
+
+
+class _Refused(Exception):
+    """A server does not give the file and will not do so in a minute either."""
+
+
+class _Passing(Exception):
+    """A transfer broke off; to try again may help.
+
+    Args:
+        message: What happened.
+        wait: Seconds that the server asked for.
+    """
+
+    def __init__(self, message: str, wait: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
+_DEFAULT = Patience()
+
+
+def fetch(source: Download, path: str | os.PathLike[str], patience: Patience = _DEFAULT) -> Path:
+    """Fetch a file; a transfer that broke off, in this process or an earlier one, is continued.
+
+    Until it is complete the file is ``<path>.part``; ``<path>.part.json`` says of which version it is a part. It is
+    continued only where the server confirms that version, or its checksum is known.
+
+    Args:
+        source: Where the file is.
+        path: Where to write it.
+        patience: How long to try.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        DownloadError: No server gave it.
+        OutputError: It cannot be written, or another process fetches it.
+    """
+    path = Path(path)
+    for url in source.urls:
+        if urlsplit(url).scheme not in ("http", "https"):
+            raise DownloadError(
+                f"{url}: cannot be fetched; expected a URL that begins with https:// or http://"
+            )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock", timeout=0):
+            return _from_any(source, path, patience)
+    except Timeout:
+        raise OutputError(f"{path}: another process fetches it; wait for that one") from None
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error}); make room") from error
+
+
+def _from_any(source: Download, path: Path, patience: Patience) -> Path:
+    answers: list[str] = []
+    for url in source.urls:
+        if answers:
+            log.warning("%s; trying %s.", answers[-1], url)
+        try:
+            _Transfer(url, source, path).run(patience)
+        except (_Refused, _Passing) as error:
+            answers.append(f"{url}: {error}")
+            continue
+        return path
+    raise DownloadError(
+        "\n".join(answers)
+        + f"\nNothing was installed. Check the connection (a proxy is given by HTTPS_PROXY) and call again: "
+        f"what has arrived is kept.\nWithout a network here, fetch {source.urls[0]} on another machine."
+    )
+
+
+class _Transfer:
+    """One file from one server."""
+
+    def __init__(self, url: str, source: Download, path: Path) -> None:
+        self.url, self.source, self.path = url, source, path
+        self.part, self.note = Path(f"{path}.part"), Path(f"{path}.part.json")
+        self.continued = False
+
+    def run(self, patience: Patience) -> None:
+        """Try until the file is complete or patience ends."""
+        failures = 0
+        while True:
+            before = self._have()
+            try:
+                self._attempt()
+                self._finish()
+                return
+            except _Passing as error:
+                failures = 0 if self._have() > before else failures + 1
+                if failures >= patience.attempts:
+                    raise
+                wait = max(error.wait, patience.first_wait * 2 ** max(0, failures - 1))
+                wait = min(wait, _LONGEST_WAIT) * random.uniform(0.8, 1.2)  # not all clients at the same time
+                log.warning("%s: %s; trying again in %.0f s.", self.url, error, wait)
+                patience.sleep(wait)
+
+    def _have(self) -> int:
+        return self.part.stat().st_size if self.part.is_file() else 0
+
+    def _attempt(self) -> None:
+        """Open the connection and write what comes."""
+        request = urllib.request.Request(self.url, headers={"User-Agent": f"ivadomed/{__version__}"})
+        for name, value in self._continuation().items():
+            request.add_header(name, value)
+        try:
+            answer = _OPENER.open(request, timeout=_TIMEOUT)
+        except urllib.error.HTTPError as error:
+            with error:
+                self._rejected(error)
+            return
+        except urllib.error.URLError as error:
+            if isinstance(error.reason, ssl.SSLCertVerificationError):
+                raise _Refused(f"its certificate is not valid ({error.reason.verify_message})") from error
+            if isinstance(error.reason, socket.gaierror) and error.reason.errno == socket.EAI_NONAME:
+                raise _Refused(f"no connection ({error.reason.strerror})") from error
+            raise _Passing(f"no connection ({error.reason})") from error
+        except (http.client.HTTPException, OSError) as error:
+            raise _Passing(f"no answer ({error})") from error
+        with answer:
+            self._receive(answer)
+
+    def _continuation(self) -> dict[str, str]:
+        """Headers that ask for what is missing of the version that we have a part of."""
+        have = self._have()
+        try:
+            version = json.loads(self.note.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            version = {}
+        if have and self.source.sha256:  # whose version it is will be seen at the end
+            return {"Range": f"bytes={have}-"}
+        if have and version.get("url") == self.url and version.get("version"):
+            return {"Range": f"bytes={have}-", "If-Range": version["version"]}
+        self.part.unlink(missing_ok=True)
+        return {}
+
+    def _rejected(self, error: urllib.error.HTTPError) -> None:
+        if error.code == 416:  # nothing is left of the range that we asked for
+            total = (error.headers.get("Content-Range") or "").rpartition("/")[2]
+            if total == str(self._have()):
+                return
+            self.part.unlink(missing_ok=True)
+            raise _Passing("the file on the server is another one now")
+        answer = f"the server answered {error.code} {error.reason}"
+        if error.code in _PASSING:
+            asked = error.headers.get("Retry-After") or ""
+            raise _Passing(answer, float(asked) if asked.isdecimal() else 0.0)
+        raise _Refused(answer)
+
+    def _receive(self, answer: Any) -> None:
+        start, total = self._place_of(answer)
+        self.continued = start > 0
+        if self.source.size is not None and total not in (None, self.source.size):
+            raise _Refused(f"has {total} bytes, expected {self.source.size}")
+        free = shutil.disk_usage(self.part.parent).free
+        if total is not None and total - start > free:
+            raise OutputError(
+                f"{self.path}: {(total - start) / 1e9:.2f} GB are to come, {free / 1e9:.2f} GB are free; make room"
+            )
+        version = _version_of(answer.headers)
+        self.note.write_text(json.dumps({"url": self.url, "version": version}), encoding="utf-8")
+        most = total if total is not None else self.source.size
+        bar = tqdm(
+            total=most,
+            initial=start,
+            desc=self.path.name,
+            unit="B",
+            unit_scale=True,
+            leave=False,
+            disable=None,
+        )
+        with bar, self.part.open("ab" if start else "wb") as file:
+            while chunk := _read(answer):
+                file.write(chunk)
+                bar.update(len(chunk))
+                if most is not None and file.tell() > most:
+                    break  # _finish says so
+        if most is not None and self._have() < most:
+            raise _Passing(f"the transfer broke off after {self._have()} of {most} bytes")
+
+    def _place_of(self, answer: Any) -> tuple[int, int | None]:
+        """Where in the file the answer begins, and the size of the whole file if it is told."""
+        if answer.status == 206:
+            match = _RANGE.fullmatch(answer.headers.get("Content-Range") or "")
+            if not match or int(match[1]) != self._have():
+                self.part.unlink(missing_ok=True)
+                raise _Passing("the server sent another part than was asked for")
+            return int(match[1]), None if match[2] == "*" else int(match[2])
+        length = answer.headers.get("Content-Length")
+        return 0, int(length) if length and length.isdecimal() else None
+
+    def _finish(self) -> None:
+        """Check the file and give it its name."""
+        problem = None
+        if self.source.size is not None and self._have() != self.source.size:
+            problem = f"sent {self._have()} bytes, expected {self.source.size}"
+        elif self.source.sha256 and (found := sha256_of(self.part)) != self.source.sha256.lower():
+            problem = f"sent another file (SHA-256 {found}, expected {self.source.sha256})"
+        if problem:
+            self.part.unlink()
+            # A part of another version may have been continued: then it is worth to begin anew.
+            raise _Passing(problem) if self.continued else _Refused(problem)
+        os.replace(self.part, self.path)
+        self.note.unlink(missing_ok=True)
+
+
+def _read(answer: Any) -> bytes:
+    try:
+        content: bytes = answer.read(_CHUNK)
+    except (http.client.HTTPException, OSError) as error:
+        raise _Passing(f"the transfer broke off ({error or type(error).__name__})") from error
+    return content
+
+
+def _version_of(headers: Any) -> str | None:
+    """What tells this version of the file from others: a strong entity tag, or else its date (RFC 9110, 13.1.5)."""
+    tag = headers.get("ETag")
+    return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified")
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+class _SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, but never from an encrypted connection to one that is not."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        if urlsplit(req.full_url).scheme == "https" and urlsplit(newurl).scheme != "https":
+            raise urllib.error.HTTPError(
+                newurl, code, "redirect to a connection without encryption", headers, fp
+            )
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+_OPENER = urllib.request.build_opener(_SafeRedirects)
+
+
+def download_of(urls: str | Sequence[str]) -> Download:
+    """One URL or several as a ``Download``."""
+    return Download((urls,) if isinstance(urls, str) else tuple(urls))

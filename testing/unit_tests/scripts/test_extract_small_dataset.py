@@ -1,0 +1,109 @@
+"""``ivadomed_extract_small_dataset`` on the phantom."""
+
+import shutil
+
+import pandas as pd
+import pytest
+
+from ivadomed.errors import DataError
+from ivadomed.loader.bids_dataframe import BidsDataframe
+from ivadomed.scripts.extract_small_dataset import (
+    extract_small_dataset,
+    is_good_contrast,
+    main,
+    remove_some_contrasts,
+)
+
+
+def files(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("sub-01_T2w.nii.gz", True),
+        ("sub-01_acq-ax_T2w.json", True),
+        ("sub-01_T2w_seg-manual.nii.gz", True),
+        ("sub-01_T2star.nii.gz", True),
+        ("sub-01_T1w.nii.gz", False),
+        ("sub-T2w_T1w.nii.gz", False),
+        ("sub-01_PDT2w.nii.gz", False),
+    ],
+)
+def test_contrast_of_a_file(name, expected):
+    assert is_good_contrast(name, ["T2w", "T2star"]) == expected
+
+
+def test_command_line(study, tmp_path, capsys):
+    out = tmp_path / "new" / "small"
+    arguments = ["-i", str(study), "-o", str(out), "-n", "3", "-c", "T1w,T2w", "-s", "1234"]
+    assert main(arguments) == 0
+    assert f"3 subjects in {out}" in capsys.readouterr().out
+    small, large = files(out), files(study)
+    subjects = sorted(p.name for p in out.glob("sub-*"))
+    expected = {
+        name
+        for name in large
+        if "sub-" not in name or (any(f"{s}/" in name for s in subjects) and "T2star" not in name)
+    }
+    assert set(small) == expected
+    assert all(small[name] == large[name] for name in expected - {"participants.tsv"})
+    table = pd.read_csv(out / "participants.tsv", sep="\t")
+    assert list(table["participant_id"]) == subjects
+    assert list(table) == list(pd.read_csv(study / "participants.tsv", sep="\t"))
+
+
+def test_the_small_one_is_a_data_set(study, tmp_path):
+    extract_small_dataset(study, tmp_path / "small", 2, ["T2w"], seed=0)
+    loader = {
+        "path_data": [str(tmp_path / "small")],
+        "target_suffix": ["_seg-manual"],
+        "contrast_params": {"contrast_lst": ["T2w"]},
+        "extensions": [".nii.gz"],
+    }
+    table = BidsDataframe(loader, str(tmp_path), derivatives=True).df
+    assert sorted(name.partition("_")[2] for name in table["filename"]) == [
+        *["T2w.nii.gz"] * 2,
+        *["T2w_seg-manual.nii.gz"] * 2,
+    ]
+
+
+def test_seeds(study, tmp_path):
+    drawn = [extract_small_dataset(study, tmp_path / str(k), n, seed=7) for k, n in enumerate((2, 2, 4))]
+    assert drawn[0] == drawn[1]
+    assert set(drawn[0]) < set(drawn[2])
+    other = [extract_small_dataset(study, tmp_path / f"r{k}", 3, include_derivatives=False) for k in range(8)]
+    assert len(set(map(tuple, other))) > 1  # the chance that eight draws agree is below one in a billion
+    assert not (tmp_path / "r0" / "derivatives").exists()
+
+
+def test_subjects_without_the_contrast_are_not_drawn(study, tmp_path):
+    data = shutil.copytree(study, tmp_path / "data")
+    remove_some_contrasts(data, ["sub-001", "sub-002"], ["T1w"])
+    assert not list((data / "sub-001").rglob("*T2w*"))
+    assert list((data / "sub-001").rglob("*T1w.nii.gz"))
+    assert list((data / "sub-003").rglob("*T2w*"))
+    assert "sub-001" not in extract_small_dataset(data, tmp_path / "out", 4, ["T2w"])
+    with pytest.raises(DataError, match="with T2w, 5 are wanted"):
+        extract_small_dataset(data, tmp_path / "out5", 5, ["T2w"])
+
+
+def test_errors_are_one_line_and_leave_nothing(study, tmp_path, capsys):
+    data = shutil.copytree(study, tmp_path / "data")
+    image = data / "sub-001" / "anat" / "sub-001_T2w.nii.gz"
+    image.unlink()
+    image.symlink_to("annex-object-that-was-not-fetched")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").touch()
+    for arguments, message in (
+        (["-i", str(data), "-o", "o", "-n", "6"], "sub-001_T2w.nii.gz: cannot be copied"),
+        (["-i", str(data), "-o", "o", "-n", "7"], "has 6 subjects (sub-*), 7 are wanted"),
+        (["-i", str(data), "-o", "o", "-n", "0"], "expected at least 1"),
+        (["-i", str(data), "-o", "mine", "-n", "1", "-c", "T1w"], "the folder is not empty"),
+    ):
+        arguments[3] = str(tmp_path / arguments[3])
+        assert main(arguments) == 1
+        [line] = capsys.readouterr().err.strip().splitlines()
+        assert message in line
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "mine"]

@@ -1,0 +1,103 @@
+"""``ivadomed_training_curve`` on events that the monitor of a training writes."""
+
+import imageio.v3 as iio
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from ivadomed.scripts.training_curve import (
+    get_events_path_list,
+    main,
+    plot_curve,
+    run_plot_training_curves,
+    tensorboard_retrieve_event,
+)
+from ivadomed.training.monitor import Monitor
+
+
+def train(folder, losses, first_epoch=1):
+    monitor = Monitor(folder, 9, first_epoch)
+    for epoch, loss in enumerate(losses, first_epoch):
+        monitor.losses(epoch, loss, loss / 2, 0.1**epoch)
+        monitor.metrics(epoch, {"dice_score": -loss})
+    monitor.close()
+    return folder
+
+
+def values_of(folder, learning_rate=False):
+    return tensorboard_retrieve_event(get_events_path_list(folder, learning_rate))
+
+
+def test_values_of_a_training(tmp_path):
+    run = train(tmp_path / "run", [-0.25, -0.5])
+    assert [p.name for p in get_events_path_list(run, False)] == [
+        "Validation_Metrics_dice_score",
+        "losses_train_loss",
+        "losses_val_loss",
+    ]
+    values = values_of(run)
+    assert list(values.index) == [1, 2]
+    assert values.to_dict("list") == {
+        "dice_score": [0.25, 0.5],
+        "train_loss": [-0.25, -0.5],
+        "val_loss": [-0.125, -0.25],
+    }
+    assert get_events_path_list(run, True)[-1] == run
+    assert values_of(run, True)["learning_rate"].tolist() == pytest.approx([0.1, 0.01])
+
+
+def test_a_resumed_training_has_each_epoch_once(tmp_path):
+    run = train(tmp_path / "run", [-0.25, -0.5, -0.125])
+    train(run, [-0.75, -1.0], first_epoch=2)
+    values = values_of(run, True)
+    assert values["train_loss"].to_dict() == {1: -0.25, 2: -0.75, 3: -1.0}
+    assert len(values["learning_rate"]) == 3
+
+
+def test_mean_and_standard_deviation():
+    axes = Figure().subplots()
+    runs = [pd.DataFrame({"val_loss": v}, index=range(1, len(v) + 1)) for v in ([1.0, 2, 9], [3.0, np.inf])]
+    plot_curve(runs, "loss", axes, "two trainings", (0, 10))
+    np.testing.assert_array_equal(axes.lines[0].get_xydata(), [[1, 2], [2, 2], [3, 9]])
+    [band] = axes.collections
+    assert {tuple(point) for point in band.get_paths()[0].vertices} == {(1, 1), (1, 3), (2, 2), (3, 9)}
+    assert axes.get_ylim() == (0, 10)
+    assert axes.get_title() == "two trainings"
+
+
+def test_files(tmp_path, capsys):
+    for name in ("a_n=00", "a_n=01", "b[1]_n=00"):
+        train(tmp_path / name, [-0.25, -0.5])
+    (tmp_path / "a_other").mkdir()
+    out = tmp_path / "new" / "curves"
+    inputs = f"{tmp_path / 'a'},{tmp_path / 'b[1]'}"
+    assert main(["-i", inputs, "--multiple", "-o", str(out), "-lr", "-y", "-1", "0"]) == 0
+    plots = ["plot_dice_score.png", "plot_learning_rate.png", "plot_losses.png"]
+    tables = [f"{name}_training_values.csv" for name in ("a_n=00", "a_n=01", "b[1]_n=00")]
+    assert sorted(p.name for p in out.iterdir()) == [*tables, *plots]
+    assert set(capsys.readouterr().out.split()) == {str(out / name) for name in plots}
+    assert pd.read_csv(out / tables[0], index_col="epoch").loc[2, "train_loss"] == -0.5
+    for name in plots:
+        picture = iio.imread(out / name)
+        assert picture.shape[1] > 2 * picture.shape[0]  # a subplot for a and one for b
+    one = run_plot_training_curves(tmp_path / "a_n=00", tmp_path / "one")
+    assert [p.name for p in one] == ["plot_losses.png", "plot_dice_score.png"]
+
+
+def test_trainings_of_one_name(tmp_path):
+    for parent in ("x", "y"):
+        train(tmp_path / parent / "run", [-0.25])
+    run_plot_training_curves(f"{tmp_path}/x/run, {tmp_path}/y/run", tmp_path / "out")
+    assert len(list((tmp_path / "out").glob("*_training_values.csv"))) == 2
+
+
+def test_errors_are_one_line(tmp_path, capsys):
+    for arguments, message in (
+        (["-i", str(tmp_path)], "has no events of a training"),
+        (["-i", str(tmp_path / "x"), "--multiple"], "x*: no folder of a training begins so"),
+    ):
+        assert main([*arguments, "-o", str(tmp_path / "out")]) == 1
+        [line] = capsys.readouterr().err.strip().splitlines()
+        assert message in line
+    assert not (tmp_path / "out").exists()
