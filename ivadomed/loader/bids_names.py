@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+from ivadomed.config import CONFIG_DIR
 from ivadomed.errors import ConfigError
 
 ENTITY_NAMES: Mapping[str, str] = {
@@ -58,6 +59,7 @@ DATATYPES = frozenset(
 )
 """Folders that hold images: those of BIDS, and ``ct`` and ``microscopy``, which ivadomed adds."""
 
+_OWN_LAYOUT = "config_bids.json"
 _LABEL = re.compile(r"[A-Za-z0-9+]+")
 _INDEX = re.compile(r"[0-9]+")
 _VALUES = {
@@ -156,7 +158,8 @@ def load_rules(bids_config: str | PathLike[str] | None, strict: bool = True) -> 
     """Rules of BIDS, extended by a custom layout in pybids' JSON format.
 
     Args:
-        bids_config: File with {"entities": [{"name": ..., "pattern": ...}]}; None for BIDS alone.
+        bids_config: File with {"entities": [{"name": ..., "pattern": ...}]}; None for BIDS alone. The path that
+            earlier versions had for the layout of the package is that layout, whatever folder is the current one.
         strict: See ``NameRules``.
 
     Raises:
@@ -165,6 +168,8 @@ def load_rules(bids_config: str | PathLike[str] | None, strict: bool = True) -> 
     if bids_config is None:
         return NameRules(strict)
     path = Path(bids_config)
+    if path.parts[-3:] == ("ivadomed", "config", _OWN_LAYOUT) and not path.exists():
+        path = CONFIG_DIR / _OWN_LAYOUT
     where = f"loader_parameters.bids_config: {path}"
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))["entities"]

@@ -13,10 +13,11 @@ from bids.layout import parse_file_entities
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ivadomed.config import CONFIG_DIR
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.loader import bids_index
 from ivadomed.loader.bids_index import scan
-from ivadomed.loader.bids_names import NameFault, NameRules
+from ivadomed.loader.bids_names import NameFault, NameRules, load_rules
 
 LABEL = st.text("abcXYZ019", min_size=1, max_size=5)
 INDEX = st.text("0123456789", min_size=1, max_size=3)
@@ -208,3 +209,11 @@ def test_order_of_directory_entries_does_not_matter(tmp_path_factory, seed):
 
     with mock.patch.object(bids_index.os, "scandir", Shuffled):
         assert [str(file.path) for file in scan(root)] == expected
+
+
+def test_the_layout_of_the_package_is_found_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rules = load_rules("ivadomed/config/config_bids.json")
+    assert rules == load_rules(CONFIG_DIR / "config_bids.json")
+    with pytest.raises(ConfigError, match=r"bids_config: config/mine.json cannot be read"):
+        load_rules("config/mine.json")
