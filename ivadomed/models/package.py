@@ -44,7 +44,12 @@ def write_package(
     save_model(f"{stem}.pt", model, name, arguments)
     if config is not None:
         write_json(f"{stem}.json", config)
-    onnx = Path(f"{stem}.onnx")
+    return write_onnx(folder, model, in_channel, is_2d)
+
+
+def write_onnx(folder: str | os.PathLike[str], model: Network, in_channel: int, is_2d: bool) -> bool:
+    """Write ``NAME/NAME.onnx``; see ``write_package`` for arguments and result."""
+    onnx = Path(folder) / f"{Path(folder).name}.onnx"
     onnx.unlink(missing_ok=True)  # one of an earlier training must not stay when the export fails
     try:
         export_onnx(model, onnx, in_channel, is_2d)

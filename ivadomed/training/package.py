@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import cast
 
 from ivadomed.config import RunConfig
-from ivadomed.errors import ModelError
 from ivadomed.files import atomic_path, write_json
 from ivadomed.loader.film_encoder import FilmEncoder
 from ivadomed.models.base import Network
 from ivadomed.models.checkpoint import load_model
-from ivadomed.models.onnx import export_onnx
+from ivadomed.models.package import write_onnx
 
 log = logging.getLogger(__name__)
 
@@ -39,10 +38,5 @@ def package_model(config: RunConfig, weights: Path, folder: Path) -> None:
         FilmEncoder.load(weights.parent).save(folder)
     packaged = config.to_json(hide_secrets=True)
     write_json(folder / f"{name}.json", {**packaged, "blend": config.blend or TRAINED_BLEND})
-    onnx = folder / f"{name}.onnx"
-    onnx.unlink(missing_ok=True)  # one of an earlier training must not stay when the export fails
-    try:
-        export_onnx(model, onnx, config.in_channel, config.is_2d)
-    except ModelError as error:
-        log.warning("No ONNX model is packaged: %s", error)
+    write_onnx(folder, model, config.in_channel, config.is_2d)
     log.info("Packaged model: %s", folder)
