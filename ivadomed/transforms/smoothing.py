@@ -39,14 +39,10 @@ def smooth_field(
     n = len(shape)
     cells = [cell_count(m, sigma) for m, sigma in zip(shape, sigmas, strict=True)]
     long = max(cells) >= LONG
-    noise = rng.random((n, *(shape if long else cells)), dtype=np.float32)
-    noise -= 0.5
-    for component, amplitude in zip(noise, amplitudes, strict=True):
-        component *= np.float32(2 * amplitude)
-    field = torch.from_numpy(noise)
+    field = _noise(shape if long else cells, amplitudes, rng)
     if long:
-        for one in field:  # one by one, to hold less at a time
-            one.copy_(_by_waves(one, sigmas))
+        for component in field:  # one by one, to hold less at a time
+            component.copy_(_by_waves(component, sigmas))
         return field
     for m, k, sigma in zip(shape, cells, sigmas, strict=True):
         field = torch.matmul(field.view(n, k, -1).mT, _spread(sigma, m))  # the first axis becomes the last
@@ -81,6 +77,15 @@ def _spread(sigma: float, n: int) -> torch.Tensor:
     # The noise of a cell is the sum of that of its voxels, the deviation of which is the root of their number.
     weights *= np.float32(gaussian_kernel(sigma)[reach] * math.sqrt(width))
     return torch.from_numpy(weights)
+
+
+def _noise(shape: Sequence[int], amplitudes: Sequence[float], rng: np.random.Generator) -> torch.Tensor:
+    """Components of uniform noise, each in [-amplitude, amplitude], [n, *shape] float32."""
+    noise = rng.random((len(amplitudes), *shape), dtype=np.float32)
+    noise -= 0.5
+    for component, amplitude in zip(noise, amplitudes, strict=True):
+        component *= np.float32(2 * amplitude)
+    return torch.from_numpy(noise)
 
 
 def _by_waves(field: torch.Tensor, sigmas: Sequence[float]) -> torch.Tensor:
