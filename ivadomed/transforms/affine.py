@@ -65,13 +65,12 @@ class RandomAffine(ImedTransform):
         # A rotation out of the plane of a single slice would leave it.
         planes = [p for p in combinations(range(n), 2) if n == 2 or all(shape[a] > 1 for a in p)] or [(0, 1)]
         axes = planes[int(rng.integers(len(planes)))] if len(planes) > 1 else planes[0]
-        scale = [rng.uniform(1 - s, 1 + s) for s in self.scale[:n]]
+        sizes, shifts = rng.uniform(-1, 1, (2, n)).tolist()
+        scale = [1 + s * u for s, u in zip(self.scale, sizes, strict=False)]
         if self.physical:
-            shift = [rng.uniform(-t, t) / z for t, z in zip(self.translate, zooms, strict=False)]
+            shift = [t * u / z for t, u, z in zip(self.translate, shifts, zooms, strict=False)]
         else:
-            shift = [
-                float(round(rng.uniform(-t * m, t * m))) for t, m in zip(self.translate, shape, strict=False)
-            ]
+            shift = [float(round(t * u * m)) for t, u, m in zip(self.translate, shifts, shape, strict=False)]
         return affine_step(shape, zooms, angle, axes, scale, shift, self.physical)
 
     def recall(self, shape: tuple[int, ...], zooms: tuple[float, ...], metadata: Any) -> Step | None:

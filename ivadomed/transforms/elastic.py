@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from ivadomed.transforms.arguments import flag, interval, number
 from ivadomed.transforms.base import ImedTransform, Step, identity_step
@@ -19,6 +18,7 @@ class ElasticTransform(ImedTransform):
 
     Uniform noise in [-1, 1] per voxel and axis, smoothed by a Gaussian and multiplied by alpha: Simard et
     al., "Best practices for convolutional neural networks applied to visual document analysis", ICDAR 2003.
+    A sigma above 2 voxels lets one number stand for several voxels, see `smoothing.CELLS`.
     The inverse is iterated, see `warp.invert_field`.
 
     Args:
@@ -55,17 +55,13 @@ class ElasticTransform(ImedTransform):
         if alpha == 0:
             return identity_step(shape, zooms)
         n = len(shape)
-        field = rng.random((n, *shape), dtype=np.float32)
-        field -= 0.5
         lengths = tuple(zooms) if self.physical else (1.0,) * n
         moving = [m > 1 for m in shape]  # nothing moves, or is smoothed, out of the plane of a single slice
         sigmas = [sigma / z if moves else 0.0 for z, moves in zip(lengths, moving, strict=True)]
-        field = smooth_field(torch.from_numpy(field), tuple(sigmas)).numpy()
         # Smoothing over many small voxels averages more of them than over few large ones: the deviation of the result
         # is proportional to the root of a voxel's size, and is divided by it.
         size = math.prod(z for z, moves in zip(lengths, moving, strict=True) if moves)
-        for component, z, moves in zip(field, lengths, moving, strict=True):
-            component *= np.float32(2 * alpha * moves / (z * math.sqrt(size)))
+        amplitudes = [alpha * moves / (z * math.sqrt(size)) for z, moves in zip(lengths, moving, strict=True)]
         return WarpStep(
             shape_in=tuple(shape),
             shape_out=tuple(shape),
@@ -74,5 +70,5 @@ class ElasticTransform(ImedTransform):
             drawn={"elastic": [float(alpha), float(sigma)]},
             matrix=np.eye(n),
             offset=np.zeros(n),
-            field=field,
+            field=smooth_field(shape, sigmas, amplitudes, rng).numpy(),
         )

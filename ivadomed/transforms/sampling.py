@@ -45,7 +45,8 @@ def sample(x: torch.Tensor, at: torch.Tensor, order: int, *, edge: bool = False)
     inside = []
     if not edge:
         inside = [(at[k] + 1).abs_() <= SLACK for k, n in enumerate(sizes) if n == 1]
-        at.add_(_outside(at), alpha=_FAR)
+        beyond = _beyond(at)
+        at.addcmul_(beyond, beyond, value=_FAR)
     # The coordinates come in the order of the axes, torch wants the last axis first: so the axes are turned round.
     out = grid_sample(
         x.permute(0, *range(len(sizes), 0, -1))[None],
@@ -73,7 +74,7 @@ def _sample_volume(x: torch.Tensor, at: torch.Tensor, planes: range) -> torch.Te
     """
     channels, height, width, depth = x.shape
     rows = len(planes) * width
-    at[2].add_(_outside(at).sum(0), alpha=_FAR)
+    at[2].add_(_beyond(at).square_().sum(0), alpha=_FAR)
     h = at[0].add_(1).mul_((height - 1) / 2)
     below = h.floor().clamp_(planes[0], planes[-1])
     between = h.sub_(below)
@@ -88,6 +89,6 @@ def _sample_volume(x: torch.Tensor, at: torch.Tensor, planes: range) -> torch.Te
     return out
 
 
-def _outside(at: torch.Tensor) -> torch.Tensor:
-    """0 for coordinates inside, their square for those outside."""
-    return hardshrink(at, 1 + SLACK).square_()
+def _beyond(at: torch.Tensor) -> torch.Tensor:
+    """0 for coordinates inside, those outside as they are."""
+    return hardshrink(at, 1 + SLACK)

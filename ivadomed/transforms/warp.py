@@ -94,7 +94,8 @@ class WarpStep(Step):
             return at
         turn = unit[:, None] * (np.eye(len(unit)) if self.turn is None else self.turn)
         field = as_tensor(self.field)[:, rows].reshape(len(unit), -1)
-        return torch.addmm(at.view_as(field), torch.from_numpy(turn.astype(np.float32)), field).view_as(at)
+        at.view_as(field).addmm_(torch.from_numpy(turn.astype(np.float32)), field)
+        return at
 
     @torch.inference_mode()  # nothing is differentiated here, and every operation costs less
     def _sample(self, x: np.ndarray, order: int) -> np.ndarray:
