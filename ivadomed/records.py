@@ -17,7 +17,7 @@ from typing import Any
 from ivadomed import __version__
 from ivadomed.config import RunConfig
 from ivadomed.errors import OutputError
-from ivadomed.files import write_json, write_text
+from ivadomed.files import remove_leftovers, write_json, write_text
 from ivadomed.ranks import is_first_process
 from ivadomed.run_lock import run_lock
 
@@ -49,6 +49,7 @@ def run_folder(config: RunConfig, debug: bool = False) -> Iterator[Path]:
     except OSError as error:
         raise _not_writable(folder, error) from error
     with run_lock(folder):
+        remove_leftovers(folder, skip="cache")  # which other runs may share
         try:
             to_file = logging.FileHandler(folder / config.log_file, encoding="utf-8")
         except OSError as error:
