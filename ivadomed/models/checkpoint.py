@@ -59,8 +59,23 @@ def save_model(path: PathLike, model: nn.Module, name: str, arguments: Mapping[s
         "arguments": {str(key): _plain(value, str(key)) for key, value in arguments.items()},
         "state_dict": {key: value.detach().cpu() for key, value in model.state_dict().items()},
     }
-    with atomic_path(path) as temporary:
-        torch.save(content, temporary)
+    write_torch(path, content)
+
+
+def write_torch(path: PathLike, content: Mapping[str, Any]) -> None:
+    """Write with ``torch.save``, so that a reader never sees half of it.
+
+    Raises:
+        OutputError: When the file cannot be written.
+    """
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:
+            # Torch hides that a disk is full behind a complaint about its own archive.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def _plain(value: Any, place: str) -> Any:

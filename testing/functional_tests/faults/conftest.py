@@ -71,7 +71,7 @@ def trained_once(study, tmp_path_factory) -> Path:
 @pytest.fixture
 def run(trained_once, tmp_path, config) -> Path:
     """A copy of the trained run, in the output folder of ``config``."""
-    return shutil.copytree(trained_once / "out put", config["path_output"])
+    return Path(shutil.copytree(trained_once / "out put", config["path_output"]))
 
 
 @pytest.fixture
