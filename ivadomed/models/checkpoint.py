@@ -210,8 +210,10 @@ def _from_dict(source: Path, content: Mapping[str, Any]) -> nn.Module:
     except ModelError as error:
         raise ModelError(f"{source}: {error}") from error
     except RuntimeError as error:
+        reasons = [line.strip() for line in str(error).splitlines()]
+        reason = next((line for line in reasons if "mismatch" in line), reasons[-1])  # of one line per tensor
         raise ModelError(
-            f"{source}: weights do not fit the arguments of {name} ({error}). {_REMEDY}"
+            f"{source}: weights do not fit the arguments of {name} ({reason:.200}). {_REMEDY}"
         ) from error
     return model
 

@@ -1,6 +1,7 @@
 """Train, kill -9 at random moments, resume, until the training has ended; a program that prints its counts as JSON.
 
-The training runs in forks of this process, which has imported everything, so that a kill costs no start.
+The training runs in forks of this process, which has trained once and imported everything, so that a kill costs no
+start.
 """
 
 import json
@@ -16,9 +17,6 @@ from ivadomed.files import leftovers
 from ivadomed.main import main
 from ivadomed.training.checkpoint import read_checkpoint
 from ivadomed.training.outputs import CHECKPOINT
-
-LONGEST = 2.5
-"""Seconds after which a training is killed at the latest."""
 
 
 def start(config: Path, folder: Path) -> int:
@@ -40,9 +38,9 @@ def wait_until(pid: int, is_time) -> bool:
     return True
 
 
-def kill(config: Path, folder: Path, moment: random.Random, writing: bool) -> str:
-    """One training that is killed: at a random moment, or while its checkpoint is written."""
-    pid, until = start(config, folder), time.monotonic() + moment.uniform(0.05, LONGEST)
+def kill(config: Path, folder: Path, after: float, writing: bool) -> str:
+    """One training that is killed: after some seconds, or the next time its checkpoint is written."""
+    pid, until = start(config, folder), time.monotonic() + after
     over = lambda: time.monotonic() > until  # noqa: E731
 
     def is_time() -> bool:
@@ -57,11 +55,23 @@ def kill(config: Path, folder: Path, moment: random.Random, writing: bool) -> st
     return "while writing" if any(p.name.startswith(".checkpoint") for p in leftovers(folder)) else "killed"
 
 
+def first_epoch(config: Path, folder: Path) -> float:
+    """Seconds from the start of a training to its first checkpoint, after which it is killed."""
+    began, pid = time.monotonic(), start(config, folder)
+    wait_until(pid, (folder / CHECKPOINT).exists)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return time.monotonic() - began
+
+
 if __name__ == "__main__":
-    config, wanted = Path(sys.argv[1]), int(sys.argv[2])
+    config, short, wanted = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    main(["--train", short])
     folder = Path(json.loads(config.read_text(encoding="utf-8"))["path_output"])
-    moment = random.Random(0)
-    results = [kill(config, folder, moment, writing=number % 2 == 1) for number in range(wanted)]
-    epoch = read_checkpoint(folder / CHECKPOINT)["epoch"] if (folder / CHECKPOINT).exists() else 0
+    seconds, moment = first_epoch(config, folder), random.Random(0)
+    results = [
+        kill(config, folder, moment.uniform(0, 1.5 * seconds), number % 2 == 1) for number in range(wanted)
+    ]
+    epoch = read_checkpoint(folder / CHECKPOINT)["epoch"]
     _, status = os.waitpid(start(config, folder), 0)
     print(json.dumps({"results": results, "epoch": epoch, "code": os.waitstatus_to_exitcode(status)}))

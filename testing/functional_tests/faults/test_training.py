@@ -35,21 +35,27 @@ def weights(folder: Path, name: str) -> dict:
 
 @pytest.mark.slow
 def test_no_kill_corrupts_a_checkpoint_or_changes_the_weights(config, tmp_path, write):
-    config = longer(config, 120)
+    short = write({**config, "path_output": str(tmp_path / "short")}, "short.json")
+    config = longer(config, 60)
+    config["training_parameters"]["batch_size"] = 64
+    config["transformation"]["CenterCrop"]["size"] = [16, 16]
     config["training_parameters"]["training_time"]["early_stopping_patience"] = 1000
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     run_main({**config, "path_output": str(whole)})
     path = write({**config, "path_output": str(killed)})
     program = Path(__file__).with_name("kill_loop.py")
     done = subprocess.run(
-        [sys.executable, str(program), str(path), str(KILLS)], capture_output=True, text=True, timeout=500
+        [sys.executable, str(program), str(path), str(short), str(KILLS)],
+        capture_output=True,
+        text=True,
+        timeout=500,
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["code"] == 0
     assert "ended" not in told["results"], "the training is too short for so many kills"
     assert "while writing" in told["results"]
-    assert 0 < told["epoch"] < 120
+    assert 0 < told["epoch"] < 60
     for name in ("final_model.pt", "best_model.pt"):
         expected, actual = weights(whole, name), weights(killed, name)
         assert all(torch.equal(expected[key], actual[key]) for key in expected), name
