@@ -20,7 +20,6 @@ from typing import Any
 
 from ivadomed.inference import Predictor, segment_volume
 from ivadomed.main import run_main
-from ivadomed.memory import _fields
 from ivadomed.scripts.create_phantom import create_phantom
 
 
@@ -38,7 +37,7 @@ class Usage:
         """Of this process (Linux)."""
         gc.collect()
         return cls(
-            _fields(Path("/proc/self/status"))["VmRSS"] / 1024,
+            int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20,
             len(os.listdir("/proc/self/fd")),
             threading.active_count(),
             len(os.listdir(tempfile.gettempdir())),
