@@ -5,7 +5,10 @@ from __future__ import annotations
 import gzip
 import math
 import os
+import threading
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,6 +154,20 @@ def read_grid(
     return Grid((x, y, z), image.affine, slice_axis)
 
 
+@contextmanager
+def _silent_nibabel() -> Iterator[None]:
+    """Context in which nibabel does not print what it thinks of a header, which our errors say."""
+    _READING.silent = True
+    try:
+        yield
+    finally:
+        _READING.silent = False
+
+
+_READING = threading.local()
+nib.imageglobals.logger.addFilter(lambda record: not getattr(_READING, "silent", False))
+
+
 def _check_exists(path: str | os.PathLike[str]) -> None:
     if not os.path.isfile(path):
         raise DataError(f"{os.fspath(path)}: no such image file")
@@ -160,7 +177,8 @@ def _open_nifti(path: str | os.PathLike[str], several: bool = False) -> Any:
     """Read the header and refuse what it says can not be used; with ``several``, volumes may be many."""
     _check_exists(path)
     try:
-        image: Any = nib.load(path)
+        with _silent_nibabel():
+            image: Any = nib.load(path)
     except Exception as error:  # a damaged header raises nearly anything
         raise DataError(
             f"{os.fspath(path)}: not a readable NIfTI file ({_reason(error, path)}); replace or remove it"
@@ -244,7 +262,7 @@ def _read_nifti(path: str | os.PathLike[str], several: bool = False) -> Image:
         return _voxels(image, name)
     # A gzip file has its checksum at the end, which nibabel does not reach.
     try:
-        with gzip.open(path) as stream:
+        with gzip.open(path) as stream, _silent_nibabel():
             voxels = _voxels(type(image).from_stream(stream), name)
             stream.seek(0, os.SEEK_END)
     except (OSError, EOFError, zlib.error) as error:

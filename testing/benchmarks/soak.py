@@ -108,6 +108,8 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        tempfile.tempdir = str(folder / "temporary")  # of this process alone
+        Path(tempfile.tempdir).mkdir()
         study = create_phantom(folder / "data", n=6, seed=1, size="tiny", contrasts=("T2w",))
         run_main(tiny_config(study, folder / "model"))
         found = {

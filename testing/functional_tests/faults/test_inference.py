@@ -3,6 +3,8 @@
 import gzip
 import shutil
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import imagecodecs
@@ -111,6 +113,14 @@ IMAGES = {
         "no grid of voxels; mend the header",
     ),
 }
+
+
+def test_nibabel_does_not_talk_beside_the_error(image):
+    header(image, datatype=(9999,))
+    program = f"from ivadomed.io import read_image; read_image({str(image)!r})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "DataError" in done.stderr
+    assert "not attempting fix" not in done.stderr.split("Traceback")[0]
 
 
 @pytest.mark.parametrize("name", list(IMAGES))
