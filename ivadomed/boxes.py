@@ -155,7 +155,7 @@ def read_boxes(path: str | os.PathLike[str]) -> Boxes:
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{os.fspath(path)}: not a readable file of bounding boxes ({error})") from error
     if not isinstance(content, dict):
         raise DataError(f"{os.fspath(path)}: expected {{image path: boxes}}, got a {type(content).__name__}")

@@ -17,7 +17,7 @@ from ivadomed.grid import Grid
 from ivadomed.io import Image, is_nifti, read_grid, read_image, read_label
 from ivadomed.loader.case import Case
 from ivadomed.loader.prepare import Recipe, plan_fixed, refuse_unknown_pixel_size
-from ivadomed.loader.volumes import ABOVE_ONE, check_same_grid, pixel_size_mm
+from ivadomed.loader.volumes import ABOVE_ONE, check_same_grid, has_several_classes, pixel_size_mm
 from ivadomed.models.registry import model_class
 
 _SHOWN_VALUES = 6
@@ -152,7 +152,7 @@ def _check_values(path: Path, label: np.ndarray, values: str, report: CaseReport
         report.find(
             path, f"has the values {values}; none reaches 0.5, so that it counts as empty", fatal=True
         )
-    elif high > ABOVE_ONE and not np.isin(label, (0, high)).all():
+    elif has_several_classes(label):
         report.find(
             path,
             f"has the values {values}, which count as one class; write a file for each class",

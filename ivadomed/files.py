@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import re
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ivadomed.errors import OutputError
+
+_TEMPORARY = re.compile(r"\..*~[a-z0-9_]{8}(\..+)?")
 
 
 @contextmanager
@@ -31,7 +34,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(
-            prefix=f".{stem}-", suffix=f".{extensions}" if extensions else "", dir=path.parent
+            prefix=f".{stem}~", suffix=f".{extensions}" if extensions else "", dir=path.parent
         )
         os.close(handle)
     except OSError as error:
@@ -89,6 +92,25 @@ def _check_free(target: Path, replace: bool) -> None:
         raise OutputError(f"{target}: is a file; give a folder that does not exist or is empty")
     if target.is_dir() and not replace and any(target.iterdir()):
         raise OutputError(f"{target}: the folder is not empty; choose another")
+
+
+def leftovers(folder: str | os.PathLike[str]) -> list[Path]:
+    """Temporary files of ``atomic_path`` in a folder: what is being written, or was when its process was killed."""
+    return [path for path in Path(folder).glob(".*~*") if _TEMPORARY.fullmatch(path.name)]
+
+
+def remove_leftovers(folder: str | os.PathLike[str], skip: str) -> None:
+    """Remove what killed processes left in a folder and the folders in it, of which nobody may write into any now.
+
+    Args:
+        folder: The folder.
+        skip: Name of a folder in it to leave alone.
+    """
+    for place, folders, _ in os.walk(folder):
+        if skip in folders:
+            folders.remove(skip)
+        for path in leftovers(place):
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 import os
+import threading
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +19,12 @@ import numpy as np
 from ivadomed.errors import DataError
 from ivadomed.files import atomic_path
 from ivadomed.grid import Grid
+from ivadomed.memory import available_memory
 from ivadomed.pictures import EXTENSIONS as PICTURE_EXTENSIONS
 from ivadomed.pictures import grey, is_coloured, read_pixels, read_size
+
+_DEFLATE = 1032
+"""Bytes that one byte of a gzip file stands for at most."""
 
 NIFTI_EXTENSIONS = (".nii.gz", ".nii")
 EXTENSIONS = NIFTI_EXTENSIONS + PICTURE_EXTENSIONS
@@ -146,6 +154,20 @@ def read_grid(
     return Grid((x, y, z), image.affine, slice_axis)
 
 
+@contextmanager
+def _silent_nibabel() -> Iterator[None]:
+    """Context in which nibabel does not print what it thinks of a header, which our errors say."""
+    _READING.silent = True
+    try:
+        yield
+    finally:
+        _READING.silent = False
+
+
+_READING = threading.local()
+nib.imageglobals.logger.addFilter(lambda record: not getattr(_READING, "silent", False))
+
+
 def _check_exists(path: str | os.PathLike[str]) -> None:
     if not os.path.isfile(path):
         raise DataError(f"{os.fspath(path)}: no such image file")
@@ -155,8 +177,9 @@ def _open_nifti(path: str | os.PathLike[str], several: bool = False) -> Any:
     """Read the header and refuse what it says can not be used; with ``several``, volumes may be many."""
     _check_exists(path)
     try:
-        image: Any = nib.load(path)
-    except (nib.filebasedimages.ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
+        with _silent_nibabel():
+            image: Any = nib.load(path)
+    except Exception as error:  # a damaged header raises nearly anything
         raise DataError(
             f"{os.fspath(path)}: not a readable NIfTI file ({_reason(error, path)}); replace or remove it"
         ) from error
@@ -164,10 +187,31 @@ def _open_nifti(path: str | os.PathLike[str], several: bool = False) -> Any:
     return image
 
 
+def _check_length(image: Any, path: str | os.PathLike[str]) -> None:
+    """Refuse a header that announces more voxels than the file or the memory can hold, before any is taken."""
+    announced = math.prod(image.shape) * image.get_data_dtype().itemsize
+    most = os.path.getsize(path) * (_DEFLATE if os.fspath(path).lower().endswith(".gz") else 1)
+    if announced > most:
+        raise DataError(
+            f"{os.fspath(path)}: truncated or damaged (its header announces {'x'.join(map(str, image.shape))} voxels, "
+            "more than the file can hold); replace or remove it"
+        )
+    needed, available = 4 * math.prod(image.shape), available_memory()
+    if available is not None and needed > available:
+        raise DataError(
+            f"{os.fspath(path)}: its {'x'.join(map(str, image.shape))} voxels take {needed / 1e9:.1f} GB of memory, of "
+            f"which {available / 1e9:.1f} GB are available; use a part of it, or a machine with more"
+        )
+
+
 def _check_header(image: Any, name: str, several: bool = False) -> None:
     """Refuse what the header of a nibabel image says can not be used; ``name`` is for the errors."""
     affine = image.affine
-    if 0 in image.shape or not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
+    if (
+        min(image.shape, default=0) < 1
+        or not np.isfinite(affine).all()
+        or np.linalg.matrix_rank(affine[:3, :3]) < 3
+    ):
         raise DataError(
             f"{name}: shape {image.shape} and affine {np.round(affine[:3], 3).tolist()} of its header are "
             "no grid of voxels; mend the header"
@@ -212,7 +256,19 @@ def as_image(source: ImageLike, pixel_size: tuple[float, ...] | None = None, is_
 
 
 def _read_nifti(path: str | os.PathLike[str], several: bool = False) -> Image:
-    return _voxels(_open_nifti(path, several), os.fspath(path))
+    image, name = _open_nifti(path, several), os.fspath(path)
+    _check_length(image, path)
+    if not name.lower().endswith(".gz") or not hasattr(image, "from_stream"):
+        return _voxels(image, name)
+    # A gzip file has its checksum at the end, which nibabel does not reach.
+    try:
+        with gzip.open(path) as stream, _silent_nibabel():
+            voxels = _voxels(type(image).from_stream(stream), name)
+            stream.seek(0, os.SEEK_END)
+    except (OSError, EOFError, zlib.error) as error:
+        if "Not a gzipped file" not in str(error):  # of what follows the end
+            raise _damaged(error, name) from error
+    return voxels
 
 
 def _voxels(image: Any, name: str) -> Image:
@@ -221,11 +277,13 @@ def _voxels(image: Any, name: str) -> Image:
     try:
         data = grey(_samples(image.dataobj)) if is_colour else np.asarray(image.dataobj, np.float32)
     except (OSError, EOFError, ValueError, TypeError, zlib.error) as error:
-        raise DataError(
-            f"{name}: truncated or damaged ({_reason(error, name)}); replace or remove it"
-        ) from error
+        raise _damaged(error, name) from error
     shape = tuple(n for i, n in enumerate(image.shape) if i < 3 or n > 1)
     return Image(data.reshape((*shape, 1, 1)[: max(3, len(shape))]), image.affine, image.header)
+
+
+def _damaged(error: Exception, name: str) -> DataError:
+    return DataError(f"{name}: truncated or damaged ({_reason(error, name)}); replace or remove it")
 
 
 def _reason(error: Exception, path: str | os.PathLike[str]) -> str:

@@ -37,7 +37,8 @@ def read_pixels(path: str | os.PathLike[str]) -> np.ndarray:
     with _readable(path):
         pixels = _DECODERS[Path(path).suffix.lower()](path)
     if (
-        pixels.ndim > 3
+        0 in pixels.shape
+        or pixels.ndim > 3
         or (pixels.ndim == 3 and not 2 <= pixels.shape[2] <= 4)
         or pixels.dtype.kind not in "buif"
     ):
@@ -56,8 +57,11 @@ def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     with _readable(path):
         if _DECODERS[Path(path).suffix.lower()] is _read_tiff:
             with _tiff_page(path) as page:
-                return page.imagelength, page.imagewidth
-        rows, columns = iio.improps(Path(path), plugin="pillow").shape[:2]
+                rows, columns = page.imagelength, page.imagewidth
+        else:
+            rows, columns = iio.improps(Path(path), plugin="pillow").shape[:2]
+        if not (rows > 0 and columns > 0):
+            raise ValueError(f"{rows} x {columns} pixels")
     return rows, columns
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from ivadomed import __version__
 from ivadomed.config import RunConfig
 from ivadomed.errors import OutputError
-from ivadomed.files import write_json, write_text
+from ivadomed.files import remove_leftovers, write_json, write_text
 from ivadomed.ranks import is_first_process
 from ivadomed.run_lock import run_lock
 
@@ -48,17 +48,41 @@ def run_folder(config: RunConfig, debug: bool = False) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _not_writable(folder, error) from error
-    with run_lock(folder):
-        try:
-            to_file = logging.FileHandler(folder / config.log_file, encoding="utf-8")
-        except OSError as error:
-            raise _not_writable(folder, error) from error
+    with _refusals_explained(folder), run_lock(folder):
+        remove_leftovers(folder, skip="cache")  # which other runs may share
+        to_file = _LogFile(folder / config.log_file, encoding="utf-8")
         to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         with _handlers([to_file], logging.DEBUG if debug or config.debugging else logging.INFO):
             log.info("Output path already exists: %s" if existed else "Creating output path: %s", folder)
             write_json(folder / "config_file.json", config.to_json(hide_secrets=True))
             write_text(folder / "version_info.log", _version_text(config))
             yield folder
+
+
+class _LogFile(logging.FileHandler):
+    """A log whose disk may be full, which is no reason for a traceback of the logging module."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Raise what went wrong with a message."""
+        raise
+
+
+@contextmanager
+def _refusals_explained(folder: Path) -> Iterator[None]:
+    """Context in which what the file system refuses becomes an error for the user.
+
+    Files are written in many places and by other libraries too. A file that is absent where we expect it is a fault of
+    ours, and keeps its traceback.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or isinstance(error, FileNotFoundError):
+            raise
+        path = folder if error.filename is None or isinstance(error.filename, int) else error.filename
+        raise OutputError(
+            f"{path}: cannot be written or read ({error.strerror}); mend that, or choose another --path-output"
+        ) from error
 
 
 def _not_writable(folder: Path, error: OSError) -> OutputError:

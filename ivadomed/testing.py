@@ -115,6 +115,7 @@ def test(
         blend=dataset_test.blend,
         conditioner=dataset_test.conditioner,
         observe=observe,
+        source=str(folder / "best_model.pt"),
     )
     volumes = read_ahead(dataset_test.cases, dataset_test.recipe.slice_axis, soft_gt)
     total = len(dataset_test.cases)
@@ -150,6 +151,7 @@ def estimate_uncertainty(
         blend=dataset_test.blend,
         repeats=n_it,
         conditioner=dataset_test.conditioner,
+        source=str(model),
     )
     predictions = engine.run(
         read_ahead(dataset_test.cases, dataset_test.recipe.slice_axis, with_target=False)

@@ -28,7 +28,9 @@ log = logging.getLogger(__name__)
 def announce(config: RunConfig) -> torch.device:
     """Say where and what."""
     cuda, device = define_device(config.gpu_ids)
-    if not cuda:
+    if config.gpu_ids and device.type == "cpu":
+        log.warning("gpu_ids: %s, but CUDA is not available: working on the CPU.", list(config.gpu_ids))
+    elif not cuda:
         log.info("Cuda is not available.")
     log.info("Working on %s.", device)
     log.info("\nSelected architecture: %s, with the following parameters:", config.architecture.name)

@@ -71,10 +71,19 @@ def read_json(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read as a text file: {error}") from error
     try:
         content = json.loads(text, object_pairs_hook=_unique)
+        json.dumps(content, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise ConfigError(f"{path}:{error.lineno}:{error.colno}: is not valid JSON: {error.msg}") from None
     except _DuplicateKey as error:
         raise ConfigError(f"{path}: the key {error.args[0]!r} stands twice in one object; keep one") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested too deeply; expected a JSON object of a few levels") from None
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"{path}: has half a character ({error.object[error.start]!r}); remove it"
+        ) from None
+    except ValueError as error:  # an integer of thousands of digits
+        raise ConfigError(f"{path}: has a number that cannot be read ({str(error).split(':')[0]})") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: holds a {type(content).__name__}; expected a JSON object {{...}}")
     return content

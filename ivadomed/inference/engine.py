@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from ivadomed.device import CPU_BATCH_VOXELS, out_of_memory
-from ivadomed.errors import DataError
+from ivadomed.errors import DataError, IvadomedError, ModelError
 from ivadomed.grid import Grid
 from ivadomed.loader.case import Case
 from ivadomed.loader.conditions import Conditioner, unconditioned
@@ -121,6 +121,7 @@ class Engine:
         conditioner: What the network is told of a case besides the image.
         observe: Called with the predictions and the batch of each step, for metrics.
         progress: Called after each step.
+        source: File of the network, for errors.
     """
 
     recipe: Recipe
@@ -135,6 +136,7 @@ class Engine:
     conditioner: Conditioner = unconditioned
     observe: Observer | None = None
     progress: Progress | None = None
+    source: str = "the network"
     _queue: list[_Waiting] = field(default_factory=list, init=False)
     _done: int = field(default=0, init=False)
     _total: int = field(default=0, init=False)
@@ -147,6 +149,7 @@ class Engine:
 
         Raises:
             DataError: A window does not fit an image.
+            ModelError: The network does not take the samples, or has other classes than expected.
         """
         jobs: list[_Job] = []
         self._queue, self._done, self._total = [], 0, 0  # an earlier run may have failed half-way
@@ -203,6 +206,11 @@ class Engine:
             tuple(w.window for w in waiting),
         )
         predictions = self._predict(batch)
+        if predictions.shape[1] != self.n_classes:
+            raise ModelError(
+                f"{self.source}: predicts {predictions.shape[1]} classes, but its configuration names "
+                f"{self.n_classes} (loader_parameters.target_suffix); the two do not belong together"
+            )
         if self.observe is not None:
             self.observe(predictions, batch)
         for item, prediction in zip(waiting, predictions, strict=True):
@@ -216,9 +224,17 @@ class Engine:
         """Predictions of a batch, in two halves where the memory does not suffice for all of it."""
         try:
             return self.forward(batch)
-        except RuntimeError as error:
+        except IvadomedError:
+            raise
+        except Exception as error:  # onnxruntime has types of its own, and a network may be the user's
             count = len(batch.windows)
-            if not out_of_memory(error) or count == 1:
+            if not out_of_memory(error):
+                raise ModelError(
+                    f"{self.source}: fails on samples of shape {tuple(batch.image.shape[1:])} "
+                    f"({str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}); a model "
+                    "takes as many channels and axes as its configuration says"
+                ) from error
+            if count == 1:
                 raise
             self.batch_size = max(1, count // 2)
             log.warning("Out of memory with %d samples per batch; going on with %d.", count, self.batch_size)

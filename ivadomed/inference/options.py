@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -47,15 +48,20 @@ def _is_off(value: Any) -> bool:
 
 def _arguments(name: str, value: Any) -> dict[str, Any]:
     if name == "binarize_prediction":
-        try:
-            return {"thr": float(value)}
-        except (TypeError, ValueError):
-            raise ConfigError(
-                f"binarize_prediction: {value!r} is no threshold; expected a number from 0 to 1"
-            ) from None
+        return {"thr": _threshold(value)}
     if name == "remove_small":
         return _size(value)
     return {}
+
+
+def _threshold(value: Any) -> float:
+    try:
+        threshold = float(value)
+    except (TypeError, ValueError):
+        threshold = math.nan
+    if not 0 <= threshold <= 1:
+        raise ConfigError(f"binarize_prediction: {value!r} is no threshold; expected a number from 0 to 1")
+    return threshold
 
 
 def _size(value: Any) -> dict[str, Any]:

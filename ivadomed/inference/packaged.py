@@ -57,4 +57,5 @@ def packaged_engine(
         max_voxels=batch_voxels(device),
         blend=config.blend or "mean",
         conditioner=conditioner_of(config, file_model.parent),
+        source=os.fspath(file_model),
     )

@@ -176,7 +176,7 @@ def load_rules(bids_config: str | PathLike[str] | None, strict: bool = True) -> 
         patterns = {str(entry["name"]): re.compile(entry["pattern"]) for entry in entries}
     except OSError as error:
         raise ConfigError(f"{where} cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError, re.error) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, re.error) as error:
         raise ConfigError(
             f"{where} is no pybids layout ({error}); "
             'expected {"entities": [{"name": ..., "pattern": ...}]}'

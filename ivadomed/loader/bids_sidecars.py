@@ -69,7 +69,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: is not valid JSON ({error}); mend or remove the file") from error
     if not isinstance(content, dict):
         raise DataError(f'{path}: expected a JSON object {{"key": value}}, found {type(content).__name__}')

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from ivadomed.errors import OutputError
+from ivadomed.files import leftovers
 from ivadomed.loader.case import Case
 from ivadomed.ranks import hidden_bar
 
@@ -47,16 +48,21 @@ def fill(
         DataError: A case cannot be read.
         OutputError: The cache cannot be written.
     """
-    # Threads: unpacking and resampling release the interpreter, and processes would load everything again.
-    pool = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator_unordered")
+    old = _leftovers({path.parent for _, path in missing})
+
+    def prepare_anew(case: Case, path: Path) -> None:
+        for leftover in old.get(path.stem, []):
+            leftover.unlink(missing_ok=True)
+        prepare(case, path)
+
     waiting = False
     with tqdm(
         total=len(missing), desc=f"Preparing {label}", unit="case", leave=False, disable=hidden_bar()
     ) as bar:
         while missing:
             busy = []
-            for item, done in pool(
-                delayed(_prepare_unless_busy)(item, is_there, prepare) for item in missing
+            for item, done in _in_threads(
+                lambda item: _prepare_unless_busy(item, is_there, prepare_anew), missing, n_jobs
             ):
                 bar.update(done)
                 busy += [] if done else [item]
@@ -66,6 +72,29 @@ def fill(
             if busy:
                 time.sleep(_POLL)
             missing = busy
+
+
+def _in_threads(
+    work: Callable[[Item], tuple[Item, bool]], items: Sequence[Item], n_jobs: int
+) -> Iterator[tuple[Item, bool]]:
+    """Results in the order in which they are ready; after an error, what has begun is finished first.
+
+    Threads: unpacking and resampling release the interpreter, and processes would load everything again.
+    """
+    with ThreadPoolExecutor(n_jobs) as pool:
+        try:
+            for job in as_completed([pool.submit(work, item) for item in items]):
+                yield job.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _leftovers(folders: Iterable[Path]) -> dict[str, list[Path]]:
+    """Half-written files by the case they belong to; whoever has the lock of a case may remove its own."""
+    found: dict[str, list[Path]] = {}
+    for path in (path for folder in folders for path in leftovers(folder)):
+        found.setdefault(path.name[1:].split("~")[0], []).append(path)
+    return found
 
 
 def _prepare_unless_busy(

@@ -175,7 +175,7 @@ class FilmEncoder:
             raise ModelError(
                 f"{path}: not found; a FiLM network needs it beside its weights: copy it there, or train anew"
             ) from error
-        except (OSError, ValueError, DataError) as error:
+        except (OSError, ValueError, RecursionError, DataError) as error:
             raise ModelError(f"{path}: not a readable FiLM encoder ({error}); train anew") from error
 
     def to_json(self) -> dict[str, Any]:

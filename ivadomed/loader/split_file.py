@@ -21,7 +21,6 @@ FILE_NAME = "split_datasets"
 
 _ALLOWED = {
     ("numpy", "ndarray"),
-    ("numpy", "dtype"),
     ("numpy", "str_"),
     ("numpy.core.multiarray", "_reconstruct"),
     ("numpy._core.multiarray", "_reconstruct"),
@@ -99,6 +98,14 @@ class _JoblibArray:
         return flat.reshape(self.shape, order="F" if self.order == "F" else "C")
 
 
+def _dtype(text: str, *_: Any) -> np.dtype[Any]:
+    """What ``numpy.dtype`` in a pickle becomes: the type of strings, or of a list of objects."""
+    dtype = np.dtype(str(text))
+    if dtype.kind not in "UO" or dtype.names is not None:
+        raise pickle.UnpicklingError(f"arrays of {dtype} are not allowed")
+    return dtype
+
+
 class _PlainUnpickler(pickle._Unpickler):  # the Python one: arrays lie in the stream between two opcodes
     """Unpickles containers, strings, numbers and numpy arrays of strings; refuses everything else."""
 
@@ -113,12 +120,19 @@ class _PlainUnpickler(pickle._Unpickler):  # the Python one: arrays lie in the s
         """Resolve a name if it is one of the few harmless ones."""
         if (module, name) == ("joblib.numpy_pickle", "NumpyArrayWrapper"):
             return _JoblibArray
+        if (module, name) == ("numpy", "dtype"):
+            return _dtype
         if (module, name) not in _ALLOWED:
             raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a split file")
         return super().find_class(module, name)
 
     def load_build(self) -> None:
         """Finish an object; a joblib array is followed by its bytes."""
+        if isinstance(self.stack[-2], np.dtype):  # type: ignore[attr-defined]
+            # numpy would take flags from the state, by which memory could be read as objects.
+            order = self.stack.pop()[1]  # type: ignore[attr-defined]
+            self.stack[-1] = self.stack[-1].newbyteorder(order)  # type: ignore[attr-defined]
+            return
         super().load_build()  # type: ignore[misc]
         if isinstance(self.stack[-1], _JoblibArray):  # type: ignore[attr-defined]
             self.stack[-1] = self.stack[-1].read(self._stream, self._size)  # type: ignore[attr-defined]

@@ -56,7 +56,7 @@ def read_volume(case: Case, slice_axis: int, soft_gt: bool = False, with_target:
 
     Raises:
         DataError: A file is damaged, holds NaN or Inf, or lies on another grid than the first channel; a soft label
-            exceeds 1; the box lies outside the image.
+            exceeds 1, another one has several classes; the box lies outside the image.
     """
     pixel_size = pixel_size_mm(case.metadata, case.images[0])
     roi = None if case.roi is None else read_label(case.roi, pixel_size)
@@ -67,12 +67,25 @@ def read_volume(case: Case, slice_axis: int, soft_gt: bool = False, with_target:
     for i, path in enumerate(case.rater_paths):
         if path is not None:
             label = _on_grid(volume.grid, case, read_label(path, pixel_size), path)
-            if soft_gt and label.max() > ABOVE_ONE:
-                raise DataError(
-                    f"{path}: has values up to {label.max():g}; expected 0 to 1 with soft_gt true"
-                )
+            _check_label(label, path, soft_gt)
             target[i] = label if soft_gt else label >= 0.5
     return replace(volume, target=target)
+
+
+def has_several_classes(label: np.ndarray) -> bool:
+    """Whether the values of a label are other than 0 to 1, or 0 and one other value."""
+    highest = label.max()
+    return bool(highest > ABOVE_ONE and not np.isin(label, (0, highest)).all())
+
+
+def _check_label(label: np.ndarray, path: Path, soft_gt: bool) -> None:
+    if soft_gt and label.max() > ABOVE_ONE:
+        raise DataError(f"{path}: has values up to {label.max():g}; expected 0 to 1 with soft_gt true")
+    if has_several_classes(label):
+        raise DataError(
+            f"{path}: has values up to {label.max():g} and others, which would count as one class; expected 0 and 1. "
+            "Write a file for each class"
+        )
 
 
 def make_volume(case: Case, images: Iterable[Image], slice_axis: int, roi: Image | None = None) -> Volume:

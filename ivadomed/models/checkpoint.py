@@ -59,8 +59,23 @@ def save_model(path: PathLike, model: nn.Module, name: str, arguments: Mapping[s
         "arguments": {str(key): _plain(value, str(key)) for key, value in arguments.items()},
         "state_dict": {key: value.detach().cpu() for key, value in model.state_dict().items()},
     }
-    with atomic_path(path) as temporary:
-        torch.save(content, temporary)
+    write_torch(path, content)
+
+
+def write_torch(path: PathLike, content: Mapping[str, Any]) -> None:
+    """Write with ``torch.save``, so that a reader never sees half of it.
+
+    Raises:
+        OutputError: When the file cannot be written.
+    """
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:
+            # Torch hides that a disk is full behind a complaint about its own archive.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def _plain(value: Any, place: str) -> Any:
@@ -195,8 +210,10 @@ def _from_dict(source: Path, content: Mapping[str, Any]) -> nn.Module:
     except ModelError as error:
         raise ModelError(f"{source}: {error}") from error
     except RuntimeError as error:
+        reasons = [line.strip() for line in str(error).splitlines()]
+        reason = next((line for line in reasons if "mismatch" in line), reasons[-1])  # of one line per tensor
         raise ModelError(
-            f"{source}: weights do not fit the arguments of {name} ({error}). {_REMEDY}"
+            f"{source}: weights do not fit the arguments of {name} ({reason:.200}). {_REMEDY}"
         ) from error
     return model
 

@@ -111,7 +111,7 @@ def export_onnx(
             with torch.no_grad():
                 expected = [reference(*example.values()) for example in examples]
             _write(exported, temporary, examples[0], maps=expected[0].ndim == len(shape) + 2)
-        except IvadomedError:
+        except (IvadomedError, OSError):
             raise
         except Exception as error:  # the exporter has no error type of its own, and user code may fail in it
             reason = str(error).strip().split("\n")[0]

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from ivadomed.errors import ModelError
-from ivadomed.files import atomic_path
+from ivadomed.models.checkpoint import write_torch
 
 FORMAT = 2
+KEYS = ("configuration", "epoch", "best", "optimization", "stopping", "rng")
 
 
 def save_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
@@ -25,8 +26,7 @@ def save_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> N
         path: File to replace.
         state: Tensors, numbers, strings and containers of them.
     """
-    with atomic_path(path) as temporary:
-        torch.save({"format_version": FORMAT, **state}, temporary)
+    write_torch(path, {"format_version": FORMAT, **state})
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -46,6 +46,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         ) from error
     if not isinstance(state, dict) or state.get("format_version") != FORMAT:
         raise ModelError(f"{path}: written by another version; train anew without --resume-training")
+    if missing := [key for key in KEYS if key not in state]:
+        raise ModelError(f"{path}: has no {', '.join(missing)}; train anew without it")
     return state
 
 

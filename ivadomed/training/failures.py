@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ivadomed.errors import MachineError
+from ivadomed.errors import IvadomedError, MachineError
 from ivadomed.ranks import World
 
 # Allocators of CPU, CUDA and MPS have no common error; on the CPU it is a plain RuntimeError.
@@ -17,6 +17,7 @@ _NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|
 _WORKER_GONE = re.compile(
     r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\)(?: is killed by signal: (\w[\w ]*))?"
 )
+_OF_WORKER = re.compile(r"Caught \w+ in DataLoader worker process")
 _PEER_GONE = re.compile(
     r"connection (closed|reset)|broken pipe|gloo|nccl|remote process exited", re.IGNORECASE
 )
@@ -36,11 +37,18 @@ def explained(sizes: Mapping[str, Any], world: World) -> Iterator[None]:
     """
     try:
         yield
+    except IvadomedError as error:
+        raise type(error)(_without_traceback(error)) if _OF_WORKER.match(str(error)) else error from None
     except (RuntimeError, MemoryError) as error:
         message = _explanation(error, ", ".join(f"{key} ({value})" for key, value in sizes.items()), world)
         if message is None:
             raise
         raise MachineError(message) from error
+
+
+def _without_traceback(error: IvadomedError) -> str:
+    """The message of an error of a loading process, to which torch adds where it came from."""
+    return str(error).rpartition(f"{type(error).__module__}.{type(error).__qualname__}: ")[2].strip()
 
 
 def _explanation(error: Exception, sizes: str, world: World) -> str | None:

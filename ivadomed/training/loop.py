@@ -191,12 +191,18 @@ class Trainer:
                 f"training_parameters.training_time.num_epochs: {self.num_epochs}, but {path} has {state['epoch']} "
                 "epochs already; give at least as many"
             )
+        try:
+            self._restore(state)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise ModelError(f"{path}: does not fit the network; train anew with --overwrite") from error
+        log.info("Resuming after epoch %d.", state["epoch"])
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
         self.optimization.load_state_dict(state["optimization"])
         self.stopping.load_state_dict(state["stopping"])
         self.first_epoch, self.best = state["epoch"] + 1, TrainingResult(**state["best"])
         if (rank := self.group.world.rank) < len(state["rng"]):
             restore_rng(state["rng"][rank])
-        log.info("Resuming after epoch %d.", state["epoch"])
 
     def fit(self) -> TrainingResult:
         """Train until the last epoch, or until the validation loss no longer changes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -40,6 +41,8 @@ class Monitor:
         self._hidden = None if shown else True
         self.writer: Any = self._new_writer(str(folder), purge_step=self.purge_step)
         self._series: dict[str, Any] = {}
+        self._previous_hook = threading.excepthook
+        threading.excepthook = self._unless_of_writer
         self.num_epochs = num_epochs
         self._started = time.perf_counter()
 
@@ -94,12 +97,25 @@ class Monitor:
         is_volume = image.ndim == 5
         save_img(self.writer, epoch, phase, image, target, prediction, self.tracker, is_three_dim=is_volume)
 
+    def _unless_of_writer(self, failure: Any) -> None:
+        """Print what ended a thread, but not of TensorBoard's, which raises it again where the next event is added."""
+        if not type(failure.thread).__module__.startswith("tensorboard"):
+            self._previous_hook(failure)
+
     def close(self) -> None:
-        """Write what is pending and say how long it took."""
-        for writer in (self.writer, *self._series.values()):
-            writer.close()
-        if self.tracker:
-            self.tracker.finish()
+        """Write what is pending and say how long it took.
+
+        Raises:
+            OSError: The events cannot be written.
+        """
+        try:
+            for writer in (self.writer, *self._series.values()):
+                writer.flush()
+                writer.close()
+        finally:
+            threading.excepthook = self._previous_hook
+            if self.tracker:
+                self.tracker.finish()
         seconds = time.perf_counter() - self._started
         log.info("Training took %d min %d s.", *divmod(round(seconds), 60))
 

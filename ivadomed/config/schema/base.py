@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -83,18 +84,33 @@ def _path(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
+def _file_name(value: str) -> str:
+    if value in (".", "..") or not value.isprintable() or set(value) & set("/\\"):
+        raise ValueError("expected a plain name, without / and what cannot be printed")
+    return value
+
+
+def _usable_path(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("expected a path, which has no character 0")
+    return value
+
+
 def _paths(value: Any) -> tuple[Any, ...]:
     if isinstance(value, (str, os.PathLike)):
-        return (_path(value),)
+        return (_usable_path(_path(value)),)
     if isinstance(value, (list, tuple)) and all(isinstance(entry, (str, os.PathLike)) for entry in value):
-        return tuple(_path(entry) for entry in value)
+        return tuple(_usable_path(_path(entry)) for entry in value)
     raise ValueError("expected a path or a list of paths")
 
 
 Size2D = Annotated[tuple[Positive, Positive] | None, BeforeValidator(_empty_is_none)]
 Size3D = Annotated[tuple[Positive, Positive, Positive] | None, BeforeValidator(_empty_is_none)]
-PathText = Annotated[str, Strict(), BeforeValidator(_path, json_schema_input_type=str)]
+PathText = Annotated[
+    str, Strict(), BeforeValidator(_path, json_schema_input_type=str), AfterValidator(_usable_path)
+]
 PathTexts = Annotated[tuple[str, ...], BeforeValidator(_paths, json_schema_input_type=str | list[str])]
+FileName = Annotated[str, Strict(), Field(min_length=1), AfterValidator(_file_name)]
 
 
 class Section(BaseModel):

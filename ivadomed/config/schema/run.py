@@ -13,11 +13,11 @@ from typing_extensions import Self
 from ivadomed.config import checks, derived
 from ivadomed.config.schema.base import (
     DatasetType,
+    FileName,
     Flag,
     NonNegative,
     PathText,
     Section,
-    Text,
     refuse,
     section,
 )
@@ -51,13 +51,12 @@ class RunConfig(Section):
     path_output: PathText = Field(
         default="output", min_length=1, description="Folder of the results; created when missing."
     )
-    model_name: Text = Field(
+    model_name: FileName = Field(
         default="my_model",
-        min_length=1,
         description="Name of the packaged model: the folder in `path_output` and its files.",
     )
     debugging: Flag = Field(default=False, description="More messages and intermediate results.")
-    log_file: Text = Field(default="log", min_length=1, description="Name of the log file in `path_output`.")
+    log_file: FileName = Field(default="log", description="Name of the log file in `path_output`.")
     blend: Literal["mean", "gaussian"] | None = Field(
         default=None,
         description="How predictions of overlapping patches are averaged: `mean`: all voxels alike, as ivadomed 2; "

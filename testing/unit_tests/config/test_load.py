@@ -357,6 +357,9 @@ LOSSES = [
 ]
 
 
+PATHS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
+
+
 @st.composite
 def configurations(draw):
     names = draw(st.lists(st.sampled_from(list(TRANSFORMS)), unique=True))
@@ -364,10 +367,10 @@ def configurations(draw):
     depth = draw(st.integers(1, 5))
     return {
         "gpu_ids": draw(st.lists(st.integers(0, 7))),
-        "model_name": draw(st.text(min_size=1, max_size=8)),
+        "model_name": draw(st.from_regex(r"[\w. -]{1,8}x", fullmatch=True)),
         "wandb": draw(st.sampled_from([None, {}, {"run_name": "r"}])),
         "loader_parameters": {
-            "path_data": draw(st.one_of(st.text(), st.lists(st.text(max_size=4)))),
+            "path_data": draw(st.one_of(PATHS, st.lists(PATHS))),
             "target_suffix": draw(st.sampled_from([[], ["_a"], ["_a", "_b"], [["_a", "_b"], ["_c"]]])),
             "subject_selection": {
                 "n": [3],

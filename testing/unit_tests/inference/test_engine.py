@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ivadomed.errors import DataError
+from ivadomed.errors import DataError, ModelError
 from ivadomed.grid import Grid
 from ivadomed.inference.engine import Engine, whole_slices
 from ivadomed.loader.case import Case
@@ -388,7 +388,7 @@ def test_other_errors_and_single_samples_are_not_tried_again():
         raise RuntimeError("CUDA out of memory" if len(batch.windows) == 1 else "wrong shape")
 
     recipe = Recipe(PLAIN, slice_filter=KEEP_ALL)
-    with pytest.raises(RuntimeError, match="wrong shape"):
+    with pytest.raises(ModelError, match=r"fails on samples of shape \(1, 8, 9\) \(wrong shape\)"):
         list(engine(recipe, failing, batch_size=4).run([scan()]))
     with pytest.raises(RuntimeError, match="out of memory"):
         list(engine(recipe, failing, batch_size=1).run([scan()]))

@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from ivadomed.errors import ModelError
-from ivadomed.training.checkpoint import read_checkpoint, restore_rng, rng_state, save_checkpoint, seed_all
+from ivadomed.training.checkpoint import (
+    KEYS,
+    read_checkpoint,
+    restore_rng,
+    rng_state,
+    save_checkpoint,
+    seed_all,
+)
 
 
 def draw():
@@ -23,7 +30,7 @@ def draw():
 def test_all_generators_continue(tmp_path):
     seed_all(3)
     draw()
-    save_checkpoint(tmp_path / "c.pth.tar", {"epoch": 4, "rng": rng_state()})
+    save_checkpoint(tmp_path / "c.pth.tar", dict.fromkeys(KEYS) | {"epoch": 4, "rng": rng_state()})
     expected = [draw() for _ in range(3)]
     seed_all(9)
     state = read_checkpoint(tmp_path / "c.pth.tar")
@@ -48,4 +55,7 @@ def test_absent_and_foreign(tmp_path):
         read_checkpoint(tmp_path / "c.pth.tar")
     torch.save({"model": {}}, tmp_path / "c.pth.tar")
     with pytest.raises(ModelError, match="another version"):
+        read_checkpoint(tmp_path / "c.pth.tar")
+    save_checkpoint(tmp_path / "c.pth.tar", {"epoch": 1, "best": {}})
+    with pytest.raises(ModelError, match="has no configuration, optimization, stopping, rng"):
         read_checkpoint(tmp_path / "c.pth.tar")
