@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -12,6 +13,7 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from ivadomed.errors import OutputError
+from ivadomed.jobs import Workers, values
 from ivadomed.loader.case import Case
 from ivadomed.ranks import hidden_bar
 
@@ -30,6 +32,7 @@ def fill(
     prepare: Callable[[Case, Path], None],
     n_jobs: int,
     label: str,
+    workers: Workers | None = None,
 ) -> None:
     """Prepare the missing cases; wait for those that other processes are at.
 
@@ -40,24 +43,22 @@ def fill(
         missing: What to prepare.
         is_there: Whether a file is whole.
         prepare: Writes the file of a case, atomically.
-        n_jobs: Cases prepared at a time.
+        n_jobs: Cases prepared at a time, in threads.
         label: For the progress bar.
+        workers: Processes, or a cluster, that prepare them instead.
 
     Raises:
         DataError: A case cannot be read.
         OutputError: The cache cannot be written.
     """
-    # Threads: unpacking and resampling release the interpreter, and processes would load everything again.
-    pool = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator_unordered")
+    attempt = partial(_prepare_unless_busy, is_there=is_there, prepare=prepare)
     waiting = False
     with tqdm(
         total=len(missing), desc=f"Preparing {label}", unit="case", leave=False, disable=hidden_bar()
     ) as bar:
         while missing:
             busy = []
-            for item, done in pool(
-                delayed(_prepare_unless_busy)(item, is_there, prepare) for item in missing
-            ):
+            for item, done in _attempts(attempt, missing, n_jobs, workers):
                 bar.update(done)
                 busy += [] if done else [item]
             if busy and not waiting:
@@ -66,6 +67,19 @@ def fill(
             if busy:
                 time.sleep(_POLL)
             missing = busy
+
+
+def _attempts(
+    attempt: Callable[[Item], tuple[Item, bool]],
+    missing: Sequence[Item],
+    n_jobs: int,
+    workers: Workers | None,
+) -> Iterator[tuple[Item, bool]]:
+    if workers is not None:
+        return (answer for _, answer in values(attempt, missing, workers))
+    # Threads: unpacking and resampling release the interpreter, and processes would load everything again.
+    pool = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator_unordered")
+    return pool(delayed(attempt)(item) for item in missing)
 
 
 def _prepare_unless_busy(

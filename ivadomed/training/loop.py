@@ -24,6 +24,7 @@ from ivadomed.metrics import MetricManager
 from ivadomed.mixup import mixup
 from ivadomed.models.checkpoint import save_model
 from ivadomed.ranks import ALONE, World
+from ivadomed.signals import StopRequest
 from ivadomed.training.changes import changes
 from ivadomed.training.checkpoint import read_checkpoint, restore_rng, rng_state, save_checkpoint, seed_all
 from ivadomed.training.compiler import compile_network
@@ -33,9 +34,12 @@ from ivadomed.training.monitor import Monitor
 from ivadomed.training.optimization import Optimization
 from ivadomed.training.outputs import BEST, CHECKPOINT, FINAL
 from ivadomed.training.schedule import EarlyStopping
-from ivadomed.training.signals import StopRequest
 
 log = logging.getLogger(__name__)
+
+
+EpochEnd = Callable[[int, float], None]
+"""Told the number of an epoch, from 1, and its validation loss."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ def train(
     resume_training: bool = False,
     configuration: Mapping[str, Any] | None = None,
     world: World = ALONE,
+    on_epoch: EpochEnd | None = None,
 ) -> TrainingResult:
     """Train a network.
 
@@ -85,6 +90,7 @@ def train(
             uninterrupted run would have.
         configuration: What decides about the result; a run is resumed only under the same.
         world: Of several processes that call this function to train together, which this is.
+        on_epoch: Called after every epoch, when its checkpoint is written; what it raises ends the training.
 
     Raises:
         ConfigError: The run to resume had another configuration, or has more epochs already.
@@ -104,7 +110,7 @@ def train(
     trainer.configuration = json.loads(json.dumps(configuration or {}))
     if resume_training:
         trainer.resume()
-    result = trainer.fit()
+    result = trainer.fit(on_epoch)
     trainer.group.close()
     return result
 
@@ -191,8 +197,8 @@ class Trainer:
             restore_rng(state["rng"][rank])
         log.info("Resuming after epoch %d.", state["epoch"])
 
-    def fit(self) -> TrainingResult:
-        """Train until the last epoch, or until the validation loss no longer changes."""
+    def fit(self, on_epoch: EpochEnd | None = None) -> TrainingResult:
+        """Train until the last epoch, or until the validation loss no longer changes; see ``train``."""
         monitor = Monitor(self.folder, self.num_epochs, self.first_epoch, self.group.world.is_first)
         advice = f"add --resume-training to the command to continue from {self.folder / CHECKPOINT}"
         with closing(monitor), StopRequest(advice) as stop:
@@ -212,6 +218,8 @@ class Trainer:
                 self.optimization.end_epoch()
                 self.stopping.update(validation.loss)
                 self._save_checkpoint(epoch)
+                if on_epoch is not None:
+                    on_epoch(epoch, validation.loss)
             with self.optimization.average.in_place():
                 self._save_model(FINAL)
         return self.best

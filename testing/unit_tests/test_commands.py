@@ -65,7 +65,7 @@ def test_training_writes_split_manifest_and_package_and_hands_on_what_it_needs(l
     assert handed["package"] == folder / "seg_sc"
     assert handed["resume"] is True
     assert (handed["device"], handed["world"]) == (torch.device("cpu"), World())
-    assert handed["configuration"] == config.relevant(train._FREE_TO_CHANGE)
+    assert handed["configuration"] == config.relevant(train.FREE_TO_CHANGE)
     assert handed["model"]["name"] == "Unet"
     assert (handed["model"]["depth"], handed["model"]["n_filters"]) == (2, 4)
     split = json.loads((folder / "split_datasets.json").read_text())
@@ -82,7 +82,7 @@ def test_training_writes_split_manifest_and_package_and_hands_on_what_it_needs(l
 
 
 def test_a_longer_or_moved_run_can_be_resumed_and_one_with_another_batch_size_not(loaded):
-    free = train._FREE_TO_CHANGE
+    free = train.FREE_TO_CHANGE
     before = loaded().relevant(free)
     same = loaded(
         command="test",
