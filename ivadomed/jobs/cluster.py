@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,8 +18,8 @@ from ivadomed.signals import StopRequest
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-_POLL = 0.5
-"""Seconds between two looks for signals and for workers that have come."""
+_POLL = 0.1
+"""Seconds between two looks for calls that have ended, workers that have come, and signals."""
 
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -40,7 +41,8 @@ def cluster_answers(
                 running[client.submit(_call, function, number, item, listen, key=key, pure=False)] = number
             if not running:
                 return
-            for future in _finished(running):
+            time.sleep(_POLL)
+            for future in [future for future in running if future.done()]:
                 yield _answer(future, running.pop(future))
             if stop.signum is not None:
                 client.cancel(list(running))
@@ -77,15 +79,6 @@ def _next(items: Iterator[Numbered], count: int) -> Iterator[Numbered]:
             yield next(items)
         except StopIteration:
             return
-
-
-def _finished(running: dict[Future, int]) -> list[Future]:
-    from distributed import wait
-
-    try:
-        return list(wait(list(running), timeout=_POLL, return_when="FIRST_COMPLETED").done)
-    except TimeoutError:
-        return []
 
 
 def _answer(future: Future, number: int) -> Answer:

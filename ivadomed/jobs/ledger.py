@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,8 +14,6 @@ from filelock import FileLock
 
 from ivadomed.errors import OutputError
 from ivadomed.files import write_json
-
-log = logging.getLogger(__name__)
 
 
 def content_id(content: Any) -> str:
@@ -85,11 +82,12 @@ def once(ledger: Ledger, job: str, name: str, call: Callable[[], Any]) -> Any:
         name: For the ledger.
         call: Does it; its result is JSON-ready.
     """
-    with ledger.lock(job):
-        known = ledger.read(job)
-        if known is not None:
-            log.debug("%s is done already", name)
-            return known
-        result = call()
-        ledger.write(job, name, result)
+    lock = ledger.lock(job)
+    with lock:
+        result = ledger.read(job)
+        if result is None:
+            result = call()
+            ledger.write(job, name, result)
+        # Those who wait find the job done, so that it does not matter which file they lock.
+        Path(lock.lock_file).unlink(missing_ok=True)
     return result

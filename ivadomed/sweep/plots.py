@@ -34,7 +34,7 @@ def labels_of(results: Results, base: str) -> dict[str, str]:
     return names
 
 
-def plot_comparison(results: Results, base: str, path: Path) -> None:
+def comparison_figure(results: Results, base: str) -> Figure:
     """Draw the validation loss of every run over its epochs, and the best loss and Dice of the configurations.
 
     Configurations are sorted, the best one on top; a dot is a run, a bar the mean of the iterations.
@@ -42,7 +42,6 @@ def plot_comparison(results: Results, base: str, path: Path) -> None:
     Args:
         results: Members that are done.
         base: ``path_output`` that their folders are named after.
-        path: Of the picture.
     """
     names = labels_of(results, base)
     losses = _by_configuration(results, "best_validation_loss")
@@ -58,20 +57,22 @@ def plot_comparison(results: Results, base: str, path: Path) -> None:
     _draw_scores(right, {folder: [-value for value in dice[folder]] for folder in dice}, order, styles)
     right.set_title("Validation Dice of that epoch")
     right.set_yticks(range(len(order)), [])
-    _save(figure, path)
+    return figure
 
 
-def plot_tests(results: Results, base: str, path: Path) -> None:
+def tests_figure(results: Results, base: str) -> Figure | None:
     """Draw the Dice of the test images, a violin for each configuration.
 
     Args:
         results: Members that are done.
         base: ``path_output`` that their folders are named after.
-        path: Of the picture; not written when no model was tested by its Dice.
+
+    Returns:
+        None when no model was tested by its Dice.
     """
     values = {folder: x for folder, x in test_values(results, _METRIC).items() if len(x)}
     if not values:
-        return
+        return None
     names = labels_of(results, base)
     order = sorted(values, key=lambda folder: -float(np.mean(values[folder])))
     figure = Figure(figsize=(9, max(3.0, 1.4 + 1.6 * _ROW * len(order))), layout="constrained")
@@ -87,7 +88,7 @@ def plot_tests(results: Results, base: str, path: Path) -> None:
     axes.invert_yaxis()
     axes.set_xlabel("Dice of the test images (line: mean)")
     axes.grid(axis="x", alpha=0.3)
-    _save(figure, path)
+    return figure
 
 
 def _draw_curves(axes: Axes, results: Results, styles: Mapping[str, tuple[str, str]]) -> None:
@@ -131,7 +132,8 @@ def _style(number: int) -> tuple[str, str]:
     return _COLOURS[number % len(_COLOURS)], _STYLES[number // len(_COLOURS) % len(_STYLES)]
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a picture, atomically."""
     FigureCanvasAgg(figure)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=110)

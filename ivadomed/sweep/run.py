@@ -22,8 +22,8 @@ from ivadomed.run_lock import run_lock
 from ivadomed.sweep.hyperparameters import HyperparameterOption, make_config_list
 from ivadomed.sweep.member import Run
 from ivadomed.sweep.plan import Member, plan
-from ivadomed.sweep.plots import COMPARISON, TESTS, plot_comparison, plot_tests
-from ivadomed.sweep.tables import DETAILED, TEMPORARY, results_table, write_csv, write_tables
+from ivadomed.sweep.plots import COMPARISON, TESTS, comparison_figure, save_figure, tests_figure
+from ivadomed.sweep.tables import DETAILED, TEMPORARY, Results, results_table, write_csv, write_tables
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ def _run_sweep(asked: SweepOptions, config: Mapping[str, Any]) -> pd.DataFrame:
     table = write_tables(asked.folder, results, configs, asked.options)
     progress.draw()
     if asked.plot_comparison:
-        plot_tests(results, config["path_output"], asked.folder / TESTS)
+        progress.draw_tests(results)
     log.info("%s\n%s", table.to_string(max_colwidth=60), asked.folder / DETAILED)
     progress.raise_failures()
     return table
@@ -185,8 +185,13 @@ class Progress:
     def draw(self) -> None:
         """Draw what is finished."""
         if self.results:
-            plot_comparison(self.results, self.base, self.folder / COMPARISON)
+            save_figure(comparison_figure(self.results, self.base), self.folder / COMPARISON)
         self._drawn = time.monotonic()
+
+    def draw_tests(self, results: Results) -> None:
+        """Draw the metrics of the test images."""
+        if (figure := tests_figure(results, self.base)) is not None:
+            save_figure(figure, self.folder / TESTS)
 
     def in_order(self, members: Iterable[Member]) -> list[tuple[Member, dict[str, Any]]]:
         """The results in the order of the plan."""

@@ -24,7 +24,6 @@ from ivadomed.run_lock import run_lock
 from ivadomed.sweep.hyperparameters import HyperparameterOption, option_at, with_options
 from ivadomed.sweep.member import SCORES, Run, train_member
 from ivadomed.sweep.plan import Member, training_id
-from ivadomed.sweep.plots import TESTS, plot_tests
 from ivadomed.sweep.run import JOBS, Progress, SweepOptions, shared_config, split_dataset
 from ivadomed.sweep.tables import DETAILED, write_tables
 
@@ -40,7 +39,7 @@ STUDY = "study.journal"
 _NAME = "sweep"
 _RANGE = {"low", "high", "log", "step"}
 _STARTUP, _WARMUP = 5, 3
-"""Trials that are never ended early, and epochs of the others."""
+"""Trials that are never ended early, and the epoch after which others may be."""
 
 
 @dataclass(frozen=True)
@@ -328,7 +327,7 @@ class _Search:
         table = write_tables(folder, done, configs, [option_at(path, None) for path in self.space])
         self.progress.draw()
         if self.asked.plot_comparison:
-            plot_tests(done, self.config["path_output"], folder / TESTS)
+            self.progress.draw_tests(done)
         log.info("%s\n%s", table.to_string(max_colwidth=60), folder / DETAILED)
         self.progress.raise_failures()
         return table
@@ -340,15 +339,22 @@ def _suggest(trial: Trial, name: str, values: tuple[Any, ...] | Range) -> Any:
             return trial.suggest_int(
                 name, values.low, values.high, step=int(values.step or 1), log=values.log
             )
-        return trial.suggest_float(name, values.low, values.high, step=values.step, log=values.log)
+        return _rounded(trial.suggest_float(name, values.low, values.high, step=values.step, log=values.log))
     # Optuna keeps choices as text, numbers and truth values; sections travel as JSON.
     return json.loads(trial.suggest_categorical(name, [json.dumps(value) for value in values]))
+
+
+def _rounded(value: float) -> float:
+    """A number as one would write it down, and name a folder after it."""
+    return value if isinstance(value, int) else float(f"{value:.3g}")
 
 
 def _options(trial: FrozenTrial, space: Space) -> list[HyperparameterOption]:
     """What a finished trial had drawn."""
     values = {".".join(path): (path, choices) for path, choices in space.items()}
     return [
-        option_at(values[name][0], value if isinstance(values[name][1], Range) else json.loads(value))
+        option_at(
+            values[name][0], _rounded(value) if isinstance(values[name][1], Range) else json.loads(value)
+        )
         for name, value in trial.params.items()
     ]
