@@ -33,8 +33,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--subjects", type=int, default=6)
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--subjects", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--filters", type=int, default=8)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -58,7 +58,7 @@ def _configuration(data: Path, output: Path, options: argparse.Namespace) -> dic
             "gpu_ids": [],
             "path_output": str(output),
             "loader_parameters.path_data": [str(data)],
-            "default_model.depth": 3,
+            "default_model.depth": 2,
             "default_model.n_filters": options.filters,
             "training_parameters.training_time.num_epochs": options.epochs,
         },
