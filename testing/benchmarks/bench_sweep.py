@@ -45,8 +45,8 @@ def main() -> None:
             run = folder / f"jobs-{jobs}"
             write_json(run / "parameters.json", _PARAMETERS)
             write_json(run / "config.json", _configuration(data, run / "out", options))
-            times[jobs] = _seconds(run, jobs)
-            print(f"-j {jobs}: {times[jobs]:.1f} s", flush=True)
+            times[jobs], processor = _seconds(run, jobs)
+            print(f"-j {jobs}: {times[jobs]:.1f} s, {processor:.1f} s of processors", flush=True)
             _count(run)
         print(f"speed-up {times[1] / times[2]:.2f} on {available_cores()} cores")
 
@@ -65,12 +65,14 @@ def _configuration(data: Path, output: Path, options: argparse.Namespace) -> dic
     ).to_json()
 
 
-def _seconds(run: Path, jobs: int) -> float:
+def _seconds(run: Path, jobs: int) -> tuple[float, float]:
     command = [sys.executable, "-m", "ivadomed.scripts.automate_training", "--all-combin", "-j", str(jobs)]
     command += ["-c", str(run / "config.json"), "-ch", str(run / "parameters.json")]
-    started = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=os.environ)
-    return time.perf_counter() - started
+    started, before = time.perf_counter(), os.times()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    seconds, after = time.perf_counter() - started, os.times()
+    children = ("children_user", "children_system")
+    return seconds, sum(getattr(after, name) - getattr(before, name) for name in children)
 
 
 def _count(run: Path) -> None:

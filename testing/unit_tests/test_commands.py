@@ -13,6 +13,7 @@ from ivadomed.commands import eval_command, run, run_command, segment, train
 from ivadomed.config import load_config
 from ivadomed.datasets import worker_count
 from ivadomed.errors import ConfigError, DataError, ModelError
+from ivadomed.jobs import Workers
 from ivadomed.ranks import World
 
 
@@ -33,8 +34,37 @@ def test_each_command_has_its_function(loaded, monkeypatch, command):
     [(name, (given, folder, *more))] = called
     assert (name, given, folder) == (command, config, Path(config.path_output))
     options = {"no_patch": True, "overlap_2D": [8, 4]}
-    assert more == {"train": [True, None, False], "test": [None], "segment": [options]}.get(command, [])
+    expected = {
+        "train": [True, None, False, None, None],
+        "test": [None, None],
+        "eval": [None],
+        "segment": [options, None],
+    }
+    assert more == expected[command]
     assert (folder / "config_file.json").is_file()
+
+
+def test_processes_are_handed_to_the_command(loaded, monkeypatch):
+    called = []
+    monkeypatch.setattr(run, "eval_command", lambda config, folder, workers: called.append(workers))
+    run_command(loaded(command="eval"), jobs=3)
+    assert called == [Workers(3)]
+
+
+def test_cluster_is_told_paths_that_mean_the_same_everywhere(loaded, monkeypatch, tmp_path):
+    called = []
+    monkeypatch.setattr(run, "eval_command", lambda config, folder, workers: called.append((config, workers)))
+    monkeypatch.chdir(tmp_path)
+    run_command(loaded(command="eval", path_output="here"), cluster="tcp://node:8786")
+    [(config, workers)] = called
+    assert config.path_output == str(tmp_path / "here")
+    assert workers == Workers(cluster="tcp://node:8786")
+
+
+def test_processes_of_one_training_share_out_nothing(loaded, monkeypatch):
+    monkeypatch.setattr(run, "current_world", lambda: World(size=2, local_size=2))
+    with pytest.raises(ConfigError, match="leave them out of a training by several processes"):
+        run_command(loaded(command="train"), jobs=2)
 
 
 def test_resuming_belongs_to_training(loaded):

@@ -57,6 +57,8 @@ def test_the_file_is_read_and_its_command_run(file, calls, arguments):
         "debug": False,
         "thr_increment": None,
         "overwrite": False,
+        "jobs": None,
+        "cluster": None,
     }
 
 
@@ -70,7 +72,7 @@ def test_the_command_line_wins(file, calls, command):
 
 def test_options_are_handed_on(file, calls):
     arguments = ["--segment", "-c", file, "--no-patch", "--overlap-2d", "8", "4", "-r", "--debug"]
-    assert main([*arguments, "--overwrite"]) == 0
+    assert main([*arguments, "--overwrite", "-j", "3", "--cluster", "tcp://node:8786"]) == 0
     expected = {
         "resume_training": True,
         "no_patch": True,
@@ -78,6 +80,8 @@ def test_options_are_handed_on(file, calls):
         "debug": True,
         "thr_increment": None,
         "overwrite": True,
+        "jobs": 3,
+        "cluster": "tcp://node:8786",
     }
     assert calls[0][1] == expected
 
