@@ -26,7 +26,8 @@ from ivadomed.sweep.hyperparameters import (
 )
 from ivadomed.sweep.member import test_config, train_config
 from ivadomed.sweep.run import SweepOptions, run_sweep, split_dataset
-from ivadomed.sweep.search import SAMPLERS, get_space, run_search
+from ivadomed.sweep.search import SAMPLERS, run_search
+from ivadomed.sweep.space import get_space
 from ivadomed.sweep.tables import format_results
 
 __all__ = [

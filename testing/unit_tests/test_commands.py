@@ -82,7 +82,7 @@ def test_without_data_set_nothing_is_written(loaded):
 def test_training_writes_split_manifest_and_package_and_hands_on_what_it_needs(loaded, monkeypatch):
     handed = {}
 
-    def pretend(model, training, valid, params, folder, device, metrics, resume, configuration, world):
+    def pretend(model, training, valid, params, folder, device, metrics, resume, configuration, world, on_epoch):
         handed.update(model=model, training=training, valid=valid, params=params, resume=resume)
         handed.update(configuration=configuration, device=device, world=world)
         return SimpleNamespace(training_dice=1, training_loss=2, validation_dice=3, validation_loss=4)

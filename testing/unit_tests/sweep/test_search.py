@@ -7,7 +7,8 @@ import pytest
 from ivadomed.errors import ConfigError
 from ivadomed.jobs import Ledger
 from ivadomed.sweep import search
-from ivadomed.sweep.search import Draw, Range, SearchRun, get_space, open_study
+from ivadomed.sweep.search import Draw, SearchRun, open_study
+from ivadomed.sweep.space import Range, get_space, options_of_trial, suggest
 
 optuna = pytest.importorskip("optuna")
 
@@ -41,7 +42,7 @@ def test_space_that_cannot_be_used_is_an_error(value, message):
 
 def draw(study):
     trial = study.ask()
-    return trial, [search._suggest(trial, ".".join(path), values) for path, values in SPACE.items()]
+    return trial, [suggest(trial, ".".join(path), values) for path, values in SPACE.items()]
 
 
 def test_values_come_from_the_space_and_can_be_read_again(tmp_path):
@@ -52,7 +53,7 @@ def test_values_come_from_the_space_and_can_be_read_again(tmp_path):
         assert rate == float(f"{rate:.3g}")
         assert depth in (2, 3)
         study.tell(trial, 1.0)
-        options = search._options(study.trials[-1], SPACE)
+        options = options_of_trial(study.trials[-1], SPACE)
         assert [option.base_option for option in options] == [rate, depth]
 
 
