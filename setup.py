@@ -22,10 +22,15 @@ setup(
     packages=find_packages(include=["ivadomed", "ivadomed.*"]),
     package_data={"ivadomed.config": ["*.json"], "ivadomed.report": ["*.html", "*.css", "*.js"]},
     install_requires=REQUIREMENTS,
-    extras_require={"wandb": ["wandb>=0.17"]},
+    extras_require={
+        "cluster": ["dask>=2024.1", "distributed>=2024.1"],
+        "search": ["optuna>=4.0"],
+        "wandb": ["wandb>=0.17"],
+    },
     entry_points={
         "console_scripts": [
             "ivadomed=ivadomed.main:main",
+            "ivadomed_automate_training=ivadomed.scripts.automate_training:main",
             "ivadomed_check_data=ivadomed.scripts.check_data:main",
             "ivadomed_compare_models=ivadomed.scripts.compare_models:main",
             "ivadomed_convert_model=ivadomed.scripts.convert_model:main",

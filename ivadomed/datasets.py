@@ -11,9 +11,11 @@ import torch
 
 from ivadomed.config import RunConfig
 from ivadomed.config.schema.base import DatasetType
+from ivadomed.cores import available_cores
 from ivadomed.data_check import check_headers, check_sizes
-from ivadomed.device import available_cores, define_device
+from ivadomed.device import define_device
 from ivadomed.errors import DataError
+from ivadomed.jobs import Workers
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.bids_index import Dropped
 from ivadomed.loader.cache import Entries, Entry, open_cases
@@ -154,8 +156,9 @@ def sample_dataset(
     dataset_type: DatasetType,
     folder: Path,
     conditioner: Conditioner = unconditioned,
+    workers: Workers | None = None,
 ) -> SampleDataset:
-    """Prepare the cases of one side and list their samples.
+    """Prepare the cases of one side, in threads unless ``workers`` do it, and list their samples.
 
     Raises:
         DataError: A case cannot be used, no sample is left, or samples do not fit into a batch or the network.
@@ -165,7 +168,9 @@ def sample_dataset(
     loader = config.loader_parameters
     cache = Path(loader.cache_dir) if loader.cache_dir else folder / "cache"
     check = partial(check_headers, recipe=recipe)
-    entries = open_cases(cases, recipe, loader.cache, cache, available_cores(), f"{dataset_type} set", check)
+    entries = open_cases(
+        cases, recipe, loader.cache, cache, available_cores(), f"{dataset_type} set", check, workers
+    )
     windows = []
     for index, entry in enumerate(entries):
         try:

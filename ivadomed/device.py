@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -132,11 +131,6 @@ _GPU_BATCH_VOXELS = 1 << 23
 def batch_voxels(device: torch.device) -> int:
     """Most voxels (per channel) that a network predicts at a time."""
     return CPU_BATCH_VOXELS if device.type == "cpu" else _GPU_BATCH_VOXELS
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -48,3 +48,7 @@ class Interrupted(IvadomedError):
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signum
+
+
+class RunsFailed(IvadomedError):
+    """Some of many runs failed; the others are finished."""

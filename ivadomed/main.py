@@ -78,6 +78,15 @@ def get_parser() -> argparse.ArgumentParser:
     segment.add_argument(
         "--overlap-2d", nargs=2, type=int, metavar=("H", "W"), help="voxels that neighbouring patches share"
     )
+    many = parser.add_argument_group(
+        "many processes (preparing images before a training, --segment, evaluation)"
+    )
+    many.add_argument("-j", "--jobs", type=int, metavar="N", help="processes of this machine")
+    many.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="the workers of a Dask cluster instead: address of its scheduler, or its scheduler file",
+    )
     other = parser.add_argument_group("other")
     other.add_argument("--debug", action="store_true", help="log details; show the traceback of an error")
     other.add_argument("--version", action="version", version=f"ivadomed {__version__}")
@@ -134,6 +143,8 @@ def _run(args: argparse.Namespace) -> Any:
         debug=args.debug,
         overwrite=args.overwrite,
         n_gif=args.gif,
+        jobs=args.jobs,
+        cluster=args.cluster,
     )
 
 

@@ -90,10 +90,14 @@ def _not_writable(folder: Path, error: OSError) -> OutputError:
 
 
 @contextmanager
-def logging_to_terminal(debug: bool = False) -> Iterator[None]:
+def logging_to_terminal(debug: bool = False, only: str = "") -> Iterator[None]:
     """Print log messages, unless the program around us has set up logging itself.
 
     Of several processes that train together only the first talks.
+
+    Args:
+        debug: Print details too.
+        only: Package whose messages are printed; of others warnings are. Empty: all are.
     """
     if not is_first_process():
         with _handlers([], logging.CRITICAL):
@@ -103,6 +107,7 @@ def logging_to_terminal(debug: bool = False) -> Iterator[None]:
     if not logging.getLogger().handlers:
         handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(logging.Formatter("%(message)s"))
+        handler.addFilter(lambda record: record.name.startswith(only) or record.levelno >= logging.WARNING)
         handlers.append(handler)
     with _handlers(handlers, logging.DEBUG if debug else logging.INFO):
         yield

@@ -19,6 +19,7 @@ from ivadomed.datasets import (
 from ivadomed.errors import DataError
 from ivadomed.evaluation import evaluate_predictions, pairs_of_cases, preview, summary_text, write_summary
 from ivadomed.evaluation.overlays import paint_overlays, worst_first
+from ivadomed.jobs import Workers
 from ivadomed.loader.case import Case
 from ivadomed.records import versions
 from ivadomed.report import Report, read_curves, write_report
@@ -28,7 +29,7 @@ from ivadomed.training.outputs import BEST
 log = logging.getLogger(__name__)
 
 
-def eval_command(config: RunConfig, folder: Path) -> pd.DataFrame:
+def eval_command(config: RunConfig, folder: Path, workers: Workers | None = None) -> pd.DataFrame:
     """Evaluate the predictions in ``pred_masks``.
 
     Returns:
@@ -37,7 +38,7 @@ def eval_command(config: RunConfig, folder: Path) -> pd.DataFrame:
     if config.task == "classification":
         return evaluate_classifier(config, read_slices(folder), folder)
     _refuse_outdated(folder)
-    return evaluate_cases(config, test_cases(config, folder), folder)
+    return evaluate_cases(config, test_cases(config, folder), folder, workers)
 
 
 def _refuse_outdated(folder: Path) -> None:
@@ -60,12 +61,14 @@ def _refuse_outdated(folder: Path) -> None:
         )
 
 
-def evaluate_cases(config: RunConfig, cases: Sequence[Case], folder: Path) -> pd.DataFrame:
+def evaluate_cases(
+    config: RunConfig, cases: Sequence[Case], folder: Path, workers: Workers | None = None
+) -> pd.DataFrame:
     """Evaluate the predictions of the cases, paint them over their images and report."""
     log.info("\nRun Evaluation on %s\n", folder / PREDICTIONS)
     params = config.evaluation_parameters
     pairs = pairs_of_cases(cases, folder / PREDICTIONS, config.loader_parameters.target_suffix)
-    table = evaluate_predictions(pairs, folder, params)
+    table = evaluate_predictions(pairs, folder, params, workers=workers)
     summary = write_summary(table, pairs, folder)
     log.info("%s\n\n%s\n", preview(table), summary_text(summary))
     worst = worst_first(table)

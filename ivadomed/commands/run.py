@@ -8,13 +8,17 @@ from typing import Any
 
 from ivadomed.commands.evaluate import eval_command
 from ivadomed.commands.segment import segment_command
+from ivadomed.commands.steps import with_absolute_paths
 from ivadomed.commands.test import test_command
 from ivadomed.commands.train import train_command
 from ivadomed.config import RunConfig
 from ivadomed.errors import ConfigError
+from ivadomed.jobs import Workers
+from ivadomed.jobs.choose import choose_workers
 from ivadomed.models.registry import check_arguments
 from ivadomed.ranks import current_world
 from ivadomed.records import run_folder
+from ivadomed.training.loop import EpochEnd
 from ivadomed.training.outputs import refuse_to_overwrite
 
 
@@ -27,6 +31,9 @@ def run_command(
     debug: bool = False,
     overwrite: bool = False,
     n_gif: int = 0,
+    jobs: int | None = None,
+    cluster: str | None = None,
+    on_epoch: EpochEnd | None = None,
 ) -> Any:
     """Run the configuration's command in its output folder.
 
@@ -39,6 +46,9 @@ def run_command(
         debug: Log details.
         overwrite: "train": replace the training that is in the output folder.
         n_gif: "train": validation samples of which an animation over the epochs is made.
+        jobs: Processes that prepare images ("train"), evaluate ("test", "eval") or predict ("segment"); None: this one.
+        cluster: Address or scheduler file of the Dask cluster that does this instead.
+        on_epoch: "train": see ``training.train``.
 
     Returns:
         See ``ivadomed.main.run_main``.
@@ -51,14 +61,28 @@ def run_command(
     if config.command != "eval":
         # Imports a class of the user's own. Model files may name one only because this configuration does.
         check_arguments(config.architecture.name, config.architecture.arguments)
+    workers = _workers(config, jobs, cluster)
+    if cluster is not None:
+        config = with_absolute_paths(config)
     with run_folder(config, debug) as folder:
         if config.command == "train":
-            return train_command(config, folder, resume_training, thr_increment, overwrite, n_gif)
+            return train_command(
+                config, folder, resume_training, thr_increment, overwrite, n_gif, workers, on_epoch
+            )
         if config.command == "test":
-            return test_command(config, folder, thr_increment)
+            return test_command(config, folder, thr_increment, workers)
         if config.command == "eval":
-            return eval_command(config, folder)
-        return segment_command(config, folder, {"no_patch": no_patch, "overlap_2D": overlap_2d})
+            return eval_command(config, folder, workers)
+        return segment_command(config, folder, {"no_patch": no_patch, "overlap_2D": overlap_2d}, workers)
+
+
+def _workers(config: RunConfig, jobs: int | None, cluster: str | None) -> Workers | None:
+    """The processes that were asked for; those that predict need GPUs."""
+    if jobs is None and cluster is None:
+        return None
+    if current_world().size > 1:
+        raise ConfigError("--jobs and --cluster: leave them out of a training by several processes")
+    return choose_workers(jobs, cluster, config.gpu_ids if config.command == "segment" else ())
 
 
 def _refuse_training_options(config: RunConfig, resume: bool, overwrite: bool, n_gif: int) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from ivadomed.device import define_device
 from ivadomed.errors import ConfigError
 from ivadomed.inference.backends import open_model
 from ivadomed.inference.packaged import load_packaged_model, packaged_engine
+from ivadomed.jobs import Workers, own_gpus, values
+from ivadomed.loader.case import Case
 from ivadomed.loader.volumes import read_ahead
 from ivadomed.object_detection.cascade import add_boxes
 from ivadomed.testing import PREDICTIONS, write_prediction
@@ -26,7 +30,40 @@ from ivadomed.testing import PREDICTIONS, write_prediction
 log = logging.getLogger(__name__)
 
 
-def segment_command(config: RunConfig, folder: Path, options: dict[str, Any]) -> list[Path]:
+@dataclass(frozen=True, eq=False)
+class _Segmenter:
+    """The packaged model, in whatever process it is called.
+
+    Args:
+        config: Of the model.
+        file_model: Its file.
+        gpu_ids: GPUs of the run.
+        options: See ``packaged_engine``.
+        folder: For the files.
+        postprocessing: Steps by name, in order.
+    """
+
+    config: RunConfig
+    file_model: Path
+    gpu_ids: tuple[int, ...]
+    options: Mapping[str, Any]
+    folder: Path
+    postprocessing: Mapping[str, Any]
+
+    def files(self, cases: Sequence[Case]) -> Iterator[list[Path]]:
+        """Predict cases; the files of each."""
+        engine = packaged_engine(self.config, self.file_model, define_device(self.gpu_ids)[1], self.options)
+        for prediction in engine.run(read_ahead(cases, self.config.slice_axis_index, with_target=False)):
+            yield write_prediction(prediction, self.folder, self.postprocessing, per_class=True)
+
+    def __call__(self, cases: Sequence[Case]) -> list[list[Path]]:
+        """The same with the GPU of a worker."""
+        return list(replace(self, gpu_ids=own_gpus(self.gpu_ids)).files(cases))
+
+
+def segment_command(
+    config: RunConfig, folder: Path, options: dict[str, Any], workers: Workers | None = None
+) -> list[Path]:
     """Segment every image of a data set, labelled or not, with the packaged model.
 
     The run's configuration says which images and which postprocessing, the model's how they are prepared. Of a
@@ -50,14 +87,26 @@ def segment_command(config: RunConfig, folder: Path, options: dict[str, Any]) ->
     display_transforms(model_config, "testing")
     if model_config.task == "classification":
         return [classify_cases(model_config, cases, folder, open_model(file_model, device))[1]]
-    engine = packaged_engine(model_config, file_model, device, options)
-    written: list[Path] = []
-    predictions = engine.run(read_ahead(cases, slice_axis, with_target=False))
-    for prediction in tqdm(
-        predictions, desc="Segmentation", total=len(cases), unit="case", leave=False, disable=None
-    ):
-        written += write_prediction(
-            prediction, folder / PREDICTIONS, postprocessing_of(config), per_class=True
-        )
+    segmenter = _Segmenter(
+        model_config, file_model, config.gpu_ids, options, folder / PREDICTIONS, postprocessing_of(config)
+    )
+    with tqdm(desc="Segmentation", total=len(cases), unit="case", leave=False, disable=None) as bar:
+        written = _segment_in_parts(segmenter, cases, workers, bar) if workers else []
+        for files in () if workers else segmenter.files(cases):
+            written += files
+            bar.update()
     log.info("Segmented %d images into %s.", len(cases), folder / PREDICTIONS)
     return written
+
+
+def _segment_in_parts(
+    segmenter: _Segmenter, cases: Sequence[Case], workers: Workers, bar: tqdm
+) -> list[Path]:
+    """Predict cases elsewhere; their files, in order."""
+    size = -(-len(cases) // workers.portions)
+    parts = [cases[start : start + size] for start in range(0, len(cases), size)]
+    written: dict[int, list[list[Path]]] = {}
+    for number, files in values(segmenter, parts, workers):
+        written[number] = files
+        bar.update(len(files))
+    return [path for number in range(len(parts)) for files in written[number] for path in files]

@@ -72,5 +72,17 @@ def with_best_threshold(
     return changed
 
 
+def with_absolute_paths(config: RunConfig) -> RunConfig:
+    """The configuration as another machine can read it that has the same files in the same places."""
+    loader = config.loader_parameters
+    changes: dict[str, Any] = {
+        "path_output": str(Path(config.path_output).resolve()),
+        "loader_parameters.path_data": [str(Path(path).resolve()) for path in loader.path_data],
+    }
+    if loader.cache_dir is not None:
+        changes["loader_parameters.cache_dir"] = str(Path(loader.cache_dir).resolve())
+    return load_config(config.to_json(), changes)
+
+
 def postprocessing_of(config: RunConfig) -> dict[str, Any]:
     return config.postprocessing.model_dump(mode="json")

@@ -16,6 +16,7 @@ from ivadomed.datasets import (
     display_transforms,
     test_cases,
 )
+from ivadomed.jobs import Workers
 from ivadomed.loader.recipe import conditioner_of, recipe_of, steps_of, uncertain_steps_of
 from ivadomed.metrics import get_metric_fns
 from ivadomed.testing import CaseSet, test
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def test_command(
-    config: RunConfig, folder: Path, thr_increment: float | None
+    config: RunConfig, folder: Path, thr_increment: float | None, workers: Workers | None
 ) -> tuple[pd.DataFrame, dict[str, float]]:
     """Predict and evaluate the test set.
 
@@ -62,4 +63,4 @@ def test_command(
         postprocessing_of(config),
     )
     log.info("%s", {name: float(value) for name, value in metrics.items()})
-    return evaluate_cases(config, cases, folder), metrics
+    return evaluate_cases(config, cases, folder, workers), metrics

@@ -20,6 +20,7 @@ from ivadomed.datasets import (
     worker_count,
 )
 from ivadomed.device import training_devices
+from ivadomed.jobs import Workers
 from ivadomed.loader.film_encoder import FilmEncoder
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.metrics import get_metric_fns
@@ -30,6 +31,7 @@ from ivadomed.training import train
 from ivadomed.training.failures import explained
 from ivadomed.training.film import save_modulation
 from ivadomed.training.launch import other_processes
+from ivadomed.training.loop import EpochEnd
 from ivadomed.training.outputs import BEST, remove_training
 from ivadomed.training.package import package_model
 from ivadomed.training.watch import Watch
@@ -37,7 +39,7 @@ from ivadomed.training.watch import Watch
 log = logging.getLogger(__name__)
 
 # A longer training may continue a shorter one; where files lie and how fast they are read changes no number.
-_FREE_TO_CHANGE = (
+FREE_TO_CHANGE = (
     "command",
     "gpu_ids",
     "path_output",
@@ -59,6 +61,8 @@ def train_command(
     thr_increment: float | None = None,
     overwrite: bool = False,
     n_gif: int = 0,
+    workers: Workers | None = None,
+    on_epoch: EpochEnd | None = None,
 ) -> tuple[float, float, float, float]:
     """Train, and package the best model. Of several processes that train together, each runs this function.
 
@@ -74,8 +78,8 @@ def train_command(
         write_manifest(config, folder, split)
     cases, valid_cases = labelled_cases(config, bids_df, split, folder, devices[world.local_rank])
     conditioner = fit_conditioner(config, cases, folder)
-    valid = sample_dataset(config, valid_cases, "validation", folder, conditioner)
-    training = sample_dataset(config, cases, "training", folder, conditioner)
+    valid = sample_dataset(config, valid_cases, "validation", folder, conditioner, workers)
+    training = sample_dataset(config, cases, "training", folder, conditioner, workers)
     model_folder = folder / config.model_name
     log.info("Creating model directory: %s", model_folder)
     params = config.training_parameters.model_dump(mode="json")
@@ -96,9 +100,10 @@ def train_command(
             devices[world.local_rank],
             get_metric_fns(config.task),
             resume,
-            config.relevant(_FREE_TO_CHANGE),
+            config.relevant(FREE_TO_CHANGE),
             world,
             Watch(n_gif, config.slice_axis_index, config.debugging, wandb),
+            on_epoch,
         )
     if world.is_first:
         _package(config, folder, valid, model, thr_increment)

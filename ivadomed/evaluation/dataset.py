@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from ivadomed.evaluation.sizes import evaluation_parameters
 from ivadomed.evaluation.summary import write_summary
 from ivadomed.evaluation.volume import evaluate_pair
 from ivadomed.files import atomic_path
+from ivadomed.jobs import Workers, values
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +70,7 @@ def evaluate_predictions(
     path_output: str | os.PathLike[str],
     eval_params: Mapping[str, Any] | EvaluationParameters | None,
     n_jobs: int | None = None,
+    workers: Workers | None = None,
 ) -> pd.DataFrame:
     """Evaluate predictions and write ``results_eval/evaluation_3Dmetrics.csv``.
 
@@ -80,6 +83,7 @@ def evaluate_predictions(
         path_output: Folder of the run.
         eval_params: ``evaluation_parameters`` of the configuration.
         n_jobs: Threads, as joblib counts them; None: as many as cores and memory allow.
+        workers: Processes, or a cluster, that evaluate them instead.
 
     Returns:
         One row per image (index ``image_id``, sorted), one column per metric (sorted). See
@@ -94,16 +98,28 @@ def evaluate_predictions(
     _check_grids(pairs)
     if pairs and params.surface_metrics:
         _check_tolerance(pairs[0], params.surface_tolerance_mm)
-    # The work is in libraries that release the interpreter; a process would first import them all.
-    jobs = Parallel(n_jobs=n_jobs or job_count(pairs), prefer="threads", return_as="generator")(
-        delayed(_evaluate_files)(pair, params) for pair in pairs
-    )
-    rows = list(tqdm(jobs, total=len(pairs), desc="Evaluation", unit="image", disable=None))
+    done = _evaluated(pairs, partial(_evaluate_files, params=params), n_jobs, workers)
+    numbered = dict(tqdm(done, total=len(pairs), desc="Evaluation", unit="image", disable=None))
+    rows = [numbered[number] for number in range(len(pairs))]
     index = pd.Index([pair.image_id for pair in pairs], name="image_id")
     table = pd.DataFrame(rows, index=index).sort_index(axis=1)
     with atomic_path(Path(path_output, RESULT_FILE)) as temporary:
         table.to_csv(temporary)
     return table
+
+
+def _evaluated(
+    pairs: Sequence[PredictionPair],
+    evaluate_one: Callable[[PredictionPair], dict[str, float]],
+    n_jobs: int | None,
+    workers: Workers | None,
+) -> Iterator[tuple[int, dict[str, float]]]:
+    """Place and metrics of each pair."""
+    if workers is not None:
+        return values(evaluate_one, pairs, workers)
+    # The work is in libraries that release the interpreter; a process would first import them all.
+    pool = Parallel(n_jobs=n_jobs or job_count(pairs), prefer="threads", return_as="generator")
+    return enumerate(pool(delayed(evaluate_one)(pair) for pair in pairs))
 
 
 def preview(df: pd.DataFrame, rows: int = 5) -> str:

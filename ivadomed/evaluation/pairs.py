@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ivadomed import io
-from ivadomed.device import available_cores
+from ivadomed.cores import available_cores
 from ivadomed.errors import DataError
 from ivadomed.loader.case import Case
 from ivadomed.loader.volumes import check_same_grid, pixel_size_mm

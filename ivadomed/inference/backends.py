@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.nn.modules.dropout import _DropoutNd
 
-from ivadomed.device import available_cores
+from ivadomed.cores import available_cores
 from ivadomed.errors import ModelError
 from ivadomed.loader.samples import Batch
 from ivadomed.models.base import Network

@@ -20,6 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ivadomed.errors import DataError, OutputError
+from ivadomed.jobs import Workers
 from ivadomed.loader.cache_fill import fill
 from ivadomed.loader.cache_size import check_disk, check_memory, prepared_bytes
 from ivadomed.loader.case import Case
@@ -62,6 +63,7 @@ def open_cases(
     n_jobs: int = 1,
     label: str = "dataset",
     check: Callable[[Sequence[Case]], None] = lambda cases: None,
+    workers: Workers | None = None,
 ) -> Entries:
     """Prepare the cases that are not in the cache yet and open all of them.
 
@@ -71,16 +73,17 @@ def open_cases(
         mode: "disk" (memory-mapped files), "hdf5" (compressed files), "memory" (arrays), "none" (prepared anew for
             each sample).
         folder: Of the cache, for files.
-        n_jobs: Cases prepared at a time.
+        n_jobs: Cases prepared at a time, in threads.
         label: For the progress bar.
         check: Called with the cases that are going to be prepared, before the first one is.
+        workers: Processes, or a cluster, that prepare files instead.
 
     Raises:
         DataError: A case cannot be read, or all cases do not fit into the memory.
         OutputError: The disk is too small, or the folder cannot be written.
     """
     if mode in FILES:
-        return _open_files(cases, recipe, mode, folder, n_jobs, label, check)
+        return _open_files(cases, recipe, mode, folder, n_jobs, label, check, workers)
     check(cases)
     progress = tqdm(cases, desc=f"Loading {label}", unit="case", leave=False, disable=hidden_bar())
     if mode == "memory":
@@ -99,6 +102,7 @@ def _open_files(
     n_jobs: int,
     label: str,
     check: Callable[[Sequence[Case]], None],
+    workers: Workers | None,
 ) -> Packed[Entry]:
     kind = FILES[mode]
     paths = [cache_path(folder, case, recipe, mode) for case in cases]
@@ -118,6 +122,7 @@ def _open_files(
             prepare=lambda case, path: kind.write(path, prepare_case(case, recipe), recipe.is_2d),
             n_jobs=n_jobs,
             label=label,
+            workers=workers,
         )
     return Packed(_file_entry(file or kind.open(path), path) for file, path in zip(files, paths, strict=True))
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -13,6 +14,7 @@ from tqdm import tqdm
 
 from ivadomed.errors import OutputError
 from ivadomed.files import leftovers
+from ivadomed.jobs import Workers, values
 from ivadomed.loader.case import Case
 from ivadomed.ranks import hidden_bar
 
@@ -31,6 +33,7 @@ def fill(
     prepare: Callable[[Case, Path], None],
     n_jobs: int,
     label: str,
+    workers: Workers | None = None,
 ) -> None:
     """Prepare the missing cases; wait for those that other processes are at.
 
@@ -41,29 +44,23 @@ def fill(
         missing: What to prepare.
         is_there: Whether a file is whole.
         prepare: Writes the file of a case, atomically.
-        n_jobs: Cases prepared at a time.
+        n_jobs: Cases prepared at a time, in threads.
         label: For the progress bar.
+        workers: Processes, or a cluster, that prepare them instead.
 
     Raises:
         DataError: A case cannot be read.
         OutputError: The cache cannot be written.
     """
     old = _leftovers({path.parent for _, path in missing})
-
-    def prepare_anew(case: Case, path: Path) -> None:
-        for leftover in old.get(path.stem, []):
-            leftover.unlink(missing_ok=True)
-        prepare(case, path)
-
+    attempt = partial(_prepare_unless_busy, is_there=is_there, prepare=prepare, old=old)
     waiting = False
     with tqdm(
         total=len(missing), desc=f"Preparing {label}", unit="case", leave=False, disable=hidden_bar()
     ) as bar:
         while missing:
             busy = []
-            for item, done in _in_threads(
-                lambda item: _prepare_unless_busy(item, is_there, prepare_anew), missing, n_jobs
-            ):
+            for item, done in _attempts(attempt, missing, n_jobs, workers):
                 bar.update(done)
                 busy += [] if done else [item]
             if busy and not waiting:
@@ -72,6 +69,17 @@ def fill(
             if busy:
                 time.sleep(_POLL)
             missing = busy
+
+
+def _attempts(
+    attempt: Callable[[Item], tuple[Item, bool]],
+    missing: Sequence[Item],
+    n_jobs: int,
+    workers: Workers | None,
+) -> Iterator[tuple[Item, bool]]:
+    if workers is not None:
+        return (answer for _, answer in values(attempt, missing, workers))
+    return _in_threads(attempt, missing, n_jobs)
 
 
 def _in_threads(
@@ -98,14 +106,19 @@ def _leftovers(folders: Iterable[Path]) -> dict[str, list[Path]]:
 
 
 def _prepare_unless_busy(
-    item: Item, is_there: Callable[[Path], bool], prepare: Callable[[Case, Path], None]
+    item: Item,
+    is_there: Callable[[Path], bool],
+    prepare: Callable[[Case, Path], None],
+    old: Mapping[str, Sequence[Path]],
 ) -> tuple[Item, bool]:
-    """Prepare a case; False when another process is at it."""
+    """Prepare a case, of which half-written files are removed; False when another process is at it."""
     case, path = item
     lock = path.with_suffix(".lock")
     try:
         with FileLock(lock, timeout=0):
             if not is_there(path):  # another process may have been faster
+                for leftover in old.get(path.stem, []):
+                    leftover.unlink(missing_ok=True)
                 prepare(case, path)
             # Those who wait for this file find the case done, so that it does not matter which file they lock.
             lock.unlink(missing_ok=True)

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from ivadomed.config import load_config
+from ivadomed.cores import available_cores
 from ivadomed.data_check import Finding
 from ivadomed.data_report import DataReport, report_data
-from ivadomed.device import available_cores
 from ivadomed.errors import IvadomedError
 from ivadomed.files import atomic_path
 

@@ -24,6 +24,7 @@ from ivadomed.metrics import MetricManager
 from ivadomed.mixup import mixup
 from ivadomed.models.checkpoint import save_model
 from ivadomed.ranks import ALONE, World
+from ivadomed.signals import StopRequest
 from ivadomed.training.changes import changes
 from ivadomed.training.checkpoint import read_checkpoint, restore_rng, rng_state, save_checkpoint, seed_all
 from ivadomed.training.compiler import compile_network
@@ -34,11 +35,14 @@ from ivadomed.training.monitor import Monitor
 from ivadomed.training.optimization import Optimization
 from ivadomed.training.outputs import BEST, CHECKPOINT, FINAL
 from ivadomed.training.schedule import EarlyStopping
-from ivadomed.training.signals import StopRequest
 from ivadomed.training.tracking import initialize_wandb
 from ivadomed.training.watch import NOTHING, Watch
 
 log = logging.getLogger(__name__)
+
+
+EpochEnd = Callable[[int, float], None]
+"""Told the number of an epoch, from 1, and its validation loss."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ def train(
     configuration: Mapping[str, Any] | None = None,
     world: World = ALONE,
     watch: Watch = NOTHING,
+    on_epoch: EpochEnd | None = None,
 ) -> TrainingResult:
     """Train a network.
 
@@ -90,6 +95,7 @@ def train(
         configuration: What decides about the result; a run is resumed only under the same.
         world: Of several processes that call this function to train together, which this is.
         watch: What is to be seen of it beside that.
+        on_epoch: Called after every epoch, when its checkpoint is written; what it raises ends the training.
 
     Raises:
         ConfigError: The run to resume had another configuration, or has more epochs already.
@@ -110,7 +116,7 @@ def train(
     trainer.configuration = json.loads(json.dumps(configuration or {}))
     if resume_training:
         trainer.resume()
-    result = trainer.fit()
+    result = trainer.fit(on_epoch)
     trainer.group.close()
     return result
 
@@ -204,8 +210,8 @@ class Trainer:
         if (rank := self.group.world.rank) < len(state["rng"]):
             restore_rng(state["rng"][rank])
 
-    def fit(self) -> TrainingResult:
-        """Train until the last epoch, or until the validation loss no longer changes."""
+    def fit(self, on_epoch: EpochEnd | None = None) -> TrainingResult:
+        """Train until the last epoch, or until the validation loss no longer changes; see ``train``."""
         monitor, gifs = self._monitor(), self._gifs()
         advice = f"add --resume-training to the command to continue from {self.folder / CHECKPOINT}"
         with closing(monitor), closing(gifs), StopRequest(advice) as stop:
@@ -226,6 +232,8 @@ class Trainer:
                 self.optimization.end_epoch()
                 self.stopping.update(validation.loss)
                 self._save_checkpoint(epoch)
+                if on_epoch is not None:
+                    on_epoch(epoch, validation.loss)
             with self.optimization.average.in_place():
                 self._save_model(FINAL)
         return self.best

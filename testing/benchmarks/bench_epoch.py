@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from phantom_training import KINDS, make_trainer
 
+from ivadomed.signals import StopRequest
 from ivadomed.training.monitor import Monitor
-from ivadomed.training.signals import StopRequest
 
 
 def main() -> None:

@@ -15,9 +15,9 @@ from typing import Any
 
 from phantom_training import KINDS, make_trainer
 
+from ivadomed.signals import StopRequest
 from ivadomed.training import loop
 from ivadomed.training.monitor import Monitor
-from ivadomed.training.signals import StopRequest
 
 
 class Clock:

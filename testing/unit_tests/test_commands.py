@@ -13,6 +13,7 @@ from ivadomed.commands import eval_command, run, run_command, segment, train
 from ivadomed.config import load_config
 from ivadomed.datasets import worker_count
 from ivadomed.errors import ConfigError, DataError, ModelError
+from ivadomed.jobs import Workers
 from ivadomed.ranks import World
 from ivadomed.training.watch import Watch
 
@@ -34,8 +35,37 @@ def test_each_command_has_its_function(loaded, monkeypatch, command):
     [(name, (given, folder, *more))] = called
     assert (name, given, folder) == (command, config, Path(config.path_output))
     options = {"no_patch": True, "overlap_2D": [8, 4]}
-    assert more == {"train": [True, None, False, 0], "test": [None], "segment": [options]}.get(command, [])
+    expected = {
+        "train": [True, None, False, 0, None, None],
+        "test": [None, None],
+        "eval": [None],
+        "segment": [options, None],
+    }
+    assert more == expected[command]
     assert (folder / "config_file.json").is_file()
+
+
+def test_processes_are_handed_to_the_command(loaded, monkeypatch):
+    called = []
+    monkeypatch.setattr(run, "eval_command", lambda config, folder, workers: called.append(workers))
+    run_command(loaded(command="eval"), jobs=3)
+    assert called == [Workers(3)]
+
+
+def test_cluster_is_told_paths_that_mean_the_same_everywhere(loaded, monkeypatch, tmp_path):
+    called = []
+    monkeypatch.setattr(run, "eval_command", lambda config, folder, workers: called.append((config, workers)))
+    monkeypatch.chdir(tmp_path)
+    run_command(loaded(command="eval", path_output="here"), cluster="tcp://node:8786")
+    [(config, workers)] = called
+    assert config.path_output == str(tmp_path / "here")
+    assert workers == Workers(cluster="tcp://node:8786")
+
+
+def test_processes_of_one_training_share_out_nothing(loaded, monkeypatch):
+    monkeypatch.setattr(run, "current_world", lambda: World(size=2, local_size=2))
+    with pytest.raises(ConfigError, match="leave them out of a training by several processes"):
+        run_command(loaded(command="train"), jobs=2)
 
 
 def test_resuming_belongs_to_training(loaded):
@@ -60,7 +90,9 @@ def test_without_data_set_nothing_is_written(loaded):
 def test_training_writes_split_manifest_and_package_and_hands_on_what_it_needs(loaded, monkeypatch):
     handed = {}
 
-    def pretend(model, training, valid, params, folder, device, metrics, resume, configuration, world, watch):
+    def pretend(
+        model, training, valid, params, folder, device, metrics, resume, configuration, world, watch, on_epoch
+    ):
         handed.update(model=model, training=training, valid=valid, params=params, resume=resume)
         handed.update(configuration=configuration, device=device, world=world, watch=watch)
         return SimpleNamespace(training_dice=1, training_loss=2, validation_dice=3, validation_loss=4)
@@ -73,7 +105,7 @@ def test_training_writes_split_manifest_and_package_and_hands_on_what_it_needs(l
     assert handed["package"] == folder / "seg_sc"
     assert handed["resume"] is True
     assert (handed["device"], handed["world"]) == (torch.device("cpu"), World())
-    assert handed["configuration"] == config.relevant(train._FREE_TO_CHANGE)
+    assert handed["configuration"] == config.relevant(train.FREE_TO_CHANGE)
     assert handed["watch"] == Watch(gifs=0, slice_axis=2, debugging=False, wandb=None)
     assert handed["model"]["name"] == "Unet"
     assert (handed["model"]["depth"], handed["model"]["n_filters"]) == (2, 4)
@@ -91,7 +123,7 @@ def test_training_writes_split_manifest_and_package_and_hands_on_what_it_needs(l
 
 
 def test_a_longer_or_moved_run_can_be_resumed_and_one_with_another_batch_size_not(loaded):
-    free = train._FREE_TO_CHANGE
+    free = train.FREE_TO_CHANGE
     before = loaded().relevant(free)
     same = loaded(
         command="test",

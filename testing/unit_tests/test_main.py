@@ -58,6 +58,8 @@ def test_the_file_is_read_and_its_command_run(file, calls, arguments):
         "thr_increment": None,
         "overwrite": False,
         "n_gif": 0,
+        "jobs": None,
+        "cluster": None,
     }
 
 
@@ -71,7 +73,7 @@ def test_the_command_line_wins(file, calls, command):
 
 def test_options_are_handed_on(file, calls):
     arguments = ["--segment", "-c", file, "--no-patch", "--overlap-2d", "8", "4", "-r", "--debug"]
-    assert main([*arguments, "--overwrite", "--gif", "3"]) == 0
+    assert main([*arguments, "--overwrite", "--gif", "3", "-j", "3", "--cluster", "tcp://node:8786"]) == 0
     expected = {
         "resume_training": True,
         "no_patch": True,
@@ -80,6 +82,8 @@ def test_options_are_handed_on(file, calls):
         "thr_increment": None,
         "overwrite": True,
         "n_gif": 3,
+        "jobs": 3,
+        "cluster": "tcp://node:8786",
     }
     assert calls[0][1] == expected
 

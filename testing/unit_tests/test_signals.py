@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from ivadomed.errors import Interrupted
-from ivadomed.training.signals import StopRequest
+from ivadomed.signals import StopRequest
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM end a training between two steps, not within one."""
+"""SIGINT and SIGTERM end a run between two steps, not within one."""
 
 from __future__ import annotations
 
@@ -42,6 +42,10 @@ class StopRequest:
     def _remember(self, signum: int, frame: FrameType | None) -> None:
         self.signum = signum
         self._restore(signum)
+        self.asked()
+
+    def asked(self) -> None:
+        """Called in the handler of the first signal; does nothing here."""
 
     def _restore(self, signum: int) -> None:
         # Python cannot put back a handler that a program around it installed; it knows of it as None.

@@ -1,0 +1,29 @@
+"""The workers that a user asked for, with the GPUs of the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ivadomed.device import define_device
+from ivadomed.errors import ConfigError
+from ivadomed.jobs.workers import Workers, visible_gpus
+
+
+def choose_workers(jobs: int | None, cluster: str | None, gpu_ids: Sequence[int] = ()) -> Workers:
+    """Workers for the options ``--jobs`` and ``--cluster``.
+
+    Args:
+        jobs: Processes; None: one for each GPU, one on a CPU.
+        cluster: Address or scheduler file of a Dask cluster; None: this machine.
+        gpu_ids: GPUs that the calls compute on; empty: none.
+
+    Raises:
+        ConfigError: Both options are given, there is no such GPU, or more processes than GPUs.
+    """
+    if cluster is not None:
+        if jobs is not None:
+            raise ConfigError("--jobs and --cluster: pass one; a cluster has as many jobs as it has workers")
+        return Workers(cluster=cluster)
+    cuda, _ = define_device(gpu_ids)
+    gpus = visible_gpus(gpu_ids) if cuda else ()
+    return Workers(jobs if jobs is not None else max(1, len(gpus)), gpus=gpus)

@@ -1,0 +1,249 @@
+"""Train, and test, a model under many configurations and compare them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ivadomed.config.load import read_json
+from ivadomed.config_manager import ConfigurationManager
+from ivadomed.errors import IvadomedError
+from ivadomed.records import logging_to_terminal
+from ivadomed.sweep.hyperparameters import (
+    HyperparameterOption,
+    get_base_keys,
+    get_param_list,
+    keys_are_unique,
+    make_config_list,
+    update_dict,
+)
+from ivadomed.sweep.member import test_config, train_config
+from ivadomed.sweep.run import SweepOptions, run_sweep, split_dataset
+from ivadomed.sweep.search import SAMPLERS, run_search
+from ivadomed.sweep.space import get_space
+from ivadomed.sweep.tables import format_results
+
+__all__ = [
+    "HyperparameterOption",
+    "automate_training",
+    "format_results",
+    "get_base_keys",
+    "get_param_list",
+    "get_parser",
+    "keys_are_unique",
+    "main",
+    "make_config_list",
+    "split_dataset",
+    "test_worker",
+    "train_worker",
+    "update_dict",
+]
+
+_EXAMPLE = """\
+The parameter file has the keys of the configuration, and lists of the values to compare:
+  {"training_parameters": {"batch_size": [2, 64], "loss": [{"name": "DiceLoss"}, {"name": "FocalLoss"}]},
+   "default_model": {"depth": [2, 3]}}
+compares 6 configurations, each with one of these values; with --all-combin all 8 combinations, with --multi-params
+two: the first values of all lists, and the second ones.
+
+examples:
+  ivadomed_automate_training -c config.json -ch parameters.json -pd DATA -j 2
+  ivadomed_automate_training -c config.json -ch parameters.json -n 3 --all-combin --run-test
+  ivadomed_automate_training -c config.json -ch parameters.json --cluster tcp://node1:8786
+  ivadomed_automate_training -c config.json -ch space.json --search tpe --n-trials 50 -j 2
+The same command goes on where it was interrupted.
+"""
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """The parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="ivadomed_automate_training",
+        description=__doc__,
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("-c", "--config", required=True, metavar="FILE", help="configuration that all runs share")
+    add("-ch", "--config-hyper", required=True, metavar="FILE", help="values to compare (see below)")
+    add("-pd", "--path-data", nargs="+", metavar="DATA", help="BIDS folder, or several")
+    add(
+        "-po",
+        "--path-output",
+        metavar="OUT",
+        help='the folders of the runs are named after it: OUT-depth=2, ... (default: "path_output" of the file)',
+    )
+    add(
+        "-o",
+        "--output-dir",
+        "--output_dir",
+        metavar="FOLDER",
+        help="folder of tables, pictures and what continues the sweep (default: OUT)",
+    )
+    which = parser.add_argument_group("which configurations").add_mutually_exclusive_group()
+    which.add_argument("--all-combin", action="store_true", help="all combinations of the values")
+    which.add_argument(
+        "-m", "--multi-params", action="store_true", help="the first values of all keys, the second ones, ..."
+    )
+    which.add_argument(
+        "--search", choices=SAMPLERS, help="draw values instead, with Optuna; bad runs are ended early"
+    )
+    how = parser.add_argument_group("how they are run")
+    how.add_argument("--n-trials", type=int, default=20, metavar="N", help="runs of --search (%(default)s)")
+    how.add_argument(
+        "-n", "--n-iterations", type=int, default=1, metavar="N", help="run each configuration N times (1)"
+    )
+    how.add_argument(
+        "--fixed-split", action="store_true", help="draw the split once (default: anew for each iteration)"
+    )
+    how.add_argument("-l", "--all-logs", action="store_true", help="keep the folders of all iterations")
+    how.add_argument("--run-test", action="store_true", help="test every trained model")
+    how.add_argument(
+        "-t", "--thr-increment", type=float, metavar="STEP", help="search the best threshold, in such steps"
+    )
+    how.add_argument(
+        "--plot-comparison",
+        "--plot_comparison",
+        action="store_true",
+        help="draw the Dice of the test images too (with --run-test)",
+    )
+    where = parser.add_argument_group("where they are run").add_mutually_exclusive_group()
+    where.add_argument(
+        "-j", "--jobs", type=int, metavar="N", help="runs at a time (default: one for each GPU, one on a CPU)"
+    )
+    where.add_argument(
+        "--cluster", metavar="ADDRESS", help="a Dask cluster: address of its scheduler, or its scheduler file"
+    )
+    return parser
+
+
+def automate_training(
+    file_config: str | os.PathLike[str],
+    file_config_hyper: str | os.PathLike[str],
+    fixed_split: bool,
+    all_combin: bool,
+    path_data: str | Sequence[str] | None = None,
+    n_iterations: int = 1,
+    run_test: bool = False,
+    all_logs: bool = False,
+    thr_increment: float | None = None,
+    multi_params: bool = False,
+    output_dir: str | os.PathLike[str] | None = None,
+    plot_comparison: bool = False,
+) -> pd.DataFrame:
+    """Train models that differ in hyperparameters, one per GPU at a time, and compare them.
+
+    Args:
+        file_config: Configuration that all runs share.
+        file_config_hyper: JSON file with lists of the values to compare, e.g. ``{"default_model": {"depth": [2, 3]}}``.
+        fixed_split: Draw the split once; else it changes with the iteration.
+        all_combin: Run all combinations of the values instead of one value at a time.
+        path_data: BIDS folder, or several, instead of that of the configuration.
+        n_iterations: How often each configuration is run, with other seeds.
+        run_test: Test every trained model.
+        all_logs: Keep the folders of all iterations, not just of the first.
+        thr_increment: Search the best threshold after each training, in such steps.
+        multi_params: Run the first values of all keys together, then the second ones, ...
+        output_dir: Folder of the results; None: ``path_output`` of the configuration.
+        plot_comparison: Draw the Dice of the test images too.
+
+    Returns:
+        One row per run, as in ``detailed_results.csv``.
+
+    Raises:
+        IvadomedError: See its message.
+    """
+    return run_sweep(
+        SweepOptions(
+            _configuration(file_config, path_data),
+            get_param_list(read_json(Path(file_config_hyper)), [], []),
+            all_combin=all_combin,
+            multi_params=multi_params,
+            fixed_split=fixed_split,
+            n_iterations=n_iterations,
+            all_logs=all_logs,
+            run_test=run_test,
+            thr_increment=thr_increment,
+            output_dir=Path(output_dir) if output_dir else None,
+            plot_comparison=plot_comparison,
+        )
+    )
+
+
+def train_worker(config: Mapping[str, Any], thr_incr: float | None) -> tuple[str, float, float, float, float]:
+    """Train under a configuration.
+
+    Returns:
+        Folder of the run; training Dice loss, training loss, validation Dice loss, validation loss of the best epoch.
+    """
+    return str(config["path_output"]), *train_config(config, thr_incr)
+
+
+def test_worker(config: Mapping[str, Any]) -> tuple[str, float, pd.DataFrame]:
+    """Test the model that was trained under a configuration.
+
+    Returns:
+        Folder of the run; mean Dice over slices or patches; the table of metrics of the images.
+    """
+    return str(config["path_output"]), *test_config(config)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Console script."""
+    options = get_parser().parse_args(args)
+    try:
+        with logging_to_terminal(only="ivadomed.sweep"):
+            _run(options)
+    except IvadomedError as error:
+        print(f"ivadomed_automate_training: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("ivadomed_automate_training: interrupted; the same command goes on", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    asked = SweepOptions(
+        _configuration(options.config, options.path_data, options.path_output),
+        all_combin=options.all_combin,
+        multi_params=options.multi_params,
+        fixed_split=options.fixed_split,
+        n_iterations=options.n_iterations,
+        all_logs=options.all_logs,
+        run_test=options.run_test,
+        thr_increment=options.thr_increment,
+        output_dir=Path(options.output_dir) if options.output_dir else None,
+        plot_comparison=options.plot_comparison,
+        jobs=options.jobs,
+        cluster=options.cluster,
+    )
+    parameters = read_json(options.config_hyper)
+    if options.search:
+        run_search(asked, get_space(parameters), options.search, options.n_trials)
+    else:
+        run_sweep(replace(asked, options=get_param_list(parameters, [], [])))
+
+
+def _configuration(
+    file: str | os.PathLike[str],
+    path_data: str | Sequence[str] | None,
+    path_output: str | None = None,
+) -> dict[str, Any]:
+    """The configuration, whole; what was given beside the file wins."""
+    config = ConfigurationManager(Path(file)).get_config()
+    if path_data:
+        paths = [path_data] if isinstance(path_data, str) else list(path_data)
+        config["loader_parameters"] = {**config["loader_parameters"], "path_data": paths}
+    return config | ({"path_output": path_output} if path_output else {})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

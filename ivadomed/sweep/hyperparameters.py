@@ -1,0 +1,213 @@
+"""Values of hyperparameters, and the configurations that they make."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from itertools import product
+from typing import Any
+
+from ivadomed.errors import ConfigError
+from ivadomed.jobs import content_id
+
+log = logging.getLogger(__name__)
+
+_LONGEST = 180
+"""Letters of what a value adds to the name of a folder; file systems take 255 in all."""
+
+
+class HyperparameterOption:
+    """One value of one hyperparameter.
+
+    Args:
+        base_key: Key whose value is replaced, e.g. "loss".
+        option: Its place in the configuration, e.g. ``{"training_parameters": {"loss": {"name": "DiceLoss"}}}``.
+        base_option: The value, e.g. ``{"name": "DiceLoss"}``.
+
+    Attributes:
+        name: What the value adds to the name of the output folder, e.g. "-depth=3".
+    """
+
+    def __init__(self, base_key: Any = None, option: Any = None, base_option: Any = None) -> None:
+        self.base_key, self.option, self.base_option = base_key, option, base_option
+        self.name: str = ""
+        self.create_name_str()
+
+    def create_name_str(self) -> None:
+        """Set ``name``."""
+        self.name = f"-{self.base_key}={self.base_option}".replace("/", "_")
+        if len(self.name) > _LONGEST:
+            self.name = f"{self.name[:_LONGEST]}~{content_id(self.base_option)[:6]}"
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Keys that lead to the value in the configuration."""
+        keys: list[str] = []
+        node = self.option
+        while isinstance(node, Mapping) and len(node) == 1:
+            [(key, node)] = node.items()
+            keys.append(key)
+            if key == self.base_key:
+                break
+        return tuple(keys)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, HyperparameterOption)
+            and self.base_key == other.base_key
+            and self.option == other.option
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.base_key, content_id(self.option)))
+
+    def __repr__(self) -> str:
+        return f"HyperparameterOption({self.base_key!r}, {self.option!r}, {self.base_option!r})"
+
+
+def get_param_list(
+    my_dict: Mapping[str, Any], param_list: list[HyperparameterOption], superkeys: Sequence[str]
+) -> list[HyperparameterOption]:
+    """The options of a parameter file: every list in it holds the values of the key that it belongs to.
+
+    Args:
+        my_dict: Content of the file, or a section of it.
+        param_list: Options that come before; not changed.
+        superkeys: Keys that lead to the section.
+
+    Returns:
+        ``param_list`` and the options of the section, in the order of the file.
+
+    Raises:
+        ConfigError: A key has neither a list of values nor a section, or an empty one.
+    """
+    found = list(param_list)
+    for key, value in my_dict.items():
+        place = ".".join([*superkeys, key])
+        if isinstance(value, Mapping) and value:
+            found = get_param_list(value, found, [*superkeys, key])
+        elif isinstance(value, list) and value:
+            found += [option_at([*superkeys, key], element) for element in value]
+        else:
+            raise ConfigError(
+                f"{place}: {value!r}; expected a list of values to compare, such as [{value!r}]"
+            )
+    return found
+
+
+def option_at(path: Sequence[str], value: Any) -> HyperparameterOption:
+    """The option that sets the key at ``path``."""
+    nested = value
+    for key in reversed(path):
+        nested = {key: nested}
+    return HyperparameterOption(path[-1], nested, value)
+
+
+def update_dict(d: Mapping[str, Any], u: Mapping[str, Any], base_key: str) -> dict[str, Any]:
+    """``d`` with the values of ``u`` in place; the value of ``base_key`` is replaced as a whole.
+
+    >>> update_dict({"foo": {"bar": 1, "baz": {"zag": 5}}}, {"foo": {"baz": {"zag": 7}}}, "zag")
+    {'foo': {'bar': 1, 'baz': {'zag': 7}}}
+    >>> update_dict({"foo": {"bar": 1, "baz": {"zag": 5}}}, {"foo": {"baz": {"zag": 7}}}, "foo")
+    {'foo': {'baz': {'zag': 7}}}
+
+    Args:
+        d: A configuration; not changed.
+        u: The change, e.g. ``HyperparameterOption.option``.
+        base_key: See above.
+    """
+    result = deepcopy(dict(d))
+    for key, value in u.items():
+        if key != base_key and isinstance(value, Mapping):
+            below = result.get(key)
+            result[key] = update_dict(below if isinstance(below, Mapping) else {}, value, base_key)
+        else:
+            result[key] = deepcopy(value)
+    return result
+
+
+def get_base_keys(hyperparam_list: Iterable[HyperparameterOption]) -> list[Any]:
+    """The base keys, each once, in order."""
+    return list(dict.fromkeys(option.base_key for option in hyperparam_list))
+
+
+def keys_are_unique(hyperparam_list: Iterable[HyperparameterOption]) -> bool:
+    """Whether no two options have the same base key."""
+    keys = [option.base_key for option in hyperparam_list]
+    return len(keys) == len(set(keys))
+
+
+def make_config_list(
+    param_list: Sequence[HyperparameterOption],
+    initial_config: Mapping[str, Any],
+    all_combin: bool,
+    multi_params: bool,
+) -> list[dict[str, Any]]:
+    """The configurations to compare.
+
+    Args:
+        param_list: All options.
+        initial_config: What they change; not changed itself.
+        all_combin: Every combination of the options of different keys.
+        multi_params: The first options of all keys together, then the second ones, ... as far as the shortest list
+            goes. Neither: one option at a time, all else as in ``initial_config``.
+
+    Returns:
+        Each with a ``path_output`` named after its options.
+    """
+    configs = [
+        with_options(initial_config, chosen) for chosen in combinations(param_list, all_combin, multi_params)
+    ]
+    # Keys of the same name in different sections may have the same value.
+    owners = {config["path_output"]: config for config in reversed(configs)}
+    for config in configs:
+        if config != owners[config["path_output"]]:
+            config["path_output"] += f"~{content_id(config)[:6]}"
+    return configs
+
+
+def combinations(
+    param_list: Sequence[HyperparameterOption], all_combin: bool, multi_params: bool
+) -> list[tuple[HyperparameterOption, ...]]:
+    """The options of each configuration; see ``make_config_list``."""
+    # Keys of different sections may have the same name.
+    groups: dict[tuple[str, ...], list[HyperparameterOption]] = {}
+    for option in dict.fromkeys(param_list):
+        groups.setdefault(option.path, []).append(option)
+    if all_combin:
+        return list(product(*groups.values()))
+    if not multi_params:
+        return [(option,) for option in dict.fromkeys(param_list)]
+    shortest = min(map(len, groups.values()), default=0)
+    for path, options in groups.items():
+        if len(options) > shortest:
+            log.warning(
+                "%s: %d of its %d values are left out, for another key has just %d.",
+                ".".join(path),
+                len(options) - shortest,
+                len(options),
+                shortest,
+            )
+    return list(zip(*(options[:shortest] for options in groups.values()), strict=True))
+
+
+def with_options(config: Mapping[str, Any], options: Iterable[HyperparameterOption]) -> dict[str, Any]:
+    """A configuration with options in place; its ``path_output`` is named after them."""
+    changed = deepcopy(dict(config))
+    path_output = changed["path_output"]
+    for option in options:
+        changed = update_dict(changed, option.option, option.base_key)
+        path_output += option.name
+    return changed | {"path_output": path_output}
+
+
+def value_at(config: Mapping[str, Any], path: Sequence[str]) -> Any:
+    """The value of a configuration at a path of keys; NaN, an empty cell of a table, where there is none."""
+    node: Any = config
+    for key in path:
+        if not isinstance(node, Mapping) or key not in node:
+            return math.nan
+        node = node[key]
+    return node

@@ -1,0 +1,118 @@
+"""The run of one member of a sweep, in whatever process it is given to."""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ivadomed.commands import run_command
+from ivadomed.config import RunConfig, load_config
+from ivadomed.errors import IvadomedError
+from ivadomed.jobs import Ledger, once, own_gpus
+from ivadomed.jobs.place import own_threads
+from ivadomed.sweep.plan import Member
+from ivadomed.training.loop import EpochEnd
+from ivadomed.training.outputs import BEST, CHECKPOINT
+
+SCORES = ("best_training_dice", "best_training_loss", "best_validation_dice", "best_validation_loss")
+"""What a training is told by; "dice" is the Dice loss."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Trains and tests members, each once.
+
+    Args:
+        ledger: Results so far.
+        train: Trains a member; JSON-ready scores.
+    """
+
+    ledger: Ledger
+    train: Callable[[Member], dict[str, Any]] | None = None
+
+    def __call__(self, member: Member) -> dict[str, Any]:
+        """Results of a member, JSON-ready: the ``SCORES``; when it is tested "test_dice" and the table "metrics"."""
+        try:
+            return self._results(member)
+        except Exception as error:
+            _log_failure(member, error)
+            raise
+
+    def _results(self, member: Member) -> dict[str, Any]:
+        train = self.train or train_member
+        test = self.ledger.read(member.test_job) if member.run_test else None
+        if member.run_test and test is None and not (member.folder / BEST).is_file():
+            # The model may have gone with its folder, or was never made.
+            scores = train(member)
+            self.ledger.write(member.job, member.name, scores)
+        else:
+            scores = once(self.ledger, member.job, member.name, lambda: train(member))
+        if member.run_test and scores.get("state") != "pruned":
+            test = once(self.ledger, member.test_job, f"{member.name}, test", lambda: test_member(member))
+        return {**scores, **(test or {})}
+
+
+def train_member(member: Member, on_epoch: EpochEnd | None = None) -> dict[str, float]:
+    """The ``SCORES`` of a member's training, which goes on where an earlier attempt was stopped."""
+    values = train_config(member.config, member.thr_increment, on_epoch)
+    return dict(zip(SCORES, values, strict=True))
+
+
+def train_config(
+    config: Mapping[str, Any], thr_increment: float | None, on_epoch: EpochEnd | None = None
+) -> tuple[float, float, float, float]:
+    """Train under a configuration on the GPU and the threads of this process.
+
+    Args:
+        config: Of the run.
+        thr_increment: See ``run_command``.
+        on_epoch: See ``training.train``.
+
+    Returns:
+        Training Dice loss, training loss, validation Dice loss, validation loss of the best epoch.
+    """
+    parsed = _parsed(config, "train")
+    resume = (Path(parsed.path_output) / CHECKPOINT).is_file()
+    return run_command(parsed, resume_training=resume, thr_increment=thr_increment, on_epoch=on_epoch)
+
+
+def test_member(member: Member) -> dict[str, Any]:
+    """Mean Dice and the table of metrics of a member's test set."""
+    dice, table = test_config(member.config)
+    return {"test_dice": dice, "metrics": table.to_dict(orient="split")}
+
+
+def test_config(config: Mapping[str, Any]) -> tuple[float, pd.DataFrame]:
+    """Test the model that was trained under a configuration.
+
+    Returns:
+        Mean Dice over slices or patches (NaN for a classifier), and the table of metrics of the images.
+    """
+    trained = load_config(Path(config["path_output"]) / "config_file.json")
+    # The training may have found a threshold.
+    found = trained.to_json()["postprocessing"]
+    table, metrics = run_command(_parsed({**config, "postprocessing": found}, "test"))
+    return metrics.get("dice_score", math.nan), table
+
+
+def _parsed(config: Mapping[str, Any], command: str) -> RunConfig:
+    parsed = load_config({**config, "command": command})
+    changes: dict[str, Any] = {"gpu_ids": list(own_gpus(parsed.gpu_ids))}
+    threads = own_threads()
+    if threads is not None and parsed.training_parameters.num_workers is None:
+        changes["training_parameters.num_workers"] = min(threads - 1, 8)  # its cores are all it has
+    return load_config({**config, "command": command}, changes)
+
+
+def _log_failure(member: Member, error: Exception) -> None:
+    """Say in the log of a run how it ended, which is no more than a line in that of the sweep."""
+    log = member.folder / str(member.config["log_file"])
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as file:
+        file.write(f"{error}\n" if isinstance(error, IvadomedError) else traceback.format_exc())

@@ -1,0 +1,215 @@
+"""A whole sweep: plan, runs, tables and pictures."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ivadomed.config import load_config
+from ivadomed.datasets import draw_split, index_data
+from ivadomed.errors import ConfigError, RunsFailed
+from ivadomed.jobs import Answer, Ledger, Workers, answers
+from ivadomed.jobs.choose import choose_workers
+from ivadomed.loader.split_file import FILE_NAME
+from ivadomed.run_lock import run_lock
+from ivadomed.sweep.hyperparameters import HyperparameterOption, make_config_list
+from ivadomed.sweep.member import Run
+from ivadomed.sweep.plan import Member, plan
+from ivadomed.sweep.plots import COMPARISON, TESTS, comparison_figure, save_figure, tests_figure
+from ivadomed.sweep.tables import DETAILED, TEMPORARY, Results, results_table, write_csv, write_tables
+
+log = logging.getLogger(__name__)
+
+JOBS = "jobs"
+"""Folder of the ledger."""
+
+_DRAWN_EVERY = 30.0
+"""Seconds between two pictures of a sweep that runs."""
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """What a user may ask of a sweep.
+
+    Args:
+        config: The configuration that all members share, whole; "path_output" is what their folders are named after.
+        options: Values to compare.
+        all_combin: See ``make_config_list``.
+        multi_params: See ``make_config_list``.
+        fixed_split: See ``plan``.
+        n_iterations: See ``plan``.
+        all_logs: See ``plan``.
+        run_test: Test every trained model.
+        thr_increment: Search the best threshold after each training, in such steps.
+        output_dir: Where tables and pictures go; None: the configuration's ``path_output``.
+        plot_comparison: Draw the tests too.
+        jobs: Processes; None: one for each GPU, one on a CPU.
+        cluster: Address or scheduler file of the Dask cluster that runs the members instead.
+    """
+
+    config: Mapping[str, Any]
+    options: Sequence[HyperparameterOption] = field(default=())
+    all_combin: bool = False
+    multi_params: bool = False
+    fixed_split: bool = False
+    n_iterations: int = 1
+    all_logs: bool = False
+    run_test: bool = False
+    thr_increment: float | None = None
+    output_dir: Path | None = None
+    plot_comparison: bool = False
+    jobs: int | None = None
+    cluster: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where tables and pictures go."""
+        return Path(self.output_dir or self.config["path_output"])
+
+    @property
+    def workers(self) -> Workers:
+        """Who runs the members."""
+        return choose_workers(self.jobs, self.cluster, self.config["gpu_ids"])
+
+
+def run_sweep(asked: SweepOptions) -> pd.DataFrame:
+    """Train, and test, every member that the ledger does not hold yet.
+
+    Returns:
+        The table of ``detailed_results.csv``.
+
+    Raises:
+        ConfigError: Options or configurations cannot be used.
+        RunsFailed: Members failed; the tables hold the others.
+        Interrupted: SIGINT or SIGTERM came; the same call continues.
+    """
+    if asked.all_combin and asked.multi_params:
+        raise ConfigError("--all-combin and --multi-params contradict each other; pass one")
+    config = shared_config(asked.config)
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    with run_lock(asked.folder):
+        return _run_sweep(asked, split_dataset(config) if asked.fixed_split else config)
+
+
+def _run_sweep(asked: SweepOptions, config: Mapping[str, Any]) -> pd.DataFrame:
+    configs = make_config_list(asked.options, config, asked.all_combin, asked.multi_params)
+    if not configs:
+        raise ConfigError("no values to compare: the parameter file is empty")
+    members = plan(
+        configs,
+        config["path_output"],
+        asked.n_iterations,
+        asked.fixed_split,
+        asked.all_logs,
+        asked.thr_increment,
+        asked.run_test,
+    )
+    progress = Progress(asked.folder, config["path_output"], members)
+    advice = f"what is finished is in {asked.folder}; the same command goes on with the rest"
+    log.info("%d runs; tables and pictures: %s", len(members), asked.folder)
+    ledger = Ledger(asked.folder.resolve() / JOBS)
+    for answer in answers(Run(ledger), members, asked.workers, advice):
+        progress.add(answer, members[answer.number])
+    results = progress.in_order(members)
+    table = write_tables(asked.folder, results, configs, asked.options)
+    progress.draw()
+    if asked.plot_comparison:
+        progress.draw_tests(results)
+    log.info("%s\n%s", table.to_string(max_colwidth=60), asked.folder / DETAILED)
+    progress.raise_failures()
+    return table
+
+
+def shared_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with absolute paths and one cache for all members, so that images are prepared once."""
+    loader = config["loader_parameters"]
+    output = Path(config["path_output"]).resolve()
+    places = {
+        "path_data": [str(Path(path).resolve()) for path in _listed(loader["path_data"])],
+        "cache_dir": str(Path(loader.get("cache_dir") or output / "cache").resolve()),
+    }
+    return {**config, "path_output": str(output), "loader_parameters": {**loader, **places}}
+
+
+def split_dataset(initial_config: Mapping[str, Any]) -> dict[str, Any]:
+    """Draw the split once, into ``path_output``; the configuration that is returned names its file."""
+    folder = Path(initial_config["path_output"])
+    folder.mkdir(parents=True, exist_ok=True)
+    config = load_config({**initial_config, "command": "train"})
+    draw_split(config, index_data(config, folder), folder)
+    split = {**initial_config["split_dataset"], "fname_split": str(folder / f"{FILE_NAME}.json")}
+    return {**initial_config, "split_dataset": split}
+
+
+class Progress:
+    """What a user sees of a sweep that runs.
+
+    Args:
+        folder: For table and picture.
+        base: ``path_output`` that the folders of the members are named after.
+        members: All of them.
+    """
+
+    def __init__(self, folder: Path, base: str, members: Sequence[Member] | int) -> None:
+        self.folder, self.base = folder, base
+        self.total = members if isinstance(members, int) else len(members)
+        self.results: list[tuple[Member, dict[str, Any]]] = []
+        self.failures: list[str] = []
+        self._drawn = time.monotonic()
+
+    def add(self, answer: Answer, member: Member) -> None:
+        """Record and tell the outcome of a member."""
+        count = f"[{len(self.results) + len(self.failures) + 1}/{self.total}] {member.name}"
+        if not answer.ok:
+            reason = (answer.problem or "").strip().splitlines()[-1]
+            self.failures.append(
+                f"{member.name}: {reason} (log: {member.folder / member.config['log_file']})"
+            )
+            log.warning("%s failed: %s", count, reason)
+            return
+        self.results.append((member, answer.value))
+        write_csv(results_table(self.results), self.folder / TEMPORARY)
+        log.info("%s: best validation loss %.4f", count, answer.value["best_validation_loss"])
+        if not member.is_kept:
+            shutil.rmtree(member.folder, ignore_errors=True)
+        if time.monotonic() - self._drawn > _DRAWN_EVERY:
+            self.draw()
+
+    def draw(self) -> None:
+        """Draw what is finished."""
+        if self.results:
+            save_figure(comparison_figure(self.results, self.base), self.folder / COMPARISON)
+        self._drawn = time.monotonic()
+
+    def draw_tests(self, results: Results) -> None:
+        """Draw the metrics of the test images."""
+        if (figure := tests_figure(results, self.base)) is not None:
+            save_figure(figure, self.folder / TESTS)
+
+    def in_order(self, members: Iterable[Member]) -> list[tuple[Member, dict[str, Any]]]:
+        """The results in the order of the plan."""
+        known = {member.job: (member, scores) for member, scores in self.results}
+        return [known[member.job] for member in members if member.job in known]
+
+    def raise_failures(self) -> None:
+        """Raise RunsFailed if members failed."""
+        if self.failures:
+            raise RunsFailed(
+                "\n".join(
+                    [
+                        f"{len(self.failures)} of {self.total} runs failed; the same command tries them again:",
+                        *(f"  {failure}" for failure in self.failures),
+                    ]
+                )
+            )
+
+
+def _listed(paths: Any) -> Iterator[str]:
+    return iter([paths] if isinstance(paths, str) else paths or [])

@@ -1,0 +1,276 @@
+"""Search for the best hyperparameters with Optuna: values are drawn, and bad runs are ended early.
+
+Akiba et al., "Optuna: A next-generation hyperparameter optimization framework", KDD 2019.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from ivadomed.config import load_config
+from ivadomed.errors import ConfigError, Interrupted
+from ivadomed.jobs import Ledger, answers, content_id
+from ivadomed.report import read_curves
+from ivadomed.run_lock import run_lock
+from ivadomed.sweep.hyperparameters import HyperparameterOption, option_at, with_options
+from ivadomed.sweep.member import SCORES, Run, train_member
+from ivadomed.sweep.plan import Member, training_id
+from ivadomed.sweep.run import JOBS, Progress, SweepOptions, shared_config, split_dataset
+from ivadomed.sweep.space import Space, options_of_trial, suggest
+from ivadomed.sweep.tables import DETAILED, write_tables
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial, Trial
+
+log = logging.getLogger(__name__)
+
+SAMPLERS = ("random", "tpe")
+STUDY = "study.journal"
+
+_NAME = "sweep"
+_STARTUP, _WARMUP = 5, 3
+"""Trials that are never ended early, and the epoch after which others may be."""
+
+
+class _Pruned(Exception):
+    """A trial is not worth to be finished."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A trial of the study as a member of the sweep.
+
+    Args:
+        member: Its run.
+        trial: Its id in the storage.
+    """
+
+    member: Member
+    trial: int
+
+
+@dataclass(frozen=True)
+class SearchRun:
+    """Runs trials and tells the study, in whatever process it is called.
+
+    Args:
+        ledger: Results so far.
+        journal: File of the study.
+    """
+
+    ledger: Ledger
+    journal: Path
+
+    def __call__(self, draw: Draw) -> dict[str, Any]:
+        """Results of a trial, as of ``member.Run``, and its "state": "complete" or "pruned"."""
+        import optuna
+        from optuna.trial import TrialState
+
+        study = optuna.load_study(study_name=_NAME, storage=_storage(self.journal), pruner=_pruner())
+        trial = optuna.trial.Trial(study, draw.trial)
+        try:
+            results = Run(self.ledger, partial(_train, trial=trial))(draw.member)
+        except (Interrupted, KeyboardInterrupt):
+            raise  # the trial goes on with the next call
+        except Exception:
+            study.tell(trial, state=TrialState.FAIL)
+            raise
+        if results["state"] == "pruned":
+            study.tell(trial, state=TrialState.PRUNED)
+        else:
+            study.tell(trial, results["best_validation_loss"])
+        return results
+
+
+def _train(member: Member, trial: Trial) -> dict[str, Any]:
+    losses = _report_earlier_epochs(member, trial)
+
+    def on_epoch(epoch: int, loss: float) -> None:
+        losses.append(loss)
+        trial.report(loss, epoch)
+        if trial.should_prune():
+            log.info("This run is ended after epoch %d: others were better by then.", epoch)
+            raise _Pruned
+
+    try:
+        return {**train_member(member, on_epoch), "state": "complete"}
+    except _Pruned:
+        nothing = dict.fromkeys(SCORES, math.nan)
+        return {**nothing, "best_validation_loss": min(losses), "state": "pruned"}
+
+
+def _report_earlier_epochs(member: Member, trial: Trial) -> list[float]:
+    """Tell the study what an attempt that was interrupted has reached."""
+    points = next((c.points for c in read_curves(member.folder) if c.name == "val_loss"), ())
+    for epoch, loss in points:
+        trial.report(loss, epoch)
+    return [loss for _, loss in points]
+
+
+def run_search(asked: SweepOptions, space: Space, sampler: str, n_trials: int) -> pd.DataFrame:
+    """Run trials until the study has ``n_trials``.
+
+    Args:
+        asked: What is run and where; its ``options`` are not looked at.
+        space: What to draw from.
+        sampler: Of ``SAMPLERS``.
+        n_trials: Finished trials, those of earlier calls included.
+
+    Returns:
+        The table of ``detailed_results.csv``; "state" tells which trials were ended early.
+
+    Raises:
+        ConfigError: Optuna is not installed, or options or the space cannot be used.
+        RunsFailed: Trials failed.
+        Interrupted: SIGINT or SIGTERM came; the same call continues.
+    """
+    if asked.n_iterations != 1:
+        raise ConfigError("--n-iterations: a search runs each configuration once")
+    if n_trials < 1:
+        raise ConfigError(f"--n-trials: {n_trials}; expected 1 or more")
+    config = shared_config(asked.config)
+    folder = asked.folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    with run_lock(folder):
+        if asked.fixed_split:
+            config = split_dataset(config)
+        study = open_study(folder / STUDY, space, sampler, config["training_parameters"]["seed"])
+        missing = n_trials - len(_finished(study))
+        progress = Progress(folder, config["path_output"], max(0, missing))
+        search = _Search(study, space, config, asked, progress)
+        log.info("%d trials are finished, %d to go: %s", len(_finished(study)), max(0, missing), folder)
+        advice = f"what is finished is in {folder}; the same command goes on with the rest"
+        run = SearchRun(Ledger(folder / JOBS), folder / STUDY)
+        for answer in answers(run, search.draws(missing), asked.workers, advice):
+            progress.add(answer, search.drawn[answer.number].member)
+        return search.conclude(folder)
+
+
+def open_study(journal: Path, space: Space, sampler: str, seed: int) -> Study:
+    """The study in a file, made when it is not there.
+
+    Trials that were interrupted are queued, to be drawn first.
+
+    Raises:
+        ConfigError: Optuna is not installed, or the study has another space.
+    """
+    try:
+        import optuna
+    except ImportError as error:
+        raise ConfigError("--search needs Optuna; install it with: pip install 'ivadomed[search]'") from error
+    from optuna.trial import TrialState
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        study_name=_NAME, storage=_storage(journal), load_if_exists=True, direction="minimize"
+    )
+    # With the same seed a second call would draw what the first one drew.
+    seed += len(study.get_trials(deepcopy=False))
+    study.sampler = (
+        optuna.samplers.RandomSampler(seed=seed)
+        if sampler == "random"
+        else optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+    )
+    identity = content_id({".".join(path): repr(values) for path, values in space.items()})
+    if study.user_attrs.setdefault("space", identity) != identity:
+        raise ConfigError(f"{journal}: is a study of other values; choose another --output-dir")
+    study.set_user_attr("space", identity)
+    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+        study.enqueue_trial(trial.params)
+    return study
+
+
+def _storage(journal: Path) -> Any:
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    return JournalStorage(JournalFileBackend(str(journal)))
+
+
+def _pruner() -> Any:
+    from optuna.pruners import MedianPruner
+
+    return MedianPruner(n_startup_trials=_STARTUP, n_warmup_steps=_WARMUP)
+
+
+def _finished(study: Study) -> list[FrozenTrial]:
+    from optuna.trial import TrialState
+
+    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+
+
+class _Search:
+    """The trials of one call, as they are drawn."""
+
+    def __init__(
+        self,
+        study: Study,
+        space: Space,
+        config: Mapping[str, Any],
+        asked: SweepOptions,
+        progress: Progress,
+    ) -> None:
+        self.study, self.space, self.config = study, space, config
+        self.asked, self.progress = asked, progress
+        self.drawn: list[Draw] = []
+
+    def draws(self, count: int) -> Iterator[Draw]:
+        """Draw trials, each when somebody is free to run it and knows how the others went."""
+        from optuna.trial import TrialState
+
+        for _ in range(count):
+            trial = self.study.ask()
+            options = [
+                option_at(path, suggest(trial, ".".join(path), values)) for path, values in self.space.items()
+            ]
+            try:
+                member = self._member(options, f"trial {trial.number}")
+            except ConfigError as error:  # values that do not go together
+                self.progress.failures.append(f"trial {trial.number}: {error}")
+                self.study.tell(trial, state=TrialState.FAIL)
+                continue
+            self.drawn.append(Draw(member, trial._trial_id))
+            yield self.drawn[-1]
+
+    def _member(self, options: Sequence[HyperparameterOption], name: str) -> Member:
+        config = with_options(self.config, options)
+        parsed = load_config({**config, "command": "train"})
+        job = content_id(["search", training_id(parsed, self.asked.thr_increment)])
+        shown = config["path_output"].removeprefix(self.config["path_output"]).removeprefix("-")
+        return Member(
+            job,
+            f"{name} ({shown})",
+            config,
+            config["path_output"],
+            thr_increment=self.asked.thr_increment,
+            run_test=self.asked.run_test,
+        )
+
+    def conclude(self, folder: Path) -> pd.DataFrame:
+        """Tables and pictures of all trials of the study, and what failed."""
+        ledger = Ledger(folder / JOBS)
+        results: dict[str, tuple[Member, dict[str, Any]]] = {}
+        for trial in _finished(self.study):
+            member = self._member(options_of_trial(trial, self.space), f"trial {trial.number}")
+            scores = ledger.read(member.job) or {}
+            results[member.job] = (member, {**scores, **(ledger.read(member.test_job) or {})})
+        done = [(member, scores) for member, scores in results.values() if scores]
+        self.progress.results = done
+        configs = [member.config for member, _ in done]
+        table = write_tables(folder, done, configs, [option_at(path, None) for path in self.space])
+        self.progress.draw()
+        if self.asked.plot_comparison:
+            self.progress.draw_tests(done)
+        log.info("%s\n%s", table.to_string(max_colwidth=60), folder / DETAILED)
+        self.progress.raise_failures()
+        return table

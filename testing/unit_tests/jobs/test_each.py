@@ -1,0 +1,106 @@
+"""Calls in this process and in others."""
+
+import importlib.util
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from ivadomed.errors import DataError, Interrupted, MachineError
+from ivadomed.jobs import ONE, Workers, answers, values
+
+TWO = Workers(2)
+
+
+@pytest.fixture(scope="module")
+def functions(request):
+    """The module beside this one, sent to other processes with its content."""
+    import cloudpickle
+
+    spec = importlib.util.spec_from_file_location("functions", Path(__file__).with_name("functions.py"))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["functions"] = module
+    spec.loader.exec_module(module)
+    cloudpickle.register_pickle_by_value(module)
+    yield module
+    cloudpickle.unregister_pickle_by_value(module)
+    del sys.modules["functions"]
+
+
+@pytest.mark.parametrize("workers", [ONE, TWO])
+def test_every_item_has_its_answer(functions, workers):
+    assert dict(values(functions.square, range(7), workers)) == {n: n * n for n in range(7)}
+
+
+@pytest.mark.parametrize("workers", [ONE, TWO])
+def test_failed_calls_stop_no_other(functions, workers):
+    found = {answer.number: answer for answer in answers(functions.difficult, [0, 1, 2, 5], workers)}
+    assert [found[n].ok for n in range(4)] == [True, False, False, True]
+    assert (found[0].value, found[3].value) == (0, 25)
+    assert found[1].problem == "sub-01: bad"
+    assert found[2].problem.splitlines()[-1] == "ZeroDivisionError: ours"
+    with pytest.raises(DataError, match="sub-01: bad"):
+        found[1].unwrap()
+    with pytest.raises(RuntimeError, match="ours"):
+        found[2].unwrap()
+
+
+def test_process_that_is_killed_takes_its_call_only(functions):
+    found = {answer.number: answer for answer in answers(functions.difficult, [4, 3, 5, 6], TWO)}
+    assert [found[n].value for n in (0, 2, 3)] == [16, 25, 36]
+    with pytest.raises(MachineError, match="killed twice"):
+        found[1].unwrap()
+
+
+def test_call_whose_process_was_killed_is_made_again(functions, tmp_path):
+    [answer] = answers(functions.killed_once, [str(tmp_path)], TWO)
+    assert answer.value == "done"
+
+
+def test_messages_of_other_processes_are_logged_here(functions, caplog):
+    caplog.set_level(logging.INFO, "ivadomed")
+    list(values(functions.square, [3, 4], TWO))
+    assert sorted(r.getMessage() for r in caplog.records if r.name == "ivadomed.somewhere") == [
+        "squaring 3",
+        "squaring 4",
+    ]
+
+
+def test_items_are_taken_when_somebody_is_free(functions):
+    taken = []
+
+    def items():
+        for n in range(3):
+            taken.append(n)
+            yield n
+
+    seen = [(answer.number, len(taken)) for answer in answers(functions.square, items(), ONE)]
+    assert seen == [(0, 1), (1, 2), (2, 3)]
+
+
+def test_signal_stops_the_calls_and_says_how_to_go_on(functions, tmp_path):
+    def interrupt():
+        while not list(tmp_path.glob("begun-*")):
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    started = time.monotonic()
+    with pytest.raises(Interrupted, match="SIGINT; do it again"):
+        list(answers(functions.slow, [str(tmp_path)] * 5, TWO, advice="do it again"))
+    thread.join()
+    assert time.monotonic() - started < 50
+    assert len(list(tmp_path.glob("begun-*"))) <= 2
+
+
+def test_signal_stops_a_call_in_this_process(functions, tmp_path):
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(Interrupted, match="SIGINT; do it again"):
+        list(answers(functions.slow, [str(tmp_path)] * 5, ONE, advice="do it again"))
+    assert len(list(tmp_path.glob("begun-*"))) == 1
