@@ -21,7 +21,7 @@ extensions = [
 ]
 myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence", "deflist"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build", "_ext", "figures"]
+exclude_patterns = ["_build", "_ext", "figures", "**.ipynb"]
 nitpicky = False
 
 html_theme = "furo"
