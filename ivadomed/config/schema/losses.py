@@ -37,7 +37,7 @@ class MultiClassDiceLoss(Named):
     classes_of_interest: tuple[NonNegative, ...] | None = Field(
         default=None,
         description="Positions in target_suffix, from 0, of the classes that count; null: all.",
-        examples=[[0, 2]],
+        examples=[[0]],
     )
 
 
