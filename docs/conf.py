@@ -1,7 +1,9 @@
 """How the documentation is built: `make docs`, or ``sphinx-build -W docs docs/_build``."""
 
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from ivadomed import __version__
 
@@ -33,10 +35,22 @@ copybutton_prompt_text = "$ "
 
 # Docstrings quote names of code as `name`.
 default_role = "code"
-autodoc_default_options = {"members": True, "member-order": "bysource", "show-inheritance": True}
+autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 python_maximum_signature_line_length = 88
+
+
+def readable(
+    app: Any, what: str, name: str, obj: Any, options: Any, signature: str | None, result: str | None
+) -> Any:
+    """A signature whose defaults are functions, by their names."""
+    return signature and re.sub(r"<function (\w+)[^>]*>", r"\1", signature), result
+
+
+def setup(app: Any) -> None:
+    """Called by Sphinx."""
+    app.connect("autodoc-process-signature", readable)
