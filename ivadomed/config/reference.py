@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_args, get_origin
@@ -53,17 +53,23 @@ def parts() -> Iterator[Part]:
 
 
 def _parts(model: type[BaseModel], path: str, description: str, variant: str | None) -> Iterator[Part]:
-    plain, nested = [], []
-    for name, field in model.model_fields.items():
-        inside = [] if _is_free(field) else models_in(field.annotation)
-        (nested if inside else plain).append((name, field, inside))
-    keys = tuple(_key(model, f"{path}.{name}".lstrip("."), field) for name, field, _ in plain)
+    inner = {name: [] if _is_free(field) else models_in(field.annotation) for name, field in _fields(model)}
+    keys = tuple(_key(model, _join(path, name), field) for name, field in _fields(model) if not inner[name])
     yield Part(path, variant, description, keys)
-    for name, field, models in nested:
-        for inner in models:
-            place = f"{path}.{name}".lstrip(".")
-            words = (inner.__doc__ or field.description or "").partition("\n\n")[0].replace("\n", " ")
-            yield from _parts(inner, place, words.strip(), _tag(inner) if len(models) > 1 else None)
+    for name, field in _fields(model):
+        for section in inner[name]:
+            words = section.__doc__ or field.description or ""
+            line = words.partition("\n\n")[0].replace("\n", " ").strip()
+            tag = _tag(section) if len(inner[name]) > 1 else None
+            yield from _parts(section, _join(path, name), line, tag)
+
+
+def _fields(model: type[BaseModel]) -> Iterable[tuple[str, FieldInfo]]:
+    return model.model_fields.items()
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
 
 
 def _is_free(field: FieldInfo) -> bool:
@@ -84,17 +90,18 @@ def _key(model: type[BaseModel], path: str, field: FieldInfo) -> Key:
     )
     example = _example(field, default)
     return Key(
-        path, _type(schema), ", ".join(dict.fromkeys(_ranges(schema))), default, _words(field), example
+        path,
+        _type(schema),
+        ", ".join(dict.fromkeys(_ranges(schema))),
+        default,
+        field.description or "",
+        example,
     )
 
 
 @cache
 def _schema(model: type[BaseModel]) -> dict[str, Any]:
     return model.model_json_schema(mode="validation")
-
-
-def _words(field: FieldInfo) -> str:
-    return field.description or ""
 
 
 def _plain(value: Any) -> Any:
