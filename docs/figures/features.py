@@ -12,8 +12,10 @@ from typing import Any
 import matplotlib
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import torch
 
+from ivadomed.inference import segment_volume
 from ivadomed.main import run_main
 from ivadomed.mixup import mixup
 from ivadomed.scripts.create_phantom import create_phantom
@@ -23,21 +25,11 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # the backend comes first
 
 IMAGES = Path(__file__).parents[1] / "images"
-CONTRASTS = ("T1w", "T2w", "T2star")
+STRUCTURES = ("cord", "canal")
 CONFIG: dict[str, Any] = {
     "gpu_ids": [],
-    "model_name": "seg_sc",
-    "loader_parameters": {
-        "target_suffix": ["_seg-manual"],
-        "contrast_params": {"training_validation": list(CONTRASTS)},
-    },
-    "training_parameters": {
-        "batch_size": 16,
-        "training_time": {"num_epochs": 12},
-        "scheduler": {"initial_lr": 0.01},
-    },
+    "model_name": "seg",
     "default_model": {"depth": 2, "n_filters": 8, "dropout_rate": 0.2},
-    "FiLMedUnet": {"applied": True, "metadata": "contrasts"},
     "postprocessing": {"binarize_prediction": {"thr": 0.5}},
     "transformation": {
         "Resample": {"hspace": 1, "wspace": 1},
@@ -57,42 +49,77 @@ CONFIG: dict[str, Any] = {
 def main() -> None:
     """Draw all four."""
     with tempfile.TemporaryDirectory() as folder:
-        data, output = Path(folder) / "data", Path(folder) / "run"
-        create_phantom(data, n=12, seed=3, coregistered=True)
+        data = create_phantom(Path(folder) / "data", n=12, seed=3, coregistered=True)
         draw_dilation(data)
         draw_mixup(data)
-        config = CONFIG | {"path_output": str(output)}
-        config["loader_parameters"] = {**CONFIG["loader_parameters"], "path_data": [str(data)]}
-        run_main({**config, "command": "train"})
-        draw_film(output)
-        draw_uncertainty(config, data, output)
+        draw_uncertainty(data, Path(folder) / "uncertainty")
+        draw_film(label_by_metadata(data), Path(folder) / "film")
 
 
-def draw_film(output: Path) -> None:
-    """How scales and shifts of each layer differ between contrasts, a row per contrast."""
+def configuration(data: Path, output: Path, contrasts: list[str], epochs: int, **more: Any) -> dict[str, Any]:
+    """A U-Net that learns the phantom's cord in some minutes."""
+    return {
+        **CONFIG,
+        "path_output": str(output),
+        "loader_parameters": {
+            "path_data": [str(data)],
+            "target_suffix": ["_seg-manual"],
+            "contrast_params": {"training_validation": contrasts},
+        },
+        "training_parameters": {
+            "batch_size": 16,
+            "training_time": {"num_epochs": epochs},
+            "scheduler": {"initial_lr": 0.01},
+        },
+        **more,
+    }
+
+
+def label_by_metadata(data: Path) -> Path:
+    """Let every second subject's label be the whole canal, which only a column of the table tells."""
+    table = pd.read_csv(data / "participants.tsv", sep="\t")
+    table["structure"] = [STRUCTURES[place % 2] for place in range(len(table))]
+    table.to_csv(data / "participants.tsv", sep="\t", index=False)
+    for subject in table.participant_id[table.structure == "canal"]:
+        folder = data / "derivatives/labels" / subject / "anat"
+        for cord in folder.glob("*_T2w_seg-manual.nii.gz"):
+            file = nib.load(cord)
+            fluid = nib.load(cord.with_name(cord.name.replace("_seg", "_csfseg")))
+            both = np.maximum(np.asarray(file.dataobj), np.asarray(fluid.dataobj))
+            nib.save(nib.Nifti1Image(both, file.affine, file.header), cord)
+    return data
+
+
+def draw_film(data: Path, output: Path) -> None:
+    """One network and one slice, segmented under two values of the metadata, and its scales and shifts."""
+    film = {"FiLMedUnet": {"applied": True, "metadata": "structure"}}
+    split = {"split_dataset": {"balance": "structure", "train_fraction": 0.7, "test_fraction": 0.1}}
+    run_main({**configuration(data, output, ["T2w"], 40, **film, **split), "command": "train"})
+    path = data / "sub-001/anat/sub-001_T2w.nii.gz"
+    image = read(path)
+    place = image.shape[2] // 2
+    figure, axes = plt.subplots(1, 5, figsize=(9, 2.1), layout="constrained")
+    for axis, structure in zip(axes, STRUCTURES, strict=False):
+        [mask], _ = segment_volume(str(output / "seg"), [str(path)], options={"metadata": structure})
+        show(axis, image[..., place], f'told "{structure}"')
+        found = nib.as_closest_canonical(mask).get_fdata()[..., place]
+        axis.contour(middle(found).T, levels=[0.5], colors="tab:orange", linewidths=1.5)
     names = np.load(output / "metadata_values.npy", allow_pickle=True).ravel()
-    rows = [int(np.flatnonzero(names == name)[0]) for name in np.unique(names)]
-    layers = sorted(int(path.stem.rpartition("_")[2]) for path in output.glob("gamma_layer_*.npy"))
-    figure, axes = plt.subplots(2, len(layers), figsize=(9, 2.4), layout="constrained")
-    for row, kind in enumerate(("gamma", "beta")):
-        values = [
-            np.load(output / f"{kind}_layer_{layer}.npy")[rows].reshape(len(rows), -1) for layer in layers
-        ]
-        shifts = [value - value.mean(axis=0) for value in values]
-        limit = max(float(np.abs(shift).max()) for shift in shifts)
-        for axis, shift, layer in zip(axes[row], shifts, layers, strict=True):
-            drawn = axis.imshow(
-                shift, aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest"
-            )
-            axis.set_xticks([])
-            axis.set_yticks(range(len(rows)), names[rows] if layer == layers[0] else [], fontsize=8)
-            axis.set_title(f"{kind}, layer {layer}", fontsize=8)
-        figure.colorbar(drawn, ax=axes[row].tolist(), pad=0.01).ax.tick_params(labelsize=7)
+    rows = [int(np.flatnonzero(names == name)[0]) for name in STRUCTURES]
+    for axis, layer in zip(axes[2:], (2, 3, 4), strict=True):
+        gamma = np.load(output / f"gamma_layer_{layer}.npy")[rows].reshape(len(rows), -1)
+        drawn = axis.imshow(gamma, aspect="auto", cmap="viridis", vmin=0, vmax=1, interpolation="nearest")
+        axis.set_xticks([])
+        axis.set_yticks(range(len(rows)), STRUCTURES if layer == 2 else [], fontsize=8)
+        axis.set_title(f"gamma, layer {layer}", fontsize=9)
+    figure.colorbar(drawn, ax=axes[4]).ax.tick_params(labelsize=7)
     save(figure, "film")
 
 
-def draw_uncertainty(config: dict[str, Any], data: Path, output: Path) -> None:
+def draw_uncertainty(data: Path, output: Path) -> None:
     """Mean of samples and their entropy, for both kinds of uncertainty."""
+    config = configuration(data, output, ["T1w", "T2w", "T2star"], 8)
+    run_main({**config, "command": "train"})
     figure, axes = plt.subplots(1, 5, figsize=(9, 2.0), layout="constrained")
     shown: tuple[str, int] | None = None
     for column, kind in ((1, "epistemic"), (3, "aleatoric")):
