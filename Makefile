@@ -5,23 +5,23 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: help demo test lint types pytest clean
+.PHONY: help demo test lint types docs pytest clean
 
 help:  ## Show this help.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 # Torch first and by itself: with it in place, no other package pulls a build that does not fit.
-$(VENV)/.installed: requirements.txt requirements_dev.txt constraints.txt setup.py
+$(VENV)/.installed: requirements.txt requirements_dev.txt requirements_docs.txt constraints.txt setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' constraints.txt)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements.txt -r requirements_dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements.txt -r requirements_dev.txt -r requirements_docs.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@
 
 demo: $(VENV)/.installed  ## Phantom data, train, test, segment, pictures: under 5 minutes on 2 cores.
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m ivadomed.scripts.demo -o $(DEMO)
 
-test: lint types pytest  ## Lint, type-check and run all tests.
+test: lint types docs pytest  ## Lint, type-check, build the documentation and run all tests.
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -30,8 +30,11 @@ lint: $(VENV)/.installed
 types: $(VENV)/.installed
 	$(BIN)/mypy ivadomed
 
+docs: $(VENV)/.installed  ## Build the documentation into docs/_build/html; a warning is an error.
+	$(BIN)/sphinx-build -q -W --keep-going -j auto docs docs/_build/html
+
 pytest: $(VENV)/.installed
 	$(BIN)/python -m pytest -q
 
-clean:  ## Remove the environment and the demo.
-	rm -rf $(VENV) $(DEMO)
+clean:  ## Remove the environment, the demo and the built documentation.
+	rm -rf $(VENV) $(DEMO) docs/_build

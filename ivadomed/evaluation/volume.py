@@ -70,7 +70,7 @@ class Evaluation3DMetrics:
 
     Attributes:
         data_pred, data_gt: The masks, without the small objects that ``params`` removes.
-        n_classes: C.
+        n_classes: Number of classes, C.
         px, py, pz: Voxel size in mm.
         bin_struct: Neighbours of one object: 18.
         size_min: Voxels of the smallest object that is kept, per class.

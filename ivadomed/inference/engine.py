@@ -112,7 +112,7 @@ class Engine:
         recipe: Fixed steps, slices or volumes, windows.
         steps: Transforms per sample at test time; geometric ones are undone on the prediction.
         forward: The network: a batch to predictions [B, K, ...] float32.
-        n_classes: K.
+        n_classes: Number of classes, K.
         batch_size: Most samples per call of ``forward``; halved when the memory does not suffice.
         max_voxels: Most voxels per call of ``forward``, but one sample at least; see ``device.batch_voxels``.
         blend: How overlapping windows are averaged, see ``windows.BLENDS``.

@@ -55,16 +55,16 @@ class Step(ABC):
         """Transform an array.
 
         Args:
-            x: [C, *shape_in]; C counts channels, or the slices of a volume in 2D.
+            x: `[C, *shape_in]`; C counts channels, or the slices of a volume in 2D.
             order: Interpolation order wanted: 2 image, 1 binary or soft label, 0 integer map.
 
         Returns:
-            [C, *shape_out]; possibly a view of `x`, never `x` changed in place.
+            `[C, *shape_out]`; possibly a view of `x`, never `x` changed in place.
         """
 
     @abstractmethod
     def invert(self, x: np.ndarray, order: int) -> np.ndarray:
-        """Bring [C, *shape_out] back to [C, *shape_in]; what was cropped away is zero."""
+        """Bring `[C, *shape_out]` back to `[C, *shape_in]`; what was cropped away is zero."""
 
 
 class IdentityStep(Step):
@@ -84,7 +84,7 @@ class IntensityStep(Step):
     """Changes values, not the grid.
 
     Attributes:
-        function: Maps [C, *shape] to [C, *shape], every entry of C on its own; picklable, deterministic.
+        function: Maps `[C, *shape]` to `[C, *shape]`, every entry of C on its own; picklable, deterministic.
     """
 
     function: Callable[[np.ndarray], np.ndarray]
@@ -147,7 +147,7 @@ class ImedTransform(ABC):
             shape: Spatial shape, 2 or 3 entries.
             zooms: Voxel size in mm along these axes.
             rng: Source of the random numbers.
-            roi: Mask of the region of interest, [*shape] or one per leading entry [C, *shape].
+            roi: Mask of the region of interest, `[*shape]` or one per leading entry `[C, *shape]`.
         """
 
     def __repr__(self) -> str:

@@ -111,7 +111,7 @@ class ROICrop(Crop):
         rng: np.random.Generator,
         roi: np.ndarray | None = None,
     ) -> Step:
-        """Place a box around the ROI; one per leading entry of a `roi` [C, *shape].
+        """Place a box around the ROI; one per leading entry of a `roi` `[C, *shape]`.
 
         Raises:
             DataError: There is no ROI, it is empty, or it is on another grid.
@@ -210,7 +210,7 @@ def _negative(start: Sequence[int]) -> tuple[int, ...]:
 
 
 def _masks(roi: np.ndarray | None, shape: Sequence[int], owner: str) -> np.ndarray:
-    """Return the ROI as [C, *shape], checked."""
+    """Return the ROI as `[C, *shape]`, checked."""
     if roi is None:
         raise DataError(f"{owner} needs a region of interest; set roi_params.suffix or remove {owner}")
     mask = roi if roi.ndim > len(shape) else roi[None]
@@ -222,7 +222,7 @@ def _masks(roi: np.ndarray | None, shape: Sequence[int], owner: str) -> np.ndarr
 
 
 def _crop(x: np.ndarray, start: Sequence[int], size: Sequence[int]) -> np.ndarray:
-    """Cut [C, *size] out of `x` [C, *spatial] from `start`, zeros where the box reaches outside."""
+    """Cut `[C, *size]` out of `x` `[C, *spatial]` from `start`, zeros where the box reaches outside."""
     axes = list(zip(start, size, x.shape[1:], strict=True))
     source = tuple(slice(min(max(a, 0), n), max(min(a + s, n), 0)) for a, s, n in axes)
     cut = x[(slice(None), *source)]

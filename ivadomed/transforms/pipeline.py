@@ -57,12 +57,12 @@ class Plan:
         """Transform an array.
 
         Args:
-            x: [C, *shape_in].
+            x: `[C, *shape_in]`.
             kind: "im", "gt" or "roi".
             order: 2 image, 1 binary or soft label, 0 integer map.
 
         Returns:
-            [C, *shape_out]
+            `[C, *shape_out]`
 
         Raises:
             DataError: `x` is on another grid than the plan.
@@ -100,7 +100,7 @@ class Plan:
         return replace(self, steps=(*self.steps, (kinds, step)))
 
     def invert(self, x: np.ndarray, kind: str, order: int) -> np.ndarray:
-        """Bring [C, *shape_out] back to [C, *shape_in]: the geometric steps inverted, last first."""
+        """Bring `[C, *shape_out]` back to `[C, *shape_in]`: the geometric steps inverted, last first."""
         _check_shape(x, self.shape_out)
         for kinds, step in reversed(self.steps):
             if kind in kinds and step.invertible:
@@ -154,7 +154,7 @@ class Pipeline:
             shape: Spatial shape of the sample.
             zooms: Voxel size, mm.
             rng: Source of all random numbers.
-            roi: Mask [*shape] or [C, *shape], read by the crops around a region of interest.
+            roi: Mask `[*shape]` or `[C, *shape]`, read by the crops around a region of interest.
         """
         now, spacing = tuple(shape), tuple(zooms)
         last_reader = max((i for i, s in enumerate(self.stages) if s.transform.needs_roi), default=-1)

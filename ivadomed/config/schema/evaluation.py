@@ -16,7 +16,8 @@ class TargetSize(Section):
     """Bounds of the size classes for which lesion metrics are reported separately."""
 
     thr: Annotated[tuple[NonNegativeReal, ...], Field(min_length=1)] = Field(
-        description="Increasing bounds (>= 0), e.g. [20, 100] for 1-20, 21-100 and 101-infinity."
+        description="Increasing bounds (>= 0), e.g. [20, 100] for 1-20, 21-100 and 101-infinity.",
+        examples=[[20, 100]],
     )
     unit: Unit = Field(default="vox", description="Unit of `thr`: voxels or cubic millimetres.")
 
@@ -30,7 +31,9 @@ class TargetSize(Section):
 class Overlap(Section):
     """Least overlap at which a lesion counts as found."""
 
-    thr: NonNegativeReal = Field(default=3, description="Overlap (>= 0; at most 1 for a ratio).")
+    thr: NonNegativeReal = Field(
+        default=3, description="Overlap (>= 0; at most 1 for a ratio).", examples=[0.25]
+    )
     unit: Literal["vox", "mm3", "ratio"] = Field(
         default="vox", description="Unit of `thr`: voxels, cubic millimetres, or the fraction of the lesion."
     )
@@ -45,7 +48,9 @@ class Overlap(Section):
 class RemoveSmallObjects(Section):
     """Objects below this size are ignored in prediction and ground truth."""
 
-    thr: SizeThreshold = Field(description="Smallest size that counts (>= 0), or one such number per class.")
+    thr: SizeThreshold = Field(
+        description="Smallest size that counts (>= 0), or one such number per class.", examples=[3]
+    )
     unit: Unit = Field(default="vox", description="Unit of `thr`: voxels or cubic millimetres.")
 
 
@@ -73,9 +78,11 @@ class EvaluationParameters(Section):
         default=1.0,
         description="Distance in mm (>= 0) up to which surfaces agree in the normalized surface Dice (nsd): the "
         "accuracy that raters reach.",
+        examples=[0.5],
     )
     overlays: NonNegative | None = Field(
         default=None,
         description="Number of cases (>= 0) with a picture in `results_eval/overlays`, the worst ones; null: all.",
+        examples=[20],
     )
     report: Flag = Field(default=True, description="Write `results_eval/report.html`.")

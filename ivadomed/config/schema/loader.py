@@ -51,19 +51,27 @@ class ObjectDetection(Section):
         default=None,
         description="Folder of the detection model (`NAME/NAME.json` with `.pt` or `.onnx`); null: none. What it "
         "finds is kept in `path_output/bounding_boxes.json`.",
+        examples=["models/find_cord"],
     )
     safety_factor: tuple[PositiveReal, PositiveReal, PositiveReal] = Field(
         default=(1.0, 1.0, 1.0),
         description="Factors (> 0) that enlarge the bounding box about its centre along each dimension.",
+        examples=[[1.5, 1.5, 1.0]],
     )
 
 
 class SubjectSelection(Section):
     """Use `n[i]` subjects whose `metadata[i]` equals `value[i]`; the three lists have equal length."""
 
-    n: tuple[Positive, ...] = Field(default=(), description="Number of subjects per condition.")
-    metadata: tuple[Text, ...] = Field(default=(), description="Column of participants.tsv per condition.")
-    value: tuple[Scalar, ...] = Field(default=(), description="Value of that column per condition.")
+    n: tuple[Positive, ...] = Field(
+        default=(), description="Number of subjects per condition.", examples=[[5, 10]]
+    )
+    metadata: tuple[Text, ...] = Field(
+        default=(), description="Column of participants.tsv per condition.", examples=[["pathology", "sex"]]
+    )
+    value: tuple[Scalar, ...] = Field(
+        default=(), description="Value of that column per condition.", examples=[["ms", "F"]]
+    )
 
     @model_validator(mode="after")
     def _same_length(self) -> Self:
@@ -84,12 +92,14 @@ class RoiParams(Section):
     suffix: Text | None = Field(
         default=None,
         description="Suffix of the derivative that holds the region, e.g. `_seg-manual`; null: no region.",
+        examples=["_seg-manual"],
     )
     slice_filter_roi: NonNegative | None = Field(
         default=None,
         description="Discard slices whose region has fewer than this many non-zero voxels; only with "
         "ROICrop. "
         "null: keep all.",
+        examples=[10],
     )
 
 
@@ -101,14 +111,18 @@ class ContrastParams(Section):
         description="Contrasts used for training and validation. With `multichannel` they are the channels "
         "in "
         "this order, else they are mixed as separate samples.",
+        examples=[["T1w", "T2w"]],
     )
     testing: tuple[Text, ...] = Field(
-        default=(), description="Contrasts used for testing. Empty: those of `training_validation`."
+        default=(),
+        description="Contrasts used for testing. Empty: those of `training_validation`.",
+        examples=[["T2w"]],
     )
     balance: dict[Text, Fraction] = Field(
         default_factory=dict,
         description="Fraction (0 to 1) of the images of a contrast that is used, e.g. {'T1w': 0.1}. Not with "
         "`multichannel`.",
+        examples=[{"T1w": 0.1}],
     )
 
 
@@ -130,6 +144,7 @@ class SliceFilterParams(Section):
     classifier_path: PathText | None = Field(
         default=None,
         description="`.pt` file of the classification model (of one channel) used by `filter_classification`.",
+        examples=["models/has_tumour/has_tumour.pt"],
     )
 
     @model_validator(mode="after")
@@ -162,10 +177,12 @@ class RandomPatchParams(Section):
         "sets are tiled all the same.",
     )
     foreground: Fraction = Field(
-        default=0.33, description="Probability (0 to 1) that a patch is centred on a labelled voxel."
+        default=0.33,
+        description="Probability (0 to 1) that a patch is centred on a labelled voxel.",
+        examples=[0.5],
     )
     per_image: Positive | None = Field(
-        default=None, description="Patches per image and epoch (> 0). null: as many as tiles."
+        default=None, description="Patches per image and epoch (> 0). null: as many as tiles.", examples=[8]
     )
 
 
@@ -173,11 +190,14 @@ class LoaderParameters(Section):
     """The data set, its labels, and how samples are cut from it."""
 
     path_data: PathTexts = Field(
-        default=(), description="Folder(s) of the BIDS data set(s): a path or a list of paths."
+        default=(),
+        description="Folder(s) of the BIDS data set(s): a path or a list of paths.",
+        examples=[["data_example_spinegeneric"]],
     )
     bids_config: PathText | None = Field(
         default=None,
         description="pybids layout configuration for data beyond the BIDS release in use; null: the default.",
+        examples=["config/config_bids.json"],
     )
     bids_validate: Flag = Field(default=True, description="Check that file names follow BIDS.")
     subject_selection: SubjectSelection = section(SubjectSelection, "Use only some of the subjects.")
@@ -190,13 +210,15 @@ class LoaderParameters(Section):
         description="Suffix of the label file of each class, e.g. ['_seg-manual']. Several raters: one "
         "list of "
         "suffixes per class, of which one is drawn per sample.",
+        examples=[["_seg-manual", "_lesion-manual"]],
     )
     target_sessions: tuple[Text, ...] = Field(
-        default=(), description="Sessions to use, without `ses-`, e.g. ['01']. Empty: all."
+        default=(), description="Sessions to use, without `ses-`, e.g. ['01']. Empty: all.", examples=[["01"]]
     )
     extensions: Annotated[tuple[Text, ...], BeforeValidator(_extensions)] = Field(
         default=NIFTI,
         description="File extensions of the images, with the leading dot. Empty: .nii and .nii.gz.",
+        examples=[[".png", ".tif"]],
     )
     roi_params: RoiParams = section(RoiParams, "Region of interest.")
     contrast_params: ContrastParams = section(ContrastParams, "Image contrasts.")
@@ -229,6 +251,7 @@ class LoaderParameters(Section):
         default=None,
         description="Folder of the files for `disk` and `hdf5`, which several runs may share at the same "
         "time; null: `cache` in `path_output`.",
+        examples=["/scratch/cache"],
     )
 
     @model_validator(mode="after")

@@ -25,7 +25,9 @@ class DiceLoss(Named):
     """Soft Dice (Milletari et al., V-Net, 2016)."""
 
     name: Literal["DiceLoss"] = Field(default="DiceLoss", description="Name of the loss.")
-    smooth: NonNegativeReal = Field(default=1.0, description="Added to numerator and denominator (>= 0).")
+    smooth: NonNegativeReal = Field(
+        default=1.0, description="Added to numerator and denominator (>= 0).", examples=[0.1]
+    )
 
 
 class MultiClassDiceLoss(Named):
@@ -33,7 +35,9 @@ class MultiClassDiceLoss(Named):
 
     name: Literal["MultiClassDiceLoss"] = Field(default="MultiClassDiceLoss", description="Name of the loss.")
     classes_of_interest: tuple[NonNegative, ...] | None = Field(
-        default=None, description="Positions in target_suffix, from 0, of the classes that count; null: all."
+        default=None,
+        description="Positions in target_suffix, from 0, of the classes that count; null: all.",
+        examples=[[0]],
     )
 
 
@@ -43,7 +47,9 @@ class GeneralizedDiceLoss(Named):
     name: Literal["GeneralizedDiceLoss"] = Field(
         default="GeneralizedDiceLoss", description="Name of the loss."
     )
-    epsilon: PositiveReal = Field(default=1e-5, description="Keeps weights and quotients finite (> 0).")
+    epsilon: PositiveReal = Field(
+        default=1e-5, description="Keeps weights and quotients finite (> 0).", examples=[0.001]
+    )
     include_background: Flag = Field(default=True, description="Count the background as a class.")
 
 
@@ -60,11 +66,11 @@ class FocalLoss(Named):
 
     name: Literal["FocalLoss"] = Field(default="FocalLoss", description="Name of the loss.")
     gamma: NonNegativeReal = Field(
-        default=2.0, description="Focusing exponent (>= 0); 0 gives cross-entropy."
+        default=2.0, description="Focusing exponent (>= 0); 0 gives cross-entropy.", examples=[0.5]
     )
-    alpha: Fraction = Field(default=0.25, description="Weight of the foreground (0 to 1).")
+    alpha: Fraction = Field(default=0.25, description="Weight of the foreground (0 to 1).", examples=[0.5])
     eps: PositiveReal = Field(
-        default=1e-7, description="Distance that probabilities keep from 0 and 1 (> 0)."
+        default=1e-7, description="Distance that probabilities keep from 0 and 1 (> 0).", examples=[1e-05]
     )
 
 
@@ -72,28 +78,46 @@ class FocalDiceLoss(Named):
     """Logarithm of the focal loss minus that of Dice (after Wong et al., 2018)."""
 
     name: Literal["FocalDiceLoss"] = Field(default="FocalDiceLoss", description="Name of the loss.")
-    beta: NonNegativeReal = Field(default=1.0, description="Weight of the Dice term (>= 0).")
-    gamma: NonNegativeReal = Field(default=2.0, description="Focusing exponent of the focal term (>= 0).")
-    alpha: Fraction = Field(default=0.25, description="Weight of the foreground in the focal term (0 to 1).")
+    beta: NonNegativeReal = Field(default=1.0, description="Weight of the Dice term (>= 0).", examples=[0.5])
+    gamma: NonNegativeReal = Field(
+        default=2.0, description="Focusing exponent of the focal term (>= 0).", examples=[1.0]
+    )
+    alpha: Fraction = Field(
+        default=0.25, description="Weight of the foreground in the focal term (0 to 1).", examples=[0.5]
+    )
 
 
 class TverskyLoss(Named):
     """Tversky index (Salehi et al., 2017)."""
 
     name: Literal["TverskyLoss"] = Field(default="TverskyLoss", description="Name of the loss.")
-    alpha: NonNegativeReal = Field(default=0.7, description="Weight of false positives (>= 0).")
-    beta: NonNegativeReal = Field(default=0.3, description="Weight of false negatives (>= 0).")
-    smooth: NonNegativeReal = Field(default=1.0, description="Added to numerator and denominator (>= 0).")
+    alpha: NonNegativeReal = Field(
+        default=0.7, description="Weight of false positives (>= 0).", examples=[0.3]
+    )
+    beta: NonNegativeReal = Field(
+        default=0.3, description="Weight of false negatives (>= 0).", examples=[0.7]
+    )
+    smooth: NonNegativeReal = Field(
+        default=1.0, description="Added to numerator and denominator (>= 0).", examples=[0.1]
+    )
 
 
 class FocalTverskyLoss(Named):
     """Focal Tversky loss (Abraham and Khan, 2019)."""
 
     name: Literal["FocalTverskyLoss"] = Field(default="FocalTverskyLoss", description="Name of the loss.")
-    alpha: NonNegativeReal = Field(default=0.7, description="Weight of false positives (>= 0).")
-    beta: NonNegativeReal = Field(default=0.3, description="Weight of false negatives (>= 0).")
-    gamma: PositiveReal = Field(default=1.33, description="The loss is raised to 1 / gamma (> 0).")
-    smooth: NonNegativeReal = Field(default=1.0, description="Added to numerator and denominator (>= 0).")
+    alpha: NonNegativeReal = Field(
+        default=0.7, description="Weight of false positives (>= 0).", examples=[0.3]
+    )
+    beta: NonNegativeReal = Field(
+        default=0.3, description="Weight of false negatives (>= 0).", examples=[0.7]
+    )
+    gamma: PositiveReal = Field(
+        default=1.33, description="The loss is raised to 1 / gamma (> 0).", examples=[2.0]
+    )
+    smooth: NonNegativeReal = Field(
+        default=1.0, description="Added to numerator and denominator (>= 0).", examples=[0.1]
+    )
 
 
 class L2loss(Named):
@@ -106,10 +130,16 @@ class AdapWingLoss(Named):
     """Adaptive wing loss for heat maps (Wang et al., 2019)."""
 
     name: Literal["AdapWingLoss"] = Field(default="AdapWingLoss", description="Name of the loss.")
-    theta: PositiveReal = Field(default=0.5, description="Switch between the two branches (> 0).")
-    alpha: Real = Field(default=2.1, gt=2, description="Exponent (> 2, slightly above).")
-    omega: PositiveReal = Field(default=14.0, description="Scale of the non-linear branch (> 0).")
-    epsilon: PositiveReal = Field(default=1.0, description="Curvature of the non-linear branch (> 0).")
+    theta: PositiveReal = Field(
+        default=0.5, description="Switch between the two branches (> 0).", examples=[0.6]
+    )
+    alpha: Real = Field(default=2.1, gt=2, description="Exponent (> 2, slightly above).", examples=[2.2])
+    omega: PositiveReal = Field(
+        default=14.0, description="Scale of the non-linear branch (> 0).", examples=[8.0]
+    )
+    epsilon: PositiveReal = Field(
+        default=1.0, description="Curvature of the non-linear branch (> 0).", examples=[0.5]
+    )
 
 
 SINGLE: tuple[type[Named], ...] = (
@@ -131,10 +161,13 @@ class LossCombination(Named):
     """Sum of several losses."""
 
     name: Literal["LossCombination"] = Field(default="LossCombination", description="Name of the loss.")
-    losses_list: tuple[Text, ...] = Field(min_length=1, description="Names of the losses that are added.")
+    losses_list: tuple[Text, ...] = Field(
+        min_length=1, description="Names of the losses that are added.", examples=[["DiceLoss", "FocalLoss"]]
+    )
     params_list: tuple[dict[str, Any] | None, ...] | None = Field(
         default=None,
         description="Arguments of each loss in the same order, null for its defaults; null: all defaults.",
+        examples=[[None, {"gamma": 0.5}]],
     )
 
     @model_validator(mode="after")

@@ -60,17 +60,22 @@ class Windows(Section):
     length_2D: Size2D = Field(
         default=None,
         description="Height and width of 2D patches in pixels after preprocessing; null: whole slices.",
+        examples=[[256, 256]],
     )
     stride_2D: Size2D = Field(
         default=None,
         description="Distance between 2D patches in pixels, at most `length_2D`; null: `length_2D`.",
+        examples=[[192, 192]],
     )
     length_3D: Size3D = Field(
-        default=None, description="Size of 3D patches in voxels after preprocessing; 3D models only."
+        default=None,
+        description="Size of 3D patches in voxels after preprocessing; 3D models only.",
+        examples=[[96, 96, 16]],
     )
     stride_3D: Size3D = Field(
         default=None,
         description="Distance between 3D patches in voxels, at most `length_3D`; null: `length_3D`.",
+        examples=[[48, 48, 8]],
     )
 
     @model_validator(mode="after")
@@ -99,11 +104,13 @@ class FilmArguments(Section):
         "(FlipAngle, "
         "EchoTime, RepetitionTime, Manufacturer of the sidecar), or a column of participants.tsv. null: "
         "contrasts.",
+        examples=["contrasts"],
     )
     film_layers: tuple[FilmSwitch, ...] | None = Field(
         default=None,
         description="1 where FiLM modulates a layer, else 0; 2 * depth + 2 entries from input to output. "
         "null: every layer.",
+        examples=[[0, 1, 0, 0, 0, 0, 0, 0]],
     )
 
 
@@ -113,10 +120,12 @@ class HemisArguments(Section):
     missing_probability: Fraction | None = Field(
         default=None,
         description="Probability (0 to 1) that a contrast is withheld in training, at the start. null: 0.",
+        examples=[0.25],
     )
     missing_probability_growth: NonNegativeReal | None = Field(
         default=None,
         description="After each epoch the probability is raised to this exponent (>= 0). null: 1.",
+        examples=[0.99],
     )
 
 
@@ -125,12 +134,15 @@ class Modified3DArguments(Section):
 
     attention: Flag | None = Field(default=None, description="Attention gates in the decoder. null: false.")
     metadata: Text | None = Field(
-        default=None, description="With `film_layers`: what conditions the network, as in FiLMedUnet."
+        default=None,
+        description="With `film_layers`: what conditions the network, as in FiLMedUnet.",
+        examples=["contrasts"],
     )
     film_layers: tuple[FilmSwitch, ...] | None = Field(
         default=None,
         description="1 where FiLM modulates a layer, else 0; ten entries: five context levels, four localisation "
         "levels, output. null: no FiLM.",
+        examples=[[0, 1, 0, 0, 0, 0, 0, 0, 0, 0]],
     )
 
 
@@ -139,7 +151,7 @@ class CountceptionArguments(Section):
 
     use_logits: Flag | None = Field(default=None, description="Give logits per output value. null: false.")
     logits_per_output: Positive | None = Field(
-        default=None, description="Number of logits per output. null: 12."
+        default=None, description="Number of logits per output. null: 12.", examples=[8]
     )
 
 
@@ -147,11 +159,12 @@ class ResidualArguments(Section):
     """Arguments of the residual-encoder U-Net (Isensee et al., 2024); null leaves them to the rule of `sizing`."""
 
     max_filters: Positive | None = Field(
-        default=None, description="Most filters of a stage (> 0). null: 512 in 2D, 320 in 3D."
+        default=None, description="Most filters of a stage (> 0). null: 512 in 2D, 320 in 3D.", examples=[128]
     )
     n_blocks: tuple[Positive, ...] | None = Field(
         default=None,
         description="Residual blocks of each stage, depth + 1 numbers (> 0). null: 1, 3, 4, 6, 6, ...",
+        examples=[[1, 2, 2, 2]],
     )
     deep_supervision: Flag | None = Field(
         default=None, description="Train the lower resolutions of the decoder to segment, too. null: true."
@@ -161,10 +174,14 @@ class ResidualArguments(Section):
 class DefaultModel(Windows):
     """Unet, and the arguments that every architecture takes from here."""
 
-    name: Text = Field(default="Unet", description="Architecture.")
-    dropout_rate: DropoutRate = Field(default=0.3, description="Probability (0 to < 1) of dropout.")
-    bn_momentum: Fraction = Field(default=0.1, description="Momentum (0 to 1) of batch normalization.")
-    depth: Positive = Field(default=3, description="Number of down-samplings (> 0).")
+    name: Text = Field(default="Unet", description="Architecture.", examples=["Modified3DUNet"])
+    dropout_rate: DropoutRate = Field(
+        default=0.3, description="Probability (0 to < 1) of dropout.", examples=[0.2]
+    )
+    bn_momentum: Fraction = Field(
+        default=0.1, description="Momentum (0 to 1) of batch normalization.", examples=[0.4]
+    )
+    depth: Positive = Field(default=3, description="Number of down-samplings (> 0).", examples=[4])
     final_activation: Activation = Field(
         default="sigmoid", description="Last layer: `sigmoid`, `softmax`, or `relu` (normalized to 0..1)."
     )
@@ -173,6 +190,7 @@ class DefaultModel(Windows):
         default=None,
         description="Filters of the first convolution (> 0), doubled per level. null: 64, in 3D U-Nets 16, in "
         "ResidualEncoderUnet 32.",
+        examples=[32],
     )
 
 
@@ -194,10 +212,13 @@ class Modified3DUNet(DefaultModel, Modified3DArguments):
 
 class ResidualEncoderUnet(DefaultModel, ResidualArguments):
     name: Literal["ResidualEncoderUnet"] = Field(default="ResidualEncoderUnet", description="Architecture.")
-    dropout_rate: DropoutRate = Field(default=0.0, description="Probability (0 to < 1) of dropout.")
+    dropout_rate: DropoutRate = Field(
+        default=0.0, description="Probability (0 to < 1) of dropout.", examples=[0.1]
+    )
     depth: Positive | None = Field(  # type: ignore[assignment]  # only this one can do without
         default=None,
         description="Number of down-samplings (> 0). null: as many as patch size and voxel size allow.",
+        examples=[3],
     )
 
 
@@ -222,7 +243,9 @@ class OwnModel(Windows):
     model_config = ConfigDict(extra="allow")
 
     name: OwnName = Field(
-        default=OWN_NAME, description="Module and name of a subclass of `ivadomed.models.Network`."
+        default=OWN_NAME,
+        description="Module and name of a subclass of `ivadomed.models.Network`.",
+        examples=["my_package.nets:MyNet"],
     )
     is_2d: Flag = Field(default=True, description="2D images; false: 3D, which needs `length_3D`.")
 
@@ -257,11 +280,11 @@ class ModelSection(Windows):
     applied: Flag = Field(
         default=False, description="Use this architecture; at most one section may say true."
     )
-    dropout_rate: DropoutRate | None = Field(default=None, description="As in default_model.")
-    bn_momentum: Fraction | None = Field(default=None, description="As in default_model.")
-    depth: Positive | None = Field(default=None, description="As in default_model.")
+    dropout_rate: DropoutRate | None = Field(default=None, description="As in default_model.", examples=[0.2])
+    bn_momentum: Fraction | None = Field(default=None, description="As in default_model.", examples=[0.4])
+    depth: Positive | None = Field(default=None, description="As in default_model.", examples=[4])
     final_activation: Activation | None = Field(default=None, description="As in default_model.")
-    n_filters: Positive | None = Field(default=None, description="As in default_model.")
+    n_filters: Positive | None = Field(default=None, description="As in default_model.", examples=[8])
 
     @model_serializer(mode="wrap")
     def _without_nulls(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -284,12 +307,15 @@ class ResidualEncoderUnetSection(ModelSection, ResidualArguments):
     """2D or 3D U-Net with a residual encoder, sized by patch and voxel size."""
 
     dropout_rate: DropoutRate | None = Field(
-        default=None, description="Probability (0 to < 1) of dropout. null: 0, whatever default_model says."
+        default=None,
+        description="Probability (0 to < 1) of dropout. null: 0, whatever default_model says.",
+        examples=[0.1],
     )
     depth: Positive | None = Field(
         default=None,
         description="Number of down-samplings (> 0). null: as many as patch size and voxel size allow, whatever "
         "default_model says.",
+        examples=[3],
     )
 
 

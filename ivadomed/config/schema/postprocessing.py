@@ -12,7 +12,9 @@ from ivadomed.config.schema.base import Flag, NonNegative, OrderedSteps, Real, S
 class BinarizePrediction(Section):
     """Values at or above the threshold become 1, others 0."""
 
-    thr: Real = Field(default=0.5, ge=-1, le=1, description="Threshold (0 to 1); -1: keep soft values.")
+    thr: Real = Field(
+        default=0.5, ge=-1, le=1, description="Threshold (0 to 1); -1: keep soft values.", examples=[0.4]
+    )
 
 
 class BinarizeMaxpooling(Section):
@@ -25,16 +27,21 @@ class ThresholdUncertainty(Section):
     thr: Real = Field(
         default=-1.0,
         description="Largest uncertainty that is kept (unit of the measure); -1: no thresholding.",
+        examples=[0.3],
     )
     suffix: Text = Field(
-        default="_unc-vox.nii.gz", description="Suffix of the file with the uncertainty measure."
+        default="_unc-vox.nii.gz",
+        description="Suffix of the file with the uncertainty measure.",
+        examples=["_unc-iou.nii.gz"],
     )
 
 
 class RemoveSmall(Section):
     """Remove connected components below a size."""
 
-    thr: SizeThreshold = Field(description="Smallest size that stays (>= 0), or one such number per class.")
+    thr: SizeThreshold = Field(
+        description="Smallest size that stays (>= 0), or one such number per class.", examples=[[3, 10]]
+    )
     unit: Literal["vox", "mm3"] = Field(
         default="vox", description="Unit of `thr`: voxels or cubic millimetres."
     )
@@ -51,7 +58,9 @@ class KeepLargest(Section):
 class RemoveNoise(Section):
     """Set values below a threshold to zero."""
 
-    thr: Real = Field(default=-1.0, ge=-1, le=1, description="Threshold (0 to 1); -1: no thresholding.")
+    thr: Real = Field(
+        default=-1.0, ge=-1, le=1, description="Threshold (0 to 1); -1: no thresholding.", examples=[0.1]
+    )
 
 
 class Postprocessing(OrderedSteps):
@@ -71,7 +80,9 @@ class Uncertainty(Section):
 
     epistemic: Flag = Field(default=False, description="Uncertainty of the model: Monte Carlo dropout.")
     aleatoric: Flag = Field(default=False, description="Uncertainty of the data: test-time augmentation.")
-    n_it: NonNegative = Field(default=0, description="Number of Monte Carlo iterations (>= 0); 0: none.")
+    n_it: NonNegative = Field(
+        default=0, description="Number of Monte Carlo iterations (>= 0); 0: none.", examples=[20]
+    )
 
     @property
     def applied(self) -> bool:

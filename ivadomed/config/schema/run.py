@@ -46,17 +46,27 @@ class RunConfig(Section):
 
     command: Literal["train", "test", "eval", "segment"] = Field(default="train", description="What to do.")
     gpu_ids: tuple[NonNegative, ...] = Field(
-        default=(0,), description="GPUs to use; the CPU when the list is empty or the machine has none."
+        default=(0,),
+        description="GPUs to use; the CPU when the list is empty or the machine has none.",
+        examples=[[0, 1]],
     )
     path_output: PathText = Field(
-        default="output", min_length=1, description="Folder of the results; created when missing."
+        default="output",
+        min_length=1,
+        description="Folder of the results; created when missing.",
+        examples=["results/seg_sc"],
     )
     model_name: FileName = Field(
         default="my_model",
         description="Name of the packaged model: the folder in `path_output` and its files.",
+        examples=["seg_sc_t2w"],
     )
     debugging: Flag = Field(default=False, description="More messages and intermediate results.")
-    log_file: FileName = Field(default="log", description="Name of the log file in `path_output`.")
+    log_file: FileName = Field(
+        default="log",
+        description="Name of the log file in `path_output`.",
+        examples=["run.log"],
+    )
     blend: Literal["mean", "gaussian"] | None = Field(
         default=None,
         description="How predictions of overlapping patches are averaged: `mean`: all voxels alike, as ivadomed 2; "

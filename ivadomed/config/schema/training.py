@@ -36,14 +36,16 @@ Precision = Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(_as_t
 class TrainingTime(Section):
     """How long the training goes on."""
 
-    num_epochs: Positive = Field(default=100, description="Largest number of epochs (> 0).")
+    num_epochs: Positive = Field(default=100, description="Largest number of epochs (> 0).", examples=[200])
     early_stopping_patience: Positive = Field(
         default=50,
         description="Stop after this many epochs in a row (> 0) in which the validation loss hardly changed.",
+        examples=[20],
     )
     early_stopping_epsilon: NonNegativeReal = Field(
         default=0.001,
         description="Smallest change of the validation loss from one epoch to the next (>= 0) that counts.",
+        examples=[0.0001],
     )
 
 
@@ -54,10 +56,10 @@ class CosineAnnealingLR(Named):
         default="CosineAnnealingLR", description="Name of the scheduler."
     )
     base_lr: PositiveReal | None = Field(
-        default=None, description="Without effect here; the documents' examples carry it."
+        default=None, description="Without effect here; the documents' examples carry it.", examples=[1e-05]
     )
     max_lr: PositiveReal | None = Field(
-        default=None, description="Without effect here; the documents' examples carry it."
+        default=None, description="Without effect here; the documents' examples carry it.", examples=[0.01]
     )
 
 
@@ -67,15 +69,17 @@ class CosineAnnealingWarmRestarts(Named):
     name: Literal["CosineAnnealingWarmRestarts"] = Field(
         default="CosineAnnealingWarmRestarts", description="Name of the scheduler."
     )
-    T_0: Positive = Field(default=10, description="Epochs until the first restart (> 0).")
+    T_0: Positive = Field(default=10, description="Epochs until the first restart (> 0).", examples=[20])
     T_mult: Positive = Field(
-        default=1, description="Each period is this many times as long as the one before (>= 1)."
+        default=1,
+        description="Each period is this many times as long as the one before (>= 1).",
+        examples=[2],
     )
     base_lr: PositiveReal | None = Field(
-        default=None, description="Without effect here; the documents' examples carry it."
+        default=None, description="Without effect here; the documents' examples carry it.", examples=[1e-05]
     )
     max_lr: PositiveReal | None = Field(
-        default=None, description="Without effect here; the documents' examples carry it."
+        default=None, description="Without effect here; the documents' examples carry it.", examples=[0.01]
     )
 
 
@@ -83,8 +87,12 @@ class CyclicLR(Named):
     """Learning rate that cycles between two bounds, stepped per batch (Smith, 2017)."""
 
     name: Literal["CyclicLR"] = Field(default="CyclicLR", description="Name of the scheduler.")
-    base_lr: PositiveReal = Field(default=1e-5, description="Lower bound of the learning rate (> 0).")
-    max_lr: PositiveReal = Field(default=1e-2, description="Upper bound of the learning rate (>= base_lr).")
+    base_lr: PositiveReal = Field(
+        default=1e-5, description="Lower bound of the learning rate (> 0).", examples=[0.0001]
+    )
+    max_lr: PositiveReal = Field(
+        default=1e-2, description="Upper bound of the learning rate (>= base_lr).", examples=[0.001]
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -97,16 +105,22 @@ class PolynomialLR(Named):
     """`initial_lr * (1 - epoch / num_epochs) ** power` (Chen et al., DeepLab, 2017)."""
 
     name: Literal["PolynomialLR"] = Field(default="PolynomialLR", description="Name of the scheduler.")
-    power: PositiveReal = Field(default=0.9, description="Exponent (> 0); 1 is a straight line.")
+    power: PositiveReal = Field(
+        default=0.9, description="Exponent (> 0); 1 is a straight line.", examples=[1.0]
+    )
 
 
 class OneCycleLR(Named):
     """From `initial_lr` up to `max_lr` and down to almost 0, stepped per update (Smith and Topin, 2018)."""
 
     name: Literal["OneCycleLR"] = Field(default="OneCycleLR", description="Name of the scheduler.")
-    max_lr: PositiveReal = Field(default=1e-2, description="Highest learning rate (>= initial_lr).")
+    max_lr: PositiveReal = Field(
+        default=1e-2, description="Highest learning rate (>= initial_lr).", examples=[0.005]
+    )
     pct_start: Fraction = Field(
-        default=0.3, description="Fraction (0 to 1) of the training in which the learning rate rises."
+        default=0.3,
+        description="Fraction (0 to 1) of the training in which the learning rate rises.",
+        examples=[0.1],
     )
 
 
@@ -123,7 +137,9 @@ LrScheduler = Annotated[
 class Scheduler(Section):
     """The learning rate over time."""
 
-    initial_lr: PositiveReal = Field(default=0.001, description="Learning rate at the start (> 0).")
+    initial_lr: PositiveReal = Field(
+        default=0.001, description="Learning rate at the start (> 0).", examples=[0.01]
+    )
     lr_scheduler: LrScheduler = section(CosineAnnealingLR, "How the learning rate changes.")
 
     @model_validator(mode="after")
@@ -138,7 +154,9 @@ class Adam(Named):
     """Adam (Kingma and Ba, 2015)."""
 
     name: Literal["Adam"] = Field(default="Adam", description="Name of the optimizer.")
-    weight_decay: NonNegativeReal = Field(default=0.0, description="L2 penalty (>= 0) in the gradient.")
+    weight_decay: NonNegativeReal = Field(
+        default=0.0, description="L2 penalty (>= 0) in the gradient.", examples=[1e-05]
+    )
 
 
 class AdamW(Named):
@@ -146,7 +164,9 @@ class AdamW(Named):
 
     name: Literal["AdamW"] = Field(default="AdamW", description="Name of the optimizer.")
     weight_decay: NonNegativeReal = Field(
-        default=0.01, description="Share (>= 0) of a weight that a step takes off, times the learning rate."
+        default=0.01,
+        description="Share (>= 0) of a weight that a step takes off, times the learning rate.",
+        examples=[0.05],
     )
 
 
@@ -155,10 +175,12 @@ class SGD(Named):
 
     name: Literal["SGD"] = Field(default="SGD", description="Name of the optimizer.")
     momentum: Annotated[Real, Field(ge=0, lt=1)] = Field(
-        default=0.99, description="Share (>= 0, < 1) of the step before that is taken again."
+        default=0.99, description="Share (>= 0, < 1) of the step before that is taken again.", examples=[0.9]
     )
     nesterov: Flag = Field(default=True, description="Nesterov's momentum; needs a momentum > 0.")
-    weight_decay: NonNegativeReal = Field(default=3e-5, description="L2 penalty (>= 0) in the gradient.")
+    weight_decay: NonNegativeReal = Field(
+        default=3e-5, description="L2 penalty (>= 0) in the gradient.", examples=[0.0001]
+    )
 
     @model_validator(mode="after")
     def _has_momentum(self) -> Self:
@@ -182,6 +204,7 @@ class BalanceSamples(Section):
     type: Text = Field(
         default="gt",
         description="What is balanced: `gt` (with and without label), or a metadata column, e.g. `sex`.",
+        examples=["sex"],
     )
 
 
@@ -189,11 +212,14 @@ class TransferLearning(Section):
     """Start from the weights of an earlier model."""
 
     retrain_model: PathText | None = Field(
-        default=None, description="Path of the model to start from; null: from scratch."
+        default=None,
+        description="Path of the model to start from; null: from scratch.",
+        examples=["models/seg_sc/seg_sc.pt"],
     )
     retrain_fraction: Fraction = Field(
         default=1.0,
         description="Fraction (0 to 1) of the layers, counted from the last, that is trained; others freeze.",
+        examples=[0.5],
     )
     reset: Flag = Field(
         default=True, description="Draw new weights for the trained layers instead of keeping the loaded."
@@ -204,7 +230,9 @@ class TrainingParameters(Section):
     """The optimisation."""
 
     batch_size: Positive = Field(
-        default=18, description="Samples per batch (> 0), of all processes together where several train."
+        default=18,
+        description="Samples per batch (> 0), of all processes together where several train.",
+        examples=[8],
     )
     loss: Loss = section(DiceLoss, "Loss function and its arguments.")
     training_time: TrainingTime = section(TrainingTime, "Epochs and early stopping.")
@@ -213,24 +241,30 @@ class TrainingParameters(Section):
     gradient_clipping: PositiveReal | None = Field(
         default=None,
         description="Largest norm (> 0) of the gradient; a longer one is scaled down. null: any.",
+        examples=[12.0],
     )
     accumulate_batches: Positive = Field(
-        default=1, description="Batches (> 0) whose mean gradient makes one update of the weights."
+        default=1,
+        description="Batches (> 0) whose mean gradient makes one update of the weights.",
+        examples=[4],
     )
     ema_decay: Annotated[Real, Field(gt=0, lt=1)] | None = Field(
         default=None,
         description="Decay (> 0, < 1) of a moving average of the weights, e.g. 0.999, which is then validated and "
         "packaged in their place; null: none.",
+        examples=[0.999],
     )
     balance_samples: BalanceSamples = section(BalanceSamples, "Balanced sampling.")
     mixup_alpha: PositiveReal | None = Field(
         default=None,
         description="Alpha (> 0) of the Beta distribution of Mixup (Zhang et al., 2018); null: no Mixup.",
+        examples=[2.0],
     )
     transfer_learning: TransferLearning = section(TransferLearning, "Start from an earlier model.")
     num_workers: NonNegative | None = Field(
         default=None,
         description="Processes that load data; 0: the main process; null: by the number of cores.",
+        examples=[4],
     )
     augment_on: Literal["worker", "device"] = Field(
         default="worker",
@@ -244,6 +278,7 @@ class TrainingParameters(Section):
     seed: NonNegative = Field(
         default=0,
         description="Seed (>= 0) of initial weights, sampling and augmentation; the split has its own.",
+        examples=[42],
     )
     channels_last: Flag = Field(
         default=True, description="Keep tensors in channels-last memory format, mostly faster."

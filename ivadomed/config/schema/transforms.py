@@ -56,10 +56,12 @@ class Transform(Section):
         default=None,
         description="Kinds of data it is applied to: `im`, `gt`, `roi`. null: all three; the image alone for "
         "RandomBrightness, RandomContrast, RandomLowResolution and NormalizePercentile.",
+        examples=[["im", "gt"]],
     )
     dataset_type: tuple[DatasetType, ...] | None = Field(
         default=None,
         description="Sets it is applied to: `training`, `validation`, `testing`. null: all three.",
+        examples=[["training"]],
     )
 
     @model_serializer(mode="wrap")
@@ -101,10 +103,10 @@ def _require_percentiles(lower: float, upper: float) -> None:
 class Resample(Transform):
     """Change the voxel size."""
 
-    hspace: PositiveReal = Field(description="Voxel size along the height, in mm (> 0).")
-    wspace: PositiveReal = Field(description="Voxel size along the width, in mm (> 0).")
+    hspace: PositiveReal = Field(description="Voxel size along the height, in mm (> 0).", examples=[0.75])
+    wspace: PositiveReal = Field(description="Voxel size along the width, in mm (> 0).", examples=[0.75])
     dspace: PositiveReal = Field(
-        default=1.0, description="Voxel size along the depth, in mm (> 0); 3D models only."
+        default=1.0, description="Voxel size along the depth, in mm (> 0); 3D models only.", examples=[0.5]
     )
 
 
@@ -112,7 +114,8 @@ class Crop(Transform):
     """A crop, padded with zeros where the image is smaller."""
 
     size: CropSize = Field(
-        description="Height and width (2D models) or height, width and depth (3D models) in voxels (> 0)."
+        description="Height and width (2D models) or height, width and depth (3D models) in voxels (> 0).",
+        examples=[[128, 128]],
     )
 
 
@@ -138,10 +141,10 @@ class NormalizePercentile(Transform):
     """Scale two percentiles of the sample to 0 and 1 and clip to them."""
 
     min_percentile: Real = Field(
-        default=0.5, ge=0, le=100, description="Percentile (0 to 100) that becomes 0."
+        default=0.5, ge=0, le=100, description="Percentile (0 to 100) that becomes 0.", examples=[1.0]
     )
     max_percentile: Real = Field(
-        default=99.5, ge=0, le=100, description="Percentile (0 to 100) that becomes 1."
+        default=99.5, ge=0, le=100, description="Percentile (0 to 100) that becomes 1.", examples=[99.0]
     )
     foreground: Flag = Field(default=False, description=FOREGROUND)
 
@@ -154,8 +157,12 @@ class NormalizePercentile(Transform):
 class HistogramClipping(Transform):
     """Clip intensities at two percentiles."""
 
-    min_percentile: Real = Field(default=5.0, ge=0, le=100, description="Lower percentile (0 to 100).")
-    max_percentile: Real = Field(default=95.0, ge=0, le=100, description="Upper percentile (0 to 100).")
+    min_percentile: Real = Field(
+        default=5.0, ge=0, le=100, description="Lower percentile (0 to 100).", examples=[1.0]
+    )
+    max_percentile: Real = Field(
+        default=95.0, ge=0, le=100, description="Upper percentile (0 to 100).", examples=[99.0]
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -166,32 +173,38 @@ class HistogramClipping(Transform):
 class Clahe(Transform):
     """Contrast limited adaptive histogram equalisation."""
 
-    clip_limit: PositiveReal = Field(default=3.0, description="Clipping limit (> 0).")
+    clip_limit: PositiveReal = Field(default=3.0, description="Clipping limit (> 0).", examples=[2.0])
     kernel_size: tuple[Positive, ...] = Field(
-        default=(8, 8), min_length=2, max_length=3, description="Size of the tiles in voxels (> 0)."
+        default=(8, 8),
+        min_length=2,
+        max_length=3,
+        description="Size of the tiles in voxels (> 0).",
+        examples=[[16, 16]],
     )
 
 
 class DilateGT(Transform):
     """Dilate lesions of the ground truth at random, by their size."""
 
-    dilation_factor: NonNegativeReal = Field(description="Strength (>= 0); 0 disables it.")
+    dilation_factor: NonNegativeReal = Field(description="Strength (>= 0); 0 disables it.", examples=[0.15])
 
 
 class RandomAffine(Transform):
     """Random rotation, translation and scaling."""
 
     degrees: Degrees = Field(
-        default=0.0, description="Largest rotation in degrees (>= 0), or [smallest, largest]."
+        default=0.0, description="Largest rotation in degrees (>= 0), or [smallest, largest].", examples=[10]
     )
     translate: PerAxis | None = Field(
         default=None,
         description="Largest translation per axis, as a fraction (0 to 1) of the image's size; in mm with "
         "`physical`. null: none.",
+        examples=[[0.05, 0.05]],
     )
     scale: PerAxis | None = Field(
         default=None,
         description="Largest relative change of size per axis, e.g. 0.1 for 0.9 to 1.1. null: none.",
+        examples=[[0.1, 0.1]],
     )
     physical: Flag = Field(
         default=False,
@@ -212,11 +225,14 @@ class RandomMirror(Transform):
     """Flip axes, each with its own probability."""
 
     p: Fraction | tuple[Fraction, ...] = Field(
-        default=0.5, description="Probability (0 to 1) of each axis, or a list with one per entry of `axes`."
+        default=0.5,
+        description="Probability (0 to 1) of each axis, or a list with one per entry of `axes`.",
+        examples=[[0.5, 0.25]],
     )
     axes: tuple[Axis, ...] | None = Field(
         default=None,
         description="Axes that may be flipped: 0 height, 1 width, 2 depth (3D models). null: all.",
+        examples=[[0, 1]],
     )
 
     @model_validator(mode="after")
@@ -238,12 +254,14 @@ class ElasticTransform(Transform):
     """Random smooth deformation (Simard et al., 2003)."""
 
     alpha_range: Interval = Field(
-        description="Range of the strength of the deformation, in voxels; in mm with `physical`."
+        description="Range of the strength of the deformation, in voxels; in mm with `physical`.",
+        examples=[[28.0, 30.0]],
     )
     sigma_range: Interval = Field(
-        description="Range of the smoothness (standard deviation), in voxels; in mm with `physical`."
+        description="Range of the smoothness (standard deviation), in voxels; in mm with `physical`.",
+        examples=[[3.5, 4.5]],
     )
-    p: Fraction = Field(default=0.1, description="Probability (0 to 1).")
+    p: Fraction = Field(default=0.1, description="Probability (0 to 1).", examples=[0.5])
     physical: Flag = Field(
         default=False,
         description="Deform by the same in mm whatever the voxel size; false: on the voxel grid.",
@@ -258,8 +276,10 @@ class ElasticTransform(Transform):
 class RandomShiftIntensity(Transform):
     """Add a random constant to all intensities."""
 
-    shift_range: Interval = Field(description="Range of the constant, in units of intensity.")
-    prob: Fraction = Field(default=0.1, description="Probability (0 to 1).")
+    shift_range: Interval = Field(
+        description="Range of the constant, in units of intensity.", examples=[[-0.1, 0.1]]
+    )
+    prob: Fraction = Field(default=0.1, description="Probability (0 to 1).", examples=[0.5])
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -270,17 +290,21 @@ class RandomShiftIntensity(Transform):
 class AdditiveGaussianNoise(Transform):
     """Add Gaussian noise."""
 
-    mean: Real = Field(default=0.0, description="Mean of the noise, in units of intensity.")
+    mean: Real = Field(default=0.0, description="Mean of the noise, in units of intensity.", examples=[0.1])
     std: NonNegativeReal = Field(
-        default=0.01, description="Standard deviation of the noise (>= 0), in units of intensity."
+        default=0.01,
+        description="Standard deviation of the noise (>= 0), in units of intensity.",
+        examples=[0.02],
     )
 
 
 class RandomGamma(Transform):
     """Raise intensities to a random exponent."""
 
-    log_gamma_range: Interval = Field(description="Range of the natural logarithm of the exponent.")
-    p: Fraction = Field(default=0.5, description="Probability (0 to 1).")
+    log_gamma_range: Interval = Field(
+        description="Range of the natural logarithm of the exponent.", examples=[[-0.3, 0.3]]
+    )
+    p: Fraction = Field(default=0.5, description="Probability (0 to 1).", examples=[0.3])
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -291,16 +315,20 @@ class RandomGamma(Transform):
 class RandomBiasField(Transform):
     """Multiply by a random smooth field (Van Leemput et al., 1999)."""
 
-    coefficients: Real = Field(description="Largest magnitude of the polynomial's coefficients.")
-    order: Int = Field(ge=0, description="Order of the polynomial (>= 0).")
-    p: Fraction = Field(default=0.5, description="Probability (0 to 1).")
+    coefficients: Real = Field(
+        description="Largest magnitude of the polynomial's coefficients.", examples=[0.5]
+    )
+    order: Int = Field(ge=0, description="Order of the polynomial (>= 0).", examples=[3])
+    p: Fraction = Field(default=0.5, description="Probability (0 to 1).", examples=[0.3])
 
 
 class RandomBlur(Transform):
     """Blur with a Gaussian of random width."""
 
-    sigma_range: Interval = Field(description="Range of the standard deviation, in voxels.")
-    p: Fraction = Field(default=0.5, description="Probability (0 to 1).")
+    sigma_range: Interval = Field(
+        description="Range of the standard deviation, in voxels.", examples=[[0.0, 2.0]]
+    )
+    p: Fraction = Field(default=0.5, description="Probability (0 to 1).", examples=[0.3])
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -311,8 +339,10 @@ class RandomBlur(Transform):
 class RandomBrightness(Transform):
     """Multiply all intensities by a random factor; after NormalizeInstance, which would undo it."""
 
-    factor_range: Factors = Field(default=(0.75, 1.25), description="Range of the factor (> 0).")
-    p: Fraction = Field(default=0.15, description="Probability (0 to 1).")
+    factor_range: Factors = Field(
+        default=(0.75, 1.25), description="Range of the factor (> 0).", examples=[[0.9, 1.1]]
+    )
+    p: Fraction = Field(default=0.15, description="Probability (0 to 1).", examples=[0.3])
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -332,13 +362,16 @@ class RandomLowResolution(Transform):
     """Thick voxels along an axis, resampled to the old grid: simulated anisotropy."""
 
     factor_range: Factors = Field(
-        default=(1.5, 4.0), description="Range of the thickness (>= 1) of the thick voxels, in voxels."
+        default=(1.5, 4.0),
+        description="Range of the thickness (>= 1) of the thick voxels, in voxels.",
+        examples=[[1.0, 3.0]],
     )
     axes: tuple[Axis, ...] | None = Field(
         default=None,
         description="Axes that are lowered together: 0 height, 1 width, 2 depth. null: one axis, drawn at random.",
+        examples=[[2]],
     )
-    p: Fraction = Field(default=0.25, description="Probability (0 to 1).")
+    p: Fraction = Field(default=0.25, description="Probability (0 to 1).", examples=[0.5])
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -16,8 +16,15 @@ class Wandb(Section):
         description="API key. Better left empty: the environment variable WANDB_API_KEY or `wandb login` "
         "then count, "
         "and the key is in no file.",
+        examples=[""],
     )
-    project_name: Text = Field(default="ivadomed", description="Name of the project.")
-    group_name: Text | None = Field(default=None, description="Name of the group of runs; null: none.")
-    run_name: Text | None = Field(default=None, description="Name of the run; null: chosen by wandb.")
-    log_grads_every: Positive = Field(default=100, description="Log gradients every this many batches (> 0).")
+    project_name: Text = Field(default="ivadomed", description="Name of the project.", examples=["cord"])
+    group_name: Text | None = Field(
+        default=None, description="Name of the group of runs; null: none.", examples=["dropout"]
+    )
+    run_name: Text | None = Field(
+        default=None, description="Name of the run; null: chosen by wandb.", examples=["dropout-0.2"]
+    )
+    log_grads_every: Positive = Field(
+        default=100, description="Log gradients every this many batches (> 0).", examples=[50]
+    )
