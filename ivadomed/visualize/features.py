@@ -62,10 +62,10 @@ class HookBasedFeatureExtractor(nn.Module):
         self.outputs_size = [x.shape for x in self.outputs]
 
     def forward(self, *x: Any) -> tuple[list[Tensor], list[Tensor]]:
-        """Run the network on its inputs, the first of which is [B, C, *spatial].
+        """Run the network on its inputs, the first of which is ``[B, C, ...]``.
 
         Returns:
-            Inputs and outputs of the layer; [B, channels, *spatial] where it is convolutional.
+            Inputs and outputs of the layer; ``[B, channels, ...]`` where it is convolutional.
 
         Raises:
             ModelError: The network did not use the layer.
