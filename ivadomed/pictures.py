@@ -6,18 +6,21 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from ivadomed.errors import DataError
+from ivadomed.memory import available_memory
 
 EXTENSIONS = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".png", ".jpeg", ".jpg")
 
 # ITU-R BT.601 luma, which Pillow and ivadomed 2.9.10 use to make grey of colour.
 _LUMA = (0.299, 0.587, 0.114)
 _SILENT = logging.NullHandler()
+_SMALLEST_PAGE = 18  # bytes: one entry, and the place of the next page
 _REMEDY = "save it as one grey or RGB picture of 8 or 16 bits"
 
 
@@ -135,7 +138,8 @@ def _tiff_page(path: str | os.PathLike[str]) -> Iterator[Any]:
     # What it logs about a damaged file is said in one line; without a handler it would be printed too.
     logging.getLogger("tifffile").addHandler(_SILENT)
     with tifffile.TiffFile(path) as file:
-        every: Any = file.pages
+        # Each takes some bytes; without a limit, pages that follow each other in a circle are read for ever.
+        every = islice(cast(Any, file.pages), file.filehandle.size // _SMALLEST_PAGE + 1)
         pages = [page for page in every if not (page.is_reduced or page.is_mask)]
         if not pages:
             raise ValueError("no page")
@@ -145,10 +149,21 @@ def _tiff_page(path: str | os.PathLike[str]) -> Iterator[Any]:
                 f"{path}: has {max(len(pages), images)} pages, expected one; extract the page to use, for example "
                 'with tifffile.imwrite("page.tif", tifffile.imread(path, key=0))'
             )
+        _check_memory(pages[0])
         segments = zip(pages[0].dataoffsets, pages[0].databytecounts, strict=True)
         if any(start + count > file.filehandle.size for start, count in segments):
             raise ValueError("truncated")
         yield pages[0]
+
+
+def _check_memory(page: Any) -> None:
+    """Refuse a page that announces more pixels than the memory can hold, before any is taken."""
+    announced, available = int(page.nbytes), available_memory()
+    if available is not None and announced > available:
+        raise ValueError(
+            f"{page.imagelength} x {page.imagewidth} pixels take {announced / 1e9:.1f} GB of memory, of which "
+            f"{available / 1e9:.1f} GB are available"
+        )
 
 
 def _of_palette(path: str | os.PathLike[str], indices: np.ndarray, colours: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ The first argument is a target of ``targets.py``, the others are libFuzzer's. Wh
 
 from __future__ import annotations
 
+import logging
 import sys
 import tempfile
 from pathlib import Path
@@ -24,6 +25,7 @@ def main() -> None:
     if len(sys.argv) < 2 or sys.argv[1] not in targets.TARGETS:
         sys.exit(f"{__doc__}\ntargets: {', '.join(targets.TARGETS)}")
     name = sys.argv.pop(1)
+    logging.disable(logging.WARNING)
     corpus = Path(tempfile.mkdtemp(prefix=f"fuzz_{name}_"))
     for number, seed in enumerate(targets.seeds(name)):
         (corpus / str(number)).write_bytes(seed)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import logging
 import os
 import tempfile
 import warnings
@@ -146,6 +145,3 @@ def _seed_image(name: str) -> bytes:
         tifffile.imwrite(path, pixels)
         return path.read_bytes()
     return bytes(imagecodecs.png_encode(pixels) if name == "png" else imagecodecs.jpeg_encode(pixels))
-
-
-logging.disable(logging.WARNING)

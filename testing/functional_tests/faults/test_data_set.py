@@ -88,7 +88,7 @@ FAULTS = {
         rf"{IMAGE}: not a readable NIfTI file \(.+\); replace",
     ),
     "truncated label": (lambda s: cut(s.label, 0.9), rf"{LABEL}: truncated or damaged"),
-    "truncated nii": (lambda s: unpack(s.image, 0.9), r"sub-001_T2w.nii: truncated or damaged \(Expected"),
+    "truncated nii": (lambda s: unpack(s.image, 0.9), r"sub-001_T2w.nii: truncated or damaged \("),
     "zero-byte image": (
         lambda s: cut(s.image, 0),
         rf"{IMAGE}: not a readable NIfTI file \(Empty file\); replace",

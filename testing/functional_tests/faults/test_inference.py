@@ -157,6 +157,17 @@ def tiff_of_size(path: Path, width: int, height: int) -> None:
         tags["ImageLength"].overwrite(height)
 
 
+def tiff_in_a_circle(path: Path) -> None:
+    """The second page says that the first one follows."""
+    tifffile.imwrite(path, np.zeros((2, 8, 8), np.uint8), photometric="minisblack")
+    content = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        first, second = (page.offset for page in file.pages)
+    (entries,) = struct.unpack_from("<H", content, second)
+    struct.pack_into("<I", content, second + 2 + 12 * entries, first)
+    path.write_bytes(bytes(content))
+
+
 PICTURES = {
     "a huge PNG": ("a.png", lambda p: png_of_size(p, 2**31 - 1, 2**31 - 1)),
     "a PNG that unpacks to 60 GB": ("a.png", lambda p: png_of_size(p, 100_000, 100_000)),
@@ -172,6 +183,12 @@ PICTURES = {
     ),
     "an empty picture": ("a.png", lambda p: p.write_bytes(b"")),
 }
+
+
+def test_a_tiff_whose_pages_follow_each_other_in_a_circle(model, refused, tmp_path):
+    tiff_in_a_circle(tmp_path / "a.tif")
+    command = ["-m", model, "-i", tmp_path / "a.tif", "-o", tmp_path / "out", "--pixel-size", "1"]
+    refused(command, r"a\.tif: has \d+ pages, expected one", main=segment_image.main)
 
 
 @pytest.mark.parametrize("name", list(PICTURES))
