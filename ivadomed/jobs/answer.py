@@ -37,6 +37,12 @@ class Answer:
         """Whether there is a value."""
         return self.problem is None and not self.signum
 
+    @property
+    def reason(self) -> str:
+        """Why there is no value, in one line: the first of a message to the user, the last of a traceback."""
+        lines = (self.problem or "").strip().splitlines() or [""]
+        return lines[-1 if self.kind is IvadomedError else 0]
+
     def unwrap(self) -> Any:
         """The value.
 

@@ -168,11 +168,9 @@ class Progress:
         """Record and tell the outcome of a member."""
         count = f"[{len(self.results) + len(self.failures) + 1}/{self.total}] {member.name}"
         if not answer.ok:
-            reason = (answer.problem or "").strip().splitlines()[-1]
-            self.failures.append(
-                f"{member.name}: {reason} (log: {member.folder / member.config['log_file']})"
-            )
-            log.warning("%s failed: %s", count, reason)
+            place = member.folder / member.config["log_file"]
+            self.failures.append(f"{member.name}: {answer.reason} (log: {place})")
+            log.warning("%s failed: %s", count, answer.reason)
             return
         self.results.append((member, answer.value))
         write_csv(results_table(self.results), self.folder / TEMPORARY)

@@ -89,7 +89,7 @@ def interrupted(study, tmp_path_factory):
 
 def test_interrupted_sweep_says_how_to_go_on(interrupted):
     _, code, message, before, _ = interrupted
-    assert code == 130
+    assert code == 130, message
     assert "SIGINT" in message
     assert "the same command goes on" in message
     assert "Traceback" not in message
@@ -165,7 +165,8 @@ def test_failed_member_stops_no_other(study, tmp_path, capsys):
     assert code == 1
     assert "1 of 2 runs failed" in message
     [log] = re.findall(r"\(log: (.*)\)", message)
-    assert "none of its 2 images has _seg-nothing" in Path(log).read_text().splitlines()[-1]
+    assert "No usable image: searched for images" in message
+    assert "no label sub-001_T1w_seg-nothing" in Path(log).read_text().splitlines()[-1]
     assert len(pd.read_csv(tmp_path / "out" / "detailed_results.csv")) == 1
 
 

@@ -42,8 +42,8 @@ def test_failed_calls_stop_no_other(functions, workers):
     found = {answer.number: answer for answer in answers(functions.difficult, [0, 1, 2, 5], workers)}
     assert [found[n].ok for n in range(4)] == [True, False, False, True]
     assert (found[0].value, found[3].value) == (0, 25)
-    assert found[1].problem == "sub-01: bad"
-    assert found[2].problem.splitlines()[-1] == "ZeroDivisionError: ours"
+    assert found[1].reason == "sub-01: bad"
+    assert found[2].reason == "ZeroDivisionError: ours"
     with pytest.raises(DataError, match="sub-01: bad"):
         found[1].unwrap()
     with pytest.raises(RuntimeError, match="ours"):
