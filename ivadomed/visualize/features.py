@@ -62,10 +62,10 @@ class HookBasedFeatureExtractor(nn.Module):
         self.outputs_size = [x.shape for x in self.outputs]
 
     def forward(self, *x: Any) -> tuple[list[Tensor], list[Tensor]]:
-        """Run the network on its inputs, the first of which is ``[B, C, ...]``.
+        """Run the network on its inputs, the first of which is `[B, C, *spatial]`.
 
         Returns:
-            Inputs and outputs of the layer; ``[B, channels, ...]`` where it is convolutional.
+            Inputs and outputs of the layer; `[B, channels, *spatial]` where it is convolutional.
 
         Raises:
             ModelError: The network did not use the layer.
@@ -142,7 +142,7 @@ def _tensors(values: Any) -> list[Tensor]:
 
 
 def _scaled(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Feature maps [B, C, *spatial] at another size; vectors as they are."""
+    """Feature maps `[B, C, *spatial]` at another size; vectors as they are."""
     if maps.ndim != 2 + len(size) or maps.shape[2:] == torch.Size(size):
         return maps
     mode = "bilinear" if len(size) == 2 else "trilinear"

@@ -35,7 +35,7 @@ COMBINED = (
     "transformation.ROICrop",
 )
 # Tools that a page describes and that are still being made: their commands cannot be checked yet.
-PENDING = {"ivadomed_automate_training", "ivadomed_compare_models", "ivadomed_download_data"}
+PENDING = {"ivadomed_automate_training"}
 
 
 def commands() -> dict[str, tuple[str, str]]:
