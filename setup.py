@@ -22,12 +22,13 @@ setup(
     packages=find_packages(include=["ivadomed", "ivadomed.*"]),
     package_data={"ivadomed.config": ["*.json"], "ivadomed.report": ["*.html", "*.css", "*.js"]},
     install_requires=REQUIREMENTS,
-    extras_require={"wandb": ["wandb>=0.17"]},
+    extras_require={"completion": ["shtab>=1.6"], "wandb": ["wandb>=0.17"]},
     entry_points={
         "console_scripts": [
             "ivadomed=ivadomed.main:main",
             "ivadomed_check_data=ivadomed.scripts.check_data:main",
             "ivadomed_compare_models=ivadomed.scripts.compare_models:main",
+            "ivadomed_completion=ivadomed.scripts.completion:main",
             "ivadomed_convert_model=ivadomed.scripts.convert_model:main",
             "ivadomed_convert_to_onnx=ivadomed.scripts.convert_to_onnx:main",
             "ivadomed_create_phantom=ivadomed.scripts.create_phantom:main",

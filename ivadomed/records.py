@@ -20,6 +20,7 @@ from ivadomed.errors import OutputError
 from ivadomed.files import write_json, write_text
 from ivadomed.ranks import is_first_process
 from ivadomed.run_lock import run_lock
+from ivadomed.terminal import Mode, ScreenFilter, ScreenFormatter, Style, shown
 
 log = logging.getLogger(__name__)
 
@@ -66,10 +67,13 @@ def _not_writable(folder: Path, error: OSError) -> OutputError:
 
 
 @contextmanager
-def logging_to_terminal(debug: bool = False) -> Iterator[None]:
+def logging_to_terminal(mode: Mode = Mode.SCREEN) -> Iterator[None]:
     """Print log messages, unless the program around us has set up logging itself.
 
     Of several processes that train together only the first talks.
+
+    Args:
+        mode: How much is printed. The log file of a run gets everything.
     """
     if not is_first_process():
         with _handlers([], logging.CRITICAL):
@@ -78,9 +82,10 @@ def logging_to_terminal(debug: bool = False) -> Iterator[None]:
     handlers: list[logging.Handler] = []
     if not logging.getLogger().handlers:
         handler = logging.StreamHandler(sys.stdout)
-        handler.setFormatter(logging.Formatter("%(message)s"))
+        handler.setFormatter(ScreenFormatter(Style.of_terminal()))
+        handler.addFilter(ScreenFilter(mode))
         handlers.append(handler)
-    with _handlers(handlers, logging.DEBUG if debug else logging.INFO):
+    with shown(mode), _handlers(handlers, logging.DEBUG if mode is Mode.DEBUG else logging.INFO):
         yield
 
 

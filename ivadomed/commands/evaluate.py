@@ -18,9 +18,11 @@ from ivadomed.datasets import (
 )
 from ivadomed.evaluation import evaluate_predictions, pairs_of_cases, preview, summary_text, write_summary
 from ivadomed.evaluation.overlays import paint_overlays, worst_first
+from ivadomed.evaluation.summary import SUMMARY_FILE
 from ivadomed.loader.case import Case
 from ivadomed.records import versions
 from ivadomed.report import Report, read_curves, write_report
+from ivadomed.terminal import say
 from ivadomed.testing import PREDICTIONS
 
 log = logging.getLogger(__name__)
@@ -44,7 +46,8 @@ def evaluate_cases(config: RunConfig, cases: Sequence[Case], folder: Path) -> pd
     pairs = pairs_of_cases(cases, folder / PREDICTIONS, config.loader_parameters.target_suffix)
     table = evaluate_predictions(pairs, folder, params)
     summary = write_summary(table, pairs, folder)
-    log.info("%s\n\n%s\n", preview(table), summary_text(summary))
+    log.info("%s\n", preview(table))
+    say("Results", f"{folder / SUMMARY_FILE}\n{summary_text(summary)}")
     worst = worst_first(table)
     overlays = paint_overlays(pairs, worst[: params.overlays], folder, config.slice_axis_index)
     if params.report:
@@ -61,5 +64,5 @@ def evaluate_cases(config: RunConfig, cases: Sequence[Case], folder: Path) -> pd
             versions=versions(),
             curves=read_curves(folder),
         )
-        log.info("Report: %s", write_report(report))
+        say("Report", str(write_report(report)))
     return table

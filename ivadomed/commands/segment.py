@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from ivadomed.commands.classify import classify_cases
+from ivadomed.commands.screen import show_cases
 from ivadomed.commands.steps import postprocessing_of
 from ivadomed.config import RunConfig
 from ivadomed.datasets import (
@@ -21,9 +21,8 @@ from ivadomed.inference.backends import open_model
 from ivadomed.inference.packaged import load_packaged_model, packaged_engine
 from ivadomed.loader.volumes import read_ahead
 from ivadomed.object_detection.cascade import add_boxes
+from ivadomed.terminal import hidden_bar, say
 from ivadomed.testing import PREDICTIONS, write_prediction
-
-log = logging.getLogger(__name__)
 
 
 def segment_command(config: RunConfig, folder: Path, options: dict[str, Any]) -> list[Path]:
@@ -47,6 +46,7 @@ def segment_command(config: RunConfig, folder: Path, options: dict[str, Any]) ->
     cases = add_boxes(
         segment_cases(config, folder), cascade.object_detection_params, folder, slice_axis, device
     )
+    show_cases(cases, file_model)
     display_transforms(model_config, "testing")
     if model_config.task == "classification":
         return [classify_cases(model_config, cases, folder, open_model(file_model, device))[1]]
@@ -54,10 +54,10 @@ def segment_command(config: RunConfig, folder: Path, options: dict[str, Any]) ->
     written: list[Path] = []
     predictions = engine.run(read_ahead(cases, slice_axis, with_target=False))
     for prediction in tqdm(
-        predictions, desc="Segmentation", total=len(cases), unit="case", leave=False, disable=None
+        predictions, desc="Segmentation", total=len(cases), unit="case", leave=False, disable=hidden_bar()
     ):
         written += write_prediction(
             prediction, folder / PREDICTIONS, postprocessing_of(config), per_class=True
         )
-    log.info("Segmented %d images into %s.", len(cases), folder / PREDICTIONS)
+    say("Done", f"segmented {len(cases)} images into {folder / PREDICTIONS}")
     return written

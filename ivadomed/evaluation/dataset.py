@@ -22,6 +22,7 @@ from ivadomed.evaluation.sizes import evaluation_parameters
 from ivadomed.evaluation.summary import write_summary
 from ivadomed.evaluation.volume import evaluate_pair
 from ivadomed.files import atomic_path
+from ivadomed.terminal import hidden_bar
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ def evaluate_predictions(
     jobs = Parallel(n_jobs=n_jobs or job_count(pairs), prefer="threads", return_as="generator")(
         delayed(_evaluate_files)(pair, params) for pair in pairs
     )
-    rows = list(tqdm(jobs, total=len(pairs), desc="Evaluation", unit="image", disable=None))
+    rows = list(tqdm(jobs, total=len(pairs), desc="Evaluation", unit="image", disable=hidden_bar()))
     index = pd.Index([pair.image_id for pair in pairs], name="image_id")
     table = pd.DataFrame(rows, index=index).sort_index(axis=1)
     with atomic_path(Path(path_output, RESULT_FILE)) as temporary:

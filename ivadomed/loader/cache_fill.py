@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from ivadomed.errors import OutputError
 from ivadomed.loader.case import Case
-from ivadomed.ranks import hidden_bar
+from ivadomed.terminal import hidden_bar
 
 log = logging.getLogger(__name__)
 
