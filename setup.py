@@ -24,6 +24,7 @@ setup(
     install_requires=REQUIREMENTS,
     extras_require={
         "cluster": ["dask>=2024.1", "distributed>=2024.1"],
+        "completion": ["shtab>=1.6"],
         "search": ["optuna>=4.0"],
         "wandb": ["wandb>=0.17"],
     },
@@ -33,6 +34,7 @@ setup(
             "ivadomed_automate_training=ivadomed.scripts.automate_training:main",
             "ivadomed_check_data=ivadomed.scripts.check_data:main",
             "ivadomed_compare_models=ivadomed.scripts.compare_models:main",
+            "ivadomed_completion=ivadomed.scripts.completion:main",
             "ivadomed_convert_model=ivadomed.scripts.convert_model:main",
             "ivadomed_convert_to_onnx=ivadomed.scripts.convert_to_onnx:main",
             "ivadomed_create_phantom=ivadomed.scripts.create_phantom:main",

@@ -13,6 +13,7 @@ from ivadomed.errors import DataError
 from ivadomed.files import atomic_path
 from ivadomed.loader.samples import Batch, EpochSampler, SampleDataset, make_loader
 from ivadomed.metrics import accuracy_score, precision_score, recall_score, specificity_score
+from ivadomed.terminal import hidden_bar
 
 SLICES = "classified_slices.csv"
 """Table of all slices, in the folder of a run."""
@@ -44,7 +45,7 @@ def classify(
     """
     rows: list[tuple[object, ...]] = []
     batches = make_loader(dataset, EpochSampler(len(dataset), 0, shuffle=False), batch_size, num_workers=0)
-    for batch in tqdm(batches, desc="Classification", unit="batch", leave=False, disable=None):
+    for batch in tqdm(batches, desc="Classification", unit="batch", leave=False, disable=hidden_bar()):
         probabilities = forward(batch)
         labelled = batch.target is not None and batch.target.shape[1] > 0
         truths = batch.target.numpy() if labelled else np.full(probabilities.shape, np.nan)

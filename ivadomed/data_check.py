@@ -19,6 +19,7 @@ from ivadomed.loader.case import Case
 from ivadomed.loader.prepare import Recipe, plan_fixed, refuse_unknown_pixel_size
 from ivadomed.loader.volumes import ABOVE_ONE, check_same_grid, has_several_classes, pixel_size_mm
 from ivadomed.models.registry import model_class
+from ivadomed.terminal import hidden_bar
 
 _SHOWN_VALUES = 6
 
@@ -72,7 +73,7 @@ def check_cases(cases: Sequence[Case], recipe: Recipe, n_jobs: int = 1) -> list[
     jobs = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(
         delayed(check_case)(case, recipe) for case in cases
     )
-    return list(tqdm(jobs, total=len(cases), desc="Checking", unit="case", leave=False, disable=None))
+    return list(tqdm(jobs, total=len(cases), desc="Checking", unit="case", leave=False, disable=hidden_bar()))
 
 
 def check_case(case: Case, recipe: Recipe) -> CaseReport:

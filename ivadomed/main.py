@@ -13,16 +13,20 @@ from typing import Any
 from ivadomed import __version__
 from ivadomed.errors import ConfigError, Interrupted, IvadomedError
 from ivadomed.ranks import current_world
+from ivadomed.terminal import Mode, Style
 
 COMMANDS = ("train", "test", "eval", "segment")
 
 _EXAMPLES = """\
 examples:
-  ivadomed --train   -c config.json --path-data DATA --path-output OUT
-  ivadomed --test    -c config.json --path-data DATA --path-output OUT
-  ivadomed --eval    -c config.json --path-data DATA --path-output OUT
-  ivadomed --segment -c config.json --path-data NEWDATA --path-output OUT
-  ivadomed config.json                    (the command stands in the file)
+  ivadomed --init my_model --path-data DATA                a first configuration, my_model.json
+  ivadomed --train   -c my_model.json                      train; results lie in the configuration's path_output
+  ivadomed --test    -c my_model.json                      predict the test set and evaluate
+  ivadomed --segment -c my_model.json --path-data NEWDATA  segment images without labels
+  ivadomed --eval    -c my_model.json                      evaluate predictions that are there
+  ivadomed config.json                                     the command stands in the file
+
+ivadomed_completion lets the Tab key complete options.
 """
 
 
@@ -37,6 +41,11 @@ def get_parser() -> argparse.ArgumentParser:
     what = parser.add_argument_group(
         'what to do (else: the configuration\'s "command")'
     ).add_mutually_exclusive_group()
+    what.add_argument(
+        "--init",
+        metavar="NAME",
+        help="look at the data set PATH_DATA and write NAME.json, a configuration to start with, and why in NAME.md",
+    )
     what.add_argument("--train", action="store_true", help="train a model")
     what.add_argument("--test", action="store_true", help="predict the test set and evaluate the predictions")
     what.add_argument(
@@ -50,14 +59,53 @@ def get_parser() -> argparse.ArgumentParser:
     where.add_argument("-c", "--config", metavar="CONFIG", help="JSON configuration file")
     where.add_argument("-pd", "--path-data", nargs="+", metavar="PATH_DATA", help="BIDS folder, or several")
     where.add_argument("-po", "--path-output", metavar="PATH_OUTPUT", help="folder of the run")
-    train = parser.add_argument_group("training")
-    train.add_argument(
+    _add_init(parser.add_argument_group("a first configuration (--init)"))
+    _add_training(parser.add_argument_group("training (--train)"))
+    segment = parser.add_argument_group("segmentation with 2D patches (--segment)")
+    segment.add_argument("--no-patch", action="store_true", help="predict whole slices")
+    segment.add_argument(
+        "--overlap-2d", nargs=2, type=int, metavar=("H", "W"), help="voxels that neighbouring patches share"
+    )
+    many = parser.add_argument_group("many processes (preparing images, --segment, evaluation)")
+    many.add_argument("-j", "--jobs", type=int, metavar="N", help="processes of this machine")
+    many.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="the workers of a Dask cluster instead: address of its scheduler, or its scheduler file",
+    )
+    _add_output(
+        parser.add_argument_group("what is shown; the log file has it all").add_mutually_exclusive_group()
+    )
+    other = parser.add_argument_group("other")
+    other.add_argument("--version", action="version", version=f"ivadomed {__version__}")
+    return parser
+
+
+def _add_init(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--target-suffix",
+        nargs="+",
+        default=[],
+        metavar="SUFFIX",
+        help="labels to train on, one per class, e.g. _seg-manual; else all that can be used",
+    )
+    group.add_argument(
+        "--contrasts",
+        nargs="+",
+        default=[],
+        metavar="CONTRAST",
+        help="images to train on, e.g. T2w; else all with labels",
+    )
+
+
+def _add_training(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "-r", "--resume-training", action="store_true", help="continue from PATH_OUTPUT/checkpoint.pth.tar"
     )
-    train.add_argument(
+    group.add_argument(
         "--overwrite", action="store_true", help="replace the training that is in PATH_OUTPUT already"
     )
-    train.add_argument(
+    group.add_argument(
         "-t",
         "--thr-increment",
         type=float,
@@ -65,7 +113,7 @@ def get_parser() -> argparse.ArgumentParser:
         help="after the training (or before the test) search the best threshold, at distances of STEP (e.g. 0.1), "
         "on the training and validation sets, and write it into the configuration that the run leaves",
     )
-    train.add_argument(
+    group.add_argument(
         "-g",
         "--gif",
         type=int,
@@ -73,24 +121,12 @@ def get_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="make animations that show how the predictions of N validation samples change over the epochs",
     )
-    segment = parser.add_argument_group("segmentation with 2D patches")
-    segment.add_argument("--no-patch", action="store_true", help="predict whole slices")
-    segment.add_argument(
-        "--overlap-2d", nargs=2, type=int, metavar=("H", "W"), help="voxels that neighbouring patches share"
-    )
-    many = parser.add_argument_group(
-        "many processes (preparing images before a training, --segment, evaluation)"
-    )
-    many.add_argument("-j", "--jobs", type=int, metavar="N", help="processes of this machine")
-    many.add_argument(
-        "--cluster",
-        metavar="ADDRESS",
-        help="the workers of a Dask cluster instead: address of its scheduler, or its scheduler file",
-    )
-    other = parser.add_argument_group("other")
-    other.add_argument("--debug", action="store_true", help="log details; show the traceback of an error")
-    other.add_argument("--version", action="version", version=f"ivadomed {__version__}")
-    return parser
+
+
+def _add_output(group: argparse._MutuallyExclusiveGroup) -> None:
+    group.add_argument("-q", "--quiet", action="store_true", help="warnings and errors only")
+    group.add_argument("-v", "--verbose", action="store_true", help="every line of the log")
+    group.add_argument("--debug", action="store_true", help="details too; the traceback of an error")
 
 
 def run_main(
@@ -120,6 +156,13 @@ def run_main(
 
 
 def _run(args: argparse.Namespace) -> Any:
+    if args.init:
+        return _init(args)
+    for option in ("target_suffix", "contrasts"):
+        if getattr(args, option):
+            raise ConfigError(
+                f"--{option.replace('_', '-')} belongs to --init; else the configuration says it"
+            )
     if args.config_file and args.config:
         raise ConfigError(f"two configuration files given: {args.config_file} and {args.config}; pass one")
     source = args.config_file or args.config
@@ -140,7 +183,7 @@ def _run(args: argparse.Namespace) -> Any:
         no_patch=args.no_patch,
         overlap_2d=args.overlap_2d,
         thr_increment=args.thr_increment,
-        debug=args.debug,
+        mode=_mode(args),
         overwrite=args.overwrite,
         n_gif=args.gif,
         jobs=args.jobs,
@@ -148,16 +191,30 @@ def _run(args: argparse.Namespace) -> Any:
     )
 
 
-def _dispatch(source: Any, overrides: Mapping[str, Any], **options: Any) -> Any:
+def _init(args: argparse.Namespace) -> Path:
+    from ivadomed.commands.init import init_command
+
+    if args.config_file or args.config:
+        raise ConfigError("--init writes a configuration and reads none; leave -c CONFIG out")
+    if not args.path_data:
+        raise ConfigError("--init: no data set given; add --path-data FOLDER")
+    return init_command(args.init, args.path_data, args.target_suffix, args.contrasts, quiet=args.quiet)
+
+
+def _mode(args: argparse.Namespace) -> Mode:
+    chosen = (mode for mode in (Mode.QUIET, Mode.VERBOSE, Mode.DEBUG) if getattr(args, mode.name.lower()))
+    return next(chosen, Mode.SCREEN)
+
+
+def _dispatch(source: Any, overrides: Mapping[str, Any], mode: Mode = Mode.SCREEN, **options: Any) -> Any:
     # Torch and the rest are loaded only now: --help and a mistyped option answer at once.
     from ivadomed.commands import run_command
     from ivadomed.config import load_config
     from ivadomed.records import logging_to_terminal
 
-    with logging_to_terminal(options.get("debug", False)):
-        return run_command(
-            load_config(Path(source) if isinstance(source, str) else source, overrides), **options
-        )
+    with logging_to_terminal(mode):
+        config = load_config(Path(source) if isinstance(source, str) else source, overrides)
+        return run_command(config, debug=mode is Mode.DEBUG, **options)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -181,7 +238,7 @@ def _complain(error: IvadomedError) -> None:
     world = current_world()
     if world.is_first or not isinstance(error, Interrupted):
         who = "" if world.is_first else f" (process {world.rank} of {world.size})"
-        print(f"ivadomed{who}: {error}", file=sys.stderr)
+        print(Style.of_terminal(sys.stderr).red(f"ivadomed{who}: {error}"), file=sys.stderr)
 
 
 if __name__ == "__main__":

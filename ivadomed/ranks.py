@@ -83,11 +83,6 @@ def is_first_process() -> bool:
     return current_world().is_first
 
 
-def hidden_bar() -> bool | None:
-    """tqdm's ``disable``: no bar from the other processes, nor where there is no terminal."""
-    return None if is_first_process() else True
-
-
 def _slurm_world(environment: Mapping[str, str]) -> World:
     per_node = environment.get("SLURM_STEP_TASKS_PER_NODE", environment["SLURM_STEP_NUM_TASKS"])
     if not (count := re.fullmatch(r"(\d+)(\(x\d+\))?", per_node)):

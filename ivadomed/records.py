@@ -20,6 +20,7 @@ from ivadomed.errors import OutputError
 from ivadomed.files import remove_leftovers, write_json, write_text
 from ivadomed.ranks import is_first_process
 from ivadomed.run_lock import run_lock
+from ivadomed.terminal import SCREEN, Mode, ScreenFilter, ScreenFormatter, Style, shown
 
 log = logging.getLogger(__name__)
 
@@ -90,14 +91,14 @@ def _not_writable(folder: Path, error: OSError) -> OutputError:
 
 
 @contextmanager
-def logging_to_terminal(debug: bool = False, only: str = "") -> Iterator[None]:
+def logging_to_terminal(mode: Mode = Mode.SCREEN, source: str = SCREEN) -> Iterator[None]:
     """Print log messages, unless the program around us has set up logging itself.
 
     Of several processes that train together only the first talks.
 
     Args:
-        debug: Print details too.
-        only: Package whose messages are printed; of others warnings are. Empty: all are.
+        mode: How much is printed. The log file of a run gets everything.
+        source: Logger whose messages are the screen; of others warnings are printed.
     """
     if not is_first_process():
         with _handlers([], logging.CRITICAL):
@@ -106,10 +107,10 @@ def logging_to_terminal(debug: bool = False, only: str = "") -> Iterator[None]:
     handlers: list[logging.Handler] = []
     if not logging.getLogger().handlers:
         handler = logging.StreamHandler(sys.stdout)
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        handler.addFilter(lambda record: record.name.startswith(only) or record.levelno >= logging.WARNING)
+        handler.setFormatter(ScreenFormatter(Style.of_terminal()))
+        handler.addFilter(ScreenFilter(mode, source))
         handlers.append(handler)
-    with _handlers(handlers, logging.DEBUG if debug else logging.INFO):
+    with shown(mode), _handlers(handlers, logging.DEBUG if mode is Mode.DEBUG else logging.INFO):
         yield
 
 

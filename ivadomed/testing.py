@@ -28,6 +28,7 @@ from ivadomed.loader.samples import Batch
 from ivadomed.loader.volumes import read_ahead
 from ivadomed.metrics import MetricManager
 from ivadomed.models import Network, load_model
+from ivadomed.terminal import hidden_bar
 from ivadomed.threshold import threshold_analysis as threshold_analysis
 from ivadomed.transforms import Pipeline
 from ivadomed.uncertainty import MonteCarlo
@@ -120,7 +121,7 @@ def test(
     volumes = read_ahead(dataset_test.cases, dataset_test.recipe.slice_axis, soft_gt)
     total = len(dataset_test.cases)
     for prediction in tqdm(
-        engine.run(volumes), desc="Inference", total=total, unit="case", leave=False, disable=None
+        engine.run(volumes), desc="Inference", total=total, unit="case", leave=False, disable=hidden_bar()
     ):
         write_prediction(prediction, folder / PREDICTIONS, postprocessing or {})
     return metrics.get_results()
@@ -158,7 +159,7 @@ def estimate_uncertainty(
     )
     total = len(dataset_test.cases)
     for case in tqdm(
-        dataset_test.cases, desc="Uncertainty", total=total, unit="case", leave=False, disable=None
+        dataset_test.cases, desc="Uncertainty", total=total, unit="case", leave=False, disable=hidden_bar()
     ):
         prefix = folder / PREDICTIONS / case.id
         _remove_samples(prefix)

@@ -16,6 +16,7 @@ from ivadomed.errors import ConfigError
 from ivadomed.inference.backends import open_model
 from ivadomed.loader.samples import Batch, EpochSampler, SampleDataset, make_loader
 from ivadomed.metrics import plot_dice_thr, plot_roc_curve
+from ivadomed.terminal import hidden_bar
 
 METRICS = ("dice", "recall_specificity")
 
@@ -82,7 +83,7 @@ def _counts(
     parts = []
     for dataset in datasets:
         loader = make_loader(dataset, EpochSampler(len(dataset), 0, shuffle=False), batch_size, num_workers=0)
-        for batch in tqdm(loader, desc="Threshold analysis", unit="batch", leave=False, disable=None):
+        for batch in tqdm(loader, desc="Threshold analysis", unit="batch", leave=False, disable=hidden_bar()):
             assert batch.target is not None
             guess = torch.from_numpy(forward(batch)).flatten(0, 1).unsqueeze(-1).flatten(1)
             truth = batch.target.flatten(0, 1).unsqueeze(-1).flatten(1) >= 0.5

@@ -19,10 +19,12 @@ from ivadomed.datasets import (
 from ivadomed.errors import DataError
 from ivadomed.evaluation import evaluate_predictions, pairs_of_cases, preview, summary_text, write_summary
 from ivadomed.evaluation.overlays import paint_overlays, worst_first
+from ivadomed.evaluation.summary import SUMMARY_FILE
 from ivadomed.jobs import Workers
 from ivadomed.loader.case import Case
 from ivadomed.records import versions
 from ivadomed.report import Report, read_curves, write_report
+from ivadomed.terminal import say
 from ivadomed.testing import PREDICTIONS
 from ivadomed.training.outputs import BEST
 
@@ -70,7 +72,8 @@ def evaluate_cases(
     pairs = pairs_of_cases(cases, folder / PREDICTIONS, config.loader_parameters.target_suffix)
     table = evaluate_predictions(pairs, folder, params, workers=workers)
     summary = write_summary(table, pairs, folder)
-    log.info("%s\n\n%s\n", preview(table), summary_text(summary))
+    log.info("%s\n", preview(table))
+    say("Results", f"{folder / SUMMARY_FILE}\n{summary_text(summary)}")
     worst = worst_first(table)
     overlays = paint_overlays(pairs, worst[: params.overlays], folder, config.slice_axis_index)
     if params.report:
@@ -87,5 +90,5 @@ def evaluate_cases(
             versions=versions(),
             curves=read_curves(folder),
         )
-        log.info("Report: %s", write_report(report))
+        say("Report", str(write_report(report)))
     return table

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ivadomed.commands.classify import classify_cases
+from ivadomed.commands.screen import show_cases
 from ivadomed.commands.steps import postprocessing_of
 from ivadomed.config import RunConfig
 from ivadomed.datasets import (
@@ -25,9 +25,8 @@ from ivadomed.jobs import Workers, own_gpus, values
 from ivadomed.loader.case import Case
 from ivadomed.loader.volumes import read_ahead
 from ivadomed.object_detection.cascade import add_boxes
+from ivadomed.terminal import hidden_bar, say
 from ivadomed.testing import PREDICTIONS, write_prediction
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,18 +83,19 @@ def segment_command(
     cases = add_boxes(
         segment_cases(config, folder), cascade.object_detection_params, folder, slice_axis, device
     )
+    show_cases(cases, file_model)
     display_transforms(model_config, "testing")
     if model_config.task == "classification":
         return [classify_cases(model_config, cases, folder, open_model(file_model, device))[1]]
     segmenter = _Segmenter(
         model_config, file_model, config.gpu_ids, options, folder / PREDICTIONS, postprocessing_of(config)
     )
-    with tqdm(desc="Segmentation", total=len(cases), unit="case", leave=False, disable=None) as bar:
+    with tqdm(desc="Segmentation", total=len(cases), unit="case", leave=False, disable=hidden_bar()) as bar:
         written = _segment_in_parts(segmenter, cases, workers, bar) if workers else []
         for files in () if workers else segmenter.files(cases):
             written += files
             bar.update()
-    log.info("Segmented %d images into %s.", len(cases), folder / PREDICTIONS)
+    say("Done", f"segmented {len(cases)} images into {folder / PREDICTIONS}")
     return written
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from ivadomed.commands.classify import test_classifier
 from ivadomed.commands.evaluate import evaluate_cases
+from ivadomed.commands.screen import show_cases
 from ivadomed.commands.steps import announce, labelled_sets, postprocessing_of, with_best_threshold
 from ivadomed.config import RunConfig
 from ivadomed.datasets import (
@@ -20,6 +21,7 @@ from ivadomed.jobs import Workers
 from ivadomed.loader.recipe import conditioner_of, recipe_of, steps_of, uncertain_steps_of
 from ivadomed.metrics import get_metric_fns
 from ivadomed.testing import CaseSet, test
+from ivadomed.training.outputs import BEST
 from ivadomed.training.package import TRAINED_BLEND
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,7 @@ def test_command(
     """
     device = announce(config)
     cases = boxed_cases(config, test_cases(config, folder), folder, device)
+    show_cases(cases, folder / BEST)
     conditioner = conditioner_of(config, folder)
     if thr_increment is not None:
         config = with_best_threshold(config, labelled_sets(config, folder), folder, thr_increment)

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
+from ivadomed.commands.screen import show_data, show_network, show_samples, show_split, show_training
 from ivadomed.commands.steps import announce, labelled_sets, with_best_threshold
 from ivadomed.config import RunConfig
 from ivadomed.datasets import (
@@ -27,6 +28,7 @@ from ivadomed.metrics import get_metric_fns
 from ivadomed.models import Network, load_model
 from ivadomed.ranks import World, current_world
 from ivadomed.records import write_manifest
+from ivadomed.terminal import say
 from ivadomed.training import train
 from ivadomed.training.failures import explained
 from ivadomed.training.film import save_modulation
@@ -76,7 +78,9 @@ def train_command(
     split = (saved_split if resume else draw_split)(config, bids_df, folder)
     if world.is_first:
         write_manifest(config, folder, split)
+    show_data(config, bids_df)
     cases, valid_cases = labelled_cases(config, bids_df, split, folder, devices[world.local_rank])
+    show_split(config, {"training": cases, "validation": valid_cases})
     conditioner = fit_conditioner(config, cases, folder)
     valid = sample_dataset(config, valid_cases, "validation", folder, conditioner, workers)
     training = sample_dataset(config, cases, "training", folder, conditioner, workers)
@@ -88,6 +92,9 @@ def train_command(
     if config.metadata_type is not None:
         model["n_metadata"] = FilmEncoder.load(folder).n_metadata
     wandb = None if config.wandb is None else config.wandb.model_dump(mode="json")
+    if world.is_first:
+        show_network(config, model, show_samples(config, training, valid))
+        show_training(config, devices, folder)
     if overwrite and world.is_first:
         remove_training(folder, model_folder)  # only now that nothing but the training can fail
     with _all_processes(folder, len(devices), resume) as world, explained(config.memory_keys, world):
@@ -107,6 +114,8 @@ def train_command(
         )
     if world.is_first:
         _package(config, folder, valid, model, thr_increment)
+        say("Done", f"best validation loss {best.validation_loss:.4f}; the model is {config.model_folder}")
+        say("Next", f"ivadomed --test -c {folder / 'config_file.json'}")
     return best.training_dice, best.training_loss, best.validation_dice, best.validation_loss
 
 

@@ -24,6 +24,7 @@ from ivadomed.evaluation.summary import write_summary
 from ivadomed.evaluation.volume import evaluate_pair
 from ivadomed.files import atomic_path
 from ivadomed.jobs import Workers, values
+from ivadomed.terminal import hidden_bar
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ def evaluate_predictions(
     if pairs and params.surface_metrics:
         _check_tolerance(pairs[0], params.surface_tolerance_mm)
     done = _evaluated(pairs, partial(_evaluate_files, params=params), n_jobs, workers)
-    numbered = dict(tqdm(done, total=len(pairs), desc="Evaluation", unit="image", disable=None))
+    numbered = dict(tqdm(done, total=len(pairs), desc="Evaluation", unit="image", disable=hidden_bar()))
     rows = [numbered[number] for number in range(len(pairs))]
     index = pd.Index([pair.image_id for pair in pairs], name="image_id")
     table = pd.DataFrame(rows, index=index).sort_index(axis=1)

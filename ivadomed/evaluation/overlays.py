@@ -15,6 +15,7 @@ from ivadomed import io
 from ivadomed.evaluation.pairs import PredictionPair, job_count
 from ivadomed.evaluation.read import check_shape, read_pair
 from ivadomed.evaluation.summary import split_column
+from ivadomed.terminal import hidden_bar
 from ivadomed.visualize import save_overlays
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ def paint_overlays(
     jobs = Parallel(n_jobs=job_count(painted), prefer="threads", return_as="generator")(
         delayed(_paint)(pair, file, slice_axis) for pair, file in zip(painted, files, strict=True)
     )
-    for _ in tqdm(jobs, total=len(painted), desc="Pictures", unit="image", leave=False, disable=None):
+    for _ in tqdm(jobs, total=len(painted), desc="Pictures", unit="image", leave=False, disable=hidden_bar()):
         pass
     if painted:
         logger.info("Pictures of the predictions: %s", folder)

@@ -20,9 +20,11 @@ class Labels:
 
     def __init__(self, files: Iterable[BidsFile]) -> None:
         self._files: dict[tuple[Path, str], list[BidsFile]] = defaultdict(list)
+        self._of_subject: dict[tuple[Path, str], list[BidsFile]] = defaultdict(list)
         for file in files:
             if file.is_derivative:
                 self._files[file.root, file.stem].append(file)
+                self._of_subject[file.root, file.folders[0]].append(file)
 
     def find(self, image: BidsFile, suffix: str) -> BidsFile | None:
         """The label of ``image``, or None.
@@ -45,9 +47,9 @@ class Labels:
     def suffixes(self, image: BidsFile) -> set[str]:
         """Suffixes of all labels of ``image``."""
         return {
-            stem.removeprefix(image.stem)
-            for (root, stem), files in self._files.items()
-            if root == image.root and stem.startswith(f"{image.stem}_") and _same_place(image, files[0])
+            file.stem.removeprefix(image.stem)
+            for file in self._of_subject.get((image.root, image.folders[0]), ())
+            if file.stem.startswith(f"{image.stem}_") and _same_place(image, file)
         }
 
     def _named(self, image: BidsFile, suffix: str) -> list[BidsFile]:

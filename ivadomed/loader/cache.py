@@ -29,7 +29,7 @@ from ivadomed.loader.hdf5_case import HDF5Case
 from ivadomed.loader.packed import Packed
 from ivadomed.loader.prepare import Recipe, prepare_case, read_window
 from ivadomed.loader.stored_case import FORMAT, StoredCase, arrays_of
-from ivadomed.ranks import hidden_bar
+from ivadomed.terminal import hidden_bar
 from ivadomed.windows import Window
 
 log = logging.getLogger(__name__)

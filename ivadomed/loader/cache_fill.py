@@ -16,7 +16,7 @@ from ivadomed.errors import OutputError
 from ivadomed.files import leftovers
 from ivadomed.jobs import Workers, values
 from ivadomed.loader.case import Case
-from ivadomed.ranks import hidden_bar
+from ivadomed.terminal import hidden_bar
 
 log = logging.getLogger(__name__)
 

@@ -16,6 +16,7 @@ from ivadomed.boxes import BOXES_FILE, Boxes, box_size, find_box, read_boxes, wr
 from ivadomed.inference.detection import Detector
 from ivadomed.loader.case import Case
 from ivadomed.loader.case_boxes import with_boxes
+from ivadomed.terminal import hidden_bar
 
 if TYPE_CHECKING:
     from ivadomed.config.schema.loader import ObjectDetection
@@ -72,7 +73,9 @@ def detect(
 ) -> Boxes:
     """Boxes by the path of the image that was looked at, with a progress bar; see ``Detector.run``."""
     found = detector.run(cases, slice_axis, keep_largest, safety_factor)
-    progress = tqdm(found, desc="Object detection", total=len(cases), unit="image", leave=False, disable=None)
+    progress = tqdm(
+        found, desc="Object detection", total=len(cases), unit="image", leave=False, disable=hidden_bar()
+    )
     return {
         os.fspath(detector.images_for(case)[0]): boxes for case, boxes in zip(cases, progress, strict=True)
     }

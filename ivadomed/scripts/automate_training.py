@@ -199,7 +199,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """Console script."""
     options = get_parser().parse_args(args)
     try:
-        with logging_to_terminal(only="ivadomed.sweep"):
+        with logging_to_terminal(source="ivadomed.sweep"):
             _run(options)
     except IvadomedError as error:
         print(f"ivadomed_automate_training: {error}", file=sys.stderr)

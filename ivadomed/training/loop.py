@@ -222,13 +222,15 @@ class Trainer:
                 training = self._train_epoch(epoch, monitor, stop)
                 with self.optimization.average.in_place():
                     validation = self.group.agree(self._validate(epoch, monitor, stop))
-                    if validation.loss < self.best.validation_loss:
+                    is_best = validation.loss < self.best.validation_loss
+                    if is_best:
                         self.best = TrainingResult(
                             training.dice, training.loss, validation.dice, validation.loss
                         )
                         self._save_model(BEST)
                     gifs.record(epoch, self._guess)
                 monitor.losses(epoch, training.loss, validation.loss, self.optimization.learning_rate)
+                monitor.finished(epoch, training.loss, validation.loss, is_best, self.device)
                 self.optimization.end_epoch()
                 self.stopping.update(validation.loss)
                 self._save_checkpoint(epoch)

@@ -15,7 +15,9 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from ivadomed.loader.parts import PartSampler
+from ivadomed.terminal import hidden_bar, say
 from ivadomed.training.group import Part
+from ivadomed.training.pace import Pace, peak_memory
 from ivadomed.visualize import save_img
 
 log = logging.getLogger(__name__)
@@ -38,13 +40,13 @@ class Monitor:
         self.tracker = tracker
         self.folder, self.purge_step = folder, first_epoch if first_epoch > 1 else None
         self._new_writer: Any = SummaryWriter if shown else _NoWriter
-        self._hidden = None if shown else True
         self.writer: Any = self._new_writer(str(folder), purge_step=self.purge_step)
         self._series: dict[str, Any] = {}
         self._previous_hook = threading.excepthook
         threading.excepthook = self._unless_of_writer
         self.num_epochs = num_epochs
         self._started = time.perf_counter()
+        self._pace = Pace(num_epochs, first_epoch)
 
     def progress(self, loader: DataLoader[Any], epoch: int, phase: str) -> Iterator[tuple[Part, tqdm]]:
         """Iterate batches under a bar that shows samples per second, and what the caller adds to it."""
@@ -55,7 +57,7 @@ class Monitor:
             unit="sample",
             leave=False,
             mininterval=0.5,
-            disable=self._hidden,  # None: no bar where there is no terminal
+            disable=hidden_bar(),
         ) as bar:
             for step, batch in enumerate(loader):
                 part = Part(batch, sampler.size(step), step)
@@ -70,6 +72,16 @@ class Monitor:
         self.writer.add_scalar("learning_rate", learning_rate, epoch)
         if self.tracker:
             self.tracker.log({"learning_rate": learning_rate, "epoch": epoch})
+
+    def finished(
+        self, epoch: int, train_loss: float, val_loss: float, is_best: bool, device: torch.device
+    ) -> None:
+        """The line of an epoch on the screen; after the first one, what it took of memory."""
+        best = " (best)" if is_best else ""
+        losses = f"loss {train_loss:.4f}, validation {val_loss:.4f}{best}"
+        say("Epoch", f"{epoch}/{self.num_epochs}  {losses:<42} {self._pace.tick(epoch)}".rstrip())
+        if epoch == self._pace.first_epoch and (memory := peak_memory(device)) is not None:
+            say("Memory", f"{memory / 1e9:.1f} GB at most in the first epoch")
 
     def metrics(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Validation metrics of one epoch."""

@@ -14,12 +14,12 @@ ROOT = Path(importlib.util.find_spec("ivadomed").origin).parent
 # A name stands for the module or package and all that is in it; the longest name that fits decides.
 LAYERS = {
     0: "errors files archives download events colours paired grid windows boxes pictures sizing models losses "
-    "metrics mixup maths device moved ranks memory cores signals jobs",
+    "metrics mixup maths device moved ranks memory cores signals jobs terminal",
     1: "config config_manager io phantom",
     2: "transforms preprocessing postprocessing uncertainty visualize before_after transform_preview",
     3: "loader",
     4: "inference training",
-    5: "testing evaluation classification threshold report object_detection datasets data_check data_report",
+    5: "testing evaluation classification threshold report object_detection datasets data_check data_report suggest",
     6: "records run_lock commands sweep main __main__ utils",
     7: "scripts",
 }

@@ -2,9 +2,8 @@
 
 import pytest
 
-from ivadomed import ranks
 from ivadomed.errors import ConfigError
-from ivadomed.ranks import ALONE, World, current_world, hidden_bar, is_first_process
+from ivadomed.ranks import ALONE, World, current_world
 
 TORCHRUN = {
     "RANK": "5",
@@ -67,12 +66,3 @@ def test_slurm_with_uneven_machines_is_refused():
 def test_one_process(environment):
     assert current_world(environment) is ALONE
     assert (ALONE.size, ALONE.is_first, ALONE.nodes) == (1, True, 1)
-
-
-def test_only_the_first_process_shows_bars(monkeypatch):
-    monkeypatch.setattr(ranks, "current_world", lambda: World(1, 2, 1, 2))
-    assert not is_first_process()
-    assert hidden_bar() is True
-    monkeypatch.setattr(ranks, "current_world", lambda: World(0, 2, 0, 2))
-    assert is_first_process()
-    assert hidden_bar() is None

@@ -13,8 +13,15 @@ from ivadomed import __version__
 from ivadomed.config import load_config
 from ivadomed.errors import OutputError
 from ivadomed.records import logging_to_terminal, run_folder, write_manifest
+from ivadomed.terminal import Mode, say
 
 LOGGER = logging.getLogger("ivadomed")
+SHOWN = {
+    Mode.QUIET: ["look"],
+    Mode.SCREEN: ["Data      6 images", "look"],
+    Mode.VERBOSE: ["Data      6 images", "look", "hello"],
+    Mode.DEBUG: ["Data      6 images", "look", "hello", "detail"],
+}
 
 
 @pytest.fixture
@@ -99,6 +106,15 @@ def test_handlers_and_level_are_as_before(make, fails):
     assert (folder / "log").stat().st_size == size
 
 
+@pytest.mark.parametrize("mode", [Mode.QUIET, Mode.SCREEN, Mode.VERBOSE])
+def test_the_log_file_is_the_same_however_much_is_shown(make, mode):
+    with logging_to_terminal(mode), run_folder(make()) as folder:
+        say("Data", "6 images")
+        LOGGER.info("hello")
+    lines = (folder / "log").read_text().splitlines()
+    assert [line.partition(": ")[2] for line in lines[-2:]] == ["Data      6 images", "hello"]
+
+
 @pytest.mark.parametrize(("debug", "debugging"), [(True, False), (False, True)])
 def test_details_are_logged_when_asked_for(make, debug, debugging):
     with run_folder(make(debugging=debugging), debug) as folder:
@@ -179,13 +195,13 @@ def test_a_description_that_is_no_object_is_survived(make, tmp_path):
 def test_terminal_logging_is_set_up_unless_the_program_has_its_own(capsys, monkeypatch):
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", [])
-    with logging_to_terminal():
-        LOGGER.info("hello")
-        LOGGER.debug("detail")
-    assert capsys.readouterr().out == "hello\n"
-    with logging_to_terminal(debug=True):
-        LOGGER.debug("detail")
-    assert capsys.readouterr().out == "detail\n"
+    for mode, lines in SHOWN.items():
+        with logging_to_terminal(mode):
+            say("Data", "6 images")
+            LOGGER.warning("look")
+            LOGGER.info("hello")
+            LOGGER.debug("detail")
+        assert capsys.readouterr().out.splitlines() == lines
     monkeypatch.setattr(root, "handlers", [logging.NullHandler()])
     before = list(LOGGER.handlers)
     with logging_to_terminal():

@@ -1,0 +1,87 @@
+"""The lines of the screen that say what a run works on: data, samples, network."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from ivadomed.config import RunConfig
+from ivadomed.loader.bids_dataframe import BidsDataframe
+from ivadomed.loader.case import Case
+from ivadomed.loader.samples import SampleDataset
+from ivadomed.models.footprint import footprint
+from ivadomed.models.registry import MODELS
+from ivadomed.terminal import say
+
+_GB = 1e9
+
+
+def show_data(config: RunConfig, bids_df: BidsDataframe) -> None:
+    """Images, subjects and contrasts of the data set."""
+    images = bids_df.images.values()
+    subjects = len({(image.root, image.folders[0]) for image in images})
+    contrasts = Counter(image.suffix for image in images)
+    counts = ", ".join(f"{number} {name}" for name, number in sorted(contrasts.items()))
+    places = ", ".join(config.loader_parameters.path_data)
+    say("Data", f"{_number(subjects, 'subject')}, {_number(len(images), 'image')} ({counts}) in {places}")
+    if bids_df.dropped:
+        say(
+            "",
+            f"{_number(len(bids_df.dropped), 'file')} left out; ivadomed_check_data -c CONFIG says which and why",
+        )
+
+
+def show_split(config: RunConfig, sides: Mapping[str, Sequence[Case]]) -> None:
+    """Cases and subjects of each set."""
+    parts = []
+    for name, cases in sides.items():
+        subjects = len({case.subject for case in cases})
+        parts.append(f"{name} {len(cases)} ({_number(subjects, 'subject')})")
+    say("Split", f"{', '.join(parts)}, by {config.split_dataset.split_method}")
+
+
+def show_cases(cases: Sequence[Case], model: Path) -> None:
+    """What is predicted, and with what."""
+    contrasts = Counter(contrast for case in cases for contrast in case.contrasts)
+    counts = ", ".join(f"{number} {name}" for name, number in sorted(contrasts.items()))
+    subjects = len({case.subject for case in cases})
+    say("Images", f"{_number(len(cases), 'image')} of {_number(subjects, 'subject')} ({counts})")
+    say("Model", str(model))
+
+
+def show_samples(config: RunConfig, training: SampleDataset, validation: SampleDataset) -> tuple[int, ...]:
+    """Samples of a training; returns the size of one."""
+    size = training.windows[0].size[: 2 if config.is_2d else 3]
+    kind = "patches" if config.length else "slices" if config.is_2d else "volumes"
+    voxels = "x".join(map(str, size))
+    say(
+        "Samples",
+        f"{len(training)} {kind} of {voxels} to train, {len(validation)} to validate; "
+        f"{config.training_parameters.batch_size} a batch",
+    )
+    return size
+
+
+def show_network(config: RunConfig, arguments: Mapping[str, object], size: tuple[int, ...]) -> None:
+    """Architecture, its size and about the memory that a step of the training takes."""
+    name = config.architecture.name
+    text = f"{name} ({len(size)}D) for {', '.join(config.class_names)}"
+    if name in MODELS:  # a network of the user's own may need what only the training gives it
+        network = footprint(name, arguments, len(size))
+        memory = network.training_bytes(config.training_parameters.batch_size, size)
+        text += f"; {network.parameters / 1e6:.2g} million weights, about {memory / _GB:.2g} GB to train"
+    say("Model", text)
+
+
+def show_training(config: RunConfig, devices: Sequence[torch.device], folder: Path) -> None:
+    """How long, where, and where to read more."""
+    epochs = config.training_parameters.training_time.num_epochs
+    where = str(devices[0]) if len(devices) == 1 else f"{len(devices)} x {devices[0].type}"
+    say("Training", f"{_number(epochs, 'epoch')} on {where}; everything is in {folder / config.log_file}")
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -1,0 +1,82 @@
+"""Print the script by which a shell completes the options of ivadomed and its tools with the Tab key."""
+
+from __future__ import annotations
+
+import argparse
+import pkgutil
+import sys
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+
+import ivadomed.scripts
+from ivadomed import main as ivadomed_main
+from ivadomed.errors import IvadomedError, MachineError
+
+SHELLS = ("bash", "zsh")
+_EXAMPLES = """\
+examples:
+  ivadomed_completion bash > ~/.ivadomed.bash && echo 'source ~/.ivadomed.bash' >> ~/.bashrc
+  ivadomed_completion zsh > ~/.ivadomed.zsh && echo 'eval "$(<~/.ivadomed.zsh)"' >> ~/.zshrc
+
+In ~/.zshrc that line stands behind "autoload -Uz compinit && compinit".
+shtab (pip install "ivadomed[completion]") makes the script of the commands themselves; make it anew after an update.
+"""
+_FILES = {"bash": "_shtab_compgen_files", "zsh": "_files"}
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """The parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="ivadomed_completion",
+        description=__doc__,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("shell", choices=SHELLS, help="the shell that reads the script")
+    return parser
+
+
+def parsers() -> Iterator[argparse.ArgumentParser]:
+    """Of `ivadomed` and of each tool that is a command."""
+    yield ivadomed_main.get_parser()
+    for module in pkgutil.iter_modules(ivadomed.scripts.__path__):
+        parser = import_module(f"ivadomed.scripts.{module.name}").get_parser()
+        if parser.prog == f"ivadomed_{module.name}":
+            yield parser
+
+
+def completion(shell: str) -> str:
+    """The script.
+
+    Args:
+        shell: One of `SHELLS`.
+
+    Raises:
+        MachineError: shtab is not installed.
+    """
+    try:
+        import shtab
+    except ImportError as error:
+        raise MachineError('shtab is not installed; pip install "ivadomed[completion]" brings it') from error
+    parts = []
+    for parser in parsers():
+        for action in parser._actions:
+            if action.nargs != 0 and not action.choices and action.type not in (int, float):
+                action.complete = _FILES  # type: ignore[attr-defined]  # where shtab looks
+        parts.append(shtab.complete(parser, shell))
+    return "\n".join(parts)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Console script."""
+    options = get_parser().parse_args(args)
+    try:
+        print(completion(options.shell))
+    except IvadomedError as error:
+        print(f"ivadomed_completion: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

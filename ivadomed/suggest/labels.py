@@ -1,0 +1,211 @@
+"""What the labels of a data set are like, from the voxels of some of them, and which of them to train on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from ivadomed.errors import DataError
+from ivadomed.grid import Grid
+from ivadomed.io import read_label
+from ivadomed.loader.volumes import ABOVE_ONE
+from ivadomed.postprocessing.objects import label_objects
+
+_MOST_VALUES = 20  # a soft label has many values, one of several structures few
+_GREY = 0.1
+_RATER = re.compile(r"[-_]?rater-?\w+$")
+_NEARLY_ALL = 0.9
+_POINT = 10
+_SAME = 0.98
+_APART = 0.02
+
+
+@dataclass(eq=False)
+class LabelKind:
+    """What was seen of the labels with one suffix; it grows file by file.
+
+    Args:
+        suffix: What their names add to those of the images.
+        images: Images that have one.
+        fault: Why it cannot be trained on; empty when it can.
+        soft: Whether it has values between 0 and 1.
+        pieces: Connected objects in each label that was read.
+        largest: Voxels of the largest label that was read.
+        slices: Share of the slices that have it, per axis right-left, posterior-anterior, inferior-superior and per
+            label that was read.
+    """
+
+    suffix: str
+    images: int
+    fault: str = ""
+    soft: bool = False
+    pieces: list[int] = field(default_factory=list)
+    largest: int = 0
+    slices: list[tuple[float, float, float]] = field(default_factory=list)
+
+    def look(self, data: np.ndarray) -> None:
+        """Add the values of one label, [R, A, S]."""
+        values = np.unique(data)
+        # A few grey pixels are traces of a drawing program.
+        grey = ((data > 0) & (data < 1)).sum() > _GREY * (data > 0).sum()
+        self.fault = self.fault or _fault(values, bool(grey))
+        self.soft |= bool(grey)
+        mask = data >= 0.5
+        self.largest = max(self.largest, int(mask.sum()))
+        if mask.any():
+            self.pieces.append(label_objects(mask)[1])
+            others = ((1, 2), (0, 2), (0, 1))
+            first, second, third = (float(mask.any(axis=axes).mean()) for axes in others)
+            self.slices.append((first, second, third))
+
+    @property
+    def single(self) -> bool:
+        """Whether each label is one connected object."""
+        return bool(self.pieces) and max(self.pieces) == 1
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The labels to train on.
+
+    Args:
+        kinds: One per class.
+        apart: Whether no voxel has two of them.
+        left_out: Suffix and reason of the others; no reason for what was not asked for.
+    """
+
+    kinds: tuple[LabelKind, ...]
+    apart: bool
+    left_out: Mapping[str, str]
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Suffix of each class."""
+        return tuple(kind.suffix for kind in self.kinds)
+
+
+def choose_targets(
+    files: Sequence[Mapping[str, Path]],
+    counts: Mapping[str, int],
+    grids: Sequence[Grid],
+    wanted: Sequence[str] = (),
+) -> Targets:
+    """Read labels of some images and choose those that a network can learn.
+
+    A label that an image lacks counts as empty, so labels that few images have would teach that there is nothing.
+
+    Args:
+        files: Per image the label files by suffix.
+        counts: Images of the whole data set that have a label, by suffix.
+        grids: Per image its grid.
+        wanted: Suffixes to train on, whatever the others are like; empty: all that can be used.
+
+    Raises:
+        DataError: No label can be used, or one that is wanted does not exist or cannot.
+    """
+    if absent := [suffix for suffix in wanted if suffix not in counts]:
+        raise DataError(
+            f"--target-suffix: no image has a label {absent[0]}; there are {', '.join(sorted(counts))}"
+        )
+    kinds = {suffix: LabelKind(suffix, count) for suffix, count in counts.items()}
+    masks = [_look(of_image, kinds, grid) for of_image, grid in zip(files, grids, strict=True)]
+    left_out = {suffix: kind.fault for suffix, kind in kinds.items() if kind.fault}
+    usable = {suffix: kind for suffix, kind in kinds.items() if not kind.fault}
+    if wanted:
+        if faulty := [suffix for suffix in wanted if suffix in left_out]:
+            raise DataError(f"--target-suffix: {faulty[0]} {left_out[faulty[0]]}")
+        left_out |= {suffix: "" for suffix in usable if suffix not in wanted}
+        chosen = [usable[suffix] for suffix in wanted]
+    else:
+        chosen = _usable(usable, masks, left_out)
+    if not chosen:
+        reasons = "; ".join(f"{suffix} {reason}" for suffix, reason in left_out.items())
+        raise DataError(f"no label can be trained on: {reasons}")
+    pairs = combinations([kind.suffix for kind in chosen], 2)
+    apart = all(_share(masks, one, other) < _APART for one, other in pairs)
+    return Targets(tuple(chosen), apart, left_out)
+
+
+def _look(files: Mapping[str, Path], kinds: Mapping[str, LabelKind], grid: Grid) -> dict[str, np.ndarray]:
+    """Read the labels of one image; masks in RAS order, packed to bits."""
+    masks = {}
+    for suffix, file in files.items():
+        try:
+            label = read_label(file)
+        except DataError as error:
+            kinds[suffix].fault = f"cannot be read: {error}"
+            continue
+        if label.data.shape != grid.shape:
+            kinds[suffix].fault = f"is not on the grid of its image: {file}"
+            continue
+        data = Grid(grid.shape, label.affine).to_hwd(label.data)  # of axial slices: RAS
+        kinds[suffix].look(data)
+        masks[suffix] = np.packbits(data >= 0.5)
+    return masks
+
+
+def _fault(values: np.ndarray, grey: bool) -> str:
+    """Why a label with these values is no mask; empty when it is one."""
+    if not np.isfinite(values).all():
+        return "has NaN or infinite voxels"
+    if values[0] < 0 or (values[-1] > ABOVE_ONE and len(values) > 2):
+        return f"has {len(values)} values from {values[0]:g} to {values[-1]:g}: a label has one class"
+    if grey and len(values) <= _MOST_VALUES:
+        return f"has the values {', '.join(f'{v:.3g}' for v in values)}: a label has one class"
+    return ""
+
+
+def _usable(
+    usable: Mapping[str, LabelKind], masks: Sequence[Mapping[str, np.ndarray]], left_out: dict[str, str]
+) -> list[LabelKind]:
+    """Without what is soft beside hard labels, what few images have, and what others make up together."""
+    if not all(kind.soft for kind in usable.values()):
+        left_out |= {s: "is soft, others are binary" for s, kind in usable.items() if kind.soft}
+    for suffix in usable:
+        if (consensus := _RATER.sub("", suffix)) != suffix and consensus in usable:
+            left_out[suffix] = f"is one rater's, {consensus} that of all"
+    kinds = [kind for suffix, kind in usable.items() if suffix not in left_out]
+    for kind in [kind for kind in kinds if kind.largest < _POINT]:
+        marks = f"marks points of {kind.largest} voxels at most" if kind.largest else "is empty"
+        left_out[kind.suffix] = f"{marks} wherever it was looked at"
+        kinds.remove(kind)
+    most = max((kind.images for kind in kinds), default=0)
+    for kind in [kind for kind in kinds if kind.images < _NEARLY_ALL * most]:
+        left_out[kind.suffix] = f"only {kind.images} images have it, others {most}"
+        kinds.remove(kind)
+    for kind in list(kinds):
+        others = [other.suffix for other in kinds if other is not kind]
+        if len(others) > 1 and _is_union(kind.suffix, others, masks):
+            left_out[kind.suffix] = f"is what {' and '.join(others)} make up together"
+            kinds.remove(kind)
+    return kinds
+
+
+def _is_union(suffix: str, others: Sequence[str], masks: Sequence[Mapping[str, np.ndarray]]) -> bool:
+    """Whether a label is the union of others that have no voxel in common."""
+    seen = [m for m in masks if all(name in m for name in (suffix, *others))]
+    if not seen or any(_share(seen, a, b) > _APART for a, b in combinations(others, 2)):
+        return False
+    for of_image in seen:
+        union = np.bitwise_or.reduce([of_image[name] for name in others])
+        own = of_image[suffix]
+        if 2 * _count(own & union) < _SAME * (_count(own) + _count(union)):
+            return False
+    return True
+
+
+def _share(masks: Sequence[Mapping[str, np.ndarray]], one: str, other: str) -> float:
+    """Voxels that two labels have in common, as a share of the smaller one."""
+    seen = [m for m in masks if one in m and other in m]
+    common = sum(_count(m[one] & m[other]) for m in seen)
+    smaller = min(sum(_count(m[one]) for m in seen), sum(_count(m[other]) for m in seen))
+    return common / max(smaller, 1)
+
+
+def _count(bits: np.ndarray) -> int:
+    return int(np.unpackbits(bits).sum())

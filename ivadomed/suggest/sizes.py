@@ -1,0 +1,161 @@
+"""Slices, patches and batches of a training, from the sizes of the images and the memory there is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ivadomed.grid import SLICE_AXES
+from ivadomed.models.footprint import Footprint
+from ivadomed.sizing import plan_unet
+
+Size = tuple[int, ...]
+
+ANISOTROPY = 3.0
+"""Ratio of voxel sizes above which an axis counts as coarse (nnU-Net; Isensee et al., Nature Methods 2021)."""
+_THIN = 8  # slices, below which a third dimension has nothing to learn from
+_ISOTROPIC = 1.2
+_UNEVEN = 1.5
+_SMALLEST = 16
+_DEEPEST = 4
+_LEAST_UPDATES = 8
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a machine allows.
+
+    Args:
+        sample: Voxels of a sample.
+        batch: Voxels of a batch.
+        batch_size: Samples of a batch.
+        memory: Bytes of a training step.
+    """
+
+    sample: int
+    batch: int
+    batch_size: int
+    memory: int
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What the network is shown.
+
+    Args:
+        size: Voxels of a sample along each axis.
+        whole: Whether a sample is a whole slice or volume.
+        crop: Size that images are cropped or padded to first; None when that is not needed.
+    """
+
+    size: Size
+    whole: bool
+    crop: Size | None
+
+
+def coarsest_axis(zooms: np.ndarray) -> str:
+    """Name of the slice axis: that with the coarsest voxels, axial when all are alike.
+
+    Args:
+        zooms: [3] mm along right-left, posterior-anterior, inferior-superior.
+    """
+    if zooms.max() < _ISOTROPIC * zooms.min():
+        return "axial"
+    return next(name for name, axis in SLICE_AXES.items() if axis == int(zooms.argmax()))
+
+
+def why_2d(zooms: np.ndarray, shape: np.ndarray) -> str:
+    """Why slices should be segmented one by one; empty when volumes should.
+
+    Args:
+        zooms: [3] mm along height, width, depth.
+        shape: [3] voxels.
+    """
+    ratio = zooms[2] / zooms[:2].max()
+    if ratio > ANISOTROPY:
+        return f"slices are {ratio:.1f} times as thick as pixels are wide; above {ANISOTROPY:g} neighbours tell little"
+    if shape[2] < _THIN:
+        return f"{shape[2]:.0f} slices an image are too few for a third dimension"
+    return ""
+
+
+def unet_depth(size: Size) -> int:
+    """Down-samplings of a 2D U-Net: 8 pixels are left at least, and 4 at most are made."""
+    return min(max(int(math.log2(min(size) / 8)), 1), _DEEPEST)
+
+
+def choose_samples(
+    shapes: np.ndarray, spacing: Sequence[float], limits: Limits, network: Callable[[Size], Footprint]
+) -> Samples:
+    """Whole slices or volumes if they are alike and fit, else patches.
+
+    Args:
+        shapes: [N, 2 or 3] voxels of the images after resampling.
+        spacing: mm along each axis.
+        limits: Of the machine; two samples are to fit.
+        network: Size of the network for samples of some size.
+    """
+    largest, median, smallest = shapes.max(axis=0), np.median(shapes, axis=0), shapes.min(axis=0)
+
+    def fits(size: Size) -> bool:
+        enough = math.prod(size) <= limits.sample
+        return enough and network(size).training_bytes(2, size) <= limits.memory
+
+    whole = _rounded(largest, spacing, math.ceil)
+    if (largest <= _UNEVEN * median).all() and fits(whole):
+        return Samples(whole, True, whole)
+    size = _rounded(median, spacing, math.floor)
+    while not fits(size) and max(size) > _SMALLEST:
+        # As nnU-Net: the axis that is shown most of.
+        axis = int(np.argmax([n / m if n > _SMALLEST else 0 for n, m in zip(size, median, strict=True)]))
+        smaller = tuple(n - max(n // 8, 1) if k == axis else n for k, n in enumerate(size))
+        size = _rounded(smaller, spacing, math.floor)
+    padded = (smallest < size).any()
+    return Samples(size, False, tuple(map(int, np.maximum(largest, size))) if padded else None)
+
+
+def _rounded(
+    size: Sequence[float] | np.ndarray, spacing: Sequence[float], up_or_down: Callable[[float], int]
+) -> Size:
+    """The next size that every down-sampling of the network divides."""
+    result = tuple(max(_SMALLEST if len(spacing) == 2 else _THIN, int(n)) for n in size)
+    for _ in range(_DEEPEST):
+        grain = _grain(result, spacing)
+        result = tuple(step * max(up_or_down(n / step), 1) for n, step in zip(result, grain, strict=True))
+    return result
+
+
+def _grain(size: Size, spacing: Sequence[float]) -> Size:
+    """By how much the network makes each axis smaller."""
+    if len(size) == 2:
+        return (2 ** unet_depth(size),) * 2
+    strides = plan_unet(size, spacing).strides
+    return tuple(math.prod(axis) for axis in zip(*strides, strict=True))
+
+
+def choose_batch_size(size: Size, count: int, limits: Limits, network: Footprint) -> int:
+    """The largest power of two that fits and leaves several updates an epoch; two at least.
+
+    Args:
+        size: Of a sample.
+        count: Training samples.
+        limits: Of the machine.
+        network: Its size.
+    """
+    chosen = 2
+    while (
+        2 * chosen <= min(limits.batch_size, count / _LEAST_UPDATES)
+        and 2 * chosen * math.prod(size) <= limits.batch
+        and network.training_bytes(2 * chosen, size) <= limits.memory
+    ):
+        chosen *= 2
+    return chosen
+
+
+def count_tiles(shapes: np.ndarray, size: Size, stride: Size) -> int:
+    """Patches that cover images of these shapes, [N, 2 or 3], or one each when they are no larger."""
+    tiles = np.ceil(np.maximum(shapes - np.array(size), 0) / np.array(stride)) + 1
+    return int(tiles.prod(axis=1).sum())

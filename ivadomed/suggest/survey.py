@@ -1,0 +1,192 @@
+"""What a data set holds: contrasts, labels, sizes, orientations. Of the images only headers are read."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from ivadomed.errors import ConfigError, DataError
+from ivadomed.grid import Grid
+from ivadomed.io import is_picture, read_grid
+from ivadomed.loader.bids_index import IMAGE_EXTENSIONS, BidsFile, BidsIndex, scan
+from ivadomed.loader.bids_labels import Labels
+from ivadomed.loader.volumes import pixel_size_mm
+from ivadomed.suggest.labels import Targets, choose_targets
+
+_LOOKED_AT = 8
+_FEWEST = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """A data set as a training would see it.
+
+    Args:
+        paths: Its folders.
+        subjects: Number of subjects with labelled images.
+        contrasts: Labelled images by contrast.
+        channels: Whether the contrasts of a subject lie on one grid, in every subject.
+        targets: The labels to train on.
+        looked_at: Images whose labels were read.
+        grids: Of the labelled images.
+        orientations: Orientations of the files, the commonest first.
+        pictures: Whether the images are pictures rather than NIfTI files.
+        known_zooms: Whether the size of the pixels is known.
+        extensions: Of images and labels.
+        valid: Whether the names keep the rules of BIDS.
+    """
+
+    paths: tuple[Path, ...]
+    subjects: int
+    contrasts: Mapping[str, int]
+    channels: bool
+    targets: Targets
+    looked_at: int
+    grids: tuple[Grid, ...]
+    orientations: tuple[str, ...]
+    pictures: bool
+    known_zooms: bool
+    extensions: tuple[str, ...]
+    valid: bool
+
+    @property
+    def images(self) -> int:
+        """Number of labelled images."""
+        return len(self.grids)
+
+    def sizes(self, slice_axis: int) -> tuple[np.ndarray, np.ndarray]:
+        """Voxels and mm of each image along height, width and depth, [N, 3] each.
+
+        Args:
+            slice_axis: RAS axis along which slices are taken.
+        """
+        grids = [replace(grid, slice_axis=slice_axis) for grid in self.grids]
+        return np.array([grid.hwd_shape for grid in grids]), np.array([grid.zooms for grid in grids])
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    """An image and its labels by suffix."""
+
+    image: BidsFile
+    labels: Mapping[str, BidsFile]
+
+
+def survey(
+    path_data: Sequence[str | Path], target_suffix: Sequence[str] = (), contrasts: Sequence[str] = ()
+) -> Survey:
+    """Look at a data set.
+
+    Args:
+        path_data: BIDS folders.
+        target_suffix: Labels to train on; empty: all that can be used.
+        contrasts: Contrasts to train on; empty: all with these labels.
+
+    Raises:
+        DataError: A folder does not exist, there is no labelled image, too few subjects, or no usable label.
+        ConfigError: A contrast has no labelled image.
+    """
+    paths = tuple(Path(path).expanduser().absolute() for path in path_data)
+    index, labelled, valid = _scan(paths)
+    there = Counter(item.image.suffix for item in labelled)
+    if absent := [name for name in contrasts if name not in there]:
+        raise ConfigError(f"--contrasts: no labelled image is a {absent[0]}; there are {', '.join(there)}")
+    labelled = [item for item in labelled if not contrasts or item.image.suffix in contrasts]
+    sample = _spread(labelled, _LOOKED_AT)
+    targets = choose_targets(
+        [{suffix: label.path for suffix, label in item.labels.items()} for item in sample],
+        Counter(chain.from_iterable(item.labels for item in labelled)),
+        [_grid(item.image, index)[0] for item in sample],
+        target_suffix,
+    )
+    labelled = [item for item in labelled if not item.labels.keys().isdisjoint(targets.suffixes)]
+    used = [item.image for item in labelled]
+    subjects = {(image.root, image.folders[0]) for image in used}
+    if len(subjects) < _FEWEST:
+        raise DataError(
+            f"{_names(paths)}: {len(subjects)} subject(s) with labelled images; a training needs {_FEWEST} at least, "
+            "one each to learn from, to validate and to test"
+        )
+    seen = [_grid(image, index) for image in used]
+    codes = Counter(
+        "" if is_picture(image.path) else grid.axis_codes for image, (grid, _) in zip(used, seen, strict=True)
+    )
+    labels = [
+        label for item in labelled for suffix, label in item.labels.items() if suffix in targets.suffixes
+    ]
+    return Survey(
+        paths=paths,
+        subjects=len(subjects),
+        contrasts=_ordered(Counter(image.suffix for image in used), contrasts),
+        channels=_on_one_grid(used, [grid for grid, _ in seen]),
+        targets=targets,
+        looked_at=len(sample),
+        grids=tuple(grid for grid, _ in seen),
+        orientations=tuple(code for code, _ in codes.most_common() if code),
+        pictures=is_picture(used[0].path),
+        known_zooms=all(known for _, known in seen),
+        extensions=tuple(sorted({file.extension for file in (*used, *labels)})),
+        valid=valid,
+    )
+
+
+def _scan(paths: Sequence[Path]) -> tuple[BidsIndex, list[_Labelled], bool]:
+    """Index, labelled images of the commoner kind (NIfTI or pictures), and whether the names are valid."""
+    for valid in (True, False):
+        index = scan(paths, IMAGE_EXTENSIONS, validate=valid)
+        labels = Labels(index)
+        images = [file for file in index if not file.is_derivative]
+        labelled = [item for image in images if (item := _Labelled(image, _labels(image, labels))).labels]
+        kinds = [[item for item in labelled if is_picture(item.image.path) == kind] for kind in (False, True)]
+        if any(kinds):
+            return index, max(kinds, key=len), valid
+    what = f"none of its {len(images)} images has a label" if images else "has no image"
+    raise DataError(
+        f"{_names(paths)}: {what}; images are sub-XX/anat/sub-XX_T1w.nii.gz, their labels "
+        "derivatives/labels/sub-XX/anat/sub-XX_T1w_SUFFIX.nii.gz"
+    )
+
+
+def _labels(image: BidsFile, labels: Labels) -> dict[str, BidsFile]:
+    found = ((suffix, labels.find(image, suffix)) for suffix in sorted(labels.suffixes(image)))
+    return {suffix: label for suffix, label in found if label is not None}
+
+
+def _grid(image: BidsFile, index: BidsIndex) -> tuple[Grid, bool]:
+    """Grid of an image, axial slices, and whether the size of its pixels is known."""
+    if not is_picture(image.path):
+        return read_grid(image.path), True
+    size = pixel_size_mm(index.metadata(image), image.path)
+    return read_grid(image.path, pixel_size=size), size is not None
+
+
+def _spread(images: Sequence[_Labelled], most: int) -> list[_Labelled]:
+    """Up to so many images, evenly over the data set."""
+    places = np.linspace(0, len(images) - 1, min(most, len(images))).round().astype(int)
+    return [images[place] for place in places]
+
+
+def _ordered(counts: Mapping[str, int], wanted: Sequence[str]) -> dict[str, int]:
+    return {name: counts[name] for name in (wanted or sorted(counts)) if name in counts}
+
+
+def _on_one_grid(images: Sequence[BidsFile], grids: Sequence[Grid]) -> bool:
+    """Whether each subject (session, sample) has one image of each of several contrasts, all on one grid."""
+    contrasts = {image.suffix for image in images}
+    groups: dict[tuple[object, ...], list[tuple[str, Grid]]] = defaultdict(list)
+    for image, grid in zip(images, grids, strict=True):
+        groups[image.root, image.folders, image.entities.get("sample")].append((image.suffix, grid))
+    return len(contrasts) > 1 and all(
+        sorted(name for name, _ in group) == sorted(contrasts)
+        and all(grid.matches(group[0][1]) for _, grid in group)
+        for group in groups.values()
+    )
+
+
+def _names(paths: Sequence[Path]) -> str:
+    return ", ".join(map(str, paths))
