@@ -256,6 +256,16 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return ((epoch, int(place)) for place in places)
 
 
+class SampleLoader(DataLoader[Sample]):
+    """A DataLoader whose workers can be ended; else they live until it is collected."""
+
+    def close(self) -> None:
+        """End the workers; at the end of the program it would be too late, and it would wait for them for ever."""
+        iterator, self._iterator = self._iterator, None
+        if iterator is not None:
+            iterator._shutdown_workers()  # type: ignore[attr-defined]  # only an iterator with workers is kept
+
+
 def make_loader(
     dataset: SampleDataset,
     sampler: EpochSampler,
@@ -263,8 +273,8 @@ def make_loader(
     num_workers: int,
     pin_memory: bool = False,
     world: World = ALONE,
-) -> DataLoader[Sample]:
-    """DataLoader whose workers live as long as it does; set ``sampler.epoch`` before each epoch.
+) -> SampleLoader:
+    """Loader whose workers live until it is closed; set ``sampler.epoch`` before each epoch.
 
     Args:
         dataset: What is loaded.
@@ -277,7 +287,7 @@ def make_loader(
     if num_workers:
         # What a sample imports and sets up at its first use is then shared by the workers.
         collate([dataset[0]])
-    return DataLoader(
+    return SampleLoader(
         dataset,
         batch_sampler=PartSampler(sampler, batch_size, world.rank, world.size),
         num_workers=num_workers,

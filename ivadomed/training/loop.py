@@ -214,7 +214,13 @@ class Trainer:
         """Train until the last epoch, or until the validation loss no longer changes; see ``train``."""
         monitor, gifs = self._monitor(), self._gifs()
         advice = f"add --resume-training to the command to continue from {self.folder / CHECKPOINT}"
-        with closing(monitor), closing(gifs), StopRequest(advice) as stop:
+        with (
+            closing(monitor),
+            closing(gifs),
+            closing(self.train_batches),
+            closing(self.val_batches),
+            StopRequest(advice) as stop,
+        ):
             for epoch in range(self.first_epoch, self.num_epochs + 1):
                 if self.stopping.stalled:
                     log.info("The validation loss stopped changing: training ends after epoch %d.", epoch - 1)

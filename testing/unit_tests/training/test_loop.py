@@ -2,6 +2,7 @@
 
 import logging
 import math
+import multiprocessing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -440,3 +441,10 @@ def test_metrics_see_binary_predictions_unless_the_truth_is_soft(soft):
 
 def test_a_result_before_any_epoch_is_infinite():
     assert set(vars(TrainingResult()).values()) == {math.inf}
+
+
+def test_loading_processes_end_with_the_training_even_if_something_holds_it(tmp_path):
+    params = parameters(epochs=1, num_workers=1)
+    trainer = Trainer(MODEL, samples(["a", "b"]), samples(["c"]), params, tmp_path, CPU, [dice_score])
+    trainer.fit()
+    assert multiprocessing.active_children() == []
