@@ -38,7 +38,8 @@ def test_nothing_grows(study, trained_once, tmp_path, kind, times):
     before, after, files, threads = map(float, done.stdout.splitlines()[-1].split())
     assert after < 1.05 * before
     assert (files, threads) == (0, 0)
-    assert not list(temporary.iterdir())
+    # onnxruntime leaves one small file with the number of its session, however often it is used.
+    assert {path.name for path in temporary.iterdir()} <= {".ses"}
 
 
 def test_eight_threads_give_the_results_of_one(study, trained_once):
