@@ -2,9 +2,8 @@
 
 import pytest
 
-from ivadomed import ranks
 from ivadomed.errors import ConfigError
-from ivadomed.ranks import ALONE, World, current_world, is_first_process
+from ivadomed.ranks import ALONE, World, current_world
 
 TORCHRUN = {
     "RANK": "5",

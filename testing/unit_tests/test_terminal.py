@@ -63,8 +63,8 @@ def test_bars_are_shown_by_the_first_process_unless_it_is_quiet(monkeypatch):
         (99.6, "2 min"),
         (3570, "1 h 0 min"),
         (12000, "3 h 20 min"),
-    ]
-    + [(187200, "2 d 4 h")],
+        (187200, "2 d 4 h"),
+    ],
 )
 def test_duration(seconds, words):
     assert duration(seconds) == words
