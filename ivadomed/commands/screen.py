@@ -72,7 +72,8 @@ def show_network(config: RunConfig, arguments: Mapping[str, object], size: tuple
     if name in MODELS:  # a network of the user's own may need what only the training gives it
         network = footprint(name, arguments, len(size))
         memory = network.training_bytes(config.training_parameters.batch_size, size)
-        text += f"; {network.parameters / 1e6:.2g} million weights, about {memory / _GB:.2g} GB to train"
+        gigabytes = f"about {memory / _GB:.1f}" if memory > _GB / 10 else "less than 0.1"
+        text += f"; {network.parameters:,} weights, {gigabytes} GB to train"
     say("Model", text)
 
 

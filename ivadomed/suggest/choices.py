@@ -101,6 +101,12 @@ def _data(plan: Plan) -> Iterator[Choice]:
         plan.axis,
         "pictures are slices" if data.pictures else f"coarsest axis of voxels of {mm} (median){files}",
     )
+    if not plan.samples.whole:
+        yield Choice(
+            f"{prefix}.random_patch_params",
+            {"applied": True, "foreground": 0.33},
+            "training patches at random places, a third of them on a label (as nnU-Net)",
+        )
     few = data.subjects < _FEW_SUBJECTS
     share = math.ceil(100 * (data.subjects - 2) / data.subjects) / 100 if few else TRAINING
     third = "one each validates and tests" if few else "the rest validates"
@@ -116,8 +122,8 @@ def _why_targets(data: Survey) -> str:
     faults = [f"{suffix} {reason}" for suffix, reason in targets.left_out.items() if reason]
     others = [suffix for suffix, reason in targets.left_out.items() if not reason]
     parts = [f"{classes}{overlap}, seen in {data.looked_at} images; --target-suffix picks others"]
-    parts += ["left out: " + "; ".join(faults)] if faults else []
-    parts += [f"not asked for: {', '.join(others)}"] if others else []
+    parts += ["Left out: " + "; ".join(faults)] if faults else []
+    parts += [f"Not asked for: {', '.join(others)}"] if others else []
     return ". ".join(parts)
 
 
@@ -185,12 +191,6 @@ def _network(plan: Plan) -> Iterator[Choice]:
         else "patches overlap by a quarter: borders are predicted worse"
     )
     yield Choice(f"default_model.stride_{plan.n_axes}D", list(plan.stride), overlap)
-    if not samples.whole:
-        yield Choice(
-            "loader_parameters.random_patch_params",
-            {"applied": True, "foreground": 0.33},
-            "training patches at random places, a third of them on a label (as nnU-Net)",
-        )
 
 
 def _afterwards(plan: Plan) -> Iterator[Choice]:
@@ -258,7 +258,7 @@ def _transforms(plan: Plan) -> Iterator[Choice]:
 def _ranges(sizes: np.ndarray) -> str:
     """[N, axes] to "31-43 x 40-59"."""
     ends = zip(sizes.min(axis=0), sizes.max(axis=0), strict=True)
-    return " x ".join(f"{a:.3g}" if np.isclose(a, b, rtol=1e-2) else f"{a:.3g}-{b:.3g}" for a, b in ends)
+    return " x ".join(f"{a:.4g}" if np.isclose(a, b, rtol=1e-2) else f"{a:.4g}-{b:.4g}" for a, b in ends)
 
 
 def _length(mm: float) -> str:

@@ -190,7 +190,21 @@ def test_version_and_help(capsys):
         assert caught.value.code == 0
     output = capsys.readouterr().out
     assert output.startswith(f"ivadomed {__version__}\n")
-    assert "ivadomed --train   -c config.json" in output
+    assert "ivadomed --train   -c my_model.json" in output
+
+
+@pytest.mark.parametrize(
+    ("options", "debug"), [(["-q"], False), (["--quiet"], False), (["-v"], False), (["--debug"], True)]
+)
+def test_how_much_is_shown_is_no_matter_of_the_run(file, calls, options, debug):
+    assert main([file, *options]) == 0
+    assert calls[0][1]["debug"] is debug
+
+
+def test_one_way_to_show_at_a_time(file, capsys):
+    with pytest.raises(SystemExit):
+        main([file, "--quiet", "--verbose"])
+    assert "not allowed with" in capsys.readouterr().err
 
 
 def test_python_dash_m():

@@ -1,0 +1,113 @@
+"""Which labels can be trained on."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from ivadomed.errors import DataError
+from ivadomed.grid import Grid
+from ivadomed.suggest.labels import choose_targets
+
+SHAPE = (12, 10, 8)
+GRID = Grid(SHAPE, np.eye(4))
+
+
+def box(*bounds, value=1.0):
+    data = np.zeros(SHAPE, np.float32)
+    data[tuple(slice(low, high) for low, high in bounds)] = value
+    return data
+
+
+LEFT = box((0, 6), (2, 8), (2, 6))
+RIGHT = box((6, 12), (2, 8), (2, 6))
+SOFT = LEFT * np.linspace(0.2, 1, 12 * 10 * 8, dtype=np.float32).reshape(SHAPE)
+
+
+@pytest.fixture
+def choose(tmp_path):
+    """Choose among labels by suffix; an array, or an array and the number of images that have it."""
+
+    def choose(labels, wanted=()):
+        files, counts = {}, {}
+        for suffix, given in labels.items():
+            data, counts[suffix] = given if isinstance(given, tuple) else (given, 5)
+            files[suffix] = tmp_path / f"sub-01_T1w{suffix}.nii.gz"
+            nib.save(nib.Nifti1Image(data, np.eye(4)), files[suffix])
+        return choose_targets([files], counts, [GRID], wanted)
+
+    return choose
+
+
+def test_classes_apart_and_what_is_seen_of_them(choose):
+    targets = choose({"_left": LEFT, "_right": RIGHT})
+    assert targets.suffixes == ("_left", "_right")
+    assert targets.apart
+    assert targets.left_out == {}
+    left = targets.kinds[0]
+    assert (left.single, left.soft, left.largest) == (True, False, 6 * 6 * 4)
+    assert left.slices == [(6 / 12, 6 / 10, 4 / 8)]
+
+
+def test_nested_classes_overlap(choose):
+    assert not choose({"_cord": LEFT, "_grey": box((2, 4), (4, 6), (2, 6))}).apart
+
+
+def test_the_union_of_others_is_no_class_of_its_own(choose):
+    targets = choose({"_all": LEFT + RIGHT, "_left": LEFT, "_right": RIGHT})
+    assert targets.suffixes == ("_left", "_right")
+    assert targets.left_out == {"_all": "is what _left and _right make up together"}
+
+
+@pytest.mark.parametrize(
+    ("label", "reason"),
+    [
+        (LEFT + 2 * RIGHT, "has 3 values from 0 to 2: a label has one class"),
+        (LEFT + 0.5 * RIGHT, "has the values 0, 0.5, 1: a label has one class"),
+        (LEFT * np.nan, "has NaN or infinite voxels"),
+        (RIGHT - 1, "has 2 values from -1 to 0: a label has one class"),
+        (SOFT, "is soft, others are binary"),
+        ((RIGHT, 4), "only 4 images have it, others 5"),
+        (box((0, 1), (0, 1), (0, 1)), "marks points of 1 voxels at most wherever it was looked at"),
+        (0 * LEFT, "is empty wherever it was looked at"),
+    ],
+)
+def test_labels_that_are_left_out(choose, label, reason):
+    targets = choose({"_good": LEFT, "_other": label})
+    assert targets.suffixes == ("_good",)
+    assert targets.left_out == {"_other": reason}
+
+
+def test_a_few_grey_voxels_do_no_harm(choose):
+    label = LEFT.copy()
+    label[0, 2, 2] = 0.6
+    assert choose({"_seg": label}).suffixes == ("_seg",)
+
+
+def test_soft_labels_alone(choose):
+    [kind] = choose({"_soft": SOFT}).kinds
+    assert kind.soft
+
+
+def test_raters_beside_their_consensus(choose):
+    targets = choose({"_seg": LEFT, "_seg-rater1": LEFT, "_seg-rater2": RIGHT})
+    assert targets.suffixes == ("_seg",)
+    assert targets.left_out["_seg-rater2"] == "is one rater's, _seg that of all"
+
+
+def test_wanted_labels_whatever_the_others_are(choose):
+    labels = {"_left": LEFT, "_rare": (RIGHT, 1), "_several": LEFT + 2 * RIGHT}
+    assert choose(labels, ["_rare", "_left"]).suffixes == ("_rare", "_left")
+    with pytest.raises(DataError, match="--target-suffix: _several has 3 values"):
+        choose(labels, ["_several"])
+    with pytest.raises(DataError, match="--target-suffix: no image has a label _no; there are _left, _rare"):
+        choose(labels, ["_no"])
+
+
+def test_no_label_that_can_be_used(choose):
+    with pytest.raises(DataError, match="no label can be trained on: _several has 3 values"):
+        choose({"_several": LEFT + 2 * RIGHT})
+
+
+def test_a_label_on_another_grid_is_left_out(choose):
+    [reason] = choose({"_good": LEFT, "_other": LEFT[:6]}).left_out.values()
+    assert reason.startswith("is not on the grid of its image: ")
