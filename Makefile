@@ -33,8 +33,9 @@ types: $(VENV)/.installed
 docs: $(VENV)/.installed  ## Build the documentation into docs/_build/html; a warning is an error.
 	$(BIN)/sphinx-build -q -W --keep-going -j auto docs docs/_build/html
 
+# One process per core, with one thread each: threads of several processes would only wait for each other.
 pytest: $(VENV)/.installed
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile
 
 clean:  ## Remove the environment, the demo and the built documentation.
 	rm -rf $(VENV) $(DEMO) docs/_build

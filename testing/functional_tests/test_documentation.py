@@ -34,8 +34,6 @@ COMBINED = (
     "loader_parameters",
     "transformation.ROICrop",
 )
-# Tools that a page describes and that are still being made: their commands cannot be checked yet.
-PENDING = {"ivadomed_automate_training"}
 
 
 def commands() -> dict[str, tuple[str, str]]:
@@ -123,14 +121,6 @@ def scripts(tmp_path_factory) -> Path:
     return folder
 
 
-def skip_pending(page: Path) -> None:
-    missing = [
-        name for name in PENDING - COMMANDS.keys() if re.search(rf"^{name} ", runs_of(page), re.MULTILINE)
-    ]
-    if missing:
-        pytest.skip(f"no {missing[0]} yet")
-
-
 def runs_of(page: Path) -> str:
     return "".join(block.text for block in blocks(text_of(page)) if block.runs)
 
@@ -165,7 +155,6 @@ def test_tutorials_that_continue_the_first(name, first_tutorial, tmp_path, monke
     ids=lambda page: page.stem,
 )
 def test_pages(page, tmp_path, monkeypatch):
-    skip_pending(page)
     (tmp_path / "config").symlink_to(ROOT / "config")  # README is read in a checkout
     monkeypatch.chdir(tmp_path)
     run_page(page, tmp_path)
@@ -201,9 +190,7 @@ def printed_commands() -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize(("page", "tool", "arguments"), printed_commands())
 def test_options_of_printed_commands_exist(page, tool, arguments):
-    if tool not in COMMANDS:
-        assert tool in PENDING, f"{page}: there is no {tool}"
-        pytest.skip(f"no {tool} yet")
+    assert tool in COMMANDS, f"{page}: there is no {tool}"
     assert code_of(tool, arguments) == 0, f"{page}: {tool} {arguments}"
 
 
