@@ -24,6 +24,7 @@ from ivadomed.metrics import MetricManager
 from ivadomed.mixup import mixup
 from ivadomed.models.checkpoint import save_model
 from ivadomed.ranks import ALONE, World
+from ivadomed.terminal import say
 from ivadomed.training.changes import changes
 from ivadomed.training.checkpoint import read_checkpoint, restore_rng, rng_state, save_checkpoint, seed_all
 from ivadomed.training.compiler import compile_network
@@ -196,7 +197,7 @@ class Trainer:
         self.first_epoch, self.best = state["epoch"] + 1, TrainingResult(**state["best"])
         if (rank := self.group.world.rank) < len(state["rng"]):
             restore_rng(state["rng"][rank])
-        log.info("Resuming after epoch %d.", state["epoch"])
+        say("Resumed", f"after epoch {state['epoch']}")
 
     def fit(self) -> TrainingResult:
         """Train until the last epoch, or until the validation loss no longer changes."""
@@ -205,7 +206,7 @@ class Trainer:
         with closing(monitor), closing(gifs), StopRequest(advice) as stop:
             for epoch in range(self.first_epoch, self.num_epochs + 1):
                 if self.stopping.stalled:
-                    log.info("The validation loss stopped changing: training ends after epoch %d.", epoch - 1)
+                    say("Stopped", f"after epoch {epoch - 1}: the validation loss does not change any more")
                     break
                 training = self._train_epoch(epoch, monitor, stop)
                 with self.optimization.average.in_place():
