@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -25,8 +24,7 @@ from ivadomed.datasets import (
 from ivadomed.inference.backends import open_model
 from ivadomed.loader.case import Case
 from ivadomed.loader.samples import Batch
-
-log = logging.getLogger(__name__)
+from ivadomed.terminal import say
 
 
 def classify_cases(
@@ -36,7 +34,7 @@ def classify_cases(
     data = sample_dataset(config, cases, "testing", folder)
     table = classify(data, forward, config.class_names, config.training_parameters.batch_size)
     write_table(table, folder / SLICES)
-    log.info("Classified %d slices of %d images: %s", len(data), len(cases), folder / SLICES)
+    say("Done", f"classified {len(data)} slices of {len(cases)} images: {folder / SLICES}")
     return table, folder / SLICES
 
 
@@ -53,5 +51,5 @@ def evaluate_classifier(config: RunConfig, table: pd.DataFrame, folder: Path) ->
     binarize = config.postprocessing.binarize_prediction
     evaluation = evaluate_slices(table, binarize.thr if binarize and binarize.thr >= 0 else 0.5)
     write_table(evaluation, folder / "results_eval" / EVALUATION)
-    log.info("%s", evaluation.head().to_string(index=False))
+    say("Results", f"{folder / 'results_eval' / EVALUATION}\n{evaluation.head().to_string(index=False)}")
     return evaluation

@@ -20,6 +20,7 @@ from ivadomed.device import define_device
 from ivadomed.files import write_json
 from ivadomed.loader.recipe import conditioner_of
 from ivadomed.loader.samples import SampleDataset
+from ivadomed.terminal import say
 from ivadomed.threshold import threshold_analysis
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ def with_best_threshold(
         folder / ("roc.png" if is_classifier else "thr.png"),
         bool(config.gpu_ids),
     )
-    log.info("Best threshold: %g; it is postprocessing.binarize_prediction.thr now.", threshold)
+    say("Threshold", f"{threshold:g} is best, and postprocessing.binarize_prediction.thr now")
     plain = config.to_json()
     plain["postprocessing"] = {**plain["postprocessing"], "binarize_prediction": {"thr": threshold}}
     changed = load_config(plain)

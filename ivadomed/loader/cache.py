@@ -29,7 +29,7 @@ from ivadomed.loader.hdf5_case import HDF5Case
 from ivadomed.loader.packed import Packed
 from ivadomed.loader.prepare import Recipe, prepare_case, read_window
 from ivadomed.loader.stored_case import FORMAT, StoredCase, arrays_of
-from ivadomed.terminal import hidden_bar
+from ivadomed.terminal import hidden_bar, say
 from ivadomed.windows import Window
 
 log = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ def _open_files(
         compressed = kind is HDF5Case
         size = prepared_bytes((case for case, _ in missing), recipe, in_pencils=not compressed)
         limit = "at most" if compressed else "about"
-        log.info("Preparing %d images: %s %.2f GB in %s.", len(missing), limit, size / 1e9, folder)
+        say("Prepare", f"{len(missing)} images: {limit} {size / 1e9:.2f} GB in {folder}")
         check_disk(folder, size, compressed)
         fill(
             missing,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -16,9 +15,7 @@ from ivadomed.errors import OutputError
 from ivadomed.files import leftovers
 from ivadomed.jobs import Workers, values
 from ivadomed.loader.case import Case
-from ivadomed.terminal import hidden_bar
-
-log = logging.getLogger(__name__)
+from ivadomed.terminal import hidden_bar, say
 
 _POLL = 0.2
 """Seconds between two looks at the cases that other processes prepare."""
@@ -64,7 +61,7 @@ def fill(
                 bar.update(done)
                 busy += [] if done else [item]
             if busy and not waiting:
-                log.info("Waiting for another process that prepares %d of these images.", len(busy))
+                say("Waiting", f"for another process that prepares {len(busy)} of these images")
                 waiting = True
             if busy:
                 time.sleep(_POLL)

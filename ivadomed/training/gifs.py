@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Callable
 from itertools import pairwise
@@ -14,9 +13,8 @@ import torch
 
 from ivadomed.io import is_nifti, write_picture
 from ivadomed.loader.samples import Batch, SampleDataset, collate
+from ivadomed.terminal import say
 from ivadomed.visualize import overlay, upright
-
-log = logging.getLogger(__name__)
 
 FOLDER = "gifs"
 _PIXELS = 300  # of the longer side, at least
@@ -68,7 +66,7 @@ class GifRecorder:
                 gif.add(frame, f"Epoch {int(file.stem.removeprefix('epoch_'))}")
             gif.save(self.folder / f"{name}.gif")
         if self.samples:
-            log.info("Animations of %d validation samples: %s", len(self.samples), self.folder)
+            say("Gifs", f"of {len(self.samples)} validation samples in {self.folder}")
 
 
 def remove_frames(folder: Path) -> None:

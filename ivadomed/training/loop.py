@@ -25,6 +25,7 @@ from ivadomed.mixup import mixup
 from ivadomed.models.checkpoint import save_model
 from ivadomed.ranks import ALONE, World
 from ivadomed.signals import StopRequest
+from ivadomed.terminal import say
 from ivadomed.training.changes import changes
 from ivadomed.training.checkpoint import read_checkpoint, restore_rng, rng_state, save_checkpoint, seed_all
 from ivadomed.training.compiler import compile_network
@@ -201,7 +202,7 @@ class Trainer:
             self._restore(state)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise ModelError(f"{path}: does not fit the network; train anew with --overwrite") from error
-        log.info("Resuming after epoch %d.", state["epoch"])
+        say("Resumed", f"after epoch {state['epoch']}")
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         self.optimization.load_state_dict(state["optimization"])
@@ -223,7 +224,7 @@ class Trainer:
         ):
             for epoch in range(self.first_epoch, self.num_epochs + 1):
                 if self.stopping.stalled:
-                    log.info("The validation loss stopped changing: training ends after epoch %d.", epoch - 1)
+                    say("Stopped", f"after epoch {epoch - 1}: the validation loss does not change any more")
                     break
                 training = self._train_epoch(epoch, monitor, stop)
                 with self.optimization.average.in_place():

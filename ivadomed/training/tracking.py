@@ -11,6 +11,7 @@ from typing import Any
 
 from ivadomed.errors import ConfigError
 from ivadomed.files import write_text
+from ivadomed.terminal import say
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ def initialize_wandb(
         run = start(mode)
     write_text(file, run.id)
     if mode == "offline":
-        log.info("wandb: offline; `wandb sync %s` sends the run later.", Path(run.dir).parent)
+        say("wandb", f"offline; `wandb sync {Path(run.dir).parent}` sends the run later")
     return run
 
 

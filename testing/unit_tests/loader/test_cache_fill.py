@@ -119,7 +119,7 @@ def test_waiting_is_told_once_and_ends_when_the_other_is_done(tmp_path, monkeypa
     monkeypatch.setattr(cache_fill.time, "sleep", sleep)
     cache_fill.fill([("case", path)], lambda p: p.exists(), None, n_jobs=1, label="set")
     assert len(looks) == 3
-    assert caplog.text.count("Waiting for another process that prepares 1 of these images") == 1
+    assert caplog.text.count("Waiting   for another process that prepares 1 of these images") == 1
 
 
 def test_a_cache_that_cannot_be_written_says_which_key_to_set(make_case, tmp_path):

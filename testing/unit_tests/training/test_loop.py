@@ -167,7 +167,7 @@ def test_early_stopping_ends_and_says_so(run, tmp_path, monkeypatch, caplog):
     with caplog.at_level(logging.INFO, "ivadomed"):
         run(parameters(training_time=stop_early(20, 2, 0.001)))
     assert read_checkpoint(tmp_path / "run" / "checkpoint.pth.tar")["epoch"] == 4
-    assert "training ends after epoch 4" in caplog.text
+    assert "Stopped   after epoch 4" in caplog.text
     assert (tmp_path / "run" / "final_model.pt").is_file()
 
 
