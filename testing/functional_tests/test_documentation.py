@@ -182,7 +182,8 @@ def printed_commands() -> list[tuple[str, str, str]]:
         shown = "\n".join(block.text for block in blocks(text_of(page)) if block.language != "python")
         shown += "\n".join(re.findall(r"^    (ivadomed\w* .*)$", text_of(page), re.MULTILINE))
         for line in lines_of(shown):
-            match = re.search(r"(?:^|-m |srun .*)\b(ivadomed\w*) +(.*)", line)
+            # What the shell does with the output is not the tool's.
+            match = re.search(r"(?:^|-m |srun .*)\b(ivadomed\w*) +([^>|&]*)", line)
             if match and (match[1] in COMMANDS or match[1].startswith("ivadomed_")):
                 found.append((page.name, match[1], match[2]))
     return found
