@@ -15,6 +15,7 @@ from ivadomed.main import main
 @pytest.mark.real_data
 def test_tutorial_configuration_on_real_mri(real_data, tmp_path):
     config = json.loads((CONFIG_DIR / "config.json").read_text(encoding="utf-8"))
+    config["gpu_ids"] = []  # or a machine without a GPU warns
     config["default_model"] |= {"n_filters": 4, "depth": 2}
     config["training_parameters"]["training_time"]["num_epochs"] = 2
     config["split_dataset"] |= {"train_fraction": 0.34, "test_fraction": 0.33}
