@@ -64,14 +64,15 @@ def footprint(name: str, arguments: Mapping[str, Any], n_axes: int) -> Footprint
         # Two samples: batch normalisation has nothing to normalise in a single one of one voxel.
         batch = example_inputs(model, (2, channels, *size))
         weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-        kept: dict[int, Tensor] = {}
+        kept: dict[int, int] = {}
 
         def keep(tensor: Tensor) -> Tensor:
-            kept[tensor.untyped_storage().data_ptr()] = tensor
-            return tensor
+            storage = tensor.untyped_storage()
+            kept[storage.data_ptr()] = storage.nbytes()
+            return tensor.detach()  # a node that keeps its own output, with its history, is never freed
 
         with saved_tensors_hooks(keep, lambda tensor: tensor):
             output = model(*model.inputs(batch))
-        total = sum(t.untyped_storage().nbytes() for pointer, t in kept.items() if pointer not in weights)
+        total = sum(count for pointer, count in kept.items() if pointer not in weights)
         del output
     return Footprint(sum(p.numel() for p in model.parameters()), total / (2 * math.prod(size)))

@@ -1,5 +1,7 @@
 """Size of networks."""
 
+import gc
+
 import pytest
 import torch
 from torch import nn
@@ -49,3 +51,15 @@ def test_every_kind_of_network_and_no_random_number_is_used_up(name, arguments, 
     assert found.parameters > 0
     assert found.bytes_per_voxel > 4
     assert torch.equal(torch.rand(2), expected)
+
+
+def test_nothing_of_the_network_stays():
+    def tensors():
+        gc.collect()
+        return sum(isinstance(thing, torch.Tensor) for thing in gc.get_objects())
+
+    arguments = {"in_channel": 1, "out_channel": 1, "depth": 1, "n_filters": 2}
+    footprint("Unet", arguments, 2)
+    before = tensors()
+    footprint("Unet", arguments, 2)
+    assert tensors() == before
