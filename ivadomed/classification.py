@@ -10,7 +10,6 @@ import pandas as pd
 from tqdm import tqdm
 
 from ivadomed.errors import DataError
-from ivadomed.files import atomic_path
 from ivadomed.loader.samples import Batch, EpochSampler, SampleDataset, make_loader
 from ivadomed.metrics import accuracy_score, precision_score, recall_score, specificity_score
 from ivadomed.terminal import hidden_bar
@@ -57,12 +56,6 @@ def classify(
                 for name, p, t in zip(class_names, guess, truth, strict=True)
             ]
     return pd.DataFrame(rows, columns=list(_COLUMNS))
-
-
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV, atomically."""
-    with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False)
 
 
 def read_slices(folder: Path) -> pd.DataFrame:

@@ -11,9 +11,12 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ivadomed.errors import OutputError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 _TEMPORARY = re.compile(r"\..*~[a-z0-9_]{8}(\..+)?")
 
@@ -122,6 +125,12 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Write ``value`` as indented JSON, atomically."""
     write_text(path, json.dumps(value, indent=4, ensure_ascii=False) + "\n")
+
+
+def write_csv(path: str | os.PathLike[str], table: DataFrame, index: bool = True) -> None:
+    """Write a table as CSV, with its index or without, atomically."""
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=index)
 
 
 def _sync(path: str) -> None:

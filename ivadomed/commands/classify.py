@@ -9,22 +9,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ivadomed.classification import (
-    ALL,
-    EVALUATION,
-    SLICES,
-    classify,
-    evaluate_slices,
-    write_table,
-)
+from ivadomed.classification import ALL, EVALUATION, SLICES, classify, evaluate_slices
 from ivadomed.config import RunConfig
-from ivadomed.datasets import (
-    sample_dataset,
-)
+from ivadomed.datasets import sample_dataset
+from ivadomed.files import write_csv
 from ivadomed.inference.backends import open_model
 from ivadomed.loader.case import Case
 from ivadomed.loader.samples import Batch
 from ivadomed.terminal import say
+from ivadomed.training.outputs import BEST
 
 
 def classify_cases(
@@ -33,7 +26,7 @@ def classify_cases(
     """Classify the slices of cases, into ``classified_slices.csv``."""
     data = sample_dataset(config, cases, "testing", folder)
     table = classify(data, forward, config.class_names, config.training_parameters.batch_size)
-    write_table(table, folder / SLICES)
+    write_csv(folder / SLICES, table, index=False)
     say("Done", f"classified {len(data)} slices of {len(cases)} images: {folder / SLICES}")
     return table, folder / SLICES
 
@@ -41,7 +34,7 @@ def classify_cases(
 def test_classifier(
     config: RunConfig, cases: Sequence[Case], folder: Path, device: torch.device
 ) -> tuple[pd.DataFrame, dict[str, float]]:
-    table, _ = classify_cases(config, cases, folder, open_model(folder / "best_model.pt", device))
+    table, _ = classify_cases(config, cases, folder, open_model(folder / BEST, device))
     evaluation = evaluate_classifier(config, table, folder)
     metrics = evaluation[evaluation["image_id"] == ALL].select_dtypes("number").mean()
     return evaluation, {str(name): float(value) for name, value in metrics.items()}
@@ -50,6 +43,6 @@ def test_classifier(
 def evaluate_classifier(config: RunConfig, table: pd.DataFrame, folder: Path) -> pd.DataFrame:
     binarize = config.postprocessing.binarize_prediction
     evaluation = evaluate_slices(table, binarize.thr if binarize and binarize.thr >= 0 else 0.5)
-    write_table(evaluation, folder / "results_eval" / EVALUATION)
+    write_csv(folder / "results_eval" / EVALUATION, evaluation, index=False)
     say("Results", f"{folder / 'results_eval' / EVALUATION}\n{evaluation.head().to_string(index=False)}")
     return evaluation

@@ -13,9 +13,7 @@ from ivadomed.classification import (
 )
 from ivadomed.commands.classify import evaluate_classifier
 from ivadomed.config import RunConfig
-from ivadomed.datasets import (
-    test_cases,
-)
+from ivadomed.datasets import test_cases
 from ivadomed.errors import DataError
 from ivadomed.evaluation import evaluate_predictions, pairs_of_cases, preview, summary_text, write_summary
 from ivadomed.evaluation.overlays import paint_overlays, worst_first

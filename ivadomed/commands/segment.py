@@ -13,10 +13,7 @@ from ivadomed.commands.classify import classify_cases
 from ivadomed.commands.screen import show_cases
 from ivadomed.commands.steps import postprocessing_of
 from ivadomed.config import RunConfig
-from ivadomed.datasets import (
-    display_transforms,
-    segment_cases,
-)
+from ivadomed.datasets import display_transforms, segment_cases
 from ivadomed.device import define_device
 from ivadomed.errors import ConfigError
 from ivadomed.inference.backends import open_model

@@ -10,18 +10,14 @@ from typing import Any
 import torch
 
 from ivadomed.config import RunConfig, load_config
-from ivadomed.datasets import (
-    index_data,
-    labelled_cases,
-    sample_dataset,
-    saved_split,
-)
+from ivadomed.datasets import index_data, labelled_cases, sample_dataset, saved_split
 from ivadomed.device import define_device
 from ivadomed.files import write_json
 from ivadomed.loader.recipe import conditioner_of
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.terminal import say
 from ivadomed.threshold import threshold_analysis
+from ivadomed.training.outputs import BEST
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +52,7 @@ def with_best_threshold(
     """The configuration with the threshold that suits the trained model, which the run's file keeps too."""
     is_classifier = config.task == "classification"
     threshold = threshold_analysis(
-        folder / "best_model.pt",
+        folder / BEST,
         datasets,
         {},
         {"batch_size": config.training_parameters.batch_size},
@@ -86,4 +82,5 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
 
 
 def postprocessing_of(config: RunConfig) -> dict[str, Any]:
+    """Steps by name, in the order in which they run."""
     return config.postprocessing.model_dump(mode="json")

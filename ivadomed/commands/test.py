@@ -12,11 +12,7 @@ from ivadomed.commands.evaluate import evaluate_cases
 from ivadomed.commands.screen import show_cases
 from ivadomed.commands.steps import announce, labelled_sets, postprocessing_of, with_best_threshold
 from ivadomed.config import RunConfig
-from ivadomed.datasets import (
-    boxed_cases,
-    display_transforms,
-    test_cases,
-)
+from ivadomed.datasets import boxed_cases, display_transforms, test_cases
 from ivadomed.jobs import Workers
 from ivadomed.loader.recipe import conditioner_of, recipe_of, steps_of, uncertain_steps_of
 from ivadomed.metrics import get_metric_fns

@@ -114,7 +114,7 @@ def train_command(
         )
     if world.is_first:
         _package(config, folder, valid, model, thr_increment)
-        say("Done", f"best validation loss {best.validation_loss:.4f}; the model is {config.model_folder}")
+        say("Done", f"best validation loss {best.validation_loss:.4f}; the model is {model_folder}")
         say("Next", f"ivadomed --test -c {folder / 'config_file.json'}")
     return best.training_dice, best.training_loss, best.validation_dice, best.validation_loss
 

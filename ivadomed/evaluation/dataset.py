@@ -22,7 +22,7 @@ from ivadomed.evaluation.read import PairData, read_pair
 from ivadomed.evaluation.sizes import evaluation_parameters
 from ivadomed.evaluation.summary import write_summary
 from ivadomed.evaluation.volume import evaluate_pair
-from ivadomed.files import atomic_path
+from ivadomed.files import write_csv
 from ivadomed.jobs import Workers, values
 from ivadomed.terminal import hidden_bar
 
@@ -104,8 +104,7 @@ def evaluate_predictions(
     rows = [numbered[number] for number in range(len(pairs))]
     index = pd.Index([pair.image_id for pair in pairs], name="image_id")
     table = pd.DataFrame(rows, index=index).sort_index(axis=1)
-    with atomic_path(Path(path_output, RESULT_FILE)) as temporary:
-        table.to_csv(temporary)
+    write_csv(Path(path_output, RESULT_FILE), table)
     return table
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ivadomed.evaluation.pairs import PredictionPair
-from ivadomed.files import atomic_path
+from ivadomed.files import write_csv
 
 SUMMARY_FILE = Path("results_eval", "summary.csv")
 ALL = "all"
@@ -65,8 +65,7 @@ def write_summary(
 ) -> pd.DataFrame:
     """Write ``results_eval/summary.csv`` and return it; see ``summarize``."""
     summary = summarize(table, pairs)
-    with atomic_path(Path(path_output, SUMMARY_FILE)) as temporary:
-        summary.to_csv(temporary, index=False)
+    write_csv(Path(path_output, SUMMARY_FILE), summary, index=False)
     return summary
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ivadomed.errors import DataError
-from ivadomed.files import atomic_path
+from ivadomed.files import write_csv
 from ivadomed.loader.bids_faults import missing_contrasts, nothing_found, refuse_duplicates, shared_subjects
 from ivadomed.loader.bids_index import BidsFile, BidsIndex, Dropped, scan
 from ivadomed.loader.bids_labels import Labels
@@ -127,8 +127,7 @@ class BidsDataframe:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the table as CSV."""
-        with atomic_path(path) as temporary:
-            self.df.to_csv(temporary, index=False)
+        write_csv(path, self.df, index=False)
         logger.info("Dataframe has been saved in %s.", path)
 
     def write_derivatives_dataset_description(self, path_data: str | os.PathLike[str]) -> None:

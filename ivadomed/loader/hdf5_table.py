@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ivadomed.errors import DataError
-from ivadomed.files import atomic_path
+from ivadomed.files import write_csv
 
 
 class Dataframe:
@@ -85,8 +85,7 @@ class Dataframe:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the table as CSV."""
-        with atomic_path(path) as temporary:
-            self.df.to_csv(temporary, index=False)
+        write_csv(path, self.df, index=False)
 
     def load_dataframe(self, path: str | os.PathLike[str]) -> None:
         """Read the table from CSV.

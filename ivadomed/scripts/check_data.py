@@ -18,7 +18,7 @@ from ivadomed.cores import available_cores
 from ivadomed.data_check import Finding
 from ivadomed.data_report import DataReport, report_data
 from ivadomed.errors import IvadomedError
-from ivadomed.files import atomic_path
+from ivadomed.files import write_csv
 
 _EXAMPLE = """\
 example:
@@ -67,8 +67,7 @@ def check_data(
     overrides = {"command": "train"} | ({"loader_parameters.path_data": list(path_data)} if path_data else {})
     report = report_data(load_config(Path(config), overrides), jobs)
     if csv:
-        with atomic_path(csv) as temporary:
-            report.table().to_csv(temporary, index=False)
+        write_csv(csv, report.table(), index=False)
     print("\n".join(_text(report)))
     return report.usable
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ivadomed.errors import ConfigError, DataError, IvadomedError
-from ivadomed.files import atomic_path
+from ivadomed.files import write_csv
 from ivadomed.paired import compare_paired, holm
 
 log = logging.getLogger(__name__)
@@ -106,8 +106,7 @@ def compute_statistics(
         (csv_out, _matrix(list(runs), details)),
         (csv_out.with_name(f"{csv_out.stem}_details.csv"), details.set_index("first")),
     ):
-        with atomic_path(path) as temporary:
-            table.to_csv(temporary)
+        write_csv(path, table)
     return details
 
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from ivadomed.colours import COLOURS, LINE_ORDER
 from ivadomed.errors import DataError, IvadomedError
 from ivadomed.events import read_scalars
-from ivadomed.files import atomic_path
+from ivadomed.files import atomic_path, write_csv
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -199,8 +199,7 @@ def run_plot_training_curves(
         for folder in tqdm(folders, desc=f"Reading {title}", unit="training", leave=False, disable=None):
             values = tensorboard_retrieve_event(get_events_path_list(folder, learning_rate))
             name = folder.resolve().name if title != text else text.strip("/").replace("/", "_")
-            with atomic_path(output / f"{name}_training_values.csv") as temporary:
-                values.to_csv(temporary)
+            write_csv(output / f"{name}_training_values.csv", values)
             groups[title].append(values)
     columns = dict.fromkeys(name for group in groups.values() for values in group for name in values)
     plots = {"losses": [name for name in columns if name.endswith("loss")]}

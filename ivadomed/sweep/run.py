@@ -15,6 +15,7 @@ import pandas as pd
 from ivadomed.config import load_config
 from ivadomed.datasets import draw_split, index_data
 from ivadomed.errors import ConfigError, RunsFailed
+from ivadomed.files import write_csv
 from ivadomed.jobs import Answer, Ledger, Workers, answers
 from ivadomed.jobs.choose import choose_workers
 from ivadomed.loader.split_file import FILE_NAME
@@ -23,7 +24,7 @@ from ivadomed.sweep.hyperparameters import HyperparameterOption, make_config_lis
 from ivadomed.sweep.member import Run
 from ivadomed.sweep.plan import Member, plan
 from ivadomed.sweep.plots import COMPARISON, TESTS, comparison_figure, save_figure, tests_figure
-from ivadomed.sweep.tables import DETAILED, TEMPORARY, Results, results_table, write_csv, write_tables
+from ivadomed.sweep.tables import DETAILED, TEMPORARY, Results, results_table, write_tables
 
 log = logging.getLogger(__name__)
 
@@ -173,7 +174,7 @@ class Progress:
             log.warning("%s failed: %s", count, answer.reason)
             return
         self.results.append((member, answer.value))
-        write_csv(results_table(self.results), self.folder / TEMPORARY)
+        write_csv(self.folder / TEMPORARY, results_table(self.results))
         log.info("%s: best validation loss %.4f", count, answer.value["best_validation_loss"])
         if not member.is_kept:
             shutil.rmtree(member.folder, ignore_errors=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ivadomed.files import atomic_path
+from ivadomed.files import write_csv
 from ivadomed.sweep.hyperparameters import HyperparameterOption, value_at
 from ivadomed.sweep.member import SCORES
 from ivadomed.sweep.plan import Member
@@ -85,16 +85,10 @@ def write_tables(
 ) -> pd.DataFrame:
     """Write ``detailed_results.csv`` and, of tests, ``average_eval.csv``; the former is returned."""
     detailed = format_results(results_table(results), config_list, param_list)
-    write_csv(detailed, folder / DETAILED)
+    write_csv(folder / DETAILED, detailed)
     if any("metrics" in scores for _, scores in results):
-        write_csv(average_table(results), folder / AVERAGE)
+        write_csv(folder / AVERAGE, average_table(results))
     return detailed
-
-
-def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write a table with its index, atomically."""
-    with atomic_path(path) as temporary:
-        table.to_csv(temporary)
 
 
 def _tables_by_configuration(results: Results) -> dict[str, list[pd.DataFrame]]:

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ivadomed.classification import ALL, SLICES, evaluate_slices, read_slices, write_table
+from ivadomed.classification import ALL, SLICES, evaluate_slices, read_slices
 from ivadomed.errors import DataError
+from ivadomed.files import write_csv
 
 ROWS = [  # image, slice, probability, truth
     ("a", 0, 0.9, 1),
@@ -47,8 +48,8 @@ def test_an_image_of_one_kind_has_no_roc():
 def test_absent_and_foreign_tables_are_named(tmp_path):
     with pytest.raises(DataError, match=r"classified_slices.csv: no classified slices.*--test first"):
         read_slices(tmp_path)
-    write_table(table(), tmp_path / SLICES)
+    write_csv(tmp_path / SLICES, table(), index=False)
     pd.testing.assert_frame_equal(read_slices(tmp_path), table())
-    write_table(table().drop(columns="truth"), tmp_path / SLICES)
+    write_csv(tmp_path / SLICES, table().drop(columns="truth"), index=False)
     with pytest.raises(DataError, match="has no column truth"):
         read_slices(tmp_path)
