@@ -14,7 +14,7 @@ import pandas as pd
 
 from ivadomed.config.load import read_json
 from ivadomed.config_manager import ConfigurationManager
-from ivadomed.errors import IvadomedError
+from ivadomed.console import run_tool
 from ivadomed.records import logging_to_terminal
 from ivadomed.sweep.hyperparameters import (
     HyperparameterOption,
@@ -198,16 +198,10 @@ def test_worker(config: Mapping[str, Any]) -> tuple[str, float, pd.DataFrame]:
 def main(args: Sequence[str] | None = None) -> int:
     """Console script."""
     options = get_parser().parse_args(args)
-    try:
-        with logging_to_terminal(source="ivadomed.sweep"):
-            _run(options)
-    except IvadomedError as error:
-        print(f"ivadomed_automate_training: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("ivadomed_automate_training: interrupted; the same command goes on", file=sys.stderr)
-        return 130
-    return 0
+    with logging_to_terminal(source="ivadomed.sweep"):
+        return run_tool(
+            "ivadomed_automate_training", lambda: _run(options), "interrupted; the same command goes on"
+        )
 
 
 def _run(options: argparse.Namespace) -> None:

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from ivadomed.config import load_config
+from ivadomed.console import run_tool
 from ivadomed.cores import available_cores
 from ivadomed.data_check import Finding
 from ivadomed.data_report import DataReport, report_data
-from ivadomed.errors import IvadomedError
 from ivadomed.files import write_csv
 
 _EXAMPLE = """\
@@ -165,10 +165,10 @@ def main(args: Sequence[str] | None = None) -> int:
     level = logger.level
     logger.setLevel(logging.ERROR)  # what the index has to say is printed in full
     try:
-        return 0 if check_data(options.config, options.path_data or (), options.csv, options.jobs) else 1
-    except IvadomedError as error:
-        print(f"ivadomed_check_data: {error}", file=sys.stderr)
-        return error.exit_code
+        return run_tool(
+            "ivadomed_check_data",
+            lambda: int(not check_data(options.config, options.path_data or (), options.csv, options.jobs)),
+        )
     finally:
         logger.setLevel(level)
 

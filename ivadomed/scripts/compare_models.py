@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ivadomed.errors import ConfigError, DataError, IvadomedError
+from ivadomed.console import run_tool
+from ivadomed.errors import ConfigError, DataError
 from ivadomed.files import write_csv
 from ivadomed.paired import compare_paired, holm
 
@@ -196,17 +197,16 @@ def _read(path: str) -> pd.DataFrame:
 def main(args: Sequence[str] | None = None) -> int:
     """Console script: 0, or a message on standard error and the exit code of the error."""
     options = get_parser().parse_args(args)
-    try:
-        if options.n_iterations < 1:
-            raise ConfigError(f"--n-iterations: {options.n_iterations}; expected at least 1")
-        details = compute_statistics(
-            _read(options.dataframe), options.n_iterations, options.run_test, options.output
-        )
-    except IvadomedError as error:
-        print(f"ivadomed_compare_models: {error}", file=sys.stderr)
-        return error.exit_code
+    return run_tool("ivadomed_compare_models", lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> None:
+    if options.n_iterations < 1:
+        raise ConfigError(f"--n-iterations: {options.n_iterations}; expected at least 1")
+    details = compute_statistics(
+        _read(options.dataframe), options.n_iterations, options.run_test, options.output
+    )
     print(_text(details))
-    return 0
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from importlib import import_module
 
 import ivadomed.scripts
 from ivadomed import main as ivadomed_main
-from ivadomed.errors import IvadomedError, MachineError
+from ivadomed.console import run_tool
+from ivadomed.errors import MachineError
 
 SHELLS = ("bash", "zsh")
 _EXAMPLES = """\
@@ -70,12 +71,7 @@ def completion(shell: str) -> str:
 def main(args: Sequence[str] | None = None) -> int:
     """Console script."""
     options = get_parser().parse_args(args)
-    try:
-        print(completion(options.shell))
-    except IvadomedError as error:
-        print(f"ivadomed_completion: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    return run_tool("ivadomed_completion", lambda: print(completion(options.shell)))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from typing import cast
 import torch
 
 from ivadomed.config import RunConfig, load_config
-from ivadomed.errors import ConfigError, IvadomedError, ModelError, OutputError
+from ivadomed.console import run_tool
+from ivadomed.errors import ConfigError, ModelError, OutputError
 from ivadomed.models.base import Network, example_inputs
 from ivadomed.models.checkpoint import load_model
 from ivadomed.models.describe import Description, describe
@@ -132,11 +133,11 @@ def _check_same_output(rebuilt: Network, network: Network, description: Descript
 def main(args: Sequence[str] | None = None) -> int:
     """Console script."""
     options = get_parser().parse_args(args)
-    try:
-        written = convert_model(options.model, options.folder, options.config)
-    except IvadomedError as error:
-        print(f"ivadomed_convert_model: {error}", file=sys.stderr)
-        return error.exit_code
+    return run_tool("ivadomed_convert_model", lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> None:
+    written = convert_model(options.model, options.folder, options.config)
     for path in written:
         print(path)
     print(f"On random images {written[0].name} gives the output of {options.model}.")
@@ -145,7 +146,6 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"The ONNX model agrees with it to {TOLERANCE}.")
     if ".json" not in suffixes:
         print("No configuration was given: segment_volume needs one beside the model; pass it with -c.")
-    return 0
 
 
 if __name__ == "__main__":

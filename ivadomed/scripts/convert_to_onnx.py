@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from ivadomed.errors import ConfigError, IvadomedError
+from ivadomed.console import run_tool
+from ivadomed.errors import ConfigError
 from ivadomed.models.base import Network
 from ivadomed.models.checkpoint import load_model
 from ivadomed.models.onnx import OPSET, TOLERANCE, export_onnx
@@ -77,13 +78,12 @@ def convert_pytorch_to_onnx(
 def main(args: Sequence[str] | None = None) -> int:
     """Console script."""
     options = get_parser().parse_args(args)
-    try:
-        path = convert_pytorch_to_onnx(options.model, options.dimension, options.n_channels, options.gpu_id)
-    except IvadomedError as error:
-        print(f"ivadomed_convert_to_onnx: {error}", file=sys.stderr)
-        return error.exit_code
+    return run_tool("ivadomed_convert_to_onnx", lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> None:
+    path = convert_pytorch_to_onnx(options.model, options.dimension, options.n_channels, options.gpu_id)
     print(f"{path} (opset {OPSET}) agrees with {options.model} to {TOLERANCE}.")
-    return 0
 
 
 if __name__ == "__main__":

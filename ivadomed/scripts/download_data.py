@@ -13,8 +13,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ivadomed.archives import unpack
+from ivadomed.console import run_tool
 from ivadomed.download import Download, DownloadError, download_of, fetch
-from ivadomed.errors import ConfigError, IvadomedError, OutputError
+from ivadomed.errors import ConfigError, OutputError
 from ivadomed.files import atomic_folder, write_json
 
 _EXAMPLE = """\
@@ -254,15 +255,9 @@ def _run(options: argparse.Namespace) -> Path:
 def main(args: Sequence[str] | None = None) -> int:
     """Console script: 0, or a message on standard error and the exit code of the error."""
     options = get_parser().parse_args(args)
-    try:
-        print(_run(options))
-    except IvadomedError as error:
-        print(f"ivadomed_download_data: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("ivadomed_download_data: interrupted; the same command continues", file=sys.stderr)
-        return 130
-    return 0
+    return run_tool(
+        "ivadomed_download_data", lambda: print(_run(options)), "interrupted; the same command continues"
+    )
 
 
 if __name__ == "__main__":

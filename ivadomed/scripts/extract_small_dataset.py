@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ivadomed.errors import ConfigError, DataError, IvadomedError, OutputError
+from ivadomed.console import run_tool
+from ivadomed.errors import ConfigError, DataError, OutputError
 from ivadomed.files import atomic_folder
 from ivadomed.loader.bids_names import DATATYPES
 
@@ -195,16 +196,15 @@ def _copy_rows(file: Path, place: Path, subjects: Sequence[str]) -> None:
 def main(args: Sequence[str] | None = None) -> int:
     """Console script: 0, or a message on standard error and the exit code of the error."""
     options = get_parser().parse_args(args)
+    return run_tool("ivadomed_extract_small_dataset", lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> None:
     contrasts = [name.strip() for name in options.contrasts.split(",")] if options.contrasts else None
-    try:
-        subjects = extract_small_dataset(
-            options.input, options.output, options.number, contrasts, bool(options.derivatives), options.seed
-        )
-    except IvadomedError as error:
-        print(f"ivadomed_extract_small_dataset: {error}", file=sys.stderr)
-        return error.exit_code
+    subjects = extract_small_dataset(
+        options.input, options.output, options.number, contrasts, bool(options.derivatives), options.seed
+    )
     print(f"{len(subjects)} subjects in {Path(options.output).resolve()}: {', '.join(subjects)}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ivadomed.errors import DataError, IvadomedError
+from ivadomed.console import run_tool
+from ivadomed.errors import DataError
 from ivadomed.io import read_image, read_label, save_nifti
 from ivadomed.loader.volumes import check_same_grid
 from ivadomed.preprocessing import get_midslice_average, one_slice
@@ -135,15 +136,12 @@ def _prepare(image: Path, data: Path, aim: int) -> list[Path]:
 def main(args: Sequence[str] | None = None) -> int:
     """Console script: 0, or a message on standard error and the exit code of the error."""
     options = get_parser().parse_args(args)
-    try:
-        written = extract_mid_slice_and_convert_coordinates_to_heatmaps(
-            options.path, options.suffix, options.aim
-        )
-    except IvadomedError as error:
-        print(f"ivadomed_prepare_dataset_vertebral_labeling: {error}", file=sys.stderr)
-        return error.exit_code
+    return run_tool("ivadomed_prepare_dataset_vertebral_labeling", lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> None:
+    written = extract_mid_slice_and_convert_coordinates_to_heatmaps(options.path, options.suffix, options.aim)
     print(f"{len(written)} files in {Path(options.path).resolve()}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ivadomed.errors import ConfigError, DataError, IvadomedError
+from ivadomed.console import run_tool
+from ivadomed.errors import ConfigError, DataError
 
 _EXAMPLES = """\
 examples:
@@ -224,18 +224,12 @@ def _run(args: argparse.Namespace) -> list[Path]:
 def main(args: Sequence[str] | None = None) -> int:
     """Console script: 0, or a message on standard error and the exit code of the error."""
     parsed = get_parser().parse_args(args)
-    try:
+
+    def work() -> None:
         for file in _run(parsed):
             print(file)
-    except IvadomedError as error:
-        if parsed.debug:
-            traceback.print_exc()
-        print(f"ivadomed_segment_image: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("ivadomed_segment_image: interrupted", file=sys.stderr)
-        return 130
-    return 0
+
+    return run_tool("ivadomed_segment_image", work, "interrupted", parsed.debug)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from ivadomed.colours import COLOURS, LINE_ORDER
-from ivadomed.errors import DataError, IvadomedError
+from ivadomed.console import run_tool
+from ivadomed.errors import DataError
 from ivadomed.events import read_scalars
 from ivadomed.files import atomic_path, write_csv
 
@@ -257,16 +258,15 @@ def _plot(
 def main(args: Sequence[str] | None = None) -> int:
     """Console script: 0, or a message on standard error and the exit code of the error."""
     options = get_parser().parse_args(args)
-    try:
-        plots = run_plot_training_curves(
-            options.input, options.output, options.multiple, options.learning_rate, options.y_lim_loss
-        )
-    except IvadomedError as error:
-        print(f"ivadomed_training_curve: {error}", file=sys.stderr)
-        return error.exit_code
+    return run_tool("ivadomed_training_curve", lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> None:
+    plots = run_plot_training_curves(
+        options.input, options.output, options.multiple, options.learning_rate, options.y_lim_loss
+    )
     for plot in plots:
         print(plot)
-    return 0
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from ivadomed.colours import COLOURS
-from ivadomed.errors import ConfigError, DataError, IvadomedError
+from ivadomed.console import run_tool
+from ivadomed.errors import ConfigError, DataError
 from ivadomed.files import atomic_path
 from ivadomed.paired import compare_paired, holm
 
@@ -308,20 +309,19 @@ def _lines(comparisons: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
 def main(args: Sequence[str] | None = None) -> int:
     """Console script: 0, or a message on standard error and the exit code of the error."""
     options = get_parser().parse_args(args)
-    try:
-        comparisons = visualize_and_compare_models(
-            options.ofolders, options.metric, options.metadata, options.output
-        )
-    except IvadomedError as error:
-        print(f"ivadomed_visualize_and_compare_testing_models: {error}", file=sys.stderr)
-        return error.exit_code
+    return run_tool("ivadomed_visualize_and_compare_testing_models", lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> None:
+    comparisons = visualize_and_compare_models(
+        options.ofolders, options.metric, options.metadata, options.output
+    )
     if len(comparisons):
         models = {name: name for column in ("first", "second") for name in comparisons[column]}
         print("Difference [95 % confidence interval], p-values corrected for their number (Holm):")
         print("\n".join(_lines(comparisons, models)))
     if picture := output_of(options.metric, options.output):
         print(picture)
-    return 0
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from ivadomed.before_after import Caption, save_before_after
 from ivadomed.config import load_config
-from ivadomed.errors import ConfigError, DataError, IvadomedError
+from ivadomed.console import run_tool
+from ivadomed.errors import ConfigError, DataError
 from ivadomed.grid import Grid
 from ivadomed.io import Image, is_nifti, read_image, read_label, split_extension
 from ivadomed.loader.bids_sidecars import read_json_object
@@ -225,15 +226,14 @@ def stem_of_chain(names: Sequence[str]) -> str:
 def main(args: Sequence[str] | None = None) -> int:
     """Console script."""
     options = get_parser().parse_args(args)
-    try:
-        written = run_visualization(
-            options.input, options.config, options.number, options.output, options.roi, options.label
-        )
-    except IvadomedError as error:
-        print(f"ivadomed_visualize_transforms: {error}", file=sys.stderr)
-        return error.exit_code
+    return run_tool("ivadomed_visualize_transforms", lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> None:
+    written = run_visualization(
+        options.input, options.config, options.number, options.output, options.roi, options.label
+    )
     print(f"{len(written)} pictures in {Path(options.output).resolve()}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ ROOT = Path(importlib.util.find_spec("ivadomed").origin).parent
 # A name stands for the module or package and all that is in it; the longest name that fits decides.
 LAYERS = {
     0: "errors files archives download events colours paired grid windows boxes pictures sizing models losses "
-    "metrics mixup maths device moved ranks memory cores signals jobs terminal",
+    "metrics mixup maths device moved ranks memory cores signals jobs terminal console",
     1: "config config_manager io phantom",
     2: "transforms preprocessing postprocessing uncertainty visualize before_after transform_preview",
     3: "loader",
