@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ivadomed.errors import ModelError
+from ivadomed.models.normalisation import InstanceNorm3d
 
 FINAL_ACTIVATIONS = ("sigmoid", "relu", "softmax")
 
@@ -34,7 +35,7 @@ class DownConv(nn.Module):
     ) -> None:
         super().__init__()
         conv: type[nn.Module] = nn.Conv2d if is_2d else nn.Conv3d
-        norm: type[nn.Module] = nn.BatchNorm2d if is_2d else nn.InstanceNorm3d
+        norm: type[nn.Module] = nn.BatchNorm2d if is_2d else InstanceNorm3d
         drop: type[nn.Module] = nn.Dropout2d if is_2d else nn.Dropout3d
 
         self.conv1 = conv(in_feat, out_feat, kernel_size=3, padding=1)

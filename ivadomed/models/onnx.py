@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from ivadomed.errors import IvadomedError, ModelError
 from ivadomed.files import atomic_path
 from ivadomed.models.base import Inputs, Network, example_inputs
+from ivadomed.models.unet3d import UpscalingConv3d
 
 OPSET = 18
 TOLERANCE = 1e-4
@@ -68,12 +69,14 @@ def _spatial_mean(x: Tensor) -> Tensor:
     return x
 
 
-def _replace_norms(module: nn.Module) -> None:
+def _replace_layers(module: nn.Module) -> None:
     for name, child in module.named_children():
         if isinstance(child, nn.modules.instancenorm._InstanceNorm) and not child.track_running_stats:
             setattr(module, name, _InstanceNorm(child))
+        elif isinstance(child, UpscalingConv3d):
+            setattr(module, name, child.as_transposed())
         else:
-            _replace_norms(child)
+            _replace_layers(child)
 
 
 def export_onnx(
@@ -99,7 +102,7 @@ def export_onnx(
     model = copy.deepcopy(model).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     reference = _Export(model.cpu().float()).eval()
     exported = copy.deepcopy(reference)
-    _replace_norms(exported)
+    _replace_layers(exported)
     n_axes = 2 if is_2d else 3
     if size is None:
         size = model.example_size(n_axes)

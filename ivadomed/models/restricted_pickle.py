@@ -16,7 +16,17 @@ from typing import IO, Any, ClassVar
 import torch
 from torch import nn
 
-from ivadomed.models import attention, blocks, classifiers, countception, film, hemis, unet, unet3d
+from ivadomed.models import (
+    attention,
+    blocks,
+    classifiers,
+    countception,
+    film,
+    hemis,
+    normalisation,
+    unet,
+    unet3d,
+)
 
 
 class ForbiddenGlobal(pickle.UnpicklingError):
@@ -31,7 +41,7 @@ class ForbiddenGlobal(pickle.UnpicklingError):
         self.name = name
 
 
-_OWN_MODULES = (attention, blocks, classifiers, countception, film, hemis, unet, unet3d)
+_OWN_MODULES = (attention, blocks, classifiers, countception, film, hemis, normalisation, unet, unet3d)
 _OWN: dict[str, type] = {
     name: value
     for module in _OWN_MODULES

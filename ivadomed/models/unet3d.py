@@ -21,6 +21,7 @@ from ivadomed.models.film import (
     film_switches,
     freeze_shared_weights,
 )
+from ivadomed.models.normalisation import InstanceNorm3d
 
 N_FILM_PLACES = 10
 
@@ -131,8 +132,8 @@ class Modified3DUNet(Network):
             self.add_module(f"film_layer{place}", film_layer(n_metadata, width) if on else None)
         freeze_shared_weights(self)
 
-    def _norm(self, feat_in: int) -> nn.InstanceNorm3d:
-        return nn.InstanceNorm3d(feat_in, momentum=self.momentum)
+    def _norm(self, feat_in: int) -> InstanceNorm3d:
+        return InstanceNorm3d(feat_in, momentum=self.momentum)
 
     def conv_norm_lrelu(self, feat_in: int, feat_out: int) -> nn.Sequential:
         """Convolution, normalisation, leaky ReLU."""
@@ -157,8 +158,8 @@ class Modified3DUNet(Network):
     def upscale_conv_norm_lrelu(self, feat_in: int, feat_out: int) -> nn.Sequential:
         """Nearest-neighbour upsampling by 2, convolution, normalisation, leaky ReLU."""
         return nn.Sequential(
-            nn.Upsample(scale_factor=2, mode="nearest"),
-            _conv3(feat_in, feat_out),
+            nn.Identity(),  # the place of the upsampling in published weights; the convolution does both
+            UpscalingConv3d(feat_in, feat_out),
             self._norm(feat_out),
             nn.LeakyReLU(),
         )
@@ -232,6 +233,42 @@ class Modified3DUNet(Network):
 
 class UNet3D(Modified3DUNet):
     """Name of `Modified3DUNet` in configurations and model files of older versions."""
+
+
+class UpscalingConv3d(nn.Conv3d):
+    """Nearest-neighbour upsampling by 2 and a 3x3x3 convolution, in one step.
+
+    Upsampling repeats each voxel, so the convolution multiplies most voxels by several of its weights in turn.
+    Here the weights are summed first: a transposed convolution with stride 2 and 4 taps per axis gives the same
+    sum from 8 products per output voxel and channel instead of 27, without the upsampled image in memory.
+
+    Args:
+        feat_in: Channels of the input.
+        feat_out: Channels of the output.
+    """
+
+    def __init__(self, feat_in: int, feat_out: int) -> None:
+        super().__init__(feat_in, feat_out, kernel_size=3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, feat_in, H, W, D]`` -> ``[B, feat_out, 2H, 2W, 2D]``."""
+        return F.conv_transpose3d(x, self._transposed_weight(), stride=2, padding=1)
+
+    def as_transposed(self) -> nn.ConvTranspose3d:
+        """The layer as it is now, with the weights summed for good."""
+        layer = nn.ConvTranspose3d(
+            self.in_channels, self.out_channels, kernel_size=4, stride=2, padding=1, bias=False
+        )
+        layer.weight = nn.Parameter(self._transposed_weight().detach())
+        return layer
+
+    def _transposed_weight(self) -> Tensor:
+        taps = self.weight
+        for axis in (2, 3, 4):
+            others = [0, 0] * (4 - axis)  # `pad` names the last axis first
+            taps = F.pad(taps, [*others, 0, 1]) + F.pad(taps, [*others, 1, 0])
+        # A transposed convolution has its channels the other way round and runs over the taps backwards.
+        return taps.flip(2, 3, 4).transpose(0, 1)
 
 
 class _Film:
