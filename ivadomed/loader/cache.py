@@ -88,7 +88,7 @@ def open_cases(
     progress = tqdm(cases, desc=f"Loading {label}", unit="case", leave=False, disable=hidden_bar())
     if mode == "memory":
         size = prepared_bytes(cases, recipe)
-        log.info("Loading %d images: about %.2f GB of memory.", len(cases), size / 1e9)
+        log.info("Loading %d images: about %s of memory.", len(cases), tqdm.format_sizeof(size, "B"))
         check_memory(size)
         return [_memory_entry(case, recipe) for case in progress]
     return [_transient_entry(case, recipe) for case in progress]
@@ -114,7 +114,7 @@ def _open_files(
         compressed = kind is HDF5Case
         size = prepared_bytes((case for case, _ in missing), recipe, in_pencils=not compressed)
         limit = "at most" if compressed else "about"
-        say("Prepare", f"{len(missing)} images: {limit} {size / 1e9:.2f} GB in {folder}")
+        say("Prepare", f"{len(missing)} images: {limit} {tqdm.format_sizeof(size, 'B')} in {folder}")
         check_disk(folder, size, compressed)
         fill(
             missing,

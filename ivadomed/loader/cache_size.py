@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from tqdm import tqdm
+
 from ivadomed.errors import DataError, OutputError
 from ivadomed.loader import pencils
 from ivadomed.loader.case import Case
@@ -69,7 +71,7 @@ def check_disk(folder: Path, size: int, compressed: bool) -> None:
         return
     limit = "at most" if compressed else "about"
     problem = (
-        f"{folder}: the prepared data need {limit} {size / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
+        f"{folder}: the prepared data need {limit} {tqdm.format_sizeof(size, 'B')}, {tqdm.format_sizeof(free, 'B')} are free; "
         "set loader_parameters.cache_dir to a larger disk"
     )
     if not compressed:
@@ -82,6 +84,7 @@ def check_memory(size: int) -> None:
     available = available_memory()
     if available is not None and size > available:
         raise DataError(
-            f"the prepared data need about {size / 1e9:.1f} GB of memory, {available / 1e9:.1f} GB are available; "
+            f"the prepared data need about {tqdm.format_sizeof(size, 'B')} of memory, "
+            f"{tqdm.format_sizeof(available, 'B')} are available; "
             'set loader_parameters.cache to "disk"'
         )

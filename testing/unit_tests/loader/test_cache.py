@@ -177,9 +177,9 @@ def test_need_is_told_before_work_and_refused_when_the_disk_is_too_small(
         cache_size.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 3 * 10240 - 1})
     )
     caplog.set_level("INFO")
-    with pytest.raises(OutputError, match=r"need about 0\.0 GB, 0\.0 GB are free"):
+    with pytest.raises(OutputError, match=r"need about 30\.7kB, 30\.7kB are free"):
         open_cases(cases, RECIPE, "disk", cache)  # 5 slices x 16 x 16 x 2 x 4 bytes each
-    assert "Prepare   3 images: about 0.00 GB" in caplog.text
+    assert "Prepare   3 images: about 30.7kB" in caplog.text
     assert list(cache.iterdir()) == []
     # What can be compressed may fit.
     assert len(open_cases(cases, RECIPE, "hdf5", cache)) == 3
