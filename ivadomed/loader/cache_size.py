@@ -71,8 +71,8 @@ def check_disk(folder: Path, size: int, compressed: bool) -> None:
         return
     limit = "at most" if compressed else "about"
     problem = (
-        f"{folder}: the prepared data need {limit} {tqdm.format_sizeof(size, 'B')}, {tqdm.format_sizeof(free, 'B')} are free; "
-        "set loader_parameters.cache_dir to a larger disk"
+        f"{folder}: the prepared data need {limit} {tqdm.format_sizeof(size, 'B')}, "
+        f"{tqdm.format_sizeof(free, 'B')} are free; set loader_parameters.cache_dir to a larger disk"
     )
     if not compressed:
         raise OutputError(f'{problem}, or loader_parameters.cache to "hdf5" or "none"')

@@ -183,7 +183,7 @@ def test_need_is_told_before_work_and_refused_when_the_disk_is_too_small(
     assert list(cache.iterdir()) == []
     # What can be compressed may fit.
     assert len(open_cases(cases, RECIPE, "hdf5", cache)) == 3
-    assert "need at most 0.0 GB, 0.0 GB are free" in caplog.text
+    assert "need at most 30.7kB, 30.7kB are free" in caplog.text
     monkeypatch.undo()
     assert len(open_cases(cases, RECIPE, "disk", cache)) == 3
 
@@ -191,7 +191,7 @@ def test_need_is_told_before_work_and_refused_when_the_disk_is_too_small(
 def test_what_does_not_fit_into_memory_is_refused_with_the_figures(make_case, tmp_path, monkeypatch):
     monkeypatch.setattr(cache_size, "available_memory", lambda: 10239)
     with pytest.raises(
-        DataError, match=r'need about 0\.0 GB of memory, .* loader_parameters.cache to "disk"'
+        DataError, match=r'need about 10\.2kB of memory, .* loader_parameters.cache to "disk"'
     ):
         open_cases([make_case()], RECIPE, "memory", tmp_path)
     monkeypatch.setattr(cache_size, "available_memory", lambda: 10240)
