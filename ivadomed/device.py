@@ -38,6 +38,23 @@ def define_device(gpu_id: int | Sequence[int] | None) -> tuple[bool, torch.devic
     return False, torch.device("cpu")
 
 
+def check_gpus(gpu_ids: Sequence[int]) -> None:
+    """Refuse a run on GPUs of a machine that has none.
+
+    Args:
+        gpu_ids: GPUs of the configuration. ``[0]``, the default, allows the CPU (or Apple's GPU) where there is no
+            CUDA; other numbers were chosen for a certain machine.
+
+    Raises:
+        ConfigError: There is no CUDA, and the numbers are not just 0.
+    """
+    if any(gpu_ids) and not torch.cuda.is_available():
+        raise ConfigError(
+            f"gpu_ids: {list(gpu_ids)}, but CUDA is not available; expected [0], which takes the CPU where there is "
+            "no GPU, or [] for the CPU"
+        )
+
+
 def cuda(
     input_var: torch.Tensor | list[torch.Tensor], cuda_available: bool = True, non_blocking: bool = False
 ) -> torch.Tensor | list[torch.Tensor]:

@@ -12,6 +12,7 @@ from ivadomed.commands.steps import with_absolute_paths
 from ivadomed.commands.test import test_command
 from ivadomed.commands.train import train_command
 from ivadomed.config import RunConfig
+from ivadomed.device import check_gpus
 from ivadomed.errors import ConfigError
 from ivadomed.jobs import Workers
 from ivadomed.jobs.choose import choose_workers
@@ -61,6 +62,8 @@ def run_command(
     if config.command != "eval":
         # Imports a class of the user's own. Model files may name one only because this configuration does.
         check_arguments(config.architecture.name, config.architecture.arguments)
+        if cluster is None:
+            check_gpus(config.gpu_ids)
     workers = _workers(config, jobs, cluster)
     if cluster is not None:
         config = with_absolute_paths(config)

@@ -176,7 +176,9 @@ def _usable(
         kinds.remove(kind)
     most = max((kind.images for kind in kinds), default=0)
     for kind in [kind for kind in kinds if kind.images < _NEARLY_ALL * most]:
-        left_out[kind.suffix] = f"only {kind.images} images have it, others {most}"
+        left_out[kind.suffix] = (
+            f"only {kind.images} images have it, others {most}; --target-suffix {kind.suffix} trains on these"
+        )
         kinds.remove(kind)
     for kind in list(kinds):
         others = [other.suffix for other in kinds if other is not kind]

@@ -66,7 +66,7 @@ def test_the_union_of_others_is_no_class_of_its_own(choose):
         (LEFT * np.nan, "has NaN or infinite voxels"),
         (RIGHT - 1, "has 2 values from -1 to 0: a label has one class"),
         (SOFT, "is soft, others are binary"),
-        ((RIGHT, 4), "only 4 images have it, others 5"),
+        ((RIGHT, 4), "only 4 images have it, others 5; --target-suffix _other trains on these"),
         (box((0, 1), (0, 1), (0, 1)), "marks points of 1 voxels at most wherever it was looked at"),
         (0 * LEFT, "is empty wherever it was looked at"),
     ],
