@@ -8,13 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from ivadomed.classification import (
-    read_slices,
-)
+from ivadomed.classification import read_slices
 from ivadomed.commands.classify import evaluate_classifier
+from ivadomed.commands.steps import refuse_outdated
 from ivadomed.config import RunConfig
 from ivadomed.datasets import test_cases
-from ivadomed.errors import DataError
 from ivadomed.evaluation import evaluate_predictions, pairs_of_cases, preview, summary_text, write_summary
 from ivadomed.evaluation.overlays import paint_overlays, worst_first
 from ivadomed.evaluation.summary import SUMMARY_FILE
@@ -24,7 +22,6 @@ from ivadomed.records import versions
 from ivadomed.report import Report, read_curves, write_report
 from ivadomed.terminal import say
 from ivadomed.testing import PREDICTIONS
-from ivadomed.training.outputs import BEST
 
 log = logging.getLogger(__name__)
 
@@ -37,28 +34,12 @@ def eval_command(config: RunConfig, folder: Path, workers: Workers | None = None
     """
     if config.task == "classification":
         return evaluate_classifier(config, read_slices(folder), folder)
-    _refuse_outdated(folder)
+    refuse_outdated(
+        folder,
+        "*_pred.*",
+        "run --test first, or evaluate predictions made elsewhere in a folder without a model",
+    )
     return evaluate_cases(config, test_cases(config, folder), folder, workers)
-
-
-def _refuse_outdated(folder: Path) -> None:
-    """Raise when the folder's model was trained after a prediction was made.
-
-    Raises:
-        DataError: Another model made it.
-    """
-    model = folder / BEST
-    if not model.is_file():
-        return
-    trained = model.stat().st_mtime_ns
-    predictions = sorted((folder / PREDICTIONS).glob("*_pred.*"))
-    old = [path for path in predictions if path.stat().st_mtime_ns < trained]
-    if old:
-        others = f" (and {len(old) - 1} more)" if len(old) > 1 else ""
-        raise DataError(
-            f"{old[0]}{others}: is older than {model.name}, so another model made it; run --test first, or evaluate "
-            "predictions made elsewhere in a folder without a model"
-        )
 
 
 def evaluate_cases(

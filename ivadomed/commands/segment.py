@@ -85,7 +85,12 @@ def segment_command(
     if model_config.task == "classification":
         return [classify_cases(model_config, cases, folder, open_model(file_model, device))[1]]
     segmenter = _Segmenter(
-        model_config, file_model, config.gpu_ids, options, folder / PREDICTIONS, postprocessing_of(config)
+        model_config,
+        file_model,
+        config.gpu_ids,
+        options,
+        folder / PREDICTIONS,
+        postprocessing_of(config, folder),
     )
     with tqdm(desc="Segmentation", total=len(cases), unit="case", leave=False, disable=hidden_bar()) as bar:
         written = _segment_in_parts(segmenter, cases, workers, bar) if workers else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from glob import escape as glob_escape
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import torch
 from ivadomed.config import RunConfig, load_config
 from ivadomed.datasets import index_data, labelled_cases, sample_dataset, saved_split
 from ivadomed.device import define_device
+from ivadomed.errors import DataError
 from ivadomed.files import write_json
 from ivadomed.loader.recipe import conditioner_of
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.terminal import say
+from ivadomed.testing import PREDICTIONS
 from ivadomed.threshold import threshold_analysis
 from ivadomed.training.outputs import BEST
 
@@ -81,6 +84,38 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
     return load_config(config.to_json(), changes)
 
 
-def postprocessing_of(config: RunConfig) -> dict[str, Any]:
-    """Steps by name, in the order in which they run."""
-    return config.postprocessing.model_dump(mode="json")
+def postprocessing_of(config: RunConfig, folder: Path) -> dict[str, Any]:
+    """Steps by name, in the order in which they run.
+
+    Raises:
+        DataError: A step reads uncertainty maps, and those in the folder are of an earlier model.
+    """
+    steps: dict[str, Any] = config.postprocessing.model_dump(mode="json")
+    step, maps = steps.get("uncertainty"), config.uncertainty
+    made_anew = maps.n_it and (maps.epistemic or maps.aleatoric)
+    if step and step["thr"] >= 0 and not made_anew:
+        refuse_outdated(
+            folder, f"*{glob_escape(step['suffix'])}", "set uncertainty.n_it above 0 to make it anew"
+        )
+    return steps
+
+
+def refuse_outdated(folder: Path, pattern: str, remedy: str) -> None:
+    """Raise when the folder's model was trained after a prediction was made.
+
+    Args:
+        folder: Of the run.
+        pattern: Names of the files in ``pred_masks``.
+        remedy: What to do.
+
+    Raises:
+        DataError: Another model made it.
+    """
+    model = folder / BEST
+    if not model.is_file():
+        return
+    trained = model.stat().st_mtime_ns
+    old = [path for path in sorted((folder / PREDICTIONS).glob(pattern)) if path.stat().st_mtime_ns < trained]
+    if old:
+        others = f" (and {len(old) - 1} more)" if len(old) > 1 else ""
+        raise DataError(f"{old[0]}{others}: is older than {model.name}, so another model made it; {remedy}")

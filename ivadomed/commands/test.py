@@ -59,7 +59,7 @@ def test_command(
         folder,
         device,
         get_metric_fns(config.task),
-        postprocessing_of(config),
+        postprocessing_of(config, folder),
     )
     log.info("%s", {name: float(value) for name, value in metrics.items()})
     return evaluate_cases(config, cases, folder, workers), metrics

@@ -56,6 +56,23 @@ def test_a_prediction_left_from_an_earlier_model(run, config, write, refused):
     assert main(["--eval", str(path)]) == 0
 
 
+def test_an_uncertainty_map_left_from_an_earlier_model(run, config, write, refused):
+    """A step that reads the maps takes only those of the model that is there."""
+    path = write({**config, "postprocessing": {"uncertainty": {"thr": 0.3, "suffix": "_unc-vox.nii.gz"}}})
+    for file in predictions(run):
+        old = file.with_name(file.name.replace("_pred", "_unc-vox"))
+        shutil.copy(file, old)
+        os.utime(old, (0, 0))
+    refused(
+        ["--test", path],
+        r"_unc-vox\.nii\.gz.*: is older than best_model\.pt, so another model made it; set uncertainty\.n_it",
+        keeps=[run / "pred_masks"],
+    )
+    for file in (run / "pred_masks").glob("*_unc-vox.nii.gz"):
+        os.utime(file)
+    assert main(["--test", str(path)]) == 0
+
+
 def test_predictions_made_elsewhere_are_evaluated_where_no_model_is(run, config, write):
     for model in run.glob("*.pt"):
         model.unlink()
