@@ -149,15 +149,18 @@ def _tiff_page(path: str | os.PathLike[str]) -> Iterator[Any]:
                 f"{path}: has {max(len(pages), images)} pages, expected one; extract the page to use, for example "
                 'with tifffile.imwrite("page.tif", tifffile.imread(path, key=0))'
             )
-        _check_memory(pages[0])
-        segments = zip(pages[0].dataoffsets, pages[0].databytecounts, strict=True)
-        if any(start + count > file.filehandle.size for start, count in segments):
-            raise ValueError("truncated")
+        _check_size(pages[0], file.filehandle.size)
         yield pages[0]
 
 
-def _check_memory(page: Any) -> None:
-    """Refuse a page that announces more pixels than the memory can hold, before any is taken."""
+def _check_size(page: Any, file_size: int) -> None:
+    """Refuse a page that announces more pixels than the file or the memory can hold, before any memory is taken."""
+    import tifffile
+
+    segments = zip(page.dataoffsets, page.databytecounts, strict=True)
+    in_file = page.size * page.bitspersample // 8 if page.compression == tifffile.COMPRESSION.NONE else 0
+    if in_file > file_size or any(start + count > file_size for start, count in segments):
+        raise ValueError("truncated")
     announced, available = int(page.nbytes), available_memory()
     if available is not None and announced > available:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -200,6 +201,19 @@ def test_a_tiff_cut_between_two_tiles_is_not_filled_with_zeros(tmp_path):
     save(tmp_path / "a.tif", (tmp_path / "a.tif").read_bytes()[:last])
     with pytest.raises(DataError, match="truncated"):
         read_pixels(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.uint16])
+def test_a_tiff_that_announces_more_pixels_than_it_holds_takes_no_memory(tmp_path, dtype):
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((8, 16), dtype), rowsperstrip=8)
+    assert read_pixels(tmp_path / "a.tif").shape == (8, 16)
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as file:
+        file.pages[0].tags["ImageWidth"].overwrite(400_000_000, dtype="I")
+    tracemalloc.start()
+    with pytest.raises(DataError, match="truncated"):
+        read_pixels(tmp_path / "a.tif")
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
 
 
 def test_grey_of_colours():
