@@ -10,6 +10,7 @@ import pandas as pd
 
 from ivadomed.classification import read_slices
 from ivadomed.commands.classify import evaluate_classifier
+from ivadomed.commands.screen import show_cases
 from ivadomed.commands.steps import refuse_outdated
 from ivadomed.config import RunConfig
 from ivadomed.datasets import test_cases
@@ -39,7 +40,9 @@ def eval_command(config: RunConfig, folder: Path, workers: Workers | None = None
         "*_pred.*",
         "run --test first, or evaluate predictions made elsewhere in a folder without a model",
     )
-    return evaluate_cases(config, test_cases(config, folder), folder, workers)
+    cases = test_cases(config, folder)
+    show_cases(cases, "Masks", folder / PREDICTIONS)
+    return evaluate_cases(config, cases, folder, workers)
 
 
 def evaluate_cases(

@@ -43,13 +43,13 @@ def show_split(config: RunConfig, sides: Mapping[str, Sequence[Case]]) -> None:
     say("Split", f"{', '.join(parts)}, by {config.split_dataset.split_method}")
 
 
-def show_cases(cases: Sequence[Case], model: Path) -> None:
-    """What is predicted, and with what."""
+def show_cases(cases: Sequence[Case], title: str, path: Path) -> None:
+    """What is predicted or evaluated; and under ``title`` the model, or the folder of the predictions."""
     contrasts = Counter(contrast for case in cases for contrast in case.contrasts)
     counts = ", ".join(f"{number} {name}" for name, number in sorted(contrasts.items()))
     subjects = len({case.subject for case in cases})
     say("Images", f"{_number(len(cases), 'image')} of {_number(subjects, 'subject')} ({counts})")
-    say("Model", str(model))
+    say(title, str(path))
 
 
 def show_samples(config: RunConfig, training: SampleDataset, validation: SampleDataset) -> tuple[int, ...]:

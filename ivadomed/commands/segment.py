@@ -80,7 +80,7 @@ def segment_command(
     cases = add_boxes(
         segment_cases(config, folder), cascade.object_detection_params, folder, slice_axis, device
     )
-    show_cases(cases, file_model)
+    show_cases(cases, "Model", file_model)
     display_transforms(model_config, "testing")
     if model_config.task == "classification":
         return [classify_cases(model_config, cases, folder, open_model(file_model, device))[1]]

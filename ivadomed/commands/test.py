@@ -33,7 +33,7 @@ def test_command(
     """
     device = announce(config)
     cases = boxed_cases(config, test_cases(config, folder), folder, device)
-    show_cases(cases, folder / BEST)
+    show_cases(cases, "Model", folder / BEST)
     conditioner = conditioner_of(config, folder)
     if thr_increment is not None:
         config = with_best_threshold(config, labelled_sets(config, folder), folder, thr_increment)
