@@ -189,12 +189,13 @@ def _open_nifti(path: str | os.PathLike[str], several: bool = False) -> Any:
 
 def _check_length(image: Any, path: str | os.PathLike[str]) -> None:
     """Refuse a header that announces more voxels than the file or the memory can hold, before any is taken."""
-    announced = math.prod(image.shape) * image.get_data_dtype().itemsize
+    first = image.dataobj.offset
+    announced = first + math.prod(image.shape) * image.get_data_dtype().itemsize
     most = os.path.getsize(path) * (_DEFLATE if os.fspath(path).lower().endswith(".gz") else 1)
     if announced > most:
         raise DataError(
-            f"{os.fspath(path)}: truncated or damaged (its header announces {'x'.join(map(str, image.shape))} voxels, "
-            "more than the file can hold); replace or remove it"
+            f"{os.fspath(path)}: truncated or damaged (its header announces {'x'.join(map(str, image.shape))} voxels "
+            f"from byte {first} on, more than the file can hold); replace or remove it"
         )
     needed, available = 4 * math.prod(image.shape), available_memory()
     if available is not None and needed > available:

@@ -164,6 +164,17 @@ def test_headers_that_describe_no_grid_are_refused(tmp_path, place, value):
         read_grid(tmp_path / "a.nii")
 
 
+@pytest.mark.parametrize("offset", [353, 1e6, 1e30, np.inf, np.nan, -1])
+@pytest.mark.parametrize("extension", [".nii", ".nii.gz"])
+def test_voxels_that_begin_behind_the_end_of_the_file_are_refused(tmp_path, offset, extension):
+    header = bytearray(nib.Nifti1Image(np.ones((2, 3, 4), np.int16), np.eye(4)).to_bytes())
+    header[108:112] = np.float32(offset).tobytes()
+    path = tmp_path / f"a{extension}"
+    path.write_bytes(gzip.compress(bytes(header)) if extension == ".nii.gz" else bytes(header))
+    with pytest.raises(DataError, match=r"a\.nii.*: .*; replace or remove it"):
+        read_image(path)
+
+
 def test_split_extension():
     assert split_extension("a.b/sub-1_SEM.ome.tif") == ("a.b/sub-1_SEM", ".ome.tif")
     assert split_extension("sub-1_T1w.nii.gz") == ("sub-1_T1w", ".nii.gz")

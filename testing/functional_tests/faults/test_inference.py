@@ -99,7 +99,7 @@ IMAGES = {
     "too many dimensions": (lambda p: header(p, dim=(99, 4, 4, 4, 1, 1, 1, 1)), "NIfTI|header"),
     "a huge header": (
         lambda p: header(p, dim=(3, *HUGE, 1, 1, 1, 1)),
-        "announces 32767x32767x32767 voxels, more than the file can hold",
+        "announces 32767x32767x32767 voxels from byte 352 on, more than the file can hold",
     ),
     "a huge header of float64": (
         lambda p: header(p, dim=(3, *HUGE, 1, 1, 1, 1), datatype=(64,)),
