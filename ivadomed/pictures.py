@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -21,6 +22,8 @@ EXTENSIONS = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".png", ".jpeg", ".jpg")
 _LUMA = (0.299, 0.587, 0.114)
 _SILENT = logging.NullHandler()
 _SMALLEST_PAGE = 18  # bytes: one entry, and the place of the next page
+_PNG_PIXELS = 8 * 1032  # a byte holds at most: of one bit, and Deflate shortens 1032 times at most
+_JPEG_PIXELS = 8 * 64  # a byte holds at most: a block of 8 x 8 pixels has a code of a bit or more
 _REMEDY = "save it as one grey or RGB picture of 8 or 16 bits"
 
 
@@ -55,14 +58,8 @@ def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     Raises:
         DataError: As ``read_pixels``; damage behind the header is not seen.
     """
-    import imageio.v3 as iio  # only pictures need it
-
     with _readable(path):
-        if _DECODERS[Path(path).suffix.lower()] is _read_tiff:
-            with _tiff_page(path) as page:
-                rows, columns = page.imagelength, page.imagewidth
-        else:
-            rows, columns = iio.improps(Path(path), plugin="pillow").shape[:2]
+        rows, columns = _SIZES[Path(path).suffix.lower()](path)
         if not (rows > 0 and columns > 0):
             raise ValueError(f"{rows} x {columns} pixels")
     return rows, columns
@@ -101,12 +98,14 @@ def is_coloured(pixels: np.ndarray) -> bool:
 def _read_png(path: str | os.PathLike[str]) -> np.ndarray:
     import imagecodecs  # only pictures need it
 
+    _check_announced(path, *_png_size(path), _PNG_PIXELS)
     return np.asarray(imagecodecs.png_decode(Path(path).read_bytes()))
 
 
 def _read_jpeg(path: str | os.PathLike[str]) -> np.ndarray:
     import imagecodecs  # only pictures need it
 
+    _check_announced(path, *_jpeg_size(path), _JPEG_PIXELS)
     content = Path(path).read_bytes()
     # The decoder fills what is missing with grey. Neither marker occurs within compressed data.
     if content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):
@@ -115,6 +114,45 @@ def _read_jpeg(path: str | os.PathLike[str]) -> np.ndarray:
     if pixels.ndim == 3 and pixels.shape[2] == 4:
         raise DataError(f"{path}: has CMYK colours; {_REMEDY}")
     return pixels
+
+
+def _check_announced(path: str | os.PathLike[str], rows: int, columns: int, per_byte: int) -> None:
+    """Refuse a header that announces more pixels than a file of this size can hold, before any memory is taken."""
+    if rows * columns > per_byte * os.path.getsize(path):
+        raise ValueError(f"truncated: its header announces {rows} x {columns} pixels")
+
+
+# Pillow refuses to open what has more than 179 million pixels, as large micrographs have.
+def _png_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Rows and columns, from the first chunk (PNG specification, section 11.2.1)."""
+    with open(path, "rb") as file:
+        signature, _, name, columns, rows = struct.unpack(">8sI4sII", file.read(24))
+    if signature != b"\x89PNG\r\n\x1a\n" or name != b"IHDR":
+        raise ValueError("no PNG header")
+    return rows, columns
+
+
+def _jpeg_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Rows and columns, from the frame header (ITU-T T.81, section B.2.2)."""
+    with open(path, "rb") as file:
+        if file.read(2) != b"\xff\xd8":
+            raise ValueError("no JPEG header")
+        while True:
+            mark, code, length = struct.unpack(">BBH", file.read(4))
+            if mark == code == 0xFF:  # the first is a fill byte
+                file.seek(-3, os.SEEK_CUR)
+                continue
+            if mark != 0xFF or length < 2:
+                raise ValueError("no frame header")
+            if 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC):  # tables and an extension
+                _, rows, columns = struct.unpack(">BHH", file.read(5))
+                return rows, columns
+            file.seek(length - 2, os.SEEK_CUR)
+
+
+def _tiff_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    with _tiff_page(path) as page:
+        return page.imagelength, page.imagewidth
 
 
 def _read_tiff(path: str | os.PathLike[str]) -> np.ndarray:
@@ -182,4 +220,11 @@ _DECODERS = {
     ".jpeg": _read_jpeg,
     ".tif": _read_tiff,
     ".tiff": _read_tiff,
+}
+_SIZES = {
+    ".png": _png_size,
+    ".jpg": _jpeg_size,
+    ".jpeg": _jpeg_size,
+    ".tif": _tiff_size,
+    ".tiff": _tiff_size,
 }

@@ -216,6 +216,40 @@ def test_a_tiff_that_announces_more_pixels_than_it_holds_takes_no_memory(tmp_pat
     tracemalloc.stop()
 
 
+def test_a_png_or_jpeg_that_announces_more_pixels_than_it_holds_takes_no_memory(tmp_path):
+    image = Image.fromarray(np.zeros((16, 16), np.uint8))
+    png, jpeg = encoded(image, "PNG"), encoded(image, "JPEG")
+    size = jpeg.index(b"\xff\xc0") + 5
+    large = {
+        "a.png": png[:16] + struct.pack(">II", 60_000, 60_000) + png[24:],
+        "a.jpg": jpeg[:size] + struct.pack(">HH", 60_000, 60_000) + jpeg[size + 4 :],
+    }
+    for name, content in large.items():
+        with pytest.raises(DataError, match=r"truncated: its header announces 60000 x 60000 pixels"):
+            read_pixels(save(tmp_path / name, content))
+        assert read_size(tmp_path / name) == (60_000, 60_000)
+
+
+def test_pictures_above_the_limit_of_pillow_are_read(tmp_path):
+    """Which is 179 million pixels."""
+    Image.new("L", (20_000, 10_000), 3).save(tmp_path / "a.png", compress_level=1)
+    assert read_size(tmp_path / "a.png") == (10_000, 20_000)
+    assert read_pixels(tmp_path / "a.png").shape == (10_000, 20_000)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"optimize": True, "quality": 1}])
+def test_a_jpeg_of_one_colour_is_not_taken_for_truncated(tmp_path, options):
+    white = encoded(Image.new("L", (4000, 3000), 255), "JPEG", **options)
+    assert read_pixels(save(tmp_path / "a.jpg", white)).shape == (3000, 4000)
+
+
+def test_the_size_of_a_jpeg_with_fill_bytes_and_comments(tmp_path):
+    jpeg = encoded(Image.fromarray(GREY), "JPEG", comment="a" * 300)
+    path = save(tmp_path / "a.jpg", jpeg[:2] + b"\xff\xff" + jpeg[2:])
+    assert read_size(path) == GREY.shape
+    assert read_pixels(path).shape == GREY.shape
+
+
 def test_grey_of_colours():
     colours = np.array([[200, 100, 50, 7], [9, 9, 9, 255]], np.uint8)
     np.testing.assert_allclose(grey(colours), [0.299 * 200 + 0.587 * 100 + 0.114 * 50, 9], rtol=1e-6)
