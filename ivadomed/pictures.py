@@ -41,7 +41,8 @@ def read_pixels(path: str | os.PathLike[str]) -> np.ndarray:
         DataError: The file is damaged, or holds several pictures or colours other than grey and RGB.
     """
     with _readable(path):
-        pixels = _DECODERS[Path(path).suffix.lower()](path)
+        _, read = _FORMATS[Path(path).suffix.lower()]
+        pixels = read(path)
     if (
         0 in pixels.shape
         or pixels.ndim > 3
@@ -59,7 +60,8 @@ def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
         DataError: As ``read_pixels``; damage behind the header is not seen.
     """
     with _readable(path):
-        rows, columns = _SIZES[Path(path).suffix.lower()](path)
+        size, _ = _FORMATS[Path(path).suffix.lower()]
+        rows, columns = size(path)
         if not (rows > 0 and columns > 0):
             raise ValueError(f"{rows} x {columns} pixels")
     return rows, columns
@@ -214,17 +216,11 @@ def _of_palette(path: str | os.PathLike[str], indices: np.ndarray, colours: np.n
     return (colours[0] >> 8).astype(np.uint8)[indices]
 
 
-_DECODERS = {
-    ".png": _read_png,
-    ".jpg": _read_jpeg,
-    ".jpeg": _read_jpeg,
-    ".tif": _read_tiff,
-    ".tiff": _read_tiff,
-}
-_SIZES = {
-    ".png": _png_size,
-    ".jpg": _jpeg_size,
-    ".jpeg": _jpeg_size,
-    ".tif": _tiff_size,
-    ".tiff": _tiff_size,
+# By extension: how to read rows and columns, and the pixels.
+_FORMATS = {
+    ".png": (_png_size, _read_png),
+    ".jpg": (_jpeg_size, _read_jpeg),
+    ".jpeg": (_jpeg_size, _read_jpeg),
+    ".tif": (_tiff_size, _read_tiff),
+    ".tiff": (_tiff_size, _read_tiff),
 }

@@ -91,9 +91,8 @@ def postprocessing_of(config: RunConfig, folder: Path) -> dict[str, Any]:
         DataError: A step reads uncertainty maps, and those in the folder are of an earlier model.
     """
     steps: dict[str, Any] = config.postprocessing.model_dump(mode="json")
-    step, maps = steps.get("uncertainty"), config.uncertainty
-    made_anew = maps.n_it and (maps.epistemic or maps.aleatoric)
-    if step and step["thr"] >= 0 and not made_anew:
+    step = steps.get("uncertainty")
+    if step and step["thr"] >= 0 and not config.uncertainty.applied:  # else the maps are made anew
         refuse_outdated(
             folder, f"*{glob_escape(step['suffix'])}", "set uncertainty.n_it above 0 to make it anew"
         )
