@@ -12,7 +12,7 @@ from tqdm import tqdm
 from ivadomed.errors import DataError
 from ivadomed.loader.samples import Batch, EpochSampler, SampleDataset, make_loader
 from ivadomed.metrics import accuracy_score, precision_score, recall_score, specificity_score
-from ivadomed.terminal import hidden_bar
+from ivadomed.runtime.terminal import hidden_bar
 
 SLICES = "classified_slices.csv"
 """Table of all slices, in the folder of a run."""

@@ -11,27 +11,27 @@ import torch
 
 from ivadomed.config import RunConfig
 from ivadomed.config.schema.base import DatasetType
-from ivadomed.cores import available_cores
-from ivadomed.data_check import check_headers, check_sizes
-from ivadomed.device import define_device
+from ivadomed.data_check.files import check_headers, check_sizes
 from ivadomed.errors import DataError
 from ivadomed.jobs import Workers
+from ivadomed.loader.bids.index import Dropped
 from ivadomed.loader.bids_dataframe import BidsDataframe
-from ivadomed.loader.bids_index import Dropped
-from ivadomed.loader.cache import Entries, Entry, open_cases
-from ivadomed.loader.case import Case
-from ivadomed.loader.cases import CaseList, build_cases
-from ivadomed.loader.conditions import Conditioner, Curriculum, unconditioned
-from ivadomed.loader.film_encoder import FilmEncoder, missing_metadata
+from ivadomed.loader.cases.case import Case
+from ivadomed.loader.cases.grouping import CaseList, build_cases
+from ivadomed.loader.conditions.conditioner import Conditioner, Curriculum, unconditioned
+from ivadomed.loader.conditions.film_encoder import FilmEncoder, missing_metadata
 from ivadomed.loader.patch_filter import PatchFilter
-from ivadomed.loader.prepare import list_windows
-from ivadomed.loader.random_patches import RandomPatches, per_image
+from ivadomed.loader.prepared.cache import Entries, Entry, open_cases
+from ivadomed.loader.prepared.prepare import list_windows
 from ivadomed.loader.recipe import conditioner_of, recipe_of, steps_of
 from ivadomed.loader.samples import SampleDataset
-from ivadomed.loader.split import get_subdatasets_subject_files_list
-from ivadomed.loader.split_file import SIDES
+from ivadomed.loader.samples.random_patches import RandomPatches, per_image
+from ivadomed.loader.split.draw import get_subdatasets_subject_files_list
+from ivadomed.loader.split.file import SIDES
 from ivadomed.object_detection.cascade import add_boxes
-from ivadomed.ranks import is_first_process
+from ivadomed.runtime.cores import available_cores
+from ivadomed.runtime.device import define_device
+from ivadomed.runtime.ranks import is_first_process
 from ivadomed.windows import Window
 
 log = logging.getLogger(__name__)

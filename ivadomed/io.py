@@ -19,9 +19,9 @@ import numpy as np
 from ivadomed.errors import DataError
 from ivadomed.files import atomic_path
 from ivadomed.grid import Grid
-from ivadomed.memory import available_memory
 from ivadomed.pictures import EXTENSIONS as PICTURE_EXTENSIONS
 from ivadomed.pictures import grey, is_coloured, read_pixels, read_size
+from ivadomed.runtime.memory import available_memory
 
 _DEFLATE = 1032
 """Bytes that one byte of a gzip file stands for at most."""

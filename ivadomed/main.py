@@ -12,8 +12,8 @@ from typing import Any
 
 from ivadomed import __version__
 from ivadomed.errors import ConfigError, Interrupted, IvadomedError
-from ivadomed.ranks import current_world
-from ivadomed.terminal import Mode, Style
+from ivadomed.runtime.ranks import current_world
+from ivadomed.runtime.terminal import Mode, Style
 
 COMMANDS = ("train", "test", "eval", "segment")
 
@@ -209,8 +209,8 @@ def _mode(args: argparse.Namespace) -> Mode:
 def _dispatch(source: Any, overrides: Mapping[str, Any], mode: Mode = Mode.SCREEN, **options: Any) -> Any:
     # Torch and the rest are loaded only now: --help and a mistyped option answer at once.
     from ivadomed.commands import run_command
+    from ivadomed.commands.records import logging_to_terminal
     from ivadomed.config import load_config
-    from ivadomed.records import logging_to_terminal
 
     with logging_to_terminal(mode):
         config = load_config(Path(source) if isinstance(source, str) else source, overrides)

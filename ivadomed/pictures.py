@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 
 from ivadomed.errors import DataError
-from ivadomed.memory import available_memory
+from ivadomed.runtime.memory import available_memory
 
 EXTENSIONS = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".png", ".jpeg", ".jpg")
 

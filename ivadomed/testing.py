@@ -16,19 +16,19 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ivadomed.device import batch_voxels
 from ivadomed.inference.backends import DropoutForward, open_model
 from ivadomed.inference.engine import Engine, Prediction
 from ivadomed.inference.outputs import finish, split_classes, to_nifti
 from ivadomed.io import is_nifti, save_nifti, write_picture
-from ivadomed.loader.case import Case
-from ivadomed.loader.conditions import Conditioner, unconditioned
-from ivadomed.loader.prepare import Recipe
+from ivadomed.loader.cases.case import Case
+from ivadomed.loader.cases.volumes import read_ahead
+from ivadomed.loader.conditions.conditioner import Conditioner, unconditioned
+from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.loader.samples import Batch
-from ivadomed.loader.volumes import read_ahead
 from ivadomed.metrics import MetricManager
 from ivadomed.models import Network, load_model
-from ivadomed.terminal import hidden_bar
+from ivadomed.runtime.device import batch_voxels
+from ivadomed.runtime.terminal import hidden_bar
 from ivadomed.threshold import threshold_analysis as threshold_analysis
 from ivadomed.transforms import Pipeline
 from ivadomed.uncertainty import MonteCarlo

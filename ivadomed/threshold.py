@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ivadomed.device import define_device
 from ivadomed.errors import ConfigError
 from ivadomed.inference.backends import open_model
 from ivadomed.loader.samples import Batch, EpochSampler, SampleDataset, make_loader
 from ivadomed.metrics import plot_dice_thr, plot_roc_curve
-from ivadomed.terminal import hidden_bar
+from ivadomed.runtime.device import define_device
+from ivadomed.runtime.terminal import hidden_bar
 
 METRICS = ("dice", "recall_specificity")
 

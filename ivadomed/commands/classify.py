@@ -14,9 +14,9 @@ from ivadomed.config import RunConfig
 from ivadomed.datasets import sample_dataset
 from ivadomed.files import write_csv
 from ivadomed.inference.backends import open_model
-from ivadomed.loader.case import Case
+from ivadomed.loader.cases.case import Case
 from ivadomed.loader.samples import Batch
-from ivadomed.terminal import say
+from ivadomed.runtime.terminal import say
 from ivadomed.training.outputs import BEST
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ivadomed.classification import read_slices
 from ivadomed.commands.classify import evaluate_classifier
+from ivadomed.commands.records import versions
 from ivadomed.commands.screen import show_cases
 from ivadomed.commands.steps import refuse_outdated
 from ivadomed.config import RunConfig
@@ -18,10 +19,9 @@ from ivadomed.evaluation import evaluate_predictions, pairs_of_cases, preview, s
 from ivadomed.evaluation.overlays import paint_overlays, worst_first
 from ivadomed.evaluation.summary import SUMMARY_FILE
 from ivadomed.jobs import Workers
-from ivadomed.loader.case import Case
-from ivadomed.records import versions
+from ivadomed.loader.cases.case import Case
 from ivadomed.report import Report, read_curves, write_report
-from ivadomed.terminal import say
+from ivadomed.runtime.terminal import say
 from ivadomed.testing import PREDICTIONS
 
 log = logging.getLogger(__name__)

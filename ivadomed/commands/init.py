@@ -12,8 +12,8 @@ from pathlib import Path
 from ivadomed.config import load_config
 from ivadomed.errors import OutputError
 from ivadomed.files import write_json, write_text
+from ivadomed.runtime.terminal import Style
 from ivadomed.suggest import Choice, Machine, suggest, survey, tree
-from ivadomed.terminal import Style
 
 _WIDEST = 110
 

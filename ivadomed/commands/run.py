@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from ivadomed.commands.evaluate import eval_command
+from ivadomed.commands.records import run_folder
 from ivadomed.commands.segment import segment_command
 from ivadomed.commands.steps import with_absolute_paths
 from ivadomed.commands.test import test_command
 from ivadomed.commands.train import train_command
 from ivadomed.config import RunConfig
-from ivadomed.device import check_gpus
 from ivadomed.errors import ConfigError
 from ivadomed.jobs import Workers
 from ivadomed.jobs.choose import choose_workers
 from ivadomed.models.registry import check_arguments
-from ivadomed.ranks import current_world
-from ivadomed.records import run_folder
+from ivadomed.runtime.device import check_gpus
+from ivadomed.runtime.ranks import current_world
 from ivadomed.training.loop import EpochEnd
 from ivadomed.training.outputs import refuse_to_overwrite
 

@@ -10,11 +10,11 @@ import torch
 
 from ivadomed.config import RunConfig
 from ivadomed.loader.bids_dataframe import BidsDataframe
-from ivadomed.loader.case import Case
+from ivadomed.loader.cases.case import Case
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.models.footprint import footprint
 from ivadomed.models.registry import MODELS
-from ivadomed.terminal import say
+from ivadomed.runtime.terminal import say
 
 _GB = 1e9
 

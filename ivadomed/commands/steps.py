@@ -12,12 +12,12 @@ import torch
 
 from ivadomed.config import RunConfig, load_config
 from ivadomed.datasets import index_data, labelled_cases, sample_dataset, saved_split
-from ivadomed.device import define_device
 from ivadomed.errors import DataError
 from ivadomed.files import write_json
 from ivadomed.loader.recipe import conditioner_of
 from ivadomed.loader.samples import SampleDataset
-from ivadomed.terminal import say
+from ivadomed.runtime.device import define_device
+from ivadomed.runtime.terminal import say
 from ivadomed.testing import PREDICTIONS
 from ivadomed.threshold import threshold_analysis
 from ivadomed.training.outputs import BEST

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
+from ivadomed.commands.records import write_manifest
 from ivadomed.commands.screen import show_data, show_network, show_samples, show_split, show_training
 from ivadomed.commands.steps import announce, labelled_sets, with_best_threshold
 from ivadomed.config import RunConfig
@@ -20,15 +21,14 @@ from ivadomed.datasets import (
     saved_split,
     worker_count,
 )
-from ivadomed.device import training_devices
 from ivadomed.jobs import Workers
-from ivadomed.loader.film_encoder import FilmEncoder
+from ivadomed.loader.conditions.film_encoder import FilmEncoder
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.metrics import get_metric_fns
 from ivadomed.models import Network, load_model
-from ivadomed.ranks import World, current_world
-from ivadomed.records import write_manifest
-from ivadomed.terminal import say
+from ivadomed.runtime.device import training_devices
+from ivadomed.runtime.ranks import World, current_world
+from ivadomed.runtime.terminal import say
 from ivadomed.training import train
 from ivadomed.training.failures import explained
 from ivadomed.training.film import save_modulation

@@ -24,7 +24,7 @@ from ivadomed.evaluation.summary import write_summary
 from ivadomed.evaluation.volume import evaluate_pair
 from ivadomed.files import write_csv
 from ivadomed.jobs import Workers, values
-from ivadomed.terminal import hidden_bar
+from ivadomed.runtime.terminal import hidden_bar
 
 logger = logging.getLogger(__name__)
 

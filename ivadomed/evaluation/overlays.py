@@ -15,7 +15,7 @@ from ivadomed import io
 from ivadomed.evaluation.pairs import PredictionPair, job_count
 from ivadomed.evaluation.read import check_shape, read_pair
 from ivadomed.evaluation.summary import split_column
-from ivadomed.terminal import hidden_bar
+from ivadomed.runtime.terminal import hidden_bar
 from ivadomed.visualize import save_overlays
 
 logger = logging.getLogger(__name__)

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from ivadomed import io
-from ivadomed.cores import available_cores
 from ivadomed.errors import DataError
-from ivadomed.loader.case import Case
-from ivadomed.loader.volumes import check_same_grid, pixel_size_mm
+from ivadomed.loader.cases.case import Case
+from ivadomed.loader.cases.volumes import check_same_grid, pixel_size_mm
+from ivadomed.runtime.cores import available_cores
 
 logger = logging.getLogger(__name__)
 

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch.nn.modules.dropout import _DropoutNd
 
-from ivadomed.cores import available_cores
 from ivadomed.errors import ModelError
 from ivadomed.loader.samples import Batch
 from ivadomed.models.base import Network
 from ivadomed.models.checkpoint import load_model
 from ivadomed.models.hemis import PRESENT
+from ivadomed.runtime.cores import available_cores
 
 log = logging.getLogger(__name__)
 

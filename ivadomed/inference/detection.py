@@ -19,8 +19,8 @@ from ivadomed.errors import ConfigError, DataError, ModelError
 from ivadomed.inference.engine import Engine, Prediction
 from ivadomed.inference.outputs import finish
 from ivadomed.inference.packaged import load_packaged_model, packaged_engine
-from ivadomed.loader.case import Case
-from ivadomed.loader.volumes import read_ahead
+from ivadomed.loader.cases.case import Case
+from ivadomed.loader.cases.volumes import read_ahead
 from ivadomed.postprocessing import keep_largest_object, threshold_predictions
 from ivadomed.postprocessing.objects import EDGES, bounding_box, label_objects, object_sizes
 

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from ivadomed.device import CPU_BATCH_VOXELS, out_of_memory
 from ivadomed.errors import DataError, IvadomedError, ModelError
 from ivadomed.grid import Grid
-from ivadomed.loader.case import Case
-from ivadomed.loader.conditions import Conditioner, unconditioned
-from ivadomed.loader.prepare import (
+from ivadomed.loader.cases.case import Case
+from ivadomed.loader.cases.volumes import Volume
+from ivadomed.loader.conditions.conditioner import Conditioner, unconditioned
+from ivadomed.loader.prepared.prepare import (
     LABEL_ORDER,
     Prepared,
     Recipe,
@@ -30,7 +30,7 @@ from ivadomed.loader.prepare import (
     refuse_unknown_pixel_size,
 )
 from ivadomed.loader.samples import Batch, stack_conditions
-from ivadomed.loader.volumes import Volume
+from ivadomed.runtime.device import CPU_BATCH_VOXELS, out_of_memory
 from ivadomed.transforms import Pipeline, Plan
 from ivadomed.windows import Canvas, Window
 

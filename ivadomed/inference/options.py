@@ -10,8 +10,8 @@ from typing import Any
 
 from ivadomed.errors import ConfigError
 from ivadomed.inference.engine import whole_slices
-from ivadomed.loader.prepare import Recipe
-from ivadomed.loader.volumes import pixel_size_mm
+from ivadomed.loader.cases.volumes import pixel_size_mm
+from ivadomed.loader.prepared.prepare import Recipe
 
 log = logging.getLogger(__name__)
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ivadomed import config as configuration
-from ivadomed.device import batch_voxels
 from ivadomed.inference.backends import open_model
 from ivadomed.inference.engine import Engine, Forward
 from ivadomed.inference.options import recipe_with
 from ivadomed.loader.recipe import conditioner_of, recipe_of, steps_of
 from ivadomed.models import get_model_filenames
+from ivadomed.runtime.device import batch_voxels
 
 if TYPE_CHECKING:
     from ivadomed.config import RunConfig

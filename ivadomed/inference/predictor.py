@@ -12,7 +12,6 @@ import nibabel as nib
 import torch
 
 from ivadomed.boxes import clip_box
-from ivadomed.device import define_device
 from ivadomed.errors import ConfigError, DataError, ModelError
 from ivadomed.inference.backends import open_model
 from ivadomed.inference.detection import Detector, prior_box
@@ -21,8 +20,9 @@ from ivadomed.inference.options import pixel_size_of, postprocessing_with
 from ivadomed.inference.outputs import finish, split_classes, to_nifti
 from ivadomed.inference.packaged import load_packaged_model, packaged_engine
 from ivadomed.io import ImageLike, as_image, is_file, split_extension
-from ivadomed.loader.case import Case
-from ivadomed.loader.volumes import Volume, make_volume, pixel_size_mm
+from ivadomed.loader.cases.case import Case
+from ivadomed.loader.cases.volumes import Volume, make_volume, pixel_size_mm
+from ivadomed.runtime.device import define_device
 
 if TYPE_CHECKING:
     from ivadomed.config import RunConfig

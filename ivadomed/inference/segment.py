@@ -8,9 +8,9 @@ from typing import Any
 
 import nibabel as nib
 
-from ivadomed.device import define_device
 from ivadomed.inference.predictor import Predictor
 from ivadomed.io import ImageLike
+from ivadomed.runtime.device import define_device
 
 
 def segment_volume(

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from ivadomed.signals import StopRequest
+from ivadomed.runtime.signals import StopRequest
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ivadomed.device import define_device
 from ivadomed.errors import ConfigError
 from ivadomed.jobs.workers import Workers, visible_gpus
+from ivadomed.runtime.device import define_device
 
 
 def choose_workers(jobs: int | None, cluster: str | None, gpu_ids: Sequence[int] = ()) -> Workers:

@@ -13,7 +13,7 @@ from ivadomed.errors import ConfigError, MachineError
 from ivadomed.jobs.answer import Answer, answer_of
 from ivadomed.jobs.local import Numbered
 from ivadomed.jobs.place import take_place
-from ivadomed.signals import StopRequest
+from ivadomed.runtime.signals import StopRequest
 
 if TYPE_CHECKING:
     from distributed import Client, Future

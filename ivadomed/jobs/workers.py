@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ivadomed.cores import available_cores
 from ivadomed.errors import ConfigError
+from ivadomed.runtime.cores import available_cores
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ import pandas as pd
 
 from ivadomed.errors import DataError
 from ivadomed.files import write_csv
-from ivadomed.loader.bids_faults import missing_contrasts, nothing_found, refuse_duplicates, shared_subjects
-from ivadomed.loader.bids_index import BidsFile, BidsIndex, Dropped, scan
-from ivadomed.loader.bids_labels import Labels
-from ivadomed.loader.bids_tables import add_tables
-from ivadomed.loader.contrast import contrast_of
-from ivadomed.loader.selection import Selection
-from ivadomed.loader.split_groups import column
+from ivadomed.loader.bids.contrast import contrast_of
+from ivadomed.loader.bids.faults import missing_contrasts, nothing_found, refuse_duplicates, shared_subjects
+from ivadomed.loader.bids.index import BidsFile, BidsIndex, Dropped, scan
+from ivadomed.loader.bids.labels import Labels
+from ivadomed.loader.bids.selection import Selection
+from ivadomed.loader.bids.tables import add_tables
+from ivadomed.loader.split.groups import column
 
 logger = logging.getLogger(__name__)
 

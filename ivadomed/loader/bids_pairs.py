@@ -8,9 +8,9 @@ from typing import Any
 
 from ivadomed.errors import DataError
 from ivadomed.loader.bids_dataframe import BidsDataframe
-from ivadomed.loader.case_boxes import saved_boxes, with_boxes
-from ivadomed.loader.cases import build_cases
-from ivadomed.loader.film_encoder import missing_metadata
+from ivadomed.loader.cases.boxes import saved_boxes, with_boxes
+from ivadomed.loader.cases.grouping import build_cases
+from ivadomed.loader.conditions.film_encoder import missing_metadata
 from ivadomed.loader.segmentation_pair import FilenamePair, filename_pair_of
 
 log = logging.getLogger(__name__)

@@ -18,8 +18,8 @@ from torch import nn
 
 from ivadomed.errors import ModelError
 from ivadomed.files import atomic_path
-from ivadomed.loader.case import Case
-from ivadomed.loader.film_encoder import (
+from ivadomed.loader.cases.case import Case
+from ivadomed.loader.conditions.film_encoder import (
     CLUSTERED,
     MRI_PARAMS,
     Feature,

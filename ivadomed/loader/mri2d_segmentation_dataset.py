@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ivadomed.loader.prepare import Recipe
+from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.loader.segmentation_dataset import MEMORY, SampleFilter, SegmentationDataset
 from ivadomed.loader.segmentation_pair import FilenamePair
 from ivadomed.loader.slice_filter import SliceFilter, SliceRule

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ivadomed.loader.prepare import Recipe
+from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.loader.segmentation_dataset import SampleFilter, SegmentationDataset
 from ivadomed.loader.segmentation_pair import FilenamePair
 from ivadomed.loader.utils import get_obj_size

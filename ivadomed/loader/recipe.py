@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ivadomed.loader.conditions import Conditioner, present_contrasts, unconditioned
-from ivadomed.loader.film_encoder import FilmEncoder
-from ivadomed.loader.prepare import Recipe
-from ivadomed.loader.slice_classifier import CPU, SliceClassifier
+from ivadomed.loader.conditions.conditioner import Conditioner, present_contrasts, unconditioned
+from ivadomed.loader.conditions.film_encoder import FilmEncoder
+from ivadomed.loader.prepared.prepare import Recipe
+from ivadomed.loader.prepared.slice_classifier import CPU, SliceClassifier
 from ivadomed.loader.slice_filter import SliceRule
 from ivadomed.transforms import Pipeline
 

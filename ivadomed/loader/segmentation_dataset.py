@@ -21,16 +21,16 @@ from torch.utils.data import Dataset
 
 from ivadomed.errors import DataError
 from ivadomed.io import read_label
-from ivadomed.loader.cache import Entries, open_cases
-from ivadomed.loader.cache_size import prepared_bytes
-from ivadomed.loader.case import Case
+from ivadomed.loader.cases.case import Case
+from ivadomed.loader.cases.volumes import box_in, grid_of
 from ivadomed.loader.patch_filter import PatchFilter
-from ivadomed.loader.prepare import Recipe, fixed_steps, list_windows, plan_fixed
-from ivadomed.loader.recent_cases import RecentCases
+from ivadomed.loader.prepared.cache import Entries, open_cases
+from ivadomed.loader.prepared.prepare import Recipe, fixed_steps, list_windows, plan_fixed
+from ivadomed.loader.prepared.recent import RecentCases
+from ivadomed.loader.prepared.size import prepared_bytes
 from ivadomed.loader.sample_meta_data import SampleMetadata
 from ivadomed.loader.segmentation_pair import FilenamePair, SegmentationPair, case_of
 from ivadomed.loader.utils import create_temp_directory, dropout_input
-from ivadomed.loader.volumes import box_in, grid_of
 from ivadomed.transforms import (
     Compose,
     NumpyToTensor,

@@ -14,9 +14,9 @@ import numpy as np
 from ivadomed.errors import DataError
 from ivadomed.grid import Grid
 from ivadomed.io import Image, make_nifti, read_grid, read_image, read_label, split_extension
-from ivadomed.loader.case import Case
+from ivadomed.loader.cases.case import Case
+from ivadomed.loader.cases.volumes import Volume, grid_of, pixel_size_mm, read_volume
 from ivadomed.loader.sample_meta_data import SampleMetadata
-from ivadomed.loader.volumes import Volume, grid_of, pixel_size_mm, read_volume
 from ivadomed.transforms import Compose
 
 FilenamePair: TypeAlias = Sequence[Any]

@@ -12,8 +12,8 @@ import torch
 
 from ivadomed.boxes import inside_box
 from ivadomed.errors import ConfigError
-from ivadomed.loader.slice_classifier import accepts
-from ivadomed.loader.volumes import Volume
+from ivadomed.loader.cases.volumes import Volume
+from ivadomed.loader.prepared.slice_classifier import accepts
 from ivadomed.models import load_model
 
 

@@ -17,7 +17,7 @@ from ivadomed.errors import DataError
 from ivadomed.grid import Grid, hwd_to_ras, ras_to_hwd
 from ivadomed.io import split_extension
 from ivadomed.loader.sample_meta_data import SampleMetadata
-from ivadomed.loader.split import (
+from ivadomed.loader.split.draw import (
     get_new_subject_file_split,
     get_subdatasets_subject_files_list,
     split_dataset,

@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 from ivadomed.boxes import BOXES_FILE, Boxes, box_size, find_box, read_boxes, write_boxes
 from ivadomed.inference.detection import Detector
-from ivadomed.loader.case import Case
-from ivadomed.loader.case_boxes import with_boxes
-from ivadomed.terminal import hidden_bar
+from ivadomed.loader.cases.boxes import with_boxes
+from ivadomed.loader.cases.case import Case
+from ivadomed.runtime.terminal import hidden_bar
 
 if TYPE_CHECKING:
     from ivadomed.config.schema.loader import ObjectDetection

@@ -24,11 +24,10 @@ from ivadomed.boxes import (
     resize_to_multiple,
     write_boxes,
 )
-from ivadomed.device import define_device
 from ivadomed.errors import DataError
 from ivadomed.inference.detection import Detector, get_bounding_boxes, prior_box
 from ivadomed.io import read_label, split_extension
-from ivadomed.loader.case import Case
+from ivadomed.loader.cases.case import Case
 from ivadomed.object_detection.cascade import detect
 from ivadomed.object_detection.crops import (
     adjust_transforms,
@@ -37,6 +36,7 @@ from ivadomed.object_detection.crops import (
     verify_metadata,
     with_box,
 )
+from ivadomed.runtime.device import define_device
 
 __all__ = [
     "adjust_bb_size",

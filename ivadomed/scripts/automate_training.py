@@ -12,10 +12,10 @@ from typing import Any
 
 import pandas as pd
 
+from ivadomed.commands.records import logging_to_terminal
 from ivadomed.config.load import read_json
 from ivadomed.config_manager import ConfigurationManager
-from ivadomed.console import run_tool
-from ivadomed.records import logging_to_terminal
+from ivadomed.runtime.console import run_tool
 from ivadomed.sweep.hyperparameters import (
     HyperparameterOption,
     get_base_keys,

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from ivadomed.config import load_config
-from ivadomed.console import run_tool
-from ivadomed.cores import available_cores
-from ivadomed.data_check import Finding
-from ivadomed.data_report import DataReport, report_data
+from ivadomed.data_check.files import Finding
+from ivadomed.data_check.report import DataReport, report_data
 from ivadomed.files import write_csv
+from ivadomed.runtime.console import run_tool
+from ivadomed.runtime.cores import available_cores
 
 _EXAMPLE = """\
 example:

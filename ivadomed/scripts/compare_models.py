@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ivadomed.console import run_tool
 from ivadomed.errors import ConfigError, DataError
+from ivadomed.evaluation.paired import compare_paired, holm
 from ivadomed.files import write_csv
-from ivadomed.paired import compare_paired, holm
+from ivadomed.runtime.console import run_tool
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from importlib import import_module
 
 import ivadomed.scripts
 from ivadomed import main as ivadomed_main
-from ivadomed.console import run_tool
 from ivadomed.errors import MachineError
+from ivadomed.runtime.console import run_tool
 
 SHELLS = ("bash", "zsh")
 _EXAMPLES = """\

@@ -15,7 +15,6 @@ from typing import cast
 import torch
 
 from ivadomed.config import RunConfig, load_config
-from ivadomed.console import run_tool
 from ivadomed.errors import ConfigError, ModelError, OutputError
 from ivadomed.models.base import Network, example_inputs
 from ivadomed.models.checkpoint import load_model
@@ -23,6 +22,7 @@ from ivadomed.models.describe import Description, describe
 from ivadomed.models.onnx import TOLERANCE
 from ivadomed.models.package import write_package
 from ivadomed.models.registry import build_model
+from ivadomed.runtime.console import run_tool
 
 _TOLERANCE = 1e-6
 _EXAMPLE = """\

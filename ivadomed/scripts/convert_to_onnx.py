@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from ivadomed.console import run_tool
 from ivadomed.errors import ConfigError
 from ivadomed.models.base import Network
 from ivadomed.models.checkpoint import load_model
 from ivadomed.models.onnx import OPSET, TOLERANCE, export_onnx
+from ivadomed.runtime.console import run_tool
 
 _EXAMPLE = """\
 example:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ivadomed.archives import unpack
-from ivadomed.console import run_tool
-from ivadomed.download import Download, DownloadError, download_of, fetch
+from ivadomed.download.archives import unpack
+from ivadomed.download.http import Download, DownloadError, download_of, fetch
 from ivadomed.errors import ConfigError, OutputError
 from ivadomed.files import atomic_folder, write_json
+from ivadomed.runtime.console import run_tool
 
 _EXAMPLE = """\
 examples:
@@ -141,7 +141,7 @@ def install_data(
 
     Raises:
         DownloadError: No server gave it.
-        DataError: The archive is damaged or harmful, see ``ivadomed.archives``.
+        DataError: The archive is damaged or harmful, see ``ivadomed.download.archives``.
         OutputError: The folder holds files and ``keep`` is not set, or it cannot be written.
     """
     dest = Path(dest_folder).expanduser().resolve()
@@ -163,7 +163,7 @@ def unzip(compressed: str | os.PathLike[str], dest_folder: str | os.PathLike[str
         The folder.
 
     Raises:
-        DataError: The archive is damaged or harmful, see ``ivadomed.archives``.
+        DataError: The archive is damaged or harmful, see ``ivadomed.download.archives``.
         OutputError: The folder cannot be written.
     """
     dest = Path(dest_folder).expanduser().resolve()

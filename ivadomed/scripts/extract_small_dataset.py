@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ivadomed.console import run_tool
 from ivadomed.errors import ConfigError, DataError, OutputError
 from ivadomed.files import atomic_folder
-from ivadomed.loader.bids_names import DATATYPES
+from ivadomed.loader.bids.names import DATATYPES
+from ivadomed.runtime.console import run_tool
 
 _EXAMPLE = """\
 example:

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ivadomed.console import run_tool
 from ivadomed.errors import DataError
 from ivadomed.io import read_image, read_label, save_nifti
-from ivadomed.loader.volumes import check_same_grid
+from ivadomed.loader.cases.volumes import check_same_grid
 from ivadomed.preprocessing import get_midslice_average, one_slice
+from ivadomed.runtime.console import run_tool
 
 _EXAMPLE = """\
 example:

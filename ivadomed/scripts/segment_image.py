@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ivadomed.console import run_tool
 from ivadomed.errors import ConfigError, DataError
+from ivadomed.runtime.console import run_tool
 
 _EXAMPLES = """\
 examples:
@@ -93,10 +93,10 @@ def segment_images(
     # Torch and the rest are loaded only now: --help and a mistyped option answer at once.
     from tqdm import tqdm
 
-    from ivadomed.device import define_device
     from ivadomed.inference import Predictor
     from ivadomed.inference.outputs import pred_to_png
     from ivadomed.io import is_nifti, save_nifti
+    from ivadomed.runtime.device import define_device
 
     predictor = Predictor(model, define_device(gpu_id)[1])
     names = _output_suffixes(predictor.class_names, suffixes, model)

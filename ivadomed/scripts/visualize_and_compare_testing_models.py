@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from ivadomed.colours import COLOURS
-from ivadomed.console import run_tool
 from ivadomed.errors import ConfigError, DataError
+from ivadomed.evaluation.paired import compare_paired, holm
 from ivadomed.files import atomic_path
-from ivadomed.paired import compare_paired, holm
+from ivadomed.runtime.console import run_tool
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ivadomed.before_after import Caption, save_before_after
 from ivadomed.config import load_config
-from ivadomed.console import run_tool
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.grid import Grid
 from ivadomed.io import Image, is_nifti, read_image, read_label, split_extension
-from ivadomed.loader.bids_sidecars import read_json_object
-from ivadomed.loader.volumes import check_same_grid, pixel_size_mm
-from ivadomed.transform_preview import Subject, note_on, scenes_of, views_of
+from ivadomed.loader.bids.sidecars import read_json_object
+from ivadomed.loader.cases.volumes import check_same_grid, pixel_size_mm
+from ivadomed.runtime.console import run_tool
 from ivadomed.transforms import TRANSFORMS, Pipeline
+from ivadomed.visualize.before_after import Caption, save_before_after
+from ivadomed.visualize.transform_preview import Subject, note_on, scenes_of, views_of
 
 log = logging.getLogger(__name__)
 

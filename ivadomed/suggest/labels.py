@@ -13,7 +13,7 @@ import numpy as np
 from ivadomed.errors import DataError
 from ivadomed.grid import Grid
 from ivadomed.io import read_label
-from ivadomed.loader.volumes import ABOVE_ONE
+from ivadomed.loader.cases.volumes import ABOVE_ONE
 from ivadomed.postprocessing.objects import label_objects
 
 _MOST_VALUES = 20  # a soft label has many values, one of several structures few

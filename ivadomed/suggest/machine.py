@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ivadomed.device import batch_voxels, define_device
-from ivadomed.memory import available_memory
+from ivadomed.runtime.device import batch_voxels, define_device
+from ivadomed.runtime.memory import available_memory
 from ivadomed.suggest.sizes import Limits
 
 _GB = 1e9

@@ -13,9 +13,9 @@ import numpy as np
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.grid import Grid
 from ivadomed.io import is_picture, read_grid
-from ivadomed.loader.bids_index import IMAGE_EXTENSIONS, BidsFile, BidsIndex, scan
-from ivadomed.loader.bids_labels import Labels
-from ivadomed.loader.volumes import pixel_size_mm
+from ivadomed.loader.bids.index import IMAGE_EXTENSIONS, BidsFile, BidsIndex, scan
+from ivadomed.loader.bids.labels import Labels
+from ivadomed.loader.cases.volumes import pixel_size_mm
 from ivadomed.suggest.labels import Targets, choose_targets
 
 _LOOKED_AT = 8

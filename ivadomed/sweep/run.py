@@ -18,8 +18,8 @@ from ivadomed.errors import ConfigError, RunsFailed
 from ivadomed.files import write_csv
 from ivadomed.jobs import Answer, Ledger, Workers, answers
 from ivadomed.jobs.choose import choose_workers
-from ivadomed.loader.split_file import FILE_NAME
-from ivadomed.run_lock import run_lock
+from ivadomed.loader.split.file import FILE_NAME
+from ivadomed.runtime.run_lock import run_lock
 from ivadomed.sweep.hyperparameters import HyperparameterOption, make_config_list
 from ivadomed.sweep.member import Run
 from ivadomed.sweep.plan import Member, plan

@@ -19,7 +19,7 @@ from ivadomed.config import load_config
 from ivadomed.errors import ConfigError, Interrupted
 from ivadomed.jobs import Ledger, answers, content_id
 from ivadomed.report import read_curves
-from ivadomed.run_lock import run_lock
+from ivadomed.runtime.run_lock import run_lock
 from ivadomed.sweep.hyperparameters import HyperparameterOption, option_at, with_options
 from ivadomed.sweep.member import SCORES, Run, train_member
 from ivadomed.sweep.plan import Member, training_id

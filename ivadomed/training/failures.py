@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ivadomed.errors import IvadomedError, MachineError
-from ivadomed.ranks import World
+from ivadomed.runtime.ranks import World
 
 # Allocators of CPU, CUDA and MPS have no common error; on the CPU it is a plain RuntimeError.
 _NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|alloc_failed", re.IGNORECASE)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
+from ivadomed.loader.conditions.film_encoder import FilmEncoder
 from ivadomed.loader.film import Parameters, save_film_params, store_film_params
-from ivadomed.loader.film_encoder import FilmEncoder
 from ivadomed.loader.samples import EpochSampler, SampleDataset, make_loader
 from ivadomed.models.base import Network
 

@@ -13,7 +13,7 @@ import torch
 
 from ivadomed.io import is_nifti, write_picture
 from ivadomed.loader.samples import Batch, SampleDataset, collate
-from ivadomed.terminal import say
+from ivadomed.runtime.terminal import say
 from ivadomed.visualize import overlay, upright
 
 FOLDER = "gifs"

@@ -22,11 +22,11 @@ from lightning_fabric.plugins.environments import ClusterEnvironment
 from lightning_fabric.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor, nn
 
-from ivadomed.device import fabric_precision
-from ivadomed.loader.parts import part_of
 from ivadomed.loader.samples import Batch
+from ivadomed.loader.samples.parts import part_of
 from ivadomed.models import Network
-from ivadomed.ranks import World
+from ivadomed.runtime.device import fabric_precision
+from ivadomed.runtime.ranks import World
 
 log = logging.getLogger(__name__)
 

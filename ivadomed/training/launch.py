@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from ivadomed.errors import MachineError
-from ivadomed.ranks import World
+from ivadomed.runtime.ranks import World
 
 
 @contextmanager

@@ -23,9 +23,9 @@ from ivadomed.losses.deep_supervision import full_resolution
 from ivadomed.metrics import MetricManager
 from ivadomed.mixup import mixup
 from ivadomed.models.checkpoint import save_model
-from ivadomed.ranks import ALONE, World
-from ivadomed.signals import StopRequest
-from ivadomed.terminal import say
+from ivadomed.runtime.ranks import ALONE, World
+from ivadomed.runtime.signals import StopRequest
+from ivadomed.runtime.terminal import say
 from ivadomed.training.changes import changes
 from ivadomed.training.checkpoint import read_checkpoint, restore_rng, rng_state, save_checkpoint, seed_all
 from ivadomed.training.compiler import compile_network

@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from ivadomed.loader.parts import PartSampler
-from ivadomed.terminal import hidden_bar, say
+from ivadomed.loader.samples.parts import PartSampler
+from ivadomed.runtime.terminal import hidden_bar, say
 from ivadomed.training.group import Part
 from ivadomed.training.pace import Pace, peak_memory
 from ivadomed.visualize import save_img

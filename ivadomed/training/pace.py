@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import torch
 
-from ivadomed.terminal import duration
+from ivadomed.runtime.terminal import duration
 
 
 class Pace:

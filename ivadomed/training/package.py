@@ -9,7 +9,7 @@ from typing import cast
 
 from ivadomed.config import RunConfig
 from ivadomed.files import atomic_path, write_json
-from ivadomed.loader.film_encoder import FilmEncoder
+from ivadomed.loader.conditions.film_encoder import FilmEncoder
 from ivadomed.models.base import Network
 from ivadomed.models.checkpoint import load_model
 from ivadomed.models.package import write_onnx

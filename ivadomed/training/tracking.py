@@ -11,7 +11,7 @@ from typing import Any
 
 from ivadomed.errors import ConfigError
 from ivadomed.files import write_text
-from ivadomed.terminal import say
+from ivadomed.runtime.terminal import say
 
 log = logging.getLogger(__name__)
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ivadomed.loader.cache import FILES, open_cases
-from ivadomed.loader.cache_size import prepared_bytes
-from ivadomed.loader.case import Case
-from ivadomed.loader.prepare import Recipe, list_windows
+from ivadomed.loader.cases.case import Case
+from ivadomed.loader.prepared.cache import FILES, open_cases
+from ivadomed.loader.prepared.prepare import Recipe, list_windows
+from ivadomed.loader.prepared.size import prepared_bytes
 from ivadomed.scripts.create_phantom import create_phantom
 from ivadomed.transforms import Pipeline
 

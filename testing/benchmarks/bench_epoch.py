@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from phantom_training import KINDS, make_trainer
 
-from ivadomed.signals import StopRequest
+from ivadomed.runtime.signals import StopRequest
 from ivadomed.training.monitor import Monitor
 
 

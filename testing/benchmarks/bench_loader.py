@@ -20,9 +20,9 @@ import numpy as np
 
 import ivadomed.training  # noqa: F401  as much as a training shares with its workers
 from ivadomed.config import CONFIG_DIR, load_config
-from ivadomed.loader.cache import open_cases
-from ivadomed.loader.case import Case
-from ivadomed.loader.prepare import Recipe, list_windows
+from ivadomed.loader.cases.case import Case
+from ivadomed.loader.prepared.cache import open_cases
+from ivadomed.loader.prepared.prepare import Recipe, list_windows
 from ivadomed.loader.recipe import recipe_of, steps_of
 from ivadomed.loader.samples import EpochSampler, SampleDataset, make_loader
 from ivadomed.transforms import Pipeline

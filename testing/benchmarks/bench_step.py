@@ -16,9 +16,9 @@ import time
 import torch
 from torch import Tensor, nn
 
-from ivadomed.device import fabric_precision
 from ivadomed.losses import DeepSupervisionLoss, DiceLoss
 from ivadomed.models import build_model
+from ivadomed.runtime.device import fabric_precision
 
 
 def main() -> None:

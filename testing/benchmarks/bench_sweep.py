@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 
 from ivadomed.config import CONFIG_DIR, load_config
-from ivadomed.cores import available_cores
 from ivadomed.files import write_json
+from ivadomed.runtime.cores import available_cores
 from ivadomed.scripts.create_phantom import create_phantom
 
 _PARAMETERS = {

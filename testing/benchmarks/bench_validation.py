@@ -15,7 +15,7 @@ from typing import Any
 
 from phantom_training import KINDS, make_trainer
 
-from ivadomed.signals import StopRequest
+from ivadomed.runtime.signals import StopRequest
 from ivadomed.training import loop
 from ivadomed.training.monitor import Monitor
 

@@ -21,7 +21,7 @@ from ivadomed.config import CONFIG_DIR, load_config
 from ivadomed.errors import DataError
 from ivadomed.inference import segment_volume
 from ivadomed.main import _run, get_parser, main, run_main
-from ivadomed.run_lock import run_lock
+from ivadomed.runtime.run_lock import run_lock
 from ivadomed.scripts.create_phantom import create_microscopy
 
 

@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from ivadomed.commands import train
 from ivadomed.errors import ConfigError
 from ivadomed.main import run_main
-from ivadomed.ranks import World
+from ivadomed.runtime.ranks import World
 
 FAILING = """
 import os, signal, sys

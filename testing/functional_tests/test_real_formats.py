@@ -11,8 +11,8 @@ from PIL import Image
 from ivadomed.config import CONFIG_DIR
 from ivadomed.io import read_image
 from ivadomed.loader.bids_dataframe import BidsDataframe
-from ivadomed.loader.cases import build_cases
-from ivadomed.loader.volumes import read_volume
+from ivadomed.loader.cases.grouping import build_cases
+from ivadomed.loader.cases.volumes import read_volume
 
 pytestmark = pytest.mark.real_data
 

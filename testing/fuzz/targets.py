@@ -20,10 +20,10 @@ import numpy as np
 from ivadomed.config import load_config
 from ivadomed.errors import IvadomedError
 from ivadomed.io import read_classes, read_grid, read_image, read_label, split_extension
-from ivadomed.loader.bids_names import NameFault, NameRules
-from ivadomed.loader.bids_sidecars import read_json_object
-from ivadomed.loader.bids_tables import read_tsv
-from ivadomed.loader.split_file import read_split
+from ivadomed.loader.bids.names import NameFault, NameRules
+from ivadomed.loader.bids.sidecars import read_json_object
+from ivadomed.loader.bids.tables import read_tsv
+from ivadomed.loader.split.file import read_split
 
 _FOLDER = Path(tempfile.mkdtemp(prefix="ivadomed_fuzz_"))
 

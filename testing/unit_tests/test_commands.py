@@ -14,7 +14,7 @@ from ivadomed.config import load_config
 from ivadomed.datasets import worker_count
 from ivadomed.errors import ConfigError, DataError, ModelError
 from ivadomed.jobs import Workers
-from ivadomed.ranks import World
+from ivadomed.runtime.ranks import World
 from ivadomed.training.watch import Watch
 
 

@@ -12,8 +12,8 @@ from ivadomed import testing as module
 from ivadomed.errors import ModelError
 from ivadomed.grid import Grid
 from ivadomed.inference.engine import Prediction
-from ivadomed.loader.case import Case
-from ivadomed.loader.prepare import Recipe
+from ivadomed.loader.cases.case import Case
+from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.metrics import dice_score
 from ivadomed.models import Network
 from ivadomed.testing import CaseSet, write_prediction

@@ -13,7 +13,7 @@ from ivadomed.errors import DataError
 from ivadomed.evaluation import pairs_of_cases
 from ivadomed.evaluation.overlays import paint_overlays, worst_first
 from ivadomed.evaluation.pairs import PredictionPair, job_count
-from ivadomed.loader.case import Case
+from ivadomed.loader.cases.case import Case
 
 
 @pytest.fixture

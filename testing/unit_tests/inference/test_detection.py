@@ -9,7 +9,7 @@ import torch
 
 from ivadomed.errors import ConfigError, DataError, ModelError
 from ivadomed.inference.detection import Detector, prior_box
-from ivadomed.loader.case import Case
+from ivadomed.loader.cases.case import Case
 
 CPU = torch.device("cpu")
 AFFINE = np.array([[-1.0, 0, 0, 30], [0, 0, 1.0, -3], [0, 2.0, 0, 7], [0, 0, 0, 1]])  # L, S, A

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from ivadomed.errors import DataError, ModelError
 from ivadomed.grid import Grid
 from ivadomed.inference.engine import Engine, whole_slices
-from ivadomed.loader.case import Case
-from ivadomed.loader.prepare import Recipe
+from ivadomed.loader.cases.case import Case
+from ivadomed.loader.cases.volumes import Volume
+from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.loader.slice_filter import SliceRule
-from ivadomed.loader.volumes import Volume
 from ivadomed.transforms import Pipeline
 
 PLAIN = Pipeline.from_config({})

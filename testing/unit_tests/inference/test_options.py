@@ -6,7 +6,7 @@ import pytest
 
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.inference.options import pixel_size_of, postprocessing_with, recipe_with
-from ivadomed.loader.prepare import Recipe
+from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.transforms import Pipeline
 
 MODEL = {

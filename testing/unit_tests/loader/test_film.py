@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from ivadomed.errors import DataError, ModelError
 from ivadomed.loader import film
-from ivadomed.loader.case import Case
+from ivadomed.loader.cases.case import Case
+from ivadomed.loader.conditions.film_encoder import cluster
 from ivadomed.loader.film import FilmEncoder, Kde_model
-from ivadomed.loader.film_encoder import cluster
 from ivadomed.models import FiLMedUnet
 
 
@@ -183,7 +183,7 @@ def test_scales_and_shifts_are_stored_and_saved(tmp_path):
 
 def test_encoding_needs_no_scikit_learn():
     code = (
-        "import sys\nfrom ivadomed.loader.film_encoder import Feature, FilmEncoder\n"
+        "import sys\nfrom ivadomed.loader.conditions.film_encoder import Feature, FilmEncoder\n"
         "FilmEncoder('x', (Feature('EchoTime', (0.5,)),), ((0, 1),)).transform([[1]])\n"
         "assert not {'sklearn', 'torch', 'pandas'} & set(sys.modules)"
     )

@@ -182,7 +182,7 @@ def test_input_dropout(make_case):
 
 def test_memory_holds_the_last_cases_only(make_case, monkeypatch):
     read = []
-    import ivadomed.loader.recent_cases as module
+    import ivadomed.loader.prepared.recent as module
 
     prepare = module.prepare_case
     monkeypatch.setattr(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ivadomed.errors import DataError
-from ivadomed.loader.case import Case
+from ivadomed.loader.cases.case import Case
 from ivadomed.loader.segmentation_pair import SegmentationPair, case_of, filename_pair_of
 
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from ivadomed.errors import ConfigError, ModelError
+from ivadomed.loader.cases.volumes import read_volume
 from ivadomed.loader.slice_filter import SliceFacts, SliceFilter, SliceRule
-from ivadomed.loader.volumes import read_volume
 from ivadomed.models import build_model, save_model
 
 FULL = np.arange(16.0).reshape(4, 4)

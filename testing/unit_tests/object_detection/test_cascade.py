@@ -12,7 +12,7 @@ from ivadomed.boxes import read_boxes
 from ivadomed.config.schema.loader import ObjectDetection
 from ivadomed.errors import ModelError
 from ivadomed.inference.detection import Detector
-from ivadomed.loader.case import Case
+from ivadomed.loader.cases.case import Case
 from ivadomed.object_detection.cascade import add_boxes
 
 CPU = torch.device("cpu")

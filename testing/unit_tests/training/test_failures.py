@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ivadomed.errors import MachineError
-from ivadomed.ranks import ALONE, World
+from ivadomed.runtime.ranks import ALONE, World
 from ivadomed.training.failures import explained
 
 SIZES = {"training_parameters.batch_size": 18, "default_model.length_3D": [64, 64, 32]}

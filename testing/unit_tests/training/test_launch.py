@@ -9,12 +9,12 @@ import time
 import pytest
 
 from ivadomed.errors import MachineError
-from ivadomed.ranks import World
+from ivadomed.runtime.ranks import World
 from ivadomed.training.launch import other_processes
 
 WRITE_WORLD = """
 import os, sys
-from ivadomed.ranks import current_world
+from ivadomed.runtime.ranks import current_world
 world = current_world()
 open(sys.argv[1] + str(world.rank), "w").write(repr(world))
 """

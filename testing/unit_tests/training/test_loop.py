@@ -13,8 +13,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from ivadomed.config.schema.training import TrainingParameters
 from ivadomed.errors import ConfigError, Interrupted, ModelError
-from ivadomed.loader.cache import Entry
-from ivadomed.loader.case import Case
+from ivadomed.loader.cases.case import Case
+from ivadomed.loader.prepared.cache import Entry
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.metrics import dice_score
 from ivadomed.models import Unet, load_model, save_model

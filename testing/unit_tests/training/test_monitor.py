@@ -10,8 +10,8 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.data import DataLoader
 
-from ivadomed.loader.parts import PartSampler
 from ivadomed.loader.samples import Batch
+from ivadomed.loader.samples.parts import PartSampler
 from ivadomed.training import monitor as module
 from ivadomed.training.monitor import Monitor
 from ivadomed.windows import Window

@@ -8,7 +8,7 @@ from torch import nn
 
 from ivadomed.config.schema.training import TrainingParameters
 from ivadomed.errors import ConfigError
-from ivadomed.ranks import ALONE
+from ivadomed.runtime.ranks import ALONE
 from ivadomed.training.group import Group
 from ivadomed.training.optimization import Optimization, build_optimizer
 

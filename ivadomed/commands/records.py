@@ -1,0 +1,225 @@
+"""What a run writes about itself: log, configuration, versions, manifest."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ivadomed import __version__
+from ivadomed.config import RunConfig
+from ivadomed.errors import OutputError
+from ivadomed.files import remove_leftovers, write_json, write_text
+from ivadomed.runtime.ranks import is_first_process
+from ivadomed.runtime.run_lock import run_lock
+from ivadomed.runtime.terminal import SCREEN, Mode, ScreenFilter, ScreenFormatter, Style, shown
+
+log = logging.getLogger(__name__)
+
+_LIBRARIES = ("torch", "numpy", "scipy", "nibabel", "pandas", "lightning-fabric", "onnx", "onnxruntime")
+
+
+@contextmanager
+def run_folder(config: RunConfig, debug: bool = False) -> Iterator[Path]:
+    """Make the folder of a run, log to its log file, and record the configuration.
+
+    Of several processes that train together only the first does anything.
+
+    Args:
+        config: Of the run.
+        debug: Log details too.
+
+    Raises:
+        OutputError: The folder cannot be written, or another run uses it.
+    """
+    folder = Path(config.path_output)
+    if not is_first_process():
+        yield folder
+        return
+    existed = folder.is_dir()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_writable(folder, error) from error
+    with _refusals_explained(folder), run_lock(folder):
+        remove_leftovers(folder, skip="cache")  # which other runs may share
+        to_file = _LogFile(folder / config.log_file, encoding="utf-8")
+        to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        with _handlers([to_file], logging.DEBUG if debug or config.debugging else logging.INFO):
+            log.info("Output path already exists: %s" if existed else "Creating output path: %s", folder)
+            write_json(folder / "config_file.json", config.to_json(hide_secrets=True))
+            write_text(folder / "version_info.log", _version_text(config))
+            yield folder
+
+
+class _LogFile(logging.FileHandler):
+    """A log whose disk may be full, which is no reason for a traceback of the logging module."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Raise what went wrong with a message."""
+        raise
+
+
+@contextmanager
+def _refusals_explained(folder: Path) -> Iterator[None]:
+    """Context in which what the file system refuses becomes an error for the user.
+
+    Files are written in many places and by other libraries too. A file that is absent where we expect it is a fault of
+    ours, and keeps its traceback.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or isinstance(error, FileNotFoundError):
+            raise
+        path = folder if error.filename is None or isinstance(error.filename, int) else error.filename
+        raise OutputError(
+            f"{path}: cannot be written or read ({error.strerror}); mend that, or choose another --path-output"
+        ) from error
+
+
+def _not_writable(folder: Path, error: OSError) -> OutputError:
+    return OutputError(f"{folder}: cannot be written ({error.strerror}); choose another --path-output")
+
+
+@contextmanager
+def logging_to_terminal(mode: Mode = Mode.SCREEN, source: str = SCREEN) -> Iterator[None]:
+    """Print log messages, unless the program around us has set up logging itself.
+
+    Of several processes that train together only the first talks.
+
+    Args:
+        mode: How much is printed. The log file of a run gets everything.
+        source: Logger whose messages are the screen; of others warnings are printed.
+    """
+    if not is_first_process():
+        with _handlers([], logging.CRITICAL):
+            yield
+        return
+    handlers: list[logging.Handler] = []
+    if not logging.getLogger().handlers:
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(ScreenFormatter(Style.of_terminal()))
+        handler.addFilter(ScreenFilter(mode, source))
+        handlers.append(handler)
+    with shown(mode), _handlers(handlers, logging.DEBUG if mode is Mode.DEBUG else logging.INFO):
+        yield
+
+
+@contextmanager
+def _handlers(handlers: Sequence[logging.Handler], level: int) -> Iterator[None]:
+    logger = logging.getLogger("ivadomed")
+    previous = logger.level
+    logger.setLevel(level)
+    for handler in handlers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            logger.removeHandler(handler)
+            if isinstance(handler, logging.FileHandler):
+                handler.close()
+        logger.setLevel(previous)
+
+
+def write_manifest(config: RunConfig, folder: Path, split: dict[str, list[str]]) -> None:
+    """Write ``manifest.json``: everything needed to repeat the run.
+
+    Args:
+        config: Of the run.
+        folder: Of the run.
+        split: File names of each side.
+    """
+    write_json(
+        folder / "manifest.json",
+        {
+            "ivadomed": __version__,
+            "commit": _commit(Path(__file__).parent),
+            "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            "command_line": sys.argv,
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "libraries": _libraries(),
+            "seeds": {
+                "split": config.split_dataset.random_seed,
+                "training": config.training_parameters.seed,
+            },
+            "data": [_dataset_identity(Path(path)) for path in config.loader_parameters.path_data],
+            "split": split,
+            "config": config.to_json(hide_secrets=True),
+        },
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of ivadomed, Python, the system and the libraries that results depend on."""
+    return {
+        "ivadomed": __version__,
+        "commit": _commit(Path(__file__).parent),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        **_libraries(),
+    }
+
+
+def _version_text(config: RunConfig) -> str:
+    lines = [
+        "IVADOMED TOOLBOX",
+        "----------------",
+        f"version: {__version__}",
+        f"commit: {_commit(Path(__file__).parent)}",
+    ]
+    lines += ["", "DATASET VERSION", "---------------"]
+    for path in config.loader_parameters.path_data:
+        lines += [f"{key}: {value}" for key, value in _dataset_identity(Path(path)).items()]
+    lines += ["", "SYSTEM INFO", "-----------", f"platform: {platform.platform()}"]
+    lines += [f"python: {platform.python_version()}"]
+    lines += [f"{name}: {number}" for name, number in _libraries().items()]
+    lines += [
+        "",
+        "CONFIG INPUTS",
+        "-------------",
+        json.dumps(config.to_json(hide_secrets=True), indent=4),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _dataset_identity(path: Path) -> dict[str, Any]:
+    try:
+        description = json.loads((path / "dataset_description.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        description = {}
+    if not isinstance(description, dict):
+        description = {}
+    known = {key: description[key] for key in ("Name", "BIDSVersion", "DatasetDOI") if key in description}
+    return {"path": str(path.resolve()), "commit": _commit(path), **known}
+
+
+def _libraries() -> dict[str, str]:
+    return {name: _installed(name) for name in _LIBRARIES}
+
+
+def _installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _commit(folder: Path) -> str:
+    """Commit of the repository that ``folder`` is in, or "unknown"."""
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"

@@ -1,0 +1,247 @@
+"""Look at the files that a training would read, before it is started: at all voxels, or at the headers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from tqdm import tqdm
+
+from ivadomed.config import RunConfig
+from ivadomed.errors import DataError
+from ivadomed.grid import Grid
+from ivadomed.io import Image, is_nifti, read_grid, read_image, read_label
+from ivadomed.loader.cases.case import Case
+from ivadomed.loader.cases.volumes import ABOVE_ONE, check_same_grid, has_several_classes, pixel_size_mm
+from ivadomed.loader.prepared.prepare import Recipe, plan_fixed, refuse_unknown_pixel_size
+from ivadomed.models.registry import model_class
+from ivadomed.runtime.terminal import hidden_bar
+
+_SHOWN_VALUES = 6
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that a user should know.
+
+    Args:
+        place: The file, or the set or section of the configuration.
+        message: What is wrong and what to do.
+        fatal: Whether a training would fail on it, or learn something wrong.
+    """
+
+    place: str
+    message: str
+    fatal: bool
+
+
+@dataclass(eq=False)
+class CaseReport:
+    """What was seen of one case; it grows file by file.
+
+    Args:
+        rows: One per file: case, file, role ("image", "roi" or the suffix of a label), contrast, grid, whether it is a
+            picture, lowest and highest value, and the values of a label.
+        findings: In order of the files.
+        grid: Of the image; None when it cannot be read.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    grid: Grid | None = None
+
+    def find(self, file: Path, message: str, fatal: bool) -> None:
+        """Add a finding."""
+        self.findings.append(Finding(str(file), message.removeprefix(str(file)).lstrip(": "), fatal))
+
+
+def check_cases(cases: Sequence[Case], recipe: Recipe, n_jobs: int = 1) -> list[CaseReport]:
+    """Read all files of all cases, with a progress bar.
+
+    Args:
+        cases: What a training would use.
+        recipe: What it would do with them.
+        n_jobs: Cases read at a time.
+
+    Returns:
+        A report per case.
+    """
+    jobs = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(
+        delayed(check_case)(case, recipe) for case in cases
+    )
+    return list(tqdm(jobs, total=len(cases), desc="Checking", unit="case", leave=False, disable=hidden_bar()))
+
+
+def check_case(case: Case, recipe: Recipe) -> CaseReport:
+    """Read the files of one case."""
+    first = case.images[0]
+    report = CaseReport()
+    for path, contrast in zip(case.images, case.contrasts, strict=True):
+        image = _read(case, path, "image", contrast, report)
+        if image is None:
+            continue
+        if report.grid is None:
+            report.grid = image.grid(recipe.slice_axis)
+        else:
+            _compare(case, report, image, path)
+        if np.ptp(image.data) == 0:
+            report.find(path, f"is constant ({image.data.flat[0]:g}); leave it out", fatal=True)
+    labels = [path for path in case.rater_paths if path is not None]
+    for path in (*labels, *filter(None, (case.roi,))):
+        role = "roi" if path == case.roi else _suffix_of(path, case)
+        label = _read(case, path, role, case.contrasts[-1], report)
+        if label is not None:
+            _compare(case, report, label, path)
+            _check_values(path, label.data, report.rows[-1]["values"], report, recipe.soft_gt)
+    try:
+        refuse_unknown_pixel_size(case, recipe)
+    except DataError as error:
+        report.find(first, str(error), fatal=True)
+    return report
+
+
+def _read(case: Case, path: Path, role: str, contrast: str, report: CaseReport) -> Image | None:
+    """Read one file and add its row; None when it cannot be used."""
+    try:
+        pixel_size = pixel_size_mm(case.metadata, case.images[0])
+        image = (read_image if role == "image" else read_label)(path, pixel_size)
+    except DataError as error:
+        report.find(path, str(error), fatal=True)
+        return None
+    finite = bool(np.isfinite(image.data).all())
+    report.rows.append(
+        {
+            "case": case.id,
+            "file": str(path),
+            "role": role,
+            "contrast": contrast,
+            "grid": image.grid(),
+            "picture": not is_nifti(path),
+            "lowest": float(image.data.min()),
+            "highest": float(image.data.max()),
+            "values": "" if role == "image" else _values(image.data),
+        }
+    )
+    if not finite:
+        report.find(path, "has NaN or infinite voxels; mend the file or leave the subject out", fatal=True)
+        return None
+    return image
+
+
+def _values(label: np.ndarray) -> str:
+    """The few values of a label, or their range."""
+    # Nearly all labels are binary, and sorting all voxels takes long.
+    values = np.unique(label[(label != 0) & (label != 1)])
+    values = np.union1d(values, [value for value in (0, 1) if (label == value).any()])
+    if len(values) > _SHOWN_VALUES:
+        return f"{values[0]:g} to {values[-1]:g}"
+    return ", ".join(f"{value:g}" for value in values)
+
+
+def _check_values(path: Path, label: np.ndarray, values: str, report: CaseReport, soft_gt: bool) -> None:
+    """Whether the values of a label are those of one class."""
+    low, high = float(label.min()), float(label.max())
+    if high <= 0:
+        report.find(path, "is empty", fatal=False)
+    elif soft_gt and (low < 0 or high > ABOVE_ONE):
+        report.find(path, f"has the values {values}; expected 0 to 1", fatal=True)
+    elif not soft_gt and high < 0.5:
+        report.find(
+            path, f"has the values {values}; none reaches 0.5, so that it counts as empty", fatal=True
+        )
+    elif has_several_classes(label):
+        report.find(
+            path,
+            f"has the values {values}, which count as one class; write a file for each class",
+            fatal=True,
+        )
+    elif not soft_gt and not np.isin(label, (0, 1)).all():
+        report.find(
+            path, f"has the values {values}; 0.5 and more count as 1 (soft_gt: true keeps them)", fatal=False
+        )
+
+
+def _compare(case: Case, report: CaseReport, image: Image, path: Path) -> None:
+    if report.grid is None:
+        return
+    try:
+        check_same_grid(report.grid, case.images[0], image.grid(report.grid.slice_axis), path)
+    except DataError as error:
+        report.find(path, str(error), fatal=True)
+
+
+def _suffix_of(label: Path, case: Case) -> str:
+    """What the name of a label adds to that of its image."""
+    stem = label.name.split(".")[0]
+    names = [image.name.split(".")[0] for image in case.images]
+    return next((stem.removeprefix(name) for name in reversed(names) if stem.startswith(name)), stem)
+
+
+def check_headers(cases: Iterable[Case], recipe: Recipe) -> None:
+    """Check what shows without reading voxels: headers of NIfTI files, grids, pixel sizes.
+
+    Raises:
+        DataError: The first fault, and how many other cases have one.
+    """
+    faults = [fault for case in cases if (fault := _header_fault(case, recipe)) is not None]
+    if len(faults) > 1:
+        more = f"{len(faults) - 1} more image{'s have' if len(faults) > 2 else ' has'} a fault"
+        raise DataError(f"{faults[0]}\n{more}; ivadomed_check_data -c CONFIG lists them")
+    if faults:
+        raise DataError(faults[0])
+
+
+def _header_fault(case: Case, recipe: Recipe) -> str | None:
+    files = [path for path in case.files if is_nifti(path)]
+    try:
+        grids = [read_grid(path) for path in files]
+        for path, grid in zip(files[1:], grids[1:], strict=True):
+            check_same_grid(grids[0], files[0], grid, path)
+        refuse_unknown_pixel_size(case, recipe)
+    except DataError as error:
+        return str(error)
+    return None
+
+
+def prepared_shape(grid: Grid, recipe: Recipe) -> tuple[int, ...]:
+    """Shape of a slice or volume after the fixed steps."""
+    roi = np.zeros(grid.hwd_shape, np.float32)
+    roi[tuple(n // 2 for n in roi.shape)] = 1  # wherever the region is, crops around it have one size
+    return tuple(plan_fixed(grid, roi, recipe)[0].shape_out)
+
+
+def check_sizes(shapes: Mapping[str, Sequence[int]], config: RunConfig, is_batched: bool = True) -> None:
+    """Refuse samples that no batch can hold or that the network makes nothing of.
+
+    Args:
+        shapes: Per case the shape of a slice or volume after the fixed steps.
+        config: Length of patches, architecture, samples per batch.
+        is_batched: Whether samples of several cases are stacked; a prediction stacks those of one size.
+
+    Raises:
+        DataError: Whole slices or volumes differ in size; names two. Samples are too small.
+    """
+    sizes = {tuple(config.length)} if config.length else set(map(tuple, shapes.values()))
+    if is_batched and len(sizes) > 1 and config.training_parameters.batch_size > 1:
+        (one, first), *others = shapes.items()
+        other, second = next((name, shape) for name, shape in others if tuple(shape) != tuple(first))
+        raise DataError(
+            f"{one} has {_times(first)} voxels after preprocessing, {other} has {_times(second)}, and a batch needs "
+            "one size; add CenterCrop to transformation, use patches (length_2D, length_3D), or batch_size 1"
+        )
+    network = model_class(config.architecture.name)
+    for size in sorted(sizes):
+        fault = network.size_fault(size, config.architecture.arguments)
+        if fault is not None:
+            raise DataError(
+                f"samples of {_times(size)} voxels are too small for {config.architecture.name}: {fault}; use larger "
+                "patches or crops, or a network of less depth"
+            )
+
+
+def _times(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))

@@ -1,0 +1,219 @@
+"""Everything there is to say about the data set of a configuration: what is kept, left out, and wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from nibabel.affines import voxel_sizes
+
+from ivadomed.config import RunConfig
+from ivadomed.config.schema.base import DatasetType
+from ivadomed.data_check.files import CaseReport, Finding, check_cases, check_sizes, prepared_shape
+from ivadomed.datasets import draw_split, list_cases
+from ivadomed.errors import DataError
+from ivadomed.loader.bids.index import Dropped
+from ivadomed.loader.bids_dataframe import BidsDataframe
+from ivadomed.loader.cases.case import Case
+from ivadomed.loader.prepared.prepare import Recipe
+from ivadomed.loader.recipe import recipe_of
+from ivadomed.windows import tile
+
+_SAME_ZOOM = 1.05
+SETS: dict[str, DatasetType] = {"train": "training", "valid": "validation", "test": "testing"}
+
+
+@dataclass(eq=False)
+class DataReport:
+    """What a training would do with a data set; it grows set by set.
+
+    Args:
+        cases: Per set ("training", "validation", "testing") its cases.
+        rows: See ``CaseReport``, and the set of each file.
+        dropped: Files and subjects that are left out, each with its reason.
+        findings: What is wrong or may surprise.
+    """
+
+    cases: dict[str, tuple[Case, ...]] = field(default_factory=dict)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    dropped: list[Dropped] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def usable(self) -> bool:
+        """Whether the data set can be trained on."""
+        return not any(finding.fatal for finding in self.findings)
+
+    def find(self, place: str, message: str, fatal: bool) -> None:
+        """Add a finding about no single file."""
+        self.findings.append(Finding(place, message, fatal))
+
+    def table(self) -> pd.DataFrame:
+        """One row per file that is kept or left out, with what was found about it."""
+        found: dict[str, list[str]] = {}
+        for finding in self.findings:
+            found.setdefault(finding.place, []).append(finding.message)
+        kept = [_plain(row) | {"remarks": "; ".join(found.pop(row["file"], ()))} for row in self.rows]
+        left_out = [{"set": "left out", "file": item.file, "remarks": item.reason} for item in self.dropped]
+        others = [{"file": place, "remarks": "; ".join(messages)} for place, messages in found.items()]
+        return pd.DataFrame([*kept, *others, *left_out])
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row for CSV: the grid as shape, voxel size and orientation of the file."""
+    grid = row["grid"]
+    axes = 2 if row["picture"] else 3
+    described = {
+        "shape": "x".join(map(str, grid.shape[:axes])),
+        "voxel_mm": "x".join(f"{zoom:.4g}" for zoom in voxel_sizes(grid.affine)[:axes]),
+        "orientation": "" if row["picture"] else grid.axis_codes,
+    }
+    first = {key: row[key] for key in ("set", "case", "file", "role", "contrast")}
+    return first | described | {key: row[key] for key in ("lowest", "highest", "values")}
+
+
+def report_data(config: RunConfig, n_jobs: int = 1) -> DataReport:
+    """Read every file that a training and its test would read.
+
+    Args:
+        config: Of the training.
+        n_jobs: Cases read at a time.
+
+    Raises:
+        DataError: No image is left, a label or an image name is not unique, or a table is damaged.
+    """
+    report = DataReport()
+    params = config.loader_parameters.model_dump(mode="json")
+    with TemporaryDirectory() as scratch:
+        method = config.split_dataset.split_method
+        bids_df = BidsDataframe(params, scratch, derivatives=True, split_method=method)
+        try:
+            split = draw_split(config, bids_df, Path(scratch))
+        except DataError as error:
+            report.find("split", str(error).removeprefix("split_dataset: "), fatal=True)
+            split = {"train": sorted(bids_df.images)}
+    report.dropped += bids_df.dropped
+    for remark in bids_df.remarks:
+        report.find("data set", remark, fatal=False)
+    for side, names in split.items():
+        _check_set(config, bids_df, names, SETS[side], report, n_jobs)
+    _find_unused(bids_df, split, report)
+    for path in bids_df.without_sidecar:
+        report.find(str(path), "has no sidecar JSON", fatal=False)
+    return report
+
+
+def _check_set(
+    config: RunConfig,
+    bids_df: BidsDataframe,
+    names: Sequence[str],
+    dataset_type: DatasetType,
+    report: DataReport,
+    n_jobs: int,
+) -> None:
+    """Check one set: its files, then whether its samples fit into batches and hold every class."""
+    found = list_cases(config, bids_df, names, dataset_type)
+    report.cases[dataset_type] = found.cases
+    report.dropped += found.dropped
+    place = f"{dataset_type} set"
+    if not found.cases:
+        if names or dataset_type != "testing":
+            report.find(place, "is empty; change split_dataset or the contrasts", fatal=True)
+        return
+    recipe = recipe_of(config, dataset_type)
+    reports = check_cases(found.cases, recipe, n_jobs)
+    for of_case in reports:
+        report.rows += [{"set": dataset_type, **row} for row in of_case.rows]
+        report.findings += of_case.findings
+    if not config.object_detection_params.object_detection_path:  # else the boxes decide about the sizes
+        _check_shapes(config, reports, found.cases, recipe, dataset_type, report)
+    _find_uneven_voxels(reports, config, place, report)
+    _find_absent_classes(config, found.cases, reports, place, report)
+
+
+def _check_shapes(
+    config: RunConfig,
+    reports: Sequence[CaseReport],
+    cases: Sequence[Case],
+    recipe: Recipe,
+    dataset_type: DatasetType,
+    report: DataReport,
+) -> None:
+    """Check that samples fit into batches and into the network."""
+    shapes = {
+        case.id: prepared_shape(of_case.grid, recipe)
+        for case, of_case in zip(cases, reports, strict=True)
+        if of_case.grid is not None
+    }
+    try:
+        check_sizes(shapes, config, is_batched=dataset_type != "testing")
+        for name, shape in shapes.items():
+            _check_patch(name, shape, config)
+    except DataError as error:
+        report.find(f"{dataset_type} set", str(error), fatal=True)
+
+
+def _check_patch(name: str, shape: Sequence[int], config: RunConfig) -> None:
+    if not config.length:
+        return
+    try:
+        tile(shape, config.length, config.stride)
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from error
+
+
+def _find_uneven_voxels(
+    reports: Sequence[CaseReport], config: RunConfig, place: str, report: DataReport
+) -> None:
+    """Note voxels of different sizes that nothing makes equal."""
+    zooms = np.array([of_case.grid.zooms for of_case in reports if of_case.grid is not None] or [(1, 1, 1)])
+    in_sample = zooms[:, : 2 if config.is_2d else 3]
+    uneven = (in_sample.max(axis=0) > _SAME_ZOOM * in_sample.min(axis=0)).any()
+    if uneven and "Resample" not in config.transformation.chain:
+        message = "voxels differ in size, and transformation has no Resample to make them equal"
+        report.find(place, message, fatal=False)
+
+
+def _find_absent_classes(
+    config: RunConfig,
+    cases: Sequence[Case],
+    reports: Sequence[CaseReport],
+    place: str,
+    report: DataReport,
+) -> None:
+    highest = {row["file"]: row["highest"] for of_case in reports for row in of_case.rows}
+    for k, name in enumerate(config.class_names):
+        without = sum(not case.targets[k] for case in cases)
+        if without:
+            report.find(
+                place,
+                f"{without} of {len(cases)} cases have no {name}: it counts as empty there",
+                fatal=False,
+            )
+        files = [str(path) for case in cases for path in case.targets[k] or ()]
+        if not any(highest.get(file, 1) > 0 for file in files):  # what cannot be read has its own finding
+            report.find(place, f"no label {name} has a voxel", fatal=place == "training set")
+
+
+def _find_unused(bids_df: BidsDataframe, split: Mapping[str, Sequence[str]], report: DataReport) -> None:
+    """Add the images that no set uses, for reasons that are in the configuration."""
+    used = {path for cases in report.cases.values() for case in cases for path in case.images}
+    known = tuple(item.file for item in report.dropped)
+    sides = {name: side for side, names in split.items() for name in names}
+    for name, image in bids_df.images.items():
+        # Files are left out by path or name, cases by their id, subjects that lack a channel by "sub-01_ses-02".
+        names = (str(image.path), name, image.stem)
+        if image.path in used or any(k in names or image.stem.startswith(f"{k}_") for k in known):
+            continue
+        side = sides.get(name)
+        reason = (
+            f"its contrast is none of those of the {SETS[side]} set"
+            if side
+            else "no set has it: subject_selection, or no value to balance by"
+        )
+        report.dropped.append(Dropped(str(image.path), reason))

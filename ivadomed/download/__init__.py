@@ -1,0 +1,1 @@
+"""Data sets and models from the network: fetch a file, unpack an archive."""

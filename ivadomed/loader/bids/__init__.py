@@ -1,0 +1,1 @@
+"""The index of a BIDS data set: names, tables, sidecars, labels, and what is wrong with them."""

@@ -1,0 +1,88 @@
+"""What is wrong or surprising about a data set as a whole, in words for the user."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ivadomed.errors import DataError
+from ivadomed.loader.bids.contrast import matches
+from ivadomed.loader.bids.index import IMAGE_EXTENSIONS, BidsFile, BidsIndex, Dropped, scan
+from ivadomed.loader.bids.labels import Labels
+from ivadomed.loader.bids.selection import Selection
+from ivadomed.loader.split.groups import some
+
+
+def nothing_found(
+    selection: Selection,
+    index: BidsIndex,
+    wanted: Sequence[BidsFile],
+    dropped: Sequence[Dropped],
+    labelled: bool,
+) -> str:
+    """Message for a data set without a usable image: what was searched for, and what is there instead.
+
+    Args:
+        selection: What was asked for.
+        index: Of the data sets.
+        wanted: Images of the wanted contrasts and sessions.
+        dropped: Files that were left out.
+        labelled: Whether labels were asked for.
+    """
+    labels = f" with labels {list(selection.label_suffixes)}" if labelled else ""
+    searched = f"No usable image: searched for {selection.describe()}{labels}"
+    if wanted:
+        found = Labels(index)
+        suffixes = sorted({suffix for image in wanted[:20] for suffix in found.suffixes(image)})
+        there = f"labels that are there: {some(suffixes, 10) or 'none'}"
+    else:
+        # The wrong extensions are the commonest reason.
+        every = scan(selection.paths, IMAGE_EXTENSIONS, selection.bids_config, selection.validate)
+        kinds = sorted({file.suffix + file.extension for file in every if not file.is_derivative})
+        there = f"images that are there: {some(kinds, 10) or 'none'}"
+    if not dropped:
+        return f"{searched}; {there}"
+    return f"{searched}; {there}\n{len(dropped)} left out, such as {dropped[0].file}: {dropped[0].reason}"
+
+
+def refuse_duplicates(images: Iterable[BidsFile]) -> None:
+    """Refuse images that share a name but for the extension: results are named after it.
+
+    Raises:
+        DataError: Names the files.
+    """
+    by_name: dict[str, list[Path]] = defaultdict(list)
+    for image in images:
+        by_name[image.stem].append(image.path)
+    for name, paths in by_name.items():
+        if len(paths) > 1:
+            raise DataError(
+                f"The image name {name} occurs {len(paths)} times ({some(map(str, paths))}); names must differ, also "
+                "between data sets: rename or remove all but one, or take one data set out of path_data"
+            )
+
+
+def missing_contrasts(contrasts: Iterable[str], images: Sequence[BidsFile]) -> list[str]:
+    """A line per wanted contrast that no image has."""
+    there = some(sorted({image.suffix for image in images}))
+    return [
+        f"loader_parameters.contrast_params: no usable image has the contrast {contrast}; there are {there}"
+        for contrast in contrasts
+        if not any(matches(image, contrast) for image in images)
+    ]
+
+
+def shared_subjects(images: Iterable[BidsFile]) -> list[str]:
+    """A line about the subjects that occur in more than one data set."""
+    roots: dict[str, set[str]] = defaultdict(set)
+    for image in images:
+        roots[image.folders[0]].add(str(image.root))
+    shared = sorted(subject for subject, found in roots.items() if len(found) > 1)
+    if not shared:
+        return []
+    folders = sorted(roots[shared[0]])
+    return [
+        f"subjects of more than one data set ({' and '.join(folders)}): {some(shared)}; each counts as one subject "
+        "and stays on one side of the split: rename them if they are different ones"
+    ]

@@ -1,0 +1,260 @@
+"""Fast index of a BIDS data set: one pass of ``os.scandir``, no file is opened.
+
+pybids stays the authority on names and entities (the tests compare with it), but its database needs minutes
+for a thousand subjects. Only what ivadomed uses is indexed: images of subjects, label files below
+``derivatives``, sidecars, and the tables of subjects. Nothing is written.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ivadomed.errors import DataError
+from ivadomed.loader.bids.names import NameFault, NameRules, load_rules
+from ivadomed.loader.bids.sidecars import Sidecars
+
+DEFAULT_EXTENSIONS = (".nii", ".nii.gz")
+IMAGE_EXTENSIONS = (*DEFAULT_EXTENSIONS, ".png", ".tif", ".tiff", ".ome.tif", ".ome.tiff", ".jpg", ".jpeg")
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A file or subject that is left out, and why."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BidsFile:
+    """One file of a data set.
+
+    Args:
+        path: Absolute path.
+        root: Folder of the data set.
+        relative: Path below ``root``, with "/".
+        folders: Subject folder and session folder ("" if none) the file lies in, e.g. ("sub-01", "ses-02").
+        entities: Entities by long name, without the prefix: {"subject": "01", "run": "1"}; empty for
+            derivatives, whose names ("sub-01_T1w_seg-manual") do not follow the rules of raw files.
+        suffix: Contrast or modality, e.g. "T1w"; "" for derivatives.
+        extension: From the first dot, e.g. ".nii.gz".
+        datatype: Folder the file lies in, e.g. "anat".
+        is_derivative: Whether it lies below ``derivatives``.
+    """
+
+    path: Path
+    root: Path
+    relative: str
+    folders: tuple[str, str]
+    entities: Mapping[str, str]
+    suffix: str
+    extension: str
+    datatype: str
+    is_derivative: bool
+
+    @property
+    def name(self) -> str:
+        """File name with extension."""
+        return self.relative.rpartition("/")[2]
+
+    @property
+    def stem(self) -> str:
+        """File name without extension."""
+        return self.name.removesuffix(self.extension)
+
+
+@dataclass(frozen=True)
+class BidsIndex(Sequence[BidsFile]):
+    """A sequence of files in order of their paths.
+
+    Args:
+        files: Images and derivatives.
+        skipped: Files with a wanted extension that break the rules.
+        tables: ``*_sessions.tsv`` and ``*_scans.tsv`` of subjects.
+        sidecars: JSON files.
+    """
+
+    files: tuple[BidsFile, ...]
+    skipped: tuple[Dropped, ...]
+    tables: tuple[Path, ...]
+    sidecars: Sidecars
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.files[index]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def metadata(self, file: BidsFile) -> dict[str, Any]:
+        """Content of the sidecars that apply to an image; see ``Sidecars``."""
+        folders = [os.fspath(file.root)]
+        for part in file.relative.split("/")[:-1]:
+            folders.append(f"{folders[-1]}/{part}")
+        return self.sidecars.metadata(folders, file.entities, file.suffix)
+
+
+def scan(
+    path_data: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    extensions: Iterable[str] = DEFAULT_EXTENSIONS,
+    bids_config: str | os.PathLike[str] | None = None,
+    validate: bool = True,
+) -> BidsIndex:
+    """Index one or several BIDS data sets.
+
+    Args:
+        path_data: Folder, or folders, of data sets.
+        extensions: Extensions of images and labels, compared with all that follows the first dot of a name.
+        bids_config: Custom layout, see ``load_rules``.
+        validate: Skip files whose entities or folder BIDS does not know; otherwise only those whose names
+            cannot be read.
+
+    Raises:
+        DataError: A data set does not exist, or is named twice.
+        ConfigError: ``bids_config`` is no layout.
+    """
+    paths = [path_data] if isinstance(path_data, (str, os.PathLike)) else list(path_data)
+    scanner = _Scanner(load_rules(bids_config, validate), frozenset(extensions))
+    roots = [Path(path).expanduser().absolute() for path in paths]
+    for place, root in enumerate(roots):
+        if root.resolve() in [other.resolve() for other in roots[:place]]:
+            raise DataError(f"loader_parameters.path_data: {root} is named twice; name each data set once")
+        scanner.scan(root)
+    return BidsIndex(tuple(scanner.files), tuple(scanner.skipped), tuple(scanner.tables), scanner.sidecars)
+
+
+class _Scanner:
+    """Walks the few levels that BIDS has; entries are sorted, so that their order on disk does not matter."""
+
+    def __init__(self, rules: NameRules, extensions: frozenset[str]) -> None:
+        self.rules = rules
+        self.extensions = extensions
+        self.endings = tuple(extensions)
+        self.files: list[BidsFile] = []
+        self.skipped: list[Dropped] = []
+        self.tables: list[Path] = []
+        self.sidecars = Sidecars()
+        self.root = Path()
+
+    def scan(self, root: Path) -> None:
+        if not root.is_dir():
+            raise DataError(f"{root}: no such folder; loader_parameters.path_data must name a BIDS data set")
+        self.root = root
+        for entry in _entries(root):
+            if entry.name.startswith("sub-") and entry.is_dir():
+                self._subject(entry, "", derivative=False)
+            elif entry.name == "derivatives" and entry.is_dir():
+                self._derivatives(entry)
+            else:
+                self._other(entry, str(root))
+
+    def _derivatives(self, folder: os.DirEntry[str]) -> None:
+        for entry in _entries(folder.path):
+            if not entry.is_dir():
+                continue
+            if entry.name.startswith("sub-"):
+                self._subject(entry, "derivatives/", derivative=True)
+                continue
+            for subject in _entries(entry.path):
+                if subject.name.startswith("sub-") and subject.is_dir():
+                    self._subject(subject, f"derivatives/{entry.name}/", derivative=True)
+
+    def _subject(self, subject: os.DirEntry[str], prefix: str, derivative: bool) -> None:
+        base = f"{prefix}{subject.name}/"
+        for entry in _entries(subject.path):
+            if entry.name.startswith("ses-") and entry.is_dir():
+                for inner in _entries(entry.path):
+                    self._level(inner, f"{base}{entry.name}/", (subject.name, entry.name), derivative)
+            else:
+                self._level(entry, base, (subject.name, ""), derivative)
+
+    def _level(self, entry: os.DirEntry[str], base: str, folders: tuple[str, str], derivative: bool) -> None:
+        """An entry of a subject or session folder: data type folder, table, sidecar, or misplaced image."""
+        if not entry.is_dir():
+            self._file(entry, base, folders, "", derivative)
+            return
+        for file in _entries(entry.path):
+            self._file(file, f"{base}{entry.name}/", folders, entry.name, derivative)
+
+    def _file(
+        self, entry: os.DirEntry[str], base: str, folders: tuple[str, str], datatype: str, derivative: bool
+    ) -> None:
+        name, relative = entry.name, base + entry.name
+        if not name.endswith(self.endings):
+            if not derivative:
+                self._other(entry, f"{self.root}/{base[:-1]}")
+            return
+        try:
+            if not entry.is_file():
+                raise NameFault(_not_a_file(entry))
+            if derivative:
+                ending = max((e for e in self.endings if name.endswith(e)), key=len)
+                file = self._make(relative, folders, {}, "", ending, datatype, True)
+            else:
+                file = self._image(name, relative, folders, datatype)
+        except NameFault as fault:
+            self.skipped.append(Dropped(str(self.root / relative), str(fault)))
+        else:
+            self.files.append(file)
+
+    def _image(self, name: str, relative: str, folders: tuple[str, str], datatype: str) -> BidsFile:
+        parsed = self.rules.parse(name)
+        if parsed.extension not in self.extensions:
+            raise NameFault(
+                f'the extension, from the first dot on, is "{parsed.extension}", which is not wanted'
+            )
+        subject, session = folders
+        if subject != f"sub-{parsed.entities.get('subject')}":
+            raise NameFault(f"the name does not begin with the subject of its folder, {subject}")
+        named = f"ses-{parsed.entities['session']}" if "session" in parsed.entities else ""
+        if named != session and (self.rules.strict or (named and session)):
+            raise NameFault(f'the session in the name differs from that of its folder, "{session or "none"}"')
+        if not self.rules.knows_datatype(datatype):
+            where = f'"{datatype}" is no data type folder' if datatype else "it lies in no data type folder"
+            raise NameFault(f"{where} such as anat (bids_validate: false accepts it)")
+        entities = dict(parsed.entities)
+        if session:
+            entities.setdefault("session", session.removeprefix("ses-"))
+        for key, pattern in self.rules.extra:
+            if key not in entities and (found := pattern.search(f"/{relative}")):
+                entities[key] = found.group(1)
+        return self._make(relative, folders, entities, parsed.suffix, parsed.extension, datatype, False)
+
+    def _make(
+        self,
+        relative: str,
+        folders: tuple[str, str],
+        entities: dict[str, str],
+        suffix: str,
+        extension: str,
+        datatype: str,
+        derivative: bool,
+    ) -> BidsFile:
+        path = self.root / relative
+        return BidsFile(path, self.root, relative, folders, entities, suffix, extension, datatype, derivative)
+
+    def _other(self, entry: os.DirEntry[str], folder: str) -> None:
+        if entry.name.endswith(".json"):
+            self.sidecars.add(folder, entry.name)
+        elif entry.name.endswith(("_scans.tsv", "_sessions.tsv")):
+            self.tables.append(Path(entry.path))
+
+
+def _entries(folder: str | Path) -> list[os.DirEntry[str]]:
+    """Visible entries of a folder, sorted by name."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(
+                (entry for entry in entries if not entry.name.startswith(".")), key=lambda e: e.name
+            )
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from error
+
+
+def _not_a_file(entry: os.DirEntry[str]) -> str:
+    if entry.is_symlink():
+        return "a link without content; fetch it first (git annex get, datalad get)"
+    return "a folder, not a file"

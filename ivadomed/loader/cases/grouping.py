@@ -1,0 +1,250 @@
+"""From rows of the BIDS table to cases: which files make one training or prediction unit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ivadomed.errors import ConfigError, DataError
+from ivadomed.loader.bids.contrast import contrast_entities, contrast_of
+from ivadomed.loader.bids.index import BidsFile, Dropped
+from ivadomed.loader.cases.case import Case
+
+if TYPE_CHECKING:
+    from ivadomed.loader.bids.labels import Labels
+    from ivadomed.loader.bids_dataframe import BidsDataframe
+
+TargetSuffix = Sequence[str | Sequence[str]]
+"""Per class the suffix of its label, or the suffixes of several raters."""
+
+
+@dataclass(frozen=True)
+class CaseList:
+    """Cases in order of their ids, and the images or subjects that gave none."""
+
+    cases: tuple[Case, ...]
+    dropped: tuple[Dropped, ...]
+
+
+def build_cases(
+    bids_df: BidsDataframe,
+    filenames: Iterable[str],
+    *,
+    target_suffix: TargetSuffix,
+    contrasts: Sequence[str],
+    multichannel: bool,
+    roi_suffix: str | None = None,
+    require_target: bool = True,
+    balance: Mapping[str, float] | None = None,
+    seed: int = 0,
+    allow_missing: bool = False,
+) -> CaseList:
+    """Group images into cases and find their labels.
+
+    Without ``multichannel`` each image is a case. With it, a case has one image per contrast, of one subject,
+    session and sample of one data set; where these have several images of a contrast (runs, acquisitions), they
+    are paired by their other entities. Labels of channels lie on one grid: for each class that of the last channel
+    that has one is taken, as in ivadomed 2.9.10. A class without a file counts as empty as long as another class
+    has one. No voxel is read.
+
+    Args:
+        bids_df: The data set.
+        filenames: Images of one side of the split; those of other contrasts are passed over.
+        target_suffix: Suffix per class; a list of suffixes for a class with several raters.
+        contrasts: Wanted contrasts; with ``multichannel``, in order of the channels.
+        multichannel: Whether contrasts are channels of one input.
+        roi_suffix: Suffix of the region of interest, or None.
+        require_target: Drop cases without any label; otherwise labels are optional.
+        balance: Share of the images of a contrast to keep, e.g. {"T1w": 0.1}; drawn with ``seed``.
+        seed: Seed of the draw.
+        allow_missing: Keep subjects that lack some of the channels, for networks that do without.
+
+    Raises:
+        ConfigError: ``balance`` is combined with ``multichannel`` or is no share.
+        DataError: A file name is not in the data set, or a label is not unique.
+    """
+    images = _images(bids_df, filenames, contrasts)
+    dropped: list[Dropped] = []
+    if multichannel:
+        if balance:
+            raise ConfigError(
+                "loader_parameters.contrast_params.balance: each multichannel case needs all contrasts; "
+                "set multichannel to false or balance to {}"
+            )
+        groups = _channels(images, contrasts, dropped, allow_missing)
+    else:
+        images = _balanced(images, balance or {}, seed, dropped)
+        groups = [((contrast,), (image,)) for image, contrast in images]
+    metadata = _metadata(bids_df, {files[0].name for _, files in groups})
+    classes = [(suffix,) if isinstance(suffix, str) else tuple(suffix) for suffix in target_suffix]
+    find = _Finder(bids_df.labels, classes if require_target or bids_df.derivatives else [], roi_suffix)
+    cases = []
+    for names, files in groups:
+        case = find.case(names, files, metadata[files[0].name], _places(names, contrasts, multichannel))
+        reason = find.missing(case, require_target)
+        if reason:
+            dropped.append(Dropped(case.id, reason))
+        else:
+            cases.append(case)
+    return CaseList(tuple(sorted(cases, key=lambda case: case.id)), tuple(dropped))
+
+
+@dataclass(frozen=True)
+class _Finder:
+    """Finds the label files of a group of images: per class the suffixes of its raters, and the ROI."""
+
+    labels: Labels
+    classes: Sequence[Sequence[str]]
+    roi_suffix: str | None
+
+    def case(
+        self,
+        contrasts: tuple[str, ...],
+        files: tuple[BidsFile, ...],
+        metadata: Mapping[str, Any],
+        channels: tuple[int | None, ...] = (),
+    ) -> Case:
+        roi = self._of_class(files, (self.roi_suffix,)) if self.roi_suffix else None
+        return Case(
+            id=files[0].stem,
+            images=tuple(file.path for file in files),
+            targets=tuple(self._of_class(files, raters) for raters in self.classes),
+            subject=f"sub-{files[0].entities['subject']}",
+            contrasts=contrasts,
+            roi=roi[0] if roi else None,
+            metadata=metadata,
+            channels=channels,
+        )
+
+    def missing(self, case: Case, require_target: bool) -> str | None:
+        """Why the case cannot be used, or None."""
+        if require_target and not any(case.targets):
+            return f"no label {' or '.join(suffix for raters in self.classes for suffix in raters)}"
+        if self.roi_suffix and case.roi is None:
+            return f"no region of interest {self.roi_suffix}"
+        return None
+
+    def _of_class(self, files: Sequence[BidsFile], suffixes: Sequence[str]) -> tuple[Path, ...] | None:
+        """Labels of the last channel that has any."""
+        for file in reversed(files):
+            found = (self.labels.find(file, suffix) for suffix in suffixes)
+            paths = tuple(label.path for label in found if label is not None)
+            if paths:
+                return paths
+        return None
+
+
+def _images(
+    bids_df: BidsDataframe, filenames: Iterable[str], contrasts: Sequence[str]
+) -> list[tuple[BidsFile, str]]:
+    """Images of the wanted contrasts with their contrast, in order of their names."""
+    images = []
+    for name in sorted(set(filenames)):
+        image = bids_df.images.get(name)
+        if image is None:
+            raise DataError(f"{name}: no such image among the {len(bids_df.images)} of the data set")
+        contrast = contrast_of(image, contrasts)
+        if contrast is not None:
+            images.append((image, contrast))
+    return images
+
+
+def _balanced(
+    images: list[tuple[BidsFile, str]], balance: Mapping[str, float], seed: int, dropped: list[Dropped]
+) -> list[tuple[BidsFile, str]]:
+    """Keep a random share, one image at least, of the contrasts in ``balance``."""
+    rng = np.random.default_rng(seed)
+    left_out: set[str] = set()
+    for contrast, share in sorted(balance.items()):
+        if not 0 < share <= 1:
+            raise ConfigError(
+                f"loader_parameters.contrast_params.balance.{contrast}: expected 0 < share <= 1, got {share}"
+            )
+        names = [image.name for image, of in images if of == contrast]
+        n_kept = max(1, round(share * len(names)))
+        for place in sorted(rng.permutation(len(names))[n_kept:]):
+            left_out.add(names[place])
+            dropped.append(Dropped(names[place], f"contrast_params.balance keeps {share} of {contrast}"))
+    return [(image, contrast) for image, contrast in images if image.name not in left_out]
+
+
+def _channels(
+    images: list[tuple[BidsFile, str]],
+    contrasts: Sequence[str],
+    dropped: list[Dropped],
+    allow_missing: bool = False,
+) -> list[tuple[tuple[str, ...], tuple[BidsFile, ...]]]:
+    """One group of files per case, in order of the channels."""
+    units: dict[tuple[str, ...], dict[str, list[BidsFile]]] = {}
+    # An entity that contrasts name, such as the session in "ses-01_T1w", tells channels apart, not cases.
+    named = {entity for contrast in contrasts for entity in contrast_entities(contrast)}
+    separating = [entity for entity in ("subject", "session", "sample") if entity not in named]
+    for image, contrast in images:
+        # Subjects of two data sets may be different ones in spite of their name.
+        key = (str(image.root), *(image.entities.get(entity, "") for entity in separating))
+        units.setdefault(key, {}).setdefault(contrast, []).append(image)
+    groups = []
+    for by_contrast in units.values():
+        first = next(iter(by_contrast.values()))[0]
+        name = "_".join(filter(None, (*first.folders, _pair("sample", first))))
+        missing = [contrast for contrast in contrasts if contrast not in by_contrast]
+        if missing and not allow_missing:
+            dropped.append(Dropped(name, f"has no {', '.join(missing)} image"))
+            continue
+        there = [contrast for contrast in contrasts if contrast in by_contrast]
+        paired = _paired(by_contrast, there)
+        if paired:
+            groups += [(tuple(there), files) for files in paired]
+        else:
+            several = [image.name for files in by_contrast.values() if len(files) > 1 for image in files]
+            reason = "several images of one contrast; name one of them by its entities, e.g. run-1_T1w"
+            dropped.append(Dropped(name, f"{', '.join(several)}: {reason}"))
+    return groups
+
+
+def _paired(
+    by_contrast: Mapping[str, list[BidsFile]], contrasts: Sequence[str]
+) -> list[tuple[BidsFile, ...]]:
+    """Pair single images, or images that agree in the entities that no contrast names; else empty."""
+    if all(len(by_contrast[contrast]) == 1 for contrast in contrasts):
+        return [tuple(by_contrast[contrast][0] for contrast in contrasts)]
+    keyed = []
+    for contrast in contrasts:
+        own = contrast_entities(contrast).keys()
+        files = by_contrast[contrast]
+        keyed.append({frozenset((k, v) for k, v in f.entities.items() if k not in own): f for f in files})
+    same_keys = all(keys.keys() == keyed[0].keys() for keys in keyed)
+    unique = all(
+        len(keys) == len(by_contrast[contrast]) for keys, contrast in zip(keyed, contrasts, strict=True)
+    )
+    if not (same_keys and unique):
+        return []
+    return [tuple(keys[key] for keys in keyed) for key in keyed[0]]
+
+
+def _places(there: Sequence[str], contrasts: Sequence[str], multichannel: bool) -> tuple[int | None, ...]:
+    """Per channel the place of its image; empty when every image is a channel."""
+    if not multichannel or len(there) == len(contrasts):
+        return ()
+    return tuple(there.index(contrast) if contrast in there else None for contrast in contrasts)
+
+
+def _pair(entity: str, image: BidsFile) -> str:
+    value = image.entities.get(entity)
+    return f"{entity}-{value}" if value else ""
+
+
+def _metadata(bids_df: BidsDataframe, names: set[str]) -> dict[str, dict[str, Any]]:
+    """Per image the columns of the table that have a value."""
+    rows = bids_df.df[bids_df.df["filename"].isin(names)]
+    known = rows.notna().to_numpy()
+    columns = rows.columns.to_numpy()
+    places = rows.columns.get_loc("filename")
+    return {
+        row[places]: dict(zip(columns[mask], row[mask], strict=True))
+        for row, mask in zip(rows.to_numpy(dtype=object), known, strict=True)
+    }

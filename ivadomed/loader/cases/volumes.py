@@ -1,0 +1,189 @@
+"""Read the files of one case into arrays in HWD order, and refuse what would train or predict wrongly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ivadomed.boxes import clip_box
+from ivadomed.errors import DataError
+from ivadomed.grid import Grid
+from ivadomed.io import Image, read_grid, read_image, read_label
+from ivadomed.loader.cases.case import Case
+
+_MM_PER_UNIT = {"mm": 1.0, "um": 1e-3, "nm": 1e-6}
+ABOVE_ONE = 1.001
+"""A soft label that is resampled may exceed 1 by rounding; one beyond this has another scale."""
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """The voxels of one case.
+
+    Args:
+        image: [C, H, W, D] float32, one entry per channel of the network; a missing one is zeros.
+        target: [R, H, W, D] float32 in 0..1, every rater of every class; None when not asked for.
+        roi: [H, W, D] float32 region of interest, or None.
+        grid: Where the voxels lie.
+        header: NIfTI header of the first channel, None for pictures.
+        present: Per channel whether the case has it; empty when all are there.
+        box: What to crop to, inside the image, see ``Case.box``.
+    """
+
+    image: np.ndarray
+    target: np.ndarray | None
+    roi: np.ndarray | None
+    grid: Grid
+    header: Any
+    present: tuple[bool, ...] = ()
+    box: tuple[int, ...] | None = None
+
+
+def read_volume(case: Case, slice_axis: int, soft_gt: bool = False, with_target: bool = True) -> Volume:
+    """Read one case.
+
+    Args:
+        case: Paths of the case.
+        slice_axis: RAS axis along which slices are taken.
+        soft_gt: Keep label values between 0 and 1; otherwise labels are binarized at 0.5.
+        with_target: Read labels and ROI; a class without a file is all zeros.
+
+    Raises:
+        DataError: A file is damaged, holds NaN or Inf, or lies on another grid than the first channel; a soft label
+            exceeds 1, another one has several classes; the box lies outside the image.
+    """
+    pixel_size = pixel_size_mm(case.metadata, case.images[0])
+    roi = None if case.roi is None else read_label(case.roi, pixel_size)
+    volume = make_volume(case, (read_image(path, pixel_size) for path in case.images), slice_axis, roi)
+    if not with_target:
+        return volume
+    target = np.zeros((len(case.rater_paths), *volume.grid.hwd_shape), np.float32)
+    for i, path in enumerate(case.rater_paths):
+        if path is not None:
+            label = _on_grid(volume.grid, case, read_label(path, pixel_size), path)
+            _check_label(label, path, soft_gt)
+            target[i] = label if soft_gt else label >= 0.5
+    return replace(volume, target=target)
+
+
+def has_several_classes(label: np.ndarray) -> bool:
+    """Whether the values of a label are other than 0 to 1, or 0 and one other value."""
+    highest = label.max()
+    return bool(highest > ABOVE_ONE and not np.isin(label, (0, highest)).all())
+
+
+def _check_label(label: np.ndarray, path: Path, soft_gt: bool) -> None:
+    if soft_gt and label.max() > ABOVE_ONE:
+        raise DataError(f"{path}: has values up to {label.max():g}; expected 0 to 1 with soft_gt true")
+    if has_several_classes(label):
+        raise DataError(
+            f"{path}: has values up to {label.max():g} and others, which would count as one class; expected 0 and 1. "
+            "Write a file for each class"
+        )
+
+
+def make_volume(case: Case, images: Iterable[Image], slice_axis: int, roi: Image | None = None) -> Volume:
+    """The volume of a case without its labels, from images that are read already.
+
+    Args:
+        case: Names and channels of the images.
+        images: In the order of ``case.images``.
+        slice_axis: RAS axis along which slices are taken.
+        roi: Image of ``case.roi``.
+
+    Raises:
+        DataError: See ``read_volume``.
+    """
+    arrays: list[np.ndarray] = []
+    grid, header = None, None
+    for path, image in zip(case.images, images, strict=True):
+        if grid is None:
+            grid, header = image.grid(slice_axis), image.header
+        arrays.append(_on_grid(grid, case, image, path))
+    assert grid is not None
+    places = case.channels or range(len(arrays))
+    data = np.empty((len(places), *grid.hwd_shape), np.float32)
+    for channel, place in enumerate(places):
+        data[channel] = 0 if place is None else arrays[place]
+    region = None if roi is None or case.roi is None else _on_grid(grid, case, roi, case.roi)
+    return Volume(data, None, region, grid, header, case.present, box_in(case, grid))
+
+
+def _on_grid(grid: Grid, case: Case, image: Image, path: str | PathLike[str]) -> np.ndarray:
+    """Voxels [H, W, D] of an image that must lie on the grid of the case."""
+    check_same_grid(grid, case.images[0], image.grid(grid.slice_axis), path)
+    if not np.isfinite(image.data).all():
+        raise DataError(f"{path}: has NaN or infinite voxels; mend the file or leave the subject out")
+    return grid.to_hwd(image.data)
+
+
+def box_in(case: Case, grid: Grid) -> tuple[int, ...] | None:
+    """The part of a case's box that lies in its image; None without a box.
+
+    Raises:
+        DataError: The box lies outside the image.
+    """
+    if case.box is None:
+        return None
+    try:
+        return tuple(clip_box(case.box, grid.hwd_shape))
+    except DataError as error:
+        raise DataError(f"{case.images[0]}: {error}") from error
+
+
+def read_ahead(
+    cases: Iterable[Case], slice_axis: int, soft_gt: bool = False, with_target: bool = True
+) -> Iterator[tuple[Case, Volume]]:
+    """Read cases in order, see ``read_volume``, the next one while the caller works on the last."""
+    with ThreadPoolExecutor(1) as reader:
+        upcoming = None
+        for case in cases:
+            following = case, reader.submit(read_volume, case, slice_axis, soft_gt, with_target)
+            if upcoming is not None:
+                yield upcoming[0], upcoming[1].result()
+            upcoming = following
+        if upcoming is not None:
+            yield upcoming[0], upcoming[1].result()
+
+
+def grid_of(case: Case, slice_axis: int) -> Grid:
+    """Grid of the first image of a case, from its header."""
+    first = case.images[0]
+    return read_grid(first, slice_axis, pixel_size_mm(case.metadata, first))
+
+
+def check_same_grid(
+    grid: Grid, path: str | PathLike[str], other: Grid, other_path: str | PathLike[str]
+) -> None:
+    """Raise DataError unless both images have the same voxels."""
+    if not grid.matches(other):
+        raise DataError(
+            f"{other_path} lies on another grid than {path}: {other} instead of {grid}; resample it onto the image"
+        )
+
+
+def pixel_size_mm(metadata: Mapping[str, Any], path: str | PathLike[str] = "") -> tuple[float, float] | None:
+    """Pixel size of a picture in mm along rows and columns, from PixelSize and PixelSizeUnits of its sidecar.
+
+    BIDS gives PixelSize as [X, Y] (or [X, Y, Z]) in "mm", "um" or "nm"; X runs along the columns.
+
+    Raises:
+        DataError: The unit or the values are none.
+    """
+    if "PixelSize" not in metadata:
+        return None
+    size, unit = metadata["PixelSize"], metadata.get("PixelSizeUnits", "um")
+    values = [size] if isinstance(size, (int, float)) else list(size)
+    if unit not in _MM_PER_UNIT or not 1 <= len(values) <= 3 or not all(float(v) > 0 for v in values):
+        raise DataError(
+            f"{Path(path)}: PixelSize {size} {unit} in the sidecar is no pixel size; "
+            "expected one to three positive numbers and PixelSizeUnits mm, um or nm"
+        )
+    columns, rows = values[0], values[min(1, len(values) - 1)]
+    return float(rows) * _MM_PER_UNIT[unit], float(columns) * _MM_PER_UNIT[unit]

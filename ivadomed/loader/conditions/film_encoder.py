@@ -1,0 +1,315 @@
+"""Metadata of an image as the vector that conditions a FiLM network.
+
+Categories (contrast, manufacturer, a column of participants.tsv) are one-hot encoded. Numbers of the MRI
+protocol are first put into clusters, whose borders are the minima of their density over the training set.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ivadomed.errors import DataError, ModelError
+from ivadomed.files import write_json
+from ivadomed.loader.cases.case import Case
+
+CLUSTERED = ("FlipAngle", "EchoTime", "RepetitionTime")
+MRI_PARAMS = (*CLUSTERED, "Manufacturer")
+"""Fields of an image's sidecar behind ``mri_params``, in the order of the vector."""
+
+FILM_ENCODER = "film_encoder.json"
+"""File of the encoder, in the folder of a run and in that of a packaged model."""
+
+_CONTRASTS = ("contrasts", "contrast")  # documented spellings of the metadata type
+_N_GRID = 1000  # points at which the density is looked at
+_N_BANDWIDTHS = 20
+_N_VALUES = 1000  # values that decide on the bandwidth
+Label = str | int
+
+
+@lru_cache(maxsize=1)
+def contrast_ids() -> Mapping[str, int]:
+    """Contrasts of ``config/contrast_dct.json`` and their ids."""
+    text = files("ivadomed.config").joinpath("contrast_dct.json").read_text(encoding="utf-8")
+    return dict(json.loads(text))
+
+
+def generic_contrast(contrast: str, owner: str = "") -> str:
+    """The contrast of ``contrast_dct.json`` that an image has: "acq-ax_T2w" is a "T2w".
+
+    Raises:
+        DataError: There is none.
+    """
+    suffix = contrast.rpartition("_")[2]
+    for name in (contrast, suffix):
+        if name in contrast_ids():
+            return name
+    raise DataError(
+        f"{owner or 'FiLM'}: contrast {contrast!r} is not in config/contrast_dct.json; "
+        f"known are {', '.join(contrast_ids())}"
+    )
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One piece of metadata.
+
+    Args:
+        name: Key of ``Case.metadata``; "contrast" for that of the first channel.
+        minima: Borders between the clusters of a number, ascending; None for a category.
+    """
+
+    name: str
+    minima: tuple[float, ...] | None = None
+
+    def label(self, case: Case) -> Label:
+        """Category or number of the cluster of a case.
+
+        Raises:
+            DataError: The case has no value, or none that is a number where one is needed.
+        """
+        if self.name == "contrast":
+            return generic_contrast(case.contrasts[0] if case.contrasts else "", case.id)
+        value = case.metadata.get(self.name)
+        if value is None or not has_value(self.name, value):
+            wanted = "text" if self.minima is None else "number"
+            raise DataError(
+                f"{case.id}: FiLM needs {self.name}, a {wanted}, got {value!r}; add it to the JSON "
+                "sidecar or to participants.tsv, or leave the image out"
+            )
+        return category(value) if self.minima is None else cluster(float(value), self.minima)
+
+
+@dataclass(frozen=True)
+class FilmEncoder:
+    """One-hot encoding of metadata, fitted on the training set.
+
+    Args:
+        metadata_type: "contrasts", "mri_params", or a column of participants.tsv.
+        features: What is encoded.
+        known: Labels of each feature in the order of the vector.
+    """
+
+    metadata_type: str
+    features: tuple[Feature, ...]
+    known: tuple[tuple[Label, ...], ...]
+
+    @classmethod
+    def fit(cls, cases: Sequence[Case], metadata_type: str) -> FilmEncoder:
+        """Learn categories and clusters.
+
+        Raises:
+            DataError: There is no case, or one lacks a value.
+        """
+        return cls.of_features(features_of(cases, metadata_type), cases, metadata_type)
+
+    @classmethod
+    def of_features(
+        cls, features: Sequence[Feature], cases: Sequence[Case], metadata_type: str
+    ) -> FilmEncoder:
+        """Learn the categories of features whose clusters are known."""
+        if not cases:
+            raise DataError(f"FiLM on {metadata_type}: there is no training image to learn from")
+        return cls(metadata_type, tuple(features), tuple(_labels(feature, cases) for feature in features))
+
+    @property
+    def n_metadata(self) -> int:
+        """Length of the vector."""
+        return sum(map(len, self.known))
+
+    def labels(self, case: Case) -> list[Label]:
+        """Per feature the category or cluster of a case."""
+        return [feature.label(case) for feature in self.features]
+
+    def encode(self, case: Case) -> np.ndarray:
+        """Vector [n_metadata] float32 of zeros and, per feature, a one.
+
+        Raises:
+            DataError: A value is missing, or did not occur in training.
+        """
+        return self.transform([self.labels(case)], case.id)[0]
+
+    def transform(self, rows: Sequence[Sequence[Label]], owner: str = "FiLM") -> np.ndarray:
+        """One-hot encode labels, one row per image: [B, n_metadata] float32.
+
+        Raises:
+            DataError: A label did not occur in training.
+        """
+        encoded = np.zeros((len(rows), self.n_metadata), np.float32)
+        for vector, row in zip(encoded, rows, strict=True):
+            first = 0
+            for feature, known, label in zip(self.features, self.known, row, strict=True):
+                if label not in known:
+                    raise DataError(
+                        f"{owner}: {feature.name} is {label!r}, which the training set did not have; "
+                        f"known are {', '.join(map(str, known))}"
+                    )
+                vector[first + known.index(label)] = 1
+                first += len(known)
+        return encoded
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write ``film_encoder.json``."""
+        write_json(Path(folder) / FILM_ENCODER, self.to_json())
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> FilmEncoder:
+        """The encoder that ``save`` wrote into a folder.
+
+        Raises:
+            ModelError: There is none, or it cannot be read.
+        """
+        path = Path(folder) / FILM_ENCODER
+        try:
+            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError as error:
+            raise ModelError(
+                f"{path}: not found; a FiLM network needs it beside its weights: copy it there, or train anew"
+            ) from error
+        except (OSError, ValueError, RecursionError, DataError) as error:
+            raise ModelError(f"{path}: not a readable FiLM encoder ({error}); train anew") from error
+
+    def to_json(self) -> dict[str, Any]:
+        """As values that JSON can hold."""
+        features = [
+            {
+                "name": feature.name,
+                "minima": None if feature.minima is None else list(feature.minima),
+                "known": list(known),
+            }
+            for feature, known in zip(self.features, self.known, strict=True)
+        ]
+        return {"metadata_type": self.metadata_type, "features": features}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> FilmEncoder:
+        """The encoder of which ``to_json`` gave the content.
+
+        Raises:
+            DataError: The content is of something else.
+        """
+        try:
+            features = [
+                Feature(
+                    entry["name"], None if entry["minima"] is None else tuple(map(float, entry["minima"]))
+                )
+                for entry in content["features"]
+            ]
+            known = [tuple(entry["known"]) for entry in content["features"]]
+            return cls(content["metadata_type"], tuple(features), tuple(known))
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"not the content of a FiLM encoder ({error!r}); package the model again"
+            ) from error
+
+
+def features_of(cases: Sequence[Case], metadata_type: str) -> list[Feature]:
+    """What a metadata type consists of; clusters are those of the cases."""
+    if metadata_type in _CONTRASTS:
+        return [Feature("contrast")]
+    if metadata_type != "mri_params":
+        return [Feature(metadata_type)]
+    for case in cases:
+        reason = missing_metadata(case, metadata_type)
+        if reason:
+            raise DataError(f"{case.id}: {reason}; add it to the JSON sidecar, or leave the image out")
+    numbers = {name: [float(case.metadata[name]) for case in cases] for name in CLUSTERED}
+    clustered = [Feature(name, fit_clusters(values)[1]) for name, values in numbers.items()]
+    return [*clustered, Feature("Manufacturer")]
+
+
+def missing_metadata(case: Case, metadata_type: str) -> str | None:
+    """Why FiLM cannot use a case, or None."""
+    if metadata_type in _CONTRASTS:
+        return None if case.contrasts else "has no contrast"
+    names = MRI_PARAMS if metadata_type == "mri_params" else (metadata_type,)
+    missing = [name for name in names if not has_value(name, case.metadata.get(name))]
+    return f"has no usable {', '.join(missing)}" if missing else None
+
+
+def has_value(name: str, value: Any) -> bool:
+    """Whether a value can be encoded: a finite number where clusters are made, else anything but nothing."""
+    if name not in CLUSTERED:
+        return isinstance(value, (str, bool, int, float, np.generic)) and value == value and value != ""
+    try:
+        return math.isfinite(float(value))
+    except (TypeError, ValueError):
+        return False
+
+
+def category(value: Any) -> str:
+    """Name of a category: "SIEMENS" and "Siemens", 1 and 1.0 are the same."""
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        value = int(value)
+    return str(value).strip().casefold()
+
+
+def cluster(value: float, minima: Sequence[float]) -> int:
+    """Number of the cluster of a value; one that lies on a border belongs to the cluster above."""
+    return int(np.searchsorted(minima, value, side="right"))
+
+
+def fit_clusters(values: Sequence[float]) -> tuple[Any, tuple[float, ...]]:
+    """Density of some numbers and the borders between their clusters, see ``fit_density``.
+
+    The bandwidth is searched between 1 % and 100 % of the range of the values. Equal numbers have no density
+    (None) and are one cluster.
+    """
+    low, high = float(np.min(values)), float(np.max(values))
+    if low == high:
+        return None, ()
+    bandwidths = (high - low) * np.logspace(-2, 0, _N_BANDWIDTHS)
+    return fit_density(values, np.linspace(low, high, _N_GRID), bandwidths)
+
+
+def fit_density(
+    values: Sequence[float], grid: np.ndarray, bandwidths: Sequence[float] | np.ndarray
+) -> tuple[Any, tuple[float, ...]]:
+    """Gaussian kernel density of some numbers.
+
+    The bandwidth is the one with the largest likelihood in cross-validation; at most 1000 of the numbers,
+    drawn with a fixed seed, decide on it.
+
+    Args:
+        values: The numbers, one at least.
+        grid: Ascending points at which minima are looked for.
+        bandwidths: Candidates.
+
+    Returns:
+        ``sklearn.neighbors.KernelDensity`` and the local minima.
+    """
+    # Only the fit needs them; inference must not pay for the import.
+    from scipy.signal import find_peaks
+    from sklearn.model_selection import GridSearchCV, KFold
+    from sklearn.neighbors import KernelDensity
+
+    column = np.asarray(values, float).reshape(-1, 1)
+    bandwidth = float(np.median(bandwidths))
+    if len(column) > 1:
+        drawn = np.random.default_rng(0).permutation(column)[:_N_VALUES]
+        folds = KFold(min(5, len(drawn)), shuffle=True, random_state=0)
+        search = GridSearchCV(KernelDensity(), {"bandwidth": list(bandwidths)}, cv=folds).fit(drawn)
+        bandwidth = search.best_params_["bandwidth"]
+    density = KernelDensity(kernel="gaussian", bandwidth=bandwidth).fit(column)
+    # Unlike argrelextrema, find_peaks sees a minimum that lies between two equal points of the grid.
+    places, _ = find_peaks(-density.score_samples(np.asarray(grid, float).reshape(-1, 1)))
+    return density, tuple(float(point) for point in np.asarray(grid, float)[places])
+
+
+def _labels(feature: Feature, cases: Sequence[Case]) -> tuple[Label, ...]:
+    """Known labels: all clusters, or the categories of the cases, contrasts by id and others by name."""
+    if feature.minima is not None:
+        return tuple(range(len(feature.minima) + 1))
+    found = {str(feature.label(case)) for case in cases}
+    if feature.name == "contrast":
+        return tuple(sorted(found, key=lambda name: contrast_ids()[name]))
+    return tuple(sorted(found))

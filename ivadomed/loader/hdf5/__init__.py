@@ -1,0 +1,1 @@
+"""HDF5 data sets, of which contrasts can be withheld: from BIDS and back."""

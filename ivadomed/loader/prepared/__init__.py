@@ -1,0 +1,1 @@
+"""Prepared cases: the fixed steps of preprocessing, done once per case and kept on disk."""

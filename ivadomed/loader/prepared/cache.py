@@ -1,0 +1,208 @@
+"""Prepared cases on disk, so that a process never holds the data set.
+
+A sample maps just its own slice or patch of a case file, copies it and lets go: memory does not grow with the number
+of subjects, and worker processes share the pages. The name of a file is a hash of what it was made from (paths, sizes
+and times of the case's files, the fixed steps, the format), so a stale entry is never read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from ivadomed.errors import DataError, OutputError
+from ivadomed.jobs import Workers
+from ivadomed.loader.cases.case import Case
+from ivadomed.loader.prepared.array_file import CaseFile
+from ivadomed.loader.prepared.fill import fill
+from ivadomed.loader.prepared.hdf5_file import HDF5Case
+from ivadomed.loader.prepared.packed import Packed
+from ivadomed.loader.prepared.prepare import Recipe, prepare_case, read_window
+from ivadomed.loader.prepared.size import check_disk, check_memory, prepared_bytes
+from ivadomed.loader.prepared.stored import FORMAT, StoredCase, arrays_of
+from ivadomed.runtime.terminal import hidden_bar, say
+from ivadomed.windows import Window
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A prepared case that samples are read from.
+
+    Args:
+        stored: What is known without reading voxels.
+        read: Image and target of a window, float32.
+    """
+
+    stored: StoredCase
+    read: Callable[[Window], tuple[np.ndarray, np.ndarray]]
+
+
+Entries = Sequence[Entry] | Packed[Entry]
+"""The prepared cases of a data set, in order."""
+
+FILES: Mapping[str, type[CaseFile] | type[HDF5Case]] = {"disk": CaseFile, "hdf5": HDF5Case}
+"""Kinds of file, by ``loader_parameters.cache``."""
+
+
+def open_cases(
+    cases: Sequence[Case],
+    recipe: Recipe,
+    mode: str,
+    folder: Path,
+    n_jobs: int = 1,
+    label: str = "dataset",
+    check: Callable[[Sequence[Case]], None] = lambda cases: None,
+    workers: Workers | None = None,
+) -> Entries:
+    """Prepare the cases that are not in the cache yet and open all of them.
+
+    Args:
+        cases: What to open.
+        recipe: Fixed steps.
+        mode: "disk" (memory-mapped files), "hdf5" (compressed files), "memory" (arrays), "none" (prepared anew for
+            each sample).
+        folder: Of the cache, for files.
+        n_jobs: Cases prepared at a time, in threads.
+        label: For the progress bar.
+        check: Called with the cases that are going to be prepared, before the first one is.
+        workers: Processes, or a cluster, that prepare files instead.
+
+    Raises:
+        DataError: A case cannot be read, or all cases do not fit into the memory.
+        OutputError: The disk is too small, or the folder cannot be written.
+    """
+    if mode in FILES:
+        return _open_files(cases, recipe, mode, folder, n_jobs, label, check, workers)
+    check(cases)
+    progress = tqdm(cases, desc=f"Loading {label}", unit="case", leave=False, disable=hidden_bar())
+    if mode == "memory":
+        size = prepared_bytes(cases, recipe)
+        log.info("Loading %d images: about %s of memory.", len(cases), tqdm.format_sizeof(size, "B"))
+        check_memory(size)
+        return [_memory_entry(case, recipe) for case in progress]
+    return [_transient_entry(case, recipe) for case in progress]
+
+
+def _open_files(
+    cases: Sequence[Case],
+    recipe: Recipe,
+    mode: str,
+    folder: Path,
+    n_jobs: int,
+    label: str,
+    check: Callable[[Sequence[Case]], None],
+    workers: Workers | None,
+) -> Packed[Entry]:
+    kind = FILES[mode]
+    paths = [cache_path(folder, case, recipe, mode) for case in cases]
+    files = [kind.open(path) for path in paths]
+    missing = [(c, p) for c, p, file in zip(cases, paths, files, strict=True) if file is None]
+    check([case for case, _ in missing])
+    if missing:
+        _make_folder(folder)
+        compressed = kind is HDF5Case
+        size = prepared_bytes((case for case, _ in missing), recipe, in_pencils=not compressed)
+        limit = "at most" if compressed else "about"
+        say("Prepare", f"{len(missing)} images: {limit} {tqdm.format_sizeof(size, 'B')} in {folder}")
+        check_disk(folder, size, compressed)
+        fill(
+            missing,
+            is_there=lambda path: kind.open(path) is not None,
+            prepare=lambda case, path: kind.write(path, prepare_case(case, recipe), recipe.is_2d),
+            n_jobs=n_jobs,
+            label=label,
+            workers=workers,
+        )
+    return Packed(_file_entry(file or kind.open(path), path) for file, path in zip(files, paths, strict=True))
+
+
+def cache_path(folder: Path, case: Case, recipe: Recipe, mode: str) -> Path:
+    """The file of a case in a cache that keeps files of a kind of ``FILES``."""
+    return folder / f"{case_key(case, recipe)}{FILES[mode].EXTENSION}"
+
+
+def case_key(case: Case, recipe: Recipe) -> str:
+    """Hash of everything the prepared arrays of a case depend on."""
+    steps = [repr(stage.transform) for stage in recipe.fixed.stages]
+    identity: list[Any] = [
+        FORMAT,
+        steps,
+        recipe.slice_axis,
+        recipe.is_2d,
+        recipe.soft_gt,
+        case.raters,
+        case.channels,
+    ]
+    identity += [dict(case.metadata).get(key) for key in ("PixelSize", "PixelSizeUnits")]
+    if case.box is not None:  # patches enlarge the crop
+        identity += [case.box, recipe.length, recipe.stride]
+    if recipe.classifier is not None:
+        identity.append(recipe.classifier.identity)
+    for path in (*case.images, *case.rater_paths, case.roi):
+        if path is None:
+            identity.append(None)
+            continue
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+        identity.append([str(Path(path).resolve()), status.st_size, status.st_mtime_ns])
+    return hashlib.sha256(json.dumps(identity, default=str).encode()).hexdigest()[:32]
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: cannot be made ({error.strerror}); set loader_parameters.cache_dir"
+        ) from error
+
+
+def _file_entry(file: CaseFile | HDF5Case | None, path: Path) -> Entry:
+    if file is None:
+        raise DataError(f"{path}: a prepared case vanished while it was in use; start again")
+    return Entry(file.stored, file)
+
+
+@dataclass(frozen=True, eq=False)
+class _MemoryReader:
+    image: np.ndarray
+    target: np.ndarray
+    is_2d: bool
+
+    def __call__(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        image = read_window(self.image, window, self.is_2d)
+        target = read_window(self.target, window, self.is_2d)
+        return np.array(image, np.float32), np.array(target, np.float32)
+
+
+def _memory_entry(case: Case, recipe: Recipe) -> Entry:
+    stored, image, target = arrays_of(prepare_case(case, recipe), recipe.is_2d)
+    return Entry(stored, _MemoryReader(image, target, recipe.is_2d))
+
+
+@dataclass(frozen=True, eq=False)
+class _TransientReader:
+    case: Case
+    recipe: Recipe
+
+    def __call__(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        return _memory_entry(self.case, self.recipe).read(window)
+
+
+def _transient_entry(case: Case, recipe: Recipe) -> Entry:
+    # The verdicts of a classifier are among the facts that stay; samples need not ask it again.
+    reader = _TransientReader(case, replace(recipe, classifier=None))
+    return Entry(_memory_entry(case, recipe).stored, reader)

@@ -1,0 +1,128 @@
+"""Preparing the cases that a cache lacks, once among all processes that share it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from ivadomed.errors import OutputError
+from ivadomed.files import leftovers
+from ivadomed.jobs import Workers, values
+from ivadomed.loader.cases.case import Case
+from ivadomed.runtime.terminal import hidden_bar, say
+
+_POLL = 0.2
+"""Seconds between two looks at the cases that other processes prepare."""
+
+Item = tuple[Case, Path]
+"""A case and its file in the cache."""
+
+
+def fill(
+    missing: Sequence[Item],
+    is_there: Callable[[Path], bool],
+    prepare: Callable[[Case, Path], None],
+    n_jobs: int,
+    label: str,
+    workers: Workers | None = None,
+) -> None:
+    """Prepare the missing cases; wait for those that other processes are at.
+
+    Each case has a lock beside its file while it is prepared. The kernel frees the lock of a process that was killed,
+    so that another one takes the case over.
+
+    Args:
+        missing: What to prepare.
+        is_there: Whether a file is whole.
+        prepare: Writes the file of a case, atomically.
+        n_jobs: Cases prepared at a time, in threads.
+        label: For the progress bar.
+        workers: Processes, or a cluster, that prepare them instead.
+
+    Raises:
+        DataError: A case cannot be read.
+        OutputError: The cache cannot be written.
+    """
+    old = _leftovers({path.parent for _, path in missing})
+    attempt = partial(_prepare_unless_busy, is_there=is_there, prepare=prepare, old=old)
+    waiting = False
+    with tqdm(
+        total=len(missing), desc=f"Preparing {label}", unit="case", leave=False, disable=hidden_bar()
+    ) as bar:
+        while missing:
+            busy = []
+            for item, done in _attempts(attempt, missing, n_jobs, workers):
+                bar.update(done)
+                busy += [] if done else [item]
+            if busy and not waiting:
+                say("Waiting", f"for another process that prepares {len(busy)} of these images")
+                waiting = True
+            if busy:
+                time.sleep(_POLL)
+            missing = busy
+
+
+def _attempts(
+    attempt: Callable[[Item], tuple[Item, bool]],
+    missing: Sequence[Item],
+    n_jobs: int,
+    workers: Workers | None,
+) -> Iterator[tuple[Item, bool]]:
+    if workers is not None:
+        return (answer for _, answer in values(attempt, missing, workers))
+    return _in_threads(attempt, missing, n_jobs)
+
+
+def _in_threads(
+    work: Callable[[Item], tuple[Item, bool]], items: Sequence[Item], n_jobs: int
+) -> Iterator[tuple[Item, bool]]:
+    """Results in the order in which they are ready; after an error, what has begun is finished first.
+
+    Threads: unpacking and resampling release the interpreter, and processes would load everything again.
+    """
+    with ThreadPoolExecutor(n_jobs) as pool:
+        try:
+            for job in as_completed([pool.submit(work, item) for item in items]):
+                yield job.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _leftovers(folders: Iterable[Path]) -> dict[str, list[Path]]:
+    """Half-written files by the case they belong to; whoever has the lock of a case may remove its own."""
+    found: dict[str, list[Path]] = {}
+    for path in (path for folder in folders for path in leftovers(folder)):
+        found.setdefault(path.name[1:].split("~")[0], []).append(path)
+    return found
+
+
+def _prepare_unless_busy(
+    item: Item,
+    is_there: Callable[[Path], bool],
+    prepare: Callable[[Case, Path], None],
+    old: Mapping[str, Sequence[Path]],
+) -> tuple[Item, bool]:
+    """Prepare a case, of which half-written files are removed; False when another process is at it."""
+    case, path = item
+    lock = path.with_suffix(".lock")
+    try:
+        with FileLock(lock, timeout=0):
+            if not is_there(path):  # another process may have been faster
+                for leftover in old.get(path.stem, []):
+                    leftover.unlink(missing_ok=True)
+                prepare(case, path)
+            # Those who wait for this file find the case done, so that it does not matter which file they lock.
+            lock.unlink(missing_ok=True)
+    except Timeout:
+        return item, False
+    except OSError as error:
+        raise OutputError(
+            f"{path.parent}: cannot be written ({error.strerror or error}); set loader_parameters.cache_dir"
+        ) from error
+    return item, True

@@ -1,0 +1,230 @@
+"""The fixed steps of preprocessing, done once per case: resampling and cropping.
+
+A 2D network sees the volume as a stack of slices, a 3D network as a whole; the arrays are laid out so that what
+one sample needs lies together: [N, C, h, w] or [C, H, W, D].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ivadomed.boxes import inside_box
+from ivadomed.errors import DataError
+from ivadomed.grid import Grid
+from ivadomed.io import is_picture
+from ivadomed.loader.cases.case import Case
+from ivadomed.loader.cases.volumes import Volume, read_volume
+from ivadomed.loader.prepared.foreground import pack_foreground
+from ivadomed.loader.prepared.slice_classifier import SliceClassifier
+from ivadomed.loader.slice_filter import SliceFacts, SliceRule
+from ivadomed.transforms import Pipeline, Plan, Resample, Stage
+from ivadomed.transforms.box_crop import box_crop
+from ivadomed.windows import Window, tile
+
+IMAGE_ORDER = 2  # spline orders of ivadomed 2.9.10
+LABEL_ORDER = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """How a case becomes arrays.
+
+    Args:
+        fixed: Resampling and cropping, in order.
+        slice_axis: RAS axis along which slices are taken.
+        is_2d: Slices one by one, or the whole volume.
+        soft_gt: Keep label values between 0 and 1.
+        slice_filter: Slices to leave out of a 2D data set.
+        classifier: Rejects slices of a 2D data set, or None.
+        length: Window size: 2 numbers (2D patches), 3 numbers (3D patches), none (whole slices or volumes).
+        stride: Distance of neighbouring windows, as many numbers as ``length``.
+    """
+
+    fixed: Pipeline
+    slice_axis: int = 2
+    is_2d: bool = True
+    soft_gt: bool = False
+    slice_filter: SliceRule = field(default_factory=SliceRule)
+    classifier: SliceClassifier | None = None
+    length: tuple[int, ...] = ()
+    stride: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """One case after the fixed steps.
+
+    Args:
+        image: 2D: [N, C, h, w], a slice per entry. 3D: [C, H, W, D].
+        target: As ``image`` with raters instead of channels; None without labels.
+        plans: What was done: one plan per slice (2D) or one for the volume (3D).
+        facts: For the slice filter and for placing patches.
+        zooms: mm along H, W, D after the fixed steps.
+    """
+
+    image: np.ndarray
+    target: np.ndarray | None
+    plans: list[Plan]
+    facts: SliceFacts
+    zooms: tuple[float, ...]
+
+
+def prepare_case(case: Case, recipe: Recipe, with_target: bool = True) -> Prepared:
+    """Read one case and apply the fixed steps.
+
+    Raises:
+        DataError: The files cannot be used, see ``read_volume``, or a picture of unknown pixel size is to be resampled.
+    """
+    refuse_unknown_pixel_size(case, recipe)
+    return prepare_volume(read_volume(case, recipe.slice_axis, recipe.soft_gt, with_target), recipe)
+
+
+def refuse_unknown_pixel_size(case: Case, recipe: Recipe) -> None:
+    """Raise DataError when a picture is to be resampled and nothing says how large its pixels are."""
+    resamples = any(isinstance(stage.transform, Resample) for stage in recipe.fixed.stages)
+    if resamples and is_picture(case.images[0]) and "PixelSize" not in case.metadata:
+        raise DataError(
+            f"{case.images[0]}: its pixel size is unknown, and Resample needs it; add for example "
+            '"PixelSize": [0.1, 0.1], "PixelSizeUnits": "um" to its sidecar, or pass the option pixel_size'
+        )
+
+
+def prepare_volume(volume: Volume, recipe: Recipe) -> Prepared:
+    """Apply the fixed steps to a volume."""
+    facts = SliceFacts.of(volume)
+    plans = plan_fixed(volume.grid, volume.roi, recipe, volume.box)
+    if recipe.is_2d:
+        prepared = _prepare_slices(volume, plans, facts, recipe.classifier)
+    else:
+        prepared = _prepare_whole(volume, plans[0], facts)
+    if prepared.target is None:
+        return prepared
+    labelled = pack_foreground(prepared.target, recipe.is_2d, recipe.soft_gt)
+    return replace(prepared, facts=replace(prepared.facts, foreground=labelled))
+
+
+def plan_fixed(
+    grid: Grid, roi: np.ndarray | None, recipe: Recipe, box: Sequence[int] | None = None
+) -> list[Plan]:
+    """Plan the fixed steps of one case: one plan per slice (2D) or one for the volume (3D).
+
+    Args:
+        grid: Of the image.
+        roi: [H, W, D] region of interest; only ``ROICrop`` needs it.
+        recipe: Fixed steps.
+        box: What the image is cropped to, see ``Volume.box``.
+
+    Returns:
+        Plans; where all slices are treated alike, the same one for each.
+
+    Raises:
+        DataError: ``ROICrop`` without a region of interest.
+    """
+    rng = np.random.default_rng(0)  # the fixed steps draw nothing
+    fixed = fixed_steps(grid, recipe, box)
+    if not recipe.is_2d:
+        return [fixed.plan(grid.hwd_shape, grid.zooms, rng, roi=roi)]
+    height, width, depth = grid.hwd_shape
+    zooms = grid.zooms[:2]
+    if not fixed.needs_roi:
+        return [fixed.plan((height, width), zooms, rng)] * depth
+    if roi is None:
+        raise DataError("ROICrop needs a region of interest: give roi_params.suffix, or a prior image")
+    roi = roi if box is None else inside_box(roi, box)
+    # A slice without ROI cannot be cropped around it; the slice filter leaves it out, so any place serves.
+    everywhere = np.ones((height, width), np.float32)
+    slices = np.moveaxis(roi, -1, 0)
+    return [fixed.plan((height, width), zooms, rng, roi=x if x.any() else everywhere) for x in slices]
+
+
+def fixed_steps(grid: Grid, recipe: Recipe, box: Sequence[int] | None) -> Pipeline:
+    """The fixed steps of one case: those of the recipe, with the crop to its box among them.
+
+    In 2D the box crops height and width; slices beyond its depth are left out, see ``SliceFacts.in_box``.
+    """
+    if box is None:
+        return recipe.fixed
+    dims = 2 if recipe.is_2d else 3
+    stages = recipe.fixed.stages
+    place, crop = box_crop(
+        [stage.transform for stage in stages],
+        box[: 2 * dims],
+        grid.zooms[:dims],
+        grid.hwd_shape[:dims],
+        recipe.length,
+        recipe.stride,
+    )
+    return Pipeline((*stages[:place], Stage(crop), *stages[place:]))
+
+
+def _prepare_whole(volume: Volume, plan: Plan, facts: SliceFacts) -> Prepared:
+    target = None if volume.target is None else plan.apply(volume.target, "gt", LABEL_ORDER)
+    return Prepared(plan.apply(volume.image, "im", IMAGE_ORDER), target, [plan], facts, plan.zooms_out)
+
+
+def _prepare_slices(
+    volume: Volume, plans: list[Plan], facts: SliceFacts, classifier: SliceClassifier | None
+) -> Prepared:
+    image = _apply_to_slices(plans, _as_stack(volume.image), "im", IMAGE_ORDER)
+    target = None
+    if volume.target is not None:
+        target = _apply_to_slices(plans, _as_stack(volume.target), "gt", LABEL_ORDER)
+    zooms = plans[0].zooms_out
+    if classifier is not None:
+        there = image[:, list(volume.present)] if volume.present else image
+        facts = replace(facts, accepted=classifier(there, zooms))
+    return Prepared(image, target, plans, facts, (*zooms, volume.grid.zooms[2]))
+
+
+def _apply_to_slices(plans: list[Plan], stack: np.ndarray, kind: str, order: int) -> np.ndarray:
+    if all(plan is plans[0] for plan in plans):
+        return _apply_to_stack(plans[0], stack, kind, order)
+    return np.stack([plan.apply(x, kind, order) for plan, x in zip(plans, stack, strict=True)])
+
+
+def _as_stack(volume: np.ndarray) -> np.ndarray:
+    """[C, H, W, D] to [D, C, H, W]."""
+    return np.moveaxis(volume, -1, 0)
+
+
+def _apply_to_stack(plan: Plan, stack: np.ndarray, kind: str, order: int) -> np.ndarray:
+    count, channels, *shape = stack.shape
+    flat = plan.apply(np.ascontiguousarray(stack).reshape(count * channels, *shape), kind, order)
+    return flat.reshape(count, channels, *flat.shape[1:])
+
+
+def list_windows(case: int, shape: tuple[int, ...], facts: SliceFacts, recipe: Recipe) -> list[Window]:
+    """Windows of one case.
+
+    Args:
+        case: Index that the windows carry.
+        shape: Shape of ``Prepared.image``.
+        facts: Of the same case.
+        recipe: Length, stride and slice filter.
+    """
+    if not recipe.is_2d:
+        size = tuple(recipe.length) or tuple(shape[1:])
+        stride = tuple(recipe.stride) or size
+        return [Window(case, _three(start), _three(size)) for start in tile(shape[1:], size, stride)]
+    count, _, *plane = shape
+    size = tuple(recipe.length) or tuple(plane)
+    stride = tuple(recipe.stride) or size
+    places = list(tile(plane, size, stride))
+    kept = [z for z in range(count) if recipe.slice_filter.keeps(facts, z)]
+    return [Window(case, _three((*start, z)), _three((*size, 1))) for z in kept for start in places]
+
+
+def _three(values: tuple[int, ...]) -> tuple[int, int, int]:
+    first, second, third = values
+    return first, second, third
+
+
+def read_window(array: np.ndarray, window: Window, is_2d: bool) -> np.ndarray:
+    """The part of ``Prepared.image`` or ``.target`` in a window: [C, h, w] or [C, h, w, d]."""
+    height, width, depth = window.slices
+    if is_2d:
+        return np.asarray(array[window.start[2], :, height, width])
+    return np.asarray(array[:, height, width, depth])

@@ -1,0 +1,16 @@
+"""From prepared cases to batches: windows of them, with the random steps of their transforms."""
+
+from ivadomed.loader.samples.batch import Batch, Sample, collate, stack_conditions
+from ivadomed.loader.samples.dataset import SampleDataset
+from ivadomed.loader.samples.loading import EpochSampler, SampleLoader, make_loader
+
+__all__ = [
+    "Batch",
+    "EpochSampler",
+    "Sample",
+    "SampleDataset",
+    "SampleLoader",
+    "collate",
+    "make_loader",
+    "stack_conditions",
+]

@@ -1,0 +1,114 @@
+"""Samples and batches of them: what a network is given, and where each part of it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+
+from ivadomed.loader.samples.workers import stack, trim_memory
+from ivadomed.transforms import Plan
+from ivadomed.transforms.batch_plan import BatchPlan
+from ivadomed.windows import Window
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What a model is given for one step.
+
+    Args:
+        image: [B, C, h, w] or [B, C, h, w, d] float32.
+        target: [B, K, ...] uint8 (binary) or float32 (soft), [B, K] for classifiers; None at prediction time without
+            labels.
+        condition: [B, n] float32, see ``conditions``, or None.
+        windows: Where each sample comes from.
+        steps: Random steps that are still to be done, see ``augmented``; None when the workers did all.
+    """
+
+    image: torch.Tensor
+    target: torch.Tensor | None
+    condition: torch.Tensor | None
+    windows: tuple[Window, ...]
+    steps: BatchPlan | None = None
+
+    def to(self, device: torch.device, memory_format: torch.memory_format = torch.preserve_format) -> Batch:
+        """The batch on another device; floating point where it is computed with."""
+        return Batch(
+            self.image.to(device, non_blocking=True, memory_format=memory_format),
+            None if self.target is None else self.target.to(device, torch.float32, non_blocking=True),
+            None if self.condition is None else self.condition.to(device, non_blocking=True),
+            self.windows,
+            None if self.steps is None else self.steps.moved(partial(_to, device=device)),
+        )
+
+    def part(self, places: slice) -> Batch:
+        """Some of the samples."""
+        return Batch(
+            self.image[places],
+            None if self.target is None else self.target[places],
+            None if self.condition is None else self.condition[places],
+            self.windows[places],
+        )
+
+    def pin_memory(self) -> Batch:
+        """The batch in page-locked memory, for the DataLoader's ``pin_memory``."""
+        return Batch(
+            self.image.pin_memory(),
+            None if self.target is None else self.target.pin_memory(),
+            None if self.condition is None else self.condition.pin_memory(),
+            self.windows,
+            None if self.steps is None else self.steps.moved(torch.Tensor.pin_memory),
+        )
+
+    def augmented(self, soft_gt: bool, classify: bool) -> Batch:
+        """The batch, which ``to`` brought to its device, after the steps that were left to do there.
+
+        Args:
+            soft_gt: As of the data set.
+            classify: As of the data set.
+        """
+        if self.steps is None:
+            return self
+        target = None
+        if self.target is not None:
+            target = self.steps.apply(self.target, "gt")
+            target = target if soft_gt else (target >= 0.5).to(target.dtype)
+            target = target.flatten(2).any(dim=2).to(target.dtype) if classify else target
+        return replace(self, image=self.steps.apply(self.image, "im"), target=target, steps=None)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One entry of a batch, see ``Batch``; ``plan`` holds the steps that are left to the device."""
+
+    image: np.ndarray
+    target: np.ndarray
+    condition: np.ndarray | None
+    window: Window
+    plan: Plan | None = None
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Stack samples; they must have one shape."""
+    trim_memory()
+    plans = [s.plan for s in samples if s.plan is not None]
+    return Batch(
+        stack([s.image for s in samples]),
+        stack([s.target for s in samples]),
+        stack_conditions([s.condition for s in samples]),
+        tuple(s.window for s in samples),
+        BatchPlan.of(plans) if plans else None,
+    )
+
+
+def stack_conditions(conditions: Sequence[np.ndarray | None]) -> torch.Tensor | None:
+    """Conditions of the samples of a batch as [B, n]; None when the network has none."""
+    given = [condition for condition in conditions if condition is not None]
+    return torch.from_numpy(np.stack(given)) if given else None
+
+
+def _to(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    return tensor.to(device, non_blocking=True)

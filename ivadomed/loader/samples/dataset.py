@@ -1,0 +1,123 @@
+"""The samples of prepared cases: what a DataLoader worker does for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from ivadomed.loader.cases.case import Case
+from ivadomed.loader.conditions.conditioner import Conditioner, Curriculum, unconditioned, withhold
+from ivadomed.loader.prepared.cache import Entries
+from ivadomed.loader.samples.batch import Sample
+from ivadomed.loader.samples.random_patches import RandomPatches
+from ivadomed.loader.samples.workers import interned
+from ivadomed.transforms import Pipeline, Plan
+from ivadomed.transforms.base import intensity_step
+from ivadomed.transforms.batch_plan import split_plan
+from ivadomed.transforms.intensity_maths import blank
+from ivadomed.windows import Window, Windows
+
+
+class SampleDataset(Dataset[Sample]):
+    """Windows of prepared cases with the random steps of their transforms.
+
+    An index is an ``int`` or a pair (epoch, int). All randomness of a sample comes from one generator seeded
+    with (seed, epoch, index), so batches do not depend on the number of workers or on what was drawn before.
+
+    Args:
+        cases: For names and raters.
+        entries: The prepared cases.
+        windows: The samples.
+        random_steps: Transforms per sample.
+        is_2d: Slices or volumes.
+        soft_gt: Keep label values between 0 and 1; otherwise labels are binarized at 0.5 after the last step.
+        seed: Of this data set.
+        input_dropout: Blank a random part of the channels of a sample, never all of them (Havaei et al., HeMIS,
+            2016), to train for missing contrasts.
+        conditioner: What the network is told of a case besides the image.
+        curriculum: Withhold contrasts as HeMIS does; the condition says which are left.
+        classify: The target is 1 per class that has a voxel in the sample, else 0.
+        augment_on: "worker": samples are finished here. "device": what can be done on batches is left to
+            ``Batch.augmented``; the steps are drawn here either way, and are the same.
+        patches: Draw the place of each sample anew; None leaves the windows where they are.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        entries: Entries,
+        windows: Sequence[Window],
+        random_steps: Pipeline,
+        is_2d: bool = True,
+        soft_gt: bool = False,
+        seed: int = 0,
+        input_dropout: bool = False,
+        conditioner: Conditioner = unconditioned,
+        curriculum: Curriculum | None = None,
+        classify: bool = False,
+        augment_on: Literal["worker", "device"] = "worker",
+        patches: RandomPatches | None = None,
+    ) -> None:
+        self.cases, self.entries, self.windows = tuple(cases), entries, Windows(windows)
+        self.random_steps, self.is_2d, self.soft_gt, self.seed = random_steps, is_2d, soft_gt, seed
+        self.input_dropout, self.curriculum, self.classify = input_dropout, curriculum, classify
+        self.augment_on = augment_on
+        self.patches = patches
+        self.conditions = [conditioner(case) for case in self.cases]
+        self._raters = interned(case.raters for case in self.cases)
+        self._present = interned(case.present for case in self.cases)
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, index: int | tuple[int, int]) -> Sample:
+        epoch, place = index if isinstance(index, tuple) else (0, index)
+        window = self.windows[place]
+        rng = np.random.default_rng((self.seed, epoch, place))
+        entry, raters = self.entries[window.case], self._raters[window.case]
+        if self.patches is not None:
+            window = self.patches.place(window, raters, entry.stored, rng)
+        image, labels = entry.read(window)
+        target = labels[[group[rng.integers(len(group))] for group in raters]]
+        zooms = entry.stored.zooms[: image.ndim - 1]
+        plan = self.random_steps.plan(image.shape[1:], zooms, rng)
+        if self.input_dropout:
+            plan = _with_blank(plan, rng.permutation(len(image))[: rng.integers(len(image))])
+        condition = self.conditions[window.case]
+        if self.curriculum is not None:
+            kept = withhold(np.array(self._present[window.case]), self.curriculum.at(epoch), rng)
+            plan = _with_blank(plan, np.flatnonzero(~kept))
+            condition = kept.astype(np.float32)
+        later = None
+        if self.augment_on == "device":
+            plan, later = split_plan(plan)
+        image, target = plan.apply_all({"im": image, "gt": target}, 1).values()
+        if later is None:
+            target = self._finished(target)
+        image, target = np.ascontiguousarray(image, np.float32), np.ascontiguousarray(target)
+        return Sample(image, target, condition, window, later)
+
+    def _finished(self, target: np.ndarray) -> np.ndarray:
+        """Labels after the last step, see ``Batch.augmented``."""
+        if not self.soft_gt:
+            target = (target >= 0.5).astype(np.uint8)
+        return (
+            np.asarray(target.any(axis=tuple(range(1, target.ndim))), np.uint8) if self.classify else target
+        )
+
+    def sampling_label(self, index: int, key: str) -> Hashable:
+        """What balanced sampling balances: whether a sample is labelled ("gt"), or a value of the metadata."""
+        window = self.windows[index]
+        if key == "gt":
+            return bool(self.entries[window.case].read(window)[1].any())
+        return self.cases[window.case].metadata.get(key)
+
+
+def _with_blank(plan: Plan, channels: np.ndarray) -> Plan:
+    """The plan, with these channels blanked at its end."""
+    step = intensity_step(plan.shape_out, plan.zooms_out, partial(blank, channels=channels.tolist()))
+    return plan.then(step, frozenset({"im"}))

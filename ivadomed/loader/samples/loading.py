@@ -1,0 +1,88 @@
+"""Batches of the samples of a data set: their order in each epoch, and the worker processes that load them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import DataLoader, Sampler
+
+from ivadomed.loader.samples.batch import Sample, collate
+from ivadomed.loader.samples.dataset import SampleDataset
+from ivadomed.loader.samples.parts import PartSampler
+from ivadomed.loader.samples.workers import start_worker
+from ivadomed.runtime.ranks import ALONE, World
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Shuffled places of a data set, each with its epoch; the same order for the same seed and epoch.
+
+    Args:
+        length: Of the data set.
+        seed: Of the run.
+        shuffle: Off for validation: then the epoch is always 0, so that losses can be compared.
+        weights: Of each place, drawn with replacement; None for every place once.
+    """
+
+    def __init__(
+        self, length: int, seed: int, shuffle: bool = True, weights: np.ndarray | None = None
+    ) -> None:
+        self.length, self.seed, self.shuffle, self.weights = length, seed, shuffle, weights
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        epoch = self.epoch if self.shuffle else 0
+        places = np.arange(self.length)
+        if self.shuffle:
+            rng = np.random.default_rng((self.seed, epoch))
+            if self.weights is None:
+                places = rng.permutation(self.length)
+            else:
+                places = rng.choice(self.length, self.length, p=self.weights / self.weights.sum())
+        return ((epoch, int(place)) for place in places)
+
+
+class SampleLoader(DataLoader[Sample]):
+    """A DataLoader whose workers can be ended; else they live until it is collected."""
+
+    def close(self) -> None:
+        """End the workers; at the end of the program it would be too late, and it would wait for them for ever."""
+        iterator, self._iterator = self._iterator, None
+        if iterator is not None:
+            iterator._shutdown_workers()  # type: ignore[attr-defined]  # only an iterator with workers is kept
+
+
+def make_loader(
+    dataset: SampleDataset,
+    sampler: EpochSampler,
+    batch_size: int,
+    num_workers: int,
+    pin_memory: bool = False,
+    world: World = ALONE,
+) -> SampleLoader:
+    """Loader whose workers live until it is closed; set ``sampler.epoch`` before each epoch.
+
+    Args:
+        dataset: What is loaded.
+        sampler: In which order.
+        batch_size: Samples of a batch, all processes together.
+        num_workers: Worker processes; 0: this one.
+        pin_memory: Put batches into page-locked memory.
+        world: Of several processes that train together, which this is: it loads its part of every batch.
+    """
+    if num_workers:
+        # What a sample imports and sets up at its first use is then shared by the workers.
+        collate([dataset[0]])
+    return SampleLoader(
+        dataset,
+        batch_sampler=PartSampler(sampler, batch_size, world.rank, world.size),
+        num_workers=num_workers,
+        collate_fn=collate,
+        pin_memory=pin_memory,
+        persistent_workers=num_workers > 0,
+        prefetch_factor=4 if num_workers else None,
+        worker_init_fn=start_worker,
+    )

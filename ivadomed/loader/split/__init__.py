@@ -1,0 +1,1 @@
+"""Which subjects are trained on, validated on and tested on."""

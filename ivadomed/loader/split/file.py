@@ -1,0 +1,140 @@
+"""The split of a data set on disk: ``split_datasets.joblib``, as ivadomed 2.9.10, and a readable JSON."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ivadomed.errors import DataError
+from ivadomed.files import atomic_path, write_json
+from ivadomed.runtime.ranks import is_first_process
+
+SIDES = ("train", "valid", "test")
+FILE_NAME = "split_datasets"
+
+_ALLOWED = {
+    ("numpy", "ndarray"),
+    ("numpy", "str_"),
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy.core.multiarray", "scalar"),
+    ("numpy._core.multiarray", "scalar"),
+}
+
+
+def write_split(folder: str | PathLike[str], split: Mapping[str, Sequence[str]]) -> None:
+    """Write a split {"train": [...], "valid": [...], "test": [...]} in both formats, each atomically.
+
+    Of several processes that train together, all of which draw the same one, the first writes.
+    """
+    if not is_first_process():
+        return
+    import joblib  # not needed by anything else that imports this module
+
+    plain = {side: list(map(str, split[side])) for side in SIDES}
+    with atomic_path(Path(folder, f"{FILE_NAME}.joblib")) as temporary:
+        joblib.dump(plain, temporary)
+    write_json(Path(folder, f"{FILE_NAME}.json"), plain)
+
+
+def read_split(path: str | PathLike[str]) -> dict[str, list[str]]:
+    """Read a split from ``.json`` or ``.joblib``; the latter may hold plain values only, no code is run.
+
+    Raises:
+        DataError: The file is missing, damaged, holds other objects, or lacks a side.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"split_dataset.fname_split: {path} cannot be read ({error.strerror})") from error
+    try:
+        value = json.loads(content.decode("utf-8-sig")) if path.suffix == ".json" else _load_pickle(content)
+    except Exception as error:  # a damaged pickle raises nearly anything
+        raise DataError(f"split_dataset.fname_split: {path} is no split file ({error})") from error
+    if not isinstance(value, dict) or not set(SIDES) <= value.keys():
+        raise DataError(f"split_dataset.fname_split: {path} must hold the keys {list(SIDES)}")
+    return {side: _names(path, side, value[side]) for side in SIDES}
+
+
+def _names(path: Path, side: str, value: Any) -> list[str]:
+    names = value.tolist() if isinstance(value, np.ndarray) else value
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise DataError(f'split_dataset.fname_split: {path}: "{side}" must be a list of file names')
+    return [str(name) for name in names]
+
+
+def _load_pickle(content: bytes) -> Any:
+    unpickler = _PlainUnpickler(io.BytesIO(content), len(content))
+    return unpickler.load()
+
+
+class _JoblibArray:
+    """State of a ``joblib.numpy_pickle.NumpyArrayWrapper``: what describes the raw bytes that follow it."""
+
+    subclass: type
+    shape: tuple[int, ...]
+    order: str
+    dtype: np.dtype[Any]
+    numpy_array_alignment_bytes: int | None = None
+
+    def read(self, file: io.BytesIO, limit: int) -> np.ndarray:
+        """Read the array, as documented for joblib's format since 0.10."""
+        if self.dtype.kind != "U":
+            raise pickle.UnpicklingError(f"arrays of {self.dtype} are not allowed")
+        if self.numpy_array_alignment_bytes is not None:
+            file.read(file.read(1)[0])
+        count = int(np.prod(self.shape))
+        if not 0 <= count * self.dtype.itemsize <= limit:
+            raise pickle.UnpicklingError("an array is larger than the file")
+        flat = np.frombuffer(file.read(count * self.dtype.itemsize), self.dtype, count)
+        return flat.reshape(self.shape, order="F" if self.order == "F" else "C")
+
+
+def _dtype(text: str, *_: Any) -> np.dtype[Any]:
+    """What ``numpy.dtype`` in a pickle becomes: the type of strings, or of a list of objects."""
+    dtype = np.dtype(str(text))
+    if dtype.kind not in "UO" or dtype.names is not None:
+        raise pickle.UnpicklingError(f"arrays of {dtype} are not allowed")
+    return dtype
+
+
+class _PlainUnpickler(pickle._Unpickler):  # the Python one: arrays lie in the stream between two opcodes
+    """Unpickles containers, strings, numbers and numpy arrays of strings; refuses everything else."""
+
+    # A copy of the table of opcodes, in which one is changed below.
+    dispatch = dict(pickle._Unpickler.dispatch)  # noqa: RUF012
+
+    def __init__(self, file: io.BytesIO, size: int) -> None:
+        super().__init__(file)
+        self._stream, self._size = file, size
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Resolve a name if it is one of the few harmless ones."""
+        if (module, name) == ("joblib.numpy_pickle", "NumpyArrayWrapper"):
+            return _JoblibArray
+        if (module, name) == ("numpy", "dtype"):
+            return _dtype
+        if (module, name) not in _ALLOWED:
+            raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a split file")
+        return super().find_class(module, name)
+
+    def load_build(self) -> None:
+        """Finish an object; a joblib array is followed by its bytes."""
+        if isinstance(self.stack[-2], np.dtype):  # type: ignore[attr-defined]
+            # numpy would take flags from the state, by which memory could be read as objects.
+            order = self.stack.pop()[1]  # type: ignore[attr-defined]
+            self.stack[-1] = self.stack[-1].newbyteorder(order)  # type: ignore[attr-defined]
+            return
+        super().load_build()  # type: ignore[misc]
+        if isinstance(self.stack[-1], _JoblibArray):  # type: ignore[attr-defined]
+            self.stack[-1] = self.stack[-1].read(self._stream, self._size)  # type: ignore[attr-defined]
+
+    dispatch[pickle.BUILD[0]] = load_build  # type: ignore[assignment]

@@ -1,0 +1,160 @@
+"""Where the computation runs and in which precision."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from ivadomed.errors import ConfigError
+from ivadomed.runtime.ranks import World
+
+log = logging.getLogger(__name__)
+
+_CPU_BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # x86 and ARM names in /proc/cpuinfo
+
+
+def define_device(gpu_id: int | Sequence[int] | None) -> tuple[bool, torch.device]:
+    """Choose the device.
+
+    Args:
+        gpu_id: GPU to use (the first of several), or None or an empty list for the CPU.
+
+    Returns:
+        Whether CUDA is used, and the device. Without CUDA, Apple's GPU is used when there is one.
+
+    Raises:
+        ConfigError: CUDA is there but has no such GPU.
+    """
+    ids = [] if gpu_id is None else [gpu_id] if isinstance(gpu_id, int) else list(gpu_id)
+    if not ids:
+        return False, torch.device("cpu")
+    if torch.cuda.is_available():
+        return True, _gpu(ids[0])
+    if torch.backends.mps.is_available():
+        return False, torch.device("mps")
+    return False, torch.device("cpu")
+
+
+def check_gpus(gpu_ids: Sequence[int]) -> None:
+    """Refuse a run on GPUs of a machine that has none.
+
+    Args:
+        gpu_ids: GPUs of the configuration. ``[0]``, the default, allows the CPU (or Apple's GPU) where there is no
+            CUDA; other numbers were chosen for a certain machine.
+
+    Raises:
+        ConfigError: There is no CUDA, and the numbers are not just 0.
+    """
+    if any(gpu_ids) and not torch.cuda.is_available():
+        raise ConfigError(
+            f"gpu_ids: {list(gpu_ids)}, but CUDA is not available; expected [0], which takes the CPU where there is "
+            "no GPU, or [] for the CPU"
+        )
+
+
+def cuda(
+    input_var: torch.Tensor | list[torch.Tensor], cuda_available: bool = True, non_blocking: bool = False
+) -> torch.Tensor | list[torch.Tensor]:
+    """Move a tensor, or each of a list, to the current CUDA device.
+
+    Args:
+        input_var: The tensor or tensors.
+        cuda_available: False: return what was given.
+        non_blocking: Do not wait for copies from page-locked memory.
+    """
+    if not cuda_available:
+        return input_var
+    if isinstance(input_var, list):
+        return [x.to("cuda", non_blocking=non_blocking) for x in input_var]
+    return input_var.to("cuda", non_blocking=non_blocking)
+
+
+def _gpu(index: int) -> torch.device:
+    if not 0 <= index < torch.cuda.device_count():
+        raise ConfigError(
+            f"gpu_ids: no GPU {index}; this machine has {torch.cuda.device_count()}, counted from 0"
+        )
+    return torch.device("cuda", index)
+
+
+def training_devices(gpu_ids: Sequence[int], world: World) -> tuple[torch.device, ...]:
+    """The devices that a training uses on this machine, one per process.
+
+    Args:
+        gpu_ids: GPUs to use; empty: the CPU.
+        world: The processes that were started from outside; when that is one, there is a device for each GPU.
+
+    Raises:
+        ConfigError: No such GPU, one listed twice, or not one for each process.
+    """
+    cuda, first = define_device(gpu_ids)
+    if not cuda:
+        if first.type == "mps" and world.size > 1:
+            raise ConfigError("gpu_ids: Apple's GPU serves one process; start the training without torchrun")
+        return (first,) * world.local_size
+    if len(set(gpu_ids)) < len(gpu_ids):
+        raise ConfigError(f"gpu_ids: {list(gpu_ids)} lists a GPU twice")
+    devices = tuple(_gpu(index) for index in gpu_ids)
+    if world.size == 1 or len(devices) == world.local_size:
+        return devices
+    if (
+        len(devices) == 1 and torch.cuda.device_count() == 1
+    ):  # each process was given a GPU that it alone sees
+        return devices * world.local_size
+    raise ConfigError(
+        f"gpu_ids: lists {len(devices)} GPU(s), but {world.local_size} processes were started on this machine; list "
+        "one GPU for each"
+    )
+
+
+def fabric_precision(precision: str, device: torch.device) -> str:
+    """Translate ``training_parameters.precision`` into Lightning Fabric's name.
+
+    Args:
+        precision: "auto", "32", "bf16" or "16". "auto" takes bf16 where the hardware computes in it.
+        device: Where the training runs.
+
+    Raises:
+        ConfigError: "16" on a CPU, which has no half precision arithmetic.
+    """
+    if precision == "auto":
+        fast = (
+            torch.cuda.is_bf16_supported(including_emulation=False)
+            if device.type == "cuda"
+            else _cpu_has_bf16(device)
+        )
+        return "bf16-mixed" if fast else "32-true"
+    if precision == "16" and device.type == "cpu":
+        raise ConfigError('training_parameters.precision: "16" needs a GPU; use "auto", "32" or "bf16"')
+    return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[precision]
+
+
+def _cpu_has_bf16(device: torch.device) -> bool:
+    info = Path("/proc/cpuinfo")
+    return (
+        device.type == "cpu" and info.is_file() and not _CPU_BF16_FLAGS.isdisjoint(info.read_text().split())
+    )
+
+
+CPU_BATCH_VOXELS = 1 << 19
+"""Two slices of 512 x 512: on a CPU more at a time are no faster, and their feature maps take gigabytes."""
+
+_GPU_BATCH_VOXELS = 1 << 23
+
+
+def batch_voxels(device: torch.device) -> int:
+    """Most voxels (per channel) that a network predicts at a time."""
+    return CPU_BATCH_VOXELS if device.type == "cpu" else _GPU_BATCH_VOXELS
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the memory of a device does not suffice.
+
+    The CPU's allocator and Apple's GPU raise plain RuntimeErrors, onnxruntime one of its own.
+    """
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return any(sign in str(error).lower() for sign in ("out of memory", "can't allocate memory", "bad_alloc"))

@@ -1,0 +1,153 @@
+"""What a user sees of a run: a screen of lines, colours where there is a terminal, progress bars unless it is quiet."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import Enum
+from typing import TextIO
+
+from ivadomed.runtime.ranks import is_first_process
+
+SCREEN = "ivadomed.screen"
+"""Logger of the lines of the screen."""
+
+_SCREEN = logging.getLogger(SCREEN)
+_WIDTH = 9
+
+
+@dataclass(frozen=True)
+class Style:
+    """How parts of a line are set off.
+
+    Args:
+        coloured: Whether the reader sees colours.
+    """
+
+    coloured: bool = False
+
+    @classmethod
+    def of_terminal(cls, stream: TextIO | None = None, environment: Mapping[str, str] = os.environ) -> Style:
+        """For a stream: colours on a terminal, unless NO_COLOR (https://no-color.org) or TERM=dumb is set.
+
+        Args:
+            stream: Where the text goes; None for standard output.
+            environment: Variables of the environment.
+        """
+        terminal = (sys.stdout if stream is None else stream).isatty()
+        return cls(terminal and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb")
+
+    def bold(self, text: str) -> str:
+        """Titles."""
+        return self._set(text, 1)
+
+    def dim(self, text: str) -> str:
+        """What may be passed over."""
+        return self._set(text, 2)
+
+    def red(self, text: str) -> str:
+        """Errors."""
+        return self._set(text, 31)
+
+    def yellow(self, text: str) -> str:
+        """Warnings."""
+        return self._set(text, 33)
+
+    def blue(self, text: str) -> str:
+        """Values."""
+        return self._set(text, 36)
+
+    def _set(self, text: str, code: int) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self.coloured else text
+
+
+class Mode(Enum):
+    """How much of a run is shown. The log file holds the same in all modes but DEBUG, which adds details."""
+
+    QUIET = "warnings and errors"
+    SCREEN = "what is read, trained and written, in few lines"
+    VERBOSE = "every line of the log"
+    DEBUG = "details too"
+
+
+_mode: ContextVar[Mode] = ContextVar("mode", default=Mode.SCREEN)
+
+
+@contextmanager
+def shown(mode: Mode) -> Iterator[None]:
+    """Context in which so much is shown."""
+    token = _mode.set(mode)
+    try:
+        yield
+    finally:
+        _mode.reset(token)
+
+
+def hidden_bar() -> bool | None:
+    """tqdm's ``disable``: no bar from other processes, in a quiet run, nor where there is no terminal."""
+    return None if is_first_process() and _mode.get() is not Mode.QUIET else True
+
+
+def say(label: str, text: str) -> None:
+    """A line of the screen, which the log file gets as well.
+
+    Args:
+        label: One word that says what the line is about; "" for more about the last one.
+        text: The rest.
+    """
+    _SCREEN.info("%s", f"{label:<{_WIDTH}} {text}".rstrip(), extra={"label": label})
+
+
+class ScreenFilter(logging.Filter):
+    """Lets through what a mode shows.
+
+    Args:
+        mode: How much.
+        source: Logger of the lines of the screen, its children included.
+    """
+
+    def __init__(self, mode: Mode, source: str = SCREEN) -> None:
+        super().__init__()
+        self.mode, self.screen = mode, logging.Filter(source)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Warnings always; the lines of the screen unless it is quiet; others when asked for."""
+        if record.levelno >= logging.WARNING or self.mode in (Mode.VERBOSE, Mode.DEBUG):
+            return True
+        return self.mode is not Mode.QUIET and bool(self.screen.filter(record))
+
+
+class ScreenFormatter(logging.Formatter):
+    """The message alone; labels, warnings and errors are set off."""
+
+    def __init__(self, style: Style) -> None:
+        super().__init__("%(message)s")
+        self.style = style
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The text of a record."""
+        text = super().format(record)
+        if record.levelno >= logging.ERROR:
+            return self.style.red(text)
+        if record.levelno >= logging.WARNING:
+            return self.style.yellow(text)
+        label = getattr(record, "label", "")
+        return self.style.bold(label) + text[len(label) :] if label else text
+
+
+def duration(seconds: float) -> str:
+    """In words: "8 s", "12 min", "3 h 20 min", "2 d 4 h"."""
+    if seconds < 99.5:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min"
+    return f"{hours // 24} d {hours % 24} h"

@@ -1,0 +1,70 @@
+"""Colours, bars and words for the terminal."""
+
+import io
+import logging
+
+import pytest
+
+from ivadomed.runtime import ranks
+from ivadomed.runtime.ranks import World
+from ivadomed.runtime.terminal import Mode, ScreenFormatter, Style, duration, hidden_bar, shown
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "environment", "coloured"),
+    [
+        (Terminal(), {}, True),
+        (io.StringIO(), {}, False),
+        (Terminal(), {"NO_COLOR": "1"}, False),
+        (Terminal(), {"NO_COLOR": ""}, True),  # no-color.org: only when it is not empty
+        (Terminal(), {"TERM": "dumb"}, False),
+    ],
+)
+def test_colours_are_for_terminals_that_want_them(stream, environment, coloured):
+    style = Style.of_terminal(stream, environment)
+    assert style.coloured is coloured
+    assert style.red("x") == ("\x1b[31mx\x1b[0m" if coloured else "x")
+
+
+def record(level, text, **more):
+    made = logging.LogRecord("ivadomed.screen", level, "", 0, text, (), None)
+    made.__dict__.update(more)
+    return made
+
+
+def test_labels_warnings_and_errors_are_set_off():
+    formatter = ScreenFormatter(Style(coloured=True))
+    assert formatter.format(record(logging.INFO, "Data  6", label="Data")) == "\x1b[1mData\x1b[0m  6"
+    assert formatter.format(record(logging.WARNING, "look")) == "\x1b[33mlook\x1b[0m"
+    assert formatter.format(record(logging.ERROR, "no")) == "\x1b[31mno\x1b[0m"
+    assert formatter.format(record(logging.INFO, "plain")) == "plain"
+
+
+def test_bars_are_shown_by_the_first_process_unless_it_is_quiet(monkeypatch):
+    assert hidden_bar() is None  # tqdm finds out whether there is a terminal
+    with shown(Mode.QUIET):
+        assert hidden_bar() is True
+    assert hidden_bar() is None
+    monkeypatch.setattr(ranks, "current_world", lambda: World(1, 2, 1, 2))
+    assert hidden_bar() is True
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.523, "0.52 s"),
+        (9.96, "10 s"),
+        (99.4, "99 s"),
+        (99.6, "2 min"),
+        (3570, "1 h 0 min"),
+        (12000, "3 h 20 min"),
+        (187200, "2 d 4 h"),
+    ],
+)
+def test_duration(seconds, words):
+    assert duration(seconds) == words
