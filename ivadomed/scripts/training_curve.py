@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from ivadomed.colours import COLOURS, LINE_ORDER
 from ivadomed.errors import DataError
+from ivadomed.events import read_scalars
 from ivadomed.files import atomic_path, write_csv
-from ivadomed.report.events import read_scalars
 from ivadomed.runtime.console import run_tool
 
 if TYPE_CHECKING:

@@ -50,7 +50,7 @@ def _dice(data: Path, run: Path, precision: str, seed: int, options: argparse.Na
     }
     config = load_config(CONFIG_DIR / "config.json", overrides).model_dump(mode="json", by_alias=True)
     run_main({**config, "command": "train"})
-    table = run_main({**config, "command": "test"})
+    table, _ = run_main({**config, "command": "test"})
     return float(table["dice_class0"].mean())
 
 
