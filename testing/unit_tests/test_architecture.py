@@ -13,8 +13,8 @@ ROOT = Path(importlib.util.find_spec("ivadomed").origin).parent
 
 # A name stands for the module or package and all that is in it; the longest name that fits decides.
 LAYERS = {
-    0: "errors files download colours events grid windows boxes pictures sizing models losses metrics mixup maths moved "
-    "runtime jobs",
+    0: "errors files download colours events grid windows boxes pictures sizing models losses metrics mixup maths "
+    "moved runtime jobs",
     1: "config config_manager io phantom",
     2: "transforms preprocessing postprocessing uncertainty visualize",
     3: "loader",
