@@ -7,7 +7,7 @@ import math
 import os
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -197,10 +197,15 @@ def _check_length(image: Any, path: str | os.PathLike[str]) -> None:
             f"{os.fspath(path)}: truncated or damaged (its header announces {'x'.join(map(str, image.shape))} voxels "
             f"from byte {first} on, more than the file can hold); replace or remove it"
         )
-    needed, available = 4 * math.prod(image.shape), available_memory()
+    _check_memory(path, image.shape)
+
+
+def _check_memory(path: str | os.PathLike[str], shape: Sequence[int]) -> None:
+    """Refuse an image whose voxels, as float32, do not fit into the memory, before any is taken."""
+    needed, available = 4 * math.prod(shape), available_memory()
     if available is not None and needed > available:
         raise DataError(
-            f"{os.fspath(path)}: its {'x'.join(map(str, image.shape))} voxels take {needed / 1e9:.1f} GB of memory, of "
+            f"{os.fspath(path)}: its {'x'.join(map(str, shape))} voxels take {needed / 1e9:.1f} GB of memory, of "
             f"which {available / 1e9:.1f} GB are available; use a part of it, or a machine with more"
         )
 
@@ -308,6 +313,7 @@ def _read_picture(
 ) -> Image:
     split_extension(path)  # names what can be read
     _check_exists(path)
+    _check_memory(path, read_size(path))
     pixels = read_pixels(path)
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     if is_label and is_coloured(pixels):

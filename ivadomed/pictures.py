@@ -100,14 +100,14 @@ def is_coloured(pixels: np.ndarray) -> bool:
 def _read_png(path: str | os.PathLike[str]) -> np.ndarray:
     import imagecodecs  # only pictures need it
 
-    _check_announced(path, *_png_size(path), _PNG_PIXELS)
+    _png_size(path)  # refuses what would take memory for nothing
     return np.asarray(imagecodecs.png_decode(Path(path).read_bytes()))
 
 
 def _read_jpeg(path: str | os.PathLike[str]) -> np.ndarray:
     import imagecodecs  # only pictures need it
 
-    _check_announced(path, *_jpeg_size(path), _JPEG_PIXELS)
+    _jpeg_size(path)  # refuses what would take memory for nothing
     content = Path(path).read_bytes()
     # The decoder fills what is missing with grey. Neither marker occurs within compressed data.
     if content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):
@@ -131,6 +131,7 @@ def _png_size(path: str | os.PathLike[str]) -> tuple[int, int]:
         signature, _, name, columns, rows = struct.unpack(">8sI4sII", file.read(24))
     if signature != b"\x89PNG\r\n\x1a\n" or name != b"IHDR":
         raise ValueError("no PNG header")
+    _check_announced(path, rows, columns, _PNG_PIXELS)
     return rows, columns
 
 
@@ -148,6 +149,7 @@ def _jpeg_size(path: str | os.PathLike[str]) -> tuple[int, int]:
                 raise ValueError("no frame header")
             if 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC):  # tables and an extension
                 _, rows, columns = struct.unpack(">BHH", file.read(5))
+                _check_announced(path, rows, columns, _JPEG_PIXELS)
                 return rows, columns
             file.seek(length - 2, os.SEEK_CUR)
 

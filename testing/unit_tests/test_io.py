@@ -175,6 +175,21 @@ def test_voxels_that_begin_behind_the_end_of_the_file_are_refused(tmp_path, offs
         read_image(path)
 
 
+@pytest.mark.parametrize("extension", [".nii", ".nii.gz", ".png", ".tif", ".jpg"])
+def test_images_that_do_not_fit_into_the_memory_are_refused_by_their_header(tmp_path, monkeypatch, extension):
+    path = tmp_path / f"a{extension}"
+    if extension.startswith(".nii"):
+        write_nifti(path, np.ones((16, 24, 1), np.uint8), np.eye(4))
+    else:
+        write_picture(path, np.ones((16, 24), np.uint8))
+    monkeypatch.setattr("ivadomed.io.available_memory", lambda: 4 * 16 * 24)
+    assert read_image(path).data.size == 16 * 24
+    monkeypatch.setattr("ivadomed.io.available_memory", lambda: 4 * 16 * 24 - 1)
+    monkeypatch.setattr("ivadomed.io.read_pixels", lambda path: pytest.fail("the pixels were read"))
+    with pytest.raises(DataError, match=rf"a\{extension}: its 16x24.* voxels take .* GB of memory"):
+        read_image(path)
+
+
 def test_split_extension():
     assert split_extension("a.b/sub-1_SEM.ome.tif") == ("a.b/sub-1_SEM", ".ome.tif")
     assert split_extension("sub-1_T1w.nii.gz") == ("sub-1_T1w", ".nii.gz")

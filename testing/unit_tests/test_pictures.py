@@ -225,9 +225,9 @@ def test_a_png_or_jpeg_that_announces_more_pixels_than_it_holds_takes_no_memory(
         "a.jpg": jpeg[:size] + struct.pack(">HH", 60_000, 60_000) + jpeg[size + 4 :],
     }
     for name, content in large.items():
-        with pytest.raises(DataError, match=r"truncated: its header announces 60000 x 60000 pixels"):
-            read_pixels(save(tmp_path / name, content))
-        assert read_size(tmp_path / name) == (60_000, 60_000)
+        for read in (read_pixels, read_size):
+            with pytest.raises(DataError, match=r"truncated: its header announces 60000 x 60000 pixels"):
+                read(save(tmp_path / name, content))
 
 
 def test_pictures_above_the_limit_of_pillow_are_read(tmp_path):
