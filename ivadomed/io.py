@@ -7,7 +7,7 @@ import math
 import os
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from ivadomed.files import atomic_path
 from ivadomed.grid import Grid
 from ivadomed.pictures import EXTENSIONS as PICTURE_EXTENSIONS
 from ivadomed.pictures import grey, is_coloured, read_pixels, read_size
-from ivadomed.runtime.memory import available_memory
+from ivadomed.runtime.memory import check_memory
 
 _DEFLATE = 1032
 """Bytes that one byte of a gzip file stands for at most."""
@@ -197,17 +197,7 @@ def _check_length(image: Any, path: str | os.PathLike[str]) -> None:
             f"{os.fspath(path)}: truncated or damaged (its header announces {'x'.join(map(str, image.shape))} voxels "
             f"from byte {first} on, more than the file can hold); replace or remove it"
         )
-    _check_memory(path, image.shape)
-
-
-def _check_memory(path: str | os.PathLike[str], shape: Sequence[int]) -> None:
-    """Refuse an image whose voxels, as float32, do not fit into the memory, before any is taken."""
-    needed, available = 4 * math.prod(shape), available_memory()
-    if available is not None and needed > available:
-        raise DataError(
-            f"{os.fspath(path)}: its {'x'.join(map(str, shape))} voxels take {needed / 1e9:.1f} GB of memory, of "
-            f"which {available / 1e9:.1f} GB are available; use a part of it, or a machine with more"
-        )
+    check_memory(path, image.shape)
 
 
 def _check_header(image: Any, name: str, several: bool = False) -> None:
@@ -313,7 +303,6 @@ def _read_picture(
 ) -> Image:
     split_extension(path)  # names what can be read
     _check_exists(path)
-    _check_memory(path, read_size(path))
     pixels = read_pixels(path)
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     if is_label and is_coloured(pixels):

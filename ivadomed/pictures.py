@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 
 from ivadomed.errors import DataError
-from ivadomed.runtime.memory import available_memory
+from ivadomed.runtime.memory import available_memory, check_memory
 
 EXTENSIONS = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".png", ".jpeg", ".jpg")
 
@@ -38,10 +38,12 @@ def read_pixels(path: str | os.PathLike[str]) -> np.ndarray:
         own type. "White is zero" TIFF is not inverted: masks saved by ImageJ are marked so.
 
     Raises:
-        DataError: The file is damaged, or holds several pictures or colours other than grey and RGB.
+        DataError: The file is damaged, does not fit into the memory, or holds several pictures or colours other than
+            grey and RGB.
     """
     with _readable(path):
-        _, read = _FORMATS[Path(path).suffix.lower()]
+        size, read = _FORMATS[Path(path).suffix.lower()]
+        check_memory(path, size(path))
         pixels = read(path)
     if (
         0 in pixels.shape
@@ -100,14 +102,12 @@ def is_coloured(pixels: np.ndarray) -> bool:
 def _read_png(path: str | os.PathLike[str]) -> np.ndarray:
     import imagecodecs  # only pictures need it
 
-    _png_size(path)  # refuses what would take memory for nothing
     return np.asarray(imagecodecs.png_decode(Path(path).read_bytes()))
 
 
 def _read_jpeg(path: str | os.PathLike[str]) -> np.ndarray:
     import imagecodecs  # only pictures need it
 
-    _jpeg_size(path)  # refuses what would take memory for nothing
     content = Path(path).read_bytes()
     # The decoder fills what is missing with grey. Neither marker occurs within compressed data.
     if content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):

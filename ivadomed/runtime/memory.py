@@ -1,10 +1,13 @@
-"""How much memory this process may still take."""
+"""How much memory this process may still take, and whether an image fits into it."""
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from ivadomed.errors import DataError
 
 
 def available_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int | None:
@@ -24,6 +27,24 @@ def available_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cg
         if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
             room.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     return min(room, default=None)
+
+
+def check_memory(path: str | os.PathLike[str], shape: Sequence[int]) -> None:
+    """Refuse an image before any memory is taken for it.
+
+    Args:
+        path: Of the image.
+        shape: Of its voxels, which are read as float32.
+
+    Raises:
+        DataError: They do not fit into the memory that is left.
+    """
+    needed, available = 4 * math.prod(shape), available_memory()
+    if available is not None and needed > available:
+        raise DataError(
+            f"{os.fspath(path)}: its {'x'.join(map(str, shape))} voxels take {needed / 1e9:.1f} GB of memory, of "
+            f"which {available / 1e9:.1f} GB are available; use a part of it, or a machine with more"
+        )
 
 
 def _left_in_groups(proc: Path, groups: Path) -> Iterator[int]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from ivadomed import pictures
 from ivadomed.errors import DataError
 from ivadomed.io import (
     make_nifti,
@@ -182,10 +183,13 @@ def test_images_that_do_not_fit_into_the_memory_are_refused_by_their_header(tmp_
         write_nifti(path, np.ones((16, 24, 1), np.uint8), np.eye(4))
     else:
         write_picture(path, np.ones((16, 24), np.uint8))
-    monkeypatch.setattr("ivadomed.io.available_memory", lambda: 4 * 16 * 24)
+    monkeypatch.setattr("ivadomed.runtime.memory.available_memory", lambda: 4 * 16 * 24)
     assert read_image(path).data.size == 16 * 24
-    monkeypatch.setattr("ivadomed.io.available_memory", lambda: 4 * 16 * 24 - 1)
-    monkeypatch.setattr("ivadomed.io.read_pixels", lambda path: pytest.fail("the pixels were read"))
+    monkeypatch.setattr("ivadomed.runtime.memory.available_memory", lambda: 4 * 16 * 24 - 1)
+    size, _ = pictures._FORMATS.get(extension, (None, None))
+    monkeypatch.setitem(
+        pictures._FORMATS, extension, (size, lambda path: pytest.fail("the pixels were read"))
+    )
     with pytest.raises(DataError, match=rf"a\{extension}: its 16x24.* voxels take .* GB of memory"):
         read_image(path)
 

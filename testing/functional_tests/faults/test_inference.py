@@ -307,7 +307,7 @@ def test_options_that_make_no_sense(model, image, refused, tmp_path, options, me
 
 
 def test_a_small_file_that_unpacks_to_more_than_the_memory(model, image, refused, monkeypatch):
-    monkeypatch.setattr("ivadomed.io.available_memory", lambda: 10_000)
+    monkeypatch.setattr("ivadomed.runtime.memory.available_memory", lambda: 10_000)
     refused(
         ["-m", model, "-i", image],
         r"sub-001_T2w\.nii\.gz: its \d+x\d+x\d+ voxels take .* GB of memory, of which 0.0 GB are available",
