@@ -96,14 +96,7 @@ def get_new_subject_file_split(
         DataError: A column or value is missing, too few subjects, or a subject is on two sides.
     """
     df = select_subjects(df, subject_selection, random_seed)
-    df = with_text(df, split_method, data_testing.get("data_type"), balance)
-    fractions = (train_frac, test_frac)
-    if balance:
-        sides = _split_balanced(df, split_method, data_testing, random_seed, fractions, balance)
-    else:
-        sides = _split(*splittable(df, split_method, data_testing), split_method, random_seed, fractions)
-    check_leak(df, sides)
-    log_fractions(df, split_method, sides)
+    sides = split_dataset(df, split_method, data_testing, random_seed, train_frac, test_frac, balance)
     write_split(path_output, dict(zip(SIDES, sides, strict=True)))
     return sides
 
@@ -115,14 +108,18 @@ def split_dataset(
     random_seed: int,
     train_frac: float = 0.8,
     test_frac: float = 0.1,
+    balance: str | None = None,
 ) -> Split:
     """Split the files of a table without saving; see ``get_new_subject_file_split``.
 
     Rows without a value of ``split_method`` are left out.
     """
-    df = with_text(df, split_method, data_testing.get("data_type"))
-    usable = splittable(df, split_method, data_testing)
-    sides = _split(*usable, split_method, random_seed, (train_frac, test_frac))
+    df = with_text(df, split_method, data_testing.get("data_type"), balance)
+    fractions = (train_frac, test_frac)
+    if balance:
+        sides = _split_balanced(df, split_method, data_testing, random_seed, fractions, balance)
+    else:
+        sides = _split(*splittable(df, split_method, data_testing), split_method, random_seed, fractions)
     check_leak(df, sides)
     log_fractions(df, split_method, sides)
     return sides
