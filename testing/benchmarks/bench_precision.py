@@ -7,6 +7,7 @@ python testing/benchmarks/bench_precision.py --filters 16 --seeds 0 1 2
 from __future__ import annotations
 
 import argparse
+import statistics
 import tempfile
 from pathlib import Path
 
@@ -25,15 +26,14 @@ def main() -> None:
     parser.add_argument("--filters", type=int, default=64)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     options = parser.parse_args()
-    means = {"32": 0.0, "bf16": 0.0}
+    dice: dict[str, list[float]] = {"32": [], "bf16": []}
     with tempfile.TemporaryDirectory() as folder:
         data = create_phantom(Path(folder) / "data", n=options.subjects, seed=0)
         for seed in options.seeds:
-            for precision in means:
-                dice = _dice(data, Path(folder) / f"{precision}_{seed}", precision, seed, options)
-                means[precision] += dice / len(options.seeds)
-                print(f"seed {seed}, precision {precision}: Dice {dice:.4f}", flush=True)
-    print(f"difference {means['bf16'] - means['32']:+.4f}")
+            for precision, values in dice.items():
+                values.append(_dice(data, Path(folder) / f"{precision}_{seed}", precision, seed, options))
+                print(f"seed {seed}, precision {precision}: Dice {values[-1]:.4f}", flush=True)
+    print(f"difference {statistics.mean(dice['bf16']) - statistics.mean(dice['32']):+.4f}")
 
 
 def _dice(data: Path, run: Path, precision: str, seed: int, options: argparse.Namespace) -> float:
@@ -48,7 +48,7 @@ def _dice(data: Path, run: Path, precision: str, seed: int, options: argparse.Na
         "training_parameters.precision": precision,
         "training_parameters.training_time": {"num_epochs": options.epochs, "early_stopping_patience": 50},
     }
-    config = load_config(CONFIG_DIR / "config.json", overrides).model_dump(mode="json", by_alias=True)
+    config = load_config(CONFIG_DIR / "config.json", overrides).to_json()
     run_main({**config, "command": "train"})
     table, _ = run_main({**config, "command": "test"})
     return float(table["dice_class0"].mean())

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import ivadomed.commands  # noqa: F401  (so that the forks have it)
-from ivadomed.files import leftovers
+from ivadomed.files import leftovers, write_json
 from ivadomed.main import main
 from ivadomed.training.checkpoint import read_checkpoint
 from ivadomed.training.outputs import CHECKPOINT
@@ -67,14 +67,14 @@ def first_epoch(config: Path, folder: Path) -> float:
 if __name__ == "__main__":
     config, short, wanted = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     main(["--train", short])
-    folder = Path(json.loads(config.read_text(encoding="utf-8"))["path_output"])
+    fields = json.loads(config.read_text(encoding="utf-8"))
+    folder = Path(fields["path_output"])
     seconds, moment = first_epoch(config, folder), random.Random(0)
     results = [
         kill(config, folder, moment.uniform(0, 1.5 * seconds), number % 2 == 1) for number in range(wanted)
     ]
-    fields = json.loads(config.read_text(encoding="utf-8"))
     epochs = read_checkpoint(folder / CHECKPOINT)["epoch"] + 2
     fields["training_parameters"]["training_time"]["num_epochs"] = epochs
-    config.write_text(json.dumps(fields), encoding="utf-8")
+    write_json(config, fields)
     _, status = os.waitpid(start(config, folder), 0)
     print(json.dumps({"results": results, "epochs": epochs, "code": os.waitstatus_to_exitcode(status)}))
