@@ -24,12 +24,12 @@ from typing import Any
 
 import numpy as np
 
-from ivadomed.files import atomic_path
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases.boxes import saved_boxes, with_boxes
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.grouping import TargetSuffix
 from ivadomed.loader.cases.volumes import Volume, read_volume
+from ivadomed.loader.checked_hdf5 import add_array, checked_hdf5
 from ivadomed.loader.hdf5.units import cases_of, filenames_of, index_data_set, units_of
 from ivadomed.loader.prepared.prepare import LABEL_ORDER, Prepared, Recipe, prepare_volume
 from ivadomed.loader.slice_filter import SliceRule
@@ -125,7 +125,7 @@ class Bids_to_hdf5:
         import h5py  # only users of HDF5 need it
 
         strings = h5py.string_dtype()
-        with atomic_path(self.path_hdf5) as temporary, h5py.File(temporary, "w") as file:
+        with checked_hdf5(self.path_hdf5) as file:
             file.attrs.create("patients_id", list(self._units), dtype=strings)
             file.attrs["slice_axis"] = self.slice_axis
             filters = [[f"filter_{k}", str(v)] for k, v in vars(self.slice_filter_fn).items()]
@@ -145,7 +145,7 @@ class Bids_to_hdf5:
             filtered = _kept_slices(self.slice_filter_fn, prepared, is_2d, bool(case.targets))
             kept = filtered if kept is None else kept & filtered
             for kind, array, attributes in _datasets(case, volume, prepared, is_2d, strings):
-                dataset = group.create_dataset(f"{kind}/{contrast}", data=array)
+                dataset = add_array(group, f"{kind}/{contrast}", array)
                 for key, value in attributes.items():
                     dataset.attrs[key] = value
                 found[kind].append(contrast)

@@ -1,7 +1,7 @@
 """The HDF5 file that holds one prepared case: compressed blocks instead of plain arrays, for less disk.
 
-Layout: ``image`` and ``target`` as in ``Prepared``, with the attributes ``format``, ``is_2d`` and ``zooms`` (mm) on the
-file, and what the slice filter needs as attributes of the group ``facts``.
+Layout: ``image`` and ``target`` as in ``Prepared``, each with its checksum; the attributes ``format``, ``is_2d`` and
+``zooms`` (mm) of the file; what the slice filter needs as attributes of the group ``facts``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ivadomed.errors import DataError
-from ivadomed.files import atomic_path
+from ivadomed.loader.checked_hdf5 import add_array, checked_hdf5, is_allocated
 from ivadomed.loader.prepared.prepare import Prepared, read_window
 from ivadomed.loader.prepared.stored import FORMAT, StoredCase, arrays_of
 from ivadomed.loader.slice_filter import SliceFacts
@@ -46,7 +46,10 @@ class HDF5Case:
             return None
         try:
             with _opened(path) as file:
-                if file.attrs["format"] != FORMAT:
+                size = path.stat().st_size
+                if file.attrs["format"] != FORMAT or not all(
+                    is_allocated(file[name], size) for name in ("image", "target")
+                ):
                     return None
                 facts = {name: np.asarray(value).tolist() for name, value in file["facts"].attrs.items()}
                 stored = StoredCase(
@@ -63,15 +66,13 @@ class HDF5Case:
 
     @staticmethod
     def write(path: Path, prepared: Prepared, is_2d: bool) -> None:
-        """Write a prepared case, atomically."""
-        import h5py  # only users of HDF5 need it
-
+        """Write a prepared case, atomically; see ``checked_hdf5``."""
         stored, image, target = arrays_of(prepared, is_2d)
-        with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as file:
+        with checked_hdf5(path, libver=("v110", "v110")) as file:
             file.attrs.update({"format": FORMAT, "is_2d": is_2d, "zooms": stored.zooms})
             file.create_group("facts").attrs.update(asdict(stored.facts))
             for name, array in (("image", image), ("target", target)):
-                file.create_dataset(name, data=array, chunks=_blocks(array.shape, is_2d), **_COMPRESSION)
+                add_array(file, name, array, chunks=_blocks(array.shape, is_2d), **_COMPRESSION)
 
     def __call__(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
         """Image and target of a window, float32.

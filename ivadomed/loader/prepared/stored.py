@@ -10,7 +10,7 @@ import numpy as np
 from ivadomed.loader.prepared.prepare import Prepared
 from ivadomed.loader.slice_filter import SliceFacts
 
-FORMAT = 3
+FORMAT = 4
 """Of the cache; entries of another format are prepared anew."""
 
 
