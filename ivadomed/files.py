@@ -8,8 +8,8 @@ import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,16 +102,15 @@ def leftovers(folder: str | os.PathLike[str]) -> list[Path]:
     return [path for path in Path(folder).glob(".*~*") if _TEMPORARY.fullmatch(path.name)]
 
 
-def remove_leftovers(folder: str | os.PathLike[str], skip: str) -> None:
+def remove_leftovers(folder: str | os.PathLike[str], skip: Callable[[Path], bool]) -> None:
     """Remove what killed processes left in a folder and the folders in it, of which nobody may write into any now.
 
     Args:
         folder: The folder.
-        skip: Name of a folder in it to leave alone.
+        skip: Says of a folder in it whether to leave it alone, with all that is in it.
     """
     for place, folders, _ in os.walk(folder):
-        if skip in folders:
-            folders.remove(skip)
+        folders[:] = [name for name in folders if not skip(Path(place, name))]
         for path in leftovers(place):
             path.unlink(missing_ok=True)
 
@@ -143,7 +142,10 @@ def sync(path: str | os.PathLike[str]) -> None:
 
 
 def _umask() -> int:
-    # The only portable way to read it is to set it.
+    # Linux tells it. Elsewhere it can only be read by setting it, during which other threads would write without one.
+    with suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return int(next(line.split()[1] for line in lines if line.startswith("Umask:")), 8)
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -19,7 +19,7 @@ from ivadomed.config import RunConfig
 from ivadomed.errors import OutputError
 from ivadomed.files import remove_leftovers, write_json, write_text
 from ivadomed.runtime.ranks import is_first_process
-from ivadomed.runtime.run_lock import run_lock
+from ivadomed.runtime.run_lock import LOCK, run_lock
 from ivadomed.runtime.terminal import SCREEN, Mode, ScreenFilter, ScreenFormatter, Style, shown
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def run_folder(config: RunConfig, debug: bool = False) -> Iterator[Path]:
     except OSError as error:
         raise _not_writable(folder, error) from error
     with _refusals_explained(folder), run_lock(folder):
-        remove_leftovers(folder, skip="cache")  # which other runs may share
+        remove_leftovers(folder, skip=_may_be_in_use)
         to_file = _LogFile(folder / config.log_file, encoding="utf-8")
         to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         with _handlers([to_file], logging.DEBUG if debug or config.debugging else logging.INFO):
@@ -58,6 +58,11 @@ def run_folder(config: RunConfig, debug: bool = False) -> Iterator[Path]:
             write_json(folder / "config_file.json", config.to_json(hide_secrets=True))
             write_text(folder / "version_info.log", _version_text(config))
             yield folder
+
+
+def _may_be_in_use(folder: Path) -> bool:
+    """Whether the lock of a run does not cover a folder within its own: a cache may be shared, a run has its own."""
+    return folder.name == "cache" or any((folder / name).exists() for name in (LOCK, "config_file.json"))
 
 
 class _LogFile(logging.FileHandler):

@@ -27,6 +27,8 @@ except ImportError:  # Windows has no such locks
 
 log = logging.getLogger(__name__)
 
+LOCK = "run.lock"
+
 _HELD: set[Path] = set()
 
 
@@ -37,7 +39,7 @@ def run_lock(folder: Path) -> Iterator[None]:
     Raises:
         OutputError: Another run does.
     """
-    path = folder.resolve() / "run.lock"
+    path = folder.resolve() / LOCK
     if not _LOCKS:
         yield
         return

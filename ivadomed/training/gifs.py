@@ -71,7 +71,7 @@ class GifRecorder:
 
 def remove_frames(folder: Path) -> None:
     """Delete the frames of an earlier training, of which the animations stay until they are replaced."""
-    for frames in (folder / FOLDER).glob("*/"):
+    for frames in filter(Path.is_dir, (folder / FOLDER).glob("*")):
         shutil.rmtree(frames)
 
 

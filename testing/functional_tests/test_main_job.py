@@ -215,6 +215,32 @@ def test_resumed_training_equals_an_uninterrupted_one_bit_for_bit(config, tmp_pa
     assert same(weights(tmp_path / "whole", "best_model.pt"), weights(out, "best_model.pt"))
 
 
+PATCHES = {"applied": True, "length_3D": [32, 16, 16], "stride_3D": [32, 16, 16], "n_filters": 2}
+
+
+@pytest.mark.parametrize("is_2d", [True, False])
+def test_numbers_depend_neither_on_the_worker_processes_nor_on_an_interruption(config, tmp_path, is_2d):
+    config["default_model"]["dropout_rate"] = 0.4
+    restarts = {"name": "CosineAnnealingWarmRestarts", "T_0": 3}  # not a matter of num_epochs
+    config["training_parameters"]["scheduler"]["lr_scheduler"] = restarts
+    if not is_2d:
+        config |= {"Modified3DUNet": PATCHES}
+        config["transformation"]["CenterCrop"] = {"size": [32, 32, 16]}
+    results = {}
+    for workers in (0, 1, 2):
+        config["training_parameters"]["num_workers"] = workers
+        for epochs in ((2,), (1, 2)):
+            out = tmp_path / f"{workers} {epochs}"
+            for until in epochs:
+                config["training_parameters"]["training_time"]["num_epochs"] = until
+                path = write({**config, "path_output": str(out)}, tmp_path)
+                resume = ["--resume-training"] if until != epochs[0] else []
+                assert main(["--train", *resume, path]) == 0
+            results[workers, epochs] = weights(out)
+    whole = results.pop((0, (2,)))
+    assert [key for key, other in results.items() if not same(whole, other)] == []
+
+
 def test_a_trained_model_is_replaced_only_on_request(config, tmp_path, capsys):
     config["training_parameters"]["training_time"]["num_epochs"] = 1
     run_main(config)
@@ -246,6 +272,20 @@ def test_two_runs_in_one_folder(config, tmp_path, capsys):
     assert done.returncode == 1
     assert f"another run (process {os.getpid()} on" in done.stderr
     assert list(out.iterdir()) == []
+
+
+def test_a_run_leaves_alone_what_a_run_in_a_folder_within_its_own_writes(config, tmp_path):
+    outer = Path(config["path_output"])
+    inner, own = outer / "second", outer / "pred_masks"
+    half = [
+        place / ".best_model~0123abcd.pt" for place in (inner, own, outer / "cache", inner / "pred_masks")
+    ]
+    for file in half:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    with run_lock(inner):
+        run_main(config)
+    assert [file.exists() for file in half] == [True, False, True, True]
 
 
 def test_resuming_a_finished_run_trains_no_further(config):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Sampler
 
 from ivadomed.loader.samples.batch import Sample, collate
@@ -85,4 +86,7 @@ def make_loader(
         persistent_workers=num_workers > 0,
         prefetch_factor=4 if num_workers else None,
         worker_init_fn=start_worker,
+        # Else it took a number from the global generator whenever it starts workers: dropout would depend on how many
+        # there are, and a resumed training would not go on where it stopped.
+        generator=torch.Generator(),
     )
