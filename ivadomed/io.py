@@ -72,6 +72,11 @@ def split_extension(path: str | os.PathLike[str]) -> tuple[str, str]:
     raise DataError(f"{text}: not an image file; expected one of {', '.join(EXTENSIONS)}")
 
 
+def without_extension(suffix: str) -> str:
+    """The suffix of a label or mask without the extension that some configurations write: "_seg.nii.gz" is "_seg"."""
+    return split_extension(suffix)[0] if suffix.lower().endswith(EXTENSIONS) else suffix
+
+
 def is_nifti(path: str | os.PathLike[str]) -> bool:
     """Whether the file name is one of a NIfTI file."""
     return os.fspath(path).lower().endswith(NIFTI_EXTENSIONS)

@@ -76,7 +76,7 @@ def evaluate_predictions(
     """Evaluate predictions and write ``results_eval/evaluation_3Dmetrics.csv``.
 
     With object detection the objects, painted TP = 1, FP = 2, FN = 3, are written beside each prediction
-    ``x_pred.nii.gz`` as ``x_pred-TP-FP-FN.nii.gz``; of pictures also as ``x_class-0_pred-TP-FP-FN.png`` and so
+    ``x_pred.nii.gz`` as ``x_pred_TP-FP-FN.nii.gz``; of pictures also as ``x_class-0_pred_TP-FP-FN.png`` and so
     on, with the values 85, 170, 255.
 
     Args:
@@ -169,8 +169,8 @@ def _write_painted(pair: PredictionPair, data: PairData, painted: np.ndarray) ->
         apart = [painted[..., k] for k in range(painted.shape[3])]
         volumes = [painted] if len(stems) == 1 and len(apart) > 1 else apart
         for stem, volume in zip(stems, volumes, strict=True):
-            io.write_nifti(f"{stem}-TP-FP-FN.nii.gz", volume, data.affine, data.header, dtype=np.uint8)
+            io.write_nifti(f"{stem}_TP-FP-FN.nii.gz", volume, data.affine, data.header, dtype=np.uint8)
     if data.is_picture:
         for k in range(painted.shape[3]):
-            path = pair.predictions[0].with_name(f"{pair.image_id}_class-{k}_pred-TP-FP-FN.png")
+            path = pair.predictions[0].with_name(f"{pair.image_id}_class-{k}_pred_TP-FP-FN.png")
             io.write_picture(path, (painted[..., 0, k] * _PNG_STEP).astype(np.uint8))

@@ -202,7 +202,7 @@ def _class_of(name: str, target_suffix: Suffixes) -> tuple[str, int]:
     if numbered:
         return numbered[1], int(numbered[2])
     for k, entry in enumerate(target_suffix):
-        for suffix in _raters(entry):
+        for suffix in map(io.without_extension, _raters(entry)):
             if name.endswith(suffix):
                 return name.removesuffix(suffix), k
     return "", 0
@@ -230,7 +230,7 @@ def _target(
     labels: Mapping[str, list[str]], image_id: str, suffix: str | Sequence[str], extension: str
 ) -> Path | None:
     for rater in _raters(suffix):
-        paths = labels.get(image_id + rater, [])
+        paths = labels.get(image_id + io.without_extension(rater), [])
         same_type = [path for path in paths if path.lower().endswith(extension.lower())]
         if paths:
             return Path(_only(same_type or paths, "label"))

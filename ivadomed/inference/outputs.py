@@ -9,9 +9,10 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from ivadomed.errors import DataError
 from ivadomed.grid import Grid
 from ivadomed.inference.engine import Prediction
-from ivadomed.io import make_nifti, save_nifti, write_picture
+from ivadomed.io import is_picture, make_nifti, save_nifti, split_extension, write_picture
 from ivadomed.postprocessing import Postprocessing, threshold_predictions
 
 NOISE_FLOOR = 0.01
@@ -125,15 +126,42 @@ def pred_to_png(
     suffix: str = "",
     max_value: int = 1,
 ) -> None:
-    """Write one PNG per class beside ``subj_path``: ``<subj_path><target><suffix>.png``.
+    """Write one picture per class beside ``subj_path``: ``<subj_path><target><suffix>.png``.
 
     Args:
-        pred_list: Predictions [H, W, 1] with values 0..``max_value``.
-        target_list: Suffix of each class.
+        pred_list: Predictions [H, W, 1] or [H, W] with values 0..``max_value``.
+        target_list: Suffix of each class, with or without the extension of a picture ("_seg-axon.png").
         subj_path: Path without extension.
-        suffix: Added to the name.
+        suffix: Added to the name, with or without extension too.
         max_value: Value that becomes 255.
+
+    Raises:
+        DataError: A prediction has more than one slice, or there is not one suffix per prediction.
     """
+    if len(pred_list) != len(target_list):
+        raise DataError(
+            f"pred_to_png: {len(pred_list)} predictions, but {len(target_list)} suffixes; give one for each"
+        )
     for prediction, target in zip(pred_list, target_list, strict=True):
-        pixels = np.asanyarray(prediction.dataobj)[..., 0] / max_value * 255
-        write_picture(f"{os.fspath(subj_path)}{target}{suffix}.png", np.round(pixels).astype(np.uint8))
+        path = picture_path(subj_path, target, suffix)
+        data = np.asanyarray(prediction.dataobj)
+        if data.ndim > 2 and data.shape[2:] != (1,) * (data.ndim - 2):
+            raise DataError(
+                f"{path}: the prediction has shape {'x'.join(map(str, data.shape))}; a picture has one slice, save "
+                "a volume as NIfTI"
+            )
+        pixels = data.reshape(data.shape[:2]) / max_value * 255
+        write_picture(path, np.round(pixels).astype(np.uint8))
+
+
+def picture_path(stem: str | os.PathLike[str], *suffixes: str) -> str:
+    """Name of a picture from suffixes that may carry an extension, as toolboxes write them; PNG unless one does.
+
+    "sub-1", "_seg-axon.png", "_pred" is sub-1_seg-axon_pred.png.
+    """
+    name, extension = os.fspath(stem), ".png"
+    for suffix in suffixes:
+        if is_picture(suffix):
+            suffix, extension = split_extension(suffix)
+        name += suffix
+    return name + extension

@@ -84,10 +84,10 @@ def segment_images(
         options: See ``ivadomed.inference.segment_volume``.
 
     Returns:
-        The files: ``<image><suffix>.nii.gz``, or ``.png`` for pictures.
+        The files: ``<image><suffix>.nii.gz``, or ``.png`` for pictures, unless the suffix has an extension of its own.
 
     Raises:
-        ConfigError: Not one suffix per class.
+        ConfigError: Not one suffix per class, or one with an extension of another kind of file.
         DataError: An image cannot be used, or an output would replace an input.
     """
     # Torch and the rest are loaded only now: --help and a mistyped option answer at once.
@@ -104,8 +104,7 @@ def segment_images(
     for images in tqdm(subjects, desc="Segmentation", unit="image", leave=False, disable=None):
         first = next(image for image in images if image is not None)
         stem = Path(output) / splitext(first.name)[0]
-        extension = ".nii.gz" if is_nifti(first) else ".png"
-        files = [Path(add_suffix(f"{stem}{extension}", name)) for name in names]
+        files = [_output_file(stem, name, first) for name in names]
         inputs = {image.resolve() for image in images if image is not None}
         for file in files:
             if file.resolve() in inputs:
@@ -113,11 +112,11 @@ def segment_images(
                     f"{file}: the output would replace an input; choose another --output or --suffix"
                 )
         masks = predictor(images, options)
-        if extension == ".png":
-            pred_to_png(masks, names, stem)
-        else:
+        if is_nifti(first):
             for mask, file in zip(masks, files, strict=True):
                 save_nifti(mask, file)
+        else:
+            pred_to_png(masks, names, stem)
         written += files
     return written
 
@@ -165,6 +164,9 @@ def add_suffix(fname: str, suffix: str) -> str:
 def _output_suffixes(
     classes: Sequence[str], suffixes: Sequence[str] | str | None, model: str | os.PathLike[str]
 ) -> list[str]:
+    from ivadomed.io import without_extension
+
+    classes = [without_extension(name) for name in classes]
     if not suffixes:
         return [f"{name}_pred" for name in classes]
     if isinstance(suffixes, str):
@@ -175,6 +177,22 @@ def _output_suffixes(
             f"({', '.join(classes)}); give one for each"
         )
     return list(suffixes)
+
+
+def _output_file(stem: Path, suffix: str, image: Path) -> Path:
+    """The file of a class; a suffix may carry the extension, "_seg.nii.gz" or "_seg.png"."""
+    from ivadomed.inference.outputs import picture_path
+    from ivadomed.io import is_nifti, split_extension, without_extension
+
+    has_extension = without_extension(suffix) != suffix
+    if has_extension and is_nifti(suffix) != is_nifti(image):
+        kind = "NIfTI files" if is_nifti(image) else "pictures"
+        raise ConfigError(
+            f"--suffix: {suffix}, but segmentations of {kind} such as {image} are {kind} too; leave the extension out"
+        )
+    if not is_nifti(image):
+        return Path(picture_path(stem, suffix))
+    return Path("".join([f"{stem}", *split_extension(suffix if has_extension else f"{suffix}.nii.gz")]))
 
 
 def _subjects(groups: Sequence[Sequence[str]], channels: int) -> list[list[Path | None]]:

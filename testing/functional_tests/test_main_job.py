@@ -440,7 +440,7 @@ def test_micrographs_with_patches_and_two_classes(tmp_path):
     # From the pictures of the classes alone, the numbers are the same.
     pd.testing.assert_frame_equal(run_main({**config, "command": "eval"}), table)
     for image in table.index:
-        painted = imageio.v3.imread(tmp_path / "run" / "pred_masks" / f"{image}_class-0_pred-TP-FP-FN.png")
+        painted = imageio.v3.imread(tmp_path / "run" / "pred_masks" / f"{image}_class-0_pred_TP-FP-FN.png")
         assert set(np.unique(painted)) <= {0, 85, 170, 255}
     files = run_main({**config, "command": "segment"})
     picture = next(data.glob("sub-*/micr/*.png"))

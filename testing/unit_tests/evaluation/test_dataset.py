@@ -86,7 +86,7 @@ def test_table_and_painted_image_of_a_run(run):
     assert table["vol_gt_class0"].tolist() == pytest.approx([54, 54])
     saved = pd.read_csv(run.output / "results_eval" / "evaluation_3Dmetrics.csv", index_col="image_id")
     pd.testing.assert_frame_equal(saved, table)
-    painted = nib.load(run.output / "pred_masks" / "sub-01_T1w_pred-TP-FP-FN.nii.gz")
+    painted = nib.load(run.output / "pred_masks" / "sub-01_T1w_pred_TP-FP-FN.nii.gz")
     assert painted.get_data_dtype() == np.uint8
     np.testing.assert_allclose(painted.affine, np.diag([*ZOOMS, 1]))
     assert np.bincount(np.asanyarray(painted.dataobj).ravel())[1:].tolist() == [12, 8, 4]
@@ -124,7 +124,7 @@ def test_classes_missing_labels_and_raters(run, caplog):
     assert (row["dice_class0"], row["dice_class1"], row["dice_class2"]) == (1, 0, 1)
     assert np.isnan(row["recall_class1"])
     assert "no ground truth _lesion" in caplog.text
-    painted = nib.load(run.output / "pred_masks" / "sub-01_T1w_pred-TP-FP-FN.nii.gz")
+    painted = nib.load(run.output / "pred_masks" / "sub-01_T1w_pred_TP-FP-FN.nii.gz")
     assert painted.shape == (20, 20, 4, 3)
 
 
@@ -204,7 +204,7 @@ def test_objects_of_a_picture_are_painted_as_a_picture(run):
     run.prediction("sub-01_SEM_pred.png", prediction)
     run.evaluate()
     [painted] = (run.output / "pred_masks").glob("*TP-FP-FN*")
-    assert painted.name == "sub-01_SEM_class-0_pred-TP-FP-FN.png"
+    assert painted.name == "sub-01_SEM_class-0_pred_TP-FP-FN.png"
     counts = np.bincount(iio.imread(painted).ravel())
     assert {value: counts[value] for value in np.flatnonzero(counts)} == {0: 376, 85: 12, 170: 8, 255: 4}
 
@@ -221,7 +221,7 @@ def test_one_file_per_class(run):
     row = run.evaluate(["_cord", "_lesion"]).loc["sub-01_T1w"]
     assert (row["dice_class0"], row["dice_class1"]) == (0, 1)
     for k, values in ((0, {0, 3}), (1, {0, 1})):
-        painted = nib.load(run.output / "pred_masks" / f"sub-01_T1w_class-{k}_pred-TP-FP-FN.nii.gz")
+        painted = nib.load(run.output / "pred_masks" / f"sub-01_T1w_class-{k}_pred_TP-FP-FN.nii.gz")
         assert painted.shape == truth.shape
         assert set(np.unique(painted.dataobj)) == values
     run.prediction("sub-01_T1w_pred.nii.gz", np.stack([truth, truth], axis=-1))  # all classes in one go first

@@ -39,7 +39,8 @@ def test_cases_get_their_predictions_and_the_first_rater(folder, caplog):
     for name in ("b_pred.nii.gz", "a_class-0_pred.nii.gz", "a_class-1_pred.nii.gz", "x_pred.nii.gz"):
         save(folder / name, np.zeros((2, 2, 2)))
     (folder / "notes_pred.txt").touch()
-    (folder / "b_pred-TP-FP-FN.nii.gz").touch()
+    for name in ("b_pred_TP-FP-FN.nii.gz", "b_class-0_pred_TP-FP-FN.png"):
+        (folder / name).touch()
     cases = [case("b", subject="s", contrasts=("T1w", "T2w")), case("a"), case("c")]
     with caplog.at_level(logging.WARNING):
         second, first = pairs_of_cases(cases, folder, ["_cord", "_lesion"])
@@ -51,6 +52,13 @@ def test_cases_get_their_predictions_and_the_first_rater(folder, caplog):
     stranger, missing = (record.getMessage() for record in caplog.records)
     assert "1 prediction(s) belong to no image that is evaluated, and are left out: x_pred.nii.gz" in stranger
     assert "no prediction of 1 image(s) of the test set, which are left out: c" in missing
+
+
+def test_a_suffix_of_the_configuration_may_have_an_extension(folder):
+    for suffix in ("_cord", "_lesion"):
+        save(folder / f"a{suffix}_pred.nii.gz", np.zeros((2, 2, 2)))
+    [pair] = pairs_of_cases([case("a")], folder, ["_cord.nii.gz", "_lesion.nii.gz"])
+    assert pair.predictions == (folder / "a_cord_pred.nii.gz", folder / "a_lesion_pred.nii.gz")
 
 
 def test_a_warning_names_a_few(folder, caplog):

@@ -7,6 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from ivadomed.errors import DataError
 from ivadomed.grid import Grid
 from ivadomed.inference.engine import Prediction
 from ivadomed.inference.outputs import finish, pred_to_nib, pred_to_png, split_classes, to_nifti
@@ -193,3 +194,31 @@ def test_pred_to_png_writes_one_file_per_class(tmp_path):
         [nib.Nifti1Image(np.full((2, 2, 1), 3, np.uint8), np.eye(4))], ["_a"], tmp_path / "m", max_value=3
     )
     assert (iio.imread(tmp_path / "m_a.png") == 255).all()
+
+
+def test_pred_to_png_takes_suffixes_with_an_extension(tmp_path):
+    """AxonDeepSeg passes "_seg-axon.png", as 2.9.10 wanted it."""
+    image = nib.Nifti1Image(np.ones((3, 2, 1), np.uint8), np.eye(4))
+    pred_to_png([image, image], ["_seg-axon.png", "_seg-myelin.png"], str(tmp_path / "rat.1"))
+    pred_to_png([image], ["_class-0"], tmp_path / "m", suffix="_pred_TP-FP-FN.png", max_value=3)
+    pred_to_png([image], ["_mask.PNG"], tmp_path / "n", suffix="_pred")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "m_class-0_pred_TP-FP-FN.png",
+        "n_mask_pred.PNG",
+        "rat.1_seg-axon.png",
+        "rat.1_seg-myelin.png",
+    ]
+    assert (iio.imread(tmp_path / "m_class-0_pred_TP-FP-FN.png") == 85).all()
+
+
+def test_pred_to_png_writes_two_axes_and_refuses_what_is_no_picture(tmp_path):
+    flat = np.array([[0, 1], [1, 1], [0, 0]], np.float32)
+    pred_to_png([nib.Nifti1Image(flat, np.eye(4))], ["_seg"], tmp_path / "flat")
+    np.testing.assert_array_equal(iio.imread(tmp_path / "flat_seg.png"), flat * 255)
+    volume = nib.Nifti1Image(np.zeros((2, 2, 3), np.uint8), np.eye(4))
+    with pytest.raises(
+        DataError, match=r"v_seg\.png: the prediction has shape 2x2x3; a picture has one slice"
+    ):
+        pred_to_png([volume], ["_seg"], tmp_path / "v")
+    with pytest.raises(DataError, match="1 predictions, but 2 suffixes"):
+        pred_to_png([volume], ["_a", "_b"], tmp_path / "v")

@@ -100,3 +100,23 @@ def test_results_lie_beside_the_image(package, image):
     assert [f.name for f in files] == ["a_T1w_axon_pred.nii.gz", "a_T1w_myelin_pred.nii.gz"]
     with pytest.raises(DataError, match=r"a_T1w\.txt"):
         segment_image([path.rename(path.with_name("a_T1w.txt"))], folder, "_pred", None)
+
+
+def test_suffixes_may_have_an_extension(package, image, tmp_path, capsys):
+    folder, path, out = package(), image("a_T1w.nii.gz"), tmp_path / "out"
+    [file] = segment_image([path], folder, "_seg.nii.gz", None)
+    assert file == path.with_name("a_T1w_seg.nii.gz")
+    assert file.is_file()
+    assert main(["-m", str(folder), "-i", str(path), "-o", str(out), "-s", "_seg.nii"]) == 0
+    assert [p.name for p in out.iterdir()] == ["a_T1w_seg.nii"]
+    assert main(["-m", str(folder), "-i", str(path), "-o", str(out), "-s", "_seg.png"]) != 0
+    assert "--suffix: _seg.png, but segmentations of NIfTI files" in capsys.readouterr().err
+    iio.imwrite(tmp_path / "rat.png", np.zeros((12, 16), np.uint8))
+    size = ["--pixel-size", "0.1", "0.1", "-s", "_seg-axon.png"]
+    axons = package("axons", loader={"extensions": [".png"]})
+    assert main(["-m", str(axons), "-i", str(tmp_path / "rat.png"), "-o", str(out), *size]) == 0
+    assert (out / "rat_seg-axon.png").is_file()
+    several = package("several", classes=("_axon.nii.gz", "_myelin.nii.gz"))
+    assert main(["-m", str(several), "-i", str(path), "-o", str(tmp_path / "two")]) == 0
+    names = sorted(p.name for p in (tmp_path / "two").iterdir())
+    assert names == ["a_T1w_axon_pred.nii.gz", "a_T1w_myelin_pred.nii.gz"]
