@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 
 _STEPS = ("binarize_prediction", "binarize_maxpooling", "keep_largest", "fill_holes", "remove_small")
 _OTHERS = ("fname_prior", "pixel_size", "pixel_size_units", "overlap_2D", "no_patch", "metadata")
+_ALIKE = 0.8  # of letters in common: "binarise_prediction", but not "largest" for "keep_largest"
 
 
 def postprocessing_with(options: Mapping[str, Any], steps: Mapping[str, Any]) -> dict[str, Any]:
@@ -35,9 +37,25 @@ def postprocessing_with(options: Mapping[str, Any], steps: Mapping[str, Any]) ->
         if value is None:
             continue
         result.pop(name, None) if _is_off(value) else result.update({name: _arguments(name, value)})
-    for name in options.keys() - {*_STEPS, *_OTHERS}:
-        log.debug("segment_volume: option %r is not one of ours and was ignored.", name)
     return result
+
+
+def misspelt_options(options: Mapping[str, Any]) -> dict[str, str]:
+    """Unknown options that look like one of ours, and which.
+
+    Toolboxes pass on all of their own variables, so that unknown options are the rule; those that are None, or that
+    stand beside the right one, change nothing.
+    """
+    found = {}
+    for name in options.keys() - {*_STEPS, *_OTHERS}:
+        written = str(name).strip().lower().replace("-", "_").replace(" ", "_")
+        known = {option.lower(): option for option in (*_STEPS, *_OTHERS)}
+        near = difflib.get_close_matches(written, list(known), 1, _ALIKE)
+        if near and options[name] is not None and options.get(known[near[0]]) is None:
+            found[name] = known[near[0]]
+        else:
+            log.debug("segment_volume: option %r is not one of ours and was ignored.", name)
+    return found
 
 
 def _is_off(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ from ivadomed.errors import ConfigError, DataError, ModelError
 from ivadomed.inference.backends import open_model
 from ivadomed.inference.detection import Detector, prior_box
 from ivadomed.inference.engine import Progress
-from ivadomed.inference.options import pixel_size_of, postprocessing_with
+from ivadomed.inference.options import misspelt_options, pixel_size_of, postprocessing_with
 from ivadomed.inference.outputs import finish, split_classes, to_nifti
 from ivadomed.inference.packaged import load_packaged_model, packaged_engine
 from ivadomed.io import ImageLike, as_image, is_file, split_extension
@@ -26,6 +27,8 @@ from ivadomed.runtime.device import define_device
 
 if TYPE_CHECKING:
     from ivadomed.config import RunConfig
+
+log = logging.getLogger(__name__)
 
 
 class Predictor:
@@ -57,6 +60,7 @@ class Predictor:
         self._forward = open_model(self._file, self._device)
         self.class_names = list(self._config.class_names)
         self.contrasts = list(self._config.loader_parameters.contrast_params.training_validation)
+        self._warned_of: set[str] = set()
 
     def __call__(
         self,
@@ -77,6 +81,7 @@ class Predictor:
             One image per class, see ``segment_volume``.
         """
         options = dict(options or {})
+        self._warn_of_misspelt(options)
         inputs = cast(
             "list[ImageLike | None]", list(images) if isinstance(images, (list, tuple)) else [images]
         )
@@ -94,6 +99,17 @@ class Predictor:
         steps = postprocessing_with(options, self._config.postprocessing.model_dump(mode="json"))
         data = finish(prediction.soft, zooms, steps, overwrite_soft=True)
         return split_classes(to_nifti(prediction, data))
+
+    def _warn_of_misspelt(self, options: Mapping[str, Any]) -> None:
+        """Warn once of options that are ignored but look like one of ours."""
+        found = misspelt_options(options)
+        new = {name: meant for name, meant in found.items() if name not in self._warned_of}
+        if new:
+            log.warning(
+                "segment_volume: unknown option(s), which were ignored: %s",
+                "; ".join(f"{name!r}, did you mean {meant!r}?" for name, meant in sorted(new.items())),
+            )
+        self._warned_of |= new.keys()
 
     @property
     def _is_cascade(self) -> bool:

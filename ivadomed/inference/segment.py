@@ -3,16 +3,67 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from numbers import Integral
+from typing import Any, ParamSpec, TypeVar
 
 import nibabel as nib
 
+from ivadomed.errors import ConfigError
 from ivadomed.inference.predictor import Predictor
 from ivadomed.io import ImageLike
 from ivadomed.runtime.device import define_device
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_ARGUMENTS_OF_2020 = {
+    "fname_prior": 'options={"fname_prior": ...}',
+    "fname_roi": 'options={"fname_prior": ...}',
+    "gpu_number": "gpu_id=...",
+    "fname_image": "fname_images=...",
+}
 
+
+def _refuses_calls_of_2020(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Say how a call is written now that follows the manual of 2020.
+
+    There it was ``segment_volume(folder_model, fname_image, fname_prior, gpu_number)``.
+    """
+
+    @wraps(function)
+    def checked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        for old in kwargs.keys() & _ARGUMENTS_OF_2020.keys():
+            raise ConfigError(
+                f"segment_volume: {old}, of the manual of 2020, is no argument any more; write "
+                f"{_ARGUMENTS_OF_2020[old]}"
+            )
+        given = {**dict(zip(("gpu_id", "options"), args[2:], strict=False)), **kwargs}
+        _check_types(given.get("gpu_id"), given.get("options"))
+        return function(*args, **kwargs)
+
+    return checked
+
+
+def _check_types(gpu: Any, options: Any) -> None:
+    numbers = gpu if isinstance(gpu, list | tuple) else [] if gpu is None else [gpu]
+    if not all(isinstance(number, Integral) for number in numbers):
+        prior = repr(os.fspath(gpu)) if isinstance(gpu, str | os.PathLike) else "PRIOR"
+        found = f"a {type(gpu).__name__}" if prior == "PRIOR" else prior
+        number = f"gpu_id={options}, " if isinstance(options, int) else ""
+        raise ConfigError(
+            f"segment_volume: gpu_id is {found}; expected the number of a GPU, or None. A prior, the third argument in "
+            "the manual of 2020, is an option now: segment_volume(folder_model, fname_images, "
+            f'{number}options={{"fname_prior": {prior}}})'
+        )
+    if not (options is None or isinstance(options, Mapping)):
+        raise ConfigError(
+            f'segment_volume: options is {options!r}; expected a dictionary such as {{"fname_prior": "mask.nii.gz"}} '
+            "(the number of a GPU is the third argument, gpu_id)"
+        )
+
+
+@_refuses_calls_of_2020
 def segment_volume(
     folder_model: str | os.PathLike[str],
     fname_images: ImageLike | Sequence[ImageLike | None],
@@ -35,14 +86,14 @@ def segment_volume(
             picture, in "mm" unless given. "no_patch", "overlap_2D": whole slices, or 2D patches that share
             voxels. "metadata": what a FiLM network is conditioned on: its one value (a contrast such as "T2w", or
             that of the column), or a dictionary of several, such as {"EchoTime": 0.05, ...}. Unknown options are
-            ignored.
+            ignored; one that looks like a misspelt one of these is warned of.
 
     Returns:
         One image per class on the grid and with the header of the first input (float32 when soft, uint8 when
         binary), and the suffix of each class, such as "_seg-manual". Soft values up to 0.01 are 0.
 
     Raises:
-        ConfigError: The model's JSON or an option is wrong.
+        ConfigError: The model's JSON or an option is wrong, or the call is that of the manual of 2020.
         DataError: An image cannot be used, or a cascade has neither a prior nor its detection model.
         ModelError: The model folder or file cannot be used.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from numbers import Integral
 from pathlib import Path
 
 import torch
@@ -28,7 +29,7 @@ def define_device(gpu_id: int | Sequence[int] | None) -> tuple[bool, torch.devic
     Raises:
         ConfigError: CUDA is there but has no such GPU.
     """
-    ids = [] if gpu_id is None else [gpu_id] if isinstance(gpu_id, int) else list(gpu_id)
+    ids = [] if gpu_id is None else [int(gpu_id)] if isinstance(gpu_id, Integral) else list(gpu_id)
     if not ids:
         return False, torch.device("cpu")
     if torch.cuda.is_available():

@@ -3,9 +3,11 @@
 import copy
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ivadomed.errors import ConfigError, DataError
-from ivadomed.inference.options import pixel_size_of, postprocessing_with, recipe_with
+from ivadomed.inference.options import misspelt_options, pixel_size_of, postprocessing_with, recipe_with
 from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.transforms import Pipeline
 
@@ -80,6 +82,38 @@ def test_a_threshold_that_is_no_number_is_refused():
 
 def test_unknown_options_are_ignored():
     assert postprocessing_with({"colour": "red", "o": None, "verbose": 2}, MODEL) == MODEL
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("binarise_prediction", "binarize_prediction"),
+        ("keep-largest", "keep_largest"),
+        (" fill_holes", "fill_holes"),
+        ("overlap_2d", "overlap_2D"),
+        ("fname_priors", "fname_prior"),
+        ("nopatch", "no_patch"),
+    ],
+)
+def test_a_misspelt_option_is_recognized(name, meant):
+    assert misspelt_options({name: 1}) == {name: meant}
+    assert misspelt_options({name: None}) == {}
+    assert misspelt_options({name: 1, meant: 1}) == {}
+
+
+def test_variables_of_a_toolbox_are_no_misspelt_options():
+    """Those of ``sct_deepseg``, and ours."""
+    names = ("i", "c", "o", "thr", "r", "largest", "fill_holes", "remove_small", "qc", "v", "task", "install")
+    assert misspelt_options(dict.fromkeys((*names, *MODEL, "fname_prior", "threshold"), 1)) == {}
+
+
+@given(
+    st.sampled_from(("binarize_prediction", "keep_largest", "remove_small", "pixel_size_units")), st.data()
+)
+def test_one_wrong_letter_is_recognized(name, data):
+    place = data.draw(st.integers(1, len(name) - 1))
+    letter = data.draw(st.sampled_from("abcxyz").filter(lambda letter: letter != name[place]))
+    assert misspelt_options({name[:place] + letter + name[place + 1 :]: 1}).popitem()[1] == name
 
 
 def test_the_arguments_stay_as_they_are():

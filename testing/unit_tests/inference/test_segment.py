@@ -1,5 +1,7 @@
 """``segment_volume`` on small packaged models."""
 
+import inspect
+
 import imageio.v3 as iio
 import nibabel as nib
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 import torch
 
 from ivadomed.errors import ConfigError, DataError, ModelError
-from ivadomed.inference import segment_volume
+from ivadomed.inference import Predictor, segment_volume
 from ivadomed.models import load_model
 
 
@@ -271,3 +273,54 @@ def test_a_prior_on_another_grid_or_empty_is_refused(cascade, image):
     empty = save_like(path, mask * 0, "empty.nii.gz")
     with pytest.raises(DataError, match=r"empty.nii.gz: the mask is empty"):
         segment_volume(folder, path, None, {"fname_prior": str(empty)})
+
+
+def test_a_misspelt_option_is_warned_of_once(package, image, caplog):
+    folder, path = package(), image()
+    predictor = Predictor(folder)
+    with caplog.at_level("WARNING"):
+        for _ in range(2):
+            predictor(path, {"binarise_prediction": 0.5, "keep_larges": 1, "colour": "red"})
+    [warning] = [record.getMessage() for record in caplog.records]
+    assert "'binarise_prediction', did you mean 'binarize_prediction'?; 'keep_larges', did you" in warning
+    caplog.clear()
+    with caplog.at_level("WARNING"):
+        segment_volume(folder, path, gpu_id=None, options={"binarise_prediction": 0.5})
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("number", [0, None, "left out"])
+def test_a_call_of_the_manual_of_2020_says_what_to_write(package, image, number):
+    folder, path, prior = package(), image(), image("prior.nii.gz")
+    more = () if number == "left out" else (number,)
+    with pytest.raises(
+        ConfigError, match=r"gpu_id is '.*prior\.nii\.gz'.*third argument in the manual of 2020"
+    ) as error:
+        segment_volume(str(folder), str(path), str(prior), *more)
+    written = str(error.value).split("is an option now: ")[1].replace("folder_model", "folder")
+    [result], _ = eval(written.replace("fname_images", "path"), {"segment_volume": segment_volume}, locals())
+    assert result.shape == nib.load(path).shape
+
+
+@pytest.mark.parametrize("old", [{"fname_prior": "p.nii.gz"}, {"gpu_number": 0}, {"fname_image": "i.nii.gz"}])
+def test_arguments_of_the_manual_of_2020_by_name(package, image, old):
+    [name] = old
+    with pytest.raises(ConfigError, match=f"segment_volume: {name}, .*; write "):
+        segment_volume(package(), **{"fname_images": image(), **old})
+
+
+def test_the_third_and_fourth_argument_have_types(package, image):
+    folder, path = package(), image()
+    for prior in (nib.load(path), nib.load(path).get_fdata(), [str(path)], path):
+        with pytest.raises(ConfigError, match=r'options=\{"fname_prior"'):
+            segment_volume(folder, path, prior)
+    with pytest.raises(ConfigError, match="options is 0; expected a dictionary"):
+        segment_volume(folder, path, None, 0)
+    for gpu in (0, None, [], np.int64(0)):
+        segment_volume(folder, path, gpu)
+    assert list(inspect.signature(segment_volume).parameters) == [
+        "folder_model",
+        "fname_images",
+        "gpu_id",
+        "options",
+    ]
