@@ -74,6 +74,7 @@ class BidsDataframe:
         self.labels = Labels(index)
         self.dropped = list(index.skipped)
         wanted = [file for file in index if not file.is_derivative and self._is_wanted(file)]
+        self.dropped += _near_misses(index, wanted, selection.contrasts)
         labels = {file.path: self._labels_of(file) for file in wanted} if self.derivatives else {}
         kept = [file for file in wanted if not self.derivatives or self._has_labels(file, labels[file.path])]
         frames = [self._image_rows(files, index) for files in _by_root(kept)]
@@ -186,7 +187,7 @@ class BidsDataframe:
             facts = {**sidecar, **file.entities, **own}
             names.update(facts)
             key = {"path": str(file.path), "filename": file.name}
-            records.append({**facts, **key, "participant_id": f"sub-{file.entities['subject']}"})
+            records.append({**facts, **key, "participant_id": file.participant})
         columns = [*_KEYS, *sorted(names.difference(_KEYS, ["participant_id"])), "participant_id"]
         df = pd.DataFrame(records, columns=columns, dtype=object)
         return self.add_tsv_metadata(df, files[0].root, index)
@@ -206,6 +207,24 @@ class BidsDataframe:
             logger.info("Left out %s: %s", item.file, item.reason)
         for remark in self.remarks:
             logger.warning("%s", remark)
+
+
+def _near_misses(
+    index: Iterable[BidsFile], wanted: Sequence[BidsFile], contrasts: Sequence[str]
+) -> list[Dropped]:
+    """Images that end like a wanted contrast but have more in front of it, such as "sub-01_a_T2w"."""
+    taken = {file.path for file in wanted}
+    return [
+        Dropped(
+            str(file.path),
+            f'its contrast is "{file.suffix}", all that stands behind the entities, and not "{contrast}"; name it in '
+            "contrast_params, or set bids_validate to false",
+        )
+        for file in index
+        if not file.is_derivative and not file.loose and file.path not in taken
+        for contrast in contrasts
+        if file.suffix.endswith(f"_{contrast}")
+    ]
 
 
 def _by_root(files: Iterable[BidsFile]) -> list[list[BidsFile]]:

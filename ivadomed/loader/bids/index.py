@@ -14,11 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from ivadomed.errors import DataError
-from ivadomed.loader.bids.names import NameFault, NameRules, load_rules
+from ivadomed.loader.bids.names import NameFault, NameRules, ParsedName, load_rules
 from ivadomed.loader.bids.sidecars import Sidecars
 
 DEFAULT_EXTENSIONS = (".nii", ".nii.gz")
 IMAGE_EXTENSIONS = (*DEFAULT_EXTENSIONS, ".png", ".tif", ".tiff", ".ome.tif", ".ome.tiff", ".jpg", ".jpeg")
+
+_DERIVATIVES = "derivatives"
+_NO_SUBJECTS = frozenset({_DERIVATIVES, "code", "models", "sourcedata", "stimuli"})
+"""Folders below the root that hold no images of subjects."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +41,16 @@ class BidsFile:
         path: Absolute path.
         root: Folder of the data set.
         relative: Path below ``root``, with "/".
-        folders: Subject folder and session folder ("" if none) the file lies in, e.g. ("sub-01", "ses-02").
+        folders: Subject folder and session folder ("" if none) the file lies in, e.g. ("sub-01", "ses-02"). Of a
+            file that lies in no folder of a subject the first is the beginning of its name.
         entities: Entities by long name, without the prefix: {"subject": "01", "run": "1"}; empty for
             derivatives, whose names ("sub-01_T1w_seg-manual") do not follow the rules of raw files.
-        suffix: Contrast or modality, e.g. "T1w"; "" for derivatives.
+        suffix: Contrast or modality, all that stands behind the entities, e.g. "T1w" or "T2w_mid"; "" for
+            derivatives.
         extension: From the first dot, e.g. ".nii.gz".
         datatype: Folder the file lies in, e.g. "anat".
         is_derivative: Whether it lies below ``derivatives``.
+        loose: Whether its name need not follow the rules, see ``contrast.matches``.
     """
 
     path: Path
@@ -55,6 +62,12 @@ class BidsFile:
     extension: str
     datatype: str
     is_derivative: bool
+    loose: bool = False
+
+    @property
+    def participant(self) -> str:
+        """Subject as ``participants.tsv`` names it, e.g. "sub-01"."""
+        return self.folders[0]
 
     @property
     def name(self) -> str:
@@ -109,15 +122,15 @@ def scan(
         path_data: Folder, or folders, of data sets.
         extensions: Extensions of images and labels, compared with all that follows the first dot of a name.
         bids_config: Custom layout, see ``load_rules``.
-        validate: Skip files whose entities or folder BIDS does not know; otherwise only those whose names
-            cannot be read.
+        validate: Skip files whose name, entities or folder BIDS does not know. Otherwise all images are taken, in
+            folders of any name and depth: the subject is the folder ``sub-...``, or else the one below the root.
 
     Raises:
         DataError: A data set does not exist, or is named twice.
         ConfigError: ``bids_config`` is no layout.
     """
     paths = [path_data] if isinstance(path_data, (str, os.PathLike)) else list(path_data)
-    scanner = _Scanner(load_rules(bids_config, validate), frozenset(extensions))
+    scanner = (_Scanner if validate else _LooseScanner)(load_rules(bids_config, validate), frozenset(extensions))
     roots = [Path(path).expanduser().absolute() for path in paths]
     for place, root in enumerate(roots):
         if root.resolve() in [other.resolve() for other in roots[:place]]:
@@ -140,6 +153,7 @@ class _Scanner:
         self.root = Path()
 
     def scan(self, root: Path) -> None:
+        """Add a data set."""
         if not root.is_dir():
             raise DataError(f"{root}: no such folder; loader_parameters.path_data must name a BIDS data set")
         self.root = root
@@ -185,20 +199,22 @@ class _Scanner:
         name, relative = entry.name, base + entry.name
         if not name.endswith(self.endings):
             if not derivative:
-                self._other(entry, f"{self.root}/{base[:-1]}")
+                self._other(entry, f"{self.root}/{base}".removesuffix("/"))
             return
         try:
             if not entry.is_file():
                 raise NameFault(_not_a_file(entry))
             if derivative:
-                ending = max((e for e in self.endings if name.endswith(e)), key=len)
-                file = self._make(relative, folders, {}, "", ending, datatype, True)
+                file = self._make(relative, folders, ParsedName({}, "", self._ending(name)), datatype, True)
             else:
                 file = self._image(name, relative, folders, datatype)
         except NameFault as fault:
             self.skipped.append(Dropped(str(self.root / relative), str(fault)))
         else:
             self.files.append(file)
+
+    def _ending(self, name: str) -> str:
+        return max((ending for ending in self.endings if name.endswith(ending)), key=len)
 
     def _image(self, name: str, relative: str, folders: tuple[str, str], datatype: str) -> BidsFile:
         parsed = self.rules.parse(name)
@@ -210,37 +226,94 @@ class _Scanner:
         if subject != f"sub-{parsed.entities.get('subject')}":
             raise NameFault(f"the name does not begin with the subject of its folder, {subject}")
         named = f"ses-{parsed.entities['session']}" if "session" in parsed.entities else ""
-        if named != session and (self.rules.strict or (named and session)):
+        if named != session:
             raise NameFault(f'the session in the name differs from that of its folder, "{session or "none"}"')
         if not self.rules.knows_datatype(datatype):
             where = f'"{datatype}" is no data type folder' if datatype else "it lies in no data type folder"
             raise NameFault(f"{where} such as anat (bids_validate: false accepts it)")
-        entities = dict(parsed.entities)
-        if session:
-            entities.setdefault("session", session.removeprefix("ses-"))
+        self._add_from_path(parsed.entities, relative)
+        return self._make(relative, folders, parsed, datatype, False)
+
+    def _add_from_path(self, entities: dict[str, str], relative: str) -> None:
+        """Add the entities of the custom layout that the path shows."""
         for key, pattern in self.rules.extra:
             if key not in entities and (found := pattern.search(f"/{relative}")):
                 entities[key] = found.group(1)
-        return self._make(relative, folders, entities, parsed.suffix, parsed.extension, datatype, False)
 
     def _make(
-        self,
-        relative: str,
-        folders: tuple[str, str],
-        entities: dict[str, str],
-        suffix: str,
-        extension: str,
-        datatype: str,
-        derivative: bool,
+        self, relative: str, folders: tuple[str, str], parsed: ParsedName, datatype: str, derivative: bool
     ) -> BidsFile:
-        path = self.root / relative
-        return BidsFile(path, self.root, relative, folders, entities, suffix, extension, datatype, derivative)
+        return BidsFile(
+            self.root / relative,
+            self.root,
+            relative,
+            folders,
+            parsed.entities,
+            parsed.suffix,
+            parsed.extension,
+            datatype,
+            derivative,
+            loose=not self.rules.strict,
+        )
 
     def _other(self, entry: os.DirEntry[str], folder: str) -> None:
         if entry.name.endswith(".json"):
             self.sidecars.add(folder, entry.name)
         elif entry.name.endswith(("_scans.tsv", "_sessions.tsv")):
             self.tables.append(Path(entry.path))
+
+
+class _LooseScanner(_Scanner):
+    """Walks all folders of a data set that need not follow BIDS (``bids_validate: false``).
+
+    As pybids does without validation. The files of a subject are those in its folder: ``sub-...`` at any depth, else
+    the folder right below the root; a file in no such folder must begin with ``sub-``.
+    """
+
+    def scan(self, root: Path) -> None:
+        if not root.is_dir():
+            raise DataError(f"{root}: no such folder; loader_parameters.path_data must name a data set")
+        self.root = root
+        first = len(self.files)
+        self._walk(str(root), (), derivative=False)
+        self._subjects = {file.participant for file in self.files[first:]}
+        derivatives = root / _DERIVATIVES
+        if derivatives.is_dir():
+            self._walk(str(derivatives), (_DERIVATIVES,), derivative=True)
+        self.files[first:] = sorted(self.files[first:], key=lambda file: file.relative.split("/"))
+
+    def _walk(self, folder: str, parts: tuple[str, ...], derivative: bool) -> None:
+        base, datatype = "".join(f"{part}/" for part in parts), parts[-1] if parts else ""
+        for entry in _entries(folder):
+            if not entry.is_dir():
+                self._file(entry, base, self._folders(entry.name, parts, derivative), datatype, derivative)
+            elif entry.is_symlink() and Path(folder).resolve().is_relative_to(Path(entry.path).resolve()):
+                continue  # a link to a folder around it, which would have no end
+            elif parts or entry.name not in _NO_SUBJECTS:
+                self._walk(entry.path, (*parts, entry.name), derivative)
+
+    def _folders(self, name: str, parts: tuple[str, ...], derivative: bool) -> tuple[str, str]:
+        session = next((part for part in parts if part.startswith("ses-")), "")
+        named = [part for part in (*parts, name.split("_")[0]) if part.startswith("sub-")]
+        if derivative:
+            named += [part for part in parts if part in self._subjects]
+        else:
+            named += parts
+        return (named[0].removesuffix(self._extension_of(name)) if named else "", session)
+
+    def _extension_of(self, name: str) -> str:
+        return self._ending(name) if name.endswith(self.endings) else ""
+
+    def _image(self, name: str, relative: str, folders: tuple[str, str], datatype: str) -> BidsFile:
+        parsed = self.rules.parse(name, self._ending(name))
+        subject, session = folders
+        if not subject:
+            raise NameFault("it lies in no folder of a subject, and its name does not begin with sub-")
+        parsed.entities["subject"] = subject.removeprefix("sub-")
+        if session:
+            parsed.entities.setdefault("session", session.removeprefix("ses-"))
+        self._add_from_path(parsed.entities, relative)
+        return self._make(relative, folders, parsed, datatype, False)
 
 
 def _entries(folder: str | Path) -> list[os.DirEntry[str]]:

@@ -2,6 +2,8 @@
 
 A name is a row of ``key-value`` entities joined with ``_``, then the suffix, then the extension from the
 first dot on (BIDS 1.9, "File name structure"). Long names of entities ("acquisition") are those of pybids.
+Other than in BIDS the suffix may hold ``_``: it is all that stands behind the entities, such as the ``T1w_reg``
+and ``T2w_mid`` of processed images.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -89,7 +91,8 @@ class NameRules:
     """Which names are accepted.
 
     Args:
-        strict: Refuse entities that neither BIDS nor the custom layout knows.
+        strict: Refuse names that break the rules, and entities that neither BIDS nor the custom layout knows.
+            Otherwise every name can be read: what is not ``key-value`` at its beginning is the suffix.
         extra: Entities of a custom layout that BIDS does not have: (name, pattern with one group).
         suffix: Pattern of the suffix in a custom layout, searched in the path; None for the rule of BIDS.
         datatype: Pattern of the data type folder in a custom layout, besides ``DATATYPES``.
@@ -100,58 +103,90 @@ class NameRules:
     suffix: re.Pattern[str] | None = None
     datatype: re.Pattern[str] | None = None
 
-    def parse(self, name: str) -> ParsedName:
+    def parse(self, name: str, extension: str | None = None) -> ParsedName:
         """Read the entities, the suffix and the extension of a file name.
 
+        Args:
+            name: File name.
+            extension: What the name ends with; None for all from the first dot on.
+
         Raises:
-            NameFault: The name breaks the rules.
+            NameFault: The name breaks the rules; never when they are not strict.
         """
-        stem, dot, extension = name.partition(".")
-        *pairs, suffix = stem.split("_")
-        if self.suffix is not None and (found := self.suffix.search(f"/{name}")):
-            # A custom suffix may itself hold "_" or "-": what stands before it are the entities.
-            suffix = found.group(1)
-            pairs = [part for part in stem.removesuffix(suffix).split("_") if part]
-        elif not _LABEL.fullmatch(suffix):
-            raise NameFault(f'"{suffix}" is no suffix such as T1w; put it last, without "-"')
+        if extension is None:
+            stem, dot, rest = name.partition(".")
+            extension = dot + rest
+        else:
+            stem = name.removesuffix(extension)
+        last = self._last_part(name, stem)
+        before = stem.removesuffix(last).removesuffix("_")
         entities: dict[str, str] = {}
-        for pair in pairs:
-            self._read_pair(pair, entities)
-        return ParsedName(entities, suffix, dot + extension)
+        behind: list[str] = []
+        for part in before.split("_") if before or last != stem else ():
+            if behind or not self._read_pair(part, entities):
+                behind.append(part)
+        if self.strict:
+            _refuse_behind(behind)
+        return ParsedName(entities, "_".join([*behind, last]), extension)
 
     def knows_datatype(self, folder: str) -> bool:
         """Whether images may lie in this folder of a subject."""
-        return (
-            not self.strict
-            or folder in DATATYPES
-            or (self.datatype is not None and self.datatype.search(f"/{folder}/") is not None)
+        return folder in DATATYPES or (
+            self.datatype is not None and self.datatype.search(f"/{folder}/") is not None
         )
 
-    def _read_pair(self, pair: str, entities: dict[str, str]) -> None:
+    def _last_part(self, name: str, stem: str) -> str:
+        """The part behind the last "_", or what the pattern of a custom layout takes, which may hold "_" or "-"."""
+        if self.suffix is not None and (found := self.suffix.search(f"/{name}")):
+            return found.group(1)
+        last = stem.rpartition("_")[2]
+        if self.strict and not _LABEL.fullmatch(last):
+            raise NameFault(f'"{last}" is no suffix such as T1w; put it last, without "-"')
+        return last
+
+    def _read_pair(self, pair: str, entities: dict[str, str]) -> bool:
+        """Add an entity; False if the part is none."""
         key, dash, value = pair.partition("-")
+        if not self.strict:
+            if key and value:
+                extra = None if key in ENTITY_NAMES else self._extra_pair(pair)
+                entities.setdefault(*extra or (ENTITY_NAMES.get(key, key), value))
+            return bool(key and value)
+        if not dash and pair:
+            return False
         if not dash or not value:
             raise NameFault(f'"{pair}" is not written key-value')
         entity = ENTITY_NAMES.get(key)
         if entity is None:
-            self._read_extra(pair, entities)
-            return
+            extra = self._extra_pair(pair)
+            if extra is None:
+                near = difflib.get_close_matches(key, ENTITY_NAMES, 1)
+                hint = f'; did you mean "{near[0]}"?' if near else ""
+                raise NameFault(f'"{key}" is no entity of BIDS (bids_config can add it){hint}')
+            entities[extra[0]] = extra[1]
+            return True
         if entity in entities:
             raise NameFault(f'the entity "{key}" is given twice')
         if not _VALUES.get(key, _LABEL).fullmatch(value):
             raise NameFault(f'"{value}" is no value of the entity "{key}"')
         entities[entity] = value
+        return True
 
-    def _read_extra(self, pair: str, entities: dict[str, str]) -> None:
+    def _extra_pair(self, pair: str) -> tuple[str, str] | None:
+        """Name and value of an entity that only the custom layout knows."""
         for name, pattern in self.extra:
             if found := pattern.search(f"_{pair}"):
-                entities[name] = found.group(1)
-                return
-        key, _, value = pair.partition("-")
-        if self.strict:
-            near = difflib.get_close_matches(key, ENTITY_NAMES, 1)
-            hint = f'; did you mean "{near[0]}"?' if near else ""
-            raise NameFault(f'"{key}" is no entity of BIDS (bids_config can add it){hint}')
-        entities[key] = value
+                return name, found.group(1)
+        return None
+
+
+def _refuse_behind(parts: Sequence[str]) -> None:
+    """Refuse what cannot stand between the entities and the end of the suffix."""
+    for part in parts:
+        if "-" in part:
+            raise NameFault(f'the entity "{part}" stands behind "{parts[0]}"; entities come before the contrast')
+        if not _LABEL.fullmatch(part):
+            raise NameFault(f'"{part}" is not written key-value, and is no part of a suffix such as T1w_reg')
 
 
 def load_rules(bids_config: str | PathLike[str] | None, strict: bool = True) -> NameRules:

@@ -14,23 +14,20 @@ from pathlib import Path
 from typing import Any
 
 from ivadomed.errors import DataError
-from ivadomed.loader.bids.names import NameFault, NameRules
+from ivadomed.loader.bids.names import NameRules
 
 
 class Sidecars:
     """The JSON files of a data set, read when they are asked for and kept."""
 
-    def __init__(self, rules: NameRules | None = None) -> None:
-        self._rules = rules or NameRules(strict=False)
+    def __init__(self) -> None:
+        self._rules = NameRules(strict=False)
         self._files: dict[tuple[str, str], list[tuple[frozenset[tuple[str, str]], str]]] = defaultdict(list)
         self._contents: dict[str, dict[str, Any]] = {}
 
     def add(self, folder: str, name: str) -> None:
         """Register the JSON file ``name`` of ``folder``; other JSON files (participants.json) do no harm."""
-        try:
-            parsed = self._rules.parse(name)
-        except NameFault:
-            return
+        parsed = self._rules.parse(name, ".json")
         entry = frozenset(parsed.entities.items()), f"{folder}/{name}"
         self._files[folder, parsed.suffix].append(entry)
 

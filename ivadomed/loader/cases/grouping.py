@@ -113,7 +113,7 @@ class _Finder:
             id=files[0].stem,
             images=tuple(file.path for file in files),
             targets=tuple(self._of_class(files, raters) for raters in self.classes),
-            subject=f"sub-{files[0].entities['subject']}",
+            subject=files[0].participant,
             contrasts=contrasts,
             roi=roi[0] if roi else None,
             metadata=metadata,

@@ -13,7 +13,7 @@ from ivadomed.loader.cases.grouping import TargetSuffix, build_cases
 
 log = logging.getLogger(__name__)
 
-_UNIT = ("sub-", "ses-", "sample-")  # entities that name a group
+_UNIT = ("ses-", "sample-")  # entities that name a group, besides the subject
 
 
 def index_data_set(
@@ -40,7 +40,7 @@ def filenames_of(bids_df: BidsDataframe, subjects: Sequence[str]) -> list[str]:
     return [
         name
         for name, file in bids_df.images.items()
-        if name in wanted or f"sub-{file.entities['subject']}" in wanted
+        if name in wanted or file.participant in wanted
     ]
 
 
@@ -79,7 +79,8 @@ def units_of(cases: Sequence[Case]) -> dict[str, dict[str, Case]]:
     """Per subject (session, sample) the image of each contrast; those without any label are left out."""
     units: dict[str, dict[str, Case]] = {}
     for case in cases:
-        name = "_".join(part for part in case.id.split("_") if part.startswith(_UNIT))
+        parts = (part for part in case.id.split("_") if part.startswith(_UNIT))
+        name = "_".join((case.subject, *parts))
         unit = units.setdefault(name, {})
         if case.contrasts[0] in unit:
             log.warning(
