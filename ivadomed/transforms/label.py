@@ -8,17 +8,21 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_cdt, find_objects, generate_binary_structure, label
+from scipy.ndimage import distance_transform_cdt, find_objects
 
+from ivadomed.postprocessing.objects import FACES, label_objects
 from ivadomed.transforms.arguments import number
 from ivadomed.transforms.base import ImedTransform, Step, identity_step, intensity_step
+
+_LESION = 0.5  # what exceeds it belongs to a lesion, as in ivadomed 2.9.10
 
 
 class DilateGT(ImedTransform):
     """Dilate every lesion of a label by a margin that grows with its size, falling off softly.
 
-    A lesion of area (volume) a gets ``n = round(dilation_factor * sqrt(a))`` rings of voxels, ring k with the
-    value 1 - k / (n + 1). Where rings meet, the larger value holds.
+    The label is binarized: a lesion is what exceeds 0.5 and hangs together by faces (edges in 2D). One of area
+    (volume) a gets ``n = round(dilation_factor * sqrt(a))`` rings of voxels, ring k with the value
+    ``(n + 1 - k) / (n + 1)``. Where rings meet, their sum holds, 1 at most.
 
     Args:
         dilation_factor: Rings per square root of the lesion's voxel count; 0 changes nothing.
@@ -77,27 +81,28 @@ def dilate_lesions(mask: np.ndarray, factor: float) -> np.ndarray:
     """Dilate every lesion of a mask softly, see `DilateGT`.
 
     Args:
-        mask: Values above 0 are lesions; touching corners join in 2D, touching edges in 3D.
+        mask: [H, W] or [H, W, D], values 0 to 1.
         factor: Rings per square root of the voxel count.
 
     Returns:
-        float32, values of `mask` kept inside the lesions.
+        float32 in 0..1; `mask` itself where it is empty or the factor is not above 0.
     """
-    out = np.asarray(mask, dtype=np.float32).copy()
-    if factor <= 0:
-        return out
-    lesions, _ = label(out > 0, structure=generate_binary_structure(out.ndim, 2))
-    for index, box in enumerate(find_objects(lesions), start=1):
+    mask = np.asarray(mask)
+    if factor <= 0 or not mask.sum():
+        return mask
+    lesions, count = label_objects(mask > _LESION, FACES)
+    out = np.zeros(mask.shape, np.float32)
+    for index, box in enumerate(find_objects(lesions.view(np.int32), count), start=1):
         rings = round(factor * np.sqrt(np.count_nonzero(lesions[box] == index)))
-        if not rings:
-            continue
-        wide = tuple(slice(max(s.start - rings, 0), s.stop + rings) for s in box)
+        wide = tuple(slice(max(side.start - rings, 0), side.stop + rings) for side in box)
+        # Each dilation by a cross of faces reaches one step of the taxicab further.
         distance = distance_transform_cdt(lesions[wide] != index, metric="taxicab")
-        # No change inside a lesion: distance 0 would give 1 where a soft label has less.
-        ring = np.where(distance > 0, 1 - distance / np.float32(rings + 1), 0)
-        np.maximum(out[wide], ring, out=out[wide], casting="same_kind")
-    return out
+        values = (np.arange(rings + 1, -1, -1) / (rings + 1)).astype(np.float32)
+        out[wide] += values[np.minimum(distance, rings + 1)]
+    return np.minimum(out, 1, out=out)
 
 
 def _dilate_all(x: np.ndarray, factor: float) -> np.ndarray:
-    return np.stack([dilate_lesions(entry, factor) for entry in x])
+    dilated = [dilate_lesions(entry, factor) for entry in x]
+    unchanged = all(not np.any(entry) for entry in x)
+    return np.stack(dilated).astype(x.dtype if unchanged else np.float32, copy=False)
