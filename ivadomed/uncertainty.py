@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,6 @@ from ivadomed.postprocessing.objects import EDGES, label_objects
 
 _SAMPLE = re.compile(r"(.+)_pred_\d+\.nii(\.gz)?$")
 _EPS = 1e-5  # keeps the logarithm finite, as in ivadomed 2.9.10
-_SAMPLE_THRESHOLD = 0.5  # of a structure in one sample
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +31,8 @@ class UncertaintyMaps:
         soft: Mean of the samples.
         hard: 1 where the mean reaches ``hard_threshold``.
         vox: Entropy of the mean, in nats.
-        cv: In each structure of ``hard``, the coefficient of variation of its volume over the samples.
+        cv: In each structure of ``hard``, see ``structures``, the coefficient of variation of its volume over the
+            samples, in which every voxel above 0 belongs to an object.
         iou: In each structure, intersection over union of its shapes in the samples.
         avg_unc: In each structure, the mean of ``vox``.
     """
@@ -79,7 +79,7 @@ class MonteCarlo:
         if sample.shape != self._sum.shape:
             raise DataError(f"Monte Carlo sample of shape {sample.shape}, expected {self._sum.shape}")
         self._sum += sample
-        self._masks.append(np.packbits(sample >= _SAMPLE_THRESHOLD))
+        self._masks.append(np.packbits(sample > 0))
         self.count += 1
 
     def maps(self) -> UncertaintyMaps:
@@ -89,12 +89,11 @@ class MonteCarlo:
         hard = soft >= hard_threshold(self.count)
         vox = entropy(soft)
         shape = soft.shape
-        masks = [np.unpackbits(bits, count=soft.size).view(bool).reshape(shape) for bits in self._masks]
         cv, iou, average = (np.zeros(shape, np.float32) for _ in range(3))
         for k in range(shape[-1]):
             structures(
                 hard[..., k],
-                [mask[..., k] for mask in masks],
+                (mask[..., k] for mask in self._unpacked(shape)),
                 vox[..., k],
                 cv[..., k],
                 iou[..., k],
@@ -103,6 +102,10 @@ class MonteCarlo:
         return UncertaintyMaps(
             soft.astype(np.float32), hard.astype(np.float32), vox.astype(np.float32), cv, iou, average
         )
+
+    def _unpacked(self, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+        size = int(np.prod(shape))
+        return (np.unpackbits(bits, count=size).view(bool).reshape(shape) for bits in self._masks)
 
 
 def hard_threshold(count: int) -> float:
@@ -117,7 +120,7 @@ def entropy(soft: np.ndarray, eps: float = _EPS) -> np.ndarray:
 
 def structures(
     hard: np.ndarray,
-    samples: Sequence[np.ndarray],
+    samples: Iterable[np.ndarray],
     vox: np.ndarray,
     cv: np.ndarray,
     iou: np.ndarray,
@@ -125,8 +128,8 @@ def structures(
 ) -> None:
     """Fill the maps of structure-wise uncertainty (Roy et al., "Bayesian QuickNAT", 2019) of one class.
 
-    A structure is an object of ``hard``; in a sample it is all objects that overlap it. The cost grows with the voxels
-    and with the boxes around the objects, not with their product.
+    A structure is an object of more than one voxel of ``hard``. In a sample it is, whole, that one of the objects that
+    overlap it which shares most voxels with it, or nothing where none does.
 
     Args:
         hard: [X, Y, Z] bool.
@@ -139,48 +142,66 @@ def structures(
     labels, count = label_objects(hard, EDGES)
     if not count:
         return
-    found = [_SampleObjects(mask, labels) for mask in samples]
-    for number, box in enumerate(find_objects(labels.astype(np.int32, copy=False), count), start=1):
-        shapes = [sample.overlapping(number) for sample in found]
-        reach = _union_box([box, *(places for sample in shapes for places in sample.boxes)])
-        masks = [sample.within(reach) for sample in shapes]
-        inside = labels[box] == number
-        volumes = np.array([np.count_nonzero(mask) for mask in masks], float)
-        union = np.count_nonzero(np.logical_or.reduce(masks))
-        common = np.count_nonzero(np.logical_and.reduce(masks))
-        mean = volumes.mean()
-        cv[box][inside] = volumes.std() / mean if mean else 0
-        iou[box][inside] = common / union if union else 0
+    found = [_SampleObjects.of(mask, labels, count) for mask in samples]
+    # Where samples are soft, one wide object often holds many structures: what it says is computed once.
+    known: dict[tuple[int, ...], tuple[float, float]] = {}
+    for index, box in enumerate(find_objects(labels.view(np.int32), count), start=1):
+        inside = labels[box] == index
+        if np.count_nonzero(inside) < 2:
+            continue
+        numbers = tuple(int(sample.best[index]) for sample in found)
+        if numbers not in known:
+            known[numbers] = _agreement(found, numbers)
+        cv[box][inside], iou[box][inside] = known[numbers]
         average[box][inside] = vox[box][inside].mean()
 
 
 @dataclass(frozen=True, eq=False)
-class _Shape:
-    """A structure in one sample: some objects of it."""
+class _SampleObjects:
+    """Objects of one sample.
+
+    Args:
+        labels: [X, Y, Z], 0 background.
+        boxes: Of each object.
+        best: Number of the object that shares most voxels with each structure, 0 for none; [structures + 1].
+    """
 
     labels: np.ndarray
-    numbers: np.ndarray
-    boxes: list[tuple[slice, ...]]
+    boxes: Sequence[tuple[slice, ...]]
+    best: np.ndarray
 
-    def within(self, box: tuple[slice, ...]) -> np.ndarray:
-        if len(self.numbers) == 1:
-            return self.labels[box] == self.numbers[0]
-        return np.isin(self.labels[box], self.numbers)
+    @classmethod
+    def of(cls, mask: np.ndarray, structures: np.ndarray, count: int) -> _SampleObjects:
+        labels, n_objects = label_objects(mask, EDGES)
+        boxes = find_objects(labels.view(np.int32), n_objects)
+        both = (structures > 0) & (labels > 0)
+        pairs = structures[both].astype(np.int64) * (n_objects + 1) + labels[both]
+        pairs, voxels = np.unique(pairs, return_counts=True)
+        structure, number = np.divmod(pairs, n_objects + 1)
+        best = np.zeros(count + 1, np.int64)
+        order = np.lexsort(
+            (-number, voxels)
+        )  # the last one assigned stays: most voxels, of equals the first object
+        best[structure[order]] = number[order]
+        return cls(
+            labels.astype(np.min_scalar_type(n_objects)), boxes, best
+        )  # of all samples at once in memory
 
 
-class _SampleObjects:
-    """Objects of one sample, and which structures each overlaps."""
-
-    def __init__(self, mask: np.ndarray, structures: np.ndarray) -> None:
-        self.labels, count = label_objects(mask, EDGES)
-        self.boxes = find_objects(self.labels.astype(np.int32, copy=False), count)
-        both = (structures > 0) & (self.labels > 0)
-        pairs = np.unique(np.stack([structures[both], self.labels[both]]), axis=1)
-        self._of = {int(s): pairs[1][pairs[0] == s] for s in np.unique(pairs[0])}
-
-    def overlapping(self, structure: int) -> _Shape:
-        numbers = self._of.get(structure, np.empty(0, np.uint32))
-        return _Shape(self.labels, numbers, [self.boxes[number - 1] for number in numbers])
+def _agreement(samples: Sequence[_SampleObjects], numbers: Sequence[int]) -> tuple[float, float]:
+    """Coefficient of variation and intersection over union of one object, or none (0), of each sample."""
+    chosen = [(sample, number) for sample, number in zip(samples, numbers, strict=True) if number]
+    if not chosen:
+        return 0.0, 0.0
+    reach = _union_box([sample.boxes[number - 1] for sample, number in chosen])
+    votes = np.zeros([side.stop - side.start for side in reach], np.uint16)
+    volumes = np.zeros(len(samples))
+    for place, (sample, number) in enumerate(chosen):
+        mask = sample.labels[reach] == number
+        volumes[place] = np.count_nonzero(mask)
+        votes += mask
+    common = np.count_nonzero(votes == len(samples))
+    return float(volumes.std() / volumes.mean()), common / np.count_nonzero(votes)
 
 
 def _union_box(boxes: Sequence[tuple[slice, ...]]) -> tuple[slice, ...]:
@@ -256,7 +277,7 @@ def structurewise_uncertainty(
     images = _read(fname_lst)
     maps = {name: np.zeros(hard.shape, np.float32) for name in ("cv", "iou", "avgUnc")}
     for k in range(hard.shape[-1]):
-        masks = [image.data[..., k] >= _SAMPLE_THRESHOLD for image in images]
+        masks = (image.data[..., k] > 0 for image in images)
         structures(hard[..., k], masks, vox[..., k], *(data[..., k] for data in maps.values()))
     prefix = fname_out.split(".nii")[0]
     for name, data in maps.items():

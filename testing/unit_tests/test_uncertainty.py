@@ -3,6 +3,10 @@
 import nibabel as nib
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy.ndimage import generate_binary_structure, label
 
 from ivadomed.errors import DataError
 from ivadomed.uncertainty import (
@@ -11,6 +15,7 @@ from ivadomed.uncertainty import (
     entropy,
     hard_threshold,
     run_uncertainty,
+    structures,
     structurewise_uncertainty,
     voxelwise_uncertainty,
 )
@@ -56,12 +61,76 @@ def test_a_structure_that_one_sample_lacks():
     assert maps.cv[2, 2, 0, 0] == pytest.approx(1)  # 4 and 0: deviation 2, mean 2
 
 
-def test_a_sample_that_breaks_a_structure_is_taken_whole():
-    whole, broken = np.zeros((9, 3, 1)), np.zeros((9, 3, 1))
-    whole[1:8, 1] = 1
-    broken[1:4, 1] = broken[5:8, 1] = 1
-    maps = maps_of(whole, broken)
-    assert maps.iou[1, 1, 0, 0] == pytest.approx(6 / 7)
+def test_of_a_structure_that_a_sample_breaks_the_larger_part_counts_whole():
+    whole, broken = np.zeros((12, 3, 1)), np.zeros((12, 3, 1))
+    whole[1:9, 1] = 1
+    broken[1:4, 1] = broken[5:10, 1] = 1  # 3 voxels, and 5 of which 4 are in the structure
+    maps = maps_of(whole, whole, whole, broken)  # from 1/4 on: 9 voxels
+    assert maps.iou[1, 1, 0, 0] == pytest.approx(4 / 9)
+    volumes = [8, 8, 8, 5]
+    assert maps.cv[1, 1, 0, 0] == pytest.approx(np.std(volumes) / np.mean(volumes))
+    equal = np.zeros_like(whole)
+    equal[1:4, 1] = equal[6:9, 1] = 1  # of equal parts the first one
+    assert maps_of(whole, equal).iou[8, 1, 0, 0] == pytest.approx(3 / 8)
+
+
+def test_all_that_a_sample_holds_above_zero_counts():
+    first = np.zeros((9, 9, 1))
+    first[3:5, 3:5] = 0.9
+    second = np.where(first > 0, first, 0)
+    second[5, 3:5] = 0.02  # too faint for the structure, but of its object in this sample
+    maps = maps_of(first, second)
+    assert np.count_nonzero(maps.hard) == 4
+    assert maps.iou[3, 3, 0, 0] == pytest.approx(4 / 6)
+    assert maps.cv[3, 3, 0, 0] == pytest.approx(1 / 5)
+
+
+def test_a_single_voxel_is_no_structure():
+    sample = np.zeros((6, 6, 1))
+    sample[1, 1] = sample[4, 3:5] = 1
+    maps = maps_of(sample, sample)
+    assert maps.iou[1, 1, 0, 0] == 0
+    assert maps.iou[4, 3, 0, 0] == 1
+
+
+def reference(hard, samples, vox):
+    """cv, iou and avgUnc as ivadomed 2.9.10 is described to compute them."""
+    neighbours = generate_binary_structure(3, 2)
+    objects, count = label(hard, neighbours)
+    cv, iou, average = (np.zeros(hard.shape) for _ in range(3))
+    for structure in range(1, count + 1):
+        inside = objects == structure
+        if inside.sum() <= 1:
+            continue
+        shapes = []
+        for sample in samples:
+            labels, _ = label(sample > 0, neighbours)
+            shared = np.bincount(labels[inside], minlength=1)
+            shared[0] = 0
+            shapes.append(labels == shared.argmax() if shared.any() else np.zeros_like(inside))
+        volumes, union = [shape.sum() for shape in shapes], np.logical_or.reduce(shapes).sum()
+        cv[inside] = np.std(volumes) / np.mean(volumes) if union else 0
+        iou[inside] = np.logical_and.reduce(shapes).sum() / union if union else 0
+        average[inside] = vox[inside].mean()
+    return cv, iou, average
+
+
+@given(
+    samples=st.integers(1, 4).flatmap(
+        lambda n: hnp.arrays(np.float32, (n, 6, 6, 3), elements=st.sampled_from([0, 0, 0, 0, 0.02, 0.3, 0.5, 0.9, 1]))
+    ),
+    hard=hnp.arrays(bool, (6, 6, 3)),
+)  # fmt: skip
+def test_structures_as_described(samples, hard):
+    vox = entropy(samples.mean(axis=0))
+    found = [np.zeros(hard.shape, np.float32) for _ in range(3)]
+    structures(hard, [sample > 0 for sample in samples], vox, *found)
+    for data, expected in zip(found, reference(hard, samples, vox), strict=True):
+        np.testing.assert_allclose(data, expected, atol=1e-6)
+    maps = maps_of(*samples)
+    expected = reference(maps.hard[..., 0], samples, maps.vox[..., 0])
+    for data, of_reference in zip((maps.cv, maps.iou, maps.avg_unc), expected, strict=True):
+        np.testing.assert_allclose(data[..., 0], of_reference, atol=1e-6)
 
 
 def test_one_sample_is_certain():
