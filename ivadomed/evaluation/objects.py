@@ -52,24 +52,22 @@ def match_objects(
     Either ``overlap_vox`` or ``overlap_ratio`` is the least overlap; one voxel is needed in any case.
 
     * Voxels: an object counts when the other mask holds that many of its voxels, in one object or in several.
-    * Ratio: a true object is found when at least the ratio of it is predicted. A predicted object is true
-      when at least the ratio of it is true, or when it holds at least the ratio of one true object (a
-      generous outline of a small lesion is no false detection).
+    * Ratio, in whole voxels: a true object is found when that much of it is predicted, in one object or in several. A
+      predicted object is true when it holds that much of one true object, however large it is itself (a generous
+      outline of a small lesion is no false detection).
 
     Returns:
         Booleans [n_pred] and [n_true].
     """
     pred_index, true_index, voxels = _contingency(predicted, true)
-    in_truth = np.bincount(pred_index, voxels, len(predicted))
     in_prediction = np.bincount(true_index, voxels, len(true))
     if overlap_vox is not None:
         least = max(overlap_vox, 1)
-        return in_truth >= least, in_prediction >= least
-    ratio = overlap_ratio or 0.0
-    found = (in_prediction > 0) & (in_prediction >= ratio * true.sizes)
-    right = (in_truth > 0) & (in_truth >= ratio * predicted.sizes)
-    right[pred_index[voxels >= ratio * true.sizes[true_index]]] = True
-    return right, found
+        return np.bincount(pred_index, voxels, len(predicted)) >= least, in_prediction >= least
+    parts = np.maximum(np.round((overlap_ratio or 0.0) * true.sizes), 1)
+    right = np.zeros(len(predicted), bool)
+    right[pred_index[voxels >= parts[true_index]]] = True
+    return right, in_prediction >= parts
 
 
 def _contingency(predicted: Objects, true: Objects) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -12,7 +12,6 @@ from ivadomed.config.schema.evaluation import EvaluationParameters, Overlap, Rem
 from ivadomed.postprocessing.objects import minimum_voxels, per_class
 
 _SECTION = "evaluation_parameters"
-_ROUNDING = 1e-6
 
 
 def evaluation_parameters(params: Mapping[str, Any] | EvaluationParameters | None) -> EvaluationParameters:
@@ -27,11 +26,14 @@ def evaluation_parameters(params: Mapping[str, Any] | EvaluationParameters | Non
 
 
 def least_overlap(overlap: Overlap | None, voxel_volume: float) -> tuple[int | None, float | None]:
-    """Voxels, or fraction, of an object that the other mask must hold for it to count as found: one is None."""
+    """Voxels, or fraction, of an object that the other mask must hold for it to count as found: one is None.
+
+    mm3 are rounded to voxels, as those of the size ranges.
+    """
     overlap = overlap or Overlap()
     if overlap.unit == "ratio":
         return None, overlap.thr
-    return minimum_voxels(overlap.thr, overlap.unit, voxel_volume, f"{_SECTION}.overlap"), None
+    return int(np.ceil(overlap.thr) if overlap.unit == "vox" else np.round(overlap.thr / voxel_volume)), None
 
 
 def smallest_sizes(section: RemoveSmallObjects | None, voxel_volume: float, n_classes: int) -> list[int]:
@@ -51,21 +53,30 @@ def size_ranges(section: TargetSize | None, sizes: np.ndarray, voxel_volume: flo
     """Range number (1, 2, ...) of objects of ``sizes`` voxels; limits belong to the range below them."""
     if section is None:
         return np.ones(len(sizes), int)
-    measured = sizes if section.unit == "vox" else sizes * voxel_volume
-    return np.searchsorted(np.asarray(section.thr) + _ROUNDING, measured) + 1
+    return np.searchsorted(np.array(_limits(section, voxel_volume)), sizes) + 1
 
 
 def size_suffixes(section: TargetSize | None, voxel_volume: float, size_min: int) -> list[str]:
     """Name part of each size range, for example ``_21-100vox`` and ``_101-INFvox``.
 
-    With "mm3" the numbers are rounded voxel counts, as in the columns of ivadomed 2.9.10.
+    With "mm3" the numbers are rounded voxel counts, ``_0.0-40.0mm3``. All are those of ivadomed 2.9.10, also where they
+    do not describe the range: that of lower ends in mm3 is the limit before it and 1 mm3, and the first one takes the
+    voxels of ``remove_small`` for mm3.
     """
     if section is None:
         return []
+    in_voxels = section.unit == "vox"
 
     def name(limit: float) -> str:
-        return f"{limit:g}" if section.unit == "vox" else str(float(np.round(limit / voxel_volume)))
+        return f"{limit:g}" if in_voxels else str(float(np.round(limit / voxel_volume)))
 
-    lows = [str(size_min), *(name(limit + 1) for limit in section.thr)]
+    lows = [name(size_min), *(name(limit + 1) for limit in section.thr)]
     highs = [*map(name, section.thr), "INF"]
     return [f"_{low}-{high}{section.unit}" for low, high in zip(lows, highs, strict=True)]
+
+
+def _limits(section: TargetSize, voxel_volume: float) -> list[float]:
+    """Voxels of the largest object of each range but the last."""
+    if section.unit == "vox":
+        return list(section.thr)
+    return [float(np.round(limit / voxel_volume)) for limit in section.thr]

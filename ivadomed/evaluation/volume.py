@@ -55,12 +55,14 @@ class Evaluation3DMetrics:
       them without ``surface_metrics``;
     * ``n_pred``, ``n_gt``: number of objects;
     * ``ltpr``: found objects of the ground truth / all of its objects (lesion true positive rate);
-    * ``lfdr``: predicted objects that are none / all predicted objects (lesion false detection rate);
+    * ``lfdr``: predicted objects that are none / these and the found objects of the ground truth (lesion false
+      detection rate, 1 - precision);
     * ``lf1``: harmonic mean of ``ltpr`` and ``1 - lfdr``. The three are NaN without object detection, and see
       ``match_objects`` for when an object counts as found;
-    * with size ranges also ``ltpr_21-100vox``, ``lfdr_21-100vox``, ``lf1_21-100vox`` and so on for each range that
-      has objects. The number of true objects in the range is ``n_21-100vox`` (of the last class that has such
-      objects; with several classes ``n_21-100vox_class0`` and so on as well).
+    * with size ranges also ``ltpr_21-100vox``, ``lfdr_21-100vox``, ``lf1_21-100vox`` and so on for every range, of the
+      objects that have this size themselves; NaN where there are none. The number of true objects in the range is
+      ``n_21-100vox`` (of the last class, as in ivadomed 2.9.10; with several classes ``n_21-100vox_class0`` and so on
+      as well).
 
     Args:
         data_pred: [H, W, D, C], values in [0, 1]; what is not 0 belongs to an object.
@@ -110,8 +112,8 @@ class Evaluation3DMetrics:
             size_suffixes(self.params.target_size, self.voxel_volume, smallest) for smallest in self.size_min
         ]
         if any(self.size_min):
-            self.data_pred = self._without_small(self.data_pred)
-            self.data_gt = self._without_small(self.data_gt)
+            self.data_pred = self.remove_small_objects(self.data_pred)
+            self.data_gt = self.remove_small_objects(self.data_gt)
         self._pred = [Objects.of(self.data_pred[..., c]) for c in range(self.n_classes)]
         self._gt = [Objects.of(self.data_gt[..., c]) for c in range(self.n_classes)]
         self.n_pred, self.n_gt = [len(o) for o in self._pred], [len(o) for o in self._gt]
@@ -174,11 +176,11 @@ class Evaluation3DMetrics:
         Returns:
             The rate, NaN without such objects or without object detection; the number of objects.
         """
-        found = self._gt_found[class_idx][self._of_size(self._gt[class_idx], label_size)]
-        return self._rate(found), len(found)
+        found, missed, _ = self._detections(label_size, class_idx)
+        return self._rate(found, found + missed), found + missed
 
     def get_lfdr(self, label_size: int | None = None, class_idx: int = 0) -> float:
-        """Lesion false detection rate: 1 - precision, of predicted objects.
+        """Lesion false detection rate: 1 - precision, where what is found are objects of the ground truth.
 
         Args:
             label_size: Only objects of this size range (1, 2, ...); None for all.
@@ -187,7 +189,8 @@ class Evaluation3DMetrics:
         Returns:
             The rate, NaN without such objects or without object detection.
         """
-        return self._rate(~self._pred_found[class_idx][self._of_size(self._pred[class_idx], label_size)])
+        found, _, false = self._detections(label_size, class_idx)
+        return self._rate(false, found + false)
 
     def get_lf1(self, label_size: int | None = None, class_idx: int = 0) -> float:
         """Lesion-wise F1: harmonic mean of the lesion true positive rate and ``1 - get_lfdr()``.
@@ -200,12 +203,22 @@ class Evaluation3DMetrics:
             The score; 0 when only one of the masks has such objects, NaN when none has or without object
             detection.
         """
-        sensitivity, lfdr = self.get_ltpr(label_size, class_idx)[0], self.get_lfdr(label_size, class_idx)
-        if np.isnan(sensitivity) and np.isnan(lfdr):
-            return float("nan")
-        if np.isnan(sensitivity) or np.isnan(lfdr) or sensitivity + 1 - lfdr == 0:
-            return 0.0
-        return 2 * sensitivity * (1 - lfdr) / (sensitivity + 1 - lfdr)
+        found, missed, false = self._detections(label_size, class_idx)
+        return self._rate(2 * found, 2 * found + missed + false)
+
+    def remove_small_objects(self, data: np.ndarray, class_idx: int = 0) -> np.ndarray:
+        """Copy of a mask without the objects that have fewer than ``size_min`` voxels.
+
+        Args:
+            data: [H, W, D] of one class, or [H, W, D, C] of all.
+            class_idx: Class of [H, W, D].
+        """
+        data = np.asarray(data)
+        if data.ndim == 4:
+            kept = [self.remove_small_objects(data[..., c], c) for c in range(data.shape[3])]
+            return np.stack(kept, axis=-1)
+        kept_objects = Objects.of(data).without(self.size_min[class_idx])
+        return np.where(kept_objects, data, np.zeros((), data.dtype))
 
     def run_eval(self) -> EvaluationResult:
         """Compute all metrics; the painted image has no class axis when there is one class."""
@@ -256,21 +269,20 @@ class Evaluation3DMetrics:
 
     def _size_metrics(self, c: int) -> dict[str, float]:
         values: dict[str, float] = {}
-        if not self.object_detection_metrics:
-            return values
         for size, suffix in enumerate(self.size_suffix_lst[c], start=1):
-            rate, count = self.get_ltpr(size, c)
-            if count:
-                values[f"ltpr{suffix}_class{c}"] = rate
-                values[f"n{suffix}"] = float(count)
-                if self.n_classes > 1:
-                    values[f"n{suffix}_class{c}"] = float(count)
-            predicted = self._of_size(self._pred[c], size).any()
-            if predicted:
-                values[f"lfdr{suffix}_class{c}"] = self.get_lfdr(size, c)
-            if count or predicted:
-                values[f"lf1{suffix}_class{c}"] = self.get_lf1(size, c)
+            values[f"ltpr{suffix}_class{c}"], count = self.get_ltpr(size, c)
+            values[f"lfdr{suffix}_class{c}"] = self.get_lfdr(size, c)
+            values[f"lf1{suffix}_class{c}"] = self.get_lf1(size, c)
+            values[f"n{suffix}"] = float(count)
+            if self.n_classes > 1:
+                values[f"n{suffix}_class{c}"] = float(count)
         return values
+
+    def _detections(self, label_size: int | None, c: int) -> tuple[int, int, int]:
+        """Number of true objects that are found and missed, and of predicted objects that are none."""
+        found = self._gt_found[c][self._of_size(self._gt[c], label_size)]
+        right = self._pred_found[c][self._of_size(self._pred[c], label_size)]
+        return int(found.sum()), int((~found).sum()), int((~right).sum())
 
     def _of_size(self, objects: Objects, label_size: int | None) -> np.ndarray:
         if label_size is None:
@@ -280,9 +292,5 @@ class Evaluation3DMetrics:
     def _size_ranges(self, objects: Objects) -> np.ndarray:
         return size_ranges(self.params.target_size, objects.sizes, self.voxel_volume)
 
-    def _rate(self, hits: np.ndarray) -> float:
-        return float(hits.mean()) if self.object_detection_metrics and hits.size else float("nan")
-
-    def _without_small(self, data: np.ndarray) -> np.ndarray:
-        kept = [Objects.of(data[..., c]).without(size) for c, size in enumerate(self.size_min)]
-        return np.where(np.stack(kept, axis=-1), data, np.zeros((), data.dtype))
+    def _rate(self, part: int, whole: int) -> float:
+        return part / whole if self.object_detection_metrics and whole else float("nan")

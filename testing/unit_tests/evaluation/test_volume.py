@@ -70,10 +70,11 @@ def test_objects_by_hand():
         ({"unit": "vox", "thr": 9}, 0, 1),
         ({"unit": "vox", "thr": 0}, 1, 1 / 3),
         ({"unit": "mm3", "thr": 6}, 1, 1 / 3),
-        ({"unit": "mm3", "thr": 7}, 1 / 2, 2 / 3),  # 3 mm3 per voxel: three of them
+        ({"unit": "mm3", "thr": 7}, 1, 1 / 3),  # 3 mm3 per voxel: rounded to two of them
+        ({"unit": "mm3", "thr": 8}, 1 / 2, 2 / 3),
         ({"unit": "ratio", "thr": 0.3}, 1, 1 / 3),
-        ({"unit": "ratio", "thr": 0.5}, 1 / 2, 1 / 3),
-        ({"unit": "ratio", "thr": 1}, 0, 2 / 3),
+        ({"unit": "ratio", "thr": 0.5}, 1 / 2, 2 / 3),
+        ({"unit": "ratio", "thr": 1}, 0, 1),
     ],
 )
 def test_overlap_that_counts_as_found(overlap, ltpr, lfdr):
@@ -90,39 +91,100 @@ def test_generous_outline_of_a_small_lesion_is_no_false_detection():
     assert (values["ltpr_class0"], values["lfdr_class0"]) == (1, 0)
 
 
-def test_parts_of_one_lesion_count_together():
+def test_ratio_is_one_of_true_lesions_in_whole_voxels():
     prediction, truth = np.zeros((2, 9, 9, 1, 1))
-    truth[2, 1:8] = 1
+    truth[2, 1:8] = 1  # 7 voxels, of which a half are round(3.5) = 4
     prediction[2, [1, 2, 5, 6]] = 1
-    values = evaluate_pair(prediction, truth, ZOOMS, {"overlap": {"unit": "ratio", "thr": 0.5}}).metrics
-    assert (values["ltpr_class0"], values["n_pred_class0"], values["lfdr_class0"]) == (1, 2, 0)
+    half = {"overlap": {"unit": "ratio", "thr": 0.5}}
+    values = evaluate_pair(prediction, truth, ZOOMS, half).metrics
+    # Both parts together find the lesion; none of them holds half of it.
+    assert (values["ltpr_class0"], values["n_pred_class0"], values["lfdr_class0"]) == (1, 2, 2 / 3)
+    truth[2, 7] = 0  # 6 voxels, of which a half are 3
+    prediction[2, 3] = 1
+    assert evaluate_pair(prediction, truth, ZOOMS, half).metrics["lfdr_class0"] == 1 / 2
+
+
+def test_false_detections_are_counted_beside_the_lesions_that_are_found():
+    prediction, truth = np.zeros((2, 20, 9, 1, 1))
+    truth[1:4, 1:3] = truth[6:9, 1:3] = 1
+    prediction[1:9, 1:3] = 1  # one object that finds two lesions
+    prediction[15:17, 1:3] = 1
+    values = evaluate_pair(prediction, truth, ZOOMS).metrics
+    assert (values["ltpr_class0"], values["lfdr_class0"]) == (1, pytest.approx(1 / 3))
+    assert values["lf1_class0"] == pytest.approx(2 * 2 / (2 * 2 + 1))
 
 
 def test_size_ranges_in_voxels():
     values = evaluate_pair(*scene(), ZOOMS, {"target_size": {"unit": "vox", "thr": [5, 6]}}).metrics
     sized = {name: value for name, value in values.items() if "vox" in name}
-    assert sized == {
-        "lfdr_0-5vox_class0": 1,
-        "lf1_0-5vox_class0": 0,
-        "lf1_6-6vox_class0": 0,
-        "lf1_7-INFvox_class0": 1,
-        "ltpr_6-6vox_class0": 0,
-        "lfdr_6-6vox_class0": 1,
-        "n_6-6vox": 1,
-        "ltpr_7-INFvox_class0": 1,
-        "lfdr_7-INFvox_class0": 0,
-        "n_7-INFvox": 1,
+    assert sized == pytest.approx(
+        {
+            "ltpr_0-5vox_class0": np.nan,
+            "lfdr_0-5vox_class0": 1,
+            "lf1_0-5vox_class0": 0,
+            "n_0-5vox": 0,
+            "ltpr_6-6vox_class0": 0,
+            "lfdr_6-6vox_class0": 1,
+            "lf1_6-6vox_class0": 0,
+            "n_6-6vox": 1,
+            "ltpr_7-INFvox_class0": 1,
+            "lfdr_7-INFvox_class0": 0,
+            "lf1_7-INFvox_class0": 1,
+            "n_7-INFvox": 1,
+        },
+        nan_ok=True,
+    )
+
+
+@pytest.mark.parametrize("detection", [True, False])
+def test_columns_by_size_are_the_same_for_all_images(detection):
+    params = {"target_size": {"unit": "vox", "thr": [5, 100]}, "object_detection_metrics": detection}
+    prediction, truth = scene()
+    empty = np.zeros_like(truth)
+    pairs = [(prediction, truth), (empty, truth), (prediction, empty), (empty, empty)]
+    tables = [evaluate_pair(*pair, ZOOMS, params).metrics for pair in pairs]
+    assert len({tuple(table) for table in tables}) == 1
+    none = {name: value for name, value in tables[3].items() if "vox" in name}
+    assert set(none) == {
+        f"{name}_{sizes}{'' if name == 'n' else '_class0'}"
+        for name in ("n", "ltpr", "lfdr", "lf1")
+        for sizes in ("0-5vox", "6-100vox", "101-INFvox")
     }
+    assert all(value == 0 if name.startswith("n_") else np.isnan(value) for name, value in none.items())
+
+
+def test_number_by_size_is_that_of_the_last_class_and_of_each_class():
+    prediction, truth = scene()
+    pairs = [
+        np.concatenate([a, b], axis=-1) for a, b in ((prediction, prediction), (truth, np.zeros_like(truth)))
+    ]
+    values = evaluate_pair(*pairs, ZOOMS, {"target_size": {"unit": "vox", "thr": [7]}}).metrics
+    assert (values["n_8-INFvox"], values["n_8-INFvox_class0"], values["n_8-INFvox_class1"]) == (0, 1, 0)
+    assert values["lfdr_8-INFvox_class1"] == 1
+    assert np.isnan(values["ltpr_8-INFvox_class1"])
 
 
 def test_size_ranges_in_volume_leave_no_gap():
     # 18 mm3 belongs to the first range, 36 mm3 to the second; names are in voxels
     sizes = {"unit": "mm3", "thr": [18]}
     values = evaluate_pair(*scene(), ZOOMS, {"target_size": sizes}).metrics
-    assert values["n_0-6.0mm3"] == 1
+    assert values["n_0.0-6.0mm3"] == 1
     assert values["n_6.0-INFmm3"] == 1
     labels = Evaluation3DMetrics(*scene(), ZOOMS, {"target_size": sizes}).label_per_size(scene()[1][..., 0])
     assert np.bincount(labels.ravel())[1:].tolist() == [6, 12]
+
+
+def test_limits_in_volume_are_whole_voxels():
+    # Of 0.75 mm3 each, 200 mm3 are 266.7 voxels: 267 of them belong to the range below.
+    prediction, truth = np.zeros((2, 30, 10, 1, 1))
+    truth.reshape(-1)[:267] = 1
+    params = {"target_size": {"unit": "mm3", "thr": [30, 200]}, "remove_small": {"unit": "vox", "thr": 20}}
+    values = evaluate_pair(prediction, truth, (0.5, 0.75, 2.0), params).metrics
+    assert {name: value for name, value in values.items() if name.startswith("n_") and "mm3" in name} == {
+        "n_27.0-40.0mm3": 0,
+        "n_41.0-267.0mm3": 1,
+        "n_268.0-INFmm3": 0,
+    }
 
 
 @pytest.mark.parametrize("key", ["remove_small", "removeSmall"])
@@ -146,6 +208,16 @@ def test_classes_are_apart():
     assert values["dice_class0"] == single["dice_class0"]
     assert values["dice_class1"] == values["ltpr_class1"] == 1
     assert values["n_8-INFvox_class0"] == values["n_8-INFvox_class1"] == values["n_8-INFvox"] == 1
+
+
+def test_small_objects_of_one_class_or_all():
+    prediction, truth = (np.concatenate([mask, mask], axis=-1) for mask in scene())
+    evaluator = Evaluation3DMetrics(
+        prediction, truth, ZOOMS, {"remove_small": {"unit": "vox", "thr": [0, 7]}}
+    )
+    assert evaluator.remove_small_objects(truth).sum(axis=(0, 1, 2)).tolist() == [18, 12]
+    assert evaluator.remove_small_objects(truth[..., 1]).sum() == 18
+    assert evaluator.remove_small_objects(truth[..., 1], class_idx=1).sum() == 12
 
 
 def test_without_object_detection():
@@ -209,27 +281,59 @@ def test_no_background_no_specificity():
     assert np.isnan(evaluate_pair(full, full, ZOOMS).metrics["specificity_class0"])
 
 
-@given(masks, masks, st.integers(1, 4))
-@settings(max_examples=40, deadline=None)
-def test_objects_agree_with_a_search_object_by_object(prediction, truth, least):
-    params = {"overlap": {"unit": "vox", "thr": least}}
-    values, painted = evaluate_pair(prediction, truth, ZOOMS, params)
+def detections(prediction, truth, overlap):
+    """Object by object: which true ones are found, which predicted ones are none, and both labelled."""
     structure = ndimage.generate_binary_structure(3, 2)
+    (guesses, n_guesses), (lesions, n_lesions) = (
+        ndimage.label(mask, structure) for mask in (prediction, truth)
+    )
+    sizes = [int((lesions == lesion).sum()) for lesion in range(1, n_lesions + 1)]
+
+    def least(size):
+        return max(round(overlap["thr"] * size), 1) if overlap["unit"] == "ratio" else overlap["thr"]
+
+    found = [(prediction[lesions == n + 1] > 0).sum() >= least(sizes[n]) for n in range(n_lesions)]
+    false = []
+    for n in range(n_guesses):
+        inside = guesses == n + 1
+        if overlap["unit"] == "ratio":
+            false.append(
+                not any((lesions[inside] == k + 1).sum() >= least(size) for k, size in enumerate(sizes))
+            )
+        else:
+            false.append((truth[inside] > 0).sum() < least(0))
+    return found, false, lesions, guesses
+
+
+@given(
+    masks,
+    masks,
+    st.sampled_from([("vox", 1), ("vox", 2), ("vox", 4), ("ratio", 0.25), ("ratio", 0.5), ("ratio", 1)]),
+)
+@settings(max_examples=60, deadline=None)
+def test_objects_agree_with_a_search_object_by_object(prediction, truth, limit):
+    overlap = dict(zip(("unit", "thr"), limit, strict=True))
+    params = {"overlap": overlap, "target_size": {"unit": "vox", "thr": [2, 5]}}
+    values, painted = evaluate_pair(prediction, truth, ZOOMS, params)
+    found, false, lesions, guesses = detections(prediction[..., 0], truth[..., 0], overlap)
     expected = np.zeros(painted.shape, np.uint8)
-    rates = {}
-    for name, own, other in (("ltpr", truth, prediction), ("lfdr", prediction, truth)):
-        labels, count = ndimage.label(own[..., 0], structure)
-        found = [(other[..., 0][labels == i + 1] > 0).sum() >= least for i in range(count)]
-        hits = found if name == "ltpr" else [not hit for hit in found]
-        rates[name] = np.mean(hits) if count else np.nan
-        for i, hit in enumerate(found):
-            if name == "lfdr":
-                expected[labels == i + 1] = 1 if hit else 2
-            elif not hit:
-                expected[labels == i + 1] = 3
-    assert values["ltpr_class0"] == pytest.approx(rates["ltpr"], nan_ok=True)
-    assert values["lfdr_class0"] == pytest.approx(rates["lfdr"], nan_ok=True)
+    for n, hit in enumerate(found):
+        expected[(lesions == n + 1) & (not hit)] = 3
+    for n, wrong in enumerate(false):
+        expected[guesses == n + 1] = 2 if wrong else 1
     np.testing.assert_array_equal(painted, expected)
+
+    def of_size(labels, hits, low, high):
+        return [hit for n, hit in enumerate(hits) if low <= (labels == n + 1).sum() <= high]
+
+    for part, low, high in (("", 0, 999), ("_0-2vox", 0, 2), ("_3-5vox", 3, 5), ("_6-INFvox", 6, 999)):
+        hits, wrong = of_size(lesions, found, low, high), of_size(guesses, false, low, high)
+        n_found, n_false = sum(hits), sum(wrong)
+        assert values[f"ltpr{part}_class0"] == pytest.approx(np.mean(hits) if hits else np.nan, nan_ok=True)
+        rate = n_false / (n_found + n_false) if n_found + n_false else np.nan
+        assert values[f"lfdr{part}_class0"] == pytest.approx(rate, nan_ok=True)
+        if part:
+            assert values[f"n{part}"] == len(hits)
 
 
 @given(masks, masks, st.sampled_from([{"unit": "vox", "thr": 2}, {"unit": "ratio", "thr": 0.4}]))
