@@ -1,4 +1,7 @@
-"""Old import paths that go on working: a table of names per module, with a warning for each use."""
+"""Import paths of earlier versions that go on working, from a table of names per module.
+
+Nothing is imported before it is asked for, so a module may lend names of layers above its own.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,29 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def moved_names(module: str, table: Mapping[str, str]) -> Callable[[str], Any]:
-    """The ``__getattr__`` of a module from which names have moved.
+def moved_names(
+    module: str, table: Mapping[str, str], kept: Mapping[str, str] | None = None
+) -> Callable[[str], Any]:
+    """The ``__getattr__`` of a module that lends names which are defined elsewhere.
 
     Args:
         module: ``__name__`` of the module.
-        table: Old name to the dotted path of what it is now; imported when it is asked for.
+        table: Names that have moved to the dotted path of what they are now; each use gives a warning that says so.
+        kept: Names of the documented API whose path is still this module, to the dotted path of what does the work.
     """
+    kept = kept or {}
 
     def find(name: str) -> Any:
+        if name in kept:
+            return _resolve(kept[name])
         if name not in table:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         warnings.warn(f"{module}.{name} is now {table[name]}", DeprecationWarning, stacklevel=2)
-        place, _, attribute = table[name].rpartition(".")
-        return getattr(importlib.import_module(place), attribute)
+        return _resolve(table[name])
 
     return find
+
+
+def _resolve(path: str) -> Any:
+    place, _, attribute = path.rpartition(".")
+    return getattr(importlib.import_module(place), attribute)

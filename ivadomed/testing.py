@@ -27,6 +27,7 @@ from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.loader.samples import Batch
 from ivadomed.metrics import MetricManager
 from ivadomed.models import Network, load_model
+from ivadomed.moved import moved_names
 from ivadomed.runtime.device import batch_voxels
 from ivadomed.runtime.terminal import hidden_bar
 from ivadomed.threshold import threshold_analysis as threshold_analysis
@@ -36,6 +37,10 @@ from ivadomed.uncertainty import MonteCarlo
 log = logging.getLogger(__name__)
 
 PREDICTIONS = "pred_masks"
+
+KEPT = {name: f"ivadomed.compat.testing.{name}" for name in ("get_gt", "run_inference")}
+
+__getattr__ = moved_names(__name__, {}, KEPT)
 
 
 @dataclass(frozen=True, eq=False)

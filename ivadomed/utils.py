@@ -1,4 +1,4 @@
-"""Where the names of ``ivadomed.utils`` of earlier versions are now."""
+"""The names of ``ivadomed.utils`` of earlier versions: those that moved, and those that are kept here."""
 
 from ivadomed.moved import moved_names
 
@@ -9,7 +9,6 @@ MOVED = {
     "convert_labels_to_RGB": "ivadomed.visualize.convert_labels_to_RGB",
     "cuda": "ivadomed.runtime.device.cuda",
     "define_device": "ivadomed.runtime.device.define_device",
-    "get_task": "ivadomed.config.derived.task",
     "initialize_wandb": "ivadomed.training.tracking.initialize_wandb",
     "mixup": "ivadomed.mixup.mixup",
     "onnx_inference": "ivadomed.inference.onnx_inference",
@@ -25,7 +24,37 @@ MOVED = {
     "segment_volume": "ivadomed.inference.segment_volume",
     "structurewise_uncertainty": "ivadomed.uncertainty.structurewise_uncertainty",
     "unstack_tensors": "ivadomed.loader.utils.unstack_tensors",
+    "volume_reconstruction": "ivadomed.inference.volume_reconstruction",
     "voxelwise_uncertainty": "ivadomed.uncertainty.voxelwise_uncertainty",
 }
 
-__getattr__ = moved_names(__name__, MOVED)
+KEPT = {
+    name: f"ivadomed.compat.utils.{name}"
+    for name in (
+        "AXIS_DCT",
+        "CLASSIFIER_LIST",
+        "ArgParseException",
+        "Metavar",
+        "check_exe",
+        "display_selected_model_spec",
+        "display_selected_transfoms",
+        "format_path_data",
+        "generate_sha_256",
+        "get_arguments",
+        "get_command",
+        "get_linux_system_memory",
+        "get_mac_system_memory",
+        "get_path_data",
+        "get_path_output",
+        "get_system_memory",
+        "get_task",
+        "get_timestamp",
+        "get_win_system_memory",
+        "init_ivadomed",
+        "print_stats",
+        "similarity_score",
+    )
+}
+KEPT["__ivadomed_dir__"] = "ivadomed.compat.utils.IVADOMED_DIR"
+
+__getattr__ = moved_names(__name__, MOVED, KEPT)

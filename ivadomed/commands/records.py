@@ -56,7 +56,7 @@ def run_folder(config: RunConfig, debug: bool = False) -> Iterator[Path]:
         with _handlers([to_file], logging.DEBUG if debug or config.debugging else logging.INFO):
             log.info("Output path already exists: %s" if existed else "Creating output path: %s", folder)
             write_json(folder / "config_file.json", config.to_json(hide_secrets=True))
-            write_text(folder / "version_info.log", _version_text(config))
+            write_text(folder / "version_info.log", version_text(config))
             yield folder
 
 
@@ -176,7 +176,7 @@ def versions() -> dict[str, str]:
     }
 
 
-def _version_text(config: RunConfig) -> str:
+def version_text(config: RunConfig) -> str:
     lines = [
         "IVADOMED TOOLBOX",
         "----------------",

@@ -5,6 +5,7 @@ from ivadomed.inference.engine import Engine, Prediction
 from ivadomed.inference.outputs import pred_to_nib, pred_to_png, split_classes
 from ivadomed.inference.predictor import Predictor
 from ivadomed.inference.segment import segment_volume
+from ivadomed.moved import moved_names
 
 __all__ = [
     "Engine",
@@ -16,3 +17,20 @@ __all__ = [
     "segment_volume",
     "split_classes",
 ]
+
+KEPT = {
+    name: f"ivadomed.compat.inference.{name}"
+    for name in (
+        "get_onehotencoder",
+        "get_preds",
+        "image_reconstruction",
+        "process_transformations",
+        "reconstruct_3d_object",
+        "set_option",
+        "set_postprocessing_options",
+        "volume_reconstruction",
+    )
+}
+"""The steps of ``segment_volume`` under the names of 2.x."""
+
+__getattr__ = moved_names(__name__, {}, KEPT)

@@ -73,7 +73,7 @@ def _label(dataset: Any, index: int, metadata: str) -> Hashable:
     return record[metadata] if metadata in record else None  # noqa: SIM401 - metadata may be no dictionary
 
 
-def get_sampler(ds: Any, balance_bool: bool, metadata: str) -> tuple[BalancedSampler | None, bool]:
+def get_sampler(ds: Any, balance_bool: bool, metadata: str = "gt") -> tuple[BalancedSampler | None, bool]:
     """Sampler of a data set, and whether a ``DataLoader`` shuffles instead.
 
     Args:

@@ -32,6 +32,7 @@ from ivadomed.loader.conditions.film_encoder import (
     missing_metadata,
 )
 from ivadomed.models.film import FiLMlayer, film_switches
+from ivadomed.moved import moved_names
 
 __all__ = [
     "CLUSTERED",
@@ -40,6 +41,8 @@ __all__ = [
     "Kde_model",
     "check_isMRIparam",
     "clustering_fit",
+    "clusters_of",
+    "film_labels",
     "get_film_metadata_models",
     "missing_metadata",
     "normalize_metadata",
@@ -48,6 +51,13 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
+
+_KEPT = {
+    name: f"ivadomed.compat.loader.{name}"
+    for name in ("CONTRAST_CATEGORY", "GENERIC_CONTRAST", "MANUFACTURER_CATEGORY")
+}
+
+__getattr__ = moved_names(__name__, {}, _KEPT)
 
 Parameters = dict[int, list[np.ndarray]]
 """Per place of the network (from 1) one array [B, C] per batch."""
@@ -105,6 +115,17 @@ def clustering_fit(dataset: Mapping[str, Sequence[float]], key_lst: Sequence[str
     return models
 
 
+def clusters_of(features: Iterable[Feature]) -> dict[str, Kde_model]:
+    """Clustering model by name of the features that have clusters."""
+    return {feature.name: _model(feature) for feature in features if feature.minima is not None}
+
+
+def film_labels(features: Iterable[Feature], record: Any) -> list[Any]:
+    """Category or cluster of each feature, from the metadata of a channel."""
+    case = _case({"input_metadata": record})
+    return [feature.label(case) for feature in features]
+
+
 def check_isMRIparam(
     mri_param_type: str, mri_param: Mapping[str, Any] | Sequence[str], subject: str, metadata: Any = None
 ) -> bool:
@@ -142,7 +163,7 @@ def get_film_metadata_models(
     models = None
     if metadata_type == "mri_params":
         features = features_of([_case(sample) for sample in samples], metadata_type)
-        models = {feature.name: _model(feature) for feature in features if feature.minima is not None}
+        models = clusters_of(features)
     encoded, encoder = normalize_metadata(samples, models, debugging, metadata_type, train_set=True)
     return encoded, encoder, models
 

@@ -13,9 +13,20 @@ from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.bids_dataset import BidsDataset
 from ivadomed.loader.patch_filter import PatchFilter
 from ivadomed.loader.slice_filter import SliceFilter
+from ivadomed.moved import moved_names
 from ivadomed.transforms import prepare_transforms
 
 __all__ = ["Bids3DDataset", "BidsDataset", "load_dataset"]
+
+MOVED = {
+    "MRI2DSegmentationDataset": "ivadomed.loader.mri2d_segmentation_dataset.MRI2DSegmentationDataset",
+    "MRI3DSubVolumeSegmentationDataset": (
+        "ivadomed.loader.mri3d_subvolume_segmentation_dataset.MRI3DSubVolumeSegmentationDataset"
+    ),
+    "SegmentationPair": "ivadomed.loader.segmentation_pair.SegmentationPair",
+}
+
+__getattr__ = moved_names(__name__, MOVED)
 
 
 def load_dataset(

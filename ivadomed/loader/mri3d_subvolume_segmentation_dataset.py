@@ -56,6 +56,10 @@ class MRI3DSubVolumeSegmentationDataset(SegmentationDataset):
             filename_pairs, recipe, transform, subvolume_filter_fn, task, is_input_dropout, disk_cache
         )
 
+    def __getitem__(self, subvolume_index: int) -> dict[str, Any]:
+        """One patch, see `SegmentationDataset`."""
+        return super().__getitem__(subvolume_index)
+
     def determine_cache_need(
         self, seg_pair: Mapping[str, Any], roi_pair: Mapping[str, Any] | None = None
     ) -> bool:

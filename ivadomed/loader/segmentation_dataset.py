@@ -33,6 +33,7 @@ from ivadomed.loader.segmentation_pair import FilenamePair, SegmentationPair, ca
 from ivadomed.loader.utils import create_temp_directory, dropout_input
 from ivadomed.transforms import (
     Compose,
+    ImedTransform,
     NumpyToTensor,
     Pipeline,
     Plan,
@@ -40,7 +41,7 @@ from ivadomed.transforms import (
     Step,
     apply_preprocessing_transforms,
 )
-from ivadomed.transforms.base import STEPS_KEY
+from ivadomed.transforms.base import KINDS, STEPS_KEY
 from ivadomed.windows import Window
 
 MEMORY = 1 << 28
@@ -83,7 +84,7 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         self.filename_pairs = list(filename_pairs)
         pair = transform if isinstance(transform, (list, tuple)) else (None, transform)
         self.prepro_transforms, self.transform = pair[0], pair[1] or Compose({})
-        self.recipe = replace(recipe, fixed=_pipeline(self.prepro_transforms))
+        self.recipe = replace(recipe, fixed=pipeline_of(self.prepro_transforms))
         self.patch_filter_fn = patch_filter_fn
         self.task = task
         self.is_input_dropout = is_input_dropout
@@ -210,7 +211,9 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         case, entry = self.cases[window.case], self.entries[window.case]
         image, labels = entry.read(window)
         drawn = [group[int(torch.randint(len(group), ()))] for group in case.raters]
-        metadata = self._metadata(window, entry.stored.zooms)
+        # Of 2D slices [N, C, h, w], of volumes [C, H, W, D].
+        shape = tuple(entry.stored.image_shape[2 if self.recipe.is_2d else 1 :])
+        metadata = self._metadata(window, entry.stored.zooms, shape)
         gt_metadata = [metadata["gt"] for _ in drawn]
         seg_pair = {
             "input": list(image),
@@ -222,8 +225,8 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
             return seg_pair, None
         return seg_pair, {"gt": [labels[-1]], "gt_metadata": [metadata["roi"]]}
 
-    def _metadata(self, window: Window, zooms: Sequence[float]) -> dict[str, Any]:
-        """Metadata per channel, of the labels and of the ROI of a window."""
+    def _metadata(self, window: Window, zooms: Sequence[float], shape: tuple[int, ...]) -> dict[str, Any]:
+        """Metadata per channel, of the labels and of the ROI of a window of a slice or volume of some shape."""
         is_2d = self.recipe.is_2d
         whole = is_2d and not self.recipe.length
         ends = [(a, a + n) for a, n in zip(window.start, window.size, strict=True)][: 2 if is_2d else 3]
@@ -232,6 +235,8 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         pair = handler.get_pair_metadata(window.start[2] if is_2d else 0, coord)
         steps = self.fixed_steps(window)
         inputs = [_recorded(record, steps, zooms) for record in pair["input_metadata"]]
+        for record in inputs:
+            record["index_shape"] = shape
         return {
             "input": inputs,
             "gt": _typed(inputs[0], "gt"),
@@ -247,9 +252,18 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         return stacked if self.recipe.soft_gt else (stacked >= 0.5).to(torch.uint8)
 
 
-def _pipeline(compose: Compose | None) -> Pipeline:
-    # Preprocessing changes the grid, so image, labels and ROI have the same steps.
-    return Pipeline(tuple(Stage(transform) for transform in compose.transform["im"]) if compose else ())
+def pipeline_of(compose: Compose | None) -> Pipeline:
+    """The transforms of images, as the engine takes them."""
+    if compose is None:
+        return Pipeline(())
+    kinds = compose.transform
+
+    def stage(transform: ImedTransform) -> Stage:
+        # Preprocessing changes the grid, so image, labels and ROI have the same steps.
+        own = frozenset(kind for kind in KINDS if any(other is transform for other in kinds[kind]))
+        return Stage(transform) if transform.fixed else Stage(transform, own)
+
+    return Pipeline(tuple(map(stage, kinds["im"])))
 
 
 def _with_roi_label(case: Case) -> Case:

@@ -22,9 +22,11 @@ from ivadomed.loader.split.draw import (
     get_subdatasets_subject_files_list,
     split_dataset,
 )
+from ivadomed.moved import moved_names
 from ivadomed.transforms.base import STEPS_KEY
 
 __all__ = [
+    "SampleMetadata",
     "create_temp_directory",
     "dropout_input",
     "filter_roi",
@@ -42,6 +44,14 @@ __all__ = [
     "update_filename_to_nifti",
     "update_metadata",
 ]
+
+MOVED = {"BalancedSampler": "ivadomed.loader.balanced_sampler.BalancedSampler"}
+KEPT = {
+    name: f"ivadomed.compat.loader.{name}"
+    for name in ("EXT_LST", "clean_metadata", "get_new_subject_split", "get_subdatasets_subjects_list")
+}
+
+__getattr__ = moved_names(__name__, MOVED, KEPT)
 
 TRANSFORM_PARAMS = (
     "crop_params",

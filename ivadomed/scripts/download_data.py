@@ -16,6 +16,7 @@ from ivadomed.download.archives import unpack
 from ivadomed.download.http import Download, DownloadError, download_of, fetch
 from ivadomed.errors import ConfigError, OutputError
 from ivadomed.files import atomic_folder, write_json
+from ivadomed.moved import moved_names
 from ivadomed.runtime.console import run_tool
 
 _EXAMPLE = """\
@@ -34,6 +35,9 @@ A download that broke off is continued when the command is given again.
 
 _MARK = ".ivadomed_download.json"
 _BESIDE = frozenset({"__MACOSX", "pax_global_header"})  # what archivers add to the folder that was packed
+
+
+__getattr__ = moved_names(__name__, {}, {"DICT_URL": "ivadomed.compat.download.DICT_URL"})
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from ivadomed.loader.balanced_sampler import get_sampler
 from ivadomed.losses import build_loss as get_loss_function
+from ivadomed.moved import moved_names
 from ivadomed.training.checkpoint import read_checkpoint, save_checkpoint
 from ivadomed.training.loop import TrainingResult, train
 from ivadomed.training.schedule import EarlyStopping, get_scheduler
@@ -16,3 +17,11 @@ __all__ = [
     "save_checkpoint",
     "train",
 ]
+
+MOVED = {
+    "save_film_params": "ivadomed.loader.film.save_film_params",
+    "store_film_params": "ivadomed.loader.film.store_film_params",
+}
+KEPT = {name: f"ivadomed.compat.training.{name}" for name in ("get_metadata", "load_checkpoint")}
+
+__getattr__ = moved_names(__name__, MOVED, KEPT)

@@ -61,8 +61,8 @@ class HookBasedFeatureExtractor(nn.Module):
         self.outputs = [x.detach().clone() for x in _tensors(o)]
         self.outputs_size = [x.shape for x in self.outputs]
 
-    def forward(self, *x: Any) -> tuple[list[Tensor], list[Tensor]]:
-        """Run the network on its inputs, the first of which is `[B, C, *spatial]`.
+    def forward(self, x: Any, *others: Any) -> tuple[list[Tensor], list[Tensor]]:
+        """Run the network on an image `[B, C, *spatial]` and whatever it needs beside it.
 
         Returns:
             Inputs and outputs of the layer; `[B, channels, *spatial]` where it is convolutional.
@@ -72,11 +72,11 @@ class HookBasedFeatureExtractor(nn.Module):
         """
         self.inputs, self.outputs = [], []
         with self._hooked():
-            self.submodule(*x)
+            self.submodule(x, *others)
         if not self.outputs:
             raise ModelError(f"layer {self.layername!r}: the network does not use it for this input")
         if self.upscale:
-            size = x[0].shape[2:]
+            size = x.shape[2:]
             self.inputs, self.outputs = (
                 [_scaled(maps, size) for maps in side] for side in (self.inputs, self.outputs)
             )

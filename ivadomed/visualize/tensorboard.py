@@ -21,7 +21,7 @@ def save_img(
     input_samples: torch.Tensor,
     gt_samples: torch.Tensor,
     preds: torch.Tensor,
-    wandb_tracking: Any = None,
+    wandb_tracking: Any = False,
     is_three_dim: bool = False,
 ) -> None:
     """Write input, ground truth and prediction of one batch to TensorBoard, and to wandb where a run of it is given.
@@ -33,7 +33,7 @@ def save_img(
         input_samples: [B, C, H, W] or [B, C, H, W, D]; the first channel is shown.
         gt_samples: [B, K, ...].
         preds: [B, K, ...].
-        wandb_tracking: A ``wandb.Run`` that gets the same pictures, or None.
+        wandb_tracking: A ``wandb.Run`` that gets the same pictures; True for the run of this process; else none does.
         is_three_dim: Whether there is a depth axis; then the middle slice is shown.
     """
     image, truth, guess = (x.detach().float().cpu() for x in (input_samples, gt_samples, preds))
@@ -50,7 +50,8 @@ def save_img(
         import wandb
 
         shown = {f"{dataset_type}/{name}": wandb.Image(picture) for name, picture in pictures.items()}
-        wandb_tracking.log(shown | {"epoch": epoch})
+        run = wandb if wandb_tracking is True else wandb_tracking
+        run.log(shown | {"epoch": epoch})
 
 
 def _grey(images: torch.Tensor) -> torch.Tensor:

@@ -14,14 +14,14 @@ ROOT = Path(importlib.util.find_spec("ivadomed").origin).parent
 # A name stands for the module or package and all that is in it; the longest name that fits decides.
 LAYERS = {
     0: "errors files download colours events grid windows boxes pictures sizing models losses metrics mixup maths "
-    "moved runtime jobs",
+    "moved keywords runtime jobs",
     1: "config config_manager io phantom",
     2: "transforms preprocessing postprocessing uncertainty visualize",
     3: "loader",
     4: "inference training",
     5: "testing evaluation classification threshold report object_detection datasets data_check suggest",
     6: "commands sweep main __main__ utils",
-    7: "scripts",
+    7: "scripts compat",
 }
 LAYER = {f"ivadomed.{name}": number for number, names in LAYERS.items() for name in names.split()}
 

@@ -27,7 +27,7 @@ def test_from_import_works_too():
 def test_the_warning_points_at_the_user():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        utils.get_task  # noqa: B018
+        utils.mixup  # noqa: B018
     assert caught[0].filename == __file__
 
 
@@ -43,6 +43,9 @@ def test_nothing_is_imported_before_it_is_asked_for():
         find("broken")
 
 
-def test_the_task_of_an_architecture():
-    with pytest.warns(DeprecationWarning, match="is now"):
-        assert [utils.get_task(name) for name in ("Unet", "resnet18")] == ["segmentation", "classification"]
+@pytest.mark.parametrize("name", utils.KEPT)
+def test_what_is_kept_resolves_without_a_warning(name):
+    place, _, attribute = utils.KEPT[name].rpartition(".")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert getattr(utils, name) is getattr(importlib.import_module(place), attribute)

@@ -1,0 +1,332 @@
+"""``ivadomed.inference`` of 2.x: the steps of ``segment_volume``, for programs with a loop of their own.
+
+The loop goes over batches of a documented data set (``imed_collate``); their metadata say where a sample lies.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, MutableMapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+
+from ivadomed.compat.training import get_metadata
+from ivadomed.config import load_config
+from ivadomed.errors import ConfigError
+from ivadomed.inference.backends import open_model
+from ivadomed.inference.options import postprocessing_with
+from ivadomed.inference.outputs import pred_to_nib, split_classes
+from ivadomed.loader.conditions.film_encoder import FilmEncoder
+from ivadomed.loader.film import film_labels
+from ivadomed.loader.samples import Batch
+from ivadomed.object_detection.utils import adjust_undo_transforms, bounding_box_prior
+from ivadomed.transforms import UndoCompose
+
+log = logging.getLogger(__name__)
+
+
+def get_preds(
+    context: Mapping[str, Any],
+    fname_model: str | os.PathLike[str],
+    model_params: Mapping[str, Any],
+    cuda_available: bool,
+    device: torch.device,
+    batch: Mapping[str, Any],
+) -> torch.Tensor:
+    """Predict one batch.
+
+    Args:
+        context: Kept for callers of 2.x: ``model_params`` says what the network needs.
+        fname_model: Its .pt or .onnx file.
+        model_params: ``name`` of the network, and ``film_onehotencoder`` of one with FiLM.
+        cuda_available: Whether ``device`` may be used; else the CPU is.
+        device: Where to predict.
+        batch: ``input`` [B, C, ...] and ``input_metadata``.
+
+    Returns:
+        Predictions [B, K, ...], on the CPU.
+    """
+    condition = None
+    records = batch["input_metadata"]
+    if "film_onehotencoder" in model_params or (
+        model_params.get("name") == "HeMISUnet" and "missing_mod" in records[0][0]
+    ):
+        condition = torch.as_tensor(get_metadata(records, model_params), dtype=torch.float32)
+    forward = open_model(Path(fname_model), torch.device(device) if cuda_available else torch.device("cpu"))
+    return torch.from_numpy(forward(Batch(batch["input"].float(), None, condition, ())))
+
+
+def volume_reconstruction(
+    batch: Mapping[str, Any],
+    pred: torch.Tensor,
+    undo_transforms: UndoCompose,
+    smp_idx: int,
+    volume: torch.Tensor | None = None,
+    weight_matrix: torch.Tensor | None = None,
+) -> tuple[Any, Any, bool, torch.Tensor, torch.Tensor]:
+    """Put the prediction of a 3D patch into its volume; where patches overlap, the mean counts.
+
+    Args:
+        batch: ``input_metadata`` and ``gt_metadata`` of a documented 3D data set.
+        pred: Predictions of the batch, [B, K, h, w, d].
+        undo_transforms: Undo what was done to the volume, e.g. of ``prepare_transforms``.
+        smp_idx: Place of the sample in the batch.
+        volume: Sum of the volume's patches so far, [K, H, W, D]; with the first patch a new one is begun.
+        weight_matrix: How many patches each voxel has, of the same shape.
+
+    Returns:
+        The volume with its transforms undone, its metadata, whether this was its last patch, the volume (with the
+        last patch the mean), and how many patches each voxel has.
+    """
+    return _reconstruct(batch, pred, undo_transforms, smp_idx, volume, weight_matrix)
+
+
+def image_reconstruction(
+    batch: Mapping[str, Any],
+    pred: torch.Tensor,
+    undo_transforms: UndoCompose,
+    smp_idx: int,
+    image: torch.Tensor | None = None,
+    weight_matrix: torch.Tensor | None = None,
+) -> tuple[Any, Any, bool, torch.Tensor, torch.Tensor]:
+    """Put the prediction of a 2D patch into its slice; where patches overlap, the mean counts.
+
+    Args:
+        batch: ``input_metadata`` and ``gt_metadata`` of a documented 2D data set with patches.
+        pred: Predictions of the batch, [B, K, h, w].
+        undo_transforms: Undo what was done to the slice, e.g. of ``prepare_transforms``.
+        smp_idx: Place of the sample in the batch.
+        image: Sum of the slice's patches so far, [K, H, W]; with the first patch a new one is begun.
+        weight_matrix: How many patches each pixel has, of the same shape.
+
+    Returns:
+        As ``volume_reconstruction``.
+    """
+    return _reconstruct(batch, pred, undo_transforms, smp_idx, image, weight_matrix)
+
+
+def _reconstruct(
+    batch: Mapping[str, Any],
+    pred: torch.Tensor,
+    undo: UndoCompose,
+    place: int,
+    total: torch.Tensor | None,
+    weights: torch.Tensor | None,
+) -> tuple[Any, Any, bool, torch.Tensor, torch.Tensor]:
+    patch = torch.as_tensor(pred[place])
+    record = batch["input_metadata"][place][0]
+    coord, shape = record["coord"], tuple(record["index_shape"])
+    starts, ends = coord[::2], coord[1::2]
+    if total is None or weights is None or not any(starts):
+        total = torch.zeros((len(patch), *shape), dtype=torch.float32)
+        weights = torch.zeros_like(total)
+    window = (slice(None), *(slice(a, b) for a, b in zip(starts, ends, strict=True)))
+    total[window] += patch.cpu()
+    weights[window] += 1
+    is_last = tuple(ends) == shape
+    if is_last:
+        total = total / weights.clamp(min=1)
+    undone, metadata = undo(total, _class_metadata(batch, place, len(patch)), data_type="gt")
+    return undone, metadata, is_last, total, weights
+
+
+def _class_metadata(batch: Mapping[str, Any], place: int, n_classes: int) -> list[Any]:
+    """Metadata of the label of each class; of an image without labels those of the image."""
+    records = list((batch.get("gt_metadata") or [None] * (place + 1))[place] or ())
+    if len(records) == n_classes:
+        return records
+    return [batch["input_metadata"][place][0]] * n_classes
+
+
+def reconstruct_3d_object(
+    context: Mapping[str, Any],
+    batch: Mapping[str, Any],
+    undo_transforms: UndoCompose,
+    preds: torch.Tensor,
+    preds_list: list[Any],
+    kernel_3D: bool,
+    is_2d_patch: bool,
+    slice_axis: int,
+    slice_idx_list: list[int],
+    data_loader: Any,
+    fname_images: Sequence[str],
+    i_batch: int,
+    last_sample_bool: bool,
+    weight_matrix: torch.Tensor | None,
+    volume: torch.Tensor | None,
+    image: torch.Tensor | None,
+) -> tuple[list[nib.Nifti1Image], list[str], bool, torch.Tensor | None, Any, Any]:
+    """Take in the predictions of one batch of the samples of one image, and give the image with the last of them.
+
+    Args:
+        context: ``postprocessing`` and ``loader_parameters.target_suffix``.
+        batch: See ``volume_reconstruction``.
+        undo_transforms: Undo what was done to the volume or slice.
+        preds: Predictions of the batch, [B, K, ...].
+        preds_list: Finished slices, or the finished volume; extended.
+        kernel_3D: Samples are 3D patches.
+        is_2d_patch: Samples are 2D patches; else slices.
+        slice_axis: 0 sagittal, 1 coronal, 2 axial.
+        slice_idx_list: Index of each finished slice; extended.
+        data_loader: The batches, of which ``i_batch`` is the last one at the end.
+        fname_images: Files of the image; the first one gives grid and header.
+        i_batch: Number of the batch, from 0.
+        last_sample_bool: As it was returned for the batch before; False at first.
+        weight_matrix: As it was returned for the batch before; None at first.
+        volume: As it was returned for the batch before; None at first.
+        image: As it was returned for the batch before; None at first.
+
+    Returns:
+        One image per class and their suffixes (both empty before the last sample), and the four values for the
+        next batch.
+    """
+    images: list[nib.Nifti1Image] = []
+    suffixes: list[str] = []
+    last_batch = i_batch == len(data_loader) - 1
+    for place in range(len(preds)):
+        undo = adjust_undo_transforms(undo_transforms, batch, place)
+        index = int(batch["input_metadata"][place][0]["slice_index"])
+        if kernel_3D:
+            undone, _, last_sample_bool, volume, weight_matrix = volume_reconstruction(
+                batch, preds, undo, place, volume, weight_matrix
+            )
+            if last_sample_bool:
+                preds_list.append(np.array(undone))
+        elif is_2d_patch:
+            undone, _, complete, image, weight_matrix = image_reconstruction(
+                batch, preds, undo, place, image, weight_matrix
+            )
+            if complete:
+                preds_list.append(np.array(undone))
+                slice_idx_list.append(index)
+        else:
+            undone, _ = undo(
+                torch.as_tensor(preds[place]),
+                _class_metadata(batch, place, len(preds[place])),
+                data_type="gt",
+            )
+            preds_list.append(np.array(undone))
+            slice_idx_list.append(index)
+        if last_sample_bool or (not kernel_3D and last_batch and place == len(preds) - 1):
+            whole = pred_to_nib(
+                preds_list,
+                slice_idx_list,
+                os.fspath(fname_images[0]),
+                None,
+                slice_axis,
+                kernel_dim="3d" if kernel_3D else "2d",
+                bin_thr=-1,
+                postprocessing=context.get("postprocessing"),
+            )
+            images = split_classes(whole)
+            suffixes = list(context["loader_parameters"]["target_suffix"])
+    return images, suffixes, last_sample_bool, weight_matrix, volume, image
+
+
+def set_option(
+    options: Mapping[str, Any],
+    postpro: MutableMapping[str, Any],
+    context: MutableMapping[str, Any],
+    key: str,
+) -> MutableMapping[str, Any]:
+    """Add a postprocessing step without arguments, or take it away.
+
+    Args:
+        options: See ``segment_volume``; a true value adds the step, any other removes it.
+        postpro: New steps; gets this one.
+        context: ``postprocessing``, which loses the step where it is not wanted.
+        key: Name of the step.
+
+    Returns:
+        ``postpro``.
+    """
+    if options.get(key):
+        postpro[key] = {}
+    else:
+        context["postprocessing"].pop(key, None)
+    return postpro
+
+
+def set_postprocessing_options(options: Mapping[str, Any], context: MutableMapping[str, Any]) -> None:
+    """Change the postprocessing of a configuration by the options of ``segment_volume``.
+
+    Args:
+        options: See ``segment_volume``.
+        context: The configuration; its ``postprocessing`` is changed.
+    """
+    steps = context.setdefault("postprocessing", {})
+    changed = postprocessing_with(options, steps)
+    steps.clear()
+    steps.update(changed)
+
+
+def process_transformations(
+    context: MutableMapping[str, Any],
+    fname_roi: str | None,
+    fname_prior: str | None,
+    metadata: Any,
+    slice_axis: int,
+    fname_images: Sequence[str],
+) -> Any:
+    """Adapt the transforms of a model to what is given beside the image.
+
+    Args:
+        context: The configuration. Without an ROI, its ``transformation`` crops at the centre instead.
+        fname_roi: Mask of the region of interest, or None.
+        fname_prior: Mask of the object whose box the second model of a cascade works in, or None.
+        metadata: Of the image.
+        slice_axis: 0 sagittal, 1 coronal, 2 axial.
+        fname_images: Files of the image, one per channel.
+
+    Returns:
+        ``metadata``; for a cascade with a prior a list with one per channel, with ``bounding_box``.
+    """
+    transforms = context["transformation"]
+    if fname_roi is None and "ROICrop" in transforms:
+        log.warning("There is no region of interest: the image is cropped at its centre.")
+        renamed = [("CenterCrop" if name == "ROICrop" else name, value) for name, value in transforms.items()]
+        transforms.clear()
+        transforms.update(renamed)
+    detection = context.get("object_detection_params") or {}
+    if fname_prior is None or not detection.get("object_detection_path"):
+        return metadata
+    boxed = bounding_box_prior(fname_prior, metadata, slice_axis, detection.get("safety_factor"))
+    return [boxed] * len(fname_images)
+
+
+def get_onehotencoder(
+    context: Mapping[str, Any], folder_model: str | os.PathLike[str], options: Mapping[str, Any], ds: Any
+) -> FilmEncoder:
+    """Encoder of a packaged FiLM network; the samples of a data set get the metadata of the options.
+
+    Args:
+        context: The configuration of the model.
+        folder_model: Its folder.
+        options: ``metadata``: the value that the network is conditioned on, or a mapping of several by name.
+        ds: A documented data set; the metadata of its samples get the value and ``film_input``.
+
+    Returns:
+        For ``model_params["film_onehotencoder"]``.
+
+    Raises:
+        ConfigError: The options have no metadata.
+    """
+    encoder = FilmEncoder.load(folder_model)
+    value = options.get("metadata")
+    if value is None:
+        raise ConfigError(
+            f"metadata: {os.fspath(folder_model)} is conditioned on {load_config(context).metadata_type}; give it in "
+            'options["metadata"]'
+        )
+    name = "contrast" if encoder.metadata_type == "contrasts" else encoder.metadata_type
+    values = dict(value) if isinstance(value, Mapping) else {name: value}
+    for handler in ds.handlers:
+        for record in handler.metadata:
+            record.update(values)
+            record["film_input"] = film_labels(encoder.features, record)
+    return encoder
