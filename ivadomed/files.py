@@ -18,6 +18,9 @@ from ivadomed.errors import OutputError
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\n")
+"""What a formula of a spreadsheet begins with, and what some spreadsheets skip before it."""
+
 _TEMPORARY = re.compile(r"\..*~[a-z0-9_]{8}(\..+)?")
 
 
@@ -127,9 +130,31 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 
 def write_csv(path: str | os.PathLike[str], table: DataFrame, index: bool = True) -> None:
-    """Write a table as CSV, with its index or without, atomically."""
+    """Write a table as CSV, with its index or without, atomically.
+
+    Text that a spreadsheet would run as a formula (``=HYPERLINK(...)`` out of a participants.tsv) gets an apostrophe in
+    front, by which spreadsheets tell text; numbers stay as they are.
+    """
+    safe = table.rename(index=_inert, columns=_inert)
+    for place, kind in enumerate(table.dtypes):
+        if kind.kind == "O":
+            safe.isetitem(place, safe.iloc[:, place].map(_inert))
     with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=index)
+        safe.to_csv(temporary, index=index)
+
+
+def _inert(cell: Any) -> Any:
+    """A cell that is no formula; see "CSV injection" of the OWASP."""
+    if not isinstance(cell, str):
+        return cell
+    cell = cell.replace("\r\n", "\n").replace("\r", "\n")  # CSV writers put quotes around the latter only
+    if not cell.startswith(_FORMULA) or len(cell.strip()) < 2:
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
 
 
 def sync(path: str | os.PathLike[str]) -> None:

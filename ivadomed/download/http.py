@@ -301,13 +301,13 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but never from an encrypted connection to one that is not."""
+    """Follows redirects to HTTP servers, but never from an encrypted connection to one that is not."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        if urlsplit(req.full_url).scheme == "https" and urlsplit(newurl).scheme != "https":
-            raise urllib.error.HTTPError(
-                newurl, code, "redirect to a connection without encryption", headers, fp
-            )
+        before, after = urlsplit(req.full_url).scheme, urlsplit(newurl).scheme
+        if after not in ("http", "https") or (before, after) == ("https", "http"):
+            why = f"redirects to {newurl}, which is no {'encrypted' if before == 'https' else 'HTTP'} connection"
+            raise urllib.error.HTTPError(newurl, code, why, headers, fp)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 

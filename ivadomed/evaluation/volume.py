@@ -230,17 +230,6 @@ class Evaluation3DMetrics:
         painted = self.data_painted
         return EvaluationResult(values, painted[..., 0] if self.n_classes == 1 else painted)
 
-    def remove_small_objects(self, data: np.ndarray) -> np.ndarray:
-        """Clear the objects that are smaller than ``remove_small`` of the parameters says.
-
-        Args:
-            data: Mask [H, W, D, classes], or [H, W, D] of one class.
-        """
-        if data.ndim == 3:
-            return self.remove_small_objects(data[..., None])[..., 0]
-        kept = [Objects.of(data[..., c]).without(size) for c, size in enumerate(self.size_min)]
-        return np.where(np.stack(kept, axis=-1), data, np.zeros((), data.dtype))
-
     def _voxel_metrics(self, c: int) -> dict[str, float]:
         prediction, truth = self.data_pred[..., c], self.data_gt[..., c]
         nan = float("nan")

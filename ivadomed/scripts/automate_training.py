@@ -15,7 +15,8 @@ import pandas as pd
 from ivadomed.commands.records import logging_to_terminal
 from ivadomed.config.load import read_json
 from ivadomed.config_manager import ConfigurationManager
-from ivadomed.runtime.console import run_tool
+from ivadomed.errors import ConfigError
+from ivadomed.runtime.console import ToolParser, run_tool
 from ivadomed.sweep.hyperparameters import (
     HyperparameterOption,
     get_base_keys,
@@ -64,11 +65,10 @@ The same command goes on where it was interrupted.
 
 def get_parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         prog="ivadomed_automate_training",
         description=__doc__,
         epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("-c", "--config", required=True, metavar="FILE", help="configuration that all runs share")
@@ -78,17 +78,18 @@ def get_parser() -> argparse.ArgumentParser:
         "-po",
         "--path-output",
         metavar="OUT",
-        help='the folders of the runs are named after it: OUT-depth=2, ... (default: "path_output" of the file)',
+        help='the folders of the runs are named after it: OUT-depth-2, ... (default: "path_output" of the file)',
     )
     add(
         "-o",
         "--output-dir",
-        "--output_dir",
         metavar="FOLDER",
         help="folder of tables, pictures and what continues the sweep (default: OUT)",
     )
-    which = parser.add_argument_group("which configurations").add_mutually_exclusive_group()
-    which.add_argument("--all-combin", action="store_true", help="all combinations of the values")
+    which = parser.add_argument_group("which configurations")
+    which.add_argument(
+        "--all-combin", action="store_true", help="all combinations of the values; wins over --multi-params"
+    )
     which.add_argument(
         "-m", "--multi-params", action="store_true", help="the first values of all keys, the second ones, ..."
     )
@@ -110,7 +111,6 @@ def get_parser() -> argparse.ArgumentParser:
     )
     how.add_argument(
         "--plot-comparison",
-        "--plot_comparison",
         action="store_true",
         help="draw the Dice of the test images too (with --run-test)",
     )
@@ -221,6 +221,8 @@ def _run(options: argparse.Namespace) -> None:
     )
     parameters = read_json(options.config_hyper)
     if options.search:
+        if options.all_combin or options.multi_params:
+            raise ConfigError("--search draws values; it goes without --all-combin and --multi-params")
         run_search(asked, get_space(parameters), options.search, options.n_trials)
     else:
         run_sweep(replace(asked, options=get_param_list(parameters, [], [])))

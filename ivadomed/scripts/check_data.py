@@ -17,7 +17,7 @@ from ivadomed.config import load_config
 from ivadomed.data_check.files import Finding
 from ivadomed.data_check.report import DataReport, report_data
 from ivadomed.files import write_csv
-from ivadomed.runtime.console import run_tool
+from ivadomed.runtime.console import ToolParser, run_tool
 from ivadomed.runtime.cores import available_cores
 
 _EXAMPLE = """\
@@ -30,11 +30,10 @@ _SMALL = 0.01  # mm; smaller voxels are printed in micrometres
 
 def get_parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         prog="ivadomed_check_data",
         description=f"{__doc__} Exits with 1 when a training would fail or learn something wrong.",
         epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-c", "--config", required=True, help="JSON configuration file")
     parser.add_argument(

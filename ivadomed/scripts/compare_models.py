@@ -18,7 +18,7 @@ import pandas as pd
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.evaluation.paired import compare_paired, holm
 from ivadomed.files import write_csv
-from ivadomed.runtime.console import run_tool
+from ivadomed.runtime.console import ToolParser, run_tool
 
 log = logging.getLogger(__name__)
 
@@ -35,22 +35,21 @@ their number (Holm).
 
 _RUN_NUMBER = re.compile(r"_n=(\d+)$")
 _NAME, _RUN = "path_output", "iteration"
+_OLD_NAME = "log_directory"  # in tables of ivadomed before 2.6
 
 
 def get_parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         prog="ivadomed_compare_models",
         description=__doc__,
         epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("-df", "--dataframe", required=True, metavar="CSV", help="results of ivadomed_automate_training")
-    add("-n", "--n-iterations", "--n_iterations", required=True, type=int, help="runs of each configuration")
+    add("-n", "--n-iterations", required=True, type=int, help="runs of each configuration")
     add(
         "--run-test",
-        "--run_test",
         action="store_true",
         help="compare the Dice scores on the testing set (test_dice), not those on the validation set "
         "(best_validation_dice, a loss: lower is better)",
@@ -113,6 +112,8 @@ def compute_statistics(
 
 def _runs(table: pd.DataFrame, column: str) -> dict[str, pd.Series]:
     """Values of each configuration, by run."""
+    if _NAME not in table:
+        table = table.rename(columns={_OLD_NAME: _NAME})
     for needed in (_NAME, column):
         if needed not in table:
             hint = "; test_dice is there after --run-test" if needed == "test_dice" else ""

@@ -11,7 +11,7 @@ from importlib import import_module
 import ivadomed.scripts
 from ivadomed import main as ivadomed_main
 from ivadomed.errors import MachineError
-from ivadomed.runtime.console import run_tool
+from ivadomed.runtime.console import ToolParser, run_tool
 
 SHELLS = ("bash", "zsh")
 _EXAMPLES = """\
@@ -27,11 +27,10 @@ _FILES = {"bash": "_shtab_compgen_files", "zsh": "_files"}
 
 def get_parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         prog="ivadomed_completion",
         description=__doc__,
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("shell", choices=SHELLS, help="the shell that reads the script")
     return parser

@@ -22,7 +22,7 @@ from ivadomed.models.describe import Description, describe
 from ivadomed.models.onnx import TOLERANCE
 from ivadomed.models.package import write_package
 from ivadomed.models.registry import build_model
-from ivadomed.runtime.console import run_tool
+from ivadomed.runtime.console import ToolParser, run_tool
 
 _TOLERANCE = 1e-6
 _EXAMPLE = """\
@@ -36,11 +36,10 @@ examples:
 
 def get_parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         prog="ivadomed_convert_model",
         description=__doc__,
         epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", type=Path, metavar="OLD.pt", help="model file")
     parser.add_argument("folder", type=Path, metavar="NEW", help="folder of the packaged model, and its name")

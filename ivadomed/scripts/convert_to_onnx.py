@@ -13,7 +13,7 @@ from ivadomed.errors import ConfigError
 from ivadomed.models.base import Network
 from ivadomed.models.checkpoint import load_model
 from ivadomed.models.onnx import OPSET, TOLERANCE, export_onnx
-from ivadomed.runtime.console import run_tool
+from ivadomed.runtime.console import ToolParser, run_tool
 
 _EXAMPLE = """\
 example:
@@ -24,11 +24,10 @@ example:
 
 def get_parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         prog="ivadomed_convert_to_onnx",
         description=__doc__,
         epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-m", "--model", required=True, metavar="FILE", help="model file (.pt)")
     parser.add_argument(
@@ -40,10 +39,10 @@ def get_parser() -> argparse.ArgumentParser:
         help="2 for a 2D model, 3 for a 3D model",
     )
     parser.add_argument(
-        "-n", "--n_channels", type=int, default=1, help="channels of the image (default: %(default)s)"
+        "-n", "--n-channels", type=int, default=1, help="channels of the image (default: %(default)s)"
     )
     parser.add_argument(
-        "-g", "--gpu_id", type=int, default=0, help="has no effect: the conversion runs on the CPU"
+        "-g", "--gpu-id", type=int, default=0, help="has no effect: the conversion runs on the CPU"
     )
     return parser
 

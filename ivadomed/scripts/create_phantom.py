@@ -10,6 +10,7 @@ from ivadomed.errors import IvadomedError
 from ivadomed.phantom.micrographs import Micrographs, write_micrographs
 from ivadomed.phantom.sites import SIZES
 from ivadomed.phantom.study import CONTRASTS, Study, write_study
+from ivadomed.runtime.console import ToolParser
 
 _EXAMPLE = """\
 examples:
@@ -26,11 +27,10 @@ The same options and seed give the same voxels, and a larger set begins with the
 
 def get_parser() -> argparse.ArgumentParser:
     """Parser of `ivadomed_create_phantom`."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         prog="ivadomed_create_phantom",
         description=__doc__,
         epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add(

@@ -16,6 +16,7 @@ import pandas as pd
 
 from ivadomed.config import CONFIG_DIR
 from ivadomed.files import write_json
+from ivadomed.runtime.console import ToolParser
 
 # The tutorial's configuration made small enough for two cores.
 _CHANGES: dict[str, dict[str, Any]] = {
@@ -35,7 +36,7 @@ _CHANGES: dict[str, dict[str, Any]] = {
 
 def get_parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         description=__doc__, epilog="example: python -m ivadomed.scripts.demo -o demo", prog="demo"
     )
     parser.add_argument(

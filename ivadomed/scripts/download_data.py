@@ -5,19 +5,19 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from ivadomed.download.archives import unpack
-from ivadomed.download.http import Download, DownloadError, download_of, fetch
-from ivadomed.errors import ConfigError, OutputError
-from ivadomed.files import atomic_folder, write_json
-from ivadomed.moved import moved_names
-from ivadomed.runtime.console import run_tool
+from ivadomed.download.http import Download, DownloadError, download_of, fetch, sha256_of
+from ivadomed.download.install import add_missing, check_free, holds_files, install
+from ivadomed.errors import ConfigError, DataError
+from ivadomed.runtime.console import ToolParser, run_tool
 
 _EXAMPLE = """\
 examples:
@@ -33,11 +33,7 @@ examples:
 A download that broke off is continued when the command is given again.
 """
 
-_MARK = ".ivadomed_download.json"
-_BESIDE = frozenset({"__MACOSX", "pax_global_header"})  # what archivers add to the folder that was packed
-
-
-__getattr__ = moved_names(__name__, {}, {"DICT_URL": "ivadomed.compat.download.DICT_URL"})
+_SHA256 = re.compile("[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True)
@@ -48,17 +44,20 @@ class Item:
         description: For the help.
         repository: Owner and name on GitHub.
         release: Tag of the version that ivadomed was published with; "" for the present version only.
+        otherwise: Another repository, in case the first one is not there.
     """
 
     description: str
     repository: str
     release: str = ""
+    otherwise: str = ""
 
     @property
     def urls(self) -> tuple[str, ...]:
         """The release, and the present version in case the release is gone."""
-        names = [f"refs/tags/{self.release}"] if self.release else []
-        return tuple(f"https://github.com/{self.repository}/archive/{name}.zip" for name in [*names, "HEAD"])
+        places = [f"{self.repository}/archive/refs/tags/{self.release}"] if self.release else []
+        places += [f"{name}/archive/HEAD" for name in (self.repository, self.otherwise) if name]
+        return tuple(f"https://github.com/{place}.zip" for place in places)
 
 
 ITEMS: Mapping[str, Item] = {
@@ -73,6 +72,11 @@ ITEMS: Mapping[str, Item] = {
         "r20211130",
     ),
     "data_testing": Item("small images for unit tests", "ivadomed/data-testing"),
+    "data_multi_testing": Item(
+        "small images in several data sets, for unit tests",
+        "ivadomed/data_multi_testing",
+        otherwise="ivadomed/data-multi-testing",
+    ),
     "data_functional_testing": Item(
         "small images for tests of the command line", "ivadomed/data_functional_testing"
     ),
@@ -91,15 +95,19 @@ ITEMS: Mapping[str, Item] = {
     ),
 }
 
+DICT_URL: Mapping[str, Mapping[str, Any]] = {
+    name: {"url": list(item.urls), "description": item.description} for name, item in ITEMS.items()
+}
+"""The same as in 2.9.10: of each name its servers ("url") and what it is ("description")."""
+
 
 def get_parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
     names = "\n".join(f"  {name:27}{item.description}" for name, item in ITEMS.items())
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         prog="ivadomed_download_data",
         description=__doc__,
         epilog=f"data sets and models:\n{names}\n\n{_EXAMPLE}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("-d", "--data", required=True, metavar="NAME", help="one of those below, or a URL")
@@ -149,10 +157,12 @@ def install_data(
         OutputError: The folder holds files and ``keep`` is not set, or it cannot be written.
     """
     dest = Path(dest_folder).expanduser().resolve()
-    _check_free(dest, keep)
+    check_free(dest, keep)
     archive = Path(download_data(url))
-    _install(archive, dest, keep)
-    archive.unlink()
+    try:
+        install(archive, dest, keep)
+    finally:
+        archive.unlink()
     return dest
 
 
@@ -171,70 +181,20 @@ def unzip(compressed: str | os.PathLike[str], dest_folder: str | os.PathLike[str
         OutputError: The folder cannot be written.
     """
     dest = Path(dest_folder).expanduser().resolve()
-    if not _holds_files(dest):
+    if not holds_files(dest):
         return unpack(compressed, dest)
-    with _scratch(dest) as scratch:
-        _add_missing(unpack(compressed, Path(scratch) / "content"), dest)
+    add_missing(Path(compressed), dest)
     return dest
 
 
-def _install(archive: Path, dest: Path, keep: bool) -> None:
-    _check_free(dest, keep)
-    with _scratch(dest) as scratch:
-        root = _root_of(unpack(archive, Path(scratch) / "content"))
-        if keep and _holds_files(dest):
-            _add_missing(root, dest)
-            return
-        with atomic_folder(dest, replace=_is_ours(dest)) as place:
-            for entry in sorted(root.iterdir()):
-                entry.rename(place / entry.name)
-            write_json(place / _MARK, {"archive": archive.name})
-
-
-def _scratch(dest: Path) -> tempfile.TemporaryDirectory[str]:
-    """A folder beside ``dest``, from where files can be moved."""
-    try:
-        dest.parent.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(prefix=f".{dest.name}-", dir=dest.parent)
-    except OSError as error:
-        raise OutputError(f"{dest}: cannot be written ({error.strerror}); choose another -o") from error
-
-
-def _holds_files(folder: Path) -> bool:
-    return folder.is_dir() and any(folder.iterdir())
-
-
-def _is_ours(folder: Path) -> bool:
-    return (folder / _MARK).is_file()
-
-
-def _check_free(dest: Path, keep: bool) -> None:
-    if dest.exists() and not dest.is_dir():
-        raise OutputError(f"{dest}: is a file; give a folder with -o")
-    if _holds_files(dest) and not keep and not _is_ours(dest):
-        raise OutputError(
-            f"{dest}: holds files that were not downloaded by this tool; choose another folder with -o, "
-            "or add to it with -k"
+def _install_from_file(archive: Path, sha256: str | None, dest: Path, keep: bool) -> Path:
+    if sha256 and archive.is_file() and (found := sha256_of(archive)) != sha256.lower():
+        raise DataError(
+            f"{archive}: is another file than was asked for (SHA-256 {found}, expected {sha256.lower()}); "
+            "fetch it again"
         )
-
-
-def _root_of(folder: Path) -> Path:
-    """The folder in which all of an archive lies, as archives of GitHub have one."""
-    entries = [entry for entry in folder.iterdir() if entry.name not in _BESIDE]
-    return entries[0] if len(entries) == 1 and entries[0].is_dir() else folder
-
-
-def _add_missing(source: Path, dest: Path) -> None:
-    """Move files that ``dest`` does not have."""
-    for file in sorted(path for path in source.rglob("*") if path.is_file()):
-        place = dest / file.relative_to(source)
-        if place.exists():
-            continue
-        try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            file.rename(place)
-        except OSError as error:
-            raise OutputError(f"{place}: cannot be written ({error.strerror})") from error
+    install(archive, dest, keep)
+    return dest
 
 
 def _run(options: argparse.Namespace) -> Path:
@@ -245,9 +205,10 @@ def _run(options: argparse.Namespace) -> Path:
     else:
         raise ConfigError(f"-d {options.data}: not known; expected a URL or one of {', '.join(ITEMS)}")
     dest = Path(options.output or name).expanduser().resolve()
+    if options.sha256 and not _SHA256.fullmatch(options.sha256):
+        raise ConfigError(f"--sha256 {options.sha256}: expected 64 hexadecimal digits")
     if options.archive:
-        _install(Path(options.archive), dest, options.keep)
-        return dest
+        return _install_from_file(Path(options.archive), options.sha256, dest, options.keep)
     try:
         return install_data(Download(urls, sha256=options.sha256), dest, options.keep)
     except DownloadError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import shutil
 import sys
@@ -15,7 +16,9 @@ from tqdm import tqdm
 from ivadomed.errors import ConfigError, DataError, OutputError
 from ivadomed.files import atomic_folder
 from ivadomed.loader.bids.names import DATATYPES
-from ivadomed.runtime.console import run_tool
+from ivadomed.runtime.console import ToolParser, run_tool
+
+log = logging.getLogger(__name__)
 
 _EXAMPLE = """\
 example:
@@ -23,7 +26,7 @@ example:
       ten subjects with their T1w and T2w images, without derivatives
 
 Subjects are drawn at random among those that have one of the contrasts. The same seed draws the same subjects, and
-a larger -n those and more.
+a larger -n those and more. Where there are fewer than -n, all are copied.
 """
 
 _TABLES = ("participants.tsv", "samples.tsv")
@@ -31,11 +34,10 @@ _TABLES = ("participants.tsv", "samples.tsv")
 
 def get_parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         prog="ivadomed_extract_small_dataset",
         description=__doc__,
         epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("-i", "--input", required=True, metavar="DATA", help="BIDS folder; it is not changed")
@@ -100,7 +102,7 @@ def extract_small_dataset(
     Args:
         input: BIDS folder; it is not changed.
         output: Folder to be made. It appears when all is copied.
-        n: Number of subjects.
+        n: Number of subjects; all are copied where there are fewer.
         contrast_list: Contrasts to copy, None for all. Subjects without any of them are not drawn.
         include_derivatives: Copy ``derivatives/labels`` too.
         seed: Of the drawing; below 0 each call draws others.
@@ -110,7 +112,7 @@ def extract_small_dataset(
 
     Raises:
         ConfigError: ``n`` is below 1.
-        DataError: There are fewer subjects, or a file cannot be read.
+        DataError: There is no subject with one of the contrasts, or a file cannot be read.
         OutputError: ``output`` holds files or cannot be written.
     """
     source = Path(input)
@@ -143,9 +145,11 @@ def _choose(source: Path, n: int, contrasts: Sequence[str] | None, seed: int) ->
             for name in subjects
             if any(is_good_contrast(path.name, contrasts) for path in (source / name).rglob("*"))
         ]
+    having = f" with {' or '.join(contrasts)}" if contrasts else ""
+    if not subjects:
+        raise DataError(f"{source}: has no subjects (sub-*){having}; check -i and -c")
     if n > len(subjects):
-        having = f" with {' or '.join(contrasts)}" if contrasts else ""
-        raise DataError(f"{source}: has {len(subjects)} subjects (sub-*){having}, {n} are wanted; reduce -n")
+        log.warning("%s: has %d subjects%s, not %d; all are taken.", source, len(subjects), having, n)
     rng = np.random.default_rng(seed if seed >= 0 else None)
     return sorted(subjects[i] for i in rng.permutation(len(subjects))[:n])
 

@@ -15,7 +15,7 @@ from ivadomed.errors import DataError
 from ivadomed.io import read_image, read_label, save_nifti
 from ivadomed.loader.cases.volumes import check_same_grid
 from ivadomed.preprocessing import get_midslice_average, one_slice
-from ivadomed.runtime.console import run_tool
+from ivadomed.runtime.console import ToolParser, run_tool
 
 _EXAMPLE = """\
 example:
@@ -36,11 +36,10 @@ _SAGITTAL = 0
 
 def get_parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         prog="ivadomed_prepare_dataset_vertebral_labeling",
         description=__doc__,
         epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("-p", "--path", required=True, metavar="DATA", help="BIDS folder; images are written into it")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ivadomed.errors import ConfigError, DataError
-from ivadomed.runtime.console import run_tool
+from ivadomed.runtime.console import ToolParser, run_tool
 
 _EXAMPLES = """\
 examples:
@@ -25,11 +25,10 @@ _DOUBLE_EXTENSIONS = (".nii.gz", ".ome.tiff", ".ome.tif", ".tar.gz")
 
 def get_parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         prog="ivadomed_segment_image",
         description="Segment NIfTI, PNG, TIFF or JPEG files with a packaged model.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "-m", "--model", required=True, help="folder NAME with NAME.json and NAME.pt or NAME.onnx"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,13 +15,15 @@ import pandas as pd
 from tqdm import tqdm
 
 from ivadomed.colours import COLOURS, LINE_ORDER
-from ivadomed.errors import DataError
+from ivadomed.errors import ConfigError, DataError
 from ivadomed.events import read_scalars
 from ivadomed.files import atomic_path, write_csv
-from ivadomed.runtime.console import run_tool
+from ivadomed.runtime.console import ToolParser, run_tool
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+log = logging.getLogger(__name__)
 
 _EXAMPLE = """\
 examples:
@@ -27,10 +31,11 @@ examples:
       the curves of a training
   ivadomed_training_curve -i OUT1,OUT2 -o curves
       two trainings side by side, on the same axes
-  ivadomed_training_curve -i sweep/depth=2,sweep/depth=3 --multiple -o curves
-      mean and standard deviation of all trainings sweep/depth=2*, beside those of sweep/depth=3*
+  ivadomed_training_curve -i sweep/out-depth-2,sweep/out-depth-3 --multiple -o curves
+      mean and standard deviation of all trainings sweep/out-depth-2*, beside those of sweep/out-depth-3*
 
-Written are plot_losses.png, a plot_METRIC.png per validation metric, and <training>_training_values.csv.
+Written are losses.png, a METRIC.png per validation metric (dice_score.png, ...), learning_rate.png with --lr, and
+<training>_training_values.csv.
 """
 
 _LOSSES = "losses_"
@@ -44,11 +49,10 @@ _SHORT = 25  # epochs; below it each one is marked, because a line through two p
 
 def get_parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         prog="ivadomed_training_curve",
         description=__doc__,
         epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add(
@@ -64,15 +68,14 @@ def get_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="plot mean and standard deviation of all that begin with INPUT",
     )
-    add("-lr", "--learning-rate", "--learning_rate", action="store_true", help="plot the learning rate too")
+    add("-lr", "--lr", "--learning-rate", action="store_true", help="plot the learning rate too")
     add(
         "-y",
+        "--ylim-loss",
         "--y-lim-loss",
-        "--y_lim_loss",
-        nargs=2,
-        type=float,
-        metavar=("LOW", "HIGH"),
-        help="limits of the loss axis",
+        nargs="+",
+        metavar=("LOW,HIGH", "HIGH"),
+        help="limits of the loss axis, such as -1,0",
     )
     return parser
 
@@ -94,7 +97,10 @@ def get_events_path_list(input_folder: str | Path, learning_rate: bool) -> list[
         raise DataError(
             f"{folder}: has no events of a training; expected folders such as {_LOSSES}train_loss"
         )
-    return chosen + ([folder] if learning_rate and any(folder.glob(_EVENTS)) else [])
+    if learning_rate and not any(folder.glob(_EVENTS)):
+        log.warning("%s: has no events of the learning rate (%s); it is not plotted.", folder, _EVENTS)
+        return chosen
+    return [*chosen, folder] if learning_rate else chosen
 
 
 def tensorboard_retrieve_event(events_path_list: Sequence[str | Path]) -> pd.DataFrame:
@@ -122,7 +128,7 @@ def tensorboard_retrieve_event(events_path_list: Sequence[str | Path]) -> pd.Dat
 
 
 def plot_curve(
-    data_list: Sequence[pd.DataFrame],
+    data_list: Sequence[pd.DataFrame | pd.Series],
     y_label: str,
     fig_ax: Axes,
     subplot_title: str,
@@ -133,7 +139,7 @@ def plot_curve(
     Trainings that stopped early count in the epochs that they have.
 
     Args:
-        data_list: Of each training the columns to draw, by epoch.
+        data_list: Of each training the columns, or the one column, to draw, by epoch.
         y_label: Of the vertical axis.
         fig_ax: Where to draw.
         subplot_title: Above the plot.
@@ -141,15 +147,16 @@ def plot_curve(
     """
     from matplotlib.ticker import MaxNLocator  # loaded when there is something to draw
 
-    columns = list(dict.fromkeys(name for data in data_list for name in data))
+    tables = [pd.DataFrame(data) for data in data_list]
+    columns = list(dict.fromkeys(name for table in tables for name in table))
     for number, column in enumerate(columns):
-        runs = pd.concat([data[column] for data in data_list if column in data], axis=1).sort_index()
+        runs = pd.concat([table[column] for table in tables if column in table], axis=1).sort_index()
         runs = runs.replace([np.inf, -np.inf], np.nan).dropna(how="all")
         red, green, blue = COLOURS[LINE_ORDER[number % len(LINE_ORDER)]] / 255
         colour = (float(red), float(green), float(blue))
         mean = runs.mean(axis=1)
         fig_ax.plot(runs.index, mean, color=colour, label=column, marker="." if len(runs) < _SHORT else None)
-        if len(data_list) > 1:
+        if len(tables) > 1:
             spread = runs.std(axis=1, ddof=0)
             fig_ax.fill_between(
                 runs.index, mean - spread, mean + spread, color=colour, alpha=0.2, linewidth=0
@@ -184,10 +191,10 @@ def run_plot_training_curves(
         y_lim_loss: Lower and upper end of the loss axis.
 
     Returns:
-        The plots: ``plot_losses.png`` and ``plot_<metric>.png``.
+        The plots: ``losses.png``, ``<metric>.png`` and, if asked for, ``learning_rate.png``.
 
     Raises:
-        DataError: A folder has no events, or none begins so.
+        DataError: A folder has no events or they hold nothing, or no folder begins so.
         OutputError: A file cannot be written.
     """
     output = Path(output_folder)
@@ -199,6 +206,8 @@ def run_plot_training_curves(
         groups[title] = []
         for folder in tqdm(folders, desc=f"Reading {title}", unit="training", leave=False, disable=None):
             values = tensorboard_retrieve_event(get_events_path_list(folder, learning_rate))
+            if values.empty:
+                raise DataError(f"{folder}: its events hold no value; train again, or fetch its events again")
             name = folder.resolve().name if title != text else text.strip("/").replace("/", "_")
             write_csv(output / f"{name}_training_values.csv", values)
             groups[title].append(values)
@@ -206,7 +215,7 @@ def run_plot_training_curves(
     plots = {"losses": [name for name in columns if name.endswith("loss")]}
     plots |= {name: [name] for name in columns if not name.endswith("loss")}
     return [
-        _plot(output / f"plot_{name}.png", name, chosen, groups, y_lim_loss if name == "losses" else None)
+        _plot(output / f"{name}.png", name, chosen, groups, y_lim_loss if name == "losses" else None)
         for name, chosen in plots.items()
         if chosen
     ]
@@ -262,11 +271,23 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    plots = run_plot_training_curves(
-        options.input, options.output, options.multiple, options.learning_rate, options.y_lim_loss
-    )
+    limits = None if options.ylim_loss is None else _limits(options.ylim_loss)
+    plots = run_plot_training_curves(options.input, options.output, options.multiple, options.lr, limits)
     for plot in plots:
         print(plot)
+
+
+def _limits(words: Sequence[str]) -> tuple[float, float]:
+    """Both ends of an axis, given as one word ("-1,0") or two."""
+    try:
+        low, high = map(float, ",".join(words).split(","))
+    except ValueError:
+        low = high = math.nan
+    if not low < high or math.isinf(high - low):
+        raise ConfigError(
+            f"--ylim-loss {' '.join(words)}: expected the lower and the upper end, such as -1,0"
+        )
+    return low, high
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from ivadomed.colours import COLOURS
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.evaluation.paired import compare_paired, holm
 from ivadomed.files import atomic_path
-from ivadomed.runtime.console import run_tool
+from ivadomed.runtime.console import ToolParser, run_tool
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,11 +50,10 @@ _LEAST_COLUMNS = 2.5  # a violin alone would be as wide as the plot
 
 def get_parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         prog="ivadomed_visualize_and_compare_testing_models",
         description=__doc__,
         epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("--ofolders", required=True, nargs="+", metavar="OUT", help="output folders of runs that were tested")

@@ -20,7 +20,7 @@ from ivadomed.grid import Grid
 from ivadomed.io import Image, is_nifti, read_image, read_label, split_extension
 from ivadomed.loader.bids.sidecars import read_json_object
 from ivadomed.loader.cases.volumes import check_same_grid, pixel_size_mm
-from ivadomed.runtime.console import run_tool
+from ivadomed.runtime.console import ToolParser, run_tool
 from ivadomed.transforms import TRANSFORMS, Pipeline
 from ivadomed.visualize.before_after import Caption, save_before_after
 from ivadomed.visualize.transform_preview import Subject, note_on, scenes_of, views_of
@@ -43,11 +43,10 @@ _LONGEST_NAME = 200  # file systems end at 255 bytes
 
 def get_parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         prog="ivadomed_visualize_transforms",
         description=__doc__,
         epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("-i", "--input", required=True, help="image, or a binary label to see what happens to labels")

@@ -14,6 +14,9 @@ from ivadomed.jobs import content_id
 
 log = logging.getLogger(__name__)
 
+FOLDERS = "-"
+"""What stands between key and value in the names of the folders of a sweep."""
+
 _LONGEST = 180
 """Letters of what a value adds to the name of a folder; file systems take 255 in all."""
 
@@ -27,7 +30,7 @@ class HyperparameterOption:
         base_option: The value, e.g. ``{"name": "DiceLoss"}``.
 
     Attributes:
-        name: What the value adds to the name of the output folder, e.g. "-depth=3".
+        name: What the value adds to the name of the output folder, e.g. "-depth-3".
     """
 
     def __init__(self, base_key: Any = None, option: Any = None, base_option: Any = None) -> None:
@@ -37,9 +40,12 @@ class HyperparameterOption:
 
     def create_name_str(self) -> None:
         """Set ``name``."""
-        self.name = f"-{self.base_key}={self.base_option}".replace("/", "_")
-        if len(self.name) > _LONGEST:
-            self.name = f"{self.name[:_LONGEST]}~{content_id(self.base_option)[:6]}"
+        self.name = self.written(FOLDERS)
+
+    def written(self, between: str) -> str:
+        """Key and value with something between them, as a part of the name of a folder."""
+        text = f"-{self.base_key}{between}{self.base_option}".replace("/", "_")
+        return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}~{content_id(self.base_option)[:6]}"
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -144,6 +150,7 @@ def make_config_list(
     initial_config: Mapping[str, Any],
     all_combin: bool,
     multi_params: bool,
+    between: str = "=",
 ) -> list[dict[str, Any]]:
     """The configurations to compare.
 
@@ -152,13 +159,16 @@ def make_config_list(
         initial_config: What they change; not changed itself.
         all_combin: Every combination of the options of different keys.
         multi_params: The first options of all keys together, then the second ones, ... as far as the shortest list
-            goes. Neither: one option at a time, all else as in ``initial_config``.
+            goes. Not looked at with ``all_combin``. Neither: one option at a time, all else as in ``initial_config``.
+        between: What stands between key and value in ``path_output``; 2.9.10's function has "=", while the folders
+            of a sweep are named with ``FOLDERS``.
 
     Returns:
         Each with a ``path_output`` named after its options.
     """
     configs = [
-        with_options(initial_config, chosen) for chosen in combinations(param_list, all_combin, multi_params)
+        with_options(initial_config, chosen, between)
+        for chosen in combinations(param_list, all_combin, multi_params)
     ]
     # Keys of the same name in different sections may have the same value.
     owners = {config["path_output"]: config for config in reversed(configs)}
@@ -193,13 +203,15 @@ def combinations(
     return list(zip(*(options[:shortest] for options in groups.values()), strict=True))
 
 
-def with_options(config: Mapping[str, Any], options: Iterable[HyperparameterOption]) -> dict[str, Any]:
+def with_options(
+    config: Mapping[str, Any], options: Iterable[HyperparameterOption], between: str = FOLDERS
+) -> dict[str, Any]:
     """A configuration with options in place; its ``path_output`` is named after them."""
     changed = deepcopy(dict(config))
     path_output = changed["path_output"]
     for option in options:
         changed = update_dict(changed, option.option, option.base_key)
-        path_output += option.name
+        path_output += option.written(between)
     return changed | {"path_output": path_output}
 
 

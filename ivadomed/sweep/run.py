@@ -20,7 +20,7 @@ from ivadomed.jobs import Answer, Ledger, Workers, answers
 from ivadomed.jobs.choose import choose_workers
 from ivadomed.loader.split.file import FILE_NAME
 from ivadomed.runtime.run_lock import run_lock
-from ivadomed.sweep.hyperparameters import HyperparameterOption, make_config_list
+from ivadomed.sweep.hyperparameters import FOLDERS, HyperparameterOption, make_config_list
 from ivadomed.sweep.member import Run
 from ivadomed.sweep.plan import Member, plan
 from ivadomed.sweep.plots import COMPARISON, TESTS, comparison_figure, save_figure, tests_figure
@@ -92,7 +92,7 @@ def run_sweep(asked: SweepOptions) -> pd.DataFrame:
         Interrupted: SIGINT or SIGTERM came; the same call continues.
     """
     if asked.all_combin and asked.multi_params:
-        raise ConfigError("--all-combin and --multi-params contradict each other; pass one")
+        log.warning("--multi-params has no effect: --all-combin runs its configurations too, and all others.")
     config = shared_config(asked.config)
     asked.folder.mkdir(parents=True, exist_ok=True)
     with run_lock(asked.folder):
@@ -100,7 +100,7 @@ def run_sweep(asked: SweepOptions) -> pd.DataFrame:
 
 
 def _run_sweep(asked: SweepOptions, config: Mapping[str, Any]) -> pd.DataFrame:
-    configs = make_config_list(asked.options, config, asked.all_combin, asked.multi_params)
+    configs = make_config_list(asked.options, config, asked.all_combin, asked.multi_params, FOLDERS)
     if not configs:
         raise ConfigError("no values to compare: the parameter file is empty")
     members = plan(

@@ -58,14 +58,19 @@ def format_results(
 
 
 def average_table(results: Results) -> pd.DataFrame:
-    """Mean and standard deviation of the metrics of the test images, two columns per configuration.
+    """Mean and standard deviation of the scores and of the metrics of the test images, two columns per configuration.
 
-    Of a configuration that was run once, over its images; of several iterations, over the means of the iterations.
+    Scores are averaged over the iterations, so that one run has no deviation. So are the metrics of the test images, of
+    which each iteration has a mean; those of a configuration that was run once are averaged over its images.
     """
+    tests = _tables_by_configuration(results)
     columns: dict[str, pd.Series] = {}
-    for path, tables in _tables_by_configuration(results).items():
-        rows = tables[0] if len(tables) == 1 else pd.DataFrame([table.mean() for table in tables])
-        columns[f"mean_{path}"], columns[f"std_{path}"] = rows.mean(), rows.std()
+    for path, runs in results_table(results).drop(columns="iteration").groupby("path_output", sort=False):
+        tables = tests.get(str(path), [])
+        scores = runs.select_dtypes("number")
+        metrics = tables[0] if len(tables) == 1 else pd.DataFrame([table.mean() for table in tables])
+        columns[f"mean_{path}"] = pd.concat([scores.mean(), metrics.mean()])
+        columns[f"std_{path}"] = pd.concat([scores.std(), metrics.std()])
     return pd.DataFrame(columns).rename_axis("metric")
 
 
@@ -83,11 +88,10 @@ def write_tables(
     config_list: Sequence[Mapping[str, Any]],
     param_list: Sequence[HyperparameterOption],
 ) -> pd.DataFrame:
-    """Write ``detailed_results.csv`` and, of tests, ``average_eval.csv``; the former is returned."""
+    """Write ``detailed_results.csv`` and ``average_eval.csv``; the former is returned."""
     detailed = format_results(results_table(results), config_list, param_list)
     write_csv(folder / DETAILED, detailed)
-    if any("metrics" in scores for _, scores in results):
-        write_csv(folder / AVERAGE, average_table(results))
+    write_csv(folder / AVERAGE, average_table(results))
     return detailed
 
 

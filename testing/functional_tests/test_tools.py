@@ -62,7 +62,7 @@ def test_curves_of_a_resumed_training(run, tmp_path, capsys):
     assert list(values.index) == [1, 2, 3]
     assert values[["train_loss", "val_loss", "learning_rate", "dice_score"]].notna().all(axis=None)
     plots = {Path(line).name for line in capsys.readouterr().out.split()}
-    assert {"plot_losses.png", "plot_dice_score.png", "plot_learning_rate.png"} <= plots
+    assert {"losses.png", "dice_score.png", "learning_rate.png"} <= plots
 
 
 def test_violins_of_two_runs(run, tmp_path, capsys):

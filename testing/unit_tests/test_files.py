@@ -1,11 +1,16 @@
 """Atomic writes."""
 
+import csv
 import os
 
+import numpy as np
+import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ivadomed.errors import OutputError
-from ivadomed.files import atomic_path, write_json, write_text
+from ivadomed.files import atomic_path, write_csv, write_json, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -37,3 +42,46 @@ def test_an_unwritable_place_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=r"file/x.json: cannot be written"):
         write_text(tmp_path / "file" / "x.json", "")
+
+
+def test_formulas_of_a_spreadsheet_become_text(tmp_path):
+    formulas = [
+        '=HYPERLINK("https://x.invalid","a")',
+        "@SUM(1+1)",
+        "+1+cmd|' /C calc'!A0",
+        "-2+3",
+        "\t=1",
+        "\r=1",
+    ]
+    table = pd.DataFrame({"=1+1": formulas, "value": range(6)}, index=[*formulas[:3], "a", "b", 7])
+    table["kind"] = table["=1+1"].astype("category")
+    write_csv(tmp_path / "x.csv", table)
+    with (tmp_path / "x.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["", "'=1+1", "value", "kind"]
+    assert [row[0] for row in rows[1:]] == [*(f"'{formula}" for formula in formulas[:3]), "a", "b", "7"]
+    for column in (1, 3):
+        assert [row[column] for row in rows[1:]] == [
+            *(f"'{formula}" for formula in formulas[:-1]),
+            "'\n=1",  # a lone \r would begin a row
+        ]
+    assert list(table.index[:3]) == formulas[:3]  # the table itself is not changed
+    assert list(table["=1+1"]) == formulas
+
+
+def test_numbers_and_ordinary_text_stay_as_they_are(tmp_path):
+    texts = ["-0.5", "+1", "-1e-3", "-inf", "-", "+", "n/a", "sub-01", "a=b", "", None]
+    table = pd.DataFrame({"text": pd.Series(texts, dtype=object), "number": np.linspace(-5, 5, len(texts))})
+    table[""] = [-1, 2.5, "x", True, None, *range(6)]
+    table.to_csv(tmp_path / "plain.csv")
+    write_csv(tmp_path / "x.csv", table)
+    assert (tmp_path / "x.csv").read_bytes() == (tmp_path / "plain.csv").read_bytes()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
+@given(st.lists(st.floats(allow_nan=False) | st.integers(), min_size=1))
+def test_numbers_come_back(tmp_path, values):
+    for column in (pd.Series(values), pd.Series(values, dtype=object), pd.Series(list(map(str, values)))):
+        write_csv(tmp_path / "x.csv", pd.DataFrame({"value": column}))
+        with (tmp_path / "x.csv").open(newline="") as file:
+            assert [float(row[1]) for row in list(csv.reader(file))[1:]] == [float(value) for value in values]

@@ -3,11 +3,13 @@
 import hashlib
 import socket
 import threading
+import urllib.error
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from ivadomed.download.http import Download, DownloadError, Patience, fetch
+from ivadomed.download.http import Download, DownloadError, Patience, _SafeRedirects, fetch
 from ivadomed.errors import OutputError
 
 CONTENT = bytes(range(256)) * 5000  # 1.28 MB, several reads
@@ -17,7 +19,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 class Server:
     """Answers each request with the next step of ``plan``, and afterwards properly.
 
-    Steps: a status; ("cut", n): n bytes and an end; "other range", "no range", "endless", "moved".
+    Steps: a status; ("cut", n): n bytes and an end; ("to", url): a redirect; "other range", "no range".
     """
 
     def __init__(self):
@@ -45,6 +47,12 @@ class Server:
         if isinstance(step, int):
             request.send_response(step)
             request.send_header("Retry-After", "7")
+            request.send_header("Content-Length", "0")
+            request.end_headers()
+            return
+        if isinstance(step, tuple) and step[0] == "to":
+            request.send_response(302)
+            request.send_header("Location", step[1])
             request.send_header("Content-Length", "0")
             request.end_headers()
             return
@@ -192,6 +200,58 @@ def test_another_file_than_expected(server, tmp_path, patience):
     server.length = False  # then it is seen at the end
     with pytest.raises(DownloadError, match="expected 17"):
         fetch(Download((server.url,), 17), tmp_path / "x", patience)
+
+
+@pytest.fixture
+def mirror():
+    made = Server()
+    yield made
+    made.httpd.shutdown()
+    made.thread.join()
+    made.httpd.server_close()
+
+
+def test_a_redirect_is_followed_again_when_the_transfer_goes_on(server, mirror, tmp_path, patience):
+    server.plan = [("to", mirror.url)] * 2
+    mirror.plan = [("cut", 300_000)]
+    assert fetch(Download((server.url,)), tmp_path / "x", patience).read_bytes() == CONTENT
+    assert mirror.ranges() == [None, "bytes=300000-"]
+    assert mirror.seen[1]["If-Range"] == '"v1"'
+
+
+def test_a_redirect_to_a_mirror_with_another_version_begins_anew(server, mirror, tmp_path, patience):
+    mirror.content, mirror.tag = CONTENT[::-1], '"v2"'
+    server.plan = [("cut", 300_000), ("to", mirror.url)]
+    assert fetch(Download((server.url,)), tmp_path / "x", patience).read_bytes() == CONTENT[::-1]
+
+
+def test_a_mirror_does_not_go_on_with_the_part_of_another_server(server, mirror, tmp_path, patience):
+    mirror.content = CONTENT[::-1]  # and it has the same tag
+    server.plan = [("cut", 300_000), 404]
+    assert fetch(Download((server.url, mirror.url)), tmp_path / "x", patience).read_bytes() == CONTENT[::-1]
+
+
+def test_redirects_in_a_circle(server, tmp_path, patience):
+    server.plan = [("to", server.url)] * 40
+    with pytest.raises(DownloadError, match="the server answered 302"):
+        fetch(Download((server.url,)), tmp_path / "x", patience)
+
+
+@pytest.mark.parametrize("place", ["file:///etc/passwd", "ftp://127.0.0.1/x"])
+def test_redirects_to_other_protocols(server, tmp_path, patience, place):
+    server.plan = [("to", place)]
+    with pytest.raises(DownloadError) as caught:
+        fetch(Download((server.url,)), tmp_path / "x", patience)
+    assert place in str(caught.value)
+    assert not (tmp_path / "x").exists()
+
+
+def test_no_redirect_from_an_encrypted_connection_to_a_plain_one():
+    request = urllib.request.Request("https://x.invalid/a")
+    follow = _SafeRedirects().redirect_request
+    assert follow(request, None, 302, "", {}, "https://y.invalid/a").full_url == "https://y.invalid/a"
+    with pytest.raises(urllib.error.HTTPError, match="no encrypted connection"):
+        follow(request, None, 302, "", {}, "http://x.invalid/a")
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://x/y", "data.zip"])

@@ -3,7 +3,7 @@
 import pytest
 
 from ivadomed.errors import ConfigError
-from ivadomed.runtime.console import run_tool
+from ivadomed.runtime.console import ToolParser, run_tool
 
 
 def fails(error):
@@ -36,3 +36,29 @@ def test_an_interruption_says_how_to_go_on_or_is_left_to_python(capsys):
     assert capsys.readouterr().err == "tool: stopped; again goes on\n"
     with pytest.raises(KeyboardInterrupt):
         run_tool("tool", fails(KeyboardInterrupt()))
+
+
+@pytest.fixture
+def parser():
+    made = ToolParser("tool", "Does things.", "example:\n  tool -y -1,0")
+    made.add_argument("-y", "--y-limits", nargs="+")
+    made.add_argument("-lr", "--learning-rate", action="store_true")
+    made.add_argument("-n", "--number", type=int)
+    return made
+
+
+@pytest.mark.parametrize("spelling", ["--y-limits", "--y_limits", "--y-lim", "--y_lim", "-y"])
+@pytest.mark.parametrize("value", ["-1,0", "-1", "-.5,.5", "-1e-3,0", "_x-y_"])
+def test_options_with_underscores_and_values_with_a_minus(parser, spelling, value):
+    options = parser.parse_args([spelling, value, "--learning_rate", "-n", "-1"])
+    assert (options.y_limits, options.learning_rate, options.number) == ([value], True, -1)
+    if spelling.startswith("--"):
+        assert parser.parse_args([f"{spelling}={value}"]).y_limits == [value]
+
+
+def test_a_mistyped_option_is_an_error(parser, capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["tool", "--y_limit_s", "1"])
+    with pytest.raises(SystemExit):
+        parser.parse_args()
+    assert "--y-limit-s" in capsys.readouterr().err
+    assert "example:\n  tool -y -1,0\n" in parser.format_help()

@@ -72,6 +72,34 @@ def test_the_first_run_may_have_no_number(tmp_path):
     assert list(details["n"]) == [3, 4, 3]
 
 
+def test_tables_of_2_9(tmp_path, capsys):
+    old = table(numbered=True).assign(path_output=lambda t: "runs/out-" + t["path_output"])
+    found = []
+    for name, columns in (("new", {}), ("old", {"path_output": "log_directory"})):
+        old.rename(columns=columns).to_csv(tmp_path / "temporary_results.csv")
+        arguments = [
+            "--dataframe",
+            str(tmp_path / "temporary_results.csv"),
+            "--n_iterations",
+            "4",
+            "--run_test",
+        ]
+        assert main([*arguments, "--output", str(tmp_path / f"{name}.csv")]) == 0
+        found.append(pd.read_csv(tmp_path / f"{name}_details.csv"))
+    pd.testing.assert_frame_equal(*found)
+    assert set(found[0]["first"]) == {"runs/out-depth=2", "runs/out-depth=3"}
+    assert "runs/out-depth=4" in capsys.readouterr().out
+
+
+@pytest.mark.real_data
+def test_results_of_2_9(real_data, tmp_path, capsys):
+    results = str(real_data / "data_functional_testing" / "temporary_results.csv")
+    for run_test in ([], ["--run_test"]):
+        assert main(["-df", results, "-n", "1", *run_test, "-o", str(tmp_path / "c.csv")]) == 0
+        assert capsys.readouterr().out == "Nothing to compare.\n"
+        assert list(pd.read_csv(tmp_path / "c.csv", index_col=0)) == ["testing_script-batch_size=2"]
+
+
 def test_one_configuration_is_no_error(tmp_path, caplog):
     one = pd.DataFrame({"path_output": ["a"], "test_dice": [0.5]})
     assert compute_statistics(one, 1, True, tmp_path / "c.csv").empty

@@ -85,8 +85,22 @@ def test_subjects_without_the_contrast_are_not_drawn(study, tmp_path):
     assert list((data / "sub-001").rglob("*T1w.nii.gz"))
     assert list((data / "sub-003").rglob("*T2w*"))
     assert "sub-001" not in extract_small_dataset(data, tmp_path / "out", 4, ["T2w"])
-    with pytest.raises(DataError, match="with T2w, 5 are wanted"):
-        extract_small_dataset(data, tmp_path / "out5", 5, ["T2w"])
+    with pytest.raises(DataError, match=r"has no subjects \(sub-\*\) with PD or T3w"):
+        extract_small_dataset(data, tmp_path / "none", 5, ["PD", "T3w"])
+
+
+@pytest.mark.parametrize("contrasts", [None, ["T2w"]])
+def test_all_subjects_are_taken_where_there_are_fewer(study, tmp_path, contrasts, caplog, capsys):
+    data = shutil.copytree(study, tmp_path / "data")
+    for name in ("sub-001", "sub-004", "sub-005"):
+        remove_some_contrasts(data, [name], ["T1w"]) if contrasts else shutil.rmtree(data / name)
+    left = ["sub-002", "sub-003", "sub-006"]
+    chosen = ["-c", ",".join(contrasts)] if contrasts else []
+    assert main(["-i", str(data), "-o", str(tmp_path / "small"), "-n", "10", *chosen]) == 0
+    assert sorted(path.name for path in (tmp_path / "small").glob("sub-*")) == left
+    what = " with T2w" if contrasts else ""
+    assert f"has 3 subjects{what}, not 10; all are taken" in caplog.text
+    assert f"3 subjects in {tmp_path / 'small'}: {', '.join(left)}" in capsys.readouterr().out
 
 
 def test_errors_are_one_line_and_leave_nothing(study, tmp_path, capsys):
@@ -98,7 +112,7 @@ def test_errors_are_one_line_and_leave_nothing(study, tmp_path, capsys):
     (tmp_path / "mine" / "file").touch()
     for arguments, message in (
         (["-i", str(data), "-o", "o", "-n", "6"], "sub-001_T2w.nii.gz: cannot be copied"),
-        (["-i", str(data), "-o", "o", "-n", "7"], "has 6 subjects (sub-*), 7 are wanted"),
+        (["-i", str(tmp_path / "mine"), "-o", "o"], "mine: has no subjects (sub-*); check -i and -c"),
         (["-i", str(data), "-o", "o", "-n", "0"], "expected at least 1"),
         (["-i", str(data), "-o", "mine", "-n", "1", "-c", "T1w"], "the folder is not empty"),
     ):

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from ivadomed.scripts import training_curve
 from ivadomed.scripts.training_curve import (
     get_events_path_list,
     main,
@@ -73,16 +74,87 @@ def test_files(tmp_path, capsys):
     out = tmp_path / "new" / "curves"
     inputs = f"{tmp_path / 'a'},{tmp_path / 'b[1]'}"
     assert main(["-i", inputs, "--multiple", "-o", str(out), "-lr", "-y", "-1", "0"]) == 0
-    plots = ["plot_dice_score.png", "plot_learning_rate.png", "plot_losses.png"]
+    plots = ["dice_score.png", "learning_rate.png", "losses.png"]
     tables = [f"{name}_training_values.csv" for name in ("a_n=00", "a_n=01", "b[1]_n=00")]
-    assert sorted(p.name for p in out.iterdir()) == [*tables, *plots]
+    assert sorted(p.name for p in out.iterdir()) == sorted([*tables, *plots])
     assert set(capsys.readouterr().out.split()) == {str(out / name) for name in plots}
     assert pd.read_csv(out / tables[0], index_col="epoch").loc[2, "train_loss"] == -0.5
     for name in plots:
         picture = iio.imread(out / name)
         assert picture.shape[1] > 2 * picture.shape[0]  # a subplot for a and one for b
     one = run_plot_training_curves(tmp_path / "a_n=00", tmp_path / "one")
-    assert [p.name for p in one] == ["plot_losses.png", "plot_dice_score.png"]
+    assert [p.name for p in one] == ["losses.png", "dice_score.png"]
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        ["-y", "-1,0"],
+        ["-y", "-1", "0"],
+        ["-y=-1,0"],
+        ["--ylim_loss", "-1,0"],
+        ["--ylim-loss", "-1.0,0.0"],
+        ["-y", "-1, 0"],
+    ],
+)
+@pytest.mark.parametrize("rate", ["-lr", "--lr", "--learning_rate", "--learning-rate"])
+def test_spellings_of_the_options(tmp_path, limits, rate, monkeypatch):
+    run = train(tmp_path / "run", [-0.25, -0.5])
+    drawn = {}
+    monkeypatch.setattr(
+        training_curve, "plot_curve", lambda _, label, axes, title, limits: drawn.update({label: limits})
+    )
+    assert main(["--input", str(run), "--output", str(tmp_path / "out"), rate, *limits]) == 0
+    assert drawn == {"loss": (-1, 0), "dice score": None, "learning rate": None}
+    assert (tmp_path / "out/learning_rate.png").is_file()
+
+
+@pytest.mark.parametrize("limits", ["1,0", "0", "0,1,2", "a,b", "0,nan", "0,inf"])
+def test_limits_that_are_none(tmp_path, capsys, limits):
+    run = train(tmp_path / "run", [-0.25])
+    assert main(["-i", str(run), "-o", str(tmp_path / "out"), "-y", limits]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"--ylim-loss {limits}: expected the lower and the upper end" in line
+
+
+def test_a_training_without_learning_rate_or_values(tmp_path, capsys, caplog):
+    run = train(tmp_path / "run", [-0.25])
+    for file in run.glob("events*"):
+        file.unlink()
+    assert main(["-i", str(run), "-o", str(tmp_path / "out"), "--lr"]) == 0
+    assert "has no events of the learning rate" in caplog.text
+    for file in run.glob("*/events*"):
+        file.write_bytes(b"")
+    assert main(["-i", str(run), "-o", str(tmp_path / "empty")]) == 1
+    assert "its events hold no value" in capsys.readouterr().err
+
+
+@pytest.mark.real_data
+def test_events_of_2_9(real_data, tmp_path):
+    events = real_data / "data_functional_testing" / "tensorboard_events"
+    metrics = {
+        "accuracy_score",
+        "dice_score",
+        "hausdorff_score",
+        "intersection_over_union",
+        "multi_class_dice_score",
+        "precision_score",
+        "recall_score",
+        "specificity_score",
+    }
+    for arguments in (["-i", str(events)], ["-i", f"{events},{events.parent / 'tensor'}", "--multiple"]):
+        assert main([*arguments, "-o", str(tmp_path)]) == 0
+        files = {f"{name}.png" for name in metrics | {"losses"}} | {"tensorboard_events_training_values.csv"}
+        assert {path.name for path in tmp_path.iterdir()} == files
+    values = pd.read_csv(tmp_path / "tensorboard_events_training_values.csv", index_col="epoch")
+    assert values.loc[1, "train_loss"] == pytest.approx(-0.0015898)
+    assert set(values) == metrics | {"train_loss", "val_loss"}
+
+
+def test_a_single_column_can_be_drawn():
+    axes = Figure().subplots()
+    plot_curve([pd.Series([1.0, 2.0], name="dice_score")] * 2, "dice", axes, "two", None)
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), [1, 2])
 
 
 def test_trainings_of_one_name(tmp_path):

@@ -1,5 +1,6 @@
 """Values of hyperparameters and the configurations that they make."""
 
+import json
 import math
 from copy import deepcopy
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from ivadomed.errors import ConfigError
 from ivadomed.sweep.hyperparameters import (
+    FOLDERS,
     HyperparameterOption,
     get_base_keys,
     get_param_list,
@@ -50,14 +52,14 @@ def test_options_of_a_parameter_file():
     assert OPTIONS[3].option == {"training_parameters": {"loss": {"name": "FocalLoss", "gamma": 0.2}}}
     assert OPTIONS[3].base_option == {"name": "FocalLoss", "gamma": 0.2}
     assert OPTIONS[3].path == ("training_parameters", "loss")
-    assert OPTIONS[6].name == "-depth=4"
+    assert OPTIONS[6].name == "-depth-4"
     assert get_base_keys(OPTIONS) == ["batch_size", "loss", "depth"]
 
 
 def test_option_at_the_top_level():
     [option] = get_param_list({"model_name": ["a/b"]}, [], [])
     assert option == HyperparameterOption("model_name", {"model_name": "a/b"}, "a/b")
-    assert option.name == "-model_name=a_b"
+    assert option.name == "-model_name-a_b"
     assert option.path == ("model_name",)
 
 
@@ -101,6 +103,44 @@ def test_all_combinations():
     ]
     assert configs[0]["path_output"] == "out-batch_size=2-loss={'name': 'DiceLoss'}-depth=2"
     assert len({config["path_output"] for config in configs}) == 12
+
+
+def test_all_combinations_win_over_parameters_together():
+    both = make_config_list(OPTIONS, CONFIG, all_combin=True, multi_params=True)
+    assert both == make_config_list(OPTIONS, CONFIG, all_combin=True, multi_params=False)
+
+
+def test_folders_of_a_sweep_have_hyphens():
+    [first, *_] = make_config_list(OPTIONS, CONFIG, True, False, FOLDERS)
+    assert first["path_output"] == "out-batch_size-2-loss-{'name': 'DiceLoss'}-depth-2"
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("all_combin", "multi_params", "expected"),
+    [
+        (True, False, "all_combin"),
+        (True, True, "all_combin"),
+        (False, True, "multi_params"),
+        (False, False, "neither"),
+    ],
+)
+def test_configurations_that_2_9_makes(real_data, all_combin, multi_params, expected):
+    file = real_data / "data_testing" / "automate_training_data.json"
+    data = json.loads(file.read_text())
+    focal = {"name": "FocalLoss", "gamma": 0.2, "alpha": 0.5}
+    parameters = {
+        "training_parameters": {"batch_size": [2, 64], "loss": [{"name": "DiceLoss"}, focal]},
+        "default_model": {"depth": [2, 3, 4]},
+        "gpu_ids": [[2], [5]],
+    }
+    options = get_param_list(parameters, [], [])
+    made = make_config_list(options, data["initial_config"], all_combin, multi_params)
+
+    def by_path(config):
+        return config["path_output"]
+
+    assert sorted(made, key=by_path) == sorted(data[f"expected_config_list_{expected}"], key=by_path)
 
 
 def test_several_parameters_together_as_far_as_the_shortest_list_goes(caplog):

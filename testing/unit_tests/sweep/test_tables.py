@@ -74,6 +74,19 @@ def test_average_of_one_run_is_over_its_images(results):
     assert table.loc["dice_class0", f"std_{a.path_output}"] == pytest.approx(math.sqrt(0.02))
 
 
+def test_average_of_trainings_that_were_not_tested(member):
+    losses = {("a", 0): -0.2, ("a", 1): -0.4, ("b", 0): -0.9}
+    results = [(member(*key), scores(loss)) for key, loss in losses.items()]
+    table = average_table(results)
+    a, b = (results[number][0].path_output for number in (0, 2))
+    assert list(table.columns) == [f"mean_{a}", f"std_{a}", f"mean_{b}", f"std_{b}"]
+    assert table.loc["best_validation_loss", f"mean_{a}"] == pytest.approx(-0.3)
+    assert table.loc["best_validation_loss", f"std_{a}"] == pytest.approx(math.sqrt(0.02))
+    assert table.loc["best_validation_loss", f"mean_{b}"] == -0.9
+    assert math.isnan(table.loc["best_validation_loss", f"std_{b}"])
+    assert "test_dice" not in table.index
+
+
 def test_values_of_the_images_leave_out_what_is_not_defined(results):
     (a, _), (b, _) = results[:2]
     values = test_values(results, "dice_class0")
@@ -86,4 +99,4 @@ def test_table_of_nothing_has_its_columns(tmp_path):
     assert list(table.columns[:2]) == ["path_output", "a"]
     assert "best_validation_loss" in table
     assert list(pd.read_csv(tmp_path / "detailed_results.csv", index_col=0).columns) == list(table.columns)
-    assert not (tmp_path / "average_eval.csv").exists()
+    assert pd.read_csv(tmp_path / "average_eval.csv").empty

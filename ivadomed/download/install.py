@@ -1,0 +1,210 @@
+"""Put what an archive holds into a folder, and know later which of its files came from there.
+
+The folder gets a record of these files and their checksums. When an archive is installed into it again, the record
+tells them from what the user has put there or changed, which is never replaced or removed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from ivadomed.download.archives import unpack
+from ivadomed.download.http import sha256_of
+from ivadomed.errors import OutputError
+from ivadomed.files import atomic_folder, write_json
+
+log = logging.getLogger(__name__)
+
+RECORD = ".ivadomed_download.json"
+
+_BESIDE = frozenset({"__MACOSX", "pax_global_header"})  # what archivers add to the folder that was packed
+_MOST_NAMES = 3
+
+
+def check_free(dest: Path, keep: bool) -> None:
+    """Raise OutputError where an archive cannot be installed: in a file, or a user's folder without ``keep``."""
+    if dest.exists() and not dest.is_dir():
+        raise OutputError(f"{dest}: is a file; give a folder with -o")
+    if holds_files(dest) and not keep and _read_record(dest) is None:
+        raise OutputError(
+            f"{dest}: holds files that were not downloaded by this tool; choose another folder with -o, "
+            "or add to it with -k"
+        )
+
+
+def install(archive: Path, dest: Path, keep: bool = False) -> None:
+    """Unpack an archive into a folder; a folder that all of it lies in becomes ``dest``.
+
+    Files that an earlier call brought are replaced, or removed where the archive has them no more; such that were
+    changed since then are moved to a folder beside ``dest`` before. All other files stay as they are, also where the
+    archive has one of the same name.
+
+    Args:
+        archive: zip or tar archive.
+        dest: The folder; made when it is not there.
+        keep: Add to a folder, whoever made it: no file is replaced, moved or removed, and a folder that was not
+            downloaded stays the user's.
+
+    Raises:
+        DataError: The archive is damaged or harmful, see ``ivadomed.download.archives``.
+        OutputError: See ``check_free``, or the folder cannot be written.
+    """
+    check_free(dest, keep)
+    with _scratch(dest) as scratch:
+        root = _root_of(unpack(archive, scratch / "content"))
+        if holds_files(dest):
+            with _writing(dest):
+                _merge(root, dest, keep, archive.name)
+            return
+        files = {name: sha256_of(root / name) for name in _files_of(root)}
+        with atomic_folder(dest) as place:
+            for entry in sorted(root.iterdir()):
+                if entry.name != RECORD:
+                    entry.rename(place / entry.name)
+            _write_record(place, archive.name, files)
+
+
+def add_missing(archive: Path, dest: Path) -> None:
+    """Unpack an archive as it is into a folder that holds files, and replace none of them."""
+    with _scratch(dest) as scratch:
+        source = unpack(archive, scratch / "content")
+        with _writing(dest):
+            for name in _files_of(source):
+                if _is_free(dest / name, dest):
+                    _move(source / name, dest / name)
+
+
+def holds_files(folder: Path) -> bool:
+    """Whether it is a folder with something in it."""
+    return folder.is_dir() and any(folder.iterdir())
+
+
+def _merge(root: Path, dest: Path, keep: bool, archive: str) -> None:
+    before = _read_record(dest)
+    known = before or {}
+    brought: dict[str, str] = {}
+    kept: list[str] = []
+    changed: list[str] = []
+    aside = _unused(dest.with_name(f"{dest.name}_changed"))
+    for name in _files_of(root):
+        new, place = root / name, dest / name
+        digest = sha256_of(new)
+        found = _digest(place, dest)
+        if found != digest and not _is_free(place, dest):
+            if keep or found is None or name not in known:
+                kept.append(name)
+                continue
+            if found != known[name]:
+                changed.append(name)
+                _move(place, aside / name)
+        if found != digest:
+            _move(new, place)
+        brought[name] = digest
+    gone = {name: digest for name, digest in known.items() if name not in brought}
+    if not keep:
+        for name in [name for name, digest in gone.items() if _digest(dest / name, dest) == digest]:
+            _remove(dest / name, dest)
+        gone = {}
+    if before is not None:
+        _write_record(dest, archive, brought | gone)
+    if kept and not keep:
+        log.warning("%s: files of yours are kept, where the archive has others: %s.", dest, _some(kept))
+    if changed:
+        log.warning(
+            "%s: files that were changed after the download are in %s now: %s.", dest, aside, _some(changed)
+        )
+
+
+def _read_record(folder: Path) -> dict[str, str] | None:
+    """Checksum by name of the files that were brought; None for a folder that was not downloaded."""
+    file = folder / RECORD
+    if not file.is_file():
+        return None
+    try:
+        files = json.loads(file.read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}  # made by this tool, which does not know any more what it brought
+    return {str(k): str(v) for k, v in files.items()} if isinstance(files, dict) else {}
+
+
+def _write_record(folder: Path, archive: str, files: Mapping[str, str]) -> None:
+    write_json(folder / RECORD, {"archive": archive, "files": dict(sorted(files.items()))})
+
+
+def _files_of(root: Path) -> list[str]:
+    """Names of all files in an unpacked archive, without a record that it may hold of its own."""
+    names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+    return [name for name in names if name.partition("/")[0] != RECORD]
+
+
+def _root_of(folder: Path) -> Path:
+    """The folder in which all of an archive lies, as archives of GitHub have one."""
+    entries = [entry for entry in folder.iterdir() if entry.name not in _BESIDE]
+    return entries[0] if len(entries) == 1 and entries[0].is_dir() else folder
+
+
+def _is_free(place: Path, dest: Path) -> bool:
+    """Whether nothing is there, and nothing but folders of ``dest`` leads there: no file, no link to elsewhere."""
+    above = place.parents[: len(place.relative_to(dest).parts) - 1]
+    return not os.path.lexists(place) and all(
+        not os.path.lexists(folder) or (folder.is_dir() and not folder.is_symlink()) for folder in above
+    )
+
+
+def _digest(place: Path, dest: Path) -> str | None:
+    """Checksum of a plain file of ``dest``; None where there is none, or where links lead elsewhere."""
+    if ".." in place.parts or place.is_symlink() or not place.is_file():
+        return None
+    return sha256_of(place) if place.resolve() == dest.resolve() / place.relative_to(dest) else None
+
+
+def _move(source: Path, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(source, place)
+
+
+def _remove(place: Path, dest: Path) -> None:
+    """Remove a file, and the folders that are empty without it."""
+    place.unlink()
+    for folder in place.parents[: len(place.relative_to(dest).parts) - 1]:
+        if any(folder.iterdir()):
+            return
+        folder.rmdir()
+
+
+def _unused(path: Path) -> Path:
+    number = 1
+    while os.path.lexists(free := path if number == 1 else path.with_name(f"{path.name}_{number}")):
+        number += 1
+    return free
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more
+
+
+@contextmanager
+def _scratch(dest: Path) -> Iterator[Path]:
+    """A folder beside ``dest``, from where files can be moved."""
+    try:
+        dest.parent.mkdir(parents=True, exist_ok=True)
+        place = tempfile.TemporaryDirectory(prefix=f".{dest.name}-", dir=dest.parent)
+    except OSError as error:
+        raise OutputError(f"{dest}: cannot be written ({error.strerror}); choose another -o") from error
+    with place as folder:
+        yield Path(folder)
+
+
+@contextmanager
+def _writing(dest: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{error.filename or dest}: cannot be written ({error.strerror})") from error
