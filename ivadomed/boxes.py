@@ -30,12 +30,14 @@ def adjust_bb_size(
 ) -> list[int]:
     """Multiply the extent of a box about its centre, or move a box to another voxel size.
 
-    The centre stays, to within a voxel, unless the box would begin before the image: then it begins at 0.
+    Of an extent only ``max - min`` is multiplied; the new maximum is rounded down. These are the numbers of ivadomed
+    2.9.10; ``box_on_grid`` moves a box without losing voxels at its end.
 
     Args:
         bounding_box: [x_min, x_max, y_min, y_max, ...].
         factor: One factor (> 0) per dimension; with ``resample`` old voxel size / new voxel size.
-        resample: The voxel size changes, instead of the box.
+        resample: Multiply the ends, instead of the extent. Otherwise the centre stays, to within a voxel, unless the
+            box would begin before the image: then it begins at 0.
 
     Returns:
         [x_min, x_max, y_min, y_max, ...]
@@ -43,13 +45,28 @@ def adjust_bb_size(
     box: list[int] = []
     for low, high, scale in zip(bounding_box[::2], bounding_box[1::2], factor, strict=True):
         if resample:
-            # A voxel i reaches from i to i + 1, so that the last voxel of the object stays inside.
-            box += [math.floor(low * scale), max(math.ceil((high + 1) * scale) - 1, math.floor(low * scale))]
-            continue
-        extent = (high - low) * scale
-        start = max(round(low - (extent - (high - low)) // 2), 0)
-        box += [start, int(start + extent)]
+            start, extent = low * scale, high * scale - low * scale
+        else:
+            extent = (high - low) * scale
+            start = low - (extent - (high - low)) // 2
+        first = round(max(start, 0))
+        box += [first, int(first + extent)]
     return box
+
+
+def box_on_grid(box: Sequence[int], factor: Sequence[float]) -> Box:
+    """The box on a grid of another voxel size that holds all of its voxels.
+
+    Args:
+        box: On the old grid.
+        factor: Old voxel size / new voxel size, one (> 0) per dimension.
+    """
+    moved: Box = []
+    for low, high, scale in zip(box[::2], box[1::2], factor, strict=True):
+        start = math.floor(low * scale)
+        # A voxel i reaches from i to i + 1, so that the last voxel of the object stays inside.
+        moved += [start, max(math.ceil((high + 1) * scale) - 1, start)]
+    return moved
 
 
 def box_size(box: Sequence[int]) -> tuple[int, ...]:

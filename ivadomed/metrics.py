@@ -1,8 +1,9 @@
 """Metrics of a prediction against a ground truth: pure functions of two arrays, and their mean over samples.
 
 Policy for empty masks: a metric that does not exist says so. Dice of two empty masks is ``empty_score`` (NaN
-by default); a ratio whose denominator is zero is ``err_value`` (0 by default; the evaluation asks for NaN).
-``MetricManager`` leaves NaN out of its means, so an empty slice neither raises nor lowers the mean Dice.
+by default; 1 in ``multi_class_dice_score``, as in ivadomed 2.9.10); a ratio whose denominator is zero is
+``err_value`` (0 by default; the evaluation asks for NaN). ``MetricManager`` leaves NaN out of its means, so an
+empty slice neither raises nor lowers the mean Dice.
 
 The counts are soft: a prediction of 0.3 on a true voxel is 0.3 true
 positives and 0.7 false negatives.
@@ -59,9 +60,9 @@ def dice_score(im1: np.ndarray, im2: np.ndarray, empty_score: float = np.nan) ->
 
 
 def multi_class_dice_score(im1: np.ndarray, im2: np.ndarray) -> float:
-    """Mean Dice over the classes [C, ...]; classes empty in both masks are left out, NaN when all are."""
+    """Mean Dice over the classes [C, ...]; of a class that is empty in both masks it is 1."""
     im1, im2 = _pair(im1, im2)
-    return _mean([dice_score(a, b) for a, b in zip(im1, im2, strict=True)])
+    return float(np.mean([dice_score(a, b, empty_score=1.0) for a, b in zip(im1, im2, strict=True)]))
 
 
 def precision_score(prediction: np.ndarray, groundtruth: np.ndarray, err_value: float = 0.0) -> float:

@@ -1,48 +1,42 @@
 """The crop to a bounding box among the documented transforms of one image.
 
-Metadata are those of a sample: ``input_metadata`` and ``gt_metadata``, lists of mappings. Functions return
-new values and leave their arguments as they are.
+Metadata are those of a sample: ``input_metadata`` and ``gt_metadata``, lists of mappings. Functions that store
+something change what they are given, as those of ivadomed 2.9.10, and return it too.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from ivadomed.boxes import Box
-from ivadomed.transforms import Compose, UndoCompose
+from ivadomed.boxes import adjust_bb_size, box_size
+from ivadomed.transforms import BoundingBoxCrop, Compose, UndoCompose
 from ivadomed.transforms.base import KINDS
-from ivadomed.transforms.box_crop import box_crop, resampled_box
+from ivadomed.transforms.box_crop import box_crop, resampling_factors
 
 _PAIR_KEYS = ("input_metadata", "gt_metadata")
+Pair = TypeVar("Pair", bound=Mapping[str, Any])
 
 
-def with_box(metadata: Any, box: Box) -> Any:
-    """Copy of metadata with a box."""
-    new = copy.copy(metadata)
-    new["bounding_box"] = list(box)
-    return new
-
-
-def resample_bounding_box(metadata: Mapping[str, Any], transform: Compose | None) -> dict[str, Any]:
-    """Bring boxes to the voxel size that ``Resample`` gives the image.
+def resample_bounding_box(metadata: Pair, transform: Compose | None) -> Pair:
+    """Bring the boxes in metadata to the voxel size that ``Resample`` gives the image; see ``adjust_bb_size``.
 
     Args:
         metadata: ``input_metadata`` and ``gt_metadata``: lists of metadata with ``bounding_box`` and, of the
-            first input, ``zooms`` in mm.
+            first input, ``zooms`` in mm. Each gets the box on the new grid.
         transform: Transforms, with or without ``Resample``.
 
     Returns:
-        Copy of ``metadata`` with the boxes on the new grid.
+        ``metadata``.
     """
     first = metadata["input_metadata"][0]
-    box = resampled_box(transform.transform["im"] if transform else (), first["bounding_box"], first["zooms"])
-    new = dict(metadata)
+    box, zooms = first["bounding_box"], tuple(first["zooms"])
+    factors = resampling_factors(transform.transform["im"] if transform else (), box_size(box), zooms)
     for key in _PAIR_KEYS:
-        if metadata.get(key) is not None:
-            new[key] = [None if record is None else with_box(record, box) for record in metadata[key]]
-    return new
+        for record in metadata.get(key) or ():
+            if record is not None:
+                record["bounding_box"] = adjust_bb_size(box, factors, resample=True)
+    return metadata
 
 
 def adjust_transforms(
@@ -68,22 +62,22 @@ def adjust_transforms(
 def adjust_undo_transforms(
     transforms: UndoCompose, seg_pair: Mapping[str, Any], index: int = 0
 ) -> UndoCompose:
-    """Add the crop to the box to the transforms that are undone.
+    """Put the crop to the box among the transforms that are undone, in place of that to an earlier box.
 
     Args:
-        transforms: What is undone.
+        transforms: What is undone; gets the crop.
         seg_pair: A batch: ``input_metadata`` [B][C] as the crop returned them; without ``bounding_box`` there
             was no crop.
         index: Sample in the batch.
 
     Returns:
-        New transforms; the arguments stay as they are.
+        ``transforms``.
     """
     record = seg_pair["input_metadata"][index][0]
-    if "bounding_box" not in record:
-        return transforms
-    # What is undone is the step that the metadata recorded; the crop itself only names it.
-    return UndoCompose(_with_crop(transforms.transforms, record))
+    if "bounding_box" in record:
+        # What is undone is the step that the metadata recorded; the crop itself only names it.
+        transforms.transforms = _with_crop(transforms.transforms, record)
+    return transforms
 
 
 def verify_metadata(metadata: Mapping[str, Any], has_bounding_box: bool) -> bool:
@@ -100,10 +94,11 @@ def verify_metadata(metadata: Mapping[str, Any], has_bounding_box: bool) -> bool
 def _with_crop(
     transforms: Compose | None, record: Any, length: Sequence[int] = (), stride: Sequence[int] = ()
 ) -> Compose:
-    """Copy of the transforms with the crop to the box of a record."""
+    """Copy of the transforms with the crop to the box of a record, and no other."""
     new = Compose({})
     for kind in KINDS:
-        before = list(transforms.transform[kind]) if transforms else []
+        given = transforms.transform[kind] if transforms else ()
+        before = [transform for transform in given if not isinstance(transform, BoundingBoxCrop)]
         place, crop = box_crop(
             before, record["bounding_box"], record["zooms"], record.get("data_shape"), length, stride
         )

@@ -1,7 +1,7 @@
 """Bounding boxes from the predictions of a detection model, and the crops made of them.
 
 Arrays and boxes are in HWD order; see ``ivadomed.boxes`` for what a box is. Functions that add a box to
-metadata return new metadata and leave their arguments as they are.
+metadata change the metadata they are given, as those of ivadomed 2.9.10, and return them too.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ from ivadomed.object_detection.crops import (
     adjust_undo_transforms,
     resample_bounding_box,
     verify_metadata,
-    with_box,
 )
 from ivadomed.runtime.device import define_device
 
@@ -65,19 +64,20 @@ def bounding_box_prior(
 
     Args:
         fname_mask: Mask of the region of interest; of several objects, the box that holds them all counts.
-        metadata: Of the image, a mapping; stays as it is.
+        metadata: Of the image, a mapping; gets ``bounding_box``.
         slice_axis: 0 sagittal, 1 coronal, 2 axial.
         safety_factor: Factor per dimension (H, W, D) that enlarges the box.
 
     Returns:
-        Copy of the metadata with ``bounding_box``.
+        ``metadata``.
 
     Raises:
         DataError: The mask is empty or cannot be read.
     """
     image = read_label(fname_mask)
     mask = image.grid(slice_axis).to_hwd(image.data)
-    return with_box(metadata, prior_box(mask, fname_mask, safety_factor))
+    metadata["bounding_box"] = prior_box(mask, fname_mask, safety_factor)
+    return metadata
 
 
 def compute_bb_statistics(bounding_box_path: str | os.PathLike[str]) -> dict[str, dict[str, float]]:

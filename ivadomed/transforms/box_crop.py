@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ivadomed.boxes import Box, adjust_bb_size, box_size, clip_box, fit_to_patches
+from ivadomed.boxes import Box, box_on_grid, box_size, clip_box, fit_to_patches
 from ivadomed.transforms.base import ImedTransform
 from ivadomed.transforms.crop import BoundingBoxCrop, Crop
 from ivadomed.transforms.spatial import Resample
@@ -47,11 +47,16 @@ def box_crop(
     return place, BoundingBoxCrop(size=list(box_size(box)), start=box[::2])
 
 
-def resampled_box(
-    transforms: Sequence[ImedTransform], box: Sequence[int], zooms: Sequence[float]
-) -> list[int]:
-    """The box on the grid that the resampling before any crop gives."""
-    return _resampled(transforms[: _place(transforms)], box, zooms, None)[0]
+def resampling_factors(
+    transforms: Sequence[ImedTransform], shape: Sequence[int], zooms: Sequence[float]
+) -> list[float]:
+    """Old voxel size / new voxel size along each axis, of the resampling before any crop."""
+    rng, new = np.random.default_rng(0), tuple(zooms)  # resampling draws nothing
+    for transform in transforms[: _place(transforms)]:
+        if isinstance(transform, Resample):
+            step = transform.plan(shape, new, rng)
+            shape, new = step.shape_out, step.zooms_out
+    return [float(before / after) for before, after in zip(zooms, new, strict=True)]
 
 
 def _place(transforms: Sequence[ImedTransform]) -> int:
@@ -78,7 +83,7 @@ def _resampled(
         if isinstance(transform, Resample):
             step = transform.plan(shape or box_size(box), zooms, rng)
             factors = [old / new for old, new in zip(zooms, step.zooms_out, strict=True)]
-            box = adjust_bb_size(box, factors, resample=True)
+            box = box_on_grid(box, factors)
             zooms = step.zooms_out
             if shape is not None:
                 shape = step.shape_out  # rounded, so that the last voxel may be one fewer than the box's end

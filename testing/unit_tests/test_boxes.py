@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from ivadomed.boxes import (
     box_of_slices,
+    box_on_grid,
     box_size,
     clip_box,
     find_box,
@@ -38,6 +39,16 @@ def test_inside_of_a_box():
     assert inside.sum() == 10
     assert inside[1:3, :, 2].all()
     assert ones.all()
+
+
+@given(st.lists(st.tuples(st.integers(0, 80), st.integers(0, 40)), min_size=3, max_size=3), st.floats(0.2, 4))
+def test_a_box_on_another_grid_holds_the_same_space(ends, factor):
+    box = [end for low, extent in ends for end in (low, low + extent)]
+    new = box_on_grid(box, [factor] * 3)
+    for a, b, low, high in zip(box[::2], box[1::2], new[::2], new[1::2], strict=True):
+        assert low <= a * factor + 1e-9
+        assert (b + 1) * factor <= high + 1 + 1e-9
+        assert high + 1 - low <= (b + 1 - a) * factor + 2
 
 
 def test_fitted_box_keeps_its_centre_and_the_depth_of_2d_patches():

@@ -99,11 +99,11 @@ def test_shapes_must_agree():
         metrics.dice_score(FULL, FULL[0])
 
 
-def test_multi_class_dice_is_the_mean_over_present_classes():
+def test_multi_class_dice_counts_a_class_that_is_empty_in_both_as_1():
     a = np.stack([PREDICTION, np.zeros_like(PREDICTION), PREDICTION])
     b = np.stack([TRUTH, np.zeros_like(TRUTH), PREDICTION])
-    assert metrics.multi_class_dice_score(a, b) == pytest.approx((0.5 + 1) / 2)
-    assert np.isnan(metrics.multi_class_dice_score(a[1:2], b[1:2]))
+    assert metrics.multi_class_dice_score(a, b) == pytest.approx((0.5 + 1 + 1) / 3)
+    assert metrics.multi_class_dice_score(a[1:2], b[1:2]) == 1
 
 
 def test_mse_of_a_volume_is_per_pixel_of_the_first_two_axes():

@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from ivadomed.boxes import read_boxes
 from ivadomed.errors import DataError
+from ivadomed.loader.sample_meta_data import SampleMetadata
 from ivadomed.object_detection import utils
 from ivadomed.transforms import Compose, UndoCompose
 
@@ -66,13 +67,44 @@ def test_a_larger_box_holds_the_old_one_and_begins_inside_the_image(box, factor)
         assert high - low == pytest.approx((b - a) * factor, abs=1)
 
 
-@given(boxes(), st.floats(0.2, 4))
-def test_a_resampled_box_holds_the_same_space(box, factor):
-    new = utils.adjust_bb_size(box, [factor] * 3, resample=True)
-    for a, b, low, high in zip(box[::2], box[1::2], new[::2], new[1::2], strict=True):
-        assert low <= a * factor + 1e-9
-        assert (b + 1) * factor <= high + 1 + 1e-9
-        assert high + 1 - low <= (b + 1 - a) * factor + 2
+@pytest.mark.parametrize(
+    ("box", "factor", "resample", "expected"),
+    [
+        ((0, 10), 2, True, [0, 20]),
+        ((0, 10), 2, False, [0, 20]),
+        ((4, 11), 2, True, [8, 22]),
+        ((4, 11), 0.5, True, [2, 5]),  # 2 to 5.5: the end is rounded down
+        ((5, 9), 0.5, True, [2, 4]),  # 2.5 is rounded to the even number
+        ((7, 9), 0.5, True, [4, 5]),
+        ((3, 8), 1.3, True, [4, 10]),  # 3.9, and 6.5 further on
+        ((20, 30), 1.5, False, [18, 33]),
+        ((21, 32), 1.5, False, [19, 35]),  # 5.5 more: 2 before
+        ((2, 12), 3, False, [0, 30]),  # would begin at -8
+        ((2, 12), 0.5, False, [5, 10]),
+        ((3, 10), 0.5, False, [5, 8]),  # 3.5 less: -1.75 is rounded down to -2
+        ((4, 4), 3, False, [4, 4]),
+    ],
+)
+def test_boxes_are_rounded_as_in_2_9_10(box, factor, resample, expected):
+    assert utils.adjust_bb_size(box * 3, [factor] * 3, resample) == expected * 3
+    assert utils.adjust_bb_size(box, [factor], resample=resample) == expected
+
+
+@given(boxes(), st.lists(st.floats(0.2, 4), min_size=3, max_size=3), st.booleans())
+def test_boxes_of_any_size_are_those_of_the_description(box, factors, resample):
+    """The ends times the factor, or the extent times the factor about the centre; round, then add the extent."""
+    expected = []
+    for axis, factor in enumerate(factors):
+        low, high = box[2 * axis : 2 * axis + 2]
+        length = high * factor - low * factor if resample else (high - low) * factor
+        start = low * factor if resample else low - np.floor((length - (high - low)) / 2)
+        first = round(max(start, 0))
+        expected += [first, int(np.floor(first + length + 1e-12))]
+    found = utils.adjust_bb_size(box, factors, resample)
+    assert found == pytest.approx(
+        expected, abs=1
+    )  # where an end falls on a whole number, rounding may decide
+    assert found[::2] == expected[::2]
 
 
 @given(st.tuples(sizes, sizes, sizes), st.tuples(sizes, sizes, sizes), st.tuples(sizes, sizes, sizes))
@@ -91,9 +123,11 @@ def test_prior_stores_the_box_around_everything(tmp_path):
     mask[7, 9, 5] = 1
     nib.save(nib.Nifti1Image(mask, np.eye(4)), tmp_path / "m.nii.gz")
     metadata = {"zooms": (1, 1, 1)}
-    new = utils.bounding_box_prior(tmp_path / "m.nii.gz", metadata, 2)
-    assert new["bounding_box"] == [2, 7, 3, 9, 1, 5]
-    assert metadata == {"zooms": (1, 1, 1)}
+    assert utils.bounding_box_prior(tmp_path / "m.nii.gz", metadata, 2) is metadata
+    assert metadata == {"zooms": (1, 1, 1), "bounding_box": [2, 7, 3, 9, 1, 5]}
+    record = SampleMetadata({"zooms": (1, 1, 1)})
+    utils.bounding_box_prior(tmp_path / "m.nii.gz", record, 2)
+    assert record["bounding_box"] == [2, 7, 3, 9, 1, 5]
     # sagittal: height is z, width is y, depth is x
     assert utils.bounding_box_prior(tmp_path / "m.nii.gz", {}, 0)["bounding_box"] == [1, 5, 3, 9, 2, 7]
     assert utils.bounding_box_prior(tmp_path / "m.nii.gz", {}, 2, [2, 1, 1])["bounding_box"][:2] == [0, 10]
@@ -178,9 +212,11 @@ def pair(box=(4, 11, 6, 9, 2, 5), zooms=(1.0, 1.0, 1.0)):
 
 def test_crop_follows_resampling():
     before = Compose({"Resample": {"hspace": 0.5, "wspace": 1, "dspace": 2}})
-    moved = utils.resample_bounding_box(pair(), before)
-    assert moved["input_metadata"][0]["bounding_box"] == [8, 23, 6, 9, 1, 2]
-    assert moved["gt_metadata"][0]["bounding_box"] == [8, 23, 6, 9, 1, 2]
+    sample = pair()
+    assert utils.resample_bounding_box(sample, before) is sample
+    assert sample["input_metadata"][0]["bounding_box"] == [8, 22, 6, 9, 1, 2]
+    assert sample["gt_metadata"][0]["bounding_box"] == [8, 22, 6, 9, 1, 2]
+    assert utils.resample_bounding_box(pair(), None) == pair()
     after = utils.adjust_transforms(before, pair())
     assert [type(t).__name__ for t in after.transform["im"]] == ["Resample", "BoundingBoxCrop"]
     assert [type(t).__name__ for t in before.transform["im"]] == ["Resample"]
@@ -194,6 +230,10 @@ def test_crop_cuts_the_box_and_undo_puts_it_back():
     crop = utils.adjust_transforms(None, sample)
     out, metadata = crop([image], sample["input_metadata"], preprocessing=True)
     np.testing.assert_array_equal(out[0], image[4:12, 6:10, 2:6])
+    undo = UndoCompose(Compose({"Resample": {"hspace": 1, "wspace": 1, "dspace": 1}}))
+    for _ in range(2):  # of each image of a batch the crop takes the place of the last one
+        assert utils.adjust_undo_transforms(undo, {"input_metadata": [metadata]}) is undo
+    assert [type(t).__name__ for t in undo.transforms.transform["im"]] == ["Resample", "BoundingBoxCrop"]
     undo = utils.adjust_undo_transforms(UndoCompose(Compose({})), {"input_metadata": [metadata]})
     back, _ = undo(out, metadata)
     expected = np.zeros_like(image)
@@ -201,6 +241,7 @@ def test_crop_cuts_the_box_and_undo_puts_it_back():
     np.testing.assert_array_equal(back[0], expected)
     none = UndoCompose(Compose({}))
     assert utils.adjust_undo_transforms(none, {"input_metadata": [[{}]]}) is none
+    assert not none.transforms.transform["im"]
 
 
 def test_crop_is_enlarged_to_patches():

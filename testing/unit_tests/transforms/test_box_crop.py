@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ivadomed.errors import DataError
 from ivadomed.transforms import CenterCrop, NormalizeInstance, Resample, ROICrop
-from ivadomed.transforms.box_crop import box_crop, resampled_box
+from ivadomed.transforms.box_crop import box_crop, resampling_factors
 
 HALF = Resample(2, 2, 2)
 
@@ -30,8 +30,8 @@ def test_it_follows_the_resampling_and_comes_before_other_crops(transforms, plac
 def test_it_moves_with_the_voxel_size():
     place, crop = box_crop([HALF], [4, 11, 6, 9, 2, 5], (1, 2, 0.5))
     assert (place, crop.start, crop.size) == (1, (2, 6, 0), (4, 4, 2))
-    assert resampled_box([HALF, CenterCrop([1, 1])], [4, 11, 6, 9], (1, 2)) == [2, 5, 6, 9]
-    assert resampled_box([CenterCrop([8, 8]), HALF], [4, 11, 6, 9], (1, 2)) == [4, 11, 6, 9]
+    assert resampling_factors([HALF, CenterCrop([1, 1])], (8, 4), (1, 2)) == [0.5, 1]
+    assert resampling_factors([CenterCrop([8, 8]), HALF], (8, 4), (1, 2)) == [1, 1]
 
 
 def test_it_is_enlarged_to_patches_and_moved_into_the_image():
