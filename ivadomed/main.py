@@ -167,7 +167,7 @@ def run_main(
 
     Returns:
         "train": best training Dice loss, training loss, validation Dice loss and validation loss. "test": the
-        table of 3D metrics, one row per image, and the metrics averaged over slices or patches. "eval": the
+        table of 3D metrics, one row per image, and the metrics averaged over images. "eval": the
         table. "segment": the files that were written.
 
     Raises:

@@ -141,12 +141,11 @@ def hausdorff_score(prediction: np.ndarray, groundtruth: np.ndarray) -> float:
     count = sets[0].shape[0]
     # Most sets of a medical image are background in both: their distance is 0 and needs no computation.
     differs = (sets[0] != sets[1]).any(axis=(1, 2))
-    a, b = (points[differs].astype(np.float64, order="C") for points in sets)
-    if a.shape[1] == 1:
-        distances = np.linalg.norm(a - b, axis=(1, 2))
-    else:
-        distances = np.array([_directed_hausdorff(p, q) for p, q in zip(a, b, strict=True)])
-    return float(distances.sum()) / count
+    if sets[0].shape[1] == 1:
+        a, b = (points[differs, 0].astype(np.float64) for points in sets)
+        return float(np.linalg.norm(a - b, axis=1).sum()) / count
+    pairs = (tuple(points[place].astype(np.float64) for points in sets) for place in np.flatnonzero(differs))
+    return sum(_directed_hausdorff(*pair) for pair in pairs) / count
 
 
 def _point_sets(array: np.ndarray) -> np.ndarray:
@@ -161,11 +160,22 @@ def _point_sets(array: np.ndarray) -> np.ndarray:
 
 def _directed_hausdorff(points: np.ndarray, others: np.ndarray) -> float:
     """Largest distance of a point of [M, N] to its nearest of [K, N]."""
+    if points.shape[1] == 1:  # a picture of many rows: the nearest number is a neighbour in their order
+        ordered, values = np.sort(others[:, 0]), points[:, 0]
+        at = np.searchsorted(ordered, values).clip(1, len(ordered) - 1) if len(ordered) > 1 else 0
+        return float(np.minimum(abs(values - ordered[at]), abs(values - ordered[at - 1])).max())
+    points, others = _background_once(points), _background_once(others)
     # |a - b|^2 = |a|^2 + |b|^2 - 2 a b: one matrix product in place of M * K differences.
     norms, other_norms = (points**2).sum(axis=1), (others**2).sum(axis=1)
     nearest = norms + (other_norms - 2 * (points @ others.T)).min(axis=1)
     rounding = 1e-13 * (norms + other_norms.max())
     return float(np.sqrt(np.where(nearest > rounding, nearest, 0).max()))
+
+
+def _background_once(points: np.ndarray) -> np.ndarray:
+    """Points [M, N] of which at most one is all zeros."""
+    filled = points.any(axis=1)
+    return points if filled.all() else np.concatenate([points[filled], points[~filled][:1]])
 
 
 def _pair(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

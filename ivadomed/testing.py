@@ -1,11 +1,11 @@
-"""Test a trained network: predictions on the images' own grids, and metrics averaged over slices or patches."""
+"""Test a trained network: predictions on the images' own grids, and metrics averaged over images."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from glob import escape as glob_escape
 from itertools import islice
 from pathlib import Path
@@ -21,10 +21,9 @@ from ivadomed.inference.engine import Engine, Prediction
 from ivadomed.inference.outputs import finish, split_classes, to_nifti
 from ivadomed.io import is_nifti, save_nifti, write_picture
 from ivadomed.loader.cases.case import Case
-from ivadomed.loader.cases.volumes import read_ahead
+from ivadomed.loader.cases.volumes import Volume, read_ahead
 from ivadomed.loader.conditions.conditioner import Conditioner, unconditioned
 from ivadomed.loader.prepared.prepare import Recipe
-from ivadomed.loader.samples import Batch
 from ivadomed.metrics import MetricManager
 from ivadomed.models import Network, load_model
 from ivadomed.moved import moved_names
@@ -81,14 +80,15 @@ def test(
         testing_params: "batch_size", "n_classes", and "uncertainty" (that section; absent: none).
         path_output: Folder of the run.
         device: Where to predict.
-        metric_fns: Metrics on the preprocessed slices or patches.
+        metric_fns: Metrics of each image, of the prediction as it is written and the first rater of each class:
+            [K, X, Y, Z] on the grid of the image.
         postprocessing: Steps by name, in order.
 
     With uncertainty, ``<case>_pred_NN.nii.gz`` (the Monte Carlo samples), ``<case>_soft`` and ``<case>_unc-*`` are
     written first, so that a step of the postprocessing can use them.
 
     Returns:
-        Mean of each metric.
+        Mean of each metric over the images.
 
     Raises:
         ModelError: There is no usable model.
@@ -101,16 +101,6 @@ def test(
         estimate_uncertainty(dataset_test, testing_params, folder, device)
     forward = open_model(folder / "best_model.pt", device)
     metrics = MetricManager(list(metric_fns))
-    soft_gt = dataset_test.recipe.soft_gt
-
-    def observe(predictions: np.ndarray, batch: Batch) -> None:
-        assert batch.target is not None
-        truth = batch.target.numpy()
-        if soft_gt:
-            metrics(predictions, truth)
-        else:
-            metrics((predictions >= 0.5).astype(np.float32), (truth >= 0.5).astype(np.float32))
-
     engine = Engine(
         recipe=dataset_test.recipe,
         steps=dataset_test.steps,
@@ -120,15 +110,25 @@ def test(
         max_voxels=batch_voxels(device),
         blend=dataset_test.blend,
         conditioner=dataset_test.conditioner,
-        observe=observe,
         source=str(folder / "best_model.pt"),
     )
-    volumes = read_ahead(dataset_test.cases, dataset_test.recipe.slice_axis, soft_gt)
+    recipe = dataset_test.recipe
+    volumes = read_ahead(dataset_test.cases, recipe.slice_axis, recipe.soft_gt, with_target=bool(metric_fns))
+    truths: dict[str, np.ndarray] = {}
     total = len(dataset_test.cases)
     for prediction in tqdm(
-        engine.run(volumes), desc="Inference", total=total, unit="case", leave=False, disable=hidden_bar()
+        engine.run(_without_targets(volumes, truths)),
+        desc="Inference",
+        total=total,
+        unit="case",
+        leave=False,
+        disable=hidden_bar(),
     ):
-        write_prediction(prediction, folder / PREDICTIONS, postprocessing or {})
+        data = postprocessed(prediction, folder / PREDICTIONS, postprocessing or {})
+        write_classes(prediction, data, folder / PREDICTIONS)
+        if metric_fns:
+            truth = [prediction.grid.to_native(target) for target in truths.pop(prediction.case.id)]
+            metrics(np.moveaxis(data, -1, 0)[None], np.stack(truth)[None])
     return metrics.get_results()
 
 
@@ -183,24 +183,46 @@ def _remove_samples(prefix: Path) -> None:
         path.unlink()
 
 
-def write_prediction(
-    prediction: Prediction, folder: Path, postprocessing: Mapping[str, Any], per_class: bool = False
-) -> list[Path]:
-    """Postprocess and write one prediction.
+def _without_targets(
+    volumes: Iterable[tuple[Case, Volume]], truths: dict[str, np.ndarray]
+) -> Iterator[tuple[Case, Volume]]:
+    """The volumes as a network gets them; the first rater of each class [K, H, W, D] goes into ``truths``."""
+    for case, volume in volumes:
+        if volume.target is not None:
+            first = volume.target[[raters[0] for raters in case.raters]]
+            is_binary = not np.any((first > 0) & (first < 1))
+            truths[case.id] = first.astype(np.uint8) if is_binary else first  # they wait for the prediction
+        yield case, replace(volume, target=None)
+
+
+def postprocessed(prediction: Prediction, folder: Path, postprocessing: Mapping[str, Any]) -> np.ndarray:
+    """The prediction [X, Y, Z, K] after the postprocessing, in the memory of the soft one.
 
     Args:
         prediction: Soft prediction.
-        folder: For the files.
+        folder: Where uncertainty maps of the image lie.
         postprocessing: Steps by name, in order.
+    """
+    zooms = nib.affines.voxel_sizes(prediction.grid.affine)
+    prefix = str(folder / prediction.case.id)
+    return finish(prediction.soft, zooms, postprocessing, prefix, overwrite_soft=True)
+
+
+def write_classes(
+    prediction: Prediction, data: np.ndarray, folder: Path, per_class: bool = False
+) -> list[Path]:
+    """Write a prediction after its postprocessing.
+
+    Args:
+        prediction: What was predicted.
+        data: [X, Y, Z, K], see ``postprocessed``.
+        folder: For the files.
         per_class: One file ``<case>_class-N_pred.nii.gz`` per class instead of ``<case>_pred.nii.gz``.
 
     Returns:
         The NIfTI files. Of pictures, each class is written as PNG too, to be looked at.
     """
-    name = prediction.case.id
-    zooms = nib.affines.voxel_sizes(prediction.grid.affine)
-    data = finish(prediction.soft, zooms, postprocessing, str(folder / name), overwrite_soft=True)
-    image = to_nifti(prediction, data)
+    name, image = prediction.case.id, to_nifti(prediction, data)
     if per_class:
         files = {folder / f"{name}_class-{k}_pred.nii.gz": one for k, one in enumerate(split_classes(image))}
     else:

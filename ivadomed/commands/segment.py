@@ -23,7 +23,7 @@ from ivadomed.loader.cases.volumes import read_ahead
 from ivadomed.object_detection.cascade import add_boxes
 from ivadomed.runtime.device import define_device
 from ivadomed.runtime.terminal import hidden_bar, say
-from ivadomed.testing import PREDICTIONS, write_prediction
+from ivadomed.testing import PREDICTIONS, postprocessed, write_classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,8 @@ class _Segmenter:
         """Predict cases; the files of each."""
         engine = packaged_engine(self.config, self.file_model, define_device(self.gpu_ids)[1], self.options)
         for prediction in engine.run(read_ahead(cases, self.config.slice_axis_index, with_target=False)):
-            yield write_prediction(prediction, self.folder, self.postprocessing, per_class=True)
+            data = postprocessed(prediction, self.folder, self.postprocessing)
+            yield write_classes(prediction, data, self.folder, per_class=True)
 
     def __call__(self, cases: Sequence[Case]) -> list[list[Path]]:
         """The same with the GPU of a worker."""

@@ -29,7 +29,7 @@ def test_command(
     """Predict and evaluate the test set.
 
     Returns:
-        The table of 3D metrics and the metrics averaged over slices or patches.
+        The table of 3D metrics and the metrics averaged over images.
     """
     device = announce(config)
     cases = boxed_cases(config, test_cases(config, folder), folder, device)

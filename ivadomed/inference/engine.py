@@ -37,7 +37,6 @@ from ivadomed.windows import Canvas, Window
 log = logging.getLogger(__name__)
 
 Forward = Callable[[Batch], np.ndarray]
-Observer = Callable[[np.ndarray, Batch], None]
 Progress = Callable[[int, int], None]
 """Takes the number of windows done and of those of all cases so far."""
 
@@ -100,7 +99,6 @@ class _Waiting:
     job: _Job
     window: Window
     image: np.ndarray
-    target: np.ndarray | None
     plan: Plan
 
 
@@ -119,7 +117,6 @@ class Engine:
         seed: For random steps among ``steps``.
         repeats: Predictions per case, each with random steps of its own.
         conditioner: What the network is told of a case besides the image.
-        observe: Called with the predictions and the batch of each step, for metrics.
         progress: Called after each step.
         source: File of the network, for errors.
     """
@@ -134,7 +131,6 @@ class Engine:
     seed: int = 0
     repeats: int = 1
     conditioner: Conditioner = unconditioned
-    observe: Observer | None = None
     progress: Progress | None = None
     source: str = "the network"
     _queue: list[_Waiting] = field(default_factory=list, init=False)
@@ -184,13 +180,9 @@ class Engine:
         rng = np.random.default_rng((self.seed, zlib.crc32(job.case.id.encode()), job.repeat, *window.start))
         plan = self.steps.plan(image.shape[1:], prepared.zooms[: image.ndim - 1], rng)
         image = plan.apply(image, "im", 1)
-        target = None
-        if self.observe is not None and prepared.target is not None:
-            first_raters = [group[0] for group in job.case.raters]
-            target = plan.apply(read_window(prepared.target, window, is_2d)[first_raters], "gt", 1)
         if self._queue and self._queue[0].image.shape != image.shape:
             self._flush()
-        self._queue.append(_Waiting(job, window, image, target, plan))
+        self._queue.append(_Waiting(job, window, image, plan))
         if len(self._queue) >= min(self.batch_size, max(1, self.max_voxels // image[0].size)):
             self._flush()
 
@@ -198,10 +190,9 @@ class Engine:
         if not self._queue:
             return
         waiting, self._queue = self._queue, []
-        targets = [w.target for w in waiting if w.target is not None]
         batch = Batch(
             torch.from_numpy(np.stack([np.asarray(w.image, np.float32) for w in waiting])),
-            torch.from_numpy(np.stack(targets)) if targets else None,
+            None,
             stack_conditions([w.job.condition for w in waiting]),
             tuple(w.window for w in waiting),
         )
@@ -211,8 +202,6 @@ class Engine:
                 f"{self.source}: predicts {predictions.shape[1]} classes, but its configuration names "
                 f"{self.n_classes} (loader_parameters.target_suffix); the two do not belong together"
             )
-        if self.observe is not None:
-            self.observe(predictions, batch)
         for item, prediction in zip(waiting, predictions, strict=True):
             undone = item.plan.invert(prediction, "gt", LABEL_ORDER)
             item.job.add(item.window, undone, self.recipe.is_2d, self.blend)

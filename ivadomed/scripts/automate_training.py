@@ -190,7 +190,7 @@ def test_worker(config: Mapping[str, Any]) -> tuple[str, float, pd.DataFrame]:
     """Test the model that was trained under a configuration.
 
     Returns:
-        Folder of the run; mean Dice over slices or patches; the table of metrics of the images.
+        Folder of the run; mean Dice over images; the table of metrics of the images.
     """
     return str(config["path_output"]), *test_config(config)
 

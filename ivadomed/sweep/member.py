@@ -92,7 +92,7 @@ def test_config(config: Mapping[str, Any]) -> tuple[float, pd.DataFrame]:
     """Test the model that was trained under a configuration.
 
     Returns:
-        Mean Dice over slices or patches (NaN for a classifier), and the table of metrics of the images.
+        Mean Dice over images (NaN for a classifier), and the table of metrics of the images.
     """
     trained = load_config(Path(config["path_output"]) / "config_file.json")
     # The training may have found a threshold.

@@ -90,7 +90,7 @@ def train(
         training_params: The ``training_parameters`` section.
         path_output: Folder of the run.
         device: Where to train.
-        metric_fns: Metrics of the validation predictions.
+        metric_fns: Metrics of the soft validation predictions.
         resume_training: Continue from the checkpoint in ``path_output``, with the numbers that an
             uninterrupted run would have.
         configuration: What decides about the result; a run is resumed only under the same.
@@ -173,10 +173,13 @@ class Trainer:
         batch_size, workers = params["batch_size"], params["num_workers"]
         pin, world = self.device.type == "cuda", self.group.world
         balance = params["balance_samples"]
-        weights = balancing_weights(self.dataset_train, balance["type"]) if balance["applied"] else None
-        self.sampler = EpochSampler(len(self.dataset_train), self.seed, weights=weights)
+        balanced, in_turn = (
+            balancing_weights(dataset, balance["type"]) if balance["applied"] else None
+            for dataset in (self.dataset_train, self.dataset_val)
+        )
+        self.sampler = EpochSampler(len(self.dataset_train), self.seed, weights=balanced)
         self.train_batches = make_loader(self.dataset_train, self.sampler, batch_size, workers, pin, world)
-        in_order = EpochSampler(len(self.dataset_val), self.seed, shuffle=False)
+        in_order = EpochSampler(len(self.dataset_val), self.seed, shuffle=False, weights=in_turn)
         self.val_batches = make_loader(self.dataset_val, in_order, batch_size, min(workers, 1), pin, world)
 
     def resume(self) -> None:
@@ -285,8 +288,7 @@ class Trainer:
             prediction, target, loss, dice = self._predict(batch, part.size)
             losses.append(self._checked(loss, batch, self.dataset_val))
             dices.append(dice)
-            guess, truth = (self.group.own(x, part.size) for x in (prediction, target))
-            metrics(*comparable(guess, truth, self.soft_gt))
+            metrics(*(as_array(self.group.own(x, part.size)) for x in (prediction, target)))
             stop.check()
         metrics.merge(self.group.collect(metrics.result_dict))
         monitor.metrics(epoch, metrics.get_results())
@@ -353,10 +355,9 @@ class Trainer:
             save_checkpoint(self.folder / CHECKPOINT, state)
 
 
-def comparable(prediction: torch.Tensor, target: torch.Tensor, soft: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Prediction and target as arrays for the metrics, binarized at 0.5 unless the ground truth is soft."""
-    guess, truth = prediction.float().cpu().numpy(), target.float().cpu().numpy()
-    return (guess, truth) if soft else ((guess >= 0.5).astype(np.float32), truth)
+def as_array(x: torch.Tensor) -> np.ndarray:
+    """For the metrics: those of validation are computed on soft predictions, as in ivadomed 2.9.10."""
+    return x.float().cpu().numpy()
 
 
 def _memory_format(channels_last: bool, is_2d: bool) -> torch.memory_format:

@@ -16,7 +16,7 @@ from ivadomed.loader.cases.case import Case
 from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.metrics import dice_score
 from ivadomed.models import Network
-from ivadomed.testing import CaseSet, write_prediction
+from ivadomed.testing import CaseSet, postprocessed, write_classes
 from ivadomed.transforms import Pipeline
 
 CPU = torch.device("cpu")
@@ -62,7 +62,12 @@ def run(monkeypatch, tmp_path):
         )
         data = CaseSet(tuple(cases), recipe or Recipe(PLAIN), PLAIN)
         result = module.test(
-            {}, data, {"batch_size": 4, "n_classes": classes}, tmp_path / "run", CPU, [dice_score], **options
+            {},
+            data,
+            {"batch_size": 4, "n_classes": classes},
+            tmp_path / "run",
+            CPU,
+            **{"metric_fns": [dice_score], **options},
         )
         assert opened == [tmp_path / "run" / "best_model.pt"]
         return result, tmp_path / "run" / "pred_masks"
@@ -97,19 +102,47 @@ def test_postprocessing_and_classes(case, run):
     np.testing.assert_array_equal(np.asanyarray(written.dataobj)[..., 1], image.astype(np.float32) >= 0.5)
 
 
-@pytest.mark.parametrize("soft", [False, True])
-def test_metrics_are_means_over_the_samples(case, run, soft):
+@pytest.mark.parametrize("soft_gt", [False, True])
+@pytest.mark.parametrize("thr", [None, -1, 0.3, 0.5])
+def test_metrics_are_means_over_the_images_after_postprocessing(case, run, thr, soft_gt):
     cases, expected = [], []
     for seed in range(3):
         image, label = images(seed)
         cases.append(case(f"sub-{seed}", image, label))
-        guess = image if soft else image >= 0.5
-        # Axial slices run along the file's second axis.
-        for z in range(5):
-            p, t = guess[:, z].astype(float), label[:, z]
-            expected.append(2 * (p * t).sum() / (p.sum() + t.sum()))
-    metrics, _ = run(cases, Recipe(PLAIN, soft_gt=soft))
+        image = image.astype(np.float32)
+        guess = np.where(image > 0.01, image, 0) if thr in (None, -1) else image >= thr
+        expected.append(2 * (guess * label).sum() / (guess.sum() + label.sum()))
+    steps = {} if thr is None else {"binarize_prediction": {"thr": thr}}
+    metrics, _ = run(cases, Recipe(PLAIN, soft_gt=soft_gt), postprocessing=steps)
     assert metrics == {"dice_score": pytest.approx(np.mean(expected), rel=1e-5)}
+
+
+def test_metrics_see_what_postprocessing_removed(case, run):
+    image = np.zeros((8, 5, 7))
+    image[1:4, 1:3, 1:3] = 0.9
+    image[7, 4, 6] = 0.9
+    label = image > 0
+    label[7, 4, 6] = 0
+    metrics, _ = run(
+        [case("sub-1", image, label)],
+        postprocessing={"binarize_prediction": {"thr": 0.5}, "keep_largest": {}},
+    )
+    assert metrics == {"dice_score": 1}
+
+
+def test_metrics_get_the_first_rater_of_each_class_on_the_grid_of_the_image(case, run, tmp_path):
+    image, label = images()
+    one = case("sub-1", image, label)
+    other = tmp_path / "other.nii.gz"
+    nib.save(nib.Nifti1Image((1 - label).astype(np.uint8), AFFINE), other)
+    first = one.targets[0][0]
+    one = Case(one.id, one.images, targets=((first, other), None, (other, first)))
+    seen = []
+    run([one], classes=3, metric_fns=[lambda guess, truth: seen.append((guess, truth)) or 0.0])
+    [(guess, truth)] = seen
+    assert guess.shape == truth.shape == (3, 8, 5, 7)
+    np.testing.assert_array_equal(truth, np.stack([label, np.zeros_like(label), 1 - label]))
+    np.testing.assert_allclose(guess[2], np.where(image > 0.01, image, 0), atol=1e-6)
 
 
 def test_absent_model_is_named(case, tmp_path):
@@ -122,9 +155,14 @@ def prediction(name, image, soft):
     return Prediction(Case(name, (Path(image),)), soft, Grid(soft.shape[:3], np.eye(4)), None)
 
 
+def write(name, image, soft, folder, steps, per_class=False):
+    predicted = prediction(name, image, soft)
+    return write_classes(predicted, postprocessed(predicted, folder, steps), folder, per_class)
+
+
 def test_one_file_per_class(tmp_path):
     soft = np.random.default_rng(0).random((4, 5, 3, 2)).astype(np.float32)
-    files = write_prediction(prediction("sub-1", "sub-1.nii.gz", soft), tmp_path, {}, per_class=True)
+    files = write("sub-1", "sub-1.nii.gz", soft.copy(), tmp_path, {}, per_class=True)
     assert [f.name for f in files] == ["sub-1_class-0_pred.nii.gz", "sub-1_class-1_pred.nii.gz"]
     assert sorted(p.name for p in tmp_path.iterdir()) == [f.name for f in files]
     for k, file in enumerate(files):
@@ -137,7 +175,7 @@ def test_of_pictures_each_class_is_a_picture_too(tmp_path, binary):
     soft = np.array([[0.0, 0.2, 0.5], [0.6, 0.8, 1.0]], np.float32).reshape(2, 3, 1, 1).repeat(2, axis=3)
     soft[..., 1] = 1 - soft[..., 1]
     steps = {"binarize_prediction": {"thr": 0.5}} if binary else {}
-    files = write_prediction(prediction("cut", "cut.PNG", soft), tmp_path, steps)
+    files = write("cut", "cut.PNG", soft, tmp_path, steps)
     assert [f.name for f in files] == ["cut_pred.nii.gz"]
     first = iio.imread(tmp_path / "cut_class-0_pred.png")
     assert first.tolist() == ([[0, 0, 255], [255, 255, 255]] if binary else [[0, 51, 128], [153, 204, 255]])

@@ -21,8 +21,10 @@ class EpochSampler(Sampler[tuple[int, int]]):
     Args:
         length: Of the data set.
         seed: Of the run.
-        shuffle: Off for validation: then the epoch is always 0, so that losses can be compared.
-        weights: Of each place, drawn with replacement; None for every place once.
+        shuffle: Off for validation: then the epoch is always 0 and the places are always the same, so that losses
+            can be compared.
+        weights: Of each place: with ``shuffle`` it is drawn with replacement, else repeated or left out at even
+            distances. None for every place once.
     """
 
     def __init__(
@@ -43,6 +45,9 @@ class EpochSampler(Sampler[tuple[int, int]]):
                 places = rng.permutation(self.length)
             else:
                 places = rng.choice(self.length, self.length, p=self.weights / self.weights.sum())
+        elif self.weights is not None:
+            shares = np.cumsum(self.weights) / self.weights.sum()
+            places = np.searchsorted(shares, (places + 0.5) / self.length)
         return ((epoch, int(place)) for place in places)
 
 

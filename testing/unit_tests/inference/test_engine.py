@@ -249,29 +249,6 @@ def test_resampling_and_crop_are_undone_in_reverse(is_2d):
     assert (soft[17:] == 0).all()
 
 
-def test_targets_of_the_first_rater_reach_the_observer_in_step_with_the_image():
-    case = Case("sub-1", (Path("i"),), targets=((Path("a"), Path("b")), None, (Path("c"),)))
-    _, volume = scan(shape=(5, 6, 4))
-    raters = np.arange(4)[:, None, None, None] * np.ones((4, 5, 6, 4), np.float32) / 4
-    volume = Volume(volume.image, raters, None, volume.grid, None)
-    seen = []
-    observed = Engine(
-        Recipe(PLAIN, length=(4, 4), stride=(1, 2)),
-        PLAIN,
-        lambda batch: np.repeat(batch.image.numpy(), 3, axis=1),
-        n_classes=3,
-        batch_size=5,
-        observe=lambda predictions, batch: seen.append((predictions, batch)),
-    )
-    list(observed.run([(case, volume)]))
-    # starts 0 and 1 along 5 rows, 0 and 2 along 6 columns, 4 slices
-    assert [len(p) for p, _ in seen] == [5, 5, 5, 1]
-    for predictions, batch in seen:
-        assert batch.target.shape == (len(predictions), 3, 4, 4)
-        np.testing.assert_array_equal(batch.target[0, :, 0, 0], [0, 0.5, 0.75])  # raters 0, 2 and 3
-        np.testing.assert_array_equal(batch.image[0, 0], volume.image[0][batch.windows[0].slices][..., 0])
-
-
 def test_several_channels_stay_in_their_order():
     case, volume = scan(channels=2)
     weigh = lambda batch: (batch.image[:, :1] * 0.25 + batch.image[:, 1:] * 0.75).numpy()  # noqa: E731

@@ -20,7 +20,7 @@ from ivadomed.metrics import dice_score
 from ivadomed.models import Unet, load_model, save_model
 from ivadomed.training import loop
 from ivadomed.training.checkpoint import read_checkpoint
-from ivadomed.training.loop import Trainer, TrainingResult, comparable, train
+from ivadomed.training.loop import Trainer, TrainingResult, train
 from ivadomed.transforms import Pipeline
 from ivadomed.windows import Window
 
@@ -430,13 +430,36 @@ def test_an_interrupted_run_keeps_its_last_epoch_and_its_events(run, tmp_path, m
     assert list(losses(tmp_path / "run", "train")) == [1, 2, 3, 4, 5]
 
 
-@pytest.mark.parametrize("soft", [True, False])
-def test_metrics_see_binary_predictions_unless_the_truth_is_soft(soft):
-    prediction = torch.tensor([[[0.2, 0.5, 0.9]]], dtype=torch.bfloat16)
-    target = torch.tensor([[[0.0, 1.0, 1.0]]])
-    guess, truth = comparable(prediction, target, soft)
-    assert guess.dtype == truth.dtype == np.float32
-    np.testing.assert_allclose(guess, [[[0.2, 0.5, 0.9]]] if soft else [[[0, 1, 1]]], atol=2e-3)
+@pytest.mark.parametrize("soft_gt", [True, False])
+def test_validation_metrics_see_soft_predictions(run, soft_gt):
+    seen = []
+    validation = samples(["sub-3", "sub-4"], seed=1, soft_gt=soft_gt)
+    run(parameters(epochs=1), validation=validation, metric_fns=[lambda p, t: seen.append((p, t)) or 0.0])
+    assert len(seen) == 4
+    for guess, truth in seen:
+        assert guess.dtype == truth.dtype == np.float32
+        assert guess.shape == truth.shape == (1, SIZE, SIZE)
+        assert len(np.unique(guess)) > 2
+        assert set(np.unique(truth)) == {0, 1}
+
+
+def test_balanced_sampling_applies_to_training_and_validation(tmp_path):
+    def labelled(names, filled):
+        made = samples(names, per_case=1)
+        made.sampling_label = lambda index, metadata: index < filled
+        return made
+
+    params = parameters(epochs=1, batch_size=1, balance_samples={"applied": True, "type": "gt"})
+    training, validation = labelled("abcdefgh", 2), labelled("ABCDEFGHIJKL", 3)
+    trainer = Trainer(MODEL, training, validation, params, tmp_path, CPU, [])
+    places = [window.case for batch in trainer.val_batches for window in batch.windows]
+    assert len(places) == 12
+    assert [places.count(place) for place in range(3)] == [2, 2, 2]
+    assert max(places.count(place) for place in range(3, 12)) == 1
+    assert places == [window.case for batch in trainer.val_batches for window in batch.windows]
+    assert trainer.sampler.weights.tolist() == [1 / 2] * 2 + [1 / 6] * 6
+    plain = Trainer(MODEL, training, validation, parameters(), tmp_path, CPU, [])
+    assert [window.case for batch in plain.val_batches for window in batch.windows] == list(range(12))
 
 
 def test_a_result_before_any_epoch_is_infinite():
