@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +49,12 @@ def packaged_engine(
         options: "no_patch" and "overlap_2D", see ``segment_volume``.
         forward: The model, when it is loaded already.
     """
+    recipe = recipe_with(options, recipe_of(config, "testing", device))
+    if recipe.fixed.needs_roi:  # what is empty in the prior is not segmented
+        least = max(recipe.slice_filter.min_roi_voxels or 0, 1)
+        recipe = replace(recipe, slice_filter=replace(recipe.slice_filter, min_roi_voxels=least))
     return Engine(
-        recipe=recipe_with(options, recipe_of(config, "testing", device)),
+        recipe=recipe,
         steps=steps_of(config, "testing"),
         forward=forward or open_model(file_model, device),
         n_classes=len(config.loader_parameters.target_suffix),

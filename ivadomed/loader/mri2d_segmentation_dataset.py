@@ -31,7 +31,8 @@ class MRI2DSegmentationDataset(SegmentationDataset):
         slice_filter_fn: Slices to keep, a `SliceFilter` or a function of a sample as it was read.
         patch_filter_fn: Patches to keep, a `PatchFilter` or a function of a sample after the preprocessing.
         task: "segmentation" or "classification".
-        roi_params: ``slice_filter_roi``: slices with no more ROI voxels than this are discarded.
+        roi_params: ``slice_filter_roi``: slices with fewer ROI voxels than this are discarded, if there
+            is a `ROICrop`.
         soft_gt: Keep label values between 0 and 1.
         is_input_dropout: Blank a random part of the channels of each sample.
         disk_cache: Where prepared images are kept: True disk, False memory, None what they need.

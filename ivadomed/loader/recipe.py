@@ -43,7 +43,7 @@ def recipe_of(config: RunConfig, dataset_type: DatasetType, device: torch.device
             # Without labels there is nothing to filter by, and a test set is predicted whole.
             empty_mask=filters.filter_empty_mask and dataset_type != "testing",
             absent_class=filters.filter_absent_class and dataset_type != "testing",
-            min_roi_voxels=loader.roi_params.slice_filter_roi,
+            min_roi_voxels=loader.roi_params.slice_filter_roi if fixed.needs_roi else None,
         ),
         classifier=_classifier(config, device),
         length=config.length,

@@ -84,7 +84,10 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         self.filename_pairs = list(filename_pairs)
         pair = transform if isinstance(transform, (list, tuple)) else (None, transform)
         self.prepro_transforms, self.transform = pair[0], pair[1] or Compose({})
-        self.recipe = replace(recipe, fixed=pipeline_of(self.prepro_transforms))
+        fixed, rule = pipeline_of(self.prepro_transforms), recipe.slice_filter
+        if not (fixed.needs_roi or any(step.needs_roi for step in self.transform.transform["im"])):
+            rule = replace(rule, min_roi_voxels=None)  # the region counts where it is cropped around
+        self.recipe = replace(recipe, fixed=fixed, slice_filter=rule)
         self.patch_filter_fn = patch_filter_fn
         self.task = task
         self.is_input_dropout = is_input_dropout

@@ -84,7 +84,7 @@ class SliceRule:
             (self.empty_input and not facts.input_varies[index])
             or (self.empty_mask and not any(labelled))
             or (self.absent_class and not all(labelled))
-            or (bool(facts.roi_voxels) and facts.roi_voxels[index] <= (self.min_roi_voxels or 0))
+            or (bool(facts.roi_voxels) and facts.roi_voxels[index] < (self.min_roi_voxels or 0))
             or (bool(facts.in_box) and not facts.in_box[index])
             or (bool(facts.accepted) and not facts.accepted[index])
         )

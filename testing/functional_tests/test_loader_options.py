@@ -157,7 +157,7 @@ def test_slices_with_a_small_region_are_left_out(config, study, tmp_path):
         nib.save(nib.as_closest_canonical(nib.load(path)), path)
     config["loader_parameters"] |= {
         "path_data": [str(data)],
-        "roi_params": {"suffix": "_seg-manual", "slice_filter_roi": 2},
+        "roi_params": {"suffix": "_seg-manual", "slice_filter_roi": 3},
     }
     config["transformation"] = {"ROICrop": {"size": [16, 16]}}
     assert "Loaded 18 axial slices for the training set" in Run(config).log

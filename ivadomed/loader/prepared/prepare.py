@@ -134,7 +134,7 @@ def plan_fixed(
     if roi is None:
         raise DataError("ROICrop needs a region of interest: give roi_params.suffix, or a prior image")
     roi = roi if box is None else inside_box(roi, box)
-    # A slice without ROI cannot be cropped around it; the slice filter leaves it out, so any place serves.
+    # A slice without ROI, which the slice filter leaves out unless it keeps all, is cropped about its middle.
     everywhere = np.ones((height, width), np.float32)
     slices = np.moveaxis(roi, -1, 0)
     return [fixed.plan((height, width), zooms, rng, roi=x if x.any() else everywhere) for x in slices]

@@ -128,11 +128,12 @@ def prior_of(path, places):
     return prior
 
 
-def test_a_prior_is_what_the_model_crops_around(package, image):
+@pytest.mark.parametrize("threshold", [None, 0, 5])
+def test_a_prior_is_what_the_model_crops_around(package, image, threshold):
     path = image()
     folder = package(
         transforms={"ROICrop": {"size": [6, 6]}, "NormalizeInstance": {"applied_to": ["im"]}},
-        loader={"roi_params": {"suffix": "_seg-manual", "slice_filter_roi": 0}},
+        loader={"roi_params": {"suffix": "_seg-manual", "slice_filter_roi": threshold}},
     )
     prior = prior_of(path, (slice(8, 11), slice(0, 3), slice(4, 8)))
     [result] = segment_volume(folder, path, gpu_id=None, options={"fname_prior": str(prior)})[0]

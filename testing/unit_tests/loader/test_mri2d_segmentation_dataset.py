@@ -97,6 +97,18 @@ def test_roi_crop_follows_each_slice_and_is_undone(make_case):
     np.testing.assert_array_equal(native[0], voxels(case.roi)[..., 1])
 
 
+def test_the_roi_filters_only_where_it_is_cropped_around(make_case):
+    case = make_case(roi=True)
+    everything = [0, 1, 2, 3, 4]
+    assert [w.start[2] for w in make([case], roi_params={"slice_filter_roi": 5})[0].indexes] == everything
+    crop = {"ROICrop": {"size": [6, 6]}}
+    kept = {
+        n: [w.start[2] for w in make([case], crop, roi_params={"slice_filter_roi": n})[0].indexes]
+        for n in (None, 9, 10)
+    }
+    assert kept == {None: everything, 9: [1, 2, 3], 10: [2]}
+
+
 def test_the_roi_is_no_class_for_the_filters(make_case):
     case = make_case(shape=(12, 14, 7), roi=True)
     case = replace(case, targets=(None,))

@@ -84,7 +84,15 @@ def test_a_test_set_is_not_filtered_by_its_labels(dataset_type, by_label):
     found = recipe_of(made, dataset_type).slice_filter
     assert not found.empty_input
     assert (found.empty_mask, found.absent_class) == (by_label, by_label)
-    assert found.min_roi_voxels == 7
+    assert found.min_roi_voxels is None
+
+
+@pytest.mark.parametrize("dataset_type", SETS)
+@pytest.mark.parametrize(("crop", "least"), [("ROICrop", 7), ("CenterCrop", None)])
+def test_slices_are_filtered_by_the_region_only_where_it_is_cropped_around(dataset_type, crop, least):
+    loader = {"roi_params": {"suffix": "_roi", "slice_filter_roi": 7}}
+    found = recipe_of(make(loader, transformation={crop: {"size": [8, 8]}}), dataset_type).slice_filter
+    assert found.min_roi_voxels == least
 
 
 @pytest.mark.parametrize("dataset_type", SETS)

@@ -43,10 +43,15 @@ def test_a_slice_of_a_volume_and_the_slice_alone_give_the_same_facts(make_case):
         assert alone.labelled == [facts.labelled[z]]
 
 
-def test_roi_threshold_is_the_number_that_is_too_small():
-    facts = SliceFacts([True] * 3, [[True]] * 3, [0, 5, 6])
-    assert [SliceRule().keeps(facts, z) for z in range(3)] == [False, True, True]
-    assert [SliceRule(min_roi_voxels=5).keeps(facts, z) for z in range(3)] == [False, False, True]
+def test_slices_with_fewer_roi_voxels_than_the_threshold_are_left_out():
+    facts = SliceFacts([True] * 4, [[True]] * 4, [0, 4, 5, 6])
+
+    def kept(threshold):
+        return [SliceRule(min_roi_voxels=threshold).keeps(facts, z) for z in range(4)]
+
+    assert kept(None) == kept(0) == [True] * 4
+    assert kept(1) == [False, True, True, True]
+    assert kept(5) == [False, False, True, True]
 
 
 def test_classifier(tmp_path):

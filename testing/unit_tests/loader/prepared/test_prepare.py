@@ -191,7 +191,8 @@ def test_the_region_of_interest_counts_inside_the_box_only():
     roi = np.zeros(image.shape[1:], np.float32)
     roi[1:3, 1:3, :] = 1  # outside the box
     roi[8:10, 9:11, 1] = 1
-    recipe = Recipe(Pipeline.from_config({"ROICrop": {"size": [4, 4]}}))
+    crop = Pipeline.from_config({"ROICrop": {"size": [4, 4]}})
+    recipe = Recipe(crop, slice_filter=SliceRule(min_roi_voxels=1))
     prepared = prepare_volume(volume_of(image, roi=roi, box=(6, 13, 6, 13, 0, 2)), recipe)
     assert prepared.facts.roi_voxels == [0, 4, 0]
     windows = list_windows(0, prepared.image.shape, prepared.facts, recipe)
