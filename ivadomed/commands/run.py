@@ -17,7 +17,7 @@ from ivadomed.errors import ConfigError
 from ivadomed.jobs import Workers
 from ivadomed.jobs.choose import choose_workers
 from ivadomed.models.registry import check_arguments
-from ivadomed.runtime.device import check_gpus
+from ivadomed.runtime.device import warn_of_absent_gpus
 from ivadomed.runtime.ranks import current_world
 from ivadomed.training.loop import EpochEnd
 from ivadomed.training.outputs import refuse_to_overwrite
@@ -62,12 +62,12 @@ def run_command(
     if config.command != "eval":
         # Imports a class of the user's own. Model files may name one only because this configuration does.
         check_arguments(config.architecture.name, config.architecture.arguments)
-        if cluster is None:
-            check_gpus(config.gpu_ids)
     workers = _workers(config, jobs, cluster)
     if cluster is not None:
         config = with_absolute_paths(config)
     with run_folder(config, debug) as folder:
+        if cluster is None and config.command != "eval":
+            warn_of_absent_gpus(config.gpu_ids)
         if config.command == "train":
             return train_command(
                 config, folder, resume_training, thr_increment, overwrite, n_gif, workers, on_epoch

@@ -28,9 +28,7 @@ log = logging.getLogger(__name__)
 def announce(config: RunConfig) -> torch.device:
     """Say where and what."""
     cuda, device = define_device(config.gpu_ids)
-    if config.gpu_ids and device.type == "cpu":
-        log.warning("gpu_ids: %s, but CUDA is not available: working on the CPU.", list(config.gpu_ids))
-    elif not cuda:
+    if not cuda:
         log.info("Cuda is not available.")
     log.info("Working on %s.", device)
     log.info("\nSelected architecture: %s, with the following parameters:", config.architecture.name)
@@ -67,7 +65,7 @@ def with_best_threshold(
     say("Threshold", f"{threshold:g} is best, and postprocessing.binarize_prediction.thr now")
     plain = config.to_json()
     plain["postprocessing"] = {**plain["postprocessing"], "binarize_prediction": {"thr": threshold}}
-    changed = load_config(plain)
+    changed = RunConfig.model_validate(plain)
     write_json(folder / "config_file.json", changed.to_json(hide_secrets=True))
     return changed
 

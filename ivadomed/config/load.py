@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Mapping
@@ -14,15 +13,26 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from ivadomed.config import problems
+from ivadomed.config.idle import idle_keys
+from ivadomed.config.json_text import read_json
+from ivadomed.config.legacy_keys import DROPPED_EVERYWHERE, RENAMED
 from ivadomed.config.merge import expand, merged
 from ivadomed.config.migrate import migrate
+from ivadomed.config.recognize import kind_of
+from ivadomed.config.reconcile import reconcile
 from ivadomed.config.schema.run import RunConfig
 from ivadomed.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
+__all__ = ["load_config", "read_json"]
+
 # A key that moves to its probable name may be wrong there too.
 _REPAIR_ROUNDS = 3
+# Of older versions and of editors, at the top of a file.
+_FURTHER_KEYS = ("gpu", "testing_parameters", "validate_BIDS")
+# An object with fewer keys, none of them known, is a configuration with misspelt keys.
+_MANY_KEYS = 4
 
 
 def load_config(
@@ -36,7 +46,8 @@ def load_config(
             (``{"training_parameters.batch_size": 4}``), nested, or both.
 
     Returns:
-        The validated configuration. One warning is logged per key of an older version.
+        The validated configuration. One warning is logged per key of an older version, and per key that has no effect
+        given the others.
 
     Raises:
         ConfigError: The file is missing or is no JSON, or keys or values are wrong; then all problems are
@@ -46,59 +57,40 @@ def load_config(
         place, raw = "configuration", dict(source)
     else:
         place, raw = str(source), read_json(source)
+    _refuse_other_files(raw, place)
     tree, warnings = migrate(raw)
     if overrides:
         changes, more = migrate(expand(overrides))
         tree, warnings = merged(tree, changes), [*warnings, *more]
     tree.pop("$schema", None)  # Editors find the JSON Schema by this key.
+    tree, more = reconcile(tree)
+    warnings += more
     for warning in warnings:
         logger.warning("%s: %s", place, warning)
-    return _validate(tree, place)
+    config = _validate(tree, place)
+    # What `RunConfig.to_json` wrote has every key, and the user has been told about it before.
+    ours = isinstance(source, Mapping) and RunConfig.model_fields.keys() <= source.keys()
+    for warning in () if ours else idle_keys(config, tree):
+        logger.warning("%s: %s", place, warning)
+    return config
 
 
-def read_json(path: str | Path) -> dict[str, Any]:
-    """Content of a JSON file that holds an object.
-
-    Raises:
-        ConfigError: The file is missing, is no valid JSON, holds a key twice, or holds no object.
-    """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; expected the path of a JSON configuration file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as a text file: {error}") from error
-    try:
-        content = json.loads(text, object_pairs_hook=_unique)
-        json.dumps(content, ensure_ascii=False).encode()
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{path}:{error.lineno}:{error.colno}: is not valid JSON: {error.msg}") from None
-    except _DuplicateKey as error:
-        raise ConfigError(f"{path}: the key {error.args[0]!r} stands twice in one object; keep one") from None
-    except RecursionError:
-        raise ConfigError(f"{path}: is nested too deeply; expected a JSON object of a few levels") from None
-    except UnicodeEncodeError as error:
+def _refuse_other_files(raw: Mapping[str, Any], place: str) -> None:
+    """Raise for a JSON object that is no configuration, instead of naming each of its keys."""
+    known = {*RunConfig.model_fields, *RENAMED[""], *DROPPED_EVERYWHERE, *_FURTHER_KEYS}
+    kind = kind_of(raw, known, {path[-1] for path in problems.all_paths(RunConfig) if len(path) > 1})
+    if kind is not None:
+        raise ConfigError(f"{place}: is no configuration but {kind}")
+    strange = [key for key in raw if key not in known]
+    if (
+        len(strange) == len(raw) >= _MANY_KEYS
+        and "$schema" not in raw
+        and not any(problems.closest(key, list(known)) for key in strange)
+    ):
         raise ConfigError(
-            f"{path}: has half a character ({error.object[error.start]!r}); remove it"
-        ) from None
-    except ValueError as error:  # an integer of thousands of digits
-        raise ConfigError(f"{path}: has a number that cannot be read ({str(error).split(':')[0]})") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: holds a {type(content).__name__}; expected a JSON object {{...}}")
-    return content
-
-
-class _DuplicateKey(ValueError):
-    """JSON parsers silently keep the last of two equal keys."""
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise _DuplicateKey(next(key for key in keys if keys.count(key) > 1))
-    return content
+            f"{place}: is no configuration; it has none of its keys ({', '.join(sorted(RunConfig.model_fields)[:4])}, "
+            f"...) but {', '.join(map(repr, strange[:4]))}, ..."
+        )
 
 
 def _validate(tree: dict[str, Any], place: str) -> RunConfig:
@@ -106,8 +98,24 @@ def _validate(tree: dict[str, Any], place: str) -> RunConfig:
         return RunConfig.model_validate(tree)
     except ValidationError as error:
         lines = list(dict.fromkeys([*problems.lines(RunConfig, error), *_further_problems(tree, error)]))
+        if _compares_values(tree, error):
+            raise ConfigError(
+                f"{place}: holds lists of values to compare; such a file is the --config-hyper of "
+                "ivadomed_automate_training, expected a configuration"
+            ) from None
     count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
     raise ConfigError("\n".join([f"{place}: {count}", *(f"  {line}" for line in lines)]))
+
+
+def _compares_values(tree: Mapping[str, Any], error: ValidationError) -> bool:
+    """Whether all that is wrong is that there are lists in the place of values, in a file without a data set."""
+    loader = tree.get("loader_parameters")
+    if "command" in tree or (isinstance(loader, Mapping) and "path_data" in loader):
+        return False
+    return all(
+        isinstance(entry["input"], list) and entry["type"] != "extra_forbidden"
+        for entry in error.errors(include_url=False)
+    )
 
 
 def _further_problems(tree: dict[str, Any], error: ValidationError) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any
 
-from ivadomed.config.legacy_keys import DROPPED, RENAMED
+from ivadomed.config.legacy_keys import DROPPED, DROPPED_EVERYWHERE, MOVED, RENAMED
 
 Tree = dict[str, Any]
 
@@ -71,6 +71,36 @@ def _rename_keys(tree: Tree, warnings: list[str]) -> Tree:
     return tree
 
 
+def _move_keys(tree: Tree, warnings: list[str]) -> Tree:
+    for (section, key), (target, new) in MOVED.items():
+        node = _section(tree, section)
+        if node is None or key not in node:
+            continue
+        home: Any = tree
+        for part in target.split("."):
+            home = home.setdefault(part, {}) if isinstance(home, dict) else None
+        if not isinstance(home, dict):
+            continue
+        value = node.pop(key)
+        if new in home:
+            warnings.append(f"{_join(section, key)}: ignored, {_join(target, new)} is given too")
+        else:
+            home[new] = value
+            warnings.append(f"{_join(section, key)}: old place, read as {_join(target, new)}")
+    return tree
+
+
+def _drop_everywhere(tree: Tree, warnings: list[str], place: str = "") -> Tree:
+    kept: Tree = {}
+    for key, value in tree.items():
+        path = _join(place, key)
+        if key in DROPPED_EVERYWHERE:
+            warnings.append(f"{path}: dropped, {DROPPED_EVERYWHERE[key]}")
+        else:
+            kept[key] = _drop_everywhere(value, warnings, path) if isinstance(value, dict) else value
+    return kept
+
+
 def _drop_keys(tree: Tree, warnings: list[str]) -> Tree:
     for section, reasons in DROPPED.items():
         node = _section(tree, section) or {}
@@ -85,6 +115,13 @@ def _drop_keys(tree: Tree, warnings: list[str]) -> Tree:
 
 
 def _gpu(tree: Tree, warnings: list[str]) -> Tree:
+    ids = tree.get("gpu_ids")
+    if isinstance(ids, int) and not isinstance(ids, bool):
+        tree["gpu_ids"] = [ids] if ids >= 0 else []
+        warnings.append(f"gpu_ids: {ids}, read as the list {tree['gpu_ids']}")
+    elif isinstance(ids, list) and -1 in ids:
+        tree["gpu_ids"] = [index for index in ids if index != -1]
+        warnings.append(f"gpu_ids: {ids}, read as {tree['gpu_ids']}: -1 was the CPU")
     if "gpu" not in tree:
         return tree
     gpu = tree["gpu"]
@@ -175,7 +212,7 @@ def _models(tree: Tree, warnings: list[str]) -> Tree:
 
 
 def _testing(tree: Tree, warnings: list[str]) -> Tree:
-    testing = _section(tree, "testing_parameters")
+    testing = {} if tree.get("testing_parameters", 0) is None else _section(tree, "testing_parameters")
     if testing is None:
         return tree
     tree = {key: value for key, value in tree.items() if key != "testing_parameters"}
@@ -208,7 +245,9 @@ def _binarize(tree: Tree, binarize: Any, warnings: list[str]) -> None:
 
 
 _STEPS: tuple[Callable[[Tree, list[str]], Tree], ...] = (
+    _drop_everywhere,
     _rename_keys,
+    _move_keys,
     _gpu,
     _split,
     _training,

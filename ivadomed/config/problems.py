@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from ivadomed.config.other_names import meaning
+
 Keys = tuple[str | int, ...]
 
+_SHARED = "random"
+_CLOSE, _VERY_CLOSE = 0.65, 0.9
 _BAD_TAG = ("union_tag_invalid", "union_tag_not_found")
 _EXPECTED = {
     "bool_type": "expected true or false",
@@ -79,10 +84,17 @@ def all_paths(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> Iterator[
 
 
 def closest(word: Any, known: list[str]) -> str | None:
-    """The known word that a misspelt one probably means; capitals do not count."""
-    lower = {name.lower(): name for name in known}
-    hits = difflib.get_close_matches(str(word).lower(), list(lower), n=1, cutoff=0.6)
-    return lower[hits[0]] if hits else None
+    """The known word that a misspelt one probably means; capitals do not count.
+
+    What many words begin with does not count either: RandomTranslation is no misspelt RandomContrast.
+    """
+    lower = {name.lower(): name for name in known if name != word}
+    text = str(word).lower()
+    for name in difflib.get_close_matches(text, list(lower), n=3, cutoff=_CLOSE):
+        shared = text.startswith(_SHARED) and name.startswith(_SHARED)
+        if not shared or _similarity(text.removeprefix(_SHARED), name.removeprefix(_SHARED)) >= _CLOSE:
+            return lower[name]
+    return None
 
 
 def _value(value: Any) -> str:
@@ -90,9 +102,20 @@ def _value(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _suggest(word: Any, known: list[str]) -> str:
-    hit = closest(word, known)
+def suggestion(word: Any, known: list[str]) -> str:
+    """End of a message about an unknown word: what it probably means, "" where that is not known."""
+    hit, meant = closest(word, known), meaning(word) if isinstance(word, str) else None
+    if meant and (hit is None or meant.startswith(hit) or not _very_close(word, hit)):
+        return f"; {meant}"
     return f"; did you mean {hit!r}?" if hit else ""
+
+
+def _very_close(word: str, hit: str) -> bool:
+    return _similarity(word.lower(), hit.lower()) >= _VERY_CLOSE
+
+
+def _similarity(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other).ratio()
 
 
 def known_keys(root: type[BaseModel], location: Keys) -> list[str]:
@@ -103,15 +126,33 @@ def known_keys(root: type[BaseModel], location: Keys) -> list[str]:
 
 def _unknown_key(root: type[BaseModel], location: Keys, path: Keys) -> str:
     key, known = path[-1], known_keys(root, location)
-    hint = _suggest(key, known)
-    if not hint:
-        elsewhere = sorted({".".join(place) for place in all_paths(root) if place[-1] == key}, key=len)
-        hint = (
-            f"; did you mean {elsewhere[0]!r}?"
-            if elsewhere
-            else f"; expected one of {', '.join(known) or 'none'}"
-        )
-    return f"unknown key{hint}"
+    hint = _exactly_elsewhere(root, path) if meaning(str(key)) is None else ""
+    hint = hint or suggestion(key, known) or _almost_elsewhere(root, path)
+    return f"unknown key{hint or '; expected one of ' + (', '.join(known) or 'none')}"
+
+
+def _places(root: type[BaseModel], path: Keys) -> dict[str, str]:
+    """Full path -> key, of the whole schema but for the place itself: a section may be of a class without the key."""
+    places = {".".join(place): place[-1] for place in all_paths(root)}
+    places.pop(render_path(path), None)
+    return places
+
+
+def _exactly_elsewhere(root: type[BaseModel], path: Keys) -> str:
+    """The place where a key does exist that stands in the wrong section, or with a stray character."""
+    key = re.sub(r"\W", "", str(path[-1]))
+    found = [place for place, name in _places(root, path).items() if name == key]
+    own = render_path((*path[:-1], key))
+    return f"; did you mean {min(found, key=lambda place: (place != own, len(place)))!r}?" if found else ""
+
+
+def _almost_elsewhere(root: type[BaseModel], path: Keys) -> str:
+    """The place of a key that is misspelt and in the wrong section."""
+    key, places = str(path[-1]), _places(root, path)
+    name = closest(key, list(dict.fromkeys(places.values())))
+    if name is None or not _very_close(key, name):
+        return ""
+    return f"; did you mean {min((place for place, last in places.items() if last == name), key=len)!r}?"
 
 
 def _tag_problem(root: type[BaseModel], error: ErrorDetails) -> tuple[str, str]:
@@ -123,7 +164,10 @@ def _tag_problem(root: type[BaseModel], error: ErrorDetails) -> tuple[str, str]:
     if not isinstance(error["input"], dict):
         return "", f"{_value(error['input'])}; expected an object like {{'name': {known[0]!r}}}"
     given = error["input"].get("name")
-    return ".name", f"{_value(given)} is unknown; expected one of {', '.join(known)}{_suggest(given, known)}"
+    return (
+        ".name",
+        f"{_value(given)} is unknown; expected one of {', '.join(known)}{suggestion(given, known)}",
+    )
 
 
 def _expectation(error: ErrorDetails) -> str:
@@ -162,7 +206,7 @@ def lines_of(root: type[BaseModel], error: ErrorDetails) -> list[str]:
     hint = ""
     if error["type"] == "literal_error":
         choices = [choice.strip("' ") for choice in error["ctx"]["expected"].replace(" or ", ",").split(",")]
-        hint = _suggest(error["input"], choices)
+        hint = suggestion(error["input"], choices)
     return [f"{place}: {_value(error['input'])}; {_expectation(error)}{hint}"]
 
 

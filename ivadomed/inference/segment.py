@@ -13,7 +13,7 @@ import nibabel as nib
 from ivadomed.errors import ConfigError
 from ivadomed.inference.predictor import Predictor
 from ivadomed.io import ImageLike
-from ivadomed.runtime.device import define_device
+from ivadomed.runtime.device import chosen_device
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -97,5 +97,5 @@ def segment_volume(
         DataError: An image cannot be used, or a cascade has neither a prior nor its detection model.
         ModelError: The model folder or file cannot be used.
     """
-    predictor = Predictor(folder_model, define_device(gpu_id)[1])
+    predictor = Predictor(folder_model, chosen_device(gpu_id))
     return predictor(fname_images, options), predictor.class_names

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ivadomed.errors import ConfigError
 from ivadomed.jobs.workers import Workers, visible_gpus
-from ivadomed.runtime.device import define_device
+from ivadomed.runtime.device import define_device, present_gpus
 
 
 def choose_workers(jobs: int | None, cluster: str | None, gpu_ids: Sequence[int] = ()) -> Workers:
@@ -25,5 +25,5 @@ def choose_workers(jobs: int | None, cluster: str | None, gpu_ids: Sequence[int]
             raise ConfigError("--jobs and --cluster: pass one; a cluster has as many jobs as it has workers")
         return Workers(cluster=cluster)
     cuda, _ = define_device(gpu_ids)
-    gpus = visible_gpus(gpu_ids) if cuda else ()
+    gpus = visible_gpus(present_gpus(gpu_ids)) if cuda else ()
     return Workers(jobs if jobs is not None else max(1, len(gpus)), gpus=gpus)

@@ -21,39 +21,53 @@ def define_device(gpu_id: int | Sequence[int] | None) -> tuple[bool, torch.devic
     """Choose the device.
 
     Args:
-        gpu_id: GPU to use (the first of several), or None or an empty list for the CPU.
+        gpu_id: GPU to use (the first of several that is there), or None or an empty list for the CPU.
 
     Returns:
-        Whether CUDA is used, and the device. Without CUDA, Apple's GPU is used when there is one.
-
-    Raises:
-        ConfigError: CUDA is there but has no such GPU.
+        Whether CUDA is used, and the device. Without CUDA, Apple's GPU is used when there is one. A GPU that the
+        machine does not have means the CPU, as in ivadomed 2.9.10; ``warn_of_absent_gpus`` says so.
     """
     ids = [] if gpu_id is None else [int(gpu_id)] if isinstance(gpu_id, Integral) else list(gpu_id)
     if not ids:
         return False, torch.device("cpu")
     if torch.cuda.is_available():
-        return True, _gpu(ids[0])
+        there = present_gpus(ids)
+        return (True, torch.device("cuda", there[0])) if there else (False, torch.device("cpu"))
     if torch.backends.mps.is_available():
         return False, torch.device("mps")
     return False, torch.device("cpu")
 
 
-def check_gpus(gpu_ids: Sequence[int]) -> None:
-    """Refuse a run on GPUs of a machine that has none.
+def present_gpus(gpu_ids: Sequence[int]) -> tuple[int, ...]:
+    """Those of the GPUs that this machine has; Apple's one, which has no number, stands for any."""
+    if torch.cuda.is_available():
+        return tuple(index for index in gpu_ids if 0 <= index < torch.cuda.device_count())
+    return tuple(gpu_ids) if torch.backends.mps.is_available() else ()
 
-    Args:
-        gpu_ids: GPUs of the configuration. ``[0]``, the default, allows the CPU (or Apple's GPU) where there is no
-            CUDA; other numbers were chosen for a certain machine.
 
-    Raises:
-        ConfigError: There is no CUDA, and the numbers are not just 0.
-    """
-    if any(gpu_ids) and not torch.cuda.is_available():
-        raise ConfigError(
-            f"gpu_ids: {list(gpu_ids)}, but CUDA is not available; expected [0], which takes the CPU where there is "
-            "no GPU, or [] for the CPU"
-        )
+def chosen_device(gpu_id: int | None) -> torch.device:
+    """The device for a GPU that a caller names; a wrong number on a machine with GPUs gets a warning."""
+    if gpu_id is not None and torch.cuda.is_available():
+        warn_of_absent_gpus([gpu_id])
+    return define_device(gpu_id)[1]
+
+
+def warn_of_absent_gpus(gpu_ids: Sequence[int]) -> None:
+    """Say which of the GPUs to use this machine does not have, and what is used in their place."""
+    there = present_gpus(gpu_ids)
+    if len(there) == len(gpu_ids):
+        return
+    if not torch.cuda.is_available():
+        log.warning("gpu_ids: %s, but CUDA is not available: working on the CPU.", list(gpu_ids))
+        return
+    where = f"GPU {', '.join(map(str, there))}" if there else "the CPU"
+    absent = [index for index in gpu_ids if index not in there]
+    log.warning("%s: working on %s.", _absence(*absent), where)
+
+
+def _absence(*indices: int) -> str:
+    names = ", ".join(map(str, indices))
+    return f"gpu_ids: no GPU {names}; this machine has {torch.cuda.device_count()}, counted from 0"
 
 
 def cuda(
@@ -73,14 +87,6 @@ def cuda(
     return input_var.to("cuda", non_blocking=non_blocking)
 
 
-def _gpu(index: int) -> torch.device:
-    if not 0 <= index < torch.cuda.device_count():
-        raise ConfigError(
-            f"gpu_ids: no GPU {index}; this machine has {torch.cuda.device_count()}, counted from 0"
-        )
-    return torch.device("cuda", index)
-
-
 def training_devices(gpu_ids: Sequence[int], world: World) -> tuple[torch.device, ...]:
     """The devices that a training uses on this machine, one per process.
 
@@ -89,7 +95,7 @@ def training_devices(gpu_ids: Sequence[int], world: World) -> tuple[torch.device
         world: The processes that were started from outside; when that is one, there is a device for each GPU.
 
     Raises:
-        ConfigError: No such GPU, one listed twice, or not one for each process.
+        ConfigError: A GPU is listed twice, or there is not one for each process.
     """
     cuda, first = define_device(gpu_ids)
     if not cuda:
@@ -98,7 +104,10 @@ def training_devices(gpu_ids: Sequence[int], world: World) -> tuple[torch.device
         return (first,) * world.local_size
     if len(set(gpu_ids)) < len(gpu_ids):
         raise ConfigError(f"gpu_ids: {list(gpu_ids)} lists a GPU twice")
-    devices = tuple(_gpu(index) for index in gpu_ids)
+    there = present_gpus(gpu_ids)
+    if world.size > 1 and len(there) < len(gpu_ids) and len(there) != world.local_size:
+        raise ConfigError(_absence(*(index for index in gpu_ids if index not in there)))
+    devices = tuple(torch.device("cuda", index) for index in there)
     if world.size == 1 or len(devices) == world.local_size:
         return devices
     if (

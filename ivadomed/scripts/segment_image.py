@@ -95,9 +95,9 @@ def segment_images(
     from ivadomed.inference import Predictor
     from ivadomed.inference.outputs import pred_to_png
     from ivadomed.io import is_nifti, save_nifti
-    from ivadomed.runtime.device import define_device
+    from ivadomed.runtime.device import chosen_device
 
-    predictor = Predictor(model, define_device(gpu_id)[1])
+    predictor = Predictor(model, chosen_device(gpu_id))
     names = _output_suffixes(predictor.class_names, suffixes, model)
     written: list[Path] = []
     for images in tqdm(subjects, desc="Segmentation", unit="image", leave=False, disable=None):

@@ -254,7 +254,9 @@ class Trainer:
         shown, tracker = self.group.world.is_first, None
         if shown and self.watch.wandb:
             tracker = initialize_wandb(self.watch.wandb, self.folder, resume=self.first_epoch > 1)
-            tracker.watch(self.model, log="gradients", log_freq=self.watch.wandb["log_grads_every"])
+            if tracker is not None:
+                every = self.watch.wandb["log_grads_every"]
+                tracker.watch(self.model, log="gradients", log_freq=every)
         return Monitor(self.folder, self.num_epochs, self.first_epoch, shown, tracker)
 
     def _gifs(self) -> GifRecorder:

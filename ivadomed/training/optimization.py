@@ -51,7 +51,7 @@ class Optimization:
         schedule, epochs = params["scheduler"]["lr_scheduler"], params["training_time"]["num_epochs"]
         log.info("\nScheduler parameters: %s", dict(schedule))
         updates = -(-batches // self.group)
-        self.scheduler, self.steps_per_update = get_scheduler(schedule, optimizer, epochs, updates)
+        self.scheduler, self.steps_per_update = get_scheduler(dict(schedule), optimizer, epochs, updates)
         self.average = WeightAverage(model, params["ema_decay"])
 
     @property

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import torch
@@ -18,9 +20,19 @@ from torch.optim.lr_scheduler import (
 
 from ivadomed.errors import ConfigError
 
+SCHEDULERS: dict[str, type[LRScheduler]] = {
+    "CosineAnnealingLR": CosineAnnealingLR,
+    "CosineAnnealingWarmRestarts": CosineAnnealingWarmRestarts,
+    "PolynomialLR": PolynomialLR,
+    "CyclicLR": CyclicLR,
+    "OneCycleLR": OneCycleLR,
+}
+_PER_UPDATE = ("CyclicLR", "OneCycleLR")
+_PLACE = "training_parameters.scheduler.lr_scheduler"
+
 
 def get_scheduler(
-    params: Mapping[str, Any],
+    params: MutableMapping[str, Any],
     optimizer: torch.optim.Optimizer,
     num_epochs: int = 0,
     updates_per_epoch: int = 1,
@@ -28,7 +40,8 @@ def get_scheduler(
     """Build the learning-rate scheduler.
 
     Args:
-        params: ``lr_scheduler`` section: "name" and the arguments of that scheduler.
+        params: ``lr_scheduler`` section: "name", which is taken out as in ivadomed 2.9.10, and arguments of the class
+            of that name in ``torch.optim.lr_scheduler``; null leaves an argument to its default.
         optimizer: Whose learning rate is scheduled.
         num_epochs: Length of the training; cosine, polynomial and one cycle come down to 0 at its end.
         updates_per_epoch: Steps of the optimizer in an epoch.
@@ -37,38 +50,58 @@ def get_scheduler(
         The scheduler, and whether it steps after each update (True) or after each epoch (False).
 
     Raises:
-        ConfigError: Unknown name.
+        ConfigError: Unknown name, an argument that the class does not take or refuses, or a cycle that ends before
+            the training does.
     """
-    arguments = {key: value for key, value in params.items() if key != "name"}
-    name = params.get("name", "CosineAnnealingLR")
+    if "name" not in params:
+        raise ConfigError(f"{_PLACE}.name: is missing (an earlier call takes it out of its dictionary)")
+    name = params.pop("name")
+    if name not in SCHEDULERS:
+        raise ConfigError(f"{_PLACE}.name: {name!r} is unknown; expected one of {', '.join(SCHEDULERS)}")
+    given = {key: value for key, value in params.items() if value is not None}
+    if name.startswith("Cosine"):  # 2.x wrote the bounds of CyclicLR with every scheduler
+        given = {key: value for key, value in given.items() if key not in ("base_lr", "max_lr")}
+    _refuse_unknown(name, given)
+    updates = num_epochs * updates_per_epoch
+    arguments = {**_defaults(name, given, optimizer, num_epochs, updates), **given}
+    try:
+        scheduler = SCHEDULERS[name](optimizer, **arguments)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{_PLACE}: {name} cannot be made: {error}") from error
+    if isinstance(scheduler, OneCycleLR) and scheduler.total_steps < updates:
+        raise ConfigError(
+            f"{_PLACE}.total_steps: the cycle of {scheduler.total_steps} updates ends before the training, which has "
+            f"{updates}; leave it out"
+        )
+    return scheduler, name in _PER_UPDATE
+
+
+def _defaults(
+    name: str, given: Mapping[str, Any], optimizer: torch.optim.Optimizer, epochs: int, updates: int
+) -> dict[str, Any]:
+    """What the length of the training says, and where ivadomed differs from torch: the momentum is left alone."""
     if name == "CosineAnnealingLR":
-        # Configurations carry base_lr and max_lr here, which this scheduler never had.
-        return CosineAnnealingLR(optimizer, num_epochs), False
-    if name == "CosineAnnealingWarmRestarts":
-        known = {
-            key: arguments[key] for key in ("T_0", "T_mult", "eta_min") if arguments.get(key) is not None
-        }
-        return CosineAnnealingWarmRestarts(optimizer, **known), False
+        return {"T_max": epochs}
     if name == "PolynomialLR":
-        return PolynomialLR(optimizer, num_epochs, arguments["power"]), False
+        return {"total_iters": epochs}
     if name == "CyclicLR":
-        # Adam has no momentum to cycle.
-        return CyclicLR(
-            optimizer, arguments["base_lr"], arguments["max_lr"], mode="triangular2", cycle_momentum=False
-        ), True
+        return {"mode": "triangular2", "cycle_momentum": False}
     if name == "OneCycleLR":
-        return OneCycleLR(
-            optimizer,
-            arguments["max_lr"],
-            total_steps=num_epochs * updates_per_epoch,
-            pct_start=arguments["pct_start"],
-            div_factor=arguments["max_lr"] / optimizer.param_groups[0]["lr"],
-            cycle_momentum=False,
-        ), True
-    raise ConfigError(
-        f"training_parameters.scheduler.lr_scheduler.name: {name!r} is unknown; expected CosineAnnealingLR, "
-        "CosineAnnealingWarmRestarts, PolynomialLR, CyclicLR or OneCycleLR"
-    )
+        length = {} if {"epochs", "total_steps"} & given.keys() else {"total_steps": updates}
+        rise = {}
+        if "max_lr" in given:
+            rise["div_factor"] = given["max_lr"] / optimizer.param_groups[0]["lr"]
+        return {**length, **rise, "cycle_momentum": False}
+    return {}
+
+
+def _refuse_unknown(name: str, given: Mapping[str, Any]) -> None:
+    known = list(inspect.signature(SCHEDULERS[name]).parameters)[1:]
+    for key in given:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"{name} takes {', '.join(known)}"
+            raise ConfigError(f"{_PLACE}.{key}: {name} has no such argument; {hint}")
 
 
 def resume_schedule(

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ivadomed.errors import ConfigError
 from ivadomed.files import write_text
 from ivadomed.runtime.terminal import say
 
@@ -25,8 +24,9 @@ def initialize_wandb(
 ) -> Any:
     """Start a run of wandb.
 
-    It is online where a key is known (the section's, WANDB_API_KEY, or that of ``wandb login``) and the service
-    answers, else offline: ``wandb sync`` sends it later. The variable WANDB_MODE wins over that.
+    It is online where a key is known (the section's, WANDB_API_KEY, or that of ``wandb login``) and offline where the
+    service does not answer: ``wandb sync`` sends it later. The variable WANDB_MODE wins over that. No training stops
+    for its tracking: without a key or without the package it goes on untracked, with a warning.
 
     Args:
         wandb_params: The ``wandb`` section; None: no tracking.
@@ -34,20 +34,26 @@ def initialize_wandb(
         resume: Go on with the wandb run that is in the folder.
 
     Returns:
-        A ``wandb.Run``, or None.
-
-    Raises:
-        ConfigError: wandb is not installed.
+        A ``wandb.Run``, or None: the run is not tracked.
     """
     if wandb_params is None:
         return None
     try:
         import wandb
-    except ImportError as error:
-        raise ConfigError(
-            "wandb: the package of this name is not installed; pip install 'ivadomed[wandb]', or remove the section"
-        ) from error
+    except ImportError:
+        log.warning(
+            "wandb: the package of this name is not installed, so the run is not tracked; pip install "
+            "'ivadomed[wandb]', or remove the section"
+        )
+        return None
     key = wandb_params.get("wandb_api_key") or os.environ.get("WANDB_API_KEY") or _key_of_login()
+    chosen = os.environ.get("WANDB_MODE")
+    if not key and not chosen:
+        log.warning(
+            "wandb: there is no key, so the run is not tracked; set WANDB_API_KEY or use `wandb login`, "
+            "WANDB_MODE=offline keeps the run in its folder"
+        )
+        return None
     file = Path(folder) / "wandb" / _ID
     known = file.read_text(encoding="utf-8") if resume and file.is_file() else None
 
@@ -63,10 +69,13 @@ def initialize_wandb(
             settings=wandb.Settings(init_timeout=_SECONDS, silent=True, console="off", api_key=key),
         )
 
-    mode = os.environ.get("WANDB_MODE") or ("online" if key else "offline")
+    mode = chosen or "online"
     try:
         run = start(mode)
-    except (wandb.errors.CommError, wandb.errors.AuthenticationError) as error:
+    except (wandb.errors.Error, OSError, ValueError) as error:  # among them a key that is none
+        if mode != "online":
+            log.warning("wandb: cannot be used (%s), so the run is not tracked.", error)
+            return None
         log.warning("wandb: the service cannot be used (%s); this run is kept offline.", error)
         mode = "offline"
         run = start(mode)

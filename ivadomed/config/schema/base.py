@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -27,13 +28,20 @@ from pydantic import (
 )
 from typing_extensions import Self
 
-Int = Annotated[int, Strict()]
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# JSON knows numbers only: 128.0 is a whole number too. It comes last, so that the JSON Schema keeps the bounds.
+WHOLE = BeforeValidator(_whole)
+Int = Annotated[int, Strict(), WHOLE]
 Real = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Text = Annotated[str, Strict()]
 Flag = Annotated[bool, Strict()]
 
-Positive = Annotated[Int, Field(gt=0)]
-NonNegative = Annotated[Int, Field(ge=0)]
+Positive = Annotated[int, Strict(), Field(gt=0), WHOLE]
+NonNegative = Annotated[int, Strict(), Field(ge=0), WHOLE]
 PositiveReal = Annotated[Real, Field(gt=0)]
 NonNegativeReal = Annotated[Real, Field(ge=0)]
 Fraction = Annotated[Real, Field(ge=0, le=1)]
@@ -113,8 +121,21 @@ PathTexts = Annotated[tuple[str, ...], BeforeValidator(_paths, json_schema_input
 FileName = Annotated[str, Strict(), Field(min_length=1), AfterValidator(_file_name)]
 
 
+def _holds_several(annotation: Any) -> bool:
+    """Whether a type is a section, a list or an object, and null is none of its values."""
+    if get_origin(annotation) is Annotated:
+        return _holds_several(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return all(_holds_several(member) for member in get_args(annotation))
+    kind = get_origin(annotation) or annotation
+    return isinstance(kind, type) and issubclass(kind, (BaseModel, tuple, dict))
+
+
 class Section(BaseModel):
-    """A JSON object of the configuration: frozen, and every key in it is known."""
+    """A JSON object of the configuration: frozen, and every key in it is known.
+
+    A section or a list that is null has its default, as if the key were not there.
+    """
 
     model_config = ConfigDict(
         extra="forbid",
@@ -123,6 +144,18 @@ class Section(BaseModel):
         validate_default=False,
         protected_namespaces=(),
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_the_default(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or None not in value.values():
+            return value
+        return {key: entry for key, entry in value.items() if entry is not None or not cls._leaves_out(key)}
+
+    @classmethod
+    def _leaves_out(cls, key: str) -> bool:
+        field = cls.model_fields.get(key)
+        return field is not None and not field.is_required() and _holds_several(field.annotation)
 
 
 def section(model: type[Section], description: str) -> Any:

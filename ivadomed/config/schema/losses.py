@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 from typing_extensions import Self
 
+from ivadomed.config.problems import suggestion
 from ivadomed.config.schema.base import (
     Flag,
     Fraction,
@@ -177,6 +178,7 @@ class LossCombination(Named):
             if name not in SINGLE_LOSSES:
                 problems.append(
                     f"losses_list[{index}]: {name!r} is unknown; expected one of {', '.join(SINGLE_LOSSES)}"
+                    f"{suggestion(name, list(SINGLE_LOSSES))}"
                 )
         if self.params_list is not None and len(self.params_list) != len(self.losses_list):
             problems.append(

@@ -16,6 +16,7 @@ from pydantic import (
     Discriminator,
     Field,
     SerializerFunctionWrapHandler,
+    Strict,
     Tag,
     model_serializer,
     model_validator,
@@ -23,6 +24,7 @@ from pydantic import (
 from typing_extensions import Self
 
 from ivadomed.config.schema.base import (
+    WHOLE,
     Flag,
     Fraction,
     NonNegativeReal,
@@ -38,7 +40,7 @@ from ivadomed.config.schema.base import (
 
 Activation = Literal["sigmoid", "relu", "softmax"]
 DropoutRate = Annotated[Real, Field(ge=0, lt=1)]
-FilmSwitch = Annotated[int, Field(strict=True, ge=0, le=1)]
+FilmSwitch = Annotated[int, Strict(), Field(ge=0, le=1), WHOLE]
 # The tag of a class of the user's own among the architectures, and what error messages show of it.
 OWN_NAME = "package.module:Class"
 _IDENTIFIER = r"[^\W\d]\w*"

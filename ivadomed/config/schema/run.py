@@ -47,7 +47,7 @@ class RunConfig(Section):
     command: Literal["train", "test", "eval", "segment"] = Field(default="train", description="What to do.")
     gpu_ids: tuple[NonNegative, ...] = Field(
         default=(0,),
-        description="GPUs to use; empty: the CPU. Without a GPU, [0] takes the CPU and other numbers are an error.",
+        description="GPUs to use; empty: the CPU. A GPU that the machine does not have means the CPU, with a warning.",
         examples=[[0, 1]],
     )
     path_output: PathText = Field(

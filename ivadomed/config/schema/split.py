@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, Strict, model_validator
 from typing_extensions import Self
 
 from ivadomed.config.schema.base import (
+    WHOLE,
     Fraction,
     Int,
     NonNegative,
@@ -69,7 +70,7 @@ class SplitDataset(Section):
         description="Fraction (0 to 1) of the subjects used for testing; the remainder validates.",
         examples=[0.15],
     )
-    n_folds: Annotated[Int, Field(ge=2)] | None = Field(
+    n_folds: Annotated[int, Strict(), Field(ge=2), WHOLE] | None = Field(
         default=None,
         description="Number of folds (>= 2) of a cross-validation grouped by `split_method`; null: one "
         "split.",

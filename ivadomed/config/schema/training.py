@@ -27,7 +27,7 @@ from ivadomed.config.schema.losses import DiceLoss, Loss
 
 
 def _as_text(value: Any) -> Any:
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    return f"{value:g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
 Precision = Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(_as_text)]
@@ -55,11 +55,11 @@ class CosineAnnealingLR(Named):
     name: Literal["CosineAnnealingLR"] = Field(
         default="CosineAnnealingLR", description="Name of the scheduler."
     )
-    base_lr: PositiveReal | None = Field(
-        default=None, description="Without effect here; the documents' examples carry it.", examples=[1e-05]
+    T_max: Positive | None = Field(
+        default=None, description="Epochs (> 0) until the lowest rate; null: `num_epochs`.", examples=[50]
     )
-    max_lr: PositiveReal | None = Field(
-        default=None, description="Without effect here; the documents' examples carry it.", examples=[0.01]
+    eta_min: NonNegativeReal = Field(
+        default=0.0, description="Lowest learning rate (>= 0).", examples=[1e-06]
     )
 
 
@@ -75,15 +75,30 @@ class CosineAnnealingWarmRestarts(Named):
         description="Each period is this many times as long as the one before (>= 1).",
         examples=[2],
     )
-    base_lr: PositiveReal | None = Field(
-        default=None, description="Without effect here; the documents' examples carry it.", examples=[1e-05]
-    )
-    max_lr: PositiveReal | None = Field(
-        default=None, description="Without effect here; the documents' examples carry it.", examples=[0.01]
+    eta_min: NonNegativeReal = Field(
+        default=0.0, description="Lowest learning rate (>= 0).", examples=[1e-06]
     )
 
 
-class CyclicLR(Named):
+class Momentum(Named):
+    """Cycles of the momentum against those of the learning rate."""
+
+    cycle_momentum: Flag = Field(
+        default=False, description="Change the momentum (Adam: beta1) against the learning rate."
+    )
+    base_momentum: Fraction | None = Field(
+        default=None,
+        description="Momentum (0 to 1) at the highest learning rate, with `cycle_momentum`; null: torch's default.",
+        examples=[0.8],
+    )
+    max_momentum: Fraction | None = Field(
+        default=None,
+        description="Momentum (0 to 1) at the lowest learning rate, with `cycle_momentum`; null: torch's default.",
+        examples=[0.9],
+    )
+
+
+class CyclicLR(Momentum):
     """Learning rate that cycles between two bounds, stepped per batch (Smith, 2017)."""
 
     name: Literal["CyclicLR"] = Field(default="CyclicLR", description="Name of the scheduler.")
@@ -92,6 +107,22 @@ class CyclicLR(Named):
     )
     max_lr: PositiveReal = Field(
         default=1e-2, description="Upper bound of the learning rate (>= base_lr).", examples=[0.001]
+    )
+    step_size_up: Positive = Field(
+        default=2000, description="Updates (> 0) of the rising half of a cycle.", examples=[500]
+    )
+    step_size_down: Positive | None = Field(
+        default=None, description="Updates (> 0) of the falling half; null: `step_size_up`.", examples=[500]
+    )
+    mode: Literal["triangular", "triangular2", "exp_range"] = Field(
+        default="triangular2",
+        description="Height of the cycles: all alike, half as high each time, or times `gamma` per update.",
+    )
+    gamma: PositiveReal = Field(
+        default=1.0, description="Factor (> 0) per update of `exp_range`.", examples=[0.999]
+    )
+    scale_mode: Literal["cycle", "iterations"] = Field(
+        default="cycle", description="What a scaling function of one's own counts; torch's, kept for files."
     )
 
     @model_validator(mode="after")
@@ -108,9 +139,12 @@ class PolynomialLR(Named):
     power: PositiveReal = Field(
         default=0.9, description="Exponent (> 0); 1 is a straight line.", examples=[1.0]
     )
+    total_iters: Positive | None = Field(
+        default=None, description="Epochs (> 0) until 0 is reached; null: `num_epochs`.", examples=[50]
+    )
 
 
-class OneCycleLR(Named):
+class OneCycleLR(Momentum):
     """From `initial_lr` up to `max_lr` and down to almost 0, stepped per update (Smith and Topin, 2018)."""
 
     name: Literal["OneCycleLR"] = Field(default="OneCycleLR", description="Name of the scheduler.")
@@ -122,6 +156,33 @@ class OneCycleLR(Named):
         description="Fraction (0 to 1) of the training in which the learning rate rises.",
         examples=[0.1],
     )
+    total_steps: Positive | None = Field(
+        default=None, description="Updates (> 0) of the cycle; null: those of the training.", examples=[5000]
+    )
+    epochs: Positive | None = Field(
+        default=None, description="With `steps_per_epoch`, instead of `total_steps`.", examples=[100]
+    )
+    steps_per_epoch: Positive | None = Field(
+        default=None, description="With `epochs`, instead of `total_steps`.", examples=[50]
+    )
+    anneal_strategy: Literal["cos", "linear"] = Field(default="cos", description="Shape of the slopes.")
+    div_factor: PositiveReal | None = Field(
+        default=None,
+        description="The cycle starts at `max_lr / div_factor`; null: at `initial_lr`.",
+        examples=[25.0],
+    )
+    final_div_factor: PositiveReal = Field(
+        default=1e4, description="The cycle ends at its start divided by this (> 0).", examples=[1000.0]
+    )
+    three_phase: Flag = Field(
+        default=False, description="Come back to the start before the last decline, in a phase of its own."
+    )
+
+    @model_validator(mode="after")
+    def _length(self) -> Self:
+        if (self.epochs is None) != (self.steps_per_epoch is None):
+            refuse(["epochs: goes with steps_per_epoch; give both or neither"])
+        return self
 
 
 LrScheduler = Annotated[
@@ -145,7 +206,7 @@ class Scheduler(Section):
     @model_validator(mode="after")
     def _rises(self) -> Self:
         cycle = self.lr_scheduler
-        if isinstance(cycle, OneCycleLR) and cycle.max_lr < self.initial_lr:
+        if isinstance(cycle, OneCycleLR) and cycle.div_factor is None and cycle.max_lr < self.initial_lr:
             refuse([f"lr_scheduler.max_lr: {cycle.max_lr} is below initial_lr {self.initial_lr}"])
         return self
 

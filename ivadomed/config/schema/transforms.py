@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    Field,
+    PlainValidator,
+    SerializerFunctionWrapHandler,
+    Strict,
+    model_serializer,
+    model_validator,
+)
 from typing_extensions import Self
 
 from ivadomed.config.schema.base import (
     BY_VALUE,
+    WHOLE,
     DatasetType,
     Flag,
     Fraction,
-    Int,
+    NonNegative,
     NonNegativeReal,
     Positive,
     PositiveReal,
@@ -42,7 +50,7 @@ Degrees = Annotated[
 ]
 FOREGROUND = "Measure over the voxels above the mean only, so that the background does not count."
 Factors = tuple[PositiveReal, PositiveReal]
-Axis = Annotated[Int, Field(ge=0, le=2)]
+Axis = Annotated[int, Strict(), Field(ge=0, le=2), WHOLE]
 CropSize = Annotated[tuple[Positive, ...], Field(min_length=2, max_length=3)]
 
 
@@ -318,7 +326,7 @@ class RandomBiasField(Transform):
     coefficients: Real = Field(
         description="Largest magnitude of the polynomial's coefficients.", examples=[0.5]
     )
-    order: Int = Field(ge=0, description="Order of the polynomial (>= 0).", examples=[3])
+    order: NonNegative = Field(description="Order of the polynomial (>= 0).", examples=[3])
     p: Fraction = Field(default=0.5, description="Probability (0 to 1).", examples=[0.3])
 
 

@@ -279,7 +279,7 @@ def test_old_3d_model(caplog):
     assert list(config.postprocessing.steps) == ["binarize_prediction", "keep_largest"]
     assert list(config.transforms_for("testing")) == ["Resample", "CenterCrop", "NormalizeInstance"]
     places = [record.getMessage().split(": ")[1] for record in caplog.records]
-    assert len(places) == len(set(places)) == 22
+    assert len(places) == len(set(places)) == 24
     assert "training_parameters.scheduler.lr_scheduler.name" in places
 
 

@@ -73,6 +73,42 @@ def problems_of(source, overrides=None) -> list[str]:
             "num_epochs: unknown key; did you mean 'training_parameters.training_time.num_epochs'?",
         ),
         ({"command": "trian"}, "did you mean 'train'?"),
+        (
+            {"subject_selection:": {}},
+            "subject_selection:: unknown key; did you mean 'loader_parameters.subject_selection'?",
+        ),
+        (
+            {"Modified3DUNet": {"use_logits": True}},
+            "Modified3DUNet.use_logits: unknown key; did you mean 'Countception.use_logits'?",
+        ),
+        (
+            {"transformation": {"RandomTranslation": {}}},
+            "transformation.RandomTranslation: unknown key; RandomAffine has translations (its key translate)",
+        ),
+        (
+            {"transformation": {"RandGaussianNoised": {}}},
+            "transformation.RandGaussianNoised: unknown key; AdditiveGaussianNoise adds noise",
+        ),
+        ({"transformation": {"RandomGama": {}}}, "did you mean 'RandomGamma'?"),
+        ({"transformation": {"VertebralSplitting": {}}}, "never released"),
+        (
+            {"transformation": {"RandomMotion": {}}},
+            "transformation.RandomMotion: unknown key; expected one of",
+        ),
+        ({"default_model": {"name": "HourglassNet"}}, "Countception predicts heat maps"),
+        ({"training_parameters": {"loss": {"name": "JointsMSELoss"}}}, "L2loss or AdapWingLoss"),
+        ({"training_parameters": {"loss": {"name": "MSELoss"}}}, "L2loss is half the sum"),
+        ({"random_seed": 3}, "random_seed: unknown key; split_dataset.random_seed draws the split"),
+        ({"loader_parameters": {"target_ground_truth": "_seg"}}, "loader_parameters.target_suffix names the"),
+        ({"dataset_groups": []}, "loader_parameters.path_data takes several data sets"),
+        ({"loader_parameters": {"expected_input": []}}, "training_validation names the images"),
+        ({"loader_parameters": {"expected_gt": []}}, "loader_parameters.target_suffix names the labels"),
+        ({"loader_parameters": {"input_dropout_params": {}}}, "loader_parameters.is_input_dropout blanks"),
+        ({"split_output": True}, "results are all in path_output"),
+        (
+            {"training_parameters": {"scheduler": {"lr_scheduler": {"name": "CyclicLR", "step_size": 9}}}},
+            "lr_scheduler.step_size: unknown key; did you mean 'step_size_up'?",
+        ),
         ({"training_parameters": {"loss": {"name": "DiceLos"}}}, "did you mean 'DiceLoss'?"),
         ({"default_model": {"name": "unet"}}, "default_model.name: 'unet' is unknown"),
         ({"default_model": {"name": "nets:"}}, "default_model.name: 'nets:'; expected package.module:Class"),
@@ -127,7 +163,6 @@ def test_message(source, line):
         ({"default_model": {"is_2d": False}}, "default_model.length_3D"),
         ({"Modified3DUNet": {"applied": True}}, "Modified3DUNet.length_3D"),
         ({"FiLMedUnet": {"applied": True, "film_layers": [1, 0]}}, "FiLMedUnet.film_layers"),
-        ({"HeMISUnet": {"applied": True}}, "loader_parameters.multichannel"),
         ({"ResidualEncoderUnet": {"applied": True}}, "ResidualEncoderUnet.depth"),
         ({"ResidualEncoderUnet": {"applied": True, "depth": 4, "length_2D": [32, 32]}}, "at most 3"),
         ({"ResidualEncoderUnet": {"applied": True, "length_2D": [8, 8], "n_blocks": [1]}}, ".n_blocks"),
@@ -142,7 +177,6 @@ def test_message(source, line):
             "training_parameters.loss.classes_of_interest",
         ),
         ({"transformation": {"ROICrop": {"size": [8, 8]}}}, "loader_parameters.roi_params.suffix"),
-        ({"transformation": {"CenterCrop": {"size": [32, 32, 32]}}}, "transformation.CenterCrop.size"),
         ({"loader_parameters": {"random_patch_params": {"applied": True}}}, "random_patch_params.applied"),
         (
             {
@@ -188,10 +222,6 @@ def test_message(source, line):
                 "HeMISUnet": {"applied": True},
             },
             "HeMISUnet.applied, Modified3DUNet.applied",
-        ),
-        (
-            {"default_model": {"name": "Countception"}, "HeMISUnet": {"applied": True}},
-            "default_model.name",
         ),
         (
             {
@@ -240,14 +270,14 @@ def test_all_problems_at_once():
             "comand": "train",
             "loader_parameters": {"slice_axis": "axail", "contrast_params": {"balance": {"T1w": 2}}},
             "split_dataset": {"train_fraction": 0.9},
-            "FiLMedUnet": {"applied": True},
+            "HeMISUnet": {"applied": True},
             "Modified3DUNet": {"applied": True, "lenght_3D": [32, 32, 32]},
             "transformation": {"Resampel": {"hspace": 1, "wspace": 1}, "RandomAffine": {"degrees": "x"}},
         }
     )
     places = sorted(line.split(":")[0] for line in lines)
     assert places == [
-        "FiLMedUnet.applied, Modified3DUNet.applied",
+        "HeMISUnet.applied, Modified3DUNet.applied",
         "Modified3DUNet.lenght_3D",
         "comand",
         "loader_parameters.contrast_params.balance.T1w",
@@ -261,6 +291,21 @@ def test_all_problems_at_once():
 def test_a_misspelt_key_causes_no_second_problem():
     lines = problems_of({"Modified3DUNet": {"applied": True, "lenght_3D": [32, 32, 32]}})
     assert lines == ["Modified3DUNet.lenght_3D: unknown key; did you mean 'length_3D'?"]
+
+
+@pytest.mark.parametrize(
+    ("section", "keys"),
+    [
+        ("Modified3DUNet", ["use_logits", "missing_probability", "applid", "name2"]),
+        ("resnet18", ["attention", "film_layers"]),
+        ("default_model", ["applied_", "Depth", "max_filter"]),
+    ],
+)
+def test_a_message_never_suggests_what_was_written(section, keys):
+    for line in problems_of({section: dict.fromkeys(keys, 1)}):
+        place = line.split(": ")[0]
+        assert f"did you mean {place!r}" not in line
+        assert f"did you mean {place.split('.')[-1]!r}" not in line
 
 
 def test_missing_file(tmp_path):

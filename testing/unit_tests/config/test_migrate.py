@@ -108,6 +108,36 @@ from ivadomed.config import RunConfig, migrate
         ),
         ({"default_model": {"folder_name": "m"}}, {"default_model": {}, "model_name": "m"}),
         ({"mixup_bool": False}, {}),
+        ({"training_sha256": {"sub-01_T1w.nii.gz": "0a"}}, {}),
+        ({"loader_parameters": {"training_sha256": {}}}, {"loader_parameters": {}}),
+        (
+            {"split_dataset": {"data_testing": {"training_sha256": 1}}},
+            {"split_dataset": {"data_testing": {}}},
+        ),
+        ({"HeMISUnet": {"ram": True}}, {"HeMISUnet": {}}),
+        ({"HeMISUnet": {"hdf5_path": "a.hdf5"}}, {"HeMISUnet": {}}),
+        ({"HeMISUnet": {"name": "HeMISUnet"}}, {"HeMISUnet": {}}),
+        ({"Modified3DUNet": {"name": "Modified3DUNet"}}, {"Modified3DUNet": {}}),
+        ({"Modified3DUNet": {"padding_3D": 0}}, {"Modified3DUNet": {}}),
+        ({"default_model": {"padding_3D": 0}}, {"default_model": {}}),
+        ({"default_model": {"is_2D": False}}, {"default_model": {"is_2d": False}}),
+        ({"loader_parameters": {"validate_BIDS": False}}, {"loader_parameters": {"bids_validate": False}}),
+        ({"validate_BIDS": False}, {"loader_parameters": {"bids_validate": False}}),
+        (
+            {"loader_parameters": {"slice_filter_params": {"filter_empty_mask_patch": True}}},
+            {
+                "loader_parameters": {
+                    "slice_filter_params": {},
+                    "patch_filter_params": {"filter_empty_mask": True},
+                }
+            },
+        ),
+        ({"gpu_ids": 2}, {"gpu_ids": [2]}),
+        ({"gpu_ids": [-1]}, {"gpu_ids": []}),
+        (
+            {"training_parameters": {"scheduler": {"lr_scheduler": {"name": "CyclicLR", "last_epoch": -1}}}},
+            {"training_parameters": {"scheduler": {"lr_scheduler": {"name": "CyclicLR"}}}},
+        ),
     ],
 )
 def test_one_old_key(old, new):
@@ -116,6 +146,17 @@ def test_one_old_key(old, new):
     assert result == new
     assert len(warnings) == 1
     assert old == before
+
+
+def test_an_old_section_that_is_null_is_not_there():
+    assert migrate({"testing_parameters": None}) == ({}, [])
+
+
+def test_all_keys_of_the_old_hemis_section():
+    keys = ("ram", "hdf5_path", "path_hdf5", "csv_path", "target_lst", "roi_lst", "contrasts", "name")
+    result, warnings = migrate({"HeMISUnet": {"applied": True, **dict.fromkeys(keys, "x")}})
+    assert result == {"HeMISUnet": {"applied": True}}
+    assert sorted(line.split(":")[0] for line in warnings) == sorted(f"HeMISUnet.{key}" for key in keys)
 
 
 def test_old_names_in_sequence():
@@ -162,7 +203,7 @@ def test_unknown_keys_stay_in_sight():
     "section", ["loader_parameters", "split_dataset", "transformation", "testing_parameters"]
 )
 def test_sections_of_a_wrong_type_are_left_to_the_validation(section):
-    for value in (None, 3, "text", [1]):
+    for value in (3, "text", [1]):
         assert migrate({section: value}) == ({section: value}, [])
 
 

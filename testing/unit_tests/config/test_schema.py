@@ -57,7 +57,7 @@ def test_documented_defaults():
     [
         ("training_parameters", {"batch_size": True}),
         ("training_parameters", {"batch_size": "4"}),
-        ("training_parameters", {"batch_size": 4.0}),
+        ("training_parameters", {"batch_size": 4.5}),
         ("training_parameters", {"mixup_alpha": float("nan")}),
         ("training_parameters", {"transfer_learning": {"retrain_fraction": 1.01}}),
         ("loader_parameters", {"multichannel": 1}),
@@ -80,6 +80,80 @@ def test_documented_defaults():
 def test_wrong_values_are_refused(section, value):
     with pytest.raises(ValidationError):
         RunConfig.model_validate({section: value})
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"gpu_ids": [1.0]},
+        {
+            "default_model": {
+                "length_2D": [128.0, 64.0],
+                "stride_2D": [64.0, 64.0],
+                "depth": 4.0,
+                "n_filters": 8.0,
+            }
+        },
+        {
+            "Modified3DUNet": {
+                "applied": True,
+                "length_3D": [64.0, 64.0, 32.0],
+                "film_layers": [1.0] + [0] * 9,
+            }
+        },
+        {"training_parameters": {"batch_size": 4.0, "seed": 3.0, "num_workers": 0.0, "precision": 32.0}},
+        {"training_parameters": {"training_time": {"num_epochs": 5.0, "early_stopping_patience": 2.0}}},
+        {"split_dataset": {"random_seed": 6.0, "n_folds": 3.0, "fold": 1.0}},
+        {"transformation": {"CenterCrop": {"size": [128.0, 96.0]}, "RandomMirror": {"axes": [0.0]}}},
+        {"transformation": {"RandomBiasField": {"coefficients": 0.5, "order": 3.0}}},
+        {"uncertainty": {"n_it": 20.0, "epistemic": True}},
+        {"loader_parameters": {"subject_selection": {"n": [5.0], "metadata": ["a"], "value": ["b"]}}},
+        {"evaluation_parameters": {"overlays": 3.0}},
+    ],
+)
+def test_whole_numbers_may_be_written_as_decimals(tree):
+    def whole(value):
+        if isinstance(value, dict):
+            return {key: whole(entry) for key, entry in value.items()}
+        if isinstance(value, list):
+            return [whole(entry) for entry in value]
+        return int(value) if isinstance(value, float) and value.is_integer() else value
+
+    assert RunConfig.model_validate(tree) == RunConfig.model_validate(whole(tree))
+    assert RunConfig.model_validate(tree).to_json() == RunConfig.model_validate(whole(tree)).to_json()
+
+
+def nullable():
+    """Every section and list of the schema that has no null of its own."""
+    plain = RunConfig().to_json()
+    for key, value in plain.items():
+        if isinstance(value, (dict, list)):
+            yield (key,)
+        if isinstance(value, dict):
+            for inner, entry in value.items():
+                if isinstance(entry, (dict, list)):
+                    yield key, inner
+                if isinstance(entry, dict):
+                    yield from ((key, inner, k) for k, e in entry.items() if isinstance(e, (dict, list)))
+
+
+@pytest.mark.parametrize("path", list(nullable()), ids=".".join)
+def test_a_section_or_list_that_is_null_has_its_default(path):
+    tree = None
+    for key in reversed(path):
+        tree = {key: tree}
+    assert RunConfig.model_validate(tree) == RunConfig()
+
+
+@pytest.mark.parametrize(
+    "path", [("training_parameters", "batch_size"), ("default_model", "depth"), ("command",)]
+)
+def test_a_value_that_is_null_is_refused_where_null_means_nothing(path):
+    tree = None
+    for key in reversed(path):
+        tree = {key: tree}
+    with pytest.raises(ValidationError):
+        RunConfig.model_validate(tree)
 
 
 def test_integers_are_numbers_and_lists_become_tuples():
@@ -153,7 +227,11 @@ def test_scheduler_arguments_leave_out_nulls():
             }
         }
     )
-    assert config.training_parameters.scheduler.lr_scheduler.arguments == {"T_0": 20, "T_mult": 2}
+    assert config.training_parameters.scheduler.lr_scheduler.arguments == {
+        "T_0": 20,
+        "T_mult": 2,
+        "eta_min": 0.0,
+    }
 
 
 def test_flags_of_transforms_are_written_only_when_set():

@@ -8,7 +8,14 @@ import torch
 
 from ivadomed.errors import ConfigError
 from ivadomed.runtime import device as module
-from ivadomed.runtime.device import cuda, define_device, fabric_precision, training_devices
+from ivadomed.runtime.device import (
+    chosen_device,
+    cuda,
+    define_device,
+    fabric_precision,
+    training_devices,
+    warn_of_absent_gpus,
+)
 from ivadomed.runtime.ranks import ALONE, World
 
 CPU = torch.device("cpu")
@@ -65,10 +72,33 @@ def test_apple(machine):
 
 
 @pytest.mark.parametrize("gpu_id", [2, [5], -1])
-def test_a_gpu_that_is_not_there(machine, gpu_id):
+def test_a_gpu_that_is_not_there_means_the_cpu(machine, gpu_id):
     machine(gpus=2)
-    with pytest.raises(ConfigError, match=r"gpu_ids: no GPU -?\d; this machine has 2"):
-        define_device(gpu_id)
+    assert define_device(gpu_id) == (False, CPU)
+
+
+@pytest.mark.parametrize(
+    ("gpu_ids", "gpus", "message"),
+    [
+        ([0], 1, None),
+        ([], 0, None),
+        ([0], 0, "gpu_ids: [0], but CUDA is not available: working on the CPU."),
+        ([3, 1], 0, "gpu_ids: [3, 1], but CUDA is not available: working on the CPU."),
+        ([5], 2, "gpu_ids: no GPU 5; this machine has 2, counted from 0: working on the CPU."),
+        ([0, 5, 7], 2, "gpu_ids: no GPU 5, 7; this machine has 2, counted from 0: working on GPU 0."),
+    ],
+)
+def test_an_absent_gpu_is_said_once(machine, caplog, gpu_ids, gpus, message):
+    machine(gpus=gpus)
+    warn_of_absent_gpus(gpu_ids)
+    assert [record.getMessage() for record in caplog.records] == ([message] if message else [])
+
+
+@pytest.mark.parametrize(("gpu_id", "gpus", "warned"), [(0, 0, 0), (None, 2, 0), (1, 2, 0), (2, 2, 1)])
+def test_a_caller_s_gpu(machine, caplog, gpu_id, gpus, warned):
+    machine(gpus=gpus)
+    expected = "cuda:1" if gpu_id == 1 else "cpu"
+    assert (str(chosen_device(gpu_id)), len(caplog.records)) == (expected, warned)
 
 
 @pytest.mark.parametrize(
@@ -120,6 +150,10 @@ GROUP = World(0, 4, 0, 2)
         ([], 0, GROUP, ["cpu", "cpu"]),
         ([0, 1], 0, ALONE, ["cpu"]),  # a machine without GPU
         ([1], 2, ALONE, ["cuda:1"]),
+        ([4], 2, ALONE, ["cpu"]),
+        ([7, 8, 9], 3, GROUP, ["cpu", "cpu"]),
+        ([4, 1, 0], 2, ALONE, ["cuda:1", "cuda:0"]),
+        ([4, 1, 0], 2, GROUP, ["cuda:1", "cuda:0"]),
         ([2, 0], 3, ALONE, ["cuda:2", "cuda:0"]),
         ([2, 0], 3, GROUP, ["cuda:2", "cuda:0"]),
         ([0], 1, GROUP, ["cuda:0", "cuda:0"]),  # SLURM shows each process a GPU of its own

@@ -4,7 +4,13 @@ import math
 
 import pytest
 import torch
-from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
+    CyclicLR,
+    OneCycleLR,
+    PolynomialLR,
+)
 
 from ivadomed.errors import ConfigError
 from ivadomed.training.schedule import EarlyStopping, get_scheduler, resume_schedule
@@ -12,7 +18,7 @@ from ivadomed.training.schedule import EarlyStopping, get_scheduler, resume_sche
 
 def rates(params, epochs, steps):
     optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
-    scheduler, per_batch = get_scheduler(params, optimizer, epochs)
+    scheduler, per_batch = get_scheduler(dict(params), optimizer, epochs)
     values = []
     for _ in range(steps):
         optimizer.step()
@@ -85,7 +91,7 @@ SPANNING = [
 def test_a_schedule_continues_on_the_curve_of_its_length(params, length):
     def make(epochs):
         optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
-        return get_scheduler(params, optimizer, epochs)[0], optimizer
+        return get_scheduler(dict(params), optimizer, epochs)[0], optimizer
 
     whole = follow(*make(length), length)
     planned, optimizer = make(4)
@@ -99,9 +105,66 @@ def test_a_schedule_continues_on_the_curve_of_its_length(params, length):
 
 def test_unknown_name():
     with pytest.raises(
-        ConfigError, match=r"lr_scheduler.name: 'Cosine' is unknown; expected CosineAnnealingLR"
+        ConfigError, match=r"lr_scheduler.name: 'Cosine' is unknown; expected one of CosineAnnealingLR"
     ):
         rates({"name": "Cosine"}, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("params", "reference"),
+    [
+        ({"name": "CosineAnnealingLR", "eta_min": 1e-4}, lambda o: CosineAnnealingLR(o, 6, eta_min=1e-4)),
+        ({"name": "CosineAnnealingLR", "T_max": 3}, lambda o: CosineAnnealingLR(o, 3)),
+        (
+            {"name": "CosineAnnealingWarmRestarts", "T_0": 4, "eta_min": 1e-4},
+            lambda o: CosineAnnealingWarmRestarts(o, 4, eta_min=1e-4),
+        ),
+        ({"name": "PolynomialLR", "power": 2, "total_iters": 5}, lambda o: PolynomialLR(o, 5, 2)),
+        (
+            {"name": "CyclicLR", "base_lr": 1e-4, "max_lr": 1e-2, "step_size_up": 2, "mode": "triangular"},
+            lambda o: CyclicLR(o, 1e-4, 1e-2, step_size_up=2, cycle_momentum=False),
+        ),
+        (
+            {"name": "CyclicLR", "base_lr": 1e-4, "max_lr": 1e-2, "mode": "exp_range", "gamma": 0.9}
+            | {"step_size_up": 1, "step_size_down": 2},
+            lambda o: CyclicLR(o, 1e-4, 1e-2, 1, 2, "exp_range", 0.9, cycle_momentum=False),
+        ),
+        (
+            {"name": "OneCycleLR", "max_lr": 1e-2, "total_steps": 9, "anneal_strategy": "linear"}
+            | {"div_factor": 20.0, "final_div_factor": 10.0, "three_phase": True},
+            lambda o: OneCycleLR(
+                o, 1e-2, 9, None, None, 0.3, "linear", False, 0.85, 0.95, 20.0, 10.0, three_phase=True
+            ),
+        ),
+    ],
+)
+def test_every_argument_reaches_torch(params, reference):
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
+    expected = follow(reference(optimizer), optimizer, 6)
+    assert rates(params, 6, 6)[0] == pytest.approx(expected)
+
+
+def test_the_name_is_taken_out_of_the_dictionary():
+    params = {"name": "CosineAnnealingLR", "eta_min": 1e-4}
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
+    get_scheduler(params, optimizer, 4)
+    assert params == {"eta_min": 1e-4}
+    with pytest.raises(ConfigError, match="name: is missing"):
+        get_scheduler(params, optimizer, 4)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"name": "CyclicLR", "base_lr": 1, "max_lr": 2, "step_size": 3}, "did you mean 'step_size_up'"),
+        ({"name": "CosineAnnealingLR", "warmup": 3}, "CosineAnnealingLR takes T_max, eta_min"),
+        ({"name": "CyclicLR", "base_lr": 1e-5}, "CyclicLR cannot be made"),
+        ({"name": "OneCycleLR", "max_lr": 1, "total_steps": 2}, "ends before the training"),
+    ],
+)
+def test_arguments_that_torch_refuses(params, message):
+    with pytest.raises(ConfigError, match=message):
+        rates(params, 6, 6)
 
 
 def test_early_stopping_counts_successive_small_changes():

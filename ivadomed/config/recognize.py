@@ -1,0 +1,127 @@
+"""Other JSON files that lie beside a configuration and are taken for one: what they are, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from numbers import Real
+from typing import Any
+
+Content = Mapping[str, Any]
+
+_SIDECAR = {
+    "Manufacturer",
+    "ManufacturersModelName",
+    "MagneticFieldStrength",
+    "EchoTime",
+    "RepetitionTime",
+    "InversionTime",
+    "FlipAngle",
+    "SliceThickness",
+    "SeriesDescription",
+    "ProtocolName",
+    "ConversionSoftware",
+    "PixelSize",
+    "PixelSizeUnits",
+    "SampleStaining",
+    "Modality",
+    "ImageType",
+}
+_LABEL = {"Author", "Label", "RawSources", "Sources", "Type", "Space", "GeneratedBy"}
+_METRICS = ("dice", "iou", "loss", "recall", "precision", "specificity", "hausdorff", "accuracy", "auc")
+_COLUMN = {"Description", "LongName", "Levels", "Units"}
+
+
+def _numbers(content: Content) -> bool:
+    return bool(content) and all(_number(value) for value in content.values())
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _is_contrast_table(content: Content) -> bool:
+    return _numbers(content) and all(isinstance(value, int) for value in content.values())
+
+
+def _is_metrics(content: Content) -> bool:
+    def named(key: str) -> bool:
+        return any(word in key.lower() for word in _METRICS)
+
+    values = [value for value in content.values() if isinstance(value, Mapping)]
+    flat = any(named(key) and _number(value) for key, value in content.items())
+    return flat or any(_is_metrics(value) for value in values)
+
+
+def _is_columns(content: Content) -> bool:
+    return bool(content) and all(
+        isinstance(value, Mapping) and _COLUMN & value.keys() for value in content.values()
+    )
+
+
+def _is_boxes(content: Content) -> bool:
+    return bool(content) and all(
+        isinstance(value, list) and len(value) == 6 and all(_number(bound) for bound in value)
+        for value in content.values()
+    )
+
+
+def _is_split(content: Content) -> bool:
+    return {"train", "valid", "test"} <= content.keys() and all(
+        isinstance(content[side], list) for side in ("train", "valid", "test")
+    )
+
+
+_CONTRASTS = "a table of contrasts and their numbers (contrast_dct.json), which belongs to a FiLM model"
+_SCORES = "a table of metrics or losses of a model"
+_BY_VALUES = (_CONTRASTS, _SCORES)
+# First what has keys of its own, then what is known by its values.
+_KINDS: tuple[tuple[Callable[[Content], bool], str], ...] = (
+    (
+        lambda c: {"properties", "$defs"} <= c.keys() or {"properties", "type"} <= c.keys(),
+        "a JSON Schema; a configuration names it under the key $schema",
+    ),
+    (
+        lambda c: "BIDSVersion" in c,
+        "the dataset_description.json of a BIDS data set; the folder it lies in belongs into "
+        "loader_parameters.path_data",
+    ),
+    (
+        lambda c: isinstance(c.get("entities"), list) or "default_path_patterns" in c,
+        "a BIDS layout; its path belongs into loader_parameters.bids_config",
+    ),
+    (_is_split, "the split of a run; its path belongs into split_dataset.fname_split"),
+    (
+        lambda c: isinstance(c.get("config"), Mapping) and "libraries" in c,
+        "the manifest of a run; its configuration is config_file.json beside it",
+    ),
+    (
+        lambda c: {"cells", "nbformat"} <= c.keys(),
+        "a Jupyter notebook",
+    ),
+    (_is_columns, "the description of a table's columns (such as participants.json of a BIDS data set)"),
+    (
+        lambda c: bool(_SIDECAR & c.keys()),
+        "the sidecar of an image; the folder of its data set belongs into loader_parameters.path_data",
+    ),
+    (_is_boxes, "a table of bounding boxes, which a cascade keeps in its path_output"),
+    (_is_metrics, _SCORES),
+    (_is_contrast_table, _CONTRASTS),
+    (lambda c: bool(_LABEL & c.keys()), "the sidecar of a label"),
+)
+
+
+def kind_of(content: Content, known: set[str], deeper: set[str]) -> str | None:
+    """What a JSON object is that is no configuration.
+
+    Args:
+        content: Of the file.
+        known: Keys that a configuration may have.
+        deeper: Keys of its sections; a file that has one may be a section without its name.
+
+    Returns:
+        None where one of the keys is a configuration's, or where it is not known what the file is.
+    """
+    if not content or known & content.keys():
+        return None
+    kind = next((words for fits, words in _KINDS if fits(content)), None)
+    return kind if kind not in _BY_VALUES or not deeper & content.keys() else None
