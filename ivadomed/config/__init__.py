@@ -14,9 +14,10 @@ from ivadomed.config.migrate import migrate
 if TYPE_CHECKING:
     from ivadomed.config.editor_schema import json_schema
     from ivadomed.config.load import load_config
+    from ivadomed.config.packaged import load_packaged
     from ivadomed.config.schema.run import RunConfig
 
-__all__ = ["CONFIG_DIR", "RunConfig", "json_schema", "load_config", "migrate"]
+__all__ = ["CONFIG_DIR", "RunConfig", "json_schema", "load_config", "load_packaged", "migrate"]
 
 CONFIG_DIR = Path(__file__).parent
 """Folder of the example configurations."""
@@ -25,6 +26,7 @@ _SOURCES = {
     "RunConfig": "ivadomed.config.schema.run",
     "json_schema": "ivadomed.config.editor_schema",
     "load_config": "ivadomed.config.load",
+    "load_packaged": "ivadomed.config.packaged",
 }
 
 

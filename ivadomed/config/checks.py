@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ivadomed.config import derived
 from ivadomed.config.schema.losses import MultiClassDiceLoss
@@ -13,11 +13,22 @@ if TYPE_CHECKING:
     from ivadomed.config.schema.run import RunConfig
 
 
-def problems(config: RunConfig) -> list[str]:
-    """Contradictions between sections, one line each: full key path, value, expectation, remedy."""
+PREDICTION: Final = "prediction"
+"""Validation context of a configuration that only predicts, with a network that has its arguments already."""
+
+
+def problems(config: RunConfig, context: str | None = None) -> list[str]:
+    """Contradictions between sections, one line each: full key path, value, expectation, remedy.
+
+    Args:
+        config: Of which every section is valid by itself.
+        context: `PREDICTION`, or None for a configuration that is trained.
+    """
     several = _architecture_choice(config)
     if several:  # With an ambiguous architecture the other checks would guess.
         return several
+    if context == PREDICTION:
+        return [*_windows(config), *_crops(config)]
     found = [
         *_windows(config),
         *_film(config),

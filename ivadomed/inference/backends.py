@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
+from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.dropout import _DropoutNd
 
 from ivadomed.errors import ModelError
 from ivadomed.loader.samples import Batch
-from ivadomed.models.base import Network
+from ivadomed.models.base import Network, example_inputs
 from ivadomed.models.checkpoint import load_model
 from ivadomed.models.hemis import PRESENT
 from ivadomed.runtime.cores import available_cores
@@ -31,6 +32,32 @@ class TorchForward:
 
     def __init__(self, model: Network, device: torch.device) -> None:
         self.model, self.device = model.to(device).eval(), device
+
+    @property
+    def in_channel(self) -> int | None:
+        """Channels of the image; None for a network without convolutions."""
+        wanted, conv = self.model.condition_input(), self._first_convolution
+        if wanted is not None and wanted[0] == PRESENT:
+            return wanted[1]
+        return None if conv is None else conv.in_channels
+
+    @property
+    def is_2d(self) -> bool | None:
+        """Whether the images are [B, C, H, W]; None for a network without convolutions."""
+        conv = self._first_convolution
+        return None if conv is None else len(conv.kernel_size) == 2
+
+    def count_classes(self) -> int | None:
+        """Channels of the prediction, of a small image."""
+        if self.in_channel is None:
+            return None
+        size = self.model.example_size(2 if self.is_2d else 3)
+        inputs = example_inputs(self.model, (1, self.in_channel, *size))
+        return int(self(Batch(inputs.image, None, inputs.condition, ())).shape[1])
+
+    @property
+    def _first_convolution(self) -> _ConvNd | None:
+        return next((module for module in self.model.modules() if isinstance(module, _ConvNd)), None)
 
     @torch.inference_mode()
     def __call__(self, batch: Batch) -> np.ndarray:
@@ -100,6 +127,37 @@ class OnnxForward:
         values = [batch.image, *([self._condition(batch)] if len(self.names) > 1 else [])]
         feed = {name: value.float().numpy() for name, value in zip(self.names, values, strict=True)}
         return np.asarray(self.session.run(None, feed)[0])
+
+    @property
+    def in_channel(self) -> int | None:
+        """Channels of the image; None where the file leaves them open."""
+        shape = self._shape
+        return shape[1] if len(shape) > 1 and isinstance(shape[1], int) else None
+
+    @property
+    def is_2d(self) -> bool | None:
+        """Whether the images are [B, C, H, W]; None where the file does not say."""
+        return {4: True, 5: False}.get(len(self._shape))
+
+    def count_classes(self) -> int | None:
+        """Channels of the prediction, of a small image where the file does not say."""
+        shape = self.session.get_outputs()[0].shape
+        if shape and len(shape) > 1 and isinstance(shape[1], int):
+            return shape[1]
+        sizes = [
+            [n if isinstance(n, int) else 32 for n in entry.shape[2:]] for entry in self.session.get_inputs()
+        ]
+        feed = {
+            entry.name: np.ones(
+                (1, entry.shape[1] if isinstance(entry.shape[1], int) else 1, *size), np.float32
+            )
+            for entry, size in zip(self.session.get_inputs(), sizes, strict=True)
+        }
+        return int(np.asarray(self.session.run(None, feed)[0]).shape[1])
+
+    @property
+    def _shape(self) -> list[Any]:
+        return list(self.session.get_inputs()[0].shape or ())
 
     def _condition(self, batch: Batch) -> torch.Tensor:
         if batch.condition is not None:

@@ -18,7 +18,7 @@ from ivadomed.boxes import Box, adjust_bb_size, box_of_slices, whole_image
 from ivadomed.errors import ConfigError, DataError, ModelError
 from ivadomed.inference.engine import Engine, Prediction
 from ivadomed.inference.outputs import finish
-from ivadomed.inference.packaged import load_packaged_model, packaged_engine
+from ivadomed.inference.packaged import open_packaged_model, packaged_engine
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import read_ahead
 from ivadomed.postprocessing import keep_largest_object, threshold_predictions
@@ -56,16 +56,16 @@ class Detector:
             ModelError: The folder or one of its files is missing or damaged.
         """
         try:
-            config, file_model = load_packaged_model(folder)
-            engine = packaged_engine(config, file_model, device, {})
+            model = open_packaged_model(folder, device)
+            engine = packaged_engine(model.config, model.file, device, {}, model.forward)
         except ModelError as error:
             raise ModelError(f"{KEY}: {error}") from error
-        if config.object_detection_params.object_detection_path is not None:
+        if model.config.object_detection_params.object_detection_path is not None:
             raise ConfigError(
                 f"{KEY}: {os.fspath(folder)} works in the boxes of a detection model of its own; "
                 "expected a model that takes whole images"
             )
-        return cls(Path(folder), config, engine)
+        return cls(Path(folder), model.config, engine)
 
     def run(
         self,

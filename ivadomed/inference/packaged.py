@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ivadomed import config as configuration
-from ivadomed.inference.backends import open_model
+from ivadomed.inference.backends import OnnxForward, TorchForward, open_model
 from ivadomed.inference.engine import Engine, Forward
 from ivadomed.inference.options import recipe_with
 from ivadomed.loader.recipe import conditioner_of, recipe_of, steps_of
@@ -22,15 +22,38 @@ if TYPE_CHECKING:
     from ivadomed.config import RunConfig
 
 
-def load_packaged_model(folder: str | os.PathLike[str]) -> tuple[RunConfig, Path]:
-    """Configuration and model file of a packaged model.
+@dataclass(frozen=True, eq=False)
+class PackagedModel:
+    """A packaged model, loaded.
+
+    Args:
+        config: What prediction takes of its JSON file, see ``config.packaged``.
+        file: Its .pt or .onnx file.
+        forward: The network.
+    """
+
+    config: RunConfig
+    file: Path
+    forward: TorchForward | OnnxForward
+
+
+def open_packaged_model(folder: str | os.PathLike[str], device: torch.device) -> PackagedModel:
+    """Load a packaged model of any version.
 
     Raises:
-        ConfigError: The JSON file cannot be used.
-        ModelError: The folder or its files are absent.
+        ConfigError: Prediction needs a key of the JSON file that is wrong.
+        ModelError: The folder or its files are absent, or no model.
     """
     file_model, file_config = get_model_filenames(os.fspath(folder))
-    return configuration.load_config(file_config), Path(file_model)
+    forward = open_model(Path(file_model), device)
+    config = configuration.load_packaged(file_config, forward)
+    return PackagedModel(config, Path(file_model), forward)
+
+
+def load_packaged_model(folder: str | os.PathLike[str]) -> tuple[RunConfig, Path]:
+    """Configuration and model file of a packaged model, see ``open_packaged_model``."""
+    model = open_packaged_model(folder, torch.device("cpu"))
+    return model.config, model.file
 
 
 def packaged_engine(

@@ -14,12 +14,11 @@ import torch
 
 from ivadomed.boxes import clip_box
 from ivadomed.errors import ConfigError, DataError, ModelError
-from ivadomed.inference.backends import open_model
 from ivadomed.inference.detection import Detector, prior_box
 from ivadomed.inference.engine import Progress
 from ivadomed.inference.options import misspelt_options, pixel_size_of, postprocessing_with
 from ivadomed.inference.outputs import finish, split_classes, to_nifti
-from ivadomed.inference.packaged import load_packaged_model, packaged_engine
+from ivadomed.inference.packaged import open_packaged_model, packaged_engine
 from ivadomed.io import ImageLike, as_image, is_file, split_extension
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume, make_volume, pixel_size_mm
@@ -41,6 +40,7 @@ class Predictor:
     Attributes:
         class_names: Suffix of each class, such as "_seg-manual", in the order of the results.
         contrasts: Contrast of each input, in the model's order.
+        in_channel: Number of inputs.
 
     Raises:
         ConfigError: The model's JSON is wrong.
@@ -51,14 +51,15 @@ class Predictor:
         self, folder_model: str | os.PathLike[str], device: torch.device | str | None = None
     ) -> None:
         self.folder = os.fspath(folder_model)
-        self._config, self._file = load_packaged_model(folder_model)
+        self._device = define_device(0)[1] if device is None else torch.device(device)
+        opened = open_packaged_model(folder_model, self._device)
+        self._config, self._file, self._forward = opened.config, opened.file, opened.forward
         if self._config.task == "classification":
             raise ModelError(
                 f"{self.folder}: classifies slices and gives no image; use ivadomed --segment, which writes a table"
             )
-        self._device = define_device(0)[1] if device is None else torch.device(device)
-        self._forward = open_model(self._file, self._device)
         self.class_names = list(self._config.class_names)
+        self.in_channel = self._config.in_channel
         self.contrasts = list(self._config.loader_parameters.contrast_params.training_validation)
         self._warned_of: set[str] = set()
 
@@ -178,7 +179,7 @@ def _check_channels(config: RunConfig, inputs: Sequence[Any], folder: str) -> No
             f"({contrasts}), got {len(inputs)}; pass one image per channel, in this order"
         )
     missing = [image is None for image in inputs]
-    if any(missing) and (config.architecture.name != "HeMISUnet" or all(missing)):
+    if any(missing) and (config.architecture_name != "HeMISUnet" or all(missing)):
         raise DataError(
             f"{folder}: an input is None; only a HeMISUnet does without a contrast, and it needs one at least"
         )

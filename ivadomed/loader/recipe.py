@@ -81,7 +81,7 @@ def conditioner_of(config: RunConfig, folder: Path) -> Conditioner:
     """
     if config.metadata_type is not None:
         return FilmEncoder.load(folder).encode
-    return present_contrasts if config.architecture.name == "HeMISUnet" else unconditioned
+    return present_contrasts if config.architecture_name == "HeMISUnet" else unconditioned
 
 
 def _classifier(config: RunConfig, device: torch.device) -> SliceClassifier | None:

@@ -2,12 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
+
+# Keys a model section of a configuration may hold that some or all models have no use for.
+COMMON_KEYS = frozenset(
+    {
+        "applied",
+        "attention",
+        "bn_momentum",
+        "contrasts",
+        "csv_path",
+        "depth",
+        "dropout_rate",
+        "film_layers",
+        "film_onehotencoder",
+        "final_activation",
+        "folder_name",
+        "hdf5_path",
+        "in_channel",
+        "is_2d",
+        "length_2D",
+        "length_3D",
+        "metadata",
+        "missing_probability",
+        "missing_probability_growth",
+        "multichannel",
+        "n_filters",
+        "n_metadata",
+        "name",
+        "out_channel",
+        "path_hdf5",
+        "ram",
+        "roi_lst",
+        "stride_2D",
+        "stride_3D",
+        "target_lst",
+    }
+)
 
 
 class ModelBatch(Protocol):
@@ -37,6 +75,28 @@ class Network(nn.Module):
 
     channels_last: ClassVar[bool] = True
 
+    @classmethod
+    def refuse_unknown(cls, given: Iterable[str]) -> None:
+        """Raise for arguments that no network has; the keys of a configuration's model section pass.
+
+        Args:
+            given: Names of the arguments that a constructor has no use for.
+
+        Raises:
+            TypeError: One of them is probably misspelt.
+        """
+        for name in given:
+            if name not in COMMON_KEYS:
+                hint = did_you_mean(name, _parameters(cls)) or f"it takes {', '.join(_parameters(cls))}"
+                raise TypeError(f"{cls.__name__}() has no argument {name!r}; {hint.rstrip()}")
+
+    @classmethod
+    def _own_arguments(cls, given: Mapping[str, Any], base: type[nn.Module]) -> dict[str, Any]:
+        """The arguments that the constructor of a base takes; `refuse_unknown` sees the others."""
+        taken = inspect.signature(base).parameters
+        cls.refuse_unknown(name for name in given if name not in taken)
+        return {name: value for name, value in given.items() if name in taken}
+
     def inputs(self, batch: ModelBatch) -> tuple[Any, ...]:
         """Forward arguments for `batch`: the image alone, unless a subclass needs more."""
         return (batch.image,)
@@ -61,6 +121,20 @@ class Network(nn.Module):
             arguments: Of the constructor.
         """
         return None
+
+
+def _parameters(cls: type[nn.Module]) -> list[str]:
+    """Names of the arguments of a class and of those it inherits from."""
+    bases = [base for base in cls.__mro__ if issubclass(base, Network) and "__init__" in vars(base)]
+    parameters = [p for base in bases for p in list(inspect.signature(base.__init__).parameters.values())[1:]]
+    return list(dict.fromkeys(p.name for p in parameters if p.kind is not p.VAR_KEYWORD))
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``did you mean 'dropout_rate'? `` for a misspelt word, or nothing; capitals do not count."""
+    by_lower = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word.lower(), by_lower, n=1)
+    return f"did you mean {by_lower[close[0]]!r}? " if close else ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -63,9 +63,6 @@ class UpConv(nn.Module):
         is_2d: Bilinear and 2D, else trilinear and 3D.
     """
 
-    # Modules pickled before 3D support lack the attribute; they are all 2D.
-    is_2d: bool = True
-
     def __init__(
         self,
         in_feat: int,

@@ -8,7 +8,7 @@ import os
 import pickle
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import nn
 
 from ivadomed.errors import ModelError
 from ivadomed.files import atomic_path
+from ivadomed.models.describe import describe
 from ivadomed.models.registry import build_model, model_class
 from ivadomed.models.restricted_pickle import ForbiddenGlobal, RestrictedPickle
 
@@ -159,8 +160,8 @@ def _read_pickled_module(source: Path, data: bytes) -> nn.Module:
             content = torch.load(
                 buffer, map_location="cpu", pickle_module=RestrictedPickle, weights_only=False
             )
-            if isinstance(content, nn.Module):
-                content.state_dict()
+            while isinstance(content, nn.DataParallel):
+                content = content.module
     except ForbiddenGlobal as error:
         raise ModelError(
             f"{source}: refused, it asks for {error.name}, which no model of ivadomed needs and which could "
@@ -170,7 +171,40 @@ def _read_pickled_module(source: Path, data: bytes) -> nn.Module:
         raise _damaged(source, error) from error
     if not type(content).__module__.startswith("ivadomed.models."):
         raise ModelError(f"{source}: holds {_summary(content)}; expected a model of ivadomed.")
-    return content
+    return _rebuilt(source, content)
+
+
+def _rebuilt(source: Path, pickled: nn.Module) -> nn.Module:
+    """A network of today with the weights of a pickled one.
+
+    The pickled one is no more than data: classes of other versions had other attributes, and what the file put
+    into it (hooks, say) is never called.
+
+    Raises:
+        ModelError: Its arguments cannot be read off its layers, or its weights do not fit them.
+    """
+    try:
+        description = describe(pickled)
+        model = build_model(description.name, description.arguments)
+        model.load_state_dict(dict(_tensors(pickled)))
+    except ModelError as error:
+        raise ModelError(f"{source}: {error}") from error
+    except Exception as error:  # whatever is absent from a network that was put together by hand
+        raise _damaged(source, error) from error
+    logger.debug("%s: a pickled %s, rebuilt from %s", source, description.name, description.arguments)
+    return model
+
+
+def _tensors(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    """Names and values as in a state dict, without a call of anything that a pickled module may hold."""
+    transient = module.__dict__.get("_non_persistent_buffers_set", ())
+    for table in ("_parameters", "_buffers"):
+        for name, value in module.__dict__[table].items():
+            if value is not None and name not in transient:
+                yield prefix + name, value.detach()
+    for name, child in module.__dict__["_modules"].items():
+        if child is not None:
+            yield from _tensors(child, f"{prefix}{name}.")
 
 
 def _damaged(source: Path, error: Exception) -> ModelError:

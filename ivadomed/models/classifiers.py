@@ -137,10 +137,10 @@ class ResNet(Network):
 
 
 class resnet18(ResNet):
-    """ResNet with two basic blocks per stage; keyword arguments as `ResNet`."""
+    """ResNet with two basic blocks per stage; keyword arguments as `ResNet`, others see `Unet`."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(BasicBlock, [2, 2, 2, 2], **kwargs)
+        super().__init__(BasicBlock, [2, 2, 2, 2], **self._own_arguments(kwargs, ResNet))
 
 
 class _DenseLayer(nn.Module):
@@ -271,7 +271,8 @@ class DenseNet(Network):
 
 
 class densenet121(DenseNet):
-    """DenseNet with blocks of 6, 12, 24 and 16 layers; keyword arguments as `DenseNet`."""
+    """DenseNet with blocks of 6, 12, 24 and 16 layers; keyword arguments as `DenseNet`, others see `Unet`."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(growth_rate=32, block_config=(6, 12, 24, 16), num_init_features=64, **kwargs)
+        own = self._own_arguments(kwargs, DenseNet)
+        super().__init__(growth_rate=32, block_config=(6, 12, 24, 16), num_init_features=64, **own)

@@ -76,7 +76,7 @@ class Countception(Network):
         use_logits: Return `logits_per_output` maps for each of the outputs instead of one.
         logits_per_output: Number of those maps.
         name: Name of the model.
-        **kwargs: Ignored, see `Unet`.
+        **kwargs: See `Unet`.
     """
 
     # The backward pass of kernels of 20 x 20 took 18 times as long in that format on a CPU.
@@ -91,6 +91,7 @@ class Countception(Network):
         name: str = "CC",
         **kwargs: Any,
     ) -> None:
+        self.refuse_unknown(kwargs)
         super().__init__()
         self.in_channel = in_channel
         self.out_channel = out_channel

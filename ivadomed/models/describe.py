@@ -1,6 +1,7 @@
 """Name and constructor arguments of a network, read off its layers.
 
-Whole-module files of older versions hold a network but not what it was built from.
+Whole-module files of older versions hold a network but not what it was built from. Sizes are those of the weights:
+attributes come and go with the versions, and a weight of another size would not fit anyway.
 """
 
 from __future__ import annotations
@@ -55,18 +56,17 @@ def describe(model: nn.Module) -> Description:
 
 @describe.register
 def _(model: Unet) -> Description:
-    block: Any = model.encoder.down_path[0]
-    in_channel = block.conv1.in_channels
+    in_channel = _channels(model.encoder.down_path[0].conv1)[0]
     arguments = {"in_channel": in_channel, **_shared(model.encoder, model.decoder)}
-    return Description("Unet", arguments, in_channel, model.decoder.out_channel, arguments["is_2d"])
+    return Description("Unet", arguments, in_channel, arguments["out_channel"], arguments["is_2d"])
 
 
 @describe.register
 def _(model: FiLMedUnet) -> Description:
     plain = describe.dispatch(Unet)(model)
     # Levels and bottom, then the decoder's levels and the output.
-    layers = [*model.encoder.down_path[1::3], model.encoder.film_bottom]
-    layers += [*model.decoder.up_path[1::2], model.decoder.last_film]
+    bottom, last = getattr(model.encoder, "film_bottom", None), getattr(model.decoder, "last_film", None)
+    layers = [*model.encoder.down_path[1::_PER_LEVEL], bottom, *model.decoder.up_path[1::2], last]
     film = _film(model, layers)
     return Description("FiLMedUnet", plain.arguments | film, plain.in_channel, plain.out_channel, plain.is_2d)
 
@@ -77,24 +77,37 @@ def _(model: HeMISUnet) -> Description:
     encoder = next(iter(model.Encoder_mod.values()))
     assert isinstance(encoder, Encoder)
     arguments = {"contrasts": contrasts, **_shared(encoder, model.decoder)}
-    return Description("HeMISUnet", arguments, len(contrasts), model.decoder.out_channel, arguments["is_2d"])
+    return Description("HeMISUnet", arguments, len(contrasts), arguments["out_channel"], arguments["is_2d"])
+
+
+def _channels(conv: Any) -> tuple[int, int]:
+    """Channels in and out of a convolution."""
+    return conv.weight.shape[1], conv.weight.shape[0]
 
 
 def _shared(encoder: Encoder, decoder: Decoder) -> dict[str, Any]:
     block: Any = encoder.down_path[0]
+    out_channel = _channels(decoder.last_conv)[1]
     return {
-        "out_channel": decoder.out_channel,
-        "depth": encoder.depth,
+        "out_channel": out_channel,
+        "depth": len(encoder.down_path) // _PER_LEVEL,
         "dropout_rate": block.conv1_drop.p,
         "bn_momentum": block.conv1_bn.momentum,
-        "final_activation": _activation(decoder.final_activation, decoder.out_channel),
-        "is_2d": isinstance(block.conv1, nn.Conv2d),
-        "n_filters": block.conv1.out_channels,
+        "final_activation": _activation(decoder, out_channel),
+        "is_2d": block.conv1.weight.ndim == 4,
+        "n_filters": _channels(block.conv1)[1],
     }
 
 
-def _activation(name: str | None, out_channel: int) -> str:
-    """Before the choice existed, several classes meant softmax."""
+_PER_LEVEL = 3
+"""Entries of a level in `Encoder.down_path`: convolutions, FiLM or None, pooling."""
+
+
+def _activation(model: nn.Module, out_channel: int) -> str:
+    """Before the choice had a name there was a switch for ReLU, and before that several classes meant softmax."""
+    name = getattr(model, "final_activation", None)
+    if name is None and (getattr(model, "relu", False) is True or getattr(model, "relu_activation", False)):
+        name = "relu"
     return name or ("softmax" if out_channel > 1 else "sigmoid")
 
 
@@ -108,24 +121,30 @@ def _film(model: nn.Module, layers: Sequence[nn.Module | None]) -> dict[str, Any
 @describe.register
 def _(model: Modified3DUNet) -> Description:
     layers = [getattr(model, f"film_layer{place + 1}", None) for place in range(N_FILM_PLACES)]
+    in_channel, n_filters = _channels(model.conv3d_c1_1)
+    out_channel = _channels(model.conv3d_l4)[1]
     arguments = {
-        "in_channel": model.in_channels,
-        "out_channel": model.n_classes,
-        "n_filters": model.base_n_filter,
-        "attention": model.attention,
+        "in_channel": in_channel,
+        "out_channel": out_channel,
+        "n_filters": n_filters,
+        "attention": hasattr(model, "gating"),
         "dropout_rate": model.dropout3d.p,
         "bn_momentum": model.inorm3d_c1.momentum,
-        "final_activation": _activation(model.final_activation, model.n_classes),
+        "final_activation": _activation(model, out_channel),
         **_film(model, layers),
     }
-    return Description("Modified3DUNet", arguments, model.in_channels, model.n_classes, is_2d=False)
+    return Description("Modified3DUNet", arguments, in_channel, out_channel, is_2d=False)
 
 
 @describe.register
 def _(model: Countception) -> Description:
-    names = ("in_channel", "out_channel", "use_logits", "logits_per_output")
-    arguments = {name: getattr(model, name) for name in names}
-    return Description("Countception", arguments, model.in_channel, model.out_channel)
+    in_channel, n_maps = _channels(model.conv1.conv1)[0], _channels(model.conv6.conv1)[1]
+    logits: dict[str, Any] = {}
+    if getattr(model, "use_logits", False):
+        logits = {"use_logits": True, "logits_per_output": model.logits_per_output}
+    out_channel = n_maps // logits.get("logits_per_output", 1)
+    arguments = {"in_channel": in_channel, "out_channel": out_channel, **logits}
+    return Description("Countception", arguments, in_channel, out_channel)
 
 
 @describe.register
@@ -142,6 +161,6 @@ def _(model: densenet121) -> Description:
 
 def _classifier(name: str, arguments: dict[str, Any], first: nn.Conv2d, last: nn.Linear) -> Description:
     # One number per class but the background: what a segmentation network with as many classes gives.
-    out_channel = last.out_features if last.out_features > 2 else 1
-    arguments = arguments | {"num_classes": last.out_features, "in_channel": first.in_channels}
-    return Description(name, arguments, first.in_channels, out_channel)
+    num_classes, in_channel = last.weight.shape[0], _channels(first)[0]
+    arguments = arguments | {"num_classes": num_classes, "in_channel": in_channel}
+    return Description(name, arguments, in_channel, num_classes if num_classes > 2 else 1)

@@ -6,6 +6,7 @@ for segmentation: Lemay et al., "Benefits of Linear Conditioning for Segmentatio
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import torch
@@ -13,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ivadomed.errors import ModelError
+
+logger = logging.getLogger(__name__)
 
 SharedWeights = list[Tensor]
 Context = Tensor | Sequence[Sequence[float]]
@@ -120,8 +123,8 @@ def film_input(network: nn.Module) -> tuple[str, int] | None:
 def film_switches(film_layers: Sequence[int] | None, n_layers: int) -> list[bool]:
     """Read the `film_layers` list of a configuration: which of `n_layers` places get a FiLM layer.
 
-    The last item is always the one after the last convolution; surplus items before it are ignored, so that
-    one configuration serves networks of different depth, as in 2.9.10.
+    The last item is always the one after the last convolution; surplus items before it are cut with a warning. They
+    had no effect in 2.9.10, where one configuration served networks of different depth.
 
     Raises:
         ModelError: When the list is too short.
@@ -132,6 +135,11 @@ def film_switches(film_layers: Sequence[int] | None, n_layers: int) -> list[bool
         raise ModelError(
             f"film_layers: {list(film_layers)} has {len(film_layers)} items, the network has {n_layers} "
             "places for FiLM (2 * depth + 2 in a U-Net); give one 0 or 1 for each."
+        )
+    if len(film_layers) > n_layers:
+        logger.warning(
+            "film_layers: %d items for %d places; items %d to %d have no effect and are cut.",
+            *(len(film_layers), n_layers, n_layers, len(film_layers) - 1),
         )
     return [bool(flag) for flag in [*film_layers[: n_layers - 1], film_layers[-1]]]
 

@@ -31,7 +31,7 @@ class HeMISUnet(Network):
         final_activation: ``sigmoid``, ``relu`` (normalised) or ``softmax``.
         is_2d: 2D, else 3D.
         n_filters: Channels of the first level.
-        **kwargs: Ignored, see `Unet`.
+        **kwargs: See `Unet`.
 
     Attributes:
         Encoder_mod: Encoder ``Encoder_<contrast>`` of each contrast.
@@ -50,6 +50,7 @@ class HeMISUnet(Network):
         n_filters: int = 64,
         **kwargs: Any,
     ) -> None:
+        self.refuse_unknown(kwargs)
         super().__init__()
         self.depth = depth
         self.contrasts = list(contrasts)

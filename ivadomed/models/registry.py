@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
 from ivadomed.errors import ModelError
-from ivadomed.models.base import Network
+from ivadomed.models.base import COMMON_KEYS, Network, did_you_mean
 from ivadomed.models.classifiers import densenet121, resnet18
 from ivadomed.models.countception import Countception
 from ivadomed.models.hemis import HeMISUnet
@@ -31,35 +30,6 @@ MODELS: dict[str, type[Network]] = {
     "densenet121": densenet121,
     "resnet18": resnet18,
 }
-
-# Keys a model section of a configuration may hold that some or all models have no use for.
-COMMON_KEYS = frozenset(
-    {
-        "applied",
-        "attention",
-        "bn_momentum",
-        "contrasts",
-        "depth",
-        "dropout_rate",
-        "film_layers",
-        "final_activation",
-        "folder_name",
-        "in_channel",
-        "is_2d",
-        "length_2D",
-        "length_3D",
-        "metadata",
-        "missing_probability",
-        "missing_probability_growth",
-        "n_filters",
-        "n_metadata",
-        "name",
-        "out_channel",
-        "stride_2D",
-        "stride_3D",
-    }
-)
-
 
 # What a configuration derives for every class; one of your own takes of it what it has a use for.
 DERIVED_KEYS = frozenset({"in_channel", "is_2d", "out_channel"})
@@ -102,7 +72,7 @@ def check_arguments(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     ignorable = DERIVED_KEYS if ":" in name else COMMON_KEYS
     for key in arguments:
         if key not in accepted and key not in ignorable:
-            hint = _did_you_mean(str(key), sorted(accepted | ignorable))
+            hint = did_you_mean(str(key), sorted(accepted | ignorable))
             raise ModelError(
                 f"{name}: unknown argument {key!r}; {hint}It accepts {', '.join(sorted(accepted)) or 'none'}."
             )
@@ -124,7 +94,7 @@ def model_class(name: str, allow_import: bool = True) -> type[Network]:
         return MODELS[name]
     if ":" not in name:
         raise ModelError(
-            f"Unknown model {name!r}; {_did_you_mean(name, MODELS)}Known: {', '.join(MODELS)}, "
+            f"Unknown model {name!r}; {did_you_mean(name, MODELS)}Known: {', '.join(MODELS)}, "
             "or package.module:Class for your own."
         )
     module_name, _, class_name = name.partition(":")
@@ -153,16 +123,10 @@ def _text(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    by_lower = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(word.lower(), by_lower, n=1)
-    return f"did you mean {by_lower[close[0]]!r}? " if close else ""
-
-
 def accepted_arguments(cls: type[Network]) -> set[str] | None:
     """Names the constructor of a model takes; None when a foreign class takes any.
 
-    The ``**kwargs`` of our own classes, if they inherit from one another, stand for the base's arguments.
+    The ``**kwargs`` of our own classes stand for the base's arguments and for `COMMON_KEYS`.
     """
     names: set[str] = set()
     given: set[str] = set()

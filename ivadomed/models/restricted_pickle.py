@@ -75,6 +75,7 @@ _CLASSES: dict[tuple[str, str], type] = {
         for name in names
     },
     **_TORCHVISION_BLOCKS,
+    ("torch.nn.parallel.data_parallel", "DataParallel"): nn.DataParallel,
 }
 
 

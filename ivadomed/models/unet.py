@@ -100,8 +100,6 @@ class Decoder(nn.Module):
         n_filters: Channels of the first level.
     """
 
-    # Modules pickled before the choice existed lack the attribute; several classes meant softmax then.
-    final_activation: str | None = None
     last_film: FiLMlayer | None
 
     def __init__(
@@ -149,8 +147,7 @@ class Decoder(nn.Module):
         x = self.last_conv(x)
         if self.last_film is not None:
             x, w_film = self.last_film(x, context, w_film)
-        name = self.final_activation or ("softmax" if self.out_channel > 1 else "sigmoid")
-        return activate(x, name), w_film
+        return activate(x, self.final_activation), w_film
 
 
 class Unet(Network):
@@ -165,7 +162,7 @@ class Unet(Network):
         final_activation: ``sigmoid``, ``relu`` (normalised) or ``softmax``.
         is_2d: 2D, else 3D.
         n_filters: Channels of the first level.
-        **kwargs: Ignored, for callers that pass a whole configuration; `build_model` refuses unknown names.
+        **kwargs: Other keys of a configuration's model section, such as `folder_name`; they have no effect.
 
     Attributes:
         encoder: Contracting path.
@@ -184,6 +181,7 @@ class Unet(Network):
         n_filters: int = 64,
         **kwargs: Any,
     ) -> None:
+        self.refuse_unknown(kwargs)
         super().__init__()
         self._build(
             in_channel=in_channel,
@@ -242,6 +240,7 @@ class FiLMedUnet(Unet):
         final_activation: str = "sigmoid",
         **kwargs: Any,
     ) -> None:
+        self.refuse_unknown(kwargs)
         nn.Module.__init__(self)
         self._build(
             in_channel=in_channel,
@@ -252,7 +251,7 @@ class FiLMedUnet(Unet):
                 "dropout_rate": dropout_rate,
                 "bn_momentum": bn_momentum,
                 "n_metadata": n_metadata,
-                "film_layers": film_layers,
+                "film_layers": film_switches(film_layers, 2 * depth + 2),
                 "is_2d": is_2d,
                 "n_filters": n_filters,
             },

@@ -44,13 +44,8 @@ class Modified3DUNet(Network):
         final_activation: ``sigmoid``, ``relu`` (normalised) or ``softmax``.
         n_metadata: Length of the metadata vector; only with `film_layers`.
         film_layers: Ten times 0 or 1: five context levels, four localisation levels, output.
-        **kwargs: Ignored, see `Unet`.
+        **kwargs: See `Unet`.
     """
-
-    # Modules pickled by older versions may lack these; several classes meant softmax then.
-    attention: bool = False
-    final_activation: str | None = None
-    film_layers: Sequence[int] | None = None
 
     def __init__(
         self,
@@ -65,6 +60,7 @@ class Modified3DUNet(Network):
         film_layers: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
+        self.refuse_unknown(kwargs)
         super().__init__()
         self.in_channels = in_channel
         self.n_classes = out_channel
@@ -188,8 +184,7 @@ class Modified3DUNet(Network):
                 for level, skip in enumerate(skips, start=1)
             ]
         logits = film(10, self._localisation_path(out, skips, film))
-        name = self.final_activation or ("softmax" if self.n_classes > 1 else "sigmoid")
-        return activate(logits, name)
+        return activate(logits, self.final_activation)
 
     def _context_path(self, x: Tensor, film: _Film) -> tuple[list[Tensor], Tensor]:
         """Features of levels 1 to 4 for the skip connections, and of the bottom."""

@@ -7,6 +7,7 @@ names and runs none; what is not a network of ivadomed is refused.
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +15,9 @@ from typing import cast
 
 import torch
 
-from ivadomed.config import RunConfig, load_config
+from ivadomed.config import RunConfig, load_config, load_packaged
 from ivadomed.errors import ConfigError, ModelError, OutputError
+from ivadomed.inference.backends import TorchForward
 from ivadomed.models.base import Network, example_inputs
 from ivadomed.models.checkpoint import load_model
 from ivadomed.models.describe import Description, describe
@@ -23,6 +25,8 @@ from ivadomed.models.onnx import TOLERANCE
 from ivadomed.models.package import write_package
 from ivadomed.models.registry import build_model
 from ivadomed.runtime.console import ToolParser, run_tool
+
+log = logging.getLogger(__name__)
 
 _TOLERANCE = 1e-6
 _EXAMPLE = """\
@@ -79,7 +83,7 @@ def convert_model(model: str | Path, folder: str | Path, config: str | Path | No
         description = describe(network)
     except ModelError as error:
         raise ModelError(f"{old}: {error}") from error
-    run = _configuration(old, config)
+    run = _configuration(old, config, network)
     if run is not None:
         _check_fits(run, description, old)
     rebuilt = cast(Network, build_model(description.name, description.arguments)).eval()
@@ -97,11 +101,21 @@ def convert_model(model: str | Path, folder: str | Path, config: str | Path | No
     return [new, *([onnx] if has_onnx else []), *([settings] if run is not None else [])]
 
 
-def _configuration(old: Path, config: str | Path | None) -> RunConfig | None:
-    beside = old.with_suffix(".json")
-    if config is None and not beside.is_file():
+def _configuration(old: Path, config: str | Path | None, network: Network) -> RunConfig | None:
+    """The whole configuration, or what prediction takes of one that cannot be trained any more.
+
+    In both the model has the postprocessing that it has as a packaged model of older versions.
+    """
+    path = old.with_suffix(".json") if config is None else Path(config)
+    if config is None and not path.is_file():
         return None
-    return load_config(beside if config is None else Path(config))
+    predicting = load_packaged(path, TorchForward(network, torch.device("cpu")))
+    try:
+        run = load_config(path)
+    except ConfigError as error:
+        log.warning("%s\nThe packaged model gets what prediction takes of it.", error)
+        return predicting
+    return run.model_copy(update={"postprocessing": predicting.postprocessing})
 
 
 def _check_fits(run: RunConfig, description: Description, old: Path) -> None:

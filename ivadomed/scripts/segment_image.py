@@ -7,10 +7,13 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.runtime.console import ToolParser, run_tool
+
+if TYPE_CHECKING:
+    from ivadomed.inference import Predictor
 
 _EXAMPLES = """\
 examples:
@@ -64,7 +67,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def segment_images(
-    model: str | os.PathLike[str],
+    model: str | os.PathLike[str] | Predictor,
     subjects: Sequence[Sequence[Path | None]],
     output: str | os.PathLike[str],
     suffixes: Sequence[str] | str | None = None,
@@ -74,7 +77,7 @@ def segment_images(
     """Segment the images of subjects and write one file per class.
 
     Args:
-        model: Folder of the packaged model, which is loaded once.
+        model: Folder of the packaged model, which is loaded once; or the loaded model, and ``gpu_id`` does not count.
         subjects: Per subject its images, one per channel of the model.
         output: Folder of the results.
         suffixes: Of the output of each class, or one text, which comes behind the class names where there are
@@ -97,8 +100,8 @@ def segment_images(
     from ivadomed.io import is_nifti, save_nifti
     from ivadomed.runtime.device import chosen_device
 
-    predictor = Predictor(model, chosen_device(gpu_id))
-    names = _output_suffixes(predictor.class_names, suffixes, model)
+    predictor = model if isinstance(model, Predictor) else Predictor(model, chosen_device(gpu_id))
+    names = _output_suffixes(predictor.class_names, suffixes, predictor.folder)
     written: list[Path] = []
     for images in tqdm(subjects, desc="Segmentation", unit="image", leave=False, disable=None):
         first = next(image for image in images if image is not None)
@@ -228,14 +231,15 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _run(args: argparse.Namespace) -> list[Path]:
-    from ivadomed.inference.packaged import load_packaged_model
+    from ivadomed.inference import Predictor
+    from ivadomed.runtime.device import chosen_device
 
-    channels = load_packaged_model(args.model)[0].in_channel
-    subjects = _subjects(args.input, channels)
     if args.gpu.lower() != "none" and not args.gpu.isdigit():
         raise ConfigError(f"--gpu: {args.gpu!r}; expected the number of a GPU, or none")
     gpu_id = None if args.gpu.lower() == "none" else int(args.gpu)
-    return segment_images(args.model, subjects, args.output, args.suffix, gpu_id, _options(args))
+    predictor = Predictor(args.model, chosen_device(gpu_id))
+    subjects = _subjects(args.input, predictor.in_channel)
+    return segment_images(predictor, subjects, args.output, args.suffix, options=_options(args))
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 from typing_extensions import Self
 
 from ivadomed.config import checks, derived
@@ -102,14 +102,19 @@ class RunConfig(Section):
     )
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        refuse(checks.problems(self))
+    def _consistent(self, info: ValidationInfo) -> Self:
+        refuse(checks.problems(self, info.context))
         return self
 
     @cached_property
     def architecture(self) -> derived.Architecture:
         """Name and constructor arguments of the model."""
         return derived.architecture(self)
+
+    @property
+    def architecture_name(self) -> str:
+        """Name of the model's class."""
+        return derived.architecture_name(self)
 
     @cached_property
     def is_2d(self) -> bool:
@@ -149,7 +154,7 @@ class RunConfig(Section):
     @property
     def task(self) -> derived.Task:
         """What the architecture predicts."""
-        return derived.task(self.architecture.name)
+        return derived.task(self.architecture_name)
 
     @property
     def metadata_type(self) -> str | None:

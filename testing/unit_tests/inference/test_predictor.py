@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ivadomed.errors import DataError, ModelError
-from ivadomed.inference import Predictor, predictor, segment_volume
+from ivadomed.inference import Predictor, packaged, segment_volume
 
 
 def values(images):
@@ -47,8 +47,8 @@ def test_channels_as_a_list(package, image):
 
 def test_the_model_is_read_once(package, image, monkeypatch):
     opened = []
-    plain = predictor.open_model
-    monkeypatch.setattr(predictor, "open_model", lambda *a: opened.append(a) or plain(*a))
+    plain = packaged.open_model
+    monkeypatch.setattr(packaged, "open_model", lambda *a: opened.append(a) or plain(*a))
     predict = Predictor(package(), "cpu")
     for seed in range(3):
         predict(image(f"sub-{seed}_T1w.nii.gz", seed=seed))

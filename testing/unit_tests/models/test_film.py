@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from ivadomed.errors import ModelError
+from ivadomed.models import FiLMedUnet
 from ivadomed.models.film import FiLMgenerator, FiLMlayer, film_layer, film_switches, freeze_shared_weights
 
 
@@ -69,6 +70,12 @@ def test_missing_context_says_what_to_set():
 )
 def test_switches(film_layers, expected):
     assert film_switches(film_layers, 4) == expected
+
+
+def test_surplus_switches_are_cut_with_one_warning(caplog):
+    FiLMedUnet(depth=1, n_filters=2, n_metadata=2, film_layers=[1, 0, 0, 0, 0, 0, 0, 1])
+    [record] = caplog.records
+    assert "film_layers: 8 items for 4 places" in record.getMessage()
 
 
 def test_too_short_switches_and_missing_length_are_refused():

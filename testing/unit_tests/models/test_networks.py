@@ -239,16 +239,6 @@ def test_unet_needs_a_level():
         Unet(depth=0)
 
 
-def test_old_multi_class_modules_without_final_activation_use_softmax():
-    torch.manual_seed(0)
-    model = Unet(depth=1, n_filters=2, out_channel=3, final_activation="softmax").eval()
-    x = torch.rand(1, 1, 8, 8)
-    with torch.no_grad():
-        expected = model(x)
-        del model.decoder.final_activation
-        torch.testing.assert_close(model(x), expected)
-
-
 def test_film_changes_the_prediction():
     torch.manual_seed(0)
     model = FiLMedUnet(depth=1, n_filters=2, n_metadata=2, film_layers=[1, 1, 1, 1]).eval()

@@ -151,3 +151,28 @@ def test_modules_are_not_imported_on_behalf_of_files():
     with pytest.raises(ModelError, match="trust"):
         model_class("antigravity:Model", allow_import=False)
     assert "antigravity" not in sys.modules
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "ResidualEncoderUnet"])
+def test_a_misspelt_argument_in_python_is_refused_with_a_suggestion(name):
+    required = {"contrasts": ["T1w"]} if name == "HeMISUnet" else {}
+    if name in ("Modified3DUNet", "UNet3D"):
+        required = {"in_channel": 1, "out_channel": 1}
+    known = accepted_arguments(MODELS[name])
+    right = "dropout_rate" if "dropout_rate" in known else "in_channel"
+    wrong = {"dropout_rate": "drop_rate", "in_channel": "in_chanel"}[right]
+    with pytest.raises(TypeError, match=rf"{name}\(\) has no argument '{wrong}'; did you mean '{right}'\?"):
+        MODELS[name](**required, **{wrong: 1})
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "ResidualEncoderUnet"])
+def test_the_model_section_of_a_configuration_may_be_passed_whole(name):
+    section = {
+        "applied": True,
+        "name": name,
+        "folder_name": "x",
+        "length_2D": [8, 8],
+        "metadata": "contrasts",
+    }
+    section |= {"contrasts": ["T1w"], "in_channel": 1, "out_channel": 1, "ram": True, "target_lst": ["_seg"]}
+    MODELS[name](**section)

@@ -57,7 +57,7 @@ def test_pickled_modules_open(make, new_format, tmp_path):
     model = make()
     dump(model, tmp_path / "m.pt", new_format)
     loaded = load_model(tmp_path / "m.pt")
-    assert type(loaded) is type(model)
+    assert type(loaded) is (Modified3DUNet if isinstance(model, UNet3D) else type(model))
     for (key, a), (other, b) in zip(model.state_dict().items(), loaded.state_dict().items(), strict=True):
         assert key == other
         torch.testing.assert_close(a, b, rtol=0, atol=0)
@@ -146,7 +146,7 @@ def test_bound_methods_of_old_attention_gates_are_dropped(tmp_path):
     finally:
         del GridAttentionBlockND._concatenation
     loaded = load_model(tmp_path / "m.pt")
-    assert loaded.attentionblock2.operation_function is None
+    assert not hasattr(loaded.attentionblock2, "operation_function")
     x = torch.rand(1, 1, 32, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(loaded(x), model.eval()(x))

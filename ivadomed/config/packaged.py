@@ -1,0 +1,295 @@
+"""The JSON beside a packaged model, of whatever version, read for prediction.
+
+A configuration that is trained refuses what it does not know. Here prediction takes the keys it needs, and all else is
+left aside: a model must not fail on a loss, a tracker or an augmentation that only its training used. What would change
+the prediction (an unknown preprocessing transform, a wrong size) is an error all the same.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+
+from ivadomed.config import problems
+from ivadomed.config.checks import PREDICTION
+from ivadomed.config.legacy_keys import RENAMED
+from ivadomed.config.migrate import migrate
+from ivadomed.config.reconcile import reconcile
+from ivadomed.config.schema.models import SECTIONS, Windows
+from ivadomed.config.schema.postprocessing import Postprocessing
+from ivadomed.config.schema.run import RunConfig
+from ivadomed.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+Tree = dict[str, Any]
+
+_NETWORK = (*Windows.model_fields, "metadata", "film_layers")
+# Section ("" is the top level) -> keys that prediction takes from it.
+_TAKEN: dict[str, tuple[str, ...]] = {
+    "": ("blend",),
+    "object_detection_params": ("object_detection_path", "safety_factor"),
+    "loader_parameters": ("target_suffix", "slice_axis", "multichannel"),
+    "loader_parameters.contrast_params": ("training_validation",),
+    "loader_parameters.roi_params": ("suffix", "slice_filter_roi"),
+    "loader_parameters.slice_filter_params": (
+        "filter_empty_input",
+        "filter_classification",
+        "classifier_path",
+    ),
+    "training_parameters": ("batch_size",),
+    "default_model": ("name", "is_2d", *_NETWORK),
+    **dict.fromkeys(SECTIONS, ("applied", *_NETWORK)),
+}
+# Keys that change neither what is predicted nor its names; a wrong value is replaced by the default.
+_INDIFFERENT = {"training_parameters.batch_size", "blend"}
+_SEEN_BY_A_NETWORK = {"im", "roi"}
+
+
+class OpenedNetwork(Protocol):
+    """What a network takes and gives, as far as its file tells; None where it does not.
+
+    Attributes:
+        in_channel: Channels of the image.
+        is_2d: Whether the images are [B, C, H, W].
+    """
+
+    @property
+    def in_channel(self) -> int | None: ...
+
+    @property
+    def is_2d(self) -> bool | None: ...
+
+    def count_classes(self) -> int | None:
+        """Channels of the prediction."""
+        ...
+
+
+def load_packaged(path: str | Path, network: OpenedNetwork) -> RunConfig:
+    """Configuration of a packaged model: what prediction takes of its JSON, and defaults.
+
+    Args:
+        path: JSON file.
+        network: Of the model; it decides where the JSON says nothing, or contradicts it.
+
+    Returns:
+        The configuration. What was left aside is logged at debug level; where that may change a prediction, one warning
+        says so.
+
+    Raises:
+        ConfigError: The file is no JSON object, or prediction needs a key that is wrong.
+    """
+    raw = _read(Path(path))
+    # 2.x read this section when it trained, and not in a packaged model: that is soft where it has no other section.
+    testing = raw.pop("testing_parameters", None)
+    if testing is not None:
+        logger.debug("%s: testing_parameters: not used by prediction", path)
+    tree, notes = migrate(
+        {key: value for key, value in raw.items() if isinstance(value, (dict, str, int, float))}
+    )
+    doubts: list[str] = []
+    taken = _take(tree, notes)
+    taken["transformation"] = _transforms(tree.get("transformation"), notes, str(path))
+    taken["postprocessing"] = _steps(tree.get("postprocessing"), notes, doubts)
+    _drop_unknown_network(taken, notes)
+    taken, more = reconcile(taken)
+    _fit(taken, network, notes, str(path))
+    taken, last = reconcile(taken)  # the network may have decided on other dimensions
+    notes += [*more, *last]
+    config = _validated(taken, notes, str(path))
+    for note in notes:
+        logger.debug("%s: %s", path, note)
+    if doubts:
+        logger.warning("%s: ignored for prediction: %s", path, "; ".join(doubts))
+    return config
+
+
+def _read(path: Path) -> Tree:
+    """The object in a JSON file; as in any version, the last of two equal keys counts."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; expected the JSON file of a packaged model") from None
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path}:{error.lineno}:{error.colno}: is not valid JSON: {error.msg}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: cannot be read as a JSON file: {str(error).split(chr(10))[0]}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: holds a {type(content).__name__}; expected a JSON object {{...}}")
+    return content
+
+
+def _take(tree: Tree, notes: list[str]) -> Tree:
+    """The keys of `_TAKEN`, without those that are null."""
+    taken: Tree = {}
+    for place, keys in _TAKEN.items():
+        source, target = tree, taken
+        for name in filter(None, place.split(".")):
+            source = source[name] if isinstance(source.get(name), dict) else {}
+            target = target.setdefault(name, {})
+        below = {section.rpartition(".")[2] for section in _TAKEN if section.rpartition(".")[0] == place}
+        for key, value in source.items():
+            if key in keys and value is not None:
+                target[key] = value
+            elif key not in below and not (place == "" and key in ("transformation", "postprocessing")):
+                notes.append(f"{place + '.' if place else ''}{key}: not used by prediction")
+    return taken
+
+
+def _transforms(section: Any, notes: list[str], place: str) -> Tree:
+    """Transforms that the image of a test set passes through, by name, in order."""
+    if not isinstance(section, dict):
+        return {}
+    renamed = RENAMED["transformation"]
+    chosen: Tree = {}
+    for name, value in section.items():
+        arguments = {} if value is True else value
+        if arguments is None or arguments is False:
+            continue
+        if not isinstance(arguments, dict):
+            raise ConfigError(f"{place}: transformation.{name}: {value!r:.80}; expected an object {{...}}")
+        sets, kinds = (_names(arguments.get(key)) for key in ("dataset_type", "applied_to"))
+        if sets and "testing" not in sets:
+            notes.append(
+                f"transformation.{name}: not used by prediction, it is for {', '.join(sorted(sets))}"
+            )
+        elif kinds and not kinds & _SEEN_BY_A_NETWORK:
+            notes.append(
+                f"transformation.{name}: not used by prediction, it changes {', '.join(sorted(kinds))}"
+            )
+        else:
+            kept = {key: argument for key, argument in arguments.items() if key != "dataset_type"}
+            chosen[renamed.get(name) or name] = kept | ({"applied_to": sorted(kinds)} if kinds else {})
+    return chosen
+
+
+def _names(value: Any) -> set[str]:
+    """Names in a list; also of a single one, or of a list that is null."""
+    return {value} if isinstance(value, str) else {str(name) for name in value or ()}
+
+
+def _steps(section: Any, notes: list[str], doubts: list[str]) -> Tree:
+    """Postprocessing steps by name, in order, with the arguments that they have."""
+    if not isinstance(section, dict):
+        return {}
+    chosen: Tree = {}
+    for name, value in section.items():
+        arguments = {} if value is True else value
+        if arguments is None or arguments is False:
+            continue
+        if name not in Postprocessing.model_fields or not isinstance(arguments, dict):
+            doubts.append(f"postprocessing.{name}")
+            continue
+        [step] = problems.models_in(Postprocessing.model_fields[name].annotation)
+        surplus = [key for key in arguments if key not in step.model_fields]
+        notes += [f"postprocessing.{name}.{key}: not used by prediction" for key in surplus]
+        chosen[name] = {
+            key: argument
+            for key, argument in arguments.items()
+            if key not in surplus and argument is not None
+        }
+    threshold = chosen.get("binarize_prediction", {}).get("thr")
+    if isinstance(threshold, (int, float)) and not isinstance(threshold, bool) and threshold <= 0:
+        # A threshold that every voxel reaches would give a mask of ones; it stands for soft predictions.
+        del chosen["binarize_prediction"]
+        notes.append(f"postprocessing.binarize_prediction.thr: {threshold}, predictions stay soft")
+    return chosen
+
+
+def _fit(taken: Tree, network: OpenedNetwork, notes: list[str], place: str) -> None:
+    """Complete a configuration, in place, by what is known of the network."""
+    loader, model = taken["loader_parameters"], taken["default_model"]
+    name = next((section for section in SECTIONS if taken[section].get("applied")), model.get("name", "Unet"))
+    if network.is_2d is not None and network.is_2d is not _is_2d(name, model):
+        notes.append(f"the network is {'2D' if network.is_2d else '3D'}, which decides")
+        _set_dimensions(taken, name, network.is_2d, place)
+    contrasts = loader["contrast_params"].get("training_validation")
+    n_channels = network.in_channel
+    if n_channels is not None:
+        known = contrasts if isinstance(contrasts, list) else []
+        if n_channels > 1 and len(known) != n_channels:
+            known = [*known, *(f"channel_{channel}" for channel in range(len(known), n_channels))][
+                :n_channels
+            ]
+            notes.append(
+                f"loader_parameters.contrast_params: the channels are called {', '.join(map(str, known))}"
+            )
+            loader["contrast_params"]["training_validation"] = known
+        loader["multichannel"] = n_channels > 1
+    suffixes = loader.get("target_suffix")
+    if isinstance(suffixes, str) and suffixes:
+        loader["target_suffix"] = [suffixes]
+    elif not isinstance(suffixes, list) or not suffixes or not all(suffixes):
+        loader["target_suffix"] = [f"class_{number}" for number in range(network.count_classes() or 1)]
+        notes.append(f"loader_parameters.target_suffix: the classes are called {loader['target_suffix']}")
+
+
+def _drop_unknown_network(taken: Tree, notes: list[str]) -> None:
+    """Leave the name of an architecture that is unknown here: the file of the network is enough."""
+    name = taken["default_model"].get("name")
+    known = isinstance(name, str) and (":" in name or name in ("Unet", *SECTIONS))
+    if name is not None and not known:
+        notes.append(f"default_model.name: {name!r} not used by prediction")
+        del taken["default_model"]["name"]
+
+
+def _only(section: Mapping[str, Any], *keys: str) -> Tree:
+    return {key: section[key] for key in keys if key in section}
+
+
+_OF_BOTH_DIMENSIONS = ("Unet", "FiLMedUnet", "HeMISUnet", "ResidualEncoderUnet")
+
+
+def _is_2d(name: str, model: Mapping[str, Any]) -> bool:
+    if name in _OF_BOTH_DIMENSIONS or ":" in name:
+        return model.get("is_2d", True) is not False
+    return name != "Modified3DUNet"
+
+
+def _set_dimensions(taken: Tree, name: str, is_2d: bool, place: str) -> None:
+    """Make the architecture one of these dimensions, in place."""
+    model, sections = taken["default_model"], [taken[section] for section in ("default_model", *SECTIONS)]
+    model["is_2d"] = is_2d
+    if name not in _OF_BOTH_DIMENSIONS:
+        model["name"] = "Unet"
+        for section in sections[1:]:
+            section["applied"] = False
+    if not is_2d and not model.get("length_3D"):
+        windows = next((section for section in sections if section.get("length_3D")), None)
+        if windows is None:
+            raise ConfigError(
+                f"{place}: default_model.length_3D: is missing, and the network is 3D; expected the size of the "
+                "patches that it was trained with"
+            )
+        model |= _only(windows, "length_3D", "stride_3D")
+
+
+def _validated(taken: Tree, notes: list[str], place: str) -> RunConfig:
+    """The typed configuration; keys that this architecture does not have are left aside one after the other."""
+    while True:
+        try:
+            return RunConfig.model_validate(taken, context=PREDICTION)
+        except ValidationError as error:
+            entries = error.errors(include_url=False)
+            lines = problems.lines(RunConfig, error)
+        removed = False
+        for entry in entries:
+            path, _ = problems.resolve(RunConfig, entry["loc"])
+            name = problems.render_path(path)
+            surplus = entry["type"] == "extra_forbidden" and path[0] != "transformation"
+            if surplus or name in _INDIFFERENT:
+                parent: Any = taken
+                for key in path[:-1]:
+                    parent = parent[key]
+                removed = parent.pop(path[-1], None) is not None or removed
+                notes.append(f"{name}: not used by prediction")
+        if not removed:
+            count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
+            raise ConfigError(
+                "\n".join([f"{place}: {count}", *(f"  {line}" for line in dict.fromkeys(lines))])
+            )
