@@ -27,7 +27,7 @@ from ivadomed.loader.recipe import conditioner_of, recipe_of, steps_of
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.loader.samples.random_patches import RandomPatches, per_image
 from ivadomed.loader.split.draw import get_subdatasets_subject_files_list
-from ivadomed.loader.split.file import SIDES
+from ivadomed.loader.split.file import SIDES, saved_file
 from ivadomed.object_detection.cascade import add_boxes
 from ivadomed.runtime.cores import available_cores
 from ivadomed.runtime.device import define_device
@@ -65,8 +65,8 @@ def saved_split(config: RunConfig, bids_df: BidsDataframe, folder: Path) -> dict
 
     Images that are gone are left out; new ones stay out, for nobody knows which side they would be on.
     """
-    saved = folder / "split_datasets.json"
-    if config.split_dataset.fname_split or not saved.is_file():
+    saved = saved_file(folder)
+    if config.split_dataset.fname_split or saved is None:
         return draw_split(config, bids_df, folder)
     log.info("The split is that of %s.", saved)
     return draw_split(config, bids_df, folder, saved)

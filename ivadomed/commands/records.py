@@ -24,6 +24,9 @@ from ivadomed.runtime.terminal import SCREEN, Mode, ScreenFilter, ScreenFormatte
 
 log = logging.getLogger(__name__)
 
+MANIFEST = "manifest.json"
+"""What a training of this version leaves about itself; ivadomed 2 had no such file."""
+
 _LIBRARIES = ("torch", "numpy", "scipy", "nibabel", "pandas", "lightning-fabric", "onnx", "onnxruntime")
 
 
@@ -145,7 +148,7 @@ def write_manifest(config: RunConfig, folder: Path, split: dict[str, list[str]])
         split: File names of each side.
     """
     write_json(
-        folder / "manifest.json",
+        folder / MANIFEST,
         {
             "ivadomed": __version__,
             "commit": _commit(Path(__file__).parent),
@@ -163,6 +166,15 @@ def write_manifest(config: RunConfig, folder: Path, split: dict[str, list[str]])
             "config": config.to_json(hide_secrets=True),
         },
     )
+
+
+def was_trained_on(folder: Path, path_data: Sequence[str]) -> bool:
+    """Whether the manifest of a training names these data sets."""
+    try:
+        data = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["data"]
+        return [entry["path"] for entry in data] == [str(Path(path).resolve()) for path in path_data]
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 def versions() -> dict[str, str]:

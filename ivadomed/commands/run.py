@@ -11,7 +11,7 @@ from ivadomed.commands.records import run_folder
 from ivadomed.commands.segment import segment_command
 from ivadomed.commands.steps import with_absolute_paths
 from ivadomed.commands.test import test_command
-from ivadomed.commands.train import train_command
+from ivadomed.commands.train import finished_training, train_command
 from ivadomed.config import RunConfig
 from ivadomed.errors import ConfigError
 from ivadomed.jobs import Workers
@@ -19,8 +19,10 @@ from ivadomed.jobs.choose import choose_workers
 from ivadomed.models.registry import check_arguments
 from ivadomed.runtime.device import warn_of_absent_gpus
 from ivadomed.runtime.ranks import current_world
+from ivadomed.runtime.terminal import say
+from ivadomed.training.checkpoint import refuse_old_checkpoint
 from ivadomed.training.loop import EpochEnd
-from ivadomed.training.outputs import refuse_to_overwrite
+from ivadomed.training.outputs import CHECKPOINT, refuse_to_overwrite
 
 
 def run_command(
@@ -59,6 +61,13 @@ def run_command(
     _refuse_training_options(config, resume_training, overwrite, n_gif)
     if thr_increment is not None and config.command not in ("train", "test"):
         raise ConfigError(f"--thr-increment belongs to --train and --test, not to --{config.command}")
+    if config.command == "train" and not resume_training and not overwrite:
+        if (results := finished_training(config, thr_increment, n_gif)) is not None:
+            say("Done", f"already trained: {config.model_folder}; --overwrite trains it again")
+            return results
+        refuse_to_overwrite(Path(config.path_output), config.model_folder)
+    if resume_training:
+        refuse_old_checkpoint(Path(config.path_output) / CHECKPOINT)
     if config.command != "eval":
         # Imports a class of the user's own. Model files may name one only because this configuration does.
         check_arguments(config.architecture.name, config.architecture.arguments)
@@ -89,7 +98,7 @@ def _workers(config: RunConfig, jobs: int | None, cluster: str | None) -> Worker
 
 
 def _refuse_training_options(config: RunConfig, resume: bool, overwrite: bool, n_gif: int) -> None:
-    """Raise for options that contradict each other, the command or what is in the output folder."""
+    """Raise for options that contradict each other or the command."""
     if config.command != "train":
         given = {"--resume-training": resume, "--overwrite": overwrite, "--gif": n_gif}
         for option in (name for name, value in given.items() if value):
@@ -102,5 +111,3 @@ def _refuse_training_options(config: RunConfig, resume: bool, overwrite: bool, n
         raise ConfigError(f"--gif: {n_gif}; expected a number of validation samples, 0 or more")
     elif resume and overwrite:
         raise ConfigError("--resume-training and --overwrite contradict each other; pass one")
-    elif not resume and not overwrite:
-        refuse_to_overwrite(Path(config.path_output), config.model_folder)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ivadomed.commands.records import MANIFEST
 from ivadomed.config import RunConfig, load_config
 from ivadomed.datasets import index_data, labelled_cases, sample_dataset, saved_split
 from ivadomed.errors import DataError
@@ -59,7 +60,7 @@ def with_best_threshold(
         {"batch_size": config.training_parameters.batch_size},
         "recall_specificity" if is_classifier else "dice",
         increment,
-        folder / ("roc.png" if is_classifier else "thr.png"),
+        threshold_picture(config, folder),
         bool(config.gpu_ids),
     )
     say("Threshold", f"{threshold:g} is best, and postprocessing.binarize_prediction.thr now")
@@ -68,6 +69,11 @@ def with_best_threshold(
     changed = RunConfig.model_validate(plain)
     write_json(folder / "config_file.json", changed.to_json(hide_secrets=True))
     return changed
+
+
+def threshold_picture(config: RunConfig, folder: Path) -> Path:
+    """The picture that a search of the threshold leaves."""
+    return folder / ("roc.png" if config.task == "classification" else "thr.png")
 
 
 def with_absolute_paths(config: RunConfig) -> RunConfig:
@@ -100,6 +106,8 @@ def postprocessing_of(config: RunConfig, folder: Path) -> dict[str, Any]:
 def refuse_outdated(folder: Path, pattern: str, remedy: str) -> None:
     """Raise when the folder's model was trained after a prediction was made.
 
+    Of folders that ivadomed 2 left, and that have been copied since, the times say nothing.
+
     Args:
         folder: Of the run.
         pattern: Names of the files in ``pred_masks``.
@@ -109,7 +117,7 @@ def refuse_outdated(folder: Path, pattern: str, remedy: str) -> None:
         DataError: Another model made it.
     """
     model = folder / BEST
-    if not model.is_file():
+    if not model.is_file() or not (folder / MANIFEST).is_file():
         return
     trained = model.stat().st_mtime_ns
     old = [path for path in sorted((folder / PREDICTIONS).glob(pattern)) if path.stat().st_mtime_ns < trained]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from contextlib import AbstractContextManager, nullcontext
+from filecmp import cmp
 from pathlib import Path
 from typing import Any, cast
 
-from ivadomed.commands.records import write_manifest
+from ivadomed.commands.records import MANIFEST, was_trained_on, write_manifest
 from ivadomed.commands.screen import show_data, show_network, show_samples, show_split, show_training
-from ivadomed.commands.steps import announce, labelled_sets, with_best_threshold
+from ivadomed.commands.steps import announce, labelled_sets, threshold_picture, with_best_threshold
 from ivadomed.config import RunConfig
 from ivadomed.datasets import (
     draw_split,
@@ -21,6 +23,7 @@ from ivadomed.datasets import (
     saved_split,
     worker_count,
 )
+from ivadomed.errors import ModelError
 from ivadomed.jobs import Workers
 from ivadomed.loader.conditions.film_encoder import FilmEncoder
 from ivadomed.loader.samples import SampleDataset
@@ -29,13 +32,16 @@ from ivadomed.models import Network, load_model
 from ivadomed.runtime.device import training_devices
 from ivadomed.runtime.ranks import World, current_world
 from ivadomed.runtime.terminal import say
-from ivadomed.training import train
+from ivadomed.training import read_checkpoint, train
+from ivadomed.training.changes import changes
 from ivadomed.training.failures import explained
 from ivadomed.training.film import save_modulation
+from ivadomed.training.gifs import FOLDER as GIFS
 from ivadomed.training.launch import other_processes
-from ivadomed.training.loop import EpochEnd
-from ivadomed.training.outputs import BEST, remove_training
+from ivadomed.training.loop import EpochEnd, TrainingResult
+from ivadomed.training.outputs import BEST, CHECKPOINT, FINAL, remove_training
 from ivadomed.training.package import package_model
+from ivadomed.training.schedule import EarlyStopping
 from ivadomed.training.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -116,6 +122,43 @@ def train_command(
         _package(config, folder, valid, model, thr_increment)
         say("Done", f"best validation loss {best.validation_loss:.4f}; the model is {model_folder}")
         say("Next", f"ivadomed --test -c {folder / 'config_file.json'}")
+    return best.training_dice, best.training_loss, best.validation_dice, best.validation_loss
+
+
+def finished_training(
+    config: RunConfig, thr_increment: float | None = None, n_gif: int = 0
+) -> tuple[float, float, float, float] | None:
+    """What the training in the output folder gave, when it is that of this configuration and nothing of it is missing.
+
+    Args:
+        config: Of the run.
+        thr_increment: The threshold is to be searched too.
+        n_gif: Animations that are to be made too.
+
+    Returns:
+        See ``train_command``; None when there is no such training.
+    """
+    folder, package = Path(config.path_output), config.model_folder
+    packaged = [package / f"{package.name}{suffix}" for suffix in (".pt", ".json")]
+    files = [folder / CHECKPOINT, folder / BEST, folder / FINAL, folder / MANIFEST, *packaged]
+    if not all(file.is_file() for file in files) or not cmp(folder / BEST, packaged[0], shallow=False):
+        return None
+    if thr_increment is not None and not threshold_picture(config, folder).is_file():
+        return None
+    if len(list((folder / GIFS).glob("*.gif"))) < n_gif:
+        return None
+    try:
+        state = read_checkpoint(folder / CHECKPOINT)
+    except ModelError:
+        return None
+    time = config.training_parameters.training_time
+    stopping = EarlyStopping(time.early_stopping_epsilon, time.early_stopping_patience)
+    stopping.load_state_dict(state["stopping"])
+    is_over = state["epoch"] == time.num_epochs or (state["epoch"] < time.num_epochs and stopping.stalled)
+    same = not changes(state["configuration"], json.loads(json.dumps(config.relevant(FREE_TO_CHANGE))))
+    if not (is_over and same and was_trained_on(folder, config.loader_parameters.path_data)):
+        return None
+    best = TrainingResult(**state["best"])
     return best.training_dice, best.training_loss, best.validation_dice, best.validation_loss
 
 

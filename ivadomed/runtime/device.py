@@ -27,7 +27,7 @@ def define_device(gpu_id: int | Sequence[int] | None) -> tuple[bool, torch.devic
         Whether CUDA is used, and the device. Without CUDA, Apple's GPU is used when there is one. A GPU that the
         machine does not have means the CPU, as in ivadomed 2.9.10; ``warn_of_absent_gpus`` says so.
     """
-    ids = [] if gpu_id is None else [int(gpu_id)] if isinstance(gpu_id, Integral) else list(gpu_id)
+    ids = [] if gpu_id is None else [int(gpu_id)] if isinstance(gpu_id, int | Integral) else list(gpu_id)
     if not ids:
         return False, torch.device("cpu")
     if torch.cuda.is_available():

@@ -35,7 +35,7 @@ their number (Holm).
 
 _RUN_NUMBER = re.compile(r"_n=(\d+)$")
 _NAME, _RUN = "path_output", "iteration"
-_OLD_NAME = "log_directory"  # in tables of ivadomed before 2.6
+_OLD_NAME = "log_directory"  # in tables of early versions of ivadomed 2
 
 
 def get_parser() -> argparse.ArgumentParser:

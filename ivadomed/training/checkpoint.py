@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import random
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from ivadomed.errors import ModelError
 from ivadomed.models.checkpoint import write_torch
 
 FORMAT = 2
+_KEY_OF_2 = b"gif_dict"
+"""A key that every checkpoint of ivadomed 1 and 2 has, and no other."""
 KEYS = ("configuration", "epoch", "best", "optimization", "stopping", "rng")
 
 
@@ -29,6 +32,42 @@ def save_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> N
     write_torch(path, {"format_version": FORMAT, **state})
 
 
+def refuse_old_checkpoint(path: Path) -> None:
+    """Raise when a checkpoint was written by ivadomed 1 or 2.
+
+    It holds objects of the schedulers of its time and nothing about the random numbers, so that what an uninterrupted
+    training would have given cannot be had from it.
+
+    Raises:
+        ModelError: It was; says how to train on from its weights.
+    """
+    if not is_old_checkpoint(path):
+        return
+    transfer = (
+        f'{{"retrain_model": "{path.with_name("best_model.pt")}", "retrain_fraction": 1.0, "reset": false}}'
+    )
+    raise ModelError(
+        f"{path}: is of ivadomed 2, whose trainings cannot be resumed; to train on from its best weights, set "
+        f"training_parameters.transfer_learning to {transfer} and train into another --path-output"
+    )
+
+
+def is_old_checkpoint(path: Path) -> bool:
+    """Whether a file is a checkpoint of ivadomed 1 or 2; nothing in it is unpickled."""
+    try:
+        return _KEY_OF_2 in _pickled(path)
+    except (OSError, StopIteration, zipfile.BadZipFile):
+        return False
+
+
+def _pickled(path: Path) -> bytes:
+    """The pickle of a torch file, without the tensors where they lie apart."""
+    if not zipfile.is_zipfile(path):  # before torch 1.6
+        return path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        return archive.read(next(name for name in archive.namelist() if name.endswith("/data.pkl")))
+
+
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a checkpoint; no code in it is run.
 
@@ -38,6 +77,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise ModelError(f"{path}: no checkpoint to resume from; start without --resume-training")
+    refuse_old_checkpoint(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:

@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 
 from ivadomed.errors import OutputError
+from ivadomed.training.checkpoint import is_old_checkpoint
 from ivadomed.training.gifs import remove_frames
 
 CHECKPOINT, BEST, FINAL = "checkpoint.pth.tar", "best_model.pt", "final_model.pt"
@@ -24,10 +25,12 @@ def refuse_to_overwrite(folder: Path, model_folder: Path) -> None:
     """
     files = (folder / CHECKPOINT, folder / BEST, folder / FINAL, model_folder / f"{model_folder.name}.pt")
     if found := next((file for file in files if file.exists()), None):
+        old = is_old_checkpoint(folder / CHECKPOINT)
+        resume = "" if old else "--resume-training to go on with it, "
+        in_python = "" if old else "run_main(config, resume_training=True) or "
         raise OutputError(
-            f"{folder}: holds a trained model already ({found.relative_to(folder)}); add --resume-training to go on "
-            "with it, --overwrite to replace it, or choose another --path-output (in Python: run_main(config, "
-            "resume_training=True) or run_main(config, overwrite=True))"
+            f"{folder}: holds a trained model already ({found.relative_to(folder)}); add {resume}--overwrite to "
+            f"replace it, or choose another --path-output (in Python: {in_python}run_main(config, overwrite=True))"
         )
 
 

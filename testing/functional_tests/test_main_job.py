@@ -241,9 +241,40 @@ def test_numbers_depend_neither_on_the_worker_processes_nor_on_an_interruption(c
     assert [key for key, other in results.items() if not same(whole, other)] == []
 
 
+def test_a_finished_training_is_not_done_again(config, tmp_path, caplog):
+    """The tutorial's command, given twice."""
+    config["training_parameters"]["training_time"]["num_epochs"] = 1
+    path, out = write(config, tmp_path), tmp_path / "other name"
+    command = [
+        "--train",
+        "-c",
+        path,
+        "--path-data",
+        *config["loader_parameters"]["path_data"],
+        "--path-output",
+    ]
+    assert main([*command, str(out)]) == 0
+    results = json.loads(json.dumps(run_main({**config, "path_output": str(out), "log_file": "other"})))
+    assert np.isfinite(results).all()
+    assert len(results) == 4
+    before = {file: file.stat().st_mtime_ns for file in out.rglob("*")}
+    caplog.clear()
+    assert main([*command, str(out)]) == 0
+    assert f"already trained: {out / 'seg_sc'}; --overwrite trains it again" in caplog.text
+    assert {file: file.stat().st_mtime_ns for file in out.rglob("*")} == before
+    for more in (["--thr-increment", "0.5"], ["--gif", "1"]):  # which the first training was not asked for
+        assert main([*command, str(out), *more]) == 1
+    config["training_parameters"]["training_time"]["num_epochs"] = 2
+    assert main(["--train", write({**config, "path_output": str(out)}, tmp_path)]) == 1
+    config["training_parameters"]["training_time"]["num_epochs"] = 1
+    (out / "final_model.pt").unlink()  # as of a run that was killed
+    assert main(["--train", write({**config, "path_output": str(out)}, tmp_path)]) == 1
+
+
 def test_a_trained_model_is_replaced_only_on_request(config, tmp_path, capsys):
     config["training_parameters"]["training_time"]["num_epochs"] = 1
     run_main(config)
+    config["training_parameters"]["batch_size"] = 3
     out, path = Path(config["path_output"]), write(config, tmp_path)
     before, log = weights(out), (out / "log").read_bytes()
     assert main(["--train", path]) == 1

@@ -44,6 +44,12 @@ def write_split(folder: str | PathLike[str], split: Mapping[str, Sequence[str]])
     write_json(Path(folder, f"{FILE_NAME}.json"), plain)
 
 
+def saved_file(folder: str | PathLike[str]) -> Path | None:
+    """The split that a run left in its folder; ivadomed 2 wrote no JSON."""
+    files = (Path(folder, f"{FILE_NAME}{suffix}") for suffix in (".json", ".joblib"))
+    return next((file for file in files if file.is_file()), None)
+
+
 def read_split(path: str | PathLike[str]) -> dict[str, list[str]]:
     """Read a split from ``.json`` or ``.joblib``; the latter may hold plain values only, no code is run.
 
