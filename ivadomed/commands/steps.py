@@ -10,18 +10,17 @@ from typing import Any
 
 import torch
 
-from ivadomed.commands.records import MANIFEST
 from ivadomed.config import RunConfig, load_config
 from ivadomed.datasets import index_data, labelled_cases, sample_dataset, saved_split
 from ivadomed.errors import DataError
 from ivadomed.files import write_json
-from ivadomed.loader.recipe import conditioner_of
+from ivadomed.loader.recipe import MODEL_OF_2, conditioner_of
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.runtime.device import define_device
 from ivadomed.runtime.terminal import say
 from ivadomed.testing import PREDICTIONS
 from ivadomed.threshold import threshold_analysis
-from ivadomed.training.outputs import BEST
+from ivadomed.training.outputs import BEST, trained_by_2
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +36,16 @@ def announce(config: RunConfig) -> torch.device:
     for key, value in shown.items():
         log.info("%s: %s", key, value)
     return device
+
+
+def as_trained(config: RunConfig, folder: Path) -> RunConfig:
+    """The configuration, with what ivadomed 2 did where it does not say, when that trained the model in the folder."""
+    if not trained_by_2(folder):
+        return config
+    detection = config.object_detection_params
+    anchored = detection.model_copy(update={"anchor": detection.anchor or MODEL_OF_2.anchor})
+    blend = config.blend or MODEL_OF_2.blend
+    return config.model_copy(update={"blend": blend, "object_detection_params": anchored})
 
 
 def labelled_sets(config: RunConfig, folder: Path) -> list[SampleDataset]:
@@ -117,7 +126,7 @@ def refuse_outdated(folder: Path, pattern: str, remedy: str) -> None:
         DataError: Another model made it.
     """
     model = folder / BEST
-    if not model.is_file() or not (folder / MANIFEST).is_file():
+    if not model.is_file() or trained_by_2(folder):
         return
     trained = model.stat().st_mtime_ns
     old = [path for path in sorted((folder / PREDICTIONS).glob(pattern)) if path.stat().st_mtime_ns < trained]

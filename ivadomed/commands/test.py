@@ -10,15 +10,20 @@ import pandas as pd
 from ivadomed.commands.classify import test_classifier
 from ivadomed.commands.evaluate import evaluate_cases
 from ivadomed.commands.screen import show_cases
-from ivadomed.commands.steps import announce, labelled_sets, postprocessing_of, with_best_threshold
+from ivadomed.commands.steps import (
+    announce,
+    as_trained,
+    labelled_sets,
+    postprocessing_of,
+    with_best_threshold,
+)
 from ivadomed.config import RunConfig
 from ivadomed.datasets import boxed_cases, display_transforms, test_cases
 from ivadomed.jobs import Workers
-from ivadomed.loader.recipe import conditioner_of, recipe_of, steps_of, uncertain_steps_of
+from ivadomed.loader.recipe import TRAINED, conditioner_of, recipe_of, steps_of, uncertain_steps_of
 from ivadomed.metrics import get_metric_fns
 from ivadomed.testing import CaseSet, test
 from ivadomed.training.outputs import BEST
-from ivadomed.training.package import TRAINED_BLEND
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +36,7 @@ def test_command(
     Returns:
         The table of 3D metrics and the metrics averaged over images.
     """
+    config = as_trained(config, folder)
     device = announce(config)
     cases = boxed_cases(config, test_cases(config, folder), folder, device)
     show_cases(cases, "Model", folder / BEST)
@@ -45,7 +51,7 @@ def test_command(
         steps_of(config, "testing"),
         conditioner,
         uncertain_steps_of(config),
-        config.blend or TRAINED_BLEND,
+        config.blend or TRAINED.blend,
     )
     display_transforms(config, "testing")
     metrics = test(

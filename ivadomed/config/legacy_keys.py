@@ -70,7 +70,6 @@ MOVED: dict[tuple[str, str], tuple[str, str]] = {
 # Section -> key -> why it is dropped.
 DROPPED: dict[str, dict[str, str]] = {
     "": {
-        "training_sha256": _STORED,
         "missing_modality": _OBSOLETE,
         "attention_unet": _OBSOLETE + "; see Modified3DUNet.attention",
         "mixup_bool": _OBSOLETE + "; see training_parameters.mixup_alpha",

@@ -14,7 +14,7 @@ from ivadomed import config as configuration
 from ivadomed.inference.backends import OnnxForward, TorchForward, open_model
 from ivadomed.inference.engine import Engine, Forward
 from ivadomed.inference.options import recipe_with
-from ivadomed.loader.recipe import conditioner_of, recipe_of, steps_of
+from ivadomed.loader.recipe import MODEL_OF_2, conditioner_of, recipe_of, steps_of
 from ivadomed.models import get_model_filenames
 from ivadomed.runtime.device import batch_voxels
 
@@ -72,7 +72,8 @@ def packaged_engine(
         options: "no_patch" and "overlap_2D", see ``segment_volume``.
         forward: The model, when it is loaded already.
     """
-    recipe = recipe_with(options, recipe_of(config, "testing", device))
+    anchor = config.object_detection_params.anchor or MODEL_OF_2.anchor
+    recipe = recipe_with(options, replace(recipe_of(config, "testing", device), anchor=anchor))
     if recipe.fixed.needs_roi:  # what is empty in the prior is not segmented
         least = max(recipe.slice_filter.min_roi_voxels or 0, 1)
         recipe = replace(recipe, slice_filter=replace(recipe.slice_filter, min_roi_voxels=least))
@@ -83,7 +84,7 @@ def packaged_engine(
         n_classes=len(config.loader_parameters.target_suffix),
         batch_size=config.training_parameters.batch_size,
         max_voxels=batch_voxels(device),
-        blend=config.blend or "mean",
+        blend=config.blend or MODEL_OF_2.blend,
         conditioner=conditioner_of(config, file_model.parent),
         source=os.fspath(file_model),
     )

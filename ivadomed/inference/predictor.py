@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, cast
 import nibabel as nib
 import torch
 
-from ivadomed.boxes import clip_box
 from ivadomed.errors import ConfigError, DataError, ModelError
 from ivadomed.inference.detection import Detector, prior_box
 from ivadomed.inference.engine import Progress
@@ -167,7 +166,7 @@ class Predictor:
                 "is none)"
             )
         roi = volume.roi if self._config.loader_parameters.roi_params.suffix else None
-        return replace(volume, box=tuple(clip_box(box, volume.grid.hwd_shape)), roi=roi)
+        return replace(volume, box=tuple(box), roi=roi)
 
 
 def _check_channels(config: RunConfig, inputs: Sequence[Any], folder: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,30 @@ from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.loader.prepared.slice_classifier import CPU, SliceClassifier
 from ivadomed.loader.slice_filter import SliceRule
 from ivadomed.transforms import Pipeline
+from ivadomed.transforms.box_crop import Anchor
 
 if TYPE_CHECKING:
     from ivadomed.config import RunConfig
     from ivadomed.config.schema.base import DatasetType
+
+
+@dataclass(frozen=True)
+class WindowDefaults:
+    """How a model uses patches where its configuration does not say.
+
+    Args:
+        blend: How predictions of overlapping patches are averaged, see ``windows.BLENDS``.
+        anchor: Where patches lie that are larger than the box of a cascade, see ``box_crop``.
+    """
+
+    blend: str
+    anchor: Anchor
+
+
+MODEL_OF_2 = WindowDefaults("mean", "corner")
+"""A model of ivadomed 2, or that is packaged and does not say."""
+TRAINED = WindowDefaults("gaussian", "center")
+"""A model that is trained now."""
 
 
 def recipe_of(config: RunConfig, dataset_type: DatasetType, device: torch.device = CPU) -> Recipe:
@@ -48,6 +69,7 @@ def recipe_of(config: RunConfig, dataset_type: DatasetType, device: torch.device
         classifier=_classifier(config, device),
         length=config.length,
         stride=config.stride,
+        anchor=config.object_detection_params.anchor or TRAINED.anchor,
     )
 
 

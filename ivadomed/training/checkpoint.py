@@ -19,6 +19,8 @@ from ivadomed.models.checkpoint import write_torch
 FORMAT = 2
 _KEY_OF_2 = b"gif_dict"
 """A key that every checkpoint of ivadomed 1 and 2 has, and no other."""
+_KEY_OF_MODELS = b"format_version"
+"""A key that every model file of this version has, see ``models.checkpoint``."""
 KEYS = ("configuration", "epoch", "best", "optimization", "stopping", "rng")
 
 
@@ -56,6 +58,14 @@ def is_old_checkpoint(path: Path) -> bool:
     """Whether a file is a checkpoint of ivadomed 1 or 2; nothing in it is unpickled."""
     try:
         return _KEY_OF_2 in _pickled(path)
+    except (OSError, StopIteration, zipfile.BadZipFile):
+        return False
+
+
+def is_old_model(path: Path) -> bool:
+    """Whether a model file is a whole module, as ivadomed 1 and 2 wrote it; nothing in it is unpickled."""
+    try:
+        return _KEY_OF_MODELS not in _pickled(path)
     except (OSError, StopIteration, zipfile.BadZipFile):
         return False
 

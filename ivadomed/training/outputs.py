@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 
 from ivadomed.errors import OutputError
-from ivadomed.training.checkpoint import is_old_checkpoint
+from ivadomed.training.checkpoint import is_old_checkpoint, is_old_model
 from ivadomed.training.gifs import remove_frames
 
 CHECKPOINT, BEST, FINAL = "checkpoint.pth.tar", "best_model.pt", "final_model.pt"
@@ -32,6 +32,11 @@ def refuse_to_overwrite(folder: Path, model_folder: Path) -> None:
             f"{folder}: holds a trained model already ({found.relative_to(folder)}); add {resume}--overwrite to "
             f"replace it, or choose another --path-output (in Python: {in_python}run_main(config, overwrite=True))"
         )
+
+
+def trained_by_2(folder: Path) -> bool:
+    """Whether the model in the folder of a run was trained by ivadomed 1 or 2."""
+    return is_old_model(folder / BEST)
 
 
 def remove_training(folder: Path, model_folder: Path) -> None:

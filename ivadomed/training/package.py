@@ -10,14 +10,12 @@ from typing import cast
 from ivadomed.config import RunConfig
 from ivadomed.files import atomic_path, write_json
 from ivadomed.loader.conditions.film_encoder import FilmEncoder
+from ivadomed.loader.recipe import TRAINED
 from ivadomed.models.base import Network
 from ivadomed.models.checkpoint import load_model
 from ivadomed.models.package import write_onnx
 
 log = logging.getLogger(__name__)
-
-TRAINED_BLEND = "gaussian"
-"""How a model that we train averages overlapping patches, unless the configuration says otherwise."""
 
 
 def package_model(config: RunConfig, weights: Path, folder: Path) -> None:
@@ -37,6 +35,9 @@ def package_model(config: RunConfig, weights: Path, folder: Path) -> None:
     if config.metadata_type is not None:
         FilmEncoder.load(weights.parent).save(folder)
     packaged = config.to_json(hide_secrets=True)
-    write_json(folder / f"{name}.json", {**packaged, "blend": config.blend or TRAINED_BLEND})
+    # Said, because a packaged model that does not say is one of ivadomed 2.
+    packaged["blend"] = config.blend or TRAINED.blend
+    packaged["object_detection_params"]["anchor"] = config.object_detection_params.anchor or TRAINED.anchor
+    write_json(folder / f"{name}.json", packaged)
     write_onnx(folder, model, config.in_channel, config.is_2d)
     log.info("Packaged model: %s", folder)

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
-from ivadomed.boxes import Box, box_on_grid, box_size, clip_box, fit_to_patches
+from ivadomed.boxes import (
+    Box,
+    adjust_bb_size,
+    box_on_grid,
+    box_size,
+    clip_box,
+    fit_to_patches,
+    resize_to_multiple,
+)
 from ivadomed.transforms.base import ImedTransform
 from ivadomed.transforms.crop import BoundingBoxCrop, Crop
 from ivadomed.transforms.spatial import Resample
+
+Anchor = Literal["center", "corner"]
+"""Where patches that are larger than a box lie: about its centre, or from its first voxel on."""
 
 
 def box_crop(
@@ -19,6 +31,7 @@ def box_crop(
     shape: Sequence[int] | None = None,
     length: Sequence[int] = (),
     stride: Sequence[int] = (),
+    anchor: Anchor = "center",
 ) -> tuple[int, BoundingBoxCrop]:
     """Make the crop to a box, and say where it belongs.
 
@@ -31,6 +44,8 @@ def box_crop(
         shape: Of that grid: the crop is kept inside the image. None when it is not known.
         length: Patch size, after the transforms: the crop is enlarged so that patches cover it exactly.
         stride: Distance of neighbouring patches; ``length`` when not given.
+        anchor: "corner": the crop is that of ivadomed 2.9.10, to which its models are used: its first voxel is that
+            of the box, and it may reach beyond the image, where it is padded.
 
     Returns:
         Index at which to insert the crop, and the crop.
@@ -39,12 +54,23 @@ def box_crop(
         DataError: The box lies outside the image.
     """
     place = _place(transforms)
+    if anchor == "corner":
+        if shape is not None:
+            clip_box(box, shape)  # raises for a box outside
+        factors = resampling_factors(transforms, shape or box_size(box), zooms)
+        return place, _crop_at_corner(adjust_bb_size(box, factors, resample=True), length, stride or length)
     if shape is not None:
         box = clip_box(box, shape)
     box, shape = _resampled(transforms[:place], box, zooms, shape)
     if length:
         box = fit_to_patches(box, length, stride or length, shape)
     return place, BoundingBoxCrop(size=list(box_size(box)), start=box[::2])
+
+
+def _crop_at_corner(box: Sequence[int], length: Sequence[int], stride: Sequence[int]) -> BoundingBoxCrop:
+    """The crop of ivadomed 2.9.10, for which the last voxel of a box was beyond it."""
+    size = [max(high - low, 1) for low, high in zip(box[::2], box[1::2], strict=True)]
+    return BoundingBoxCrop(size=resize_to_multiple(size, stride, length) if length else size, start=box[::2])
 
 
 def resampling_factors(

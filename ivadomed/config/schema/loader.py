@@ -58,6 +58,12 @@ class ObjectDetection(Section):
         description="Factors (> 0) that enlarge the bounding box about its centre along each dimension.",
         examples=[[1.5, 1.5, 1.0]],
     )
+    anchor: Literal["center", "corner"] | None = Field(
+        default=None,
+        description="Where 3D patches lie that are larger than the box: `center`: about its centre, moved back into "
+        "the image; `corner`: from its first voxel on, as ivadomed 2. null: center for a model that is trained, "
+        "corner for a packaged model that does not say.",
+    )
 
 
 class SubjectSelection(Section):

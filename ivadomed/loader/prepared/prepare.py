@@ -21,7 +21,7 @@ from ivadomed.loader.prepared.foreground import pack_foreground
 from ivadomed.loader.prepared.slice_classifier import SliceClassifier
 from ivadomed.loader.slice_filter import SliceFacts, SliceRule
 from ivadomed.transforms import Pipeline, Plan, Resample, Stage
-from ivadomed.transforms.box_crop import box_crop
+from ivadomed.transforms.box_crop import Anchor, box_crop
 from ivadomed.windows import Window, tile
 
 IMAGE_ORDER = 2  # spline orders of ivadomed 2.9.10
@@ -41,6 +41,7 @@ class Recipe:
         classifier: Rejects slices of a 2D data set, or None.
         length: Window size: 2 numbers (2D patches), 3 numbers (3D patches), none (whole slices or volumes).
         stride: Distance of neighbouring windows, as many numbers as ``length``.
+        anchor: Where 3D windows that are larger than the box of a case lie, see ``box_crop``.
     """
 
     fixed: Pipeline
@@ -51,6 +52,7 @@ class Recipe:
     classifier: SliceClassifier | None = None
     length: tuple[int, ...] = ()
     stride: tuple[int, ...] = ()
+    anchor: Anchor = "center"
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +158,7 @@ def fixed_steps(grid: Grid, recipe: Recipe, box: Sequence[int] | None) -> Pipeli
         grid.hwd_shape[:dims],
         recipe.length,
         recipe.stride,
+        "center" if recipe.is_2d else recipe.anchor,
     )
     return Pipeline((*stages[:place], Stage(crop), *stages[place:]))
 

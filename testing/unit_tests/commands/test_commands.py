@@ -10,10 +10,13 @@ import torch
 
 from ivadomed import datasets
 from ivadomed.commands import eval_command, run, run_command, segment, train
+from ivadomed.commands.steps import as_trained
 from ivadomed.config import load_config
 from ivadomed.datasets import worker_count
 from ivadomed.errors import ConfigError, DataError, ModelError
 from ivadomed.jobs import Workers
+from ivadomed.loader.recipe import recipe_of
+from ivadomed.models import build_model, save_model
 from ivadomed.runtime.ranks import World
 from ivadomed.training.watch import Watch
 
@@ -196,3 +199,19 @@ def test_segmenting_with_another_number_of_channels_is_refused(loaded, monkeypat
 def test_number_of_workers(loaded, monkeypatch, wanted, cores, expected):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
     assert worker_count(loaded(training_parameters__num_workers=wanted)) == expected
+
+
+def test_a_model_of_ivadomed_2_is_tested_as_it_was_trained(loaded, tmp_path):
+    config = loaded()
+    model = build_model(config.architecture.name, config.architecture.arguments)
+    file = tmp_path / "best_model.pt"
+    assert as_trained(config, tmp_path) is config  # no model
+    save_model(file, model, config.architecture.name, config.architecture.arguments)
+    assert as_trained(config, tmp_path) is config
+    torch.save(model, file)
+    old = as_trained(config, tmp_path)
+    assert (old.blend, old.object_detection_params.anchor) == ("mean", "corner")
+    chosen = as_trained(loaded(blend="gaussian", object_detection_params__anchor="center"), tmp_path)
+    assert (chosen.blend, chosen.object_detection_params.anchor) == ("gaussian", "center")
+    assert recipe_of(old, "testing").anchor == "corner"
+    assert recipe_of(config, "testing").anchor == "center"

@@ -325,3 +325,30 @@ def test_the_third_and_fourth_argument_have_types(package, image):
         "gpu_id",
         "options",
     ]
+
+
+@pytest.mark.parametrize(
+    ("anchor", "first"), [(None, (20, 24, 55)), ("corner", (20, 24, 55)), ("center", (7, 11, 32))]
+)
+def test_where_the_patch_of_a_cascade_lies(threshold_model, tmp_path, anchor, first):
+    """A package that does not say is one of ivadomed 2, whose patches begin at the corner of the prior's box.
+
+    By hand: the prior is 6 x 5 x 4 voxels, the patch 32 x 32 x 32, of which along the third axis 9 are in the image.
+    About the centre it begins 13, 13 and 14 voxels before the prior, and is moved back into the image.
+    """
+    params = {"object_detection_path": "find_cord"} | ({} if anchor is None else {"anchor": anchor})
+    model = {"applied": True, "length_3D": [32, 32, 32], "stride_3D": [32, 32, 32]}
+    folder = threshold_model(
+        "tumour", threshold=0.5, n_axes=3, object_detection_params=params, Modified3DUNet=model
+    )
+    shape, prior = (64, 64, 64), np.zeros((64, 64, 64), np.uint8)
+    prior[20:26, 24:29, 55:59] = 1
+    files = [tmp_path / name for name in ("image.nii.gz", "prior.nii.gz")]
+    for file, data in zip(files, (np.ones(shape, np.float32), prior), strict=True):
+        nib.save(nib.Nifti1Image(data, np.eye(4)), file)
+    [result], _ = segment_volume(folder, files[0], gpu_id=None, options={"fname_prior": str(files[1])})
+    inside = np.argwhere(np.asanyarray(result.dataobj) > 0)
+    assert tuple(inside.min(axis=0)) == first
+    last = [min(start + 31, 63) for start in first]
+    assert list(inside.max(axis=0)) == last
+    assert len(inside) == np.prod([high - low + 1 for low, high in zip(first, last, strict=True)])

@@ -101,3 +101,18 @@ def test_absent_weights_are_named(make, tmp_path):
     config, folder, _ = make()
     with pytest.raises(ModelError, match=r"nowhere.pt: no such model file"):
         package_model(config, tmp_path / "nowhere.pt", folder)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "blend", "anchor"), [({}, "gaussian", "center"), ({"blend": "mean"}, "mean", "center")]
+)
+def test_the_package_says_how_patches_are_used(make, chosen, blend, anchor):
+    """Because one that does not say is taken for a model of ivadomed 2."""
+    _, folder, _ = make(**chosen)
+    packaged = json.loads((folder / f"{folder.name}.json").read_text())
+    assert (packaged["blend"], packaged["object_detection_params"]["anchor"]) == (blend, anchor)
+    _, folder, _ = make(object_detection_params={"object_detection_path": "first", "anchor": "corner"})
+    assert (
+        json.loads((folder / f"{folder.name}.json").read_text())["object_detection_params"]["anchor"]
+        == "corner"
+    )

@@ -83,3 +83,29 @@ def test_patches_cover_the_crop_exactly(scene, data):
     for fitted, window, step, least in zip(crop.size, length, stride, tight.size, strict=True):
         assert (fitted - window) % step == 0
         assert fitted >= least
+
+
+def test_a_crop_at_the_corner_is_that_of_ivadomed_2():
+    """By hand: the box starts at its first voxel, ends before its last one, and grows at its end only."""
+    _, crop = box_crop([], [30, 39, 2, 22], (1, 1), (40, 40), (16, 16), (8, 8), anchor="corner")
+    assert (crop.start, crop.size) == ((30, 2), (16, 24))  # 9 -> 16, beyond the image; 20 -> 16 + 8
+    place, moved = box_crop(
+        [HALF], [7, 11, 6, 9, 2, 5], (1, 2, 0.5), (20, 20, 20), (4, 4, 4), anchor="corner"
+    )
+    assert (place, moved.start, moved.size) == (1, (4, 6, 0), (4, 4, 4))  # 3.5 is rounded to even, 0.5 too
+    _, tight = box_crop([], [3, 9, 4, 4], (1, 1), (40, 40), anchor="corner")
+    assert (tight.start, tight.size) == ((3, 4), (6, 1))
+    with pytest.raises(DataError, match="outside the image"):
+        box_crop([], [40, 49, 0, 3], (1, 1), (40, 6), anchor="corner")
+
+
+@given(st.integers(2, 3).flatmap(scenes), st.data())
+def test_a_crop_at_the_corner_begins_with_the_box(scene, data):
+    shape, box, old, _ = scene
+    numbers = st.lists(st.integers(1, 12), min_size=len(shape), max_size=len(shape))
+    length, stride = data.draw(numbers), data.draw(numbers)
+    _, crop = box_crop([], box, old, shape, length, stride, anchor="corner")
+    assert crop.start == tuple(box[::2])
+    for size, window, step in zip(crop.size, length, stride, strict=True):
+        assert size >= window
+        assert (size - window) % step == 0
