@@ -15,8 +15,9 @@ from torch.utils.data import DataLoader
 
 from ivadomed.errors import DataError
 from ivadomed.inference.backends import DropoutForward, TorchForward
-from ivadomed.inference.engine import Engine, Forward
-from ivadomed.io import read_label
+from ivadomed.inference.engine import Engine, Forward, Prediction
+from ivadomed.inference.outputs import finish, to_nifti
+from ivadomed.io import read_label, save_nifti
 from ivadomed.loader.cases.volumes import read_ahead
 from ivadomed.loader.conditions.conditioner import Conditioner, present_contrasts, unconditioned
 from ivadomed.loader.segmentation_dataset import SegmentationDataset, pipeline_of
@@ -72,15 +73,23 @@ def run_inference(
     )
     predictions, truths = [], []
     volumes = read_ahead(dataset.cases, dataset.recipe.slice_axis, with_target=False)
-    steps = dict(postprocessing or {}) if i_monte_carlo is None else {}
     for handler, prediction in zip(dataset.handlers, engine.run(volumes), strict=True):
-        [path] = write_prediction(prediction, Path(ofolder), steps)
-        if i_monte_carlo is not None:
-            path = path.rename(path.with_name(path.name.replace("_pred.", f"_pred_{i_monte_carlo:02d}.")))
+        if i_monte_carlo is None:
+            [path] = write_prediction(prediction, Path(ofolder), postprocessing or {})
+        else:
+            path = _write_sample(prediction, Path(ofolder), i_monte_carlo)
         data = np.asanyarray(nib.load(path).dataobj)  # type: ignore[attr-defined]
         predictions.append(data[None] if data.ndim == 3 else np.moveaxis(data, -1, 0))
         truths.append(get_gt(handler.gt_filenames or ()))
     return predictions, truths
+
+
+def _write_sample(prediction: Prediction, folder: Path, number: int) -> Path:
+    """Write a Monte Carlo sample: soft, without postprocessing."""
+    soft = finish(prediction.soft, nib.affines.voxel_sizes(prediction.grid.affine), {})
+    path = folder / f"{prediction.case.id}_pred_{number:02d}.nii.gz"
+    save_nifti(to_nifti(prediction, soft), path)
+    return path
 
 
 def _forward(model: nn.Module, device: torch.device, seed: int | None) -> Forward:

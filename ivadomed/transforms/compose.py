@@ -138,7 +138,7 @@ def get_subdatasets_transforms(
     """
     chosen: tuple[dict[str, dict[str, Any]], ...] = ({}, {}, {})
     for name, arguments in transform_params.items():
-        subsets = arguments.get("dataset_type", DATASET_TYPES)
+        subsets = arguments.get("dataset_type") or DATASET_TYPES
         subsets = [subsets] if isinstance(subsets, str) else subsets
         unknown = set(subsets) - set(DATASET_TYPES)
         if unknown:

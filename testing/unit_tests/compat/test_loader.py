@@ -38,7 +38,7 @@ def test_a_split_by_subject_has_the_shares_and_is_saved(participants, tmp_path):
         participants, [], "per_patient", 3, 0.5, 0.25, tmp_path / "log"
     )
     assert [len(side) for side in sides] == [6, 3, 3]
-    assert sorted(sum(sides, [])) == [f"sub-{i:02d}" for i in range(12)]
+    assert sorted(name for side in sides for name in side) == [f"sub-{i:02d}" for i in range(12)]
     again = loader_utils.get_subdatasets_subjects_list(
         {"fname_split": str(tmp_path / "log" / "split_datasets.joblib")}, participants, tmp_path
     )

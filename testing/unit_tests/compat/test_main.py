@@ -24,8 +24,12 @@ def test_networks_of_2_x():
 
 def test_run_command_hands_on_its_options(context, monkeypatch):
     calls = []
-    monkeypatch.setattr("ivadomed.compat.main.run_typed", lambda config, **options: calls.append((config, options)))
-    main.run_command(context, n_gif=2, thr_increment=0.1, resume_training=True, no_patch=True, overlap_2d=[4, 4])
+    monkeypatch.setattr(
+        "ivadomed.compat.main.run_typed", lambda config, **options: calls.append((config, options))
+    )
+    main.run_command(
+        context, n_gif=2, thr_increment=0.1, resume_training=True, no_patch=True, overlap_2d=[4, 4]
+    )
     [(config, options)] = calls
     assert (config.command, config.path_output) == ("train", context["path_output"])
     assert options == {
@@ -89,7 +93,12 @@ def test_model_parameters_build_the_network(context):
 
 def test_model_parameters_of_3d_patches_and_of_several_classes(context):
     context["loader_parameters"]["target_suffix"] = ["_seg-manual", "_lesion-manual"]
-    context["Modified3DUNet"] = {"applied": True, "length_3D": [32, 32, 16], "stride_3D": [16, 16, 16], "n_filters": 4}
+    context["Modified3DUNet"] = {
+        "applied": True,
+        "length_3D": [32, 32, 16],
+        "stride_3D": [16, 16, 16],
+        "n_filters": 4,
+    }
     context["transformation"].pop("CenterCrop")
     params, _ = main.set_model_params(context, main.set_loader_params(context, True))
     assert (params["name"], params["is_2d"], params["out_channel"]) == ("Modified3DUNet", False, 3)
@@ -99,7 +108,8 @@ def test_model_parameters_of_3d_patches_and_of_several_classes(context):
 def test_the_data_set_of_a_side(context, folder):
     _, loader = main.set_model_params(context, main.set_loader_params(context, True))
     bids_df = BidsDataframe(loader, str(folder), derivatives=True)
-    names = [name for name in bids_df.df["filename"] if name.startswith("sub-01")]
+    subject = min(bids_df.get_subject_fnames()).split("_")[0]
+    names = [name for name in bids_df.get_subject_fnames() if name.startswith(subject)]
     transforms, *_ = get_subdatasets_transforms(context["transformation"])
     dataset = main.get_dataset(bids_df, loader, names, transforms, False, torch.device("cpu"), "training")
     assert len(dataset) > 0
@@ -142,7 +152,9 @@ def test_folder_of_a_model(context, folder):
 
 
 def samples(*contrasts):
-    return [{"input": np.zeros((1, 2, 2)), "input_metadata": [{"contrast": contrast}]} for contrast in contrasts]
+    return [
+        {"input": np.zeros((1, 2, 2)), "input_metadata": [{"contrast": contrast}]} for contrast in contrasts
+    ]
 
 
 def test_film_is_fitted_saved_and_read_again(context, folder):
@@ -154,7 +166,11 @@ def test_film_is_fitted_saved_and_read_again(context, folder):
     )
     assert params["n_metadata"] == 2
     assert params["film_onehotencoder"] is encoder
-    assert [s["input_metadata"][0]["film_input"] for s in (*training, *validation)] == [["T1w"], ["T2w"], ["T2w"]]
+    assert [s["input_metadata"][0]["film_input"] for s in (*training, *validation)] == [
+        ["T1w"],
+        ["T2w"],
+        ["T2w"],
+    ]
     assert encoder.transform([["T2w"]]).tolist() == [[0, 1]]
 
     main.create_path_model(context, params, training, folder, encoder)
