@@ -7,12 +7,13 @@ from typing import Any
 
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.bids_pairs import bids_filename_pairs
+from ivadomed.loader.bids_steps import BidsSteps
 from ivadomed.loader.mri2d_segmentation_dataset import MRI2DSegmentationDataset
 from ivadomed.loader.segmentation_dataset import SampleFilter
 from ivadomed.transforms import Compose
 
 
-class BidsDataset(MRI2DSegmentationDataset):
+class BidsDataset(BidsSteps, MRI2DSegmentationDataset):
     """Slices or 2D patches of the images of a BIDS data set.
 
     Args:
@@ -62,6 +63,7 @@ class BidsDataset(MRI2DSegmentationDataset):
     ) -> None:
         self.bids_df = bids_df
         self.metadata_choice = metadata_choice
+        self.roi_params = {"suffix": None, "slice_filter_roi": None, **(roi_params or {})}
         super().__init__(
             bids_filename_pairs(
                 bids_df,

@@ -382,3 +382,16 @@ def test_shapes_must_agree():
         evaluate_pair(prediction, truth[1:], ZOOMS)
     with pytest.raises(DataError, match="classes"):
         evaluate_pair(prediction[..., 0], truth[..., 0], ZOOMS)
+
+
+def test_small_objects_are_removed_from_masks_of_either_shape():
+    mask = np.zeros((6, 6, 3))
+    mask[0, 0, 0] = 1  # one voxel
+    mask[3:5, 3:5, 1] = 1  # four
+    metrics = Evaluation3DMetrics(
+        mask[..., None], mask[..., None], [1, 1, 1], {"remove_small": {"unit": "vox", "thr": 3}}
+    )
+    expected = mask.copy()
+    expected[0, 0, 0] = 0
+    np.testing.assert_array_equal(metrics.remove_small_objects(mask), expected)
+    np.testing.assert_array_equal(metrics.remove_small_objects(mask[..., None]), expected[..., None])
