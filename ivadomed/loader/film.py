@@ -212,7 +212,7 @@ def store_film_params(
     model: nn.Module,
     film_layers: Sequence[int],
     depth: int,
-    film_metadata: str,
+    film_metadata: str = "contrast",
 ) -> tuple[Parameters, Parameters, list[Any]]:
     """Append scales and shifts of the last forward pass, and the metadata of its batch.
 

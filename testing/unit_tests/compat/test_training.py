@@ -14,7 +14,7 @@ from ivadomed.errors import ModelError
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.conditions.film_encoder import FilmEncoder
 from ivadomed.main import run_command
-from ivadomed.models import Modified3DUNet, Unet
+from ivadomed.models import FiLMedUnet, Modified3DUNet, Unet
 
 
 def test_metadata_of_a_film_network_is_one_hot():
@@ -125,3 +125,18 @@ def test_checkpoints_that_2_9_10_wrote(real_data, run, build):
     assert epoch == 3  # of two
     assert -1 <= loss < 0
     assert optimizer.state_dict()["state"]
+
+
+def test_film_parameters_are_stored_and_saved_as_the_manual_of_2020_does(tmp_path):
+    torch.manual_seed(0)
+    model = FiLMedUnet(depth=1, n_filters=2, n_metadata=2, film_layers=[1, 0, 0, 1])
+    model(torch.rand(2, 1, 8, 8), [[1.0, 0.0], [0.0, 1.0]])
+    with pytest.warns(DeprecationWarning, match="loader.film"):
+        store, save = training.store_film_params, training.save_film_params
+    metadata = [[{"contrast": "T1w"}], [{"contrast": "T2w"}]]
+    gammas, betas, contrasts = store({}, {}, [], metadata, model, [1, 0, 0, 1], 1)
+    assert contrasts == [["T1w", "T2w"]]
+    assert {place: len(values) for place, values in gammas.items()} == {1: 1, 2: 0, 3: 0, 4: 1}
+    save(gammas, betas, contrasts, 1, tmp_path)
+    assert np.load(tmp_path / "gamma_layer_1.npy").shape == (2, 2)  # images, channels
+    assert np.load(tmp_path / "metadata_values.npy").tolist() == ["T1w", "T2w"]

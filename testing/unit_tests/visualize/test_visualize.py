@@ -1,5 +1,8 @@
 """Pictures for people."""
 
+import sys
+from types import SimpleNamespace
+
 import imageio.v3 as iio
 import numpy as np
 import pytest
@@ -176,3 +179,19 @@ def test_a_sample_is_shown_in_a_window_without_a_file(monkeypatch):
     plot_transformed_sample(np.zeros((2, 2)), np.ones((2, 2)))
     assert opened == [[1]]
     pyplot.close("all")
+
+
+@pytest.mark.parametrize("tracking", [True, "run", False, None])
+def test_wandb_gets_the_pictures_too(monkeypatch, tracking):
+    logged = []
+    wandb = SimpleNamespace(Image=lambda picture: picture.shape, log=logged.append)
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    run = SimpleNamespace(log=logged.append) if tracking == "run" else tracking
+    truth = torch.ones(1, 1, 2, 2)
+    save_img(Writer(), 3, "V", torch.rand(1, 1, 2, 2), truth, truth, run)
+    if tracking:
+        [record] = logged
+        assert record["epoch"] == 3
+        assert record["V/Predictions"] == (3, 2, 2)
+    else:
+        assert logged == []
