@@ -34,11 +34,17 @@ def get_parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
     )
     parser.add_argument(
-        "-m", "--model", required=True, help="folder NAME with NAME.json and NAME.pt or NAME.onnx"
+        "-m",
+        "--model",
+        "--path-model",
+        required=True,
+        help="folder NAME with NAME.json and NAME.pt or NAME.onnx",
     )
     parser.add_argument(
         "-i",
         "--input",
+        "--image",
+        "--images",
         required=True,
         nargs="+",
         action="append",
@@ -124,7 +130,7 @@ def segment_images(
 
 
 def segment_image(
-    fname_images: Sequence[str | os.PathLike[str]],
+    fname_images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     path_model: str | os.PathLike[str],
     suffix_out: str,
     options: Mapping[str, Any] | None,
@@ -145,7 +151,8 @@ def segment_image(
         DataError: An image cannot be used, or the output would replace it.
         ModelError: The model cannot be used.
     """
-    images = [Path(name) for name in fname_images]
+    names = [fname_images] if isinstance(fname_images, str | os.PathLike) else fname_images
+    images = [Path(name) for name in names]
     return segment_images(path_model, [images], images[0].parent, suffix_out, options=dict(options or {}))
 
 

@@ -100,7 +100,7 @@ def _draw_curves(axes: Axes, results: Results, styles: Mapping[str, tuple[str, s
                 axes.plot(epochs, loss, style, color=colour, marker="." if len(epochs) == 1 else None)
     axes.set_title("Validation loss")
     axes.set_xlabel("Epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
 
 

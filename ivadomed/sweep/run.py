@@ -93,6 +93,8 @@ def run_sweep(asked: SweepOptions) -> pd.DataFrame:
     """
     if asked.all_combin and asked.multi_params:
         log.warning("--multi-params has no effect: --all-combin runs its configurations too, and all others.")
+    if asked.plot_comparison and not asked.run_test:
+        log.warning("--plot-comparison has no effect: it draws the test images; pass --run-test too.")
     config = shared_config(asked.config)
     asked.folder.mkdir(parents=True, exist_ok=True)
     with run_lock(asked.folder):
