@@ -130,7 +130,9 @@ def scan(
         ConfigError: ``bids_config`` is no layout.
     """
     paths = [path_data] if isinstance(path_data, (str, os.PathLike)) else list(path_data)
-    scanner = (_Scanner if validate else _LooseScanner)(load_rules(bids_config, validate), frozenset(extensions))
+    scanner = (_Scanner if validate else _LooseScanner)(
+        load_rules(bids_config, validate), frozenset(extensions)
+    )
     roots = [Path(path).expanduser().absolute() for path in paths]
     for place, root in enumerate(roots):
         if root.resolve() in [other.resolve() for other in roots[:place]]:

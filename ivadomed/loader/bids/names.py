@@ -184,7 +184,9 @@ def _refuse_behind(parts: Sequence[str]) -> None:
     """Refuse what cannot stand between the entities and the end of the suffix."""
     for part in parts:
         if "-" in part:
-            raise NameFault(f'the entity "{part}" stands behind "{parts[0]}"; entities come before the contrast')
+            raise NameFault(
+                f'the entity "{part}" stands behind "{parts[0]}"; entities come before the contrast'
+            )
         if not _LABEL.fullmatch(part):
             raise NameFault(f'"{part}" is not written key-value, and is no part of a suffix such as T1w_reg')
 

@@ -37,11 +37,7 @@ def index_data_set(
 def filenames_of(bids_df: BidsDataframe, subjects: Sequence[str]) -> list[str]:
     """Images of subjects ("sub-01"), or with one of the names."""
     wanted = set(subjects)
-    return [
-        name
-        for name, file in bids_df.images.items()
-        if name in wanted or file.participant in wanted
-    ]
+    return [name for name, file in bids_df.images.items() if name in wanted or file.participant in wanted]
 
 
 def cases_of(

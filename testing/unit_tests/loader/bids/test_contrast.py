@@ -125,7 +125,9 @@ def test_without_validation_names_and_folders_are_free(tmp_path):
 
 
 def test_labels_stay_with_the_subject_of_their_folder(tmp_path):
-    write(tmp_path, "patient1/T2w.nii.gz", "derivatives/labels/patient2/T2w_seg.nii.gz", "patient2/T1w.nii.gz")
+    write(
+        tmp_path, "patient1/T2w.nii.gz", "derivatives/labels/patient2/T2w_seg.nii.gz", "patient2/T1w.nii.gz"
+    )
     with pytest.raises(DataError, match=r"no label T2w_seg .*wrong folder: derivatives/labels/patient2/"):
         BidsDataframe(loader_params(tmp_path), tmp_path, derivatives=True)
 
