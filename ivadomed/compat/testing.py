@@ -23,7 +23,7 @@ from ivadomed.loader.conditions.conditioner import Conditioner, present_contrast
 from ivadomed.loader.segmentation_dataset import SegmentationDataset, pipeline_of
 from ivadomed.models import Network
 from ivadomed.runtime.device import batch_voxels
-from ivadomed.testing import write_prediction
+from ivadomed.testing import postprocessed, write_classes
 
 
 def run_inference(
@@ -75,7 +75,8 @@ def run_inference(
     volumes = read_ahead(dataset.cases, dataset.recipe.slice_axis, with_target=False)
     for handler, prediction in zip(dataset.handlers, engine.run(volumes), strict=True):
         if i_monte_carlo is None:
-            [path] = write_prediction(prediction, Path(ofolder), postprocessing or {})
+            data = postprocessed(prediction, Path(ofolder), postprocessing or {})
+            [path] = write_classes(prediction, data, Path(ofolder))
         else:
             path = _write_sample(prediction, Path(ofolder), i_monte_carlo)
         data = np.asanyarray(nib.load(path).dataobj)  # type: ignore[attr-defined]
