@@ -10,7 +10,7 @@ import pandas as pd
 
 from ivadomed.classification import read_slices
 from ivadomed.commands.classify import evaluate_classifier
-from ivadomed.commands.records import versions
+from ivadomed.commands.records import trained_in, versions
 from ivadomed.commands.screen import show_cases
 from ivadomed.commands.steps import refuse_outdated
 from ivadomed.config import RunConfig
@@ -69,7 +69,7 @@ def evaluate_cases(
             class_names=config.class_names,
             overlays=overlays,
             config=config.to_json(hide_secrets=True),
-            versions=versions(),
+            versions={**versions(), **trained_in(folder)},
             curves=read_curves(folder),
         )
         say("Report", str(write_report(report)))

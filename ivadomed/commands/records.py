@@ -139,13 +139,17 @@ def _handlers(handlers: Sequence[logging.Handler], level: int) -> Iterator[None]
         logger.setLevel(previous)
 
 
-def write_manifest(config: RunConfig, folder: Path, split: dict[str, list[str]]) -> None:
+def write_manifest(
+    config: RunConfig, folder: Path, split: dict[str, list[str]], precision: str | None = None
+) -> None:
     """Write ``manifest.json``: everything needed to repeat the run.
 
     Args:
         config: Of the run.
         folder: Of the run.
         split: File names of each side.
+        precision: Number format of the training, see ``precision_text``: the same configuration and seed give other
+            numbers in another one.
     """
     write_json(
         folder / MANIFEST,
@@ -161,6 +165,7 @@ def write_manifest(config: RunConfig, folder: Path, split: dict[str, list[str]])
                 "split": config.split_dataset.random_seed,
                 "training": config.training_parameters.seed,
             },
+            "precision": precision,
             "data": [_dataset_identity(Path(path)) for path in config.loader_parameters.path_data],
             "split": split,
             "config": config.to_json(hide_secrets=True),
@@ -175,6 +180,15 @@ def was_trained_on(folder: Path, path_data: Sequence[str]) -> bool:
         return [entry["path"] for entry in data] == [str(Path(path).resolve()) for path in path_data]
     except (OSError, ValueError, LookupError, TypeError):
         return False
+
+
+def trained_in(folder: Path) -> dict[str, str]:
+    """The number format that the model of a run was trained in, by a name for the report; {} if that is not known."""
+    try:
+        precision = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["precision"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return {"precision of the training": precision} if isinstance(precision, str) else {}
 
 
 def versions() -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ivadomed.commands.contrasts import with_contrasts
 from ivadomed.commands.evaluate import eval_command
 from ivadomed.commands.records import run_folder
 from ivadomed.commands.segment import segment_command
@@ -77,6 +78,7 @@ def run_command(
     with run_folder(config, debug) as folder:
         if cluster is None and config.command != "eval":
             warn_of_absent_gpus(config.gpu_ids)
+        config = with_contrasts(config, folder)
         if config.command == "train":
             return train_command(
                 config, folder, resume_training, thr_increment, overwrite, n_gif, workers, on_epoch

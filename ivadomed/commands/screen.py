@@ -14,6 +14,7 @@ from ivadomed.loader.cases.case import Case
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.models.footprint import footprint
 from ivadomed.models.registry import MODELS
+from ivadomed.runtime.device import precision_text
 from ivadomed.runtime.terminal import say
 
 _GB = 1e9
@@ -81,7 +82,11 @@ def show_training(config: RunConfig, devices: Sequence[torch.device], folder: Pa
     """How long, where, and where to read more."""
     epochs = config.training_parameters.training_time.num_epochs
     where = str(devices[0]) if len(devices) == 1 else f"{len(devices)} x {devices[0].type}"
-    say("Training", f"{_number(epochs, 'epoch')} on {where}; everything is in {folder / config.log_file}")
+    precision = precision_text(config.training_parameters.precision, devices[0])
+    say(
+        "Training",
+        f"{_number(epochs, 'epoch')} on {where} in {precision}; everything is in {folder / config.log_file}",
+    )
 
 
 def _number(count: int, what: str) -> str:

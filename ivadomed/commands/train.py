@@ -29,7 +29,7 @@ from ivadomed.loader.conditions.film_encoder import FilmEncoder
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.metrics import get_metric_fns
 from ivadomed.models import Network, load_model
-from ivadomed.runtime.device import training_devices
+from ivadomed.runtime.device import precision_text, training_devices
 from ivadomed.runtime.ranks import World, current_world
 from ivadomed.runtime.terminal import say
 from ivadomed.training import read_checkpoint, train
@@ -83,7 +83,8 @@ def train_command(
     bids_df = index_data(config, folder)
     split = (saved_split if resume else draw_split)(config, bids_df, folder)
     if world.is_first:
-        write_manifest(config, folder, split)
+        precision = precision_text(config.training_parameters.precision, devices[world.local_rank])
+        write_manifest(config, folder, split, precision)
     show_data(config, bids_df)
     cases, valid_cases = labelled_cases(config, bids_df, split, folder, devices[world.local_rank])
     show_split(config, {"training": cases, "validation": valid_cases})

@@ -119,9 +119,6 @@ def _gpu(tree: Tree, warnings: list[str]) -> Tree:
     if isinstance(ids, int) and not isinstance(ids, bool):
         tree["gpu_ids"] = [ids] if ids >= 0 else []
         warnings.append(f"gpu_ids: {ids}, read as the list {tree['gpu_ids']}")
-    elif isinstance(ids, list) and -1 in ids:
-        tree["gpu_ids"] = [index for index in ids if index != -1]
-        warnings.append(f"gpu_ids: {ids}, read as {tree['gpu_ids']}: -1 was the CPU")
     if "gpu" not in tree:
         return tree
     gpu = tree["gpu"]

@@ -33,7 +33,7 @@ _NETWORK = (*Windows.model_fields, "metadata", "film_layers")
 # Section ("" is the top level) -> keys that prediction takes from it.
 _TAKEN: dict[str, tuple[str, ...]] = {
     "": ("blend",),
-    "object_detection_params": ("object_detection_path", "safety_factor"),
+    "object_detection_params": ("object_detection_path", "safety_factor", "anchor"),
     "loader_parameters": ("target_suffix", "slice_axis", "multichannel"),
     "loader_parameters.contrast_params": ("training_validation",),
     "loader_parameters.roi_params": ("suffix", "slice_filter_roi"),

@@ -15,6 +15,7 @@ from ivadomed.config.legacy_keys import OWN_ARGUMENTS
 Tree = dict[str, Any]
 
 _CROPS = ("CenterCrop", "ROICrop", "BoundingBoxCrop")
+_EXTENSIONS = (".nii.gz", ".nii", ".ome.tiff", ".ome.tif", ".png", ".tiff", ".tif", ".jpeg", ".jpg")
 _PER_AXIS = ("scale", "translate")
 _ALWAYS_2D = ("Countception", "resnet18", "densenet121")
 _MODIFIED_3D_DEPTH = 4
@@ -151,6 +152,28 @@ def _layers_of_film(tree: Tree, warnings: list[str]) -> None:
         )
 
 
+def _suffixes(tree: Tree, warnings: list[str]) -> None:
+    """2.x looked for a suffix anywhere in the name of a label, so files leave out the leading _ or add an extension."""
+    loader = _section(tree, "loader_parameters")
+
+    def mended(place: str, value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return [mended(f"{place}[{index}]", entry) for index, entry in enumerate(value)]
+        if not isinstance(value, str) or not value:
+            return value
+        suffix = value.removesuffix(next((end for end in _EXTENSIONS if value.endswith(end)), ""))
+        suffix = suffix if suffix.startswith("_") else f"_{suffix}"
+        if suffix != value:
+            warnings.append(f"{place}: {value!r}, read as {suffix!r}")
+        return suffix
+
+    if loader.get("target_suffix"):
+        loader["target_suffix"] = mended("loader_parameters.target_suffix", loader["target_suffix"])
+    roi = _section(loader, "roi_params")
+    if roi.get("suffix"):
+        roi["suffix"] = mended("loader_parameters.roi_params.suffix", roi["suffix"])
+
+
 def _third_axis_of_2d(tree: Tree, warnings: list[str]) -> None:
     if not _is_2d(tree):
         return
@@ -187,6 +210,7 @@ _STEPS: tuple[Callable[[Tree, list[str]], None], ...] = (
     _arguments_of_other_networks,
     _channels_of_hemis,
     _layers_of_film,
+    _suffixes,
     _third_axis_of_2d,
     _bounds_of_the_cosine,
 )

@@ -145,7 +145,7 @@ class AdditiveGaussianNoise(ImedTransform):
 
 
 class RandomGamma(ImedTransform):
-    """Raise intensities to a random power, signs kept.
+    """Raise intensities to a random power, scaled to 0..1 before and back after; each channel keeps its range.
 
     Args:
         log_gamma_range: [smallest, largest] natural logarithm of the exponent; one number d means [-d, d].
@@ -169,6 +169,8 @@ class RandomGamma(ImedTransform):
         if rng.random() >= self.p:
             return identity_step(shape, zooms)
         exponent = float(np.exp(rng.uniform(*self.log_gamma_range)))
+        if exponent == 1:
+            return identity_step(shape, zooms)
         return intensity_step(shape, zooms, partial(maths.gamma, exponent=exponent), {"gamma": exponent})
 
 

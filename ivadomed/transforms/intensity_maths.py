@@ -106,9 +106,23 @@ def add_noise(x: np.ndarray, mean: float, std: float, seed: int) -> np.ndarray:
 
 
 def gamma(x: np.ndarray, exponent: float) -> np.ndarray:
-    """Raise magnitudes to a power and keep the signs."""
+    """Scale every entry from its range to [0, 1], raise it to a power, and scale back; a constant entry stays.
+
+    A power of raw intensities leaves float32 (65535 to the fifth is more than it holds), and a power of numbers about
+    0 with their signs, which ivadomed 2.9.10 took, bends both sides away from 0.
+    """
     x = np.asarray(x, dtype=np.float32)
-    return np.sign(x) * np.abs(x) ** np.float32(exponent)
+    out = np.empty_like(x)
+    for entry, target in zip(x, out, strict=True):
+        low, high = entry.min(), entry.max()
+        np.subtract(entry, low, out=target)
+        if high > low:
+            target /= high - low
+            np.power(target, np.float32(exponent), out=target)
+            target *= high - low
+        target += low
+        np.clip(target, low, high, out=target)  # of rounding
+    return out
 
 
 def brighten(x: np.ndarray, factor: float) -> np.ndarray:

@@ -50,7 +50,11 @@ def add_noise(x: Tensor, mean: Sequence[float], std: Sequence[float], seed: Sequ
 
 def gamma(x: Tensor, exponent: Sequence[float]) -> Tensor:
     """See `intensity_maths.gamma`."""
-    return x.sign() * x.abs() ** _column(exponent, x)
+    axes = tuple(range(2, x.ndim))
+    low, high = x.amin(axes, keepdim=True), x.amax(axes, keepdim=True)
+    span = (high - low).masked_fill(high == low, 1)
+    powered = ((x - low) / span) ** _column(exponent, x)
+    return torch.minimum(torch.maximum(powered * span + low, low), high)
 
 
 def brighten(x: Tensor, factor: Sequence[float]) -> Tensor:

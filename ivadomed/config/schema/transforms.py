@@ -307,7 +307,7 @@ class AdditiveGaussianNoise(Transform):
 
 
 class RandomGamma(Transform):
-    """Raise intensities to a random exponent."""
+    """Raise intensities to a random exponent, between the sample's smallest and largest one."""
 
     log_gamma_range: Interval = Field(
         description="Range of the natural logarithm of the exponent.", examples=[[-0.3, 0.3]]

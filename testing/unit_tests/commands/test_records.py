@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ivadomed import __version__
-from ivadomed.commands.records import logging_to_terminal, run_folder, write_manifest
+from ivadomed.commands.records import logging_to_terminal, run_folder, trained_in, write_manifest
 from ivadomed.config import load_config
 from ivadomed.errors import OutputError
 from ivadomed.runtime.terminal import Mode, say
@@ -146,12 +146,15 @@ def test_the_manifest_holds_what_repeats_the_run(make, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["ivadomed", "--train", "-c", "x.json"])
     config, split = make(), {"train": ["a"], "valid": ["b"], "test": []}
     (tmp_path / "out").mkdir()
-    write_manifest(config, tmp_path / "out", split)
+    assert trained_in(tmp_path / "out") == {}
+    write_manifest(config, tmp_path / "out", split, "32 bits (auto)")
+    assert trained_in(tmp_path / "out") == {"precision of the training": "32 bits (auto)"}
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["ivadomed"] == __version__
     assert manifest["command_line"] == ["ivadomed", "--train", "-c", "x.json"]
     assert manifest["seeds"] == {"split": 6, "training": 11}
     assert manifest["split"] == split
+    assert manifest["precision"] == "32 bits (auto)"
     assert manifest["libraries"]["torch"] == str(torch.__version__)
     assert manifest["date"].endswith("+00:00")
     [data] = manifest["data"]

@@ -133,7 +133,6 @@ from ivadomed.config import RunConfig, migrate
             },
         ),
         ({"gpu_ids": 2}, {"gpu_ids": [2]}),
-        ({"gpu_ids": [-1]}, {"gpu_ids": []}),
         (
             {"training_parameters": {"scheduler": {"lr_scheduler": {"name": "CyclicLR", "last_epoch": -1}}}},
             {"training_parameters": {"scheduler": {"lr_scheduler": {"name": "CyclicLR"}}}},

@@ -82,6 +82,22 @@ def applied(name, **keys):
             {"default_model": {"name": THREE_D}, **applied(THREE_D)},
         ),
         (
+            {"loader_parameters": {"target_suffix": ["_seg", "lesion-manual"]}},
+            {"loader_parameters": {"target_suffix": ["_seg", "_lesion-manual"]}},
+        ),
+        (
+            {"loader_parameters": {"target_suffix": [["_a", "b-rater2"]]}},
+            {"loader_parameters": {"target_suffix": [["_a", "_b-rater2"]]}},
+        ),
+        (
+            {"loader_parameters": {"target_suffix": ["_seg-manual.nii.gz"]}},
+            {"loader_parameters": {"target_suffix": ["_seg-manual"]}},
+        ),
+        (
+            {"loader_parameters": {"roi_params": {"suffix": "seg"}}},
+            {"loader_parameters": {"roi_params": {"suffix": "_seg"}}},
+        ),
+        (
             applied(FILM, is_2d=False) | {"default_model": {}},
             applied(FILM) | {"default_model": {"is_2d": False}},
         ),

@@ -4,8 +4,10 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+import torch
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from scipy.ndimage import gaussian_filter
 
 from ivadomed.errors import ConfigError
@@ -24,6 +26,7 @@ from ivadomed.transforms import (
     RandomShiftIntensity,
 )
 from ivadomed.transforms import intensity_maths as maths
+from ivadomed.transforms.tensor_maths import TENSOR_VERSIONS
 
 X = np.random.default_rng(0).random((2, 16, 18), dtype=np.float32)
 ALL = [
@@ -107,8 +110,55 @@ def test_noise_has_the_moments_asked_for_and_differs_by_channel():
     assert not np.array_equal(noise[0], noise[1])
 
 
-def test_gamma_keeps_signs():
-    np.testing.assert_allclose(maths.gamma(np.array([[-4.0, 0, 9]]), 0.5), [[-2, 0, 3]])
+def test_gamma_by_hand():
+    x = np.array([[-4.0, 0, 12], [0, 25, 100], [7, 7, 7]])
+    np.testing.assert_allclose(maths.gamma(x, 0.5), [[-4, 4, 12], [0, 50, 100], [7, 7, 7]])
+
+
+def both_gammas(x, exponent):
+    """The transform of an array, and of a batch of tensors of it."""
+    yield maths.gamma(x, exponent)
+    yield TENSOR_VERSIONS[maths.gamma](torch.from_numpy(x)[None], [exponent])[0].numpy()
+
+
+raw = st.one_of(st.integers(0, 65535).map(float), st.floats(-70000, 70000, width=32))
+
+
+@given(hnp.arrays(np.float32, (2, 4, 5), elements=raw), st.floats(-1.6, 1.6))
+def test_gamma_keeps_range_and_order_of_raw_intensities(x, log_exponent):
+    for out in both_gammas(x, float(np.exp(log_exponent))):
+        assert np.isfinite(out).all()
+        for before, after in zip(x, out, strict=True):
+            span = max(float(before.max() - before.min()), 1e-30)
+            assert before.min() <= after.min()
+            assert after.max() <= before.max()
+            np.testing.assert_allclose(after.max(), before.max(), atol=1e-5 * span)
+            np.testing.assert_allclose(after.min(), before.min(), atol=1e-5 * span)
+            ordered = after.ravel()[np.argsort(before, axis=None, kind="stable")]
+            assert (np.diff(ordered) >= -1e-5 * span).all()
+
+
+@given(hnp.arrays(np.float32, (1, 3, 4), elements=raw))
+def test_gamma_of_one_changes_nothing(x):
+    for out in both_gammas(x, 1.0):
+        np.testing.assert_allclose(out, x, atol=1e-6 * float(np.abs(x).max() + 1e-30))
+
+
+@given(hnp.arrays(np.float32, (1, 3, 4), elements=st.floats(0, 1000, width=32)), st.floats(-1, 1))
+def test_gamma_does_not_depend_on_unit_and_offset(x, log_exponent):
+    exponent = float(np.exp(log_exponent))
+    assume(np.ptp(x) > 1)
+    expected = maths.gamma(x, exponent)
+    for out in both_gammas(x * np.float32(4) + np.float32(512), exponent):
+        np.testing.assert_allclose((out - 512) / 4, expected, atol=1e-2 * np.ptp(x))
+
+
+def test_gamma_before_normalisation_of_raw_intensities():
+    """The order of many configurations of 2.x, with the exponents of these."""
+    x = np.linspace(0, 65535, 400, dtype=np.float32).reshape(1, 20, 20)
+    for exponent in np.exp([-1.5, 1.5, 3.0]):
+        for out in both_gammas(x, float(exponent)):
+            assert np.isfinite(maths.normalize(out)).all()
 
 
 def test_bias_field_by_hand():
