@@ -16,14 +16,17 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from ivadomed.errors import DataError
 from ivadomed.inference.backends import DropoutForward, open_model
 from ivadomed.inference.engine import Engine, Prediction
 from ivadomed.inference.outputs import finish, split_classes, to_nifti
 from ivadomed.io import is_nifti, save_nifti, write_picture
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume, read_ahead
-from ivadomed.loader.conditions.conditioner import Conditioner, unconditioned
+from ivadomed.loader.conditions.conditioner import Conditioner, present_contrasts, unconditioned
+from ivadomed.loader.hdf5.write import as_pipeline
 from ivadomed.loader.prepared.prepare import Recipe
+from ivadomed.loader.samples.documented import condition_of
 from ivadomed.metrics import MetricManager
 from ivadomed.models import Network, load_model
 from ivadomed.moved import moved_names
@@ -62,24 +65,57 @@ class CaseSet:
     uncertain_steps: Pipeline | None = None
     blend: str = "mean"
 
+    @property
+    def n_classes(self) -> int:
+        """Classes that a network predicts for these cases."""
+        return len(self.cases[0].targets)
+
+
+def case_set(dataset: CaseSet | Any, model_params: Mapping[str, Any]) -> CaseSet:
+    """What is predicted of a documented data set: its images, whole, after the steps of its transforms.
+
+    Raises:
+        DataError: It is none of the documented data sets, or has no image or no label.
+        ModelError: The network needs the encoder of its metadata, which ``model_params`` do not have.
+    """
+    if isinstance(dataset, CaseSet):
+        return dataset
+    cases, recipe = getattr(dataset, "cases", None), getattr(dataset, "recipe", None)
+    if cases is None or recipe is None:
+        raise DataError(
+            f"testing.test: a {type(dataset).__name__} cannot be predicted; give a BidsDataset, Bids3DDataset or "
+            "HDF5Dataset, or predict the items with the network yourself"
+        )
+    if not cases or not cases[0].targets:
+        raise DataError("testing.test: the test set has no image with a label")
+    conditioner: Conditioner = unconditioned
+    if condition_of(model_params) is not None:
+        encoder = model_params.get("film_onehotencoder")
+        conditioner = present_contrasts if encoder is None else encoder.encode
+    return CaseSet(tuple(cases), recipe, as_pipeline(dataset.transform), conditioner)
+
 
 def test(
     model_params: Mapping[str, Any],
-    dataset_test: CaseSet,
+    dataset_test: CaseSet | Any,
     testing_params: Mapping[str, Any],
     path_output: str | os.PathLike[str],
-    device: torch.device,
-    metric_fns: Sequence[Callable[..., float]] = (),
+    device: torch.device | str | int | None,
+    cuda_available: bool = True,
+    metric_fns: Sequence[Callable[..., float]] | None = None,
     postprocessing: Mapping[str, Any] | None = None,
 ) -> dict[str, float]:
     """Predict a test set with ``best_model.pt`` and write ``pred_masks/<case>_pred.nii.gz``.
 
     Args:
-        model_params: "out_channel" of the network.
-        dataset_test: Cases with labels.
-        testing_params: "batch_size", "n_classes", and "uncertainty" (that section; absent: none).
+        model_params: ``film_onehotencoder`` for a network with ``film_layers``, when ``dataset_test`` is one of the
+            documented data sets; else not looked at.
+        dataset_test: Cases with labels, or a documented data set (`BidsDataset`, `Bids3DDataset`, `HDF5Dataset`, or
+            what the functions of ``loader.film`` return).
+        testing_params: "batch_size", and "uncertainty" (that section; absent: none).
         path_output: Folder of the run.
         device: Where to predict.
+        cuda_available: False predicts on the CPU whatever ``device`` says.
         metric_fns: Metrics of each image, of the prediction as it is written and the first rater of each class:
             [K, X, Y, Z] on the grid of the image.
         postprocessing: Steps by name, in order.
@@ -95,12 +131,15 @@ def test(
         DataError: An image cannot be used.
     """
     folder = Path(path_output)
+    device = torch.device("cpu" if device is None or not cuda_available else device)
+    dataset_test = case_set(dataset_test, model_params)
+    testing_params = {"batch_size": 8, **testing_params, "n_classes": dataset_test.n_classes}
     log.info("\nLoading model: %s", folder / "best_model.pt")
     uncertainty = testing_params.get("uncertainty") or {}
-    if uncertainty.get("n_it") and (uncertainty["epistemic"] or uncertainty["aleatoric"]):
+    if uncertainty.get("n_it") and (uncertainty.get("epistemic") or uncertainty.get("aleatoric")):
         estimate_uncertainty(dataset_test, testing_params, folder, device)
     forward = open_model(folder / "best_model.pt", device)
-    metrics = MetricManager(list(metric_fns))
+    metrics = MetricManager(list(metric_fns or ()))
     engine = Engine(
         recipe=dataset_test.recipe,
         steps=dataset_test.steps,
@@ -143,7 +182,7 @@ def estimate_uncertainty(
         folder: Of the run.
         device: Where to predict.
     """
-    n_it, epistemic = testing_params["uncertainty"]["n_it"], testing_params["uncertainty"]["epistemic"]
+    n_it, epistemic = testing_params["uncertainty"]["n_it"], testing_params["uncertainty"].get("epistemic")
     model = folder / "best_model.pt"
     engine = Engine(
         recipe=dataset_test.recipe,

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from ivadomed.errors import ConfigError
 from ivadomed.inference.backends import open_model
 from ivadomed.loader.samples import Batch, EpochSampler, SampleDataset, make_loader
+from ivadomed.loader.samples.documented import as_samples
 from ivadomed.metrics import plot_dice_thr, plot_roc_curve
 from ivadomed.runtime.device import define_device
 from ivadomed.runtime.terminal import hidden_bar
@@ -23,7 +24,7 @@ METRICS = ("dice", "recall_specificity")
 
 def threshold_analysis(
     model_path: str | os.PathLike[str],
-    ds_lst: Sequence[SampleDataset],
+    ds_lst: Sequence[Any],
     model_params: Mapping[str, Any],
     testing_params: Mapping[str, Any],
     metric: str = "dice",
@@ -35,8 +36,9 @@ def threshold_analysis(
 
     Args:
         model_path: Model file.
-        ds_lst: Data sets to search on, as a rule those of training and validation.
-        model_params: Kept for callers of 2.9.10: the file knows what it is.
+        ds_lst: Data sets to search on, as a rule those of training and validation; also the documented ones.
+        model_params: ``film_onehotencoder`` for a network with ``film_layers`` on documented data sets; else the file
+            knows what it is.
         testing_params: "batch_size".
         metric: "dice": mean Dice of the samples (two empty masks count as 1). "recall_specificity": true and false
             positive rate over all voxels or slices; the best threshold has the largest difference (Youden's index).
@@ -57,7 +59,8 @@ def threshold_analysis(
     thresholds = np.arange(increment, 1.0 - 1e-9, increment)
     _, device = define_device(0 if cuda_available else None)
     forward = open_model(Path(model_path), device)
-    counts = _counts(forward, ds_lst, int(testing_params["batch_size"]), thresholds)
+    datasets = [as_samples(dataset, model_params) for dataset in ds_lst]
+    counts = _counts(forward, datasets, int(testing_params["batch_size"]), thresholds)
     if metric == "dice":
         dice = _mean_dice(*counts)
         best = _middle_of_best(dice)

@@ -59,13 +59,12 @@ def test_command(
         data,
         {
             "batch_size": config.training_parameters.batch_size,
-            "n_classes": len(config.loader_parameters.target_suffix),
             "uncertainty": config.uncertainty.model_dump(mode="json"),
         },
         folder,
         device,
-        get_metric_fns(config.task),
-        postprocessing_of(config, folder),
+        metric_fns=get_metric_fns(config.task),
+        postprocessing=postprocessing_of(config, folder),
     )
     log.info("%s", {name: float(value) for name, value in metrics.items()})
     return evaluate_cases(config, cases, folder, workers), metrics

@@ -32,13 +32,13 @@ from ivadomed.models import Network, load_model
 from ivadomed.runtime.device import precision_text, training_devices
 from ivadomed.runtime.ranks import World, current_world
 from ivadomed.runtime.terminal import say
-from ivadomed.training import read_checkpoint, train
+from ivadomed.training import read_checkpoint
 from ivadomed.training.changes import changes
 from ivadomed.training.failures import explained
 from ivadomed.training.film import save_modulation
 from ivadomed.training.gifs import FOLDER as GIFS
 from ivadomed.training.launch import other_processes
-from ivadomed.training.loop import EpochEnd, TrainingResult
+from ivadomed.training.loop import EpochEnd, TrainingResult, train
 from ivadomed.training.outputs import BEST, CHECKPOINT, FINAL, remove_training
 from ivadomed.training.package import package_model
 from ivadomed.training.schedule import EarlyStopping

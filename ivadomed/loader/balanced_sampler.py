@@ -25,7 +25,7 @@ def balancing_weights(dataset: Any, metadata: str) -> np.ndarray:
     Raises:
         DataError: A sample has no value of the metadata key.
     """
-    labels = [_label(dataset, index, metadata) for index in range(len(dataset))]
+    labels = [sample_label(dataset, index, metadata) for index in range(len(dataset))]
     if None in labels:
         raise DataError(
             f'balance_samples: sample {labels.index(None)} has no "{metadata}"; complete the column in '
@@ -63,7 +63,8 @@ class BalancedSampler(Sampler[int]):
         return iter(torch.multinomial(self.weights, self.nb_samples, replacement=True).tolist())
 
 
-def _label(dataset: Any, index: int, metadata: str) -> Hashable:
+def sample_label(dataset: Any, index: int, metadata: str) -> Hashable:
+    """What a sample is balanced by: whether it is labelled ("gt"), or a value of its metadata; None without."""
     if hasattr(dataset, "sampling_label"):
         return dataset.sampling_label(index, metadata)
     item = dataset[index]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ivadomed.loader.bids_dataframe import BidsDataframe
-from ivadomed.loader.bids_pairs import bids_filename_pairs
+from ivadomed.loader.bids_pairs import bids_filename_pairs, film_values
 from ivadomed.loader.mri3d_subvolume_segmentation_dataset import MRI3DSubVolumeSegmentationDataset
 from ivadomed.loader.segmentation_dataset import SampleFilter
 from ivadomed.transforms import Compose
@@ -32,6 +32,13 @@ class Bids3DDataset(MRI3DSubVolumeSegmentationDataset):
         task: "segmentation" or "classification".
         soft_gt: Keep label values between 0 and 1.
         is_input_dropout: Blank a random part of the channels of each sample.
+
+    Attributes:
+        filename_pairs: Per case (inputs, labels, ROI, metadata), see `MRI2DSegmentationDataset`.
+        metadata_choice: As given.
+        metadata: What FiLM is conditioned on: by name the values of all cases; empty without FiLM.
+        bids_df: As given.
+        bids_ds: The same, under the name of the 2020 manual.
     """
 
     def __init__(
@@ -53,7 +60,7 @@ class Bids3DDataset(MRI3DSubVolumeSegmentationDataset):
         soft_gt: bool = False,
         is_input_dropout: bool = False,
     ) -> None:
-        self.bids_df = bids_df
+        self.bids_df = self.bids_ds = bids_df
         self.metadata_choice = metadata_choice
         length = model_params["length_3D"]
         super().__init__(
@@ -77,3 +84,4 @@ class Bids3DDataset(MRI3DSubVolumeSegmentationDataset):
             is_input_dropout=is_input_dropout,
             disk_cache=None if cache else True,
         )
+        self.metadata = film_values(self.cases, metadata_choice)

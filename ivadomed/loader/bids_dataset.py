@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ivadomed.loader.bids_dataframe import BidsDataframe
-from ivadomed.loader.bids_pairs import bids_filename_pairs
+from ivadomed.loader.bids_pairs import bids_filename_pairs, film_values
 from ivadomed.loader.bids_steps import BidsSteps
 from ivadomed.loader.mri2d_segmentation_dataset import MRI2DSegmentationDataset
 from ivadomed.loader.segmentation_dataset import SampleFilter
@@ -39,6 +39,9 @@ class BidsDataset(BidsSteps, MRI2DSegmentationDataset):
     Attributes:
         filename_pairs: Per case (inputs, labels, ROI, metadata), see `MRI2DSegmentationDataset`.
         metadata_choice: As given.
+        metadata: What FiLM is conditioned on: by name the values of all cases; empty without FiLM.
+        bids_df: As given.
+        bids_ds: The same, under the name of the 2020 manual.
     """
 
     def __init__(
@@ -61,7 +64,7 @@ class BidsDataset(BidsSteps, MRI2DSegmentationDataset):
         soft_gt: bool = False,
         is_input_dropout: bool = False,
     ) -> None:
-        self.bids_df = bids_df
+        self.bids_df = self.bids_ds = bids_df
         self.metadata_choice = metadata_choice
         self.roi_params = {"suffix": None, "slice_filter_roi": None, **(roi_params or {})}
         super().__init__(
@@ -87,3 +90,4 @@ class BidsDataset(BidsSteps, MRI2DSegmentationDataset):
             soft_gt=soft_gt,
             is_input_dropout=is_input_dropout,
         )
+        self.metadata = film_values(self.cases, metadata_choice)

@@ -9,11 +9,22 @@ from typing import Any
 from ivadomed.errors import DataError
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases.boxes import saved_boxes, with_boxes
+from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.grouping import build_cases
-from ivadomed.loader.conditions.film_encoder import missing_metadata
+from ivadomed.loader.conditions.film_encoder import CONTRASTS, MRI_PARAMS, missing_metadata
 from ivadomed.loader.segmentation_pair import FilenamePair, filename_pair_of
 
 log = logging.getLogger(__name__)
+
+
+def film_values(cases: Sequence[Case], metadata_choice: str | bool | None) -> dict[str, list[Any]]:
+    """What FiLM is conditioned on: by name the values of all cases; empty without FiLM."""
+    if not isinstance(metadata_choice, str):
+        return {}
+    if metadata_choice in CONTRASTS:
+        return {metadata_choice: [case.contrasts[0] for case in cases]}
+    names = MRI_PARAMS if metadata_choice == "mri_params" else (metadata_choice,)
+    return {name: [case.metadata[name] for case in cases] for name in names}
 
 
 def bids_filename_pairs(

@@ -1,7 +1,8 @@
 """The documented functions around FiLM metadata, on top of ``FilmEncoder``.
 
-A data set here is a sequence of samples with ``input_metadata``: a mapping, or a list with one per channel of
-which the first counts. It holds ``contrast``, and the sidecar under ``bids_metadata`` or directly.
+A data set here is one of the documented data sets, or a sequence of samples with ``input_metadata``: a mapping, or a
+list with one per channel of which the first counts. It holds ``contrast``, and the sidecar under ``bids_metadata`` or
+directly.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import copy
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import nn
+from torch.utils.data import Dataset
 
 from ivadomed.errors import ModelError
 from ivadomed.files import atomic_path
@@ -37,6 +39,7 @@ from ivadomed.moved import moved_names
 __all__ = [
     "CLUSTERED",
     "MRI_PARAMS",
+    "FilmDataset",
     "FilmEncoder",
     "Kde_model",
     "check_isMRIparam",
@@ -61,6 +64,35 @@ __getattr__ = moved_names(__name__, {}, _KEPT)
 
 Parameters = dict[int, list[np.ndarray]]
 """Per place of the network (from 1) one array [B, C] per batch."""
+
+
+class FilmDataset(Dataset[Any]):
+    """A data set whose samples have ``film_input``, the labels that ``FilmEncoder.transform`` takes, in their metadata.
+
+    Samples are read when they are asked for, so random transforms are drawn anew; all else is that of the data set.
+
+    Args:
+        dataset: The data set.
+        features: What the labels are of.
+    """
+
+    def __init__(self, dataset: Any, features: Sequence[Feature]) -> None:
+        self.dataset, self.features = dataset, tuple(features)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        sample = self.dataset[index]
+        labels = [feature.label(_case(sample["input_metadata"])) for feature in self.features]
+        return {**sample, "input_metadata": _with_input(sample["input_metadata"], labels)}
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "dataset":  # not there yet while a copy is unpickled
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
 
 
 class Kde_model:
@@ -146,30 +178,28 @@ def check_isMRIparam(
 
 
 def get_film_metadata_models(
-    ds_train: Iterable[Mapping[str, Any]], metadata_type: str, debugging: bool = False
-) -> tuple[list[dict[str, Any]], FilmEncoder, dict[str, Kde_model] | None]:
+    ds_train: Any, metadata_type: str, debugging: bool = False
+) -> tuple[FilmDataset, FilmEncoder, dict[str, Kde_model] | None]:
     """Fit the encoding on a training set.
 
     Args:
-        ds_train: Samples.
+        ds_train: Training set; of a documented data set no voxel is read.
         metadata_type: "contrasts", "mri_params", or a column of participants.tsv.
-        debugging: Log the labels of each sample.
+        debugging: Log the labels of each image.
 
     Returns:
-        Samples with ``film_input`` in their metadata, the one-hot encoder, and for "mri_params" the clusters
-        by name (else None).
+        The data set with ``film_input`` in the metadata of its samples, the one-hot encoder, and for "mri_params" the
+        clusters by name (else None).
     """
-    samples = list(ds_train)
     models = None
     if metadata_type == "mri_params":
-        features = features_of([_case(sample) for sample in samples], metadata_type)
-        models = clusters_of(features)
-    encoded, encoder = normalize_metadata(samples, models, debugging, metadata_type, train_set=True)
+        models = clusters_of(features_of(_cases(ds_train), metadata_type))
+    encoded, encoder = normalize_metadata(ds_train, models, debugging, metadata_type, train_set=True)
     return encoded, encoder, models
 
 
 def normalize_metadata(
-    ds_in: Iterable[Mapping[str, Any]],
+    ds_in: Any,
     clustering_models: Mapping[str, Kde_model] | None,
     debugging: bool,
     metadata_type: str,
@@ -178,30 +208,31 @@ def normalize_metadata(
     """Add ``film_input``, the labels that ``FilmEncoder.transform`` takes, to the metadata of samples.
 
     Args:
-        ds_in: Samples.
+        ds_in: Data set.
         clustering_models: Clusters of FlipAngle, EchoTime and RepetitionTime of the training set; for
             "mri_params".
-        debugging: Log the labels of each sample.
+        debugging: Log the labels of each image.
         metadata_type: "contrasts", "mri_params", or a column of participants.tsv.
         train_set: Fit the one-hot encoder.
 
     Returns:
-        New samples; with ``train_set`` also the encoder.
+        The data set with it; with ``train_set`` also the encoder.
+
+    Raises:
+        DataError: An image has no value.
     """
-    samples = list(ds_in)
-    cases = [_case(sample) for sample in samples]
+    cases = _cases(ds_in)
     if metadata_type == "mri_params":
         models = clustering_models or {}
         features = [Feature(name, models[name].minima if name in models else None) for name in MRI_PARAMS]
     else:
         features = features_of(cases, metadata_type)
-    out = []
-    for sample, case in zip(samples, cases, strict=True):
+    for case in cases:
         labels = [feature.label(case) for feature in features]
         if debugging:
             log.info("%s: %s", case.id, dict(zip((f.name for f in features), labels, strict=True)))
-        out.append({**sample, "input_metadata": _with_input(sample["input_metadata"], labels)})
-    return (out, FilmEncoder.of_features(features, cases, metadata_type)) if train_set else out
+    encoded = FilmDataset(ds_in, features)
+    return (encoded, FilmEncoder.of_features(features, cases, metadata_type)) if train_set else encoded
 
 
 def store_film_params(
@@ -277,8 +308,16 @@ def _first(record: Any) -> Any:
     return record[0] if isinstance(record, (list, tuple)) else record
 
 
-def _case(sample: Mapping[str, Any]) -> Case:
-    record = _first(sample["input_metadata"])
+def _cases(dataset: Any) -> list[Case]:
+    """A case per image of a documented data set, else one per sample."""
+    handlers = getattr(dataset, "handlers", None)
+    if handlers is not None:
+        return [_case(handler.get_pair_metadata()["input_metadata"]) for handler in handlers]
+    return [_case(dataset[place]["input_metadata"]) for place in range(len(dataset))]
+
+
+def _case(records: Any) -> Case:
+    record = _first(records)
     sidecar = record.get("bids_metadata") or dict(record.items())
     contrast = record.get("contrast") or sidecar.get("contrast")
     name = record.get("input_filenames") or "sample"

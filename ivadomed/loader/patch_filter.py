@@ -25,6 +25,8 @@ class PatchFilter:
         filter_empty_input: bool = False,
         is_train: bool = False,
     ) -> None:
+        self.filter_empty_mask, self.filter_absent_class = filter_empty_mask, filter_absent_class
+        self.filter_empty_input = filter_empty_input
         self.rule = SliceRule(filter_empty_input, filter_empty_mask, filter_absent_class)
         self.is_train = is_train
 

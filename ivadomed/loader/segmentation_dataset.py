@@ -66,8 +66,17 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         budget: Bytes of prepared voxels to keep in memory.
 
     Attributes:
+        filename_pairs: As given.
         handlers: One `SegmentationPair` per case.
         indexes: One `Window` per sample.
+        prepro_transforms: What is done before samples are taken, or None.
+        transform: What is done to each sample.
+        task: As given.
+        soft_gt: Whether labels keep values between 0 and 1.
+        slice_axis: RAS axis along which slices are taken: 0 sagittal, 1 coronal, 2 axial.
+        cache: Whether prepared voxels may be kept in memory.
+        n_contrasts: Channels of a sample.
+        has_bounding_box: Whether every case is cropped to a bounding box.
     """
 
     def __init__(
@@ -91,6 +100,8 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         self.patch_filter_fn = patch_filter_fn
         self.task = task
         self.is_input_dropout = is_input_dropout
+        self.soft_gt, self.slice_axis = recipe.soft_gt, recipe.slice_axis
+        self.cache = budget > 0
         self.disk_cache = disk_cache
         self.budget = budget
         self.cases = [case_of(pair) for pair in self.filename_pairs]
@@ -120,6 +131,16 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         if self._indexes is None:
             self._indexes = self._list()
         return self._indexes
+
+    @property
+    def n_contrasts(self) -> int:
+        """Channels of a sample."""
+        return len(self.filename_pairs[0][0]) if self.filename_pairs else 0
+
+    @property
+    def has_bounding_box(self) -> bool:
+        """Whether every case is cropped to a bounding box."""
+        return bool(self.cases) and all(case.box is not None for case in self.cases)
 
     def set_transform(self, transform: Compose) -> None:
         """Replace the transforms per sample."""

@@ -37,6 +37,11 @@ class SegmentationPair:
 
     Attributes:
         case: The same files as a `Case`.
+        input_filenames: As given; so are the labels, the slice axis and what else is an argument.
+        metadata: Per channel a dictionary.
+        input_handle: Per channel the image, as a NIfTI image in memory, in RAS orientation.
+        gt_handle: Per class its label, see ``read_file`` (a list for several raters, None without a file); empty
+            without labels.
     """
 
     def __init__(
@@ -63,6 +68,22 @@ class SegmentationPair:
     def grid(self) -> Grid:
         """Grid of the first channel; of a NIfTI file only the header is read."""
         return grid_of(self.case, self.slice_axis)
+
+    @property
+    def input_handle(self) -> list[nib.Nifti1Image]:
+        """Per channel the image, read when it is asked for."""
+        return [nib.as_closest_canonical(self.read_file(name)) for name in self.input_filenames]
+
+    @property
+    def gt_handle(self) -> list[Any]:
+        """Per class its label, read when it is asked for."""
+
+        def read(names: Any) -> Any:
+            if isinstance(names, (list, tuple)):
+                return [read(name) for name in names]
+            return None if names is None else nib.as_closest_canonical(self.read_file(names, is_gt=True))
+
+        return [read(names) for names in self.gt_filenames or ()]
 
     def get_pair_shapes(self) -> tuple[tuple[int, int, int], tuple[int, int, int] | None]:
         """Shapes of images and of labels in HWD order; None without labels.

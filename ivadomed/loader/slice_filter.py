@@ -105,8 +105,14 @@ class SliceFilter:
         cuda_available: Kept for callers of 2.9.10; ``device`` says it.
 
     Attributes:
+        filter_empty_mask: As given; so are the other three.
+        filter_absent_class: As given.
+        filter_empty_input: As given.
+        filter_classification: As given.
         rule: What is decided without the classifier.
         classifier: The model, or None.
+        device: Where it runs.
+        cuda_available: Whether that is a GPU.
 
     Raises:
         ConfigError: ``filter_classification`` without a ``classifier_path``.
@@ -123,8 +129,11 @@ class SliceFilter:
         device: torch.device | str | None = None,
         cuda_available: bool | None = None,
     ) -> None:
+        self.filter_empty_mask, self.filter_absent_class = filter_empty_mask, filter_absent_class
+        self.filter_empty_input, self.filter_classification = filter_empty_input, filter_classification
         self.rule = SliceRule(filter_empty_input, filter_empty_mask, filter_absent_class)
         self.device = torch.device(device or "cpu")
+        self.cuda_available = self.device.type == "cuda"
         self.classifier: torch.nn.Module | None = None
         if filter_classification:
             if classifier_path is None:

@@ -13,6 +13,7 @@ from ivadomed.boxes import adjust_bb_size, box_size
 from ivadomed.transforms import BoundingBoxCrop, Compose, UndoCompose
 from ivadomed.transforms.base import KINDS
 from ivadomed.transforms.box_crop import box_crop, resampling_factors
+from ivadomed.transforms.compose import Chain
 
 _PAIR_KEYS = ("input_metadata", "gt_metadata")
 Pair = TypeVar("Pair", bound=Mapping[str, Any])
@@ -102,5 +103,5 @@ def _with_crop(
         place, crop = box_crop(
             before, record["bounding_box"], record["zooms"], record.get("data_shape"), length, stride
         )
-        new.transform[kind] = [*before[:place], crop, *before[place:]]
+        new.transform[kind] = Chain([*before[:place], crop, *before[place:]])
     return new

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from ivadomed.errors import DataError
+from ivadomed.runtime.randomness import seeded
 
 KINDS: tuple[str, ...] = ("im", "gt", "roi")
 
@@ -49,6 +50,10 @@ class Step(ABC):
     drawn: Mapping[str, Any] = field(default_factory=dict)
     invertible: ClassVar[bool] = True
     pooled: ClassVar[bool] = False
+
+    def apply_as(self, x: np.ndarray, kind: str, order: int) -> np.ndarray:
+        """Transform an array of a kind ("im", "gt", "roi"), see `apply`; most steps treat all kinds alike."""
+        return self.apply(x, order)
 
     @abstractmethod
     def apply(self, x: np.ndarray, order: int) -> np.ndarray:
@@ -99,6 +104,94 @@ class IntensityStep(Step):
         return x
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CalledStep(Step):
+    """A transform of which only the call is known, see `ImedTransform`; it leaves the grid as it is.
+
+    Image and label go through it with the same random numbers, and what the call on the image wrote into the metadata
+    is there for the label.
+
+    Attributes:
+        transform: The transform.
+        seed: Of its random numbers.
+        record: Metadata that the calls share; filled by the first.
+    """
+
+    transform: ImedTransform
+    seed: int
+    record: dict[str, Any] = field(default_factory=dict)
+
+    def apply(self, x: np.ndarray, order: int) -> np.ndarray:
+        """Call the transform on an image."""
+        return self.apply_as(x, "im", order)
+
+    def apply_as(self, x: np.ndarray, kind: str, order: int) -> np.ndarray:
+        """Call the transform on the list of the arrays of `x`."""
+        records = [{"zooms": self.zooms_in, **self.record, "data_type": kind} for _ in x]
+        with seeded(self.seed):
+            out, metadata = called(self.transform, self.transform, list(x), records)
+        first = metadata[0] if isinstance(metadata, (list, tuple)) else metadata
+        self.record.update(first or {})
+        return self._checked(out, self.shape_out)
+
+    def invert(self, x: np.ndarray, order: int) -> np.ndarray:
+        """Call `undo_transform` of the transform."""
+        records = [{**self.record, "data_type": "gt"} for _ in x]
+        out, _ = called(self.transform, self.transform.undo_transform, list(x), records)
+        return self._checked(out, self.shape_in)
+
+    def _checked(self, arrays: Any, shape: tuple[int, ...]) -> np.ndarray:
+        out = np.stack([np.asarray(array) for array in arrays])
+        if out.shape[1:] != shape:
+            raise DataError(
+                f"{type(self.transform).__name__}: makes {out.shape[1:]} of {shape} voxels; a transform that changes "
+                "the shape must implement plan, which says what it becomes"
+            )
+        return out
+
+
+def called(
+    transform: ImedTransform, function: Callable[..., tuple[Any, Any]], sample: Any, metadata: Any
+) -> tuple[Any, Any]:
+    """Call a user's transform, or its `undo_transform`, on a sample: an array, or a list with one array per channel.
+
+    A function that cannot take lists is called on each array in turn, and what the first call wrote into its metadata
+    is there for the others.
+
+    Raises:
+        DataError: It returns another number of arrays.
+    """
+    if not isinstance(sample, (list, tuple)):
+        return _pair(transform, function(sample, metadata))
+    try:
+        out, records = _pair(transform, function(sample, metadata))
+    except (TypeError, AttributeError):
+        given = metadata if isinstance(metadata, (list, tuple)) else [metadata] * len(sample)
+        out, records = [], []
+        for array, record in zip(sample, given, strict=True):
+            if records and record is not None and records[0] is not None:
+                for key in records[0].keys() - record.keys():
+                    record[key] = records[0][key]
+            array, record = _pair(transform, function(array, record))
+            out.append(array)
+            records.append(record)
+    if len(out) != len(sample):
+        raise DataError(
+            f"{type(transform).__name__}: made {len(out)} arrays of {len(sample)}; a transform is given a list with "
+            "one array per channel (the decorator multichannel_capable gives it one after the other)"
+        )
+    return out, records
+
+
+def _pair(transform: ImedTransform, answer: Any) -> tuple[Any, Any]:
+    if not isinstance(answer, tuple) or len(answer) != 2:
+        raise DataError(
+            f"{type(transform).__name__}: its call and undo_transform must return the sample and the metadata, got "
+            f"{type(answer).__name__}"
+        )
+    return answer
+
+
 def identity_step(shape: Sequence[int], zooms: Sequence[float]) -> IdentityStep:
     """Build the step that changes nothing on this grid."""
     shape, zooms = tuple(shape), tuple(zooms)
@@ -118,8 +211,12 @@ def intensity_step(
     )
 
 
-class ImedTransform(ABC):
+class ImedTransform:
     """Base class of the transforms.
+
+    A transform implements `plan`, from which its call and its inverse follow. One of your own may implement just
+    ``__call__(sample, metadata)``, and ``undo_transform(sample, metadata)`` if it moves voxels: sample is a list with
+    one array per channel, metadata a list of mappings; both are returned. Without `plan` it keeps the shape.
 
     Attributes:
         fixed: True if the result depends on the case only (no randomness): done once and cached.
@@ -133,7 +230,6 @@ class ImedTransform(ABC):
     geometric: ClassVar[bool] = True
     default_kinds: ClassVar[frozenset[str]] = frozenset(KINDS)
 
-    @abstractmethod
     def plan(
         self,
         shape: Sequence[int],
@@ -149,6 +245,25 @@ class ImedTransform(ABC):
             rng: Source of the random numbers.
             roi: Mask of the region of interest, `[*shape]` or one per leading entry `[C, *shape]`.
         """
+        if not self.is_call:
+            raise NotImplementedError(
+                f"{type(self).__name__}: implements neither __call__(sample, metadata) nor plan"
+            )
+        shape, zooms = tuple(shape), tuple(zooms)
+        return CalledStep(
+            shape_in=shape,
+            shape_out=shape,
+            zooms_in=zooms,
+            zooms_out=zooms,
+            transform=self,
+            seed=int(rng.integers(2**62)),
+        )
+
+    @property
+    def is_call(self) -> bool:
+        """Whether all that is known of the transform is its call: the class has one, and no `plan` to go with it."""
+        places = {name: i for i, c in reversed([*enumerate(type(self).__mro__)]) for name in vars(c)}
+        return places["__call__"] < places["plan"]
 
     def __repr__(self) -> str:
         """Name and parameters; equal for equal transforms in every process, so that it can key a cache."""
@@ -186,13 +301,15 @@ class ImedTransform(ABC):
         return pack(out), remembered if isinstance(metadata, (list, tuple)) else remembered[0]
 
     def undo_transform(self, sample: Any, metadata: Any = None) -> tuple[Any, Any]:
-        """Undo what `__call__` recorded in `metadata`; intensity transforms leave the sample as it is.
+        """Undo what `__call__` recorded in `metadata`.
+
+        Intensity transforms, and those of a user that do not implement it, leave the sample as it is.
 
         Raises:
             DataError: `metadata` hold no record of this transform.
         """
         arrays, pack = _unpack(sample)
-        if not self.geometric or not arrays:
+        if not self.geometric or not arrays or self.is_call:
             return sample, metadata
         record = _records(metadata, 1)[0]
         step = _steps(record).get(type(self).__name__)

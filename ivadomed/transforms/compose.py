@@ -6,16 +6,16 @@ They chain the documented call of each transform; the package itself runs on `pi
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 
 from ivadomed.errors import ConfigError
-from ivadomed.transforms.base import KINDS, STEPS_KEY, ImedTransform
+from ivadomed.transforms.base import KINDS, STEPS_KEY, ImedTransform, called
 from ivadomed.transforms.label import NumpyToTensor
 from ivadomed.transforms.pipeline import Pipeline, Plan, Stage
-from ivadomed.transforms.registry import TRANSFORMS, current_name
+from ivadomed.transforms.registry import current_name, transform_class
 
 __all__ = [
     "Compose",
@@ -44,22 +44,45 @@ _SHARED_KEYS = (
 )
 
 
+class Chain(list[ImedTransform]):
+    """Transforms one after the other."""
+
+    @property
+    def transforms(self) -> list[ImedTransform]:
+        """The transforms."""
+        return list(self)
+
+    def __call__(self, sample: Any, metadata: Any = None) -> tuple[Any, Any]:
+        """Apply them to a sample with its metadata."""
+        for transform in self:
+            if transform.is_call:
+                sample, metadata = called(transform, transform, sample, metadata)
+            else:
+                sample, metadata = transform(sample, metadata)
+        return sample, metadata
+
+
 class Compose:
     """Apply the transforms of a configuration, split between images, labels and ROIs.
 
     Args:
-        dict_transforms: ``{name: arguments}``, `applied_to` among the arguments.
+        dict_transforms: ``{name: arguments}``, `applied_to` among the arguments; a transform of your own as
+            ``{"package.module:Class": arguments}`` or ``{any name: transform}``.
         requires_undo: Kept for its callers: every transform can be undone now, so none is left out.
 
     Attributes:
-        transform: The transforms by kind, ``{"im": [...], "gt": [...], "roi": [...]}``.
+        transform: The transforms by kind, ``{"im": [...], "gt": [...], "roi": [...]}``, each a `Chain`.
     """
 
-    def __init__(self, dict_transforms: Mapping[str, Mapping[str, Any]], requires_undo: bool = False) -> None:
+    def __init__(
+        self,
+        dict_transforms: Mapping[str, Mapping[str, Any] | ImedTransform | None],
+        requires_undo: bool = False,
+    ) -> None:
         self.requires_undo = requires_undo
         stages = Pipeline.from_config(dict_transforms).stages
-        self.transform: dict[str, list[ImedTransform]] = {
-            kind: [s.transform for s in stages if kind in s.applied_to] for kind in KINDS
+        self.transform: dict[str, Chain] = {
+            kind: Chain(s.transform for s in stages if kind in s.applied_to) for kind in KINDS
         }
 
     def __call__(self, sample: Any, metadata: Any, data_type: str = "im", preprocessing: bool = False) -> Any:
@@ -76,9 +99,8 @@ class Compose:
         """
         if sample is None or metadata is None or (isinstance(metadata, list) and not metadata):
             return None, None
-        for transform in self.transform[data_type]:
-            if not isinstance(transform, NumpyToTensor):
-                sample, metadata = transform(sample, metadata)
+        before = Chain(t for t in self.transform[data_type] if not isinstance(t, NumpyToTensor))
+        sample, metadata = before(sample, metadata)
         return (sample, metadata) if preprocessing else NumpyToTensor()(sample, metadata)
 
 
@@ -94,7 +116,12 @@ class UndoTransform:
 
     def __call__(self, sample: Any, metadata: Any = None) -> tuple[Any, Any]:
         """Return the sample as it was before, and the metadata."""
-        return self.transform.undo_transform(sample, metadata)
+        undo = self.transform.undo_transform
+        return (
+            called(self.transform, undo, sample, metadata)
+            if self.transform.is_call
+            else undo(sample, metadata)
+        )
 
 
 class UndoCompose:
@@ -121,7 +148,7 @@ class UndoCompose:
         if isinstance(sample, torch.Tensor):
             sample, metadata = NumpyToTensor().undo_transform(sample, metadata)
         for transform in reversed(self.transforms.transform[data_type]):
-            sample, metadata = transform.undo_transform(sample, metadata)
+            sample, metadata = UndoTransform(transform)(sample, metadata)
         return sample, metadata
 
 
@@ -156,7 +183,7 @@ def get_preprocessing_transforms(transforms: Mapping[str, Mapping[str, Any]]) ->
     return {
         name: dict(arguments)
         for name, arguments in transforms.items()
-        if TRANSFORMS[current_name(name)].fixed
+        if not isinstance(arguments, ImedTransform) and transform_class(current_name(name)).fixed
     }
 
 
@@ -190,13 +217,15 @@ def apply_preprocessing_transforms(
     if transforms is None:
         return seg_pair, roi_pair
     input_metadata = seg_pair["input_metadata"]
+    known = frozenset(_keys(input_metadata) or ())  # before a transform writes into the metadata it is given
     if roi_pair is not None:
         roi, roi_metadata = transforms(
             roi_pair["gt"], roi_pair["gt_metadata"], data_type="roi", preprocessing=True
         )
         input_metadata = _share(roi_metadata, input_metadata)
     image, input_metadata = transforms(seg_pair["input"], input_metadata, data_type="im", preprocessing=True)
-    gt_metadata = _share(input_metadata, seg_pair["gt_metadata"])
+    written = frozenset(_keys(input_metadata) or ()) - known
+    gt_metadata = _share(input_metadata, seg_pair["gt_metadata"], written)
     gt, gt_metadata = transforms(seg_pair["gt"], gt_metadata, data_type="gt", preprocessing=True)
     pair = {
         **seg_pair,
@@ -216,15 +245,21 @@ def apply_preprocessing_transforms(
     }
 
 
-def _share(source: Any, target: Any) -> Any:
-    """Copy metadata (or a list of them) with what was drawn for `source`."""
+def _keys(records: Any) -> Any:
+    """Keys of the metadata, or of the first of a list of them."""
+    first = records[0] if isinstance(records, list) and records else records
+    return None if first is None else list(first.keys()) if not isinstance(first, list) else _keys(first)
+
+
+def _share(source: Any, target: Any, written: Iterable[str] = ()) -> Any:
+    """Copy metadata (or a list of them) with what was drawn for `source`, and what else transforms wrote into it."""
     first = source[0] if isinstance(source, list) and source else source
     if isinstance(target, list):
-        return [_share(first, t) for t in target]
+        return [_share(first, t, written) for t in target]
     if not first or target is None:
         return target
     new = copy.copy(target)
-    for key in _SHARED_KEYS:
+    for key in (*_SHARED_KEYS, *written):
         if key in first:
             new[key] = first[key]
     return new

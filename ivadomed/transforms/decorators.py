@@ -26,8 +26,10 @@ def multichannel_capable(wrapped: Callable[..., Any]) -> Callable[..., Any]:
         arrays: list[Any] = []
         records: list[Any] = []
         for array, record in zip(sample, given, strict=True):
-            if records and record is not None:
-                record._update(records[0], records[0].keys())
+            if records and record is not None and records[0] is not None:
+                for key, value in records[0].items():
+                    if key not in record or not record[key]:
+                        record[key] = value
             out, record = wrapped(self, array, record)
             arrays.append(out)
             records.append(record)

@@ -92,7 +92,7 @@ class Plan:
                     done[kind], first = together[first:last], last
             else:
                 for kind in met:
-                    done[kind] = step.apply(done[kind], order)
+                    done[kind] = step.apply_as(done[kind], kind, order)
         return done
 
     def then(self, step: Step, kinds: frozenset[str]) -> Plan:
@@ -124,13 +124,15 @@ class Pipeline:
         return any(stage.transform.needs_roi for stage in self.stages)
 
     @classmethod
-    def from_config(cls, transforms: Mapping[str, Mapping[str, Any]]) -> Pipeline:
+    def from_config(cls, transforms: Mapping[str, Mapping[str, Any] | ImedTransform | None]) -> Pipeline:
         """Build from ``{name: arguments}``; ``applied_to`` selects kinds, ``dataset_type`` is not looked at.
+
+        Instead of arguments there may be a transform; see `registry.transform_class` for the names.
 
         Raises:
             ConfigError: Unknown name, argument or kind, or a value out of range.
         """
-        return cls(tuple(_stage(name, arguments or {}) for name, arguments in transforms.items()))
+        return cls(tuple(_stage(name, arguments) for name, arguments in transforms.items()))
 
     def split_fixed(self) -> tuple[Pipeline, Pipeline]:
         """Return the transforms that run once per case, and those drawn anew for every sample.
@@ -181,7 +183,10 @@ def _append(steps: list[tuple[frozenset[str], Step]], kinds: frozenset[str], ste
     steps.append((kinds, step))
 
 
-def _stage(name: str, arguments: Mapping[str, Any]) -> Stage:
+def _stage(name: str, arguments: Mapping[str, Any] | ImedTransform | None) -> Stage:
+    if isinstance(arguments, ImedTransform):
+        return Stage(arguments, arguments.default_kinds)
+    arguments = arguments or {}
     transform = build(name, arguments)
     listed = arguments.get("applied_to") or transform.default_kinds
     kinds = frozenset([listed] if isinstance(listed, str) else listed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import inspect
 import warnings
 from collections.abc import Mapping
@@ -75,9 +76,36 @@ def current_name(name: str) -> str:
         new = OLD_NAMES[name]
         warnings.warn(f"the transform {name} is called {new} since 2.0", DeprecationWarning, stacklevel=3)
         return new
-    if name not in TRANSFORMS:
-        raise ConfigError(f"transformation.{name}: no such transform{_nearest(name, TRANSFORMS)}")
+    transform_class(name)
     return name
+
+
+def transform_class(name: str) -> type[ImedTransform]:
+    """The class for a name.
+
+    Args:
+        name: A key of `TRANSFORMS`, to which classes can be added, or ``package.module:Class``, which is imported.
+
+    Raises:
+        ConfigError: There is no such transform.
+    """
+    if name in TRANSFORMS:
+        return TRANSFORMS[name]
+    if ":" not in name:
+        raise ConfigError(f"transformation.{name}: no such transform{_nearest(name, TRANSFORMS)}")
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except Exception as error:  # whatever the module's own code raises
+        raise ConfigError(
+            f"transformation.{name}: cannot be imported ({type(error).__name__}: {error}); expected an importable "
+            "package.module:Class; add its folder to PYTHONPATH"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, ImedTransform)):
+        raise ConfigError(
+            f"transformation.{name}: is no transform; expected a subclass of transforms.ImedTransform"
+        )
+    return found
 
 
 def build(name: str, arguments: Mapping[str, Any]) -> ImedTransform:
@@ -86,7 +114,7 @@ def build(name: str, arguments: Mapping[str, Any]) -> ImedTransform:
     Raises:
         ConfigError: Unknown name, unknown or missing argument, or a value out of range.
     """
-    cls = TRANSFORMS[current_name(name)]
+    cls = transform_class(current_name(name))
     chosen = {k: v for k, v in arguments.items() if k not in _SELECTION}
     # A class without a constructor of its own shows object's (*args, **kwargs).
     known = {} if cls.__init__ is object.__init__ else inspect.signature(cls).parameters

@@ -67,6 +67,7 @@ def run(monkeypatch, tmp_path):
             {"batch_size": 4, "n_classes": classes},
             tmp_path / "run",
             CPU,
+            True,
             **{"metric_fns": [dice_score], **options},
         )
         assert opened == [tmp_path / "run" / "best_model.pt"]

@@ -2,15 +2,14 @@
 
 import numpy as np
 import pytest
-import torch
 
 from ivadomed import threshold
 from ivadomed.errors import ConfigError
-from ivadomed.loader.samples import Sample
+from ivadomed.loader.samples import Sample, SampleDataset
 from ivadomed.windows import Window
 
 
-class Known(torch.utils.data.Dataset):
+class Known(SampleDataset):
     """Samples whose image is the prediction that the network will give."""
 
     def __init__(self, predictions: np.ndarray, truths: np.ndarray) -> None:

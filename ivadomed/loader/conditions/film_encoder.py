@@ -7,10 +7,11 @@ protocol are first put into clusters, whose borders are the minima of their dens
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -22,6 +23,8 @@ from ivadomed.errors import DataError, ModelError
 from ivadomed.files import write_json
 from ivadomed.loader.cases.case import Case
 
+log = logging.getLogger(__name__)
+
 CLUSTERED = ("FlipAngle", "EchoTime", "RepetitionTime")
 MRI_PARAMS = (*CLUSTERED, "Manufacturer")
 """Fields of an image's sidecar behind ``mri_params``, in the order of the vector."""
@@ -29,7 +32,7 @@ MRI_PARAMS = (*CLUSTERED, "Manufacturer")
 FILM_ENCODER = "film_encoder.json"
 """File of the encoder, in the folder of a run and in that of a packaged model."""
 
-_CONTRASTS = ("contrasts", "contrast")  # documented spellings of the metadata type
+CONTRASTS = ("contrasts", "contrast")  # documented spellings of the metadata type
 _N_GRID = 1000  # points at which the density is looked at
 _N_BANDWIDTHS = 20
 _N_VALUES = 1000  # values that decide on the bandwidth
@@ -43,20 +46,13 @@ def contrast_ids() -> Mapping[str, int]:
     return dict(json.loads(text))
 
 
-def generic_contrast(contrast: str, owner: str = "") -> str:
-    """The contrast of ``contrast_dct.json`` that an image has: "acq-ax_T2w" is a "T2w".
+def generic_contrast(contrast: str) -> str:
+    """The contrast of ``contrast_dct.json`` that an image has: "acq-ax_T2w" and "T2w_reg" are "T2w".
 
-    Raises:
-        DataError: There is none.
+    A contrast that is none of them is a category of its own.
     """
-    suffix = contrast.rpartition("_")[2]
-    for name in (contrast, suffix):
-        if name in contrast_ids():
-            return name
-    raise DataError(
-        f"{owner or 'FiLM'}: contrast {contrast!r} is not in config/contrast_dct.json; "
-        f"known are {', '.join(contrast_ids())}"
-    )
+    parts = contrast.split("_")
+    return next((name for name in (contrast, *reversed(parts)) if name in contrast_ids()), contrast)
 
 
 @dataclass(frozen=True)
@@ -78,7 +74,9 @@ class Feature:
             DataError: The case has no value, or none that is a number where one is needed.
         """
         if self.name == "contrast":
-            return generic_contrast(case.contrasts[0] if case.contrasts else "", case.id)
+            if not case.contrasts:
+                raise DataError(f"{case.id}: FiLM needs its contrast; name it")
+            return generic_contrast(case.contrasts[0])
         value = case.metadata.get(self.name)
         if value is None or not has_value(self.name, value):
             wanted = "text" if self.minima is None else "number"
@@ -102,6 +100,7 @@ class FilmEncoder:
     metadata_type: str
     features: tuple[Feature, ...]
     known: tuple[tuple[Label, ...], ...]
+    _unknown: set[tuple[str, Label]] = field(default_factory=set, init=False, repr=False, compare=False)
 
     @classmethod
     def fit(cls, cases: Sequence[Case], metadata_type: str) -> FilmEncoder:
@@ -122,6 +121,11 @@ class FilmEncoder:
         return cls(metadata_type, tuple(features), tuple(_labels(feature, cases) for feature in features))
 
     @property
+    def categories_(self) -> list[np.ndarray]:
+        """Known labels of each feature, as the one-hot encoder of scikit-learn has them."""
+        return [np.array(labels) for labels in self.known]
+
+    @property
     def n_metadata(self) -> int:
         """Length of the vector."""
         return sum(map(len, self.known))
@@ -131,31 +135,39 @@ class FilmEncoder:
         return [feature.label(case) for feature in self.features]
 
     def encode(self, case: Case) -> np.ndarray:
-        """Vector [n_metadata] float32 of zeros and, per feature, a one.
+        """Vector [n_metadata] float32 of zeros and, per feature, a one; see ``transform``.
 
         Raises:
-            DataError: A value is missing, or did not occur in training.
+            DataError: A value is missing.
         """
         return self.transform([self.labels(case)], case.id)[0]
 
     def transform(self, rows: Sequence[Sequence[Label]], owner: str = "FiLM") -> np.ndarray:
         """One-hot encode labels, one row per image: [B, n_metadata] float32.
 
-        Raises:
-            DataError: A label did not occur in training.
+        A label that did not occur in training is all zeros, with one warning for each.
         """
         encoded = np.zeros((len(rows), self.n_metadata), np.float32)
         for vector, row in zip(encoded, rows, strict=True):
             first = 0
             for feature, known, label in zip(self.features, self.known, row, strict=True):
-                if label not in known:
-                    raise DataError(
-                        f"{owner}: {feature.name} is {label!r}, which the training set did not have; "
-                        f"known are {', '.join(map(str, known))}"
-                    )
-                vector[first + known.index(label)] = 1
+                if label in known:
+                    vector[first + known.index(label)] = 1
+                else:
+                    self._warn(owner, feature.name, label, known)
                 first += len(known)
         return encoded
+
+    def _warn(self, owner: str, name: str, label: Label, known: Sequence[Label]) -> None:
+        if (name, label) not in self._unknown:
+            self._unknown.add((name, label))
+            log.warning(
+                "%s: %s is %r, which the training set did not have: it is encoded as zeros (known are %s)",
+                owner,
+                name,
+                label,
+                ", ".join(map(str, known)),
+            )
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write ``film_encoder.json``."""
@@ -214,7 +226,7 @@ class FilmEncoder:
 
 def features_of(cases: Sequence[Case], metadata_type: str) -> list[Feature]:
     """What a metadata type consists of; clusters are those of the cases."""
-    if metadata_type in _CONTRASTS:
+    if metadata_type in CONTRASTS:
         return [Feature("contrast")]
     if metadata_type != "mri_params":
         return [Feature(metadata_type)]
@@ -229,7 +241,7 @@ def features_of(cases: Sequence[Case], metadata_type: str) -> list[Feature]:
 
 def missing_metadata(case: Case, metadata_type: str) -> str | None:
     """Why FiLM cannot use a case, or None."""
-    if metadata_type in _CONTRASTS:
+    if metadata_type in CONTRASTS:
         return None if case.contrasts else "has no contrast"
     names = MRI_PARAMS if metadata_type == "mri_params" else (metadata_type,)
     missing = [name for name in names if not has_value(name, case.metadata.get(name))]
@@ -311,5 +323,5 @@ def _labels(feature: Feature, cases: Sequence[Case]) -> tuple[Label, ...]:
         return tuple(range(len(feature.minima) + 1))
     found = {str(feature.label(case)) for case in cases}
     if feature.name == "contrast":
-        return tuple(sorted(found, key=lambda name: contrast_ids()[name]))
+        return tuple(sorted(found, key=lambda name: (contrast_ids().get(name, len(contrast_ids())), name)))
     return tuple(sorted(found))

@@ -10,19 +10,21 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from ivadomed.errors import ConfigError, DataError
+from ivadomed.io import split_extension
 from ivadomed.loader.bids_dataframe import BidsDataframe
+from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.grouping import TargetSuffix
 from ivadomed.loader.conditions.conditioner import withhold
 from ivadomed.loader.hdf5.table import Dataframe
-from ivadomed.loader.hdf5.write import Bids_to_hdf5, Transforms, as_pipeline
+from ivadomed.loader.hdf5.write import Bids_to_hdf5, SliceChoice, Transforms, as_pipeline, rule_of
+from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.loader.sample_meta_data import SampleMetadata
-from ivadomed.loader.slice_filter import SliceRule
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ class HDF5Dataset:
         metadata_choice: What FiLM is conditioned on.
         dim: 2 or 3.
         complet: Leave out samples that lack a contrast.
-        slice_filter_fn: Slices to leave out; the filter is applied when the file is made.
+        slice_filter_fn: Slices to keep, see ``Bids_to_hdf5``; the filter is applied when the file is made.
         roi_suffix: Suffix of the region of interest.
         object_detection_params: See ``Bids_to_hdf5``.
         soft_gt: Keep label values between 0 and 1.
@@ -60,7 +62,10 @@ class HDF5Dataset:
         roi_lst: Contrasts whose ROI is used.
         df_object: The table of the samples.
         cst_matrix: [samples, contrasts], 1 where a contrast is given, 0 where it is missing.
+        takes_epochs: An index may be a pair with the epoch.
     """
+
+    takes_epochs: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -74,7 +79,7 @@ class HDF5Dataset:
         metadata_choice: str | bool | None = False,
         dim: int = 2,
         complet: bool = True,
-        slice_filter_fn: SliceRule | None = None,
+        slice_filter_fn: SliceChoice = None,
         roi_suffix: str | None = None,
         object_detection_params: Mapping[str, Any] | None = None,
         soft_gt: bool = False,
@@ -114,7 +119,7 @@ class HDF5Dataset:
             model_params.get("csv_path"),
             target_suffix,
             roi_suffix,
-            bool(slice_filter_fn),
+            slice_filter_fn is not None,
             dim,
         )
         self._select(subject_lst, complet)
@@ -166,6 +171,42 @@ class HDF5Dataset:
             "gt_metadata": [] if gt_key is None else [self._metadata(gt_key, zslice)],
             "roi_metadata": [] if roi_key is None else [self._metadata(roi_key, zslice)],
         }
+
+    @property
+    def slice_axis(self) -> int:
+        """RAS axis along which slices were taken."""
+        return int(self._file().attrs["slice_axis"])
+
+    @property
+    def recipe(self) -> Recipe:
+        """How the images became what is in the file."""
+        rule = rule_of(self.filter_slices)
+        return Recipe(self.prepro_transforms, self.slice_axis, self.dim == 2, self.soft_gt, rule)
+
+    @property
+    def cases(self) -> list[Case]:
+        """The images and labels that the samples were made of, a case per subject (session)."""
+        rows = self.df_object.df.drop_duplicates("Subjects")
+        return [self._case(row) for _, row in rows.iterrows()]
+
+    def _case(self, row: Any) -> Case:
+        there = [contrast for contrast in self.cst_lst if isinstance(row[contrast], str)]
+        images = [self._attributes_of(row[contrast]) for contrast in there]
+        gt_key, roi_key = self._key(row, "gt", self.gt_lst), self._key(row, "roi", self.roi_lst)
+        labels = [] if gt_key is None else self._attributes_of(gt_key)["gt_filenames"]
+        roi = None if roi_key is None else self._attributes_of(roi_key)["roi_filename"]
+        paths = tuple(Path(_text(image["input_filenames"])) for image in images)
+        full = len(there) == len(self.cst_lst)
+        return Case(
+            id=split_extension(paths[0].name)[0],
+            images=paths,
+            targets=tuple((Path(_text(name)),) if _text(name) else None for name in np.atleast_1d(labels)),
+            subject=str(row["Subjects"]),
+            contrasts=tuple(there),
+            roi=None if roi is None else Path(_text(np.atleast_1d(roi)[0])),
+            metadata=images[0],
+            channels=() if full else tuple(there.index(c) if c in there else None for c in self.cst_lst),
+        )
 
     def load_into_ram(self, contrast_lst: Sequence[str] | None = None) -> None:
         """Keep the images of contrasts, their labels and ROIs in memory.
@@ -272,6 +313,11 @@ class HDF5Dataset:
             attributes["zooms"] = tuple(float(zoom) for zoom in attributes["zooms"])
             self._attributes[key] = {**json.loads(attributes.pop("metadata", "{}")), **attributes}
         return self._attributes[key]
+
+
+def _text(value: Any) -> str:
+    """Text in a file, which may be bytes."""
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _path(params: Mapping[str, Any]) -> Path:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -32,9 +32,12 @@ from ivadomed.loader.cases.volumes import Volume, read_volume
 from ivadomed.loader.checked_hdf5 import add_array, checked_hdf5
 from ivadomed.loader.hdf5.units import cases_of, filenames_of, index_data_set, units_of
 from ivadomed.loader.prepared.prepare import LABEL_ORDER, Prepared, Recipe, prepare_volume
-from ivadomed.loader.slice_filter import SliceRule
+from ivadomed.loader.slice_filter import SliceFilter, SliceRule
 from ivadomed.transforms import Compose, Pipeline, Stage
 from ivadomed.transforms.base import KINDS
+
+SliceChoice = Callable[[Mapping[str, Any]], bool] | SliceRule | None
+"""A `SliceFilter`, a function of a sample (``input``, ``gt``), or a rule."""
 
 Transforms = Pipeline | Compose | Mapping[str, Mapping[str, Any]] | Sequence[Compose | None] | None
 """A pipeline, a configuration, or what ``prepare_transforms`` gives."""
@@ -52,7 +55,8 @@ class Bids_to_hdf5:
         contrast_balance: Share of the images of a contrast to keep, e.g. {"T1w": 0.1}.
         slice_axis: 0 sagittal, 1 coronal, 2 axial.
         metadata_choice: Kept in the file; what FiLM is conditioned on.
-        slice_filter_fn: Slices that are left out when 2D samples are listed.
+        slice_filter_fn: Slices to keep when 2D samples are listed: a `SliceFilter`, or a function that is told a slice
+            as it was read (``input``, ``gt``: lists of [H, W]).
         roi_suffix: Suffix of the region of interest.
         transform: Resampling and crops are done here, other transforms are not looked at.
         object_detection_params: ``path_output`` with a ``bounding_boxes.json`` to crop to.
@@ -65,6 +69,7 @@ class Bids_to_hdf5:
         metadata: Of the same images.
         has_bounding_box: Whether images were cropped to boxes.
         hdf5_file: The file, open for reading.
+        dt: Type of the strings in it.
 
     Raises:
         ConfigError: Boxes are asked for, but there is no file of boxes.
@@ -82,7 +87,7 @@ class Bids_to_hdf5:
         contrast_balance: Mapping[str, float] | None = None,
         slice_axis: int = 2,
         metadata_choice: str | bool | None = False,
-        slice_filter_fn: SliceRule | None = None,
+        slice_filter_fn: SliceChoice = None,
         roi_suffix: str | None = None,
         transform: Transforms = None,
         object_detection_params: Mapping[str, Any] | None = None,
@@ -92,12 +97,13 @@ class Bids_to_hdf5:
         self.contrasts = list(contrast_lst)
         self.path_hdf5 = Path(hdf5_name)
         self.slice_axis, self.metadata_choice = slice_axis, metadata_choice
-        self.slice_filter_fn = slice_filter_fn or SliceRule(empty_input=False)
+        self.slice_filter_fn = slice_filter_fn
+        self._rule = rule_of(slice_filter_fn)
         self.prepro_transforms, self.transform = as_pipeline(transform).split_fixed()
         self.bids_ds = index_data_set(root_dir, contrast_lst, target_suffix, roi_suffix)
         boxes = saved_boxes(object_detection_params)
         self.has_bounding_box = boxes is not None
-        self._recipe = Recipe(self.prepro_transforms, slice_axis, dim == 2, soft_gt, self.slice_filter_fn)
+        self._recipe = Recipe(self.prepro_transforms, slice_axis, dim == 2, soft_gt, self._rule)
         names = filenames_of(self.bids_ds, subject_lst)
         self._units = units_of(
             cases_of(self.bids_ds, names, target_suffix, contrast_lst, roi_suffix, contrast_balance)
@@ -114,6 +120,13 @@ class Bids_to_hdf5:
         ]
         self._write()
 
+    @property
+    def dt(self) -> Any:
+        """Type of the strings in the file."""
+        import h5py
+
+        return h5py.string_dtype()
+
     @cached_property
     def hdf5_file(self) -> Any:
         """The file, open for reading."""
@@ -128,11 +141,24 @@ class Bids_to_hdf5:
         with checked_hdf5(self.path_hdf5) as file:
             file.attrs.create("patients_id", list(self._units), dtype=strings)
             file.attrs["slice_axis"] = self.slice_axis
-            filters = [[f"filter_{k}", str(v)] for k, v in vars(self.slice_filter_fn).items()]
+            filters = [[f"filter_{k}", str(v)] for k, v in vars(self._rule).items()]
             file.attrs.create("slice_filter_fn", filters, dtype=strings)
             file.attrs["metadata_choice"] = self.metadata_choice or False
             for name, unit in self._units.items():
                 self._write_unit(file.create_group(name), unit, strings)
+
+    def _accepts(self, case: Case, volume: Volume, z: int) -> bool:
+        """Whether a filter that looks at voxels keeps a slice, which `SliceRule` has kept."""
+        choose = self.slice_filter_fn
+        if not self._recipe.is_2d or choose is None or isinstance(choose, SliceRule):
+            return True
+        channels = [channel[..., z] for channel in volume.image]
+        if isinstance(choose, SliceFilter):
+            return choose.accepts(channels)
+        if volume.target is None:  # an image without labels of its own says nothing about them
+            return True
+        labels = volume.target[..., z]
+        return bool(choose({"input": channels, "gt": [labels[raters[0]] for raters in case.raters]}))
 
     def _write_unit(self, group: Any, unit: Mapping[str, Case], strings: Any) -> None:
         kept: set[int] | None = None
@@ -142,7 +168,8 @@ class Bids_to_hdf5:
             volume = read_volume(case, self.slice_axis, self._recipe.soft_gt, with_target=bool(case.targets))
             is_2d = self._recipe.is_2d
             prepared = prepare_volume(volume, self._recipe)
-            filtered = _kept_slices(self.slice_filter_fn, prepared, is_2d, bool(case.targets))
+            filtered = _kept_slices(self._rule, prepared, is_2d, bool(case.targets))
+            filtered = {z for z in filtered if self._accepts(case, volume, z)}
             kept = filtered if kept is None else kept & filtered
             for kind, array, attributes in _datasets(case, volume, prepared, is_2d, strings):
                 dataset = add_array(group, f"{kind}/{contrast}", array)
@@ -153,6 +180,13 @@ class Bids_to_hdf5:
         group.attrs["slices"] = np.array(sorted(kept or ()), int)
         for kind, contrasts in found.items():
             group.require_group(kind).attrs.create("contrast", contrasts, dtype=strings)
+
+
+def rule_of(slice_filter_fn: SliceChoice) -> SliceRule:
+    """What a filter decides without a look at the voxels; nothing if it is a function."""
+    if isinstance(slice_filter_fn, SliceFilter):
+        return slice_filter_fn.rule
+    return slice_filter_fn if isinstance(slice_filter_fn, SliceRule) else SliceRule(empty_input=False)
 
 
 def as_pipeline(transform: Transforms) -> Pipeline:

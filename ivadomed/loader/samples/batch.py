@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from ivadomed.errors import DataError
 from ivadomed.loader.samples.workers import stack, trim_memory
 from ivadomed.transforms import Plan
 from ivadomed.transforms.batch_plan import BatchPlan
@@ -92,8 +93,18 @@ class Sample:
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Stack samples; they must have one shape."""
+    """Stack samples.
+
+    Raises:
+        DataError: They differ in shape.
+    """
     trim_memory()
+    shapes = {sample.image.shape for sample in samples}
+    if len(shapes) > 1:
+        raise DataError(
+            f"samples of shapes {sorted(shapes)} make no batch; add CenterCrop to the transformations, give a patch "
+            "length, or use a batch size of 1"
+        )
     plans = [s.plan for s in samples if s.plan is not None]
     return Batch(
         stack([s.image for s in samples]),

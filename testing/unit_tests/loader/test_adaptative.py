@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.loader.adaptative import Bids_to_hdf5, Dataframe, HDF5_to_Bids, HDF5Dataset
 from ivadomed.loader.bids_dataframe import BidsDataframe
-from ivadomed.loader.slice_filter import SliceRule
+from ivadomed.loader.slice_filter import SliceFacts, SliceFilter, SliceRule
 from ivadomed.transforms import Compose, prepare_transforms
 
 CONTRASTS = ["T1w", "T2w"]
@@ -373,3 +373,41 @@ def test_file_of_2_9_10(real_data):
     assert item["input"].shape == (3, 48, 48)
     assert item["gt"].shape == item["roi"].shape == (1, 48, 48)
     assert item["input_metadata"][2]["contrast"] == "T2star"
+
+
+@pytest.mark.parametrize("empty_mask", [False, True])
+def test_documented_slice_filters(data, tmp_path, empty_mask):
+    rule = SliceRule(empty_input=True, empty_mask=empty_mask)
+    documented = SliceFilter(filter_empty_input=True, filter_empty_mask=empty_mask)
+    chosen = []
+
+    def own(sample):
+        chosen.append([x.shape for x in sample["input"]])
+        return rule.keeps(SliceFacts.of_sample(sample), 0)
+
+    kept = {}
+    for name, choice in {"rule": rule, "filter": documented, "function": own}.items():
+        converted = Bids_to_hdf5(
+            data, SUBJECTS, ["_seg-manual"], CONTRASTS, tmp_path / f"{name}.hdf5", slice_filter_fn=choice
+        )
+        assert converted.slice_filter_fn is choice
+        kept[name] = {k: v.attrs["slices"].tolist() for k, v in converted.hdf5_file.items()}
+        samples = dataset(tmp_path / f"{name}.hdf5", slice_filter_fn=choice)
+        assert samples.filter_slices is choice
+        assert len(samples) == sum(len(slices) for k, slices in kept[name].items() if k != "sub-03")
+    assert kept["filter"] == kept["rule"]
+    # The first slice of all images is empty; an image without a label says nothing about empty ones.
+    assert all(0 not in slices for slices in kept["rule"].values())
+    assert {shape for shapes in chosen for shape in shapes} == {(SHAPE[1], SHAPE[0])}
+
+
+def test_the_images_behind_a_file(file, data):
+    samples = dataset(file, complet=False)
+    cases = {case.subject: case for case in samples.cases}
+    assert list(cases) == ["sub-01", "sub-02", "sub-03"]
+    first = cases["sub-01"]
+    assert [path.name for path in first.images] == ["sub-01_T1w.nii.gz", "sub-01_T2w.nii.gz"]
+    assert first.targets[0][0] == data / "derivatives/labels/sub-01/anat/sub-01_T2w_seg-manual.nii.gz"
+    assert first.metadata["EchoTime"] == 0.1
+    assert (first.present, cases["sub-03"].present) == ((True, True), (True, False))
+    assert samples.recipe.slice_axis == samples.slice_axis == 2

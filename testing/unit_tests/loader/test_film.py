@@ -1,6 +1,7 @@
 """FiLM metadata: clusters of hand-made numbers, one-hot vectors by hand."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -84,18 +85,44 @@ def test_contrasts_are_in_order_of_their_ids():
     encoder = FilmEncoder.fit(cases, "contrasts")
     assert encoder.known == (("T1w", "T2w", "T2star", "acq-MTon_MTS"),)
     np.testing.assert_array_equal(encoder.encode(cases[3]), [0, 1, 0, 0])
-    with pytest.raises(DataError, match=r"'dwi'.*known are T1w, T2w, T2star, acq-MTon_MTS"):
-        encoder.encode(case(contrast="dwi"))
-    with pytest.raises(DataError, match=r"contrast_dct.json"):
-        encoder.encode(case(contrast="XYZ"))
+    np.testing.assert_array_equal(encoder.encode(case(contrast="acq-sag_T2w_reg")), [0, 1, 0, 0])
+
+
+def test_a_contrast_of_ones_own_is_a_category():
+    encoder = FilmEncoder.fit([case(contrast=name) for name in ("my_own", "T2w", "T1w_reg")], "contrasts")
+    assert encoder.known == (("T1w", "T2w", "my_own"),)
+    with pytest.raises(DataError, match="FiLM needs its contrast"):
+        encoder.encode(Case("sub-01", images=()))
+
+
+@pytest.mark.parametrize(
+    ("metadata_type", "unseen", "expected"),
+    [
+        ("contrasts", case("sub-09", "dwi"), [0, 0]),
+        ("contrasts", case("sub-09", "XYZ"), [0, 0]),
+        ("Manufacturer", case("sub-09", Manufacturer="Philips"), [0, 0]),
+        ("mri_params", case("sub-09", **protocol(9, 0.0037, 2, "Philips")), [1, 0, 1, 0, 0, 1, 0, 0]),
+    ],
+)
+def test_a_category_that_training_did_not_see_is_zeros_with_one_warning(
+    metadata_type, unseen, expected, caplog
+):
+    encoder = FilmEncoder.fit(T1W + [case(contrast="T2w", **c.metadata) for c in T2W], metadata_type)
+    for _ in range(3):
+        np.testing.assert_array_equal(encoder.encode(unseen), expected)
+    [record] = caplog.records
+    assert record.levelname == "WARNING"
+    assert re.search(
+        "sub-09: .* which the training set did not have: .*zeros .known are ", record.getMessage()
+    )
 
 
 def test_column_of_participants():
     cases = [case(pathology=value) for value in ("MS", "healthy", "DCM", "ms ")]
     encoder = FilmEncoder.fit(cases, "pathology")
     np.testing.assert_array_equal([encoder.encode(c) for c in cases], np.eye(3)[[2, 1, 0, 2]])
-    with pytest.raises(DataError, match=r"sub-07.*'als'.*known are dcm, healthy, ms"):
-        encoder.encode(case("sub-07", pathology="ALS"))
+    np.testing.assert_array_equal(encoder.encode(case("sub-07", pathology="ALS")), [0, 0, 0])
+    assert [labels.tolist() for labels in encoder.categories_] == [["dcm", "healthy", "ms"]]
     # The same number, read as text, whole or with a point.
     sites = FilmEncoder.fit([case(site=1.0), case(site="2")], "site")
     np.testing.assert_array_equal(sites.encode(case(site=1)), [1, 0])

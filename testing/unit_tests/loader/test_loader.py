@@ -151,6 +151,15 @@ def test_images_without_the_metadata_of_film_are_left_out(load):
     assert len(load(metadata_type="contrasts").filename_pairs) == 4
 
 
+def test_metadata_of_film_by_name(load):
+    data = load(metadata_type="mri_params")
+    assert data.bids_ds is data.bids_df
+    assert list(data.metadata) == ["FlipAngle", "EchoTime", "RepetitionTime", "Manufacturer"]
+    assert data.metadata["EchoTime"] == [case.metadata["EchoTime"] for case in data.cases]
+    assert sorted(load(metadata_type="contrasts").metadata["contrasts"]) == ["T1w", "T1w", "T2w", "T2w"]
+    assert load().metadata == {}
+
+
 @pytest.mark.real_data
 def test_real_images(real_data, tmp_path):
     section = {

@@ -258,3 +258,23 @@ def test_another_transform(make_case):
     (_, normalize), _ = prepare_transforms({"NormalizeInstance": {"applied_to": ["im"]}})
     data.set_transform(normalize)
     assert abs(float(data[2]["input"].mean())) < 1e-5
+
+
+def test_documented_attributes(make_case):
+    case = make_case(channels=2)
+    data, _ = make([case], {"CenterCrop": {"size": [8, 8]}, "RandomReverse": {}}, slice_axis=1, soft_gt=True)
+    assert (data.n_contrasts, data.slice_axis, data.soft_gt, data.cache) == (2, 1, True, True)
+    assert (data.task, data.has_bounding_box) == ("segmentation", False)
+    assert [type(t).__name__ for t in data.prepro_transforms.transform["im"].transforms] == ["CenterCrop"]
+    assert [type(t).__name__ for t in data.transform.transform["gt"].transforms] == ["RandomReverse"]
+    assert not make([case], nibabel_cache=False)[0].cache
+    boxed, _ = make([replace(case, box=(0, 5, 0, 5, 0, 4))])
+    assert boxed.has_bounding_box
+
+
+def test_documented_attributes_of_the_filters():
+    values = {"filter_empty_mask": True, "filter_absent_class": True, "filter_empty_input": False}
+    for made in (SliceFilter(**values), PatchFilter(**values)):
+        assert {name: getattr(made, name) for name in values} == values
+    assert not SliceFilter().filter_classification
+    assert not SliceFilter(device="cpu", cuda_available=True).cuda_available

@@ -108,3 +108,18 @@ def test_pictures(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == [path.name, label.name]
     with pytest.raises(DataError, match="no PixelSize"):
         SegmentationPair([path], None).get_microscopy_pixelsize(path)
+
+
+def test_handles_are_the_images_in_ras_orientation(make_case, tmp_path):
+    case = make_case(channels=2, classes=2)
+    flipped = nib.load(case.images[0]).slicer[::-1]
+    nib.save(flipped, case.images[0])
+    pair = SegmentationPair(case.images, [case.targets[0][0], [*case.targets[1]], None])
+    first, second = pair.input_handle
+    np.testing.assert_array_equal(first.get_fdata(), flipped.get_fdata()[::-1])
+    np.testing.assert_array_equal(second.get_fdata(), nib.load(case.images[1]).get_fdata())
+    label, [rater], absent = pair.gt_handle
+    np.testing.assert_array_equal(label.get_fdata(), nib.load(case.targets[0][0]).get_fdata())
+    assert rater.get_data_dtype() == np.uint8
+    assert absent is None
+    assert SegmentationPair(case.images, None).gt_handle == []

@@ -1,0 +1,48 @@
+"""Single sections of a configuration, as callers from Python give them: migrated, validated, completed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from ivadomed.config import problems
+from ivadomed.config.migrate import migrate
+from ivadomed.config.schema.base import Section
+from ivadomed.config.schema.training import TrainingParameters
+from ivadomed.config.schema.wandb import Wandb
+from ivadomed.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+
+class _Sections(Section):
+    training_parameters: TrainingParameters = Field(default_factory=TrainingParameters)
+    wandb: Wandb | None = None
+
+
+def training_section(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The section ``training_parameters`` with every key; what is not given has its default.
+
+    Raises:
+        ConfigError: A key is unknown, or a value wrong.
+    """
+    return dict(_validated("training_parameters", params))
+
+
+def wandb_section(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The section ``wandb``, see `training_section`."""
+    return dict(_validated("wandb", params))
+
+
+def _validated(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    tree, warnings = migrate({name: dict(params)})
+    for warning in warnings:
+        logger.warning("%s", warning)
+    try:
+        sections = _Sections.model_validate({name: tree.get(name)})
+    except ValidationError as error:
+        raise ConfigError("\n".join(dict.fromkeys(problems.lines(_Sections, error)))) from None
+    return dict(sections.model_dump(mode="json")[name])

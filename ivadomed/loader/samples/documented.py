@@ -1,0 +1,179 @@
+"""The documented data sets as the training loop takes them: dictionaries of tensors become samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from ivadomed.errors import DataError, ModelError
+from ivadomed.loader.balanced_sampler import sample_label
+from ivadomed.loader.cases.case import Case
+from ivadomed.loader.conditions.conditioner import Curriculum, withhold
+from ivadomed.loader.samples.batch import Sample
+from ivadomed.loader.samples.dataset import SampleDataset
+from ivadomed.runtime.randomness import seeded
+from ivadomed.windows import Window
+
+Condition = Callable[[Sequence[Any], int], "np.ndarray | None"]
+"""Given the metadata per channel and the number of channels of a sample, the condition [n] of the network."""
+
+
+class DocumentedSamples(Dataset[Sample]):
+    """Samples of a data set of dictionaries, as `BidsDataset`, `HDF5Dataset` or one of your own gives them.
+
+    An index is an ``int`` or a pair (epoch, int), from which with the seed all that is random in an item follows.
+
+    Args:
+        dataset: Items with ``input`` [C, ...], ``gt`` [K, ...] and ``input_metadata``, one per channel.
+        condition: What the network is told of a sample besides the image.
+        seed: Of the run.
+        curriculum: Withhold contrasts as HeMIS does; the condition says which are left.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        condition: Condition | None = None,
+        seed: int = 0,
+        curriculum: Curriculum | None = None,
+    ) -> None:
+        self.dataset, self.condition, self.seed, self.curriculum = dataset, condition, seed, curriculum
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int | tuple[int, int]) -> Sample:
+        epoch, place = index if isinstance(index, tuple) else (0, index)
+        rng = np.random.default_rng((self.seed, epoch, place))
+        takes_epochs = getattr(self.dataset, "takes_epochs", False)
+        with seeded(int(rng.integers(2**62))):
+            item = self.dataset[(epoch, place) if takes_epochs else place]
+        image, records = np.asarray(_stacked(item["input"]), np.float32), _records(item)
+        if item["gt"] is None:
+            raise DataError(f"{_name(records, place)}: has no label; a training needs one for every sample")
+        condition = None if self.condition is None else self.condition(records, len(image))
+        if self.curriculum is not None and condition is not None:
+            kept = withhold(condition, self.curriculum.at(epoch), rng)
+            image, condition = image.copy(), kept.astype(np.float32)
+            image[~kept] = 0
+        return Sample(
+            np.ascontiguousarray(image), _stacked(item["gt"]), condition, self._window(records, place)
+        )
+
+    @cached_property
+    def soft_gt(self) -> bool:
+        """Whether labels have values between 0 and 1."""
+        known = getattr(self.dataset, "soft_gt", None)
+        return bool(np.issubdtype(self[0].target.dtype, np.floating) if known is None else known)
+
+    @cached_property
+    def is_2d(self) -> bool:
+        """Whether samples are slices; else volumes."""
+        return self[0].image.ndim == 3
+
+    @property
+    def classify(self) -> bool:
+        """Whether the target is a number per class."""
+        return getattr(self.dataset, "task", "segmentation") == "classification"
+
+    @property
+    def cases(self) -> Sequence[Case]:
+        """Per sample the image it is of, read when it is asked for."""
+        return _Cases(self.dataset)
+
+    def sampling_label(self, index: int, key: str) -> Hashable:
+        """What balanced sampling balances, see `BalancedSampler`."""
+        return sample_label(self.dataset, index, key)
+
+    def _window(self, records: Sequence[Any], place: int) -> Window:
+        found = records[0].get("slice_index") if records else None
+        return Window(place, (0, 0, int(found or 0)), (1, 1, 1))
+
+
+def as_samples(
+    dataset: Any, model_params: Mapping[str, Any], seed: int = 0, curriculum: Curriculum | None = None
+) -> SampleDataset:
+    """A data set as the training loop takes it; see `DocumentedSamples` for those it does not take as they are.
+
+    Raises:
+        ModelError: The network needs an encoder of metadata, which ``model_params`` do not have.
+    """
+    if isinstance(dataset, SampleDataset):
+        return dataset
+    samples = DocumentedSamples(dataset, condition_of(model_params), seed, curriculum)
+    return cast(SampleDataset, samples)  # it has all that a training asks of one
+
+
+def condition_of(model_params: Mapping[str, Any]) -> Condition | None:
+    """What the network of the documented model parameters is told of a sample.
+
+    Args:
+        model_params: ``name``, and of a network with ``film_layers`` the encoder ``film_onehotencoder``.
+
+    Raises:
+        ModelError: There is no encoder.
+    """
+    if model_params.get("name") == "HeMISUnet":
+        return _present
+    if not any(model_params.get("film_layers") or ()):
+        return None
+    encoder = model_params.get("film_onehotencoder")
+    if encoder is None:
+        raise ModelError(
+            'model_params["film_onehotencoder"]: not given; a network with film_layers needs the encoder that '
+            "loader.film.get_film_metadata_models returns"
+        )
+
+    def encoded(records: Sequence[Any], channels: int) -> np.ndarray:
+        if not records or "film_input" not in records[0]:
+            raise DataError(
+                "a sample has no film_input in its metadata; make the data sets of a FiLM network with "
+                "loader.film.get_film_metadata_models (training) and normalize_metadata (others)"
+            )
+        return np.asarray(encoder.transform([records[0]["film_input"]]), np.float32)[0]
+
+    return encoded
+
+
+def _present(records: Sequence[Any], channels: int) -> np.ndarray:
+    given = records[0].get("missing_mod") if records else None
+    return np.ones(channels, np.float32) if given is None else np.asarray(given, np.float32)
+
+
+class _Cases(Sequence[Case]):
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, place: Any) -> Any:
+        records = _records(self.dataset[place])
+        files = tuple(Path(name) for name in _filenames(records))
+        return Case(id=_name(records, place), images=files or (Path("sample"),))
+
+
+def _records(item: Mapping[str, Any]) -> list[Any]:
+    records = item.get("input_metadata")
+    return [] if records is None else list(records) if isinstance(records, (list, tuple)) else [records]
+
+
+def _filenames(records: Sequence[Any]) -> list[str]:
+    found: Any = next((record["input_filenames"] for record in records if "input_filenames" in record), [])
+    return [found] if isinstance(found, str) else list(found)
+
+
+def _name(records: Sequence[Any], place: int) -> str:
+    files = _filenames(records)
+    return Path(files[0]).name.split(".")[0] if files else f"sample {place}"
+
+
+def _stacked(arrays: Any) -> np.ndarray:
+    return (
+        np.stack([np.asarray(x) for x in arrays]) if isinstance(arrays, (list, tuple)) else np.asarray(arrays)
+    )
