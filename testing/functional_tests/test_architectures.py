@@ -1,6 +1,7 @@
 """Networks that need more than an image, or predict something else than masks, from training to segmentation."""
 
 import json
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -55,11 +56,13 @@ def test_film_on_contrasts(film, study):
         ConfigError, match=r"seg_sc is conditioned on contrasts; give it as options\[.metadata"
     ):
         segment_volume(out / "seg_sc", image)
-    with pytest.raises(DataError, match="contrast is 'T2star', which the training set did not have"):
-        segment_volume(out / "seg_sc", image, options={"metadata": "T2star"})
+    [unseen], _ = segment_volume(out / "seg_sc", image, options={"metadata": "T2star"})
+    assert unseen.shape == soft.shape
 
 
-def test_film_on_mri_parameters_and_without_them(film, study, tmp_path):
+def test_film_on_mri_parameters_and_without_them(film, study, tmp_path, caplog):
+    data = shutil.copytree(study, tmp_path / "data")
+    film["loader_parameters"]["path_data"] = [str(data)]
     film["FiLMedUnet"]["metadata"] = "mri_params"
     run(film, "train")
     out = Path(film["path_output"])
@@ -75,6 +78,19 @@ def test_film_on_mri_parameters_and_without_them(film, study, tmp_path):
     image = study / "sub-001" / "anat" / "sub-001_T1w.nii.gz"
     [mask], _ = segment_volume(out / "seg_sc", image, options={"metadata": sidecar})
     assert mask.shape == nib.load(image).shape
+    # A scanner that training did not see, everywhere.
+    for path in data.rglob("sub-*.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "Manufacturer": "Nobody"}))
+    sidecar["Manufacturer"] = "Nobody"
+    caplog.clear()
+    [mask], _ = segment_volume(out / "seg_sc", image, options={"metadata": sidecar})
+    run(film, "test")
+    assert len(run(film, "segment")) == 12
+    warned = [
+        record for record in caplog.records if "which the training set did not have" in record.getMessage()
+    ]
+    assert len(warned) == 3  # one per call
+    assert all("'nobody'" in record.getMessage() for record in warned)
     film["FiLMedUnet"]["metadata"] = "favourite_colour"
     film["path_output"] = str(tmp_path / "none")
     with pytest.raises(DataError, match=r"the validation set is empty.*favourite_colour"):
