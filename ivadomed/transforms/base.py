@@ -222,12 +222,14 @@ class ImedTransform:
         fixed: True if the result depends on the case only (no randomness): done once and cached.
         needs_roi: True if `plan` reads the region of interest.
         geometric: True if the transform moves voxels, hence has an inverse to undo.
+        keeps_type: False if the documented call makes float32 of whole numbers; else they are rounded.
         default_kinds: Kinds of array it is applied to where the configuration has no ``applied_to``.
     """
 
     fixed: ClassVar[bool] = False
     needs_roi: bool = False
     geometric: ClassVar[bool] = True
+    keeps_type: ClassVar[bool] = True
     default_kinds: ClassVar[frozenset[str]] = frozenset(KINDS)
 
     def plan(
@@ -284,7 +286,8 @@ class ImedTransform:
                 Recorded draws in it are used again.
 
         Returns:
-            The transformed sample, and new metadata that hold what was drawn. The arguments stay as they are.
+            The transformed sample, of the type of the given one (see `keeps_type`), and new metadata that hold what
+            was drawn. The arguments stay as they are.
         """
         arrays, pack = _unpack(sample)
         present = [a for a in arrays if a is not None]
@@ -297,6 +300,10 @@ class ImedTransform:
         if step is None:
             step = self.plan(shape, zooms, fresh_rng(), roi=present[0] if self.needs_roi else None)
         out = [None if a is None else step.apply(a[None], _order(records[0]))[0] for a in arrays]
+        out = [
+            as_type(x, a.dtype) if x is not None and (self.keeps_type or a.dtype.kind == "f") else x
+            for x, a in zip(out, arrays, strict=True)
+        ]
         remembered = [_remember(r, type(self).__name__, step) for r in records]
         return pack(out), remembered if isinstance(metadata, (list, tuple)) else remembered[0]
 
@@ -318,8 +325,21 @@ class ImedTransform:
                 f"{type(self).__name__}.undo_transform: the metadata hold no record of the transform; "
                 "pass the metadata that the call returned"
             )
-        out = [None if a is None else step.invert(a[None], _order(record))[0] for a in arrays]
+        out = [
+            None if a is None else as_type(step.invert(a[None], _order(record))[0], a.dtype) for a in arrays
+        ]
         return pack(out), metadata
+
+
+def as_type(x: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """Convert an array; to whole numbers and booleans it is rounded, halves away from 0, and kept in their range."""
+    if x.dtype == dtype or np.issubdtype(dtype, np.floating):
+        return x.astype(dtype, copy=False)
+    rounded = np.trunc(x + np.copysign(0.5, x))
+    if dtype.kind == "b":
+        return rounded != 0
+    limits = np.iinfo(dtype)
+    return rounded.clip(limits.min, limits.max).astype(dtype)
 
 
 def fresh_rng() -> np.random.Generator:

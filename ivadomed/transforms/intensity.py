@@ -11,7 +11,7 @@ import numpy as np
 from ivadomed.errors import ConfigError
 from ivadomed.transforms import intensity_maths as maths
 from ivadomed.transforms.arguments import flag, interval, number
-from ivadomed.transforms.base import ImedTransform, Step, identity_step, intensity_step
+from ivadomed.transforms.base import ImedTransform, Step, as_type, identity_step, intensity_step
 
 
 class HistogramClipping(ImedTransform):
@@ -54,6 +54,7 @@ class Clahe(ImedTransform):
     """
 
     geometric: ClassVar[bool] = False
+    keeps_type: ClassVar[bool] = False
 
     def __init__(self, clip_limit: float = 3.0, kernel_size: Sequence[int] = (8, 8)) -> None:
         self.clip_limit = number("Clahe", "clip_limit", clip_limit, 0)
@@ -113,9 +114,11 @@ class RandomShiftIntensity(ImedTransform):
         if record is None or "offset" not in record:
             return sample, metadata
         offset = record["offset"]
-        return (
-            [a - offset for a in sample] if isinstance(sample, (list, tuple)) else sample - offset
-        ), metadata
+
+        def undone(x: Any) -> Any:
+            return as_type(x - offset, x.dtype) if isinstance(x, np.ndarray) else x - offset
+
+        return [undone(x) for x in sample] if isinstance(sample, (list, tuple)) else undone(sample), metadata
 
 
 class AdditiveGaussianNoise(ImedTransform):

@@ -8,9 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_cdt, find_objects
+from scipy.ndimage import distance_transform_cdt, find_objects, label
 
-from ivadomed.postprocessing.objects import FACES, label_objects
 from ivadomed.transforms.arguments import number
 from ivadomed.transforms.base import ImedTransform, Step, identity_step, intensity_step
 
@@ -29,6 +28,7 @@ class DilateGT(ImedTransform):
     """
 
     geometric: ClassVar[bool] = False
+    keeps_type: ClassVar[bool] = False
 
     def __init__(self, dilation_factor: float) -> None:
         self.dil_factor = number("DilateGT", "dilation_factor", dilation_factor)
@@ -90,9 +90,9 @@ def dilate_lesions(mask: np.ndarray, factor: float) -> np.ndarray:
     mask = np.asarray(mask)
     if factor <= 0 or not mask.sum():
         return mask
-    lesions, count = label_objects(mask > _LESION, FACES)
+    lesions, _ = label(mask > _LESION)
     out = np.zeros(mask.shape, np.float32)
-    for index, box in enumerate(find_objects(lesions.view(np.int32), count), start=1):
+    for index, box in enumerate(find_objects(lesions), start=1):
         rings = round(factor * np.sqrt(np.count_nonzero(lesions[box] == index)))
         wide = tuple(slice(max(side.start - rings, 0), side.stop + rings) for side in box)
         # Each dilation by a cross of faces reaches one step of the taxicab further.

@@ -23,6 +23,7 @@ class NormalizeInstance(ImedTransform):
     """
 
     geometric: ClassVar[bool] = False
+    keeps_type: ClassVar[bool] = False
 
     def __init__(self, foreground: bool = False) -> None:
         self.foreground = flag("NormalizeInstance", "foreground", foreground)
@@ -52,6 +53,7 @@ class NormalizePercentile(ImedTransform):
     """
 
     geometric: ClassVar[bool] = False
+    keeps_type: ClassVar[bool] = False
     default_kinds: ClassVar[frozenset[str]] = frozenset({"im"})
 
     def __init__(

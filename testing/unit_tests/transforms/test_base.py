@@ -10,8 +10,12 @@ import torch
 from ivadomed.errors import DataError
 from ivadomed.loader.sample_meta_data import SampleMetadata
 from ivadomed.transforms import (
+    AdditiveGaussianNoise,
     CenterCrop,
+    Clahe,
+    DilateGT,
     ElasticTransform,
+    HistogramClipping,
     NormalizeInstance,
     NumpyToTensor,
     RandomAffine,
@@ -150,3 +154,43 @@ def test_metadata_with_steps_survive_a_worker():
     y, metadata = ElasticTransform([20, 30], [3, 4], p=1)([X], [meta()])
     again = pickle.loads(pickle.dumps(metadata))
     np.testing.assert_array_equal(ElasticTransform([1, 1], [1, 1])([X], again)[0][0], y[0])
+
+
+CALLS = {
+    "Resample": Resample(0.8, 0.6, 1.3),
+    "CenterCrop": CenterCrop([10, 30]),
+    "RandomAffine": RandomAffine(10, [0.1, 0.1], [0.1, 0.1]),
+    "ElasticTransform": ElasticTransform([20, 30], [3, 4], p=1),
+    "RandomReverse": RandomReverse(),
+    "RandomShiftIntensity": RandomShiftIntensity([2, 5], 1),
+    "AdditiveGaussianNoise": AdditiveGaussianNoise(0, 2),
+    "HistogramClipping": HistogramClipping(10, 80),
+    "NormalizeInstance": NormalizeInstance(),
+    "Clahe": Clahe(3.0, (8, 8)),
+    "DilateGT": DilateGT(0.3),
+}
+WHOLE = [np.uint8, np.int16, np.int64]
+
+
+@pytest.mark.parametrize("dtype", [*WHOLE, bool, np.float32, np.float64])
+@pytest.mark.parametrize("name", CALLS)
+def test_types_stay(name, dtype):
+    x = (X * (100 if dtype in WHOLE and name != "DilateGT" else 1)).round().astype(dtype)
+    out, metadata = CALLS[name]([x, x], [meta(), meta()])
+    back, _ = CALLS[name].undo_transform(out, metadata)
+    makes_floats = name in ("NormalizeInstance", "Clahe", "DilateGT") and dtype in (*WHOLE, bool)
+    expected = np.float32 if makes_floats else dtype
+    assert [array.dtype for array in (*out, *back)] == [expected] * 4
+
+
+def test_whole_numbers_are_rounded_halves_up_and_stay_in_their_range():
+    x = np.array([[1, 2, 5, 250]], np.uint8)
+    out, _ = Resample(1, 0.5, 1)([x], [meta(zooms=[1, 1])])
+    floats, _ = Resample(1, 0.5, 1)([x.astype(np.float64)], [meta(zooms=[1, 1], data_type="gt")])
+    labels, _ = Resample(1, 0.5, 1)([x], [meta(zooms=[1, 1], data_type="gt")])
+    np.testing.assert_array_equal(labels[0], np.floor(floats[0] + 0.5))
+    assert out[0].dtype == np.uint8
+    noisy, _ = AdditiveGaussianNoise(300, 0)([x], [meta()])
+    assert noisy[0].tolist() == [[255] * 4]
+    negative, _ = Resample(1, 0.5, 1)([np.array([[-1, -2]], np.int16)], [meta(zooms=[1, 1], data_type="gt")])
+    assert negative[0].tolist() == [[-1, -1, -2, -2]]
