@@ -1,7 +1,7 @@
 """Loss functions for imbalanced classes, soft labels and heatmaps.
 
-Predictions are probabilities ``[B, C, ...]`` in [0, 1] of the shape of the target; losses are scalars, lower
-is better. Dice and Tversky losses are negated scores in [-1, 0].
+Predictions are probabilities ``[B, C, ...]`` in [0, 1] of the shape of the target, tensors or arrays; losses are
+scalar tensors, lower is better. Dice and Tversky losses are negated scores in [-1, 0].
 """
 
 from ivadomed.losses.deep_supervision import DeepSupervisionLoss, full_resolution

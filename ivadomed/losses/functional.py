@@ -6,6 +6,7 @@ voxels do not fit half precision.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,9 +14,10 @@ EPS = 1e-7
 """Distance that probabilities keep from 0 and 1."""
 
 
-def as_float(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Tensors as float32; float64 stays."""
-    return tuple(x if x.dtype == torch.float64 else x.float() for x in tensors)
+def as_float(*tensors: Tensor | np.ndarray) -> tuple[Tensor, ...]:
+    """Tensors, or arrays, as float32 tensors; float64 stays."""
+    given = (torch.from_numpy(x.copy()) if isinstance(x, np.ndarray) else x for x in tensors)
+    return tuple(x if x.dtype == torch.float64 else x.float() for x in given)
 
 
 def dice_score(prediction: Tensor, target: Tensor, smooth: float = 1.0) -> Tensor:

@@ -96,6 +96,17 @@ def test_adaptive_wing_is_continuous_and_smooth_at_theta(target, sign):
     assert abs(p.grad[1] - p.grad[0]).item() < 1e-3
 
 
+@pytest.mark.parametrize("name", SIMPLE)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_arrays_give_the_loss_of_tensors(name, dtype):
+    loss = build_loss({"name": name})
+    p, t = (x.to(getattr(torch, dtype)) for x in pair(0, channels=3))
+    truth = t.numpy().astype("uint8")
+    torch.testing.assert_close(loss(p.numpy(), truth), loss(p, t))
+    torch.testing.assert_close(loss(p.numpy()[..., ::-1], truth[..., ::-1]), loss(p, t))
+    assert float(DiceLoss()(truth, truth)) == pytest.approx(-1)
+
+
 def test_multi_class_dice_averages_the_chosen_classes():
     p, t = pair(0, channels=3)
     each = [DiceLoss()(p[:, i], t[:, i]) for i in range(3)]
