@@ -13,7 +13,11 @@ class BinarizePrediction(Section):
     """Values at or above the threshold become 1, others 0."""
 
     thr: Real = Field(
-        default=0.5, ge=-1, le=1, description="Threshold (0 to 1); -1: keep soft values.", examples=[0.4]
+        default=0.5,
+        ge=-1,
+        le=1,
+        description="Threshold (0 to 1), also for the metrics of `--test`; -1: keep soft values.",
+        examples=[0.4],
     )
 
 
