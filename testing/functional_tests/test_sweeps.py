@@ -19,6 +19,7 @@ from PIL import Image
 
 from ivadomed.main import main as ivadomed_main
 from ivadomed.scripts.automate_training import main
+from ivadomed.sweep.member import SCORES
 
 GRID = {"default_model": {"depth": [1, 2, 3]}, "training_parameters": {"batch_size": [4, 8]}}
 
@@ -116,7 +117,7 @@ def test_tables_are_those_of_the_runs(interrupted):
         config = json.loads((run / "config_file.json").read_text())
         depth, batch = config["default_model"]["depth"], config["training_parameters"]["batch_size"]
         assert (row["default_model.depth"], row["training_parameters.batch_size"]) == (depth, batch)
-        assert run.name == f"out-depth={depth}-batch_size={batch}"
+        assert run.name == f"out-depth-{depth}-batch_size-{batch}"
         seen.add((depth, batch))
         best = torch.load(run / "checkpoint.pth.tar", weights_only=False)["best"]
         assert row["best_validation_loss"] == pytest.approx(best["validation_loss"])
@@ -134,8 +135,10 @@ def test_average_is_that_of_the_test_images(interrupted):
     assert len(average.columns) == 12
     for run in runs:
         images = pd.read_csv(run / "results_eval" / "evaluation_3Dmetrics.csv", index_col="image_id")
+        metrics = [name for name in average.index if name in images]
+        assert set(average.index) - set(metrics) == {*SCORES, "test_dice"}
         for name, expected in (("mean", images.mean()), ("std", images.std())):
-            np.testing.assert_allclose(average[f"{name}_{run}"], expected[average.index], rtol=1e-6)
+            np.testing.assert_allclose(average.loc[metrics, f"{name}_{run}"], expected[metrics], rtol=1e-6)
 
 
 def test_pictures_are_drawn(interrupted):
@@ -168,6 +171,9 @@ def test_failed_member_stops_no_other(study, tmp_path, capsys):
     assert "No usable image: searched for images" in message
     assert "no label sub-001_T1w_seg-nothing" in Path(log).read_text().splitlines()[-1]
     assert len(pd.read_csv(tmp_path / "out" / "detailed_results.csv")) == 1
+    average = pd.read_csv(tmp_path / "out" / "average_eval.csv", index_col="metric")  # without tests too
+    assert list(average.index) == list(SCORES)
+    assert average.filter(like="mean_").notna().all(axis=None)
 
 
 def test_dead_worker_of_a_cluster_loses_nothing(study, tmp_path):
