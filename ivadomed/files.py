@@ -135,10 +135,13 @@ def write_csv(path: str | os.PathLike[str], table: DataFrame, index: bool = True
     Text that a spreadsheet would run as a formula (``=HYPERLINK(...)`` out of a participants.tsv) gets an apostrophe in
     front, by which spreadsheets tell text; numbers stay as they are.
     """
+    from pandas import Series  # whoever has a table has loaded it
+
     safe = table.rename(index=_inert, columns=_inert)
     for place, kind in enumerate(table.dtypes):
-        if kind.kind == "O":
-            safe.isetitem(place, safe.iloc[:, place].map(_inert))
+        if kind.kind == "O":  # Series.map would make numbers of other types
+            cells = [_inert(cell) for cell in table.iloc[:, place]]
+            safe.isetitem(place, Series(cells, index=safe.index, dtype=object))
     with atomic_path(path) as temporary:
         safe.to_csv(temporary, index=index)
 

@@ -73,6 +73,10 @@ def test_numbers_and_ordinary_text_stay_as_they_are(tmp_path):
     texts = ["-0.5", "+1", "-1e-3", "-inf", "-", "+", "n/a", "sub-01", "a=b", "", None]
     table = pd.DataFrame({"text": pd.Series(texts, dtype=object), "number": np.linspace(-5, 5, len(texts))})
     table[""] = [-1, 2.5, "x", True, None, *range(6)]
+    table["whole"] = pd.Series([*range(10), None], dtype=object)
+    table["flag"] = pd.Series([True, None] * 5 + [False], dtype=object)
+    table["twice"] = table["text"].astype("category")
+    table.columns = [*table.columns[:-1], "text"]
     table.to_csv(tmp_path / "plain.csv")
     write_csv(tmp_path / "x.csv", table)
     assert (tmp_path / "x.csv").read_bytes() == (tmp_path / "plain.csv").read_bytes()
