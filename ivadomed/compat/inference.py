@@ -5,6 +5,7 @@ The loop goes over batches of a documented data set (``imed_collate``); their me
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 from collections.abc import Mapping, MutableMapping, Sequence
@@ -140,7 +141,9 @@ def _class_metadata(batch: Mapping[str, Any], place: int, n_classes: int) -> lis
     records = list((batch.get("gt_metadata") or [None] * (place + 1))[place] or ())
     if len(records) == n_classes:
         return records
-    return [batch["input_metadata"][place][0]] * n_classes
+    record = copy.copy(batch["input_metadata"][place][0])
+    record["data_type"] = "gt"  # predictions are resampled as labels are
+    return [record] * n_classes
 
 
 def reconstruct_3d_object(

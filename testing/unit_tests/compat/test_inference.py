@@ -225,3 +225,40 @@ def test_the_encoder_of_a_packaged_model_and_the_metadata_of_the_options(make_ca
     assert dataset[0]["input_metadata"][0]["film_input"] == ["T2w"]
     with pytest.raises(ConfigError, match=r'contrasts.*options\["metadata"\]'):
         inference.get_onehotencoder(context, tmp_path, {}, dataset)
+
+
+@pytest.mark.parametrize("kind", ["pt", "onnx"])
+@pytest.mark.parametrize("classes", [("_a",), ("_a", "_b")])
+def test_the_loop_of_2_x_predicts_what_segment_volume_does(package, make_case, kind, classes):
+    transforms = {
+        "Resample": {"hspace": 0.8, "wspace": 0.8, "dspace": 1},
+        "CenterCrop": {"size": [16, 16]},
+        "NormalizeInstance": {"applied_to": ["im"]},
+    }
+    steps = {"binarize_prediction": {"thr": 0.5 if len(classes) == 1 else 0.3}}
+    folder = package(
+        kinds=[kind],
+        classes=classes,
+        transforms=transforms,
+        loader={"slice_axis": "sagittal"},
+        postprocessing=steps,
+    )
+    case = make_case(shape=(5, 18, 20), zooms=(2.0, 1.0, 1.0))
+    file = str(case.images[0])
+    expected, names = inference.segment_volume(str(folder), [file])
+
+    dataset, undo = dataset_of(case, transforms=transforms, slice_axis=0)
+    loader = batches(dataset)
+    context = {"postprocessing": steps, "loader_parameters": {"target_suffix": list(classes)}}
+    preds_list, slices, images = [], [], []
+    state = (False, None, None, None)
+    for number, batch in enumerate(loader):
+        preds = inference.get_preds(context, str(folder / f"seg.{kind}"), {"name": "Unet"}, False, CPU, batch)
+        images, suffixes, *state = inference.reconstruct_3d_object(
+            context, batch, undo, preds, preds_list, False, False, 0, slices, loader, [file], number, *state
+        )
+    assert suffixes == names
+    assert any(image.get_fdata().any() for image in expected)
+    for found, image in zip(images, expected, strict=True):
+        np.testing.assert_array_equal(found.get_fdata(), image.get_fdata())
+        np.testing.assert_allclose(found.affine, image.affine)
