@@ -73,24 +73,23 @@ def run_inference(
     )
     predictions, truths = [], []
     volumes = read_ahead(dataset.cases, dataset.recipe.slice_axis, with_target=False)
+    folder = Path(ofolder)
     for handler, prediction in zip(dataset.handlers, engine.run(volumes), strict=True):
         if i_monte_carlo is None:
-            data = postprocessed(prediction, Path(ofolder), postprocessing or {})
-            [path] = write_classes(prediction, data, Path(ofolder))
+            data = postprocessed(prediction, folder, postprocessing or {})
+            write_classes(prediction, data, folder)
         else:
-            path = _write_sample(prediction, Path(ofolder), i_monte_carlo)
-        data = np.asanyarray(nib.load(path).dataobj)  # type: ignore[attr-defined]
-        predictions.append(data[None] if data.ndim == 3 else np.moveaxis(data, -1, 0))
+            data = _write_sample(prediction, folder, i_monte_carlo)
+        predictions.append(np.moveaxis(data, -1, 0))
         truths.append(get_gt(handler.gt_filenames or ()))
     return predictions, truths
 
 
-def _write_sample(prediction: Prediction, folder: Path, number: int) -> Path:
+def _write_sample(prediction: Prediction, folder: Path, number: int) -> np.ndarray:
     """Write a Monte Carlo sample: soft, without postprocessing."""
     soft = finish(prediction.soft, nib.affines.voxel_sizes(prediction.grid.affine), {})
-    path = folder / f"{prediction.case.id}_pred_{number:02d}.nii.gz"
-    save_nifti(to_nifti(prediction, soft), path)
-    return path
+    save_nifti(to_nifti(prediction, soft), folder / f"{prediction.case.id}_pred_{number:02d}.nii.gz")
+    return soft
 
 
 def _forward(model: nn.Module, device: torch.device, seed: int | None) -> Forward:
