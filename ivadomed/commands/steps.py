@@ -11,9 +11,17 @@ from typing import Any
 import torch
 
 from ivadomed.config import RunConfig, load_config
-from ivadomed.datasets import index_data, labelled_cases, sample_dataset, saved_split
+from ivadomed.datasets import (
+    cases_of,
+    fit_conditioner,
+    index_data,
+    labelled_cases,
+    sample_dataset,
+    saved_split,
+)
 from ivadomed.errors import DataError
 from ivadomed.files import write_json
+from ivadomed.loader.conditions.film_encoder import FILM_ENCODER, FilmEncoder
 from ivadomed.loader.recipe import MODEL_OF_2, conditioner_of
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.runtime.device import define_device
@@ -46,6 +54,25 @@ def as_trained(config: RunConfig, folder: Path) -> RunConfig:
     anchored = detection.model_copy(update={"anchor": detection.anchor or MODEL_OF_2.anchor})
     blend = config.blend or MODEL_OF_2.blend
     return config.model_copy(update={"blend": blend, "object_detection_params": anchored})
+
+
+def fit_missing_encoder(config: RunConfig, folder: Path) -> None:
+    """Fit the encoder of a FiLM network anew that ivadomed 2 trained in the folder, on the training set of that run.
+
+    It kept the encoder as pickles of scikit-learn, which are not opened. The fit draws nothing, so that it is the same;
+    it is saved for the packaged model too.
+
+    Raises:
+        DataError: The training images are not there.
+    """
+    if config.metadata_type is None or (folder / FILM_ENCODER).is_file() or not trained_by_2(folder):
+        return
+    bids_df = index_data(config, folder)
+    cases = cases_of(config, bids_df, saved_split(config, bids_df, folder)["train"], "training")
+    fit_conditioner(config, cases, folder)
+    if (package := folder / config.model_name).is_dir():
+        FilmEncoder.load(folder).save(package)
+    log.info("Encoder of %s: fitted on the %d training images of this run.", config.metadata_type, len(cases))
 
 
 def labelled_sets(config: RunConfig, folder: Path) -> list[SampleDataset]:

@@ -13,6 +13,7 @@ from ivadomed.commands.screen import show_cases
 from ivadomed.commands.steps import (
     announce,
     as_trained,
+    fit_missing_encoder,
     labelled_sets,
     postprocessing_of,
     with_best_threshold,
@@ -40,6 +41,7 @@ def test_command(
     device = announce(config)
     cases = boxed_cases(config, test_cases(config, folder), folder, device)
     show_cases(cases, "Model", folder / BEST)
+    fit_missing_encoder(config, folder)
     conditioner = conditioner_of(config, folder)
     if thr_increment is not None:
         config = with_best_threshold(config, labelled_sets(config, folder), folder, thr_increment)

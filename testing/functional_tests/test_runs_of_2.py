@@ -140,6 +140,30 @@ def test_an_old_training_is_not_resumed_but_may_be_trained_on_from(run, old, tmp
     assert (tmp_path / "on" / "best_model.pt").is_file()
 
 
+def test_the_encoder_of_an_old_film_network_is_made_again(study, tmp_path, capsys):
+    """2.9.10 left pickles of scikit-learn in its place, which are not opened."""
+    config = small_config(study, tmp_path) | {"path_output": str(tmp_path / "film"), "postprocessing": {}}
+    config["FiLMedUnet"] = {"applied": True, "metadata": "contrasts"}
+    both = {"training_validation": ["T1w", "T2w"], "testing": ["T1w", "T2w"]}
+    config["loader_parameters"]["contrast_params"] = both
+    path, run = tmp_path / "film.json", tmp_path / "film"
+    path.write_text(json.dumps(config))
+    for command in ("--train", "--test"):
+        assert main([command, str(path)]) == 0
+    before = masks(run, "*_pred.nii.gz")
+    torch.save(load_model(run / "best_model.pt"), run / "best_model.pt")
+    for file in (run / "film_encoder.json", run / "seg_sc" / "film_encoder.json", run / "manifest.json"):
+        file.unlink()
+    (run / "one_hot_encoder.joblib").write_bytes(b"not to be opened")
+    assert main(["--segment", str(path)]) == 1
+    assert "--test in the folder of a run of ivadomed 2" in capsys.readouterr().err
+    for command in ("--test", "--segment"):
+        assert main([command, str(path)]) == 0
+    after = masks(run, "*w_pred.nii.gz")
+    for name, mask in before.items():
+        np.testing.assert_allclose(after[name], mask, atol=1e-6)
+
+
 def test_tools_read_an_old_run(run, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["--test", "-c", str(run / "config_file.json")]) == 0

@@ -185,7 +185,8 @@ class FilmEncoder:
             return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError as error:
             raise ModelError(
-                f"{path}: not found; a FiLM network needs it beside its weights: copy it there, or train anew"
+                f"{path}: not found; a FiLM network needs it beside its weights: copy it there (--test in the folder "
+                "of a run of ivadomed 2, which kept it as pickles, makes it from the training images)"
             ) from error
         except (OSError, ValueError, RecursionError, DataError) as error:
             raise ModelError(f"{path}: not a readable FiLM encoder ({error}); train anew") from error
