@@ -180,3 +180,21 @@ def test_film_is_fitted_saved_and_read_again(context, folder):
     test, fresh = main.update_film_model_params(context, samples("T2w"), fresh, folder)
     assert test[0]["input_metadata"][0]["film_input"] == ["T2w"]
     assert (fresh["n_metadata"], fresh["film_onehotencoder"]) == (2, encoder)
+
+
+def test_a_context_with_checksums_goes_on(context):
+    context["training_sha256"] = {"sub-001_T1w.nii.gz": "ab"}
+    params, _ = main.set_model_params(context, main.set_loader_params(context, True))
+    assert params["name"] == "Unet"
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(("run", "name"), [("run_2d", "Unet"), ("run_3d", "Modified3DUNet")])
+def test_a_context_that_2_9_10_stored(real_data, run, name):
+    file = real_data.parent / "contract" / "runs_of_2.9.10" / run / "config_file.json"
+    if not file.is_file():
+        pytest.skip("the contract is not there")
+    stored = json.loads(file.read_text())
+    params, loader = main.set_model_params(stored, main.set_loader_params(stored, True))
+    assert params["name"] == name
+    assert loader["contrast_params"]["contrast_lst"] == ["T1w", "T2w"]
