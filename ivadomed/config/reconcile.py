@@ -145,10 +145,10 @@ def _layers_of_film(tree: Tree, warnings: list[str]) -> None:
         return
     count = int(2 * depth + 2)
     if 0 < count < len(layers):
-        tree[place]["film_layers"] = layers[:count]
+        tree[place]["film_layers"] = [*layers[: count - 1], layers[-1]]  # see models.film.film_switches
         warnings.append(
-            f"{place}.film_layers: has {len(layers)} entries, the network {count} layers (2 * depth + 2); the last "
-            f"{len(layers) - count} are ignored"
+            f"{place}.film_layers: has {len(layers)} entries, the network {count} layers (2 * depth + 2); the first "
+            f"{count - 1} and the last count"
         )
 
 

@@ -318,10 +318,6 @@ def test_signatures_are_compared(documented, expected):
         assert faults(function, documented) == expected
 
 
-# Their arguments are those of the typed path.
-PENDING = {"ivadomed.training.train", "ivadomed.testing.test"}
-
-
 @pytest.mark.real_data
 def test_signatures_of_2_9_10(real_data):
     file = real_data.parent / "contract" / "api.json"
@@ -339,8 +335,7 @@ def test_signatures_of_2_9_10(real_data):
             for path, text in signatures.items():
                 _, _, method = path.partition(".")
                 thing = getattr(found, method) if method else found
-                if f"{module}.{path}" not in PENDING:
-                    wrong += [f"{module}.{path}: {fault}" for fault in faults(thing, text)]
+                wrong += [f"{module}.{path}: {fault}" for fault in faults(thing, text)]
     assert wrong == []
     assert count == 273
 

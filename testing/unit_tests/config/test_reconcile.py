@@ -71,7 +71,7 @@ def applied(name, **keys):
         ),
         (
             {"default_model": {"depth": 2}, **applied(FILM, film_layers=[0, 1, 0, 0, 0, 0, 1, 1])},
-            {"default_model": {"depth": 2}, **applied(FILM, film_layers=[0, 1, 0, 0, 0, 0])},
+            {"default_model": {"depth": 2}, **applied(FILM, film_layers=[0, 1, 0, 0, 0, 1])},
         ),
         (
             applied(THREE_D, film_layers=[0] * 12),
