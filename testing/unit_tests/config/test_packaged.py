@@ -1,8 +1,11 @@
 import logging
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ivadomed.config import load_packaged
 from ivadomed.errors import ConfigError
@@ -275,3 +278,37 @@ def test_the_last_of_two_equal_keys_counts(tmp_path):
     path = tmp_path / "seg.json"
     path.write_text('{"debugging": true, "debugging": false, "loader_parameters": {"slice_axis": "coronal"}}')
     assert load_packaged(path, Network()).slice_axis_index == 1
+
+
+WORDS = st.sampled_from(
+    [*PACKAGED, "applied", "name", "method", "gpu", "film_layers", "is_2d", "size", "thr", "depth"]
+)
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 300)
+    | st.floats(-1, 2)
+    | st.sampled_from(["", "Unet", "FiLMedUnet"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_any_json_gives_a_configuration_or_a_line(tmp_path, data):
+    content = deepcopy(PACKAGED)
+    for _ in range(data.draw(st.integers(1, 4))):
+        node, depth = content, data.draw(st.integers(0, 2))
+        for _ in range(depth):
+            below = [key for key, value in node.items() if isinstance(value, dict)]
+            if not below:
+                break
+            node = node[data.draw(st.sampled_from(below))]
+        key = data.draw(st.sampled_from([*node, "FiLMedUnet", "Modified3DUNet", "split_dataset"]) | WORDS)
+        node[key] = data.draw(JSON)
+    write_json(tmp_path / "seg.json", content)
+    with suppress(ConfigError):
+        config = load_packaged(tmp_path / "seg.json", Network())
+        assert config.is_2d
+        assert len(config.class_names) > 0
