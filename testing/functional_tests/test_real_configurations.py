@@ -76,7 +76,7 @@ def make_data(root: Path, config) -> Path:
             rows[-1][columns.index(config.split_dataset.balance)] = "xy"[index % 2]
         shape = [40, 40] if picture else [40, 40, 40]
         if not picture:
-            shape[config.slice_axis_index] = 20 if not config.is_2d else 6
+            shape[config.slice_axis_index] = 20 if not config.is_2d else max(2, 36 // count)
         labels = [blob(rng, shape, 0.7 / (k + 1)) for k in range(max(len(suffixes), 1))]
         for contrast in names:
             kind = "micr" if picture else "anat"
@@ -121,7 +121,7 @@ def small(raw: dict, config) -> dict:
     """Overrides of sizes; whatever else the file says stays."""
     three_d, name = not config.is_2d, config.architecture.name
     window = [32, 32, 16] if three_d else [32, 32]
-    changes = {"training_parameters.batch_size": 2, "training_parameters.training_time.num_epochs": 1}
+    changes = {"training_parameters.batch_size": 4, "training_parameters.training_time.num_epochs": 1}
     changes["training_parameters.num_workers"] = 0
     if name != "Countception":
         changes["default_model.n_filters"] = 2
