@@ -24,7 +24,7 @@ def show_data(config: RunConfig, bids_df: BidsDataframe) -> None:
     """Images, subjects and contrasts of the data set."""
     images = bids_df.images.values()
     subjects = len({(image.root, image.folders[0]) for image in images})
-    contrasts = Counter(image.suffix for image in images)
+    contrasts = Counter(bids_df.df["suffix"].dropna())
     counts = ", ".join(f"{number} {name}" for name, number in sorted(contrasts.items()))
     places = ", ".join(config.loader_parameters.path_data)
     say("Data", f"{_number(subjects, 'subject')}, {_number(len(images), 'image')} ({counts}) in {places}")

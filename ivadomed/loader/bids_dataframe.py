@@ -14,7 +14,7 @@ import pandas as pd
 
 from ivadomed.errors import DataError
 from ivadomed.files import write_csv
-from ivadomed.loader.bids.contrast import contrast_of
+from ivadomed.loader.bids.contrast import contrast_of, suffix_of
 from ivadomed.loader.bids.faults import missing_contrasts, nothing_found, refuse_duplicates, shared_subjects
 from ivadomed.loader.bids.index import BidsFile, BidsIndex, Dropped, scan
 from ivadomed.loader.bids.labels import Labels
@@ -183,7 +183,8 @@ class BidsDataframe:
             sidecar = {key: value for key, value in index.metadata(file).items() if value is not None}
             if not sidecar:
                 self.without_sidecar.append(file.path)
-            own = {"datatype": file.datatype or np.nan, "extension": file.extension, "suffix": file.suffix}
+            own = {"datatype": file.datatype or np.nan, "extension": file.extension}
+            own["suffix"] = suffix_of(file, self.selection.contrasts)
             facts = {**sidecar, **file.entities, **own}
             names.update(facts)
             key = {"path": str(file.path), "filename": file.name}

@@ -346,3 +346,30 @@ def test_channels_are_not_mixed_between_data_sets(config, coregistered, tmp_path
     log = (Path(config["path_output"]) / "log").read_text(encoding="utf-8")
     assert "has no T2w image" in log
     assert "has no T1w image" in log
+
+
+def test_names_that_are_no_bids_and_contrasts_of_processed_images(study, config, tmp_path):
+    """Folders without sub-, with spaces, one flat image; the contrast T2w_reg, and T2w beside it."""
+    data = tmp_path / "free names"
+    for place, subject in enumerate(sorted(path.name for path in study.glob("sub-*"))):
+        free = f"patient {place}" if place % 2 else f"p{place}"
+        for folder in ("", "derivatives/labels"):
+            new = data / folder / free
+            new.mkdir(parents=True)
+            for file in (study / folder / subject / "anat").glob("*T2w*"):
+                shutil.copy(
+                    file, new / file.name.replace(subject, "scan").replace("scan_T2w", f"{free}_a_T2w_reg")
+                )
+                shutil.copy(file, new / file.name.replace(subject, free))
+    loader = config["loader_parameters"]
+    loader |= {"path_data": [str(data)], "bids_validate": False}
+    loader["contrast_params"] = {"training_validation": ["T2w_reg"], "testing": ["T2w_reg"], "balance": {}}
+    for command in ("train", "test"):
+        run_main({**config, "command": command})
+    table = pd.read_csv(Path(config["path_output"]) / "bids_dataframe.csv")
+    images = table[table["participant_id"].notna()]
+    assert set(images["suffix"]) == {"T2w_reg"}
+    assert set(images["participant_id"]) == {"p0", "patient 1", "p2", "patient 3", "p4", "patient 5"}
+    predictions = sorted((Path(config["path_output"]) / "pred_masks").glob("*_pred.nii.gz"))
+    assert predictions
+    assert all(file.name.endswith("_a_T2w_reg_pred.nii.gz") for file in predictions)

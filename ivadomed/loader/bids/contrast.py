@@ -35,6 +35,12 @@ def contrast_of(file: BidsFile, contrasts: Sequence[str]) -> str | None:
     return max(fitting, key=lambda contrast: (contrast.count("_"), len(contrast)), default=None)
 
 
+def suffix_of(file: BidsFile, contrasts: Sequence[str]) -> str:
+    """Suffix of an image; where names need not follow BIDS that of its contrast, without what stands before it."""
+    contrast = contrast_of(file, contrasts) if file.loose else None
+    return file.suffix if contrast is None else _parsed(contrast).suffix
+
+
 def _ends_with(file: BidsFile, contrast: str) -> bool:
     return file.loose and f"_{file.stem}".endswith(f"_{contrast}")
 

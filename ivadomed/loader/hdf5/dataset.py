@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,6 +30,8 @@ from ivadomed.loader.sample_meta_data import SampleMetadata
 log = logging.getLogger(__name__)
 
 STRATEGIES = ("Missing",)
+
+_SESSION = re.compile("_(?:ses|sample)-")
 
 
 class HDF5Dataset:
@@ -262,9 +265,11 @@ class HDF5Dataset:
         return self._handle[1]
 
     def _select(self, subjects: Sequence[str], complet: bool) -> None:
-        wanted = {str(name).split("_")[0] for name in subjects}
+        # A group is named after its subject, which may be followed by a session; images begin with the subject.
         df = self.df_object.df
-        subject = df["Subjects"].str.split("_").str[0]
+        groups = {name: _SESSION.split(name)[0] for name in df["Subjects"].unique()}
+        wanted = {_subject_of(str(name), groups.values()) for name in subjects}
+        subject = df["Subjects"].map(groups)
         self.df_object.df = df[subject.isin(wanted)].reset_index(drop=True)
         missing = sorted(wanted.difference(subject))
         if missing:
@@ -318,6 +323,12 @@ class HDF5Dataset:
 def _text(value: Any) -> str:
     """Text in a file, which may be bytes."""
     return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _subject_of(name: str, known: Iterable[str]) -> str:
+    """Of a subject ("sub-01") or an image ("sub-01_T1w.nii.gz") the subject."""
+    fitting = [subject for subject in known if name == subject or name.startswith(f"{subject}_")]
+    return max(fitting, key=len, default=name.split("_")[0])
 
 
 def _path(params: Mapping[str, Any]) -> Path:
