@@ -14,7 +14,6 @@ from ivadomed.loader.cases.case import Case
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.models.footprint import footprint
 from ivadomed.models.registry import MODELS
-from ivadomed.runtime.device import precision_text
 from ivadomed.runtime.terminal import say
 
 _GB = 1e9
@@ -53,17 +52,15 @@ def show_cases(cases: Sequence[Case], title: str, path: Path) -> None:
     say(title, str(path))
 
 
-def show_samples(config: RunConfig, training: SampleDataset, validation: SampleDataset) -> tuple[int, ...]:
-    """Samples of a training; returns the size of one."""
-    size = training.windows[0].size[: 2 if config.is_2d else 3]
+def show_samples(config: RunConfig, training: SampleDataset, validation: SampleDataset) -> None:
+    """Samples of a training."""
     kind = "patches" if config.length else "slices" if config.is_2d else "volumes"
-    voxels = "x".join(map(str, size))
+    voxels = "x".join(map(str, training.sample_size))
     say(
         "Samples",
         f"{len(training)} {kind} of {voxels} to train, {len(validation)} to validate; "
         f"{config.training_parameters.batch_size} a batch",
     )
-    return size
 
 
 def show_network(config: RunConfig, arguments: Mapping[str, object], size: tuple[int, ...]) -> None:
@@ -78,11 +75,10 @@ def show_network(config: RunConfig, arguments: Mapping[str, object], size: tuple
     say("Model", text)
 
 
-def show_training(config: RunConfig, devices: Sequence[torch.device], folder: Path) -> None:
-    """How long, where, and where to read more."""
+def show_training(config: RunConfig, devices: Sequence[torch.device], precision: str, folder: Path) -> None:
+    """How long, where, in which number format, and where to read more."""
     epochs = config.training_parameters.training_time.num_epochs
     where = str(devices[0]) if len(devices) == 1 else f"{len(devices)} x {devices[0].type}"
-    precision = precision_text(config.training_parameters.precision, devices[0])
     say(
         "Training",
         f"{_number(epochs, 'epoch')} on {where} in {precision}; everything is in {folder / config.log_file}",

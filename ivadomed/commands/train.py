@@ -29,7 +29,7 @@ from ivadomed.loader.conditions.film_encoder import FilmEncoder
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.metrics import get_metric_fns
 from ivadomed.models import Network, load_model
-from ivadomed.runtime.device import precision_text, training_devices
+from ivadomed.runtime.device import training_devices
 from ivadomed.runtime.ranks import World, current_world
 from ivadomed.runtime.terminal import say
 from ivadomed.training import read_checkpoint
@@ -39,6 +39,7 @@ from ivadomed.training.film import save_modulation
 from ivadomed.training.gifs import FOLDER as GIFS
 from ivadomed.training.launch import other_processes
 from ivadomed.training.loop import EpochEnd, TrainingResult, train
+from ivadomed.training.number_format import precision_text, resolve_precision
 from ivadomed.training.outputs import BEST, CHECKPOINT, FINAL, remove_training
 from ivadomed.training.package import package_model
 from ivadomed.training.schedule import EarlyStopping
@@ -82,9 +83,6 @@ def train_command(
     devices = training_devices(config.gpu_ids, world)
     bids_df = index_data(config, folder)
     split = (saved_split if resume else draw_split)(config, bids_df, folder)
-    if world.is_first:
-        precision = precision_text(config.training_parameters.precision, devices[world.local_rank])
-        write_manifest(config, folder, split, precision)
     show_data(config, bids_df)
     cases, valid_cases = labelled_cases(config, bids_df, split, folder, devices[world.local_rank])
     show_split(config, {"training": cases, "validation": valid_cases})
@@ -100,8 +98,14 @@ def train_command(
         model["n_metadata"] = FilmEncoder.load(folder).n_metadata
     wandb = None if config.wandb is None else config.wandb.model_dump(mode="json")
     if world.is_first:
-        show_network(config, model, show_samples(config, training, valid))
-        show_training(config, devices, folder)
+        show_samples(config, training, valid)
+        show_network(config, model, training.sample_size)
+    wanted, device = params["precision"], devices[world.local_rank]
+    params["precision"] = resolve_precision(wanted, device, model, training.sample_size, params["batch_size"])
+    if world.is_first:
+        precision = precision_text(params["precision"], wanted)
+        write_manifest(config, folder, split, precision)
+        show_training(config, devices, precision, folder)
     if overwrite and world.is_first:
         remove_training(folder, model_folder)  # only now that nothing but the training can fail
     with _all_processes(folder, len(devices), resume) as world, explained(config.memory_keys, world):

@@ -142,24 +142,6 @@ def fabric_precision(precision: str, device: torch.device) -> str:
     return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[precision]
 
 
-_WORDS = {
-    "32-true": "32 bits",
-    "bf16-mixed": "bf16 mixed with 32 bits",
-    "16-mixed": "fp16 mixed with 32 bits",
-}
-
-
-def precision_text(precision: str, device: torch.device) -> str:
-    """The number format of a training in words; what "auto" takes differs between machines, and so do the numbers.
-
-    Args:
-        precision: As for ``fabric_precision``.
-        device: Where the training runs.
-    """
-    words = _WORDS[fabric_precision(precision, device)]
-    return f"{words} (auto)" if precision == "auto" else words
-
-
 def _cpu_has_bf16(device: torch.device) -> bool:
     info = Path("/proc/cpuinfo")
     return (

@@ -33,6 +33,7 @@ from ivadomed.training.gifs import GifRecorder
 from ivadomed.training.group import Group
 from ivadomed.training.initial import initial_model
 from ivadomed.training.monitor import Monitor
+from ivadomed.training.number_format import resolve_precision
 from ivadomed.training.optimization import Optimization
 from ivadomed.training.outputs import BEST, CHECKPOINT, FINAL
 from ivadomed.training.schedule import EarlyStopping
@@ -146,7 +147,14 @@ class Trainer:
         self.first_epoch, self.best = 1, TrainingResult()
         seed_all(self.seed)
 
-        self.group = Group(world, device, training_params["precision"])
+        precision = resolve_precision(
+            training_params["precision"],
+            device,
+            model_params,
+            dataset_train.sample_size,
+            training_params["batch_size"],
+        )
+        self.group = Group(world, device, precision)
         self.device = self.group.fabric.device
         self.name = model_params["name"]
         self.arguments = _without_name(model_params)

@@ -74,6 +74,11 @@ class SampleDataset(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.windows)
 
+    @property
+    def sample_size(self) -> tuple[int, ...]:
+        """Voxels of a sample along each axis."""
+        return tuple(self.windows[0].size[: 2 if self.is_2d else 3])
+
     def __getitem__(self, index: int | tuple[int, int]) -> Sample:
         epoch, place = index if isinstance(index, tuple) else (0, index)
         window = self.windows[place]

@@ -13,7 +13,6 @@ from ivadomed.runtime.device import (
     cuda,
     define_device,
     fabric_precision,
-    precision_text,
     training_devices,
     warn_of_absent_gpus,
 )
@@ -133,20 +132,6 @@ def test_auto_on_apple_is_32_bits(cpu_flags):
 def test_what_is_asked_for_is_taken(cpu_flags, precision, expected):
     cpu_flags("")
     assert fabric_precision(precision, CPU) == expected
-
-
-@pytest.mark.parametrize(
-    ("precision", "flags", "text"),
-    [
-        ("auto", "amx_bf16", "bf16 mixed with 32 bits (auto)"),
-        ("auto", "avx2", "32 bits (auto)"),
-        ("32", "amx_bf16", "32 bits"),
-        ("bf16", "", "bf16 mixed with 32 bits"),
-    ],
-)
-def test_the_number_format_in_words(cpu_flags, precision, flags, text):
-    cpu_flags(flags)
-    assert precision_text(precision, CPU) == text
 
 
 def test_half_precision_needs_a_gpu():
