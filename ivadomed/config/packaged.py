@@ -94,12 +94,13 @@ def load_packaged(path: str | Path, network: OpenedNetwork) -> RunConfig:
     )
     doubts: list[str] = []
     taken = _take(tree, notes)
-    taken["transformation"] = _transforms(tree.get("transformation"), notes, str(path))
     taken["postprocessing"] = _steps(tree.get("postprocessing"), notes, doubts)
     _drop_unknown_network(taken, notes)
     taken, more = reconcile(taken)
     _fit(taken, network, notes, str(path))
-    taken, last = reconcile(taken)  # the network may have decided on other dimensions
+    # Only now it is certain how many axes the sizes in it have.
+    taken["transformation"] = _transforms(tree.get("transformation"), notes, str(path))
+    taken, last = reconcile(taken)
     notes += [*more, *last]
     config = _validated(taken, notes, str(path))
     for note in notes:

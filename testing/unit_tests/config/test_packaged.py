@@ -230,11 +230,12 @@ def test_several_contrasts_of_a_network_of_one_channel_are_samples(read):
 def test_the_network_knows_its_dimensions(read):
     three = Network(is_2d=False)
     windows = {"length_3D": [32, 32, 16], "stride_3D": [16, 16, 8]}
-    transformation = {"NormalizeInstance": {}}
+    transformation = {"CenterCrop": {"size": [64, 64, 32]}}
     for place in ("default_model", "Modified3DUNet", "UNet3D"):
         config = read(three, **{place: windows}, transformation=transformation)
         assert not config.is_2d
         assert (config.length, config.stride) == ((32, 32, 16), (16, 16, 8))
+        assert config.transforms_for("testing")["CenterCrop"]["size"] == [64, 64, 32]
     with pytest.raises(ConfigError, match=r"length_3D: is missing, and the network is 3D"):
         read(three, transformation=transformation)
 
