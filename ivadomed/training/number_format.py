@@ -1,9 +1,9 @@
 """The number format that a training computes in, and whether the machine computes right in it.
 
-On CPUs, torch 2.13 takes the gradient of the weights of a 3D convolution in bfloat16 from memory that nobody has written
-to when the feature map is as small as 2 x 2 x 2 voxels: other values in every run, up to 1e37. "auto" therefore takes
-float32 for such networks, and wherever a gradient of one of the network's small convolutions is wrong or not the same
-twice. A minimal example is in ``docs/performance.md``.
+On CPUs, torch 2.13 takes the gradient of the weights of a 3D convolution in bfloat16 from memory that nobody has
+written to when the feature map is as small as 2 x 2 x 2 voxels: other values in every run, up to 1e37. "auto" takes
+float32 for such networks, and wherever a gradient of one of the small convolutions is wrong or not the same twice. A
+minimal example is in ``docs/performance.md``.
 """
 
 from __future__ import annotations
