@@ -77,6 +77,11 @@ class DocumentedSamples(Dataset[Sample]):
         return self[0].image.ndim == 3
 
     @property
+    def sample_size(self) -> tuple[int, ...]:
+        """Voxels of a sample along each axis."""
+        return self[0].image.shape[1:]
+
+    @property
     def classify(self) -> bool:
         """Whether the target is a number per class."""
         return getattr(self.dataset, "task", "segmentation") == "classification"
