@@ -83,11 +83,11 @@ def case_set(dataset: CaseSet | Any, model_params: Mapping[str, Any]) -> CaseSet
     cases, recipe = getattr(dataset, "cases", None), getattr(dataset, "recipe", None)
     if cases is None or recipe is None:
         raise DataError(
-            f"testing.test: a {type(dataset).__name__} cannot be predicted; give a BidsDataset, Bids3DDataset or "
+            f"a {type(dataset).__name__} cannot be predicted; give a BidsDataset, Bids3DDataset or "
             "HDF5Dataset, or predict the items with the network yourself"
         )
     if not cases or not cases[0].targets:
-        raise DataError("testing.test: the test set has no image with a label")
+        raise DataError("the test set has no image with a label")
     conditioner: Conditioner = unconditioned
     if condition_of(model_params) is not None:
         encoder = model_params.get("film_onehotencoder")

@@ -19,11 +19,10 @@ from ivadomed.inference.engine import Engine, Forward, Prediction
 from ivadomed.inference.outputs import finish, to_nifti
 from ivadomed.io import read_label, save_nifti
 from ivadomed.loader.cases.volumes import read_ahead
-from ivadomed.loader.conditions.conditioner import Conditioner, present_contrasts, unconditioned
-from ivadomed.loader.segmentation_dataset import SegmentationDataset, pipeline_of
+from ivadomed.loader.segmentation_dataset import SegmentationDataset
 from ivadomed.models import Network
 from ivadomed.runtime.device import batch_voxels
-from ivadomed.testing import postprocessed, write_classes
+from ivadomed.testing import case_set, postprocessed, write_classes
 
 
 def run_inference(
@@ -61,18 +60,19 @@ def run_inference(
     device = torch.device("cuda" if cuda_available else "cpu")
     uncertainty = testing_params.get("uncertainty") or {}
     drops_out = i_monte_carlo is not None and bool(uncertainty.get("epistemic"))
+    images = case_set(dataset, model_params)
     engine = Engine(
-        recipe=dataset.recipe,
-        steps=pipeline_of(dataset.transform),
+        recipe=images.recipe,
+        steps=images.steps,
         forward=_forward(model, device, i_monte_carlo if drops_out else None),
-        n_classes=len(dataset.cases[0].targets),
+        n_classes=images.n_classes,
         batch_size=test_loader.batch_size or 1,
         max_voxels=batch_voxels(device),
-        conditioner=_conditioner(model_params),
+        conditioner=images.conditioner,
         seed=i_monte_carlo or 0,
     )
     predictions, truths = [], []
-    volumes = read_ahead(dataset.cases, dataset.recipe.slice_axis, with_target=False)
+    volumes = read_ahead(images.cases, images.recipe.slice_axis, with_target=False)
     folder = Path(ofolder)
     for handler, prediction in zip(dataset.handlers, engine.run(volumes), strict=True):
         if i_monte_carlo is None:
@@ -110,13 +110,6 @@ class _Plain(Network):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         prediction: torch.Tensor = self.module(image)
         return prediction
-
-
-def _conditioner(model_params: Mapping[str, Any]) -> Conditioner:
-    if "film_onehotencoder" in model_params:
-        encode: Conditioner = model_params["film_onehotencoder"].encode
-        return encode
-    return present_contrasts if model_params.get("name") == "HeMISUnet" else unconditioned
 
 
 def get_gt(filenames: Sequence[Any]) -> np.ndarray:
