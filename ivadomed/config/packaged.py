@@ -96,11 +96,15 @@ def load_packaged(path: str | Path, network: OpenedNetwork) -> RunConfig:
     taken = _take(tree, notes)
     taken["postprocessing"] = _steps(tree.get("postprocessing"), notes, doubts)
     _drop_unknown_network(taken, notes)
+    # Their names are results: they stay as they are written, while a training looks for files with such a suffix.
+    suffixes = taken["loader_parameters"].pop("target_suffix", None)
     taken, more = reconcile(taken)
     _fit(taken, network, notes, str(path))
     # Only now it is certain how many axes the sizes in it have.
     taken["transformation"] = _transforms(tree.get("transformation"), notes, str(path))
     taken, last = reconcile(taken)
+    taken["loader_parameters"]["target_suffix"] = _class_names(suffixes, network, notes)
+    _drop_idle_sections(taken, notes)
     notes += [*more, *last]
     config = _validated(taken, notes, str(path))
     for note in notes:
@@ -210,6 +214,8 @@ def _fit(taken: Tree, network: OpenedNetwork, notes: list[str], place: str) -> N
         notes.append(f"the network is {'2D' if network.is_2d else '3D'}, which decides")
         _set_dimensions(taken, name, network.is_2d, place)
     contrasts = loader["contrast_params"].get("training_validation")
+    if isinstance(contrasts, str):
+        contrasts = loader["contrast_params"]["training_validation"] = [contrasts]
     n_channels = network.in_channel
     if n_channels is not None:
         known = contrasts if isinstance(contrasts, list) else []
@@ -222,12 +228,30 @@ def _fit(taken: Tree, network: OpenedNetwork, notes: list[str], place: str) -> N
             )
             loader["contrast_params"]["training_validation"] = known
         loader["multichannel"] = n_channels > 1
-    suffixes = loader.get("target_suffix")
+
+
+def _class_names(suffixes: Any, network: OpenedNetwork, notes: list[str]) -> list[Any]:
     if isinstance(suffixes, str) and suffixes:
-        loader["target_suffix"] = [suffixes]
-    elif not isinstance(suffixes, list) or not suffixes or not all(suffixes):
-        loader["target_suffix"] = [f"class_{number}" for number in range(network.count_classes() or 1)]
-        notes.append(f"loader_parameters.target_suffix: the classes are called {loader['target_suffix']}")
+        return [suffixes]
+    if isinstance(suffixes, list) and suffixes and all(suffixes):
+        return suffixes
+    names = [f"class_{number}" for number in range(network.count_classes() or 1)]
+    notes.append(f"loader_parameters.target_suffix: the classes are called {names}")
+    return names
+
+
+def _drop_idle_sections(taken: Tree, notes: list[str]) -> None:
+    """Leave the sections, in place, that the rest of the file switches off: of other networks, of no cascade."""
+    for section in SECTIONS:
+        if taken[section] and not taken[section].get("applied"):
+            del taken[section]
+            notes.append(f"{section}: not used by prediction, it is not applied")
+    if not taken["object_detection_params"].get("object_detection_path"):
+        del taken["object_detection_params"]
+    roi = taken["loader_parameters"]["roi_params"]
+    if "ROICrop" in taken["transformation"] and not roi.get("suffix"):
+        # Any name will do: the region is the prior that comes with the image.
+        roi["suffix"] = "_prior"
 
 
 def _drop_unknown_network(taken: Tree, notes: list[str]) -> None:

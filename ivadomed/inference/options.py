@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 _STEPS = ("binarize_prediction", "binarize_maxpooling", "keep_largest", "fill_holes", "remove_small")
 _OTHERS = ("fname_prior", "pixel_size", "pixel_size_units", "overlap_2D", "no_patch", "metadata")
+_THRESHOLD = 0.5  # of the option that says yes and not how
 _ALIKE = 0.8  # of letters in common: "binarise_prediction", but not "largest" for "keep_largest"
 
 
@@ -74,7 +75,7 @@ def _arguments(name: str, value: Any) -> dict[str, Any]:
 
 def _threshold(value: Any) -> float:
     try:
-        threshold = float(value)
+        threshold = _THRESHOLD if value is True else float(value)
     except (TypeError, ValueError):
         threshold = math.nan
     if not 0 <= threshold <= 1:
@@ -110,15 +111,19 @@ def recipe_with(options: Mapping[str, Any], recipe: Recipe) -> Recipe:
         return recipe
     if options.get("no_patch"):
         return whole_slices(recipe)
-    overlap: Sequence[int] | None = options.get("overlap_2D")
-    if not overlap:
+    given = options.get("overlap_2D")
+    if given is None or (isinstance(given, Sequence) and not given):
         return recipe
+    try:
+        overlap = [int(shared) for shared in given]
+    except (TypeError, ValueError):
+        overlap = []
     if len(overlap) != len(recipe.length) or min(overlap) < 0:
-        raise ConfigError(f"overlap_2D: {list(overlap)}; expected voxels (0 or more) along height and width")
-    stride = tuple(n - int(shared) for n, shared in zip(recipe.length, overlap, strict=True))
+        raise ConfigError(f"overlap_2D: {given!r}; expected voxels (0 or more) along height and width")
+    stride = tuple(n - shared for n, shared in zip(recipe.length, overlap, strict=True))
     if min(stride) <= 0:
         raise ConfigError(
-            f"overlap_2D: {list(overlap)} must be smaller than the patches of {list(recipe.length)} voxels"
+            f"overlap_2D: {overlap} must be smaller than the patches of {list(recipe.length)} voxels"
         )
     return replace(recipe, stride=stride)
 

@@ -175,7 +175,7 @@ def _output_suffixes(
 ) -> list[str]:
     from ivadomed.io import without_extension
 
-    classes = [without_extension(name) for name in classes]
+    classes = [f"_{without_extension(name).removeprefix('_')}" for name in classes]
     if not suffixes:
         return [f"{name}_pred" for name in classes]
     if isinstance(suffixes, str):

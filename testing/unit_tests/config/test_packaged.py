@@ -135,6 +135,12 @@ IRRELEVANT = {
         "FiLMedUnet": {"applied": False, "x": 1},
     },
     "film layers of another depth": {"FiLMedUnet": {"applied": False, "film_layers": [0, 1] * 9}},
+    "a network that is not applied": {
+        "FiLMedUnet": {"applied": False, "metadata": {"T1w": 0}, "film_layers": "all"},
+        "UNet3D": {"length_3D": "big", "metadata": 3},
+    },
+    "no cascade": {"object_detection_params": {"object_detection_path": False, "safety_factor": []}},
+    "a single contrast": {"loader_parameters__contrast_params__training_validation": "T1w"},
     "a section that is null": {
         "Modified3DUNet": None,
         "split_dataset": None,
@@ -205,6 +211,22 @@ def test_unknown_steps_make_one_warning(read, caplog):
 def test_classes_without_names_are_numbered(read, suffixes, classes):
     config = read(Network(classes=classes), loader_parameters__target_suffix=suffixes)
     assert config.class_names == tuple(f"class_{number}" for number in range(classes))
+
+
+@pytest.mark.parametrize("names", [["lesion-manual"], ["_a.nii.gz", "b"], [["_rater1", "rater2"]]])
+def test_names_of_classes_stay_as_they_are_written(read, names):
+    config = read(Network(classes=len(names)), loader_parameters__target_suffix=names)
+    assert config.loader_parameters.target_suffix == tuple(
+        name if isinstance(name, str) else tuple(name) for name in names
+    )
+
+
+@pytest.mark.parametrize("suffix", [None, "", "_seg"])
+def test_the_region_of_a_crop_is_the_prior(read, suffix):
+    config = read(
+        transformation={"ROICrop2D": {"size": [32, 32]}}, loader_parameters__roi_params={"suffix": suffix}
+    )
+    assert config.loader_parameters.roi_params.suffix == ("_seg" if suffix == "_seg" else "_prior")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,6 +41,7 @@ def test_a_false_value_removes_the_step(name, off):
     [
         ("binarize_prediction", 0.3, {"thr": 0.3}),
         ("binarize_prediction", 1, {"thr": 1.0}),
+        ("binarize_prediction", True, {"thr": 0.5}),
         ("binarize_maxpooling", 1, {}),
         ("keep_largest", True, {}),
         ("keep_largest", 1, {}),
@@ -146,7 +148,13 @@ def test_a_negative_overlap_would_leave_gaps_and_is_refused():
         recipe_with({"overlap_2D": [-4, 0]}, PATCHES)
 
 
-@pytest.mark.parametrize("overlap", [[8], [8, 4, 2]])
+def test_an_overlap_may_be_text_or_an_array():
+    assert recipe_with({"overlap_2D": ["8", "4"]}, PATCHES).stride == (24, 20)
+    assert recipe_with({"overlap_2D": np.array([8, 4])}, PATCHES).stride == (24, 20)
+    assert recipe_with({"overlap_2D": []}, PATCHES) is PATCHES
+
+
+@pytest.mark.parametrize("overlap", [[8], [8, 4, 2], 8, "8,4", ["a", "b"], [None, 4]])
 def test_an_overlap_of_another_length_is_refused(overlap):
     with pytest.raises(ConfigError, match="overlap_2D"):
         recipe_with({"overlap_2D": overlap}, PATCHES)
