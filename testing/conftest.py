@@ -7,11 +7,16 @@ from pathlib import Path
 import onnx
 import pytest
 import torch
+from hypothesis import settings
 from onnx import TensorProto, helper
 
 from ivadomed.models import Unet, save_model
 from ivadomed.models.onnx import export_onnx
 from ivadomed.scripts.create_phantom import create_phantom
+
+# A machine that others use too makes any example slow now and then.
+settings.register_profile("ivadomed", deadline=None)
+settings.load_profile("ivadomed")
 
 
 @pytest.fixture(scope="session")

@@ -31,8 +31,8 @@ __all__ = ["load_config", "read_json"]
 _REPAIR_ROUNDS = 3
 # Of older versions and of editors, at the top of a file.
 _FURTHER_KEYS = ("gpu", "testing_parameters", "validate_BIDS")
-# An object with fewer keys, none of them known, is a configuration with misspelt keys.
-_MANY_KEYS = 4
+# An object with fewer keys, none of them known, is a configuration with a misspelt key.
+_SEVERAL_KEYS = 2
 
 
 def load_config(
@@ -78,18 +78,17 @@ def load_config(
 def _refuse_other_files(raw: Mapping[str, Any], place: str) -> None:
     """Raise for a JSON object that is no configuration, instead of naming each of its keys."""
     known = {*RunConfig.model_fields, *RENAMED[""], *DROPPED_EVERYWHERE, *_FURTHER_KEYS}
-    kind = kind_of(raw, known, {path[-1] for path in problems.all_paths(RunConfig) if len(path) > 1})
+    deeper = {path[-1] for path in problems.all_paths(RunConfig) if len(path) > 1}
+    kind = kind_of(raw, known, deeper)
     if kind is not None:
         raise ConfigError(f"{place}: is no configuration but {kind}")
-    strange = [key for key in raw if key not in known]
-    if (
-        len(strange) == len(raw) >= _MANY_KEYS
-        and "$schema" not in raw
-        and not any(problems.closest(key, list(known)) for key in strange)
-    ):
+    if len(raw) < _SEVERAL_KEYS or not known.isdisjoint(raw) or "$schema" in raw:
+        return
+    strange = [key for key in raw if key not in deeper and not problems.closest(key, list(known))]
+    if len(strange) > len(raw) / 2:
         raise ConfigError(
             f"{place}: is no configuration; it has none of its keys ({', '.join(sorted(RunConfig.model_fields)[:4])}, "
-            f"...) but {', '.join(map(repr, strange[:4]))}, ..."
+            f"...) but {', '.join([*map(repr, strange[:4]), *['...'] * (len(strange) > 4)])}"
         )
 
 

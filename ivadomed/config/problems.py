@@ -10,11 +10,14 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from ivadomed.config.legacy_keys import RENAMED
 from ivadomed.config.other_names import meaning
 
 Keys = tuple[str | int, ...]
 
 _SHARED = "random"
+_SECTION = ("model_type", "model_attributes_type")
+_SHOWN_KEYS = 3  # of a section that is no object, in the message
 _CLOSE, _VERY_CLOSE = 0.65, 0.9
 _BAD_TAG = ("union_tag_invalid", "union_tag_not_found")
 _EXPECTED = {
@@ -24,8 +27,6 @@ _EXPECTED = {
     "string_type": "expected a string",
     "tuple_type": "expected a list",
     "dict_type": "expected an object {...}",
-    "model_type": "expected an object {...}",
-    "model_attributes_type": "expected an object {...}",
     "finite_number": "expected a finite number",
 }
 
@@ -127,8 +128,28 @@ def known_keys(root: type[BaseModel], location: Keys) -> list[str]:
 def _unknown_key(root: type[BaseModel], location: Keys, path: Keys) -> str:
     key, known = path[-1], known_keys(root, location)
     hint = _exactly_elsewhere(root, path) if meaning(str(key)) is None else ""
+    hint = _of_a_sibling(root, location, path) or _old_name(key) or hint
     hint = hint or suggestion(key, known) or _almost_elsewhere(root, path)
     return f"unknown key{hint or '; expected one of ' + (', '.join(known) or 'none')}"
+
+
+def _of_a_sibling(root: type[BaseModel], location: Keys, path: Keys) -> str:
+    """Whose key it is, where a section is one of several that its `name` chooses: another loss has it."""
+    _, siblings = resolve(root, path)
+    _, chosen = resolve(root, location)
+    owners = [str(_tag(model)) for model in siblings if path[-1] in model.model_fields and _tag(model)]
+    keys = list(dict.fromkeys(key for model in chosen for key in model.model_fields))
+    return (
+        f"; it is a key of {', '.join(owners)}, here are {', '.join(keys)}"
+        if owners and chosen != siblings
+        else ""
+    )
+
+
+def _old_name(key: Any) -> str:
+    """The place of a key that an older version had, in another section than here."""
+    found = [(section, names[key]) for section, names in RENAMED.items() if key in names]
+    return f"; did you mean {'.'.join(filter(None, found[0]))!r}?" if len(found) == 1 else ""
 
 
 def _places(root: type[BaseModel], path: Keys) -> dict[str, str]:
@@ -197,6 +218,8 @@ def lines_of(root: type[BaseModel], error: ErrorDetails) -> list[str]:
         return [f"{place}: {_unknown_key(root, location, path)}"]
     if error["type"] == "missing":
         return [f"{place}: is missing; {_purpose(root, path, location)}"]
+    if error["type"] in _SECTION:
+        return [f"{place}: {_value(error['input'])}; expected an object {_outline(root, location)}"]
     if error["type"] in _BAD_TAG:
         key, message = _tag_problem(root, error)
         return [f"{place}{key}: {message}"]
@@ -208,6 +231,16 @@ def lines_of(root: type[BaseModel], error: ErrorDetails) -> list[str]:
         choices = [choice.strip("' ") for choice in error["ctx"]["expected"].replace(" or ", ",").split(",")]
         hint = suggestion(error["input"], choices)
     return [f"{place}: {_value(error['input'])}; {_expectation(error)}{hint}"]
+
+
+def _outline(root: type[BaseModel], location: Keys) -> str:
+    """The first keys of a section, as ``{"unit": ..., "thr": ...}``."""
+    _, models = resolve(root, (*location, ""))
+    fields = dict.fromkeys(key for model in models for key in model.model_fields)
+    inherited = {key for model in models for key in model.model_fields if key not in model.__annotations__}
+    keys = sorted(fields, key=inherited.__contains__)
+    shown = [f'"{key}": ...' for key in keys[:_SHOWN_KEYS]] + ["..."] * (len(keys) > _SHOWN_KEYS)
+    return f"{{{', '.join(shown)}}}"
 
 
 def _purpose(root: type[BaseModel], path: Keys, location: Keys) -> str:
@@ -223,4 +256,12 @@ def _purpose(root: type[BaseModel], path: Keys, location: Keys) -> str:
 
 def lines(root: type[BaseModel], error: ValidationError) -> list[str]:
     """All problems of a validation, one line each, in the order of the schema."""
-    return [line for entry in error.errors(include_url=False) for line in lines_of(root, entry)]
+    entries = error.errors(include_url=False)
+    # A list from which pydantic took the wrong entries is too short for it only because of them.
+    wrong_inside = {entry["loc"][:end] for entry in entries for end in range(len(entry["loc"]))}
+    return [
+        line
+        for entry in entries
+        if entry["type"] != "too_short" or entry["loc"] not in wrong_inside
+        for line in lines_of(root, entry)
+    ]

@@ -120,6 +120,18 @@ def problems_of(source, overrides=None) -> list[str]:
             {"training_parameters": {"loss": "DiceLoss"}},
             "training_parameters.loss: 'DiceLoss'; expected an object",
         ),
+        (
+            {"training_parameters": {"loss": {"name": "DiceLoss", "gamma": 2}}},
+            "loss.gamma: unknown key; it is a key of FocalLoss, FocalDiceLoss, FocalTverskyLoss, here are name, smooth",
+        ),
+        (
+            {"command": "train", "evaluation_parameters": {"target_size": [20, 100]}},
+            'target_size: [20, 100]; expected an object {"thr": ..., "unit": ...}',
+        ),
+        (
+            {"command": "train", "transformation": {"Resample": [1, 1]}},
+            'expected an object {"hspace": ..., "wspace": ...',
+        ),
         ({"gpu_ids": [0, "1"]}, "gpu_ids[1]: '1'; expected an integer"),
         (
             {"training_parameters": {"batch_size": 0}},
@@ -493,3 +505,12 @@ def test_public_names():
     assert (config.CONFIG_DIR / "config.json").is_file()
     with pytest.raises(AttributeError):
         config.nothing  # noqa: B018
+
+
+def test_a_list_is_not_too_short_because_its_entries_are_wrong():
+    with pytest.raises(ConfigError) as caught:
+        load_config({"training_parameters": {"loss": {"name": "LossCombination", "losses_list": [{}]}}})
+    assert str(caught.value).splitlines() == [
+        "configuration: 1 problem",
+        "  training_parameters.loss.losses_list[0]: {}; expected a string",
+    ]

@@ -26,6 +26,11 @@ OTHERS = {
     "notebook": ({"cells": [], "nbformat": 4, "metadata": {}}, "notebook"),
     "schema": (json_schema(), "JSON Schema"),
     "anything": ({"a": 1, "b": "x", "c": None, "d": []}, "none of its keys"),
+    "two of another program": ({"imports": ["$os"], "network_def": {"_target_": "UNet"}}, "none of its keys"),
+    "with a key of a section": (
+        {"name": "x", "version": "1", "dependencies": {}},
+        "but 'version', 'dependencies'",
+    ),
     "hyperparameters": (
         {"training_parameters": {"batch_size": [2, 4]}, "default_model": {"depth": [2, 3]}},
         "ivadomed_automate_training",
@@ -57,6 +62,8 @@ def test_files_that_lie_beside_the_examples(name):
         ({"batch_size": 3, "depth": 4}, "did you mean 'training_parameters.batch_size'"),
         ({"loss": {"name": "DiceLoss"}}, "did you mean 'training_parameters.loss'"),
         ({"comand": "train"}, "did you mean 'command'"),
+        ({"contrasts": {}, "slice_axis": "axial"}, "did you mean 'loader_parameters.contrast_params'"),
+        ({"notes": "ours"}, "notes: unknown key; expected one of command"),
         ({"training_parameters": {"batch_size": [2]}, "command": "train"}, "expected an integer"),
     ],
 )
