@@ -14,6 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ivadomed import __version__
 from ivadomed.config import RunConfig
 from ivadomed.errors import OutputError
@@ -237,7 +239,8 @@ def _dataset_identity(path: Path) -> dict[str, Any]:
 
 
 def _libraries() -> dict[str, str]:
-    return {name: _installed(name) for name in _LIBRARIES}
+    # Builds of torch for a GPU and for the CPU give other numbers; the name of the package may leave the build out.
+    return {name: _installed(name) for name in _LIBRARIES} | {"torch": str(torch.__version__)}
 
 
 def _installed(name: str) -> str:

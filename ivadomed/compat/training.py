@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from ivadomed.errors import ModelError
+from ivadomed.models.torch_file import TorchFile
 
 log = logging.getLogger(__name__)
 
@@ -108,8 +108,10 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Content of a checkpoint; no code in it is run. Checkpoints of 2.x hold their scheduler as an object."""
     try:
         with torch.serialization.safe_globals(_DATA):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+            content = TorchFile(path).plain()
+    except (ModelError, MemoryError):
+        raise
+    except Exception as error:  # of a damaged file torch raises whatever comes
         raise ModelError(f"{os.fspath(path)}: damaged or no checkpoint of a training") from error
     if not isinstance(content, dict) or "epoch" not in content:
         raise ModelError(f"{os.fspath(path)}: is no checkpoint of a training")

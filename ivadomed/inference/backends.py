@@ -17,6 +17,7 @@ from ivadomed.loader.samples import Batch
 from ivadomed.models.base import Network, example_inputs
 from ivadomed.models.checkpoint import load_model
 from ivadomed.models.hemis import PRESENT
+from ivadomed.models.onnx_file import open_onnx
 from ivadomed.runtime.cores import available_cores
 
 log = logging.getLogger(__name__)
@@ -110,10 +111,7 @@ class OnnxForward:
         providers = ["CPUExecutionProvider"]
         if device.type == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
             providers.insert(0, "CUDAExecutionProvider")
-        try:
-            self.session = onnxruntime.InferenceSession(os.fspath(path), options, providers=providers)
-        except Exception as error:  # onnxruntime raises types of its own that share no base
-            raise ModelError(f"{path}: not a readable ONNX model ({str(error).splitlines()[0]})") from error
+        self.session = open_onnx(path, options, providers)
         # Files of older versions name the image as they like; a condition is always a second input.
         self.names = [entry.name for entry in self.session.get_inputs()]
         self.path = path

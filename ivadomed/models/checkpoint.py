@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import pickle
 import warnings
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from ivadomed.files import atomic_path
 from ivadomed.models.describe import describe
 from ivadomed.models.registry import build_model, model_class
 from ivadomed.models.restricted_pickle import ForbiddenGlobal, RestrictedPickle
+from ivadomed.models.torch_file import TorchFile
 
 logger = logging.getLogger(__name__)
 
@@ -129,37 +128,28 @@ def load_model(path: PathLike, map_location: MapLocation = "cpu") -> nn.Module:
 def _read(source: Path) -> Any:
     """Content of a torch file: plain data, or the module of a published file."""
     try:
-        data = source.read_bytes()
+        file = TorchFile(source)
     except FileNotFoundError as error:
         raise ModelNotFoundError(f"{source}: no such model file; check the path.") from error
     except OSError as error:
         raise ModelError(f"{source}: cannot be read ({error.strerror}); expected a .pt file.") from error
-    if not data:
+    if file.is_empty:
         raise ModelError(f"{source}: is empty; expected a model file (.pt). {_REMEDY}")
-    if _is_torchscript(data):
-        raise ModelError(
-            f"{source}: is a TorchScript archive; expected a packaged or published model. "
-            "Save it with ivadomed.models.save_model, or use the .onnx file."
-        )
     try:
-        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        return file.plain()
     except pickle.UnpicklingError:
         logger.debug("%s is not plain data; reading it as a pickled module", source)
     except Exception as error:
         # Whatever a damaged file makes torch raise, the user needs to know which file it was.
         raise _damaged(source, error) from error
-    return _read_pickled_module(source, data)
+    return _read_pickled_module(source, file)
 
 
-def _read_pickled_module(source: Path, data: bytes) -> nn.Module:
-    # A buffer, not a path: torch then has no use for its tar reader, which unpacks files.
-    buffer = io.BytesIO(data)
+def _read_pickled_module(source: Path, file: TorchFile) -> nn.Module:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            content = torch.load(
-                buffer, map_location="cpu", pickle_module=RestrictedPickle, weights_only=False
-            )
+            content = file.read_by(RestrictedPickle)
             while isinstance(content, nn.DataParallel):
                 content = content.module
     except ForbiddenGlobal as error:
@@ -210,16 +200,6 @@ def _tensors(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, torch.T
 def _damaged(source: Path, error: Exception) -> ModelError:
     reason = str(error).strip().split("\n")[0] or type(error).__name__
     return ModelError(f"{source}: damaged or no model file ({reason}); expected a .pt file. {_REMEDY}")
-
-
-def _is_torchscript(data: bytes) -> bool:
-    if not data.startswith(b"PK"):
-        return False
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return any(name.endswith("constants.pkl") for name in archive.namelist())
-    except zipfile.BadZipFile:
-        return False
 
 
 def _summary(content: Any) -> str:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from ivadomed.errors import IvadomedError, ModelError
 from ivadomed.files import atomic_path
 from ivadomed.models.base import Inputs, Network, example_inputs
+from ivadomed.models.onnx_file import open_onnx
 from ivadomed.models.unet3d import UpscalingConv3d
 
 OPSET = 18
@@ -184,10 +185,7 @@ def _without_output() -> Iterator[None]:
 
 
 def _check(file: Path, example: dict[str, Tensor], expected: np.ndarray, path: Path) -> None:
-    import onnxruntime  # slow to import, and needed only when a model is packaged
-
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    [actual] = session.run(None, {name: value.numpy() for name, value in example.items()})
+    [actual] = open_onnx(file).run(None, {name: value.numpy() for name, value in example.items()})
     allowed = TOLERANCE * max(1.0, float(np.abs(expected).max()))
     difference = float(np.abs(actual - expected).max()) if actual.shape == expected.shape else np.inf
     if not difference <= allowed:  # so that not a number is a difference too

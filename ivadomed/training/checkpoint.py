@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import random
 import zipfile
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ import torch
 
 from ivadomed.errors import ModelError
 from ivadomed.models.checkpoint import write_torch
+from ivadomed.models.torch_file import TorchFile
 
 FORMAT = 2
 _KEY_OF_2 = b"gif_dict"
@@ -89,8 +89,10 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ModelError(f"{path}: no checkpoint to resume from; start without --resume-training")
     refuse_old_checkpoint(path)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        state = TorchFile(path).plain()
+    except (ModelError, MemoryError):
+        raise
+    except Exception as error:  # of a damaged file torch raises whatever comes
         raise ModelError(
             f"{path}: damaged or no checkpoint of this version; train anew without it"
         ) from error

@@ -138,3 +138,21 @@ def test_what_is_not_loaded(module, heavy):
     code = f"import sys, {module}; print(*sorted(set({heavy.split()}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize(
+    ("names", "only"),
+    [
+        ({"torch.load", "torch.jit.load"}, "ivadomed.models.torch_file"),
+        ({"onnxruntime.InferenceSession"}, "ivadomed.models.onnx_file"),
+    ],
+)
+def test_model_files_are_opened_in_one_place(names, only):
+    """What is refused there would be open to every other caller of the library."""
+    callers = {
+        module
+        for module, path in FILES.items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in names
+    }
+    assert callers == {only}

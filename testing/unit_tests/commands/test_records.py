@@ -10,7 +10,14 @@ import pytest
 import torch
 
 from ivadomed import __version__
-from ivadomed.commands.records import logging_to_terminal, run_folder, trained_in, write_manifest
+from ivadomed.commands.records import (
+    logging_to_terminal,
+    run_folder,
+    trained_in,
+    version_text,
+    versions,
+    write_manifest,
+)
 from ivadomed.config import load_config
 from ivadomed.errors import OutputError
 from ivadomed.runtime.terminal import Mode, say
@@ -140,6 +147,18 @@ def test_a_folder_that_cannot_be_made_is_named(make, tmp_path):
         ):
             pass
     assert not any(isinstance(h, logging.FileHandler) for h in LOGGER.handlers)
+
+
+def test_the_build_of_torch_is_part_of_its_version(make, monkeypatch, tmp_path):
+    """The metadata of packages of an index are without it."""
+    monkeypatch.setattr(torch, "__version__", "2.14.1+cu130")
+    monkeypatch.setattr("ivadomed.commands.records.version", lambda name: "2.14.1")
+    assert versions()["torch"] == "2.14.1+cu130"
+    assert "torch: 2.14.1+cu130\n" in version_text(make())
+    (tmp_path / "out").mkdir()
+    write_manifest(make(), tmp_path / "out", {})
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["libraries"]["torch"] == "2.14.1+cu130"
 
 
 def test_the_manifest_holds_what_repeats_the_run(make, monkeypatch, tmp_path):

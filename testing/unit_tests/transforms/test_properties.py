@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_erosion, gaussian_filter
 
@@ -157,23 +157,44 @@ MILD = {
 }
 
 
+INTERPOLATING = {"RandomAffine", "ElasticTransform", "Resample"}
+
+
+def curvature(image):
+    """Sum of the absolute principal curvatures of an image [H, W], per voxel squared."""
+    hessian = np.array([np.gradient(slope) for slope in np.gradient(image.astype(np.float64))])
+    hessian = np.moveaxis((hessian + hessian.swapaxes(0, 1)) / 2, (0, 1), (2, 3))
+    return np.abs(np.linalg.eigvalsh(hessian)).sum(-1)
+
+
 @settings(deadline=None, max_examples=40)
 @given(
     st.permutations(list(MILD)).flatmap(lambda names: st.sampled_from([names[:k] for k in range(1, 7)])),
     st.integers(0, 2**31),
 )
+@example(["RandomAffine", "RandomMirror", "RandomReverse", "CenterCrop", "ElasticTransform", "Resample"], 1)
+@example(
+    ["RandomReverse", "RandomAffine", "CenterCrop", "RandomMirror", "ElasticTransform", "Resample"],
+    1838555718,
+)
 def test_there_and_back_again(names, seed):
-    """The mean absolute error is below 1 % of the range where nothing left the field of view."""
+    """Where nothing left the field of view, the error is that of linear interpolation, and of nothing else.
+
+    A linear interpolation between points one voxel apart errs by at most an eighth of the second derivatives along the
+    axes, and those add up to no more than the principal curvatures do, however the axes are turned. It averages, so the
+    errors of several at most add up: of two for each transform that interpolates, there and back. The others are exact.
+    """
     shape = (60, 64)
-    x = gaussian_filter(np.random.default_rng(seed).random(shape), 3)
+    x = gaussian_filter(np.random.default_rng(seed).random(shape), 4)
     x = ((x - x.min()) / np.ptp(x))[None].astype(np.float32)
     plan = plan_of({name: MILD[name] for name in names}, shape, seed)
     back = plan.invert(plan.apply(x, "im", 1), "im", 1)
     seen = plan.invert(plan.apply(np.ones_like(x), "im", 1), "im", 1)
     # What is within two voxels of the border may have been interpolated with what lies outside.
     kept = binary_erosion(seen[0] > 0.999, iterations=2, border_value=1)
-    assert kept.mean() > 0.4
-    assert np.abs(back - x)[0][kept].mean() < 0.01
+    assert kept.mean() > 0.25  # so that the means are of many voxels
+    interpolations = 2 * len(INTERPOLATING & set(names))
+    assert np.abs(back - x)[0][kept].mean() <= interpolations / 8 * curvature(x[0])[kept].mean()
 
 
 @settings(deadline=None, max_examples=20)

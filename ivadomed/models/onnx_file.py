@@ -1,0 +1,92 @@
+"""The one place that opens ONNX files: whole, and without anything that lies elsewhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ivadomed.errors import ModelError
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+    from onnxruntime import InferenceSession, SessionOptions
+
+_LOCATION = b"location"
+"""The key under which a tensor names another file. Protocol buffers store text as it is."""
+
+
+def open_onnx(
+    path: str | os.PathLike[str],
+    options: SessionOptions | None = None,
+    providers: Sequence[str] = ("CPUExecutionProvider",),
+) -> InferenceSession:
+    """A session of onnxruntime.
+
+    Weights that lie in another file are refused, wherever that is: some releases of onnxruntime read any file of the
+    machine whose name a model holds, and a model whose weights are apart is half a model once it is copied.
+
+    Args:
+        path: ONNX file.
+        options: Of the session.
+        providers: Of onnxruntime, by preference.
+
+    Raises:
+        ModelError: The file cannot be read, is damaged, or has weights in another file.
+    """
+    import onnxruntime  # slow to import, and an alternative to the PyTorch file
+
+    options = options or onnxruntime.SessionOptions()
+    # Content that begins like onnxruntime's own format would be read as that, past the check.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); expected an .onnx file") from error
+    try:
+        elsewhere = external_data(content)
+        # The bytes that were checked, not the file, which could be another by now.
+        session = None if elsewhere else onnxruntime.InferenceSession(content, options, list(providers))
+    except Exception as error:  # onnx and onnxruntime raise types of their own that share no base
+        raise ModelError(f"{path}: not a readable ONNX model ({str(error).splitlines()[0]})") from error
+    if session is None:
+        tensor, location = elsewhere[0]
+        raise ModelError(
+            f"{path}: refused, the weights {tensor!r} lie in another file ({location!r}); expected all of a model in "
+            "its .onnx file. If you trust it, load it with onnx.load(PATH) and save that with onnx.save(MODEL, PATH)."
+        )
+    return session
+
+
+def external_data(content: bytes) -> list[tuple[str, str]]:
+    """Name and location of all tensors of an ONNX file that are not in the file.
+
+    Graphs of branches and loops, functions, attributes and sparse tensors are searched too.
+
+    Args:
+        content: Of the file.
+
+    Raises:
+        google.protobuf.message.DecodeError: It is no ONNX file.
+    """
+    if _LOCATION not in content:  # as a rule: nothing more to be read
+        return []
+    import onnx  # slow to import, and needed by hardly any file
+
+    return [
+        (tensor.name, next((entry.value for entry in tensor.external_data if entry.key == "location"), ""))
+        for tensor in _tensors(onnx.ModelProto.FromString(content))
+        if tensor.external_data or tensor.data_location == onnx.TensorProto.EXTERNAL
+    ]
+
+
+def _tensors(message: Message) -> Iterator[Any]:
+    """All tensors within a message, at any depth."""
+    if message.DESCRIPTOR.full_name == "onnx.TensorProto":
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_MESSAGE:
+            for part in [value] if hasattr(value, "DESCRIPTOR") else value:
+                yield from _tensors(part)
