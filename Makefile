@@ -5,10 +5,20 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: help demo test lint types docs pytest clean
+# What test-lowest and test-newest run, and with what; each has an environment of its own.
+LOWEST ?= .venv-lowest
+NEWEST ?= .venv-newest
+# PyPI's builds of torch for Linux take gigabytes; CI gives the build that it has.
+LOWEST_TORCH ?= $(shell grep '^torch==' requirements-lowest.txt)
+UNIT_TESTS ?= testing/unit_tests
+TEST_TOOLS := pytest pytest-xdist hypothesis jsonschema pybids
+# One process per core, with one thread each: threads of several processes would only wait for each other.
+PYTEST := -m pytest -q -n auto --maxprocesses 8 --dist loadfile
+
+.PHONY: help demo test lint types docs pytest test-lowest test-newest clean
 
 help:  ## Show this help.
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 # Torch first and by itself: with it in place, no other package pulls a build that does not fit.
 $(VENV)/.installed: requirements.txt requirements_dev.txt requirements_docs.txt constraints.txt setup.py
@@ -33,9 +43,31 @@ types: $(VENV)/.installed
 docs: $(VENV)/.installed  ## Build the documentation into docs/_build/html; a warning is an error.
 	$(BIN)/sphinx-build -q -W --keep-going -j auto docs docs/_build/html
 
-# One process per core, with one thread each: threads of several processes would only wait for each other.
 pytest: $(VENV)/.installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST)
+
+test-lowest: $(LOWEST)/.installed  ## Run the unit tests with the lowest versions that requirements.txt admits.
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python $(PYTEST) $(UNIT_TESTS)
+
+test-newest: $(NEWEST)/.installed  ## Run them with the newest releases, of another Python by PYTHON=python3.13 NEWEST=.venv-3.13.
+	OMP_NUM_THREADS=1 $(NEWEST)/bin/python $(PYTEST) $(UNIT_TESTS)
+
+requirements-lowest.txt: requirements.txt
+	sed -n 's/>=/==/p' $< > $@
+
+$(LOWEST)/.installed: requirements-lowest.txt setup.py
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check $(LOWEST_TORCH)
+	grep -v '^torch==' $< | $(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -r /dev/stdin $(TEST_TOOLS)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+# As a user gets them today, so a copy of the package is built; the tests then run on the checkout.
+$(NEWEST)/.installed: requirements.txt setup.py
+	$(PYTHON) -m venv $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check . $(TEST_TOOLS)
+	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
 
 clean:  ## Remove the environment, the demo and the built documentation.
-	rm -rf $(VENV) $(DEMO) docs/_build
+	rm -rf $(VENV) $(LOWEST) $(NEWEST) requirements-lowest.txt $(DEMO) docs/_build

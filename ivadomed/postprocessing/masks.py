@@ -92,7 +92,7 @@ def _groups(links: np.ndarray, count: int) -> np.ndarray:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    a, b = links.T - 1
+    a, b = (links.T - 1).astype(np.int32)  # of wider indices, scipy 1.11.0 says that nothing is linked
     return connected_components(coo_array((np.ones(len(a)), (a, b)), (count, count)), directed=False)[1]
 
 
