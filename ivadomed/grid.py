@@ -14,7 +14,13 @@ from functools import cached_property
 
 import numpy as np
 from nibabel.affines import voxel_sizes
-from nibabel.orientations import aff2axcodes, apply_orientation, io_orientation, ornt_transform
+from nibabel.orientations import (
+    aff2axcodes,
+    apply_orientation,
+    inv_ornt_aff,
+    io_orientation,
+    ornt_transform,
+)
 
 SLICE_AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
 
@@ -90,11 +96,38 @@ class Grid:
         )
 
     def matches(self, other: Grid) -> bool:
-        """Whether two images have the same voxels: equal shape, corners less than one voxel apart.
+        """Whether two images have the same voxels, in whatever order of the axes each file stores them.
 
-        Some programs round the affine to two decimals, which turns a large image by a good part of a voxel; a
-        shift by a voxel or another orientation is no rounding.
+        They do when, in one order, their shapes are equal and their corners less than one voxel apart. Some programs
+        round the affine to two decimals, which turns a large image by a good part of a voxel; a shift by a voxel is no
+        rounding.
         """
+        return self._orientation_of(other) is not None
+
+    def align(self, other: Grid, data: np.ndarray) -> np.ndarray:
+        """[X, Y, Z, ...] native to another image to the order of this one; a view.
+
+        Raises:
+            ValueError: The images have other voxels, see ``matches``.
+        """
+        orientation = self._orientation_of(other)
+        if orientation is None:
+            raise ValueError(f"{other} are no voxels of {self}")
+        return apply_orientation(data, orientation)
+
+    def _orientation_of(self, other: Grid) -> np.ndarray | None:
+        """nibabel orientation array [3, 2] from the native axes of another image to ours; None: other voxels."""
+        if self._corners_agree(other):  # also where an image is too thin to say where its axes point
+            return np.array([[0, 1], [1, 1], [2, 1]])
+        # Each axis of the other one against the nearest of ours, not of RAS: at 45 degrees rounding decides that.
+        orientation = io_orientation(np.linalg.inv(self.affine) @ other.affine)
+        stored = [other.shape[int(i)] for i in np.argsort(orientation[:, 0])]
+        affine = other.affine @ inv_ornt_aff(orientation, other.shape)
+        turned = Grid((stored[0], stored[1], stored[2]), affine, self.slice_axis)
+        return orientation if self._corners_agree(turned) else None
+
+    def _corners_agree(self, other: Grid) -> bool:
+        """Whether the shapes are equal and the corners less than one voxel apart, axis by axis as stored."""
         if self.shape != other.shape:
             return False
         corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], float)

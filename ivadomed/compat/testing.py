@@ -18,7 +18,7 @@ from ivadomed.inference.backends import DropoutForward, TorchForward
 from ivadomed.inference.engine import Engine, Forward, Prediction
 from ivadomed.inference.outputs import finish, to_nifti
 from ivadomed.io import read_label, save_nifti
-from ivadomed.loader.cases.volumes import read_ahead
+from ivadomed.loader.cases.volumes import check_same_grid, read_ahead
 from ivadomed.loader.segmentation_dataset import SegmentationDataset
 from ivadomed.models import Network
 from ivadomed.runtime.device import batch_voxels
@@ -125,8 +125,16 @@ def get_gt(filenames: Sequence[Any]) -> np.ndarray:
         DataError: A file cannot be read, or no class has one.
     """
     firsts = [next(iter(n), None) if isinstance(n, list | tuple) else n for n in filenames]
-    found = {name: read_label(name).data for name in firsts if name is not None}
+    found = {name: read_label(name) for name in firsts if name is not None}
     if not found:
         raise DataError("get_gt: no class has a file; expected one at least")
-    shape = next(iter(found.values())).shape
-    return np.stack([np.zeros(shape) if name is None else found[name] for name in firsts]).astype(np.float64)
+    first, label = next(iter(found.items()))
+    grid = label.grid()
+    for name, other in found.items():
+        check_same_grid(grid, first, other.grid(), name)
+    return np.stack(
+        [
+            np.zeros(grid.shape) if name is None else grid.align(found[name].grid(), found[name].data)
+            for name in firsts
+        ]
+    ).astype(np.float64)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from ivadomed import io
 from ivadomed.evaluation.pairs import PredictionPair, job_count
-from ivadomed.evaluation.read import check_shape, read_pair
+from ivadomed.evaluation.read import read_pair, voxels_on
 from ivadomed.evaluation.summary import split_column
 from ivadomed.runtime.terminal import hidden_bar
 from ivadomed.visualize import save_overlays
@@ -59,11 +59,13 @@ def paint_overlays(
 def _paint(pair: PredictionPair, file: Path, slice_axis: int) -> None:
     assert pair.image is not None
     image, data = io.read_image(pair.image), read_pair(pair)
-    check_shape(pair.predictions[0], data.prediction.shape[:3], pair.image, image.data.shape)
     grid = image.grid(slice_axis)
-    prediction, truth = (
-        np.stack([grid.to_hwd(classes[..., k]) for k in range(classes.shape[3])])
+    aligned = (
+        voxels_on(grid, pair.image, io.Image(classes, data.affine), pair.predictions[0])
         for classes in (data.prediction, data.target)
+    )
+    prediction, truth = (
+        np.stack([grid.to_hwd(classes[..., k]) for k in range(classes.shape[3])]) for classes in aligned
     )
     axis = None if data.is_picture else slice_axis
     save_overlays(file, grid.to_hwd(image.data), prediction, truth, slice_axis=axis)

@@ -12,6 +12,7 @@ import numpy as np
 from ivadomed import io
 from ivadomed.errors import DataError
 from ivadomed.evaluation.pairs import PredictionPair
+from ivadomed.grid import Grid
 
 logger = logging.getLogger(__name__)
 
@@ -55,27 +56,46 @@ def read_pair(pair: PredictionPair) -> PairData:
             f"{pair.predictions[0]}: has {n_classes} classes, loader_parameters.target_suffix names "
             f"{len(pair.targets)}; evaluate with the suffixes of the training"
         )
-    shape = images[0].data.shape[:3]
-    for file, image in zip(pair.predictions, images, strict=True):
-        check_shape(file, image.data.shape[:3], pair.predictions[0], shape)
-        _check_values(file, image.data)
-    prediction = np.concatenate([image.data for image in images], axis=3) if images[1:] else images[0].data
+    first, grid = pair.predictions[0], images[0].grid()
+    parts = [
+        voxels_on(grid, first, image, file) for file, image in zip(pair.predictions, images, strict=True)
+    ]
+    for file, part in zip(pair.predictions, parts, strict=True):
+        _check_values(file, part)
+    prediction = np.concatenate(parts, axis=3) if parts[1:] else parts[0]
     target = np.zeros_like(prediction)
     for k, path in enumerate(pair.targets):
         if path is not None:
-            target[..., k] = _read_target(path, pair.predictions[0], shape)
+            target[..., k] = _read_target(path, first, grid)
     zooms = images[0].zooms if pair.pixel_size is None else (*pair.pixel_size, 1.0)
     is_picture = not io.is_nifti(pair.image or pair.predictions[0])
     return PairData(prediction, target, zooms, images[0].affine, images[0].header, is_picture)
 
 
-def check_shape(path: Path, shape: tuple[int, ...], other: Path, expected: tuple[int, ...]) -> None:
-    """Raise DataError unless a file has the shape of another."""
-    if shape != expected:
+def voxels_on(grid: Grid, of: Path, image: io.Image, path: Path) -> np.ndarray:
+    """[X, Y, Z, ...] of an image in the order of the axes of another, which has the same voxels.
+
+    Where they do not lie in one place (pictures do not say where they lie, see ``PredictionPair.check_grid`` for the
+    others) their shape counts.
+
+    Args:
+        grid: Of the other one.
+        of: Its file.
+        image: Of any number of volumes.
+        path: Its file.
+
+    Raises:
+        DataError: Their shapes differ.
+    """
+    own = image.grid()
+    if grid.matches(own):
+        return grid.align(own, image.data)
+    if own.shape != grid.shape:
         raise DataError(
-            f"{path}: shape {shape} differs from {expected} of {other}; a prediction and its ground truth have the "
+            f"{path}: shape {own.shape} differs from {grid.shape} of {of}; a prediction and its ground truth have the "
             "voxels of their image"
         )
+    return image.data
 
 
 def _check_values(path: Path, data: np.ndarray) -> None:
@@ -96,9 +116,8 @@ def _check_values(path: Path, data: np.ndarray) -> None:
         )
 
 
-def _read_target(path: Path, prediction: Path, shape: tuple[int, ...]) -> np.ndarray:
-    target = io.read_label(path).data
-    check_shape(path, target.shape, prediction, shape)
+def _read_target(path: Path, prediction: Path, grid: Grid) -> np.ndarray:
+    target = voxels_on(grid, prediction, io.read_label(path), path)
     if not np.isfinite(target).all():
         raise DataError(f"{path}: has NaN or infinite voxels; mend the file or leave the subject out")
     return (target >= 0.5).astype(target.dtype) if target.max() > 1 + _TOLERANCE else target

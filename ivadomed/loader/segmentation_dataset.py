@@ -302,7 +302,10 @@ def _plans(case: Case, recipe: Recipe) -> tuple[Pipeline, list[Plan]]:
     box = box_in(case, grid)
     roi = None
     if recipe.fixed.needs_roi and case.roi is not None:
-        roi = grid.to_hwd(read_label(case.roi).data)
+        label = read_label(case.roi)
+        own = label.grid(recipe.slice_axis)
+        # Pictures, which do not say where they lie, and other grids were looked at before.
+        roi = grid.to_hwd(grid.align(own, label.data) if grid.matches(own) else label.data)
     return fixed_steps(grid, recipe, box), plan_fixed(grid, roi, recipe, box)
 
 

@@ -180,7 +180,7 @@ def _read_mask(
 ) -> np.ndarray:
     mask = read_label(path, None if is_nifti(path) else _pixel_size(reference))
     check_same_grid(grid, reference, mask.grid(axis), path)
-    return grid.to_hwd(mask.data)
+    return grid.to_hwd(grid.align(mask.grid(axis), mask.data))
 
 
 def _sidecar(path: str | os.PathLike[str]) -> Path:

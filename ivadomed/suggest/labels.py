@@ -12,7 +12,7 @@ import numpy as np
 
 from ivadomed.errors import DataError
 from ivadomed.grid import Grid
-from ivadomed.io import read_label
+from ivadomed.io import is_nifti, read_label
 from ivadomed.loader.cases.volumes import ABOVE_ONE
 from ivadomed.postprocessing.objects import label_objects
 
@@ -140,10 +140,11 @@ def _look(files: Mapping[str, Path], kinds: Mapping[str, LabelKind], grid: Grid)
         except DataError as error:
             kinds[suffix].fault = f"cannot be read: {error}"
             continue
-        if label.data.shape != grid.shape:
+        own = label.grid()
+        if not grid.matches(own) and (is_nifti(file) or own.shape != grid.shape):  # pictures lie anywhere
             kinds[suffix].fault = f"is not on the grid of its image: {file}"
             continue
-        data = Grid(grid.shape, label.affine).to_hwd(label.data)  # of axial slices: RAS
+        data = own.to_hwd(label.data)  # of axial slices: RAS
         kinds[suffix].look(data)
         masks[suffix] = np.packbits(data >= 0.5)
     return masks

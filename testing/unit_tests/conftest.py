@@ -1,13 +1,16 @@
 """Small cases, packaged models and images that the tests of several modules use."""
 
+from itertools import permutations, product
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from ivadomed.loader.cases.case import Case
 
+ORIENTATIONS = ["".join(codes) for axes in permutations(("RL", "AP", "SI")) for codes in product(*axes)]
 AFFINE = np.array([[-1.0, 0, 0, 30], [0, 0, 1.0, -3], [0, 1.0, 0, 7], [0, 0, 0, 1]])
 
 
@@ -22,6 +25,20 @@ def image(tmp_path):
         return tmp_path / name
 
     return make
+
+
+@pytest.fixture(params=ORIENTATIONS)
+def stored_as(request):
+    """Return a function that stores a NIfTI file in another order of its axes, at the same place."""
+
+    def store(path: Path) -> Path:
+        image = nib.load(path)
+        turn = ornt_transform(io_orientation(image.affine), axcodes2ornt(request.param))
+        nib.save(image.as_reoriented(turn), path)
+        assert "".join(nib.aff2axcodes(nib.load(path).affine)) == request.param
+        return path
+
+    return store
 
 
 @pytest.fixture

@@ -68,4 +68,31 @@ def test_matches_tolerates_rounding_but_no_shift_or_flip():
     assert not grid.matches(Grid((4, 5, 7), affine))
     tilted = affine_of("RAS", tilt=8.0)
     assert Grid(SHAPE, tilted).matches(Grid(SHAPE, np.round(tilted, 2)))
-    assert not Grid(SHAPE, affine_of("LAS")).matches(grid)
+    assert not Grid(SHAPE, np.diag([-0.5, 0.75, 2.0, 1.0])).matches(grid)  # elsewhere, not flipped
+
+
+@pytest.mark.parametrize("codes", CODES)
+@given(first=st.sampled_from(CODES), tilt=st.floats(-60, 60), digits=st.sampled_from([2, 3, 8]))
+@settings(max_examples=15, deadline=None)
+def test_the_same_voxels_in_another_order_match_and_align(codes, first, tilt, digits):
+    data = np.arange(120.0).reshape(SHAPE)
+    stored = nib.Nifti1Image(data, affine_of(first, tilt=tilt))
+    turn = ornt_transform(axcodes2ornt(first), axcodes2ornt(codes))
+    other = stored.as_reoriented(turn)
+    grid, turned = Grid(SHAPE, stored.affine), Grid(other.shape, np.round(other.affine, digits))
+    assert grid.matches(turned)
+    np.testing.assert_array_equal(grid.align(turned, np.asarray(other.dataobj)), data)
+    shifted = other.affine.copy()
+    shifted[:3, 3] += 2 * other.affine[:3, 0]
+    assert not grid.matches(Grid(other.shape, shifted))
+    with pytest.raises(ValueError, match="are no voxels of"):
+        grid.align(Grid(other.shape, shifted), data)
+
+
+def test_classes_keep_their_place_when_they_are_aligned():
+    data = np.arange(240.0).reshape(*SHAPE, 2)
+    turned = nib.Nifti1Image(data, affine_of("RAS")).as_reoriented(axcodes2ornt("PIR"))
+    aligned = Grid(SHAPE, affine_of("RAS")).align(
+        Grid(turned.shape[:3], turned.affine), np.asarray(turned.dataobj)
+    )
+    np.testing.assert_array_equal(aligned, data)

@@ -117,10 +117,11 @@ def make_volume(case: Case, images: Iterable[Image], slice_axis: int, roi: Image
 
 def _on_grid(grid: Grid, case: Case, image: Image, path: str | PathLike[str]) -> np.ndarray:
     """Voxels [H, W, D] of an image that must lie on the grid of the case."""
-    check_same_grid(grid, case.images[0], image.grid(grid.slice_axis), path)
+    own = image.grid(grid.slice_axis)
+    check_same_grid(grid, case.images[0], own, path)
     if not np.isfinite(image.data).all():
         raise DataError(f"{path}: has NaN or infinite voxels; mend the file or leave the subject out")
-    return grid.to_hwd(image.data)
+    return grid.to_hwd(grid.align(own, image.data))
 
 
 def box_in(case: Case, grid: Grid) -> tuple[int, ...] | None:
@@ -161,7 +162,7 @@ def grid_of(case: Case, slice_axis: int) -> Grid:
 def check_same_grid(
     grid: Grid, path: str | PathLike[str], other: Grid, other_path: str | PathLike[str]
 ) -> None:
-    """Raise DataError unless both images have the same voxels."""
+    """Raise DataError unless both images have the same voxels, see ``Grid.matches``."""
     if not grid.matches(other):
         raise DataError(
             f"{other_path} lies on another grid than {path}: {other} instead of {grid}; resample it onto the image"

@@ -119,5 +119,8 @@ def test_ground_truth(make_case):
     np.testing.assert_array_equal(truth[0], nib.load(first).get_fdata())
     np.testing.assert_array_equal(truth[2], nib.load(second).get_fdata())
     assert not truth[1].any()
+    turned = nib.load(second).as_reoriented([[2, -1], [0, 1], [1, -1]])
+    nib.save(turned, second)
+    np.testing.assert_array_equal(testing.get_gt([first, None, [second, first]]), truth)
     with pytest.raises(DataError, match="no class"):
         testing.get_gt([None])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ivadomed.config import load_config
-from ivadomed.data_check.files import check_headers, check_sizes, prepared_shape
+from ivadomed.data_check.files import check_case, check_headers, check_sizes, prepared_shape
 from ivadomed.errors import DataError
 from ivadomed.grid import Grid
 from ivadomed.io import write_picture
@@ -50,6 +50,14 @@ def test_faults_in_headers_are_counted(make_case):
         DataError, match=r"(?s)another grid.*\n2 more images have a fault; ivadomed_check_data"
     ):
         check_headers(cases, PLAIN)
+
+
+def test_the_same_voxels_in_another_order_are_no_fault(make_case, stored_as):
+    case = make_case(channels=2, roi=True)
+    for path in (case.images[1], case.targets[0][0], case.roi):
+        stored_as(path)
+    check_headers([case], RESAMPLE)
+    assert check_case(case, PLAIN).findings == []
 
 
 def test_pictures_need_a_pixel_size_only_to_be_resampled(tmp_path):

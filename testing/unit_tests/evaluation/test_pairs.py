@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 
 from ivadomed.errors import DataError
-from ivadomed.evaluation import pairs_of_cases
+from ivadomed.evaluation import evaluate_pair, pairs_of_cases
 from ivadomed.evaluation.overlays import paint_overlays, worst_first
 from ivadomed.evaluation.pairs import PredictionPair, job_count
+from ivadomed.evaluation.read import read_pair
 from ivadomed.loader.cases.case import Case
 
 
@@ -87,6 +88,29 @@ def test_the_image_decides_the_grid(tmp_path):
     pair = PredictionPair("a", (prediction,), (None,), image)
     with pytest.raises(DataError, match=r"a_pred.nii.gz lies on another grid than .*image.nii.gz"):
         pair.check_grid()
+
+
+def test_files_stored_in_another_order_have_the_numbers_and_the_picture_of_one_order(tmp_path, stored_as):
+    truth = np.zeros((80, 70, 5))
+    truth[30:40, 20:40, 2] = 1
+    files = [save(tmp_path / f"{name}.nii.gz", truth) for name in ("image", "label")]
+    files += [save(tmp_path / f"a_class-{k}_pred.nii.gz", np.roll(truth, 3 * k, 0)) for k in (0, 1)]
+    pair = PredictionPair("a", tuple(files[2:]), (files[1], files[1]), files[0])
+
+    def results(folder: Path):
+        pair.check_grid()
+        [painted] = paint_overlays([pair], ["a"], tmp_path / folder, 0).values()
+        data = read_pair(pair)
+        return evaluate_pair(data.prediction, data.target, data.zooms).metrics, iio.imread(painted)
+
+    expected, picture = results(tmp_path / "before")
+    for path in files[1::2]:  # the label, and the second class of the prediction
+        stored_as(path)
+    measured, other = results(tmp_path / "after")
+    assert measured == pytest.approx(expected, nan_ok=True)
+    np.testing.assert_array_equal(other, picture)
+    stored_as(files[2])
+    np.testing.assert_array_equal(results(tmp_path / "first class")[1], picture)
 
 
 def test_memory_bounds_the_jobs(tmp_path, monkeypatch):

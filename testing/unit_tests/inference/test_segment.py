@@ -86,6 +86,22 @@ def test_images_on_different_grids_are_refused(package, image):
         segment_volume(folder, [image(), image("sub-01_T2w.nii.gz", (20, 5, 19))], gpu_id=None)
 
 
+def test_channels_and_priors_stored_in_another_order_give_the_same(package, image, stored_as):
+    folder = package(
+        contrasts=("T1w", "T2w"),
+        transforms={"ROICrop": {"size": [6, 6]}, "NormalizeInstance": {"applied_to": ["im"]}},
+        loader={"roi_params": {"suffix": "_seg-manual"}},
+    )
+    first, second = image(), image("sub-01_T2w.nii.gz", seed=1)
+    prior = prior_of(first, (slice(8, 11), slice(0, 3), slice(4, 8)))
+    options = {"fname_prior": str(prior), "binarize_prediction": 0}
+    expected = values(segment_volume(folder, [first, second], gpu_id=None, options=options)[0])
+    stored_as(second)
+    stored_as(prior)
+    found = values(segment_volume(folder, [first, second], gpu_id=None, options=options)[0])
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_options_change_the_model_s_postprocessing(package, image):
     path = image()
     folder = package(postprocessing={"binarize_prediction": {"thr": 0.5}})

@@ -111,3 +111,13 @@ def test_no_label_that_can_be_used(choose):
 def test_a_label_on_another_grid_is_left_out(choose):
     [reason] = choose({"_good": LEFT, "_other": LEFT[:6]}).left_out.values()
     assert reason.startswith("is not on the grid of its image: ")
+
+
+def test_a_label_stored_in_another_order_is_looked_at_like_its_image(tmp_path, stored_as):
+    files = {suffix: tmp_path / f"sub-01_T1w{suffix}.nii.gz" for suffix in ("_left", "_right", "_all")}
+    for file, data in zip(files.values(), (LEFT, RIGHT, LEFT + RIGHT), strict=True):
+        nib.save(nib.Nifti1Image(data, np.eye(4)), file)
+    stored_as(files["_right"])
+    targets = choose_targets([files], dict.fromkeys(files, 5), [GRID], ())
+    assert targets.suffixes == ("_left", "_right")
+    assert targets.left_out == {"_all": "is what _left and _right make up together"}

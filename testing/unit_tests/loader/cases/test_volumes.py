@@ -50,6 +50,17 @@ def test_label_on_another_grid_is_refused_with_both_names(make_case):
         read_volume(case, 2)
 
 
+def test_labels_masks_and_channels_may_be_stored_in_another_order(make_case, stored_as):
+    case = make_case(channels=2, classes=2, roi=True)
+    before = read_volume(case, 0)
+    for path in (case.images[1], case.targets[0][0], case.roi):
+        stored_as(path)
+    after = read_volume(case, 0)
+    for name in ("image", "target", "roi"):
+        np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
+    np.testing.assert_array_equal(after.grid.affine, before.grid.affine)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_not_a_number_is_refused(make_case, value):
     case = make_case()
