@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import torch
 from ivadomed.config import RunConfig
 from ivadomed.config.schema.base import DatasetType
 from ivadomed.data_check.files import check_headers, check_sizes
-from ivadomed.errors import DataError
+from ivadomed.errors import ConfigError, DataError
 from ivadomed.jobs import Workers
+from ivadomed.loader.bids.faults import labels_there, summary
 from ivadomed.loader.bids.index import Dropped
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases.case import Case
@@ -28,6 +30,7 @@ from ivadomed.loader.samples import SampleDataset
 from ivadomed.loader.samples.random_patches import RandomPatches, per_image
 from ivadomed.loader.split.draw import get_subdatasets_subject_files_list
 from ivadomed.loader.split.file import SIDES, saved_file
+from ivadomed.loader.split.groups import some
 from ivadomed.object_detection.cascade import add_boxes
 from ivadomed.runtime.cores import available_cores
 from ivadomed.runtime.device import define_device
@@ -38,9 +41,20 @@ log = logging.getLogger(__name__)
 
 
 def index_data(config: RunConfig, folder: Path) -> BidsDataframe:
-    """Index the data set; save its table unless it is only segmented."""
+    """Index the data set; save its table unless it is only segmented.
+
+    Raises:
+        ConfigError: No label is named, and they are needed.
+        DataError: See ``BidsDataframe``.
+    """
     params = config.loader_parameters.model_dump(mode="json")
     labelled = config.command != "segment"
+    if labelled and not config.loader_parameters.target_suffix:
+        there = BidsDataframe(params, str(folder), derivatives=False)
+        raise ConfigError(
+            'loader_parameters.target_suffix: is empty; expected the suffix of each class, such as ["_seg-manual"]; '
+            f"labels that are there: {labels_there(there.images.values(), there.labels)}"
+        )
     split_method = config.split_dataset.split_method if labelled else None
     bids_df = BidsDataframe(params, str(folder), derivatives=labelled, split_method=split_method)
     if labelled and is_first_process():  # the table of a run is that of the data it was trained and tested on
@@ -92,15 +106,16 @@ def list_cases(
     if config.metadata_type is None:
         return found
     reasons = {case: missing_metadata(case, config.metadata_type) for case in found.cases}
-    dropped = [Dropped(case.id, reason) for case, reason in reasons.items() if reason]
+    lacks = f"no value of {config.metadata_type} for FiLM"
+    dropped = [Dropped(case.id, reason, lacks) for case, reason in reasons.items() if reason]
     kept = tuple(case for case, reason in reasons.items() if not reason)
     return CaseList(kept, (*found.dropped, *dropped))
 
 
 def cases_of(
     config: RunConfig, bids_df: BidsDataframe, names: Sequence[str], dataset_type: DatasetType
-) -> tuple[Case, ...]:
-    """Cases of one side of the split.
+) -> CaseList:
+    """Cases of one side of the split, and what is left out of it, which is logged.
 
     Raises:
         DataError: There is none.
@@ -113,13 +128,14 @@ def cases_of(
             f"the {dataset_type} set is empty: the split puts no image there; change split_dataset or add subjects"
         )
     if not found.cases:
-        needed = f", with FiLM's {config.metadata_type}" if config.metadata_type else ""
+        why = summary(found.dropped) or f"no contrast of {some(config.contrasts_for(dataset_type))}"
+        before = summary(bids_df.dropped)
         raise DataError(
-            f"the {dataset_type} set is empty: none of its {len(names)} images has {', '.join(config.class_names)} "
-            f"and a contrast of {', '.join(config.contrasts_for(dataset_type))}{needed}; "
-            "change split_dataset or the contrasts"
+            f"the {dataset_type} set is empty: its images ({len(names)}) are all left out: {why}; change "
+            "split_dataset, the contrasts or the labels"
+            + (f"\nOf the whole data set are left out: {before}" if before else "")
         )
-    return found.cases
+    return found
 
 
 def fit_conditioner(config: RunConfig, cases: Sequence[Case], folder: Path) -> Conditioner:
@@ -135,12 +151,13 @@ def labelled_cases(
     split: Mapping[str, Sequence[str]],
     folder: Path,
     device: torch.device,
-) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
-    """Cases of the training and of the validation set, those of a cascade with their boxes."""
+) -> tuple[CaseList, CaseList]:
+    """The training and the validation set, the cases of a cascade with their boxes."""
     validation = cases_of(config, bids_df, split["valid"], "validation")
     training = cases_of(config, bids_df, split["train"], "training")
-    boxed = boxed_cases(config, [*training, *validation], folder, device)
-    return boxed[: len(training)], boxed[len(training) :]
+    boxed = boxed_cases(config, [*training.cases, *validation.cases], folder, device)
+    n_training = len(training.cases)
+    return replace(training, cases=boxed[:n_training]), replace(validation, cases=boxed[n_training:])
 
 
 def boxed_cases(
@@ -241,16 +258,18 @@ def _keeps(patch_filter: PatchFilter, entry: Entry, case: Case, window: Window) 
     )
 
 
-def test_cases(config: RunConfig, folder: Path) -> tuple[Case, ...]:
-    """The test set of the run's split."""
+def test_cases(config: RunConfig, folder: Path) -> CaseList:
+    """The test set of the run's split, and what is left out of it and of the data set."""
     bids_df = index_data(config, folder)
-    return cases_of(config, bids_df, saved_split(config, bids_df, folder)["test"], "testing")
+    found = cases_of(config, bids_df, saved_split(config, bids_df, folder)["test"], "testing")
+    return replace(found, dropped=(*bids_df.dropped, *found.dropped))
 
 
-def segment_cases(config: RunConfig, folder: Path) -> tuple[Case, ...]:
-    """Every image of the data set that has a wanted contrast."""
+def segment_cases(config: RunConfig, folder: Path) -> CaseList:
+    """Every image of the data set that has a wanted contrast, and what is left out."""
     bids_df = index_data(config, folder)
-    return cases_of(config, bids_df, sorted(bids_df.images), "testing")
+    found = cases_of(config, bids_df, sorted(bids_df.images), "testing")
+    return replace(found, dropped=(*bids_df.dropped, *found.dropped))
 
 
 def display_transforms(config: RunConfig, dataset_type: DatasetType) -> None:

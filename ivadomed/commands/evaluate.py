@@ -11,7 +11,7 @@ import pandas as pd
 from ivadomed.classification import read_slices
 from ivadomed.commands.classify import evaluate_classifier
 from ivadomed.commands.records import trained_in, versions
-from ivadomed.commands.screen import show_cases
+from ivadomed.commands.screen import show_cases, show_left_out
 from ivadomed.commands.steps import refuse_outdated
 from ivadomed.config import RunConfig
 from ivadomed.datasets import test_cases
@@ -40,9 +40,10 @@ def eval_command(config: RunConfig, folder: Path, workers: Workers | None = None
         "*_pred.*",
         "run --test first, or evaluate predictions made elsewhere in a folder without a model",
     )
-    cases = test_cases(config, folder)
-    show_cases(cases, "Masks", folder / PREDICTIONS)
-    return evaluate_cases(config, cases, folder, workers)
+    found = test_cases(config, folder)
+    show_cases(found.cases, "Masks", folder / PREDICTIONS)
+    show_left_out(found.dropped, folder / config.log_file)
+    return evaluate_cases(config, found.cases, folder, workers)
 
 
 def evaluate_cases(

@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 
 from ivadomed.config import RunConfig
+from ivadomed.loader.bids.faults import summary
+from ivadomed.loader.bids.index import Dropped
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.samples import SampleDataset
@@ -27,11 +29,13 @@ def show_data(config: RunConfig, bids_df: BidsDataframe) -> None:
     counts = ", ".join(f"{number} {name}" for name, number in sorted(contrasts.items()))
     places = ", ".join(config.loader_parameters.path_data)
     say("Data", f"{_number(subjects, 'subject')}, {_number(len(images), 'image')} ({counts}) in {places}")
-    if bids_df.dropped:
-        say(
-            "",
-            f"{_number(len(bids_df.dropped), 'file')} left out; ivadomed_check_data -c CONFIG says which and why",
-        )
+
+
+def show_left_out(dropped: Sequence[Dropped], log_file: Path) -> None:
+    """One line of what is not used though the configuration does not ask for that."""
+    surprising = [item for item in dropped if not item.chosen]
+    if surprising:
+        say("Left out", f"{len(surprising)}: {summary(surprising)}. {log_file} names all")
 
 
 def show_split(config: RunConfig, sides: Mapping[str, Sequence[Case]]) -> None:

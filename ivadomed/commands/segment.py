@@ -10,7 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ivadomed.commands.classify import classify_cases
-from ivadomed.commands.screen import show_cases
+from ivadomed.commands.screen import show_cases, show_left_out
 from ivadomed.commands.steps import postprocessing_of
 from ivadomed.config import RunConfig
 from ivadomed.datasets import display_transforms, segment_cases
@@ -78,10 +78,10 @@ def segment_command(
         )
     cascade = config if config.object_detection_params.object_detection_path else model_config
     slice_axis = model_config.slice_axis_index
-    cases = add_boxes(
-        segment_cases(config, folder), cascade.object_detection_params, folder, slice_axis, device
-    )
+    found = segment_cases(config, folder)
+    cases = add_boxes(found.cases, cascade.object_detection_params, folder, slice_axis, device)
     show_cases(cases, "Model", file_model)
+    show_left_out(found.dropped, folder / config.log_file)
     display_transforms(model_config, "testing")
     if model_config.task == "classification":
         return [classify_cases(model_config, cases, folder, open_model(file_model, device))[1]]

@@ -68,7 +68,7 @@ def fit_missing_encoder(config: RunConfig, folder: Path) -> None:
     if config.metadata_type is None or (folder / FILM_ENCODER).is_file() or not trained_by_2(folder):
         return
     bids_df = index_data(config, folder)
-    cases = cases_of(config, bids_df, saved_split(config, bids_df, folder)["train"], "training")
+    cases = cases_of(config, bids_df, saved_split(config, bids_df, folder)["train"], "training").cases
     fit_conditioner(config, cases, folder)
     if (package := folder / config.model_name).is_dir():
         FilmEncoder.load(folder).save(package)
@@ -81,7 +81,7 @@ def labelled_sets(config: RunConfig, folder: Path) -> list[SampleDataset]:
     split = saved_split(config, bids_df, folder)
     sides = labelled_cases(config, bids_df, split, folder, define_device(config.gpu_ids)[1])
     conditioner = conditioner_of(config, folder)
-    return [sample_dataset(config, cases, "testing", folder, conditioner) for cases in sides]
+    return [sample_dataset(config, side.cases, "testing", folder, conditioner) for side in sides]
 
 
 def with_best_threshold(

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ivadomed.commands.classify import test_classifier
 from ivadomed.commands.evaluate import evaluate_cases
-from ivadomed.commands.screen import show_cases
+from ivadomed.commands.screen import show_cases, show_left_out
 from ivadomed.commands.steps import (
     announce,
     as_trained,
@@ -39,8 +39,10 @@ def test_command(
     """
     config = as_trained(config, folder)
     device = announce(config)
-    cases = boxed_cases(config, test_cases(config, folder), folder, device)
+    found = test_cases(config, folder)
+    cases = boxed_cases(config, found.cases, folder, device)
     show_cases(cases, "Model", folder / BEST)
+    show_left_out(found.dropped, folder / config.log_file)
     fit_missing_encoder(config, folder)
     conditioner = conditioner_of(config, folder)
     if thr_increment is not None:

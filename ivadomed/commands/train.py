@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from ivadomed.commands.records import MANIFEST, was_trained_on, write_manifest
-from ivadomed.commands.screen import show_data, show_network, show_samples, show_split, show_training
+from ivadomed.commands.screen import (
+    show_data,
+    show_left_out,
+    show_network,
+    show_samples,
+    show_split,
+    show_training,
+)
 from ivadomed.commands.steps import announce, labelled_sets, threshold_picture, with_best_threshold
 from ivadomed.config import RunConfig
 from ivadomed.datasets import (
@@ -84,8 +91,11 @@ def train_command(
     bids_df = index_data(config, folder)
     split = (saved_split if resume else draw_split)(config, bids_df, folder)
     show_data(config, bids_df)
-    cases, valid_cases = labelled_cases(config, bids_df, split, folder, devices[world.local_rank])
+    sides = labelled_cases(config, bids_df, split, folder, devices[world.local_rank])
+    cases, valid_cases = (side.cases for side in sides)
     show_split(config, {"training": cases, "validation": valid_cases})
+    left_out = [*bids_df.dropped, *(item for side in sides for item in side.dropped)]
+    show_left_out(left_out, folder / config.log_file)
     conditioner = fit_conditioner(config, cases, folder)
     valid = sample_dataset(config, valid_cases, "validation", folder, conditioner, workers)
     training = sample_dataset(config, cases, "training", folder, conditioner, workers)

@@ -15,8 +15,9 @@ from nibabel.affines import voxel_sizes
 from ivadomed.config import RunConfig
 from ivadomed.config.schema.base import DatasetType
 from ivadomed.data_check.files import CaseReport, Finding, check_cases, check_sizes, prepared_shape
-from ivadomed.datasets import draw_split, list_cases
+from ivadomed.datasets import draw_split, index_data, list_cases
 from ivadomed.errors import DataError
+from ivadomed.loader.bids.faults import summary
 from ivadomed.loader.bids.index import Dropped
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases.case import Case
@@ -88,10 +89,8 @@ def report_data(config: RunConfig, n_jobs: int = 1) -> DataReport:
         DataError: No image is left, a label or an image name is not unique, or a table is damaged.
     """
     report = DataReport()
-    params = config.loader_parameters.model_dump(mode="json")
     with TemporaryDirectory() as scratch:
-        method = config.split_dataset.split_method
-        bids_df = BidsDataframe(params, scratch, derivatives=True, split_method=method)
+        bids_df = index_data(config, Path(scratch))
         try:
             split = draw_split(config, bids_df, Path(scratch))
         except DataError as error:
@@ -123,7 +122,8 @@ def _check_set(
     place = f"{dataset_type} set"
     if not found.cases:
         if names or dataset_type != "testing":
-            report.find(place, "is empty; change split_dataset or the contrasts", fatal=True)
+            why = f": {summary(found.dropped)}" if found.dropped else ""
+            report.find(place, f"is empty{why}; change split_dataset or the contrasts", fatal=True)
         return
     recipe = recipe_of(config, dataset_type)
     reports = check_cases(found.cases, recipe, n_jobs)
@@ -203,12 +203,13 @@ def _find_absent_classes(
 def _find_unused(bids_df: BidsDataframe, split: Mapping[str, Sequence[str]], report: DataReport) -> None:
     """Add the images that no set uses, for reasons that are in the configuration."""
     used = {path for cases in report.cases.values() for case in cases for path in case.images}
-    known = tuple(item.file for item in report.dropped)
+    known = {item.file for item in report.dropped}
     sides = {name: side for side, names in split.items() for name in names}
     for name, image in bids_df.images.items():
         # Files are left out by path or name, cases by their id, subjects that lack a channel by "sub-01_ses-02".
-        names = (str(image.path), name, image.stem)
-        if image.path in used or any(k in names or image.stem.startswith(f"{k}_") for k in known):
+        parts = image.stem.split("_")
+        beginnings = ("_".join(parts[: n + 1]) for n in range(len(parts)))
+        if image.path in used or not known.isdisjoint((str(image.path), name, *beginnings)):
             continue
         side = sides.get(name)
         reason = (

@@ -15,12 +15,18 @@ import pandas as pd
 from ivadomed.errors import DataError
 from ivadomed.files import write_csv
 from ivadomed.loader.bids.contrast import contrast_of, suffix_of
-from ivadomed.loader.bids.faults import missing_contrasts, nothing_found, refuse_duplicates, shared_subjects
+from ivadomed.loader.bids.faults import (
+    missing_contrasts,
+    nothing_found,
+    refuse_duplicates,
+    shared_subjects,
+    without_description,
+)
 from ivadomed.loader.bids.index import BidsFile, BidsIndex, Dropped, scan
 from ivadomed.loader.bids.labels import Labels
 from ivadomed.loader.bids.selection import Selection
 from ivadomed.loader.bids.tables import add_tables
-from ivadomed.loader.split.groups import column
+from ivadomed.loader.split.groups import column, some
 
 logger = logging.getLogger(__name__)
 
@@ -85,12 +91,15 @@ class BidsDataframe:
         left = set(images["path"])
         used = [file for file in kept if str(file.path) in left]
         refuse_duplicates(used)
+        self.dropped += _without_contrast(index, self.dropped, selection.contrasts)
         self.images = {file.name: file for file in used}
         found = {label.path: label for image in self.images.values() for label in labels.get(image.path, ())}
         rows = pd.DataFrame([(str(path), label.name) for path, label in found.items()], columns=_KEYS)
         df = pd.concat([images, rows], ignore_index=True).astype(object)
         self.df = df.sort_values(["filename", "path"], kind="stable", ignore_index=True)
         self.remarks = [*missing_contrasts(selection.contrasts, used), *shared_subjects(used)]
+        if selection.validate:
+            self.remarks += without_description(selection.paths)
         self._report(len(wanted))
 
     def add_tsv_metadata(
@@ -167,12 +176,13 @@ class BidsDataframe:
             missing = (roi,)
         else:
             return True
-        names = " or ".join(image.stem + suffix for suffix in missing)
+        names = some((image.stem + suffix for suffix in missing), separator=" or ")
         reason = f"no label {names} in the derivatives of its subject"
         elsewhere = next(filter(None, (self.labels.misplaced(image, suffix) for suffix in missing)), None)
         if elsewhere is not None:
             reason += f" (found in the wrong folder: {elsewhere.relative})"
-        self.dropped.append(Dropped(str(image.path), reason))
+        lacks = f"no label {some(missing, separator=' or ')}"
+        self.dropped.append(Dropped(str(image.path), reason, lacks))
         return False
 
     def _image_rows(self, files: Sequence[BidsFile], index: BidsIndex) -> pd.DataFrame:
@@ -220,12 +230,27 @@ def _near_misses(
             str(file.path),
             f'its contrast is "{file.suffix}", all that stands behind the entities, and not "{contrast}"; name it in '
             "contrast_params, or set bids_validate to false",
+            f"a contrast that is more than {contrast}",
         )
         for file in index
         if not file.is_derivative and not file.loose and file.path not in taken
         for contrast in contrasts
         if file.suffix.endswith(f"_{contrast}")
     ]
+
+
+def _without_contrast(
+    index: Iterable[BidsFile], dropped: Sequence[Dropped], contrasts: Sequence[str]
+) -> list[Dropped]:
+    """Subjects whose images are all of other contrasts than the wanted ones, unless their names say why."""
+    named = {item.file for item in dropped}
+    images = [file for file in index if contrasts and not file.is_derivative]
+    subjects = {(file.root, file.folders[0]) for file in images}
+    for file in images:
+        if contrast_of(file, contrasts) is not None or str(file.path) in named:
+            subjects.discard((file.root, file.folders[0]))
+    reason = f"no image of the contrast {some(contrasts, separator=' or ')}"
+    return [Dropped(subject, f"has {reason}", reason) for _, subject in sorted(subjects)]
 
 
 def _by_root(files: Iterable[BidsFile]) -> list[list[BidsFile]]:

@@ -69,11 +69,11 @@ def make_trainer(folder: Path, kind: str, subjects: int, **training_parameters: 
     run.mkdir()
     bids_df = index_data(config, run)
     split = draw_split(config, bids_df, run)
-    cases, valid_cases = labelled_cases(config, bids_df, split, run, torch.device("cpu"))
+    sides = labelled_cases(config, bids_df, split, run, torch.device("cpu"))
     return Trainer(
         {"name": config.architecture.name, **config.architecture.arguments},
-        sample_dataset(config, cases, "training", run),
-        sample_dataset(config, valid_cases, "validation", run),
+        sample_dataset(config, sides[0].cases, "training", run),
+        sample_dataset(config, sides[1].cases, "validation", run),
         config.training_parameters.model_dump(mode="json"),
         run,
         torch.device("cpu"),

@@ -58,7 +58,7 @@ def test_train_and_test(patches, tmp_path, is_2d):
 def test_training_draws_places_and_validation_tiles(patches, tmp_path, is_2d):
     config = load_config(patches(is_2d, foreground=1.0, per_image=20))
     table = index_data(config, tmp_path)
-    cases = cases_of(config, table, draw_split(config, table, tmp_path)["train"], "training")
+    cases = cases_of(config, table, draw_split(config, table, tmp_path)["train"], "training").cases
     training, validation = (
         sample_dataset(config, cases, kind, tmp_path) for kind in ("training", "validation")
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 from ivadomed.errors import DataError
@@ -12,6 +13,12 @@ from ivadomed.loader.bids.index import IMAGE_EXTENSIONS, BidsFile, BidsIndex, Dr
 from ivadomed.loader.bids.labels import Labels
 from ivadomed.loader.bids.selection import Selection
 from ivadomed.loader.split.groups import some
+
+_DESCRIPTION = "dataset_description.json"
+_LOOKED_AT = 20
+_SUFFIXES = 10
+_KINDS = 3
+_NAMES = 3
 
 
 def nothing_found(
@@ -33,9 +40,7 @@ def nothing_found(
     labels = f" with labels {list(selection.label_suffixes)}" if labelled else ""
     searched = f"No usable image: searched for {selection.describe()}{labels}"
     if wanted:
-        found = Labels(index)
-        suffixes = sorted({suffix for image in wanted[:20] for suffix in found.suffixes(image)})
-        there = f"labels that are there: {some(suffixes, 10) or 'none'}"
+        there = f"labels that are there: {labels_there(wanted, Labels(index))}"
     else:
         # The wrong extensions are the commonest reason.
         every = scan(selection.paths, IMAGE_EXTENSIONS, selection.bids_config, selection.validate)
@@ -44,6 +49,33 @@ def nothing_found(
     if not dropped:
         return f"{searched}; {there}"
     return f"{searched}; {there}\n{len(dropped)} left out, such as {dropped[0].file}: {dropped[0].reason}"
+
+
+def summary(dropped: Sequence[Dropped]) -> str:
+    """How many files and subjects are left out, what they lack, and the first names of each kind."""
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for item in dropped:
+        kinds[item.lacks or item.reason].append(Path(item.file).name)
+    common = sorted(kinds.items(), key=lambda kind: -len(kind[1]))
+    shown = "; ".join(f"{lacks} ({some(sorted(names), _NAMES)})" for lacks, names in common[:_KINDS])
+    others = sum(len(names) for _, names in common[_KINDS:])
+    return f"{shown}; {others} for other reasons" if others else shown
+
+
+def labels_there(images: Iterable[BidsFile], found: Labels) -> str:
+    """The suffixes of the labels of the first images, or "none"."""
+    suffixes = {suffix for image in islice(images, _LOOKED_AT) for suffix in found.suffixes(image)}
+    return some(sorted(suffixes), _SUFFIXES) or "none"
+
+
+def without_description(roots: Iterable[str]) -> list[str]:
+    """A line per data set without ``dataset_description.json``."""
+    return [
+        f"{root}: has no {_DESCRIPTION}, which BIDS asks for; add one that names the data set, for example "
+        '{"Name": "...", "BIDSVersion": "1.9.0"}, so that manifest.json can tell which one it was'
+        for root in roots
+        if not (Path(root).expanduser() / _DESCRIPTION).is_file()
+    ]
 
 
 def refuse_duplicates(images: Iterable[BidsFile]) -> None:

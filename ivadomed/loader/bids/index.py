@@ -23,14 +23,24 @@ IMAGE_EXTENSIONS = (*DEFAULT_EXTENSIONS, ".png", ".tif", ".tiff", ".ome.tif", ".
 _DERIVATIVES = "derivatives"
 _NO_SUBJECTS = frozenset({_DERIVATIVES, "code", "models", "sourcedata", "stimuli"})
 """Folders below the root that hold no images of subjects."""
+_BREAKS_RULES = "a name or place that breaks the rules"
 
 
 @dataclass(frozen=True)
 class Dropped:
-    """A file or subject that is left out, and why."""
+    """A file or subject that is left out, and why.
+
+    Args:
+        file: Path or name of the file, or name of the subject or case.
+        reason: One sentence about this one.
+        lacks: The same in words that hold for others too, for summaries; empty: the reason does.
+        chosen: Whether the configuration asks to leave it out, so that it is no surprise.
+    """
 
     file: str
     reason: str
+    lacks: str = ""
+    chosen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,15 +213,16 @@ class _Scanner:
             if not derivative:
                 self._other(entry, f"{self.root}/{base}".removesuffix("/"))
             return
+        if not entry.is_file():
+            self.skipped.append(Dropped(str(self.root / relative), _not_a_file(entry)))
+            return
         try:
-            if not entry.is_file():
-                raise NameFault(_not_a_file(entry))
             if derivative:
                 file = self._make(relative, folders, ParsedName({}, "", self._ending(name)), datatype, True)
             else:
                 file = self._image(name, relative, folders, datatype)
         except NameFault as fault:
-            self.skipped.append(Dropped(str(self.root / relative), str(fault)))
+            self.skipped.append(Dropped(str(self.root / relative), str(fault), _BREAKS_RULES))
         else:
             self.files.append(file)
 

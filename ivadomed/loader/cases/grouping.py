@@ -13,6 +13,7 @@ from ivadomed.errors import ConfigError, DataError
 from ivadomed.loader.bids.contrast import contrast_entities, contrast_of
 from ivadomed.loader.bids.index import BidsFile, Dropped
 from ivadomed.loader.cases.case import Case
+from ivadomed.loader.split.groups import some
 
 if TYPE_CHECKING:
     from ivadomed.loader.bids.labels import Labels
@@ -123,7 +124,8 @@ class _Finder:
     def missing(self, case: Case, require_target: bool) -> str | None:
         """Why the case cannot be used, or None."""
         if require_target and not any(case.targets):
-            return f"no label {' or '.join(suffix for raters in self.classes for suffix in raters)}"
+            suffixes = [suffix for raters in self.classes for suffix in raters]
+            return f"no label {some(suffixes, separator=' or ')}"
         if self.roi_suffix and case.roi is None:
             return f"no region of interest {self.roi_suffix}"
         return None
@@ -168,7 +170,8 @@ def _balanced(
         n_kept = max(1, round(share * len(names)))
         for place in sorted(rng.permutation(len(names))[n_kept:]):
             left_out.add(names[place])
-            dropped.append(Dropped(names[place], f"contrast_params.balance keeps {share} of {contrast}"))
+            reason = f"contrast_params.balance keeps {share} of {contrast}"
+            dropped.append(Dropped(names[place], reason, chosen=True))
     return [(image, contrast) for image, contrast in images if image.name not in left_out]
 
 
@@ -193,7 +196,8 @@ def _channels(
         name = "_".join(filter(None, (*first.folders, _pair("sample", first))))
         missing = [contrast for contrast in contrasts if contrast not in by_contrast]
         if missing and not allow_missing:
-            dropped.append(Dropped(name, f"has no {', '.join(missing)} image"))
+            lacks = f"no {', '.join(missing)} image"
+            dropped.append(Dropped(name, f"has {lacks}", lacks))
             continue
         there = [contrast for contrast in contrasts if contrast in by_contrast]
         paired = _paired(by_contrast, there)
@@ -202,7 +206,7 @@ def _channels(
         else:
             several = [image.name for files in by_contrast.values() if len(files) > 1 for image in files]
             reason = "several images of one contrast; name one of them by its entities, e.g. run-1_T1w"
-            dropped.append(Dropped(name, f"{', '.join(several)}: {reason}"))
+            dropped.append(Dropped(name, f"{', '.join(several)}: {reason}", reason))
     return groups
 
 

@@ -138,11 +138,11 @@ def log_fractions(df: pd.DataFrame, split_method: str, split: Split) -> None:
             logger.warning("The %s side of the split is empty", side)
 
 
-def some(names: Iterable[str], limit: int = 5) -> str:
+def some(names: Iterable[str], limit: int = 5, separator: str = ", ") -> str:
     """The first names, and how many there are besides."""
     names = list(names)
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+    return separator.join(names[:limit]) + more
 
 
 def _present(df: pd.DataFrame, name: str, wanted: set[str]) -> set[str]:

@@ -17,6 +17,8 @@ import tifffile
 from ivadomed.errors import DataError
 from ivadomed.io import read_image, write_picture
 from ivadomed.main import main, run_main
+from ivadomed.runtime.terminal import SCREEN
+from ivadomed.scripts.check_data import main as check_data
 from ivadomed.scripts.create_phantom import create_microscopy
 from ivadomed.training import loop
 from testing.functional_tests.faults.clear import contents
@@ -247,6 +249,93 @@ def test_a_missing_label_leaves_the_image_out_and_says_so(broken, config):
     log = (Path(config["path_output"]) / "log").read_text(encoding="utf-8")
     assert f"Left out {broken.image}: no label sub-001_T2w_seg-manual" in log
     assert "kept 5 of 6 images" in log
+
+
+def screen_lines(caplog, title: str) -> list[str]:
+    shown = [record.getMessage() for record in caplog.records if record.name == SCREEN]
+    caplog.clear()
+    return [" ".join(line.split()) for line in shown if line.startswith(title)]
+
+
+def test_what_is_left_out_is_one_line_of_the_screen(broken, config, write, caplog):
+    broken.label.unlink()
+    (broken.folder / "sub-002" / "anat" / "sub-003_T2w.nii.gz").write_bytes(broken.image.read_bytes())
+    other = broken.folder / "sub-009" / "anat" / "sub-009_T1w.nii.gz"
+    other.parent.mkdir(parents=True)
+    other.write_bytes(broken.image.read_bytes())
+    assert main(["--train", str(write(config))]) == 0
+    log = Path(config["path_output"]) / "log"
+    assert screen_lines(caplog, "Left out") == [
+        "Left out 3: a name or place that breaks the rules (sub-003_T2w.nii.gz); no label _seg-manual "
+        f"(sub-001_T2w.nii.gz); no image of the contrast T2w (sub-009). {log} names all"
+    ]
+    for name in ("sub-003_T2w.nii.gz", "sub-001_T2w.nii.gz", "sub-009"):
+        assert any("eft out" in line and name in line for line in log.read_text("utf-8").splitlines())
+    assert main(["--segment", str(write(config))]) == 0
+    [line] = screen_lines(caplog, "Left out")
+    assert line.startswith("Left out 2: ")
+    assert "no label" not in line
+    assert "no image of the contrast T2w (sub-009)" in line
+
+
+def test_subjects_without_one_of_the_channels_are_a_line_of_the_screen(broken, config, write, caplog):
+    for path in broken.folder.rglob("sub-00[2356]/anat/*_T2w*.nii.gz"):
+        shutil.copy(path, path.with_name(path.name.replace("T2w", "T1w")))
+    config["loader_parameters"] |= {
+        "multichannel": True,
+        "contrast_params": {"training_validation": ["T1w", "T2w"], "testing": ["T1w", "T2w"]},
+    }
+    config["split_dataset"]["data_testing"] = {
+        "data_type": "participant_id",
+        "data_value": ["sub-001", "sub-002"],
+    }
+    path = str(write(config))
+    of_the_test = "1: no T1w image (sub-001)"
+    expected = {
+        "--train": "1: no T1w image (sub-004)",
+        "--test": of_the_test,
+        "--eval": of_the_test,
+        "--segment": "2: no T1w image (sub-001, sub-004)",
+    }
+    for step, left_out in expected.items():
+        assert main([step, path]) == 0
+        [line] = screen_lines(caplog, "Left out")
+        assert line.startswith(f"Left out {left_out}. ")
+
+
+def test_nothing_that_is_left_out_is_no_line(config, write, caplog):
+    config["loader_parameters"]["contrast_params"] = T2W | {"balance": {"T2w": 0.9}}
+    assert main(["--train", str(write(config))]) == 0
+    assert screen_lines(caplog, "Left out") == []
+
+
+def test_without_the_suffix_of_a_label_the_key_and_the_labels_are_named(config, write, refused):
+    del config["loader_parameters"]["target_suffix"]
+    for step in ("--train", "--test", "--eval"):
+        refused(
+            [step, write(config)],
+            r'loader_parameters.target_suffix: is empty; expected .*\["_seg-manual"\]; labels that are there: '
+            ".*_seg-manual",
+        )
+    refused(["-c", write(config)], "loader_parameters.target_suffix: is empty", main=check_data)
+
+
+def test_an_empty_set_says_what_its_images_lack(config, write, refused):
+    config["loader_parameters"]["contrast_params"] = T2W | {"training_validation": ["T2star"]}
+    config["loader_parameters"]["contrast_params"]["testing"] = ["T2w"]
+    refused(
+        ["--train", write(config)], r"the \w+ set is empty: its images \(\d+\) are all left out: .*T2star"
+    )
+
+
+def test_a_data_set_without_its_description_is_a_warning(broken, config, write, caplog):
+    (broken.folder / "dataset_description.json").unlink()
+    assert main(["--train", str(write(config))]) == 0
+    assert caplog.text.count(f"{broken.folder}: has no dataset_description.json") == 1
+    caplog.clear()
+    config["loader_parameters"]["bids_validate"] = False
+    assert main(["--train", "--overwrite", str(write(config))]) == 0
+    assert "dataset_description" not in caplog.text
 
 
 @pytest.mark.parametrize(

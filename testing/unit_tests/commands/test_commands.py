@@ -169,7 +169,7 @@ def test_evaluation_paints_the_worst_and_reports_unless_told_otherwise(loaded, t
     config = loaded(
         command="eval", evaluation_parameters__overlays=1, evaluation_parameters__surface_metrics=False
     )
-    cases = datasets.test_cases(config, tmp_path)
+    cases = datasets.test_cases(config, tmp_path).cases
     (tmp_path / "pred_masks").mkdir()
     for case in cases:
         label = case.targets[0][0].read_bytes()

@@ -251,12 +251,29 @@ def test_a_data_set_that_is_named_twice_is_an_error(data, tmp_path):
 
 
 def test_remarks_on_what_may_surprise(data, tmp_path):
-    assert BidsDataframe(params(data), tmp_path, derivatives=True).remarks == []
+    def remarks(wanted):
+        found = BidsDataframe(wanted, tmp_path, derivatives=False).remarks
+        return [remark for remark in found if "has no dataset_description.json" not in remark]
+
+    assert remarks(params(data)) == []
     write(tmp_path, "second/sub-01/anat/sub-01_acq-x_T1w.nii.gz", "second/sub-77/anat/sub-77_T1w.nii.gz")
     wanted = params(data, ["T1w", "T9w"]) | {"path_data": [str(data), str(tmp_path / "second")]}
-    contrast, subject = BidsDataframe(wanted, tmp_path, derivatives=False).remarks
+    contrast, subject = remarks(wanted)
     assert "no usable image has the contrast T9w; there are T1w" in contrast
     assert f"({data} and {tmp_path / 'second'}): sub-01; each counts as one subject" in subject
+
+
+def test_subjects_without_a_wanted_contrast_are_left_out_once(data, tmp_path):
+    write(
+        data,
+        "sub-88/anat/sub-88_PDw.nii.gz",
+        "sub-88/anat/sub-88_bold.nii.gz",
+        "sub-89/anat/sub-89_a_T1w.nii.gz",
+    )
+    dropped = BidsDataframe(params(data, ["T1w"]), tmp_path, derivatives=False).dropped
+    assert [item.file for item in dropped if "sub-88" in item.file] == ["sub-88"]
+    assert [item.lacks for item in dropped if item.file == "sub-88"] == ["no image of the contrast T1w"]
+    assert [Path(item.file).name for item in dropped if "sub-89" in item.file] == ["sub-89_a_T1w.nii.gz"]
 
 
 def test_images_without_a_sidecar_are_listed(data, tmp_path):
