@@ -154,7 +154,7 @@ def clusters_of(features: Iterable[Feature]) -> dict[str, Kde_model]:
 
 def film_labels(features: Iterable[Feature], record: Any) -> list[Any]:
     """Category or cluster of each feature, from the metadata of a channel."""
-    case = _case({"input_metadata": record})
+    case = _case(record)
     return [feature.label(case) for feature in features]
 
 

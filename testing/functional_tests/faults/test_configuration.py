@@ -118,7 +118,10 @@ UNKNOWN_NAMES = [
 ]
 
 CONTRADICTIONS = [
-    ({"FiLMedUnet": FILM, "Modified3DUNet": THREE_D}, "FiLMedUnet.applied, Modified3DUNet.applied"),
+    (
+        {"HeMISUnet": {"applied": True}, "Modified3DUNet": THREE_D},
+        r"(HeMISUnet|Modified3DUNet).applied, (HeMISUnet|Modified3DUNet).applied",
+    ),
     ({"FiLMedUnet": {**FILM, "film_layers": [1, 0]}}, r"film_layers: .*\[1, 0\]|film_layers.*expected"),
     ({"default_model": {"name": "Unet", "length_2D": [32, 32], "stride_2D": [0, 32]}}, r"stride_2D\[0\]: 0"),
     ({"default_model": {"name": "Unet", "length_2D": [32, 32], "stride_2D": [33, 32]}}, "stride_2D"),
@@ -137,7 +140,6 @@ CONTRADICTIONS = [
         },
         "64x64|length_2D",
     ),
-    ({"HeMISUnet": {"applied": True}}, "multichannel"),
 ]
 
 
@@ -161,10 +163,10 @@ def test_contradictions(config, write, refused, sections, message):
 BAD_FILES = {
     "comma": ('{"command": "train",\n "gpu_ids": [0,]}', r"config\.json:2:16: is not valid JSON"),
     "cut off": ('{"command": "train",\n "gpu_ids": [', r"config\.json:2:\d+: is not valid JSON"),
-    "empty": ("", r"config\.json:1:1: is not valid JSON"),
+    "empty": ("", r"config\.json: is empty; expected a JSON object"),
     "list": ("[1, 2]", "expected a JSON object"),
     "key twice": ('{"command": "train", "command": "test"}', "'command' stands twice"),
-    "not text": (b"\xff\xfe\x00\x01", "cannot be read as a text file"),
+    "not text": (b"\xff\xfe\x00\x01", r"config\.json:1:1: is not valid JSON"),
     "too deep": ("[" * 100_000, r"config\.json.*nested"),
     "not a number": ('{"training_parameters": {"mixup_alpha": NaN}}', "mixup_alpha: nan"),
     "endless": ('{"training_parameters": {"scheduler": {"initial_lr": 1e999}}}', "initial_lr: inf"),
@@ -183,7 +185,7 @@ def test_files_that_are_no_configuration(tmp_path, refused, name):
 
 def test_no_file_a_folder_and_none_at_all(tmp_path, refused):
     refused(["--train", tmp_path / "none.json"], r"none\.json: no such file")
-    refused(["--train", tmp_path], "cannot be read")
+    refused(["--train", tmp_path], "is a folder; expected the path of a JSON configuration file")
     refused(["--train"], "no configuration given; pass one with -c")
     refused(["--train", "a.json", "-c", "b.json"], "two configuration files given")
 

@@ -60,6 +60,7 @@ def test_gpu_that_is_not_visible_is_an_error():
 
 def test_there_is_a_process_for_each_gpu(monkeypatch):
     monkeypatch.setattr("ivadomed.jobs.choose.define_device", lambda ids: (True, None))
+    monkeypatch.setattr("ivadomed.jobs.choose.present_gpus", tuple)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6,7")
     assert choose_workers(None, None, [0, 2]) == Workers(2, gpus=("4", "7"))
     assert choose_workers(1, None, [0, 2]) == Workers(1, gpus=("4", "7"))
