@@ -5,11 +5,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-# What test-lowest and test-newest run, and with what; each has an environment of its own.
+# What test-lowest and test-newest run, and with what; each has an environment of its own, and runs on the checkout.
 LOWEST ?= .venv-lowest
 NEWEST ?= .venv-newest
+# Another Python than the rest, if wanted.
+NEWEST_PYTHON ?= $(PYTHON)
 # PyPI's builds of torch for Linux take gigabytes; CI gives the build that it has.
-LOWEST_TORCH ?= $(shell grep '^torch==' requirements-lowest.txt)
+LOWEST_TORCH ?= $(shell sed -n 's/^torch>=/torch==/p' requirements.txt)
 UNIT_TESTS ?= testing/unit_tests
 TEST_TOOLS := pytest pytest-xdist hypothesis jsonschema pybids
 # One process per core, with one thread each: threads of several processes would only wait for each other.
@@ -47,26 +49,23 @@ pytest: $(VENV)/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST)
 
 test-lowest: $(LOWEST)/.installed  ## Run the unit tests with the lowest versions that requirements.txt admits.
-	OMP_NUM_THREADS=1 $(LOWEST)/bin/python $(PYTEST) $(UNIT_TESTS)
+	PYTHONPATH=$(CURDIR) OMP_NUM_THREADS=1 $(LOWEST)/bin/python $(PYTEST) $(UNIT_TESTS)
 
-test-newest: $(NEWEST)/.installed  ## Run them with the newest releases, of another Python by PYTHON=python3.13 NEWEST=.venv-3.13.
-	OMP_NUM_THREADS=1 $(NEWEST)/bin/python $(PYTEST) $(UNIT_TESTS)
+test-newest: $(NEWEST)/.installed  ## Run them with the newest releases, of another Python by NEWEST_PYTHON=python3.13.
+	PYTHONPATH=$(CURDIR) OMP_NUM_THREADS=1 $(NEWEST)/bin/python $(PYTEST) $(UNIT_TESTS)
 
 requirements-lowest.txt: requirements.txt
 	sed -n 's/>=/==/p' $< > $@
 
-$(LOWEST)/.installed: requirements-lowest.txt setup.py
-	$(PYTHON) -m venv $(LOWEST)
+$(LOWEST)/.installed: requirements-lowest.txt
+	$(PYTHON) -m venv --clear $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check $(LOWEST_TORCH)
 	grep -v '^torch==' $< | $(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -r /dev/stdin $(TEST_TOOLS)
-	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@
 
-# As a user gets them today, so a copy of the package is built; the tests then run on the checkout.
-$(NEWEST)/.installed: requirements.txt setup.py
-	$(PYTHON) -m venv $(NEWEST)
-	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check . $(TEST_TOOLS)
-	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+$(NEWEST)/.installed: requirements.txt
+	$(NEWEST_PYTHON) -m venv --clear $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check -r $< $(TEST_TOOLS)
 	touch $@
 
 clean:  ## Remove the environment, the demo and the built documentation.

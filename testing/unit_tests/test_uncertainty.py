@@ -115,7 +115,7 @@ def reference(hard, samples, vox):
     return cv, iou, average
 
 
-VALUES = st.sampled_from([0, 0, 0, 0, 0.02, 0.3, 0.5, 0.9, 1]).map(np.float32)
+VALUES = st.sampled_from(np.float32([0, 0, 0, 0, 0.02, 0.3, 0.5, 0.9, 1]).tolist())
 
 
 @given(
