@@ -20,7 +20,10 @@ TWO = Workers(2)
 @pytest.fixture(scope="module")
 def functions(request):
     """The module beside this one, sent to other processes with its content."""
-    import cloudpickle
+    try:
+        from joblib.externals import cloudpickle  # the copy that joblib before 1.5 sends with
+    except ImportError:
+        import cloudpickle
 
     spec = importlib.util.spec_from_file_location("functions", Path(__file__).with_name("functions.py"))
     module = importlib.util.module_from_spec(spec)
