@@ -19,6 +19,11 @@ settings.register_profile("ivadomed", deadline=None)
 settings.load_profile("ivadomed")
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Parts of torch load a profile of their own when they are imported, which may be within a test."""
+    settings.load_profile("ivadomed")
+
+
 @pytest.fixture(scope="session")
 def study(tmp_path_factory) -> Path:
     """Six tiny subjects with three contrasts; tests must not write into it."""
