@@ -5,20 +5,25 @@ A box is ``[x_min, x_max, y_min, y_max, z_min, z_max]`` in voxels along H, W, D;
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Any
 
 import numpy as np
 
 from ivadomed.errors import DataError
-from ivadomed.files import write_json
+from ivadomed.files import parse_json, write_json
 
 BOXES_FILE = "bounding_boxes.json"
 """Name of the file in the output folder of a run."""
+
+_SHOWN = 500
+"""Characters of a key, which may be longer than any path."""
+_FARTHEST = 2**31
+"""No voxel has a larger index."""
 
 Box = list[int]
 Boxes = dict[str, list[Box]]
@@ -171,12 +176,12 @@ def read_boxes(path: str | os.PathLike[str]) -> Boxes:
         DataError: The file cannot be read or holds something else.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = parse_json(Path(path).read_text(encoding="utf-8"), unique=True)
+    except (OSError, ValueError) as error:
         raise DataError(f"{os.fspath(path)}: not a readable file of bounding boxes ({error})") from error
     if not isinstance(content, dict):
         raise DataError(f"{os.fspath(path)}: expected {{image path: boxes}}, got a {type(content).__name__}")
-    return {image: _boxes(value, f"{os.fspath(path)}: {image}") for image, value in content.items()}
+    return {image: _boxes(value, f"{os.fspath(path)}: {image[:_SHOWN]}") for image, value in content.items()}
 
 
 def write_boxes(path: str | os.PathLike[str], boxes: Mapping[str, Sequence[Sequence[int]]]) -> None:
@@ -188,13 +193,15 @@ def _boxes(value: Any, place: str) -> list[Box]:
     boxes = [value] if isinstance(value, list) and value and not isinstance(value[0], list) else value
     if not isinstance(boxes, list) or not all(_is_box(box) for box in boxes):
         raise DataError(
-            f"{place}: {value!r} is no bounding box; expected [x_min, x_max, y_min, y_max, z_min, z_max] "
+            f"{place}: {shortened(value)} is no bounding box; expected [x_min, x_max, y_min, y_max, z_min, z_max] "
             "in whole voxels, or a list of such boxes"
         )
     return boxes
 
 
 def _is_box(box: Any) -> bool:
-    if not isinstance(box, list) or len(box) != 6 or not all(type(end) is int for end in box):
+    if not isinstance(box, list) or len(box) != 6:
+        return False
+    if not all(type(end) is int and abs(end) <= _FARTHEST for end in box):
         return False
     return all(low <= high for low, high in zip(box[::2], box[1::2], strict=True))

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _FORMULA = ("=", "+", "-", "@", "\t", "\n")
 """What a formula of a spreadsheet begins with, and what some spreadsheets skip before it."""
 
+_SHOWN = 100
+"""Characters of a key that a message shows."""
+
 _TEMPORARY = re.compile(r"\..*~[a-z0-9_]{8}(\..+)?")
 
 
@@ -122,6 +125,44 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write ``text`` as UTF-8, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+class DuplicateKeyError(ValueError):
+    """One object of a JSON text has a key twice; parsers silently keep the last."""
+
+    def __str__(self) -> str:
+        return f"the key {self.args[0][:_SHOWN]!r} stands twice in one object; keep one"
+
+
+class NestingError(ValueError):
+    """A JSON text is nested too deeply."""
+
+
+def parse_json(text: str | bytes, unique: bool = False) -> Any:
+    """The value that a JSON text stands for, of which every fault is a ``ValueError``.
+
+    Args:
+        text: As in a file.
+        unique: Refuse objects that have a key twice, of which the last counts else.
+
+    Raises:
+        DuplicateKeyError: See ``unique``; its argument is the key.
+        NestingError: See there.
+        ValueError: No JSON, or a number that is too long.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_with_unique_keys if unique else None)
+    except RecursionError:
+        raise NestingError("nested too deeply") from None
+
+
+def _with_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in content:
+            raise DuplicateKeyError(key)
+        content[key] = value
+    return content
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

@@ -19,7 +19,7 @@ import torch
 from ivadomed import __version__
 from ivadomed.config import RunConfig
 from ivadomed.errors import OutputError
-from ivadomed.files import remove_leftovers, write_json, write_text
+from ivadomed.files import parse_json, remove_leftovers, write_json, write_text
 from ivadomed.runtime.ranks import is_first_process
 from ivadomed.runtime.run_lock import LOCK, run_lock
 from ivadomed.runtime.terminal import SCREEN, Mode, ScreenFilter, ScreenFormatter, Style, shown
@@ -178,7 +178,7 @@ def write_manifest(
 def was_trained_on(folder: Path, path_data: Sequence[str]) -> bool:
     """Whether the manifest of a training names these data sets."""
     try:
-        data = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["data"]
+        data = parse_json((folder / MANIFEST).read_text(encoding="utf-8"))["data"]
         return [entry["path"] for entry in data] == [str(Path(path).resolve()) for path in path_data]
     except (OSError, ValueError, LookupError, TypeError):
         return False
@@ -187,7 +187,7 @@ def was_trained_on(folder: Path, path_data: Sequence[str]) -> bool:
 def trained_in(folder: Path) -> dict[str, str]:
     """The number format that the model of a run was trained in, by a name for the report; {} if that is not known."""
     try:
-        precision = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["precision"]
+        precision = parse_json((folder / MANIFEST).read_text(encoding="utf-8"))["precision"]
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     return {"precision of the training": precision} if isinstance(precision, str) else {}
@@ -229,7 +229,7 @@ def version_text(config: RunConfig) -> str:
 
 def _dataset_identity(path: Path) -> dict[str, Any]:
     try:
-        description = json.loads((path / "dataset_description.json").read_text(encoding="utf-8"))
+        description = parse_json((path / "dataset_description.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         description = {}
     if not isinstance(description, dict):

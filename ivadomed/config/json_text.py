@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ivadomed.errors import ConfigError
+from ivadomed.files import DuplicateKeyError, NestingError, parse_json
 
 _YAML = (".yaml", ".yml")
 
@@ -23,13 +24,13 @@ def read_json(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     text = _text(path)
     try:
-        content = json.loads(text, object_pairs_hook=_unique)
+        content = parse_json(text, unique=True)
         json.dumps(content, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise ConfigError(_explained(path, text, error)) from None
-    except _DuplicateKey as error:
-        raise ConfigError(f"{path}: the key {error.args[0]!r} stands twice in one object; keep one") from None
-    except RecursionError:
+    except DuplicateKeyError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    except (NestingError, RecursionError):
         raise ConfigError(f"{path}: is nested too deeply; expected a JSON object of a few levels") from None
     except UnicodeEncodeError as error:
         raise ConfigError(
@@ -59,18 +60,6 @@ def _text(path: Path) -> str:
         raise ConfigError(
             f"{path}: cannot be read as a text file (byte {error.start} is no UTF-8); save it as UTF-8"
         ) from error
-
-
-class _DuplicateKey(ValueError):
-    """JSON parsers silently keep the last of two equal keys."""
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise _DuplicateKey(next(key for key in keys if keys.count(key) > 1))
-    return content
 
 
 def _explained(path: Path, text: str, error: json.JSONDecodeError) -> str:

@@ -24,6 +24,7 @@ from ivadomed.config.schema.models import SECTIONS, Windows
 from ivadomed.config.schema.postprocessing import Postprocessing
 from ivadomed.config.schema.run import RunConfig
 from ivadomed.errors import ConfigError
+from ivadomed.files import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -117,12 +118,12 @@ def load_packaged(path: str | Path, network: OpenedNetwork) -> RunConfig:
 def _read(path: Path) -> Tree:
     """The object in a JSON file; as in any version, the last of two equal keys counts."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = parse_json(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; expected the JSON file of a packaged model") from None
     except json.JSONDecodeError as error:
         raise ConfigError(f"{path}:{error.lineno}:{error.colno}: is not valid JSON: {error.msg}") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as a JSON file: {str(error).split(chr(10))[0]}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: holds a {type(content).__name__}; expected a JSON object {{...}}")

@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from ivadomed import __version__
 from ivadomed.errors import DataError, OutputError
+from ivadomed.files import parse_json
 
 log = logging.getLogger(__name__)
 
@@ -197,9 +198,10 @@ class _Transfer:
         """Headers that ask for what is missing of the version that we have a part of."""
         have = self._have()
         try:
-            version = json.loads(self.note.read_text(encoding="utf-8"))
+            version = parse_json(self.note.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             version = {}
+        version = version if isinstance(version, dict) else {}
         if have and self.source.sha256:  # whose version it is will be seen at the end
             return {"Range": f"bytes={have}-"}
         if have and version.get("url") == self.url and version.get("version"):

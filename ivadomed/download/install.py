@@ -6,7 +6,6 @@ tells them from what the user has put there or changed, which is never replaced 
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import tempfile
@@ -17,7 +16,7 @@ from pathlib import Path
 from ivadomed.download.archives import unpack
 from ivadomed.download.http import sha256_of
 from ivadomed.errors import OutputError
-from ivadomed.files import atomic_folder, write_json
+from ivadomed.files import atomic_folder, parse_json, write_json
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +126,7 @@ def _read_record(folder: Path) -> dict[str, str] | None:
     if not file.is_file():
         return None
     try:
-        files = json.loads(file.read_text(encoding="utf-8"))["files"]
+        files = parse_json(file.read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, KeyError, TypeError):
         return {}  # made by this tool, which does not know any more what it brought
     return {str(k): str(v) for k, v in files.items()} if isinstance(files, dict) else {}

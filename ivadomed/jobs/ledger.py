@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock
 
 from ivadomed.errors import OutputError
-from ivadomed.files import write_json
+from ivadomed.files import parse_json, write_json
 
 
 def content_id(content: Any) -> str:
@@ -40,7 +40,7 @@ class Ledger:
         """Result of a finished job; None when it has none."""
         path = self._path(job)
         try:
-            return json.loads(path.read_text(encoding="utf-8"))["result"]
+            return parse_json(path.read_text(encoding="utf-8"))["result"]
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ivadomed import __version__
 from ivadomed.errors import OutputError
-from ivadomed.files import atomic_folder
+from ivadomed.files import atomic_folder, parse_json
 
 GENERATOR = "ivadomed_create_phantom"
 _OURS = re.compile(
@@ -67,7 +67,7 @@ def _check_replaceable(target: Path, overwrite: bool) -> None:
 def is_phantom(folder: Path) -> bool:
     """Whether `dataset_description.json` names this generator."""
     try:
-        description = json.loads((folder / "dataset_description.json").read_text(encoding="utf-8"))
+        description = parse_json((folder / "dataset_description.json").read_text(encoding="utf-8"))
         return any(entry.get("Name") == GENERATOR for entry in description["GeneratedBy"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ivadomed.errors import OutputError
+from ivadomed.files import parse_json
 
 try:
     import fcntl
@@ -95,7 +96,7 @@ def _is_file(descriptor: int, path: Path) -> bool:
 
 def _holder(descriptor: int) -> str:
     try:
-        known = json.loads(os.read(descriptor, 4096))
+        known = parse_json(os.read(descriptor, 4096))
         return f"process {known['pid']} on {known['host']}, since {known['started']}"
     except (ValueError, KeyError, TypeError):
         return "it has just begun"

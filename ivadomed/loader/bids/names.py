@@ -9,7 +9,6 @@ and ``T2w_mid`` of processed images.
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from ivadomed.config import CONFIG_DIR
 from ivadomed.errors import ConfigError
+from ivadomed.files import parse_json
 
 ENTITY_NAMES: Mapping[str, str] = {
     "sub": "subject",
@@ -209,11 +209,11 @@ def load_rules(bids_config: str | PathLike[str] | None, strict: bool = True) -> 
         path = CONFIG_DIR / _OWN_LAYOUT
     where = f"loader_parameters.bids_config: {path}"
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))["entities"]
+        entries = parse_json(path.read_text(encoding="utf-8"))["entities"]
         patterns = {str(entry["name"]): re.compile(entry["pattern"]) for entry in entries}
     except OSError as error:
         raise ConfigError(f"{where} cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError, RecursionError, re.error) as error:
+    except (ValueError, KeyError, TypeError, re.error) as error:
         raise ConfigError(
             f"{where} is no pybids layout ({error}); "
             'expected {"entities": [{"name": ..., "pattern": ...}]}'

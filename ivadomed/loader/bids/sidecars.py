@@ -7,13 +7,13 @@ Principle").
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ivadomed.errors import DataError
+from ivadomed.files import parse_json
 from ivadomed.loader.bids.names import NameRules
 
 
@@ -63,10 +63,10 @@ def read_json_object(path: Path) -> dict[str, Any]:
         DataError: The file cannot be read or holds something else.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = parse_json(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DataError(f"{path}: is not valid JSON ({error}); mend or remove the file") from error
     if not isinstance(content, dict):
         raise DataError(f'{path}: expected a JSON object {{"key": value}}, found {type(content).__name__}')

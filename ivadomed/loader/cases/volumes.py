@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Any
 
 import numpy as np
@@ -180,11 +181,20 @@ def pixel_size_mm(metadata: Mapping[str, Any], path: str | PathLike[str] = "") -
     if "PixelSize" not in metadata:
         return None
     size, unit = metadata["PixelSize"], metadata.get("PixelSizeUnits", "um")
-    values = [size] if isinstance(size, (int, float)) else list(size)
-    if unit not in _MM_PER_UNIT or not 1 <= len(values) <= 3 or not all(float(v) > 0 for v in values):
+    values = _positive(size)
+    if not isinstance(unit, str) or unit not in _MM_PER_UNIT or not 1 <= len(values) <= 3:
         raise DataError(
-            f"{Path(path)}: PixelSize {size} {unit} in the sidecar is no pixel size; "
+            f"{Path(path)}: PixelSize {shortened(size)} {shortened(unit)} in the sidecar is no pixel size; "
             "expected one to three positive numbers and PixelSizeUnits mm, um or nm"
         )
     columns, rows = values[0], values[min(1, len(values) - 1)]
-    return float(rows) * _MM_PER_UNIT[unit], float(columns) * _MM_PER_UNIT[unit]
+    return rows * _MM_PER_UNIT[unit], columns * _MM_PER_UNIT[unit]
+
+
+def _positive(size: Any) -> list[float]:
+    """One number, or several, if they are finite and above 0; else empty."""
+    try:
+        values = [float(value) for value in (size if isinstance(size, (list, tuple, np.ndarray)) else [size])]
+    except (TypeError, ValueError, OverflowError):
+        return []
+    return values if all(0 < value < np.inf for value in values) else []

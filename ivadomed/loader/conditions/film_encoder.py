@@ -6,7 +6,6 @@ protocol are first put into clusters, whose borders are the minima of their dens
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ivadomed.errors import DataError, ModelError
-from ivadomed.files import write_json
+from ivadomed.files import parse_json, write_json
 from ivadomed.loader.cases.case import Case
 
 log = logging.getLogger(__name__)
@@ -43,7 +42,7 @@ Label = str | int
 def contrast_ids() -> Mapping[str, int]:
     """Contrasts of ``config/contrast_dct.json`` and their ids."""
     text = files("ivadomed.config").joinpath("contrast_dct.json").read_text(encoding="utf-8")
-    return dict(json.loads(text))
+    return dict(parse_json(text))
 
 
 def generic_contrast(contrast: str) -> str:
@@ -182,13 +181,13 @@ class FilmEncoder:
         """
         path = Path(folder) / FILM_ENCODER
         try:
-            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
+            return cls.from_json(parse_json(path.read_text(encoding="utf-8")))
         except FileNotFoundError as error:
             raise ModelError(
                 f"{path}: not found; a FiLM network needs it beside its weights: copy it there (--test in the folder "
                 "of a run of ivadomed 2, which kept it as pickles, makes it from the training images)"
             ) from error
-        except (OSError, ValueError, RecursionError, DataError) as error:
+        except (OSError, ValueError, DataError) as error:
             raise ModelError(f"{path}: not a readable FiLM encoder ({error}); train anew") from error
 
     def to_json(self) -> dict[str, Any]:
@@ -219,7 +218,7 @@ class FilmEncoder:
             ]
             known = [tuple(entry["known"]) for entry in content["features"]]
             return cls(content["metadata_type"], tuple(features), tuple(known))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise DataError(
                 f"not the content of a FiLM encoder ({error!r}); package the model again"
             ) from error
@@ -255,7 +254,7 @@ def has_value(name: str, value: Any) -> bool:
         return isinstance(value, (str, bool, int, float, np.generic)) and value == value and value != ""
     try:
         return math.isfinite(float(value))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
 
 

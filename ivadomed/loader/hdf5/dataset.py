@@ -5,7 +5,6 @@ Havaei et al., "HeMIS: Hetero-Modal Image Segmentation", MICCAI 2016, arXiv:1607
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -17,15 +16,18 @@ import numpy as np
 import torch
 
 from ivadomed.errors import ConfigError, DataError
+from ivadomed.files import parse_json
 from ivadomed.io import split_extension
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.grouping import TargetSuffix
 from ivadomed.loader.conditions.conditioner import withhold
+from ivadomed.loader.hdf5.checked import open_checked
 from ivadomed.loader.hdf5.table import Dataframe
 from ivadomed.loader.hdf5.write import Bids_to_hdf5, SliceChoice, Transforms, as_pipeline, rule_of
 from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.loader.sample_meta_data import SampleMetadata
+from ivadomed.runtime.memory import check_memory
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +98,7 @@ class HDF5Dataset:
         self.path_hdf5 = _path(model_params)
         self.prepro_transforms, self.transform = as_pipeline(transform).split_fixed()
         self._handle: tuple[int, Any] | None = None
+        self._is_checked = False
         self._ram: dict[str, np.ndarray] = {}
         self._attributes: dict[str, dict[str, Any]] = {}
         self._updates = 0
@@ -222,7 +225,9 @@ class HDF5Dataset:
         for column in columns:
             for key in self.df_object.df[column].dropna().unique():
                 if key not in self._ram:
-                    self._ram[key] = self._file()[key][()]
+                    stored = self._file()[key]
+                    check_memory(f"{self.path_hdf5}: {key}", stored.shape)
+                    self._ram[key] = stored[()]
 
     def set_transform(self, transform: Transforms) -> None:
         """Replace the transforms of the samples; fixed ones are left out, they were done in the file."""
@@ -253,15 +258,9 @@ class HDF5Dataset:
 
     def _file(self) -> Any:
         """The file, opened once per process: HDF5 handles do not survive a fork."""
-        import h5py  # only users of HDF5 need it
-
         if self._handle is None or self._handle[0] != os.getpid():
-            try:
-                self._handle = os.getpid(), h5py.File(self.path_hdf5, "r")
-            except OSError as error:
-                raise DataError(
-                    f"{self.path_hdf5}: not a readable HDF5 file ({error}); remove it and it is made anew"
-                ) from error
+            self._handle = os.getpid(), open_checked(self.path_hdf5, again=self._is_checked)
+            self._is_checked = True
         return self._handle[1]
 
     def _select(self, subjects: Sequence[str], complet: bool) -> None:
@@ -315,8 +314,14 @@ class HDF5Dataset:
     def _attributes_of(self, key: str) -> dict[str, Any]:
         if key not in self._attributes:
             attributes = dict(self._file()[key].attrs)
-            attributes["zooms"] = tuple(float(zoom) for zoom in attributes["zooms"])
-            self._attributes[key] = {**json.loads(attributes.pop("metadata", "{}")), **attributes}
+            try:
+                attributes["zooms"] = tuple(float(zoom) for zoom in attributes["zooms"])
+                self._attributes[key] = {**parse_json(attributes.pop("metadata", "{}")), **attributes}
+            except (KeyError, TypeError, ValueError) as error:
+                raise DataError(
+                    f"{self.path_hdf5}: the attributes of {key} are not those of ivadomed ({error}); remove the file "
+                    "and it is made anew"
+                ) from error
         return self._attributes[key]
 
 

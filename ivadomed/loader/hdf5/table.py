@@ -60,20 +60,28 @@ class Dataframe:
         Raises:
             DataError: The file holds none of the contrasts.
         """
+        name = getattr(hdf5, "filename", "HDF5 file")
         rows: list[dict[str, Any]] = []
-        for subject in hdf5.attrs["patients_id"]:
-            group = hdf5[subject]
-            row: dict[str, Any] = {"Subjects": subject}
-            for column, key in self._places().items():
-                row[column] = f"{subject}/{key}" if key in group else None
-            if not any(row[contrast] for contrast in self.contrasts):
-                continue
-            rows += [row] if self.dim == 3 else [{**row, "Slices": z} for z in self._slices(group, row)]
-        if not rows:
+        try:
+            for subject in hdf5.attrs["patients_id"]:
+                rows += self._rows(hdf5, subject)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise DataError(
-                f"{getattr(hdf5, 'filename', 'HDF5 file')}: holds no sample of {', '.join(self.contrasts)}"
-            )
+                f"{name}: has not the layout of ivadomed's files ({error}); remove it and it is made anew"
+            ) from error
+        if not rows:
+            raise DataError(f"{name}: holds no sample of {', '.join(self.contrasts)}")
         self._set(pd.DataFrame(rows))
+
+    def _rows(self, hdf5: Any, subject: str) -> list[dict[str, Any]]:
+        """One per sample of a subject; none without a wanted contrast."""
+        group = hdf5[subject]
+        row: dict[str, Any] = {"Subjects": subject}
+        for column, key in self._places().items():
+            row[column] = f"{subject}/{key}" if key in group else None
+        if not any(row[contrast] for contrast in self.contrasts):
+            return []
+        return [row] if self.dim == 3 else [{**row, "Slices": z} for z in self._slices(group, row)]
 
     def clean(self, contrasts: Sequence[str]) -> None:
         """Remove rows where one of the contrasts is not available."""
@@ -103,6 +111,13 @@ class Dataframe:
             raise DataError(
                 f"{os.fspath(path)}: has no column {', '.join(missing)}; remove the file and it is made anew"
             )
+        for column, place in self._places().items():
+            there = df[column].notna()
+            if (df.loc[there, column] != df.loc[there, "Subjects"] + f"/{place}").any():
+                raise DataError(
+                    f"{os.fspath(path)}: the column {column} names places that are not <subject>/{place}; remove the "
+                    "file and it is made anew"
+                )
         self._set(df)
 
     def _set(self, df: pd.DataFrame) -> None:

@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 
 from ivadomed.errors import DataError
-from ivadomed.files import atomic_path
+from ivadomed.files import atomic_path, parse_json
 from ivadomed.loader.prepared import pencils
 from ivadomed.loader.prepared.prepare import Prepared, read_window
 from ivadomed.loader.prepared.stored import FORMAT, StoredCase, arrays_of
@@ -59,7 +59,7 @@ class CaseFile:
         try:
             with path.open("rb") as file:
                 length, start = int(file.read(8)), int(file.read(8))
-                fields = json.loads(file.read(length))
+                fields = parse_json(file.read(length))
             if fields.pop("format") != FORMAT:
                 return None
             case_file = cls(str(path), StoredCase.from_json(fields), start)

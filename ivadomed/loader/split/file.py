@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import pickle
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ivadomed.errors import DataError
-from ivadomed.files import atomic_path, write_json
+from ivadomed.files import atomic_path, parse_json, write_json
 from ivadomed.runtime.ranks import is_first_process
 
 SIDES = ("train", "valid", "test")
@@ -62,7 +61,7 @@ def read_split(path: str | PathLike[str]) -> dict[str, list[str]]:
     except OSError as error:
         raise DataError(f"split_dataset.fname_split: {path} cannot be read ({error.strerror})") from error
     try:
-        value = json.loads(content.decode("utf-8-sig")) if path.suffix == ".json" else _load_pickle(content)
+        value = parse_json(content, unique=True) if path.suffix == ".json" else _load_pickle(content)
     except Exception as error:  # a damaged pickle raises nearly anything
         raise DataError(f"split_dataset.fname_split: {path} is no split file ({error})") from error
     if not isinstance(value, dict) or not set(SIDES) <= value.keys():
