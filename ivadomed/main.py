@@ -13,6 +13,7 @@ from typing import Any
 from ivadomed import __version__
 from ivadomed.errors import ConfigError, Interrupted, IvadomedError
 from ivadomed.moved import moved_names
+from ivadomed.runtime.console import ToolParser
 from ivadomed.runtime.ranks import current_world
 from ivadomed.runtime.terminal import Mode, Style
 
@@ -55,11 +56,10 @@ ivadomed_completion lets the Tab key complete options.
 
 def get_parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
-    parser = argparse.ArgumentParser(
-        prog="ivadomed",
-        description="Train, test and apply deep learning models on medical images; one JSON file drives everything.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = ToolParser(
+        "ivadomed",
+        "Train, test and apply deep learning models on medical images; one JSON file drives everything.",
+        _EXAMPLES,
     )
     what = parser.add_argument_group(
         'what to do (else: the configuration\'s "command")'
@@ -87,7 +87,12 @@ def get_parser() -> argparse.ArgumentParser:
     segment = parser.add_argument_group("segmentation with 2D patches (--segment)")
     segment.add_argument("--no-patch", action="store_true", help="predict whole slices")
     segment.add_argument(
-        "--overlap-2d", nargs=2, type=int, metavar=("H", "W"), help="voxels that neighbouring patches share"
+        "--overlap-2d",
+        "--overlap-2D",
+        nargs=2,
+        type=int,
+        metavar=("H", "W"),
+        help="voxels that neighbouring patches share",
     )
     many = parser.add_argument_group("many processes (preparing images, --segment, evaluation)")
     many.add_argument("-j", "--jobs", type=int, metavar="N", help="processes of this machine")

@@ -183,6 +183,16 @@ def test_logging_is_left_as_it_was(file, calls):
     assert (logger.handlers, logger.level) == before
 
 
+def test_long_options_may_have_underscores():
+    words = "--segment --config c.json --path_data a b --path_output o --no_patch --overlap_2D 8 4".split()
+    options = get_parser().parse_args(words)
+    assert (options.path_data, options.path_output, options.no_patch) == (["a", "b"], "o", True)
+    assert options.overlap_2d == [8, 4]
+    assert (
+        get_parser().parse_args(["--train", "--resume_training", "--thr_increment=0.2"]).thr_increment == 0.2
+    )
+
+
 def test_version_and_help(capsys):
     for option in ("--version", "--help"):
         with pytest.raises(SystemExit) as caught:
