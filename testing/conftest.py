@@ -2,6 +2,9 @@
 
 import json
 import os
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import onnx
@@ -28,6 +31,24 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def study(tmp_path_factory) -> Path:
     """Six tiny subjects with three contrasts; tests must not write into it."""
     return create_phantom(tmp_path_factory.mktemp("study") / "data set é", n=6, seed=1, size="tiny")
+
+
+@pytest.fixture
+def largest_file() -> Callable[[int], AbstractContextManager[None]]:
+    """A context in which no file may grow beyond a size, as on a disk that is full."""
+
+    @contextmanager
+    def limited(size: int) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(
+            resource.RLIMIT_FSIZE, (size, before[1])
+        )  # Python ignores the signal that goes with it
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited
 
 
 @pytest.fixture

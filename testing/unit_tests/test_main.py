@@ -184,7 +184,20 @@ def test_logging_is_left_as_it_was(file, calls):
 
 
 def test_long_options_may_have_underscores():
-    words = "--segment --config c.json --path_data a b --path_output o --no_patch --overlap_2D 8 4".split()
+    words = [
+        "--segment",
+        "--config",
+        "c.json",
+        "--path_data",
+        "a",
+        "b",
+        "--path_output",
+        "o",
+        "--no_patch",
+        "--overlap_2D",
+        "8",
+        "4",
+    ]
     options = get_parser().parse_args(words)
     assert (options.path_data, options.path_output, options.no_patch) == (["a", "b"], "o", True)
     assert options.overlap_2d == [8, 4]

@@ -3,12 +3,10 @@
 import json
 import os
 import pickle
-import resource
 import shutil
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -66,19 +64,8 @@ def test_no_kill_corrupts_a_checkpoint_or_changes_the_weights(config, tmp_path, 
     assert not [path for place in (killed, *killed.iterdir()) if place.is_dir() for path in leftovers(place)]
 
 
-@contextmanager
-def largest_file(size: int):
-    """No file may grow beyond a size, as on a disk that is full (Python ignores the signal that goes with it)."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 @pytest.mark.parametrize("share", [0, 0.4, 0.9])
-def test_a_full_disk_leaves_the_last_checkpoint(run, config, write, refused, share):
+def test_a_full_disk_leaves_the_last_checkpoint(run, config, write, refused, largest_file, share):
     path = write(longer(config, 2))
     checkpoint = contents(run)["checkpoint.pth.tar"]
     size = (run / "checkpoint.pth.tar").stat().st_size
@@ -92,7 +79,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(run, config, write, refused, sha
 
 
 @pytest.mark.parametrize("step", ["--test", "--eval", "--segment"])
-def test_a_full_disk_while_predictions_are_written(run, write, config, refused, step):
+def test_a_full_disk_while_predictions_are_written(run, write, config, largest_file, step):
     path = write(config)
     shutil.rmtree(run / "results_eval")
     with largest_file((run / "log").stat().st_size + 3000 if step != "--segment" else 200):

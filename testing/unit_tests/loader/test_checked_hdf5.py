@@ -1,8 +1,5 @@
 """HDF5 files on disks that fill up."""
 
-import resource
-from contextlib import contextmanager
-
 import h5py
 import numpy as np
 import pytest
@@ -18,17 +15,6 @@ IMAGE = np.random.default_rng(0).normal(size=(1, 40, 48, 24)).astype(np.float32)
 PREPARED = Prepared(IMAGE, IMAGE > 0, [], SliceFacts([True], [[True]], []), (1.0, 1.0, 1.0))
 
 
-@contextmanager
-def largest_file(size: int):
-    """No file may grow beyond a size, as on a disk that is full (Python ignores the signal that goes with it)."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 @pytest.fixture(scope="module")
 def whole_size(tmp_path_factory) -> int:
     path = tmp_path_factory.mktemp("whole") / "a.h5"
@@ -37,7 +23,7 @@ def whole_size(tmp_path_factory) -> int:
 
 
 @pytest.mark.parametrize("share", [*np.linspace(0, 0.999, 23), 1])
-def test_a_case_on_a_full_disk_is_whole_or_not_there(tmp_path, whole_size, share, capfd):
+def test_a_case_on_a_full_disk_is_whole_or_not_there(tmp_path, whole_size, largest_file, share, capfd):
     path = tmp_path / "a.h5"
     if share < 1:
         with largest_file(int(share * whole_size)), pytest.raises(OutputError, match="cannot be written"):
@@ -54,7 +40,7 @@ def test_a_case_on_a_full_disk_is_whole_or_not_there(tmp_path, whole_size, share
 
 
 @pytest.mark.parametrize("share", np.linspace(0, 0.99, 8))
-def test_many_arrays_in_one_file_on_a_full_disk(tmp_path, share):
+def test_many_arrays_in_one_file_on_a_full_disk(tmp_path, largest_file, share):
     def write(path):
         with checked_hdf5(path) as file:
             for number in range(20):
