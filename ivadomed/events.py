@@ -6,6 +6,7 @@ TensorBoard's own reader takes seconds to import; the format is a length, a chec
 from __future__ import annotations
 
 import logging
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,12 +25,17 @@ def read_scalars(place: Path) -> dict[str, dict[int, float]]:
     out.
     """
     series: dict[str, dict[int, float]] = {}
-    for file in sorted(place.glob("events.out.tfevents.*")):
+    for file in sorted(place.glob("events.out.tfevents.*"), key=_age):
         try:
             _add_events(file, series)
         except (OSError, ValueError) as error:
             logger.debug("%s: not read (%s)", file, error)
     return {tag: dict(sorted(values.items())) for tag, values in series.items()}
+
+
+def _age(file: Path) -> list[int]:
+    """Numbers in the name of an event file: its second, its process, and a count of the files of that process."""
+    return [int(number) for number in re.findall(r"(?<=\.)\d+", file.name)]
 
 
 def _add_events(file: Path, series: dict[str, dict[int, float]]) -> None:

@@ -35,6 +35,14 @@ def test_epochs_that_were_trained_again_count_once(run):
     assert read_curves(run)[1].points == ((1, -0.25), (2, -0.75), (3, -2))
 
 
+def test_the_tenth_file_of_a_process_comes_after_the_ninth(run):
+    place = run / "losses_train_loss"
+    next(place.iterdir()).rename(place / "events.out.tfevents.1700000000.host.7.9")
+    write(run / "more", "losses", {2: -0.75}, purge_step=2)
+    next((run / "more").iterdir()).rename(place / "events.out.tfevents.1700000000.host.7.10")
+    assert read_curves(run)[1].points == ((1, -0.25), (2, -0.75))
+
+
 def test_a_file_that_was_cut_off_gives_what_it_has(run):
     [file] = (run / "losses_train_loss").iterdir()
     file.write_bytes(file.read_bytes()[:-3])
