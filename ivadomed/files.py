@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -54,12 +55,41 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield Path(temporary)
         sync(temporary)
         os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        move(temporary, path)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         if os.path.exists(temporary):
             os.unlink(temporary)
+
+
+def move(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    """Rename, and see to it that it was done.
+
+    A server that is asked again, because its answer was lost, says that there is no such file after a rename that it
+    did; others say that all is well and did nothing.
+
+    Raises:
+        OSError: It was not done.
+    """
+    before = os.stat(source)
+    try:
+        os.replace(source, target)
+    except OSError:
+        if os.path.lexists(source) or not _is_the_same(target, before):
+            raise
+    # Another process may have moved its own file there since, so only its absence means something.
+    if os.path.lexists(source) or not os.path.lexists(target):
+        raise OSError(errno.EIO, "the file system did not rename what was written", os.fspath(target))
+
+
+def _is_the_same(path: str | os.PathLike[str], before: os.stat_result) -> bool:
+    """Whether a path now leads to what had this status under another name."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return False
+    return (status.st_size, status.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
 
 
 @contextmanager
@@ -87,11 +117,15 @@ def atomic_folder(folder: str | os.PathLike[str], replace: bool = False) -> Iter
         _check_free(target, replace)
         if target.exists():
             old = partial.with_suffix(".old")
-            os.replace(target, old)
-            os.replace(partial, target)
+            move(target, old)
+            try:
+                move(partial, target)
+            except OSError:
+                move(old, target)
+                raise
             shutil.rmtree(old)
         else:
-            os.replace(partial, target)
+            move(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from glob import escape as glob_escape
 from pathlib import Path
@@ -137,6 +138,31 @@ def postprocessing_of(config: RunConfig, folder: Path) -> dict[str, Any]:
             folder, f"*{glob_escape(step['suffix'])}", "set uncertainty.n_it above 0 to make it anew"
         )
     return steps
+
+
+def keep_model_older(folder: Path) -> None:
+    """Set the time of the trained model to now when it lies ahead, so that what is predicted now is newer.
+
+    A clock that was wrong during the training, or is now, would make ``refuse_outdated`` refuse every prediction.
+    """
+    model, written = folder / BEST, folder / "config_file.json"
+    if not (model.is_file() and written.is_file()):
+        return
+    now = written.stat().st_mtime_ns  # by the clock of the file system: every run writes it first
+    if model.stat().st_mtime_ns > now:
+        log.warning("%s is of the future; its time is set to now", model)
+        os.utime(model, ns=(now, now))
+
+
+def keep_model_newer(folder: Path) -> None:
+    """Give a model that was just trained a time after that of every prediction in its folder.
+
+    A clock that was set back since they were made would let them pass for its own, see ``refuse_outdated``.
+    """
+    model = folder / BEST
+    times = [path.stat().st_mtime_ns for path in (folder / PREDICTIONS).glob("*")]
+    if times and model.stat().st_mtime_ns <= max(times):
+        os.utime(model, ns=(max(times) + 1, max(times) + 1))
 
 
 def refuse_outdated(folder: Path, pattern: str, remedy: str) -> None:

@@ -14,6 +14,7 @@ from ivadomed.commands.steps import (
     announce,
     as_trained,
     fit_missing_encoder,
+    keep_model_older,
     labelled_sets,
     postprocessing_of,
     with_best_threshold,
@@ -38,6 +39,7 @@ def test_command(
         The table of 3D metrics and the metrics averaged over images.
     """
     config = as_trained(config, folder)
+    keep_model_older(folder)
     device = announce(config)
     found = test_cases(config, folder)
     cases = boxed_cases(config, found.cases, folder, device)

@@ -19,7 +19,13 @@ from ivadomed.commands.screen import (
     show_split,
     show_training,
 )
-from ivadomed.commands.steps import announce, labelled_sets, threshold_picture, with_best_threshold
+from ivadomed.commands.steps import (
+    announce,
+    keep_model_newer,
+    labelled_sets,
+    threshold_picture,
+    with_best_threshold,
+)
 from ivadomed.config import RunConfig
 from ivadomed.datasets import (
     draw_split,
@@ -197,6 +203,7 @@ def _package(
     if thr_increment is not None:
         config = with_best_threshold(config, labelled_sets(config, folder), folder, thr_increment)
     package_model(config, folder / BEST, folder / config.model_name)
+    keep_model_newer(folder)
     if config.metadata_type is not None:
         save_modulation(
             cast(Network, load_model(folder / BEST)),

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from ivadomed import __version__
 from ivadomed.errors import DataError, OutputError
-from ivadomed.files import parse_json
+from ivadomed.files import move, parse_json
 
 log = logging.getLogger(__name__)
 
@@ -275,7 +275,7 @@ class _Transfer:
             self.part.unlink()
             # A part of another version may have been continued: then it is worth to begin anew.
             raise _Passing(problem) if self.continued else _Refused(problem)
-        os.replace(self.part, self.path)
+        move(self.part, self.path)
         self.note.unlink(missing_ok=True)
 
 

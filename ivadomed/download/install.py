@@ -16,7 +16,7 @@ from pathlib import Path
 from ivadomed.download.archives import unpack
 from ivadomed.download.http import sha256_of
 from ivadomed.errors import OutputError
-from ivadomed.files import atomic_folder, parse_json, write_json
+from ivadomed.files import atomic_folder, move, parse_json, write_json
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +165,7 @@ def _digest(place: Path, dest: Path) -> str | None:
 
 def _move(source: Path, place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(source, place)
+    move(source, place)
 
 
 def _remove(place: Path, dest: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import os
+from contextlib import nullcontext
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ivadomed.errors import OutputError
-from ivadomed.files import atomic_path, write_csv, write_json, write_text
+from ivadomed.files import atomic_folder, atomic_path, move, write_csv, write_json, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -42,6 +43,66 @@ def test_an_unwritable_place_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=r"file/x.json: cannot be written"):
         write_text(tmp_path / "file" / "x.json", "")
+
+
+REPLACE = os.replace
+
+
+def does_nothing(source, target):
+    """As a server that lost a rename and says that all is well."""
+
+
+def raises_after_success(source, target):
+    """As NFS, where the answer was lost and the second request finds the file gone."""
+    REPLACE(source, target)
+    raise FileNotFoundError(2, "No such file or directory", source)
+
+
+def removes_the_file(source, target):
+    os.unlink(source)
+
+
+def test_a_rename_that_was_lost_is_an_error_and_the_old_file_stays(tmp_path, monkeypatch):
+    path = tmp_path / "x.json"
+    write_text(path, "old")
+    monkeypatch.setattr(os, "replace", does_nothing)
+    with pytest.raises(OutputError, match=r"x\.json: cannot be written .*did not rename"):
+        write_text(path, "new")
+    assert path.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_a_rename_that_was_done_in_spite_of_an_error_is_none(tmp_path, monkeypatch):
+    path = tmp_path / "x.json"
+    write_text(path, "old")
+    monkeypatch.setattr(os, "replace", raises_after_success)
+    write_text(path, "new")
+    assert path.read_text() == "new"
+
+
+def test_a_rename_that_lost_the_file_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "replace", removes_the_file)
+    with pytest.raises(OutputError, match="did not rename"):
+        write_text(tmp_path / "x.json", "new")
+
+
+def test_a_file_that_was_removed_before_the_rename_does_not_pass_for_the_old_one(tmp_path):
+    (tmp_path / "target").write_text("old")
+    with pytest.raises(FileNotFoundError):
+        move(tmp_path / "gone", tmp_path / "target")
+
+
+@pytest.mark.parametrize("fault", [does_nothing, raises_after_success])
+def test_a_folder_is_the_old_or_the_new_one(tmp_path, monkeypatch, fault):
+    target = tmp_path / "folder"
+    target.mkdir()
+    (target / "old").touch()
+    monkeypatch.setattr(os, "replace", fault)
+    lost = fault is does_nothing
+    expected = pytest.raises(OSError, match="did not rename") if lost else nullcontext()
+    with expected, atomic_folder(target, replace=True) as partial:
+        (partial / "new").touch()
+    assert [file.name for file in target.iterdir()] == ["old" if lost else "new"]
 
 
 def test_formulas_of_a_spreadsheet_become_text(tmp_path):

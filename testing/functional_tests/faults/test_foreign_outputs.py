@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 
 import nibabel as nib
@@ -51,6 +52,21 @@ def test_a_prediction_left_from_an_earlier_model(run, config, write, refused):
     kept = {file.name: file.read_bytes() for file in predictions(run)}
     assert main(["--train", "--overwrite", str(path)]) == 0
     assert {file.name: file.read_bytes() for file in predictions(run)} == kept
+    refused(["--eval", path], r"_pred\.nii\.gz.*: is older than best_model\.pt, so another model made it")
+    assert main(["--test", str(path)]) == 0
+    assert main(["--eval", str(path)]) == 0
+
+
+def test_a_clock_that_was_wrong_while_the_model_was_trained(run, config, write, refused):
+    """A model of the future is tested and evaluated; predictions of the future do not pass for those of a new model."""
+    path = write(config)
+    tomorrow = time.time() + 86_400
+    os.utime(run / "best_model.pt", (tomorrow, tomorrow))
+    assert main(["--test", str(path)]) == 0
+    assert main(["--eval", str(path)]) == 0
+    for file in predictions(run):
+        os.utime(file, (tomorrow, tomorrow))
+    assert main(["--train", "--overwrite", str(path)]) == 0
     refused(["--eval", path], r"_pred\.nii\.gz.*: is older than best_model\.pt, so another model made it")
     assert main(["--test", str(path)]) == 0
     assert main(["--eval", str(path)]) == 0
