@@ -243,7 +243,7 @@ def _check_samples(
     labelled = (any(rater) for entry in entries for rater in entry.stored.facts.labelled)
     if dataset_type == "training" and not any(labelled):
         raise DataError(
-            f"the training set has no labelled voxel: the labels {', '.join(config.class_names)} of all "
+            f"the training set has no labelled voxel: the labels {some(config.class_names)} of all "
             f"{len(cases)} images are empty; ivadomed_check_data -c CONFIG lists their values"
         )
 

@@ -14,6 +14,7 @@ from ivadomed.loader.bids.index import Dropped
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.samples import SampleDataset
+from ivadomed.loader.split.groups import some
 from ivadomed.models.footprint import footprint
 from ivadomed.models.registry import MODELS
 from ivadomed.runtime.terminal import say
@@ -70,7 +71,7 @@ def show_samples(config: RunConfig, training: SampleDataset, validation: SampleD
 def show_network(config: RunConfig, arguments: Mapping[str, object], size: tuple[int, ...]) -> None:
     """Architecture, its size and about the memory that a step of the training takes."""
     name = config.architecture.name
-    text = f"{name} ({len(size)}D) for {', '.join(config.class_names)}"
+    text = f"{name} ({len(size)}D) for {some(config.class_names)}"
     if name in MODELS:  # a network of the user's own may need what only the training gives it
         network = footprint(name, arguments, len(size))
         memory = network.training_bytes(config.training_parameters.batch_size, size)

@@ -22,6 +22,7 @@ DRAWS = 5_000
 _SEED = 0
 _LEVEL = 95.0
 _CHUNK = 4_000_000  # numbers drawn at a time: 32 MB
+_MOST_LINES = 30
 _SHOWN = ("dice", "hd95", "nsd", "lf1")
 
 
@@ -77,11 +78,17 @@ def split_column(column: str) -> tuple[str, str]:
 
 def by_class(summary: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
     """(Contrast, class) and rows of each group of a summary, class by class."""
-    yield from summary.sort_values("class", kind="stable").groupby(["contrast", "class"], sort=False)
+    ordered = summary.sort_values("class", kind="stable", key=_class_number)
+    yield from ordered.groupby(["contrast", "class"], sort=False)
+
+
+def _class_number(classes: pd.Series) -> pd.Series:
+    """Numbers to sort classes by: what has no class comes first, and class 10 after class 9."""
+    return pd.to_numeric(classes, errors="coerce").fillna(-1)
 
 
 def summary_text(summary: pd.DataFrame) -> str:
-    """The main metrics of a summary for the terminal: mean [confidence interval], one line per group."""
+    """The main metrics of a summary for the terminal: mean [confidence interval], a line for each of the first groups."""
     chosen = summary[summary["metric"].isin(_SHOWN)]
     metrics = [metric for metric in _SHOWN if (chosen.loc[chosen["metric"] == metric, "n"] > 0).any()]
     lines = [["", "images", *(f"{metric} (mm)" if metric == "hd95" else metric for metric in metrics)]]
@@ -92,7 +99,11 @@ def summary_text(summary: pd.DataFrame) -> str:
         lines.append([f"class {k}, {contrast}", str(images), *cells])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
-    return "\n".join(["Mean [95 % confidence interval]:", *(line.rstrip() for line in text)])
+    shown = [line.rstrip() for line in text][: _MOST_LINES + 1]
+    more = len(lines) - len(shown)
+    return "\n".join(
+        ["Mean [95 % confidence interval]:", *shown, *([f"... and {more} more lines"] if more else [])]
+    )
 
 
 def _cell(row: pd.Series, images: int) -> str:

@@ -18,6 +18,7 @@ from ivadomed.report.content import LESS_IS_WORSE, MAIN, UNITS, Report
 _EMBEDDED = 20
 _EMBEDDED_BYTES = 6_000_000
 _OPEN = 6
+_IN_KEY = 30
 _CAPTION = ("dice", "hd95", "nsd")
 
 
@@ -60,9 +61,12 @@ def pictures(report: Report) -> str:
     if not figures:
         return ""
     more = figures[_OPEN:]
+    names = report.class_names
     key = "".join(
-        f'<i style="background:{colour(k)}"></i>{escape(name)}' for k, name in enumerate(report.class_names)
+        f'<i style="background:{colour(k)}"></i>{escape(name)}' for k, name in enumerate(names[:_IN_KEY])
     )
+    if len(names) > _IN_KEY:  # colours repeat, and the pictures would be pages below
+        key += f" and {len(names) - _IN_KEY} more"
     return (
         f'<p class="key">Lowest Dice first. Prediction in colour:{key}<i class="outline"></i>outline of the ground '
         f'truth</p><div class="pictures">{"".join(figures[:_OPEN])}</div>'

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from ivadomed.evaluation import PredictionPair, summarize, summary_text, write_summary
-from ivadomed.evaluation.summary import bootstrap_intervals, split_column
+from ivadomed.evaluation.summary import bootstrap_intervals, by_class, split_column
 
 
 def pair(image_id: str) -> PredictionPair:
@@ -120,3 +120,12 @@ def test_text_for_the_terminal(tmp_path):
         "class 1, T2w",
     ]
     assert lines[5].endswith("undefined")
+
+
+def test_classes_are_in_the_order_of_their_numbers_and_the_screen_shows_the_first():
+    columns = {f"dice_class{k}": [0.5] * 4 for k in range(500)}
+    summary = summarize(table_of(columns), map(pair, table_of(columns).index))
+    assert [int(k) for (contrast, k), _ in by_class(summary) if contrast == "all"] == list(range(500))
+    lines = summary_text(summary[summary["contrast"] == "all"]).splitlines()
+    assert [line.split(",")[0] for line in lines[2:-1]] == [f"class {k}" for k in range(30)]
+    assert lines[-1] == "... and 470 more lines"
