@@ -88,7 +88,7 @@ def _class_number(classes: pd.Series) -> pd.Series:
 
 
 def summary_text(summary: pd.DataFrame) -> str:
-    """The main metrics of a summary for the terminal: mean [confidence interval], a line for each of the first groups."""
+    """The main metrics of a summary for the terminal: mean [confidence interval], a line per group for the first."""
     chosen = summary[summary["metric"].isin(_SHOWN)]
     metrics = [metric for metric in _SHOWN if (chosen.loc[chosen["metric"] == metric, "n"] > 0).any()]
     lines = [["", "images", *(f"{metric} (mm)" if metric == "hd95" else metric for metric in metrics)]]
