@@ -78,7 +78,7 @@ def plan_of(config, shape, seed=0):
             arguments["kernel_size"] = arguments["kernel_size"][: len(shape)]
         arguments.setdefault("applied_to", ["im", "gt", "roi"])
     roi = np.zeros(shape, np.float32)
-    roi[tuple(slice(n // 3, 2 * n // 3) for n in shape)] = 1
+    roi[tuple(slice(n // 3, max(n // 3 + 1, 2 * n // 3)) for n in shape)] = 1
     return Pipeline.from_config(config).plan(shape, (1.0,) * len(shape), np.random.default_rng(seed), roi=roi)
 
 
@@ -195,6 +195,65 @@ def test_there_and_back_again(names, seed):
     assert kept.mean() > 0.25  # so that the means are of many voxels
     interpolations = 2 * len(INTERPOLATING & set(names))
     assert np.abs(back - x)[0][kept].mean() <= interpolations / 8 * curvature(x[0])[kept].mean()
+
+
+sides = st.integers(1, 15)
+odd_shapes = st.tuples(sides, sides) | st.tuples(sides, sides, sides)
+
+
+@st.composite
+def exact_chains(draw):
+    """A shape, of any and unequal sides, and transforms that move voxels without interpolating."""
+    shape = draw(odd_shapes)
+    size = st.lists(sides, min_size=len(shape), max_size=len(shape))
+    chain = {
+        "CenterCrop": {"size": draw(size)},
+        "ROICrop": {"size": draw(size)},
+        "BoundingBoxCrop": {"size": draw(size)},
+        "RandomReverse": {},
+        "RandomMirror": {"p": 1.0},
+    }
+    names = draw(st.permutations(sorted(chain)).map(lambda names: names[: draw(st.integers(1, 5))]))
+    return shape, {name: chain[name] for name in names}
+
+
+@settings(deadline=None, max_examples=150)
+@given(exact_chains(), st.integers(0, 2**31))
+def test_what_only_moves_voxels_is_inverted_exactly_at_any_size(drawn, seed):
+    shape, chain = drawn
+    x = np.random.default_rng(seed).random((2, *shape), dtype=np.float32) + 1
+    plan = plan_of(chain, shape, seed)
+    moved = plan.apply(x, "im", 1)
+    assert moved.shape == (2, *plan.shape_out)
+    back, seen = plan.invert(moved, "im", 1), plan.invert(plan.apply(np.ones_like(x), "im", 1), "im", 1)
+    assert set(np.unique(seen)) <= {0, 1}
+    np.testing.assert_array_equal(back, x * seen)
+    kept = np.array(shape)
+    for name in chain:
+        kept = np.minimum(kept, chain[name].get("size", shape))
+    if set(chain) <= {"CenterCrop", "RandomReverse", "RandomMirror"}:
+        assert seen.sum() == 2 * kept.prod()
+
+
+@settings(deadline=None, max_examples=100)
+@given(odd_shapes, st.integers(0, 2**31), st.data())
+def test_a_grid_that_is_refined_is_restored_exactly_at_any_size(shape, seed, data):
+    """To half or a third of the voxels, and back, by the nearest voxel."""
+    names = ("hspace", "wspace", "dspace")[: len(shape)]
+    zooms = {name: 1 / data.draw(st.integers(1, 3)) for name in names}
+    x = np.random.default_rng(seed).integers(0, 9, (1, *shape)).astype(np.float32)
+    plan = plan_of({"Resample": {"dspace": 1, **zooms}}, shape, seed)
+    np.testing.assert_array_equal(plan.invert(plan.apply(x, "gt", 0), "gt", 0), x)
+
+
+@settings(deadline=None, max_examples=100)
+@given(odd_shapes, st.lists(st.floats(0.3, 4), min_size=3, max_size=3), st.sampled_from([0, 1]))
+def test_any_resampling_gives_the_shape_back_and_keeps_what_is_constant(shape, zooms, order):
+    plan = plan_of({"Resample": dict(zip(("hspace", "wspace", "dspace"), zooms, strict=True))}, shape)
+    x = np.full((1, *shape), 3, np.float32)
+    back = plan.invert(plan.apply(x, "im", order), "im", order)
+    assert back.shape == x.shape
+    np.testing.assert_allclose(back, x, rtol=1e-5)
 
 
 @settings(deadline=None, max_examples=20)
