@@ -21,6 +21,7 @@ from ivadomed.files import atomic_path
 from ivadomed.grid import Grid
 from ivadomed.pictures import EXTENSIONS as PICTURE_EXTENSIONS
 from ivadomed.pictures import grey, is_coloured, read_pixels, read_size
+from ivadomed.runtime.failures import refuse_shortage
 from ivadomed.runtime.memory import check_memory
 
 _DEFLATE = 1032
@@ -185,6 +186,7 @@ def _open_nifti(path: str | os.PathLike[str], several: bool = False) -> Any:
         with _silent_nibabel():
             image: Any = nib.load(path)
     except Exception as error:  # a damaged header raises nearly anything
+        refuse_shortage(error, path)
         raise DataError(
             f"{os.fspath(path)}: not a readable NIfTI file ({_reason(error, path)}); replace or remove it"
         ) from error
@@ -284,6 +286,7 @@ def _voxels(image: Any, name: str) -> Image:
 
 
 def _damaged(error: Exception, name: str) -> DataError:
+    refuse_shortage(error, name)
     return DataError(f"{name}: truncated or damaged ({_reason(error, name)}); replace or remove it")
 
 

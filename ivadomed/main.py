@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from ivadomed import __version__
 from ivadomed.errors import ConfigError, Interrupted, IvadomedError
 from ivadomed.moved import moved_names
-from ivadomed.runtime.console import ToolParser
+from ivadomed.runtime.console import ToolParser, exit_code
 from ivadomed.runtime.ranks import current_world
 from ivadomed.runtime.terminal import Mode, Style
 
@@ -248,17 +247,15 @@ def _dispatch(source: Any, overrides: Mapping[str, Any], mode: Mode = Mode.SCREE
 def main(args: Sequence[str] | None = None) -> int:
     """Console script: 0, or a message on standard error and the exit code of the error."""
     parsed = get_parser().parse_args(args)
-    try:
+
+    def work() -> None:
         _run(parsed)
-    except IvadomedError as error:
-        if parsed.debug:
-            traceback.print_exc()
-        _complain(error)
-        return error.exit_code
+
+    try:
+        return exit_code(work, _complain, parsed.debug)
     except KeyboardInterrupt:
         print("ivadomed: interrupted", file=sys.stderr)
         return 130
-    return 0
 
 
 def _complain(error: IvadomedError) -> None:

@@ -13,7 +13,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from ivadomed.errors import DataError
+from ivadomed.errors import DataError, IvadomedError
+from ivadomed.runtime.failures import refuse_shortage
 from ivadomed.runtime.memory import available_memory, check_memory
 
 EXTENSIONS = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".png", ".jpeg", ".jpg")
@@ -74,9 +75,10 @@ def _readable(path: str | os.PathLike[str]) -> Iterator[None]:
     """Say of which file and why decoding failed."""
     try:
         yield
-    except DataError:
+    except IvadomedError:
         raise
     except Exception as error:  # a damaged file raises nearly anything
+        refuse_shortage(error, path)
         reason = str(error).split("\n")[0].replace(str(path), "it") or type(error).__name__
         raise DataError(f"{path}: not a readable picture ({reason}); replace or remove it") from error
 

@@ -53,6 +53,11 @@ class Windows:
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def largest(self) -> int:
+        """Voxels of the largest window."""
+        return int(self._rows[:, 4:].astype(np.int64).prod(axis=1).max(initial=0))
+
     def __getitem__(self, place: int) -> Window:
         case, h, w, d, height, width, depth = self._rows[place].tolist()
         return Window(case, (h, w, d), (height, width, depth))

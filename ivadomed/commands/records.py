@@ -22,7 +22,7 @@ from ivadomed.errors import OutputError
 from ivadomed.files import parse_json, remove_leftovers, write_json, write_text
 from ivadomed.runtime.ranks import is_first_process
 from ivadomed.runtime.run_lock import LOCK, run_lock
-from ivadomed.runtime.terminal import SCREEN, Mode, ScreenFilter, ScreenFormatter, Style, shown
+from ivadomed.runtime.terminal import SCREEN, Mode, ScreenFilter, ScreenFormatter, ScreenHandler, Style, shown
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def run_folder(config: RunConfig, debug: bool = False) -> Iterator[Path]:
         raise _not_writable(folder, error) from error
     with _refusals_explained(folder), run_lock(folder):
         remove_leftovers(folder, skip=_may_be_in_use)
-        to_file = _LogFile(folder / config.log_file, encoding="utf-8")
+        to_file = _LogFile(folder / config.log_file, encoding="utf-8", errors="backslashreplace")
         to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         with _handlers([to_file], logging.DEBUG if debug or config.debugging else logging.INFO):
             log.info("Output path already exists: %s" if existed else "Creating output path: %s", folder)
@@ -116,7 +116,7 @@ def logging_to_terminal(mode: Mode = Mode.SCREEN, source: str = SCREEN) -> Itera
         return
     handlers: list[logging.Handler] = []
     if not logging.getLogger().handlers:
-        handler = logging.StreamHandler(sys.stdout)
+        handler = ScreenHandler(sys.stdout)
         handler.setFormatter(ScreenFormatter(Style.of_terminal()))
         handler.addFilter(ScreenFilter(mode, source))
         handlers.append(handler)

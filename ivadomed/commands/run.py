@@ -19,6 +19,7 @@ from ivadomed.jobs import Workers
 from ivadomed.jobs.choose import choose_workers
 from ivadomed.models.registry import check_arguments
 from ivadomed.runtime.device import warn_of_absent_gpus
+from ivadomed.runtime.failures import shortages_explained
 from ivadomed.runtime.ranks import current_world
 from ivadomed.runtime.terminal import say
 from ivadomed.training.checkpoint import refuse_old_checkpoint
@@ -75,7 +76,10 @@ def run_command(
     workers = _workers(config, jobs, cluster)
     if cluster is not None:
         config = with_absolute_paths(config)
-    with run_folder(config, debug) as folder:
+    with (
+        run_folder(config, debug) as folder,
+        shortages_explained(f"--{config.command}", _less_memory(config)),
+    ):
         if cluster is None and config.command != "eval":
             warn_of_absent_gpus(config.gpu_ids)
         config = with_contrasts(config, folder)
@@ -88,6 +92,15 @@ def run_command(
         if config.command == "eval":
             return eval_command(config, folder, workers)
         return segment_command(config, folder, {"no_patch": no_patch, "overlap_2D": overlap_2d}, workers)
+
+
+def _less_memory(config: RunConfig) -> str:
+    """What to do when memory does not suffice for a command and no file is known that is to blame."""
+    if config.command in ("segment", "eval"):
+        return "use fewer --jobs, smaller images, or a machine with more"
+    of_model = config.command != "train"
+    keys = {k: v for k, v in config.memory_keys.items() if not (of_model and k.endswith("n_filters"))}
+    return f"reduce one of {', '.join(f'{key} ({value})' for key, value in keys.items())}"
 
 
 def _workers(config: RunConfig, jobs: int | None, cluster: str | None) -> Workers | None:

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from ivadomed.config.legacy_keys import RENAMED
 from ivadomed.config.other_names import meaning
+from ivadomed.runtime.failures import utf8_remedy
 
 Keys = tuple[str | int, ...]
 
@@ -192,6 +193,8 @@ def _tag_problem(root: type[BaseModel], error: ErrorDetails) -> tuple[str, str]:
 
 
 def _expectation(error: ErrorDetails) -> str:
+    if error["type"] == "string_unicode":
+        return f"expected text in UTF-8, for the files of a run hold it; {utf8_remedy()}"
     if error["type"] in _EXPECTED:
         return _EXPECTED[error["type"]]
     context = error.get("ctx", {})

@@ -18,6 +18,7 @@ from ivadomed.io import Image, is_nifti, read_grid, read_image, read_label
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import ABOVE_ONE, check_same_grid, has_several_classes, pixel_size_mm
 from ivadomed.loader.prepared.prepare import Recipe, plan_fixed, refuse_unknown_pixel_size
+from ivadomed.loader.prepared.size import prepared_bytes
 from ivadomed.models.registry import model_class
 from ivadomed.runtime.terminal import hidden_bar
 
@@ -99,6 +100,8 @@ def check_case(case: Case, recipe: Recipe) -> CaseReport:
             _check_values(path, label.data, report.rows[-1]["values"], report, recipe.soft_gt)
     try:
         refuse_unknown_pixel_size(case, recipe)
+        if report.grid is not None:
+            prepared_bytes([case], recipe)
     except DataError as error:
         report.find(first, str(error), fatal=True)
     return report
@@ -202,6 +205,7 @@ def _header_fault(case: Case, recipe: Recipe) -> str | None:
         for path, grid in zip(files[1:], grids[1:], strict=True):
             check_same_grid(grids[0], files[0], grid, path)
         refuse_unknown_pixel_size(case, recipe)
+        prepared_bytes([case], recipe)  # of a wrong voxel size
     except DataError as error:
         return str(error)
     return None

@@ -24,12 +24,14 @@ from ivadomed.evaluation.summary import write_summary
 from ivadomed.evaluation.volume import evaluate_pair
 from ivadomed.files import write_csv
 from ivadomed.jobs import Workers, values
+from ivadomed.runtime.failures import shortages_explained
 from ivadomed.runtime.terminal import hidden_bar
 
 logger = logging.getLogger(__name__)
 
 PREDICTION_FOLDER = "pred_masks"
 RESULT_FILE = Path("results_eval", "evaluation_3Dmetrics.csv")
+_LESS = "use fewer --jobs, a machine with more, or evaluate a part of the image"
 _PROBLEMS_SHOWN = 5
 _COARSE = 10  # voxels
 _PNG_STEP = 85  # background, TP, FP, FN are 0, 85, 170, 255 in a picture, apart for the eye
@@ -155,6 +157,11 @@ def _check_tolerance(pair: PredictionPair, tolerance: float) -> None:
 
 
 def _evaluate_files(pair: PredictionPair, params: EvaluationParameters) -> dict[str, float]:
+    with shortages_explained(os.fspath(pair.predictions[0]), _LESS):
+        return _metrics_of(pair, params)
+
+
+def _metrics_of(pair: PredictionPair, params: EvaluationParameters) -> dict[str, float]:
     data = read_pair(pair)
     values, painted = evaluate_pair(data.prediction, data.target, data.zooms, params)
     if params.object_detection_metrics:

@@ -169,8 +169,8 @@ def find_predictions(
         if name in images:
             whole.setdefault(name, path)
             continue
-        image_id, k = _class_of(name, target_suffix)
-        if image_id in images:
+        image_id, k = _class_of(name, images, target_suffix)
+        if image_id:
             parts[image_id].setdefault(k, path)
         else:
             strangers.append(path.name)
@@ -196,16 +196,22 @@ def _prediction_files(folder: Path) -> list[Path]:
     return sorted(named, key=lambda path: (not io.is_nifti(path), path.name))
 
 
-def _class_of(name: str, target_suffix: Suffixes) -> tuple[str, int]:
-    """Image and class that ``<image>_class-K`` or ``<image><suffix>`` names; an empty image when it is neither."""
+def _class_of(name: str, images: Collection[str], target_suffix: Suffixes) -> tuple[str, int]:
+    """Image and class that ``<image>_class-K`` or ``<image><suffix>`` names; an empty image when it is neither.
+
+    A suffix may end like another one (``_seg`` and ``_lesion_seg``): the longest that leaves an image's name counts.
+    """
     numbered = re.fullmatch(r"(.+)_class-(\d+)", name)
     if numbered:
-        return numbered[1], int(numbered[2])
-    for k, entry in enumerate(target_suffix):
-        for suffix in map(io.without_extension, _raters(entry)):
-            if name.endswith(suffix):
-                return name.removesuffix(suffix), k
-    return "", 0
+        return (numbered[1] if numbered[1] in images else ""), int(numbered[2])
+    fitting = [
+        (suffix, k)
+        for k, entry in enumerate(target_suffix)
+        for suffix in map(io.without_extension, _raters(entry))
+        if name.endswith(suffix) and name.removesuffix(suffix) in images
+    ]
+    suffix, k = max(fitting, key=lambda found: len(found[0]), default=("", 0))
+    return (name.removesuffix(suffix) if suffix else ""), k
 
 
 def _complete(folder: Path, image_id: str, files: Mapping[int, Path], n_classes: int) -> tuple[Path, ...]:

@@ -30,7 +30,9 @@ from ivadomed.loader.prepared.prepare import (
     refuse_unknown_pixel_size,
 )
 from ivadomed.loader.samples import Batch, stack_conditions
-from ivadomed.runtime.device import CPU_BATCH_VOXELS, out_of_memory
+from ivadomed.runtime.device import CPU_BATCH_VOXELS
+from ivadomed.runtime.failures import out_of_memory, shortages_explained
+from ivadomed.runtime.memory import check_memory
 from ivadomed.transforms import Pipeline, Plan
 from ivadomed.windows import Canvas, Window
 
@@ -39,6 +41,11 @@ log = logging.getLogger(__name__)
 Forward = Callable[[Batch], np.ndarray]
 Progress = Callable[[int, int], None]
 """Takes the number of windows done and of those of all cases so far."""
+
+_LESS = (
+    "choose a coarser transformation.Resample or shorter patches (length_2D, length_3D), use a part of the image, or a "
+    "machine with more"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,31 +153,38 @@ class Engine:
         Raises:
             DataError: A window does not fit an image.
             ModelError: The network does not take the samples, or has other classes than expected.
+            MachineError: The memory does not suffice, not even for one sample at a time.
         """
         jobs: list[_Job] = []
         self._queue, self._done, self._total = [], 0, 0  # an earlier run may have failed half-way
         for index, (case, volume) in enumerate(volumes):
-            try:
-                job, prepared = self._start(index, case, volume)
-            except DataError as error:
-                raise DataError(f"{case.id}: {error}") from error
-            del volume
-            self._total += len(job.windows) * self.repeats
-            for repeat in range(self.repeats):
+            with shortages_explained(case.id, _LESS):
+                try:
+                    job, prepared = self._start(index, case, volume)
+                except DataError as error:
+                    raise DataError(f"{case.id}: {error}") from error
+                del volume
+                self._total += len(job.windows) * self.repeats
+                for repeat in range(self.repeats):
+                    yield from self._finished(jobs)
+                    jobs.append(replace(job, repeat=repeat))
+                    for window in job.windows:
+                        self._enqueue(jobs[-1], prepared, window)
+                del prepared  # not while a prediction is finished or the next volume read
                 yield from self._finished(jobs)
-                jobs.append(replace(job, repeat=repeat))
-                for window in job.windows:
-                    self._enqueue(jobs[-1], prepared, window)
-            del prepared  # not while a prediction is finished or the next volume read
-            yield from self._finished(jobs)
-        self._flush()
-        yield from self._finished(jobs)
+        if jobs:
+            with shortages_explained(jobs[0].case.id, _LESS):
+                self._flush()
+                yield from self._finished(jobs)
 
     def _start(self, index: int, case: Case, volume: Volume) -> tuple[_Job, Prepared]:
+        path = case.images[0]
         refuse_unknown_pixel_size(case, self.recipe)
-        prepared = prepare_volume(volume, self.recipe)
+        prepared = prepare_volume(volume, self.recipe, path)
         windows = list_windows(index, prepared.image.shape, prepared.facts, self.recipe)
         shape = _canvas_shape(prepared, self.recipe.is_2d)
+        check_memory(path, (self.n_classes, *shape), "predicted values after Resample", _LESS)
+        check_memory(path, (self.n_classes, *volume.grid.shape), "predicted values", _LESS)
         condition = self.conditioner(case)
         return _Job(case, volume.grid, volume.header, prepared.plans, shape, windows, condition), prepared
 

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ivadomed.errors import Interrupted, IvadomedError, MachineError
+from ivadomed.runtime.failures import shortage
+
+_REDUCE = "use fewer --jobs, or smaller images or batches"
 
 
 @dataclass(frozen=True)
@@ -76,9 +79,9 @@ def answer_of(number: int, function: Callable[[Any], Any], item: Any, listen: bo
             return Answer(number, signum=signal.SIGINT, records=ear.heard())
         except IvadomedError as error:
             return Answer(number, kind=type(error), problem=str(error), records=ear.heard())
-        except MemoryError:
-            return Answer(number, kind=MachineError, problem="out of memory", records=ear.heard())
-        except Exception:
+        except Exception as error:
+            if (missing := shortage(error, _REDUCE)) is not None:
+                return Answer(number, kind=MachineError, problem=missing, records=ear.heard())
             return Answer(number, problem=traceback.format_exc(), records=ear.heard())
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,9 @@ from ivadomed.jobs.answer import Answer, answer_of
 from ivadomed.jobs.board import Board, StopCalls
 from ivadomed.jobs.place import GpuQueue, gpu_queue, take_place
 from ivadomed.jobs.workers import Workers
+from ivadomed.runtime.memory import no_processes
+
+log = logging.getLogger(__name__)
 
 Numbered = tuple[int, Any]
 """An item and its place among all of them."""
@@ -26,6 +31,9 @@ def local_answers(
     function: Callable[[Any], Any], items: Iterator[Numbered], workers: Workers, advice: str, listen: bool
 ) -> Iterator[Answer]:
     """See ``each.answers``."""
+    if workers.n_jobs > 1 and (problem := no_processes()) is not None:
+        log.warning("--jobs %d: %s; going on with one process.", workers.n_jobs, problem)
+        workers = replace(workers, n_jobs=1)
     with tempfile.TemporaryDirectory(prefix="ivadomed-jobs-") as folder:
         board = Board(Path(folder))
         with StopCalls(board, advice, workers.here) as stop:
@@ -81,7 +89,7 @@ class _Pool:
 
     def _parallel(self, n_jobs: int, **options: Any) -> Parallel:
         threads = None if n_jobs == 1 else self.workers.threads
-        with parallel_config(backend="loky", inner_max_num_threads=threads):
+        with parallel_config(backend="sequential" if n_jobs == 1 else "loky", inner_max_num_threads=threads):
             return Parallel(n_jobs=n_jobs, **options)
 
     def _sending(self, items: Iterator[Numbered]) -> Iterator[Numbered]:

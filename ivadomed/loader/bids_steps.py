@@ -36,11 +36,16 @@ class BidsSteps:
             derivative: File of the label.
         """
         stem, _ = split_extension(derivative)
+        several = [[entry] if isinstance(entry, str) else entry for entry in target_suffix]
+        # A suffix may end like another one: _seg and _lesion_seg.
+        fitting = [suffix for entry in several for suffix in entry if stem.endswith(suffix)]
+        named = max(fitting, key=len, default=None)
         for place, suffixes in enumerate(target_suffix):
+            if named is None or named not in several[place]:
+                continue
             if isinstance(suffixes, str):
-                if stem.endswith(suffixes):
-                    target_filename[place] = derivative
-            elif any(stem.endswith(suffix) for suffix in suffixes):
+                target_filename[place] = derivative
+            else:
                 target_filename[place] = [*(target_filename[place] or []), derivative]
 
     def create_metadata_dict(

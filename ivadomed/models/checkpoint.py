@@ -19,6 +19,7 @@ from ivadomed.models.describe import describe
 from ivadomed.models.registry import build_model, model_class
 from ivadomed.models.restricted_pickle import ForbiddenGlobal, RestrictedPickle
 from ivadomed.models.torch_file import TorchFile
+from ivadomed.runtime.failures import refuse_shortage
 
 logger = logging.getLogger(__name__)
 
@@ -140,6 +141,7 @@ def _read(source: Path) -> Any:
     except pickle.UnpicklingError:
         logger.debug("%s is not plain data; reading it as a pickled module", source)
     except Exception as error:
+        refuse_shortage(error, source)
         # Whatever a damaged file makes torch raise, the user needs to know which file it was.
         raise _damaged(source, error) from error
     return _read_pickled_module(source, file)
@@ -158,6 +160,7 @@ def _read_pickled_module(source: Path, file: TorchFile) -> nn.Module:
             "run code. Expected a model file of ivadomed; get it from a source you trust."
         ) from error
     except Exception as error:
+        refuse_shortage(error, source)
         raise _damaged(source, error) from error
     if not type(content).__module__.startswith("ivadomed.models."):
         raise ModelError(f"{source}: holds {_summary(content)}; expected a model of ivadomed.")
@@ -180,6 +183,7 @@ def _rebuilt(source: Path, pickled: nn.Module) -> nn.Module:
     except ModelError as error:
         raise ModelError(f"{source}: {error}") from error
     except Exception as error:  # whatever is absent from a network that was put together by hand
+        refuse_shortage(error, source)
         raise _damaged(source, error) from error
     logger.debug("%s: a pickled %s, rebuilt from %s", source, description.name, description.arguments)
     return model

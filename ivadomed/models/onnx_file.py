@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ivadomed.errors import ModelError
+from ivadomed.runtime.failures import refuse_shortage
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -49,6 +50,7 @@ def open_onnx(
         # The bytes that were checked, not the file, which could be another by now.
         session = None if elsewhere else onnxruntime.InferenceSession(content, options, list(providers))
     except Exception as error:  # onnx and onnxruntime raise types of their own that share no base
+        refuse_shortage(error, path)
         raise ModelError(f"{path}: not a readable ONNX model ({str(error).splitlines()[0]})") from error
     if session is None:
         tensor, location = elsewhere[0]

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ivadomed.errors import IvadomedError
+from ivadomed.errors import IvadomedError, MachineError, OutputError
+from ivadomed.runtime.failures import shortage, unwritable_name
+from ivadomed.runtime.streams import flush_output, prepare_streams, reader_is_gone, silence
+
+_SIGPIPE = 141
+"""Exit code of a program whose reader went away: 128 + SIGPIPE, as a shell gives it."""
+
+Complain = Callable[[IvadomedError], None]
+
+_REDUCE = "use smaller or fewer images at a time, fewer --jobs, or a machine with more"
 
 
 class ToolParser(argparse.ArgumentParser):
@@ -57,15 +69,81 @@ def run_tool(name: str, work: Callable[[], int | None], interrupted: str = "", d
     Returns:
         The exit code; errors stand on standard error.
     """
-    try:
-        return work() or 0
-    except IvadomedError as error:
-        if debug:
-            traceback.print_exc()
+
+    def complain(error: IvadomedError) -> None:
         print(f"{name}: {error}", file=sys.stderr)
-        return error.exit_code
+
+    try:
+        return exit_code(work, complain, debug)
     except KeyboardInterrupt:
         if not interrupted:
             raise
         print(f"{name}: {interrupted}", file=sys.stderr)
         return 130
+
+
+def exit_code(work: Callable[[], int | None], complain: Complain, debug: bool = False) -> int:
+    """Run the work of a command; what the user can mend is told, and anything else keeps its traceback.
+
+    Args:
+        work: Returns an exit code; None is 0.
+        complain: Shows an error of the user's.
+        debug: Show its traceback first.
+
+    Returns:
+        The exit code; 141, as of other programs, when the reader of standard output went away.
+    """
+    prepare_streams()
+    prepare_process()
+    try:
+        code = work() or 0
+        flush_output()
+        return code
+    except Exception as error:
+        code, told = _told(error)
+        if told is None and code == 0:
+            raise
+        with contextlib.suppress(OSError):  # standard error cannot be written either
+            if debug:
+                traceback.print_exc()
+            if told is not None:
+                complain(told)
+        return code
+
+
+def _told(error: Exception) -> tuple[int, IvadomedError | None]:
+    """Exit code and message of an error; 0 and None of a fault of ours."""
+    told: IvadomedError | None = None
+    if isinstance(error, IvadomedError):
+        told = error
+    elif isinstance(error, OSError) and reader_is_gone(error):
+        silence(sys.stdout)
+        return _SIGPIPE, None
+    elif (missing := shortage(error, _REDUCE)) is not None:
+        told = MachineError(missing)
+    elif isinstance(error, UnicodeEncodeError):
+        told = OutputError(unwritable_name(error))
+    elif isinstance(error, OSError) and error.errno is not None and not isinstance(error, FileNotFoundError):
+        place = error.filename
+        if place is None:
+            place = "standard output or a file"
+            silence(sys.stdout)
+        told = OutputError(
+            f"{place}: cannot be written or read ({error.strerror}); mend that, or choose another"
+        )
+    return (0, None) if told is None else (told.exit_code, told)
+
+
+def prepare_process() -> None:
+    """Before libraries are loaded: end the program when its working folder has been removed, with which they fail.
+
+    What joblib says where processes cannot share semaphores is left to us, see ``memory.no_processes``.
+
+    Raises:
+        SystemExit: It has.
+    """
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        sys.exit("ivadomed: the working folder has been removed; change to one that is there (cd)")
+    warnings.filterwarnings("ignore", message=".*joblib will operate in serial mode")

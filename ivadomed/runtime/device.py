@@ -158,13 +158,3 @@ _GPU_BATCH_VOXELS = 1 << 23
 def batch_voxels(device: torch.device) -> int:
     """Most voxels (per channel) that a network predicts at a time."""
     return CPU_BATCH_VOXELS if device.type == "cpu" else _GPU_BATCH_VOXELS
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the memory of a device does not suffice.
-
-    The CPU's allocator and Apple's GPU raise plain RuntimeErrors, onnxruntime one of its own.
-    """
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    return any(sign in str(error).lower() for sign in ("out of memory", "can't allocate memory", "bad_alloc"))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ivadomed.errors import DataError
+from ivadomed.runtime.failures import SHARED_MEMORY
 
 
 def available_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Bytes: what the system has left, within the limits of the process's control groups (containers, SLURM).
+    """Bytes: what the system has left, within the limits of the process and of its control groups (containers, SLURM).
 
     Args:
         proc: Where Linux describes the system and this process.
@@ -20,7 +23,7 @@ def available_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cg
     Returns:
         None where the system does not say.
     """
-    room = [*_left_in_groups(proc, groups)]
+    room = [*_left_in_groups(proc, groups), *_left_of_addresses(proc)]
     try:
         room.append(_fields(proc / "meminfo")["MemAvailable"] * 1024)
     except (OSError, ValueError, KeyError):
@@ -29,12 +32,19 @@ def available_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cg
     return min(room, default=None)
 
 
-def check_memory(path: str | os.PathLike[str], shape: Sequence[int]) -> None:
+def check_memory(
+    path: str | os.PathLike[str],
+    shape: Sequence[int],
+    what: str = "voxels",
+    remedy: str = "use a part of it, or a machine with more",
+) -> None:
     """Refuse an image before any memory is taken for it.
 
     Args:
         path: Of the image.
-        shape: Of its voxels, which are read as float32.
+        shape: Of its voxels, which are float32; also that of what becomes of them.
+        what: Are counted by the shape, in the plural.
+        remedy: What to do.
 
     Raises:
         DataError: They do not fit into the memory that is left.
@@ -42,9 +52,46 @@ def check_memory(path: str | os.PathLike[str], shape: Sequence[int]) -> None:
     needed, available = 4 * math.prod(shape), available_memory()
     if available is not None and needed > available:
         raise DataError(
-            f"{os.fspath(path)}: its {'x'.join(map(str, shape))} voxels take {needed / 1e9:.1f} GB of memory, of "
-            f"which {available / 1e9:.1f} GB are available; use a part of it, or a machine with more"
+            f"{os.fspath(path)}: its {'x'.join(map(str, shape))} {what} take {needed / 1e9:.1f} GB of memory, of "
+            f"which {available / 1e9:.1f} GB are available; {remedy}"
         )
+
+
+def shared_memory_left(folder: str = SHARED_MEMORY) -> int | None:
+    """Bytes that processes can still share; None where the system does not say."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
+
+
+def no_processes() -> str | None:
+    """Why processes cannot work together here; None when they can.
+
+    They count with semaphores, which Linux keeps as files in ``/dev/shm``.
+    """
+    try:
+        multiprocessing.get_context().Semaphore(1)
+    except (OSError, ImportError) as error:
+        reason = getattr(error, "strerror", None) or error
+        return f"processes cannot share a semaphore ({reason}; {SHARED_MEMORY} must be there and writable)"
+    return None
+
+
+def _left_of_addresses(proc: Path) -> Iterator[int]:
+    """Bytes below the limit of the process's address space (``ulimit -v``), when it has one."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return
+    try:
+        pages = int((proc / "self" / "statm").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        pages = 0
+    yield max(0, limit - pages * resource.getpagesize())
 
 
 def _left_in_groups(proc: Path, groups: Path) -> Iterator[int]:

@@ -6,13 +6,14 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
 from typing import TextIO
 
 from ivadomed.runtime.ranks import is_first_process
+from ivadomed.runtime.streams import silence
 
 SCREEN = "ivadomed.screen"
 """Logger of the lines of the screen."""
@@ -101,6 +102,29 @@ def say(label: str, text: str) -> None:
         text: The rest.
     """
     _SCREEN.info("%s", f"{label:<{_WIDTH}} {text}".rstrip(), extra={"label": label})
+
+
+class ScreenHandler(logging.StreamHandler[TextIO]):
+    """Writes to a screen that may go away: a pipe whose reader ends, a full disk. The run goes on without it.
+
+    Args:
+        stream: Standard output.
+    """
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Tell once, on standard error, that the lines of the screen are lost; of a pipe nothing, it has been read."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        silence(self.stream)
+        if not isinstance(error, BrokenPipeError):
+            with suppress(OSError):
+                print(
+                    f"ivadomed: standard output cannot be written ({error.strerror}); the run goes on, and its log "
+                    "file has every line",
+                    file=sys.stderr,
+                )
 
 
 class ScreenFilter(logging.Filter):

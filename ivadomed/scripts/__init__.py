@@ -1,1 +1,5 @@
 """Entry points of the `ivadomed_*` commands."""
+
+from ivadomed.runtime.console import prepare_process
+
+prepare_process()  # before the tools load libraries

@@ -28,6 +28,8 @@ from pydantic import (
 )
 from typing_extensions import Self
 
+from ivadomed.runtime.failures import is_utf8, utf8_remedy
+
 
 def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
@@ -101,6 +103,8 @@ def _file_name(value: str) -> str:
 def _usable_path(value: str) -> str:
     if "\0" in value:
         raise ValueError("expected a path, which has no character 0")
+    if not is_utf8(value):
+        raise ValueError(f"expected a path in UTF-8, for the files of a run name it; {utf8_remedy()}")
     return value
 
 

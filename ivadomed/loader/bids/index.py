@@ -16,6 +16,7 @@ from typing import Any
 from ivadomed.errors import DataError
 from ivadomed.loader.bids.names import NameFault, NameRules, ParsedName, load_rules
 from ivadomed.loader.bids.sidecars import Sidecars
+from ivadomed.runtime.failures import is_utf8, printable, utf8_remedy
 
 DEFAULT_EXTENSIONS = (".nii", ".nii.gz")
 IMAGE_EXTENSIONS = (*DEFAULT_EXTENSIONS, ".png", ".tif", ".tiff", ".ome.tif", ".ome.tiff", ".jpg", ".jpeg")
@@ -213,8 +214,12 @@ class _Scanner:
             if not derivative:
                 self._other(entry, f"{self.root}/{base}".removesuffix("/"))
             return
+        if not is_utf8(relative):
+            reason = f"its name is no UTF-8, and tables name it; {utf8_remedy()}"
+            self.skipped.append(Dropped(printable(str(self.root / relative)), reason))
+            return
         if not entry.is_file():
-            self.skipped.append(Dropped(str(self.root / relative), _not_a_file(entry)))
+            self.skipped.append(Dropped(printable(str(self.root / relative)), _not_a_file(entry)))
             return
         try:
             if derivative:
@@ -222,7 +227,7 @@ class _Scanner:
             else:
                 file = self._image(name, relative, folders, datatype)
         except NameFault as fault:
-            self.skipped.append(Dropped(str(self.root / relative), str(fault), _BREAKS_RULES))
+            self.skipped.append(Dropped(printable(str(self.root / relative)), str(fault), _BREAKS_RULES))
         else:
             self.files.append(file)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from reprlib import repr as shortened
 from typing import Any
@@ -17,6 +17,7 @@ from ivadomed.errors import DataError
 from ivadomed.grid import Grid
 from ivadomed.io import Image, read_grid, read_image, read_label
 from ivadomed.loader.cases.case import Case
+from ivadomed.runtime.failures import shortages_explained
 
 _MM_PER_UNIT = {"mm": 1.0, "um": 1e-3, "nm": 1e-6}
 ABOVE_ONE = 1.001
@@ -59,6 +60,11 @@ def read_volume(case: Case, slice_axis: int, soft_gt: bool = False, with_target:
         DataError: A file is damaged, holds NaN or Inf, or lies on another grid than the first channel; a soft label
             exceeds 1, another one has several classes; the box lies outside the image.
     """
+    with shortages_explained(fspath(case.images[0]), "use a part of the image, or a machine with more"):
+        return _read(case, slice_axis, soft_gt, with_target)
+
+
+def _read(case: Case, slice_axis: int, soft_gt: bool, with_target: bool) -> Volume:
     pixel_size = pixel_size_mm(case.metadata, case.images[0])
     roi = None if case.roi is None else read_label(case.roi, pixel_size)
     volume = make_volume(case, (read_image(path, pixel_size) for path in case.images), slice_axis, roi)

@@ -167,7 +167,7 @@ class Bids_to_hdf5:
             case = unit[contrast]
             volume = read_volume(case, self.slice_axis, self._recipe.soft_gt, with_target=bool(case.targets))
             is_2d = self._recipe.is_2d
-            prepared = prepare_volume(volume, self._recipe)
+            prepared = prepare_volume(volume, self._recipe, case.images[0])
             filtered = _kept_slices(self._rule, prepared, is_2d, bool(case.targets))
             filtered = {z for z in filtered if self._accepts(case, volume, z)}
             kept = filtered if kept is None else kept & filtered

@@ -6,6 +6,8 @@ one sample needs lies together: [N, C, h, w] or [C, H, W, D].
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -20,12 +22,16 @@ from ivadomed.loader.cases.volumes import Volume, read_volume
 from ivadomed.loader.prepared.foreground import pack_foreground
 from ivadomed.loader.prepared.slice_classifier import SliceClassifier
 from ivadomed.loader.slice_filter import SliceFacts, SliceRule
+from ivadomed.runtime.failures import shortages_explained
+from ivadomed.runtime.memory import check_memory
 from ivadomed.transforms import Pipeline, Plan, Resample, Stage
 from ivadomed.transforms.box_crop import Anchor, box_crop
 from ivadomed.windows import Window, tile
 
 IMAGE_ORDER = 2  # spline orders of ivadomed 2.9.10
 LABEL_ORDER = 1
+
+_LESS = "choose a coarser transformation.Resample, leave the image out, or use fewer --jobs"
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +87,9 @@ def prepare_case(case: Case, recipe: Recipe, with_target: bool = True) -> Prepar
         DataError: The files cannot be used, see ``read_volume``, or a picture of unknown pixel size is to be resampled.
     """
     refuse_unknown_pixel_size(case, recipe)
-    return prepare_volume(read_volume(case, recipe.slice_axis, recipe.soft_gt, with_target), recipe)
+    with shortages_explained(os.fspath(case.images[0]), _LESS):
+        volume = read_volume(case, recipe.slice_axis, recipe.soft_gt, with_target)
+        return prepare_volume(volume, recipe, case.images[0])
 
 
 def refuse_unknown_pixel_size(case: Case, recipe: Recipe) -> None:
@@ -94,10 +102,50 @@ def refuse_unknown_pixel_size(case: Case, recipe: Recipe) -> None:
         )
 
 
-def prepare_volume(volume: Volume, recipe: Recipe) -> Prepared:
-    """Apply the fixed steps to a volume."""
+def refuse_huge_result(
+    path: str | os.PathLike[str], grid: Grid, plans: Sequence[Plan], channels: int
+) -> None:
+    """Refuse an image that grows too large by the fixed steps: a wrong voxel size in a header is enough for that.
+
+    Args:
+        path: Of the image.
+        grid: Of the image.
+        plans: See ``plan_fixed``.
+        channels: Of the image, or raters, whichever are more.
+
+    Raises:
+        DataError: The largest array of the steps does not fit into the memory that is left.
+    """
+    steps = [step for _, step in plans[0].steps]
+    largest = max((step.shape_out for step in steps), key=math.prod, default=())
+    if math.prod(largest) <= math.prod(plans[0].shape_in):
+        return
+    shape = (*largest, *grid.hwd_shape[len(largest) :])
+    zooms = " x ".join(f"{zoom:g}" for zoom in grid.zooms)
+    check_memory(
+        path,
+        shape if channels == 1 else (channels, *shape),
+        "voxels after Resample and crops",
+        f"its header says {zooms} mm a voxel: mend that, or choose a coarser transformation.Resample",
+    )
+
+
+def prepare_volume(volume: Volume, recipe: Recipe, path: str | os.PathLike[str] = "image") -> Prepared:
+    """Apply the fixed steps to a volume.
+
+    Args:
+        volume: Voxels.
+        recipe: Fixed steps.
+        path: Of its first image, for errors.
+
+    Raises:
+        DataError: See ``plan_fixed`` and ``refuse_huge_result``.
+    """
     facts = SliceFacts.of(volume)
     plans = plan_fixed(volume.grid, volume.roi, recipe, volume.box)
+    refuse_huge_result(
+        path, volume.grid, plans, max(len(volume.image), 0 if volume.target is None else len(volume.target))
+    )
     if recipe.is_2d:
         prepared = _prepare_slices(volume, plans, facts, recipe.classifier)
     else:

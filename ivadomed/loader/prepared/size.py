@@ -15,7 +15,7 @@ from ivadomed.errors import DataError, OutputError
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import box_in, grid_of
 from ivadomed.loader.prepared import pencils
-from ivadomed.loader.prepared.prepare import Recipe, plan_fixed
+from ivadomed.loader.prepared.prepare import Recipe, plan_fixed, refuse_huge_result
 from ivadomed.runtime.memory import available_memory
 from ivadomed.transforms import CenterCrop, Crop, CropStep, Pipeline, Stage
 
@@ -33,7 +33,7 @@ def prepared_bytes(cases: Iterable[Case], recipe: Recipe, in_pencils: bool = Fal
         in_pencils: Volumes are padded as ``pencils`` does.
 
     Raises:
-        DataError: A header cannot be read.
+        DataError: A header cannot be read, or a case does not fit into the memory while it is prepared.
     """
     # Where a crop around a region of interest lies, only voxels tell; its size is known.
     sized = replace(recipe, fixed=Pipeline(tuple(map(_without_roi, recipe.fixed.stages))))
@@ -48,6 +48,7 @@ def _without_roi(stage: Stage) -> Stage:
 def _bytes_of(case: Case, recipe: Recipe, in_pencils: bool) -> int:
     grid = grid_of(case, recipe.slice_axis)
     plans = plan_fixed(grid, None, recipe, box_in(case, grid))
+    refuse_huge_result(case.images[0], grid, plans, max(len(case.present), len(case.rater_paths)))
     shape = plans[0].shape_out
     voxels = math.prod(pencils.packed_shape((1, *shape)) if in_pencils and not recipe.is_2d else shape)
     kept = all(isinstance(step, CropStep) or step.shape_in == step.shape_out for _, step in plans[0].steps)

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Sampler
 from ivadomed.loader.samples.batch import Sample, collate
 from ivadomed.loader.samples.dataset import SampleDataset
 from ivadomed.loader.samples.parts import PartSampler
+from ivadomed.loader.samples.room import PREFETCH, batch_bytes, workers_that_fit
 from ivadomed.loader.samples.workers import start_worker
 from ivadomed.runtime.ranks import ALONE, World
 
@@ -75,13 +76,18 @@ def make_loader(
         dataset: What is loaded.
         sampler: In which order.
         batch_size: Samples of a batch, all processes together.
-        num_workers: Worker processes; 0: this one.
+        num_workers: Worker processes, fewer where their batches do not fit into the shared memory; 0: this one.
         pin_memory: Put batches into page-locked memory.
         world: Of several processes that train together, which this is: it loads its part of every batch.
     """
+    prefetch = PREFETCH
     if num_workers:
         # What a sample imports and sets up at its first use is then shared by the workers.
-        collate([dataset[0]])
+        sample = collate([dataset[0]])
+        # A data set of the user's own has no windows.
+        largest = dataset.windows.largest if isinstance(dataset, SampleDataset) else 0
+        batch = batch_bytes(sample, largest, -(-batch_size // world.size))
+        num_workers, prefetch = workers_that_fit(num_workers, batch, world.local_size)
     return SampleLoader(
         dataset,
         batch_sampler=PartSampler(sampler, batch_size, world.rank, world.size),
@@ -89,7 +95,7 @@ def make_loader(
         collate_fn=collate,
         pin_memory=pin_memory,
         persistent_workers=num_workers > 0,
-        prefetch_factor=4 if num_workers else None,
+        prefetch_factor=prefetch if num_workers else None,
         worker_init_fn=start_worker,
         # Else it took a number from the global generator whenever it starts workers: dropout would depend on how many
         # there are, and a resumed training would not go on where it stopped.

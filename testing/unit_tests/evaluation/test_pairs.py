@@ -62,6 +62,17 @@ def test_a_suffix_of_the_configuration_may_have_an_extension(folder):
     assert pair.predictions == (folder / "a_cord_pred.nii.gz", folder / "a_lesion_pred.nii.gz")
 
 
+@pytest.mark.parametrize("order", [("_seg", "_lesion_seg"), ("_lesion_seg", "_seg")])
+def test_a_suffix_may_end_like_another_one(folder, order):
+    for name in ("a_seg", "a_lesion_seg", "a_lesion_lesion_seg", "a_lesion_seg_seg"):
+        save(folder / f"{name}_pred.nii.gz", np.zeros((2, 2, 2)))
+    [pair] = pairs_of_cases([case("a")], folder, order)
+    assert pair.predictions == tuple(folder / f"a{suffix}_pred.nii.gz" for suffix in order)
+    (folder / "a_lesion_seg_pred.nii.gz").unlink()
+    with pytest.raises(DataError, match="a has predictions of the classes"):
+        pairs_of_cases([case("a")], folder, order)
+
+
 def test_a_warning_names_a_few(folder, caplog):
     save(folder / "a_pred.nii.gz", np.zeros((2, 2, 2)))
     pairs_of_cases([case("a"), *(case(f"c{i}") for i in range(8))], folder, ["_cord", "_lesion"])

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ivadomed.errors import DataError, ModelError
+from ivadomed.errors import DataError, MachineError, ModelError
 from ivadomed.grid import Grid
 from ivadomed.inference.engine import Engine, whole_slices
 from ivadomed.loader.cases.case import Case
@@ -367,7 +367,7 @@ def test_other_errors_and_single_samples_are_not_tried_again():
     recipe = Recipe(PLAIN, slice_filter=KEEP_ALL)
     with pytest.raises(ModelError, match=r"fails on samples of shape \(1, 8, 9\) \(wrong shape\)"):
         list(engine(recipe, failing, batch_size=4).run([scan()]))
-    with pytest.raises(RuntimeError, match="out of memory"):
+    with pytest.raises(MachineError, match="sub-01: out of memory; choose"):
         list(engine(recipe, failing, batch_size=1).run([scan()]))
 
 

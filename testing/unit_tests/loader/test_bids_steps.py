@@ -29,6 +29,13 @@ def test_labels_find_their_class_and_rater(dataset):
     assert found == ["a/sub-1_T1w_seg.nii.gz", ["a/sub-1_T1w_lesion-r2.nii.gz"]]
 
 
+def test_a_suffix_may_end_like_another_one(dataset):
+    found = [None, None]
+    for name in ("sub-1_T1w_seg.nii.gz", "sub-1_T1w_lesion_seg.nii.gz"):
+        dataset.get_target_filename(["_seg", "_lesion_seg"], found, name)
+    assert found == ["sub-1_T1w_seg.nii.gz", "sub-1_T1w_lesion_seg.nii.gz"]
+
+
 def test_a_column_is_entered_with_the_numbers_of_its_values(dataset, bids_df):
     table = bids_df.df
     row = table[table["filename"] == dataset.filename_pairs[0][0][0].rpartition("/")[2]]
