@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from ivadomed.config import problems
 from ivadomed.config.migrate import migrate
+from ivadomed.config.reconcile import reconcile
 from ivadomed.config.schema.base import Section
 from ivadomed.config.schema.training import TrainingParameters
 from ivadomed.config.schema.wandb import Wandb
@@ -39,7 +40,8 @@ def wandb_section(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def _validated(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
     tree, warnings = migrate({name: dict(params)})
-    for warning in warnings:
+    tree, more = reconcile(tree)
+    for warning in (*warnings, *more):
         logger.warning("%s", warning)
     try:
         sections = _Sections.model_validate({name: tree.get(name)})

@@ -39,7 +39,7 @@ def load(path):
 def test_maps_and_samples(trained, kind):
     folder, case = estimate(trained, n_it=3, **kind)
     samples = [load(folder / f"{case}_pred_{n:02d}.nii.gz") for n in range(3)]
-    assert len(list(folder.glob(f"{case}_pred_*"))) == 3
+    assert len(list(folder.glob(f"{case}_pred_[0-9]*"))) == 3
     assert np.abs(samples[0] - samples[1]).max() > 1e-3
     np.testing.assert_allclose(load(folder / f"{case}_soft.nii.gz"), np.mean(samples, axis=0), atol=1e-6)
     assert load(folder / f"{case}_unc-vox.nii.gz").max() > 0
@@ -54,7 +54,7 @@ def test_maps_and_samples(trained, kind):
 def test_a_shorter_run_leaves_no_samples_of_a_longer_one(trained):
     estimate(trained, n_it=3, epistemic=True)
     folder, case = estimate(trained, n_it=1, epistemic=True)
-    assert [path.name for path in folder.glob(f"{case}_pred_*")] == [f"{case}_pred_00.nii.gz"]
+    assert [path.name for path in folder.glob(f"{case}_pred_[0-9]*")] == [f"{case}_pred_00.nii.gz"]
 
 
 def test_uncertain_voxels_are_removed(trained):

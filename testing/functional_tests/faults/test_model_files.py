@@ -300,7 +300,7 @@ PACKAGE_FAULTS = {
     "two classes in the weights": (lambda p: another(p, out_channel=3), r"seg_sc.*classes"),
     "two channels in the weights": (
         lambda p: another(p, in_channel=2),
-        r"seg_sc: the model takes 2 images \(T2w, channel_1\), got 1",
+        r"seg_sc: the model takes 2 images \(T2w, .*\), got 1",
     ),
     "two classes in the JSON": (
         lambda p: changed_json(
