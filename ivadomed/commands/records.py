@@ -178,19 +178,25 @@ def write_manifest(
 def was_trained_on(folder: Path, path_data: Sequence[str]) -> bool:
     """Whether the manifest of a training names these data sets."""
     try:
-        data = parse_json((folder / MANIFEST).read_text(encoding="utf-8"))["data"]
-        return [entry["path"] for entry in data] == [str(Path(path).resolve()) for path in path_data]
-    except (OSError, ValueError, LookupError, TypeError):
+        known = [entry["path"] for entry in _manifest(folder).get("data", ())]
+    except (LookupError, TypeError):
         return False
+    return known == [str(Path(path).resolve()) for path in path_data]
 
 
 def trained_in(folder: Path) -> dict[str, str]:
     """The number format that the model of a run was trained in, by a name for the report; {} if that is not known."""
-    try:
-        precision = parse_json((folder / MANIFEST).read_text(encoding="utf-8"))["precision"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+    precision = _manifest(folder).get("precision")
     return {"precision of the training": precision} if isinstance(precision, str) else {}
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """The manifest in a folder; {} where none can be read."""
+    try:
+        content = parse_json((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def versions() -> dict[str, str]:

@@ -93,7 +93,7 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         self.filename_pairs = list(filename_pairs)
         pair = transform if isinstance(transform, (list, tuple)) else (None, transform)
         self.prepro_transforms, self.transform = pair[0], pair[1] or Compose({})
-        fixed, rule = pipeline_of(self.prepro_transforms), recipe.slice_filter
+        fixed, rule = _pipeline(self.prepro_transforms), recipe.slice_filter
         if not (fixed.needs_roi or any(step.needs_roi for step in self.transform.transform["im"])):
             rule = replace(rule, min_roi_voxels=None)  # the region counts where it is cropped around
         self.recipe = replace(recipe, fixed=fixed, slice_filter=rule)
@@ -276,7 +276,7 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         return stacked if self.recipe.soft_gt else (stacked >= 0.5).to(torch.uint8)
 
 
-def pipeline_of(compose: Compose | None) -> Pipeline:
+def _pipeline(compose: Compose | None) -> Pipeline:
     """The transforms of images, as the engine takes them."""
     if compose is None:
         return Pipeline(())

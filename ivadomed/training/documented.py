@@ -17,6 +17,7 @@ from ivadomed.loader.conditions.conditioner import Curriculum
 from ivadomed.loader.samples.documented import DocumentedSamples, as_samples
 from ivadomed.models.registry import check_arguments
 from ivadomed.training.loop import train as run_training
+from ivadomed.training.number_format import resolve_precision
 from ivadomed.training.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,10 @@ def train(
     training = as_samples(dataset_train, model_params, params["seed"], _curriculum(model_params))
     validation = as_samples(dataset_val, model_params, params["seed"])
     model = _network(model_params, training)
+    device = torch.device("cpu" if device is None or not cuda_available else device)
     configuration = {"model": model, **{k: v for k, v in params.items() if k not in _FREE}}
+    size, batch_size = training.sample_size, params["batch_size"]
+    params["precision"] = resolve_precision(params["precision"], device, model, size, batch_size)
     Path(path_output).mkdir(parents=True, exist_ok=True)
     wandb = None if wandb_params is None else wandb_section(wandb_params)
     best = run_training(
@@ -86,7 +90,7 @@ def train(
         validation,
         params,
         path_output,
-        torch.device("cpu" if device is None or not cuda_available else device),
+        device,
         tuple(metric_fns or ()),
         resume_training,
         json.loads(json.dumps(configuration)),

@@ -33,7 +33,6 @@ from ivadomed.training.gifs import GifRecorder
 from ivadomed.training.group import Group
 from ivadomed.training.initial import initial_model
 from ivadomed.training.monitor import Monitor
-from ivadomed.training.number_format import resolve_precision
 from ivadomed.training.optimization import Optimization
 from ivadomed.training.outputs import BEST, CHECKPOINT, FINAL
 from ivadomed.training.schedule import EarlyStopping
@@ -88,7 +87,7 @@ def train(
         model_params: "name" and the arguments of the network.
         dataset_train: Training samples.
         dataset_val: Validation samples.
-        training_params: The ``training_parameters`` section.
+        training_params: The ``training_parameters`` section; its ``precision`` as ``resolve_precision`` gives it.
         path_output: Folder of the run.
         device: Where to train.
         metric_fns: Metrics of the soft validation predictions.
@@ -147,14 +146,7 @@ class Trainer:
         self.first_epoch, self.best = 1, TrainingResult()
         seed_all(self.seed)
 
-        precision = resolve_precision(
-            training_params["precision"],
-            device,
-            model_params,
-            dataset_train.sample_size,
-            training_params["batch_size"],
-        )
-        self.group = Group(world, device, precision)
+        self.group = Group(world, device, training_params["precision"])
         self.device = self.group.fabric.device
         self.name = model_params["name"]
         self.arguments = _without_name(model_params)

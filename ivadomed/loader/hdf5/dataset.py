@@ -22,8 +22,8 @@ from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.grouping import TargetSuffix
 from ivadomed.loader.conditions.conditioner import withhold
-from ivadomed.loader.hdf5.checked import open_checked
 from ivadomed.loader.hdf5.table import Dataframe
+from ivadomed.loader.hdf5.untrusted import open_checked
 from ivadomed.loader.hdf5.write import Bids_to_hdf5, SliceChoice, Transforms, as_pipeline, rule_of
 from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.loader.sample_meta_data import SampleMetadata

@@ -82,7 +82,8 @@ def _array_fault(dataset: h5py.Dataset, size: int) -> str | None:
         return f"holds values of the type {dataset.dtype}, no numbers"
     if dataset.is_virtual or dataset.external:
         return "has its values in other files"
-    filters = [dataset.id.get_create_plist().get_filter(k)[0] for k in range(_n_filters(dataset))]
+    made = dataset.id.get_create_plist()
+    filters = [made.get_filter(number)[0] for number in range(made.get_nfilters())]
     if not set(filters) <= set(_FILTERS) or len(set(filters)) < len(filters):
         return f"needs filters that are not expected here ({filters}; known are {_FILTERS})"
     announced = math.prod(dataset.shape or ()) * dataset.dtype.itemsize
@@ -92,7 +93,3 @@ def _array_fault(dataset: h5py.Dataset, size: int) -> str | None:
     if not whole:
         return f"is not whole: it announces {announced} bytes of values that are not in the file"
     return None
-
-
-def _n_filters(dataset: h5py.Dataset) -> int:
-    return int(dataset.id.get_create_plist().get_nfilters())

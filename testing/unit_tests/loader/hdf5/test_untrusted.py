@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from ivadomed.errors import DataError
-from ivadomed.loader.hdf5.checked import open_checked
 from ivadomed.loader.hdf5.dataset import HDF5Dataset
+from ivadomed.loader.hdf5.untrusted import open_checked
 
 PLACE = "sub-01/inputs/T1w"
 
