@@ -5,10 +5,11 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given, reject, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_erosion, gaussian_filter
 
+from ivadomed.errors import DataError
 from ivadomed.transforms import TRANSFORMS, Pipeline
 from ivadomed.transforms.base import IdentityStep
 
@@ -222,7 +223,11 @@ def exact_chains(draw):
 def test_what_only_moves_voxels_is_inverted_exactly_at_any_size(drawn, seed):
     shape, chain = drawn
     x = np.random.default_rng(seed).random((2, *shape), dtype=np.float32) + 1
-    plan = plan_of(chain, shape, seed)
+    try:
+        plan = plan_of(chain, shape, seed)
+    except DataError as error:  # the crop before left nothing of the region to crop to, which is refused
+        assert "mask is empty" in str(error)
+        reject()
     moved = plan.apply(x, "im", 1)
     assert moved.shape == (2, *plan.shape_out)
     back, seen = plan.invert(moved, "im", 1), plan.invert(plan.apply(np.ones_like(x), "im", 1), "im", 1)
