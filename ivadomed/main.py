@@ -11,8 +11,8 @@ from typing import Any
 
 from ivadomed import __version__
 from ivadomed.errors import ConfigError, Interrupted, IvadomedError
-from ivadomed.moved import moved_names
 from ivadomed.runtime.console import ToolParser, exit_code
+from ivadomed.runtime.moved import moved_names
 from ivadomed.runtime.ranks import current_world
 from ivadomed.runtime.terminal import Mode, Style
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ivadomed.files import atomic_path
+from ivadomed.images.files import atomic_path
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
 

@@ -17,10 +17,10 @@ import torch
 from tqdm import tqdm
 
 from ivadomed.errors import DataError
+from ivadomed.images.io import is_nifti, save_nifti, write_picture
 from ivadomed.inference.backends import DropoutForward, open_model
 from ivadomed.inference.engine import Engine, Prediction
 from ivadomed.inference.outputs import finish, split_classes, to_nifti
-from ivadomed.io import is_nifti, save_nifti, write_picture
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume, read_ahead
 from ivadomed.loader.conditions.conditioner import Conditioner, present_contrasts, unconditioned
@@ -29,8 +29,8 @@ from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.loader.samples.documented import condition_of
 from ivadomed.metrics import MetricManager
 from ivadomed.models import Network, load_model
-from ivadomed.moved import moved_names
 from ivadomed.runtime.device import batch_voxels
+from ivadomed.runtime.moved import moved_names
 from ivadomed.runtime.terminal import hidden_bar
 from ivadomed.threshold import threshold_analysis as threshold_analysis
 from ivadomed.transforms import Pipeline

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.ndimage import find_objects
 
 from ivadomed.errors import DataError
-from ivadomed.io import Image, read_classes, write_nifti
+from ivadomed.images.io import Image, read_classes, write_nifti
 from ivadomed.postprocessing.objects import EDGES, label_objects
 
 _SAMPLE = re.compile(r"(.+)_pred_\d+\.nii(\.gz)?$")

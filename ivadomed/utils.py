@@ -1,6 +1,6 @@
 """The names of ``ivadomed.utils`` of earlier versions: those that moved, and those that are kept here."""
 
-from ivadomed.moved import moved_names
+from ivadomed.runtime.moved import moved_names
 
 MOVED = {
     "HookBasedFeatureExtractor": "ivadomed.visualize.HookBasedFeatureExtractor",
@@ -10,7 +10,7 @@ MOVED = {
     "cuda": "ivadomed.runtime.device.cuda",
     "define_device": "ivadomed.runtime.device.define_device",
     "initialize_wandb": "ivadomed.training.tracking.initialize_wandb",
-    "mixup": "ivadomed.mixup.mixup",
+    "mixup": "ivadomed.training.mixup.mixup",
     "onnx_inference": "ivadomed.inference.onnx_inference",
     "plot_transformed_sample": "ivadomed.visualize.plot_transformed_sample",
     "pred_to_nib": "ivadomed.inference.pred_to_nib",
@@ -18,7 +18,7 @@ MOVED = {
     "run_uncertainty": "ivadomed.uncertainty.run_uncertainty",
     "save_color_labels": "ivadomed.visualize.save_color_labels",
     "save_feature_map": "ivadomed.visualize.save_feature_map",
-    "save_mixup_sample": "ivadomed.mixup.save_mixup_sample",
+    "save_mixup_sample": "ivadomed.training.mixup.save_mixup_sample",
     "save_onnx_model": "ivadomed.models.onnx.save_onnx_model",
     "save_tensorboard_img": "ivadomed.visualize.save_img",
     "segment_volume": "ivadomed.inference.segment_volume",

@@ -17,8 +17,8 @@ import torch
 
 from ivadomed.inference import segment_volume
 from ivadomed.main import run_main
-from ivadomed.mixup import mixup
 from ivadomed.scripts.create_phantom import create_phantom
+from ivadomed.training.mixup import mixup
 from ivadomed.transforms import Pipeline
 
 matplotlib.use("Agg")

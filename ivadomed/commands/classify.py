@@ -11,9 +11,9 @@ import torch
 
 from ivadomed.classification import ALL, EVALUATION, SLICES, classify, evaluate_slices
 from ivadomed.config import RunConfig
-from ivadomed.datasets import sample_dataset
-from ivadomed.files import write_csv
+from ivadomed.images.files import write_csv
 from ivadomed.inference.backends import open_model
+from ivadomed.loader.build import sample_dataset
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.samples import Batch
 from ivadomed.runtime.terminal import say

@@ -14,11 +14,11 @@ from ivadomed.commands.records import trained_in, versions
 from ivadomed.commands.screen import show_cases, show_left_out
 from ivadomed.commands.steps import refuse_outdated
 from ivadomed.config import RunConfig
-from ivadomed.datasets import test_cases
 from ivadomed.evaluation import evaluate_predictions, pairs_of_cases, preview, summary_text, write_summary
 from ivadomed.evaluation.overlays import paint_overlays, worst_first
 from ivadomed.evaluation.summary import SUMMARY_FILE
 from ivadomed.jobs import Workers
+from ivadomed.loader.build import test_cases
 from ivadomed.loader.cases.case import Case
 from ivadomed.report import Report, read_curves, write_report
 from ivadomed.runtime.terminal import say

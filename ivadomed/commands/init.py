@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ivadomed.config import load_config
 from ivadomed.errors import OutputError
-from ivadomed.files import write_json, write_text
+from ivadomed.images.files import write_json, write_text
 from ivadomed.runtime.terminal import Style
 from ivadomed.suggest import Choice, Machine, suggest, survey, tree
 

@@ -19,7 +19,7 @@ import torch
 from ivadomed import __version__
 from ivadomed.config import RunConfig
 from ivadomed.errors import OutputError
-from ivadomed.files import parse_json, remove_leftovers, write_json, write_text
+from ivadomed.images.files import parse_json, remove_leftovers, write_json, write_text
 from ivadomed.runtime.ranks import is_first_process
 from ivadomed.runtime.run_lock import LOCK, run_lock
 from ivadomed.runtime.terminal import SCREEN, Mode, ScreenFilter, ScreenFormatter, ScreenHandler, Style, shown

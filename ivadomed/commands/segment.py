@@ -13,14 +13,14 @@ from ivadomed.commands.classify import classify_cases
 from ivadomed.commands.screen import show_cases, show_left_out
 from ivadomed.commands.steps import postprocessing_of
 from ivadomed.config import RunConfig
-from ivadomed.datasets import display_transforms, segment_cases
+from ivadomed.detection.cascade import add_boxes
 from ivadomed.errors import ConfigError
 from ivadomed.inference.backends import open_model
 from ivadomed.inference.packaged import load_packaged_model, packaged_engine
 from ivadomed.jobs import Workers, own_gpus, values
+from ivadomed.loader.build import display_transforms, segment_cases
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import read_ahead
-from ivadomed.object_detection.cascade import add_boxes
 from ivadomed.runtime.device import define_device
 from ivadomed.runtime.terminal import hidden_bar, say
 from ivadomed.testing import PREDICTIONS, postprocessed, write_classes

@@ -12,7 +12,9 @@ from typing import Any
 import torch
 
 from ivadomed.config import RunConfig, load_config
-from ivadomed.datasets import (
+from ivadomed.errors import DataError
+from ivadomed.images.files import write_json
+from ivadomed.loader.build import (
     cases_of,
     fit_conditioner,
     index_data,
@@ -20,8 +22,6 @@ from ivadomed.datasets import (
     sample_dataset,
     saved_split,
 )
-from ivadomed.errors import DataError
-from ivadomed.files import write_json
 from ivadomed.loader.conditions.film_encoder import FILM_ENCODER, FilmEncoder
 from ivadomed.loader.recipe import MODEL_OF_2, conditioner_of
 from ivadomed.loader.samples import SampleDataset

@@ -20,8 +20,8 @@ from ivadomed.commands.steps import (
     with_best_threshold,
 )
 from ivadomed.config import RunConfig
-from ivadomed.datasets import boxed_cases, display_transforms, test_cases
 from ivadomed.jobs import Workers
+from ivadomed.loader.build import boxed_cases, display_transforms, test_cases
 from ivadomed.loader.recipe import TRAINED, conditioner_of, recipe_of, steps_of, uncertain_steps_of
 from ivadomed.metrics import get_metric_fns
 from ivadomed.testing import CaseSet, test

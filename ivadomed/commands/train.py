@@ -27,7 +27,9 @@ from ivadomed.commands.steps import (
     with_best_threshold,
 )
 from ivadomed.config import RunConfig
-from ivadomed.datasets import (
+from ivadomed.errors import ModelError
+from ivadomed.jobs import Workers
+from ivadomed.loader.build import (
     draw_split,
     fit_conditioner,
     index_data,
@@ -36,8 +38,6 @@ from ivadomed.datasets import (
     saved_split,
     worker_count,
 )
-from ivadomed.errors import ModelError
-from ivadomed.jobs import Workers
 from ivadomed.loader.conditions.film_encoder import FilmEncoder
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.metrics import get_metric_fns

@@ -1,5 +1,5 @@
 """The API of ivadomed 2.x that has no other place: thin adapters over the one path that each job has.
 
 Nothing of the package imports this room. Its functions are reached by the paths they have always had, such as
-``ivadomed.main.run_command``, see ``ivadomed.moved``.
+``ivadomed.main.run_command``, see ``ivadomed.runtime.moved``.
 """

@@ -18,6 +18,7 @@ import torch
 
 from ivadomed.compat.training import get_metadata
 from ivadomed.config import load_config
+from ivadomed.detection.utils import adjust_undo_transforms, bounding_box_prior
 from ivadomed.errors import ConfigError
 from ivadomed.inference.backends import open_model
 from ivadomed.inference.options import postprocessing_with
@@ -25,7 +26,6 @@ from ivadomed.inference.outputs import pred_to_nib, split_classes
 from ivadomed.loader.conditions.film_encoder import FilmEncoder
 from ivadomed.loader.film import film_labels
 from ivadomed.loader.samples import Batch
-from ivadomed.object_detection.utils import adjust_undo_transforms, bounding_box_prior
 from ivadomed.transforms import UndoCompose
 
 log = logging.getLogger(__name__)

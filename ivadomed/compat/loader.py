@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ivadomed.errors import ConfigError, DataError
-from ivadomed.io import EXTENSIONS
+from ivadomed.images.io import EXTENSIONS
 from ivadomed.loader.bids.tables import read_tsv
 from ivadomed.loader.conditions.film_encoder import contrast_ids
 from ivadomed.loader.sample_meta_data import SampleMetadata

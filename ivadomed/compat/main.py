@@ -18,7 +18,7 @@ from ivadomed.commands.records import version_text
 from ivadomed.compat.utils import display_selected_model_spec
 from ivadomed.config import load_config
 from ivadomed.errors import ConfigError, OutputError
-from ivadomed.files import write_json, write_text
+from ivadomed.images.files import write_json, write_text
 from ivadomed.loader.bids3d_dataset import Bids3DDataset
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.bids_dataset import BidsDataset

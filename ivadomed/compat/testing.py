@@ -14,10 +14,10 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ivadomed.errors import DataError
+from ivadomed.images.io import read_label, save_nifti
 from ivadomed.inference.backends import DropoutForward, TorchForward
 from ivadomed.inference.engine import Engine, Forward, Prediction
 from ivadomed.inference.outputs import finish, to_nifti
-from ivadomed.io import read_label, save_nifti
 from ivadomed.loader.cases.volumes import check_same_grid, read_ahead
 from ivadomed.loader.segmentation_dataset import SegmentationDataset
 from ivadomed.models import Network

@@ -22,7 +22,7 @@ import numpy as np
 import ivadomed
 from ivadomed.config.schema.models import CLASSIFIERS
 from ivadomed.errors import ConfigError, DataError
-from ivadomed.grid import SLICE_AXES
+from ivadomed.geometry.grid import SLICE_AXES
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ivadomed.errors import ConfigError
-from ivadomed.files import DuplicateKeyError, NestingError, parse_json
+from ivadomed.images.files import DuplicateKeyError, NestingError, parse_json
 
 _YAML = (".yaml", ".yml")
 

@@ -24,7 +24,7 @@ from ivadomed.config.schema.models import SECTIONS, Windows
 from ivadomed.config.schema.postprocessing import Postprocessing
 from ivadomed.config.schema.run import RunConfig
 from ivadomed.errors import ConfigError
-from ivadomed.files import parse_json
+from ivadomed.images.files import parse_json
 
 logger = logging.getLogger(__name__)
 

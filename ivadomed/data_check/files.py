@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from ivadomed.config import RunConfig
 from ivadomed.errors import DataError
-from ivadomed.grid import Grid
-from ivadomed.io import Image, is_nifti, read_grid, read_image, read_label
+from ivadomed.geometry.grid import Grid
+from ivadomed.images.io import Image, is_nifti, read_grid, read_image, read_label
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import ABOVE_ONE, check_same_grid, has_several_classes, pixel_size_mm
 from ivadomed.loader.prepared.prepare import Recipe, plan_fixed, refuse_unknown_pixel_size

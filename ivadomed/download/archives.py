@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
 from ivadomed.errors import DataError, OutputError
-from ivadomed.files import atomic_folder
+from ivadomed.images.files import atomic_folder
 
 _CHUNK = 1 << 20
 _READ_AT_ONCE = 1 << 24  # tarfile reads an extended header into memory, whatever size it says it has

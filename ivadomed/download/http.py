@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from ivadomed import __version__
 from ivadomed.errors import DataError, OutputError
-from ivadomed.files import move, parse_json
+from ivadomed.images.files import move, parse_json
 
 log = logging.getLogger(__name__)
 

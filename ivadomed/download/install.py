@@ -16,7 +16,7 @@ from pathlib import Path
 from ivadomed.download.archives import unpack
 from ivadomed.download.http import sha256_of
 from ivadomed.errors import OutputError
-from ivadomed.files import atomic_folder, move, parse_json, write_json
+from ivadomed.images.files import atomic_folder, move, parse_json, write_json
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,6 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from ivadomed import io
 from ivadomed.config.schema.evaluation import EvaluationParameters
 from ivadomed.errors import DataError
 from ivadomed.evaluation.pairs import Dataset, PredictionPair, Suffixes, job_count, pairs_of_table
@@ -22,7 +21,8 @@ from ivadomed.evaluation.read import PairData, read_pair
 from ivadomed.evaluation.sizes import evaluation_parameters
 from ivadomed.evaluation.summary import write_summary
 from ivadomed.evaluation.volume import evaluate_pair
-from ivadomed.files import write_csv
+from ivadomed.images import io
+from ivadomed.images.files import write_csv
 from ivadomed.jobs import Workers, values
 from ivadomed.runtime.failures import shortages_explained
 from ivadomed.runtime.terminal import hidden_bar

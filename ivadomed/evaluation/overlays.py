@@ -11,10 +11,10 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from ivadomed import io
 from ivadomed.evaluation.pairs import PredictionPair, job_count
 from ivadomed.evaluation.read import read_pair, voxels_on
 from ivadomed.evaluation.summary import split_column
+from ivadomed.images import io
 from ivadomed.runtime.terminal import hidden_bar
 from ivadomed.visualize import save_overlays
 

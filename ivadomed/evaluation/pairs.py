@@ -13,8 +13,8 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from ivadomed import io
 from ivadomed.errors import DataError
+from ivadomed.images import io
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import check_same_grid, pixel_size_mm
 from ivadomed.runtime.cores import available_cores

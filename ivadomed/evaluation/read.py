@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ivadomed import io
 from ivadomed.errors import DataError
 from ivadomed.evaluation.pairs import PredictionPair
-from ivadomed.grid import Grid
+from ivadomed.geometry.grid import Grid
+from ivadomed.images import io
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ivadomed.evaluation.pairs import PredictionPair
-from ivadomed.files import write_csv
+from ivadomed.images.files import write_csv
 
 SUMMARY_FILE = Path("results_eval", "summary.csv")
 ALL = "all"

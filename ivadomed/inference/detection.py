@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from scipy.ndimage import find_objects
 
-from ivadomed.boxes import Box, adjust_bb_size, box_of_slices, whole_image
 from ivadomed.errors import ConfigError, DataError, ModelError
+from ivadomed.geometry.boxes import Box, adjust_bb_size, box_of_slices, whole_image
 from ivadomed.inference.engine import Engine, Prediction
 from ivadomed.inference.outputs import finish
 from ivadomed.inference.packaged import open_packaged_model, packaged_engine

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from ivadomed.errors import DataError, IvadomedError, ModelError
-from ivadomed.grid import Grid
+from ivadomed.geometry.grid import Grid
+from ivadomed.geometry.windows import Canvas, Window
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume
 from ivadomed.loader.conditions.conditioner import Conditioner, unconditioned
@@ -34,7 +35,6 @@ from ivadomed.runtime.device import CPU_BATCH_VOXELS
 from ivadomed.runtime.failures import out_of_memory, shortages_explained
 from ivadomed.runtime.memory import check_memory
 from ivadomed.transforms import Pipeline, Plan
-from ivadomed.windows import Canvas, Window
 
 log = logging.getLogger(__name__)
 

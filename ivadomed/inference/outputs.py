@@ -10,9 +10,9 @@ import nibabel as nib
 import numpy as np
 
 from ivadomed.errors import DataError
-from ivadomed.grid import Grid
+from ivadomed.geometry.grid import Grid
+from ivadomed.images.io import is_picture, make_nifti, save_nifti, split_extension, write_picture
 from ivadomed.inference.engine import Prediction
-from ivadomed.io import is_picture, make_nifti, save_nifti, split_extension, write_picture
 from ivadomed.postprocessing import Postprocessing, threshold_predictions
 
 NOISE_FLOOR = 0.01

@@ -13,12 +13,12 @@ import nibabel as nib
 import torch
 
 from ivadomed.errors import ConfigError, DataError, ModelError
+from ivadomed.images.io import ImageLike, as_image, is_file, split_extension
 from ivadomed.inference.detection import Detector, prior_box
 from ivadomed.inference.engine import Progress
 from ivadomed.inference.options import misspelt_options, pixel_size_of, postprocessing_with
 from ivadomed.inference.outputs import finish, split_classes, to_nifti
 from ivadomed.inference.packaged import open_packaged_model, packaged_engine
-from ivadomed.io import ImageLike, as_image, is_file, split_extension
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume, make_volume, pixel_size_mm
 from ivadomed.runtime.device import define_device

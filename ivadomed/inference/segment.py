@@ -11,8 +11,8 @@ from typing import Any, ParamSpec, TypeVar
 import nibabel as nib
 
 from ivadomed.errors import ConfigError
+from ivadomed.images.io import ImageLike
 from ivadomed.inference.predictor import Predictor
-from ivadomed.io import ImageLike
 from ivadomed.runtime.device import chosen_device
 
 _P = ParamSpec("_P")

@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock
 
 from ivadomed.errors import OutputError
-from ivadomed.files import parse_json, write_json
+from ivadomed.images.files import parse_json, write_json
 
 
 def content_id(content: Any) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ivadomed.errors import DataError
-from ivadomed.files import write_csv
+from ivadomed.images.files import write_csv
 from ivadomed.loader.bids.contrast import contrast_of, suffix_of
 from ivadomed.loader.bids.faults import (
     missing_contrasts,

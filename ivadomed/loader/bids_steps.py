@@ -6,7 +6,7 @@ from collections.abc import Mapping, MutableMapping, MutableSequence, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ivadomed.errors import DataError
-from ivadomed.io import split_extension
+from ivadomed.images.io import split_extension
 from ivadomed.loader.bids_pairs import bids_filename_pairs
 from ivadomed.loader.segmentation_pair import FilenamePair
 

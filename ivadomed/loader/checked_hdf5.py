@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivadomed.errors import OutputError
-from ivadomed.files import atomic_path, sync
+from ivadomed.images.files import atomic_path, sync
 
 if TYPE_CHECKING:
     import h5py

@@ -19,7 +19,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from ivadomed.errors import ModelError
-from ivadomed.files import atomic_path
+from ivadomed.images.files import atomic_path
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.conditions.film_encoder import (
     CLUSTERED,
@@ -34,7 +34,7 @@ from ivadomed.loader.conditions.film_encoder import (
     missing_metadata,
 )
 from ivadomed.models.film import FiLMlayer, film_switches
-from ivadomed.moved import moved_names
+from ivadomed.runtime.moved import moved_names
 
 __all__ = [
     "CLUSTERED",

@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
-from ivadomed.grid import SLICE_AXES
+from ivadomed.geometry.grid import SLICE_AXES
 from ivadomed.loader.bids3d_dataset import Bids3DDataset
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.bids_dataset import BidsDataset
 from ivadomed.loader.patch_filter import PatchFilter
 from ivadomed.loader.slice_filter import SliceFilter
-from ivadomed.moved import moved_names
+from ivadomed.runtime.moved import moved_names
 from ivadomed.transforms import prepare_transforms
 
 __all__ = ["Bids3DDataset", "BidsDataset", "load_dataset"]

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from ivadomed.geometry.windows import Window
 from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.loader.segmentation_dataset import MEMORY, SampleFilter, SegmentationDataset
 from ivadomed.loader.segmentation_pair import FilenamePair
 from ivadomed.loader.slice_filter import SliceFilter, SliceRule
 from ivadomed.loader.utils import get_obj_size
 from ivadomed.transforms import Compose, Pipeline
-from ivadomed.windows import Window
 
 
 class MRI2DSegmentationDataset(SegmentationDataset):

@@ -20,7 +20,8 @@ import torch
 from torch.utils.data import Dataset
 
 from ivadomed.errors import DataError
-from ivadomed.io import read_label
+from ivadomed.geometry.windows import Window
+from ivadomed.images.io import read_label
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import box_in, grid_of
 from ivadomed.loader.patch_filter import PatchFilter
@@ -42,7 +43,6 @@ from ivadomed.transforms import (
     apply_preprocessing_transforms,
 )
 from ivadomed.transforms.base import KINDS, STEPS_KEY
-from ivadomed.windows import Window
 
 MEMORY = 1 << 28
 """Bytes of prepared voxels that a process keeps, when it may keep any."""

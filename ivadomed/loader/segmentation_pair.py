@@ -12,8 +12,8 @@ import nibabel as nib
 import numpy as np
 
 from ivadomed.errors import DataError
-from ivadomed.grid import Grid
-from ivadomed.io import Image, make_nifti, read_grid, read_image, read_label, split_extension
+from ivadomed.geometry.grid import Grid
+from ivadomed.images.io import Image, make_nifti, read_grid, read_image, read_label, split_extension
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume, grid_of, pixel_size_mm, read_volume
 from ivadomed.loader.sample_meta_data import SampleMetadata

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ivadomed.boxes import inside_box
 from ivadomed.errors import ConfigError
+from ivadomed.geometry.boxes import inside_box
 from ivadomed.loader.cases.volumes import Volume
 from ivadomed.loader.prepared.slice_classifier import accepts
 from ivadomed.models import load_model

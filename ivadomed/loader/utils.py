@@ -14,15 +14,15 @@ import numpy as np
 import torch
 
 from ivadomed.errors import DataError
-from ivadomed.grid import Grid, hwd_to_ras, ras_to_hwd
-from ivadomed.io import split_extension
+from ivadomed.geometry.grid import Grid, hwd_to_ras, ras_to_hwd
+from ivadomed.images.io import split_extension
 from ivadomed.loader.sample_meta_data import SampleMetadata
 from ivadomed.loader.split.draw import (
     get_new_subject_file_split,
     get_subdatasets_subject_files_list,
     split_dataset,
 )
-from ivadomed.moved import moved_names
+from ivadomed.runtime.moved import moved_names
 from ivadomed.transforms.base import STEPS_KEY
 
 __all__ = [

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ivadomed.errors import ModelError
-from ivadomed.files import atomic_path
+from ivadomed.images.files import atomic_path
 from ivadomed.models.describe import describe
 from ivadomed.models.registry import build_model, model_class
 from ivadomed.models.restricted_pickle import ForbiddenGlobal, RestrictedPickle

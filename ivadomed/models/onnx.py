@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ivadomed.errors import IvadomedError, ModelError
-from ivadomed.files import atomic_path
+from ivadomed.images.files import atomic_path
 from ivadomed.models.base import Inputs, Network, example_inputs
 from ivadomed.models.onnx_file import open_onnx
 from ivadomed.models.unet3d import UpscalingConv3d

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ivadomed.errors import ModelError
-from ivadomed.files import write_json
+from ivadomed.images.files import write_json
 from ivadomed.models.base import Network
 from ivadomed.models.checkpoint import save_model
 from ivadomed.models.onnx import export_onnx

@@ -1,1 +1,1 @@
-"""A first model finds an object; a second one works in the box around it."""
+"""Import path of ivadomed 2, see `ivadomed.detection`."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from ivadomed import __version__
 from ivadomed.errors import OutputError
-from ivadomed.files import atomic_folder, parse_json
+from ivadomed.images.files import atomic_folder, parse_json
 
 GENERATOR = "ivadomed_create_phantom"
 _OURS = re.compile(

@@ -25,7 +25,7 @@ def nifti_capable(wrapped: Callable[..., Any]) -> Callable[..., Any]:
         result = wrapped(np.asanyarray(data.dataobj), *args, **kwargs)
         if not isinstance(result, np.ndarray):
             return result
-        from ivadomed.io import make_nifti  # loads nibabel, which callers with arrays do not need
+        from ivadomed.images.io import make_nifti  # loads nibabel, which callers with arrays do not need
 
         return make_nifti(result, data.affine, data.header)
 

@@ -54,7 +54,7 @@ def label_file_from_coordinates(nifti_image: Nifti1Image, coord_list: Sequence[S
     Raises:
         DataError: A coordinate lies outside the image.
     """
-    from ivadomed.io import make_nifti  # loads nibabel, which callers with arrays do not need
+    from ivadomed.images.io import make_nifti  # loads nibabel, which callers with arrays do not need
 
     label = np.zeros(nifti_image.shape, np.uint8)
     for coordinate in coord_list:

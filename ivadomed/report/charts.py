@@ -8,7 +8,7 @@ from html import escape
 
 import numpy as np
 
-from ivadomed.colours import COLOURS, LINE_ORDER
+from ivadomed.visualize.colours import COLOURS, LINE_ORDER
 
 WIDTH = 340
 _DASH = "\u2013"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ivadomed.events import read_scalars
+from ivadomed.report.events import read_scalars
 
 
 @dataclass(frozen=True)

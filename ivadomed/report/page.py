@@ -13,7 +13,7 @@ import pandas as pd
 
 from ivadomed import __version__
 from ivadomed.evaluation.summary import ALL, by_class
-from ivadomed.files import write_text
+from ivadomed.images.files import write_text
 from ivadomed.report.cases import case_table, pictures
 from ivadomed.report.charts import Group, distribution, lines, number
 from ivadomed.report.content import MAIN, UNITS, Report

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ivadomed.errors import OutputError
-from ivadomed.files import parse_json
+from ivadomed.images.files import parse_json
 
 try:
     import fcntl

@@ -16,7 +16,7 @@ import pandas as pd
 from ivadomed.config import load_config
 from ivadomed.data_check.files import Finding
 from ivadomed.data_check.report import DataReport, report_data
-from ivadomed.files import write_csv
+from ivadomed.images.files import write_csv
 from ivadomed.runtime.console import ToolParser, run_tool
 from ivadomed.runtime.cores import available_cores
 

@@ -17,7 +17,7 @@ import pandas as pd
 
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.evaluation.paired import compare_paired, holm
-from ivadomed.files import write_csv
+from ivadomed.images.files import write_csv
 from ivadomed.runtime.console import ToolParser, run_tool
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from ivadomed.config import CONFIG_DIR
-from ivadomed.files import write_json
+from ivadomed.images.files import write_json
 from ivadomed.runtime.console import ToolParser
 
 # The tutorial's configuration made small enough for two cores.

@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ivadomed.errors import ConfigError, DataError, OutputError
-from ivadomed.files import atomic_folder
+from ivadomed.images.files import atomic_folder
 from ivadomed.loader.bids.names import DATATYPES
 from ivadomed.runtime.console import ToolParser, run_tool
 

@@ -12,9 +12,9 @@ import numpy as np
 from tqdm import tqdm
 
 from ivadomed.errors import DataError
-from ivadomed.io import read_image, read_label, save_nifti
+from ivadomed.images.io import read_image, read_label, save_nifti
+from ivadomed.images.midslice import get_midslice_average, one_slice
 from ivadomed.loader.cases.volumes import check_same_grid
-from ivadomed.preprocessing import get_midslice_average, one_slice
 from ivadomed.runtime.console import ToolParser, run_tool
 
 _EXAMPLE = """\
@@ -108,7 +108,9 @@ def extract_mid_slice_and_convert_coordinates_to_heatmaps(
 
 def _prepare(image: Path, data: Path, aim: int) -> list[Path]:
     """Write both files of an image; none if it has no such label."""
-    from ivadomed.maths import heatmap_generation  # loads scipy.stats, for which --help should not wait
+    from ivadomed.images.heatmaps import (
+        heatmap_generation,  # loads scipy.stats, for which --help should not wait
+    )
 
     stem = image.name.removesuffix(_EXTENSION)
     labels = data / "derivatives" / "labels" / image.parent.relative_to(data)

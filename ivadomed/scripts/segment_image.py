@@ -101,9 +101,9 @@ def segment_images(
     # Torch and the rest are loaded only now: --help and a mistyped option answer at once.
     from tqdm import tqdm
 
+    from ivadomed.images.io import is_nifti, save_nifti
     from ivadomed.inference import Predictor
     from ivadomed.inference.outputs import pred_to_png
-    from ivadomed.io import is_nifti, save_nifti
     from ivadomed.runtime.device import chosen_device
 
     predictor = model if isinstance(model, Predictor) else Predictor(model, chosen_device(gpu_id))
@@ -173,7 +173,7 @@ def add_suffix(fname: str, suffix: str) -> str:
 def _output_suffixes(
     classes: Sequence[str], suffixes: Sequence[str] | str | None, model: str | os.PathLike[str]
 ) -> list[str]:
-    from ivadomed.io import without_extension
+    from ivadomed.images.io import without_extension
 
     classes = [f"_{without_extension(name).removeprefix('_')}" for name in classes]
     if not suffixes:
@@ -190,8 +190,8 @@ def _output_suffixes(
 
 def _output_file(stem: Path, suffix: str, image: Path) -> Path:
     """The file of a class; a suffix may carry the extension, "_seg.nii.gz" or "_seg.png"."""
+    from ivadomed.images.io import is_nifti, split_extension, without_extension
     from ivadomed.inference.outputs import picture_path
-    from ivadomed.io import is_nifti, split_extension, without_extension
 
     has_extension = without_extension(suffix) != suffix
     if has_extension and is_nifti(suffix) != is_nifti(image):
@@ -206,7 +206,7 @@ def _output_file(stem: Path, suffix: str, image: Path) -> Path:
 
 def _subjects(groups: Sequence[Sequence[str]], channels: int) -> list[list[Path | None]]:
     """Images of each subject; of a model with one channel every image is a subject."""
-    from ivadomed.io import EXTENSIONS
+    from ivadomed.images.io import EXTENSIONS
 
     subjects: list[list[Path | None]] = []
     for group in groups:

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ivadomed.colours import COLOURS, LINE_ORDER
 from ivadomed.errors import ConfigError, DataError
-from ivadomed.events import read_scalars
-from ivadomed.files import atomic_path, write_csv
+from ivadomed.images.files import atomic_path, write_csv
+from ivadomed.report.events import read_scalars
 from ivadomed.runtime.console import ToolParser, run_tool
+from ivadomed.visualize.colours import COLOURS, LINE_ORDER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ivadomed.colours import COLOURS
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.evaluation.paired import compare_paired, holm
-from ivadomed.files import atomic_path
+from ivadomed.images.files import atomic_path
 from ivadomed.runtime.console import ToolParser, run_tool
+from ivadomed.visualize.colours import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 from ivadomed.config import load_config
 from ivadomed.errors import ConfigError, DataError
-from ivadomed.grid import Grid
-from ivadomed.io import Image, is_nifti, read_image, read_label, split_extension
+from ivadomed.geometry.grid import Grid
+from ivadomed.images.io import Image, is_nifti, read_image, read_label, split_extension
 from ivadomed.loader.bids.sidecars import read_json_object
 from ivadomed.loader.cases.volumes import check_same_grid, pixel_size_mm
 from ivadomed.runtime.console import ToolParser, run_tool

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from ivadomed.errors import DataError
-from ivadomed.grid import Grid
-from ivadomed.io import is_nifti, read_label
+from ivadomed.geometry.grid import Grid
+from ivadomed.images.io import is_nifti, read_label
 from ivadomed.loader.cases.volumes import ABOVE_ONE
 from ivadomed.postprocessing.objects import label_objects
 

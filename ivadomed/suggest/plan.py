@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ivadomed.config import RunConfig, load_config
-from ivadomed.grid import SLICE_AXES
+from ivadomed.geometry.grid import SLICE_AXES
 from ivadomed.models.footprint import Footprint, footprint
 from ivadomed.suggest.machine import Machine
 from ivadomed.suggest.sizes import (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ivadomed.grid import SLICE_AXES
+from ivadomed.geometry.grid import SLICE_AXES
 from ivadomed.models.footprint import Footprint
 from ivadomed.sizing import plan_unet
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from ivadomed.errors import ConfigError, DataError
-from ivadomed.grid import Grid
-from ivadomed.io import is_picture, read_grid
+from ivadomed.geometry.grid import Grid
+from ivadomed.images.io import is_picture, read_grid
 from ivadomed.loader.bids.index import IMAGE_EXTENSIONS, BidsFile, BidsIndex, scan
 from ivadomed.loader.bids.labels import Labels
 from ivadomed.loader.cases.volumes import pixel_size_mm

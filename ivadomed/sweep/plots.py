@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ivadomed.files import atomic_path
+from ivadomed.images.files import atomic_path
 from ivadomed.report import read_curves
 from ivadomed.sweep.tables import Results, test_values
 

@@ -13,11 +13,11 @@ from typing import Any
 import pandas as pd
 
 from ivadomed.config import load_config
-from ivadomed.datasets import draw_split, index_data
 from ivadomed.errors import ConfigError, RunsFailed
-from ivadomed.files import write_csv
+from ivadomed.images.files import write_csv
 from ivadomed.jobs import Answer, Ledger, Workers, answers
 from ivadomed.jobs.choose import choose_workers
+from ivadomed.loader.build import draw_split, index_data
 from ivadomed.loader.split.file import FILE_NAME
 from ivadomed.runtime.run_lock import run_lock
 from ivadomed.sweep.hyperparameters import FOLDERS, HyperparameterOption, make_config_list

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ivadomed.files import write_csv
+from ivadomed.images.files import write_csv
 from ivadomed.sweep.hyperparameters import HyperparameterOption, value_at
 from ivadomed.sweep.member import SCORES
 from ivadomed.sweep.plan import Member

@@ -2,7 +2,7 @@
 
 from ivadomed.loader.balanced_sampler import get_sampler
 from ivadomed.losses import build_loss as get_loss_function
-from ivadomed.moved import moved_names
+from ivadomed.runtime.moved import moved_names
 from ivadomed.training.checkpoint import read_checkpoint, save_checkpoint
 from ivadomed.training.documented import train
 from ivadomed.training.loop import TrainingResult

@@ -11,7 +11,7 @@ import imageio.v3 as iio
 import numpy as np
 import torch
 
-from ivadomed.io import is_nifti, write_picture
+from ivadomed.images.io import is_nifti, write_picture
 from ivadomed.loader.samples import Batch, SampleDataset, collate
 from ivadomed.runtime.terminal import say
 from ivadomed.visualize import overlay, upright

@@ -21,7 +21,6 @@ from ivadomed.loader.samples import Batch, EpochSampler, SampleDataset, make_loa
 from ivadomed.losses import DeepSupervisionLoss, DiceLoss, build_loss
 from ivadomed.losses.deep_supervision import full_resolution
 from ivadomed.metrics import MetricManager
-from ivadomed.mixup import mixup
 from ivadomed.models.checkpoint import save_model
 from ivadomed.runtime.ranks import ALONE, World
 from ivadomed.runtime.signals import StopRequest
@@ -32,6 +31,7 @@ from ivadomed.training.compiler import compile_network
 from ivadomed.training.gifs import GifRecorder
 from ivadomed.training.group import Group
 from ivadomed.training.initial import initial_model
+from ivadomed.training.mixup import mixup
 from ivadomed.training.monitor import Monitor
 from ivadomed.training.optimization import Optimization
 from ivadomed.training.outputs import BEST, CHECKPOINT, FINAL

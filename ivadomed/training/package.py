@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from ivadomed.config import RunConfig
-from ivadomed.files import atomic_path, write_json
+from ivadomed.images.files import atomic_path, write_json
 from ivadomed.loader.conditions.film_encoder import FilmEncoder
 from ivadomed.loader.recipe import TRAINED
 from ivadomed.models.base import Network

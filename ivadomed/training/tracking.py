@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ivadomed.files import write_text
+from ivadomed.images.files import write_text
 from ivadomed.runtime.terminal import say
 
 log = logging.getLogger(__name__)

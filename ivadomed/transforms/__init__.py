@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ivadomed.moved import moved_names
+from ivadomed.runtime.moved import moved_names
 from ivadomed.transforms.affine import RandomAffine
 from ivadomed.transforms.base import ImedTransform, Step
 from ivadomed.transforms.compose import (
@@ -82,7 +82,7 @@ __all__ = [
 _MOVED = {
     **{old: f"ivadomed.transforms.{new}" for old, new in OLD_NAMES.items()},
     "preprare_transforms": "ivadomed.transforms.prepare_transforms",
-    "rescale_values_array": "ivadomed.maths.rescale_values_array",
+    "rescale_values_array": "ivadomed.images.heatmaps.rescale_values_array",
 }
 """Old names of the manual and where they are now."""
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from ivadomed.boxes import (
+from ivadomed.geometry.boxes import (
     Box,
     adjust_bb_size,
     box_on_grid,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ivadomed.colours import COLOURS
+from ivadomed.visualize.colours import COLOURS
 from ivadomed.visualize.features import HookBasedFeatureExtractor, save_feature_map
 from ivadomed.visualize.labels import save_color_labels
 from ivadomed.visualize.overlays import overlap_im_seg, overlay, save_overlays, upright

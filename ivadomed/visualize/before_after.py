@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivadomed.colours import COLOURS
-from ivadomed.files import atomic_path
+from ivadomed.images.files import atomic_path
 from ivadomed.visualize import upright
+from ivadomed.visualize.colours import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

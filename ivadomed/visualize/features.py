@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from ivadomed.errors import ModelError
-from ivadomed.files import atomic_path
-from ivadomed.grid import hwd_to_ras
+from ivadomed.geometry.grid import hwd_to_ras
+from ivadomed.images.files import atomic_path
 
 
 class HookBasedFeatureExtractor(nn.Module):

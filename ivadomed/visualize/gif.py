@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.animation import ArtistAnimation, PillowWriter
 from matplotlib.figure import Figure
 
-from ivadomed.files import atomic_path
+from ivadomed.images.files import atomic_path
 
 _DPI = 100
 _TITLE = 30  # pixels above a picture

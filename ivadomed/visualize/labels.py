@@ -7,10 +7,10 @@ import os
 import nibabel as nib
 import numpy as np
 
-from ivadomed.colours import COLOURS
 from ivadomed.errors import DataError
-from ivadomed.files import atomic_path
-from ivadomed.io import read_grid
+from ivadomed.images.files import atomic_path
+from ivadomed.images.io import read_grid
+from ivadomed.visualize.colours import COLOURS
 
 _RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 

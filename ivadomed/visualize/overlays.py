@@ -6,8 +6,8 @@ import os
 
 import numpy as np
 
-from ivadomed.colours import COLOURS
-from ivadomed.io import write_picture
+from ivadomed.images.io import write_picture
+from ivadomed.visualize.colours import COLOURS
 
 _SLICE_PIXELS = 300
 _MOST_PIXELS = 1200

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ivadomed.files import atomic_path
+from ivadomed.images.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

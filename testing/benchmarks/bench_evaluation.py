@@ -20,7 +20,7 @@ import numpy as np
 from ivadomed import metrics
 from ivadomed.evaluation import PredictionPair, evaluate_pair, evaluate_predictions, write_summary
 from ivadomed.evaluation.overlays import paint_overlays, worst_first
-from ivadomed.io import write_nifti
+from ivadomed.images.io import write_nifti
 from ivadomed.postprocessing import Postprocessing
 from ivadomed.report import Report, write_report
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from ivadomed.io import read_image, write_picture
+from ivadomed.images.io import read_image, write_picture
 
 _FORMATS = ("grey8.png", "rgb8.png", "grey8.jpg", "grey8.tif", "grey16.tif", "rgb16.tif")
 

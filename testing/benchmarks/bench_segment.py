@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from ivadomed.config import load_config
+from ivadomed.images.io import write_picture
 from ivadomed.inference import engine as engines
 from ivadomed.inference import segment_volume
-from ivadomed.io import write_picture
 from ivadomed.models import build_model
 from ivadomed.models.checkpoint import save_model
 

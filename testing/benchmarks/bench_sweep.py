@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from ivadomed.config import CONFIG_DIR, load_config
-from ivadomed.files import write_json
+from ivadomed.images.files import write_json
 from ivadomed.runtime.cores import available_cores
 from ivadomed.scripts.create_phantom import create_phantom
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ivadomed.boxes import read_boxes
-from ivadomed.grid import Grid
+from ivadomed.geometry.boxes import read_boxes
+from ivadomed.geometry.grid import Grid
 from ivadomed.inference import segment_volume
 from ivadomed.inference.detection import Detector
 from ivadomed.main import main, run_main

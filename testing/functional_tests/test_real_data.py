@@ -38,7 +38,7 @@ def test_tutorial_configuration_on_real_mri(real_data, tmp_path):
 def test_published_style_model_on_real_micrograph(real_data, tmp_path):
     """A packaged model segments a PNG whose pixel size is given as an option."""
     from ivadomed.config import load_config
-    from ivadomed.files import write_json
+    from ivadomed.images.files import write_json
     from ivadomed.models import Unet
     from ivadomed.models.checkpoint import save_model
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from ivadomed.config import CONFIG_DIR
-from ivadomed.io import read_image
+from ivadomed.images.io import read_image
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases.grouping import build_cases
 from ivadomed.loader.cases.volumes import read_volume

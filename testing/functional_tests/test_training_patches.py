@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ivadomed.config import load_config
-from ivadomed.datasets import cases_of, draw_split, index_data, sample_dataset
+from ivadomed.loader.build import cases_of, draw_split, index_data, sample_dataset
 from ivadomed.main import main
 
 

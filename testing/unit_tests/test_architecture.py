@@ -13,15 +13,14 @@ ROOT = Path(importlib.util.find_spec("ivadomed").origin).parent
 
 # A name stands for the module or package and all that is in it; the longest name that fits decides.
 LAYERS = {
-    0: "errors files download colours events grid windows boxes pictures sizing models losses metrics mixup maths "
-    "moved keywords runtime jobs",
-    1: "config config_manager io phantom",
-    2: "transforms preprocessing postprocessing uncertainty visualize",
+    0: "errors runtime geometry images losses metrics jobs download sizing models",
+    1: "config config_manager phantom",
+    2: "transforms postprocessing uncertainty visualize",
     3: "loader",
     4: "inference training",
-    5: "testing evaluation classification threshold report object_detection datasets data_check suggest",
-    6: "commands sweep main __main__ utils",
-    7: "scripts compat",
+    5: "testing evaluation classification threshold report detection loader.build data_check suggest",
+    6: "commands sweep main __main__",
+    7: "scripts compat keywords maths mixup preprocessing utils object_detection",
 }
 LAYER = {f"ivadomed.{name}": number for number, names in LAYERS.items() for name in names.split()}
 
@@ -104,17 +103,17 @@ def test_every_import_is_a_module_of_the_package():
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        ("import ivadomed.io", {"ivadomed.io"}),
-        ("from ivadomed import io, __version__", {"ivadomed.io", "ivadomed"}),
-        ("from ivadomed.io import read_image", {"ivadomed.io"}),
-        ("def f():\n    from ivadomed.grid import Grid", {"ivadomed.grid"}),
+        ("import ivadomed.images.io", {"ivadomed.images.io"}),
+        ("from ivadomed import errors, __version__", {"ivadomed.errors", "ivadomed"}),
+        ("from ivadomed.images.io import read_image", {"ivadomed.images.io"}),
+        ("def f():\n    from ivadomed.geometry.grid import Grid", {"ivadomed.geometry.grid"}),
         (
-            "if TYPE_CHECKING:\n    from ivadomed.grid import Grid\nelse:\n    import ivadomed.io",
-            {"ivadomed.io"},
+            "if TYPE_CHECKING:\n    from ivadomed.geometry.grid import Grid\nelse:\n    import ivadomed.images.io",
+            {"ivadomed.images.io"},
         ),
         ("from . import case", {"ivadomed.loader.cases.case"}),
         ("from .case import Case", {"ivadomed.loader.cases.case"}),
-        ("from ... import io", {"ivadomed.io"}),
+        ("from ... import errors", {"ivadomed.errors"}),
         ("import numpy, torch", set()),
     ],
 )

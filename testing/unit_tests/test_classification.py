@@ -6,7 +6,7 @@ import pytest
 
 from ivadomed.classification import ALL, SLICES, evaluate_slices, read_slices
 from ivadomed.errors import DataError
-from ivadomed.files import write_csv
+from ivadomed.images.files import write_csv
 
 ROWS = [  # image, slice, probability, truth
     ("a", 0, 0.9, 1),

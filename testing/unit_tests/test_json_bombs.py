@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from ivadomed.boxes import read_boxes
 from ivadomed.commands.records import trained_in, version_text, was_trained_on
 from ivadomed.config import load_config
 from ivadomed.config.json_text import read_json
 from ivadomed.config.packaged import _read as read_packaged
 from ivadomed.errors import IvadomedError
-from ivadomed.files import DuplicateKeyError, NestingError, parse_json
+from ivadomed.geometry.boxes import read_boxes
+from ivadomed.images.files import DuplicateKeyError, NestingError, parse_json
 from ivadomed.jobs.ledger import Ledger
 from ivadomed.loader.bids.names import load_rules
 from ivadomed.loader.bids.sidecars import read_json_object

@@ -10,7 +10,7 @@ import torch
 
 from ivadomed import testing as module
 from ivadomed.errors import ModelError
-from ivadomed.grid import Grid
+from ivadomed.geometry.grid import Grid
 from ivadomed.inference.engine import Prediction
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.prepared.prepare import Recipe

@@ -5,8 +5,8 @@ import pytest
 
 from ivadomed import threshold
 from ivadomed.errors import ConfigError
+from ivadomed.geometry.windows import Window
 from ivadomed.loader.samples import Sample, SampleDataset
-from ivadomed.windows import Window
 
 
 class Known(SampleDataset):

@@ -6,7 +6,7 @@ import warnings
 import pytest
 
 from ivadomed import utils
-from ivadomed.moved import moved_names
+from ivadomed.runtime.moved import moved_names
 
 
 @pytest.mark.parametrize("name", utils.MOVED)
@@ -21,7 +21,7 @@ def test_every_moved_name_resolves_with_a_warning(name):
 def test_from_import_works_too():
     with pytest.warns(DeprecationWarning, match="mixup"):
         from ivadomed.utils import mixup
-    assert mixup.__module__ == "ivadomed.mixup"
+    assert mixup.__module__ == "ivadomed.training.mixup"
 
 
 def test_the_warning_points_at_the_user():

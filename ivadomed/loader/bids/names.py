@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ivadomed.config import CONFIG_DIR
 from ivadomed.errors import ConfigError
-from ivadomed.files import parse_json
+from ivadomed.images.files import parse_json
 
 ENTITY_NAMES: Mapping[str, str] = {
     "sub": "subject",

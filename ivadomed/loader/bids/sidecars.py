@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ivadomed.errors import DataError
-from ivadomed.files import parse_json
+from ivadomed.images.files import parse_json
 from ivadomed.loader.bids.names import NameRules
 
 

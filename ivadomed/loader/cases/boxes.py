@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ivadomed.boxes import BOXES_FILE, Boxes, find_box, read_boxes
 from ivadomed.errors import ConfigError, DataError
+from ivadomed.geometry.boxes import BOXES_FILE, Boxes, find_box, read_boxes
 from ivadomed.loader.cases.case import Case
 
 
@@ -47,6 +47,6 @@ def saved_boxes(object_detection_params: Mapping[str, Any] | None) -> Boxes | No
     if not file.is_file():
         raise ConfigError(
             f"object_detection_params.object_detection_path: names a model, but {file} does not exist; run the "
-            "object detection first (ivadomed.object_detection.utils.load_bounding_boxes)"
+            "object detection first (ivadomed.detection.utils.load_bounding_boxes)"
         )
     return read_boxes(file)

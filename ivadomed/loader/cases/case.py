@@ -20,7 +20,7 @@ class Case:
         contrasts: Contrast of each image.
         roi: Region of interest used to crop or to select slices.
         box: What the first model of a cascade found, in voxels along H, W, D of the image's own grid, see
-            ``ivadomed.boxes``; the case is cropped to it.
+            ``ivadomed.geometry.boxes``; the case is cropped to it.
         metadata: Columns of participants.tsv and the sidecar of the first channel.
         channels: Per channel of the network the place of its image in ``images``, None where it is missing; empty
             when every image is a channel.

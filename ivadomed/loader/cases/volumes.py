@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ivadomed.boxes import clip_box
 from ivadomed.errors import DataError
-from ivadomed.grid import Grid
-from ivadomed.io import Image, read_grid, read_image, read_label
+from ivadomed.geometry.boxes import clip_box
+from ivadomed.geometry.grid import Grid
+from ivadomed.images.io import Image, read_grid, read_image, read_label
 from ivadomed.loader.cases.case import Case
 from ivadomed.runtime.failures import shortages_explained
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ivadomed.errors import DataError, ModelError
-from ivadomed.files import parse_json, write_json
+from ivadomed.images.files import parse_json, write_json
 from ivadomed.loader.cases.case import Case
 
 log = logging.getLogger(__name__)

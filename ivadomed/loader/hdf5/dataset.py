@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from ivadomed.errors import ConfigError, DataError
-from ivadomed.files import parse_json
-from ivadomed.io import split_extension
+from ivadomed.images.files import parse_json
+from ivadomed.images.io import split_extension
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.grouping import TargetSuffix

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from ivadomed.errors import DataError
-from ivadomed.files import write_json
-from ivadomed.grid import Grid, hwd_to_ras
-from ivadomed.io import split_extension, write_nifti
+from ivadomed.geometry.grid import Grid, hwd_to_ras
+from ivadomed.images.files import write_json
+from ivadomed.images.io import split_extension, write_nifti
 from ivadomed.loader.bids.names import DATATYPES
 
 _DESCRIPTION = {"Name": "Exported from HDF5", "BIDSVersion": "1.9.0"}

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ivadomed.errors import DataError
-from ivadomed.files import write_csv
+from ivadomed.images.files import write_csv
 
 
 class Dataframe:

@@ -15,11 +15,11 @@ from typing import ClassVar
 import numpy as np
 
 from ivadomed.errors import DataError
-from ivadomed.files import atomic_path, parse_json
+from ivadomed.geometry.windows import Window
+from ivadomed.images.files import atomic_path, parse_json
 from ivadomed.loader.prepared import pencils
 from ivadomed.loader.prepared.prepare import Prepared, read_window
 from ivadomed.loader.prepared.stored import FORMAT, StoredCase, arrays_of
-from ivadomed.windows import Window
 
 _PAGE = 4096
 

@@ -20,6 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ivadomed.errors import DataError, OutputError
+from ivadomed.geometry.windows import Window
 from ivadomed.jobs import Workers
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.prepared.array_file import CaseFile
@@ -30,7 +31,6 @@ from ivadomed.loader.prepared.prepare import Recipe, prepare_case, read_window
 from ivadomed.loader.prepared.size import check_disk, check_memory, prepared_bytes
 from ivadomed.loader.prepared.stored import FORMAT, StoredCase, arrays_of
 from ivadomed.runtime.terminal import hidden_bar, say
-from ivadomed.windows import Window
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from ivadomed.errors import OutputError
-from ivadomed.files import leftovers
+from ivadomed.images.files import leftovers
 from ivadomed.jobs import Workers, values
 from ivadomed.loader.cases.case import Case
 from ivadomed.runtime.terminal import hidden_bar, say

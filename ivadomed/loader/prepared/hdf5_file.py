@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ivadomed.errors import DataError
+from ivadomed.geometry.windows import Window
 from ivadomed.loader.checked_hdf5 import add_array, checked_hdf5, is_allocated
 from ivadomed.loader.prepared.prepare import Prepared, read_window
 from ivadomed.loader.prepared.stored import FORMAT, StoredCase, arrays_of
 from ivadomed.loader.slice_filter import SliceFacts
-from ivadomed.windows import Window
 
 _SLICE_SIDE, _BLOCK_SIDE = 128, 16
 # On images, level 1 with shuffled bytes is as small as higher levels within 5 %, and smaller than lzf.

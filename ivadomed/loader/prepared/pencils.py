@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ivadomed.windows import Window
+from ivadomed.geometry.windows import Window
 
 SIDE = 8
 

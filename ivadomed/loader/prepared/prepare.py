@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ivadomed.boxes import inside_box
 from ivadomed.errors import DataError
-from ivadomed.grid import Grid
-from ivadomed.io import is_picture
+from ivadomed.geometry.boxes import inside_box
+from ivadomed.geometry.grid import Grid
+from ivadomed.geometry.windows import Window, tile
+from ivadomed.images.io import is_picture
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume, read_volume
 from ivadomed.loader.prepared.foreground import pack_foreground
@@ -26,7 +27,6 @@ from ivadomed.runtime.failures import shortages_explained
 from ivadomed.runtime.memory import check_memory
 from ivadomed.transforms import Pipeline, Plan, Resample, Stage
 from ivadomed.transforms.box_crop import Anchor, box_crop
-from ivadomed.windows import Window, tile
 
 IMAGE_ORDER = 2  # spline orders of ivadomed 2.9.10
 LABEL_ORDER = 1

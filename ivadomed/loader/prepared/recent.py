@@ -9,11 +9,11 @@ from typing import TypeAlias
 
 import numpy as np
 
+from ivadomed.geometry.windows import Window
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.prepared.cache import Entry
 from ivadomed.loader.prepared.prepare import Recipe, prepare_case, read_window
 from ivadomed.loader.prepared.stored import StoredCase, arrays_of
-from ivadomed.windows import Window
 
 Held: TypeAlias = tuple[StoredCase, np.ndarray, np.ndarray]
 

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from ivadomed.errors import DataError
+from ivadomed.geometry.windows import Window
 from ivadomed.loader.samples.workers import stack, trim_memory
 from ivadomed.transforms import Plan
 from ivadomed.transforms.batch_plan import BatchPlan
-from ivadomed.windows import Window
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from torch.utils.data import Dataset
 
+from ivadomed.geometry.windows import Window, Windows
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.conditions.conditioner import Conditioner, Curriculum, unconditioned, withhold
 from ivadomed.loader.prepared.cache import Entries
@@ -19,7 +20,6 @@ from ivadomed.transforms import Pipeline, Plan
 from ivadomed.transforms.base import intensity_step
 from ivadomed.transforms.batch_plan import split_plan
 from ivadomed.transforms.intensity_maths import blank
-from ivadomed.windows import Window, Windows
 
 
 class SampleDataset(Dataset[Sample]):

@@ -11,13 +11,13 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from ivadomed.errors import DataError, ModelError
+from ivadomed.geometry.windows import Window
 from ivadomed.loader.balanced_sampler import sample_label
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.conditions.conditioner import Curriculum, withhold
 from ivadomed.loader.samples.batch import Sample
 from ivadomed.loader.samples.dataset import SampleDataset
 from ivadomed.runtime.randomness import seeded
-from ivadomed.windows import Window
 
 Condition = Callable[[Sequence[Any], int], "np.ndarray | None"]
 """Given the metadata per channel and the number of channels of a sample, the condition [n] of the network."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ivadomed.geometry.windows import Window
 from ivadomed.loader.prepared.foreground import unpack_foreground
 from ivadomed.loader.prepared.stored import StoredCase
-from ivadomed.windows import Window
 
 Raters = tuple[tuple[int, ...], ...]
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ivadomed.errors import DataError
-from ivadomed.files import atomic_path, parse_json, write_json
+from ivadomed.images.files import atomic_path, parse_json, write_json
 from ivadomed.runtime.ranks import is_first_process
 
 SIDES = ("train", "valid", "test")

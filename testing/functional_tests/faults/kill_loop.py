@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import ivadomed.commands  # noqa: F401  (so that the forks have it)
-from ivadomed.files import leftovers, write_json
+from ivadomed.images.files import leftovers, write_json
 from ivadomed.main import main
 from ivadomed.training.checkpoint import read_checkpoint
 from ivadomed.training.outputs import CHECKPOINT

@@ -15,7 +15,7 @@ import pytest
 import tifffile
 
 from ivadomed.errors import DataError
-from ivadomed.io import read_image, write_picture
+from ivadomed.images.io import read_image, write_picture
 from ivadomed.main import main, run_main
 from ivadomed.runtime.terminal import SCREEN
 from ivadomed.scripts.check_data import main as check_data

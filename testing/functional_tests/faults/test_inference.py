@@ -14,8 +14,8 @@ import pytest
 import tifffile
 
 from ivadomed.errors import IvadomedError
+from ivadomed.images.io import read_image
 from ivadomed.inference import segment_volume
-from ivadomed.io import read_image
 from ivadomed.scripts import segment_image
 from testing.functional_tests.faults.clear import contents
 
@@ -117,7 +117,7 @@ IMAGES = {
 
 def test_nibabel_does_not_talk_beside_the_error(image):
     header(image, datatype=(9999,))
-    program = f"from ivadomed.io import read_image; read_image({str(image)!r})"
+    program = f"from ivadomed.images.io import read_image; read_image({str(image)!r})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert "DataError" in done.stderr
     assert "not attempting fix" not in done.stderr.split("Traceback")[0]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ivadomed.files import leftovers
+from ivadomed.images.files import leftovers
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.main import main, run_main
 from ivadomed.models import load_model

@@ -8,13 +8,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ivadomed import datasets
 from ivadomed.commands import eval_command, run, run_command, segment, train
 from ivadomed.commands.steps import as_trained
 from ivadomed.config import load_config
-from ivadomed.datasets import worker_count
 from ivadomed.errors import ConfigError, DataError, ModelError
 from ivadomed.jobs import Workers
+from ivadomed.loader import build as datasets
+from ivadomed.loader.build import worker_count
 from ivadomed.loader.recipe import recipe_of
 from ivadomed.models import build_model, save_model
 from ivadomed.runtime.ranks import World

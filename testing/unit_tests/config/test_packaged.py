@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ivadomed.config import load_packaged
 from ivadomed.errors import ConfigError
-from ivadomed.files import write_json
+from ivadomed.images.files import write_json
 
 
 @dataclass(frozen=True)

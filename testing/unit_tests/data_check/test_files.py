@@ -10,8 +10,8 @@ import torch
 from ivadomed.config import load_config
 from ivadomed.data_check.files import check_case, check_headers, check_sizes, prepared_shape
 from ivadomed.errors import DataError
-from ivadomed.grid import Grid
-from ivadomed.io import write_picture
+from ivadomed.geometry.grid import Grid
+from ivadomed.images.io import write_picture
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.prepared.prepare import Recipe, prepare_case
 from ivadomed.loader.samples import Batch

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ivadomed.errors import DataError, MachineError, ModelError
-from ivadomed.grid import Grid
+from ivadomed.geometry.grid import Grid
 from ivadomed.inference.engine import Engine, whole_slices
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume

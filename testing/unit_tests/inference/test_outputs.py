@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ivadomed.errors import DataError
-from ivadomed.grid import Grid
+from ivadomed.geometry.grid import Grid
 from ivadomed.inference.engine import Prediction
 from ivadomed.inference.outputs import finish, pred_to_nib, pred_to_png, split_classes, to_nifti
 from ivadomed.loader.cases.case import Case

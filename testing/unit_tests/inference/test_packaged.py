@@ -12,8 +12,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ivadomed.images.io import write_picture
 from ivadomed.inference import segment_volume
-from ivadomed.io import write_picture
 from ivadomed.models import Countception, HeMISUnet, Modified3DUNet, Unet, save_model
 from ivadomed.models.onnx import export_onnx
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ivadomed.errors import DataError
-from ivadomed.grid import Grid
+from ivadomed.geometry.grid import Grid
 from ivadomed.suggest.labels import choose_targets
 
 SHAPE = (12, 10, 8)

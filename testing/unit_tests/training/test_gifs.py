@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image, ImageSequence
 
+from ivadomed.geometry.windows import Window
 from ivadomed.loader.samples import Sample
 from ivadomed.training.gifs import GifRecorder, remove_frames
-from ivadomed.windows import Window
 
 
 class Samples(list):

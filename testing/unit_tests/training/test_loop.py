@@ -13,6 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from ivadomed.config.schema.training import TrainingParameters
 from ivadomed.errors import ConfigError, Interrupted, ModelError
+from ivadomed.geometry.windows import Window
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.prepared.cache import Entry
 from ivadomed.loader.samples import SampleDataset
@@ -22,7 +23,6 @@ from ivadomed.training import loop
 from ivadomed.training.checkpoint import read_checkpoint
 from ivadomed.training.loop import Trainer, TrainingResult, train
 from ivadomed.transforms import Pipeline
-from ivadomed.windows import Window
 
 CPU = torch.device("cpu")
 MODEL = {"name": "Unet", "in_channel": 1, "out_channel": 1, "depth": 1, "n_filters": 2, "dropout_rate": 0.0}

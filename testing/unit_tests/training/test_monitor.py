@@ -10,11 +10,11 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.data import DataLoader
 
+from ivadomed.geometry.windows import Window
 from ivadomed.loader.samples import Batch
 from ivadomed.loader.samples.parts import PartSampler
 from ivadomed.training import monitor as module
 from ivadomed.training.monitor import Monitor
-from ivadomed.windows import Window
 
 
 def read(folder):

@@ -138,9 +138,9 @@ def test_unknown_name():
 def test_modules_import_little():
     # `ivadomed.inference` imports the transforms, and toolboxes embed that.
     own = {
-        "ivadomed.boxes",
+        "ivadomed.geometry.boxes",
         "ivadomed.errors",
-        "ivadomed.moved",
+        "ivadomed.runtime.moved",
         "ivadomed.runtime.randomness",
         "ivadomed.transforms",
     }

@@ -226,7 +226,8 @@ def test_what_only_moves_voxels_is_inverted_exactly_at_any_size(drawn, seed):
     try:
         plan = plan_of(chain, shape, seed)
     except DataError as error:  # the crop before left nothing of the region to crop to, which is refused
-        assert "mask is empty" in str(error)
+        if "mask is empty" not in str(error):
+            raise
         reject()
     moved = plan.apply(x, "im", 1)
     assert moved.shape == (2, *plan.shape_out)

@@ -6,8 +6,8 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from ivadomed.colours import COLOURS
 from ivadomed.visualize.before_after import Caption, View, save_before_after
+from ivadomed.visualize.colours import COLOURS
 
 CAPTION = Caption("A title", "what was drawn")
 IMAGE = np.random.default_rng(0).random((40, 50), dtype=np.float32)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from ivadomed.errors import OutputError
+from ivadomed.geometry.windows import Window
 from ivadomed.loader.prepared import cache
 from ivadomed.loader.prepared import fill as cache_fill
 from ivadomed.loader.prepared.cache import FILES, open_cases
 from ivadomed.loader.prepared.prepare import Recipe, prepare_case
 from ivadomed.transforms import Pipeline
-from ivadomed.windows import Window
 
 RECIPE = Recipe(Pipeline.from_config({"CenterCrop": {"size": [16, 16]}}))
 

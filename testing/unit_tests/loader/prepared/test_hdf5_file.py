@@ -6,10 +6,10 @@ import h5py
 import numpy as np
 import pytest
 
+from ivadomed.geometry.windows import Window
 from ivadomed.loader.prepared.hdf5_file import HDF5Case
 from ivadomed.loader.prepared.prepare import Prepared
 from ivadomed.loader.slice_filter import SliceFacts
-from ivadomed.windows import Window
 
 FACTS = SliceFacts([True], [[True]], [])
 

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ivadomed.geometry.windows import Window
 from ivadomed.loader.prepared.pencils import pack, packed_shape, read
-from ivadomed.windows import Window
 
 SHAPES = st.tuples(st.integers(1, 2), st.integers(1, 20), st.integers(1, 20), st.integers(1, 20))
 

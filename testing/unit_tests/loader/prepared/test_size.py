@@ -6,7 +6,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from ivadomed import io
+from ivadomed.images import io
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.prepared.cache import open_cases
 from ivadomed.loader.prepared.prepare import Recipe

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
+from ivadomed.geometry.windows import Window
 from ivadomed.loader.samples import EpochSampler, make_loader
 from ivadomed.loader.samples.batch import Sample
-from ivadomed.windows import Window
 
 
 class Numbers(Dataset):

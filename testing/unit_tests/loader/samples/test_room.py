@@ -5,9 +5,9 @@ import logging
 import pytest
 import torch
 
+from ivadomed.geometry.windows import Window
 from ivadomed.loader.samples import room
 from ivadomed.loader.samples.batch import Batch
-from ivadomed.windows import Window
 
 MB = 1_000_000
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from ivadomed.boxes import read_boxes
 from ivadomed.config.schema.loader import ObjectDetection
+from ivadomed.detection.cascade import add_boxes
 from ivadomed.errors import ModelError
+from ivadomed.geometry.boxes import read_boxes
 from ivadomed.inference.detection import Detector
 from ivadomed.loader.cases.case import Case
-from ivadomed.object_detection.cascade import add_boxes
 
 CPU = torch.device("cpu")
 

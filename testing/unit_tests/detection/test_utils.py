@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from ivadomed.boxes import read_boxes
+from ivadomed.detection import utils
 from ivadomed.errors import DataError
+from ivadomed.geometry.boxes import read_boxes
 from ivadomed.loader.sample_meta_data import SampleMetadata
-from ivadomed.object_detection import utils
 from ivadomed.transforms import Compose, UndoCompose
 
 sizes = st.integers(1, 60)

@@ -17,10 +17,10 @@ import nibabel as nib
 import numpy as np
 
 from ivadomed.errors import DataError
-from ivadomed.files import atomic_path
-from ivadomed.grid import Grid
-from ivadomed.pictures import EXTENSIONS as PICTURE_EXTENSIONS
-from ivadomed.pictures import grey, is_coloured, read_pixels, read_size
+from ivadomed.geometry.grid import Grid
+from ivadomed.images.files import atomic_path
+from ivadomed.images.pictures import EXTENSIONS as PICTURE_EXTENSIONS
+from ivadomed.images.pictures import grey, is_coloured, read_pixels, read_size
 from ivadomed.runtime.failures import refuse_shortage
 from ivadomed.runtime.memory import check_memory
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ivadomed.errors import DataError
-from ivadomed.files import parse_json, write_json
+from ivadomed.images.files import parse_json, write_json
 
 BOXES_FILE = "bounding_boxes.json"
 """Name of the file in the output folder of a run."""

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from ivadomed import pictures
 from ivadomed.errors import DataError
-from ivadomed.io import (
+from ivadomed.images import pictures
+from ivadomed.images.io import (
     make_nifti,
     read_classes,
     read_grid,

@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image
 
 from ivadomed.errors import DataError
-from ivadomed.pictures import grey, is_coloured, read_pixels, read_size
+from ivadomed.images.pictures import grey, is_coloured, read_pixels, read_size
 
 GREY = np.random.default_rng(0).integers(0, 256, (21, 34), np.uint8)
 RGB = np.stack([GREY, GREY // 2, 255 - GREY], axis=-1)

@@ -6,7 +6,7 @@ import pytest
 from nibabel.orientations import axcodes2ornt, ornt_transform
 
 from ivadomed.errors import DataError
-from ivadomed.preprocessing import get_midslice_average
+from ivadomed.images.midslice import get_midslice_average
 
 AFFINE = np.eye(4)  # voxels of 0.8 x 1.2 x 2 mm, turned by a few degrees
 AFFINE[:2, :2] = [[0.96, 0.28], [-0.28, 0.96]]

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ivadomed.errors import OutputError
-from ivadomed.files import atomic_folder, atomic_path, move, write_csv, write_json, write_text
+from ivadomed.images.files import atomic_folder, atomic_path, move, write_csv, write_json, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ivadomed.boxes import (
+from ivadomed.errors import DataError
+from ivadomed.geometry.boxes import (
     box_of_slices,
     box_on_grid,
     box_size,
@@ -17,7 +18,6 @@ from ivadomed.boxes import (
     resize_to_multiple,
     whole_image,
 )
-from ivadomed.errors import DataError
 
 
 def test_box_of_slices_and_of_the_whole_image():

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ivadomed.errors import ConfigError
-from ivadomed.mixup import mixup, save_mixup_sample
+from ivadomed.training.mixup import mixup, save_mixup_sample
 
 
 @given(seed=st.integers(0, 10_000), alpha=st.floats(0.05, 5), batch=st.integers(1, 6))

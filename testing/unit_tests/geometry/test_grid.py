@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 from scipy.spatial.transform import Rotation
 
-from ivadomed.grid import Grid, hwd_to_ras, ras_to_hwd
+from ivadomed.geometry.grid import Grid, hwd_to_ras, ras_to_hwd
 
 SHAPE = (4, 5, 6)
 CODES = ["".join(codes) for axes in permutations(("RL", "AP", "SI")) for codes in product(*axes)]

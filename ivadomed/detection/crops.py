@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from ivadomed.boxes import adjust_bb_size, box_size
+from ivadomed.geometry.boxes import adjust_bb_size, box_size
 from ivadomed.transforms import BoundingBoxCrop, Compose, UndoCompose
 from ivadomed.transforms.base import KINDS
 from ivadomed.transforms.box_crop import box_crop, resampling_factors

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ivadomed.errors import DataError
-from ivadomed.windows import BLENDS, Canvas, Window, Windows, starts, tile
+from ivadomed.geometry.windows import BLENDS, Canvas, Window, Windows, starts, tile
 
 
 @given(st.integers(1, 40), st.data())

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ivadomed.boxes import BOXES_FILE, Boxes, box_size, find_box, read_boxes, write_boxes
+from ivadomed.geometry.boxes import BOXES_FILE, Boxes, box_size, find_box, read_boxes, write_boxes
 from ivadomed.inference.detection import Detector
 from ivadomed.loader.cases.boxes import with_boxes
 from ivadomed.loader.cases.case import Case

@@ -6,7 +6,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy.ndimage import convolve
 from scipy.stats import norm
 
-from ivadomed.maths import gaussian_kernel, heatmap_generation, rescale_values_array
+from ivadomed.images.heatmaps import gaussian_kernel, heatmap_generation, rescale_values_array
 
 
 @given(
