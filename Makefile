@@ -23,7 +23,7 @@ help:  ## Show this help.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 # Torch first and by itself: with it in place, no other package pulls a build that does not fit.
-$(VENV)/.installed: requirements.txt requirements_dev.txt requirements_docs.txt constraints.txt setup.py
+$(VENV)/.installed: requirements.txt requirements_dev.txt requirements_docs.txt constraints.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' constraints.txt)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements.txt -r requirements_dev.txt -r requirements_docs.txt

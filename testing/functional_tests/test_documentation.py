@@ -38,7 +38,8 @@ COMBINED = (
 
 def commands() -> dict[str, tuple[str, str]]:
     """Console script -> module and function."""
-    table = re.findall(r'"(ivadomed\w*)=([\w.]+):(\w+)"', (ROOT / "setup.py").read_text(encoding="utf-8"))
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    table = re.findall(r'^(ivadomed\w*) = "([\w.]+):(\w+)"$', text, re.MULTILINE)
     return {name: (module, function) for name, module, function in table}
 
 

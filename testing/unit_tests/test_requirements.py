@@ -40,8 +40,8 @@ def test_what_is_installed_meets_the_bound(name):
 
 
 def test_classifiers_begin_with_the_python_that_is_required():
-    text = (ROOT / "setup.py").read_text(encoding="utf-8")
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     listed = re.findall(r"Python :: (3\.\d+)\"", text)
-    [required] = re.findall(r'python_requires=">=(3\.\d+)"', text)
+    [required] = re.findall(r'requires-python = ">=(3\.\d+)"', text)
     assert listed == sorted(listed, key=Version)
     assert listed[0] == required
