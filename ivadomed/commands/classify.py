@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ivadomed.classification import ALL, EVALUATION, SLICES, classify, evaluate_slices
 from ivadomed.config import RunConfig
+from ivadomed.evaluation.classification import ALL, EVALUATION, SLICES, classify, evaluate_slices
 from ivadomed.images.files import write_csv
 from ivadomed.inference.backends import open_model
 from ivadomed.loader.build import sample_dataset

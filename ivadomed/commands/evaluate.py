@@ -8,21 +8,21 @@ from pathlib import Path
 
 import pandas as pd
 
-from ivadomed.classification import read_slices
 from ivadomed.commands.classify import evaluate_classifier
 from ivadomed.commands.records import trained_in, versions
 from ivadomed.commands.screen import show_cases, show_left_out
 from ivadomed.commands.steps import refuse_outdated
 from ivadomed.config import RunConfig
 from ivadomed.evaluation import evaluate_predictions, pairs_of_cases, preview, summary_text, write_summary
+from ivadomed.evaluation.classification import read_slices
 from ivadomed.evaluation.overlays import paint_overlays, worst_first
 from ivadomed.evaluation.summary import SUMMARY_FILE
+from ivadomed.inference.outputs import PREDICTIONS
 from ivadomed.jobs import Workers
 from ivadomed.loader.build import test_cases
 from ivadomed.loader.cases.case import Case
 from ivadomed.report import Report, read_curves, write_report
 from ivadomed.runtime.terminal import say
-from ivadomed.testing import PREDICTIONS
 
 log = logging.getLogger(__name__)
 

@@ -16,6 +16,7 @@ from ivadomed.config import RunConfig
 from ivadomed.detection.cascade import add_boxes
 from ivadomed.errors import ConfigError
 from ivadomed.inference.backends import open_model
+from ivadomed.inference.outputs import PREDICTIONS, finish, write_prediction
 from ivadomed.inference.packaged import load_packaged_model, packaged_engine
 from ivadomed.jobs import Workers, own_gpus, values
 from ivadomed.loader.build import display_transforms, segment_cases
@@ -23,7 +24,6 @@ from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import read_ahead
 from ivadomed.runtime.device import define_device
 from ivadomed.runtime.terminal import hidden_bar, say
-from ivadomed.testing import PREDICTIONS, postprocessed, write_classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +50,8 @@ class _Segmenter:
         """Predict cases; the files of each."""
         engine = packaged_engine(self.config, self.file_model, define_device(self.gpu_ids)[1], self.options)
         for prediction in engine.run(read_ahead(cases, self.config.slice_axis_index, with_target=False)):
-            data = postprocessed(prediction, self.folder, self.postprocessing)
-            yield write_classes(prediction, data, self.folder, per_class=True)
+            data = finish(prediction, self.postprocessing, self.folder / prediction.case.id)
+            yield write_prediction(prediction, data, self.folder, per_class=True)
 
     def __call__(self, cases: Sequence[Case]) -> list[list[Path]]:
         """The same with the GPU of a worker."""

@@ -13,7 +13,9 @@ import torch
 
 from ivadomed.config import RunConfig, load_config
 from ivadomed.errors import DataError
+from ivadomed.evaluation.threshold import best_threshold
 from ivadomed.images.files import write_json
+from ivadomed.inference.outputs import PREDICTIONS
 from ivadomed.loader.build import (
     cases_of,
     fit_conditioner,
@@ -27,8 +29,6 @@ from ivadomed.loader.recipe import MODEL_OF_2, conditioner_of
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.runtime.device import define_device
 from ivadomed.runtime.terminal import say
-from ivadomed.testing import PREDICTIONS
-from ivadomed.threshold import threshold_analysis
 from ivadomed.training.outputs import BEST, trained_by_2
 
 log = logging.getLogger(__name__)
@@ -90,15 +90,14 @@ def with_best_threshold(
 ) -> RunConfig:
     """The configuration with the threshold that suits the trained model, which the run's file keeps too."""
     is_classifier = config.task == "classification"
-    threshold = threshold_analysis(
+    threshold = best_threshold(
         folder / BEST,
         datasets,
-        {},
-        {"batch_size": config.training_parameters.batch_size},
+        config.training_parameters.batch_size,
+        define_device(config.gpu_ids)[1],
         "recall_specificity" if is_classifier else "dice",
         increment,
         threshold_picture(config, folder),
-        bool(config.gpu_ids),
     )
     say("Threshold", f"{threshold:g} is best, and postprocessing.binarize_prediction.thr now")
     plain = config.to_json()

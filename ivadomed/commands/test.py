@@ -20,11 +20,12 @@ from ivadomed.commands.steps import (
     with_best_threshold,
 )
 from ivadomed.config import RunConfig
+from ivadomed.inference.outputs import PREDICTIONS
+from ivadomed.inference.testing import CaseSet, predict_cases
 from ivadomed.jobs import Workers
 from ivadomed.loader.build import boxed_cases, display_transforms, test_cases
 from ivadomed.loader.recipe import TRAINED, conditioner_of, recipe_of, steps_of, uncertain_steps_of
 from ivadomed.metrics import get_metric_fns
-from ivadomed.testing import CaseSet, test
 from ivadomed.training.outputs import BEST
 
 log = logging.getLogger(__name__)
@@ -60,17 +61,15 @@ def test_command(
         config.blend or TRAINED.blend,
     )
     display_transforms(config, "testing")
-    metrics = test(
-        {"out_channel": config.out_channel},
+    metrics = predict_cases(
         data,
-        {
-            "batch_size": config.training_parameters.batch_size,
-            "uncertainty": config.uncertainty.model_dump(mode="json"),
-        },
-        folder,
+        folder / BEST,
+        folder / PREDICTIONS,
         device,
-        metric_fns=get_metric_fns(config.task),
-        postprocessing=postprocessing_of(config, folder),
+        config.training_parameters.batch_size,
+        config.uncertainty,
+        get_metric_fns(config.task),
+        postprocessing_of(config, folder),
     )
     log.info("%s", {name: float(value) for name, value in metrics.items()})
     return evaluate_cases(config, cases, folder, workers), metrics

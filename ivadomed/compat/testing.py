@@ -1,28 +1,131 @@
-"""``ivadomed.testing`` of 2.x: one pass over a test set, and its ground truth."""
+"""``ivadomed.testing``: a documented data set predicted, measured, and its best threshold searched."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from ivadomed.config import load_config
 from ivadomed.errors import DataError
+from ivadomed.evaluation.threshold import best_threshold
 from ivadomed.images.io import read_label, save_nifti
 from ivadomed.inference.backends import DropoutForward, TorchForward
-from ivadomed.inference.engine import Engine, Forward, Prediction
-from ivadomed.inference.outputs import finish, to_nifti
+from ivadomed.inference.engine import Forward
+from ivadomed.inference.outputs import PREDICTIONS, finish, to_nifti, write_prediction
+from ivadomed.inference.testing import CaseSet, predict_cases
 from ivadomed.loader.cases.volumes import check_same_grid, read_ahead
+from ivadomed.loader.conditions.conditioner import Conditioner, present_contrasts, unconditioned
+from ivadomed.loader.hdf5.write import as_pipeline
+from ivadomed.loader.samples.documented import as_samples, condition_of
 from ivadomed.loader.segmentation_dataset import SegmentationDataset
 from ivadomed.models import Network
-from ivadomed.runtime.device import batch_voxels
-from ivadomed.testing import case_set, postprocessed, write_classes
+from ivadomed.runtime.device import define_device
+from ivadomed.training.outputs import BEST
+
+
+def case_set(dataset: Any, model_params: Mapping[str, Any]) -> CaseSet:
+    """What is predicted of a documented data set: its images, whole, after the steps of its transforms.
+
+    Raises:
+        DataError: It is none of the documented data sets, or has no image or no label.
+        ModelError: The network needs the encoder of its metadata, which ``model_params`` do not have.
+    """
+    cases, recipe = getattr(dataset, "cases", None), getattr(dataset, "recipe", None)
+    if cases is None or recipe is None:
+        raise DataError(
+            f"a {type(dataset).__name__} cannot be predicted; give a BidsDataset, Bids3DDataset or "
+            "HDF5Dataset, or predict the items with the network yourself"
+        )
+    if not cases or not cases[0].targets:
+        raise DataError("the test set has no image with a label")
+    conditioner: Conditioner = unconditioned
+    if condition_of(model_params) is not None:
+        encoder = model_params.get("film_onehotencoder")
+        conditioner = present_contrasts if encoder is None else encoder.encode
+    return CaseSet(tuple(cases), recipe, as_pipeline(dataset.transform), conditioner)
+
+
+def test(
+    model_params: Mapping[str, Any],
+    dataset_test: Any,
+    testing_params: Mapping[str, Any],
+    path_output: str | os.PathLike[str],
+    device: torch.device | str | int | None,
+    cuda_available: bool = True,
+    metric_fns: Sequence[Callable[..., float]] | None = None,
+    postprocessing: Mapping[str, Any] | None = None,
+) -> dict[str, float]:
+    """Predict a test set with ``best_model.pt`` and write ``pred_masks/<case>_pred.nii.gz``.
+
+    Args:
+        model_params: ``film_onehotencoder`` for a network with ``film_layers``; else not looked at.
+        dataset_test: `BidsDataset`, `Bids3DDataset`, `HDF5Dataset`, or what the functions of ``loader.film`` return.
+        testing_params: "batch_size", and "uncertainty" (that section; absent: none).
+        path_output: Folder of the run.
+        device: Where to predict.
+        cuda_available: False predicts on the CPU whatever ``device`` says.
+        metric_fns: Metrics of each image, see ``ivadomed.inference.testing.predict_cases``.
+        postprocessing: Steps by name, in order.
+
+    Returns:
+        Mean of each metric over the images.
+
+    Raises:
+        ModelError: There is no usable model.
+        DataError: An image cannot be used.
+    """
+    uncertainty = testing_params.get("uncertainty")
+    return predict_cases(
+        case_set(dataset_test, model_params),
+        Path(path_output, BEST),
+        Path(path_output, PREDICTIONS),
+        torch.device("cpu" if device is None or not cuda_available else device),
+        testing_params.get("batch_size", 8),
+        load_config({"uncertainty": dict(uncertainty)}).uncertainty if uncertainty else None,
+        tuple(metric_fns or ()),
+        postprocessing,
+    )
+
+
+def threshold_analysis(
+    model_path: str | os.PathLike[str],
+    ds_lst: Sequence[Any],
+    model_params: Mapping[str, Any],
+    testing_params: Mapping[str, Any],
+    metric: str = "dice",
+    increment: float = 0.1,
+    fname_out: str | os.PathLike[str] = "thr.png",
+    cuda_available: bool = True,
+) -> float:
+    """Search the best binarization threshold, see ``ivadomed.evaluation.threshold.best_threshold``.
+
+    Args:
+        model_path: Model file.
+        ds_lst: Documented data sets to search on, as a rule those of training and validation.
+        model_params: ``film_onehotencoder`` for a network with ``film_layers``; else the file knows what it is.
+        testing_params: "batch_size".
+        metric: "dice" or "recall_specificity".
+        increment: Distance of the thresholds, between 0 and 1.
+        fname_out: Picture to write: Dice over the threshold, or the ROC curve.
+        cuda_available: Use the GPU where there is one.
+
+    Returns:
+        The best threshold.
+
+    Raises:
+        ConfigError: Unknown metric, or an increment out of range.
+    """
+    _, device = define_device(0 if cuda_available else None)
+    datasets = [as_samples(dataset, model_params) for dataset in ds_lst]
+    batch_size = int(testing_params["batch_size"])
+    return best_threshold(Path(model_path), datasets, batch_size, device, metric, increment, fname_out)
 
 
 def run_inference(
@@ -61,35 +164,22 @@ def run_inference(
     uncertainty = testing_params.get("uncertainty") or {}
     drops_out = i_monte_carlo is not None and bool(uncertainty.get("epistemic"))
     images = case_set(dataset, model_params)
-    engine = Engine(
-        recipe=images.recipe,
-        steps=images.steps,
-        forward=_forward(model, device, i_monte_carlo if drops_out else None),
-        n_classes=images.n_classes,
-        batch_size=test_loader.batch_size or 1,
-        max_voxels=batch_voxels(device),
-        conditioner=images.conditioner,
-        seed=i_monte_carlo or 0,
-    )
+    forward = _forward(model, device, i_monte_carlo if drops_out else None)
+    engine = images.engine(forward, test_loader.batch_size or 1, device, seed=i_monte_carlo or 0)
     predictions, truths = [], []
     volumes = read_ahead(images.cases, images.recipe.slice_axis, with_target=False)
     folder = Path(ofolder)
     for handler, prediction in zip(dataset.handlers, engine.run(volumes), strict=True):
         if i_monte_carlo is None:
-            data = postprocessed(prediction, folder, postprocessing or {})
-            write_classes(prediction, data, folder)
+            data = finish(prediction, postprocessing, folder / prediction.case.id)
+            write_prediction(prediction, data, folder)
         else:
-            data = _write_sample(prediction, folder, i_monte_carlo)
+            data = finish(prediction)
+            path = folder / f"{prediction.case.id}_pred_{i_monte_carlo:02d}.nii.gz"
+            save_nifti(to_nifti(prediction, data), path)
         predictions.append(np.moveaxis(data, -1, 0))
         truths.append(get_gt(handler.gt_filenames or ()))
     return predictions, truths
-
-
-def _write_sample(prediction: Prediction, folder: Path, number: int) -> np.ndarray:
-    """Write a Monte Carlo sample: soft, without postprocessing."""
-    soft = finish(prediction.soft, nib.affines.voxel_sizes(prediction.grid.affine), {})
-    save_nifti(to_nifti(prediction, soft), folder / f"{prediction.case.id}_pred_{number:02d}.nii.gz")
-    return soft
 
 
 def _forward(model: nn.Module, device: torch.device, seed: int | None) -> Forward:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import nibabel as nib
 import numpy as np
 import torch
 from scipy.ndimage import find_objects
@@ -135,8 +134,7 @@ class Detector:
 
     def _mask(self, prediction: Prediction, slice_axis: int) -> np.ndarray:
         """[H, W, D] of all classes together."""
-        zooms = nib.affines.voxel_sizes(prediction.grid.affine)
-        data = finish(prediction.soft, zooms, self.config.postprocessing.model_dump(mode="json"))
+        data = finish(prediction, self.config.postprocessing.model_dump(mode="json"))
         mask = threshold_predictions(data.max(axis=-1), _THRESHOLD)
         return replace(prediction.grid, slice_axis=slice_axis).to_hwd(mask)
 

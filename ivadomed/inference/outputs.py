@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import nibabel as nib
@@ -11,39 +12,39 @@ import numpy as np
 
 from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid
-from ivadomed.images.io import is_picture, make_nifti, save_nifti, split_extension, write_picture
+from ivadomed.images.io import is_nifti, is_picture, make_nifti, save_nifti, split_extension, write_picture
 from ivadomed.inference.engine import Prediction
 from ivadomed.postprocessing import Postprocessing, threshold_predictions
+
+PREDICTIONS = "pred_masks"
+"""Folder of the predictions in that of a run."""
 
 NOISE_FLOOR = 0.01
 
 
 def finish(
-    soft: np.ndarray,
-    zooms: Sequence[float],
-    postprocessing: Mapping[str, Any],
-    prefix: str | None = None,
-    overwrite_soft: bool = False,
+    prediction: Prediction,
+    postprocessing: Mapping[str, Any] | None = None,
+    prefix: str | os.PathLike[str] = "",
 ) -> np.ndarray:
-    """Clear the noise floor and run the postprocessing steps.
+    """Clear the noise floor and run the postprocessing steps, in the memory of the soft prediction.
 
     Args:
-        soft: [X, Y, Z, K] in 0..1.
-        zooms: mm along X, Y, Z.
+        prediction: Soft prediction; its values change.
         postprocessing: Steps by name, in order.
         prefix: Path without "_pred.nii.gz", for steps that read the uncertainty maps beside it.
-        overwrite_soft: Work in the memory of ``soft``, which may be too large to exist twice.
 
     Returns:
         [X, Y, Z, K]: uint8 when it holds only 0 and 1 after a binarizing step, else float32. Soft values up to
         0.01 are set to 0, as ivadomed 2.9.10 does.
     """
-    data = soft if overwrite_soft else soft.copy()
+    data, steps = prediction.soft, dict(postprocessing or {})
     for k in range(data.shape[-1]):  # a mask of all classes would be large too
         data[..., k][data[..., k] <= NOISE_FLOOR] = 0
-    if postprocessing:
-        data = np.asarray(Postprocessing(dict(postprocessing), data, list(zooms), prefix or "").apply())
-    return data.astype(np.uint8 if _is_binary(postprocessing) else np.float32, copy=False)
+    if steps:
+        zooms = list(nib.affines.voxel_sizes(prediction.grid.affine))
+        data = np.asarray(Postprocessing(steps, data, zooms, prefix).apply())
+    return data.astype(np.uint8 if _is_binary(steps) else np.float32, copy=False)
 
 
 def _is_binary(postprocessing: Mapping[str, Any]) -> bool:
@@ -56,6 +57,34 @@ def to_nifti(prediction: Prediction, data: np.ndarray) -> nib.Nifti1Image:
     return make_nifti(
         data[..., 0] if data.shape[-1] == 1 else data, prediction.grid.affine, prediction.header
     )
+
+
+def write_prediction(
+    prediction: Prediction, data: np.ndarray, folder: Path, per_class: bool = False
+) -> list[Path]:
+    """Write a prediction after its postprocessing.
+
+    Args:
+        prediction: What was predicted.
+        data: [X, Y, Z, K], see ``finish``.
+        folder: For the files.
+        per_class: One file ``<case>_class-N_pred.nii.gz`` per class instead of ``<case>_pred.nii.gz``.
+
+    Returns:
+        The NIfTI files. Of pictures, each class is written as PNG too, to be looked at.
+    """
+    name, image = prediction.case.id, to_nifti(prediction, data)
+    if per_class:
+        files = {folder / f"{name}_class-{k}_pred.nii.gz": one for k, one in enumerate(split_classes(image))}
+    else:
+        files = {folder / f"{name}_pred.nii.gz": image}
+    for path, one in files.items():
+        save_nifti(one, path)
+    if not is_nifti(prediction.case.images[0]):
+        for k in range(data.shape[-1]):
+            pixels = np.round(data[..., 0, k].astype(np.float32) * 255).astype(np.uint8)
+            write_picture(folder / f"{name}_class-{k}_pred.png", pixels)
+    return list(files)
 
 
 def split_classes(nib_prediction: nib.Nifti1Image) -> list[nib.Nifti1Image]:

@@ -95,10 +95,8 @@ class Predictor:
             yield case, self._volume(case, inputs, prior, engine.recipe.slice_axis)
 
         [prediction] = engine.run(volumes())
-        zooms = nib.affines.voxel_sizes(prediction.grid.affine)
         steps = postprocessing_with(options, self._config.postprocessing.model_dump(mode="json"))
-        data = finish(prediction.soft, zooms, steps, overwrite_soft=True)
-        return split_classes(to_nifti(prediction, data))
+        return split_classes(to_nifti(prediction, finish(prediction, steps)))
 
     def _warn_of_misspelt(self, options: Mapping[str, Any]) -> None:
         """Warn once of options that are ignored but look like one of ours."""

@@ -5,7 +5,7 @@ import tracemalloc
 
 import numpy as np
 
-from ivadomed.uncertainty import MonteCarlo
+from ivadomed.inference.uncertainty import MonteCarlo
 
 SHAPE, OBJECTS, SAMPLES = (160, 160, 60), 100, 8
 

@@ -15,12 +15,12 @@ ROOT = Path(importlib.util.find_spec("ivadomed").origin).parent
 LAYERS = {
     0: "errors runtime geometry images losses metrics jobs download sizing models",
     1: "config config_manager phantom",
-    2: "transforms postprocessing uncertainty visualize",
+    2: "transforms postprocessing visualize",
     3: "loader",
     4: "inference training",
-    5: "testing evaluation classification threshold report detection loader.build data_check suggest",
+    5: "evaluation report detection loader.build data_check suggest",
     6: "commands sweep main __main__",
-    7: "scripts compat keywords maths mixup preprocessing utils object_detection",
+    7: "scripts compat keywords maths mixup preprocessing utils object_detection testing uncertainty",
 }
 LAYER = {f"ivadomed.{name}": number for number, names in LAYERS.items() for name in names.split()}
 

@@ -1,10 +1,13 @@
 """The best threshold, on predictions that are known."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 
-from ivadomed import threshold
 from ivadomed.errors import ConfigError
+from ivadomed.evaluation import threshold
 from ivadomed.geometry.windows import Window
 from ivadomed.loader.samples import Sample, SampleDataset
 
@@ -29,12 +32,12 @@ def network_that_returns_its_image(monkeypatch):
 
 
 def analyse(predictions, truths, tmp_path, **options):
-    return threshold.threshold_analysis(
-        "best_model.pt",
+    return threshold.best_threshold(
+        Path("best_model.pt"),
         [Known(predictions, truths)],
-        {},
-        {"batch_size": 3},
-        fname_out=tmp_path / "thr.png",
+        3,
+        torch.device("cpu"),
+        picture=tmp_path / "thr.png",
         **options,
     )
 

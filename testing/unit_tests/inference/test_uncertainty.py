@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.ndimage import generate_binary_structure, label
 
 from ivadomed.errors import DataError
-from ivadomed.uncertainty import (
+from ivadomed.inference.uncertainty import (
     MonteCarlo,
     combine_predictions,
     entropy,

@@ -1,4 +1,4 @@
-"""``ivadomed.testing``: predicting a test set."""
+"""Predicting a test set."""
 
 from pathlib import Path
 
@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from ivadomed import testing as module
 from ivadomed.errors import ModelError
 from ivadomed.geometry.grid import Grid
+from ivadomed.inference import testing as module
 from ivadomed.inference.engine import Prediction
+from ivadomed.inference.outputs import finish, write_prediction
+from ivadomed.inference.testing import CaseSet, predict_cases
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.metrics import dice_score
 from ivadomed.models import Network
-from ivadomed.testing import CaseSet, postprocessed, write_classes
 from ivadomed.transforms import Pipeline
 
 CPU = torch.device("cpu")
@@ -61,17 +62,10 @@ def run(monkeypatch, tmp_path):
             lambda path, device: opened.append(path) or TorchForward(Same(classes), device),
         )
         data = CaseSet(tuple(cases), recipe or Recipe(PLAIN), PLAIN)
-        result = module.test(
-            {},
-            data,
-            {"batch_size": 4, "n_classes": classes},
-            tmp_path / "run",
-            CPU,
-            True,
-            **{"metric_fns": [dice_score], **options},
-        )
-        assert opened == [tmp_path / "run" / "best_model.pt"]
-        return result, tmp_path / "run" / "pred_masks"
+        model, folder = tmp_path / "run" / "best_model.pt", tmp_path / "run" / "pred_masks"
+        result = predict_cases(data, model, folder, CPU, 4, **{"metric_fns": [dice_score], **options})
+        assert opened == [model]
+        return result, folder
 
     return run
 
@@ -149,7 +143,7 @@ def test_metrics_get_the_first_rater_of_each_class_on_the_grid_of_the_image(case
 def test_absent_model_is_named(case, tmp_path):
     data = CaseSet((case("a", *images()),), Recipe(PLAIN), PLAIN)
     with pytest.raises(ModelError, match=r"best_model.pt"):
-        module.test({}, data, {"batch_size": 4, "n_classes": 1}, tmp_path, CPU)
+        predict_cases(data, tmp_path / "best_model.pt", tmp_path, CPU, 4)
 
 
 def prediction(name, image, soft):
@@ -158,7 +152,7 @@ def prediction(name, image, soft):
 
 def write(name, image, soft, folder, steps, per_class=False):
     predicted = prediction(name, image, soft)
-    return write_classes(predicted, postprocessed(predicted, folder, steps), folder, per_class)
+    return write_prediction(predicted, finish(predicted, steps), folder, per_class)
 
 
 def test_one_file_per_class(tmp_path):

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ivadomed.classification import ALL, SLICES, evaluate_slices, read_slices
 from ivadomed.errors import DataError
+from ivadomed.evaluation.classification import ALL, SLICES, evaluate_slices, read_slices
 from ivadomed.images.files import write_csv
 
 ROWS = [  # image, slice, probability, truth

@@ -1,0 +1,173 @@
+"""Test a trained network: predictions on the images' own grids, and metrics averaged over images."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from glob import escape as glob_escape
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ivadomed.config.schema.postprocessing import Uncertainty
+from ivadomed.images.io import save_nifti
+from ivadomed.inference.backends import DropoutForward, open_model
+from ivadomed.inference.engine import Engine, Forward
+from ivadomed.inference.outputs import finish, to_nifti, write_prediction
+from ivadomed.inference.uncertainty import MonteCarlo
+from ivadomed.loader.cases.case import Case
+from ivadomed.loader.cases.volumes import Volume, read_ahead
+from ivadomed.loader.conditions.conditioner import Conditioner, unconditioned
+from ivadomed.loader.prepared.prepare import Recipe
+from ivadomed.metrics import MetricManager
+from ivadomed.models import Network, load_model
+from ivadomed.runtime.device import batch_voxels
+from ivadomed.runtime.terminal import hidden_bar
+from ivadomed.transforms import Pipeline
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class CaseSet:
+    """Cases to predict and how they are prepared.
+
+    Args:
+        cases: What to predict.
+        recipe: Fixed steps and windows.
+        steps: Transforms per sample.
+        conditioner: What the network is told of a case besides the image.
+        uncertain_steps: Transforms per Monte Carlo sample; None for ``steps``.
+        blend: How overlapping windows are averaged, see ``windows.BLENDS``.
+    """
+
+    cases: tuple[Case, ...]
+    recipe: Recipe
+    steps: Pipeline
+    conditioner: Conditioner = unconditioned
+    uncertain_steps: Pipeline | None = None
+    blend: str = "mean"
+
+    @property
+    def n_classes(self) -> int:
+        """Classes that a network predicts for these cases."""
+        return len(self.cases[0].targets)
+
+    def engine(self, forward: Forward, batch_size: int, device: torch.device, **options: Any) -> Engine:
+        """Engine for the cases; ``options`` are those of ``Engine``."""
+        given = {
+            "recipe": self.recipe,
+            "steps": self.steps,
+            "forward": forward,
+            "n_classes": self.n_classes,
+            "batch_size": batch_size,
+            "max_voxels": batch_voxels(device),
+            "blend": self.blend,
+            "conditioner": self.conditioner,
+        }
+        return Engine(**{**given, **options})
+
+
+def predict_cases(
+    data: CaseSet,
+    model: Path,
+    folder: Path,
+    device: torch.device,
+    batch_size: int = 8,
+    uncertainty: Uncertainty | None = None,
+    metric_fns: Sequence[Callable[..., float]] = (),
+    postprocessing: Mapping[str, Any] | None = None,
+) -> dict[str, float]:
+    """Predict a test set and write ``<case>_pred.nii.gz``.
+
+    With uncertainty, ``<case>_pred_NN.nii.gz`` (the Monte Carlo samples), ``<case>_soft`` and ``<case>_unc-*`` are
+    written first, so that a step of the postprocessing can use them.
+
+    Args:
+        data: Cases, with labels where there are metrics.
+        model: Model file.
+        folder: For the predictions.
+        device: Where to predict.
+        batch_size: Most samples per call of the network.
+        uncertainty: Monte Carlo samples; None: none.
+        metric_fns: Metrics of each image, of the prediction as it is written and the first rater of each class:
+            [K, X, Y, Z] on the grid of the image.
+        postprocessing: Steps by name, in order.
+
+    Returns:
+        Mean of each metric over the images.
+
+    Raises:
+        ModelError: There is no usable model.
+        DataError: An image cannot be used.
+    """
+    log.info("\nLoading model: %s", model)
+    if uncertainty is not None and uncertainty.applied:
+        estimate_uncertainty(data, model, folder, device, batch_size, uncertainty)
+    metrics = MetricManager(list(metric_fns))
+    engine = data.engine(open_model(model, device), batch_size, device, source=str(model))
+    recipe = data.recipe
+    volumes = read_ahead(data.cases, recipe.slice_axis, recipe.soft_gt, with_target=bool(metric_fns))
+    truths: dict[str, np.ndarray] = {}
+    predictions = engine.run(_without_targets(volumes, truths))
+    for prediction in _bar(predictions, "Inference", len(data.cases)):
+        voxels = finish(prediction, postprocessing or {}, folder / prediction.case.id)
+        write_prediction(prediction, voxels, folder)
+        if metric_fns:
+            truth = [prediction.grid.to_native(target) for target in truths.pop(prediction.case.id)]
+            metrics(np.moveaxis(voxels, -1, 0)[None], np.stack(truth)[None])
+    return metrics.get_results()
+
+
+def estimate_uncertainty(
+    data: CaseSet,
+    model: Path,
+    folder: Path,
+    device: torch.device,
+    batch_size: int,
+    uncertainty: Uncertainty,
+) -> None:
+    """Write Monte Carlo samples of every case and the maps made of them; see ``predict_cases`` for the arguments.
+
+    With test-time augmentation, the random steps of ``data`` are drawn anew for each sample.
+    """
+    if uncertainty.epistemic:
+        forward: Forward = DropoutForward(cast(Network, load_model(model)), device)
+    else:
+        forward = open_model(model, device)
+    steps, count = data.uncertain_steps or data.steps, uncertainty.n_it
+    engine = data.engine(forward, batch_size, device, source=str(model), steps=steps, repeats=count)
+    predictions = engine.run(read_ahead(data.cases, data.recipe.slice_axis, with_target=False))
+    for case in _bar(data.cases, "Uncertainty", len(data.cases)):
+        prefix = folder / case.id
+        # Samples of an earlier, longer run must not be taken for those of this one.
+        for path in folder.glob(f"{glob_escape(case.id)}_pred_[0-9]*.nii.gz"):
+            path.unlink()
+        samples = MonteCarlo()
+        for number, prediction in enumerate(islice(predictions, count)):
+            soft = finish(prediction)
+            save_nifti(to_nifti(prediction, soft), Path(f"{prefix}_pred_{number:02d}.nii.gz"))
+            samples.add(soft)
+        for path, voxels in samples.maps().files(prefix).items():
+            save_nifti(to_nifti(prediction, voxels), path)
+
+
+def _bar(cases: Iterable[Any], title: str, total: int) -> Iterable[Any]:
+    return tqdm(cases, desc=title, total=total, unit="case", leave=False, disable=hidden_bar())
+
+
+def _without_targets(
+    volumes: Iterable[tuple[Case, Volume]], truths: dict[str, np.ndarray]
+) -> Iterator[tuple[Case, Volume]]:
+    """The volumes as a network gets them; the first rater of each class [K, H, W, D] goes into ``truths``."""
+    for case, volume in volumes:
+        if volume.target is not None:
+            first = volume.target[[raters[0] for raters in case.raters]]
+            is_binary = not np.any((first > 0) & (first < 1))
+            truths[case.id] = first.astype(np.uint8) if is_binary else first  # they wait for the prediction
+        yield case, replace(volume, target=None)
