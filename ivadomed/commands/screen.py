@@ -16,7 +16,7 @@ from ivadomed.loader.cases.case import Case
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.loader.split.groups import some
 from ivadomed.models.footprint import footprint
-from ivadomed.models.registry import MODELS
+from ivadomed.models.specs import OWN
 from ivadomed.runtime.terminal import say
 
 _GB = 1e9
@@ -72,7 +72,7 @@ def show_network(config: RunConfig, arguments: Mapping[str, object], size: tuple
     """Architecture, its size and about the memory that a step of the training takes."""
     name = config.architecture.name
     text = f"{name} ({len(size)}D) for {some(config.class_names)}"
-    if name in MODELS:  # a network of the user's own may need what only the training gives it
+    if config.network is not OWN:  # a network of the user's own may need what only the training gives it
         network = footprint(name, arguments, len(size))
         memory = network.training_bytes(config.training_parameters.batch_size, size)
         gigabytes = f"about {memory / _GB:.1f}" if memory > _GB / 10 else "less than 0.1"

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import ivadomed
-from ivadomed.config.schema.models import CLASSIFIERS
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.geometry.grid import SLICE_AXES
+from ivadomed.models.specs import NETWORKS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 AXIS_DCT = dict(SLICE_AXES)
 """Number of each slice axis."""
 
-CLASSIFIER_LIST = list(CLASSIFIERS)
+CLASSIFIER_LIST = [name for name, network in NETWORKS.items() if network.task == "classification"]
 """Networks that classify slices."""
 
 IVADOMED_DIR = str(Path(ivadomed.__file__).resolve().parents[1])
@@ -144,7 +144,7 @@ def get_task(model_name: str) -> str:
     Args:
         model_name: Name of its class.
     """
-    return "classification" if model_name in CLASSIFIERS else "segmentation"
+    return "classification" if model_name in CLASSIFIER_LIST else "segmentation"
 
 
 def display_selected_model_spec(params: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from ivadomed.config import problems
-from ivadomed.config.idle import idle_keys
+from ivadomed.config.check import contradictions, idle_keys
 from ivadomed.config.json_text import read_json
 from ivadomed.config.legacy_keys import DROPPED_EVERYWHERE, RENAMED
 from ivadomed.config.merge import expand, merged
@@ -94,7 +94,10 @@ def _refuse_other_files(raw: Mapping[str, Any], place: str) -> None:
 
 def _validate(tree: dict[str, Any], place: str) -> RunConfig:
     try:
-        return RunConfig.model_validate(tree)
+        config = RunConfig.model_validate(tree)
+        lines = contradictions(config)
+        if not lines:
+            return config
     except ValidationError as error:
         lines = list(dict.fromkeys([*problems.lines(RunConfig, error), *_further_problems(tree, error)]))
         if _compares_values(tree, error):
@@ -128,17 +131,14 @@ def _further_problems(tree: dict[str, Any], error: ValidationError) -> list[str]
     for _ in range(_REPAIR_ROUNDS):
         for entry in error.errors(include_url=False):
             path, _ = problems.resolve(RunConfig, entry["loc"])
-            if not path:
-                lines = problems.lines_of(RunConfig, entry)
-                return [line for line in lines if touched.isdisjoint(re.findall(r"\w+", line))]
             touched.add(next(str(key) for key in reversed(path) if isinstance(key, str)))
             _repair(repaired, entry, path)
         try:
-            RunConfig.model_validate(repaired)
+            lines = contradictions(RunConfig.model_validate(repaired))
         except ValidationError as remaining:
             error = remaining
         else:
-            break
+            return [line for line in lines if touched.isdisjoint(re.findall(r"\w+", line))]
     return []
 
 

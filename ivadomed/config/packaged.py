@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from ivadomed.config import problems
-from ivadomed.config.checks import PREDICTION
+from ivadomed.config.check import contradictions
 from ivadomed.config.legacy_keys import RENAMED
 from ivadomed.config.migrate import migrate
 from ivadomed.config.reconcile import reconcile
@@ -25,6 +26,7 @@ from ivadomed.config.schema.postprocessing import Postprocessing
 from ivadomed.config.schema.run import RunConfig
 from ivadomed.errors import ConfigError
 from ivadomed.images.files import parse_json
+from ivadomed.models.specs import NETWORKS, spec_of
 
 logger = logging.getLogger(__name__)
 
@@ -211,7 +213,8 @@ def _fit(taken: Tree, network: OpenedNetwork, notes: list[str], place: str) -> N
     """Complete a configuration, in place, by what is known of the network."""
     loader, model = taken["loader_parameters"], taken["default_model"]
     name = next((section for section in SECTIONS if taken[section].get("applied")), model.get("name", "Unet"))
-    if network.is_2d is not None and network.is_2d is not _is_2d(name, model):
+    told = spec_of(name).is_2d(model.get("is_2d", True) is not False)
+    if network.is_2d not in (None, told):
         notes.append(f"the network is {'2D' if network.is_2d else '3D'}, which decides")
         _set_dimensions(taken, name, network.is_2d, place)
     contrasts = loader["contrast_params"].get("training_validation")
@@ -258,8 +261,7 @@ def _drop_idle_sections(taken: Tree, notes: list[str]) -> None:
 def _drop_unknown_network(taken: Tree, notes: list[str]) -> None:
     """Leave the name of an architecture that is unknown here: the file of the network is enough."""
     name = taken["default_model"].get("name")
-    known = isinstance(name, str) and (":" in name or name in ("Unet", *SECTIONS))
-    if name is not None and not known:
+    if name is not None and not (isinstance(name, str) and (":" in name or name in NETWORKS)):
         notes.append(f"default_model.name: {name!r} not used by prediction")
         del taken["default_model"]["name"]
 
@@ -268,20 +270,11 @@ def _only(section: Mapping[str, Any], *keys: str) -> Tree:
     return {key: section[key] for key in keys if key in section}
 
 
-_OF_BOTH_DIMENSIONS = ("Unet", "FiLMedUnet", "HeMISUnet", "ResidualEncoderUnet")
-
-
-def _is_2d(name: str, model: Mapping[str, Any]) -> bool:
-    if name in _OF_BOTH_DIMENSIONS or ":" in name:
-        return model.get("is_2d", True) is not False
-    return name != "Modified3DUNet"
-
-
 def _set_dimensions(taken: Tree, name: str, is_2d: bool, place: str) -> None:
     """Make the architecture one of these dimensions, in place."""
     model, sections = taken["default_model"], [taken[section] for section in ("default_model", *SECTIONS)]
     model["is_2d"] = is_2d
-    if name not in _OF_BOTH_DIMENSIONS:
+    if len(spec_of(name).dimensions) == 1:
         model["name"] = "Unet"
         for section in sections[1:]:
             section["applied"] = False
@@ -298,8 +291,12 @@ def _set_dimensions(taken: Tree, name: str, is_2d: bool, place: str) -> None:
 def _validated(taken: Tree, notes: list[str], place: str) -> RunConfig:
     """The typed configuration; keys that this architecture does not have are left aside one after the other."""
     while True:
+        entries: list[ErrorDetails] = []
         try:
-            return RunConfig.model_validate(taken, context=PREDICTION)
+            config = RunConfig.model_validate(taken)
+            lines = contradictions(config, only_predicts=True)
+            if not lines:
+                return config
         except ValidationError as error:
             entries = error.errors(include_url=False)
             lines = problems.lines(RunConfig, error)

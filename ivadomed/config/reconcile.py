@@ -11,14 +11,13 @@ from copy import deepcopy
 from typing import Any
 
 from ivadomed.config.legacy_keys import OWN_ARGUMENTS
+from ivadomed.models.specs import NETWORKS, OWN, NetworkSpec, spec_of
 
 Tree = dict[str, Any]
 
 _CROPS = ("CenterCrop", "ROICrop", "BoundingBoxCrop")
 _EXTENSIONS = (".nii.gz", ".nii", ".ome.tiff", ".ome.tif", ".png", ".tiff", ".tif", ".jpeg", ".jpg")
 _PER_AXIS = ("scale", "translate")
-_ALWAYS_2D = ("Countception", "resnet18", "densenet121")
-_MODIFIED_3D_DEPTH = 4
 _SCHEDULES_WITHOUT_BOUNDS = ("CosineAnnealingLR", "CosineAnnealingWarmRestarts")
 
 
@@ -61,10 +60,12 @@ def _value(tree: Tree, key: str) -> Any:
 
 
 def _is_2d(tree: Tree) -> bool:
+    return _spec(tree).is_2d(_section(tree, "default_model").get("is_2d", True) is not False)
+
+
+def _spec(tree: Tree) -> NetworkSpec:
     name = _name(tree)
-    if name in (*_ALWAYS_2D, "Modified3DUNet"):
-        return name in _ALWAYS_2D
-    return _section(tree, "default_model").get("is_2d", True) is not False
+    return spec_of(name) if ":" in name or name in NETWORKS else OWN
 
 
 def _film_of_the_3d_network(tree: Tree, warnings: list[str]) -> None:
@@ -72,7 +73,7 @@ def _film_of_the_3d_network(tree: Tree, warnings: list[str]) -> None:
         return
     film, network = tree["FiLMedUnet"], tree["Modified3DUNet"]
     film["applied"] = False
-    layers = film.get("film_layers") or [1] * (2 * _MODIFIED_3D_DEPTH + 2)
+    layers = film.get("film_layers") or [1] * NETWORKS["Modified3DUNet"].count_film_places(0)
     for key, value in (("metadata", film.get("metadata")), ("film_layers", layers)):
         if network.get(key) is None and value is not None:
             network[key] = value
@@ -114,7 +115,7 @@ def _dimensions_of_a_section(tree: Tree, warnings: list[str]) -> None:
         if "is_2d" not in section:
             continue
         value, default = section.pop("is_2d"), tree.setdefault("default_model", {})
-        if name == _name(tree) and name != "Modified3DUNet" and isinstance(default, dict):
+        if name == _name(tree) and spec_of(name).dimensions != (3,) and isinstance(default, dict):
             default["is_2d"] = value
             warnings.append(f"{name}.is_2d: read as default_model.is_2d")
         else:
@@ -122,14 +123,14 @@ def _dimensions_of_a_section(tree: Tree, warnings: list[str]) -> None:
 
 
 def _channels_of_hemis(tree: Tree, warnings: list[str]) -> None:
-    if _name(tree) != "HeMISUnet":
+    if not _spec(tree).missing_contrasts:
         return
     loader = tree.setdefault("loader_parameters", {})
     if not isinstance(loader, dict) or loader.get("multichannel", False) is not False:
         return
     if "multichannel" in loader:
         warnings.append(
-            "loader_parameters.multichannel: false, read as true: HeMISUnet's channels are contrasts"
+            f"loader_parameters.multichannel: false, read as true: {_name(tree)}'s channels are contrasts"
         )
     loader["multichannel"] = True
 
@@ -140,10 +141,10 @@ def _layers_of_film(tree: Tree, warnings: list[str]) -> None:
         return
     place = name if isinstance(_section(tree, name).get("film_layers"), list) else "default_model"
     layers, depth = _section(tree, place).get("film_layers"), _value(tree, "depth")
-    depth = _MODIFIED_3D_DEPTH if name == "Modified3DUNet" else 3 if depth is None else depth
+    depth = 3 if depth is None else depth
     if not isinstance(layers, list) or not isinstance(depth, (int, float)):
         return
-    count = int(2 * depth + 2)
+    count = _spec(tree).count_film_places(int(depth))
     if 0 < count < len(layers):
         tree[place]["film_layers"] = [*layers[: count - 1], layers[-1]]  # see models.film.film_switches
         warnings.append(

@@ -176,7 +176,7 @@ def _check_channels(config: RunConfig, inputs: Sequence[Any], folder: str) -> No
             f"({contrasts}), got {len(inputs)}; pass one image per channel, in this order"
         )
     missing = [image is None for image in inputs]
-    if any(missing) and (config.architecture_name != "HeMISUnet" or all(missing)):
+    if any(missing) and (not config.network.missing_contrasts or all(missing)):
         raise DataError(
             f"{folder}: an input is None; only a HeMISUnet does without a contrast, and it needs one at least"
         )

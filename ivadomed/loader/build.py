@@ -101,7 +101,7 @@ def list_cases(
         require_target=config.command != "segment",
         balance=loader.contrast_params.balance,
         seed=config.split_dataset.random_seed,
-        allow_missing=config.architecture_name == "HeMISUnet",
+        allow_missing=config.network.missing_contrasts,
     )
     if config.metadata_type is None:
         return found

@@ -103,7 +103,7 @@ def conditioner_of(config: RunConfig, folder: Path) -> Conditioner:
     """
     if config.metadata_type is not None:
         return FilmEncoder.load(folder).encode
-    return present_contrasts if config.architecture_name == "HeMISUnet" else unconditioned
+    return present_contrasts if config.network.missing_contrasts else unconditioned
 
 
 def _classifier(config: RunConfig, device: torch.device) -> SliceClassifier | None:

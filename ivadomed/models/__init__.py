@@ -1,24 +1,33 @@
-"""Network architectures and the files they live in. Needs torch only."""
+"""Network architectures and the files they live in. Needs torch only.
 
-from ivadomed.models.attention import GridAttentionBlockND, UnetGridGatingSignal3
-from ivadomed.models.base import ModelBatch, Network
-from ivadomed.models.blocks import DownConv, UpConv, weights_init_kaiming
-from ivadomed.models.checkpoint import (
-    ModelNotFoundError,
-    frozen_parameters,
-    get_model_filenames,
-    load_model,
-    save_model,
-    set_model_for_retrain,
-)
-from ivadomed.models.classifiers import DenseNet, ResNet, densenet121, resnet18
-from ivadomed.models.countception import ConvBlock, Countception, SimpleBlock
-from ivadomed.models.film import FiLMgenerator, FiLMlayer
-from ivadomed.models.hemis import HeMISUnet
-from ivadomed.models.registry import MODELS, build_model
-from ivadomed.models.residual_unet import ResidualEncoderUnet
-from ivadomed.models.unet import Decoder, Encoder, FiLMedUnet, Unet
-from ivadomed.models.unet3d import Modified3DUNet, UNet3D
+Names are resolved on first use, so that `ivadomed.models.specs` and `ivadomed.models.sizing` do not load torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ivadomed.models.attention import GridAttentionBlockND, UnetGridGatingSignal3
+    from ivadomed.models.base import ModelBatch, Network
+    from ivadomed.models.blocks import DownConv, UpConv, weights_init_kaiming
+    from ivadomed.models.checkpoint import (
+        ModelNotFoundError,
+        frozen_parameters,
+        get_model_filenames,
+        load_model,
+        save_model,
+        set_model_for_retrain,
+    )
+    from ivadomed.models.classifiers import DenseNet, ResNet, densenet121, resnet18
+    from ivadomed.models.countception import ConvBlock, Countception, SimpleBlock
+    from ivadomed.models.film import FiLMgenerator, FiLMlayer
+    from ivadomed.models.hemis import HeMISUnet
+    from ivadomed.models.registry import MODELS, build_model
+    from ivadomed.models.residual_unet import ResidualEncoderUnet
+    from ivadomed.models.unet import Decoder, Encoder, FiLMedUnet, Unet
+    from ivadomed.models.unet3d import Modified3DUNet, UNet3D
 
 __all__ = [
     "MODELS",
@@ -54,3 +63,25 @@ __all__ = [
     "set_model_for_retrain",
     "weights_init_kaiming",
 ]
+
+_MODULES = (
+    *(
+        "attention",
+        "base",
+        "blocks",
+        "checkpoint",
+        "classifiers",
+        "countception",
+        "film",
+        "hemis",
+        "registry",
+    ),
+    *("residual_unet", "unet", "unet3d"),
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    modules = (import_module(f"{__name__}.{module}") for module in _MODULES)
+    return next(getattr(module, name) for module in modules if hasattr(module, name))

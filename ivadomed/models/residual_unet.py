@@ -11,7 +11,7 @@ from ivadomed.errors import ModelError
 from ivadomed.models.base import Network
 from ivadomed.models.blocks import activate, check_final_activation, crop_like
 from ivadomed.models.normalisation import InstanceNorm3d
-from ivadomed.sizing import N_FILTERS, stage_blocks, stage_features
+from ivadomed.models.sizing import N_FILTERS, stage_blocks, stage_features
 
 _SLOPE = 0.01
 
@@ -78,7 +78,7 @@ class ResidualEncoderUnet(Network):
     """Residual-encoder U-Net (Isensee et al., 2024, arXiv:2404.09556; 2021, Nature Methods), 2D and 3D.
 
     The encoder is made of residual blocks, the first one of each stage with a stride; the decoder has one
-    convolution per stage. Instance normalisation, leaky ReLU. `ivadomed.sizing.plan_unet` gives the sizes
+    convolution per stage. Instance normalisation, leaky ReLU. `ivadomed.models.sizing.plan_unet` gives the sizes
     that suit a patch. Any image with more than one voxel left at the deepest stage works.
 
     In training mode with deep supervision, `forward` returns the predictions of several stages, see

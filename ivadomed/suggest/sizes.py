@@ -10,7 +10,7 @@ import numpy as np
 
 from ivadomed.geometry.grid import SLICE_AXES
 from ivadomed.models.footprint import Footprint
-from ivadomed.sizing import plan_unet
+from ivadomed.models.sizing import plan_unet
 
 Size = tuple[int, ...]
 

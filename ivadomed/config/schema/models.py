@@ -37,6 +37,7 @@ from ivadomed.config.schema.base import (
     name_or,
     refuse,
 )
+from ivadomed.models.specs import NETWORKS
 
 Activation = Literal["sigmoid", "relu", "softmax"]
 DropoutRate = Annotated[Real, Field(ge=0, lt=1)]
@@ -333,13 +334,5 @@ class Densenet121Section(ModelSection):
     """DenseNet-121, classification."""
 
 
-SECTIONS: tuple[str, ...] = (
-    "FiLMedUnet",
-    "HeMISUnet",
-    "Modified3DUNet",
-    "ResidualEncoderUnet",
-    "Countception",
-    "resnet18",
-    "densenet121",
-)
-CLASSIFIERS: tuple[str, ...] = ("resnet18", "densenet121")
+SECTIONS: tuple[str, ...] = tuple(NETWORKS)[1:]
+"""Networks that have a section of their own."""

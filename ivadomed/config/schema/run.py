@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationInfo, model_validator
-from typing_extensions import Self
+from pydantic import Field
 
-from ivadomed.config import checks, derived
 from ivadomed.config.schema.base import (
     DatasetType,
     FileName,
@@ -18,18 +17,20 @@ from ivadomed.config.schema.base import (
     NonNegative,
     PathText,
     Section,
-    refuse,
     section,
 )
 from ivadomed.config.schema.evaluation import EvaluationParameters
 from ivadomed.config.schema.loader import LoaderParameters, ObjectDetection
 from ivadomed.config.schema.models import (
+    SECTIONS,
     AnyDefaultModel,
     CountceptionSection,
     Densenet121Section,
     FiLMedUnetSection,
     HeMISUnetSection,
+    ModelSection,
     Modified3DUNetSection,
+    OwnModel,
     ResidualEncoderUnetSection,
     Resnet18Section,
     Unet,
@@ -38,7 +39,22 @@ from ivadomed.config.schema.postprocessing import Postprocessing, Uncertainty
 from ivadomed.config.schema.split import SplitDataset
 from ivadomed.config.schema.training import TrainingParameters
 from ivadomed.config.schema.transformation import Transformation
+from ivadomed.config.schema.transforms import Crop
 from ivadomed.config.schema.wandb import Wandb
+from ivadomed.models.specs import OWN, NetworkSpec, Task, spec_of
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network and its constructor arguments.
+
+    Args:
+        name: Name of a class of `ivadomed.models`, or ``package.module:Class``.
+        arguments: Keyword arguments; what is left out has the class's own default.
+    """
+
+    name: str
+    arguments: dict[str, Any]
 
 
 class RunConfig(Section):
@@ -101,75 +117,140 @@ class RunConfig(Section):
         Transformation, "Preprocessing and augmentation, in the order of the keys."
     )
 
-    @model_validator(mode="after")
-    def _consistent(self, info: ValidationInfo) -> Self:
-        refuse(checks.problems(self, info.context))
-        return self
+    @property
+    def applied_networks(self) -> list[str]:
+        """Networks whose section says `applied: true`."""
+        return [name for name in SECTIONS if getattr(self, name).applied]
 
     @cached_property
-    def architecture(self) -> derived.Architecture:
-        """Name and constructor arguments of the model."""
-        return derived.architecture(self)
+    def architecture_name(self) -> str:
+        """Name of the network: of the applied section, else `default_model.name`."""
+        return next(iter(self.applied_networks), self.default_model.name)
 
     @property
-    def architecture_name(self) -> str:
-        """Name of the model's class."""
-        return derived.architecture_name(self)
+    def network(self) -> NetworkSpec:
+        """Needs of the network."""
+        return spec_of(self.architecture_name)
+
+    @property
+    def network_section(self) -> ModelSection | None:
+        """Section of the network; None for those that `default_model` alone describes."""
+        return getattr(self, self.architecture_name, None)
+
+    @property
+    def network_place(self) -> str:
+        """Section that chooses the network."""
+        return next(iter(self.applied_networks), "default_model")
+
+    def network_key(self, key: str) -> Any:
+        """Value of a key: of the network's section, else of `default_model`, else None."""
+        value = getattr(self.network_section, key, None)
+        others = self.default_model.name != self.architecture_name
+        if value is None and others and key in self.network.not_shared:
+            return None
+        return getattr(self.default_model, key, None) if value is None else value
+
+    @cached_property
+    def architecture(self) -> Architecture:
+        """Name and constructor arguments of the network."""
+        own = self.default_model.arguments if isinstance(self.default_model, OwnModel) else {}
+        given = own if self.network is OWN else {}
+        return Architecture(self.architecture_name, self.network.arguments(self) | given)
 
     @cached_property
     def is_2d(self) -> bool:
-        """Whether the model works on 2D slices or patches."""
-        return derived.is_2d(self)
+        """Whether the network works on 2D slices or patches."""
+        return self.network.is_2d(self.default_model.is_2d)
 
-    @cached_property
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """Contrasts of training, which are the channels of a network that takes several."""
+        return self.loader_parameters.contrast_params.training_validation
+
+    @property
     def in_channel(self) -> int:
-        """Number of input channels."""
-        return derived.in_channel(self)
+        """Number of input channels: one, or the number of contrasts when they are stacked."""
+        return max(len(self.channel_names), 1) if self.loader_parameters.multichannel else 1
 
-    @cached_property
+    @property
     def out_channel(self) -> int:
-        """Number of output channels, the background included when there is more than one class."""
-        return derived.out_channel(self)
+        """Number of output channels, the background included when there is more than one class of masks."""
+        n_classes = len(self.class_names)
+        return n_classes + 1 if n_classes > 1 and self.task != "regression" else max(n_classes, 1)
 
     @cached_property
     def length(self) -> tuple[int, ...]:
         """Patch size, 2 or 3 entries; empty for whole 2D slices."""
-        return derived.windows(self)[0]
+        return self.network_key("length_2D" if self.is_2d else "length_3D") or ()
 
     @cached_property
     def stride(self) -> tuple[int, ...]:
         """Distance between patches, as many entries as `length`."""
-        return derived.windows(self)[1]
+        stride = self.network_key("stride_2D" if self.is_2d else "stride_3D")
+        return (stride or self.length) if self.length else ()
+
+    @property
+    def sample_size(self) -> tuple[int, ...] | None:
+        """Size of what the network is shown: the patch size, else that of the last crop; None without both."""
+        crops = [step.size for step in self.transformation.chain.values() if isinstance(step, Crop)]
+        return self.length or (crops[-1] if crops else None)
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        """Voxel size along the axes of a sample, that of `transformation.Resample`; 1 where images keep theirs."""
+        resample = self.transformation.Resample
+        zooms = (1.0,) * 3 if resample is None else (resample.hspace, resample.wspace, resample.dspace)
+        return zooms[: 2 if self.is_2d else 3]
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """Suffix of each class; of a class with several raters the first."""
-        return derived.class_names(self)
+        suffixes = self.loader_parameters.target_suffix
+        return tuple(suffix if isinstance(suffix, str) else suffix[0] for suffix in suffixes)
 
     @property
     def slice_axis_index(self) -> int:
         """Axis of RAS-oriented arrays along which slices are taken: sagittal 0, coronal 1, axial 2."""
-        return derived.SLICE_AXES[self.loader_parameters.slice_axis]
+        return ("sagittal", "coronal", "axial").index(self.loader_parameters.slice_axis)
 
     @property
-    def task(self) -> derived.Task:
-        """What the architecture predicts."""
-        return derived.task(self.architecture_name)
+    def task(self) -> Task:
+        """What the network predicts."""
+        return self.network.task
 
     @property
     def metadata_type(self) -> str | None:
         """What conditions a FiLM model: `contrasts`, `mri_params` or a metadata column; None without FiLM."""
-        return derived.metadata_type(self)
+        if self.network.film_layers(self) is None:
+            return None
+        return self.network_key("metadata") or "contrasts"
 
     @property
     def missing_contrasts(self) -> tuple[float, float]:
         """Probability that HeMIS withholds a contrast in the first epoch, and its growth; 0 for other networks."""
-        return derived.missing_contrasts(self)
+        if not self.network.missing_contrasts:
+            return 0.0, 1.0
+        growth = self.network_key("missing_probability_growth")
+        return self.network_key("missing_probability") or 0.0, 1.0 if growth is None else growth
 
     @property
     def memory_keys(self) -> dict[str, Any]:
         """Keys that decide how much memory a training takes, by their full paths, with their values."""
-        return derived.memory_keys(self)
+        keys: dict[str, Any] = {"training_parameters.batch_size": self.training_parameters.batch_size}
+        if self.length:
+            keys[self._path_of("length_2D" if self.is_2d else "length_3D")] = list(self.length)
+        else:
+            crops = self.transforms_for("training")
+            crop = next((name for name in ("CenterCrop", "ROICrop") if name in crops), "CenterCrop")
+            keys[f"transformation.{crop}.size"] = crops[crop]["size"] if crop in crops else "none"
+        arguments = self.architecture.arguments
+        if "n_filters" in arguments or "n_filters" in self.network.keys:
+            keys[self._path_of("n_filters")] = arguments.get("n_filters", "the default")
+        return keys
+
+    def _path_of(self, key: str) -> str:
+        own = getattr(self.network_section, key, None) is not None
+        return f"{self.architecture_name if own else 'default_model'}.{key}"
 
     @property
     def model_folder(self) -> Path:
@@ -177,8 +258,9 @@ class RunConfig(Section):
         return Path(self.path_output) / self.model_name
 
     def contrasts_for(self, dataset_type: DatasetType) -> tuple[str, ...]:
-        """Contrasts of the training, validation or testing set."""
-        return derived.contrasts_for(self, dataset_type)
+        """Contrasts of a set; the testing set has those of training unless it lists its own."""
+        own = self.loader_parameters.contrast_params.testing if dataset_type == "testing" else ()
+        return own or self.channel_names
 
     def transforms_for(self, dataset_type: DatasetType) -> dict[str, dict[str, Any]]:
         """Transforms of one set in their order.
@@ -189,7 +271,8 @@ class RunConfig(Section):
         Returns:
             Name -> arguments, with `applied_to` where it is restricted.
         """
-        return derived.transforms_for(self, dataset_type)
+        chain = self.transformation.chain
+        return {name: step.arguments for name, step in chain.items() if step.used_in(dataset_type)}
 
     def to_json(self, *, hide_secrets: bool = False) -> dict[str, Any]:
         """Plain JSON-ready dictionary of the documented shape; `load_config` reads it back without warnings.

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ivadomed.config import load_config
-from ivadomed.config.derived import Architecture
+from ivadomed.config.schema.run import Architecture
 
 
 def test_default_is_a_2d_unet_on_whole_slices():

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ivadomed.errors import ModelError
-from ivadomed.sizing import plan_unet, stage_blocks
+from ivadomed.models.sizing import plan_unet, stage_blocks
 
 TWOS, THREES, FLAT = (2, 2, 2), (3, 3, 3), (1, 3, 3)
 PUBLISHED = {
