@@ -16,6 +16,7 @@ import nibabel as nib
 import numpy as np
 import torch
 
+from ivadomed.compat.film import film_labels
 from ivadomed.compat.training import get_metadata
 from ivadomed.config import load_config
 from ivadomed.detection.utils import adjust_undo_transforms, bounding_box_prior
@@ -24,7 +25,6 @@ from ivadomed.inference.backends import open_model
 from ivadomed.inference.options import postprocessing_with
 from ivadomed.inference.outputs import pred_to_nib, split_classes
 from ivadomed.loader.conditions.film_encoder import FilmEncoder
-from ivadomed.loader.film import film_labels
 from ivadomed.loader.samples import Batch
 from ivadomed.transforms import UndoCompose
 

@@ -15,16 +15,14 @@ import torch
 
 from ivadomed.commands import run_command as run_typed
 from ivadomed.commands.records import version_text
+from ivadomed.compat.bids import Bids3DDataset, BidsDataset, load_dataset
+from ivadomed.compat.film import clusters_of, get_film_metadata_models, normalize_metadata
 from ivadomed.compat.utils import display_selected_model_spec
 from ivadomed.config import load_config
 from ivadomed.errors import ConfigError, OutputError
 from ivadomed.images.files import write_json, write_text
-from ivadomed.loader.bids3d_dataset import Bids3DDataset
 from ivadomed.loader.bids_dataframe import BidsDataframe
-from ivadomed.loader.bids_dataset import BidsDataset
 from ivadomed.loader.conditions.film_encoder import FilmEncoder
-from ivadomed.loader.film import clusters_of, get_film_metadata_models, normalize_metadata
-from ivadomed.loader.loader import load_dataset
 
 log = logging.getLogger(__name__)
 

@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from ivadomed.compat.datasets import SegmentationDataset, as_pipeline
+from ivadomed.compat.samples import as_samples, condition_of
 from ivadomed.config import load_config
 from ivadomed.errors import DataError
 from ivadomed.evaluation.threshold import best_threshold
@@ -22,9 +24,6 @@ from ivadomed.inference.outputs import PREDICTIONS, finish, to_nifti, write_pred
 from ivadomed.inference.testing import CaseSet, predict_cases
 from ivadomed.loader.cases.volumes import check_same_grid, read_ahead
 from ivadomed.loader.conditions.conditioner import Conditioner, present_contrasts, unconditioned
-from ivadomed.loader.hdf5.write import as_pipeline
-from ivadomed.loader.samples.documented import as_samples, condition_of
-from ivadomed.loader.segmentation_dataset import SegmentationDataset
 from ivadomed.models import Network
 from ivadomed.runtime.device import define_device
 from ivadomed.training.outputs import BEST

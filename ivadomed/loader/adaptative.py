@@ -1,8 +1,6 @@
-"""HDF5 data sets under the names of the manual: conversion from and to BIDS, the table, and the samples."""
+"""Import path of the manual of 2020; `ivadomed.compat.hdf5` and `hdf5_samples` do the work."""
 
-from ivadomed.loader.hdf5.dataset import HDF5Dataset
-from ivadomed.loader.hdf5.export import HDF5_to_Bids
-from ivadomed.loader.hdf5.table import Dataframe
-from ivadomed.loader.hdf5.write import Bids_to_hdf5
-
-__all__ = ["Bids_to_hdf5", "Dataframe", "HDF5Dataset", "HDF5_to_Bids"]
+from ivadomed.compat.hdf5 import Bids_to_hdf5 as Bids_to_hdf5
+from ivadomed.compat.hdf5 import HDF5_to_Bids as HDF5_to_Bids
+from ivadomed.compat.hdf5_samples import Dataframe as Dataframe
+from ivadomed.compat.hdf5_samples import HDF5Dataset as HDF5Dataset

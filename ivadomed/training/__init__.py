@@ -4,7 +4,6 @@ from ivadomed.loader.balanced_sampler import get_sampler
 from ivadomed.losses import build_loss as get_loss_function
 from ivadomed.runtime.moved import moved_names
 from ivadomed.training.checkpoint import read_checkpoint, save_checkpoint
-from ivadomed.training.documented import train
 from ivadomed.training.loop import TrainingResult
 from ivadomed.training.schedule import EarlyStopping, get_scheduler
 
@@ -16,13 +15,12 @@ __all__ = [
     "get_scheduler",
     "read_checkpoint",
     "save_checkpoint",
-    "train",
 ]
 
 MOVED = {
     "save_film_params": "ivadomed.loader.film.save_film_params",
     "store_film_params": "ivadomed.loader.film.store_film_params",
 }
-KEPT = {name: f"ivadomed.compat.training.{name}" for name in ("get_metadata", "load_checkpoint")}
+KEPT = {name: f"ivadomed.compat.training.{name}" for name in ("get_metadata", "load_checkpoint", "train")}
 
 __getattr__ = moved_names(__name__, MOVED, KEPT)

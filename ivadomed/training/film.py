@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from torch import nn
 
+from ivadomed.errors import ModelError
+from ivadomed.images.files import atomic_path
 from ivadomed.loader.conditions.film_encoder import FilmEncoder
-from ivadomed.loader.film import Parameters, save_film_params, store_film_params
 from ivadomed.loader.samples import EpochSampler, SampleDataset, make_loader
 from ivadomed.models.base import Network
+from ivadomed.models.film import FiLMlayer, film_switches
+
+Parameters = dict[int, list[np.ndarray]]
+"""Per place of the network (from 1) one array [B, C] per batch."""
 
 
 @torch.no_grad()
@@ -50,3 +59,71 @@ def save_modulation(
             encoder.metadata_type,
         )
     save_film_params(gammas, betas, seen, depth, folder)
+
+
+def store_film_params(
+    gammas: Mapping[int, Sequence[np.ndarray]],
+    betas: Mapping[int, Sequence[np.ndarray]],
+    metadata_values: Sequence[Any],
+    metadata: Sequence[Any],
+    model: nn.Module,
+    film_layers: Sequence[int],
+    depth: int,
+    film_metadata: str = "contrast",
+) -> tuple[Parameters, Parameters, list[Any]]:
+    """Append scales and shifts of the last forward pass, and the metadata of its batch.
+
+    Args:
+        gammas: Scales so far, by place of the network: 1 ... 2 * depth + 2.
+        betas: Shifts so far.
+        metadata_values: Metadata so far, one list per batch.
+        metadata: Of the batch: per sample a mapping, or a list of them of which the first counts.
+        model: The network, after its forward pass.
+        film_layers: 0 or 1 per place.
+        depth: Of the network.
+        film_metadata: Name of the metadata to store, e.g. "contrast".
+
+    Returns:
+        Scales, shifts and metadata with those of the batch; the arguments stay as they are.
+    """
+    n_places = 2 * depth + 2
+    new_gammas = {place: list(gammas.get(place, ())) for place in range(1, n_places + 1)}
+    new_betas = {place: list(betas.get(place, ())) for place in range(1, n_places + 1)}
+    places = [i for i, is_film in enumerate(film_switches(film_layers, n_places), start=1) if is_film]
+    layers = [module for module in model.modules() if isinstance(module, FiLMlayer)]
+    for place, layer in zip(places, layers, strict=True):
+        if layer.gammas is None or layer.betas is None:
+            raise ModelError("store_film_params: the network has not been run yet; call it on a batch first")
+        new_gammas[place].append(layer.gammas.flatten(1).cpu().numpy())
+        new_betas[place].append(layer.betas.flatten(1).cpu().numpy())
+    first = [record[0] if isinstance(record, (list, tuple)) else record for record in metadata]
+    return new_gammas, new_betas, [*metadata_values, [record[film_metadata] for record in first]]
+
+
+def save_film_params(
+    gammas: Mapping[int, Sequence[np.ndarray]],
+    betas: Mapping[int, Sequence[np.ndarray]],
+    metadata_values: Sequence[Sequence[Any]],
+    depth: int,
+    ofolder: str | os.PathLike[str],
+) -> None:
+    """Write ``gamma_layer_N.npy``, ``beta_layer_N.npy`` [images, C] and ``metadata_values.npy`` [images].
+
+    Args:
+        gammas: See ``store_film_params``.
+        betas: See ``store_film_params``.
+        metadata_values: One list per batch.
+        depth: Of the network.
+        ofolder: Where to write.
+    """
+    for name, parameters in (("gamma", gammas), ("beta", betas)):
+        for place in range(1, 2 * depth + 3):
+            batches = parameters.get(place) or [np.empty((0, 0), np.float32)]
+            _save(Path(ofolder) / f"{name}_layer_{place}.npy", np.concatenate(list(batches)))
+    values = np.array([value for batch in metadata_values for value in batch])
+    _save(Path(ofolder) / "metadata_values.npy", values)
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    with atomic_path(path) as temporary:
+        np.save(temporary, array, allow_pickle=False)

@@ -7,12 +7,12 @@ import torch
 from torch.utils.data import DataLoader
 
 from ivadomed import inference
+from ivadomed.compat.pairs import filename_pair_of
 from ivadomed.errors import ConfigError
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.conditions.film_encoder import FilmEncoder
 from ivadomed.loader.mri2d_segmentation_dataset import MRI2DSegmentationDataset
 from ivadomed.loader.mri3d_subvolume_segmentation_dataset import MRI3DSubVolumeSegmentationDataset
-from ivadomed.loader.segmentation_pair import filename_pair_of
 from ivadomed.loader.utils import imed_collate
 from ivadomed.models import FiLMedUnet, HeMISUnet, Unet, save_model
 from ivadomed.models.onnx import export_onnx

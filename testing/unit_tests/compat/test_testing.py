@@ -8,10 +8,10 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ivadomed import testing
+from ivadomed.compat.pairs import filename_pair_of
 from ivadomed.errors import DataError
 from ivadomed.loader.mri2d_segmentation_dataset import MRI2DSegmentationDataset
 from ivadomed.loader.mri3d_subvolume_segmentation_dataset import MRI3DSubVolumeSegmentationDataset
-from ivadomed.loader.segmentation_pair import filename_pair_of
 from ivadomed.loader.utils import imed_collate
 from ivadomed.models import Unet
 from ivadomed.transforms import prepare_transforms

@@ -13,20 +13,21 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import torch
 
+from ivadomed.compat.datasets import Transforms, as_pipeline
+from ivadomed.compat.hdf5 import Bids_to_hdf5, SliceChoice, as_text, rule_of
+from ivadomed.compat.hdf5_untrusted import open_checked
+from ivadomed.compat.pairs import SampleMetadata
 from ivadomed.errors import ConfigError, DataError
-from ivadomed.images.files import parse_json
+from ivadomed.images.files import parse_json, write_csv
 from ivadomed.images.io import split_extension
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.grouping import TargetSuffix
 from ivadomed.loader.conditions.conditioner import withhold
-from ivadomed.loader.hdf5.table import Dataframe
-from ivadomed.loader.hdf5.untrusted import open_checked
-from ivadomed.loader.hdf5.write import Bids_to_hdf5, SliceChoice, Transforms, as_pipeline, rule_of
 from ivadomed.loader.prepared.prepare import Recipe
-from ivadomed.loader.sample_meta_data import SampleMetadata
 from ivadomed.runtime.memory import check_memory
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,124 @@ log = logging.getLogger(__name__)
 STRATEGIES = ("Missing",)
 
 _SESSION = re.compile("_(?:ses|sample)-")
+
+
+class Dataframe:
+    """One row per sample: a slice (2D) or a subject (3D).
+
+    Columns: ``Subjects``; per contrast the place of the image in the file ("sub-01/inputs/T1w"), empty where
+    it is missing; per contrast ``gt/<contrast>`` and ``roi/<contrast>``; in 2D ``Slices``, the index of the
+    slice.
+
+    Args:
+        hdf5: The open file.
+        contrasts: Contrasts of interest.
+        path: CSV file to load the table from if it exists; None to make it from ``hdf5``.
+        target_suffix: Labels are wanted.
+        roi_suffix: Regions of interest are wanted.
+        filter_slices: Only slices that the filter kept when the file was made.
+        dim: 2 or 3.
+
+    Attributes:
+        df: The table.
+    """
+
+    def __init__(
+        self,
+        hdf5: Any,
+        contrasts: Sequence[str],
+        path: str | os.PathLike[str] | None,
+        target_suffix: Sequence[Any] | None = None,
+        roi_suffix: str | None = None,
+        filter_slices: Any = False,
+        dim: int = 2,
+    ) -> None:
+        self.contrasts = list(contrasts)
+        self.filter_slices = filter_slices
+        self.dim = dim
+        self.kinds = ["gt"] * bool(target_suffix) + ["roi"] * bool(roi_suffix)
+        self.df = pd.DataFrame()
+        if path is not None and Path(path).is_file():
+            self.load_dataframe(path)
+        else:
+            self.create_df(hdf5)
+
+    def create_df(self, hdf5: Any) -> None:
+        """Make the table from an open file.
+
+        Raises:
+            DataError: The file holds none of the contrasts.
+        """
+        name = getattr(hdf5, "filename", "HDF5 file")
+        rows: list[dict[str, Any]] = []
+        try:
+            for subject in hdf5.attrs["patients_id"]:
+                group = hdf5[subject]
+                row = {c: f"{subject}/{key}" if key in group else None for c, key in self._places().items()}
+                there = [contrast for contrast in self.contrasts if row[contrast]]
+                if not there:
+                    continue
+                slices: Iterable[dict[str, int]] = [{}]
+                if self.dim == 2:
+                    depth = group[f"inputs/{there[0]}"].shape[0]
+                    kept = np.asarray(group.attrs["slices"], int) if self.filter_slices else range(depth)
+                    slices = [{"Slices": int(z)} for z in kept]
+                rows += [{"Subjects": subject, **row, **place} for place in slices]
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(
+                f"{name}: has not the layout of ivadomed's files ({error}); remove it and it is made anew"
+            ) from error
+        if not rows:
+            raise DataError(f"{name}: holds no sample of {', '.join(self.contrasts)}")
+        self._set(pd.DataFrame(rows))
+
+    def clean(self, contrasts: Sequence[str]) -> None:
+        """Remove rows where one of the contrasts is not available."""
+        self.df = self.df.dropna(subset=list(contrasts)).reset_index(drop=True)
+
+    def shuffle(self, seed: int | None = None) -> None:
+        """Shuffle the rows."""
+        self.df = self.df.sample(frac=1, random_state=seed).reset_index(drop=True)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the table as CSV."""
+        write_csv(path, self.df, index=False)
+
+    def load_dataframe(self, path: str | os.PathLike[str]) -> None:
+        """Read the table from CSV.
+
+        Raises:
+            DataError: The file is no table, or lacks a column.
+        """
+        try:
+            df = pd.read_csv(path, dtype=dict.fromkeys(("Subjects", *self._places()), object))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{os.fspath(path)}: cannot be read as a CSV table ({error})") from error
+        wanted = ["Subjects", *self._places(), *(["Slices"] if self.dim == 2 else [])]
+        missing = [name for name in wanted if name not in df]
+        if missing:
+            raise DataError(
+                f"{os.fspath(path)}: has no column {', '.join(missing)}; remove the file and it is made anew"
+            )
+        for column, place in self._places().items():
+            there = df[column].notna()
+            if (df.loc[there, column] != df.loc[there, "Subjects"] + f"/{place}").any():
+                raise DataError(
+                    f"{os.fspath(path)}: the column {column} names places that are not <subject>/{place}; remove the "
+                    "file and it is made anew"
+                )
+        self._set(df)
+
+    def _set(self, df: pd.DataFrame) -> None:
+        """Take over a table; None where something is missing."""
+        self.df = df.astype(object).where(df.notna(), None)
+        if self.dim == 2:
+            self.df["Slices"] = self.df["Slices"].astype(int)
+
+    def _places(self) -> dict[str, str]:
+        """Column -> place in the group of a subject."""
+        places = {contrast: f"inputs/{contrast}" for contrast in self.contrasts}
+        return places | {f"{k}/{c}": f"{k}/{c}" for k in self.kinds for c in self.contrasts}
 
 
 class HDF5Dataset:
@@ -95,7 +214,12 @@ class HDF5Dataset:
         self.roi_lst: list[str] = list(model_params.get("roi_lst") or self.cst_lst) if roi_suffix else []
         self.dim, self.soft_gt, self.seed = dim, soft_gt, seed
         self.filter_slices = slice_filter_fn
-        self.path_hdf5 = _path(model_params)
+        path = model_params.get("path_hdf5") or model_params.get("hdf5_path")
+        if not path:
+            raise ConfigError(
+                "path_hdf5: no file given; add the place of the HDF5 file to the model's parameters"
+            )
+        self.path_hdf5 = Path(path)
         self.prepro_transforms, self.transform = as_pipeline(transform).split_fixed()
         self._handle: tuple[int, Any] | None = None
         self._is_checked = False
@@ -149,33 +273,33 @@ class HDF5Dataset:
         row = self.df_object.df.iloc[place]
         given = self.cst_matrix[place].tolist()
         zslice = int(row["Slices"]) if self.dim == 2 else None
-        channels = [
-            self._read(row[contrast], zslice)[0] if there else None
-            for contrast, there in zip(self.cst_lst, given, strict=True)
-        ]
-        image = _stacked(channels, row["Subjects"])
-        gt_key, roi_key = self._key(row, "gt", self.gt_lst), self._key(row, "roi", self.roi_lst)
-        gt = None if gt_key is None else self._read(gt_key, zslice)
-        roi = None if roi_key is None else self._read(roi_key, zslice)
         keys = [row[contrast] if there else None for contrast, there in zip(self.cst_lst, given, strict=True)]
+        channels = [None if key is None else self._read(key, zslice)[0] for key in keys]
+        image = _stacked(channels, row["Subjects"])
         metadata = [self._metadata(key, zslice, c, given) for key, c in zip(keys, self.cst_lst, strict=True)]
+        arrays, records = {"im": image}, {}
+        for kind, contrasts in (("gt", self.gt_lst), ("roi", self.roi_lst)):
+            key = self._key(row, kind, contrasts)
+            records[kind] = [] if key is None else [self._metadata(key, zslice)]
+            if key is not None:
+                arrays[kind] = self._read(key, zslice)
         zooms = next(record["zooms"] for record in metadata if "zooms" in record)[: self.dim]
         rng = np.random.default_rng((self.seed, epoch, place))
-        plan = self.transform.plan(image.shape[1:], zooms, rng, roi=roi)
-        image = plan.apply(image, "im", 1)
-        gt = None if gt is None else plan.apply(gt, "gt", 1)
-        roi = None if roi is None else plan.apply(roi, "roi", 1)
-        if gt is not None and not self.soft_gt:
-            gt = (gt >= 0.5).astype(np.uint8)
+        plan = self.transform.plan(image.shape[1:], zooms, rng, roi=arrays.get("roi"))
+        arrays = plan.apply_all(arrays, 1)
         # After the random steps, which may have shifted the zeros.
         missing = np.array(given).reshape(-1, *[1] * self.dim) == 0
+        arrays["im"] = np.where(missing, np.float32(0), arrays["im"].astype(np.float32, copy=False))
+        if "gt" in arrays and not self.soft_gt:
+            arrays["gt"] = (arrays["gt"] >= 0.5).astype(np.uint8)
+        tensors = {kind: torch.from_numpy(np.ascontiguousarray(array)) for kind, array in arrays.items()}
         return {
-            "input": torch.from_numpy(np.where(missing, np.float32(0), image.astype(np.float32, copy=False))),
-            "gt": None if gt is None else torch.from_numpy(np.ascontiguousarray(gt)),
-            "roi": None if roi is None else torch.from_numpy(np.ascontiguousarray(roi)),
+            "input": tensors["im"],
+            "gt": tensors.get("gt"),
+            "roi": tensors.get("roi"),
             "input_metadata": metadata,
-            "gt_metadata": [] if gt_key is None else [self._metadata(gt_key, zslice)],
-            "roi_metadata": [] if roi_key is None else [self._metadata(roi_key, zslice)],
+            "gt_metadata": records["gt"],
+            "roi_metadata": records["roi"],
         }
 
     @property
@@ -186,30 +310,29 @@ class HDF5Dataset:
     @property
     def recipe(self) -> Recipe:
         """How the images became what is in the file."""
-        rule = rule_of(self.filter_slices)
-        return Recipe(self.prepro_transforms, self.slice_axis, self.dim == 2, self.soft_gt, rule)
+        is_2d, rule = self.dim == 2, rule_of(self.filter_slices)
+        return Recipe(self.prepro_transforms, self.slice_axis, is_2d, self.soft_gt, rule)
 
     @property
     def cases(self) -> list[Case]:
         """The images and labels that the samples were made of, a case per subject (session)."""
-        rows = self.df_object.df.drop_duplicates("Subjects")
-        return [self._case(row) for _, row in rows.iterrows()]
+        return [self._case(row) for _, row in self.df_object.df.drop_duplicates("Subjects").iterrows()]
 
     def _case(self, row: Any) -> Case:
         there = [contrast for contrast in self.cst_lst if isinstance(row[contrast], str)]
         images = [self._attributes_of(row[contrast]) for contrast in there]
         gt_key, roi_key = self._key(row, "gt", self.gt_lst), self._key(row, "roi", self.roi_lst)
-        labels = [] if gt_key is None else self._attributes_of(gt_key)["gt_filenames"]
-        roi = None if roi_key is None else self._attributes_of(roi_key)["roi_filename"]
-        paths = tuple(Path(_text(image["input_filenames"])) for image in images)
+        labels: Any = [] if gt_key is None else np.atleast_1d(self._attributes_of(gt_key)["gt_filenames"])
+        rois: Any = [] if roi_key is None else np.atleast_1d(self._attributes_of(roi_key)["roi_filename"])
+        paths = tuple(Path(as_text(image["input_filenames"])) for image in images)
         full = len(there) == len(self.cst_lst)
         return Case(
             id=split_extension(paths[0].name)[0],
             images=paths,
-            targets=tuple((Path(_text(name)),) if _text(name) else None for name in np.atleast_1d(labels)),
+            targets=tuple((Path(name),) if name else None for name in map(as_text, labels)),
             subject=str(row["Subjects"]),
             contrasts=tuple(there),
-            roi=None if roi is None else Path(_text(np.atleast_1d(roi)[0])),
+            roi=next((Path(as_text(name)) for name in rois), None),
             metadata=images[0],
             channels=() if full else tuple(there.index(c) if c in there else None for c in self.cst_lst),
         )
@@ -292,10 +415,8 @@ class HDF5Dataset:
     def _read(self, key: str, zslice: int | None) -> np.ndarray:
         """[K, h, w] of a slice, or [K, H, W, D]."""
         stored = self._ram[key] if key in self._ram else self._file()[key]
-        if zslice is not None:
-            array = np.asarray(stored[..., zslice, :, :], np.float32)
-        else:
-            array = np.moveaxis(np.asarray(stored[()], np.float32), -3, -1)
+        array = np.asarray(stored[()] if zslice is None else stored[..., zslice, :, :], np.float32)
+        array = np.moveaxis(array, -3, -1) if zslice is None else array
         return array if stored.ndim == 4 else array[None]
 
     def _key(self, row: Any, kind: str, contrasts: Sequence[str]) -> str | None:
@@ -325,24 +446,10 @@ class HDF5Dataset:
         return self._attributes[key]
 
 
-def _text(value: Any) -> str:
-    """Text in a file, which may be bytes."""
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
 def _subject_of(name: str, known: Iterable[str]) -> str:
     """Of a subject ("sub-01") or an image ("sub-01_T1w.nii.gz") the subject."""
     fitting = [subject for subject in known if name == subject or name.startswith(f"{subject}_")]
     return max(fitting, key=len, default=name.split("_")[0])
-
-
-def _path(params: Mapping[str, Any]) -> Path:
-    path = params.get("path_hdf5") or params.get("hdf5_path")
-    if not path:
-        raise ConfigError(
-            "path_hdf5: no file given; add the place of the HDF5 file to the model's parameters"
-        )
-    return Path(path)
 
 
 def _stacked(channels: Sequence[np.ndarray | None], subject: str) -> np.ndarray:

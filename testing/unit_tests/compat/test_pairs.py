@@ -7,9 +7,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from ivadomed.compat.pairs import SegmentationPair, case_of, filename_pair_of
 from ivadomed.errors import DataError
 from ivadomed.loader.cases.case import Case
-from ivadomed.loader.segmentation_pair import SegmentationPair, case_of, filename_pair_of
 
 
 def pair_of(case: Case, **options) -> SegmentationPair:

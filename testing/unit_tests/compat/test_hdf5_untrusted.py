@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ivadomed.compat.hdf5_samples import HDF5Dataset
+from ivadomed.compat.hdf5_untrusted import open_checked
 from ivadomed.errors import DataError
-from ivadomed.loader.hdf5.dataset import HDF5Dataset
-from ivadomed.loader.hdf5.untrusted import open_checked
 
 PLACE = "sub-01/inputs/T1w"
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from ivadomed.compat.pairs import filename_pair_of
 from ivadomed.errors import DataError
 from ivadomed.loader.balanced_sampler import BalancedSampler
 from ivadomed.loader.mri2d_segmentation_dataset import MRI2DSegmentationDataset
 from ivadomed.loader.patch_filter import PatchFilter
-from ivadomed.loader.segmentation_pair import filename_pair_of
 from ivadomed.loader.slice_filter import SliceFilter
 from ivadomed.loader.utils import imed_collate
 from ivadomed.transforms import prepare_transforms

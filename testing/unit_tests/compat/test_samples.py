@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from ivadomed.compat.samples import as_samples
 from ivadomed.errors import DataError, ModelError
 from ivadomed.loader.conditions.conditioner import Curriculum
 from ivadomed.loader.samples.batch import collate
-from ivadomed.loader.samples.documented import as_samples
 
 
 class Items(torch.utils.data.Dataset):

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
+from ivadomed.compat.pairs import filename_pair_of
 from ivadomed.loader.mri3d_subvolume_segmentation_dataset import MRI3DSubVolumeSegmentationDataset
 from ivadomed.loader.patch_filter import PatchFilter
-from ivadomed.loader.segmentation_pair import filename_pair_of
 from ivadomed.transforms import prepare_transforms
 
 

@@ -1,4 +1,4 @@
-"""The documented data sets as the training loop takes them: dictionaries of tensors become samples."""
+"""Data sets of dictionaries, as ivadomed 2.x had them, as the samples that the training loop takes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ivadomed.loader.samples.dataset import SampleDataset
 from ivadomed.runtime.randomness import seeded
 
 Condition = Callable[[Sequence[Any], int], "np.ndarray | None"]
-"""Given the metadata per channel and the number of channels of a sample, the condition [n] of the network."""
+"""From the metadata per channel and the number of channels of a sample to the condition [n] of the network."""
 
 
 class DocumentedSamples(Dataset[Sample]):
@@ -50,20 +50,21 @@ class DocumentedSamples(Dataset[Sample]):
     def __getitem__(self, index: int | tuple[int, int]) -> Sample:
         epoch, place = index if isinstance(index, tuple) else (0, index)
         rng = np.random.default_rng((self.seed, epoch, place))
-        takes_epochs = getattr(self.dataset, "takes_epochs", False)
         with seeded(int(rng.integers(2**62))):
-            item = self.dataset[(epoch, place) if takes_epochs else place]
+            item = self.dataset[(epoch, place) if getattr(self.dataset, "takes_epochs", False) else place]
         image, records = np.asarray(_stacked(item["input"]), np.float32), _records(item)
         if item["gt"] is None:
-            raise DataError(f"{_name(records, place)}: has no label; a training needs one for every sample")
+            raise DataError(
+                f"{_case(records, place).id}: has no label; a training needs one for every sample"
+            )
         condition = None if self.condition is None else self.condition(records, len(image))
         if self.curriculum is not None and condition is not None:
             kept = withhold(condition, self.curriculum.at(epoch), rng)
             image, condition = image.copy(), kept.astype(np.float32)
             image[~kept] = 0
-        return Sample(
-            np.ascontiguousarray(image), _stacked(item["gt"]), condition, self._window(records, place)
-        )
+        slice_index = int((records[0].get("slice_index") if records else None) or 0)
+        window = Window(place, (0, 0, slice_index), (1, 1, 1))
+        return Sample(np.ascontiguousarray(image), _stacked(item["gt"]), condition, window)
 
     @cached_property
     def soft_gt(self) -> bool:
@@ -88,16 +89,12 @@ class DocumentedSamples(Dataset[Sample]):
 
     @property
     def cases(self) -> Sequence[Case]:
-        """Per sample the image it is of, read when it is asked for."""
+        """Per sample the image it is of."""
         return _Cases(self.dataset)
 
     def sampling_label(self, index: int, key: str) -> Hashable:
         """What balanced sampling balances, see `BalancedSampler`."""
         return sample_label(self.dataset, index, key)
-
-    def _window(self, records: Sequence[Any], place: int) -> Window:
-        found = records[0].get("slice_index") if records else None
-        return Window(place, (0, 0, int(found or 0)), (1, 1, 1))
 
 
 def as_samples(
@@ -151,6 +148,8 @@ def _present(records: Sequence[Any], channels: int) -> np.ndarray:
 
 
 class _Cases(Sequence[Case]):
+    """Per sample the image it is of, read when it is asked for."""
+
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
 
@@ -158,9 +157,7 @@ class _Cases(Sequence[Case]):
         return len(self.dataset)
 
     def __getitem__(self, place: Any) -> Any:
-        records = _records(self.dataset[place])
-        files = tuple(Path(name) for name in _filenames(records))
-        return Case(id=_name(records, place), images=files or (Path("sample"),))
+        return _case(_records(self.dataset[place]), place)
 
 
 def _records(item: Mapping[str, Any]) -> list[Any]:
@@ -168,17 +165,13 @@ def _records(item: Mapping[str, Any]) -> list[Any]:
     return [] if records is None else list(records) if isinstance(records, (list, tuple)) else [records]
 
 
-def _filenames(records: Sequence[Any]) -> list[str]:
+def _case(records: Sequence[Any], place: int) -> Case:
     found: Any = next((record["input_filenames"] for record in records if "input_filenames" in record), [])
-    return [found] if isinstance(found, str) else list(found)
-
-
-def _name(records: Sequence[Any], place: int) -> str:
-    files = _filenames(records)
-    return Path(files[0]).name.split(".")[0] if files else f"sample {place}"
+    files = [found] if isinstance(found, str) else list(found)
+    name = Path(files[0]).name.split(".")[0] if files else f"sample {place}"
+    return Case(name, tuple(map(Path, files or ["sample"])))
 
 
 def _stacked(arrays: Any) -> np.ndarray:
-    return (
-        np.stack([np.asarray(x) for x in arrays]) if isinstance(arrays, (list, tuple)) else np.asarray(arrays)
-    )
+    several = isinstance(arrays, (list, tuple))
+    return np.stack([np.asarray(array) for array in arrays]) if several else np.asarray(arrays)

@@ -1,0 +1,460 @@
+"""The 2D and 3D data sets of ivadomed 2.x: windows of prepared cases as dictionaries with metadata.
+
+The package itself trains on ``samples.SampleDataset``; these classes give the same samples under the documented names
+and keys, with metadata from which ``UndoCompose`` takes a prediction back.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from ivadomed.compat.loader import create_temp_directory, dropout_input, get_obj_size
+from ivadomed.compat.pairs import FilenamePair, SampleMetadata, SegmentationPair, case_of
+from ivadomed.errors import DataError
+from ivadomed.geometry.windows import Window
+from ivadomed.images.io import read_label
+from ivadomed.loader.cases.case import Case
+from ivadomed.loader.cases.volumes import box_in, grid_of
+from ivadomed.loader.patch_filter import PatchFilter
+from ivadomed.loader.prepared.cache import Entries, open_cases
+from ivadomed.loader.prepared.prepare import Recipe, fixed_steps, list_windows, plan_fixed
+from ivadomed.loader.prepared.recent import RecentCases
+from ivadomed.loader.prepared.size import prepared_bytes
+from ivadomed.loader.prepared.stored import StoredCase
+from ivadomed.loader.slice_filter import SliceFacts, SliceFilter, SliceRule
+from ivadomed.transforms import (
+    Compose,
+    NumpyToTensor,
+    Pipeline,
+    Stage,
+    Step,
+    apply_preprocessing_transforms,
+)
+from ivadomed.transforms.base import KINDS, STEPS_KEY
+
+MEMORY = 1 << 28
+"""Bytes of prepared voxels that a process keeps, when it may keep any."""
+
+SampleFilter = Callable[[Mapping[str, Any]], bool]
+"""Told a sample (``input``, ``gt``), says whether it stays."""
+
+Transforms = Pipeline | Compose | Mapping[str, Mapping[str, Any]] | Sequence[Compose | None] | None
+"""A pipeline, a configuration, or what ``prepare_transforms`` gives."""
+
+
+def as_pipeline(transform: Transforms) -> Pipeline:
+    """Any documented form of transforms as a pipeline."""
+    if isinstance(transform, Pipeline):
+        return transform
+    if transform is None or isinstance(transform, Mapping):
+        return Pipeline.from_config(transform or {})
+    if not isinstance(transform, Compose):
+        return Pipeline(tuple(stage for part in transform for stage in as_pipeline(part).stages))
+    chains = transform.transform
+    kinds: dict[int, set[str]] = {}
+    for kind in KINDS:
+        for step in chains[kind]:
+            kinds.setdefault(id(step), set()).add(kind)
+    steps = {id(step): step for kind in KINDS for step in chains[kind]}
+    return Pipeline(tuple(Stage(step, frozenset(kinds[key])) for key, step in steps.items()))
+
+
+def with_roi_label(case: Case) -> Case:
+    """The case with its ROI as one more class, so that it is prepared, cached and read like a label."""
+    return case if case.roi is None else replace(case, targets=(*case.targets, (case.roi,)))
+
+
+def without_roi_label(facts: SliceFacts, case: Case) -> SliceFacts:
+    """What filters may know of a case that was prepared `with_roi_label`: the ROI is no class."""
+    return replace(facts, labelled=[row[: len(case.rater_paths)] for row in facts.labelled])
+
+
+class SegmentationDataset(Dataset[dict[str, Any]]):
+    """Base of the documented data sets.
+
+    Args:
+        filename_pairs: Tuples (input file names, label file names, ROI file name or None, metadata per input).
+        recipe: Slice axis, windows and rule of the slice filter; its fixed steps are taken from ``transform``.
+        transform: [preprocessing or None, transforms per sample], or the latter alone.
+        patch_filter_fn: Patches to keep, seen after the preprocessing.
+        task: "segmentation": ``gt`` is a mask; "classification": 1 where a class has a voxel, else 0.
+        is_input_dropout: Blank a random part of the channels of each sample.
+        disk_cache: True keeps prepared cases in a temporary folder, False the last used ones in memory; None
+            takes the disk when they do not fit in memory.
+        budget: Bytes of prepared voxels to keep in memory.
+
+    Attributes:
+        filename_pairs: As given.
+        handlers: One `SegmentationPair` per case.
+        entries: The prepared cases, opened on first use.
+        indexes: One `Window` per sample, listed on first use.
+        prepro_transforms: What is done before samples are taken, or None.
+        transform: What is done to each sample.
+        task: As given.
+        soft_gt: Whether labels keep values between 0 and 1.
+        slice_axis: RAS axis along which slices are taken: 0 sagittal, 1 coronal, 2 axial.
+        cache: Whether prepared voxels may be kept in memory.
+        n_contrasts: Channels of a sample.
+        has_bounding_box: Whether every case is cropped to a bounding box.
+    """
+
+    def __init__(
+        self,
+        filename_pairs: Sequence[FilenamePair],
+        recipe: Recipe,
+        transform: Compose | Sequence[Compose | None] | None,
+        patch_filter_fn: SampleFilter | None,
+        task: str,
+        is_input_dropout: bool,
+        disk_cache: bool | None,
+        budget: int = MEMORY,
+    ) -> None:
+        self.filename_pairs = list(filename_pairs)
+        pair = transform if isinstance(transform, (list, tuple)) else (None, transform)
+        self.prepro_transforms, self.transform = pair[0], pair[1] or Compose({})
+        fixed, rule = as_pipeline(self.prepro_transforms), recipe.slice_filter
+        if not (fixed.needs_roi or any(step.needs_roi for step in self.transform.transform["im"])):
+            rule = replace(rule, min_roi_voxels=None)  # the region counts where it is cropped around
+        self.recipe = replace(recipe, fixed=fixed, slice_filter=rule)
+        self.patch_filter_fn = patch_filter_fn
+        self.task = task
+        self.is_input_dropout = is_input_dropout
+        self.soft_gt, self.slice_axis = recipe.soft_gt, recipe.slice_axis
+        self.cache = budget > 0
+        self.disk_cache = disk_cache
+        self.budget = budget
+        self.cases = [case_of(pair) for pair in self.filename_pairs]
+        self.handlers = [
+            SegmentationPair(
+                inputs, labels, metadata, recipe.slice_axis, False, self.prepro_transforms, recipe.soft_gt
+            )
+            for inputs, labels, _, metadata in self.filename_pairs
+        ]
+
+    @property
+    def n_contrasts(self) -> int:
+        """Channels of a sample."""
+        return len(self.filename_pairs[0][0]) if self.filename_pairs else 0
+
+    @property
+    def has_bounding_box(self) -> bool:
+        """Whether every case is cropped to a bounding box."""
+        return bool(self.cases) and all(case.box is not None for case in self.cases)
+
+    def set_transform(self, transform: Compose) -> None:
+        """Replace the transforms per sample."""
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.indexes)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """One sample.
+
+        Returns:
+            ``input`` [C, ...] float32; ``gt`` [K, ...] uint8 (float32 with soft labels; [K] for a classification),
+            None without labels; ``roi`` [1, ...] or None; and ``input_metadata`` (a list, one per channel),
+            ``gt_metadata`` (one per class), ``roi_metadata``.
+        """
+        window = self.indexes[index]
+        seg_pair, roi_pair = apply_preprocessing_transforms(self.transform, *self._read(window))
+        item = {
+            "input": _tensor(seg_pair["input"]),
+            "gt": self._target(seg_pair["gt"]),
+            "roi": None if roi_pair is None else _tensor(roi_pair["gt"]),
+            "input_metadata": seg_pair["input_metadata"],
+            "gt_metadata": seg_pair["gt_metadata"] or [],
+            "roi_metadata": [] if roi_pair is None else roi_pair["gt_metadata"],
+        }
+        return dropout_input(item) if self.is_input_dropout else item
+
+    def sampling_label(self, index: int, metadata: str = "gt") -> Any:
+        """What `BalancedSampler` balances a sample by, without its random transforms.
+
+        Args:
+            index: Of the sample.
+            metadata: "gt": whether it has a labelled voxel; else the value of this metadata key.
+        """
+        window = self.indexes[index]
+        case = self.cases[window.case]
+        if metadata != "gt":
+            return self.handlers[window.case].metadata[0].get(metadata)
+        _, labels = self.entries[window.case].read(window)
+        return bool((labels[: len(case.rater_paths)] >= 0.5).any())
+
+    @cached_property
+    def entries(self) -> Entries:
+        """The prepared cases, opened on first use."""
+        cases = [with_roi_label(case) for case in self.cases]
+        on_disk = self.disk_cache
+        if on_disk is None:
+            on_disk = prepared_bytes(cases, self.recipe) > self.budget
+        if not on_disk:
+            recent = RecentCases(cases, self.recipe, self.budget)
+            return [recent.entry(place) for place in range(len(cases))]
+        folder = create_temp_directory()
+        weakref.finalize(self, _remove, folder, os.getpid())
+        return open_cases(cases, self.recipe, "disk", Path(folder))
+
+    @cached_property
+    def indexes(self) -> list[Window]:
+        """The samples, listed on first use."""
+        windows: list[Window] = []
+        for place, (case, entry) in enumerate(zip(self.cases, self.entries, strict=True)):
+            facts = without_roi_label(entry.stored.facts, case)
+            try:
+                listed = list_windows(place, entry.stored.image_shape, facts, self.recipe)
+            except DataError as error:
+                raise DataError(f"{case.id}: {error}") from error
+            windows += filter(self._keeps_patch, self._kept_slices(place, listed))
+        return windows
+
+    def _kept_slices(self, place: int, windows: list[Window]) -> list[Window]:
+        """What a filter that looks at voxels leaves of the windows of a case; here all."""
+        return windows
+
+    def _keeps_patch(self, window: Window) -> bool:
+        filter_fn = self.patch_filter_fn
+        if filter_fn is None or (isinstance(filter_fn, PatchFilter) and not filter_fn.active):
+            return True
+        image, labels = self.entries[window.case].read(window)
+        hard = labels if self.recipe.soft_gt else labels >= 0.5
+        raters = self.cases[window.case].raters
+        return filter_fn({"input": list(image), "gt": [[hard[i] for i in group] for group in raters]})
+
+    def _read(self, window: Window) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """Image and labels of a window, and its ROI, as arrays with metadata."""
+        case, entry = self.cases[window.case], self.entries[window.case]
+        image, labels = entry.read(window)
+        drawn = [group[int(torch.randint(len(group), ()))] for group in case.raters]
+        records = self._metadata(window, entry.stored)
+        shared = dict(records[0].items())
+        seg_pair = {
+            "input": list(image),
+            "gt": [labels[place] for place in drawn] or None,
+            "input_metadata": records,
+            "gt_metadata": [SampleMetadata({**shared, "data_type": "gt"}) for _ in drawn],
+        }
+        if case.roi is None:
+            return seg_pair, None
+        return seg_pair, {
+            "gt": [labels[-1]],
+            "gt_metadata": [SampleMetadata({**shared, "data_type": "roi"})],
+        }
+
+    def _metadata(self, window: Window, stored: StoredCase) -> list[SampleMetadata]:
+        """Metadata per channel of a window, with what the preprocessing did to its slice or volume.
+
+        The keys are those that transforms read when they are undone.
+        """
+        is_2d, coord = self.recipe.is_2d, None
+        if self.recipe.length or not is_2d:
+            sides = list(zip(window.start, window.size, strict=True))[: 2 if is_2d else 3]
+            coord = [end for start, size in sides for end in (start, start + size)]
+        pair = self.handlers[window.case].get_pair_metadata(window.start[2] if is_2d else 0, coord)
+        steps = _steps(self.cases[window.case], self.recipe)[window.start[2] if is_2d else 0]
+        shared: dict[str, Any] = {
+            "zooms": tuple(stored.zooms),
+            "index_shape": tuple(stored.image_shape[2 if is_2d else 1 :]),  # [N, C, h, w] or [C, H, W, D]
+            STEPS_KEY: dict(steps),
+        }
+        for step in steps.values():
+            for key, value in step.drawn.items():
+                shared[key] = {**shared.get(key, {}), **value} if isinstance(value, dict) else value
+        return [SampleMetadata({**dict(record.items()), **shared}) for record in pair["input_metadata"]]
+
+    def _target(self, labels: Sequence[np.ndarray] | None) -> torch.Tensor | None:
+        if labels is None:
+            return None
+        stacked = _tensor(labels)
+        if self.task == "classification":
+            return (stacked >= 0.5).flatten(1).any(dim=1).to(torch.uint8)
+        return stacked if self.recipe.soft_gt else (stacked >= 0.5).to(torch.uint8)
+
+
+@lru_cache(maxsize=128)
+def _steps(case: Case, recipe: Recipe) -> list[dict[str, Step]]:
+    """Fixed steps by class name: per slice (2D), or of the volume. From the header, and the ROI where one is needed."""
+    grid = grid_of(case, recipe.slice_axis)
+    box = box_in(case, grid)
+    roi = None
+    if recipe.fixed.needs_roi and case.roi is not None:
+        label = read_label(case.roi)
+        own = label.grid(recipe.slice_axis)
+        # Pictures, which do not say where they lie, and other grids were looked at before.
+        roi = grid.to_hwd(grid.align(own, label.data) if grid.matches(own) else label.data)
+    names = [type(stage.transform).__name__ for stage in fixed_steps(grid, recipe, box).stages]
+    plans = plan_fixed(grid, roi, recipe, box)
+    return [dict(zip(names, (step for _, step in plan.steps), strict=True)) for plan in plans]
+
+
+def _tensor(arrays: Sequence[np.ndarray]) -> torch.Tensor:
+    tensor, _ = NumpyToTensor()(list(arrays))
+    return tensor
+
+
+def _remove(folder: str, pid: int) -> None:
+    """Delete the cache; only the process that made it may."""
+    if os.getpid() == pid:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class MRI2DSegmentationDataset(SegmentationDataset):
+    """Slices of images, or patches of them, see `SegmentationDataset` for the items.
+
+    Args:
+        filename_pairs: Tuples (input file names, label file names, ROI file name or None, metadata per input).
+        length: Patch size [h, w] in voxels; none for whole slices.
+        stride: Distance of neighbouring patches; ``length`` when not given.
+        slice_axis: 0 sagittal, 1 coronal, 2 axial.
+        nibabel_cache: Keep prepared images in memory as far as they fit; False keeps the one in use.
+        transform: [preprocessing or None, transforms per sample], e.g. of ``transforms.prepare_transforms``.
+        slice_filter_fn: Slices to keep, a `SliceFilter` or a function of a sample as it was read.
+        patch_filter_fn: Patches to keep, a `PatchFilter` or a function of a sample after the preprocessing.
+        task: "segmentation" or "classification".
+        roi_params: ``slice_filter_roi``: slices with fewer ROI voxels than this are discarded, if there
+            is a `ROICrop`.
+        soft_gt: Keep label values between 0 and 1.
+        is_input_dropout: Blank a random part of the channels of each sample.
+        disk_cache: Where prepared images are kept: True disk, False memory, None what they need.
+    """
+
+    def __init__(
+        self,
+        filename_pairs: Sequence[FilenamePair],
+        length: Sequence[int] | None = None,
+        stride: Sequence[int] | None = None,
+        slice_axis: int = 2,
+        nibabel_cache: bool = True,
+        transform: Compose | Sequence[Compose | None] | None = None,
+        slice_filter_fn: SampleFilter | None = None,
+        patch_filter_fn: SampleFilter | None = None,
+        task: str = "segmentation",
+        roi_params: Mapping[str, Any] | None = None,
+        soft_gt: bool = False,
+        is_input_dropout: bool = False,
+        disk_cache: bool | None = None,
+    ) -> None:
+        rule = SliceRule(empty_input=False)
+        if isinstance(slice_filter_fn, SliceFilter):
+            rule = slice_filter_fn.rule
+        self.roi_thr = (roi_params or {}).get("slice_filter_roi")
+        self.slice_filter_fn = slice_filter_fn
+        self.length, self.stride = list(length or ()), list(stride or ())
+        recipe = Recipe(
+            Pipeline(),
+            slice_axis=slice_axis,
+            soft_gt=soft_gt,
+            slice_filter=replace(rule, min_roi_voxels=self.roi_thr),
+            length=tuple(self.length),
+            stride=tuple(self.stride),
+        )
+        budget = MEMORY if nibabel_cache else 0
+        super().__init__(
+            filename_pairs, recipe, transform, patch_filter_fn, task, is_input_dropout, disk_cache, budget
+        )
+
+    @property
+    def is_2d_patch(self) -> bool:
+        """Whether samples are patches of slices."""
+        return bool(self.length)
+
+    def load_filenames(self) -> None:
+        """Prepare the images and list the samples; done on first use otherwise."""
+        vars(self).pop("entries", None)
+        self.prepare_indices()
+
+    def prepare_indices(self) -> None:
+        """List the samples: slices that the filters leave, and their patches."""
+        vars(self).pop("indexes", None)
+        len(self)  # lists them anew
+
+    def determine_cache_need(self, item: Any, n_slice: int) -> bool:
+        """Whether the data set needs the disk, because it does not fit in the memory it may take.
+
+        Args:
+            item: What is kept of one slice.
+            n_slice: Slices of one image.
+        """
+        return get_obj_size(item) * n_slice * len(self.filename_pairs) > self.budget
+
+    def _kept_slices(self, place: int, windows: list[Window]) -> list[Window]:
+        filter_fn = self.slice_filter_fn
+        if filter_fn is None or (isinstance(filter_fn, SliceFilter) and filter_fn.classifier is None):
+            return windows  # `SliceRule` has done it
+        pair = copy.copy(self.handlers[place])
+        pair.cache = True  # until all slices were looked at
+        kept = {z for z in np.unique([w.start[2] for w in windows]) if filter_fn(pair.get_pair_slice(int(z)))}
+        return [window for window in windows if window.start[2] in kept]
+
+
+class MRI3DSubVolumeSegmentationDataset(SegmentationDataset):
+    """Patches of volumes, see `SegmentationDataset` for the items.
+
+    Args:
+        filename_pairs: Tuples (input file names, label file names, ROI file name or None, metadata per input).
+        transform: [preprocessing or None, transforms per sample], e.g. of ``transforms.prepare_transforms``.
+        length: Patch size [h, w, d] in voxels after the preprocessing.
+        stride: Distance of neighbouring patches; 0 stands for the length. The last patch of an axis is moved
+            back to end with it.
+        slice_axis: RAS axis that becomes the depth: 0 sagittal, 1 coronal, 2 axial.
+        subvolume_filter_fn: Patches to keep, a `PatchFilter` or a function of a sample after the preprocessing.
+        task: "segmentation" or "classification".
+        soft_gt: Keep label values between 0 and 1.
+        is_input_dropout: Blank a random part of the channels of each sample.
+        disk_cache: Where prepared images are kept: True disk, False memory, None what they need.
+    """
+
+    def __init__(
+        self,
+        filename_pairs: Sequence[FilenamePair],
+        transform: Compose | Sequence[Compose | None] | None = None,
+        length: Sequence[int] = (64, 64, 64),
+        stride: Sequence[int] = (0, 0, 0),
+        slice_axis: int = 0,
+        subvolume_filter_fn: SampleFilter | None = None,
+        task: str = "segmentation",
+        soft_gt: bool = False,
+        is_input_dropout: bool = False,
+        disk_cache: bool | None = True,
+    ) -> None:
+        self.length = list(length)
+        self.stride = [step or size for step, size in zip(stride, length, strict=True)]
+        recipe = Recipe(
+            Pipeline(),
+            slice_axis,
+            is_2d=False,
+            soft_gt=soft_gt,
+            length=tuple(self.length),
+            stride=tuple(self.stride),
+        )
+        super().__init__(
+            filename_pairs, recipe, transform, subvolume_filter_fn, task, is_input_dropout, disk_cache
+        )
+
+    def __getitem__(self, subvolume_index: int) -> dict[str, Any]:
+        """One patch, see `SegmentationDataset`."""
+        return super().__getitem__(subvolume_index)
+
+    def determine_cache_need(
+        self, seg_pair: Mapping[str, Any], roi_pair: Mapping[str, Any] | None = None
+    ) -> bool:
+        """Whether the data set needs the disk, because it does not fit in the memory it may take.
+
+        Args:
+            seg_pair: What is kept of the images and labels of one volume.
+            roi_pair: What is kept of its ROI.
+        """
+        return get_obj_size((seg_pair, roi_pair)) * len(self.filename_pairs) > self.budget

@@ -1,1 +1,0 @@
-"""HDF5 data sets, of which contrasts can be withheld: from BIDS and back."""
