@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ivadomed.config.schema.losses import MultiClassDiceLoss
 from ivadomed.config.schema.models import SECTIONS, OwnModel
 from ivadomed.config.schema.run import RunConfig
 from ivadomed.config.schema.training import CyclicLR, OneCycleLR
@@ -83,10 +82,11 @@ def _hemis(config: RunConfig) -> Iterator[str]:
 
 
 def _loss(config: RunConfig) -> Iterator[str]:
-    loss, n_classes = config.training_parameters.loss, max(len(config.class_names), 1)
-    if isinstance(loss, MultiClassDiceLoss) and max(loss.classes_of_interest or (0,)) >= n_classes:
+    n_classes = max(len(config.class_names), 1)
+    chosen = getattr(config.training_parameters.loss, "classes_of_interest", None) or (0,)
+    if max(chosen) >= n_classes:
         yield (
-            f"training_parameters.loss.classes_of_interest: {list(loss.classes_of_interest or ())}; expected "
+            f"training_parameters.loss.classes_of_interest: {list(chosen)}; expected "
             f"positions in target_suffix, 0 to {n_classes - 1}"
         )
 

@@ -22,6 +22,7 @@ from ivadomed.config.recognize import kind_of
 from ivadomed.config.reconcile import reconcile
 from ivadomed.config.schema.run import RunConfig
 from ivadomed.errors import ConfigError
+from ivadomed.registry import nearest
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ def _refuse_other_files(raw: Mapping[str, Any], place: str) -> None:
         raise ConfigError(f"{place}: is no configuration but {kind}")
     if len(raw) < _SEVERAL_KEYS or not known.isdisjoint(raw) or "$schema" in raw:
         return
-    strange = [key for key in raw if key not in deeper and not problems.closest(key, list(known))]
+    strange = [key for key in raw if key not in deeper and not nearest(key, list(known))]
     if len(strange) > len(raw) / 2:
         raise ConfigError(
             f"{place}: is no configuration; it has none of its keys ({', '.join(sorted(RunConfig.model_fields)[:4])}, "
@@ -156,6 +157,6 @@ def _repair(tree: dict[str, Any], error: ErrorDetails, path: problems.Keys) -> N
         return
     value = node.pop(last)
     if error["type"] == "extra_forbidden":
-        meant = problems.closest(last, problems.known_keys(RunConfig, error["loc"]))
+        meant = nearest(last, problems.known_keys(RunConfig, error["loc"]))
         if meant is not None:
             node.setdefault(meant, value)

@@ -193,7 +193,7 @@ def _steps(section: Any, notes: list[str], doubts: list[str]) -> Tree:
         if name not in Postprocessing.model_fields or not isinstance(arguments, dict):
             doubts.append(f"postprocessing.{name}")
             continue
-        [step] = problems.models_in(Postprocessing.model_fields[name].annotation)
+        [step] = problems.models_in(Postprocessing.model_fields[name])
         surplus = [key for key in arguments if key not in step.model_fields]
         notes += [f"postprocessing.{name}.{key}: not used by prediction" for key in surplus]
         chosen[name] = {

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from ivadomed.config.legacy_keys import RENAMED
 from ivadomed.config.other_names import meaning
+from ivadomed.registry import nearest
+from ivadomed.registry.section import FromRegistry
+from ivadomed.registry.words import similarity
 from ivadomed.runtime.failures import utf8_remedy
 
 Keys = tuple[str | int, ...]
 
-_SHARED = "random"
 _SECTION = ("model_type", "model_attributes_type")
 _SHOWN_KEYS = 3  # of a section that is no object, in the message
-_CLOSE, _VERY_CLOSE = 0.65, 0.9
+_VERY_CLOSE = 0.9
 _BAD_TAG = ("union_tag_invalid", "union_tag_not_found")
 _EXPECTED = {
     "bool_type": "expected true or false",
@@ -32,11 +34,18 @@ _EXPECTED = {
 }
 
 
-def models_in(annotation: Any) -> list[type[BaseModel]]:
-    """The models among the members of a type, however it is nested."""
+def models_in(field: FieldInfo) -> Sequence[type[BaseModel]]:
+    """The models of which a value may be; none of a registry that has not been imported."""
+    for entry in field.metadata:
+        if isinstance(entry, FromRegistry):
+            return entry.models if entry.loaded else ()
+    return _models_in(field.annotation)
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [model for member in get_args(annotation) for model in models_in(member)]
+    return [model for member in get_args(annotation) for model in _models_in(member)]
 
 
 def _tag(model: type[BaseModel]) -> Any:
@@ -57,7 +66,7 @@ def resolve(root: type[BaseModel], location: Keys) -> tuple[Keys, list[type[Base
     path: list[str | int] = []
     models, parents = [root], [root]
     for key in location:
-        children = [model.model_fields[key].annotation for model in models if key in model.model_fields]
+        children = [model.model_fields[key] for model in models if key in model.model_fields]
         chosen = [model for model in models if _tag(model) == key]
         if not children and chosen and len(models) > 1:
             models = parents = chosen
@@ -81,22 +90,8 @@ def all_paths(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> Iterator[
     """Every key path of the schema."""
     for name, field in model.model_fields.items():
         yield (*prefix, name)
-        for child in models_in(field.annotation):
+        for child in models_in(field):
             yield from all_paths(child, (*prefix, name))
-
-
-def closest(word: Any, known: list[str]) -> str | None:
-    """The known word that a misspelt one probably means; capitals do not count.
-
-    What many words begin with does not count either: RandomTranslation is no misspelt RandomContrast.
-    """
-    lower = {name.lower(): name for name in known if name != word}
-    text = str(word).lower()
-    for name in difflib.get_close_matches(text, list(lower), n=3, cutoff=_CLOSE):
-        shared = text.startswith(_SHARED) and name.startswith(_SHARED)
-        if not shared or _similarity(text.removeprefix(_SHARED), name.removeprefix(_SHARED)) >= _CLOSE:
-            return lower[name]
-    return None
 
 
 def _value(value: Any) -> str:
@@ -106,18 +101,14 @@ def _value(value: Any) -> str:
 
 def suggestion(word: Any, known: list[str]) -> str:
     """End of a message about an unknown word: what it probably means, "" where that is not known."""
-    hit, meant = closest(word, known), meaning(word) if isinstance(word, str) else None
+    hit, meant = nearest(word, known), meaning(word) if isinstance(word, str) else None
     if meant and (hit is None or meant.startswith(hit) or not _very_close(word, hit)):
         return f"; {meant}"
     return f"; did you mean {hit!r}?" if hit else ""
 
 
 def _very_close(word: str, hit: str) -> bool:
-    return _similarity(word.lower(), hit.lower()) >= _VERY_CLOSE
-
-
-def _similarity(one: str, other: str) -> float:
-    return difflib.SequenceMatcher(None, one, other).ratio()
+    return similarity(word, hit) >= _VERY_CLOSE
 
 
 def known_keys(root: type[BaseModel], location: Keys) -> list[str]:
@@ -171,7 +162,7 @@ def _exactly_elsewhere(root: type[BaseModel], path: Keys) -> str:
 def _almost_elsewhere(root: type[BaseModel], path: Keys) -> str:
     """The place of a key that is misspelt and in the wrong section."""
     key, places = str(path[-1]), _places(root, path)
-    name = closest(key, list(dict.fromkeys(places.values())))
+    name = nearest(key, list(dict.fromkeys(places.values())))
     if name is None or not _very_close(key, name):
         return ""
     return f"; did you mean {min((place for place, last in places.items() if last == name), key=len)!r}?"
@@ -182,7 +173,7 @@ def _tag_problem(root: type[BaseModel], error: ErrorDetails) -> tuple[str, str]:
     location = tuple(error["loc"])
     _, parents = resolve(root, location)
     fields = [model.model_fields[str(location[-1])] for model in parents]
-    known = [str(_tag(model)) for field in fields for model in models_in(field.annotation)]
+    known = [str(_tag(model)) for field in fields for model in models_in(field)]
     if not isinstance(error["input"], dict):
         return "", f"{_value(error['input'])}; expected an object like {{'name': {known[0]!r}}}"
     given = error["input"].get("name")

@@ -53,7 +53,7 @@ def parts() -> Iterator[Part]:
 
 
 def _parts(model: type[BaseModel], path: str, description: str, variant: str | None) -> Iterator[Part]:
-    inner = {name: [] if _is_free(field) else models_in(field.annotation) for name, field in _fields(model)}
+    inner = {name: [] if _is_free(field) else models_in(field) for name, field in _fields(model)}
     keys = tuple(_key(model, _join(path, name), field) for name, field in _fields(model) if not inner[name])
     yield Part(path, variant, description, keys)
     for name, field in _fields(model):

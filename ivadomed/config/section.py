@@ -11,10 +11,10 @@ from pydantic import Field, ValidationError
 from ivadomed.config import problems
 from ivadomed.config.migrate import migrate
 from ivadomed.config.reconcile import reconcile
-from ivadomed.config.schema.base import Section
 from ivadomed.config.schema.training import TrainingParameters
 from ivadomed.config.schema.wandb import Wandb
 from ivadomed.errors import ConfigError
+from ivadomed.registry.section import Section
 
 logger = logging.getLogger(__name__)
 

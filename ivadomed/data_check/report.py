@@ -13,7 +13,6 @@ import pandas as pd
 from nibabel.affines import voxel_sizes
 
 from ivadomed.config import RunConfig
-from ivadomed.config.schema.base import DatasetType
 from ivadomed.data_check.files import CaseReport, Finding, check_cases, check_sizes, prepared_shape
 from ivadomed.errors import DataError
 from ivadomed.geometry.windows import tile
@@ -24,6 +23,7 @@ from ivadomed.loader.build import draw_split, index_data, list_cases
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.loader.recipe import recipe_of
+from ivadomed.registry.types import DatasetType
 
 _SAME_ZOOM = 1.05
 SETS: dict[str, DatasetType] = {"train": "training", "valid": "validation", "test": "testing"}

@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 
 from ivadomed.config import RunConfig
-from ivadomed.config.schema.base import DatasetType
 from ivadomed.data_check.files import check_headers, check_sizes
 from ivadomed.detection.cascade import add_boxes
 from ivadomed.errors import ConfigError, DataError
@@ -33,6 +32,7 @@ from ivadomed.loader.samples.random_patches import RandomPatches, per_image
 from ivadomed.loader.split.draw import get_subdatasets_subject_files_list
 from ivadomed.loader.split.file import SIDES, saved_file
 from ivadomed.loader.split.groups import some
+from ivadomed.registry.types import DatasetType
 from ivadomed.runtime.cores import available_cores
 from ivadomed.runtime.device import define_device
 from ivadomed.runtime.ranks import is_first_process

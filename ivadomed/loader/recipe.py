@@ -18,7 +18,7 @@ from ivadomed.transforms.box_crop import Anchor
 
 if TYPE_CHECKING:
     from ivadomed.config import RunConfig
-    from ivadomed.config.schema.base import DatasetType
+    from ivadomed.registry.types import DatasetType
 
 
 @dataclass(frozen=True)

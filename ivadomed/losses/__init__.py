@@ -15,10 +15,11 @@ from ivadomed.losses.modules import (
     FocalTverskyLoss,
     GeneralizedDiceLoss,
     L2loss,
+    LossCombination,
     MultiClassDiceLoss,
     TverskyLoss,
 )
-from ivadomed.losses.registry import LOSSES, LossCombination, build_loss
+from ivadomed.losses.registry import LOSSES, build_loss, loss
 
 __all__ = [
     "LOSSES",
@@ -37,4 +38,5 @@ __all__ = [
     "build_loss",
     "dice_score",
     "full_resolution",
+    "loss",
 ]

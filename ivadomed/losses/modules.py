@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
+from ivadomed.errors import ConfigError
 from ivadomed.losses.functional import (
     EPS,
     adaptive_wing,
@@ -17,16 +19,34 @@ from ivadomed.losses.functional import (
     generalized_dice,
     tversky_index,
 )
+from ivadomed.losses.registry import LOSSES, build_loss, loss
+from ivadomed.registry import did_you_mean
+from ivadomed.registry.types import (
+    Doc,
+    Flag,
+    Fraction,
+    Gt,
+    Len,
+    NonNegative,
+    NonNegativeReal,
+    PositiveReal,
+    Real,
+    Text,
+)
+
+Smooth = Annotated[NonNegativeReal, Doc("Added to numerator and denominator (>= 0).", 0.1)]
+FalsePositives = Annotated[NonNegativeReal, Doc("Weight of false positives (>= 0).", 0.3)]
+FalseNegatives = Annotated[NonNegativeReal, Doc("Weight of false negatives (>= 0).", 0.7)]
 
 
+@loss
 class DiceLoss(nn.Module):
-    """Negated soft Dice over the whole batch and all classes together.
+    """Negated soft Dice over the whole batch and all classes together (Milletari et al., V-Net, 2016).
 
-    Args:
-        smooth: Added to both sides of the fraction; empty prediction and target give -1.
+    Empty prediction and target give -1.
     """
 
-    def __init__(self, smooth: float = 1.0) -> None:
+    def __init__(self, smooth: Smooth = 1.0) -> None:
         super().__init__()
         self.smooth = smooth
 
@@ -35,14 +55,17 @@ class DiceLoss(nn.Module):
         return -dice_score(prediction, target, self.smooth)
 
 
+@loss
 class MultiClassDiceLoss(nn.Module):
-    """Mean over classes of `DiceLoss` (arXiv:1802.10508).
+    """Mean over classes of `DiceLoss` (arXiv:1802.10508)."""
 
-    Args:
-        classes_of_interest: Channels to average; None takes all.
-    """
-
-    def __init__(self, classes_of_interest: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        classes_of_interest: Annotated[
+            tuple[NonNegative, ...] | None,
+            Doc("Positions in target_suffix, from 0, of the classes that count; null: all.", [0]),
+        ] = None,
+    ) -> None:
         super().__init__()
         self.classes_of_interest = classes_of_interest
         self.dice_loss = DiceLoss()
@@ -53,6 +76,24 @@ class MultiClassDiceLoss(nn.Module):
         return torch.stack([self.dice_loss(prediction[:, i], target[:, i]) for i in classes]).mean()
 
 
+@loss
+class GeneralizedDiceLoss(nn.Module):
+    """Negated Dice with classes weighted by their inverse squared volume (Sudre et al., 2017, arXiv:1707.03237)."""
+
+    def __init__(
+        self,
+        epsilon: Annotated[PositiveReal, Doc("Keeps weights and quotients finite (> 0).", 0.001)] = 1e-5,
+        include_background: Annotated[Flag, Doc("Count the background as a class.")] = True,
+    ) -> None:
+        super().__init__()
+        self.epsilon, self.include_background = epsilon, include_background
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Scalar in [-1, 0]."""
+        return -generalized_dice(input, target, self.epsilon, self.include_background)
+
+
+@loss
 class BinaryCrossEntropyLoss(nn.Module):
     """Mean binary cross-entropy."""
 
@@ -61,16 +102,18 @@ class BinaryCrossEntropyLoss(nn.Module):
         return cross_entropy(prediction, target).mean()
 
 
+@loss
 class FocalLoss(nn.Module):
-    """Sum of the focal loss (Lin et al., 2017, arXiv:1708.02002).
+    """Sum of the focal loss (Lin et al., 2017, arXiv:1708.02002)."""
 
-    Args:
-        gamma: 0 to 5, how much easy voxels are discounted; 0 is balanced cross-entropy.
-        alpha: 0 to 1, weight of the foreground, usually its inverse frequency.
-        eps: Distance predictions keep from 0 and 1.
-    """
-
-    def __init__(self, gamma: float = 2, alpha: float = 0.25, eps: float = 1e-7) -> None:
+    def __init__(
+        self,
+        gamma: Annotated[NonNegativeReal, Doc("Focusing exponent (>= 0); 0 gives cross-entropy.", 0.5)] = 2.0,
+        alpha: Annotated[Fraction, Doc("Weight of the foreground (0 to 1).", 0.5)] = 0.25,
+        eps: Annotated[
+            PositiveReal, Doc("Distance that probabilities keep from 0 and 1 (> 0).", 1e-05)
+        ] = 1e-7,
+    ) -> None:
         super().__init__()
         self.gamma, self.alpha, self.eps = gamma, alpha, eps
 
@@ -79,16 +122,16 @@ class FocalLoss(nn.Module):
         return focal_terms(input, target, self.gamma, self.alpha, self.eps).sum()
 
 
+@loss
 class FocalDiceLoss(nn.Module):
-    """Difference of the logarithms of focal loss and Dice (after Wong et al., 2018, arXiv:1809.00076).
+    """Logarithm of the focal loss minus that of Dice (after Wong et al., 2018, arXiv:1809.00076)."""
 
-    Args:
-        beta: Weight of the Dice part.
-        gamma: See `FocalLoss`.
-        alpha: See `FocalLoss`.
-    """
-
-    def __init__(self, beta: float = 1, gamma: float = 2, alpha: float = 0.25) -> None:
+    def __init__(
+        self,
+        beta: Annotated[NonNegativeReal, Doc("Weight of the Dice term (>= 0).", 0.5)] = 1.0,
+        gamma: Annotated[NonNegativeReal, Doc("Focusing exponent of the focal term (>= 0).", 1.0)] = 2.0,
+        alpha: Annotated[Fraction, Doc("Weight of the foreground in the focal term (0 to 1).", 0.5)] = 0.25,
+    ) -> None:
         super().__init__()
         self.beta, self.gamma, self.alpha = beta, gamma, alpha
 
@@ -99,33 +142,14 @@ class FocalDiceLoss(nn.Module):
         return torch.log(focal.clamp(min=EPS)) - self.beta * torch.log(dice.clamp(min=EPS))
 
 
-class GeneralizedDiceLoss(nn.Module):
-    """Negated generalised Dice (Sudre et al., 2017, arXiv:1707.03237).
-
-    Args:
-        epsilon: Lower bound of squared volumes and of the denominator.
-        include_background: Append a background channel, weighed as the others.
-    """
-
-    def __init__(self, epsilon: float = 1e-5, include_background: bool = True) -> None:
-        super().__init__()
-        self.epsilon, self.include_background = epsilon, include_background
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Scalar in [-1, 0]."""
-        return -generalized_dice(input, target, self.epsilon, self.include_background)
-
-
+@loss
 class TverskyLoss(nn.Module):
     """Negated Tversky index, mean over classes (Salehi et al., 2017, arXiv:1706.05721).
 
-    Args:
-        alpha: Weight of false positives.
-        beta: Weight of false negatives; both 0.5 make a Dice loss.
-        smooth: Added to both sides of the fraction.
+    `alpha` and `beta` 0.5 make a Dice loss.
     """
 
-    def __init__(self, alpha: float = 0.7, beta: float = 0.3, smooth: float = 1.0) -> None:
+    def __init__(self, alpha: FalsePositives = 0.7, beta: FalseNegatives = 0.3, smooth: Smooth = 1.0) -> None:
         super().__init__()
         self.alpha, self.beta, self.smooth = alpha, beta, smooth
 
@@ -142,18 +166,16 @@ class TverskyLoss(nn.Module):
         return -self._indices(input, target).mean()
 
 
+@loss
 class FocalTverskyLoss(TverskyLoss):
-    """Mean over classes of ``(1 - index)^(1 / gamma)`` (Abraham and Khan, 2019, arXiv:1810.07842).
-
-    Args:
-        alpha: Weight of false positives.
-        beta: Weight of false negatives.
-        gamma: 1 to 3, how much well segmented classes are discounted.
-        smooth: Added to both sides of the fraction.
-    """
+    """Mean over classes of ``(1 - index)^(1 / gamma)`` (Abraham and Khan, 2019, arXiv:1810.07842)."""
 
     def __init__(
-        self, alpha: float = 0.7, beta: float = 0.3, gamma: float = 1.33, smooth: float = 1.0
+        self,
+        alpha: FalsePositives = 0.7,
+        beta: FalseNegatives = 0.3,
+        gamma: Annotated[PositiveReal, Doc("The loss is raised to 1 / gamma (> 0).", 2.0)] = 1.33,
+        smooth: Smooth = 1.0,
     ) -> None:
         super().__init__(alpha, beta, smooth)
         self.gamma = gamma
@@ -165,6 +187,7 @@ class FocalTverskyLoss(TverskyLoss):
         return (miss ** (1.0 / self.gamma)).mean()
 
 
+@loss
 class L2loss(nn.Module):
     """Half the sum of squared differences."""
 
@@ -174,20 +197,81 @@ class L2loss(nn.Module):
         return (input - target).square().sum() / 2
 
 
+@loss
 class AdapWingLoss(nn.Module):
-    """Summed adaptive wing loss for heatmap targets in [0, 1] (Wang et al., 2019, arXiv:1904.07399).
+    """Summed adaptive wing loss for heat maps in [0, 1] (Wang et al., 2019, arXiv:1904.07399)."""
 
-    Args:
-        theta: Difference at which the loss becomes linear.
-        alpha: Shape; slightly above 2 makes the loss smooth at 0 (background).
-        omega: Factor of the curved part.
-        epsilon: Bound of the gradient near 0; must not be too small.
-    """
-
-    def __init__(self, theta: float = 0.5, alpha: float = 2.1, omega: float = 14, epsilon: float = 1) -> None:
+    def __init__(
+        self,
+        theta: Annotated[PositiveReal, Doc("Switch between the two branches (> 0).", 0.6)] = 0.5,
+        alpha: Annotated[Real, Gt(2), Doc("Exponent (> 2, slightly above).", 2.2)] = 2.1,
+        omega: Annotated[PositiveReal, Doc("Scale of the non-linear branch (> 0).", 8.0)] = 14.0,
+        epsilon: Annotated[PositiveReal, Doc("Curvature of the non-linear branch (> 0).", 0.5)] = 1.0,
+    ) -> None:
         super().__init__()
         self.theta, self.alpha, self.omega, self.epsilon = theta, alpha, omega, epsilon
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Non-negative scalar."""
         return adaptive_wing(input, target, self.theta, self.alpha, self.omega, self.epsilon).sum()
+
+
+@loss
+class LossCombination(nn.Module):
+    """Sum of several losses."""
+
+    def __init__(
+        self,
+        losses_list: Annotated[
+            tuple[Text, ...],
+            Len(1),
+            Doc("Names of the losses that are added.", ["DiceLoss", "FocalLoss"]),
+        ],
+        params_list: Annotated[
+            tuple[dict[str, Any] | None, ...] | None,
+            Doc(
+                "Arguments of each loss in the same order, null for its defaults; null: all defaults.",
+                [None, {"gamma": 0.5}],
+            ),
+        ] = None,
+    ) -> None:
+        super().__init__()
+        params = [None] * len(losses_list) if params_list is None else list(params_list)
+        if len(params) != len(losses_list):
+            raise ConfigError(
+                f"loss.params_list: {len(params)} items, {len(losses_list)} losses; give one each, or null."
+            )
+        self.losses_list = list(losses_list)
+        self.params_list = params_list
+        self.losses = nn.ModuleList(
+            build_loss({**(arguments or {}), "name": name})
+            for name, arguments in zip(losses_list, params, strict=True)
+        )
+
+    @staticmethod
+    def problems(
+        losses_list: Sequence[str], params_list: Sequence[Mapping[str, Any] | None] | None
+    ) -> list[str]:
+        """Faults of single losses."""
+        from ivadomed.registry.section import argument_problems  # pydantic, which only a configuration needs
+
+        single = [name for name in LOSSES if name != "LossCombination"]
+        found = [
+            f"losses_list[{index}]: {name!r} is unknown; expected one of {', '.join(single)}"
+            f"{did_you_mean(name, single)}"
+            for index, name in enumerate(losses_list)
+            if name not in single and ":" not in name
+        ]
+        if params_list is not None and len(params_list) != len(losses_list):
+            found.append(
+                f"params_list: has {len(params_list)} entries for {len(losses_list)} losses; expected one object or "
+                "null per loss"
+            )
+        for index, (name, params) in enumerate(zip(losses_list, params_list or (), strict=False)):
+            if name in single and params:
+                found += [f"params_list[{index}].{text}" for text in argument_problems(LOSSES[name], params)]
+        return found
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Sum of the losses' scalars."""
+        return torch.stack([part(input, target) for part in self.losses]).sum()

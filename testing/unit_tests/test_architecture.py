@@ -13,7 +13,7 @@ ROOT = Path(importlib.util.find_spec("ivadomed").origin).parent
 
 # A name stands for the module or package and all that is in it; the longest name that fits decides.
 LAYERS = {
-    0: "errors runtime geometry images losses metrics jobs download models",
+    0: "errors registry runtime geometry images losses metrics jobs download models",
     1: "config config_manager phantom",
     2: "transforms postprocessing visualize",
     3: "loader",

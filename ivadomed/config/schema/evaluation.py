@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from ivadomed.config.schema.base import Flag, NonNegative, NonNegativeReal, Section, SizeThreshold, refuse
+from ivadomed.registry.section import Section, refuse
+from ivadomed.registry.types import Flag, NonNegative, NonNegativeReal, SizeThreshold
 
 Unit = Literal["vox", "mm3"]
 

@@ -7,21 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 from typing_extensions import Self
 
-from ivadomed.config.schema.base import (
-    BY_VALUE,
-    Flag,
-    Fraction,
-    NonNegative,
-    PathText,
-    PathTexts,
-    Positive,
-    PositiveReal,
-    Scalar,
-    Section,
-    Text,
-    refuse,
-    section,
-)
+from ivadomed.config.schema.base import BY_VALUE, PathText, PathTexts, Scalar
+from ivadomed.registry.section import Section, refuse, section
+from ivadomed.registry.types import Flag, Fraction, NonNegative, Positive, PositiveReal, Text
 
 NIFTI = (".nii", ".nii.gz")
 
@@ -206,7 +194,7 @@ class LoaderParameters(Section):
         examples=["config/config_bids.json"],
     )
     bids_validate: Flag = Field(default=True, description="Check that file names follow BIDS.")
-    subject_selection: SubjectSelection = section(SubjectSelection, "Use only some of the subjects.")
+    subject_selection: SubjectSelection = section("Use only some of the subjects.")
     target_suffix: Annotated[
         tuple[str, ...] | tuple[tuple[str, ...], ...],
         PlainValidator(_suffixes, json_schema_input_type=list[str] | list[list[str]]),
@@ -226,11 +214,11 @@ class LoaderParameters(Section):
         description="File extensions of the images, with the leading dot. Empty: .nii and .nii.gz.",
         examples=[[".png", ".tif"]],
     )
-    roi_params: RoiParams = section(RoiParams, "Region of interest.")
-    contrast_params: ContrastParams = section(ContrastParams, "Image contrasts.")
-    slice_filter_params: SliceFilterParams = section(SliceFilterParams, "Which 2D slices are discarded.")
-    patch_filter_params: PatchFilterParams = section(PatchFilterParams, "Which patches are discarded.")
-    random_patch_params: RandomPatchParams = section(RandomPatchParams, "Training patches at random places.")
+    roi_params: RoiParams = section("Region of interest.")
+    contrast_params: ContrastParams = section("Image contrasts.")
+    slice_filter_params: SliceFilterParams = section("Which 2D slices are discarded.")
+    patch_filter_params: PatchFilterParams = section("Which patches are discarded.")
+    random_patch_params: RandomPatchParams = section("Training patches at random places.")
     slice_axis: Literal["sagittal", "coronal", "axial"] = Field(
         default="axial", description="Plane of the 2D slices; for 3D models, the last axis of the patches."
     )

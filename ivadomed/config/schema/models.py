@@ -23,21 +23,10 @@ from pydantic import (
 )
 from typing_extensions import Self
 
-from ivadomed.config.schema.base import (
-    WHOLE,
-    Flag,
-    Fraction,
-    NonNegativeReal,
-    Positive,
-    Real,
-    Section,
-    Size2D,
-    Size3D,
-    Text,
-    name_or,
-    refuse,
-)
+from ivadomed.config.schema.base import Size2D, Size3D
 from ivadomed.models.specs import NETWORKS
+from ivadomed.registry.section import Section, name_or, refuse
+from ivadomed.registry.types import WHOLE, Flag, Fraction, NonNegativeReal, Positive, Real, Text
 
 Activation = Literal["sigmoid", "relu", "softmax"]
 DropoutRate = Annotated[Real, Field(ge=0, lt=1)]

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from ivadomed.config.schema.base import Flag, NonNegative, OrderedSteps, Real, Section, SizeThreshold, Text
+from ivadomed.registry.section import OrderedSteps, Section
+from ivadomed.registry.types import Flag, NonNegative, Real, SizeThreshold, Text
 
 
 class BinarizePrediction(Section):

@@ -10,15 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from ivadomed.config.schema.base import (
-    DatasetType,
-    FileName,
-    Flag,
-    NonNegative,
-    PathText,
-    Section,
-    section,
-)
+from ivadomed.config.schema.base import FileName, PathText
 from ivadomed.config.schema.evaluation import EvaluationParameters
 from ivadomed.config.schema.loader import LoaderParameters, ObjectDetection
 from ivadomed.config.schema.models import (
@@ -33,7 +25,6 @@ from ivadomed.config.schema.models import (
     OwnModel,
     ResidualEncoderUnetSection,
     Resnet18Section,
-    Unet,
 )
 from ivadomed.config.schema.postprocessing import Postprocessing, Uncertainty
 from ivadomed.config.schema.split import SplitDataset
@@ -42,6 +33,8 @@ from ivadomed.config.schema.transformation import Transformation
 from ivadomed.config.schema.transforms import Crop
 from ivadomed.config.schema.wandb import Wandb
 from ivadomed.models.specs import OWN, NetworkSpec, Task, spec_of
+from ivadomed.registry.section import Section, section
+from ivadomed.registry.types import DatasetType, Flag, NonNegative
 
 
 @dataclass(frozen=True)
@@ -90,32 +83,24 @@ class RunConfig(Section):
         "packaged model that does not say.",
     )
     wandb: Wandb | None = Field(default=None, description="Tracking with Weights & Biases; null: off.")
-    object_detection_params: ObjectDetection = section(ObjectDetection, "First step of a cascade.")
-    loader_parameters: LoaderParameters = section(LoaderParameters, "Data.")
-    split_dataset: SplitDataset = section(SplitDataset, "Training, validation and test sets.")
-    training_parameters: TrainingParameters = section(TrainingParameters, "The optimisation.")
-    default_model: AnyDefaultModel = section(
-        Unet, "Architecture, and arguments that all architectures share."
-    )
-    FiLMedUnet: FiLMedUnetSection = section(FiLMedUnetSection, "U-Net modulated by metadata.")
-    HeMISUnet: HeMISUnetSection = section(HeMISUnetSection, "U-Net that copes with missing contrasts.")
-    Modified3DUNet: Modified3DUNetSection = section(Modified3DUNetSection, "3D U-Net.")
+    object_detection_params: ObjectDetection = section("First step of a cascade.")
+    loader_parameters: LoaderParameters = section("Data.")
+    split_dataset: SplitDataset = section("Training, validation and test sets.")
+    training_parameters: TrainingParameters = section("The optimisation.")
+    default_model: AnyDefaultModel = section("Architecture, and arguments that all architectures share.")
+    FiLMedUnet: FiLMedUnetSection = section("U-Net modulated by metadata.")
+    HeMISUnet: HeMISUnetSection = section("U-Net that copes with missing contrasts.")
+    Modified3DUNet: Modified3DUNetSection = section("3D U-Net.")
     ResidualEncoderUnet: ResidualEncoderUnetSection = section(
-        ResidualEncoderUnetSection, "U-Net with a residual encoder, sized by patch and voxel size."
+        "U-Net with a residual encoder, sized by patch and voxel size."
     )
-    Countception: CountceptionSection = section(CountceptionSection, "Count-ception, for heat maps.")
-    resnet18: Resnet18Section = section(Resnet18Section, "ResNet-18, classification.")
-    densenet121: Densenet121Section = section(Densenet121Section, "DenseNet-121, classification.")
-    uncertainty: Uncertainty = section(Uncertainty, "Monte Carlo uncertainty.")
-    postprocessing: Postprocessing = section(
-        Postprocessing, "Steps on predictions, in the order of the keys."
-    )
-    evaluation_parameters: EvaluationParameters = section(
-        EvaluationParameters, "Comparison with the ground truth."
-    )
-    transformation: Transformation = section(
-        Transformation, "Preprocessing and augmentation, in the order of the keys."
-    )
+    Countception: CountceptionSection = section("Count-ception, for heat maps.")
+    resnet18: Resnet18Section = section("ResNet-18, classification.")
+    densenet121: Densenet121Section = section("DenseNet-121, classification.")
+    uncertainty: Uncertainty = section("Monte Carlo uncertainty.")
+    postprocessing: Postprocessing = section("Steps on predictions, in the order of the keys.")
+    evaluation_parameters: EvaluationParameters = section("Comparison with the ground truth.")
+    transformation: Transformation = section("Preprocessing and augmentation, in the order of the keys.")
 
     @property
     def applied_networks(self) -> list[str]:

@@ -7,18 +7,9 @@ from typing import Annotated
 from pydantic import Field, Strict, model_validator
 from typing_extensions import Self
 
-from ivadomed.config.schema.base import (
-    WHOLE,
-    Fraction,
-    Int,
-    NonNegative,
-    PathText,
-    Scalar,
-    Section,
-    Text,
-    refuse,
-    section,
-)
+from ivadomed.config.schema.base import PathText, Scalar
+from ivadomed.registry.section import Section, refuse, section
+from ivadomed.registry.types import WHOLE, Fraction, Int, NonNegative, Text
 
 
 class DataTesting(Section):
@@ -55,7 +46,7 @@ class SplitDataset(Section):
         "`participant_id`, `institution_id`, `sample_id`.",
         examples=["institution_id"],
     )
-    data_testing: DataTesting = section(DataTesting, "Subjects reserved for testing.")
+    data_testing: DataTesting = section("Subjects reserved for testing.")
     balance: Text | None = Field(
         default=None,
         description="Categorical column of participants.tsv whose values are spread evenly over the sets; "

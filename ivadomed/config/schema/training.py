@@ -7,23 +7,24 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from typing_extensions import Self
 
-from ivadomed.config.schema.base import (
+from ivadomed.config.schema.base import PathText
+from ivadomed.registry.section import Named, OneOf, Section, name_or, refuse, section
+from ivadomed.registry.types import (
     Flag,
     Fraction,
-    Named,
     NonNegative,
     NonNegativeReal,
-    PathText,
     Positive,
     PositiveReal,
     Real,
-    Section,
     Text,
-    name_or,
-    refuse,
-    section,
 )
-from ivadomed.config.schema.losses import DiceLoss, Loss
+
+
+class Loss(Named):
+    """Loss function and its arguments."""
+
+    name: Text = Field(default="DiceLoss", description="Name of the loss.")
 
 
 def _as_text(value: Any) -> Any:
@@ -201,7 +202,7 @@ class Scheduler(Section):
     initial_lr: PositiveReal = Field(
         default=0.001, description="Learning rate at the start (> 0).", examples=[0.01]
     )
-    lr_scheduler: LrScheduler = section(CosineAnnealingLR, "How the learning rate changes.")
+    lr_scheduler: LrScheduler = section("How the learning rate changes.")
 
     @model_validator(mode="after")
     def _rises(self) -> Self:
@@ -295,10 +296,12 @@ class TrainingParameters(Section):
         description="Samples per batch (> 0), of all processes together where several train.",
         examples=[8],
     )
-    loss: Loss = section(DiceLoss, "Loss function and its arguments.")
-    training_time: TrainingTime = section(TrainingTime, "Epochs and early stopping.")
-    scheduler: Scheduler = section(Scheduler, "Learning rate.")
-    optimizer: Optimizer = section(Adam, "How gradients change weights.")
+    loss: Annotated[Loss, OneOf("ivadomed.losses:LOSSES", Loss, "DiceLoss")] = section(
+        "Loss function and its arguments."
+    )
+    training_time: TrainingTime = section("Epochs and early stopping.")
+    scheduler: Scheduler = section("Learning rate.")
+    optimizer: Optimizer = section("How gradients change weights.")
     gradient_clipping: PositiveReal | None = Field(
         default=None,
         description="Largest norm (> 0) of the gradient; a longer one is scaled down. null: any.",
@@ -315,13 +318,13 @@ class TrainingParameters(Section):
         "packaged in their place; null: none.",
         examples=[0.999],
     )
-    balance_samples: BalanceSamples = section(BalanceSamples, "Balanced sampling.")
+    balance_samples: BalanceSamples = section("Balanced sampling.")
     mixup_alpha: PositiveReal | None = Field(
         default=None,
         description="Alpha (> 0) of the Beta distribution of Mixup (Zhang et al., 2018); null: no Mixup.",
         examples=[2.0],
     )
-    transfer_learning: TransferLearning = section(TransferLearning, "Start from an earlier model.")
+    transfer_learning: TransferLearning = section("Start from an earlier model.")
     num_workers: NonNegative | None = Field(
         default=None,
         description="Processes that load data; 0: the main process; null: by the number of cores.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from ivadomed.config.schema import transforms
-from ivadomed.config.schema.base import OrderedSteps
+from ivadomed.registry.section import OrderedSteps
 
 
 class Transformation(OrderedSteps):

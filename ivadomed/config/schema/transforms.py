@@ -14,8 +14,9 @@ from pydantic import (
 )
 from typing_extensions import Self
 
-from ivadomed.config.schema.base import (
-    BY_VALUE,
+from ivadomed.config.schema.base import BY_VALUE
+from ivadomed.registry.section import Section, refuse
+from ivadomed.registry.types import (
     WHOLE,
     DatasetType,
     Flag,
@@ -25,8 +26,6 @@ from ivadomed.config.schema.base import (
     Positive,
     PositiveReal,
     Real,
-    Section,
-    refuse,
 )
 
 Interval = tuple[Real, Real]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ivadomed.config.schema.base import Positive, Section, Text
+from ivadomed.registry.section import Section
+from ivadomed.registry.types import Positive, Text
 
 
 class Wandb(Section):

@@ -1,0 +1,176 @@
+"""A dictionary of the classes or functions that a configuration can name."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar, get_type_hints
+
+from ivadomed.errors import ConfigError, IvadomedError
+from ivadomed.registry.words import did_you_mean
+
+T = TypeVar("T", bound=Callable[..., Any])
+
+OWN = "package.module:Class"
+"""Shape of the name of a class that is not registered, and is imported."""
+
+
+class Registry(dict[str, T]):
+    """Name -> class or function, filled by its decorator `register`.
+
+    Args:
+        base: Class of which entries are, or None for functions.
+        place: Begin of the messages about an entry, with ``{name}``.
+        unknown: Begin of the message about a name that is not registered, with ``{name}``.
+        no_argument: Begin of the message about an argument that is not in the signature, with ``{name}`` and ``{key}``.
+        expected: Base in words, "transform; expected a subclass of ...", for the message about something else.
+        error: Class of the errors.
+    """
+
+    def __init__(
+        self,
+        base: type | None,
+        *,
+        place: str,
+        unknown: str,
+        no_argument: str,
+        expected: str,
+        error: type[IvadomedError] = ConfigError,
+    ) -> None:
+        super().__init__()
+        self.base, self.error = base, error
+        self.place, self.unknown, self.no_argument, self.expected = place, unknown, no_argument, expected
+
+    def register(self, entry: T) -> T:
+        """Add a class or function under its own name; a decorator."""
+        self[entry.__name__] = entry
+        return entry
+
+    def find(self, name: Any, allow_import: bool = True) -> T:
+        """Class or function of a name.
+
+        Args:
+            name: A key, or ``package.module:Class``, which is imported.
+            allow_import: False where the name comes from a file that somebody else wrote; only modules that have
+                been imported already count then.
+
+        Raises:
+            IvadomedError: There is no such entry, or it is of another base.
+        """
+        if name in self:
+            return self[name]
+        module, colon, attribute = str(name).partition(":")
+        if not colon:
+            raise self.error(self.unknown_name(name))
+        if not allow_import and module not in sys.modules:
+            raise self.error(self.import_refused(name, module))
+        try:
+            found = getattr(importlib.import_module(module), attribute)
+        except Exception as error:  # whatever the module's own code raises
+            raise self.error(self.import_failed(name, f"{type(error).__name__}: {error}")) from error
+        if not self.accepts(found):
+            raise self.error(f"{self.place.format(name=name)} is no {self.expected}")
+        return found
+
+    def accepts(self, entry: Any) -> bool:
+        """True for what may be an entry of this registry."""
+        if self.base is None:
+            return callable(entry)
+        return isinstance(entry, type) and issubclass(entry, self.base)
+
+    def build(self, name: Any, arguments: Mapping[str, Any]) -> Any:
+        """Call the class of a name.
+
+        Raises:
+            IvadomedError: See `check`, and what the class itself raises.
+        """
+        self.check(name, arguments)
+        return self.find(name)(**arguments)
+
+    def check(self, name: Any, arguments: Iterable[str]) -> None:
+        """Compare arguments with a signature, without a call.
+
+        Args:
+            name: See `find`.
+            arguments: Names of those that are given.
+
+        Raises:
+            IvadomedError: Unknown name, unknown or missing argument.
+        """
+        known, takes_any = parameters(self.find(name))
+        given = list(arguments)
+        for key in given:
+            if key not in known and not takes_any:
+                raise self.error(self.unknown_argument(name, key, known))
+        missing = [key for key, parameter in known.items() if parameter.default is parameter.empty]
+        if missing := [key for key in missing if key not in given]:
+            raise self.error(f"{self.place.format(name=name)}: {', '.join(missing)} must be given")
+
+    def unknown_name(self, name: Any) -> str:
+        """Message about a name that is not registered."""
+        return f"{self.unknown.format(name=name)}{did_you_mean(name, self, '.')} Known: {', '.join(self)}."
+
+    def unknown_argument(self, name: Any, key: str, known: Iterable[str]) -> str:
+        """Message about an argument that is not in the signature."""
+        known = list(known)
+        return (
+            f"{self.no_argument.format(name=name, key=key)}{did_you_mean(key, known, '.')} "
+            f"Accepted: {', '.join(known) or 'none'}."
+        )
+
+    def import_failed(self, name: str, reason: str) -> str:
+        """Message about ``package.module:Class`` that cannot be imported."""
+        return (
+            f"{self.place.format(name=name)} cannot be imported ({reason}); expected an importable {OWN}; "
+            "add its folder to PYTHONPATH"
+        )
+
+    def import_refused(self, name: str, module: str) -> str:
+        """Message about ``package.module:Class`` in a file that may import nothing."""
+        return (
+            f"{self.place.format(name=name)} is not of ivadomed, and a file is not allowed to import it; if you "
+            f"trust it, `import {module}` before"
+        )
+
+
+def parameters(entry: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter], bool]:
+    """Arguments that a configuration may give to a class or function, and True if it takes any other.
+
+    Those of a class are the constructor's, and its base's where it hands ``**kwargs`` on; those of a function are
+    keyword-only. An annotation is evaluated, with its metadata.
+    """
+    found: dict[str, inspect.Parameter] = {}
+    takes_any = False
+    for call in constructors(entry):
+        own, hints = inspect.signature(call).parameters.values(), get_type_hints(call, include_extras=True)
+        for parameter in own:
+            if parameter.name != "self" and parameter.kind in _kinds(entry):
+                annotation = hints.get(parameter.name, Any)
+                found.setdefault(parameter.name, parameter.replace(annotation=annotation))
+        takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in own)
+        if not takes_any:
+            break
+    return found, takes_any
+
+
+def constructors(entry: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
+    """A function itself; of a class every constructor that takes arguments of a configuration, its own first."""
+    if not isinstance(entry, type):
+        yield entry
+        return
+    for cls in entry.__mro__:
+        if cls.__module__.startswith(_FOREIGN):
+            return
+        if "__init__" in vars(cls):
+            yield vars(cls)["__init__"]
+
+
+def _kinds(entry: Callable[..., Any]) -> tuple[Any, ...]:
+    named = inspect.Parameter.KEYWORD_ONLY
+    return (named, inspect.Parameter.POSITIONAL_OR_KEYWORD) if isinstance(entry, type) else (named,)
+
+
+# Classes whose constructors take nothing of a configuration: object, torch.nn.Module.
+_FOREIGN = ("builtins", "torch.")

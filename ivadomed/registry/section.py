@@ -1,0 +1,414 @@
+"""Sections of the configuration: strict models, and those that are made from the signature of what they name.
+
+This module, unlike the rest of the room, loads pydantic.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib import import_module
+from inspect import Parameter
+from types import UnionType
+from typing import Annotated, Any, ClassVar, Final, Literal, Union, get_args, get_origin
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    model_serializer,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import core_schema
+from typing_extensions import Self
+
+from ivadomed.registry.registry import OWN, Registry, parameters
+from ivadomed.registry.types import INTERNAL, Doc, Text
+
+PASS_OVER: Final = "pass over"
+"""Validation context in which what a registry declares is not looked at, hence not imported."""
+
+
+def _holds_several(annotation: Any) -> bool:
+    """True for a section, a list or an object of which null is no value."""
+    if get_origin(annotation) is Annotated:
+        return _holds_several(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return all(_holds_several(member) for member in get_args(annotation))
+    kind = get_origin(annotation) or annotation
+    return isinstance(kind, type) and issubclass(kind, (BaseModel, tuple, dict))
+
+
+class Section(BaseModel):
+    """A JSON object of the configuration: frozen, and every key in it is known.
+
+    A section or a list that is null has its default, as if the key were not there.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        defer_build=True,
+        validate_default=False,
+        protected_namespaces=(),
+    )
+
+    made_by: ClassVar[tuple[Callable[..., Any], tuple[Any, ...]] | None] = None
+    """Function that made a model which stands in no module, and its arguments: what a pickle holds of it."""
+
+    def __reduce__(self) -> Any:
+        return (
+            super().__reduce__()
+            if self.made_by is None
+            else (_restored, (*self.made_by, self.__getstate__()))
+        )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_the_default(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or None not in value.values():
+            return value
+        return {key: entry for key, entry in value.items() if entry is not None or not cls._leaves_out(key)}
+
+    @classmethod
+    def _leaves_out(cls, key: str) -> bool:
+        field = cls.model_fields.get(key)
+        return field is not None and not field.is_required() and _holds_several(field.annotation)
+
+
+def _restored(
+    make: Callable[..., type[Section]], arguments: tuple[Any, ...], state: dict[Any, Any]
+) -> Section:
+    """Section of a model that is made again, out of a pickle."""
+    model = make(*arguments)
+    section = model.__new__(model)
+    section.__setstate__(state)
+    return section
+
+
+def section(description: str) -> Any:
+    """A field that holds a section, by default with all of its keys at their defaults."""
+    return Field(default_factory=dict, validate_default=True, description=description)
+
+
+class Named(Section):
+    """A section of which `name` picks a class and the other keys are that class's arguments."""
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of the class, JSON-ready; keys left at null are absent."""
+        return self.model_dump(mode="json", exclude={"name"}, exclude_none=True)
+
+
+def name_or(default: str) -> Callable[[Any], str | None]:
+    """Discriminator of a union of `Named` sections; an object without `name` means `default`."""
+
+    def pick(value: Any) -> str | None:
+        name = value.get("name", default) if isinstance(value, Mapping) else getattr(value, "name", None)
+        return OWN if isinstance(name, str) and ":" in name else name
+
+    return pick
+
+
+class OrderedSteps(Section):
+    """A section whose keys are steps, run in the order in which they are written.
+
+    Every field is a step or null; null means that the step is not run.
+    """
+
+    _order: tuple[str, ...] = PrivateAttr(default=())
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _remember_order(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        section = handler(value)
+        if isinstance(value, Mapping):
+            section._order = tuple(key for key in value if value[key] is not None)
+        return section
+
+    @model_serializer(mode="wrap")
+    def _in_order(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        plain = handler(self)
+        return {name: plain[name] for name in self._order if name in plain}
+
+    @property
+    def steps(self) -> dict[str, Section]:
+        """Name -> step, in the order in which they run."""
+        return {name: getattr(self, name) for name in self._order}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._order
+
+
+def refuse(problems: list[str]) -> None:
+    """Raise when a section's keys contradict each other.
+
+    Args:
+        problems: One entry per problem, ``"key: what is wrong"`` with the key relative to the section.
+
+    Raises:
+        ValueError: All problems, one line each; pydantic adds the section's place.
+    """
+    if problems:
+        raise ValueError("\n".join(problems))
+
+
+_IDENTIFIER = r"[^\W\d]\w*"
+OWN_PATTERN: Final = rf"^{_IDENTIFIER}(\.{_IDENTIFIER})*:{_IDENTIFIER}$"
+
+
+def _own_name(name: str) -> str:
+    if not re.match(OWN_PATTERN, name):
+        raise ValueError(f"expected {OWN}")
+    return name
+
+
+OwnName = Annotated[Text, AfterValidator(_own_name), Field(json_schema_extra={"pattern": OWN_PATTERN})]
+
+
+@cache
+def section_model(entry: Callable[..., Any], base: type[Section]) -> type[Section]:
+    """Model of the arguments of a class or function.
+
+    The first line of its docstring is the description. What its ``problems(**arguments)`` says, if it has such a
+    function, one ``"key: what is wrong"`` each, is refused.
+
+    Args:
+        entry: What a registry holds.
+        base: Model with the keys that do not come from the signature.
+    """
+    known, takes_any = parameters(entry)
+    title: Any = entry.__name__
+    checks: Any = {"_no_problems": model_validator(mode="after")(_no_problems(entry))}
+    fields: dict[str, Any] = {}
+    if issubclass(base, Named):
+        fields["name"] = (
+            Literal[title],
+            Field(default=title, description=base.model_fields["name"].description),
+        )
+    fields |= {
+        key: _field(parameter) for key, parameter in known.items() if INTERNAL not in _metadata(parameter)
+    }
+    model = create_model(
+        title,
+        __base__=(base, Open) if takes_any else base,
+        __doc__=description(entry),
+        __module__=entry.__module__,
+        __validators__=checks,
+        **fields,
+    )
+    model.made_by = (section_model, (entry, base))
+    return model
+
+
+def argument_problems(entry: Callable[..., Any], arguments: Mapping[str, Any]) -> list[str]:
+    """Faults of the arguments of a class or function, ``"key: what is wrong"`` each."""
+    model = section_model(entry, Section)
+    known = ", ".join(model.model_fields) or "no arguments"
+    found = [
+        f"{key}: unknown key; {model.__name__} takes {known}"
+        for key in arguments
+        if key not in model.model_fields
+    ]
+    try:
+        model.model_validate({key: value for key, value in arguments.items() if key in model.model_fields})
+    except ValidationError as error:
+        found += [f"{fault['loc'][0]}: {fault['input']!r}; {fault['msg']}" for fault in error.errors()]
+    return found
+
+
+def description(entry: Callable[..., Any]) -> str:
+    """First line of a docstring."""
+    return (inspect.getdoc(entry) or "").partition("\n\n")[0].replace("\n", " ")
+
+
+def _metadata(parameter: Parameter) -> tuple[Any, ...]:
+    return getattr(parameter.annotation, "__metadata__", ())
+
+
+def _field(parameter: Parameter) -> tuple[Any, FieldInfo]:
+    """Type and field of an argument; a `Doc` becomes its description and example."""
+    metadata, annotation = _metadata(parameter), parameter.annotation
+    doc = next((entry for entry in metadata if isinstance(entry, Doc)), Doc(""))
+    if rest := tuple(entry for entry in metadata if not isinstance(entry, Doc)):
+        annotation = Annotated[(annotation.__origin__, *rest)]
+    elif metadata:
+        annotation = annotation.__origin__
+    return annotation, Field(
+        default=... if parameter.default is Parameter.empty else parameter.default,
+        description=doc.text or None,
+        examples=None if doc.example is None else [doc.example],
+    )
+
+
+def _no_problems(entry: Callable[..., Any]) -> Callable[[Section], Section]:
+    def check(self: Section) -> Section:
+        if hasattr(entry, "problems"):
+            known = parameters(entry)[0].keys() & type(self).model_fields.keys()
+            refuse(list(entry.problems(**{key: getattr(self, key) for key in known})))
+        return self
+
+    return check
+
+
+class Open(Section):
+    """Arguments of a class of the user's own: they are compared with its signature before a run starts.
+
+    Reading a configuration imports no code.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+
+@cache
+def own_model(base: type[Section]) -> type[Section]:
+    """Model of what is named ``package.module:Class``."""
+    kind = base.__name__
+    name = Field(
+        default=OWN,
+        description="Module and name of a class of your own.",
+        examples=[f"my_package.my_module:My{kind}"],
+    )
+    fields: Any = {"name": (OwnName, name)} if issubclass(base, Named) else {}
+    model = create_model(
+        f"Own{kind}",
+        __base__=(base, Open),
+        __doc__=f"A {kind.lower()} of your own; the other keys are its arguments.",
+        **fields,
+    )
+    model.made_by = (own_model, (base,))
+    return model
+
+
+class FromRegistry(ABC):
+    """Metadata of a field whose models are made from a registry.
+
+    The room of the registry is imported when a value is validated, or a schema or the models are asked for.
+
+    Args:
+        registry: ``package.module:NAME``.
+        base: Model with the keys that do not come from the signatures.
+    """
+
+    def __init__(self, registry: str, base: type[Section]) -> None:
+        self.module, _, self.name = registry.partition(":")
+        self.base = base
+
+    @property
+    def entries(self) -> tuple[tuple[str, Callable[..., Any]], ...]:
+        """Names and what they stand for."""
+        registry: Registry[Any] = getattr(import_module(self.module), self.name)
+        return tuple(registry.items())
+
+    @property
+    def loaded(self) -> bool:
+        """True when the room of the registry has been imported."""
+        return self.module in sys.modules
+
+    @property
+    @abstractmethod
+    def models(self) -> tuple[type[Section], ...]:
+        """Models that a value may be of."""
+
+    @abstractmethod
+    def adapter(self, value: Any) -> TypeAdapter[Any]:
+        """Validator of a value."""
+
+    def _validate(self, value: Any, info: ValidationInfo) -> Any:
+        if info.context == PASS_OVER:
+            return value
+        return self.adapter(value).validate_python(value, context=info.context)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        by_value = core_schema.plain_serializer_function_ser_schema(lambda value: value)
+        return core_schema.with_info_plain_validator_function(self._validate, serialization=by_value)
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> Any:
+        return handler(self.adapter({}).core_schema)
+
+
+class OneOf(FromRegistry):
+    """A section of which `name` picks an entry, by default the class `default`; the other keys are its arguments."""
+
+    def __init__(self, registry: str, base: type[Named], default: str) -> None:
+        super().__init__(registry, base)
+        self.default = default
+
+    @property
+    def models(self) -> tuple[type[Section], ...]:
+        return (*(section_model(entry, self.base) for _, entry in self.entries), own_model(self.base))
+
+    def adapter(self, value: Any) -> TypeAdapter[Any]:
+        return _union(self.models, self.default)
+
+
+@cache
+def _union(models: tuple[type[Section], ...], default: str) -> TypeAdapter[Any]:
+    members: Any = tuple(Annotated[model, Tag(model.model_fields["name"].default)] for model in models)
+    union = Union[members]  # noqa: UP007  # a tuple of members
+    return TypeAdapter(Annotated[union, Discriminator(name_or(default))])
+
+
+class InOrder(FromRegistry):
+    """A section of which each key names an entry; they are run in the order of the keys.
+
+    Args:
+        registry: See `FromRegistry`.
+        base: See `FromRegistry`.
+        whole: Base of the section itself.
+    """
+
+    def __init__(self, registry: str, base: type[Section], whole: type[OrderedSteps]) -> None:
+        super().__init__(registry, base)
+        self.whole = whole
+
+    @property
+    def models(self) -> tuple[type[Section], ...]:
+        return (_ordered(self.entries, self.base, self.whole, ()),)
+
+    def adapter(self, value: Any) -> TypeAdapter[Any]:
+        own = (
+            (name for name in value if re.match(OWN_PATTERN, str(name))) if isinstance(value, Mapping) else ()
+        )
+        return TypeAdapter(_ordered(self.entries, self.base, self.whole, tuple(own)))
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> Any:
+        reference = super().__get_pydantic_json_schema__(schema, handler)
+        handler.resolve_ref_schema(reference)["patternProperties"] = {
+            OWN_PATTERN: {"type": ["object", "null"]}
+        }
+        return reference
+
+
+@cache
+def _ordered(
+    entries: tuple[tuple[str, Callable[..., Any]], ...],
+    base: type[Section],
+    whole: type[OrderedSteps],
+    own: tuple[str, ...],
+) -> type[OrderedSteps]:
+    models = {name: section_model(entry, base) for name, entry in entries}
+    models |= dict.fromkeys(own, own_model(base))
+    fields: Any = {
+        name: (model | None, Field(default=None, description=model.__doc__)) for name, model in models.items()
+    }
+    model = create_model(whole.__name__, __base__=whole, __doc__=whole.__doc__, **fields)
+    model.made_by = (_ordered, (entries, base, whole, own))
+    return model
