@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ivadomed.config.load import load_config, read_json
-from ivadomed.config.merge import merged
 from ivadomed.config.migrate import migrate
+from ivadomed.config.tree import merged
 
 logger = logging.getLogger(__name__)
 

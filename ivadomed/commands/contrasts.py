@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ivadomed.config import RunConfig
-from ivadomed.config.json_text import read_json
-from ivadomed.config.merge import expand, merged
+from ivadomed.config.tree import expand, merged, read_json
 from ivadomed.images.files import write_json
 from ivadomed.loader.build import index_data
 from ivadomed.runtime.ranks import is_first_process

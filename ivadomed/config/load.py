@@ -14,13 +14,10 @@ from pydantic_core import ErrorDetails
 
 from ivadomed.config import problems
 from ivadomed.config.check import contradictions, idle_keys
-from ivadomed.config.json_text import read_json
-from ivadomed.config.legacy_keys import DROPPED_EVERYWHERE, RENAMED
-from ivadomed.config.merge import expand, merged
-from ivadomed.config.migrate import migrate
-from ivadomed.config.recognize import kind_of
-from ivadomed.config.reconcile import reconcile
+from ivadomed.config.foreign import kind_of
+from ivadomed.config.migrate import DROPPED_EVERYWHERE, RENAMED, migrate, reconcile
 from ivadomed.config.schema.run import RunConfig
+from ivadomed.config.tree import expand, merged, read_json
 from ivadomed.errors import ConfigError
 from ivadomed.registry import nearest
 

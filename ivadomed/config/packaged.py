@@ -7,9 +7,7 @@ the prediction (an unknown preprocessing transform, a wrong size) is an error al
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,19 +16,15 @@ from pydantic_core import ErrorDetails
 
 from ivadomed.config import problems
 from ivadomed.config.check import contradictions
-from ivadomed.config.legacy_keys import RENAMED
-from ivadomed.config.migrate import migrate
-from ivadomed.config.reconcile import reconcile
+from ivadomed.config.migrate import RENAMED, migrate, reconcile
 from ivadomed.config.schema.models import SECTIONS, Windows
 from ivadomed.config.schema.postprocessing import Postprocessing
 from ivadomed.config.schema.run import RunConfig
+from ivadomed.config.tree import Tree, join, read_json, section
 from ivadomed.errors import ConfigError
-from ivadomed.images.files import parse_json
 from ivadomed.models.specs import NETWORKS, spec_of
 
 logger = logging.getLogger(__name__)
-
-Tree = dict[str, Any]
 
 _NETWORK = (*Windows.model_fields, "metadata", "film_layers")
 # Section ("" is the top level) -> keys that prediction takes from it.
@@ -87,7 +81,7 @@ def load_packaged(path: str | Path, network: OpenedNetwork) -> RunConfig:
     Raises:
         ConfigError: The file is no JSON object, or prediction needs a key that is wrong.
     """
-    raw = _read(Path(path))
+    raw = read_json(path, strict=False)
     # 2.x read this section when it trained, and not in a packaged model: that is soft where it has no other section.
     testing = raw.pop("testing_parameters", None)
     if testing is not None:
@@ -97,14 +91,14 @@ def load_packaged(path: str | Path, network: OpenedNetwork) -> RunConfig:
     )
     doubts: list[str] = []
     taken = _take(tree, notes)
-    taken["postprocessing"] = _steps(tree.get("postprocessing"), notes, doubts)
+    taken["postprocessing"] = _steps(section(tree, "postprocessing"), notes, doubts)
     _drop_unknown_network(taken, notes)
     # Their names are results: they stay as they are written, while a training looks for files with such a suffix.
     suffixes = taken["loader_parameters"].pop("target_suffix", None)
     taken, more = reconcile(taken)
     _fit(taken, network, notes, str(path))
     # Only now it is certain how many axes the sizes in it have.
-    taken["transformation"] = _transforms(tree.get("transformation"), notes, str(path))
+    taken["transformation"] = _transforms(section(tree, "transformation"), notes, str(path))
     taken, last = reconcile(taken)
     taken["loader_parameters"]["target_suffix"] = _class_names(suffixes, network, notes)
     _drop_idle_sections(taken, notes)
@@ -117,45 +111,27 @@ def load_packaged(path: str | Path, network: OpenedNetwork) -> RunConfig:
     return config
 
 
-def _read(path: Path) -> Tree:
-    """The object in a JSON file; as in any version, the last of two equal keys counts."""
-    try:
-        content = parse_json(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; expected the JSON file of a packaged model") from None
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{path}:{error.lineno}:{error.colno}: is not valid JSON: {error.msg}") from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read as a JSON file: {str(error).split(chr(10))[0]}") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: holds a {type(content).__name__}; expected a JSON object {{...}}")
-    return content
-
-
 def _take(tree: Tree, notes: list[str]) -> Tree:
     """The keys of `_TAKEN`, without those that are null."""
     taken: Tree = {}
     for place, keys in _TAKEN.items():
-        source, target = tree, taken
+        target = taken
         for name in filter(None, place.split(".")):
-            source = source[name] if isinstance(source.get(name), dict) else {}
             target = target.setdefault(name, {})
-        below = {section.rpartition(".")[2] for section in _TAKEN if section.rpartition(".")[0] == place}
-        for key, value in source.items():
+        below = {inner for outer, _, inner in (name.rpartition(".") for name in _TAKEN) if outer == place}
+        for key, value in section(tree, place).items():
             if key in keys and value is not None:
                 target[key] = value
             elif key not in below and not (place == "" and key in ("transformation", "postprocessing")):
-                notes.append(f"{place + '.' if place else ''}{key}: not used by prediction")
+                notes.append(f"{join(place, key)}: not used by prediction")
     return taken
 
 
-def _transforms(section: Any, notes: list[str], place: str) -> Tree:
+def _transforms(chain: Tree, notes: list[str], place: str) -> Tree:
     """Transforms that the image of a test set passes through, by name, in order."""
-    if not isinstance(section, dict):
-        return {}
     renamed = RENAMED["transformation"]
     chosen: Tree = {}
-    for name, value in section.items():
+    for name, value in chain.items():
         arguments = {} if value is True else value
         if arguments is None or arguments is False:
             continue
@@ -177,16 +153,15 @@ def _transforms(section: Any, notes: list[str], place: str) -> Tree:
 
 
 def _names(value: Any) -> set[str]:
-    """Names in a list; also of a single one, or of a list that is null."""
-    return {value} if isinstance(value, str) else {str(name) for name in value or ()}
+    """Names in a list, also of a single one; none in anything else."""
+    names = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+    return {str(name) for name in names}
 
 
-def _steps(section: Any, notes: list[str], doubts: list[str]) -> Tree:
+def _steps(chain: Tree, notes: list[str], doubts: list[str]) -> Tree:
     """Postprocessing steps by name, in order, with the arguments that they have."""
-    if not isinstance(section, dict):
-        return {}
     chosen: Tree = {}
-    for name, value in section.items():
+    for name, value in chain.items():
         arguments = {} if value is True else value
         if arguments is None or arguments is False:
             continue
@@ -212,7 +187,7 @@ def _steps(section: Any, notes: list[str], doubts: list[str]) -> Tree:
 def _fit(taken: Tree, network: OpenedNetwork, notes: list[str], place: str) -> None:
     """Complete a configuration, in place, by what is known of the network."""
     loader, model = taken["loader_parameters"], taken["default_model"]
-    name = next((section for section in SECTIONS if taken[section].get("applied")), model.get("name", "Unet"))
+    name = next((name for name in SECTIONS if taken[name].get("applied")), model.get("name", "Unet"))
     told = spec_of(name).is_2d(model.get("is_2d", True) is not False)
     if network.is_2d not in (None, told):
         notes.append(f"the network is {'2D' if network.is_2d else '3D'}, which decides")
@@ -246,10 +221,10 @@ def _class_names(suffixes: Any, network: OpenedNetwork, notes: list[str]) -> lis
 
 def _drop_idle_sections(taken: Tree, notes: list[str]) -> None:
     """Leave the sections, in place, that the rest of the file switches off: of other networks, of no cascade."""
-    for section in SECTIONS:
-        if taken[section] and not taken[section].get("applied"):
-            del taken[section]
-            notes.append(f"{section}: not used by prediction, it is not applied")
+    for name in SECTIONS:
+        if taken[name] and not taken[name].get("applied"):
+            del taken[name]
+            notes.append(f"{name}: not used by prediction, it is not applied")
     if not taken["object_detection_params"].get("object_detection_path"):
         del taken["object_detection_params"]
     roi = taken["loader_parameters"]["roi_params"]
@@ -266,26 +241,22 @@ def _drop_unknown_network(taken: Tree, notes: list[str]) -> None:
         del taken["default_model"]["name"]
 
 
-def _only(section: Mapping[str, Any], *keys: str) -> Tree:
-    return {key: section[key] for key in keys if key in section}
-
-
 def _set_dimensions(taken: Tree, name: str, is_2d: bool, place: str) -> None:
     """Make the architecture one of these dimensions, in place."""
-    model, sections = taken["default_model"], [taken[section] for section in ("default_model", *SECTIONS)]
+    model, others = taken["default_model"], [taken[other] for other in SECTIONS]
     model["is_2d"] = is_2d
     if len(spec_of(name).dimensions) == 1:
         model["name"] = "Unet"
-        for section in sections[1:]:
-            section["applied"] = False
+        for other in others:
+            other["applied"] = False
     if not is_2d and not model.get("length_3D"):
-        windows = next((section for section in sections if section.get("length_3D")), None)
+        windows = next((other for other in others if other.get("length_3D")), None)
         if windows is None:
             raise ConfigError(
                 f"{place}: default_model.length_3D: is missing, and the network is 3D; expected the size of the "
                 "patches that it was trained with"
             )
-        model |= _only(windows, "length_3D", "stride_3D")
+        model |= {key: windows[key] for key in ("length_3D", "stride_3D") if key in windows}
 
 
 def _validated(taken: Tree, notes: list[str], place: str) -> RunConfig:

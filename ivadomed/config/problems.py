@@ -10,8 +10,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from ivadomed.config.legacy_keys import RENAMED
-from ivadomed.config.other_names import meaning
+from ivadomed.config.foreign import meaning
+from ivadomed.config.migrate import RENAMED
 from ivadomed.registry import nearest
 from ivadomed.registry.section import FromRegistry
 from ivadomed.registry.words import similarity

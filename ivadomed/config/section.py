@@ -9,8 +9,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from ivadomed.config import problems
-from ivadomed.config.migrate import migrate
-from ivadomed.config.reconcile import reconcile
+from ivadomed.config.migrate import migrate, reconcile
 from ivadomed.config.schema.training import TrainingParameters
 from ivadomed.config.schema.wandb import Wandb
 from ivadomed.errors import ConfigError

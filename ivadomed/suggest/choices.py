@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ivadomed.config.merge import expand
+from ivadomed.config.tree import expand
 from ivadomed.suggest.machine import Machine
 from ivadomed.suggest.plan import TESTING, TRAINING, Plan
 from ivadomed.suggest.survey import Survey

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import ivadomed
 from ivadomed.config import RunConfig, load_config
-from ivadomed.config.merge import expand, merged
+from ivadomed.config.tree import expand, merged
 from ivadomed.errors import ConfigError
 
 

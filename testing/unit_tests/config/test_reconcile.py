@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ivadomed.config import load_config
-from ivadomed.config.reconcile import reconcile
+from ivadomed.config.migrate import reconcile
 
 FILM, HEMIS, THREE_D = "FiLMedUnet", "HeMISUnet", "Modified3DUNet"
 LENGTH = {"length_3D": [32, 32, 16]}

@@ -1,31 +1,87 @@
-"""JSON files, read with errors that say what is wrong with the text."""
+"""Configurations as plain dictionaries: read from JSON, looked up by dotted paths, laid over one another."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 from ivadomed.errors import ConfigError
 from ivadomed.images.files import DuplicateKeyError, NestingError, parse_json
 
+Tree = dict[str, Any]
+
 _YAML = (".yaml", ".yml")
 
 
-def read_json(path: str | Path) -> dict[str, Any]:
+def section(tree: Mapping[str, Any], path: str) -> Tree:
+    """The dictionary at a dotted path, the tree itself for an empty one; a new, empty one where there is none."""
+    node: Any = tree
+    for key in filter(None, path.split(".")):
+        node = node.get(key) if isinstance(node, dict) else None
+    return node if isinstance(node, dict) else {}
+
+
+def join(path: str, key: str) -> str:
+    """Dotted path of a key of a section."""
+    return f"{path}.{key}" if path else key
+
+
+def expand(overrides: Mapping[str, Any]) -> Tree:
+    """Dotted paths as nested dictionaries: ``{"a.b": 1}`` becomes ``{"a": {"b": 1}}``.
+
+    Later entries win over earlier ones; the argument is not changed.
+    """
+    tree: Tree = {}
+    for path, value in overrides.items():
+        nested: Any = expand(value) if isinstance(value, Mapping) else deepcopy(value)
+        for key in reversed(path.split(".")):
+            nested = {key: nested}
+        tree = merged(tree, nested)
+    return tree
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Tree:
+    """`base` with the leaves of `changes` in place; neither is changed.
+
+    Keys keep the order of `base`, new ones follow. An object that names another class than the one it is
+    laid over (``{"name": "FocalLoss"}`` over a TverskyLoss) replaces it: the arguments are another class's.
+    """
+    result = deepcopy(dict(base))
+    for key, value in changes.items():
+        old = result.get(key)
+        if isinstance(value, Mapping) and isinstance(old, Mapping) and not _other_class(old, value):
+            result[key] = merged(old, value)
+        else:
+            result[key] = deepcopy(value)
+    return result
+
+
+def _other_class(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    return "name" in old and "name" in new and old["name"] != new["name"]
+
+
+def read_json(path: str | Path, strict: bool = True) -> Tree:
     """Content of a JSON file that holds an object.
 
     Line ends of any system and a byte order mark are fine.
 
+    Args:
+        path: File.
+        strict: Refuse keys that are there twice, of which the last counts else, and text that no file can hold.
+
     Raises:
-        ConfigError: The file is missing, is no valid JSON, holds a key twice, or holds no object.
+        ConfigError: The file is missing, is no valid JSON, holds no object, or see ``strict``.
     """
     path = Path(path)
     text = _text(path)
     try:
-        content = parse_json(text, unique=True)
-        json.dumps(content, ensure_ascii=False).encode()
+        content = parse_json(text, unique=strict)
+        if strict:
+            json.dumps(content, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise ConfigError(_explained(path, text, error)) from None
     except DuplicateKeyError as error:

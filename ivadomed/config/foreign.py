@@ -1,9 +1,17 @@
-"""Other JSON files that lie beside a configuration and are taken for one: what they are, and what to do."""
+"""What users of other libraries and versions bring along: JSON files that are no configuration, names of other things.
+
+TorchIO, MONAI, nnU-Net and torchvision name the same things differently, as branches of ivadomed 2.x did. Where one of
+ours does the same, the message about an unknown name says so; a name that only looks like it (RandomTranslation,
+RandomContrast) is no help.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from functools import cache
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 Content = Mapping[str, Any]
@@ -125,3 +133,16 @@ def kind_of(content: Content, known: set[str], deeper: set[str]) -> str | None:
         return None
     kind = next((words for fits, words in _KINDS if fits(content)), None)
     return kind if kind not in _BY_VALUES or not deeper & content.keys() else None
+
+
+def meaning(name: str) -> str | None:
+    """Name here of what has another name elsewhere, with a word about it; None for a name that is not known."""
+    lower, names = name.lower(), _other_names()
+    # MONAI appends a "d" to its dictionary transforms.
+    return names.get(lower) or (names.get(lower[:-1]) if name.endswith("d") else None)
+
+
+@cache
+def _other_names() -> dict[str, str]:
+    table = Path(__file__).with_name("tables") / "other_names.json"
+    return dict(json.loads(table.read_text(encoding="utf-8")))
