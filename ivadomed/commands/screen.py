@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from ivadomed.config import RunConfig
+from ivadomed.config.schema.run import Architecture
 from ivadomed.loader.bids.faults import summary
 from ivadomed.loader.bids.index import Dropped
 from ivadomed.loader.bids_dataframe import BidsDataframe
@@ -68,12 +69,11 @@ def show_samples(config: RunConfig, training: SampleDataset, validation: SampleD
     )
 
 
-def show_network(config: RunConfig, arguments: Mapping[str, object], size: tuple[int, ...]) -> None:
+def show_network(config: RunConfig, model: Architecture, size: tuple[int, ...]) -> None:
     """Architecture, its size and about the memory that a step of the training takes."""
-    name = config.architecture.name
-    text = f"{name} ({len(size)}D) for {some(config.class_names)}"
+    text = f"{model.name} ({len(size)}D) for {some(config.class_names)}"
     if config.network is not OWN:  # a network of the user's own may need what only the training gives it
-        network = footprint(name, arguments, len(size))
+        network = footprint(model.name, model.arguments, len(size))
         memory = network.training_bytes(config.training_parameters.batch_size, size)
         gigabytes = f"about {memory / _GB:.1f}" if memory > _GB / 10 else "less than 0.1"
         text += f"; {network.parameters:,} weights, {gigabytes} GB to train"

@@ -6,9 +6,10 @@ import json
 import logging
 import sys
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from filecmp import cmp
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from ivadomed.commands.records import MANIFEST, was_trained_on, write_manifest
 from ivadomed.commands.screen import (
@@ -27,6 +28,7 @@ from ivadomed.commands.steps import (
     with_best_threshold,
 )
 from ivadomed.config import RunConfig
+from ivadomed.config.schema.run import Architecture
 from ivadomed.errors import ModelError
 from ivadomed.jobs import Workers
 from ivadomed.loader.build import (
@@ -46,17 +48,21 @@ from ivadomed.runtime.device import training_devices
 from ivadomed.runtime.ranks import World, current_world
 from ivadomed.runtime.terminal import say
 from ivadomed.training import read_checkpoint
-from ivadomed.training.changes import changes
-from ivadomed.training.failures import explained
+from ivadomed.training.checkpoint import changes
 from ivadomed.training.film import save_modulation
 from ivadomed.training.gifs import FOLDER as GIFS
-from ivadomed.training.launch import other_processes
 from ivadomed.training.loop import EpochEnd, TrainingResult, train
+from ivadomed.training.monitor import Watch
 from ivadomed.training.number_format import precision_text, resolve_precision
-from ivadomed.training.outputs import BEST, CHECKPOINT, FINAL, remove_training
-from ivadomed.training.package import package_model
+from ivadomed.training.outputs import (
+    BEST,
+    CHECKPOINT,
+    FINAL,
+    package_model,
+    remove_training,
+)
+from ivadomed.training.processes import explained, other_processes
 from ivadomed.training.schedule import EarlyStopping
-from ivadomed.training.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -107,19 +113,20 @@ def train_command(
     training = sample_dataset(config, cases, "training", folder, conditioner, workers)
     model_folder = folder / config.model_name
     log.info("Creating model directory: %s", model_folder)
-    params = config.training_parameters.model_dump(mode="json")
-    params["num_workers"] = worker_count(config, len(devices))
-    model = {"name": config.architecture.name, **config.architecture.arguments}
+    model = config.architecture
     if config.metadata_type is not None:
-        model["n_metadata"] = FilmEncoder.load(folder).n_metadata
-    wandb = None if config.wandb is None else config.wandb.model_dump(mode="json")
+        n_metadata = FilmEncoder.load(folder).n_metadata
+        model = replace(model, arguments={**model.arguments, "n_metadata": n_metadata})
     if world.is_first:
         show_samples(config, training, valid)
         show_network(config, model, training.sample_size)
-    wanted, device = params["precision"], devices[world.local_rank]
-    params["precision"] = resolve_precision(wanted, device, model, training.sample_size, params["batch_size"])
+    params, device = config.training_parameters, devices[world.local_rank]
+    precision = resolve_precision(params.precision, device, model, training.sample_size, params.batch_size)
+    params = params.model_copy(
+        update={"precision": precision, "num_workers": worker_count(config, len(devices))}
+    )
     if world.is_first:
-        precision = precision_text(params["precision"], wanted)
+        precision = precision_text(precision, config.training_parameters.precision)
         write_manifest(config, folder, split, precision)
         show_training(config, devices, precision, folder)
     if overwrite and world.is_first:
@@ -136,7 +143,7 @@ def train_command(
             resume,
             config.relevant(FREE_TO_CHANGE),
             world,
-            Watch(n_gif, config.slice_axis_index, config.debugging, wandb),
+            Watch(n_gif, config.slice_axis_index, config.debugging, config.wandb),
             on_epoch,
         )
     if world.is_first:
@@ -173,7 +180,7 @@ def finished_training(
     except ModelError:
         return None
     time = config.training_parameters.training_time
-    stopping = EarlyStopping(time.early_stopping_epsilon, time.early_stopping_patience)
+    stopping = EarlyStopping(time)
     stopping.load_state_dict(state["stopping"])
     is_over = state["epoch"] == time.num_epochs or (state["epoch"] < time.num_epochs and stopping.stalled)
     same = not changes(state["configuration"], json.loads(json.dumps(config.relevant(FREE_TO_CHANGE))))
@@ -196,7 +203,7 @@ def _package(
     config: RunConfig,
     folder: Path,
     valid: SampleDataset,
-    model: dict[str, Any],
+    model: Architecture,
     thr_increment: float | None,
 ) -> None:
     """Package the best model of a training, of which the threshold may be searched first."""
@@ -209,7 +216,7 @@ def _package(
             cast(Network, load_model(folder / BEST)),
             valid,
             FilmEncoder.load(folder),
-            model["film_layers"],
+            model.arguments["film_layers"],
             config.training_parameters.batch_size,
             folder,
         )

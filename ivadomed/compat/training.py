@@ -17,14 +17,15 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from ivadomed.compat.samples import DocumentedSamples, as_samples
+from ivadomed.config.schema.run import Architecture
 from ivadomed.config.section import training_section, wandb_section
 from ivadomed.errors import ModelError
 from ivadomed.loader.conditions.conditioner import Curriculum
 from ivadomed.models.registry import check_arguments
 from ivadomed.models.torch_file import TorchFile
 from ivadomed.training.loop import train as run_training
+from ivadomed.training.monitor import Watch
 from ivadomed.training.number_format import resolve_precision
-from ivadomed.training.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 _OF_THE_DATA = ("csv_path", "film_onehotencoder", "hdf5_path", "path_hdf5", "ram", "roi_lst", "target_lst")
 """Documented keys of ``model_params`` that no network takes."""
 
-_FREE = ("num_workers", "training_time")
+_FREE = {"num_workers", "training_time"}
 """Parameters under which a run may be resumed that was started under others."""
 
 
@@ -98,21 +99,21 @@ def train(
         ModelError: The network cannot be built, or the loss is not a number.
     """
     params = training_section(training_params)
-    params["num_workers"] = params["num_workers"] or 0
-    training = as_samples(dataset_train, model_params, params["seed"], _curriculum(model_params))
-    validation = as_samples(dataset_val, model_params, params["seed"])
+    training = as_samples(dataset_train, model_params, params.seed, _curriculum(model_params))
+    validation = as_samples(dataset_val, model_params, params.seed)
     model = _network(model_params, training)
     device = torch.device("cpu" if device is None or not cuda_available else device)
-    configuration = {"model": model, **{k: v for k, v in params.items() if k not in _FREE}}
-    size, batch_size = training.sample_size, params["batch_size"]
-    params["precision"] = resolve_precision(params["precision"], device, model, size, batch_size)
+    named = {"name": model.name, **model.arguments}
+    configuration = {"model": named, **params.model_dump(mode="json", exclude=_FREE)}
+    size, batch_size = training.sample_size, params.batch_size
+    precision = resolve_precision(params.precision, device, model, size, batch_size)
     Path(path_output).mkdir(parents=True, exist_ok=True)
     wandb = None if wandb_params is None else wandb_section(wandb_params)
     best = run_training(
         model,
         training,
         validation,
-        params,
+        params.model_copy(update={"precision": precision}),
         path_output,
         device,
         tuple(metric_fns or ()),
@@ -124,7 +125,7 @@ def train(
     return training_dice, training_loss, validation_dice, validation_loss
 
 
-def _network(model_params: Mapping[str, Any], training: Any) -> dict[str, Any]:
+def _network(model_params: Mapping[str, Any], training: Any) -> Architecture:
     """Name and arguments of the network, completed by what the data say."""
     name = model_params.get("name", "Unet")
     given = {key: value for key, value in model_params.items() if key not in _OF_THE_DATA}
@@ -139,7 +140,7 @@ def _network(model_params: Mapping[str, Any], training: Any) -> dict[str, Any]:
         if name == "HeMISUnet" and "contrasts" not in given:
             given["contrasts"] = list(getattr(training.dataset, "cst_lst", range(len(sample.image))))
     given.pop("name", None)
-    return {"name": name, **check_arguments(name, given)}
+    return Architecture(name, check_arguments(name, given))
 
 
 def _curriculum(model_params: Mapping[str, Any]) -> Curriculum | None:

@@ -23,27 +23,26 @@ class _Sections(Section):
     wandb: Wandb | None = None
 
 
-def training_section(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The section ``training_parameters`` with every key; what is not given has its default.
+def training_section(params: Mapping[str, Any]) -> TrainingParameters:
+    """The section ``training_parameters`` ; what is not given has its default.
 
     Raises:
         ConfigError: A key is unknown, or a value wrong.
     """
-    return dict(_validated("training_parameters", params))
+    return _validated("training_parameters", params).training_parameters
 
 
-def wandb_section(params: Mapping[str, Any]) -> dict[str, Any]:
+def wandb_section(params: Mapping[str, Any]) -> Wandb:
     """The section ``wandb``, see `training_section`."""
-    return dict(_validated("wandb", params))
+    return _validated("wandb", params).wandb or Wandb()
 
 
-def _validated(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
+def _validated(name: str, params: Mapping[str, Any]) -> _Sections:
     tree, warnings = migrate({name: dict(params)})
     tree, more = reconcile(tree)
     for warning in (*warnings, *more):
         logger.warning("%s", warning)
     try:
-        sections = _Sections.model_validate({name: tree.get(name)})
+        return _Sections.model_validate({name: tree.get(name)})
     except ValidationError as error:
         raise ConfigError("\n".join(dict.fromkeys(problems.lines(_Sections, error)))) from None
-    return dict(sections.model_dump(mode="json")[name])

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from ivadomed.config.schema.run import Architecture
+from ivadomed.config.schema.training import TrainingParameters
 from ivadomed.errors import ConfigError, ModelError
 from ivadomed.loader.balanced_sampler import balancing_weights
 from ivadomed.loader.samples import Batch, EpochSampler, SampleDataset, make_loader
@@ -25,19 +27,23 @@ from ivadomed.models.checkpoint import save_model
 from ivadomed.runtime.ranks import ALONE, World
 from ivadomed.runtime.signals import StopRequest
 from ivadomed.runtime.terminal import say
-from ivadomed.training.changes import changes
-from ivadomed.training.checkpoint import read_checkpoint, restore_rng, rng_state, save_checkpoint, seed_all
-from ivadomed.training.compiler import compile_network
+from ivadomed.training.checkpoint import (
+    changes,
+    read_checkpoint,
+    restore_rng,
+    rng_state,
+    save_checkpoint,
+    seed_all,
+)
 from ivadomed.training.gifs import GifRecorder
-from ivadomed.training.group import Group
-from ivadomed.training.initial import initial_model
 from ivadomed.training.mixup import mixup
-from ivadomed.training.monitor import Monitor
+from ivadomed.training.monitor import NOTHING, Monitor, Watch
+from ivadomed.training.network import compile_network, initial_model
 from ivadomed.training.optimization import Optimization
 from ivadomed.training.outputs import BEST, CHECKPOINT, FINAL
+from ivadomed.training.processes import Processes
 from ivadomed.training.schedule import EarlyStopping
-from ivadomed.training.tracking import initialize_wandb
-from ivadomed.training.watch import NOTHING, Watch
+from ivadomed.training.tracking import start_tracking
 
 log = logging.getLogger(__name__)
 
@@ -65,10 +71,10 @@ class _Means:
 
 
 def train(
-    model_params: Mapping[str, Any],
+    architecture: Architecture,
     dataset_train: SampleDataset,
     dataset_val: SampleDataset,
-    training_params: Mapping[str, Any],
+    params: TrainingParameters,
     path_output: str | os.PathLike[str],
     device: torch.device,
     metric_fns: Sequence[Callable[..., float]] = (),
@@ -84,10 +90,10 @@ def train(
     ``final_model.pt``, all atomically, and TensorBoard events.
 
     Args:
-        model_params: "name" and the arguments of the network.
+        architecture: Network and its arguments.
         dataset_train: Training samples.
         dataset_val: Validation samples.
-        training_params: The ``training_parameters`` section; its ``precision`` as ``resolve_precision`` gives it.
+        params: The ``training_parameters`` section; its ``precision`` as ``resolve_precision`` gives it.
         path_output: Folder of the run.
         device: Where to train.
         metric_fns: Metrics of the soft validation predictions.
@@ -103,22 +109,15 @@ def train(
         ModelError: The loss is not a number, or the checkpoint cannot be used.
         Interrupted: SIGINT or SIGTERM came; the last whole epoch is in the checkpoint.
     """
+    folder = Path(path_output)
     trainer = Trainer(
-        model_params,
-        dataset_train,
-        dataset_val,
-        training_params,
-        Path(path_output),
-        device,
-        metric_fns,
-        world,
-        watch,
+        architecture, dataset_train, dataset_val, params, folder, device, metric_fns, world, watch
     )
     trainer.configuration = json.loads(json.dumps(configuration or {}))
     if resume_training:
         trainer.resume()
     result = trainer.fit(on_epoch)
-    trainer.group.close()
+    trainer.processes.close()
     return result
 
 
@@ -127,60 +126,61 @@ class Trainer:
 
     def __init__(
         self,
-        model_params: Mapping[str, Any],
+        architecture: Architecture,
         dataset_train: SampleDataset,
         dataset_val: SampleDataset,
-        training_params: Mapping[str, Any],
+        params: TrainingParameters,
         folder: Path,
         device: torch.device,
-        metric_fns: Sequence[Callable[..., float]],
+        metric_fns: Sequence[Callable[..., float]] = (),
         world: World = ALONE,
         watch: Watch = NOTHING,
     ) -> None:
-        self.folder, self.metric_fns, self.watch = folder, metric_fns, watch
+        self.architecture, self.params, self.folder = architecture, params, folder
+        self.metric_fns, self.watch = metric_fns, watch
         self.configuration: dict[str, Any] = {}
         self.dataset_train, self.dataset_val = dataset_train, dataset_val
-        self.soft_gt = dataset_train.soft_gt
-        self.mixup_alpha, self.seed = training_params["mixup_alpha"], training_params["seed"]
-        self.num_epochs = training_params["training_time"]["num_epochs"]
+        self.num_epochs = params.training_time.num_epochs
         self.first_epoch, self.best = 1, TrainingResult()
-        seed_all(self.seed)
+        seed_all(params.seed)
 
-        self.group = Group(world, device, training_params["precision"])
-        self.device = self.group.fabric.device
-        self.name = model_params["name"]
-        self.arguments = _without_name(model_params)
-        self.model = initial_model(self.name, self.arguments, training_params["transfer_learning"])
-        channels_last = training_params["channels_last"] and self.model.channels_last
+        self.processes = Processes(world, device, params.precision)
+        self.device = self.processes.fabric.device
+        self.model = initial_model(architecture, params.transfer_learning)
+        channels_last = params.channels_last and self.model.channels_last
         self.memory_format = _memory_format(channels_last, dataset_train.is_2d)
-        self.model = self.group.prepared(self.model, self.memory_format)
-        if training_params["compile"]:
+        self.model = self.processes.prepared(self.model, self.memory_format)
+        if params.compile:
             compile_network(self.model, self.device)
-        loss = training_params["loss"]
-        log.info("\nSelected Loss: %s\nwith the parameters: %s", loss["name"], _without_name(loss) or [])
-        self.loss, self.dice_loss = DeepSupervisionLoss(build_loss(loss)), DiceLoss()
-        time = training_params["training_time"]
-        self.stopping = EarlyStopping(time["early_stopping_epsilon"], time["early_stopping_patience"])
-        self._set_loaders(training_params)
-        self.optimization = Optimization(
-            self.group.fabric, self.model, training_params, len(self.train_batches)
-        )
+        loss = params.loss
+        log.info("\nSelected Loss: %s\nwith the parameters: %s", loss.name, loss.arguments or [])
+        self.loss = DeepSupervisionLoss(build_loss({"name": loss.name, **loss.arguments}))
+        self.dice_loss = DiceLoss()
+        self.stopping = EarlyStopping(params.training_time)
+        self._set_loaders()
+        self.optimization = Optimization(self.processes.fabric, self.model, params, len(self.train_batches))
         self.network = self.optimization.network
         if world.rank > 0:
-            torch.manual_seed(self.seed + world.rank)  # else all parts of a batch had the same dropout
+            torch.manual_seed(params.seed + world.rank)  # else all parts of a batch had the same dropout
 
-    def _set_loaders(self, params: Mapping[str, Any]) -> None:
-        batch_size, workers = params["batch_size"], params["num_workers"]
-        pin, world = self.device.type == "cuda", self.group.world
-        balance = params["balance_samples"]
+    def _set_loaders(self) -> None:
+        params, world = self.params, self.processes.world
+        workers, pin = params.num_workers or 0, self.device.type == "cuda"
         balanced, in_turn = (
-            balancing_weights(dataset, balance["type"]) if balance["applied"] else None
+            balancing_weights(dataset, params.balance_samples.type)
+            if params.balance_samples.applied
+            else None
             for dataset in (self.dataset_train, self.dataset_val)
         )
-        self.sampler = EpochSampler(len(self.dataset_train), self.seed, weights=balanced)
-        self.train_batches = make_loader(self.dataset_train, self.sampler, batch_size, workers, pin, world)
-        in_order = EpochSampler(len(self.dataset_val), self.seed, shuffle=False, weights=in_turn)
-        self.val_batches = make_loader(self.dataset_val, in_order, batch_size, min(workers, 1), pin, world)
+        self.sampler = EpochSampler(len(self.dataset_train), params.seed, weights=balanced)
+        in_order = EpochSampler(len(self.dataset_val), params.seed, shuffle=False, weights=in_turn)
+        self.train_batches, self.val_batches = (
+            make_loader(dataset, sampler, params.batch_size, n, pin, world)
+            for dataset, sampler, n in (
+                (self.dataset_train, self.sampler, workers),
+                (self.dataset_val, in_order, min(workers, 1)),
+            )
+        )
 
     def resume(self) -> None:
         """Continue from the checkpoint.
@@ -211,12 +211,13 @@ class Trainer:
         self.optimization.load_state_dict(state["optimization"])
         self.stopping.load_state_dict(state["stopping"])
         self.first_epoch, self.best = state["epoch"] + 1, TrainingResult(**state["best"])
-        if (rank := self.group.world.rank) < len(state["rng"]):
+        if (rank := self.processes.world.rank) < len(state["rng"]):
             restore_rng(state["rng"][rank])
 
     def fit(self, on_epoch: EpochEnd | None = None) -> TrainingResult:
         """Train until the last epoch, or until the validation loss no longer changes; see ``train``."""
         monitor, gifs = self._monitor(), self._gifs()
+        average = self.optimization.average
         advice = f"add --resume-training to the command to continue from {self.folder / CHECKPOINT}"
         with (
             closing(monitor),
@@ -230,8 +231,8 @@ class Trainer:
                     say("Stopped", f"after epoch {epoch - 1}: the validation loss does not change any more")
                     break
                 training = self._train_epoch(epoch, monitor, stop)
-                with self.optimization.average.in_place():
-                    validation = self.group.agree(self._validate(epoch, monitor, stop))
+                with average.in_place():
+                    validation = self.processes.agree(self._validate(epoch, monitor, stop))
                     is_best = validation.loss < self.best.validation_loss
                     if is_best:
                         self.best = TrainingResult(
@@ -246,33 +247,35 @@ class Trainer:
                 self._save_checkpoint(epoch)
                 if on_epoch is not None:
                     on_epoch(epoch, validation.loss)
-            with self.optimization.average.in_place():
+            with average.in_place():
                 self._save_model(FINAL)
         return self.best
 
     def _monitor(self) -> Monitor:
-        shown, tracker = self.group.world.is_first, None
-        if shown and self.watch.wandb:
-            tracker = initialize_wandb(self.watch.wandb, self.folder, resume=self.first_epoch > 1)
+        shown, wandb = self.processes.world.is_first, self.watch.wandb
+        tracker = None
+        if shown and wandb is not None:
+            tracker = start_tracking(wandb, self.folder, resume=self.first_epoch > 1)
             if tracker is not None:
-                every = self.watch.wandb["log_grads_every"]
-                tracker.watch(self.model, log="gradients", log_freq=every)
+                tracker.watch(self.model, log="gradients", log_freq=wandb.log_grads_every)
         return Monitor(self.folder, self.num_epochs, self.first_epoch, shown, tracker)
 
     def _gifs(self) -> GifRecorder:
-        count = self.watch.gifs if self.group.world.is_first and not self.dataset_val.classify else 0
+        count = self.watch.gifs if self.processes.world.is_first and not self.dataset_val.classify else 0
         return GifRecorder(self.folder, self.dataset_val, count, self.watch.slice_axis)
 
     def _train_epoch(self, epoch: int, monitor: Monitor, stop: StopRequest) -> _Means:
         self.sampler.epoch = epoch
         self.network.train()
-        drawn = _generator(self.seed, epoch)
+        # Randomness that all processes draw alike.
+        seed = np.random.SeedSequence((self.params.seed, epoch)).generate_state(1)[0]
+        drawn = torch.Generator().manual_seed(int(seed))
         losses, dices = [], []
-        for part, bar in monitor.progress(self.train_batches, epoch, "training"):
-            batch = self._mixed(self._ready(part.batch), part.size, drawn, part.step == 0)
-            with self.optimization.around(part.step):
-                prediction, target, loss, dice = self._predict(batch, part.size)
-                self.optimization.learn(loss, part.step)
+        for shard, bar in monitor.progress(self.train_batches, epoch, "training"):
+            batch = self._mixed(self._ready(shard.batch), shard.size, drawn, shard.step == 0)
+            with self.optimization.around(shard.step):
+                prediction, target, loss, dice = self._predict(batch, shard.size)
+                self.optimization.learn(loss, shard.step)
             losses.append(self._checked(loss, batch, self.dataset_train))
             dices.append(dice)
             bar.set_postfix(loss=f"{losses[-1]:.4f}", refresh=False)
@@ -285,34 +288,31 @@ class Trainer:
         self.network.eval()
         losses, dices = [], []
         metrics = MetricManager(list(self.metric_fns))
-        for part, _ in monitor.progress(self.val_batches, epoch, "validation"):
-            batch = self._ready(part.batch)
-            prediction, target, loss, dice = self._predict(batch, part.size)
+        for shard, _ in monitor.progress(self.val_batches, epoch, "validation"):
+            batch = self._ready(shard.batch)
+            prediction, target, loss, dice = self._predict(batch, shard.size)
             losses.append(self._checked(loss, batch, self.dataset_val))
             dices.append(dice)
-            metrics(*(as_array(self.group.own(x, part.size)) for x in (prediction, target)))
+            metrics(*(as_array(self.processes.own(x, shard.size)) for x in (prediction, target)))
             stop.check()
-        metrics.merge(self.group.collect(metrics.result_dict))
+        metrics.merge(self.processes.collect(metrics.result_dict))
         monitor.metrics(epoch, metrics.get_results())
         monitor.images(epoch, "Validation", batch.image, target, prediction)
         return _Means(float(np.mean(losses)), float(np.mean(dices)))
 
     def _ready(self, batch: Batch) -> Batch:
         """The batch where it is computed with, after the steps that the workers left to the device."""
-        return (
-            batch.to(self.device)
-            .augmented(self.soft_gt, self.dataset_train.classify)
-            .to(self.device, self.memory_format)
-        )
+        batch = batch.to(self.device).augmented(self.dataset_train.soft_gt, self.dataset_train.classify)
+        return batch.to(self.device, self.memory_format)
 
     def _predict(self, batch: Batch, size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, float]:
         """Prediction and target of this process; of the whole batch the loss, and the Dice loss as a number."""
         assert batch.target is not None
-        answer = self.network(*self.model.inputs(batch))  # several resolutions under deep supervision
-        answers, targets = self.group.whole((answer, batch.target), size)
-        loss, prediction = self.loss(answers, targets), full_resolution(answer)
-        dice = self.dice_loss(full_resolution(answers), targets)
-        return prediction, batch.target, loss, float(dice.detach())
+        own = self.network(*self.model.inputs(batch))  # several resolutions under deep supervision
+        predictions, targets = self.processes.whole((own, batch.target), size)
+        loss = self.loss(predictions, targets)
+        dice = self.dice_loss(full_resolution(predictions), targets)
+        return full_resolution(own), batch.target, loss, float(dice.detach())
 
     @torch.no_grad()
     def _guess(self, batch: Batch) -> torch.Tensor:
@@ -320,13 +320,14 @@ class Trainer:
         return full_resolution(self.model(*self.model.inputs(self._ready(batch))))
 
     def _mixed(self, batch: Batch, size: int, drawn: torch.Generator, first: bool) -> Batch:
-        if not self.mixup_alpha or batch.target is None:
+        alpha = self.params.mixup_alpha
+        if not alpha or batch.target is None:
             return batch
         # Partners come from the whole batch, so every process mixes all of it and takes its part.
-        images, targets = self.group.whole((batch.image, batch.target), size)
-        debugging = first and self.watch.debugging and self.group.world.is_first
-        mixed = mixup(images, targets, self.mixup_alpha, debugging, self.folder, drawn)
-        image, target = map(self.group.part, mixed)
+        images, targets = self.processes.whole((batch.image, batch.target), size)
+        debugging = first and self.watch.debugging and self.processes.world.is_first
+        mixed = mixup(images, targets, alpha, debugging, self.folder, drawn)
+        image, target = map(self.processes.share, mixed)
         return replace(batch, image=image.to(memory_format=self.memory_format), target=target)
 
     def _checked(self, loss: torch.Tensor, batch: Batch, dataset: SampleDataset) -> float:
@@ -334,15 +335,16 @@ class Trainer:
         if math.isfinite(value):
             return value
         names = {dataset.cases[window.case].id for window in batch.windows}
-        names = set().union(*self.group.collect(names))
+        names = set().union(*self.processes.collect(names))
         raise ModelError(
             f"the loss became {value} on a batch of {', '.join(sorted(names))}; {CHECKPOINT} holds the last whole "
             "epoch, if there is one. Lower training_parameters.scheduler.initial_lr or look at these images"
         )
 
     def _save_model(self, file: str) -> None:
-        if self.group.world.is_first:
-            save_model(self.folder / file, self.model, self.name, self.arguments)
+        if self.processes.world.is_first:
+            name, arguments = self.architecture.name, self.architecture.arguments
+            save_model(self.folder / file, self.model, name, arguments)
 
     def _save_checkpoint(self, epoch: int) -> None:
         state = {
@@ -351,9 +353,9 @@ class Trainer:
             "best": asdict(self.best),
             "optimization": self.optimization.state_dict(),
             "stopping": self.stopping.state_dict(),
-            "rng": self.group.collect(rng_state()),  # of every process
+            "rng": self.processes.collect(rng_state()),  # of every process
         }
-        if self.group.world.is_first:
+        if self.processes.world.is_first:
             save_checkpoint(self.folder / CHECKPOINT, state)
 
 
@@ -366,12 +368,3 @@ def _memory_format(channels_last: bool, is_2d: bool) -> torch.memory_format:
     if not channels_last:
         return torch.contiguous_format
     return torch.channels_last if is_2d else torch.channels_last_3d
-
-
-def _without_name(section: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in section.items() if key != "name"}
-
-
-def _generator(seed: int, epoch: int) -> torch.Generator:
-    """Randomness of an epoch that all processes draw alike."""
-    return torch.Generator().manual_seed(int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0]))

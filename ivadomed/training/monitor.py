@@ -1,11 +1,14 @@
-"""What a user sees of a training: log lines, progress bar, TensorBoard."""
+"""What a user sees of a training: log lines, progress bar, TensorBoard, time and memory."""
 
 from __future__ import annotations
 
+import datetime
 import logging
+import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,10 +17,10 @@ from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from ivadomed.config.schema.wandb import Wandb
 from ivadomed.loader.samples.parts import PartSampler
-from ivadomed.runtime.terminal import hidden_bar, say
-from ivadomed.training.group import Part
-from ivadomed.training.pace import Pace, peak_memory
+from ivadomed.runtime.terminal import duration, hidden_bar, say
+from ivadomed.training.processes import Shard
 from ivadomed.visualize import save_img
 
 log = logging.getLogger(__name__)
@@ -48,7 +51,7 @@ class Monitor:
         self._started = time.perf_counter()
         self._pace = Pace(num_epochs, first_epoch)
 
-    def progress(self, loader: DataLoader[Any], epoch: int, phase: str) -> Iterator[tuple[Part, tqdm]]:
+    def progress(self, loader: DataLoader[Any], epoch: int, phase: str) -> Iterator[tuple[Shard, tqdm]]:
         """Iterate batches under a bar that shows samples per second, and what the caller adds to it."""
         sampler = cast(PartSampler, loader.batch_sampler)
         with tqdm(
@@ -60,12 +63,12 @@ class Monitor:
             disable=hidden_bar(),
         ) as bar:
             for step, batch in enumerate(loader):
-                part = Part(batch, sampler.size(step), step)
-                yield part, bar
-                bar.update(part.size)
+                shard = Shard(batch, sampler.size(step), step)
+                yield shard, bar
+                bar.update(shard.size)
 
     def losses(self, epoch: int, train_loss: float, val_loss: float, learning_rate: float) -> None:
-        """Losses of one epoch."""
+        """Losses of one epoch: log lines and curves."""
         log.info("Epoch %d training loss: %.4f.", epoch, train_loss)
         log.info("Epoch %d validation loss: %.4f.", epoch, val_loss)
         self._curves("losses", {"train_loss": train_loss, "val_loss": val_loss}, epoch)
@@ -76,7 +79,7 @@ class Monitor:
     def finished(
         self, epoch: int, train_loss: float, val_loss: float, is_best: bool, device: torch.device
     ) -> None:
-        """The line of an epoch on the screen; after the first one, what it took of memory."""
+        """Line of an epoch on the screen; after the first one, what it took of memory."""
         best = " (best)" if is_best else ""
         losses = f"loss {train_loss:.4f}, validation {val_loss:.4f}{best}"
         say("Epoch", f"{epoch}/{self.num_epochs}  {losses:<42} {self._pace.tick(epoch)}".rstrip())
@@ -140,3 +143,65 @@ class _NoWriter:
 
     def __getattr__(self, name: str) -> Any:
         return lambda *_, **__: None
+
+
+class Pace:
+    """Time per epoch and the expected end.
+
+    The first epoch starts the loading processes and tunes convolutions, so it does not count once there are others.
+
+    Args:
+        num_epochs: Last epoch.
+        first_epoch: First epoch of this run, later than 1 when it goes on from a checkpoint.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(
+        self, num_epochs: int, first_epoch: int = 1, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self.num_epochs, self.first_epoch, self._clock = num_epochs, first_epoch, clock
+        self._ends = [clock()]
+
+    def tick(self, epoch: int) -> str:
+        """An epoch has ended: what it took, and what is left."""
+        self._ends.append(self._clock())
+        took = self._ends[-1] - self._ends[-2]
+        counted = self._ends[1:] if len(self._ends) > 2 else self._ends
+        left = (counted[-1] - counted[0]) / (len(counted) - 1) * (self.num_epochs - epoch)
+        if epoch >= self.num_epochs:
+            return duration(took)
+        end = datetime.datetime.now() + datetime.timedelta(seconds=left)
+        when = end.strftime("%H:%M" if end.date() == datetime.date.today() else "%a %d %b %H:%M")
+        return f"{duration(took)}, about {duration(left)} to go (until {when})"
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """Bytes: most memory that this process has taken, of the GPU where it is CUDA's; None where nobody tells."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What a user asked to see of a training; none of it changes a number.
+
+    Args:
+        gifs: Validation samples whose predictions become an animation over the epochs.
+        slice_axis: RAS axis along which slices were taken, to show them upright.
+        debugging: Save a mixed sample of every epoch, under mixup.
+        wandb: The ``wandb`` section, or None.
+    """
+
+    gifs: int = 0
+    slice_axis: int = 2
+    debugging: bool = False
+    wandb: Wandb | None = None
+
+
+NOTHING = Watch()

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ivadomed.config.schema.run import Architecture
 from ivadomed.errors import ConfigError
 from ivadomed.models.base import Network, example_inputs
 from ivadomed.models.registry import build_model
@@ -58,7 +58,7 @@ class Convolution:
 def resolve_precision(
     precision: str,
     device: torch.device,
-    model: Mapping[str, Any],
+    architecture: Architecture,
     size: Sequence[int],
     batch_size: int,
 ) -> str:
@@ -67,7 +67,7 @@ def resolve_precision(
     Args:
         precision: ``training_parameters.precision``.
         device: Where the training runs.
-        model: "name" and the arguments of the network.
+        architecture: Network and its arguments.
         size: Voxels of a sample along each axis.
         batch_size: Samples of a batch.
 
@@ -77,7 +77,7 @@ def resolve_precision(
     chosen = fabric_precision(precision, device)
     if chosen != "bf16-mixed" or device.type != "cpu" or len(size) < 3:
         return precision if precision != "auto" else {"bf16-mixed": "bf16", "32-true": "32"}[chosen]
-    fault = _fault(model, size, batch_size)
+    fault = _fault(architecture, size, batch_size)
     if fault is None:
         return "bf16"
     if precision == "bf16":
@@ -98,13 +98,12 @@ def precision_text(precision: str, wanted: str) -> str:
     return f"{_WORDS[precision]} (auto)" if wanted == "auto" else _WORDS[precision]
 
 
-def _fault(model: Mapping[str, Any], size: Sequence[int], batch_size: int) -> str | None:
+def _fault(architecture: Architecture, size: Sequence[int], batch_size: int) -> str | None:
     """Why a 3D network is not to be trained in bfloat16 on this CPU; None if it may be."""
-    arguments = {key: value for key, value in model.items() if key != "name"}
     try:
-        found = convolutions(model["name"], arguments, size)
+        found = convolutions(architecture, size)
     except Exception as error:  # a network of the user's own may do anything with its input
-        log.debug("The feature maps of %s are not known: %s", model["name"], error)
+        log.debug("The feature maps of %s are not known: %s", architecture.name, error)
         return (
             "the feature maps of this network are not known, and small ones have wrong gradients in bfloat16"
         )
@@ -117,12 +116,11 @@ def _fault(model: Mapping[str, Any], size: Sequence[int], batch_size: int) -> st
     return None
 
 
-def convolutions(name: str, arguments: Mapping[str, Any], size: Sequence[int]) -> set[Convolution]:
+def convolutions(architecture: Architecture, size: Sequence[int]) -> set[Convolution]:
     """The 3D convolutions of a network on a sample; nothing is computed.
 
     Args:
-        name: See `build_model`.
-        arguments: Of its constructor.
+        architecture: Network and its arguments.
         size: Voxels of the sample along each axis.
     """
     found: set[Convolution] = set()
@@ -144,12 +142,12 @@ def convolutions(name: str, arguments: Mapping[str, Any], size: Sequence[int]) -
         )
 
     with torch.device("meta"), torch.no_grad():
-        model = build_model(name, arguments).train()
+        model = build_model(architecture.name, architecture.arguments).train()
         assert isinstance(model, Network)
         for module in model.modules():
             if isinstance(module, nn.Conv3d):
                 module.register_forward_hook(note)
-        batch = example_inputs(model, (2, arguments.get("in_channel", 1), *size))
+        batch = example_inputs(model, (2, architecture.arguments.get("in_channel", 1), *size))
         model(*model.inputs(batch))
     return found
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 
+from ivadomed.config.schema.training import TrainingParameters
 from ivadomed.errors import ConfigError
-from ivadomed.training.ema import WeightAverage
-from ivadomed.training.schedule import get_scheduler, resume_schedule
+from ivadomed.training.schedule import build_scheduler, resume_schedule
 
 log = logging.getLogger(__name__)
 
@@ -38,21 +38,27 @@ class Optimization:
         average: Of its weights.
     """
 
-    def __init__(self, fabric: Fabric, model: nn.Module, params: Mapping[str, Any], batches: int) -> None:
+    def __init__(self, fabric: Fabric, model: nn.Module, params: TrainingParameters, batches: int) -> None:
         self.fabric, self.model, self.batches = fabric, model, batches
-        self.group, self.max_norm = params["accumulate_batches"], params["gradient_clipping"]
+        self.accumulated, self.max_norm = params.accumulate_batches, params.gradient_clipping
         weights = [p for p in model.parameters() if p.requires_grad]
         if not weights:
             raise ConfigError(
                 "training_parameters.transfer_learning.retrain_fraction: leaves no layer to train"
             )
-        optimizer = build_optimizer(params["optimizer"], weights, params["scheduler"]["initial_lr"])
+        rate, schedule, epochs = (
+            params.scheduler.initial_lr,
+            params.scheduler.lr_scheduler,
+            params.training_time.num_epochs,
+        )
+        optimizer = build_optimizer(params.optimizer.name, params.optimizer.arguments, weights, rate)
         self.network, self.optimizer = fabric.setup(model, optimizer)
-        schedule, epochs = params["scheduler"]["lr_scheduler"], params["training_time"]["num_epochs"]
-        log.info("\nScheduler parameters: %s", dict(schedule))
-        updates = -(-batches // self.group)
-        self.scheduler, self.steps_per_update = get_scheduler(dict(schedule), optimizer, epochs, updates)
-        self.average = WeightAverage(model, params["ema_decay"])
+        log.info("\nScheduler parameters: %s", {"name": schedule.name, **schedule.arguments})
+        updates = -(-batches // self.accumulated)
+        self.scheduler, self.steps_per_update = build_scheduler(
+            schedule.name, schedule.arguments, optimizer, epochs, updates
+        )
+        self.average = WeightAverage(model, params.ema_decay)
 
     @property
     def learning_rate(self) -> float:
@@ -65,11 +71,11 @@ class Optimization:
 
     def learn(self, loss: torch.Tensor, step: int) -> None:
         """Take in the loss of batch number ``step`` of the epoch; the last one of its group updates the weights."""
-        first = step - step % self.group
+        first = step - step % self.accumulated
         if step == first:
             self.optimizer.zero_grad()
         # The last group of an epoch may be smaller; its gradient is a mean too.
-        self.fabric.backward(loss / min(self.group, self.batches - first))
+        self.fabric.backward(loss / min(self.accumulated, self.batches - first))
         if not self._completes(step):
             return
         if self.max_norm is not None:
@@ -88,7 +94,7 @@ class Optimization:
             self.scheduler.step()
 
     def _completes(self, step: int) -> bool:
-        return (step + 1) % self.group == 0 or step + 1 == self.batches
+        return (step + 1) % self.accumulated == 0 or step + 1 == self.batches
 
     def state_dict(self) -> dict[str, Any]:
         """For the checkpoint."""
@@ -111,22 +117,81 @@ class Optimization:
 
 
 def build_optimizer(
-    params: Mapping[str, Any], weights: Iterable[nn.Parameter], rate: float
+    name: str, arguments: Mapping[str, Any], weights: Iterable[nn.Parameter], rate: float
 ) -> torch.optim.Optimizer:
     """Build the optimizer.
 
     Args:
-        params: ``optimizer`` section: "name" and the arguments of that optimizer.
+        name: One of ``OPTIMIZERS``.
+        arguments: Of that optimizer, but the learning rate.
         weights: What is trained.
         rate: Learning rate at the start.
 
     Raises:
         ConfigError: Unknown name.
     """
-    name = params["name"]
     if name not in OPTIMIZERS:
         raise ConfigError(
             f"training_parameters.optimizer.name: {name!r} is unknown; expected {', '.join(OPTIMIZERS)}"
         )
-    arguments = {key: value for key, value in params.items() if key != "name"}
     return OPTIMIZERS[name](weights, lr=rate, **arguments)
+
+
+class WeightAverage:
+    """Average over the training of a network's weights and of its running statistics.
+
+    The average forgets its past by the factor ``min(decay, (1 + n) / (10 + n))`` at step n: the random weights of the
+    start leave it early, also where a training is short.
+
+    Args:
+        model: The network.
+        decay: Factor in the long run, e.g. 0.999; None: the average is the weights themselves.
+    """
+
+    def __init__(self, model: nn.Module, decay: float | None) -> None:
+        self.model, self.decay, self.steps = model, decay, 0
+        self.weights: dict[str, Tensor] = {}
+        if decay is not None:
+            self.weights = {name: value.clone() for name, value in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take in the weights after one more step."""
+        if self.decay is None:
+            return
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        self.steps += 1
+        for name, value in self.model.state_dict().items():
+            if value.is_floating_point():
+                self.weights[name].lerp_(value, 1 - decay)
+            else:  # a counter
+                self.weights[name].copy_(value)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Within the context the network has the averaged weights."""
+        if self.decay is None:
+            yield
+            return
+        kept = {name: value.clone() for name, value in self.model.state_dict().items()}
+        self._put(self.weights)
+        try:
+            yield
+        finally:
+            self._put(kept)
+
+    @torch.no_grad()
+    def _put(self, weights: Mapping[str, Tensor]) -> None:
+        # Copied, not replaced: the optimizer and wrappers of the network hold on to its tensors.
+        for name, value in self.model.state_dict().items():
+            value.copy_(weights[name])
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint."""
+        return {"steps": self.steps, "weights": self.weights}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """From the checkpoint."""
+        self.steps = state["steps"]
+        for name, value in state["weights"].items():
+            self.weights[name].copy_(value)

@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import (
     PolynomialLR,
 )
 
+from ivadomed.config.schema.training import TrainingTime
 from ivadomed.errors import ConfigError
 
 SCHEDULERS: dict[str, type[LRScheduler]] = {
@@ -32,16 +33,32 @@ _PLACE = "training_parameters.scheduler.lr_scheduler"
 
 
 def get_scheduler(
-    params: MutableMapping[str, Any],
+    params: MutableMapping[str, Any], optimizer: torch.optim.Optimizer, num_epochs: int = 0
+) -> tuple[LRScheduler, bool]:
+    """Build the learning-rate scheduler of a ``lr_scheduler`` section, see ``build_scheduler``.
+
+    Args:
+        params: "name", which is taken out as in ivadomed 2.9.10, and arguments of the class of that name.
+        optimizer: Whose learning rate is scheduled.
+        num_epochs: Length of the training.
+    """
+    if "name" not in params:
+        raise ConfigError(f"{_PLACE}.name: is missing (an earlier call takes it out of its dictionary)")
+    return build_scheduler(params.pop("name"), params, optimizer, num_epochs)
+
+
+def build_scheduler(
+    name: str,
+    arguments: Mapping[str, Any],
     optimizer: torch.optim.Optimizer,
     num_epochs: int = 0,
     updates_per_epoch: int = 1,
 ) -> tuple[LRScheduler, bool]:
-    """Build the learning-rate scheduler.
+    """Build a learning-rate scheduler.
 
     Args:
-        params: ``lr_scheduler`` section: "name", which is taken out as in ivadomed 2.9.10, and arguments of the class
-            of that name in ``torch.optim.lr_scheduler``; null leaves an argument to its default.
+        name: Class in ``torch.optim.lr_scheduler``, one of ``SCHEDULERS``.
+        arguments: Of that class; null leaves an argument to its default.
         optimizer: Whose learning rate is scheduled.
         num_epochs: Length of the training; cosine, polynomial and one cycle come down to 0 at its end.
         updates_per_epoch: Steps of the optimizer in an epoch.
@@ -53,19 +70,16 @@ def get_scheduler(
         ConfigError: Unknown name, an argument that the class does not take or refuses, or a cycle that ends before
             the training does.
     """
-    if "name" not in params:
-        raise ConfigError(f"{_PLACE}.name: is missing (an earlier call takes it out of its dictionary)")
-    name = params.pop("name")
     if name not in SCHEDULERS:
         raise ConfigError(f"{_PLACE}.name: {name!r} is unknown; expected one of {', '.join(SCHEDULERS)}")
-    given = {key: value for key, value in params.items() if value is not None}
+    given = {key: value for key, value in arguments.items() if value is not None}
     if name.startswith("Cosine"):  # 2.x wrote the bounds of CyclicLR with every scheduler
         given = {key: value for key, value in given.items() if key not in ("base_lr", "max_lr")}
     _refuse_unknown(name, given)
     updates = num_epochs * updates_per_epoch
-    arguments = {**_defaults(name, given, optimizer, num_epochs, updates), **given}
+    given = {**_defaults(name, given, optimizer, num_epochs, updates), **given}
     try:
-        scheduler = SCHEDULERS[name](optimizer, **arguments)
+        scheduler = SCHEDULERS[name](optimizer, **given)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{_PLACE}: {name} cannot be made: {error}") from error
     if isinstance(scheduler, OneCycleLR) and scheduler.total_steps < updates:
@@ -131,15 +145,10 @@ def resume_schedule(
 
 
 class EarlyStopping:
-    """Stop when the validation loss has changed by less than ``epsilon`` in ``patience`` successive epochs.
+    """Stop when the validation loss hardly changes in so many successive epochs as the section says."""
 
-    Args:
-        epsilon: Smallest change of the validation loss from one epoch to the next that counts.
-        patience: Epochs in a row.
-    """
-
-    def __init__(self, epsilon: float, patience: int) -> None:
-        self.epsilon, self.patience = epsilon, patience
+    def __init__(self, time: TrainingTime) -> None:
+        self.epsilon, self.patience = time.early_stopping_epsilon, time.early_stopping_patience
         self.last: float | None = None
         self.count = 0
 

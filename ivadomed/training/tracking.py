@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ivadomed.config.schema.wandb import Wandb
+from ivadomed.config.section import wandb_section
 from ivadomed.images.files import write_text
 from ivadomed.runtime.terminal import say
 
@@ -22,6 +24,11 @@ _ID = "run_id.txt"
 def initialize_wandb(
     wandb_params: Mapping[str, Any] | None, folder: str | os.PathLike[str] = ".", resume: bool = False
 ) -> Any:
+    """Start a run of wandb by its section as a dictionary, see ``start_tracking``; None: no tracking."""
+    return None if wandb_params is None else start_tracking(wandb_section(wandb_params), folder, resume)
+
+
+def start_tracking(section: Wandb, folder: str | os.PathLike[str], resume: bool = False) -> Any:
     """Start a run of wandb.
 
     It is online where a key is known (the section's, WANDB_API_KEY, or that of ``wandb login``) and offline where the
@@ -29,15 +36,13 @@ def initialize_wandb(
     for its tracking: without a key or without the package it goes on untracked, with a warning.
 
     Args:
-        wandb_params: The ``wandb`` section; None: no tracking.
+        section: The ``wandb`` section.
         folder: Folder of the run; wandb's files go into ``wandb`` in it.
         resume: Go on with the wandb run that is in the folder.
 
     Returns:
         A ``wandb.Run``, or None: the run is not tracked.
     """
-    if wandb_params is None:
-        return None
     try:
         import wandb
     except ImportError:
@@ -46,7 +51,7 @@ def initialize_wandb(
             "'ivadomed[wandb]', or remove the section"
         )
         return None
-    key = wandb_params.get("wandb_api_key") or os.environ.get("WANDB_API_KEY") or _key_of_login()
+    key = section.wandb_api_key or os.environ.get("WANDB_API_KEY") or _key_of_login()
     chosen = os.environ.get("WANDB_MODE")
     if not key and not chosen:
         log.warning(
@@ -59,9 +64,9 @@ def initialize_wandb(
 
     def start(mode: Any) -> Any:
         return wandb.init(
-            project=wandb_params.get("project_name"),
-            group=wandb_params.get("group_name"),
-            name=wandb_params.get("run_name"),
+            project=section.project_name,
+            group=section.group_name,
+            name=section.run_name,
             dir=str(folder),
             id=known,
             resume="allow" if known else None,

@@ -73,7 +73,7 @@ def _compute(trainer: Any, batches: list[Any]) -> None:
     for batch in batches:
         loss = trainer.loss(trainer.network(*trainer.model.inputs(batch)), batch.target)
         optimizer.zero_grad()
-        trainer.group.fabric.backward(loss)
+        trainer.processes.fabric.backward(loss)
         optimizer.step()
 
 

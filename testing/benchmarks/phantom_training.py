@@ -71,10 +71,10 @@ def make_trainer(folder: Path, kind: str, subjects: int, **training_parameters: 
     split = draw_split(config, bids_df, run)
     sides = labelled_cases(config, bids_df, split, run, torch.device("cpu"))
     return Trainer(
-        {"name": config.architecture.name, **config.architecture.arguments},
+        config.architecture,
         sample_dataset(config, sides[0].cases, "training", run),
         sample_dataset(config, sides[1].cases, "validation", run),
-        config.training_parameters.model_dump(mode="json"),
+        config.training_parameters,
         run,
         torch.device("cpu"),
         get_metric_fns(config.task),

@@ -22,7 +22,7 @@ from ivadomed.training.loop import Trainer
 validate = Trainer._validate
 
 def fail(self, *args):
-    if self.group.world.rank == 1:
+    if self.processes.world.rank == 1:
         if sys.argv[2] == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
         raise ZeroDivisionError("a fault of the second process")

@@ -18,7 +18,7 @@ from ivadomed.loader.build import worker_count
 from ivadomed.loader.recipe import recipe_of
 from ivadomed.models import build_model, save_model
 from ivadomed.runtime.ranks import World
-from ivadomed.training.watch import Watch
+from ivadomed.training.monitor import Watch
 
 
 @pytest.fixture
@@ -110,8 +110,8 @@ def test_training_writes_split_manifest_and_package_and_hands_on_what_it_needs(l
     assert (handed["device"], handed["world"]) == (torch.device("cpu"), World())
     assert handed["configuration"] == config.relevant(train.FREE_TO_CHANGE)
     assert handed["watch"] == Watch(gifs=0, slice_axis=2, debugging=False, wandb=None)
-    assert handed["model"]["name"] == "Unet"
-    assert (handed["model"]["depth"], handed["model"]["n_filters"]) == (2, 4)
+    assert handed["model"].name == "Unet"
+    assert (handed["model"].arguments["depth"], handed["model"].arguments["n_filters"]) == (2, 4)
     split = json.loads((folder / "split_datasets.json").read_text())
     assert json.loads((folder / "manifest.json").read_text())["split"] == split
     for side in ("training", "valid"):

@@ -5,7 +5,7 @@ import logging
 import torch
 from torch import nn
 
-from ivadomed.training.compiler import compile_network
+from ivadomed.training.network import compile_network
 
 CPU = torch.device("cpu")
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ivadomed.training.ema import WeightAverage
+from ivadomed.training.optimization import WeightAverage
 
 
 def network():

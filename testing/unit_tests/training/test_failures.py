@@ -5,7 +5,7 @@ import torch
 
 from ivadomed.errors import MachineError
 from ivadomed.runtime.ranks import ALONE, World
-from ivadomed.training.failures import explained
+from ivadomed.training.processes import explained
 
 SIZES = {"training_parameters.batch_size": 18, "default_model.length_3D": [64, 64, 32]}
 ADVICE = "reduce one of training_parameters.batch_size (18), default_model.length_3D ([64, 64, 32])"

@@ -10,7 +10,7 @@ import pytest
 
 from ivadomed.errors import MachineError
 from ivadomed.runtime.ranks import World
-from ivadomed.training.launch import other_processes
+from ivadomed.training.processes import other_processes
 
 WRITE_WORLD = """
 import os, sys

@@ -11,6 +11,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from ivadomed.config.schema.run import Architecture
 from ivadomed.config.schema.training import TrainingParameters
 from ivadomed.errors import ConfigError, Interrupted, ModelError
 from ivadomed.geometry.windows import Window
@@ -25,7 +26,8 @@ from ivadomed.training.loop import Trainer, TrainingResult, train
 from ivadomed.transforms import Pipeline
 
 CPU = torch.device("cpu")
-MODEL = {"name": "Unet", "in_channel": 1, "out_channel": 1, "depth": 1, "n_filters": 2, "dropout_rate": 0.0}
+ARGUMENTS = {"in_channel": 1, "out_channel": 1, "depth": 1, "n_filters": 2, "dropout_rate": 0.0}
+MODEL = Architecture("Unet", ARGUMENTS)
 SIZE = 8
 
 
@@ -58,7 +60,7 @@ def parameters(epochs=2, batch_size=2, **changes):
         },
         "scheduler": {"initial_lr": 0.01, "lr_scheduler": {"name": "CosineAnnealingLR"}},
     }
-    return TrainingParameters.model_validate({**content, **changes}).model_dump(mode="json")
+    return TrainingParameters.model_validate({**content, **changes})
 
 
 def stop_early(epochs, patience, epsilon):
@@ -248,7 +250,7 @@ def test_the_averaged_weights_are_validated_and_saved(run, tmp_path, monkeypatch
 
 def test_a_network_with_predictions_at_several_resolutions_trains_on_all_of_them(run):
     sizes = {"depth": 3, "n_filters": 2, "n_blocks": [1] * 4, "strides": [[2, 2], [2, 2], [1, 1]]}
-    model = {"name": "ResidualEncoderUnet", **sizes}
+    model = Architecture("ResidualEncoderUnet", sizes)
     result = run(parameters(epochs=1), model=model)
     # Trained on the mean over resolutions, reported on the full one; validated on that alone.
     assert result.training_loss != result.training_dice
@@ -338,8 +340,7 @@ def test_mixup_trains(run):
 @pytest.fixture
 def pretrained(tmp_path):
     torch.manual_seed(5)
-    arguments = {key: value for key, value in MODEL.items() if key != "name"}
-    save_model(tmp_path / "old.pt", Unet(**arguments), "Unet", arguments)
+    save_model(tmp_path / "old.pt", Unet(**ARGUMENTS), "Unet", ARGUMENTS)
     return tmp_path / "old.pt"
 
 
@@ -376,10 +377,9 @@ def test_transfer_learning_starts_from_the_weights_unless_reset(run, tmp_path, p
 
 def test_a_pretrained_model_of_another_architecture_is_refused_before_training(run, tmp_path, pretrained):
     """What is saved carries the arguments of the configuration: they have to fit the weights."""
+    params = parameters(epochs=1, transfer_learning=transfer(pretrained, 1.0))
     with pytest.raises(ModelError, match=r"old.pt"):
-        run(
-            parameters(epochs=1, transfer_learning=transfer(pretrained, 1.0)), model={**MODEL, "n_filters": 4}
-        )
+        run(params, model=Architecture("Unet", {**ARGUMENTS, "n_filters": 4}))
     assert not (tmp_path / "run" / "best_model.pt").exists()
 
 

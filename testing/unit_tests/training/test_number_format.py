@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from ivadomed.config.schema.run import Architecture
 from ivadomed.errors import ConfigError
 from ivadomed.training import number_format
 from ivadomed.training.number_format import (
@@ -14,7 +15,7 @@ from ivadomed.training.number_format import (
 )
 
 CPU = torch.device("cpu")
-UNET = {"name": "Modified3DUNet", "in_channel": 1, "out_channel": 1, "n_filters": 2}
+UNET = Architecture("Modified3DUNet", {"in_channel": 1, "out_channel": 1, "n_filters": 2})
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +51,7 @@ def test_larger_ones_in_bfloat16(said, size):
 
 
 def test_slices_and_gpus_are_not_concerned(said):
-    unet = {"name": "Unet", "in_channel": 1, "out_channel": 1, "depth": 4}
+    unet = Architecture("Unet", {"in_channel": 1, "out_channel": 1, "depth": 4})
     assert resolve_precision("auto", CPU, unet, (32, 32), 2) == "bf16"
     assert resolve_precision("bf16", torch.device("cuda"), UNET, (32, 32, 32), 2) == "bf16"
     assert said == []
@@ -77,9 +78,8 @@ def test_a_kernel_that_computes_wrong_is_found(monkeypatch, said, fault):
 
 
 def test_convolutions_of_a_network():
-    found = convolutions(
-        "Unet", {"in_channel": 2, "out_channel": 1, "depth": 2, "n_filters": 4, "is_2d": False}, (16, 12, 8)
-    )
+    arguments = {"in_channel": 2, "out_channel": 1, "depth": 2, "n_filters": 4, "is_2d": False}
+    found = convolutions(Architecture("Unet", arguments), (16, 12, 8))
     assert Convolution((2, 4), 1, (3, 3, 3), (1, 1, 1), (1, 1, 1), (16, 12, 8)) in found
     assert {convolution.size for convolution in found} == {(16, 12, 8), (8, 6, 4), (4, 3, 2)}
 
@@ -91,7 +91,7 @@ def test_right_gradients_pass(size):
 
 
 def test_an_unknown_network_in_3d_is_computed_in_32_bits(said):
-    model = {"name": "no_such_package:Net", "in_channel": 1, "out_channel": 1}
+    model = Architecture("no_such_package:Net", {"in_channel": 1, "out_channel": 1})
     assert resolve_precision("auto", CPU, model, (64, 64, 64), 2) == "32"
     assert "not known" in said[0]
 

@@ -9,8 +9,8 @@ from torch import nn
 from ivadomed.config.schema.training import TrainingParameters
 from ivadomed.errors import ConfigError
 from ivadomed.runtime.ranks import ALONE
-from ivadomed.training.group import Group
 from ivadomed.training.optimization import Optimization, build_optimizer
+from ivadomed.training.processes import Processes
 
 
 @pytest.fixture
@@ -26,10 +26,10 @@ def make():
             },
             "optimizer": {"name": "SGD", "momentum": 0.0, "nesterov": False, "weight_decay": 0.0},
         }
-        params = TrainingParameters.model_validate({**content, **changes}).model_dump(mode="json")
+        params = TrainingParameters.model_validate({**content, **changes})
         model = nn.Linear(1, 1, bias=False)
         nn.init.constant_(model.weight, weight)
-        return Optimization(Group(ALONE, torch.device("cpu"), "32").fabric, model, params, batches)
+        return Optimization(Processes(ALONE, torch.device("cpu"), "32").fabric, model, params, batches)
 
     return make
 
@@ -109,8 +109,8 @@ def test_it_continues_from_its_state(make):
     ],
 )
 def test_optimizers(section, kind, expected):
-    params = TrainingParameters.model_validate({"optimizer": section}).model_dump(mode="json")["optimizer"]
-    optimizer = build_optimizer(params, [nn.Parameter(torch.zeros(1))], 0.3)
+    params = TrainingParameters.model_validate({"optimizer": section}).optimizer
+    optimizer = build_optimizer(params.name, params.arguments, [nn.Parameter(torch.zeros(1))], 0.3)
     assert type(optimizer) is kind
     assert {key: optimizer.defaults[key] for key in expected} == expected
     assert optimizer.defaults["lr"] == 0.3
@@ -118,4 +118,4 @@ def test_optimizers(section, kind, expected):
 
 def test_an_unknown_optimizer():
     with pytest.raises(ConfigError, match=r"optimizer.name: 'Lion' is unknown; expected Adam, AdamW, SGD"):
-        build_optimizer({"name": "Lion"}, [], 0.1)
+        build_optimizer("Lion", {}, [], 0.1)

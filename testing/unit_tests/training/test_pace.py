@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from ivadomed.training.pace import Pace, peak_memory
+from ivadomed.training.monitor import Pace, peak_memory
 
 
 def test_the_first_epoch_does_not_count_once_there_are_others():

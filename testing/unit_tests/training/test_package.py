@@ -10,7 +10,7 @@ import torch
 from ivadomed.config import load_config
 from ivadomed.errors import ModelError
 from ivadomed.models import build_model, get_model_filenames, load_model, save_model
-from ivadomed.training.package import package_model
+from ivadomed.training.outputs import package_model
 
 
 @pytest.fixture

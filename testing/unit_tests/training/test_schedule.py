@@ -12,8 +12,11 @@ from torch.optim.lr_scheduler import (
     PolynomialLR,
 )
 
+from ivadomed.config.schema.training import TrainingTime
 from ivadomed.errors import ConfigError
-from ivadomed.training.schedule import EarlyStopping, get_scheduler, resume_schedule
+from ivadomed.training.schedule import EarlyStopping, build_scheduler, get_scheduler, resume_schedule
+
+TIME = TrainingTime(early_stopping_epsilon=0.01, early_stopping_patience=2)
 
 
 def rates(params, epochs, steps):
@@ -67,9 +70,9 @@ def follow(scheduler, optimizer, steps):
 
 
 def test_one_cycle_spans_the_updates_of_the_training():
-    params = {"name": "OneCycleLR", "max_lr": 1e-2, "pct_start": 0.3}
+    params = {"max_lr": 1e-2, "pct_start": 0.3}
     one, other = (torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=1e-3) for _ in range(2))
-    scheduler, per_update = get_scheduler(params, one, num_epochs=5, updates_per_epoch=4)
+    scheduler, per_update = build_scheduler("OneCycleLR", params, one, num_epochs=5, updates_per_epoch=4)
     assert per_update
     assert one.param_groups[0]["lr"] == pytest.approx(1e-3)
     values = follow(scheduler, one, 19)
@@ -168,13 +171,13 @@ def test_arguments_that_torch_refuses(params, message):
 
 
 def test_early_stopping_counts_successive_small_changes():
-    stopping = EarlyStopping(epsilon=0.01, patience=2)
+    stopping = EarlyStopping(TIME)
     assert [stopping.update(v) for v in (1.0, 0.999, 0.5, 0.501, 0.502)] == [False, False, False, False, True]
 
 
 def test_early_stopping_continues_from_its_state():
-    first = EarlyStopping(0.01, 2)
+    first = EarlyStopping(TIME)
     first.update(1.0), first.update(1.0)
-    second = EarlyStopping(0.01, 2)
+    second = EarlyStopping(TIME)
     second.load_state_dict(first.state_dict())
     assert second.update(1.0)

@@ -12,7 +12,16 @@ gradient of a prediction is multiplied by the number of processes.
 from __future__ import annotations
 
 import logging
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
 import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -22,10 +31,12 @@ from lightning_fabric.plugins.environments import ClusterEnvironment
 from lightning_fabric.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor, nn
 
+from ivadomed.errors import IvadomedError, MachineError
 from ivadomed.loader.samples import Batch
 from ivadomed.loader.samples.parts import part_of
 from ivadomed.models import Network
 from ivadomed.runtime.device import fabric_precision
+from ivadomed.runtime.failures import shortage
 from ivadomed.runtime.ranks import World
 
 log = logging.getLogger(__name__)
@@ -34,8 +45,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
-    """What one process has of a batch.
+class Shard:
+    """Part of a batch that one process computes.
 
     Args:
         batch: Its samples; the last ones repeat the end of the batch where that does not fill all processes.
@@ -48,7 +59,7 @@ class Part:
     step: int
 
 
-class Group:
+class Processes:
     """This process among those that train together; with one process all methods return what they are given.
 
     Args:
@@ -116,7 +127,7 @@ class Group:
             part.register_hook(lambda gradient: gradient * self.world.size)
         return part
 
-    def part(self, whole: Tensor) -> Tensor:
+    def share(self, whole: Tensor) -> Tensor:
         """What this process has of the tensor of a whole batch."""
         if self.world.size == 1:
             return whole
@@ -178,3 +189,123 @@ class _Environment(ClusterEnvironment):
 
     def node_rank(self) -> int:
         return self.world.node
+
+
+@contextmanager
+def other_processes(command: Sequence[str], size: int, grace: float = 20.0) -> Iterator[World]:
+    """Run ``command`` in ``size - 1`` further processes, and end them with this context.
+
+    When one of them fails, this process loses its connection to it and fails too. Where it waits for the other one all
+    the same, as GPUs may do, it is ended.
+
+    Args:
+        command: Program and arguments.
+        size: Number of processes, this one included.
+        grace: Seconds that a process is given to end by itself.
+
+    Yields:
+        What this process is among them: the first.
+
+    Raises:
+        MachineError: This is an interactive session, in which Lightning Fabric cannot train with others.
+    """
+    if hasattr(sys, "ps1"):
+        raise MachineError(
+            "gpu_ids: an interactive session trains on one GPU; use the command line (ivadomed --train) for several"
+        )
+    with socket.socket() as probe:  # a free port
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    first, *others = (World(rank, size, rank, size, "127.0.0.1", port) for rank in range(size))
+    # What this program can import, the others can too (a model of the user's own).
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    processes = [
+        subprocess.Popen(command, env={**os.environ, **other.environment(), "PYTHONPATH": path})
+        for other in others
+    ]
+    over = threading.Event()
+    threading.Thread(target=_watch, args=(processes, over, grace), daemon=True).start()
+    try:
+        yield first
+        _wait(processes, grace)
+    finally:
+        over.set()
+        for process in processes:
+            process.terminate()
+        _wait(processes, grace)
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def _wait(processes: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while any(process.poll() is None for process in processes) and time.monotonic() < until:
+        time.sleep(0.05)
+
+
+def _watch(processes: Sequence[subprocess.Popen[bytes]], over: threading.Event, grace: float) -> None:
+    while not over.wait(0.5):
+        failed = next((process for process in processes if process.poll() not in (None, 0)), None)
+        if failed is None:
+            continue
+        if over.wait(grace):
+            return
+        print(
+            f"ivadomed: process {failed.pid} of this training ended with code {failed.returncode}, see above",
+            file=sys.stderr,
+            flush=True,
+        )
+        for process in processes:
+            process.kill()
+        # This process hangs in a call that no exception reaches.
+        os._exit(1)
+
+
+_OF_WORKER = re.compile(r"Caught \w+ in DataLoader worker process")
+_PEER_GONE = re.compile(
+    r"connection (closed|reset)|broken pipe|gloo|nccl|remote process exited", re.IGNORECASE
+)
+
+
+@contextmanager
+def explained(sizes: Mapping[str, Any], world: World) -> Iterator[None]:
+    """Context of a training in which the machine's failures become errors that say what to do.
+
+    Args:
+        sizes: Keys of the configuration that decide how much memory is needed, with their values.
+        world: The processes that train together.
+
+    Raises:
+        MachineError: Memory is exhausted, a loading process was killed, another process of the group ended, or the
+            network cannot be compiled.
+    """
+    try:
+        yield
+    except IvadomedError as error:
+        raise type(error)(_without_traceback(error)) if _OF_WORKER.match(str(error)) else error from None
+    except (RuntimeError, MemoryError, OSError) as error:
+        message = _explanation(error, ", ".join(f"{key} ({value})" for key, value in sizes.items()), world)
+        if message is None:
+            raise
+        raise MachineError(message) from error
+
+
+def _without_traceback(error: IvadomedError) -> str:
+    """The message of an error of a loading process, to which torch adds where it came from."""
+    return str(error).rpartition(f"{type(error).__module__}.{type(error).__qualname__}: ")[2].strip()
+
+
+def _explanation(error: Exception, sizes: str, world: World) -> str | None:
+    text = str(error)
+    if (message := shortage(error, f"reduce one of {sizes}")) is not None:
+        return message
+    if world.size > 1 and (isinstance(error, torch.distributed.DistError) or _PEER_GONE.search(text)):
+        return (
+            "another process of this training ended; its message says why, unless it was killed (the kernel kills for "
+            "want of memory)"
+        )
+    if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        reason = text.strip().split("\n")[0]
+        return f"training_parameters.compile: torch cannot compile this network ({reason}); set it to false"
+    return None
