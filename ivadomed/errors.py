@@ -6,6 +6,8 @@ escapes is a fault of ours and keeps its traceback.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class IvadomedError(Exception):
     """Base of every error a user can cause and mend.
@@ -52,3 +54,10 @@ class Interrupted(IvadomedError):
 
 class RunsFailed(IvadomedError):
     """Some of many runs failed; the others are finished."""
+
+
+def some(names: Iterable[str], limit: int = 5, separator: str = ", ") -> str:
+    """Join the first names for a message, with how many there are besides."""
+    names = list(names)
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return separator.join(names[:limit]) + more

@@ -10,12 +10,12 @@ import torch
 
 from ivadomed.config import RunConfig
 from ivadomed.config.schema.run import Architecture
+from ivadomed.errors import some
 from ivadomed.loader.bids.faults import summary
 from ivadomed.loader.bids.index import Dropped
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.samples import SampleDataset
-from ivadomed.loader.split.groups import some
 from ivadomed.models.footprint import footprint
 from ivadomed.models.specs import OWN
 from ivadomed.runtime.terminal import say

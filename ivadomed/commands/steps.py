@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from glob import escape as glob_escape
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,20 @@ from typing import Any
 import torch
 
 from ivadomed.config import RunConfig, load_config
+from ivadomed.detection.cascade import add_boxes
 from ivadomed.errors import DataError
 from ivadomed.evaluation.threshold import best_threshold
 from ivadomed.images.files import write_json
 from ivadomed.inference.outputs import PREDICTIONS
+from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.build import (
     cases_of,
     fit_conditioner,
     index_data,
-    labelled_cases,
     sample_dataset,
     saved_split,
 )
+from ivadomed.loader.cases.grouping import CaseList
 from ivadomed.loader.conditions.film_encoder import FILM_ENCODER, FilmEncoder
 from ivadomed.loader.recipe import MODEL_OF_2, conditioner_of
 from ivadomed.loader.samples import SampleDataset
@@ -74,6 +77,22 @@ def fit_missing_encoder(config: RunConfig, folder: Path) -> None:
     if (package := folder / config.model_name).is_dir():
         FilmEncoder.load(folder).save(package)
     log.info("Encoder of %s: fitted on the %d training images of this run.", config.metadata_type, len(cases))
+
+
+def labelled_cases(
+    config: RunConfig,
+    bids_df: BidsDataframe,
+    split: Mapping[str, Sequence[str]],
+    folder: Path,
+    device: torch.device,
+) -> tuple[CaseList, CaseList]:
+    """The training and the validation set, the cases of a cascade with their boxes."""
+    validation = cases_of(config, bids_df, split["valid"], "validation")
+    training = cases_of(config, bids_df, split["train"], "training")
+    cases = [*training.cases, *validation.cases]
+    boxed = add_boxes(cases, config.object_detection_params, folder, config.slice_axis_index, device)
+    n_training = len(training.cases)
+    return replace(training, cases=boxed[:n_training]), replace(validation, cases=boxed[n_training:])
 
 
 def labelled_sets(config: RunConfig, folder: Path) -> list[SampleDataset]:

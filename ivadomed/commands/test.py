@@ -20,10 +20,11 @@ from ivadomed.commands.steps import (
     with_best_threshold,
 )
 from ivadomed.config import RunConfig
+from ivadomed.detection.cascade import add_boxes
 from ivadomed.inference.outputs import PREDICTIONS
 from ivadomed.inference.testing import CaseSet, predict_cases
 from ivadomed.jobs import Workers
-from ivadomed.loader.build import boxed_cases, display_transforms, test_cases
+from ivadomed.loader.build import display_transforms, test_cases
 from ivadomed.loader.recipe import TRAINED, conditioner_of, recipe_of, steps_of, uncertain_steps_of
 from ivadomed.metrics import get_metric_fns
 from ivadomed.training.outputs import BEST
@@ -43,7 +44,7 @@ def test_command(
     keep_model_older(folder)
     device = announce(config)
     found = test_cases(config, folder)
-    cases = boxed_cases(config, found.cases, folder, device)
+    cases = add_boxes(found.cases, config.object_detection_params, folder, config.slice_axis_index, device)
     show_cases(cases, "Model", folder / BEST)
     show_left_out(found.dropped, folder / config.log_file)
     fit_missing_encoder(config, folder)

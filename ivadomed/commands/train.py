@@ -23,6 +23,7 @@ from ivadomed.commands.screen import (
 from ivadomed.commands.steps import (
     announce,
     keep_model_newer,
+    labelled_cases,
     labelled_sets,
     threshold_picture,
     with_best_threshold,
@@ -35,7 +36,6 @@ from ivadomed.loader.build import (
     draw_split,
     fit_conditioner,
     index_data,
-    labelled_cases,
     sample_dataset,
     saved_split,
     worker_count,

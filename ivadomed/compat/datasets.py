@@ -28,12 +28,11 @@ from ivadomed.images.io import read_label
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import box_in, grid_of
 from ivadomed.loader.patch_filter import PatchFilter
-from ivadomed.loader.prepared.cache import Entries, open_cases
+from ivadomed.loader.prepared.cache import Entries, RecentCases, open_cases
+from ivadomed.loader.prepared.checks import prepared_bytes
+from ivadomed.loader.prepared.files import StoredCase
 from ivadomed.loader.prepared.prepare import Recipe, fixed_steps, list_windows, plan_fixed
-from ivadomed.loader.prepared.recent import RecentCases
-from ivadomed.loader.prepared.size import prepared_bytes
-from ivadomed.loader.prepared.stored import StoredCase
-from ivadomed.loader.slice_filter import SliceFacts, SliceFilter, SliceRule
+from ivadomed.loader.slice_filter import SliceFilter, SliceRule, SliceStatistics
 from ivadomed.transforms import (
     Compose,
     NumpyToTensor,
@@ -76,7 +75,7 @@ def with_roi_label(case: Case) -> Case:
     return case if case.roi is None else replace(case, targets=(*case.targets, (case.roi,)))
 
 
-def without_roi_label(facts: SliceFacts, case: Case) -> SliceFacts:
+def without_roi_label(facts: SliceStatistics, case: Case) -> SliceStatistics:
     """What filters may know of a case that was prepared `with_roi_label`: the ROI is no class."""
     return replace(facts, labelled=[row[: len(case.rater_paths)] for row in facts.labelled])
 

@@ -1,8 +1,8 @@
-"""Look at the files that a training would read, before it is started: at all voxels, or at the headers alone."""
+"""Look at all voxels of the files that a training would read, before it is started."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,13 @@ import numpy as np
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from ivadomed.config import RunConfig
 from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid
-from ivadomed.images.io import Image, is_nifti, read_grid, read_image, read_label
+from ivadomed.images.io import Image, is_nifti, read_image, read_label
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import ABOVE_ONE, check_same_grid, has_several_classes, pixel_size_mm
-from ivadomed.loader.prepared.prepare import Recipe, plan_fixed, refuse_unknown_pixel_size
-from ivadomed.loader.prepared.size import prepared_bytes
-from ivadomed.models.registry import model_class
+from ivadomed.loader.prepared.checks import prepared_bytes
+from ivadomed.loader.prepared.prepare import Recipe, refuse_unknown_pixel_size
 from ivadomed.runtime.terminal import hidden_bar
 
 _SHOWN_VALUES = 6
@@ -182,70 +180,3 @@ def _suffix_of(label: Path, case: Case) -> str:
     stem = label.name.split(".")[0]
     names = [image.name.split(".")[0] for image in case.images]
     return next((stem.removeprefix(name) for name in reversed(names) if stem.startswith(name)), stem)
-
-
-def check_headers(cases: Iterable[Case], recipe: Recipe) -> None:
-    """Check what shows without reading voxels: headers of NIfTI files, grids, pixel sizes.
-
-    Raises:
-        DataError: The first fault, and how many other cases have one.
-    """
-    faults = [fault for case in cases if (fault := _header_fault(case, recipe)) is not None]
-    if len(faults) > 1:
-        more = f"{len(faults) - 1} more image{'s have' if len(faults) > 2 else ' has'} a fault"
-        raise DataError(f"{faults[0]}\n{more}; ivadomed_check_data -c CONFIG lists them")
-    if faults:
-        raise DataError(faults[0])
-
-
-def _header_fault(case: Case, recipe: Recipe) -> str | None:
-    files = [path for path in case.files if is_nifti(path)]
-    try:
-        grids = [read_grid(path) for path in files]
-        for path, grid in zip(files[1:], grids[1:], strict=True):
-            check_same_grid(grids[0], files[0], grid, path)
-        refuse_unknown_pixel_size(case, recipe)
-        prepared_bytes([case], recipe)  # of a wrong voxel size
-    except DataError as error:
-        return str(error)
-    return None
-
-
-def prepared_shape(grid: Grid, recipe: Recipe) -> tuple[int, ...]:
-    """Shape of a slice or volume after the fixed steps."""
-    roi = np.zeros(grid.hwd_shape, np.float32)
-    roi[tuple(n // 2 for n in roi.shape)] = 1  # wherever the region is, crops around it have one size
-    return tuple(plan_fixed(grid, roi, recipe)[0].shape_out)
-
-
-def check_sizes(shapes: Mapping[str, Sequence[int]], config: RunConfig, is_batched: bool = True) -> None:
-    """Refuse samples that no batch can hold or that the network makes nothing of.
-
-    Args:
-        shapes: Per case the shape of a slice or volume after the fixed steps.
-        config: Length of patches, architecture, samples per batch.
-        is_batched: Whether samples of several cases are stacked; a prediction stacks those of one size.
-
-    Raises:
-        DataError: Whole slices or volumes differ in size; names two. Samples are too small.
-    """
-    sizes = {tuple(config.length)} if config.length else set(map(tuple, shapes.values()))
-    if is_batched and len(sizes) > 1 and config.training_parameters.batch_size > 1:
-        (one, first), *others = shapes.items()
-        other, second = next((name, shape) for name, shape in others if tuple(shape) != tuple(first))
-        raise DataError(
-            f"{one} has {_times(first)} voxels after preprocessing, {other} has {_times(second)}, and a batch needs "
-            "one size; add CenterCrop to transformation, use patches (length_2D, length_3D), or batch_size 1"
-        )
-    network = model_class(config.architecture.name)
-    for size in sorted(sizes):
-        fault = network.size_fault(size, config.architecture.arguments)
-        if fault is not None:
-            raise DataError(
-                f"samples of {_times(size)} voxels are too small for {config.architecture.name}: {fault}; use larger "
-                "patches or crops, or a network of less depth"
-            )
-
-
-def _times(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape))

@@ -13,7 +13,7 @@ import pandas as pd
 from nibabel.affines import voxel_sizes
 
 from ivadomed.config import RunConfig
-from ivadomed.data_check.files import CaseReport, Finding, check_cases, check_sizes, prepared_shape
+from ivadomed.data_check.files import CaseReport, Finding, check_cases
 from ivadomed.errors import DataError
 from ivadomed.geometry.windows import tile
 from ivadomed.loader.bids.faults import summary
@@ -21,6 +21,7 @@ from ivadomed.loader.bids.index import Dropped
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.build import draw_split, index_data, list_cases
 from ivadomed.loader.cases.case import Case
+from ivadomed.loader.prepared.checks import check_sizes, prepared_shape
 from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.loader.recipe import recipe_of
 from ivadomed.registry.types import DatasetType
@@ -151,7 +152,8 @@ def _check_shapes(
         if of_case.grid is not None
     }
     try:
-        check_sizes(shapes, config, is_batched=dataset_type != "testing")
+        batch_size = 1 if dataset_type == "testing" else config.training_parameters.batch_size
+        check_sizes(shapes, config.length, config.architecture, batch_size)
         for name, shape in shapes.items():
             _check_patch(name, shape, config)
     except DataError as error:

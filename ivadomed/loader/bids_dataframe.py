@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ivadomed.errors import DataError
+from ivadomed.errors import DataError, some
 from ivadomed.images.files import write_csv
 from ivadomed.loader.bids.contrast import contrast_of, suffix_of
 from ivadomed.loader.bids.faults import (
@@ -25,8 +25,7 @@ from ivadomed.loader.bids.faults import (
 from ivadomed.loader.bids.index import BidsFile, BidsIndex, Dropped, scan
 from ivadomed.loader.bids.labels import Labels
 from ivadomed.loader.bids.selection import Selection
-from ivadomed.loader.bids.tables import add_tables
-from ivadomed.loader.split.groups import column, some
+from ivadomed.loader.bids.tables import add_tables, column
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +36,7 @@ class BidsDataframe:
     """Images of a data set that can be used, and their labels.
 
     Args:
-        loader_params: ``loader_parameters`` of the configuration.
+        loader_params: ``loader_parameters`` of the configuration, or what is wanted of them.
         path_output: Folder of the run; nothing is written before ``save``.
         derivatives: Keep only images that have a label (and the ROI, if one is named); list labels as rows.
         split_method: Column that the data set is going to be split by; images without a value are left out.
@@ -56,12 +55,13 @@ class BidsDataframe:
 
     def __init__(
         self,
-        loader_params: Mapping[str, Any],
+        loader_params: Mapping[str, Any] | Selection,
         path_output: str | os.PathLike[str],
         derivatives: bool,
         split_method: str | None = None,
     ) -> None:
-        self.selection = Selection.of(loader_params)
+        given = loader_params
+        self.selection = given if isinstance(given, Selection) else Selection.of(given)
         self.path_output = path_output
         self.derivatives = derivatives
         self.split_method = split_method

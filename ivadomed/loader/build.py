@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from ivadomed.config import RunConfig
-from ivadomed.data_check.files import check_headers, check_sizes
-from ivadomed.detection.cascade import add_boxes
-from ivadomed.errors import ConfigError, DataError
+from ivadomed.errors import ConfigError, DataError, some
 from ivadomed.geometry.windows import Window
 from ivadomed.jobs import Workers
 from ivadomed.loader.bids.faults import labels_there, summary
 from ivadomed.loader.bids.index import Dropped
+from ivadomed.loader.bids.selection import Selection
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.grouping import CaseList, build_cases
 from ivadomed.loader.conditions.conditioner import Conditioner, Curriculum, unconditioned
 from ivadomed.loader.conditions.film_encoder import FilmEncoder, missing_metadata
-from ivadomed.loader.patch_filter import PatchFilter
 from ivadomed.loader.prepared.cache import Entries, Entry, open_cases
+from ivadomed.loader.prepared.checks import check_headers, check_sizes
 from ivadomed.loader.prepared.prepare import list_windows
 from ivadomed.loader.recipe import conditioner_of, recipe_of, steps_of
 from ivadomed.loader.samples import SampleDataset
-from ivadomed.loader.samples.random_patches import RandomPatches, per_image
-from ivadomed.loader.split.draw import get_subdatasets_subject_files_list
+from ivadomed.loader.samples.dataset import RandomPatches, per_image
+from ivadomed.loader.slice_filter import SliceRule, SliceStatistics
+from ivadomed.loader.split.draw import split_files
 from ivadomed.loader.split.file import SIDES, saved_file
-from ivadomed.loader.split.groups import some
 from ivadomed.registry.types import DatasetType
 from ivadomed.runtime.cores import available_cores
 from ivadomed.runtime.device import define_device
@@ -47,16 +44,16 @@ def index_data(config: RunConfig, folder: Path) -> BidsDataframe:
         ConfigError: No label is named, and they are needed.
         DataError: See ``BidsDataframe``.
     """
-    params = config.loader_parameters.model_dump(mode="json")
-    labelled = config.command != "segment"
-    if labelled and not config.loader_parameters.target_suffix:
-        there = BidsDataframe(params, str(folder), derivatives=False)
+    loader, labelled = config.loader_parameters, config.command != "segment"
+    selection = Selection.of_section(loader)
+    if labelled and not loader.target_suffix:
+        there = BidsDataframe(selection, folder, derivatives=False)
         raise ConfigError(
             'loader_parameters.target_suffix: is empty; expected the suffix of each class, such as ["_seg-manual"]; '
             f"labels that are there: {labels_there(there.images.values(), there.labels)}"
         )
     split_method = config.split_dataset.split_method if labelled else None
-    bids_df = BidsDataframe(params, str(folder), derivatives=labelled, split_method=split_method)
+    bids_df = BidsDataframe(selection, folder, derivatives=labelled, split_method=split_method)
     if labelled and is_first_process():  # the table of a run is that of the data it was trained and tested on
         bids_df.save(folder / "bids_dataframe.csv")
     return bids_df
@@ -66,11 +63,10 @@ def draw_split(
     config: RunConfig, bids_df: BidsDataframe, folder: Path, saved: Path | None = None
 ) -> dict[str, list[str]]:
     """File names of the sides "train", "valid" and "test": drawn anew, or those of ``saved`` or ``fname_split``."""
-    selection = config.loader_parameters.subject_selection.model_dump(mode="json")
-    split = config.split_dataset.model_dump(mode="json")
+    split = config.split_dataset
     if saved is not None:
-        split["fname_split"] = str(saved)
-    sides = get_subdatasets_subject_files_list(split, bids_df.df, str(folder), selection)
+        split = split.model_copy(update={"fname_split": str(saved)})
+    sides = split_files(split, bids_df.df, folder, config.loader_parameters.subject_selection)
     return dict(zip(SIDES, sides, strict=True))
 
 
@@ -145,28 +141,6 @@ def fit_conditioner(config: RunConfig, cases: Sequence[Case], folder: Path) -> C
     return conditioner_of(config, folder)
 
 
-def labelled_cases(
-    config: RunConfig,
-    bids_df: BidsDataframe,
-    split: Mapping[str, Sequence[str]],
-    folder: Path,
-    device: torch.device,
-) -> tuple[CaseList, CaseList]:
-    """The training and the validation set, the cases of a cascade with their boxes."""
-    validation = cases_of(config, bids_df, split["valid"], "validation")
-    training = cases_of(config, bids_df, split["train"], "training")
-    boxed = boxed_cases(config, [*training.cases, *validation.cases], folder, device)
-    n_training = len(training.cases)
-    return replace(training, cases=boxed[:n_training]), replace(validation, cases=boxed[n_training:])
-
-
-def boxed_cases(
-    config: RunConfig, cases: Sequence[Case], folder: Path, device: torch.device
-) -> tuple[Case, ...]:
-    """Cases with the boxes of the configuration's cascade; without a cascade, as they are."""
-    return add_boxes(cases, config.object_detection_params, folder, config.slice_axis_index, device)
-
-
 def sample_dataset(
     config: RunConfig,
     cases: Sequence[Case],
@@ -194,9 +168,10 @@ def sample_dataset(
             windows += list_windows(index, entry.stored.image_shape, entry.stored.facts, recipe)
         except DataError as error:
             raise DataError(f"{cases[index].id}: {error}") from error
-    patch_filter = PatchFilter(**loader.patch_filter_params.model_dump(), is_train=dataset_type != "testing")
-    if config.length and patch_filter.active:
-        windows = [w for w in windows if _keeps(patch_filter, entries[w.case], cases[w.case], w)]
+    filters = loader.patch_filter_params
+    rule = SliceRule(filters.filter_empty_input, filters.filter_empty_mask, filters.filter_absent_class)
+    if config.length and dataset_type != "testing" and rule != SliceRule(empty_input=False):
+        windows = [w for w in windows if _keeps(rule, entries[w.case], cases[w.case], w)]
     if not windows:
         raise DataError(
             f"the {dataset_type} set is empty: the filters left no sample of {len(cases)} images; change "
@@ -208,6 +183,8 @@ def sample_dataset(
         params = loader.random_patch_params
         patches = RandomPatches.of(windows, len(cases), params.foreground)
         windows = windows if params.per_image is None else per_image(windows, params.per_image)
+    probability, growth = config.missing_contrasts
+    withheld = probability > 0 and dataset_type == "training"
     whole = f"{loader.slice_axis} slices" if config.is_2d else "volumes"
     what = f"patches of {config.length} voxels" if config.length else whole
     log.info("Loaded %d %s for the %s set.", len(windows), what, dataset_type)
@@ -221,16 +198,11 @@ def sample_dataset(
         seed=config.training_parameters.seed,
         input_dropout=loader.is_input_dropout and dataset_type == "training",
         conditioner=conditioner,
-        curriculum=_curriculum(config) if dataset_type == "training" else None,
+        curriculum=Curriculum(probability, growth) if withheld else None,
         classify=config.task == "classification",
         augment_on=config.training_parameters.augment_on,
         patches=patches,
     )
-
-
-def _curriculum(config: RunConfig) -> Curriculum | None:
-    probability, growth = config.missing_contrasts
-    return Curriculum(probability, growth) if probability > 0 else None
 
 
 def _check_samples(
@@ -239,7 +211,7 @@ def _check_samples(
     """Refuse samples that batches or the network cannot take, and a training set without a label."""
     first = 2 if config.is_2d else 1  # [N, C, h, w] or [C, H, W, D]
     shapes = {case.id: entry.stored.image_shape[first:] for case, entry in zip(cases, entries, strict=True)}
-    check_sizes(shapes, config)
+    check_sizes(shapes, config.length, config.architecture, config.training_parameters.batch_size)
     labelled = (any(rater) for entry in entries for rater in entry.stored.facts.labelled)
     if dataset_type == "training" and not any(labelled):
         raise DataError(
@@ -248,14 +220,10 @@ def _check_samples(
         )
 
 
-def _keeps(patch_filter: PatchFilter, entry: Entry, case: Case, window: Window) -> bool:
+def _keeps(rule: SliceRule, entry: Entry, case: Case, window: Window) -> bool:
     image, target = entry.read(window)
-    return patch_filter(
-        {
-            "input": image[list(case.present)],
-            "gt": [[target[rater] for rater in raters] for raters in case.raters],
-        }
-    )
+    labels = [[target[rater] for rater in raters] for raters in case.raters]
+    return rule.keeps(SliceStatistics.of_sample({"input": image[list(case.present)], "gt": labels}), 0)
 
 
 def test_cases(config: RunConfig, folder: Path) -> CaseList:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ivadomed.loader.slice_filter import SliceFacts, SliceRule
+from ivadomed.loader.slice_filter import SliceRule, SliceStatistics
 
 
 class PatchFilter:
@@ -41,4 +41,4 @@ class PatchFilter:
         Args:
             sample: ``input``: one array per channel; ``gt``: one per class (a list of raters for several).
         """
-        return not self.active or self.rule.keeps(SliceFacts.of_sample(sample), 0)
+        return not self.active or self.rule.keeps(SliceStatistics.of_sample(sample), 0)

@@ -11,8 +11,7 @@ import torch
 from ivadomed.loader.conditions.conditioner import Conditioner, present_contrasts, unconditioned
 from ivadomed.loader.conditions.film_encoder import FilmEncoder
 from ivadomed.loader.prepared.prepare import Recipe
-from ivadomed.loader.prepared.slice_classifier import CPU, SliceClassifier
-from ivadomed.loader.slice_filter import SliceRule
+from ivadomed.loader.slice_filter import CPU, SliceClassifier, SliceRule
 from ivadomed.transforms import Pipeline
 from ivadomed.transforms.box_crop import Anchor
 

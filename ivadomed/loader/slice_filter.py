@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from ivadomed.errors import ConfigError
+from ivadomed.errors import ConfigError, ModelError
 from ivadomed.geometry.boxes import inside_box
 from ivadomed.loader.cases.volumes import Volume
-from ivadomed.loader.prepared.slice_classifier import accepts
 from ivadomed.models import load_model
+from ivadomed.transforms import Pipeline
+
+KEY = "loader_parameters.slice_filter_params.classifier_path"
+CPU = torch.device("cpu")
+_BATCH = 16
 
 
 @dataclass(frozen=True)
-class SliceFacts:
+class SliceStatistics:
     """What filters need to know of each slice of the image as it was read, and where its labels lie.
 
     Args:
@@ -38,7 +44,7 @@ class SliceFacts:
     foreground: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, volume: Volume) -> SliceFacts:
+    def of(cls, volume: Volume) -> SliceStatistics:
         """Facts of every slice of a volume."""
         channels = volume.image[list(volume.present)] if volume.present else volume.image
         varies = (channels.max(axis=(1, 2)) > channels.min(axis=(1, 2))).all(axis=0)
@@ -52,7 +58,7 @@ class SliceFacts:
         return cls(varies.tolist(), labelled.T.tolist(), roi_voxels, in_box)
 
     @classmethod
-    def of_sample(cls, sample: Mapping[str, Any]) -> SliceFacts:
+    def of_sample(cls, sample: Mapping[str, Any]) -> SliceStatistics:
         """Facts of one sample (slice or patch), as of a volume with a single slice.
 
         Args:
@@ -62,10 +68,6 @@ class SliceFacts:
         labels = [np.asarray(label) for label in _flat(sample.get("gt"))]
         varies = all(channel.max() > channel.min() for channel in channels)
         return cls([varies], [[bool(label.any()) for label in labels]], [])
-
-    def to_json(self) -> dict[str, Any]:
-        """For the cache."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class SliceRule:
     absent_class: bool = False
     min_roi_voxels: int | None = None
 
-    def keeps(self, facts: SliceFacts, index: int) -> bool:
+    def keeps(self, facts: SliceStatistics, index: int) -> bool:
         """Whether slice ``index`` stays."""
         labelled = facts.labelled[index]
         return not (
@@ -88,6 +90,94 @@ class SliceRule:
             or (bool(facts.in_box) and not facts.in_box[index])
             or (bool(facts.accepted) and not facts.accepted[index])
         )
+
+
+@dataclass(frozen=True, eq=False)
+class SliceClassifier:
+    """Rejects slices of prepared cases; the model is loaded when the first case needs it.
+
+    It is shown a slice as the network is at test time: after the fixed steps and the transforms per sample.
+
+    Args:
+        path: ``.pt`` file of the classifier, see `accepts`.
+        steps: Transforms per sample at test time.
+        device: Where it runs.
+
+    Raises:
+        ConfigError: There is no such file.
+    """
+
+    path: Path
+    steps: Pipeline = field(default_factory=Pipeline)
+    device: torch.device = CPU
+
+    def __post_init__(self) -> None:
+        if not self.path.is_file():
+            raise ConfigError(
+                f"{KEY}: {self.path} is no file; expected the .pt file of a trained classifier, or set "
+                "filter_classification to false"
+            )
+
+    @property
+    def identity(self) -> list[Any]:
+        """What its verdict on a prepared slice depends on, for the key of a cache."""
+        status = os.stat(self.path)
+        steps = [[sorted(stage.applied_to), repr(stage.transform)] for stage in self.steps.stages]
+        return [str(self.path.resolve()), status.st_size, status.st_mtime_ns, steps]
+
+    def __call__(self, stack: np.ndarray, zooms: tuple[float, ...]) -> list[bool]:
+        """Whether each slice stays: every channel must be accepted.
+
+        Args:
+            stack: [N, C, h, w] slices after the fixed steps.
+            zooms: mm along h and w.
+        """
+        verdicts: list[bool] = []
+        for start in range(0, len(stack), _BATCH):
+            shown = np.stack([self._shown(image, zooms) for image in stack[start : start + _BATCH]])
+            accepted = accepts(self._model, shown.reshape(-1, *shown.shape[2:])).reshape(shown.shape[:2])
+            verdicts += [bool(row.all()) for row in accepted]
+        return verdicts
+
+    def _shown(self, image: np.ndarray, zooms: tuple[float, ...]) -> np.ndarray:
+        plan = self.steps.plan(image.shape[1:], zooms, np.random.default_rng(0))
+        return plan.apply(image, "im", 1)
+
+    @cached_property
+    def _model(self) -> torch.nn.Module:
+        try:
+            return load_model(self.path, self.device)
+        except ModelError as error:
+            raise ModelError(f"{KEY}: {error}") from error
+
+
+@torch.inference_mode()
+def accepts(classifier: torch.nn.Module, images: np.ndarray) -> np.ndarray:
+    """Whether a classifier takes images for what it was trained to find.
+
+    Args:
+        classifier: Given one channel [B, 1, h, w], it returns the probabilities of the classes but the
+            background, [B, K - 1]. What is more likely background than not is rejected.
+        images: [B, h, w].
+
+    Returns:
+        [B] bool
+
+    Raises:
+        ModelError: The model is no such classifier.
+    """
+    device = next((parameter.device for parameter in classifier.parameters()), CPU)
+    batch = torch.as_tensor(np.asarray(images, np.float32), device=device)[:, None]
+    try:
+        probabilities = classifier(batch)
+    except RuntimeError as error:
+        raise ModelError(f"{KEY}: the model does not take slices of one channel ({error})") from error
+    if probabilities.ndim != 2:
+        raise ModelError(
+            f"{KEY}: {type(classifier).__name__} gives {list(probabilities.shape)} for a batch of slices; expected "
+            "the probabilities of the classes, as a classifier of ivadomed gives them"
+        )
+    return (probabilities.sum(dim=1) >= 0.5).cpu().numpy()
 
 
 class SliceFilter:
@@ -137,10 +227,7 @@ class SliceFilter:
         self.classifier: torch.nn.Module | None = None
         if filter_classification:
             if classifier_path is None:
-                raise ConfigError(
-                    "loader_parameters.slice_filter_params.classifier_path: none given; "
-                    "filter_classification needs the file of a classifier"
-                )
+                raise ConfigError(f"{KEY}: none given; filter_classification needs the file of a classifier")
             self.classifier = load_model(classifier_path, self.device)
 
     def __call__(self, sample: Mapping[str, Any]) -> bool:
@@ -149,7 +236,7 @@ class SliceFilter:
         Args:
             sample: ``input``: one [H, W] per channel; ``gt``: one per class (a list of raters for several).
         """
-        return self.rule.keeps(SliceFacts.of_sample(sample), 0) and self.accepts(sample["input"])
+        return self.rule.keeps(SliceStatistics.of_sample(sample), 0) and self.accepts(sample["input"])
 
     def accepts(self, channels: Sequence[Any]) -> bool:
         """Whether the classifier, if there is one, accepts all channels [H, W] of a slice."""

@@ -18,7 +18,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from ivadomed.config.schema.wandb import Wandb
-from ivadomed.loader.samples.parts import PartSampler
+from ivadomed.loader.samples.loading import ShardSampler
 from ivadomed.runtime.terminal import duration, hidden_bar, say
 from ivadomed.training.processes import Shard
 from ivadomed.visualize import save_img
@@ -53,7 +53,7 @@ class Monitor:
 
     def progress(self, loader: DataLoader[Any], epoch: int, phase: str) -> Iterator[tuple[Shard, tqdm]]:
         """Iterate batches under a bar that shows samples per second, and what the caller adds to it."""
-        sampler = cast(PartSampler, loader.batch_sampler)
+        sampler = cast(ShardSampler, loader.batch_sampler)
         with tqdm(
             total=sampler.samples,
             desc=f"Epoch {epoch}/{self.num_epochs} {phase}",

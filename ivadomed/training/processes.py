@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from ivadomed.errors import IvadomedError, MachineError
 from ivadomed.loader.samples import Batch
-from ivadomed.loader.samples.parts import part_of
+from ivadomed.loader.samples.loading import shard_of
 from ivadomed.models import Network
 from ivadomed.runtime.device import fabric_precision
 from ivadomed.runtime.failures import shortage
@@ -131,7 +131,7 @@ class Processes:
         """What this process has of the tensor of a whole batch."""
         if self.world.size == 1:
             return whole
-        return whole[part_of(range(len(whole)), self.world.rank, self.world.size)]
+        return whole[shard_of(range(len(whole)), self.world.rank, self.world.size)]
 
     def own(self, part: Tensor, size: int) -> Tensor:
         """``part`` without the samples that repeat the end of a batch of ``size`` samples."""

@@ -17,8 +17,8 @@ import numpy as np
 
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.prepared.cache import FILES, open_cases
+from ivadomed.loader.prepared.checks import prepared_bytes
 from ivadomed.loader.prepared.prepare import Recipe, list_windows
-from ivadomed.loader.prepared.size import prepared_bytes
 from ivadomed.scripts.create_phantom import create_phantom
 from ivadomed.transforms import Pipeline
 

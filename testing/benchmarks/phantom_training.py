@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
+from ivadomed.commands.steps import labelled_cases
 from ivadomed.config import CONFIG_DIR, load_config
-from ivadomed.loader.build import draw_split, index_data, labelled_cases, sample_dataset
+from ivadomed.loader.build import draw_split, index_data, sample_dataset
 from ivadomed.metrics import get_metric_fns
 from ivadomed.scripts.create_phantom import create_phantom
 from ivadomed.training.loop import Trainer

@@ -18,7 +18,7 @@ LAYERS = {
     2: "transforms postprocessing visualize",
     3: "loader",
     4: "inference training",
-    5: "evaluation report detection loader.build data_check suggest",
+    5: "evaluation report detection data_check suggest",
     6: "commands sweep main __main__",
     7: "scripts compat keywords maths mixup preprocessing utils object_detection testing uncertainty "
     "loader.adaptative loader.bids3d_dataset loader.bids_dataset loader.film loader.loader "

@@ -17,7 +17,7 @@ from ivadomed.loader.bids.names import load_rules
 from ivadomed.loader.bids.sidecars import read_json_object
 from ivadomed.loader.cases.volumes import pixel_size_mm
 from ivadomed.loader.conditions.film_encoder import FilmEncoder, has_value
-from ivadomed.loader.prepared.array_file import CaseFile
+from ivadomed.loader.prepared.files import CaseFile
 from ivadomed.loader.split.file import read_split
 
 BOMBS = {

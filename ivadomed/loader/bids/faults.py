@@ -7,12 +7,11 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 
-from ivadomed.errors import DataError
+from ivadomed.errors import DataError, some
 from ivadomed.loader.bids.contrast import matches
 from ivadomed.loader.bids.index import IMAGE_EXTENSIONS, BidsFile, BidsIndex, Dropped, scan
 from ivadomed.loader.bids.labels import Labels
 from ivadomed.loader.bids.selection import Selection
-from ivadomed.loader.split.groups import some
 
 _DESCRIPTION = "dataset_description.json"
 _LOOKED_AT = 20

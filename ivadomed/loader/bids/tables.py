@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import logging
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ivadomed.errors import DataError
+from ivadomed.errors import DataError, some
 
 logger = logging.getLogger(__name__)
 
@@ -132,3 +133,18 @@ def _join(
     df = df.rename(columns={name: f"{name}_x" for name in columns if name in df and name not in _OWN_COLUMNS})
     joined = df.merge(table, how="left", on=keys, sort=False)
     return joined.astype(object).where(joined.notna(), np.nan)
+
+
+def column(df: pd.DataFrame, name: str, where: str) -> pd.Series:
+    """Look up a column of the table; ``where`` is the key of the configuration that names it.
+
+    Raises:
+        DataError: There is no such column.
+    """
+    if name not in df:
+        near = difflib.get_close_matches(name, map(str, df.columns), 1)
+        hint = f', did you mean "{near[0]}"?' if near else "."
+        # Those of the tables come last, behind those of file names and sidecars.
+        columns = some(map(str, reversed(df.columns)), 12)
+        raise DataError(f'{where}: the data set has no column "{name}"{hint} Columns: {columns}')
+    return df[name]

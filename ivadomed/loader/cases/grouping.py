@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivadomed.errors import ConfigError, DataError
+from ivadomed.errors import ConfigError, DataError, some
 from ivadomed.loader.bids.contrast import contrast_entities, contrast_of
 from ivadomed.loader.bids.index import BidsFile, Dropped
 from ivadomed.loader.cases.case import Case
-from ivadomed.loader.split.groups import some
 
 if TYPE_CHECKING:
     from ivadomed.loader.bids.labels import Labels

@@ -11,10 +11,12 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+import pickle
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -23,13 +25,10 @@ from ivadomed.errors import DataError, OutputError
 from ivadomed.geometry.windows import Window
 from ivadomed.jobs import Workers
 from ivadomed.loader.cases.case import Case
-from ivadomed.loader.prepared.array_file import CaseFile
+from ivadomed.loader.prepared.checks import check_disk, check_memory, prepared_bytes
+from ivadomed.loader.prepared.files import FORMAT, CaseFile, HDF5Case, StoredCase, arrays_of
 from ivadomed.loader.prepared.fill import fill
-from ivadomed.loader.prepared.hdf5_file import HDF5Case
-from ivadomed.loader.prepared.packed import Packed
 from ivadomed.loader.prepared.prepare import Recipe, prepare_case, read_window
-from ivadomed.loader.prepared.size import check_disk, check_memory, prepared_bytes
-from ivadomed.loader.prepared.stored import FORMAT, StoredCase, arrays_of
 from ivadomed.runtime.terminal import hidden_bar, say
 
 log = logging.getLogger(__name__)
@@ -46,6 +45,37 @@ class Entry:
 
     stored: StoredCase
     read: Callable[[Window], tuple[np.ndarray, np.ndarray]]
+
+
+Value = TypeVar("Value")
+
+
+class Packed(Generic[Value]):
+    """Values as bytes in one array, which worker processes share, unpickled when they are asked for.
+
+    Looking at a Python object writes its reference count, and so copies its page into every worker process that
+    looks. With thousands of cases that is more than all else a worker holds; bytes stay shared.
+
+    Args:
+        values: Small values that can be pickled.
+    """
+
+    def __init__(self, values: Iterable[Value]) -> None:
+        parts = [pickle.dumps(value, pickle.HIGHEST_PROTOCOL) for value in values]
+        self._bytes = np.frombuffer(b"".join(parts), np.uint8)
+        self._ends = np.cumsum([0, *map(len, parts)])
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, index: int) -> Value:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        value: Value = pickle.loads(self._bytes[self._ends[index] : self._ends[index + 1]].data)
+        return value
+
+    def __iter__(self) -> Iterator[Value]:
+        return (self[index] for index in range(len(self)))
 
 
 Entries = Sequence[Entry] | Packed[Entry]
@@ -110,9 +140,14 @@ def _open_files(
     missing = [(c, p) for c, p, file in zip(cases, paths, files, strict=True) if file is None]
     check([case for case, _ in missing])
     if missing:
-        _make_folder(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"{folder}: cannot be made ({error.strerror}); set loader_parameters.cache_dir"
+            ) from error
         compressed = kind is HDF5Case
-        size = prepared_bytes((case for case, _ in missing), recipe, in_pencils=not compressed)
+        size = prepared_bytes((case for case, _ in missing), recipe, in_blocks=not compressed)
         limit = "at most" if compressed else "about"
         say("Prepare", f"{len(missing)} images: {limit} {tqdm.format_sizeof(size, 'B')} in {folder}")
         check_disk(folder, size, compressed)
@@ -161,15 +196,6 @@ def case_key(case: Case, recipe: Recipe) -> str:
     return hashlib.sha256(json.dumps(identity, default=str).encode()).hexdigest()[:32]
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{folder}: cannot be made ({error.strerror}); set loader_parameters.cache_dir"
-        ) from error
-
-
 def _file_entry(file: CaseFile | HDF5Case | None, path: Path) -> Entry:
     if file is None:
         raise DataError(f"{path}: a prepared case vanished while it was in use; start again")
@@ -181,6 +207,10 @@ class _MemoryReader:
     image: np.ndarray
     target: np.ndarray
     is_2d: bool
+
+    @property
+    def nbytes(self) -> int:
+        return self.image.nbytes + self.target.nbytes
 
     def __call__(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
         image = read_window(self.image, window, self.is_2d)
@@ -206,3 +236,45 @@ def _transient_entry(case: Case, recipe: Recipe) -> Entry:
     # The verdicts of a classifier are among the facts that stay; samples need not ask it again.
     reader = _TransientReader(case, replace(recipe, classifier=None))
     return Entry(_memory_entry(case, recipe).stored, reader)
+
+
+class RecentCases:
+    """Prepares cases when they are needed and keeps the last used ones in memory.
+
+    Args:
+        cases: The cases.
+        recipe: Fixed steps.
+        budget: Bytes of voxels to keep; the case in use is kept in any case.
+    """
+
+    def __init__(self, cases: Sequence[Case], recipe: Recipe, budget: int) -> None:
+        self.cases, self.recipe, self.budget = tuple(cases), recipe, budget
+        self._held: OrderedDict[int, tuple[StoredCase, _MemoryReader]] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, object]:
+        """Worker processes start empty."""
+        return {**vars(self), "_held": OrderedDict()}
+
+    def prepared(self, index: int) -> tuple[StoredCase, _MemoryReader]:
+        """The case at ``index``."""
+        if index not in self._held:
+            stored, image, target = arrays_of(prepare_case(self.cases[index], self.recipe), self.recipe.is_2d)
+            self._held[index] = stored, _MemoryReader(image, target, self.recipe.is_2d)
+            held = sum(reader.nbytes for _, reader in self._held.values())
+            while held > self.budget and len(self._held) > 1:
+                held -= self._held.popitem(last=False)[1][1].nbytes
+        self._held.move_to_end(index)
+        return self._held[index]
+
+    def entry(self, index: int) -> Entry:
+        """The case at ``index`` as samples are read from it; prepares it once to know its shape."""
+        return Entry(self.prepared(index)[0], _RecentReader(self, index))
+
+
+@dataclass(frozen=True, eq=False)
+class _RecentReader:
+    recent: RecentCases
+    index: int
+
+    def __call__(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        return self.recent.prepared(self.index)[1](window)

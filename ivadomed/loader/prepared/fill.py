@@ -56,8 +56,10 @@ def fill(
         total=len(missing), desc=f"Preparing {label}", unit="case", leave=False, disable=hidden_bar()
     ) as bar:
         while missing:
-            busy = []
-            for item, done in _attempts(attempt, missing, n_jobs, workers):
+            busy, results = [], _in_threads(attempt, missing, n_jobs)
+            if workers is not None:
+                results = (result for _, result in values(attempt, missing, workers))
+            for item, done in results:
                 bar.update(done)
                 busy += [] if done else [item]
             if busy and not waiting:
@@ -66,17 +68,6 @@ def fill(
             if busy:
                 time.sleep(_POLL)
             missing = busy
-
-
-def _attempts(
-    attempt: Callable[[Item], tuple[Item, bool]],
-    missing: Sequence[Item],
-    n_jobs: int,
-    workers: Workers | None,
-) -> Iterator[tuple[Item, bool]]:
-    if workers is not None:
-        return (answer for _, answer in values(attempt, missing, workers))
-    return _in_threads(attempt, missing, n_jobs)
 
 
 def _in_threads(

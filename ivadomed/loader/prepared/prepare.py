@@ -6,6 +6,7 @@ one sample needs lies together: [N, C, h, w] or [C, H, W, D].
 
 from __future__ import annotations
 
+import base64
 import math
 import os
 from collections.abc import Sequence
@@ -20,9 +21,7 @@ from ivadomed.geometry.windows import Window, tile
 from ivadomed.images.io import is_picture
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume, read_volume
-from ivadomed.loader.prepared.foreground import pack_foreground
-from ivadomed.loader.prepared.slice_classifier import SliceClassifier
-from ivadomed.loader.slice_filter import SliceFacts, SliceRule
+from ivadomed.loader.slice_filter import SliceClassifier, SliceRule, SliceStatistics
 from ivadomed.runtime.failures import shortages_explained
 from ivadomed.runtime.memory import check_memory
 from ivadomed.transforms import Pipeline, Plan, Resample, Stage
@@ -30,6 +29,9 @@ from ivadomed.transforms.box_crop import Anchor, box_crop
 
 IMAGE_ORDER = 2  # spline orders of ivadomed 2.9.10
 LABEL_ORDER = 1
+
+FOREGROUND_VOXELS = 512
+"""Most labelled voxels of one class that are kept, see `pack_foreground`."""
 
 _LESS = "choose a coarser transformation.Resample, leave the image out, or use fewer --jobs"
 
@@ -76,7 +78,7 @@ class Prepared:
     image: np.ndarray
     target: np.ndarray | None
     plans: list[Plan]
-    facts: SliceFacts
+    facts: SliceStatistics
     zooms: tuple[float, ...]
 
 
@@ -141,7 +143,7 @@ def prepare_volume(volume: Volume, recipe: Recipe, path: str | os.PathLike[str] 
     Raises:
         DataError: See ``plan_fixed`` and ``refuse_huge_result``.
     """
-    facts = SliceFacts.of(volume)
+    facts = SliceStatistics.of(volume)
     plans = plan_fixed(volume.grid, volume.roi, recipe, volume.box)
     refuse_huge_result(
         path, volume.grid, plans, max(len(volume.image), 0 if volume.target is None else len(volume.target))
@@ -193,7 +195,7 @@ def plan_fixed(
 def fixed_steps(grid: Grid, recipe: Recipe, box: Sequence[int] | None) -> Pipeline:
     """The fixed steps of one case: those of the recipe, with the crop to its box among them.
 
-    In 2D the box crops height and width; slices beyond its depth are left out, see ``SliceFacts.in_box``.
+    In 2D the box crops height and width; slices beyond its depth are left out, see ``SliceStatistics.in_box``.
     """
     if box is None:
         return recipe.fixed
@@ -211,13 +213,13 @@ def fixed_steps(grid: Grid, recipe: Recipe, box: Sequence[int] | None) -> Pipeli
     return Pipeline((*stages[:place], Stage(crop), *stages[place:]))
 
 
-def _prepare_whole(volume: Volume, plan: Plan, facts: SliceFacts) -> Prepared:
+def _prepare_whole(volume: Volume, plan: Plan, facts: SliceStatistics) -> Prepared:
     target = None if volume.target is None else plan.apply(volume.target, "gt", LABEL_ORDER)
     return Prepared(plan.apply(volume.image, "im", IMAGE_ORDER), target, [plan], facts, plan.zooms_out)
 
 
 def _prepare_slices(
-    volume: Volume, plans: list[Plan], facts: SliceFacts, classifier: SliceClassifier | None
+    volume: Volume, plans: list[Plan], facts: SliceStatistics, classifier: SliceClassifier | None
 ) -> Prepared:
     image = _apply_to_slices(plans, _as_stack(volume.image), "im", IMAGE_ORDER)
     target = None
@@ -247,7 +249,38 @@ def _apply_to_stack(plan: Plan, stack: np.ndarray, kind: str, order: int) -> np.
     return flat.reshape(count, channels, *flat.shape[1:])
 
 
-def list_windows(case: int, shape: tuple[int, ...], facts: SliceFacts, recipe: Recipe) -> list[Window]:
+def pack_foreground(target: np.ndarray, is_2d: bool, soft_gt: bool) -> list[str]:
+    """Pick labelled voxels of every rater of every class, for patches to be centred on.
+
+    A bounded number of each is enough, and a patch is placed without reading a label (Isensee et al., "nnU-Net", Nature
+    Methods 18, 2021, keep class locations the same way).
+
+    Args:
+        target: [R, H, W, D], or [N, R, h, w], a slice per entry, in 2D.
+        is_2d: Which of the two.
+        soft_gt: A voxel is labelled from any value above 0 on, else from 0.5 on.
+
+    Returns:
+        One text per rater, see `unpack_foreground`; empty without a labelled voxel.
+    """
+    volumes = np.moveaxis(target, 0, -1) if is_2d else target  # [R, H, W, D]
+    rng = np.random.default_rng(0)  # the same case gives the same file
+    packed = []
+    for volume in volumes:
+        indices = np.flatnonzero(volume > 0 if soft_gt else volume >= 0.5)
+        if len(indices) > FOREGROUND_VOXELS:
+            indices = np.sort(rng.choice(indices, FOREGROUND_VOXELS, replace=False))
+        packed.append(base64.b64encode(indices.astype("<u8").tobytes()).decode())
+    return packed
+
+
+def unpack_foreground(packed: str, shape: Sequence[int]) -> np.ndarray:
+    """Indices [n, 3] along H, W, D of the voxels in a volume of that shape."""
+    indices = np.frombuffer(base64.b64decode(packed), "<u8").astype(np.intp)
+    return np.stack(np.unravel_index(indices, tuple(shape)), axis=1)
+
+
+def list_windows(case: int, shape: tuple[int, ...], facts: SliceStatistics, recipe: Recipe) -> list[Window]:
     """Windows of one case.
 
     Args:

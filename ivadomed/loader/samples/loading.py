@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Sized
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -10,22 +11,22 @@ from torch.utils.data import DataLoader, Sampler
 
 from ivadomed.loader.samples.batch import Sample, collate
 from ivadomed.loader.samples.dataset import SampleDataset
-from ivadomed.loader.samples.parts import PartSampler
-from ivadomed.loader.samples.room import PREFETCH, batch_bytes, workers_that_fit
-from ivadomed.loader.samples.workers import start_worker
+from ivadomed.loader.samples.workers import PREFETCH, batch_bytes, start_worker, workers_that_fit
 from ivadomed.runtime.ranks import ALONE, World
+
+T = TypeVar("T")
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """Shuffled places of a data set, each with its epoch; the same order for the same seed and epoch.
+    """Shuffled indices into a data set, each with its epoch; the same order for the same seed and epoch.
 
     Args:
         length: Of the data set.
         seed: Of the run.
-        shuffle: Off for validation: then the epoch is always 0 and the places are always the same, so that losses
+        shuffle: Off for validation: then the epoch is always 0 and the order is always the same, so that losses
             can be compared.
-        weights: Of each place: with ``shuffle`` it is drawn with replacement, else repeated or left out at even
-            distances. None for every place once.
+        weights: Weight of each sample: with ``shuffle`` it is drawn with replacement, else repeated or left out at even
+            distances. None for every sample once.
     """
 
     def __init__(
@@ -39,17 +40,61 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         epoch = self.epoch if self.shuffle else 0
-        places = np.arange(self.length)
+        indices = np.arange(self.length)
         if self.shuffle:
             rng = np.random.default_rng((self.seed, epoch))
             if self.weights is None:
-                places = rng.permutation(self.length)
+                indices = rng.permutation(self.length)
             else:
-                places = rng.choice(self.length, self.length, p=self.weights / self.weights.sum())
+                indices = rng.choice(self.length, self.length, p=self.weights / self.weights.sum())
         elif self.weights is not None:
             shares = np.cumsum(self.weights) / self.weights.sum()
-            places = np.searchsorted(shares, (places + 0.5) / self.length)
-        return ((epoch, int(place)) for place in places)
+            indices = np.searchsorted(shares, (indices + 0.5) / self.length)
+        return ((epoch, int(index)) for index in indices)
+
+
+def shard_of(batch: Sequence[T], rank: int, ranks: int) -> list[T]:
+    """Shard of a batch for process ``rank`` of ``ranks``.
+
+    The processes take equal shards in their order; the last entry is repeated where the batch does not fill them.
+    """
+    each = -(-len(batch) // ranks)
+    filled = [*batch, *[batch[-1]] * (each * ranks - len(batch))]
+    return filled[rank * each : (rank + 1) * each]
+
+
+class ShardSampler(Sampler[list[tuple[int, int]]]):
+    """Cuts the order of an epoch into batches, and every batch into shards; yields those of one process.
+
+    Whatever the number of processes, the batches of the whole group are the same.
+
+    Args:
+        sampler: Indices into the data set in the order of the epoch, with a length.
+        batch_size: Samples of a batch, all processes together.
+        rank: Of this process.
+        ranks: Number of processes.
+    """
+
+    def __init__(self, sampler: Sampler[tuple[int, int]], batch_size: int, rank: int, ranks: int) -> None:
+        self.sampler, self.batch_size, self.rank, self.ranks = sampler, batch_size, rank, ranks
+
+    @property
+    def samples(self) -> int:
+        """Samples of an epoch."""
+        assert isinstance(self.sampler, Sized)
+        return len(self.sampler)
+
+    def __len__(self) -> int:
+        return -(-self.samples // self.batch_size)
+
+    def size(self, step: int) -> int:
+        """Samples of the whole batch number ``step``; the last one may be smaller than the others."""
+        return min(self.batch_size, self.samples - step * self.batch_size)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        indices = list(self.sampler)
+        for start in range(0, len(indices), self.batch_size):
+            yield shard_of(indices[start : start + self.batch_size], self.rank, self.ranks)
 
 
 class SampleLoader(DataLoader[Sample]):
@@ -78,7 +123,7 @@ def make_loader(
         batch_size: Samples of a batch, all processes together.
         num_workers: Worker processes, fewer where their batches do not fit into the shared memory; 0: this one.
         pin_memory: Put batches into page-locked memory.
-        world: Of several processes that train together, which this is: it loads its part of every batch.
+        world: Of several processes that train together, which this is: it loads its shard of every batch.
     """
     prefetch = PREFETCH
     if num_workers:
@@ -90,7 +135,7 @@ def make_loader(
         num_workers, prefetch = workers_that_fit(num_workers, batch, world.local_size)
     return SampleLoader(
         dataset,
-        batch_sampler=PartSampler(sampler, batch_size, world.rank, world.size),
+        batch_sampler=ShardSampler(sampler, batch_size, world.rank, world.size),
         num_workers=num_workers,
         collate_fn=collate,
         pin_memory=pin_memory,

@@ -1,22 +1,40 @@
-"""Worker processes of a DataLoader: what they share with the training, and what they leave to it."""
+"""Worker processes of a DataLoader: what they share with the training, and how many there is room for.
+
+Batches pass through memory that processes share. Docker gives a container 64 MB of it unless told otherwise; a worker
+that finds no room is killed (SIGBUS), or fails.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import gc
 import itertools
+import logging
+import math
 import signal
 import sys
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Sequence
 from types import FrameType
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch.utils.data import get_worker_info
 
-Value = TypeVar("Value", bound=Hashable)
+from ivadomed.runtime.failures import SHARED_MEMORY
+from ivadomed.runtime.memory import no_processes, shared_memory_left
 
+if TYPE_CHECKING:
+    from ivadomed.loader.samples.batch import Batch
+
+log = logging.getLogger(__name__)
+
+PREFETCH = 4
+"""Batches that each worker has ready."""
+
+_IN_USE = 2
+"""Batches that the training holds: the one it works on, and the next one."""
+_MARGIN = 1.2  # pages, conditions, drawn steps
 _TRIM_EVERY = 2
 """Batches between two returns of free memory. Each takes as long as a tenth of a batch of 128 x 128 slices."""
 
@@ -65,7 +83,47 @@ def trim_memory() -> None:
             trim(0)
 
 
-def interned(values: Iterable[Value]) -> list[Value]:
-    """The values, equal ones being one object: few objects are looked at, so that few pages are copied."""
-    known: dict[Value, Value] = {}
-    return [known.setdefault(value, value) for value in values]
+def batch_bytes(sample: Batch, largest: int, count: int) -> int:
+    """Bytes of a batch in shared memory.
+
+    Args:
+        sample: A batch of one sample.
+        largest: Voxels of the largest window of the data set.
+        count: Samples of a batch.
+    """
+    parts = (sample.image, sample.target)
+    size = sum(part.numel() * part.element_size() for part in parts if part is not None)
+    [window] = sample.windows
+    return math.ceil(_MARGIN * size * count * max(1.0, largest / math.prod(window.size)))
+
+
+def workers_that_fit(wanted: int, batch: int, sharing: int = 1) -> tuple[int, int]:
+    """Worker processes, and batches that each has ready, for which there is room; warns when they are fewer.
+
+    Samples do not depend on their number.
+
+    Args:
+        wanted: Worker processes.
+        batch: Bytes of a batch.
+        sharing: Trainings that share the memory.
+    """
+    if (problem := no_processes()) is not None:
+        log.warning("%s: batches are loaded by the training itself.", problem[:1].upper() + problem[1:])
+        return 0, PREFETCH
+    free = shared_memory_left()
+    if free is None:
+        return wanted, PREFETCH
+    batches = free // sharing // max(batch, 1) - _IN_USE
+    if batches >= wanted:
+        return wanted, min(PREFETCH, batches // wanted)
+    workers = max(0, batches)
+    log.warning(
+        "%s has %.3g MB free, and batches of %.3g MB pass through it: loading with %d processes in place of %d; more "
+        "shared memory (docker run --shm-size=8g) lets all of them work.",
+        SHARED_MEMORY,
+        free / 1e6,
+        batch / 1e6,
+        workers,
+        wanted,
+    )
+    return workers, 1

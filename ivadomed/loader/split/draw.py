@@ -11,26 +11,64 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from ivadomed.errors import DataError
+import numpy as np
+
+from ivadomed.config.schema.loader import SubjectSelection
+from ivadomed.config.schema.split import DataTesting, SplitDataset
+from ivadomed.errors import ConfigError, DataError, some
+from ivadomed.loader.bids.tables import column
 from ivadomed.loader.split.file import SIDES, read_split, write_split
-from ivadomed.loader.split.folds import kfold_split
-from ivadomed.loader.split.groups import (
-    Split,
-    check_leak,
-    column,
-    files_of,
-    log_fractions,
-    select_subjects,
-    some,
-    splittable,
-    values_of,
-    with_text,
-)
 
 if TYPE_CHECKING:
     import pandas as pd
 
 logger = logging.getLogger(__name__)
+
+Split = tuple[list[str], list[str], list[str]]
+"""File names for training, validation and testing."""
+
+_ALL = SubjectSelection.model_construct()
+
+
+def split_files(
+    split: SplitDataset, df: pd.DataFrame, folder: str | PathLike[str], selection: SubjectSelection = _ALL
+) -> Split:
+    """File names of the three sides, from ``fname_split`` or newly drawn and saved.
+
+    Args:
+        split: How to split.
+        df: Table of ``BidsDataframe``.
+        folder: Folder that a new split is saved in, as ``split_datasets.joblib`` and ``split_datasets.json``.
+        selection: Subjects to use; not applied to a split from a file.
+
+    Raises:
+        ConfigError: A fold is out of range.
+        DataError: The split file does not fit the data, a column or value is missing, there are too few subjects, or
+            a subject is on two sides.
+    """
+    if split.fname_split:
+        return _from_file(split.fname_split, df)
+    sides = draw(select_subjects(df, selection, split.random_seed), split)
+    write_split(folder, dict(zip(SIDES, sides, strict=True)))
+    return sides
+
+
+def draw(df: pd.DataFrame, split: SplitDataset) -> Split:
+    """Split the files of a table; rows without a value of ``split_method`` are left out."""
+    # Columns of sidecars may hold numbers, lists, or both.
+    named = (split.split_method, split.data_testing.data_type, split.balance)
+    df = df.assign(**{name: df[name].map(str, na_action="ignore") for name in named if name and name in df})
+    data_type, values = _test_values(df, split)
+    rows = df[df[split.split_method].notna()]
+    if split.n_folds:
+        sides = _fold(rows, data_type, values, split)
+    elif split.balance:
+        sides = _balanced(rows, data_type, values, split)
+    else:
+        sides = _drawn(rows, data_type, values, split)
+    _check_leak(rows, sides)
+    _log_fractions(rows, split.split_method, sides)
+    return sides
 
 
 def get_subdatasets_subject_files_list(
@@ -39,32 +77,15 @@ def get_subdatasets_subject_files_list(
     path_output: str | PathLike[str],
     subject_selection: Mapping[str, Sequence[Any]] | None = None,
 ) -> Split:
-    """File names of the three sides, from ``fname_split`` or newly drawn.
+    """File names of the three sides, see `split_files`.
 
     Args:
         split_params: ``split_dataset`` of the configuration.
         df: Table of ``BidsDataframe``.
         path_output: Folder that a new split is saved in.
-        subject_selection: See ``select_subjects``; not applied to a split from a file.
-
-    Raises:
-        DataError: The split file does not fit the data, or a subject is on two sides.
+        subject_selection: ``subject_selection`` of the configuration.
     """
-    if split_params.get("fname_split"):
-        return _from_file(split_params["fname_split"], df)
-    method, seed = split_params["split_method"], split_params["random_seed"]
-    testing = split_params.get("data_testing") or {}
-    balance = split_params.get("balance")
-    if split_params.get("n_folds"):
-        selected = select_subjects(df, subject_selection, seed)
-        fold = split_params.get("fold") or 0
-        split = kfold_split(selected, method, testing, seed, split_params["n_folds"], fold, balance)
-        write_split(path_output, dict(zip(SIDES, split, strict=True)))
-        return split
-    train_frac, test_frac = split_params.get("train_fraction", 0.6), split_params.get("test_fraction", 0.2)
-    return get_new_subject_file_split(
-        df, method, testing, seed, train_frac, test_frac, path_output, balance, subject_selection
-    )
+    return split_files(_section(**split_params), df, path_output, _selection(subject_selection))
 
 
 def get_new_subject_file_split(
@@ -78,7 +99,7 @@ def get_new_subject_file_split(
     balance: str | None,
     subject_selection: Mapping[str, Sequence[Any]] | None = None,
 ) -> Split:
-    """Draw a split and save it as ``split_datasets.joblib`` and ``split_datasets.json``.
+    """Draw a split and save it, see `split_files`.
 
     Args:
         df: Table of ``BidsDataframe``.
@@ -90,15 +111,17 @@ def get_new_subject_file_split(
         path_output: Folder of the run.
         balance: Column with categories; each is split by itself, so that all are spread evenly. A value of
             ``split_method`` with several categories counts to that of its first row.
-        subject_selection: See ``select_subjects``.
-
-    Raises:
-        DataError: A column or value is missing, too few subjects, or a subject is on two sides.
+        subject_selection: See `select_subjects`.
     """
-    df = select_subjects(df, subject_selection, random_seed)
-    sides = split_dataset(df, split_method, data_testing, random_seed, train_frac, test_frac, balance)
-    write_split(path_output, dict(zip(SIDES, sides, strict=True)))
-    return sides
+    split = _section(
+        split_method=split_method,
+        data_testing=data_testing,
+        random_seed=random_seed,
+        train_fraction=train_frac,
+        test_fraction=test_frac,
+        balance=balance,
+    )
+    return split_files(split, df, path_output, _selection(subject_selection))
 
 
 def split_dataset(
@@ -110,84 +133,130 @@ def split_dataset(
     test_frac: float = 0.1,
     balance: str | None = None,
 ) -> Split:
-    """Split the files of a table without saving; see ``get_new_subject_file_split``.
+    """Split the files of a table without saving; see `get_new_subject_file_split`."""
+    return draw(
+        df,
+        _section(
+            split_method=split_method,
+            data_testing=data_testing,
+            random_seed=random_seed,
+            train_fraction=train_frac,
+            test_fraction=test_frac,
+            balance=balance,
+        ),
+    )
 
-    Rows without a value of ``split_method`` are left out.
+
+def _section(**given: Any) -> SplitDataset:
+    """The section of what the documented functions are given, which they do not check."""
+    testing = DataTesting.model_construct(**(given.pop("data_testing", None) or {}))
+    return SplitDataset.model_construct(**given, data_testing=testing)
+
+
+def _selection(given: Mapping[str, Sequence[Any]] | None) -> SubjectSelection:
+    n, metadata, value = ((given or {}).get(key) or () for key in ("n", "metadata", "value"))
+    return SubjectSelection.model_construct(n=n, metadata=metadata, value=value)
+
+
+def select_subjects(df: pd.DataFrame, selection: SubjectSelection, random_seed: int) -> pd.DataFrame:
+    """Keep ``n[i]`` random subjects whose column ``metadata[i]`` has ``value[i]``, for every i.
+
+    Args:
+        df: Table of ``BidsDataframe``.
+        selection: Three lists of equal lengths; all subjects stay if they are empty.
+        random_seed: Seed of the choice.
+
+    Raises:
+        ConfigError: The three lists differ in length.
+        DataError: There are fewer subjects than asked for.
     """
-    df = with_text(df, split_method, data_testing.get("data_type"), balance)
-    fractions = (train_frac, test_frac)
-    if balance:
-        sides = _split_balanced(df, split_method, data_testing, random_seed, fractions, balance)
-    else:
-        sides = _split(*splittable(df, split_method, data_testing), split_method, random_seed, fractions)
-    check_leak(df, sides)
-    log_fractions(df, split_method, sides)
-    return sides
+    where = "loader_parameters.subject_selection"
+    if not len(selection.n) == len(selection.metadata) == len(selection.value):
+        raise ConfigError(f"{where}: n, metadata and value must have the same length")
+    if not selection.n:
+        return df
+    rng = np.random.default_rng(random_seed)
+    chosen: set[str] = set()
+    for count, name, value in zip(selection.n, selection.metadata, selection.value, strict=True):
+        fitting = df[column(df, name, where).astype(str) == str(value)]
+        subjects = sorted(fitting["participant_id"].dropna().unique())
+        if count > len(subjects):
+            raise DataError(
+                f'{where}: {count} subjects with {name} "{value}" wanted, {len(subjects)} found; lower n'
+            )
+        chosen.update(subjects[index] for index in rng.permutation(len(subjects))[:count])
+    return df[df["participant_id"].isin(chosen)]
 
 
-def _split_balanced(
-    df: pd.DataFrame,
-    split_method: str,
-    data_testing: Mapping[str, Any],
-    seed: int,
-    fractions: tuple[float, float],
-    balance: str,
-) -> Split:
-    df, data_type, values = splittable(df, split_method, data_testing)
-    column(df, balance, "split_dataset.balance")
-    # A value that stays on one side has one category, even where its rows differ: that of its first row.
-    category = df.groupby(split_method, sort=False)[balance].transform("first")
-    if category.isna().any():
-        left_out = some(files_of(df[category.isna()]))
-        logger.warning("split_dataset.balance: left out, without a value of %s: %s", balance, left_out)
-    sides: Split = ([], [], [])
-    for _, part in df.groupby(category, sort=True):
-        if part[split_method].nunique() == 1 and not values:
-            drawn: Split = (files_of(part), [], [])  # too few to spread: better to learn from it
-        else:
-            drawn = _split(part, data_type, values, split_method, seed, fractions, clip=True)
-        for side, names in zip(sides, drawn, strict=True):
-            side.extend(names)
-    return sides
+def _test_values(df: pd.DataFrame, split: SplitDataset) -> tuple[str, set[str]]:
+    """The column that chooses the test side, and those of its wanted values that occur.
+
+    Raises:
+        DataError: A column is missing, no row is left, or no file has one of the values.
+    """
+    method = split.split_method
+    df = df[column(df, method, "split_dataset.split_method").notna()]
+    if df.empty:
+        raise DataError(f"split_dataset.split_method: no file has a value of {method}")
+    data_type, wanted = (
+        split.data_testing.data_type or method,
+        set(map(str, split.data_testing.data_value or ())),
+    )
+    if data_type not in df and not wanted:
+        logger.warning("split_dataset.data_testing: no column %s, %s is used", data_type, method)
+        data_type = method
+    present = _values_of(column(df, data_type, "split_dataset.data_testing:data_type"))
+    for value in sorted(wanted.difference(present)):
+        logger.warning("split_dataset.data_testing: no file has the %s %s", data_type, value)
+    if wanted and wanted.isdisjoint(present):
+        raise DataError(
+            f"split_dataset.data_testing: no file has one of the {data_type} {sorted(wanted)}; "
+            f"there are {some(present)}"
+        )
+    return data_type, wanted.intersection(present)
 
 
-def _split(
-    df: pd.DataFrame,
-    data_type: str,
-    values: set[str],
-    split_method: str,
-    seed: int,
-    fractions: tuple[float, float],
-    clip: bool = False,
+def _values_of(values: pd.Series) -> list[str]:
+    """Distinct values as sorted strings."""
+    return sorted(values.dropna().astype(str).unique().tolist())
+
+
+def _files_of(df: pd.DataFrame) -> list[str]:
+    """File names of the rows, each once."""
+    return df["filename"].unique().tolist()
+
+
+def _drawn(
+    df: pd.DataFrame, data_type: str, values: set[str], split: SplitDataset, clip: bool = False
 ) -> Split:
     """Split by fixed test ``values``, or by drawn ones if there are none.
 
     With ``clip``, a test set that leaves fewer groups than wanted for training is no error.
     """
-    train_frac, test_frac = fractions
+    method, train_frac, test_frac = split.split_method, split.train_fraction, split.test_fraction
     if not values and test_frac > 0:
-        present = values_of(df[data_type])
-        values = set(_draw(present, max(test_frac, 1 / len(present)), seed)[0])
+        present = _values_of(df[data_type])
+        values = set(_share(present, max(test_frac, 1 / len(present)), split.random_seed)[0])
     is_test = df[data_type].astype(str).isin(values)
-    groups = df[split_method].astype(str)
+    groups = df[method].astype(str)
     # In order of appearance, not sorted: 2.9.10 drew from this order.
     rest, total = groups[~is_test].unique().tolist(), groups.nunique()
     if not clip and not rest:
         raise DataError(
-            f"split_dataset: all values of {split_method} ({total}) are in the test set, none is left to train on; "
+            f"split_dataset: all values of {method} ({total}) are in the test set, none is left to train on; "
             "add data, or change data_testing or test_fraction"
         )
     if not clip and train_frac * total > len(rest) * (1 + 1e-9):
         raise DataError(
-            f"split_dataset: train_fraction {train_frac} of {total} values of {split_method} is more than "
+            f"split_dataset: train_fraction {train_frac} of {total} values of {method} is more than "
             f"the {len(rest)} left beside the test set; lower train_fraction or test_fraction"
         )
-    train, valid = _draw(rest, train_frac * total / len(rest), seed) if rest else ([], [])
+    train, valid = _share(rest, train_frac * total / len(rest), split.random_seed) if rest else ([], [])
     is_train, is_valid = ~is_test & groups.isin(train), ~is_test & groups.isin(valid)
-    return files_of(df[is_train]), files_of(df[is_valid]), files_of(df[is_test])
+    return _files_of(df[is_train]), _files_of(df[is_valid]), _files_of(df[is_test])
 
 
-def _draw(values: list[str], fraction: float, seed: int) -> tuple[list[str], list[str]]:
+def _share(values: list[str], fraction: float, seed: int) -> tuple[list[str], list[str]]:
     """Draw a share of ``values``, at least one; what is left may be empty."""
     from sklearn.model_selection import train_test_split  # heavy, and only a new split needs it
 
@@ -196,6 +265,56 @@ def _draw(values: list[str], fraction: float, seed: int) -> tuple[list[str], lis
         return values, []
     drawn, left = train_test_split(values, train_size=count, random_state=seed)
     return drawn, left
+
+
+def _balanced(df: pd.DataFrame, data_type: str, values: set[str], split: SplitDataset) -> Split:
+    """Split each category of the column ``balance`` by itself."""
+    assert split.balance is not None
+    column(df, split.balance, "split_dataset.balance")
+    # A value that stays on one side has one category, even where its rows differ: that of its first row.
+    category = df.groupby(split.split_method, sort=False)[split.balance].transform("first")
+    if category.isna().any():
+        left_out = some(_files_of(df[category.isna()]))
+        logger.warning("split_dataset.balance: left out, without a value of %s: %s", split.balance, left_out)
+    sides: Split = ([], [], [])
+    for _, rows in df.groupby(category, sort=True):
+        if rows[split.split_method].nunique() == 1 and not values:
+            drawn: Split = (_files_of(rows), [], [])  # too few to spread: better to learn from it
+        else:
+            drawn = _drawn(rows, data_type, values, split, clip=True)
+        for side, names in zip(sides, drawn, strict=True):
+            side.extend(names)
+    return sides
+
+
+def _fold(df: pd.DataFrame, data_type: str, values: set[str], split: SplitDataset) -> Split:
+    """One of the splits of a cross-validation.
+
+    With test ``values`` these are the test side of every fold, and part ``fold`` validates. Without, part ``fold``
+    tests and the next part validates: over all folds each subject is tested once.
+    """
+    method, n_folds, fold = split.split_method, split.n_folds or 0, split.fold or 0
+    least = 2 if values else 3
+    if n_folds < least or not 0 <= fold < n_folds:
+        raise ConfigError(
+            f"split_dataset: fold {fold} of {n_folds}: expected n_folds >= {least}, 0 <= fold < n_folds"
+        )
+    is_test = df[data_type].astype(str).isin(values)
+    groups = df[~is_test].drop_duplicates(method).sort_values(method)
+    if len(groups) < n_folds:
+        raise DataError(f"split_dataset.n_folds: {len(groups)} values of {method} for {n_folds} folds")
+    order = np.random.default_rng(split.random_seed).permutation(len(groups))
+    if split.balance:
+        category = column(groups, split.balance, "split_dataset.balance").fillna("").to_numpy()
+        order = order[np.argsort(category[order], kind="stable")]
+    # Dealt out like cards: sizes of parts differ by one at most, also within each category.
+    part_of = {value: index % n_folds for index, value in enumerate(groups[method].to_numpy()[order])}
+    parts = df[method].map(part_of)
+    if values:
+        is_valid = ~is_test & (parts == fold)
+    else:
+        is_test, is_valid = parts == fold, parts == (fold + 1) % n_folds
+    return _files_of(df[~is_test & ~is_valid]), _files_of(df[is_valid]), _files_of(df[is_test])
 
 
 def _from_file(path: str | PathLike[str], df: pd.DataFrame) -> Split:
@@ -218,6 +337,38 @@ def _from_file(path: str | PathLike[str], df: pd.DataFrame) -> Split:
         logger.warning("%s: %d of its files are not used here: %s", path, len(missing), some(missing))
     if not any(split):
         raise DataError(f"split_dataset.fname_split: {path} names no file of this data set")
-    check_leak(df, split)
-    log_fractions(df, "participant_id", split)
+    _check_leak(df, split)
+    _log_fractions(df, "participant_id", split)
     return split
+
+
+def _check_leak(df: pd.DataFrame, split: Split) -> None:
+    """Refuse a split that has files of one subject on two sides.
+
+    Raises:
+        DataError: Names the subjects.
+    """
+    subject: dict[str, Any] = {}
+    if "participant_id" in df:
+        subject = dict(zip(df["filename"], df["participant_id"], strict=True))
+    train, valid, test = ({str(subject.get(name, name.split("_")[0])) for name in side} for side in split)
+    leaked = sorted((train & valid) | (train & test) | (valid & test))
+    if leaked:
+        raise DataError(
+            f"Split: {some(leaked)} would be on more than one of the sides {', '.join(SIDES)}; "
+            'use split_method "participant_id", or put all files of these subjects into data_testing'
+        )
+
+
+def _log_fractions(df: pd.DataFrame, split_method: str, split: Split) -> None:
+    """Log the shares of the three sides, counted in values of ``split_method``."""
+    counts = [df.loc[df["filename"].isin(side), split_method].nunique() for side in split]
+    shares = [round(count / max(sum(counts), 1), 3) for count in counts]
+    logger.info(
+        "After splitting: train, validation and test fractions are respectively %s, %s and %s of %s.",
+        *shares,
+        split_method,
+    )
+    for side, count in zip(SIDES, counts, strict=True):
+        if count == 0:
+            logger.warning("The %s side of the split is empty", side)

@@ -194,7 +194,7 @@ def test_input_dropout(make_case):
 
 def test_memory_holds_the_last_cases_only(make_case, monkeypatch):
     read = []
-    import ivadomed.loader.prepared.recent as module
+    import ivadomed.loader.prepared.cache as module
 
     prepare = module.prepare_case
     monkeypatch.setattr(

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.loader.adaptative import Bids_to_hdf5, Dataframe, HDF5_to_Bids, HDF5Dataset
 from ivadomed.loader.bids_dataframe import BidsDataframe
-from ivadomed.loader.slice_filter import SliceFacts, SliceFilter, SliceRule
+from ivadomed.loader.slice_filter import SliceFilter, SliceRule, SliceStatistics
 from ivadomed.transforms import Compose, prepare_transforms
 
 CONTRASTS = ["T1w", "T2w"]
@@ -383,7 +383,7 @@ def test_documented_slice_filters(data, tmp_path, empty_mask):
 
     def own(sample):
         chosen.append([x.shape for x in sample["input"]])
-        return rule.keeps(SliceFacts.of_sample(sample), 0)
+        return rule.keeps(SliceStatistics.of_sample(sample), 0)
 
     kept = {}
     for name, choice in {"rule": rule, "filter": documented, "function": own}.items():

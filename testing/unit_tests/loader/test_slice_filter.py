@@ -6,7 +6,7 @@ import torch
 
 from ivadomed.errors import ConfigError, ModelError
 from ivadomed.loader.cases.volumes import read_volume
-from ivadomed.loader.slice_filter import SliceFacts, SliceFilter, SliceRule
+from ivadomed.loader.slice_filter import SliceFilter, SliceRule, SliceStatistics
 from ivadomed.models import build_model, save_model
 
 FULL = np.arange(16.0).reshape(4, 4)
@@ -36,15 +36,15 @@ def test_slice(options, images, labels, stays):
 def test_a_slice_of_a_volume_and_the_slice_alone_give_the_same_facts(make_case):
     volume = read_volume(make_case(shape=(12, 14, 7), classes=2, channels=2), 2)
     volume.image[1, ..., 3] = 2.0
-    facts = SliceFacts.of(volume)
+    facts = SliceStatistics.of(volume)
     for z in range(7):
-        alone = SliceFacts.of_sample({"input": volume.image[..., z], "gt": volume.target[..., z]})
+        alone = SliceStatistics.of_sample({"input": volume.image[..., z], "gt": volume.target[..., z]})
         assert alone.input_varies == [facts.input_varies[z]]
         assert alone.labelled == [facts.labelled[z]]
 
 
 def test_slices_with_fewer_roi_voxels_than_the_threshold_are_left_out():
-    facts = SliceFacts([True] * 4, [[True]] * 4, [0, 4, 5, 6])
+    facts = SliceStatistics([True] * 4, [[True]] * 4, [0, 4, 5, 6])
 
     def kept(threshold):
         return [SliceRule(min_roi_voxels=threshold).keeps(facts, z) for z in range(4)]

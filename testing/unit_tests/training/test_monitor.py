@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from ivadomed.geometry.windows import Window
 from ivadomed.loader.samples import Batch
-from ivadomed.loader.samples.parts import PartSampler
+from ivadomed.loader.samples.loading import ShardSampler
 from ivadomed.training import monitor as module
 from ivadomed.training.monitor import Monitor
 
@@ -54,7 +54,7 @@ def test_metrics_have_a_curve_each(tmp_path):
 
 def test_progress_yields_every_batch_and_counts_samples(tmp_path):
     windows = [Window(0, (0, 0, z), (4, 4, 1)) for z in range(5)]
-    sampler = PartSampler(range(5), 2, 0, 1)
+    sampler = ShardSampler(range(5), 2, 0, 1)
     loader = DataLoader(
         windows, batch_sampler=sampler, collate_fn=lambda some: Batch(None, None, None, tuple(some))
     )

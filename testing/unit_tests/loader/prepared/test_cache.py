@@ -10,10 +10,10 @@ import torch
 
 from ivadomed.errors import DataError, OutputError
 from ivadomed.geometry.windows import Canvas
-from ivadomed.loader.prepared import size as cache_size
+from ivadomed.loader.prepared import checks as cache_size
 from ivadomed.loader.prepared.cache import FILES, case_key, open_cases
+from ivadomed.loader.prepared.files import FORMAT
 from ivadomed.loader.prepared.prepare import Recipe, list_windows, prepare_case, read_window
-from ivadomed.loader.prepared.stored import FORMAT
 from ivadomed.loader.samples import EpochSampler, SampleDataset, make_loader
 from ivadomed.transforms import Pipeline
 

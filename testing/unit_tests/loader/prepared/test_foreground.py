@@ -3,8 +3,13 @@
 import numpy as np
 import pytest
 
-from ivadomed.loader.prepared.foreground import VOXELS, pack_foreground, unpack_foreground
-from ivadomed.loader.prepared.prepare import Recipe, prepare_case
+from ivadomed.loader.prepared.prepare import (
+    FOREGROUND_VOXELS,
+    Recipe,
+    pack_foreground,
+    prepare_case,
+    unpack_foreground,
+)
 from ivadomed.transforms import Pipeline
 
 
@@ -23,7 +28,7 @@ def test_large_labels_are_sampled_evenly_and_always_alike():
     label[0, 10:] = 1
     [packed] = pack_foreground(label, False, False)
     voxels = unpack_foreground(packed, (40, 40, 40))
-    assert len(voxels) == len(np.unique(voxels, axis=0)) == VOXELS
+    assert len(voxels) == len(np.unique(voxels, axis=0)) == FOREGROUND_VOXELS
     assert label[0][tuple(voxels.T)].all()
     # Uniform in 10..39 and 0..39: the means are known to within a few standard errors.
     np.testing.assert_allclose(voxels.mean(axis=0), [24.5, 19.5, 19.5], atol=2)

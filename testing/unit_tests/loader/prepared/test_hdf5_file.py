@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from ivadomed.geometry.windows import Window
-from ivadomed.loader.prepared.hdf5_file import HDF5Case
+from ivadomed.loader.prepared.files import HDF5Case
 from ivadomed.loader.prepared.prepare import Prepared
-from ivadomed.loader.slice_filter import SliceFacts
+from ivadomed.loader.slice_filter import SliceStatistics
 
-FACTS = SliceFacts([True], [[True]], [])
+FACTS = SliceStatistics([True], [[True]], [])
 
 
 def written(path: Path, shape: tuple[int, ...], is_2d: bool) -> HDF5Case:
@@ -57,7 +57,9 @@ def test_the_file_describes_itself(tmp_path):
 
 
 def test_facts_of_any_size_come_back(tmp_path):
-    many = SliceFacts([True, False] * 20000, [[True, False, True]] * 40000, [], foreground=["", "x" * 99])
+    many = SliceStatistics(
+        [True, False] * 20000, [[True, False, True]] * 40000, [], foreground=["", "x" * 99]
+    )
     prepared = Prepared(np.zeros((1, 1, 2, 2)), np.zeros((1, 3, 2, 2)), [], many, (0.1, 0.2, 3.0))
     HDF5Case.write(tmp_path / "a.h5", prepared, is_2d=True)
     stored = HDF5Case.open(tmp_path / "a.h5").stored

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ivadomed.loader.prepared.packed import Packed
+from ivadomed.loader.prepared.cache import Packed
 
 
 @pytest.mark.parametrize("values", [[], [{"a": (1, 2.5)}], ["x", None, [3] * 1000, ""]])

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ivadomed.loader.samples.parts import PartSampler, part_of
+from ivadomed.loader.samples.loading import ShardSampler, shard_of
 
 
 @given(st.lists(st.integers(), min_size=1, max_size=20), st.integers(1, 7))
 def test_parts_make_up_the_batch(batch, ranks):
-    parts = [part_of(batch, rank, ranks) for rank in range(ranks)]
+    parts = [shard_of(batch, rank, ranks) for rank in range(ranks)]
     assert len({len(part) for part in parts}) == 1
     joined = [entry for part in parts for entry in part]
     assert joined[: len(batch)] == batch
@@ -20,8 +20,8 @@ def test_parts_make_up_the_batch(batch, ranks):
 @given(st.integers(1, 30), st.integers(1, 8), st.integers(1, 4))
 def test_the_batches_do_not_depend_on_the_number_of_processes(samples, batch_size, ranks):
     places = [(0, place) for place in range(samples)]
-    [alone] = [list(PartSampler(places, batch_size, 0, 1))]
-    parts = [PartSampler(places, batch_size, rank, ranks) for rank in range(ranks)]
+    [alone] = [list(ShardSampler(places, batch_size, 0, 1))]
+    parts = [ShardSampler(places, batch_size, rank, ranks) for rank in range(ranks)]
     assert {len(part) for part in parts} == {len(alone)}
     for step, rows in enumerate(zip(*parts, strict=True)):
         assert parts[0].size(step) == len(alone[step])
@@ -30,7 +30,7 @@ def test_the_batches_do_not_depend_on_the_number_of_processes(samples, batch_siz
 
 @pytest.mark.parametrize(("rank", "expected"), [(0, [["a", "b"], ["e"]]), (1, [["c", "d"], ["e"]])])
 def test_a_small_last_batch(rank, expected):
-    sampler = PartSampler("abcde", 4, rank, 2)
+    sampler = ShardSampler("abcde", 4, rank, 2)
     assert list(sampler) == expected
     assert [sampler.size(step) for step in range(len(sampler))] == [4, 1]
     assert sampler.samples == 5

@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from ivadomed.loader.samples import workers
+from ivadomed.loader.samples.dataset import interned
 
 
 def _work(ready):
@@ -68,6 +69,6 @@ def test_only_workers_give_memory_back(monkeypatch):
 
 def test_equal_values_become_one_object():
     values = [(n, (n, 1)) for n in (5, 5, 5, 7)]
-    one = workers.interned(values)
+    one = interned(values)
     assert one == values
     assert one[0] is one[1] is one[2]

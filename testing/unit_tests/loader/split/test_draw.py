@@ -17,11 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
+from ivadomed.config.schema.loader import SubjectSelection
+from ivadomed.config.schema.split import SplitDataset
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.loader.split.draw import (
+    draw,
     get_new_subject_file_split,
     get_subdatasets_subject_files_list,
-    kfold_split,
     select_subjects,
     split_dataset,
 )
@@ -260,7 +262,10 @@ def test_a_rare_category_does_not_stop_the_split(tmp_path):
 @given(n=st.integers(5, 30), folds=st.integers(3, 5), seed=st.integers(0, 1000))
 def test_folds_test_every_subject_once(n, folds, seed):
     df = table(n, disease=["hc", "hc", "ms"])
-    splits = [kfold_split(df, "participant_id", ANY, seed, folds, fold, "disease") for fold in range(folds)]
+    splits = [
+        draw(df, SplitDataset(random_seed=seed, n_folds=folds, fold=fold, balance="disease"))
+        for fold in range(folds)
+    ]
     for sides in splits:
         assert_disjoint(sides, n)
     tested = [subjects(test) for _, _, test in splits]
@@ -288,22 +293,26 @@ def test_folds_with_a_fixed_test_side(tmp_path):
 @pytest.mark.parametrize(("n_folds", "fold"), [(2, 0), (5, 5), (5, -1)])
 def test_folds_out_of_range(n_folds, fold):
     with pytest.raises(ConfigError, match=f"fold {fold} of {n_folds}"):
-        kfold_split(table(10), "participant_id", ANY, 1, n_folds, fold)
+        draw(table(10), SplitDataset.model_construct(n_folds=n_folds, fold=fold))
+
+
+def selection(n, metadata, value):
+    return SubjectSelection.model_construct(n=n, metadata=metadata, value=value)
 
 
 def test_subject_selection():
     df = table(20, disease=["hc", "ms"], sex="MMF")
-    chosen = select_subjects(df, {"n": [3, 2], "metadata": ["disease", "sex"], "value": ["ms", "F"]}, 1)
+    chosen = select_subjects(df, selection([3, 2], ["disease", "sex"], ["ms", "F"]), 1)
     kept = sorted(subjects(chosen["filename"]))
     sick, female = [int(name[4:]) % 2 == 1 for name in kept], [int(name[4:]) % 3 == 2 for name in kept]
     assert sum(sick) >= 3
     assert sum(female) >= 2
     assert len(kept) <= 5
-    assert select_subjects(df, {"n": [], "metadata": [], "value": []}, 1) is df
+    assert select_subjects(df, selection([], [], []), 1) is df
     with pytest.raises(DataError, match=r"11 subjects .* 10 found"):
-        select_subjects(df, {"n": [11], "metadata": ["disease"], "value": ["ms"]}, 1)
+        select_subjects(df, selection([11], ["disease"], ["ms"]), 1)
     with pytest.raises(ConfigError, match="same length"):
-        select_subjects(df, {"n": [1], "metadata": [], "value": []}, 1)
+        select_subjects(df, selection([1], [], []), 1)
 
 
 def test_a_new_split_is_saved_and_read_again(tmp_path):

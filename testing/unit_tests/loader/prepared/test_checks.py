@@ -9,8 +9,8 @@ import pytest
 from ivadomed.images import io
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.prepared.cache import open_cases
+from ivadomed.loader.prepared.checks import prepared_bytes
 from ivadomed.loader.prepared.prepare import Recipe
-from ivadomed.loader.prepared.size import prepared_bytes
 from ivadomed.transforms import Pipeline
 
 RESAMPLE = {"Resample": {"hspace": 0.5, "wspace": 0.4, "dspace": 1}}
@@ -44,7 +44,7 @@ def test_the_estimate_is_the_size_of_the_file(make_case, tmp_path, is_2d):
     case = make_case(shape=(33, 40, 9))
     open_cases([case], recipe, "disk", tmp_path / "cache")
     [path] = (tmp_path / "cache").iterdir()
-    header = path.stat().st_size - prepared_bytes([case], recipe, in_pencils=True)
+    header = path.stat().st_size - prepared_bytes([case], recipe, in_blocks=True)
     assert header in (4096, 2 * 4096)  # it holds the places of labelled voxels too
 
 

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from ivadomed.config import load_config
-from ivadomed.data_check.files import check_case, check_headers, check_sizes, prepared_shape
+from ivadomed.data_check.files import check_case
 from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid
 from ivadomed.images.io import write_picture
 from ivadomed.loader.cases.case import Case
+from ivadomed.loader.prepared.checks import check_headers, check_sizes, prepared_shape
 from ivadomed.loader.prepared.prepare import Recipe, prepare_case
 from ivadomed.loader.samples import Batch
 from ivadomed.models import build_model
@@ -86,17 +87,15 @@ def test_the_prepared_shape_is_foretold(make_case, is_2d, crop):
 SHAPES = {"sub-01_T1w": (32, 32), "sub-02_T1w": (32, 32), "sub-03_T1w": (30, 32)}
 
 
-def config_of(batch_size=4, **sections):
-    return load_config({"training_parameters": {"batch_size": batch_size}, **sections})
+UNET = load_config({}).architecture
 
 
 def test_sizes_in_a_batch():
-    check_sizes(SHAPES, config_of(default_model={"length_2D": [16, 16], "stride_2D": [8, 8]}))
-    check_sizes(SHAPES, config_of(batch_size=1))
-    check_sizes(SHAPES, config_of(), is_batched=False)
-    check_sizes({"sub-01_T1w": (32, 32)}, config_of())
+    check_sizes(SHAPES, (16, 16), UNET, batch_size=4)
+    check_sizes(SHAPES, (), UNET, batch_size=1)
+    check_sizes({"sub-01_T1w": (32, 32)}, (), UNET, batch_size=4)
     with pytest.raises(DataError, match=r"sub-01_T1w has 32x32 .* sub-03_T1w has 30x32.*CenterCrop"):
-        check_sizes(SHAPES, config_of())
+        check_sizes(SHAPES, (), UNET, batch_size=4)
 
 
 @pytest.mark.parametrize(
@@ -112,11 +111,11 @@ def test_sizes_that_a_network_can_take(name, depth, least, shape):
     """A sample of the least size goes through the network, and one that is too small does not."""
     section = {} if name == "Unet" else {name: {"applied": True}}
     contrasts = {"training_validation": ["T1w", "T2w"]}
-    config = config_of(
-        **section,
-        default_model={"name": "Unet", "depth": depth, "n_filters": 2},
-        loader_parameters={"contrast_params": contrasts, "multichannel": True},
-    )
+    sections = {
+        "default_model": {"name": "Unet", "depth": depth, "n_filters": 2},
+        "loader_parameters": {"contrast_params": contrasts, "multichannel": True},
+    }
+    config = load_config({**section, **sections})
     arguments = config.architecture.arguments | {"n_filters": 2}
     arguments |= {"n_metadata": 3} if name == "FiLMedUnet" else {}
     network = build_model(name, arguments)
@@ -127,11 +126,11 @@ def test_sizes_that_a_network_can_take(name, depth, least, shape):
         with torch.no_grad():
             return network(*network.inputs(Batch(image, None, condition, ())))
 
-    check_sizes({"a": least}, config)
+    check_sizes({"a": least}, (), config.architecture)
     assert forward(least).shape[2:] == least
     with pytest.raises(
         DataError, match=rf"samples of {'x'.join(map(str, shape))} voxels are too small for {name}"
     ):
-        check_sizes({"a": shape}, config)
+        check_sizes({"a": shape}, (), config.architecture)
     with pytest.raises((RuntimeError, ValueError)):
         forward(shape)
