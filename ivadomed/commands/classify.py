@@ -41,8 +41,8 @@ def test_classifier(
 
 
 def evaluate_classifier(config: RunConfig, table: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    binarize = config.postprocessing.binarize_prediction
-    evaluation = evaluate_slices(table, binarize.thr if binarize and binarize.thr >= 0 else 0.5)
+    threshold = config.postprocessing.threshold
+    evaluation = evaluate_slices(table, 0.5 if threshold is None else threshold)
     write_csv(folder / "results_eval" / EVALUATION, evaluation, index=False)
     say("Results", f"{folder / 'results_eval' / EVALUATION}\n{evaluation.head().to_string(index=False)}")
     return evaluation

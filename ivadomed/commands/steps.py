@@ -149,7 +149,7 @@ def postprocessing_of(config: RunConfig, folder: Path) -> dict[str, Any]:
     Raises:
         DataError: A step reads uncertainty maps, and those in the folder are of an earlier model.
     """
-    steps: dict[str, Any] = config.postprocessing.model_dump(mode="json")
+    steps = config.postprocessing.arguments
     step = steps.get("uncertainty")
     if step and step["thr"] >= 0 and not config.uncertainty.applied:  # else the maps are made anew
         refuse_outdated(

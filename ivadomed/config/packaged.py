@@ -18,11 +18,12 @@ from ivadomed.config import problems
 from ivadomed.config.check import contradictions
 from ivadomed.config.migrate import RENAMED, migrate, reconcile
 from ivadomed.config.schema.models import SECTIONS, Windows
-from ivadomed.config.schema.postprocessing import Postprocessing
 from ivadomed.config.schema.run import RunConfig
 from ivadomed.config.tree import Tree, join, read_json, section
 from ivadomed.errors import ConfigError
 from ivadomed.models.specs import NETWORKS, spec_of
+from ivadomed.postprocessing import STEPS
+from ivadomed.registry import parameters
 
 logger = logging.getLogger(__name__)
 
@@ -165,11 +166,10 @@ def _steps(chain: Tree, notes: list[str], doubts: list[str]) -> Tree:
         arguments = {} if value is True else value
         if arguments is None or arguments is False:
             continue
-        if name not in Postprocessing.model_fields or not isinstance(arguments, dict):
+        if not (name in STEPS or ":" in name) or not isinstance(arguments, dict):
             doubts.append(f"postprocessing.{name}")
             continue
-        [step] = problems.models_in(Postprocessing.model_fields[name])
-        surplus = [key for key in arguments if key not in step.model_fields]
+        surplus = [key for key in arguments if name in STEPS and key not in parameters(STEPS[name])[0]]
         notes += [f"postprocessing.{name}.{key}: not used by prediction" for key in surplus]
         chosen[name] = {
             key: argument

@@ -134,7 +134,7 @@ class Detector:
 
     def _mask(self, prediction: Prediction, slice_axis: int) -> np.ndarray:
         """[H, W, D] of all classes together."""
-        data = finish(prediction, self.config.postprocessing.model_dump(mode="json"))
+        data = finish(prediction, self.config.postprocessing.arguments)
         mask = threshold_predictions(data.max(axis=-1), _THRESHOLD)
         return replace(prediction.grid, slice_axis=slice_axis).to_hwd(mask)
 

@@ -95,7 +95,7 @@ class Predictor:
             yield case, self._volume(case, inputs, prior, engine.recipe.slice_axis)
 
         [prediction] = engine.run(volumes())
-        steps = postprocessing_with(options, self._config.postprocessing.model_dump(mode="json"))
+        steps = postprocessing_with(options, self._config.postprocessing.arguments)
         return split_classes(to_nifti(prediction, finish(prediction, steps)))
 
     def _warn_of_misspelt(self, options: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ LOSSES: Registry[type[nn.Module]] = Registry(
     nn.Module,
     place="loss.name: {name!r}",
     unknown="loss.name: {name!r} is unknown",
-    no_argument="loss.{key}: {name} has no such argument",
+    no_argument="loss.{key}: {name} has no such argument{hint} Accepted: {known}.",
     expected="loss; expected a subclass of torch.nn.Module",
 )
 loss = LOSSES.register

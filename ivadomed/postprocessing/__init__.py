@@ -17,9 +17,10 @@ from ivadomed.postprocessing.masks import (
     remove_small_objects,
     threshold_predictions,
 )
-from ivadomed.postprocessing.pipeline import Postprocessing
+from ivadomed.postprocessing.pipeline import STEPS, Postprocessing, step
 
 __all__ = [
+    "STEPS",
     "Postprocessing",
     "binarize_with_low_threshold",
     "coordinate_from_heatmap",
@@ -31,5 +32,6 @@ __all__ = [
     "multilabel_capable",
     "nifti_capable",
     "remove_small_objects",
+    "step",
     "threshold_predictions",
 ]

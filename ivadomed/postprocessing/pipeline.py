@@ -1,37 +1,33 @@
-"""The postprocessing section of the configuration, run step by step in the user's order."""
+"""The postprocessing steps that a configuration can name, run in the user's order."""
 
 from __future__ import annotations
 
-import difflib
-import inspect
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from ivadomed.errors import ConfigError, DataError
-from ivadomed.postprocessing.masks import (
-    fill_holes,
-    keep_largest_object,
-    mask_predictions,
-    remove_small_objects,
-    threshold_predictions,
-)
+from ivadomed.errors import DataError
+from ivadomed.postprocessing import masks
 from ivadomed.postprocessing.objects import EDGES, binary_structure, minimum_voxels, per_class
-
-STEPS = (
-    "remove_noise",
-    "keep_largest",
-    "binarize_prediction",
-    "binarize_maxpooling",
-    "uncertainty",
-    "fill_holes",
-    "remove_small",
-)
+from ivadomed.registry import Registry
+from ivadomed.registry.types import Doc, Ge, Le, Real, SizeThreshold, Text
 
 # In these files a high value means that the samples agree; in all others, that they do not.
 CONFIDENCE_SUFFIXES = ("_unc-iou.nii.gz", "_soft.nii.gz")
+
+STEPS: Registry[Callable[..., np.ndarray]] = Registry(
+    None,
+    place="postprocessing.{name}",
+    unknown="postprocessing.{name}: unknown step",
+    no_argument="postprocessing.{name}.{key}: no such argument, expected {known}{hint}",
+    expected="function; expected one of a prediction and keyword arguments",
+)
+"""Name -> function of a `Postprocessing` and keyword arguments, which returns the new prediction."""
+step = STEPS.register
+
+SoftValue = Annotated[Real, Ge(-1), Le(1)]
 
 
 class Postprocessing:
@@ -39,13 +35,16 @@ class Postprocessing:
 
     Args:
         postprocessing_params: Step name to its parameters, in the order in which the steps run:
-            ``{"binarize_prediction": {"thr": 0.5}, "keep_largest": {}}``. Known steps are the methods below.
+            ``{"binarize_prediction": {"thr": 0.5}, "keep_largest": {}}``. Known steps are the methods below;
+            ``package.module:function`` is a function of your own.
         data_pred: [H, W, D] or [H, W, D, C], values in [0, 1]; D may be 1. It is not changed.
         dim_lst: Voxel size in mm along H, W, D.
         filename_prefix: Path that the suffix of the uncertainty file continues.
 
     Attributes:
         data_pred: The result of the steps so far.
+        zooms: Voxel size in mm along H, W, D.
+        filename_prefix: As given.
     """
 
     def __init__(
@@ -57,9 +56,8 @@ class Postprocessing:
     ) -> None:
         self.postprocessing_dict = dict(postprocessing_params or {})
         self.data_pred = np.asarray(data_pred)
-        self.px, self.py, self.pz = (*(float(zoom) for zoom in dim_lst), 1.0)[:3]
+        self.zooms = (*(float(zoom) for zoom in dim_lst), 1.0)[:3]
         self.filename_prefix = filename_prefix
-        self.bin_struct = binary_structure(EDGES)
 
     @property
     def n_classes(self) -> int:
@@ -73,90 +71,142 @@ class Postprocessing:
             ConfigError: An unknown step, or parameters that do not fit it.
             DataError: The uncertainty file is absent or has another shape.
         """
-        for step, params in self.postprocessing_dict.items():
-            if step not in STEPS:
-                near = difflib.get_close_matches(step, STEPS, 1)
-                hint = f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(STEPS)}"
-                raise ConfigError(f"postprocessing.{step}: unknown step{hint}")
-            method = getattr(self, step)
-            try:
-                arguments = inspect.signature(method).bind(**(params or {}))
-            except TypeError as error:
-                expected = ", ".join(inspect.signature(method).parameters) or "no parameters"
-                raise ConfigError(f"postprocessing.{step}: {error}; expected {expected}") from error
-            method(**arguments.arguments)
+        for name, arguments in self.postprocessing_dict.items():
+            STEPS.check(name, arguments or {})
+            self._run(name, **(arguments or {}))
         return self.data_pred
 
+    def _run(self, name: str, **arguments: Any) -> None:
+        self.data_pred = STEPS.find(name)(self, **arguments)
+
     def binarize_prediction(self, thr: float) -> None:
-        """Set values below ``thr`` to 0 and others to 1; ``thr`` < 0 keeps the soft values."""
-        if thr >= 0:
-            self.data_pred = threshold_predictions(self.data_pred, thr)
+        """Set values below `thr` to 0 and others to 1; a negative `thr` keeps soft values."""
+        self._run("binarize_prediction", thr=thr)
 
     def binarize_maxpooling(self) -> None:
-        """Set the most probable class of every voxel to 1 and the others to 0.
-
-        Background takes part with what the classes, taken as exclusive, leave of 1: ``1 - sum(classes)``.
-        """
-        classes = self.data_pred if self.data_pred.ndim == 4 else self.data_pred[..., None]
-        best = classes.argmax(axis=-1)
-        highest = np.take_along_axis(classes, best[..., None], axis=-1)[..., 0]
-        best[highest < 1 - classes.sum(axis=-1)] = -1
-        result = np.stack([best == c for c in range(classes.shape[-1])], axis=-1).astype(np.uint8)
-        self.data_pred = result if self.data_pred.ndim == 4 else result[..., 0]
+        """Set the most probable class of every voxel to 1 and the others to 0."""
+        self._run("binarize_maxpooling")
 
     def uncertainty(self, thr: float, suffix: str) -> None:
-        """Set voxels whose uncertainty exceeds ``thr`` to 0; ``thr`` < 0 keeps all.
-
-        Of ``_unc-iou.nii.gz`` and ``_soft.nii.gz``, which measure confidence, values below ``thr``
-        are set to 0.
-
-        Args:
-            thr: In the unit of the file.
-            suffix: The file is ``filename_prefix + suffix``, [H, W, D] or [H, W, D, C].
-        """
-        if thr < 0:
-            return
-        path = f"{os.fspath(self.filename_prefix)}{suffix}"
-        values = _read_uncertainty(path)
-        if values.shape not in (self.data_pred.shape, self.data_pred.shape[:3]):
-            raise DataError(
-                f"{path}: shape {values.shape} does not fit the prediction's {self.data_pred.shape}; "
-                "run the uncertainty estimation again for this image"
-            )
-        certain = values >= thr if suffix in CONFIDENCE_SUFFIXES else values <= thr
-        self.data_pred = mask_predictions(self.data_pred, certain)
+        """Set voxels to 0 whose uncertainty, in the file ``filename_prefix + suffix``, exceeds `thr`."""
+        self._run("uncertainty", thr=thr, suffix=suffix)
 
     def remove_small(self, unit: str, thr: float | Sequence[float]) -> None:
-        """Remove objects smaller than ``thr``; voxels that share a face or an edge are connected.
-
-        Args:
-            unit: "vox" or "mm3".
-            thr: Size of the smallest object to keep, one for all classes or one per class.
-        """
-        key = "postprocessing.remove_small"
-        volume = self.px * self.py * self.pz
-        sizes = [minimum_voxels(t, unit, volume, key) for t in per_class(thr, self.n_classes, f"{key}.thr")]
-        if self.data_pred.ndim < 4:
-            self.data_pred = remove_small_objects(self.data_pred, self.bin_struct, sizes[0])
-            return
-        cleaned = [
-            remove_small_objects(self.data_pred[..., c], self.bin_struct, size)
-            for c, size in enumerate(sizes)
-        ]
-        self.data_pred = np.stack(cleaned, axis=-1)
+        """Remove objects smaller than `thr`, in "vox" or "mm3"."""
+        self._run("remove_small", unit=unit, thr=thr)
 
     def fill_holes(self) -> None:
-        """Fill the holes of a binary prediction, see ``fill_holes``."""
-        self.data_pred = fill_holes(self.data_pred)
+        """Fill the holes of a binary prediction."""
+        self._run("fill_holes")
 
     def keep_largest(self) -> None:
-        """Keep the largest object, see ``keep_largest_object``."""
-        self.data_pred = keep_largest_object(self.data_pred)
+        """Keep the largest object."""
+        self._run("keep_largest")
 
     def remove_noise(self, thr: float) -> None:
-        """Set values below ``thr`` to 0 and keep the others; ``thr`` < 0 keeps all."""
-        if thr >= 0:
-            self.data_pred = mask_predictions(self.data_pred, self.data_pred >= thr)
+        """Set values below `thr` to 0."""
+        self._run("remove_noise", thr=thr)
+
+
+@step
+def remove_noise(
+    prediction: Postprocessing,
+    *,
+    thr: Annotated[SoftValue, Doc("Threshold (0 to 1); -1: no thresholding.", 0.1)] = -1.0,
+) -> np.ndarray:
+    """Set values below a threshold to zero."""
+    data = prediction.data_pred
+    return masks.mask_predictions(data, data >= thr) if thr >= 0 else data
+
+
+@step
+def keep_largest(prediction: Postprocessing) -> np.ndarray:
+    """Keep the largest component of each class."""
+    return masks.keep_largest_object(prediction.data_pred)
+
+
+@step
+def binarize_prediction(
+    prediction: Postprocessing,
+    *,
+    thr: Annotated[
+        SoftValue,
+        Doc("Threshold (0 to 1), also for the metrics of `--test`; -1: keep soft values.", 0.4),
+    ] = 0.5,
+) -> np.ndarray:
+    """Values at or above the threshold become 1, others 0."""
+    return masks.threshold_predictions(prediction.data_pred, thr) if thr >= 0 else prediction.data_pred
+
+
+@step
+def binarize_maxpooling(prediction: Postprocessing) -> np.ndarray:
+    """Each voxel goes to its most probable class.
+
+    Background takes part with what the classes, taken as exclusive, leave of 1: ``1 - sum(classes)``.
+    """
+    data = prediction.data_pred
+    classes = data if data.ndim == 4 else data[..., None]
+    best = classes.argmax(axis=-1)
+    highest = np.take_along_axis(classes, best[..., None], axis=-1)[..., 0]
+    best[highest < 1 - classes.sum(axis=-1)] = -1
+    result = np.stack([best == c for c in range(classes.shape[-1])], axis=-1).astype(np.uint8)
+    return result if data.ndim == 4 else result[..., 0]
+
+
+@step
+def uncertainty(
+    prediction: Postprocessing,
+    *,
+    thr: Annotated[
+        Real, Doc("Largest uncertainty that is kept (unit of the measure); -1: no thresholding.", 0.3)
+    ] = -1.0,
+    suffix: Annotated[
+        Text, Doc("Suffix of the file with the uncertainty measure.", "_unc-iou.nii.gz")
+    ] = "_unc-vox.nii.gz",
+) -> np.ndarray:
+    """Set to zero where the uncertainty is above a threshold.
+
+    Of ``_unc-iou.nii.gz`` and ``_soft.nii.gz``, which measure confidence, values below the threshold are set to 0.
+    """
+    data = prediction.data_pred
+    if thr < 0:
+        return data
+    path = f"{os.fspath(prediction.filename_prefix)}{suffix}"
+    values = _read_uncertainty(path)
+    if values.shape not in (data.shape, data.shape[:3]):
+        raise DataError(
+            f"{path}: shape {values.shape} does not fit the prediction's {data.shape}; "
+            "run the uncertainty estimation again for this image"
+        )
+    return masks.mask_predictions(data, values >= thr if suffix in CONFIDENCE_SUFFIXES else values <= thr)
+
+
+@step
+def fill_holes(prediction: Postprocessing) -> np.ndarray:
+    """Fill holes inside components."""
+    return masks.fill_holes(prediction.data_pred)
+
+
+@step
+def remove_small(
+    prediction: Postprocessing,
+    *,
+    unit: Annotated[Literal["vox", "mm3"], Doc("Unit of `thr`: voxels or cubic millimetres.")] = "vox",
+    thr: Annotated[
+        SizeThreshold, Doc("Smallest size that stays (>= 0), or one such number per class.", [3, 10])
+    ],
+) -> np.ndarray:
+    """Remove connected components below a size; voxels that share a face or an edge are connected."""
+    key, data, volume = "postprocessing.remove_small", prediction.data_pred, float(np.prod(prediction.zooms))
+    sizes = [
+        minimum_voxels(size, unit, volume, key) for size in per_class(thr, prediction.n_classes, f"{key}.thr")
+    ]
+    structure = binary_structure(EDGES)
+    if data.ndim < 4:
+        return masks.remove_small_objects(data, structure, sizes[0])
+    return np.stack(
+        [masks.remove_small_objects(data[..., c], structure, size) for c, size in enumerate(sizes)], axis=-1
+    )
 
 
 def _read_uncertainty(path: str) -> np.ndarray:

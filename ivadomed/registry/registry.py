@@ -24,7 +24,8 @@ class Registry(dict[str, T]):
         base: Class of which entries are, or None for functions.
         place: Begin of the messages about an entry, with ``{name}``.
         unknown: Begin of the message about a name that is not registered, with ``{name}``.
-        no_argument: Begin of the message about an argument that is not in the signature, with ``{name}`` and ``{key}``.
+        no_argument: Message about an argument that is not in the signature, with ``{name}``, ``{key}``, the
+            ``{known}`` ones, and what was meant as ``{hint}``.
         expected: Base in words, "transform; expected a subclass of ...", for the message about something else.
         error: Class of the errors.
     """
@@ -115,10 +116,8 @@ class Registry(dict[str, T]):
     def unknown_argument(self, name: Any, key: str, known: Iterable[str]) -> str:
         """Message about an argument that is not in the signature."""
         known = list(known)
-        return (
-            f"{self.no_argument.format(name=name, key=key)}{did_you_mean(key, known, '.')} "
-            f"Accepted: {', '.join(known) or 'none'}."
-        )
+        hint, names = did_you_mean(key, known, "."), ", ".join(known) or "none"
+        return self.no_argument.format(name=name, key=key, known=names, hint=hint)
 
     def import_failed(self, name: str, reason: str) -> str:
         """Message about ``package.module:Class`` that cannot be imported."""

@@ -153,6 +153,11 @@ class OrderedSteps(Section):
         """Name -> step, in the order in which they run."""
         return {name: getattr(self, name) for name in self._order}
 
+    @property
+    def arguments(self) -> dict[str, dict[str, Any]]:
+        """Name -> keyword arguments (JSON-ready), in order."""
+        return self.model_dump(mode="json")
+
     def __contains__(self, name: object) -> bool:
         return name in self._order
 
@@ -195,13 +200,14 @@ def section_model(entry: Callable[..., Any], base: type[Section]) -> type[Sectio
         base: Model with the keys that do not come from the signature.
     """
     known, takes_any = parameters(entry)
-    title: Any = entry.__name__
+    name: Any = entry.__name__
+    title = name if isinstance(entry, type) else name.title().replace("_", "") + base.__name__
     checks: Any = {"_no_problems": model_validator(mode="after")(_no_problems(entry))}
     fields: dict[str, Any] = {}
     if issubclass(base, Named):
         fields["name"] = (
-            Literal[title],
-            Field(default=title, description=base.model_fields["name"].description),
+            Literal[name],
+            Field(default=name, description=base.model_fields["name"].description),
         )
     fields |= {
         key: _field(parameter) for key, parameter in known.items() if INTERNAL not in _metadata(parameter)

@@ -14,8 +14,8 @@ ROOT = Path(importlib.util.find_spec("ivadomed").origin).parent
 # A name stands for the module or package and all that is in it; the longest name that fits decides.
 LAYERS = {
     0: "errors registry runtime geometry images losses metrics jobs download models",
-    1: "config config_manager phantom",
-    2: "transforms postprocessing visualize",
+    1: "phantom",
+    2: "config config_manager transforms postprocessing visualize",
     3: "loader",
     4: "inference training",
     5: "evaluation report detection data_check suggest",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -26,14 +26,14 @@ from ivadomed.config.schema.models import (
     ResidualEncoderUnetSection,
     Resnet18Section,
 )
-from ivadomed.config.schema.postprocessing import Postprocessing, Uncertainty
+from ivadomed.config.schema.postprocessing import Postprocessing, Step, Uncertainty
 from ivadomed.config.schema.split import SplitDataset
 from ivadomed.config.schema.training import TrainingParameters
 from ivadomed.config.schema.transformation import Transformation
 from ivadomed.config.schema.transforms import Crop
 from ivadomed.config.schema.wandb import Wandb
 from ivadomed.models.specs import OWN, NetworkSpec, Task, spec_of
-from ivadomed.registry.section import Section, section
+from ivadomed.registry.section import InOrder, Section, section
 from ivadomed.registry.types import DatasetType, Flag, NonNegative
 
 
@@ -98,7 +98,9 @@ class RunConfig(Section):
     resnet18: Resnet18Section = section("ResNet-18, classification.")
     densenet121: Densenet121Section = section("DenseNet-121, classification.")
     uncertainty: Uncertainty = section("Monte Carlo uncertainty.")
-    postprocessing: Postprocessing = section("Steps on predictions, in the order of the keys.")
+    postprocessing: Annotated[
+        Postprocessing, InOrder("ivadomed.postprocessing:STEPS", Step, Postprocessing)
+    ] = section("Steps on predictions, in the order of the keys.")
     evaluation_parameters: EvaluationParameters = section("Comparison with the ground truth.")
     transformation: Transformation = section("Preprocessing and augmentation, in the order of the keys.")
 

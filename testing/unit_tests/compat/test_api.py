@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import torch
 
+import ivadomed.postprocessing  # noqa: F401
 from ivadomed import keywords
+from ivadomed.config.problems import models_in
 from ivadomed.config.schema.run import RunConfig
 
 NAMES = {
@@ -344,9 +346,7 @@ def keys_of(section: str) -> set[str]:
     """Keys of a section of the configuration, "a.b"; of the whole for ""."""
     model: Any = RunConfig
     for part in section.split(".") if section else ():
-        annotation = model.model_fields[part].annotation
-        options = getattr(annotation, "__args__", None) or (annotation,)
-        model = next(option for option in options if hasattr(option, "model_fields"))
+        model = models_in(model.model_fields[part])[0]
     return set(model.model_fields)
 
 
