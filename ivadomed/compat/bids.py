@@ -15,11 +15,11 @@ from ivadomed.compat.datasets import (
 )
 from ivadomed.compat.pairs import FilenamePair, filename_pair_of
 from ivadomed.compat.utils import get_task
+from ivadomed.detection.boxes import saved_boxes, with_boxes
 from ivadomed.errors import DataError
 from ivadomed.geometry.grid import SLICE_AXES
 from ivadomed.images.io import split_extension
 from ivadomed.loader.bids_dataframe import BidsDataframe
-from ivadomed.loader.cases.boxes import saved_boxes, with_boxes
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.grouping import build_cases
 from ivadomed.loader.conditions.film_encoder import CONTRASTS, MRI_PARAMS, missing_metadata

@@ -26,13 +26,13 @@ from typing import Any
 import numpy as np
 
 from ivadomed.compat.datasets import Transforms, as_pipeline, with_roi_label, without_roi_label
+from ivadomed.detection.boxes import saved_boxes, with_boxes
 from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid, hwd_to_ras
 from ivadomed.images.files import write_json
 from ivadomed.images.io import split_extension, write_nifti
 from ivadomed.loader.bids.names import DATATYPES
 from ivadomed.loader.bids_dataframe import BidsDataframe
-from ivadomed.loader.cases.boxes import saved_boxes, with_boxes
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.grouping import TargetSuffix, build_cases
 from ivadomed.loader.cases.volumes import Volume, read_volume

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ivadomed.geometry.boxes import BOXES_FILE, Boxes, box_size, find_box, read_boxes, write_boxes
+from ivadomed.detection.boxes import Boxes, find_box, read_boxes, with_boxes, write_boxes
+from ivadomed.geometry.boxes import BOXES_FILE, box_size
 from ivadomed.inference.detection import Detector
-from ivadomed.loader.cases.boxes import with_boxes
 from ivadomed.loader.cases.case import Case
 from ivadomed.runtime.terminal import hidden_bar
 

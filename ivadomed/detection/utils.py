@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ivadomed.detection.boxes import Boxes, find_box, read_boxes, write_boxes
 from ivadomed.detection.cascade import detect
 from ivadomed.detection.crops import (
     adjust_transforms,
@@ -22,16 +23,7 @@ from ivadomed.detection.crops import (
     verify_metadata,
 )
 from ivadomed.errors import DataError
-from ivadomed.geometry.boxes import (
-    BOXES_FILE,
-    Boxes,
-    adjust_bb_size,
-    box_size,
-    find_box,
-    read_boxes,
-    resize_to_multiple,
-    write_boxes,
-)
+from ivadomed.geometry.boxes import BOXES_FILE, adjust_bb_size, box_size, resize_to_multiple
 from ivadomed.images.io import read_label, split_extension
 from ivadomed.inference.detection import Detector, get_bounding_boxes, prior_box
 from ivadomed.loader.cases.case import Case

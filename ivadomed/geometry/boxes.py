@@ -1,4 +1,4 @@
-"""Bounding boxes of objects: pure arithmetic on coordinates, and the JSON file that keeps them.
+"""Bounding boxes of objects: arithmetic on coordinates.
 
 A box is ``[x_min, x_max, y_min, y_max, z_min, z_max]`` in voxels along H, W, D; both ends belong to it.
 """
@@ -6,28 +6,16 @@ A box is ``[x_min, x_max, y_min, y_max, z_min, z_max]`` in voxels along H, W, D;
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from reprlib import repr as shortened
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from ivadomed.errors import DataError
-from ivadomed.images.files import parse_json, write_json
 
 BOXES_FILE = "bounding_boxes.json"
 """Name of the file in the output folder of a run."""
 
-_SHOWN = 500
-"""Characters of a key, which may be longer than any path."""
-_FARTHEST = 2**31
-"""No voxel has a larger index."""
-
 Box = list[int]
-Boxes = dict[str, list[Box]]
-"""Image path -> boxes of its objects, the largest object first."""
 
 
 def adjust_bb_size(
@@ -155,53 +143,3 @@ def fit_to_patches(
         start = max(start, 0)
         fitted += [start, start + new - 1]
     return [*fitted, *box[2 * dims :]]
-
-
-def find_box(boxes: Mapping[str, Sequence[Box]], paths: Iterable[str | os.PathLike[str]]) -> Box | None:
-    """Box of the largest object of the first image that has one; None when there is none.
-
-    The file may name an image by its path from the working directory, as ivadomed 2.9.10 did.
-    """
-    for path in paths:
-        found = boxes.get(os.fspath(path)) or boxes.get(os.path.relpath(path))
-        if found:
-            return found[0]
-    return None
-
-
-def read_boxes(path: str | os.PathLike[str]) -> Boxes:
-    """Read a file of boxes: per image one box, or a list of boxes.
-
-    Raises:
-        DataError: The file cannot be read or holds something else.
-    """
-    try:
-        content = parse_json(Path(path).read_text(encoding="utf-8"), unique=True)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{os.fspath(path)}: not a readable file of bounding boxes ({error})") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{os.fspath(path)}: expected {{image path: boxes}}, got a {type(content).__name__}")
-    return {image: _boxes(value, f"{os.fspath(path)}: {image[:_SHOWN]}") for image, value in content.items()}
-
-
-def write_boxes(path: str | os.PathLike[str], boxes: Mapping[str, Sequence[Sequence[int]]]) -> None:
-    """Write boxes as JSON, atomically."""
-    write_json(path, {image: [list(map(int, box)) for box in found] for image, found in boxes.items()})
-
-
-def _boxes(value: Any, place: str) -> list[Box]:
-    boxes = [value] if isinstance(value, list) and value and not isinstance(value[0], list) else value
-    if not isinstance(boxes, list) or not all(_is_box(box) for box in boxes):
-        raise DataError(
-            f"{place}: {shortened(value)} is no bounding box; expected [x_min, x_max, y_min, y_max, z_min, z_max] "
-            "in whole voxels, or a list of such boxes"
-        )
-    return boxes
-
-
-def _is_box(box: Any) -> bool:
-    if not isinstance(box, list) or len(box) != 6:
-        return False
-    if not all(type(end) is int and abs(end) <= _FARTHEST for end in box):
-        return False
-    return all(low <= high for low, high in zip(box[::2], box[1::2], strict=True))

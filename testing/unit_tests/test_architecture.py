@@ -121,7 +121,7 @@ def test_every_import_is_a_module_of_the_package():
     ],
 )
 def test_the_walk_sees_every_way_to_import(source, expected):
-    assert imported(source, "ivadomed.loader.cases.boxes", is_package=False) == expected
+    assert imported(source, "ivadomed.loader.cases.grouping", is_package=False) == expected
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from ivadomed.detection import utils
+from ivadomed.detection.boxes import read_boxes
 from ivadomed.errors import DataError
-from ivadomed.geometry.boxes import read_boxes
 from ivadomed.loader.sample_meta_data import SampleMetadata
 from ivadomed.transforms import Compose, UndoCompose
 

@@ -5,16 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ivadomed.detection.boxes import find_box, read_boxes
 from ivadomed.errors import DataError
 from ivadomed.geometry.boxes import (
     box_of_slices,
     box_on_grid,
     box_size,
     clip_box,
-    find_box,
     fit_to_patches,
     inside_box,
-    read_boxes,
     resize_to_multiple,
     whole_image,
 )

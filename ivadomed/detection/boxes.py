@@ -1,0 +1,113 @@
+"""The file of bounding boxes of a cascade, and the cases that are cropped to them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from reprlib import repr as shortened
+from typing import Any
+
+from ivadomed.errors import ConfigError, DataError
+from ivadomed.geometry.boxes import BOXES_FILE, Box
+from ivadomed.images.files import parse_json, write_json
+from ivadomed.loader.cases.case import Case
+
+Boxes = dict[str, list[Box]]
+"""Image path -> boxes of its objects, the largest object first."""
+
+_SHOWN = 500
+"""Characters of a key, which may be longer than any path."""
+_FARTHEST = 2**31
+"""No voxel has a larger index."""
+
+
+def with_boxes(cases: Sequence[Case], boxes: Boxes) -> tuple[Case, ...]:
+    """Give each case the box of its object.
+
+    Raises:
+        DataError: A case has none.
+    """
+    boxed = []
+    for case in cases:
+        box = find_box(boxes, case.images)
+        if box is None:
+            raise DataError(f"{case.images[0]}: has no box in {BOXES_FILE}; run the object detection again")
+        boxed.append(replace(case, box=tuple(box)))
+    return tuple(boxed)
+
+
+def saved_boxes(object_detection_params: Mapping[str, Any] | None) -> Boxes | None:
+    """Read the boxes that the documented data sets crop to; they do not run the detection themselves.
+
+    Args:
+        object_detection_params: ``object_detection_path`` and ``path_output``, the folder of the file.
+
+    Returns:
+        None when no detection model is named.
+
+    Raises:
+        ConfigError: A model is named, but there is no file of boxes.
+        DataError: The file cannot be read.
+    """
+    params = object_detection_params or {}
+    if not params.get("object_detection_path"):
+        return None
+    file = Path(params.get("path_output") or "") / BOXES_FILE
+    if not file.is_file():
+        raise ConfigError(
+            f"object_detection_params.object_detection_path: names a model, but {file} does not exist; run the "
+            "object detection first (ivadomed.detection.utils.load_bounding_boxes)"
+        )
+    return read_boxes(file)
+
+
+def find_box(boxes: Mapping[str, Sequence[Box]], paths: Iterable[str | os.PathLike[str]]) -> Box | None:
+    """Box of the largest object of the first image that has one; None when there is none.
+
+    The file may name an image by its path from the working directory, as ivadomed 2.9.10 did.
+    """
+    for path in paths:
+        found = boxes.get(os.fspath(path)) or boxes.get(os.path.relpath(path))
+        if found:
+            return found[0]
+    return None
+
+
+def read_boxes(path: str | os.PathLike[str]) -> Boxes:
+    """Read a file of boxes: per image one box, or a list of boxes.
+
+    Raises:
+        DataError: The file cannot be read or holds something else.
+    """
+    try:
+        content = parse_json(Path(path).read_text(encoding="utf-8"), unique=True)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{os.fspath(path)}: not a readable file of bounding boxes ({error})") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{os.fspath(path)}: expected {{image path: boxes}}, got a {type(content).__name__}")
+    return {image: _boxes(value, f"{os.fspath(path)}: {image[:_SHOWN]}") for image, value in content.items()}
+
+
+def write_boxes(path: str | os.PathLike[str], boxes: Mapping[str, Sequence[Sequence[int]]]) -> None:
+    """Write boxes as JSON, atomically."""
+    write_json(path, {image: [list(map(int, box)) for box in found] for image, found in boxes.items()})
+
+
+def _boxes(value: Any, place: str) -> list[Box]:
+    boxes = [value] if isinstance(value, list) and value and not isinstance(value[0], list) else value
+    if not isinstance(boxes, list) or not all(_is_box(box) for box in boxes):
+        raise DataError(
+            f"{place}: {shortened(value)} is no bounding box; expected [x_min, x_max, y_min, y_max, z_min, z_max] "
+            "in whole voxels, or a list of such boxes"
+        )
+    return boxes
+
+
+def _is_box(box: Any) -> bool:
+    if not isinstance(box, list) or len(box) != 6:
+        return False
+    if not all(type(end) is int and abs(end) <= _FARTHEST for end in box):
+        return False
+    return all(low <= high for low, high in zip(box[::2], box[1::2], strict=True))
