@@ -6,15 +6,17 @@ tells them from what the user has put there or changed, which is never replaced 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ivadomed.download.archives import unpack
-from ivadomed.download.http import sha256_of
+from ivadomed.download.http import Download, download_of, fetch, sha256_of
 from ivadomed.errors import OutputError
 from ivadomed.images.files import atomic_folder, move, parse_json, write_json
 
@@ -24,6 +26,75 @@ RECORD = ".ivadomed_download.json"
 
 _BESIDE = frozenset({"__MACOSX", "pax_global_header"})  # what archivers add to the folder that was packed
 _MOST_NAMES = 3
+
+
+def download_data(urls: str | Sequence[str] | Download) -> str:
+    """Download a file to the cache folder of the user (``~/.cache/ivadomed``, or ``XDG_CACHE_HOME``).
+
+    Args:
+        urls: One URL, or several servers of the same file.
+
+    Returns:
+        The file, which is the caller's to remove.
+
+    Raises:
+        DownloadError: No server gave it.
+        OutputError: It cannot be written.
+    """
+    source = urls if isinstance(urls, Download) else download_of(urls)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ivadomed"
+    url = source.urls[0]
+    key = hashlib.sha256(url.encode()).hexdigest()[:8]
+    return str(fetch(source, cache / f"{key}-{Path(urlsplit(url).path).name or 'download'}"))
+
+
+def install_data(
+    url: str | Sequence[str] | Download, dest_folder: str | os.PathLike[str], keep: bool = False
+) -> Path:
+    """Download an archive and unpack it; a folder that all of it lies in becomes ``dest_folder``.
+
+    Args:
+        url: One URL, or several servers of the same file.
+        dest_folder: Folder to be made. What an earlier call put there is replaced, other files never are.
+        keep: Add to a folder that holds something; its files are kept, also where the archive has others.
+
+    Returns:
+        The folder.
+
+    Raises:
+        DownloadError: No server gave it.
+        DataError: The archive is damaged or harmful, see ``ivadomed.download.archives``.
+        OutputError: The folder holds files and ``keep`` is not set, or it cannot be written.
+    """
+    dest = Path(dest_folder).expanduser().resolve()
+    check_free(dest, keep)
+    archive = Path(download_data(url))
+    try:
+        install(archive, dest, keep)
+    finally:
+        archive.unlink()
+    return dest
+
+
+def unzip(compressed: str | os.PathLike[str], dest_folder: str | os.PathLike[str]) -> Path:
+    """Unpack a zip or tar archive.
+
+    Args:
+        compressed: The archive.
+        dest_folder: Folder to be made; in one that is there already, files are added and none is replaced.
+
+    Returns:
+        The folder.
+
+    Raises:
+        DataError: The archive is damaged or harmful, see ``ivadomed.download.archives``.
+        OutputError: The folder cannot be written.
+    """
+    dest = Path(dest_folder).expanduser().resolve()
+    if not holds_files(dest):
+        return unpack(compressed, dest)
+    add_missing(Path(compressed), dest)
+    return dest
 
 
 def check_free(dest: Path, keep: bool) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
@@ -23,6 +23,9 @@ from ivadomed.images.pictures import EXTENSIONS as PICTURE_EXTENSIONS
 from ivadomed.images.pictures import grey, is_coloured, read_pixels, read_size
 from ivadomed.runtime.failures import refuse_shortage
 from ivadomed.runtime.memory import check_memory
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _DEFLATE = 1032
 """Bytes that one byte of a gzip file stands for at most."""
@@ -372,3 +375,9 @@ def write_picture(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
 
     with atomic_path(Path(path)) as temporary:
         iio.imwrite(temporary, pixels)
+
+
+def write_figure(path: str | os.PathLike[str], figure: Figure, dpi: float | None = None) -> None:
+    """Write a figure of matplotlib in the format that the extension names, atomically."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=dpi or figure.dpi)

@@ -6,15 +6,95 @@ borders. Small structures are painted in the block of the lattice that holds the
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from .anatomy import Anatomy
-from .frame import Block, Frame
-from .lesions import Lesion
-from .sampling import Lattice
-from .shapes import Array, capsule, coverage, ellipse, rounded_box, smooth_union
+from .anatomy import Anatomy, Array, Lesion, Point
+from .lattice import Lattice
 
+Block = tuple[slice, slice, slice]
 MASKS = ("cord", "sac", "grey", "lesion", "rater1", "rater2")
+
+
+def coverage(distance: Array, width: float) -> Array:
+    """Share of a voxel inside a shape, 0..1: a linear ramp of `width` mm around the surface.
+
+    This is exact for a plane that crosses a cube along an axis, and stands in for supersampling elsewhere.
+    """
+    return np.clip(0.5 - distance * np.float32(1.0 / width), 0.0, 1.0)
+
+
+def ellipse(u: Array, v: Array, a: Array | float, b: Array | float) -> Array:
+    """First-order distance to the ellipse with half axes `a`, `b`: (q - 1) q / |grad|, exact on the axes."""
+    pu, pv = u / a, v / b
+    q = np.maximum(np.sqrt(pu * pu + pv * pv), 1e-6)
+    # |grad| >= q / max(a, b) everywhere, which also gives the middle of the ellipse a finite distance.
+    gradient = np.maximum(np.sqrt((pu / a) ** 2 + (pv / b) ** 2), q / np.maximum(a, b))
+    return (q - 1.0) * q / gradient
+
+
+def capsule(
+    u: Array, v: Array, start: Point, end: Point, radius: float, radius_end: float | None = None
+) -> Array:
+    """Distance to the segment `start`-`end` thickened by a radius that may change along it."""
+    eu, ev = end[0] - start[0], end[1] - start[1]
+    pu, pv = u - start[0], v - start[1]
+    along = np.clip((pu * eu + pv * ev) / (eu * eu + ev * ev), 0.0, 1.0)
+    grown = radius + along * ((radius if radius_end is None else radius_end) - radius)
+    return np.sqrt((pu - along * eu) ** 2 + (pv - along * ev) ** 2) - grown
+
+
+def rounded_box(u: Array, v: Array, half_u: Array | float, half_v: float, corner: float) -> Array:
+    """Distance to a rectangle of half sides `half_u`, `half_v` with corners of radius `corner`."""
+    qu, qv = np.abs(u) - (half_u - corner), np.abs(v) - (half_v - corner)
+    outside = np.sqrt(np.maximum(qu, 0.0) ** 2 + np.maximum(qv, 0.0) ** 2)
+    return outside + np.minimum(np.maximum(qu, qv), 0.0) - corner
+
+
+def smooth_union(first: Array, second: Array, blend: float) -> Array:
+    """Union of two shapes whose seam is rounded over `blend` mm (polynomial smooth minimum)."""
+    overlap = np.maximum(blend - np.abs(first - second), 0.0) / blend
+    return np.minimum(first, second) - overlap * overlap * (blend / 4.0)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Coordinates of the points of a lattice relative to the cord: right, anterior, superior, mm."""
+
+    u: Array
+    v: Array
+    z: Array
+
+    @classmethod
+    def of(cls, anatomy: Anatomy, lattice: Lattice) -> Frame:
+        """Coordinates of the points of `lattice`."""
+        x, y, z = (lattice.coordinate(axis) - np.float32(anatomy.origin[axis]) for axis in range(3))
+        u0, v0 = anatomy.centre(z)
+        return cls(x - u0, y - v0, z)
+
+    def block(self, **ranges: tuple[float, float]) -> Block | None:
+        """Smallest block that holds all points within `ranges` of u, v, z (mm); None without any.
+
+        Each coordinate changes almost only along its own axis, so that the outer rows of the lattice bound
+        it.
+        """
+        slices = [slice(None)] * 3
+        for axis, name in enumerate("uvz"):
+            if name in ranges:
+                rows = np.moveaxis(getattr(self, name), axis, 0)
+                rows = rows[:, :: max(1, rows.shape[1] - 1), :: max(1, rows.shape[2] - 1)].reshape(
+                    len(rows), -1
+                )
+                low, high = ranges[name]
+                near = np.flatnonzero((rows.max(axis=1) >= low - 1.0) & (rows.min(axis=1) <= high + 1.0))
+                if not len(near):
+                    return None
+                slices[axis] = slice(int(near[0]), int(near[-1]) + 1)
+        return slices[0], slices[1], slices[2]
+
+    def __getitem__(self, block: Block) -> Frame:
+        return Frame(self.u[block], self.v[block], self.z[block])
 
 
 class Painting:

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
-from joblib import Parallel, delayed
 
 from ivadomed.errors import ConfigError
+from ivadomed.images.files import write_json
+from ivadomed.images.io import save_nifti
 
-from .acquire import Acquisition, Scan, acquire
-from .anatomy import Anatomy, random_anatomy
-from .contrast import SEQUENCES
-from .files import staged, write_descriptions, write_json, write_tsv
-from .lesions import as_rated, at_follow_up
-from .sampling import Grid, oblique_grid
-from .seeds import stream
-from .sites import SITES, SIZES, Site
+from .anatomy import Anatomy, as_rated, at_follow_up, random_anatomy
+from .dataset import staged, write_descriptions, write_each, write_tsv
+from .lattice import VoxelGrid, oblique_grid, random_stream
+from .mri import SEQUENCES, SITES, Site, acquire
 
 CONTRASTS = tuple(SEQUENCES)
+Triple = tuple[float, float, float]
+
+# Name -> field of view (mm along right, anterior, superior), and voxel size (mm) per contrast.
+SIZES: dict[str, tuple[Triple, dict[str, Triple]]] = {
+    "tiny": ((48, 48, 30), {"T1w": (1.5, 1.5, 3), "T2w": (1.2, 1.2, 3), "T2star": (1, 1, 5)}),
+    "small": ((80, 80, 48), {"T1w": (1, 1, 2), "T2w": (0.8, 0.8, 2), "T2star": (0.5, 0.5, 3)}),
+    "medium": ((96, 96, 96), {"T1w": (1, 1, 1), "T2w": (0.8, 0.8, 0.8), "T2star": (0.5, 0.5, 3)}),
+    "large": ((128, 128, 160), {"T1w": (1, 1, 1), "T2w": (0.8, 0.8, 0.8), "T2star": (0.5, 0.5, 3)}),
+}
 _ORIENTATIONS = ("RPI", "LAS", "ASL", "RAS", "AIL", "LPI", "PSR", "SAR")
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _README = """\
@@ -59,56 +66,56 @@ class Study:
 
     seed: int = 0
     size: str = "small"
-    shape: tuple[int, int, int] | None = None
-    contrasts: tuple[str, ...] = CONTRASTS
+    shape: Sequence[int] | None = None
+    contrasts: Sequence[str] = CONTRASTS
     sessions: int = 1
     lesions: float = 0.5
     coregistered: bool = False
 
     def __post_init__(self) -> None:
-        problems = []
-        if self.seed < 0:
-            problems.append(f"seed {self.seed}: expected 0 or more")
-        if self.size not in SIZES:
-            problems.append(f"size {self.size!r}: expected one of {', '.join(SIZES)}")
-        if self.shape is not None and (len(self.shape) != 3 or min(self.shape) < 1):
-            problems.append(f"shape {self.shape}: expected three positive numbers of voxels")
-        unknown = [name for name in self.contrasts if name not in CONTRASTS]
-        if unknown or not self.contrasts or len(set(self.contrasts)) < len(self.contrasts):
-            problems.append(
-                f"contrasts {list(self.contrasts)}: expected some of {', '.join(CONTRASTS)}, each once"
-            )
-        if self.sessions not in (1, 2):
-            problems.append(f"sessions {self.sessions}: expected 1 or 2")
-        if not 0 <= self.lesions <= 1:
-            problems.append(f"lesions {self.lesions}: expected a share between 0 and 1")
-        if problems:
+        known = len(set(self.contrasts)) == len(self.contrasts) and {*self.contrasts} <= {*CONTRASTS}
+        checks = (
+            (self.seed >= 0, f"seed {self.seed}: expected 0 or more"),
+            (self.size in SIZES, f"size {self.size!r}: expected one of {', '.join(SIZES)}"),
+            (
+                self.shape is None or (len(self.shape) == 3 and min(self.shape) > 0),
+                f"shape {self.shape}: expected three positive numbers of voxels",
+            ),
+            (
+                self.contrasts and known,
+                f"contrasts {list(self.contrasts)}: expected some of {', '.join(CONTRASTS)}, each once",
+            ),
+            (self.sessions in (1, 2), f"sessions {self.sessions}: expected 1 or 2"),
+            (0 <= self.lesions <= 1, f"lesions {self.lesions}: expected a share between 0 and 1"),
+        )
+        if problems := [text for holds, text in checks if not holds]:
             raise ConfigError("phantom: " + "; ".join(problems))
 
     def rng(self, purpose: str, *key: int) -> np.random.Generator:
         """Independent generator for one purpose, the same however many subjects or processes there are."""
-        return stream(self.seed, purpose, *key)
+        return random_stream(self.seed, purpose, *key)
 
     def site(self, subject: int) -> Site:
         """Institution of a subject; they take turns."""
         return SITES[(subject + self.seed) % len(SITES)]
 
     def diseased(self, subject: int) -> bool:
-        """Whether a subject has lesions; a golden-ratio sequence keeps the share right for any number."""
+        """Presence of lesions; a golden-ratio sequence keeps the share right for any number."""
         return (0.5 + subject * _GOLDEN + self.seed * math.sqrt(2)) % 1.0 < self.lesions
 
-    def grid(self, subject: int, session: int, contrast: str, anatomy: Anatomy) -> Grid:
+    def grid(self, subject: int, session: int, contrast: str, anatomy: Anatomy) -> VoxelGrid:
         """Voxel grid of an image: a little oblique, with changing orientation on disk."""
         number = CONTRASTS.index("T2w" if self.coregistered else contrast)
         rng = self.rng("grid", subject, session, number)
-        preset = SIZES[self.size]
-        shape, zooms = (
-            preset.sampling(CONTRASTS[number]) if self.shape is None else preset.resampled(self.shape)
-        )
+        (x, y, z), sizes = SIZES[self.size]
+        dx, dy, dz = sizes[CONTRASTS[number]]
+        if self.shape is not None:
+            dx, dy, dz = x / self.shape[0], y / self.shape[1], z / self.shape[2]
+        shape = round(x / dx), round(y / dy), round(z / dz)
         turn = self.rng("pose", subject, session).uniform(-3.5, 3.5, size=3) + rng.uniform(-0.8, 0.8, size=3)
         centre = anatomy.origin + rng.uniform(-2.0, 2.0, size=3)
         code = _ORIENTATIONS[(self.seed + 3 * subject + 5 * session + number) % len(_ORIENTATIONS)]
-        return oblique_grid(shape, zooms, centre, turn, code)
+        return oblique_grid(shape, (dx, dy, dz), centre, turn, code)
 
 
 def write_study(output: Path, n: int, study: Study, jobs: int = 1, overwrite: bool = False) -> Path:
@@ -132,7 +139,7 @@ def write_study(output: Path, n: int, study: Study, jobs: int = 1, overwrite: bo
     if n < 1:
         raise ConfigError(f"phantom: number of subjects {n}: expected 1 or more")
     with staged(output, overwrite) as root:
-        Parallel(n_jobs=min(jobs, n))(delayed(write_subject)(root, study, subject) for subject in range(n))
+        write_each(partial(write_subject, root, study), n, jobs)
         write_descriptions(root, "Spinal cord phantom", "1.4.0", _README)
         rows = [participant(study, subject) for subject in range(n)]
         write_tsv(root / "participants.tsv", ("participant_id", *_COLUMNS), rows)
@@ -158,47 +165,27 @@ def participant(study: Study, subject: int) -> tuple[object, ...]:
 def write_subject(root: Path, study: Study, subject: int) -> None:
     """Write the images, sidecars and labels of one subject."""
     name, site = subject_name(subject), study.site(subject)
-    height = SIZES[study.size].field_of_view[2]
+    height = SIZES[study.size][0][2]
     anatomy = random_anatomy(study.rng("anatomy", subject), height, study.diseased(subject))
     for session in range(study.sessions):
         if session:
-            anatomy = replace(
-                anatomy,
-                lesions=at_follow_up(anatomy.lesions, study.rng("follow-up", subject, session), height),
-            )
-        raters = (
-            as_rated(anatomy.lesions, study.rng("rater", subject, session, 1)),
-            as_rated(anatomy.lesions, study.rng("rater", subject, session, 2)),
+            later = at_follow_up(anatomy.lesions, study.rng("follow-up", subject, session), height)
+            anatomy = replace(anatomy, lesions=later)
+        first, second = (
+            as_rated(anatomy.lesions, study.rng("rater", subject, session, rater)) for rater in (1, 2)
         )
         entities = (name,) if study.sessions == 1 else (name, f"ses-{session + 1:02d}")
+        folder, stem = Path(*entities, "anat"), "_".join(entities)
         for contrast in study.contrasts:
             rng = study.rng("noise", subject, session, CONTRASTS.index(contrast))
-            scan = Scan(site.sequence(contrast), site.tesla, site.snr, site.gain, site.float_data)
             grid = study.grid(subject, session, contrast, anatomy)
-            acquisition = acquire(anatomy, raters, grid, scan, rng)
-            _write_acquisition(root, entities, contrast, acquisition)
-            write_json(
-                _image_path(root, entities, contrast).with_suffix("").with_suffix(".json"),
-                site.sidecar(contrast),
-            )
+            image, labels = acquire(anatomy, (first, second), grid, site, contrast, rng)
+            save_nifti(grid.to_nifti(image), root / folder / f"{stem}_{contrast}.nii.gz")
+            write_json(root / folder / f"{stem}_{contrast}.json", site.sidecar(contrast))
+            for suffix, label in labels.items():
+                file = f"{stem}_{contrast}_{suffix}.nii.gz"
+                save_nifti(grid.to_nifti(label), root / "derivatives" / "labels" / folder / file)
     if study.sessions == 2:
         months = int(study.rng("interval", subject).integers(6, 25))
         rows = (("ses-01", 0), ("ses-02", months))
         write_tsv(root / name / f"{name}_sessions.tsv", ("session_id", "months_since_first"), rows)
-
-
-def _image_path(root: Path, entities: tuple[str, ...], suffix: str) -> Path:
-    return root.joinpath(*entities, "anat", "_".join((*entities, suffix)) + ".nii.gz")
-
-
-def _write_acquisition(
-    root: Path, entities: tuple[str, ...], contrast: str, acquisition: Acquisition
-) -> None:
-    files = {_image_path(root, entities, contrast): acquisition.image}
-    labels = root / "derivatives" / "labels"
-    files |= {
-        _image_path(labels, entities, f"{contrast}_{key}"): data for key, data in acquisition.labels.items()
-    }
-    for path, data in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        nib.save(acquisition.grid.to_nifti(data), path)

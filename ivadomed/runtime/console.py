@@ -57,29 +57,36 @@ def _with_hyphens(word: str) -> str:
     return f"{name.replace('_', '-')}{equals}{value}" if name.startswith("--") else word
 
 
-def run_tool(name: str, work: Callable[[], int | None], interrupted: str = "", debug: bool = False) -> int:
-    """Run the work of a console script.
+def console_script(
+    get_parser: Callable[[], argparse.ArgumentParser],
+    work: Callable[[argparse.Namespace], int | None],
+    interrupted: str = "",
+) -> Callable[..., int]:
+    """Make the `main` of a tool.
 
     Args:
-        name: Of the tool.
-        work: Returns an exit code; None is 0.
+        get_parser: Its parser; with an option `debug` an error shows its traceback too.
+        work: Does what the options say; returns an exit code, or None for 0.
         interrupted: What to say after Ctrl-C; empty: it is left to Python.
-        debug: Show the traceback of an error too.
-
-    Returns:
-        The exit code; errors stand on standard error.
     """
 
-    def complain(error: IvadomedError) -> None:
-        print(f"{name}: {error}", file=sys.stderr)
+    def main(args: Sequence[str] | None = None) -> int:
+        """Console script: 0, or a message on standard error and the exit code of the error."""
+        parser = get_parser()
+        options = parser.parse_args(args)
 
-    try:
-        return exit_code(work, complain, debug)
-    except KeyboardInterrupt:
-        if not interrupted:
-            raise
-        print(f"{name}: {interrupted}", file=sys.stderr)
-        return 130
+        def complain(error: IvadomedError) -> None:
+            print(f"{parser.prog}: {error}", file=sys.stderr)
+
+        try:
+            return exit_code(lambda: work(options), complain, getattr(options, "debug", False))
+        except KeyboardInterrupt:
+            if not interrupted:
+                raise
+            print(f"{parser.prog}: {interrupted}", file=sys.stderr)
+            return 130
+
+    return main
 
 
 def exit_code(work: Callable[[], int | None], complain: Complain, debug: bool = False) -> int:

@@ -16,7 +16,7 @@ from ivadomed.commands.records import logging_to_terminal
 from ivadomed.config.load import read_json
 from ivadomed.config_manager import ConfigurationManager
 from ivadomed.errors import ConfigError
-from ivadomed.runtime.console import ToolParser, run_tool
+from ivadomed.runtime.console import ToolParser, console_script
 from ivadomed.sweep.hyperparameters import (
     HyperparameterOption,
     get_base_keys,
@@ -65,11 +65,7 @@ The same command goes on where it was interrupted.
 
 def get_parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
-    parser = ToolParser(
-        prog="ivadomed_automate_training",
-        description=__doc__,
-        epilog=_EXAMPLE,
-    )
+    parser = ToolParser("ivadomed_automate_training", __doc__, _EXAMPLE)
     add = parser.add_argument
     add("-c", "--config", required=True, metavar="FILE", help="configuration that all runs share")
     add("-ch", "--config-hyper", required=True, metavar="FILE", help="values to compare (see below)")
@@ -195,15 +191,6 @@ def test_worker(config: Mapping[str, Any]) -> tuple[str, float, pd.DataFrame]:
     return str(config["path_output"]), *test_config(config)
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """Console script."""
-    options = get_parser().parse_args(args)
-    with logging_to_terminal(source="ivadomed.sweep"):
-        return run_tool(
-            "ivadomed_automate_training", lambda: _run(options), "interrupted; the same command goes on"
-        )
-
-
 def _run(options: argparse.Namespace) -> None:
     asked = SweepOptions(
         _configuration(options.config, options.path_data, options.path_output),
@@ -220,18 +207,17 @@ def _run(options: argparse.Namespace) -> None:
         cluster=options.cluster,
     )
     parameters = read_json(options.config_hyper)
-    if options.search:
-        if options.all_combin or options.multi_params:
-            raise ConfigError("--search draws values; it goes without --all-combin and --multi-params")
-        run_search(asked, get_space(parameters), options.search, options.n_trials)
-    else:
-        run_sweep(replace(asked, options=get_param_list(parameters, [], [])))
+    with logging_to_terminal(source="ivadomed.sweep"):
+        if options.search:
+            if options.all_combin or options.multi_params:
+                raise ConfigError("--search draws values; it goes without --all-combin and --multi-params")
+            run_search(asked, get_space(parameters), options.search, options.n_trials)
+        else:
+            run_sweep(replace(asked, options=get_param_list(parameters, [], [])))
 
 
 def _configuration(
-    file: str | os.PathLike[str],
-    path_data: str | Sequence[str] | None,
-    path_output: str | None = None,
+    file: str | os.PathLike[str], path_data: str | Sequence[str] | None, path_output: str | None = None
 ) -> dict[str, Any]:
     """The configuration, whole; what was given beside the file wins."""
     config = ConfigurationManager(Path(file)).get_config()
@@ -240,6 +226,8 @@ def _configuration(
         config["loader_parameters"] = {**config["loader_parameters"], "path_data": paths}
     return config | ({"path_output": path_output} if path_output else {})
 
+
+main = console_script(get_parser, _run, "interrupted; the same command goes on")
 
 if __name__ == "__main__":
     sys.exit(main())

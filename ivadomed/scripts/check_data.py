@@ -17,7 +17,7 @@ from ivadomed.config import load_config
 from ivadomed.data_check.files import Finding
 from ivadomed.data_check.report import DataReport, report_data
 from ivadomed.images.files import write_csv
-from ivadomed.runtime.console import ToolParser, run_tool
+from ivadomed.runtime.console import ToolParser, console_script
 from ivadomed.runtime.cores import available_cores
 
 _EXAMPLE = """\
@@ -157,20 +157,17 @@ def _counts(values: pd.Series) -> str:
     return shown if len(counts) <= 3 else f"{shown} | ..."
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """Console script."""
-    options = get_parser().parse_args(args)
+def _run(options: argparse.Namespace) -> int:
     logger = logging.getLogger("ivadomed")
     level = logger.level
     logger.setLevel(logging.ERROR)  # what the index has to say is printed in full
     try:
-        return run_tool(
-            "ivadomed_check_data",
-            lambda: int(not check_data(options.config, options.path_data or (), options.csv, options.jobs)),
-        )
+        return int(not check_data(options.config, options.path_data or (), options.csv, options.jobs))
     finally:
         logger.setLevel(level)
 
+
+main = console_script(get_parser, _run)
 
 if __name__ == "__main__":
     sys.exit(main())

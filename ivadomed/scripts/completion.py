@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import pkgutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib import import_module
 
 import ivadomed.scripts
 from ivadomed import main as ivadomed_main
 from ivadomed.errors import MachineError
-from ivadomed.runtime.console import ToolParser, run_tool
+from ivadomed.runtime.console import ToolParser, console_script
 
 SHELLS = ("bash", "zsh")
 _EXAMPLES = """\
@@ -27,11 +27,7 @@ _FILES = {"bash": "_shtab_compgen_files", "zsh": "_files"}
 
 def get_parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
-    parser = ToolParser(
-        prog="ivadomed_completion",
-        description=__doc__,
-        epilog=_EXAMPLES,
-    )
+    parser = ToolParser("ivadomed_completion", __doc__, _EXAMPLES)
     parser.add_argument("shell", choices=SHELLS, help="the shell that reads the script")
     return parser
 
@@ -67,11 +63,7 @@ def completion(shell: str) -> str:
     return "\n".join(parts)
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """Console script."""
-    options = get_parser().parse_args(args)
-    return run_tool("ivadomed_completion", lambda: print(completion(options.shell)))
-
+main = console_script(get_parser, lambda options: print(completion(options.shell)))
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -13,7 +12,7 @@ from ivadomed.errors import ConfigError
 from ivadomed.models.base import Network
 from ivadomed.models.checkpoint import load_model
 from ivadomed.models.onnx import OPSET, TOLERANCE, export_onnx
-from ivadomed.runtime.console import ToolParser, run_tool
+from ivadomed.runtime.console import ToolParser, console_script
 
 _EXAMPLE = """\
 example:
@@ -24,11 +23,7 @@ example:
 
 def get_parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
-    parser = ToolParser(
-        prog="ivadomed_convert_to_onnx",
-        description=__doc__,
-        epilog=_EXAMPLE,
-    )
+    parser = ToolParser("ivadomed_convert_to_onnx", __doc__, _EXAMPLE)
     parser.add_argument("-m", "--model", required=True, metavar="FILE", help="model file (.pt)")
     parser.add_argument(
         "-d",
@@ -74,16 +69,12 @@ def convert_pytorch_to_onnx(
     return path
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """Console script."""
-    options = get_parser().parse_args(args)
-    return run_tool("ivadomed_convert_to_onnx", lambda: _run(options))
-
-
 def _run(options: argparse.Namespace) -> None:
     path = convert_pytorch_to_onnx(options.model, options.dimension, options.n_channels, options.gpu_id)
     print(f"{path} (opset {OPSET}) agrees with {options.model} to {TOLERANCE}.")
 
+
+main = console_script(get_parser, _run)
 
 if __name__ == "__main__":
     sys.exit(main())

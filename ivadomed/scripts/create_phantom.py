@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import sys
 from pathlib import Path
+from typing import Any
 
-from ivadomed.errors import IvadomedError
 from ivadomed.phantom.micrographs import Micrographs, write_micrographs
-from ivadomed.phantom.sites import SIZES
-from ivadomed.phantom.study import CONTRASTS, Study, write_study
-from ivadomed.runtime.console import ToolParser
+from ivadomed.phantom.study import CONTRASTS, SIZES, Study, write_study
+from ivadomed.runtime.console import ToolParser, console_script
 
 _EXAMPLE = """\
 examples:
@@ -27,11 +26,7 @@ The same options and seed give the same voxels, and a larger set begins with the
 
 def get_parser() -> argparse.ArgumentParser:
     """Parser of `ivadomed_create_phantom`."""
-    parser = ToolParser(
-        prog="ivadomed_create_phantom",
-        description=__doc__,
-        epilog=_EXAMPLE,
-    )
+    parser = ToolParser("ivadomed_create_phantom", __doc__, _EXAMPLE)
     add = parser.add_argument
     add(
         "-o",
@@ -93,26 +88,13 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def create_phantom(
-    output: str | Path,
-    n: int = 12,
-    *,
-    seed: int = 0,
-    size: str = "small",
-    shape: Sequence[int] | None = None,
-    contrasts: Sequence[str] = CONTRASTS,
-    sessions: int = 1,
-    lesions: float = 0.5,
-    coregistered: bool = False,
-    jobs: int = 1,
-    overwrite: bool = False,
+    output: str | Path, n: int = 12, *, jobs: int = 1, overwrite: bool = False, **options: Any
 ) -> Path:
     """Write a study of `n` subjects to `output` and return the folder.
 
-    See `ivadomed.phantom.study.Study` for the options and `write_study` for errors.
+    See `ivadomed.phantom.study.Study` for the options (`seed`, `size`, ...) and `write_study` for errors.
     """
-    extent = None if shape is None else tuple(shape)
-    study = Study(seed, size, extent, tuple(contrasts), sessions, lesions, coregistered)  # type: ignore[arg-type]
-    return write_study(Path(output), n, study, jobs, overwrite)
+    return write_study(Path(output), n, Study(**options), jobs, overwrite)
 
 
 def create_microscopy(
@@ -128,39 +110,21 @@ def create_microscopy(
     return write_micrographs(Path(output), n, Micrographs(seed, size), jobs, overwrite)
 
 
-def main(args: Sequence[str] | None = None) -> None:
-    """Entry point of `ivadomed_create_phantom`.
-
-    Args:
-        args: Command line arguments; those of the process when None.
-    """
-    parser = get_parser()
-    options = parser.parse_args(args)
+def _run(options: argparse.Namespace) -> None:
     common = {"seed": options.seed, "jobs": options.jobs, "overwrite": options.overwrite}
-    try:
-        if options.subjects is not None or options.microscopy is None:
-            written = create_phantom(
-                options.output,
-                12 if options.subjects is None else options.subjects,
-                size=options.size,
-                shape=options.shape,
-                contrasts=options.contrasts,
-                sessions=options.sessions,
-                lesions=options.lesions,
-                coregistered=options.coregistered,
-                **common,
-            )
-            print(f"Spinal cord phantom: {written}")
-        if options.microscopy is not None:
-            both = options.subjects is not None
-            place = options.output.with_name(f"{options.output.name}-microscopy") if both else options.output
-            written = create_microscopy(
-                place, options.microscopy, size=tuple(options.microscopy_size), **common
-            )
-            print(f"Microscopy phantom: {written}")
-    except IvadomedError as error:
-        parser.exit(error.exit_code, f"{parser.prog}: error: {error}\n")
+    if options.subjects is not None or options.microscopy is None:
+        names = ("size", "shape", "contrasts", "sessions", "lesions", "coregistered")
+        chosen = {name: getattr(options, name) for name in names}
+        n = 12 if options.subjects is None else options.subjects
+        print(f"Spinal cord phantom: {create_phantom(options.output, n, **chosen, **common)}")
+    if options.microscopy is not None:
+        both = options.subjects is not None
+        folder = options.output.with_name(f"{options.output.name}-microscopy") if both else options.output
+        size = tuple(options.microscopy_size)
+        print(f"Microscopy phantom: {create_microscopy(folder, options.microscopy, size=size, **common)}")
 
+
+main = console_script(get_parser, _run)
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -27,10 +27,7 @@ _CHANGES: dict[str, dict[str, Any]] = {
         "scheduler": {"initial_lr": 0.01, "lr_scheduler": {"name": "CosineAnnealingLR"}},
     },
     "default_model": {"depth": 2, "n_filters": 8, "dropout_rate": 0.1},
-    "transformation": {
-        "Resample": {"hspace": 1, "wspace": 1, "dspace": 1},
-        "CenterCrop": {"size": [64, 64]},
-    },
+    "transformation": {"Resample": {"hspace": 1, "wspace": 1, "dspace": 1}, "CenterCrop": {"size": [64, 64]}},
 }
 
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from ivadomed.errors import ConfigError, DataError, OutputError
 from ivadomed.images.files import atomic_folder
 from ivadomed.loader.bids.names import DATATYPES
-from ivadomed.runtime.console import ToolParser, run_tool
+from ivadomed.runtime.console import ToolParser, console_script
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +34,7 @@ _TABLES = ("participants.tsv", "samples.tsv")
 
 def get_parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
-    parser = ToolParser(
-        prog="ivadomed_extract_small_dataset",
-        description=__doc__,
-        epilog=_EXAMPLE,
-    )
+    parser = ToolParser("ivadomed_extract_small_dataset", __doc__, _EXAMPLE)
     add = parser.add_argument
     add("-i", "--input", required=True, metavar="DATA", help="BIDS folder; it is not changed")
     add(
@@ -197,12 +193,6 @@ def _copy_rows(file: Path, place: Path, subjects: Sequence[str]) -> None:
     place.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """Console script: 0, or a message on standard error and the exit code of the error."""
-    options = get_parser().parse_args(args)
-    return run_tool("ivadomed_extract_small_dataset", lambda: _run(options))
-
-
 def _run(options: argparse.Namespace) -> None:
     contrasts = [name.strip() for name in options.contrasts.split(",")] if options.contrasts else None
     subjects = extract_small_dataset(
@@ -210,6 +200,8 @@ def _run(options: argparse.Namespace) -> None:
     )
     print(f"{len(subjects)} subjects in {Path(options.output).resolve()}: {', '.join(subjects)}")
 
+
+main = console_script(get_parser, _run)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from ivadomed.errors import DataError
 from ivadomed.images.io import read_image, read_label, save_nifti
 from ivadomed.images.midslice import get_midslice_average, one_slice
 from ivadomed.loader.cases.volumes import check_same_grid
-from ivadomed.runtime.console import ToolParser, run_tool
+from ivadomed.runtime.console import ToolParser, console_script
 
 _EXAMPLE = """\
 example:
@@ -36,11 +35,7 @@ _SAGITTAL = 0
 
 def get_parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
-    parser = ToolParser(
-        prog="ivadomed_prepare_dataset_vertebral_labeling",
-        description=__doc__,
-        epilog=_EXAMPLE,
-    )
+    parser = ToolParser("ivadomed_prepare_dataset_vertebral_labeling", __doc__, _EXAMPLE)
     add = parser.add_argument
     add("-p", "--path", required=True, metavar="DATA", help="BIDS folder; images are written into it")
     add("-s", "--suffix", required=True, help="of the images, such as _T2w")
@@ -134,16 +129,12 @@ def _prepare(image: Path, data: Path, aim: int) -> list[Path]:
     return written
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """Console script: 0, or a message on standard error and the exit code of the error."""
-    options = get_parser().parse_args(args)
-    return run_tool("ivadomed_prepare_dataset_vertebral_labeling", lambda: _run(options))
-
-
 def _run(options: argparse.Namespace) -> None:
     written = extract_mid_slice_and_convert_coordinates_to_heatmaps(options.path, options.suffix, options.aim)
     print(f"{len(written)} files in {Path(options.path).resolve()}")
 
+
+main = console_script(get_parser, _run)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -213,12 +213,7 @@ class _Search:
     """The trials of one call, as they are drawn."""
 
     def __init__(
-        self,
-        study: Study,
-        space: Space,
-        config: Mapping[str, Any],
-        asked: SweepOptions,
-        progress: Progress,
+        self, study: Study, space: Space, config: Mapping[str, Any], asked: SweepOptions, progress: Progress
     ) -> None:
         self.study, self.space, self.config = study, space, config
         self.asked, self.progress = asked, progress

@@ -1,34 +1,19 @@
-"""Pictures for people."""
+"""Pictures for people. A name is loaded when it is asked for: torch and matplotlib take seconds."""
 
-from typing import Any
+from ivadomed.runtime.moved import moved_names
 
-from ivadomed.visualize.colours import COLOURS
-from ivadomed.visualize.features import HookBasedFeatureExtractor, save_feature_map
-from ivadomed.visualize.labels import save_color_labels
-from ivadomed.visualize.overlays import overlap_im_seg, overlay, save_overlays, upright
-from ivadomed.visualize.tensorboard import convert_labels_to_RGB, save_img
-from ivadomed.visualize.transformed import plot_transformed_sample
+_NAMES = {
+    "colours": "COLOURS",
+    "features": "HookBasedFeatureExtractor save_feature_map",
+    "gif": "AnimatedGif LoopingPillowWriter",
+    "labels": "save_color_labels",
+    "overlays": "overlap_im_seg overlay save_overlays upright",
+    "tensorboard": "convert_labels_to_RGB save_img",
+    "transformed": "plot_transformed_sample",
+}
+KEPT = {
+    name: f"ivadomed.visualize.{module}.{name}" for module, names in _NAMES.items() for name in names.split()
+}
 
-__all__ = [
-    "COLOURS",
-    "AnimatedGif",
-    "HookBasedFeatureExtractor",
-    "LoopingPillowWriter",
-    "convert_labels_to_RGB",
-    "overlap_im_seg",
-    "overlay",
-    "plot_transformed_sample",
-    "save_color_labels",
-    "save_feature_map",
-    "save_img",
-    "save_overlays",
-    "upright",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name in ("AnimatedGif", "LoopingPillowWriter"):  # matplotlib is slow to load, and few need it
-        from ivadomed.visualize import gif
-
-        return getattr(gif, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__all__ = sorted(KEPT)
+__getattr__ = moved_names(__name__, {}, KEPT)

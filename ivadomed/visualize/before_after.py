@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivadomed.images.files import atomic_path
+from ivadomed.images.io import write_figure
 from ivadomed.visualize import upright
 from ivadomed.visualize.colours import COLOURS
 
@@ -100,8 +100,7 @@ def save_before_after(
             _draw_histogram(axes, view.image, limit)
     figure.suptitle(f"{caption.title}\n{note}".rstrip(), fontsize=11)
     _name_outlines(figure, list(before.outlines))
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+    write_figure(path, figure, 110)
 
 
 def _limits(image: np.ndarray) -> tuple[float, float]:

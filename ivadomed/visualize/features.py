@@ -16,7 +16,7 @@ from torch.nn.functional import interpolate
 
 from ivadomed.errors import ModelError
 from ivadomed.geometry.grid import hwd_to_ras
-from ivadomed.images.files import atomic_path
+from ivadomed.images.io import save_nifti
 
 
 class HookBasedFeatureExtractor(nn.Module):
@@ -131,8 +131,7 @@ def save_feature_map(
         path = Path(path_output) / layer_name / f"{name}_{number}.nii.gz"
         hwd = volumes[..., None] if volumes.ndim == 3 else volumes
         data = np.moveaxis(hwd_to_ras(hwd, slice_axis), 0, -1)
-        with atomic_path(path) as temporary:
-            nib.save(nib.Nifti1Image(np.ascontiguousarray(data), np.eye(4)), temporary)
+        save_nifti(nib.Nifti1Image(np.ascontiguousarray(data), np.eye(4)), path)
         written.append(path)
     return written
 

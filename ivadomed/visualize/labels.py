@@ -8,8 +8,7 @@ import nibabel as nib
 import numpy as np
 
 from ivadomed.errors import DataError
-from ivadomed.images.files import atomic_path
-from ivadomed.images.io import read_grid
+from ivadomed.images.io import read_grid, save_nifti
 from ivadomed.visualize.colours import COLOURS
 
 _RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
@@ -47,6 +46,5 @@ def save_color_labels(
         )
     stored = np.stack([grid.to_native(rgb[..., c]) for c in range(3)], axis=-1)
     image = nib.Nifti1Image(np.ascontiguousarray(stored).view(_RGB)[..., 0], grid.affine)
-    with atomic_path(output_filename) as temporary:
-        nib.save(image, temporary)
+    save_nifti(image, output_filename)
     return rgb

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ivadomed.images.files import atomic_path
+from ivadomed.images.io import write_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,8 +43,7 @@ def plot_transformed_sample(
         axes.set_title(title)
         axes.set_axis_off()
     if fname_out:
-        with atomic_path(fname_out) as temporary:
-            figure.savefig(temporary)
+        write_figure(fname_out, figure)
     else:
         pyplot.show()
     return figure

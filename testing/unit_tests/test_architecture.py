@@ -18,7 +18,8 @@ LAYERS = {
     2: "config config_manager transforms postprocessing visualize",
     3: "loader",
     4: "inference training",
-    5: "evaluation report detection data_check suggest",
+    5: "evaluation report detection data_check suggest "
+    "visualize.curves visualize.transform_preview visualize.violins",
     6: "commands sweep main __main__",
     7: "scripts compat keywords maths mixup preprocessing utils object_detection testing uncertainty "
     "loader.adaptative loader.bids3d_dataset loader.bids_dataset loader.film loader.loader "

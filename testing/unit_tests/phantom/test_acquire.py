@@ -1,15 +1,14 @@
 """Noise and bias statistics, and the image of a subject."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from ivadomed.phantom.acquire import Scan, acquire, rician
-from ivadomed.phantom.anatomy import random_anatomy
-from ivadomed.phantom.contrast import SEQUENCES
-from ivadomed.phantom.lesions import as_rated, at_follow_up
-from ivadomed.phantom.sampling import oblique_grid
+from ivadomed.phantom.anatomy import as_rated, at_follow_up, random_anatomy
+from ivadomed.phantom.lattice import oblique_grid
+from ivadomed.phantom.mri import SITES, acquire, rician
 
 
 def test_noise_in_air_is_rayleigh():
@@ -25,12 +24,13 @@ def scanned():
     anatomy = random_anatomy(rng, 30.0, diseased=True)
     raters = as_rated(anatomy.lesions, rng), as_rated(anatomy.lesions, rng)
     grid = oblique_grid((48, 48, 10), (1.0, 1.0, 3.0), anatomy.origin, np.array([2.0, -3.0, 1.0]), "RAS")
-    return anatomy, acquire(anatomy, raters, grid, Scan(SEQUENCES["T2w"], 3.0, 20, 300, True), rng)
+    site = replace(SITES[0], snr=20, gain=300, float_data=True)
+    return anatomy, *acquire(anatomy, raters, grid, site, "T2w", rng)
 
 
 def test_cord_has_the_size_that_was_drawn(scanned):
-    anatomy, acquisition = scanned
-    per_slice = acquisition.labels["seg-manual"].sum(axis=(0, 1))
+    anatomy, _, labels = scanned
+    per_slice = labels["seg-manual"].sum(axis=(0, 1))
     smallest = math.pi * anatomy.cord[0] * anatomy.cord[1]
     largest = smallest * (1 + anatomy.enlargement[0]) * (1 + 0.25 * anatomy.enlargement[0])
     assert per_slice.min() >= 0.85 * smallest
@@ -39,17 +39,17 @@ def test_cord_has_the_size_that_was_drawn(scanned):
 
 def test_borders_have_partial_volume(scanned):
     # Around the cord on T2w there are values between those of white matter and CSF.
-    _, acquisition = scanned
-    cord = acquisition.labels["seg-manual"] > 0
-    csf = acquisition.labels["csfseg-manual"] > 0
-    low, high = np.median(acquisition.image[cord]), np.percentile(acquisition.image[csf], 95)
-    between = (acquisition.image > low * 1.25) & (acquisition.image < high * 0.8) & (cord | csf)
+    _, image, labels = scanned
+    cord = labels["seg-manual"] > 0
+    csf = labels["csfseg-manual"] > 0
+    low, high = np.median(image[cord]), np.percentile(image[csf], 95)
+    between = (image > low * 1.25) & (image < high * 0.8) & (cord | csf)
     assert between.sum() > 0.1 * (cord | csf).sum()
 
 
 def test_raters_agree_mostly_but_not_fully(scanned):
-    _, acquisition = scanned
-    first, second = (acquisition.labels[f"lesion-manual-rater{number}"] > 0 for number in (1, 2))
+    _, _, labels = scanned
+    first, second = (labels[f"lesion-manual-rater{number}"] > 0 for number in (1, 2))
     dice = 2 * (first & second).sum() / (first.sum() + second.sum())
     assert 0.5 < dice < 1.0
 

@@ -10,8 +10,7 @@ from scipy.spatial.distance import pdist, squareform
 
 from ivadomed.errors import ConfigError
 from ivadomed.phantom import micrographs
-from ivadomed.phantom.fibres import Septum, pack
-from ivadomed.phantom.micrographs import Micrographs, draw, write_micrographs
+from ivadomed.phantom.micrographs import Micrographs, Septum, draw, pack, write_micrographs
 
 
 def test_fibres_do_not_overlap_and_leave_the_septum_free():

@@ -3,11 +3,22 @@
 import pytest
 
 from ivadomed.errors import ConfigError
-from ivadomed.runtime.console import ToolParser, run_tool
+from ivadomed.runtime.console import ToolParser, console_script
+
+
+def tool(work, interrupted="", *words):
+    """Exit code of a tool with an option --debug."""
+
+    def get_parser():
+        parser = ToolParser("tool", "Does things.", "")
+        parser.add_argument("--debug", action="store_true")
+        return parser
+
+    return console_script(get_parser, work, interrupted)(list(words))
 
 
 def fails(error):
-    def work():
+    def work(options):
         raise error
 
     return work
@@ -15,27 +26,27 @@ def fails(error):
 
 @pytest.mark.parametrize(("value", "code"), [(None, 0), (0, 0), (1, 1)])
 def test_the_code_is_that_of_the_work(value, code):
-    assert run_tool("tool", lambda: value) == code
+    assert tool(lambda options: value) == code
 
 
 def test_an_error_is_one_line_and_its_code(capsys):
     error = ConfigError("-c: not there")
-    assert run_tool("tool", fails(error)) == error.exit_code != 0
+    assert tool(fails(error)) == error.exit_code != 0
     assert capsys.readouterr().err == "tool: -c: not there\n"
 
 
 def test_debugging_shows_the_traceback_too(capsys):
-    run_tool("tool", fails(ConfigError("wrong")), debug=True)
+    tool(fails(ConfigError("wrong")), "", "--debug")
     shown = capsys.readouterr().err
     assert "Traceback" in shown
     assert shown.endswith("tool: wrong\n")
 
 
 def test_an_interruption_says_how_to_go_on_or_is_left_to_python(capsys):
-    assert run_tool("tool", fails(KeyboardInterrupt()), "stopped; again goes on") == 130
+    assert tool(fails(KeyboardInterrupt()), "stopped; again goes on") == 130
     assert capsys.readouterr().err == "tool: stopped; again goes on\n"
     with pytest.raises(KeyboardInterrupt):
-        run_tool("tool", fails(KeyboardInterrupt()))
+        tool(fails(KeyboardInterrupt()))
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ import onnxruntime
 import pytest
 import torch
 
+from ivadomed.commands import convert
 from ivadomed.errors import ModelError
 from ivadomed.inference import segment_volume
 from ivadomed.models import FiLMedUnet, HeMISUnet, Modified3DUNet, Unet, load_model
 from ivadomed.models.base import example_inputs
 from ivadomed.models.describe import Description
-from ivadomed.scripts import convert_model as script
 from ivadomed.scripts.convert_model import convert_model, main
 
 NETWORKS = {
@@ -114,7 +114,7 @@ def test_nothing_is_overwritten(old, tmp_path, capsys):
 
 def test_another_output_is_refused(old, tmp_path, monkeypatch):
     wrong = {"depth": 1, "n_filters": 2, "final_activation": "relu"}
-    monkeypatch.setattr(script, "describe", lambda model: Description("Unet", wrong, 1, 1))
+    monkeypatch.setattr(convert, "describe", lambda model: Description("Unet", wrong, 1, 1))
     with pytest.raises(ModelError, match=r"old.pt: rebuilt from .* its output differs by"):
         convert_model(old, tmp_path / "new")
     assert not (tmp_path / "new").exists()

@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from ivadomed.scripts import training_curve
 from ivadomed.scripts.training_curve import (
     get_events_path_list,
     main,
@@ -15,6 +14,7 @@ from ivadomed.scripts.training_curve import (
     tensorboard_retrieve_event,
 )
 from ivadomed.training.monitor import Monitor
+from ivadomed.visualize import curves
 
 
 def train(folder, losses, first_epoch=1):
@@ -102,7 +102,7 @@ def test_spellings_of_the_options(tmp_path, limits, rate, monkeypatch):
     run = train(tmp_path / "run", [-0.25, -0.5])
     drawn = {}
     monkeypatch.setattr(
-        training_curve, "plot_curve", lambda _, label, axes, title, limits: drawn.update({label: limits})
+        curves, "plot_curve", lambda _, label, axes, title, limits: drawn.update({label: limits})
     )
     assert main(["--input", str(run), "--output", str(tmp_path / "out"), rate, *limits]) == 0
     assert drawn == {"loss": (-1, 0), "dice score": None, "learning rate": None}

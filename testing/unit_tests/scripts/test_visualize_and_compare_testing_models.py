@@ -10,12 +10,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from ivadomed.scripts.visualize_and_compare_testing_models import (
-    main,
-    onclick,
-    output_of,
-    visualize_and_compare_models,
-)
+from ivadomed.scripts.visualize_and_compare_testing_models import main, onclick, visualize_and_compare_models
+from ivadomed.visualize.violins import output_of
 
 IMAGES = [f"sub-{k:02}_{contrast}" for k in range(6) for contrast in ("T1w", "T2w")]
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ivadomed.phantom.shapes import capsule, coverage, ellipse, rounded_box, smooth_union
+from ivadomed.phantom.paint import capsule, coverage, ellipse, rounded_box, smooth_union
 
 
 def test_coverage_is_exact_for_a_plane():

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from ivadomed.phantom.contrast import SEQUENCES, TISSUES, Sequence, Tissue, at_field, signal, signals
+from ivadomed.phantom.mri import SEQUENCES, TISSUES, Sequence, Tissue, at_field, signal, signals
 
 
 def test_spin_echo_by_hand():

@@ -4,7 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from ivadomed.phantom.sampling import oblique_grid, random_waves
+from ivadomed.phantom.lattice import oblique_grid, random_waves
 
 
 @pytest.fixture

@@ -1,22 +1,23 @@
-"""Write a data set into a folder next to its place and move it there when it is complete."""
+"""A BIDS data set in a folder, which appears when it is complete and replaces nothing but an earlier phantom."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+
+from joblib import Parallel, delayed
 
 from ivadomed import __version__
 from ivadomed.errors import OutputError
-from ivadomed.images.files import atomic_folder, parse_json
+from ivadomed.images.files import atomic_folder, parse_json, write_json, write_text
 
 GENERATOR = "ivadomed_create_phantom"
 _OURS = re.compile(
     r"sub-\w+|derivatives|participants\.(tsv|json)|samples\.(tsv|json)|dataset_description\.json|README"
 )
+_OURS_IN_DERIVATIVES = ("labels", "dataset_description.json")
 
 
 @contextmanager
@@ -38,10 +39,7 @@ def staged(target: Path, overwrite: bool) -> Iterator[Path]:
 
 
 def _check_replaceable(target: Path, overwrite: bool) -> None:
-    if not target.is_dir():
-        return
-    entries = sorted(entry.name for entry in target.iterdir())
-    if not entries:
+    if not (names := _names_in(target)):
         return
     if not overwrite:
         raise OutputError(
@@ -51,21 +49,21 @@ def _check_replaceable(target: Path, overwrite: bool) -> None:
         raise OutputError(
             f"{target}: was not written by {GENERATOR} and is not overwritten; choose another folder"
         )
-    foreign = [name for name in entries if not _OURS.fullmatch(name)]
-    derivatives = target / "derivatives"
-    if derivatives.is_dir():
-        inner = sorted(entry.name for entry in derivatives.iterdir())
-        foreign += [
-            f"derivatives/{name}" for name in inner if name not in ("labels", "dataset_description.json")
-        ]
+    foreign = [name for name in names if not _OURS.fullmatch(name)]
+    inner = _names_in(target / "derivatives")
+    foreign += [f"derivatives/{name}" for name in inner if name not in _OURS_IN_DERIVATIVES]
     if foreign:
         raise OutputError(
             f"{target}: holds {', '.join(foreign)}, not part of the phantom; move it before --overwrite"
         )
 
 
+def _names_in(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+
+
 def is_phantom(folder: Path) -> bool:
-    """Whether `dataset_description.json` names this generator."""
+    """Test for a `dataset_description.json` that names this generator."""
     try:
         description = parse_json((folder / "dataset_description.json").read_text(encoding="utf-8"))
         return any(entry.get("Name") == GENERATOR for entry in description["GeneratedBy"])
@@ -73,17 +71,15 @@ def is_phantom(folder: Path) -> bool:
         return False
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file, creating its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+def write_each(write: Callable[[int], None], n: int, jobs: int) -> None:
+    """Call `write` with 0 to n - 1, in as many processes as joblib's `n_jobs` says."""
+    Parallel(n_jobs=min(jobs, n))(delayed(write)(number) for number in range(n))
 
 
 def write_tsv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Write a table as BIDS wants it: tabs, and `n/a` for None."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     lines = ["\t".join("n/a" if cell is None else str(cell) for cell in row) for row in (header, *rows)]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def write_descriptions(root: Path, name: str, bids_version: str, readme: str) -> None:
@@ -96,4 +92,4 @@ def write_descriptions(root: Path, name: str, bids_version: str, readme: str) ->
     write_json(root / "dataset_description.json", {"Name": name, "DatasetType": "raw", **common})
     labels = {"Name": f"{name}: labels", "DatasetType": "derivative", **common}
     write_json(root / "derivatives" / "dataset_description.json", labels)
-    (root / "README").write_text(readme, encoding="utf-8")
+    write_text(root / "README", readme)

@@ -1,14 +1,14 @@
-"""Voxel grids in scanner space, and the thin slabs in which a volume is computed to bound memory."""
+"""Voxel grids in scanner space, slabs in which a volume is computed to bound memory, smooth random fields."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import nibabel as nib
 import numpy as np
-from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
+from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from scipy.spatial.transform import Rotation
 
 SLAB_VOXELS = 2**18
@@ -42,7 +42,7 @@ class Lattice:
 
 
 @dataclass(frozen=True)
-class Grid:
+class VoxelGrid:
     """The voxel grid of one image.
 
     shape: voxels along right, anterior, superior; zooms: mm along them; affine: [4, 4] voxel -> scanner mm,
@@ -70,22 +70,13 @@ class Grid:
         inside = 0 <= i < self.shape[0] and 0 <= j < self.shape[1] and 0 <= k < self.shape[2]
         return (i, j, k) if inside else None
 
-    @cached_property
-    def storage(self) -> tuple[np.ndarray, nib.Nifti1Header]:
-        """How data [R, A, S] are reordered for the disk, and the header they get there."""
-        change = ornt_transform(io_orientation(self.affine), axcodes2ornt(tuple(self.axcodes)))
-        affine = self.affine @ inv_ornt_aff(change, self.shape)
-        header = nib.Nifti1Header()
-        header.set_xyzt_units("mm", "sec")
-        header.set_qform(affine, code=1)
-        header.set_sform(affine, code=1)
-        return change, header
-
     def to_nifti(self, data: np.ndarray) -> nib.Nifti1Image:
-        """Store `data` [R, A, S] in the grid's on-disk orientation with qform and sform set."""
-        change, header = self.storage
-        image = nib.Nifti1Image(apply_orientation(data, change), header.get_sform(), header)
-        image.set_data_dtype(data.dtype)
+        """Image of `data` [R, A, S] in the grid's on-disk orientation with qform and sform set."""
+        change = ornt_transform(io_orientation(self.affine), axcodes2ornt(tuple(self.axcodes)))
+        image = nib.Nifti1Image(data, self.affine).as_reoriented(change)
+        image.set_qform(image.affine, code=1)
+        image.set_sform(image.affine, code=1)
+        image.header.set_xyzt_units("mm", "sec")
         return image
 
 
@@ -95,7 +86,7 @@ def oblique_grid(
     centre: np.ndarray,
     angles: np.ndarray,
     axcodes: str,
-) -> Grid:
+) -> VoxelGrid:
     """Grid around `centre` (scanner mm), turned by `angles` (degrees about R, A, S).
 
     The angles must stay below 45 degrees, so that the axes keep their names.
@@ -103,7 +94,7 @@ def oblique_grid(
     affine = np.eye(4)
     affine[:3, :3] = Rotation.from_euler("xyz", angles, degrees=True).as_matrix() * np.asarray(zooms)
     affine[:3, 3] = centre - affine[:3, :3] @ ((np.asarray(shape) - 1) / 2)
-    return Grid(shape, zooms, affine, axcodes)
+    return VoxelGrid(shape, zooms, affine, axcodes)
 
 
 @dataclass(frozen=True)
@@ -144,3 +135,8 @@ def random_waves(rng: np.random.Generator, count: int, wavelengths: tuple[float,
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     length = np.exp(rng.uniform(np.log(wavelengths[0]), np.log(wavelengths[1]), size=(count, 1)))
     return Waves(2 * np.pi * direction / length, rng.uniform(0, 2 * np.pi, count))
+
+
+def random_stream(seed: int, purpose: str, *key: int) -> np.random.Generator:
+    """Generator for `purpose` and `key`, the same whatever else is drawn from the same seed."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(zlib.crc32(purpose.encode()), *key)))

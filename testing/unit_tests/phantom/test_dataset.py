@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ivadomed.errors import OutputError
-from ivadomed.phantom.files import is_phantom, staged, write_descriptions, write_tsv
+from ivadomed.phantom.dataset import is_phantom, staged, write_descriptions, write_tsv
 
 
 def write(target, overwrite=False, marker="new"):
