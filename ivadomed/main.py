@@ -19,22 +19,9 @@ from ivadomed.runtime.terminal import Mode, Style
 COMMANDS = ("train", "test", "eval", "segment")
 
 KEPT = {
-    name: f"ivadomed.compat.main.{name}"
-    for name in (
-        "MODEL_LIST",
-        "check_multiple_raters",
-        "create_dataset_and_ivadomed_version_log",
-        "create_path_model",
-        "film_normalize_data",
-        "get_dataset",
-        "run_command",
-        "run_segment_command",
-        "save_config_file",
-        "set_loader_params",
-        "set_model_params",
-        "set_output_path",
-        "update_film_model_params",
-    )
+    "ivadomed.compat.main": "MODEL_LIST check_multiple_raters create_dataset_and_ivadomed_version_log "
+    "create_path_model film_normalize_data get_dataset run_command run_segment_command save_config_file "
+    "set_loader_params set_model_params set_output_path update_film_model_params"
 }
 """The steps of a run under the names of 2.x."""
 

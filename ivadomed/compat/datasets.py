@@ -49,6 +49,9 @@ MEMORY = 1 << 28
 SampleFilter = Callable[[Mapping[str, Any]], bool]
 """Told a sample (``input``, ``gt``), says whether it stays."""
 
+SliceChoice = SampleFilter | SliceRule | None
+"""A `SliceFilter`, a function of a sample, or a rule."""
+
 Transforms = Pipeline | Compose | Mapping[str, Mapping[str, Any]] | Sequence[Compose | None] | None
 """A pipeline, a configuration, or what ``prepare_transforms`` gives."""
 
@@ -61,13 +64,18 @@ def as_pipeline(transform: Transforms) -> Pipeline:
         return Pipeline.from_config(transform or {})
     if not isinstance(transform, Compose):
         return Pipeline(tuple(stage for part in transform for stage in as_pipeline(part).stages))
-    chains = transform.transform
-    kinds: dict[int, set[str]] = {}
-    for kind in KINDS:
-        for step in chains[kind]:
-            kinds.setdefault(id(step), set()).add(kind)
-    steps = {id(step): step for kind in KINDS for step in chains[kind]}
-    return Pipeline(tuple(Stage(step, frozenset(kinds[key])) for key, step in steps.items()))
+    members = {kind: {id(step): step for step in transform.transform[kind]} for kind in KINDS}
+    steps = {key: step for kind in KINDS for key, step in members[kind].items()}
+    return Pipeline(
+        tuple(Stage(step, frozenset(k for k in KINDS if key in members[k])) for key, step in steps.items())
+    )
+
+
+def rule_of(slice_filter_fn: SliceChoice) -> SliceRule:
+    """What a filter decides without a look at the voxels; nothing if it is a function."""
+    if isinstance(slice_filter_fn, SliceFilter):
+        return slice_filter_fn.rule
+    return slice_filter_fn if isinstance(slice_filter_fn, SliceRule) else SliceRule(empty_input=False)
 
 
 def with_roi_label(case: Case) -> Case:
@@ -127,13 +135,9 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         if not (fixed.needs_roi or any(step.needs_roi for step in self.transform.transform["im"])):
             rule = replace(rule, min_roi_voxels=None)  # the region counts where it is cropped around
         self.recipe = replace(recipe, fixed=fixed, slice_filter=rule)
-        self.patch_filter_fn = patch_filter_fn
-        self.task = task
-        self.is_input_dropout = is_input_dropout
+        self.patch_filter_fn, self.task, self.is_input_dropout = patch_filter_fn, task, is_input_dropout
         self.soft_gt, self.slice_axis = recipe.soft_gt, recipe.slice_axis
-        self.cache = budget > 0
-        self.disk_cache = disk_cache
-        self.budget = budget
+        self.cache, self.disk_cache, self.budget = budget > 0, disk_cache, budget
         self.cases = [case_of(pair) for pair in self.filename_pairs]
         self.handlers = [
             SegmentationPair(
@@ -197,10 +201,8 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
     def entries(self) -> Entries:
         """The prepared cases, opened on first use."""
         cases = [with_roi_label(case) for case in self.cases]
-        on_disk = self.disk_cache
-        if on_disk is None:
-            on_disk = prepared_bytes(cases, self.recipe) > self.budget
-        if not on_disk:
+        too_large = self.disk_cache is None and prepared_bytes(cases, self.recipe) > self.budget
+        if not (self.disk_cache or too_large):
             recent = RecentCases(cases, self.recipe, self.budget)
             return [recent.entry(place) for place in range(len(cases))]
         folder = create_temp_directory()
@@ -229,9 +231,9 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         if filter_fn is None or (isinstance(filter_fn, PatchFilter) and not filter_fn.active):
             return True
         image, labels = self.entries[window.case].read(window)
-        hard = labels if self.recipe.soft_gt else labels >= 0.5
+        labels = labels if self.recipe.soft_gt else labels >= 0.5
         raters = self.cases[window.case].raters
-        return filter_fn({"input": list(image), "gt": [[hard[i] for i in group] for group in raters]})
+        return filter_fn({"input": list(image), "gt": [list(labels[list(group)]) for group in raters]})
 
     def _read(self, window: Window) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """Image and labels of a window, and its ROI, as arrays with metadata."""
@@ -248,10 +250,8 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         }
         if case.roi is None:
             return seg_pair, None
-        return seg_pair, {
-            "gt": [labels[-1]],
-            "gt_metadata": [SampleMetadata({**shared, "data_type": "roi"})],
-        }
+        roi_metadata = [SampleMetadata({**shared, "data_type": "roi"})]
+        return seg_pair, {"gt": [labels[-1]], "gt_metadata": roi_metadata}
 
     def _metadata(self, window: Window, stored: StoredCase) -> list[SampleMetadata]:
         """Metadata per channel of a window, with what the preprocessing did to its slice or volume.
@@ -346,19 +346,12 @@ class MRI2DSegmentationDataset(SegmentationDataset):
         is_input_dropout: bool = False,
         disk_cache: bool | None = None,
     ) -> None:
-        rule = SliceRule(empty_input=False)
-        if isinstance(slice_filter_fn, SliceFilter):
-            rule = slice_filter_fn.rule
         self.roi_thr = (roi_params or {}).get("slice_filter_roi")
         self.slice_filter_fn = slice_filter_fn
         self.length, self.stride = list(length or ()), list(stride or ())
+        rule = replace(rule_of(slice_filter_fn), min_roi_voxels=self.roi_thr)
         recipe = Recipe(
-            Pipeline(),
-            slice_axis=slice_axis,
-            soft_gt=soft_gt,
-            slice_filter=replace(rule, min_roi_voxels=self.roi_thr),
-            length=tuple(self.length),
-            stride=tuple(self.stride),
+            Pipeline(), slice_axis, True, soft_gt, rule, None, tuple(self.length), tuple(self.stride)
         )
         budget = MEMORY if nibabel_cache else 0
         super().__init__(
@@ -431,14 +424,8 @@ class MRI3DSubVolumeSegmentationDataset(SegmentationDataset):
     ) -> None:
         self.length = list(length)
         self.stride = [step or size for step, size in zip(stride, length, strict=True)]
-        recipe = Recipe(
-            Pipeline(),
-            slice_axis,
-            is_2d=False,
-            soft_gt=soft_gt,
-            length=tuple(self.length),
-            stride=tuple(self.stride),
-        )
+        windows = {"length": tuple(self.length), "stride": tuple(self.stride)}
+        recipe = Recipe(Pipeline(), slice_axis, is_2d=False, soft_gt=soft_gt, **windows)
         super().__init__(
             filename_pairs, recipe, transform, subvolume_filter_fn, task, is_input_dropout, disk_cache
         )

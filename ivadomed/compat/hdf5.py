@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,14 @@ from typing import Any
 
 import numpy as np
 
-from ivadomed.compat.datasets import Transforms, as_pipeline, with_roi_label, without_roi_label
+from ivadomed.compat.datasets import (
+    SliceChoice,
+    Transforms,
+    as_pipeline,
+    rule_of,
+    with_roi_label,
+    without_roi_label,
+)
 from ivadomed.detection.boxes import saved_boxes, with_boxes
 from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid, hwd_to_ras
@@ -41,9 +48,6 @@ from ivadomed.loader.prepared.prepare import Prepared, Recipe, prepare_volume
 from ivadomed.loader.slice_filter import SliceFilter, SliceRule
 
 log = logging.getLogger(__name__)
-
-SliceChoice = Callable[[Mapping[str, Any]], bool] | SliceRule | None
-"""A `SliceFilter`, a function of a sample (``input``, ``gt``), or a rule."""
 
 _DESCRIPTION = {"Name": "Exported from HDF5", "BIDSVersion": "1.9.0"}
 _UNIT = ("ses-", "sample-")  # entities that name a group, besides the subject
@@ -201,13 +205,6 @@ class Bids_to_hdf5:
             return kept
         labels = volume.target[[raters[0] for raters in case.raters]]
         return {z for z in kept if choose({"input": list(volume.image[..., z]), "gt": list(labels[..., z])})}
-
-
-def rule_of(slice_filter_fn: SliceChoice) -> SliceRule:
-    """What a filter decides without a look at the voxels; nothing if it is a function."""
-    if isinstance(slice_filter_fn, SliceFilter):
-        return slice_filter_fn.rule
-    return slice_filter_fn if isinstance(slice_filter_fn, SliceRule) else SliceRule(empty_input=False)
 
 
 def _indexed(

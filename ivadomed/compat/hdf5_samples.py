@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ivadomed.compat.datasets import Transforms, as_pipeline
-from ivadomed.compat.hdf5 import Bids_to_hdf5, SliceChoice, as_text, rule_of
+from ivadomed.compat.datasets import SliceChoice, Transforms, as_pipeline, rule_of
+from ivadomed.compat.hdf5 import Bids_to_hdf5, as_text
 from ivadomed.compat.hdf5_untrusted import open_checked
 from ivadomed.compat.pairs import SampleMetadata
 from ivadomed.errors import ConfigError, DataError

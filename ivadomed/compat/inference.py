@@ -26,6 +26,7 @@ from ivadomed.inference.options import postprocessing_with
 from ivadomed.inference.outputs import pred_to_nib, split_classes
 from ivadomed.loader.conditions.film_encoder import FilmEncoder
 from ivadomed.loader.samples import Batch
+from ivadomed.models.specs import NETWORKS, OWN
 from ivadomed.transforms import UndoCompose
 
 log = logging.getLogger(__name__)
@@ -52,11 +53,9 @@ def get_preds(
     Returns:
         Predictions [B, K, ...], on the CPU.
     """
-    condition = None
-    records = batch["input_metadata"]
-    if "film_onehotencoder" in model_params or (
-        model_params.get("name") == "HeMISUnet" and "missing_mod" in records[0][0]
-    ):
+    records, condition = batch["input_metadata"], None
+    takes_contrasts = NETWORKS.get(model_params.get("name", ""), OWN).missing_contrasts
+    if "film_onehotencoder" in model_params or (takes_contrasts and "missing_mod" in records[0][0]):
         condition = torch.as_tensor(get_metadata(records, model_params), dtype=torch.float32)
     forward = open_model(Path(fname_model), torch.device(device) if cuda_available else torch.device("cpu"))
     return torch.from_numpy(forward(Batch(batch["input"].float(), None, condition, ())))
@@ -84,7 +83,21 @@ def volume_reconstruction(
         The volume with its transforms undone, its metadata, whether this was its last patch, the volume (with the
         last patch the mean), and how many patches each voxel has.
     """
-    return _reconstruct(batch, pred, undo_transforms, smp_idx, volume, weight_matrix)
+    patch = torch.as_tensor(pred[smp_idx])
+    record = batch["input_metadata"][smp_idx][0]
+    starts, ends, shape = record["coord"][::2], record["coord"][1::2], tuple(record["index_shape"])
+    if volume is None or weight_matrix is None or not any(starts):
+        volume = torch.zeros((len(patch), *shape), dtype=torch.float32)
+        weight_matrix = torch.zeros_like(volume)
+    window = (slice(None), *map(slice, starts, ends))
+    volume[window] += patch.cpu()
+    weight_matrix[window] += 1
+    is_last = tuple(ends) == shape
+    if is_last:
+        volume = volume / weight_matrix.clamp(min=1)
+    records = _class_metadata(batch, smp_idx, len(patch))
+    undone, metadata = undo_transforms(volume, records, data_type="gt")
+    return undone, metadata, is_last, volume, weight_matrix
 
 
 def image_reconstruction(
@@ -108,32 +121,7 @@ def image_reconstruction(
     Returns:
         As ``volume_reconstruction``.
     """
-    return _reconstruct(batch, pred, undo_transforms, smp_idx, image, weight_matrix)
-
-
-def _reconstruct(
-    batch: Mapping[str, Any],
-    pred: torch.Tensor,
-    undo: UndoCompose,
-    place: int,
-    total: torch.Tensor | None,
-    weights: torch.Tensor | None,
-) -> tuple[Any, Any, bool, torch.Tensor, torch.Tensor]:
-    patch = torch.as_tensor(pred[place])
-    record = batch["input_metadata"][place][0]
-    coord, shape = record["coord"], tuple(record["index_shape"])
-    starts, ends = coord[::2], coord[1::2]
-    if total is None or weights is None or not any(starts):
-        total = torch.zeros((len(patch), *shape), dtype=torch.float32)
-        weights = torch.zeros_like(total)
-    window = (slice(None), *(slice(a, b) for a, b in zip(starts, ends, strict=True)))
-    total[window] += patch.cpu()
-    weights[window] += 1
-    is_last = tuple(ends) == shape
-    if is_last:
-        total = total / weights.clamp(min=1)
-    undone, metadata = undo(total, _class_metadata(batch, place, len(patch)), data_type="gt")
-    return undone, metadata, is_last, total, weights
+    return volume_reconstruction(batch, pred, undo_transforms, smp_idx, image, weight_matrix)
 
 
 def _class_metadata(batch: Mapping[str, Any], place: int, n_classes: int) -> list[Any]:
@@ -188,47 +176,39 @@ def reconstruct_3d_object(
         One image per class and their suffixes (both empty before the last sample), and the four values for the
         next batch.
     """
-    images: list[nib.Nifti1Image] = []
-    suffixes: list[str] = []
-    last_batch = i_batch == len(data_loader) - 1
-    for place in range(len(preds)):
+    total = volume if kernel_3D else image
+    for place, pred in enumerate(preds):
         undo = adjust_undo_transforms(undo_transforms, batch, place)
-        index = int(batch["input_metadata"][place][0]["slice_index"])
-        if kernel_3D:
-            undone, _, last_sample_bool, volume, weight_matrix = volume_reconstruction(
-                batch, preds, undo, place, volume, weight_matrix
+        complete = True
+        if kernel_3D or is_2d_patch:
+            undone, _, complete, total, weight_matrix = volume_reconstruction(
+                batch, preds, undo, place, total, weight_matrix
             )
-            if last_sample_bool:
-                preds_list.append(np.array(undone))
-        elif is_2d_patch:
-            undone, _, complete, image, weight_matrix = image_reconstruction(
-                batch, preds, undo, place, image, weight_matrix
-            )
-            if complete:
-                preds_list.append(np.array(undone))
-                slice_idx_list.append(index)
         else:
-            undone, _ = undo(
-                torch.as_tensor(preds[place]),
-                _class_metadata(batch, place, len(preds[place])),
-                data_type="gt",
-            )
+            records = _class_metadata(batch, place, len(pred))
+            undone, _ = undo(torch.as_tensor(pred), records, data_type="gt")
+        if complete:
             preds_list.append(np.array(undone))
-            slice_idx_list.append(index)
-        if last_sample_bool or (not kernel_3D and last_batch and place == len(preds) - 1):
-            whole = pred_to_nib(
-                preds_list,
-                slice_idx_list,
-                os.fspath(fname_images[0]),
-                None,
-                slice_axis,
-                kernel_dim="3d" if kernel_3D else "2d",
-                bin_thr=-1,
-                postprocessing=context.get("postprocessing"),
-            )
-            images = split_classes(whole)
-            suffixes = list(context["loader_parameters"]["target_suffix"])
-    return images, suffixes, last_sample_bool, weight_matrix, volume, image
+            if not kernel_3D:
+                slice_idx_list.append(int(batch["input_metadata"][place][0]["slice_index"]))
+    if kernel_3D:
+        last_sample_bool, volume = complete, total
+    else:
+        image = total
+    if not (last_sample_bool if kernel_3D else i_batch == len(data_loader) - 1):
+        return [], [], last_sample_bool, weight_matrix, volume, image
+    whole = pred_to_nib(
+        preds_list,
+        slice_idx_list,
+        os.fspath(fname_images[0]),
+        None,
+        slice_axis,
+        kernel_dim="3d" if kernel_3D else "2d",
+        bin_thr=-1,
+        postprocessing=context.get("postprocessing"),
+    )
+    suffixes = list(context["loader_parameters"]["target_suffix"])
+    return split_classes(whole), suffixes, last_sample_bool, weight_matrix, volume, image
 
 
 def set_option(

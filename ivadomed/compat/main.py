@@ -23,21 +23,12 @@ from ivadomed.errors import ConfigError, OutputError
 from ivadomed.images.files import write_json, write_text
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.conditions.film_encoder import FilmEncoder
+from ivadomed.models.specs import NETWORKS
 
 log = logging.getLogger(__name__)
 
-MODEL_LIST = [
-    "Unet",
-    "HeMISUnet",
-    "FiLMedUnet",
-    "resnet18",
-    "densenet121",
-    "Countception",
-    "Modified3DUNet",
-]
-"""Networks of 2.x that a section of the configuration may name."""
-
-_WINDOW_KEYS = ("length", "stride")
+MODEL_LIST = list(NETWORKS)
+"""Networks that a section of the configuration may name."""
 
 
 def run_command(
@@ -76,7 +67,7 @@ def run_segment_command(
     model_params: Mapping[str, Any],
     no_patch: bool,
     overlap_2d: Sequence[int] | None,
-) -> list[Path]:
+) -> Any:
     """Segment the images of a data set with the packaged model of the run.
 
     Args:
@@ -88,10 +79,8 @@ def run_segment_command(
     Returns:
         The files that were written.
     """
-    written: list[Path] = run_typed(
-        load_config(context, {"command": "segment"}), no_patch=no_patch, overlap_2d=overlap_2d
-    )
-    return written
+    config = load_config(context, {"command": "segment"})
+    return run_typed(config, no_patch=no_patch, overlap_2d=overlap_2d)
 
 
 def set_loader_params(context: Mapping[str, Any], is_train: bool) -> dict[str, Any]:
@@ -106,7 +95,7 @@ def set_loader_params(context: Mapping[str, Any], is_train: bool) -> dict[str, A
         ``metadata_type`` (what FiLM is conditioned on, or samples are balanced by).
     """
     config = load_config(context)
-    params: dict[str, Any] = config.loader_parameters.model_dump(mode="json")
+    params: dict[str, Any] = config.to_json()["loader_parameters"]
     contrasts = config.contrasts_for("training" if is_train else "testing")
     params["contrast_params"]["contrast_lst"] = list(contrasts)
     balance = config.training_parameters.balance_samples
@@ -134,20 +123,15 @@ def set_model_params(
     params: dict[str, Any] = {**config.architecture.arguments, "name": config.architecture.name}
     params["folder_name"], params["is_2d"] = config.model_name, config.is_2d
     kind = "2D" if config.is_2d else "3D"
-    for key, value in zip(_WINDOW_KEYS, (config.length, config.stride), strict=True):
-        if value:
-            params[f"{key}_{kind}"] = list(value)
+    if config.length:
+        params[f"length_{kind}"], params[f"stride_{kind}"] = list(config.length), list(config.stride)
     if config.metadata_type is not None:
         params["metadata"] = config.metadata_type
     display_selected_model_spec(params)
-    detection = config.object_detection_params.model_dump(mode="json")
-    gpu = next(iter(config.gpu_ids), None)
-    loader_params["object_detection_params"] = {
-        **detection,
-        "gpu_ids": gpu,
-        "path_output": config.path_output,
-    }
-    loader_params["model_params"] = params
+    detection = config.to_json()["object_detection_params"]
+    detection["gpu_ids"] = next(iter(config.gpu_ids), None)
+    detection["path_output"] = config.path_output
+    loader_params["object_detection_params"], loader_params["model_params"] = detection, params
     return params, loader_params
 
 
@@ -172,8 +156,7 @@ def get_dataset(
         ds_type: "training", "validation" or "testing".
     """
     of_side = {"data_list": data_lst, "transforms_params": transform_params, "dataset_type": ds_type}
-    params = {**loader_params, **of_side, "device": device, "cuda_available": cuda_available}
-    return load_dataset(bids_df, **params)
+    return load_dataset(bids_df, **{**loader_params, **of_side, "device": device})
 
 
 def check_multiple_raters(is_train: bool, loader_params: Mapping[str, Any]) -> None:
@@ -232,8 +215,7 @@ def save_config_file(context: Mapping[str, Any], path_output: str | os.PathLike[
 
 def create_dataset_and_ivadomed_version_log(context: Mapping[str, Any]) -> None:
     """Write ``version_info.log`` into ``path_output``: versions of ivadomed, the data set and the machine."""
-    config = load_config(context)
-    write_text(Path(config.path_output) / "version_info.log", version_text(config))
+    write_text(Path(context["path_output"]) / "version_info.log", version_text(load_config(context)))
 
 
 def create_path_model(

@@ -17,6 +17,7 @@ from ivadomed.loader.cases.case import Case
 from ivadomed.loader.conditions.conditioner import Curriculum, withhold
 from ivadomed.loader.samples.batch import Sample
 from ivadomed.loader.samples.dataset import SampleDataset
+from ivadomed.models.specs import NETWORKS, OWN
 from ivadomed.runtime.randomness import seeded
 
 Condition = Callable[[Sequence[Any], int], "np.ndarray | None"]
@@ -112,7 +113,7 @@ def as_samples(
 
 
 def condition_of(model_params: Mapping[str, Any]) -> Condition | None:
-    """What the network of the documented model parameters is told of a sample.
+    """Function that says what the network of the documented model parameters is told of a sample.
 
     Args:
         model_params: ``name``, and of a network with ``film_layers`` the encoder ``film_onehotencoder``.
@@ -120,7 +121,7 @@ def condition_of(model_params: Mapping[str, Any]) -> Condition | None:
     Raises:
         ModelError: There is no encoder.
     """
-    if model_params.get("name") == "HeMISUnet":
+    if NETWORKS.get(model_params.get("name", ""), OWN).missing_contrasts:
         return _present
     if not any(model_params.get("film_layers") or ()):
         return None

@@ -22,13 +22,13 @@ from ivadomed.config.section import training_section, wandb_section
 from ivadomed.errors import ModelError
 from ivadomed.loader.conditions.conditioner import Curriculum
 from ivadomed.models.registry import check_arguments
+from ivadomed.models.specs import NETWORKS, OWN
 from ivadomed.models.torch_file import TorchFile
 from ivadomed.training.loop import train as run_training
 from ivadomed.training.monitor import Watch
 from ivadomed.training.number_format import resolve_precision
 
 log = logging.getLogger(__name__)
-
 
 _OF_THE_DATA = ("csv_path", "film_onehotencoder", "hdf5_path", "path_hdf5", "ram", "roi_lst", "target_lst")
 """Documented keys of ``model_params`` that no network takes."""
@@ -128,24 +128,26 @@ def train(
 def _network(model_params: Mapping[str, Any], training: Any) -> Architecture:
     """Name and arguments of the network, completed by what the data say."""
     name = model_params.get("name", "Unet")
-    given = {key: value for key, value in model_params.items() if key not in _OF_THE_DATA}
+    takes_contrasts = NETWORKS.get(name, OWN).missing_contrasts
+    given = {key: value for key, value in model_params.items() if key not in ("name", *_OF_THE_DATA)}
     if isinstance(training, DocumentedSamples):
         sample = training[0]
         classes = len(sample.target)
         given.setdefault("in_channel", len(sample.image))
         given.setdefault("out_channel", classes + 1 if classes > 1 else 1)
         given.setdefault("is_2d", training.is_2d)
-        if sample.condition is not None and name != "HeMISUnet":
+        if takes_contrasts:
+            given.setdefault(
+                "contrasts", list(getattr(training.dataset, "cst_lst", range(len(sample.image))))
+            )
+        elif sample.condition is not None:
             given.setdefault("n_metadata", len(sample.condition))
-        if name == "HeMISUnet" and "contrasts" not in given:
-            given["contrasts"] = list(getattr(training.dataset, "cst_lst", range(len(sample.image))))
-    given.pop("name", None)
     return Architecture(name, check_arguments(name, given))
 
 
 def _curriculum(model_params: Mapping[str, Any]) -> Curriculum | None:
     probability = model_params.get("missing_probability") or 0.0
-    if model_params.get("name") != "HeMISUnet" or probability <= 0:
+    if probability <= 0 or not NETWORKS.get(model_params.get("name", ""), OWN).missing_contrasts:
         return None
     return Curriculum(probability, model_params.get("missing_probability_growth", 1.0))
 
@@ -153,7 +155,7 @@ def _curriculum(model_params: Mapping[str, Any]) -> Curriculum | None:
 def get_metadata(
     metadata: Sequence[Sequence[Any]], model_params: Mapping[str, Any]
 ) -> list[list[float]] | np.ndarray:
-    """What the network of a batch is told besides the image.
+    """Conditions of the samples of a batch.
 
     Args:
         metadata: Per sample the metadata of its channels, of which the first counts.
@@ -163,7 +165,7 @@ def get_metadata(
         HeMISUnet: [B, contrasts], 1 where a contrast is there. FiLM: the vector of each sample, of the labels
         ``film_input``.
     """
-    if model_params["name"] == "HeMISUnet":
+    if NETWORKS.get(model_params["name"], OWN).missing_contrasts:
         return np.array([record[0]["missing_mod"] for record in metadata])
     encoder = model_params["film_onehotencoder"]
     rows = [list(encoder.transform([record[0]["film_input"]])[0]) for record in metadata]

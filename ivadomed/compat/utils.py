@@ -9,7 +9,6 @@ import hashlib
 import logging
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from datetime import datetime
@@ -35,14 +34,14 @@ AXIS_DCT = dict(SLICE_AXES)
 CLASSIFIER_LIST = [name for name, network in NETWORKS.items() if network.task == "classification"]
 """Networks that classify slices."""
 
-IVADOMED_DIR = str(Path(ivadomed.__file__).resolve().parents[1])
-"""Folder that holds the package, ``ivadomed.utils.__ivadomed_dir__``."""
+__ivadomed_dir__ = str(Path(ivadomed.__file__).resolve().parents[1])
+"""Folder that holds the package."""
 
 _GIGABYTE = 1024**3
 
 
 class Metavar(Enum):
-    """What ``--help`` shows for the value of an option."""
+    """Text that ``--help`` shows for the value of an option."""
 
     file = "<file>"
     str = "<str>"
@@ -76,7 +75,7 @@ def get_arguments(parser: argparse.ArgumentParser, args: Sequence[str] | None) -
 
 
 def get_command(args: argparse.Namespace, context: Mapping[str, Any]) -> str:
-    """What to do: ``--train``, ``--test``, ``--eval`` or ``--segment`` of the command line, else ``command``.
+    """Command: ``--train``, ``--test``, ``--eval`` or ``--segment`` of the command line, else ``command``.
 
     Args:
         args: Of ``ivadomed.main.get_parser``.
@@ -139,7 +138,7 @@ def format_path_data(path_data: str | Sequence[str]) -> list[str]:
 
 
 def get_task(model_name: str) -> str:
-    """What a network predicts: "segmentation" (masks, or heat maps) or "classification".
+    """Task of a network: "segmentation" (masks, or heat maps) or "classification".
 
     Args:
         model_name: Name of its class.
@@ -220,7 +219,7 @@ def check_exe(name: str) -> str | None:
 
 
 def similarity_score(a: str, b: str) -> float:
-    """How similar two texts are, from 0 to 1: twice the matching characters over all."""
+    """Similarity of two texts, from 0 to 1: twice the matching characters over all."""
     return difflib.SequenceMatcher(None, a, b).ratio()
 
 
@@ -234,35 +233,32 @@ def print_stats(arr: Any) -> None:
 
 def get_system_memory() -> float | None:
     """Memory of this machine in GB (2**30 bytes), None where the system does not say."""
-    if sys.platform == "win32":
-        return get_win_system_memory()
-    return get_mac_system_memory() if sys.platform == "darwin" else get_linux_system_memory()
+    return get_win_system_memory() if sys.platform == "win32" else _physical_memory()
 
 
 def get_linux_system_memory() -> float | None:
     """Memory of a machine with Linux in GB, None elsewhere."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    kilobytes = next((line.split()[1] for line in lines if line.startswith("MemTotal:")), None)
-    return None if kilobytes is None else int(kilobytes) * 1024 / _GIGABYTE
+    return _physical_memory() if sys.platform == "linux" else None
 
 
 def get_mac_system_memory() -> float | None:
     """Memory of a machine with macOS in GB, None elsewhere."""
-    try:
-        done = subprocess.run(["sysctl", "-n", "hw.memsize"], capture_output=True, text=True, check=True)
-        return int(done.stdout) / _GIGABYTE
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return None
+    return _physical_memory() if sys.platform == "darwin" else None
 
 
 def get_win_system_memory() -> float | None:
     """Memory of a machine with Windows in GB, None elsewhere."""
     kernel = getattr(ctypes, "windll", None)
-    if kernel is None:
-        return None
     kilobytes = ctypes.c_ulonglong()
-    found = kernel.kernel32.GetPhysicallyInstalledSystemMemory(ctypes.byref(kilobytes))
-    return kilobytes.value * 1024 / _GIGABYTE if found else None
+    if kernel is None or not kernel.kernel32.GetPhysicallyInstalledSystemMemory(ctypes.byref(kilobytes)):
+        return None
+    return kilobytes.value * 1024 / _GIGABYTE
+
+
+def _physical_memory() -> float | None:
+    known: Mapping[str, int] = getattr(os, "sysconf_names", {})
+    return (
+        os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / _GIGABYTE
+        if "SC_PHYS_PAGES" in known
+        else None
+    )

@@ -19,17 +19,8 @@ __all__ = [
 ]
 
 KEPT = {
-    name: f"ivadomed.compat.inference.{name}"
-    for name in (
-        "get_onehotencoder",
-        "get_preds",
-        "image_reconstruction",
-        "process_transformations",
-        "reconstruct_3d_object",
-        "set_option",
-        "set_postprocessing_options",
-        "volume_reconstruction",
-    )
+    "ivadomed.compat.inference": "get_onehotencoder get_preds image_reconstruction process_transformations "
+    "reconstruct_3d_object set_option set_postprocessing_options volume_reconstruction"
 }
 """The steps of ``segment_volume`` under the names of 2.x."""
 

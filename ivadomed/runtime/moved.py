@@ -19,13 +19,13 @@ def moved_names(
     Args:
         module: ``__name__`` of the module.
         table: Names that have moved to the dotted path of what they are now; each use gives a warning that says so.
-        kept: Names of the documented API whose path is still this module, to the dotted path of what does the work.
+        kept: Names of the documented API whose path is still this module, by the module that does the work: "a b c".
     """
-    kept = kept or {}
+    places = {name: place for place, names in (kept or {}).items() for name in names.split()}
 
     def find(name: str) -> Any:
-        if name in kept:
-            return _resolve(kept[name])
+        if name in places:
+            return _resolve(f"{places[name]}.{name}")
         if name not in table:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         warnings.warn(f"{module}.{name} is now {table[name]}", DeprecationWarning, stacklevel=2)

@@ -21,6 +21,6 @@ MOVED = {
     "save_film_params": "ivadomed.loader.film.save_film_params",
     "store_film_params": "ivadomed.loader.film.store_film_params",
 }
-KEPT = {name: f"ivadomed.compat.training.{name}" for name in ("get_metadata", "load_checkpoint", "train")}
+KEPT = {"ivadomed.compat.training": "get_metadata load_checkpoint train"}
 
 __getattr__ = moved_names(__name__, MOVED, KEPT)

@@ -41,11 +41,3 @@ def test_nothing_is_imported_before_it_is_asked_for():
     find = moved_names("here", {"broken": "ivadomed.no_such_module.x"})
     with pytest.warns(DeprecationWarning, match="is now"), pytest.raises(ModuleNotFoundError):
         find("broken")
-
-
-@pytest.mark.parametrize("name", utils.KEPT)
-def test_what_is_kept_resolves_without_a_warning(name):
-    place, _, attribute = utils.KEPT[name].rpartition(".")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert getattr(utils, name) is getattr(importlib.import_module(place), attribute)
