@@ -15,7 +15,7 @@ from ivadomed.commands.steps import refuse_outdated
 from ivadomed.config import RunConfig
 from ivadomed.evaluation import evaluate_predictions, pairs_of_cases, preview, summary_text, write_summary
 from ivadomed.evaluation.classification import read_slices
-from ivadomed.evaluation.overlays import paint_overlays, worst_first
+from ivadomed.evaluation.dataset import paint_overlays, worst_first
 from ivadomed.evaluation.summary import SUMMARY_FILE
 from ivadomed.inference.outputs import PREDICTIONS
 from ivadomed.jobs import Workers

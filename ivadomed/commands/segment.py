@@ -15,9 +15,8 @@ from ivadomed.commands.steps import postprocessing_of
 from ivadomed.config import RunConfig
 from ivadomed.detection.cascade import add_boxes
 from ivadomed.errors import ConfigError
-from ivadomed.inference.backends import open_model
 from ivadomed.inference.outputs import PREDICTIONS, finish, write_prediction
-from ivadomed.inference.packaged import load_packaged_model, packaged_engine
+from ivadomed.inference.packaged import PackagedModel
 from ivadomed.jobs import Workers, own_gpus, values
 from ivadomed.loader.build import display_transforms, segment_cases
 from ivadomed.loader.cases.case import Case
@@ -31,25 +30,24 @@ class _Segmenter:
     """The packaged model, in whatever process it is called.
 
     Args:
-        config: Of the model.
-        file_model: Its file.
+        model: Its folder.
         gpu_ids: GPUs of the run.
-        options: See ``packaged_engine``.
+        options: See ``PackagedModel.engine``.
         folder: For the files.
         postprocessing: Steps by name, in order.
     """
 
-    config: RunConfig
-    file_model: Path
+    model: Path
     gpu_ids: tuple[int, ...]
     options: Mapping[str, Any]
     folder: Path
     postprocessing: Mapping[str, Any]
 
-    def files(self, cases: Sequence[Case]) -> Iterator[list[Path]]:
+    def files(self, cases: Sequence[Case], model: PackagedModel | None = None) -> Iterator[list[Path]]:
         """Predict cases; the files of each."""
-        engine = packaged_engine(self.config, self.file_model, define_device(self.gpu_ids)[1], self.options)
-        for prediction in engine.run(read_ahead(cases, self.config.slice_axis_index, with_target=False)):
+        model = model or PackagedModel.open(self.model, define_device(self.gpu_ids)[1])
+        engine = model.engine(self.options)
+        for prediction in engine.run(read_ahead(cases, engine.recipe.slice_axis, with_target=False)):
             data = finish(prediction, self.postprocessing, self.folder / prediction.case.id)
             yield write_prediction(prediction, data, self.folder, per_class=True)
 
@@ -70,7 +68,8 @@ def segment_command(
         The files ``pred_masks/<case>_class-N_pred.nii.gz``; of a classifier ``classified_slices.csv``.
     """
     _, device = define_device(config.gpu_ids)
-    model_config, file_model = load_packaged_model(folder / config.model_name)
+    model = PackagedModel.open(folder / config.model_name, device)
+    model_config, file_model = model.config, model.file
     if config.in_channel != model_config.in_channel:
         raise ConfigError(
             f"loader_parameters: {config.in_channel} input channel(s), but {file_model} takes "
@@ -84,10 +83,9 @@ def segment_command(
     show_left_out(found.dropped, folder / config.log_file)
     display_transforms(model_config, "testing")
     if model_config.task == "classification":
-        return [classify_cases(model_config, cases, folder, open_model(file_model, device))[1]]
+        return [classify_cases(model_config, cases, folder, model.forward)[1]]
     segmenter = _Segmenter(
-        model_config,
-        file_model,
+        file_model.parent,
         config.gpu_ids,
         options,
         folder / PREDICTIONS,
@@ -95,7 +93,7 @@ def segment_command(
     )
     with tqdm(desc="Segmentation", total=len(cases), unit="case", leave=False, disable=hidden_bar()) as bar:
         written = _segment_in_parts(segmenter, cases, workers, bar) if workers else []
-        for files in () if workers else segmenter.files(cases):
+        for files in () if workers else segmenter.files(cases, model):
             written += files
             bar.update()
     say("Done", f"segmented {len(cases)} images into {folder / PREDICTIONS}")

@@ -16,14 +16,14 @@ import nibabel as nib
 import numpy as np
 import torch
 
+from ivadomed.compat.boxes import adjust_undo_transforms, bounding_box_prior
 from ivadomed.compat.film import film_labels
 from ivadomed.compat.training import get_metadata
 from ivadomed.config import load_config
-from ivadomed.detection.utils import adjust_undo_transforms, bounding_box_prior
 from ivadomed.errors import ConfigError
 from ivadomed.inference.backends import open_model
-from ivadomed.inference.options import postprocessing_with
 from ivadomed.inference.outputs import pred_to_nib, split_classes
+from ivadomed.inference.packaged import postprocessing_with
 from ivadomed.loader.conditions.film_encoder import FilmEncoder
 from ivadomed.loader.samples import Batch
 from ivadomed.models.specs import NETWORKS, OWN

@@ -58,7 +58,7 @@ def saved_boxes(object_detection_params: Mapping[str, Any] | None) -> Boxes | No
     if not file.is_file():
         raise ConfigError(
             f"object_detection_params.object_detection_path: names a model, but {file} does not exist; run the "
-            "object detection first (ivadomed.detection.utils.load_bounding_boxes)"
+            "object detection first (ivadomed.object_detection.utils.load_bounding_boxes)"
         )
     return read_boxes(file)
 

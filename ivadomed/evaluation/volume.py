@@ -10,10 +10,12 @@ import numpy as np
 from ivadomed import metrics
 from ivadomed.config.schema.evaluation import EvaluationParameters
 from ivadomed.errors import DataError
-from ivadomed.evaluation.objects import Objects, match_objects, paint_detection
-from ivadomed.evaluation.sizes import (
+from ivadomed.evaluation.objects import (
+    Objects,
     evaluation_parameters,
     least_overlap,
+    match_objects,
+    paint_detection,
     size_ranges,
     size_suffixes,
     smallest_sizes,

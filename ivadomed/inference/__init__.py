@@ -3,8 +3,7 @@
 from ivadomed.inference.backends import onnx_inference
 from ivadomed.inference.engine import Engine, Prediction
 from ivadomed.inference.outputs import pred_to_nib, pred_to_png, split_classes
-from ivadomed.inference.predictor import Predictor
-from ivadomed.inference.segment import segment_volume
+from ivadomed.inference.predictor import Predictor, segment_volume
 from ivadomed.runtime.moved import moved_names
 
 __all__ = [

@@ -17,7 +17,7 @@ from ivadomed.errors import ConfigError, DataError, ModelError
 from ivadomed.geometry.boxes import Box, adjust_bb_size, box_of_slices, whole_image
 from ivadomed.inference.engine import Engine, Prediction
 from ivadomed.inference.outputs import finish
-from ivadomed.inference.packaged import open_packaged_model, packaged_engine
+from ivadomed.inference.packaged import PackagedModel
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import read_ahead
 from ivadomed.postprocessing import keep_largest_object, threshold_predictions
@@ -55,8 +55,8 @@ class Detector:
             ModelError: The folder or one of its files is missing or damaged.
         """
         try:
-            model = open_packaged_model(folder, device)
-            engine = packaged_engine(model.config, model.file, device, {}, model.forward)
+            model = PackagedModel.open(folder, device)
+            engine = model.engine()
         except ModelError as error:
             raise ModelError(f"{KEY}: {error}") from error
         if model.config.object_detection_params.object_detection_path is not None:

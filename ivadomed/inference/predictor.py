@@ -1,13 +1,15 @@
-"""A packaged model that stays loaded, for services, loops and toolboxes."""
+"""A packaged model applied to one image: ``segment_volume`` for toolboxes, ``Predictor``, which stays loaded."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import wraps
+from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 import nibabel as nib
 import torch
@@ -16,12 +18,11 @@ from ivadomed.errors import ConfigError, DataError, ModelError
 from ivadomed.images.io import ImageLike, as_image, is_file, split_extension
 from ivadomed.inference.detection import Detector, prior_box
 from ivadomed.inference.engine import Progress
-from ivadomed.inference.options import misspelt_options, pixel_size_of, postprocessing_with
 from ivadomed.inference.outputs import finish, split_classes, to_nifti
-from ivadomed.inference.packaged import open_packaged_model, packaged_engine
+from ivadomed.inference.packaged import PackagedModel, misspelt_options, pixel_size_of, postprocessing_with
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume, make_volume, pixel_size_mm
-from ivadomed.runtime.device import define_device
+from ivadomed.runtime.device import chosen_device, define_device
 
 if TYPE_CHECKING:
     from ivadomed.config import RunConfig
@@ -51,8 +52,8 @@ class Predictor:
     ) -> None:
         self.folder = os.fspath(folder_model)
         self._device = define_device(0)[1] if device is None else torch.device(device)
-        opened = open_packaged_model(folder_model, self._device)
-        self._config, self._file, self._forward = opened.config, opened.file, opened.forward
+        self._model = PackagedModel.open(folder_model, self._device)
+        self._config = self._model.config
         if self._config.task == "classification":
             raise ModelError(
                 f"{self.folder}: classifies slices and gives no image; use ivadomed --segment, which writes a table"
@@ -88,7 +89,7 @@ class Predictor:
         _check_channels(self._config, inputs, self.folder)
         prior = options.get("fname_prior") if self._needs_prior else None
         case = self._case(inputs, options)
-        engine = packaged_engine(self._config, self._file, self._device, options, self._forward)
+        engine = self._model.engine(options)
         engine.progress = progress
 
         def volumes() -> Any:  # a generator: the engine lets go of the voxels as soon as it can
@@ -204,3 +205,89 @@ def _metadata(
     if wanted in ("contrasts", "contrast"):
         return (str(value),), {}
     return (), {wanted: value}
+
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_ARGUMENTS_OF_2020 = {
+    "fname_prior": 'options={"fname_prior": ...}',
+    "fname_roi": 'options={"fname_prior": ...}',
+    "gpu_number": "gpu_id=...",
+    "fname_image": "fname_images=...",
+}
+
+
+def _refuses_calls_of_2020(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Say how a call is written now that follows the manual of 2020.
+
+    There it was ``segment_volume(folder_model, fname_image, fname_prior, gpu_number)``.
+    """
+
+    @wraps(function)
+    def checked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        for old in kwargs.keys() & _ARGUMENTS_OF_2020.keys():
+            raise ConfigError(
+                f"segment_volume: {old}, of the manual of 2020, is no argument any more; write "
+                f"{_ARGUMENTS_OF_2020[old]}"
+            )
+        given = {**dict(zip(("gpu_id", "options"), args[2:], strict=False)), **kwargs}
+        _check_types(given.get("gpu_id"), given.get("options"))
+        return function(*args, **kwargs)
+
+    return checked
+
+
+def _check_types(gpu: Any, options: Any) -> None:
+    numbers = gpu if isinstance(gpu, list | tuple) else [] if gpu is None else [gpu]
+    if not all(isinstance(number, Integral) for number in numbers):
+        prior = repr(os.fspath(gpu)) if isinstance(gpu, str | os.PathLike) else "PRIOR"
+        found = f"a {type(gpu).__name__}" if prior == "PRIOR" else prior
+        number = f"gpu_id={options}, " if isinstance(options, int) else ""
+        raise ConfigError(
+            f"segment_volume: gpu_id is {found}; expected the number of a GPU, or None. A prior, the third argument in "
+            "the manual of 2020, is an option now: segment_volume(folder_model, fname_images, "
+            f'{number}options={{"fname_prior": {prior}}})'
+        )
+    if not (options is None or isinstance(options, Mapping)):
+        raise ConfigError(
+            f'segment_volume: options is {options!r}; expected a dictionary such as {{"fname_prior": "mask.nii.gz"}} '
+            "(the number of a GPU is the third argument, gpu_id)"
+        )
+
+
+@_refuses_calls_of_2020
+def segment_volume(
+    folder_model: str | os.PathLike[str],
+    fname_images: ImageLike | Sequence[ImageLike | None],
+    gpu_id: int | None = 0,
+    options: Mapping[str, Any] | None = None,
+) -> tuple[list[nib.Nifti1Image], list[str]]:
+    """Segment one image with a packaged model. For more than one image, ``Predictor`` keeps the model loaded.
+
+    Args:
+        folder_model: Folder ``NAME`` that holds ``NAME.json`` and ``NAME.pt`` or ``NAME.onnx``.
+        fname_images: The image: a path, a nibabel image or an array; for a model of several channels one image per
+            channel, in the model's order, all on one grid. None stands for a contrast that a HeMIS network has to
+            do without.
+        gpu_id: GPU to use where there is one; None for the CPU.
+        options: "binarize_prediction" (threshold), "binarize_maxpooling", "keep_largest", "fill_holes",
+            "remove_small" (sizes such as ["5vox"] or ["3mm3"]) change the model's postprocessing: None keeps its
+            step, 0 removes it, another value sets it. "fname_prior": mask of the region that the model crops to:
+            an ROI, or the object in whose bounding box the second model of a cascade works (without it the
+            cascade's detection model is run, where its folder is there). "pixel_size", "pixel_size_units": of a
+            picture, in "mm" unless given. "no_patch", "overlap_2D": whole slices, or 2D patches that share
+            voxels. "metadata": what a FiLM network is conditioned on: its one value (a contrast such as "T2w", or
+            that of the column), or a dictionary of several, such as {"EchoTime": 0.05, ...}. Unknown options are
+            ignored; one that looks like a misspelt one of these is warned of.
+
+    Returns:
+        One image per class on the grid and with the header of the first input (float32 when soft, uint8 when
+        binary), and the suffix of each class, such as "_seg-manual". Soft values up to 0.01 are 0.
+
+    Raises:
+        ConfigError: The model's JSON or an option is wrong, or the call is that of the manual of 2020.
+        DataError: An image cannot be used, or a cascade has neither a prior nor its detection model.
+        ModelError: The model folder or file cannot be used.
+    """
+    predictor = Predictor(folder_model, chosen_device(gpu_id))
+    return predictor(fname_images, options), predictor.class_names

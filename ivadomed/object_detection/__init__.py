@@ -1,1 +1,1 @@
-"""Import path of ivadomed 2, see `ivadomed.detection`."""
+"""Import path of ivadomed 2, see `ivadomed.compat.boxes`."""

@@ -1,3 +1,3 @@
-"""Import path of ivadomed 2; `ivadomed.detection.utils` does the work."""
+"""Import path of ivadomed 2; `ivadomed.compat.boxes` does the work."""
 
-from ivadomed.detection.utils import *
+from ivadomed.compat.boxes import *

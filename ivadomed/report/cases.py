@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from ivadomed.evaluation.overlays import OVERLAY_FOLDER
+from ivadomed.evaluation.dataset import OVERLAY_FOLDER
 from ivadomed.evaluation.summary import split_column
 from ivadomed.report.charts import colour, number
 from ivadomed.report.content import LESS_IS_WORSE, MAIN, UNITS, Report

@@ -19,7 +19,7 @@ import numpy as np
 
 from ivadomed import metrics
 from ivadomed.evaluation import PredictionPair, evaluate_pair, evaluate_predictions, write_summary
-from ivadomed.evaluation.overlays import paint_overlays, worst_first
+from ivadomed.evaluation.dataset import paint_overlays, worst_first
 from ivadomed.images.io import write_nifti
 from ivadomed.postprocessing import Postprocessing
 from ivadomed.report import Report, write_report

@@ -8,10 +8,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ivadomed.commands import eval_command, run, run_command, segment, train
+from ivadomed.commands import eval_command, run, run_command, train
 from ivadomed.commands.steps import as_trained
 from ivadomed.config import load_config
 from ivadomed.errors import ConfigError, DataError, ModelError
+from ivadomed.inference.packaged import PackagedModel
 from ivadomed.jobs import Workers
 from ivadomed.loader import build as datasets
 from ivadomed.loader.build import worker_count
@@ -187,7 +188,8 @@ def test_evaluation_paints_the_worst_and_reports_unless_told_otherwise(loaded, t
 
 def test_segmenting_with_another_number_of_channels_is_refused(loaded, monkeypatch, tmp_path):
     packaged = loaded(loader_parameters__multichannel=True)
-    monkeypatch.setattr(segment, "load_packaged_model", lambda folder: (packaged, tmp_path / "seg_sc.onnx"))
+    model = PackagedModel(packaged, tmp_path / "seg_sc.onnx", None, torch.device("cpu"))
+    monkeypatch.setattr(PackagedModel, "open", lambda folder, device: model)
     with pytest.raises(ConfigError, match=r"1 input channel\(s\), but .*seg_sc.onnx takes 2; .*seg_sc.json"):
         run_command(loaded(command="segment"))
 

@@ -11,9 +11,8 @@ import pytest
 
 from ivadomed.errors import DataError
 from ivadomed.evaluation import evaluate_pair, pairs_of_cases
-from ivadomed.evaluation.overlays import paint_overlays, worst_first
-from ivadomed.evaluation.pairs import PredictionPair, job_count
-from ivadomed.evaluation.read import read_pair
+from ivadomed.evaluation.dataset import paint_overlays, worst_first
+from ivadomed.evaluation.pairs import PredictionPair, job_count, read_pair
 from ivadomed.loader.cases.case import Case
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from ivadomed.evaluation import PredictionPair, summarize
-from ivadomed.evaluation.overlays import worst_first
+from ivadomed.evaluation.dataset import worst_first
 from ivadomed.report import Curve, Report
 
 NASTY = 'sub-<script>alert("1")</script>&\'_T2w'

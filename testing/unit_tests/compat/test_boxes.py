@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from ivadomed.detection import utils
+from ivadomed.compat import boxes as utils
 from ivadomed.detection.boxes import read_boxes
 from ivadomed.errors import DataError
 from ivadomed.loader.sample_meta_data import SampleMetadata
