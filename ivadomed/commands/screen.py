@@ -12,7 +12,7 @@ from ivadomed.config import RunConfig
 from ivadomed.config.schema.run import Architecture
 from ivadomed.errors import some
 from ivadomed.loader.bids.faults import summary
-from ivadomed.loader.bids.index import Dropped
+from ivadomed.loader.bids.files import Dropped
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.samples import SampleDataset

@@ -17,7 +17,7 @@ from ivadomed.data_check.files import CaseReport, Finding, check_cases
 from ivadomed.errors import DataError
 from ivadomed.geometry.windows import tile
 from ivadomed.loader.bids.faults import summary
-from ivadomed.loader.bids.index import Dropped
+from ivadomed.loader.bids.files import Dropped
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.build import draw_split, index_data, list_cases
 from ivadomed.loader.cases.case import Case

@@ -14,7 +14,6 @@ import pandas as pd
 
 from ivadomed.errors import DataError, some
 from ivadomed.images.files import write_csv
-from ivadomed.loader.bids.contrast import contrast_of, suffix_of
 from ivadomed.loader.bids.faults import (
     missing_contrasts,
     nothing_found,
@@ -22,8 +21,8 @@ from ivadomed.loader.bids.faults import (
     shared_subjects,
     without_description,
 )
-from ivadomed.loader.bids.index import BidsFile, BidsIndex, Dropped, scan
-from ivadomed.loader.bids.labels import Labels
+from ivadomed.loader.bids.files import BidsFile, Dropped, Labels, contrast_of, suffix_of
+from ivadomed.loader.bids.index import BidsIndex, scan
 from ivadomed.loader.bids.selection import Selection
 from ivadomed.loader.bids.tables import add_tables, column
 

@@ -13,7 +13,7 @@ from ivadomed.errors import ConfigError, DataError, some
 from ivadomed.geometry.windows import Window
 from ivadomed.jobs import Workers
 from ivadomed.loader.bids.faults import labels_there, summary
-from ivadomed.loader.bids.index import Dropped
+from ivadomed.loader.bids.files import Dropped
 from ivadomed.loader.bids.selection import Selection
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases.case import Case

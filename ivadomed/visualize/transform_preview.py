@@ -18,7 +18,7 @@ from ivadomed.config import load_config
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.geometry.grid import Grid
 from ivadomed.images.io import Image, is_nifti, read_image, read_label, split_extension
-from ivadomed.loader.bids.sidecars import read_json_object
+from ivadomed.loader.bids.index import read_json_object
 from ivadomed.loader.cases.volumes import check_same_grid, pixel_size_mm
 from ivadomed.transforms import TRANSFORMS, Pipeline
 from ivadomed.transforms.stepwise import Arrays, Change, stepwise

@@ -13,8 +13,8 @@ from ivadomed.detection.boxes import read_boxes
 from ivadomed.errors import IvadomedError
 from ivadomed.images.files import DuplicateKeyError, NestingError, parse_json
 from ivadomed.jobs.ledger import Ledger
+from ivadomed.loader.bids.index import read_json_object
 from ivadomed.loader.bids.names import load_rules
-from ivadomed.loader.bids.sidecars import read_json_object
 from ivadomed.loader.cases.volumes import pixel_size_mm
 from ivadomed.loader.conditions.film_encoder import FilmEncoder, has_value
 from ivadomed.loader.prepared.files import CaseFile

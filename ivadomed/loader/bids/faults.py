@@ -8,9 +8,8 @@ from itertools import islice
 from pathlib import Path
 
 from ivadomed.errors import DataError, some
-from ivadomed.loader.bids.contrast import matches
-from ivadomed.loader.bids.index import IMAGE_EXTENSIONS, BidsFile, BidsIndex, Dropped, scan
-from ivadomed.loader.bids.labels import Labels
+from ivadomed.loader.bids.files import BidsFile, Dropped, Labels, matches
+from ivadomed.loader.bids.index import IMAGE_EXTENSIONS, BidsIndex, scan
 from ivadomed.loader.bids.selection import Selection
 
 _DESCRIPTION = "dataset_description.json"

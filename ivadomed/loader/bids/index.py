@@ -8,14 +8,16 @@ for a thousand subjects. Only what ivadomed uses is indexed: images of subjects,
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ivadomed.errors import DataError
+from ivadomed.images.files import parse_json
+from ivadomed.loader.bids.files import BidsFile, Dropped
 from ivadomed.loader.bids.names import NameFault, NameRules, ParsedName, load_rules
-from ivadomed.loader.bids.sidecars import Sidecars
 from ivadomed.runtime.failures import is_utf8, printable, utf8_remedy
 
 DEFAULT_EXTENSIONS = (".nii", ".nii.gz")
@@ -27,68 +29,65 @@ _NO_SUBJECTS = frozenset({_DERIVATIVES, "code", "models", "sourcedata", "stimuli
 _BREAKS_RULES = "a name or place that breaks the rules"
 
 
-@dataclass(frozen=True)
-class Dropped:
-    """A file or subject that is left out, and why.
+class Sidecars:
+    """JSON files of a data set, read when they are asked for and kept, with the inheritance principle of BIDS.
 
-    Args:
-        file: Path or name of the file, or name of the subject or case.
-        reason: One sentence about this one.
-        lacks: The same in words that hold for others too, for summaries; empty: the reason does.
-        chosen: Whether the configuration asks to leave it out, so that it is no surprise.
+    A sidecar applies to every image below its folder that has the sidecar's suffix and all of its entities; a
+    file nearer to the image, then one with more entities, overrides the others (BIDS 1.9, "The Inheritance
+    Principle").
     """
 
-    file: str
-    reason: str
-    lacks: str = ""
-    chosen: bool = False
+    def __init__(self) -> None:
+        self._rules = NameRules(strict=False)
+        self._files: dict[tuple[str, str], list[tuple[frozenset[tuple[str, str]], str]]] = defaultdict(list)
+        self._contents: dict[str, dict[str, Any]] = {}
+
+    def add(self, folder: str, name: str) -> None:
+        """Register the JSON file ``name`` of ``folder``; other JSON files (participants.json) do no harm."""
+        parsed = self._rules.parse(name, ".json")
+        entry = frozenset(parsed.entities.items()), f"{folder}/{name}"
+        self._files[folder, parsed.suffix].append(entry)
+
+    def metadata(self, folders: Iterable[str], entities: Mapping[str, str], suffix: str) -> dict[str, Any]:
+        """Metadata of an image.
+
+        Args:
+            folders: Folders from the root of the data set down to that of the image.
+            entities: Entities of the image.
+            suffix: Suffix of the image.
+
+        Raises:
+            DataError: A sidecar is no JSON object.
+        """
+        own = entities.items()
+        merged: dict[str, Any] = {}
+        for folder in folders:
+            fitting = [entry for entry in self._files.get((folder, suffix), ()) if entry[0] <= own]
+            for _, path in sorted(fitting, key=lambda entry: (len(entry[0]), entry[1])):
+                merged.update(self._read(path))
+        return merged
+
+    def _read(self, path: str) -> dict[str, Any]:
+        if path not in self._contents:
+            self._contents[path] = read_json_object(Path(path))
+        return self._contents[path]
 
 
-@dataclass(frozen=True, slots=True)
-class BidsFile:
-    """One file of a data set.
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
 
-    Args:
-        path: Absolute path.
-        root: Folder of the data set.
-        relative: Path below ``root``, with "/".
-        folders: Subject folder and session folder ("" if none) the file lies in, e.g. ("sub-01", "ses-02"). Of a
-            file that lies in no folder of a subject the first is the beginning of its name.
-        entities: Entities by long name, without the prefix: {"subject": "01", "run": "1"}; empty for
-            derivatives, whose names ("sub-01_T1w_seg-manual") do not follow the rules of raw files.
-        suffix: Contrast or modality, all that stands behind the entities, e.g. "T1w" or "T2w_mid"; "" for
-            derivatives.
-        extension: From the first dot, e.g. ".nii.gz".
-        datatype: Folder the file lies in, e.g. "anat".
-        is_derivative: Whether it lies below ``derivatives``.
-        loose: Whether its name need not follow the rules, see ``contrast.matches``.
+    Raises:
+        DataError: The file cannot be read or holds something else.
     """
-
-    path: Path
-    root: Path
-    relative: str
-    folders: tuple[str, str]
-    entities: Mapping[str, str]
-    suffix: str
-    extension: str
-    datatype: str
-    is_derivative: bool
-    loose: bool = False
-
-    @property
-    def participant(self) -> str:
-        """Subject as ``participants.tsv`` names it, e.g. "sub-01"."""
-        return self.folders[0]
-
-    @property
-    def name(self) -> str:
-        """File name with extension."""
-        return self.relative.rpartition("/")[2]
-
-    @property
-    def stem(self) -> str:
-        """File name without extension."""
-        return self.name.removesuffix(self.extension)
+    try:
+        content = parse_json(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise DataError(f"{path}: is not valid JSON ({error}); mend or remove the file") from error
+    if not isinstance(content, dict):
+        raise DataError(f'{path}: expected a JSON object {{"key": value}}, found {type(content).__name__}')
+    return content
 
 
 @dataclass(frozen=True)
@@ -145,9 +144,12 @@ def scan(
         load_rules(bids_config, validate), frozenset(extensions)
     )
     roots = [Path(path).expanduser().absolute() for path in paths]
-    for place, root in enumerate(roots):
-        if root.resolve() in [other.resolve() for other in roots[:place]]:
+    for number, root in enumerate(roots):
+        if root.resolve() in [other.resolve() for other in roots[:number]]:
             raise DataError(f"loader_parameters.path_data: {root} is named twice; name each data set once")
+        if not root.is_dir():
+            kind = "BIDS data set" if validate else "data set"
+            raise DataError(f"{root}: no such folder; loader_parameters.path_data must name a {kind}")
         scanner.scan(root)
     return BidsIndex(tuple(scanner.files), tuple(scanner.skipped), tuple(scanner.tables), scanner.sidecars)
 
@@ -167,13 +169,11 @@ class _Scanner:
 
     def scan(self, root: Path) -> None:
         """Add a data set."""
-        if not root.is_dir():
-            raise DataError(f"{root}: no such folder; loader_parameters.path_data must name a BIDS data set")
         self.root = root
         for entry in _entries(root):
             if entry.name.startswith("sub-") and entry.is_dir():
                 self._subject(entry, "", derivative=False)
-            elif entry.name == "derivatives" and entry.is_dir():
+            elif entry.name == _DERIVATIVES and entry.is_dir():
                 self._derivatives(entry)
             else:
                 self._other(entry, str(root))
@@ -214,27 +214,28 @@ class _Scanner:
             if not derivative:
                 self._other(entry, f"{self.root}/{base}".removesuffix("/"))
             return
+        fault, lacks = "", ""
         if not is_utf8(relative):
-            reason = f"its name is no UTF-8, and tables name it; {utf8_remedy()}"
-            self.skipped.append(Dropped(printable(str(self.root / relative)), reason))
-            return
-        if not entry.is_file():
-            self.skipped.append(Dropped(printable(str(self.root / relative)), _not_a_file(entry)))
-            return
-        try:
-            if derivative:
-                file = self._make(relative, folders, ParsedName({}, "", self._ending(name)), datatype, True)
-            else:
-                file = self._image(name, relative, folders, datatype)
-        except NameFault as fault:
-            self.skipped.append(Dropped(printable(str(self.root / relative)), str(fault), _BREAKS_RULES))
+            fault = f"its name is no UTF-8, and tables name it; {utf8_remedy()}"
+        elif entry.is_file():
+            try:
+                unread = ParsedName({}, "", self._ending(name))
+                parsed = unread if derivative else self._parsed(name, folders, datatype)
+                self._add(relative, folders, parsed, datatype, derivative)
+            except NameFault as error:
+                fault, lacks = str(error), _BREAKS_RULES
+        elif entry.is_symlink():
+            fault = "a link without content; fetch it first (git annex get, datalad get)"
         else:
-            self.files.append(file)
+            fault = "a folder, not a file"
+        if fault:
+            self.skipped.append(Dropped(printable(str(self.root / relative)), fault, lacks))
 
     def _ending(self, name: str) -> str:
         return max((ending for ending in self.endings if name.endswith(ending)), key=len)
 
-    def _image(self, name: str, relative: str, folders: tuple[str, str], datatype: str) -> BidsFile:
+    def _parsed(self, name: str, folders: tuple[str, str], datatype: str) -> ParsedName:
+        """Read the name of an image and compare it with where the image lies."""
         parsed = self.rules.parse(name)
         if parsed.extension not in self.extensions:
             raise NameFault(
@@ -249,19 +250,16 @@ class _Scanner:
         if not self.rules.knows_datatype(datatype):
             where = f'"{datatype}" is no data type folder' if datatype else "it lies in no data type folder"
             raise NameFault(f"{where} such as anat (bids_validate: false accepts it)")
-        self._add_from_path(parsed.entities, relative)
-        return self._make(relative, folders, parsed, datatype, False)
+        return parsed
 
-    def _add_from_path(self, entities: dict[str, str], relative: str) -> None:
-        """Add the entities of the custom layout that the path shows."""
-        for key, pattern in self.rules.extra:
-            if key not in entities and (found := pattern.search(f"/{relative}")):
-                entities[key] = found.group(1)
-
-    def _make(
+    def _add(
         self, relative: str, folders: tuple[str, str], parsed: ParsedName, datatype: str, derivative: bool
-    ) -> BidsFile:
-        return BidsFile(
+    ) -> None:
+        if not derivative:
+            for key, pattern in self.rules.extra:  # entities of the custom layout that the path shows
+                if key not in parsed.entities and (found := pattern.search(f"/{relative}")):
+                    parsed.entities[key] = found.group(1)
+        file = BidsFile(
             self.root / relative,
             self.root,
             relative,
@@ -273,6 +271,7 @@ class _Scanner:
             derivative,
             loose=not self.rules.strict,
         )
+        self.files.append(file)
 
     def _other(self, entry: os.DirEntry[str], folder: str) -> None:
         if entry.name.endswith(".json"):
@@ -289,8 +288,6 @@ class _LooseScanner(_Scanner):
     """
 
     def scan(self, root: Path) -> None:
-        if not root.is_dir():
-            raise DataError(f"{root}: no such folder; loader_parameters.path_data must name a data set")
         self.root = root
         first = len(self.files)
         self._walk(str(root), (), derivative=False)
@@ -317,12 +314,10 @@ class _LooseScanner(_Scanner):
             named += [part for part in parts if part in self._subjects]
         else:
             named += parts
-        return (named[0].removesuffix(self._extension_of(name)) if named else "", session)
+        ending = self._ending(name) if name.endswith(self.endings) else ""
+        return (named[0].removesuffix(ending) if named else "", session)
 
-    def _extension_of(self, name: str) -> str:
-        return self._ending(name) if name.endswith(self.endings) else ""
-
-    def _image(self, name: str, relative: str, folders: tuple[str, str], datatype: str) -> BidsFile:
+    def _parsed(self, name: str, folders: tuple[str, str], datatype: str) -> ParsedName:
         parsed = self.rules.parse(name, self._ending(name))
         subject, session = folders
         if not subject:
@@ -330,8 +325,7 @@ class _LooseScanner(_Scanner):
         parsed.entities["subject"] = subject.removeprefix("sub-")
         if session:
             parsed.entities.setdefault("session", session.removeprefix("ses-"))
-        self._add_from_path(parsed.entities, relative)
-        return self._make(relative, folders, parsed, datatype, False)
+        return parsed
 
 
 def _entries(folder: str | Path) -> list[os.DirEntry[str]]:
@@ -343,9 +337,3 @@ def _entries(folder: str | Path) -> list[os.DirEntry[str]]:
             )
     except OSError as error:
         raise DataError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from error
-
-
-def _not_a_file(entry: os.DirEntry[str]) -> str:
-    if entry.is_symlink():
-        return "a link without content; fetch it first (git annex get, datalad get)"
-    return "a folder, not a file"

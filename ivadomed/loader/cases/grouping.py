@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivadomed.errors import ConfigError, DataError, some
-from ivadomed.loader.bids.contrast import contrast_entities, contrast_of
-from ivadomed.loader.bids.index import BidsFile, Dropped
+from ivadomed.loader.bids.files import BidsFile, Dropped, contrast_entities, contrast_of
 from ivadomed.loader.cases.case import Case
 
 if TYPE_CHECKING:
-    from ivadomed.loader.bids.labels import Labels
+    from ivadomed.loader.bids.files import Labels
     from ivadomed.loader.bids_dataframe import BidsDataframe
 
 TargetSuffix = Sequence[str | Sequence[str]]

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ivadomed.errors import DataError
-from ivadomed.loader.bids.contrast import contrast_of, matches
+from ivadomed.loader.bids.files import contrast_of, matches
 from ivadomed.loader.bids.index import scan
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases.grouping import build_cases

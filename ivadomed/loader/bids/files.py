@@ -1,0 +1,171 @@
+"""One file of a BIDS data set, its contrast, and its labels.
+
+A contrast is named "T2w", or "acq-MTon_MTS" for the images with that suffix and these entities.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from ivadomed.errors import DataError
+from ivadomed.loader.bids.names import NameRules, ParsedName
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A file or subject that is left out, and why.
+
+    Args:
+        file: Path or name of the file, or name of the subject or case.
+        reason: One sentence about this one.
+        lacks: The same in words that hold for others too, for summaries; empty: the reason does.
+        chosen: Whether the configuration asks to leave it out, so that it is no surprise.
+    """
+
+    file: str
+    reason: str
+    lacks: str = ""
+    chosen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BidsFile:
+    """One file of a data set.
+
+    Args:
+        path: Absolute path.
+        root: Folder of the data set.
+        relative: Path below ``root``, with "/".
+        folders: Subject folder and session folder ("" if none) the file lies in, e.g. ("sub-01", "ses-02"). Of a
+            file that lies in no folder of a subject the first is the beginning of its name.
+        entities: Entities by long name, without the prefix: {"subject": "01", "run": "1"}; empty for
+            derivatives, whose names ("sub-01_T1w_seg-manual") do not follow the rules of raw files.
+        suffix: Contrast or modality, all that stands behind the entities, e.g. "T1w" or "T2w_mid"; "" for
+            derivatives.
+        extension: From the first dot, e.g. ".nii.gz".
+        datatype: Folder the file lies in, e.g. "anat".
+        is_derivative: Whether it lies below ``derivatives``.
+        loose: Whether its name need not follow the rules, see `matches`.
+    """
+
+    path: Path
+    root: Path
+    relative: str
+    folders: tuple[str, str]
+    entities: Mapping[str, str]
+    suffix: str
+    extension: str
+    datatype: str
+    is_derivative: bool
+    loose: bool = False
+
+    @property
+    def participant(self) -> str:
+        """Subject as ``participants.tsv`` names it, e.g. "sub-01"."""
+        return self.folders[0]
+
+    @property
+    def name(self) -> str:
+        """File name with extension."""
+        return self.relative.rpartition("/")[2]
+
+    @property
+    def stem(self) -> str:
+        """File name without extension."""
+        return self.name.removesuffix(self.extension)
+
+
+def contrast_entities(contrast: str) -> Mapping[str, str]:
+    """Entities that a contrast asks for: {"acquisition": "MTon"} for "acq-MTon_MTS"."""
+    return _parsed(contrast).entities
+
+
+def matches(file: BidsFile, contrast: str) -> bool:
+    """Whether an image has the suffix and the entities of a contrast.
+
+    The suffix is all that stands behind the entities of a name, so "T2w" is not the contrast of "sub-01_T2w_reg".
+    Where names need not follow BIDS it may have more in front: then "sub-01_a_T2w" is a "T2w", as for pybids.
+    """
+    wanted = _parsed(contrast)
+    if wanted.suffix == file.suffix or (file.loose and file.suffix.endswith(f"_{wanted.suffix}")):
+        return wanted.entities.items() <= file.entities.items() or _ends_with(file, contrast)
+    return _ends_with(file, contrast)
+
+
+def contrast_of(file: BidsFile, contrasts: Sequence[str]) -> str | None:
+    """The most specific of ``contrasts`` that an image belongs to, or None.
+
+    Of "T2star" and "acq-sup_T2star" the second one takes its images, whatever the order.
+    """
+    fitting = [contrast for contrast in contrasts if matches(file, contrast)]
+    return max(fitting, key=lambda contrast: (contrast.count("_"), len(contrast)), default=None)
+
+
+def suffix_of(file: BidsFile, contrasts: Sequence[str]) -> str:
+    """Suffix of an image; where names need not follow BIDS that of its contrast, without what stands before it."""
+    contrast = contrast_of(file, contrasts) if file.loose else None
+    return file.suffix if contrast is None else _parsed(contrast).suffix
+
+
+def _ends_with(file: BidsFile, contrast: str) -> bool:
+    return file.loose and f"_{file.stem}".endswith(f"_{contrast}")
+
+
+@lru_cache(maxsize=256)
+def _parsed(contrast: str) -> ParsedName:
+    return NameRules(strict=False).parse(contrast, "")
+
+
+class Labels:
+    """Label files by the name they were made for.
+
+    The label with suffix ``_seg-manual`` of ``sub-01/anat/sub-01_T1w.nii.gz`` is
+    ``derivatives/*/sub-01/*/sub-01_T1w_seg-manual`` with any of the wanted extensions, and no other. A file
+    of that name in the folder of another subject or session is not taken.
+    """
+
+    def __init__(self, files: Iterable[BidsFile]) -> None:
+        self._files: dict[tuple[Path, str], list[BidsFile]] = defaultdict(list)
+        self._of_subject: dict[tuple[Path, str], list[BidsFile]] = defaultdict(list)
+        for file in files:
+            if file.is_derivative:
+                self._files[file.root, file.stem].append(file)
+                self._of_subject[file.root, file.folders[0]].append(file)
+
+    def find(self, image: BidsFile, suffix: str) -> BidsFile | None:
+        """The label of ``image``, or None.
+
+        Raises:
+            DataError: Several files fit.
+        """
+        found = [file for file in self._named(image, suffix) if _same_place(image, file)]
+        if len(found) > 1:
+            names = " and ".join(str(file.path) for file in found)
+            raise DataError(
+                f'{image.path}: the label "{suffix}" is not unique, found {names}; remove all but one'
+            )
+        return found[0] if found else None
+
+    def misplaced(self, image: BidsFile, suffix: str) -> BidsFile | None:
+        """A file with the name of the label in the folder of another subject or session."""
+        return next((file for file in self._named(image, suffix) if not _same_place(image, file)), None)
+
+    def suffixes(self, image: BidsFile) -> set[str]:
+        """Suffixes of all labels of ``image``."""
+        return {
+            file.stem.removeprefix(image.stem)
+            for file in self._of_subject.get((image.root, image.folders[0]), ())
+            if file.stem.startswith(f"{image.stem}_") and _same_place(image, file)
+        }
+
+    def _named(self, image: BidsFile, suffix: str) -> list[BidsFile]:
+        return self._files.get((image.root, image.stem + suffix), [])
+
+
+def _same_place(image: BidsFile, label: BidsFile) -> bool:
+    # Derivatives may do without session folders: the session is part of the file name as well.
+    return label.folders in (image.folders, (image.folders[0], ""))
