@@ -16,7 +16,7 @@ from sphinx.application import Sphinx
 
 from ivadomed.config import json_schema
 from ivadomed.config.reference import Key, Part, parts
-from ivadomed.config.schema.models import SECTIONS
+from ivadomed.config.schema.run import SECTIONS
 
 MARKER = "<!-- the reference, made from the schema -->"
 SCHEMA_FILE = "ivadomed.schema.json"

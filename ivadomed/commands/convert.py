@@ -52,7 +52,7 @@ def convert_model(model: str | Path, folder: str | Path, config: str | Path | No
     run = _configuration(old, config, network)
     if run is not None:
         _check_fits(run, description, old)
-    rebuilt = cast(Network, build_model(description.name, description.arguments)).eval()
+    rebuilt = build_model(description.name, description.arguments).eval()
     rebuilt.load_state_dict(network.state_dict())
     _check_same_output(rebuilt, network, description, old)
     has_onnx = write_package(

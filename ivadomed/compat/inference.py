@@ -26,7 +26,7 @@ from ivadomed.inference.outputs import pred_to_nib, split_classes
 from ivadomed.inference.packaged import postprocessing_with
 from ivadomed.loader.conditions.film_encoder import FilmEncoder
 from ivadomed.loader.samples import Batch
-from ivadomed.models.specs import NETWORKS, OWN
+from ivadomed.models.specs import OWN, SPECS
 from ivadomed.transforms import UndoCompose
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def get_preds(
         Predictions [B, K, ...], on the CPU.
     """
     records, condition = batch["input_metadata"], None
-    takes_contrasts = NETWORKS.get(model_params.get("name", ""), OWN).missing_contrasts
+    takes_contrasts = SPECS.get(model_params.get("name", ""), OWN).missing_contrasts
     if "film_onehotencoder" in model_params or (takes_contrasts and "missing_mod" in records[0][0]):
         condition = torch.as_tensor(get_metadata(records, model_params), dtype=torch.float32)
     forward = open_model(Path(fname_model), torch.device(device) if cuda_available else torch.device("cpu"))

@@ -23,11 +23,11 @@ from ivadomed.errors import ConfigError, OutputError
 from ivadomed.images.files import write_json, write_text
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.conditions.film_encoder import FilmEncoder
-from ivadomed.models.specs import NETWORKS
+from ivadomed.models.specs import SPECS
 
 log = logging.getLogger(__name__)
 
-MODEL_LIST = list(NETWORKS)
+MODEL_LIST = list(SPECS)
 """Networks that a section of the configuration may name."""
 
 

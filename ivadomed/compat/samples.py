@@ -17,7 +17,7 @@ from ivadomed.loader.cases.case import Case
 from ivadomed.loader.conditions.conditioner import Curriculum, withhold
 from ivadomed.loader.samples.batch import Sample
 from ivadomed.loader.samples.dataset import SampleDataset
-from ivadomed.models.specs import NETWORKS, OWN
+from ivadomed.models.specs import OWN, SPECS
 from ivadomed.runtime.randomness import seeded
 
 Condition = Callable[[Sequence[Any], int], "np.ndarray | None"]
@@ -121,7 +121,7 @@ def condition_of(model_params: Mapping[str, Any]) -> Condition | None:
     Raises:
         ModelError: There is no encoder.
     """
-    if NETWORKS.get(model_params.get("name", ""), OWN).missing_contrasts:
+    if SPECS.get(model_params.get("name", ""), OWN).missing_contrasts:
         return _present
     if not any(model_params.get("film_layers") or ()):
         return None

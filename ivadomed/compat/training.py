@@ -22,7 +22,7 @@ from ivadomed.config.section import training_section, wandb_section
 from ivadomed.errors import ModelError
 from ivadomed.loader.conditions.conditioner import Curriculum
 from ivadomed.models.registry import check_arguments
-from ivadomed.models.specs import NETWORKS, OWN
+from ivadomed.models.specs import OWN, SPECS
 from ivadomed.models.torch_file import TorchFile
 from ivadomed.training.loop import train as run_training
 from ivadomed.training.monitor import Watch
@@ -128,7 +128,7 @@ def train(
 def _network(model_params: Mapping[str, Any], training: Any) -> Architecture:
     """Name and arguments of the network, completed by what the data say."""
     name = model_params.get("name", "Unet")
-    takes_contrasts = NETWORKS.get(name, OWN).missing_contrasts
+    takes_contrasts = SPECS.get(name, OWN).missing_contrasts
     given = {key: value for key, value in model_params.items() if key not in ("name", *_OF_THE_DATA)}
     if isinstance(training, DocumentedSamples):
         sample = training[0]
@@ -147,7 +147,7 @@ def _network(model_params: Mapping[str, Any], training: Any) -> Architecture:
 
 def _curriculum(model_params: Mapping[str, Any]) -> Curriculum | None:
     probability = model_params.get("missing_probability") or 0.0
-    if probability <= 0 or not NETWORKS.get(model_params.get("name", ""), OWN).missing_contrasts:
+    if probability <= 0 or not SPECS.get(model_params.get("name", ""), OWN).missing_contrasts:
         return None
     return Curriculum(probability, model_params.get("missing_probability_growth", 1.0))
 
@@ -165,7 +165,7 @@ def get_metadata(
         HeMISUnet: [B, contrasts], 1 where a contrast is there. FiLM: the vector of each sample, of the labels
         ``film_input``.
     """
-    if NETWORKS.get(model_params["name"], OWN).missing_contrasts:
+    if SPECS.get(model_params["name"], OWN).missing_contrasts:
         return np.array([record[0]["missing_mod"] for record in metadata])
     encoder = model_params["film_onehotencoder"]
     rows = [list(encoder.transform([record[0]["film_input"]])[0]) for record in metadata]

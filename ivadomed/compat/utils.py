@@ -21,7 +21,7 @@ import numpy as np
 import ivadomed
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.geometry.grid import SLICE_AXES
-from ivadomed.models.specs import NETWORKS
+from ivadomed.models.specs import SPECS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 AXIS_DCT = dict(SLICE_AXES)
 """Number of each slice axis."""
 
-CLASSIFIER_LIST = [name for name, network in NETWORKS.items() if network.task == "classification"]
+CLASSIFIER_LIST = [name for name, network in SPECS.items() if network.task == "classification"]
 """Networks that classify slices."""
 
 __ivadomed_dir__ = str(Path(ivadomed.__file__).resolve().parents[1])

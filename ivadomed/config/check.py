@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ivadomed.config.schema.models import SECTIONS, OwnModel
-from ivadomed.config.schema.run import RunConfig
+from ivadomed.config.schema.models import OwnModel
+from ivadomed.config.schema.run import SECTIONS, RunConfig
 from ivadomed.config.schema.training import CyclicLR, OneCycleLR
 from ivadomed.config.schema.transforms import Crop
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ivadomed.config.tree import Tree, join, section
-from ivadomed.models.specs import NETWORKS, OWN, NetworkSpec, spec_of
+from ivadomed.models.specs import OWN, SPECS, NetworkSpec, spec_of
 
 Steps = tuple[Callable[[Tree, list[str]], None], ...]
 
@@ -283,7 +283,7 @@ def _is_2d(tree: Tree) -> bool:
 
 def _spec(tree: Tree) -> NetworkSpec:
     name = _name(tree)
-    return spec_of(name) if ":" in name or name in NETWORKS else OWN
+    return spec_of(name) if ":" in name or name in SPECS else OWN
 
 
 def _film_of_the_3d_network(tree: Tree, warnings: list[str]) -> None:
@@ -291,7 +291,7 @@ def _film_of_the_3d_network(tree: Tree, warnings: list[str]) -> None:
         return
     film, network = tree["FiLMedUnet"], tree["Modified3DUNet"]
     film["applied"] = False
-    layers = film.get("film_layers") or [1] * NETWORKS["Modified3DUNet"].count_film_places(0)
+    layers = film.get("film_layers") or [1] * SPECS["Modified3DUNet"].count_film_places(0)
     for key, value in (("metadata", film.get("metadata")), ("film_layers", layers)):
         if network.get(key) is None and value is not None:
             network[key] = value

@@ -17,17 +17,17 @@ from pydantic_core import ErrorDetails
 from ivadomed.config import problems
 from ivadomed.config.check import contradictions
 from ivadomed.config.migrate import RENAMED, migrate, reconcile
-from ivadomed.config.schema.models import SECTIONS, Windows
-from ivadomed.config.schema.run import RunConfig
+from ivadomed.config.schema.models import PatchSizes
+from ivadomed.config.schema.run import SECTIONS, RunConfig
 from ivadomed.config.tree import Tree, join, read_json, section
 from ivadomed.errors import ConfigError
-from ivadomed.models.specs import NETWORKS, spec_of
+from ivadomed.models.specs import SPECS, spec_of
 from ivadomed.postprocessing import STEPS
 from ivadomed.registry import parameters
 
 logger = logging.getLogger(__name__)
 
-_NETWORK = (*Windows.model_fields, "metadata", "film_layers")
+_NETWORK = (*PatchSizes.model_fields, "metadata", "film_layers")
 # Section ("" is the top level) -> keys that prediction takes from it.
 _TAKEN: dict[str, tuple[str, ...]] = {
     "": ("blend",),
@@ -236,7 +236,7 @@ def _drop_idle_sections(taken: Tree, notes: list[str]) -> None:
 def _drop_unknown_network(taken: Tree, notes: list[str]) -> None:
     """Leave the name of an architecture that is unknown here: the file of the network is enough."""
     name = taken["default_model"].get("name")
-    if name is not None and not (isinstance(name, str) and (":" in name or name in NETWORKS)):
+    if name is not None and not (isinstance(name, str) and (":" in name or name in SPECS)):
         notes.append(f"default_model.name: {name!r} not used by prediction")
         del taken["default_model"]["name"]
 

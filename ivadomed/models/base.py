@@ -1,50 +1,56 @@
-"""What every network of the package offers beyond ``forward``."""
+"""What every network of the package offers beyond ``forward``, and the registry of networks."""
 
 from __future__ import annotations
 
-import difflib
-import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from ivadomed.errors import ModelError
+from ivadomed.registry import Registry, did_you_mean, parameters
+from ivadomed.registry.types import STRICT, WHOLE, Doc, Fraction, Ge, Le, Lt, Positive, Real
+
+MODELS: Registry[type[nn.Module]] = Registry(
+    nn.Module,
+    place="Model {name!r}",
+    unknown="Unknown model {name!r}",
+    no_argument="{name}: unknown argument {key!r}",
+    expected="network; expected a subclass of ivadomed.models.Network or of torch.nn.Module",
+    error=ModelError,
+)
+"""Networks by name; `ivadomed.models.registry` imports all of this package."""
+network = MODELS.register
+
+# Constructor arguments that several networks share; what has a Doc is a key of the configuration.
+Depth = Annotated[Positive, Doc("Number of down-samplings (> 0).", 4)]
+Dropout = Annotated[Real, Ge(0), Lt(1), Doc("Probability (0 to < 1) of dropout.", 0.2)]
+Momentum = Annotated[Fraction, Doc("Momentum (0 to 1) of batch normalization.", 0.4)]
+Activation = Annotated[
+    Literal["sigmoid", "relu", "softmax"],
+    Doc("Last layer: `sigmoid`, `softmax`, or `relu` (normalized to 0..1)."),
+]
+Filters = Annotated[
+    Positive,
+    Doc(
+        "Filters of the first convolution (> 0), doubled per level. null: 64, in 3D U-Nets 16, in "
+        "ResidualEncoderUnet 32.",
+        32,
+    ),
+]
+Switch = Annotated[int, STRICT, Ge(0), Le(1), WHOLE]
+
 # Keys a model section of a configuration may hold that some or all models have no use for.
 COMMON_KEYS = frozenset(
-    {
-        "applied",
-        "attention",
-        "bn_momentum",
-        "contrasts",
-        "csv_path",
-        "depth",
-        "dropout_rate",
-        "film_layers",
-        "film_onehotencoder",
-        "final_activation",
-        "folder_name",
-        "hdf5_path",
-        "in_channel",
-        "is_2d",
-        "length_2D",
-        "length_3D",
-        "metadata",
-        "missing_probability",
-        "missing_probability_growth",
-        "multichannel",
-        "n_filters",
-        "n_metadata",
-        "name",
-        "out_channel",
-        "path_hdf5",
-        "ram",
-        "roi_lst",
-        "stride_2D",
-        "stride_3D",
-        "target_lst",
-    }
+    (
+        *("applied", "attention", "bn_momentum", "contrasts", "csv_path", "depth", "dropout_rate"),
+        *("film_layers", "film_onehotencoder", "final_activation", "folder_name", "hdf5_path", "in_channel"),
+        *("is_2d", "length_2D", "length_3D", "metadata", "missing_probability", "missing_probability_growth"),
+        *("multichannel", "n_filters", "n_metadata", "name", "out_channel", "path_hdf5", "ram", "roi_lst"),
+        *("stride_2D", "stride_3D", "target_lst"),
+    )
 )
 
 
@@ -87,15 +93,9 @@ class Network(nn.Module):
         """
         for name in given:
             if name not in COMMON_KEYS:
-                hint = did_you_mean(name, _parameters(cls)) or f"it takes {', '.join(_parameters(cls))}"
-                raise TypeError(f"{cls.__name__}() has no argument {name!r}; {hint.rstrip()}")
-
-    @classmethod
-    def _own_arguments(cls, given: Mapping[str, Any], base: type[nn.Module]) -> dict[str, Any]:
-        """The arguments that the constructor of a base takes; `refuse_unknown` sees the others."""
-        taken = inspect.signature(base).parameters
-        cls.refuse_unknown(name for name in given if name not in taken)
-        return {name: value for name, value in given.items() if name in taken}
+                known = list(parameters(cls)[0])
+                hint = did_you_mean(name, known, f"; it takes {', '.join(known)}")
+                raise TypeError(f"{cls.__name__}() has no argument {name!r}{hint}")
 
     def inputs(self, batch: ModelBatch) -> tuple[Any, ...]:
         """Forward arguments for `batch`: the image alone, unless a subclass needs more."""
@@ -121,20 +121,6 @@ class Network(nn.Module):
             arguments: Of the constructor.
         """
         return None
-
-
-def _parameters(cls: type[nn.Module]) -> list[str]:
-    """Names of the arguments of a class and of those it inherits from."""
-    bases = [base for base in cls.__mro__ if issubclass(base, Network) and "__init__" in vars(base)]
-    parameters = [p for base in bases for p in list(inspect.signature(base.__init__).parameters.values())[1:]]
-    return list(dict.fromkeys(p.name for p in parameters if p.kind is not p.VAR_KEYWORD))
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``did you mean 'dropout_rate'? `` for a misspelt word, or nothing; capitals do not count."""
-    by_lower = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(word.lower(), by_lower, n=1)
-    return f"did you mean {by_lower[close[0]]!r}? " if close else ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ivadomed.errors import ModelError
-from ivadomed.models.base import Network
+from ivadomed.models.base import Dropout, Network, network
 from ivadomed.models.blocks import activate
 
 NormLayer = Callable[[int], nn.Module]
@@ -76,6 +76,7 @@ class ResNet(Network):
         replace_stride_with_dilation: Dilate stages 2 to 4 instead of striding; `BasicBlock` cannot.
         norm_layer: Makes the normalisation layer of a number of channels.
         in_channel: Channels of the image.
+        **kwargs: See `Unet`.
     """
 
     def __init__(
@@ -89,7 +90,9 @@ class ResNet(Network):
         replace_stride_with_dilation: Sequence[bool] | None = None,
         norm_layer: NormLayer | None = None,
         in_channel: int = 1,
+        **kwargs: Any,
     ) -> None:
+        self.refuse_unknown(kwargs)
         super().__init__()
         if groups != 1 or width_per_group != 64 or any(replace_stride_with_dilation or ()):
             raise ModelError(
@@ -136,11 +139,12 @@ class ResNet(Network):
         return _foreground(self.fc(self.avgpool(x).flatten(1)))
 
 
+@network
 class resnet18(ResNet):
-    """ResNet with two basic blocks per stage; keyword arguments as `ResNet`, others see `Unet`."""
+    """ResNet with two basic blocks per stage; keyword arguments as `ResNet`."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(BasicBlock, [2, 2, 2, 2], **self._own_arguments(kwargs, ResNet))
+        super().__init__(BasicBlock, [2, 2, 2, 2], **kwargs)
 
 
 class _DenseLayer(nn.Module):
@@ -217,6 +221,7 @@ class DenseNet(Network):
         num_classes: Classes, the first is the background.
         memory_efficient: Recompute bottlenecks in the backward pass instead of storing them.
         in_channel: Channels of the image.
+        **kwargs: See `Unet`.
     """
 
     def __init__(
@@ -225,11 +230,13 @@ class DenseNet(Network):
         block_config: Sequence[int] = (6, 12, 24, 16),
         num_init_features: int = 64,
         bn_size: int = 4,
-        dropout_rate: float = 0.3,
+        dropout_rate: Dropout = 0.3,
         num_classes: int = 2,
         memory_efficient: bool = False,
         in_channel: int = 1,
+        **kwargs: Any,
     ) -> None:
+        self.refuse_unknown(kwargs)
         super().__init__()
         width = num_init_features
         parts: OrderedDict[str, nn.Module] = OrderedDict(
@@ -270,9 +277,9 @@ class DenseNet(Network):
         return _foreground(self.classifier(x))
 
 
+@network
 class densenet121(DenseNet):
-    """DenseNet with blocks of 6, 12, 24 and 16 layers; keyword arguments as `DenseNet`, others see `Unet`."""
+    """DenseNet with blocks of 6, 12, 24 and 16 layers; keyword arguments as `DenseNet`."""
 
     def __init__(self, **kwargs: Any) -> None:
-        own = self._own_arguments(kwargs, DenseNet)
-        super().__init__(growth_rate=32, block_config=(6, 12, 24, 16), num_init_features=64, **own)
+        super().__init__(growth_rate=32, block_config=(6, 12, 24, 16), num_init_features=64, **kwargs)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from ivadomed.models.base import Network
+from ivadomed.models.base import Network, network
+from ivadomed.registry.types import Doc, Flag, Positive
 
 
 class ConvBlock(nn.Module):
@@ -64,6 +65,7 @@ class SimpleBlock(nn.Module):
         return torch.cat([self.conv1(x), self.conv2(x), self.conv3(x)], dim=1)
 
 
+@network
 class Countception(Network):
     """Count-ception (Cohen et al., 2017, arXiv:1703.08710).
 
@@ -86,8 +88,8 @@ class Countception(Network):
         self,
         in_channel: int = 3,
         out_channel: int = 1,
-        use_logits: bool = False,
-        logits_per_output: int = 12,
+        use_logits: Annotated[Flag, Doc("Give logits per output value.")] = False,
+        logits_per_output: Annotated[Positive, Doc("Number of logits per output.", 8)] = 12,
         name: str = "CC",
         **kwargs: Any,
     ) -> None:

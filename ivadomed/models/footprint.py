@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-from ivadomed.models.base import Network, example_inputs
+from ivadomed.models.base import example_inputs
 from ivadomed.models.registry import build_model
 
 _PER_PARAMETER = 16
@@ -58,7 +58,7 @@ def footprint(name: str, arguments: Mapping[str, Any], n_axes: int) -> Footprint
         ModelError: The network cannot be built.
     """
     with torch.random.fork_rng(devices=[]):
-        model = cast(Network, build_model(name, arguments)).train()
+        model = build_model(name, arguments).train()
         channels = len(arguments["contrasts"]) if "contrasts" in arguments else arguments.get("in_channel", 1)
         size = model.example_size(n_axes)
         # Two samples: batch normalisation has nothing to normalise in a single one of one voxel.

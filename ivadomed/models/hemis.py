@@ -9,13 +9,24 @@ import torch
 from torch import Tensor, nn
 
 from ivadomed.errors import ModelError
-from ivadomed.models.base import ModelBatch, Network, pooling_fault
+from ivadomed.models.base import (
+    Activation,
+    Depth,
+    Dropout,
+    Filters,
+    ModelBatch,
+    Momentum,
+    Network,
+    network,
+    pooling_fault,
+)
 from ivadomed.models.unet import Decoder, Encoder, smallest_size
 
 PRESENT = "present_contrasts"
 """Name of the second input of exported files: 1 for each contrast that is there, else 0."""
 
 
+@network
 class HeMISUnet(Network):
     """Hetero-modal U-Net (Havaei et al., 2016, arXiv:1607.05194; Dorent et al., 2019, arXiv:1907.11150).
 
@@ -42,12 +53,12 @@ class HeMISUnet(Network):
         self,
         contrasts: Sequence[str],
         out_channel: int = 1,
-        depth: int = 3,
-        dropout_rate: float = 0.3,
-        bn_momentum: float = 0.1,
-        final_activation: str = "sigmoid",
+        depth: Depth = 3,
+        dropout_rate: Dropout = 0.3,
+        bn_momentum: Momentum = 0.1,
+        final_activation: Activation = "sigmoid",
         is_2d: bool = True,
-        n_filters: int = 64,
+        n_filters: Filters = 64,
         **kwargs: Any,
     ) -> None:
         self.refuse_unknown(kwargs)

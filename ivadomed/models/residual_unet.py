@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from ivadomed.errors import ModelError
-from ivadomed.models.base import Network
+from ivadomed.models.base import Activation, Filters, Network, network
 from ivadomed.models.blocks import activate, check_final_activation, crop_like
 from ivadomed.models.normalisation import InstanceNorm3d
 from ivadomed.models.sizing import N_FILTERS, stage_blocks, stage_features
+from ivadomed.registry.types import Doc, Flag, Ge, Lt, Positive, Real
 
 _SLOPE = 0.01
 
@@ -74,6 +76,7 @@ class ResidualBlock(nn.Module):
         return self.lrelu(self.conv2(self.lrelu(self.conv1(x))) + self.shortcut(x))
 
 
+@network
 class ResidualEncoderUnet(Network):
     """Residual-encoder U-Net (Isensee et al., 2024, arXiv:2404.09556; 2021, Nature Methods), 2D and 3D.
 
@@ -112,16 +115,29 @@ class ResidualEncoderUnet(Network):
         self,
         in_channel: int = 1,
         out_channel: int = 1,
-        depth: int = 5,
-        n_filters: int = N_FILTERS,
-        max_filters: int | None = None,
-        n_blocks: Sequence[int] | None = None,
+        depth: Annotated[
+            Positive,
+            Doc("Number of down-samplings (> 0). null: as many as patch size and voxel size allow.", 3),
+        ] = 5,
+        n_filters: Filters = N_FILTERS,
+        max_filters: Annotated[
+            Positive | None, Doc("Most filters of a stage (> 0). null: 512 in 2D, 320 in 3D.", 128)
+        ] = None,
+        n_blocks: Annotated[
+            tuple[Positive, ...] | None,
+            Doc(
+                "Residual blocks of each stage, depth + 1 numbers (> 0). null: 1, 3, 4, 6, 6, ...",
+                [1, 2, 2, 2],
+            ),
+        ] = None,
         strides: Sequence[Sizes] | None = None,
         kernel_sizes: Sequence[Sizes] | None = None,
-        dropout_rate: float = 0.0,
-        final_activation: str = "sigmoid",
+        dropout_rate: Annotated[Real, Ge(0), Lt(1), Doc("Probability (0 to < 1) of dropout.", 0.1)] = 0.0,
+        final_activation: Activation = "sigmoid",
         is_2d: bool = True,
-        deep_supervision: bool = True,
+        deep_supervision: Annotated[
+            Flag, Doc("Train the lower resolutions of the decoder to segment, too.")
+        ] = True,
     ) -> None:
         super().__init__()
         if depth < 1:

@@ -1,8 +1,11 @@
-"""Networks by name, and what each of them needs of a configuration. Readable without torch."""
+"""Needs of each network of a configuration and of the data. Readable without torch.
+
+The arguments themselves are declared by the constructors, see `ivadomed.models.base.MODELS`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -50,25 +53,23 @@ class NetworkSpec:
     """Needs of a network.
 
     Args:
-        module: Module of this room that holds the class; empty for a class of the user's own.
-        keys: Constructor arguments that are keys of the network's section and of `default_model`.
         task: Masks, classes of a slice, or heat maps.
         dimensions: Numbers of spatial axes of the images that it can take.
         film: Metadata modulate it: always, or where `film_layers` says so.
         missing_contrasts: It predicts from any subset of its contrasts, which are its channels.
         fixed_depth: Number of down-samplings where that is no argument.
+        sized: Keys of which null leaves the value to the rest of a configuration.
         not_shared: Keys for which the values that `default_model` has for other networks do not count.
         derived: Constructor arguments that follow from the rest of a configuration.
         faults: Contradictions in a configuration, one line each, with full key paths.
     """
 
-    module: str = ""
-    keys: tuple[str, ...] = ()
     task: Task = "segmentation"
     dimensions: tuple[int, ...] = (2, 3)
     film: Literal["always", "optional"] | None = None
     missing_contrasts: bool = False
     fixed_depth: int | None = None
+    sized: tuple[str, ...] = ("n_filters",)
     not_shared: tuple[str, ...] = ()
     derived: Callable[[Setting], dict[str, Any]] = image_channels
     faults: Callable[[Setting], list[str]] = _no_faults
@@ -77,9 +78,14 @@ class NetworkSpec:
         """Whether the network is 2D, where a configuration wants it 2D or 3D."""
         return wanted if len(self.dimensions) > 1 else self.dimensions == (2,)
 
-    def arguments(self, setting: Setting) -> dict[str, Any]:
-        """Keyword arguments of the constructor; what is left out has the constructor's default."""
-        given = {key: setting.network_key(key) for key in self.keys}
+    def arguments(self, setting: Setting, keys: Iterable[str]) -> dict[str, Any]:
+        """Keyword arguments of the constructor; what is left out has the constructor's default.
+
+        Args:
+            setting: The configuration.
+            keys: Arguments that are keys of it.
+        """
+        given = {key: setting.network_key(key) for key in keys}
         return {key: value for key, value in given.items() if value is not None} | self.derived(setting)
 
     def film_layers(self, setting: Setting) -> list[int] | None:
@@ -100,7 +106,7 @@ def _unet(setting: Setting) -> dict[str, Any]:
 
 
 def _filmed_unet(setting: Setting) -> dict[str, Any]:
-    return {**_unet(setting), "film_layers": NETWORKS["FiLMedUnet"].film_layers(setting)}
+    return {**_unet(setting), "film_layers": SPECS["FiLMedUnet"].film_layers(setting)}
 
 
 def _hemis_unet(setting: Setting) -> dict[str, Any]:
@@ -157,35 +163,22 @@ def _classifier(setting: Setting) -> dict[str, Any]:
     return {"in_channel": setting.in_channel, "num_classes": len(setting.class_names) + 1}
 
 
-_UNET = ("depth", "dropout_rate", "bn_momentum", "final_activation", "n_filters")
-
-NETWORKS: dict[str, NetworkSpec] = {
-    "Unet": NetworkSpec("unet", _UNET, derived=_unet),
-    "FiLMedUnet": NetworkSpec("unet", (*_UNET, "film_layers"), film="always", derived=_filmed_unet),
-    "HeMISUnet": NetworkSpec("hemis", _UNET, missing_contrasts=True, derived=_hemis_unet),
-    "Modified3DUNet": NetworkSpec(
-        "unet3d",
-        ("n_filters", "attention", "dropout_rate", "bn_momentum", "final_activation", "film_layers"),
-        dimensions=(3,),
-        film="optional",
-        fixed_depth=4,
-    ),
+SPECS: dict[str, NetworkSpec] = {
+    "Unet": NetworkSpec(derived=_unet),
+    "FiLMedUnet": NetworkSpec(film="always", derived=_filmed_unet),
+    "HeMISUnet": NetworkSpec(missing_contrasts=True, derived=_hemis_unet),
+    "Modified3DUNet": NetworkSpec(dimensions=(3,), film="optional", fixed_depth=4),
     "ResidualEncoderUnet": NetworkSpec(
-        "residual_unet",
-        ("dropout_rate", "final_activation", "max_filters", "deep_supervision"),
+        sized=("depth", "n_filters"),
         not_shared=("depth", "dropout_rate"),
         derived=_residual_unet,
         faults=_residual_faults,
     ),
-    "Countception": NetworkSpec(
-        "countception", ("use_logits", "logits_per_output"), task="regression", dimensions=(2,)
-    ),
-    "resnet18": NetworkSpec("classifiers", (), task="classification", dimensions=(2,), derived=_classifier),
-    "densenet121": NetworkSpec(
-        "classifiers", ("dropout_rate",), task="classification", dimensions=(2,), derived=_classifier
-    ),
+    "Countception": NetworkSpec(task="regression", dimensions=(2,)),
+    "resnet18": NetworkSpec(task="classification", dimensions=(2,), derived=_classifier),
+    "densenet121": NetworkSpec(task="classification", dimensions=(2,), derived=_classifier),
 }
-"""Networks of this package. A configuration has a section for each but the first, which is `default_model` alone."""
+"""Networks that a configuration can name."""
 
 OWN = NetworkSpec(derived=lambda setting: {**image_channels(setting), "is_2d": setting.is_2d})
 """Needs of a class of the user's own, named ``package.module:Class``."""
@@ -193,4 +186,4 @@ OWN = NetworkSpec(derived=lambda setting: {**image_channels(setting), "is_2d": s
 
 def spec_of(name: str) -> NetworkSpec:
     """Needs of the network of a name, of this package or ``package.module:Class``."""
-    return OWN if ":" in name else NETWORKS[name]
+    return OWN if ":" in name else SPECS[name]

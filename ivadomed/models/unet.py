@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from torch import Tensor, nn
 
 from ivadomed.errors import ModelError
-from ivadomed.models.base import ModelBatch, Network, pooling_fault
+from ivadomed.models.base import (
+    Activation,
+    Depth,
+    Dropout,
+    Filters,
+    ModelBatch,
+    Momentum,
+    Network,
+    Switch,
+    network,
+    pooling_fault,
+)
 from ivadomed.models.blocks import DownConv, UpConv, activate, check_final_activation
 from ivadomed.models.film import (
     Context,
@@ -19,6 +30,7 @@ from ivadomed.models.film import (
     film_switches,
     freeze_shared_weights,
 )
+from ivadomed.registry.types import Doc
 
 
 class Encoder(nn.Module):
@@ -150,6 +162,7 @@ class Decoder(nn.Module):
         return activate(x, self.final_activation), w_film
 
 
+@network
 class Unet(Network):
     """U-Net (Ronneberger et al., 2015, arXiv:1505.04597).
 
@@ -173,12 +186,12 @@ class Unet(Network):
         self,
         in_channel: int = 1,
         out_channel: int = 1,
-        depth: int = 3,
-        dropout_rate: float = 0.3,
-        bn_momentum: float = 0.1,
-        final_activation: str = "sigmoid",
+        depth: Depth = 3,
+        dropout_rate: Dropout = 0.3,
+        bn_momentum: Momentum = 0.1,
+        final_activation: Activation = "sigmoid",
         is_2d: bool = True,
-        n_filters: int = 64,
+        n_filters: Filters = 64,
         **kwargs: Any,
     ) -> None:
         self.refuse_unknown(kwargs)
@@ -217,6 +230,7 @@ class Unet(Network):
         return pooling_fault(size, arguments.get("depth", 3))
 
 
+@network
 class FiLMedUnet(Unet):
     """U-Net whose feature maps are modulated by the image's metadata (see `ivadomed.models.film`).
 
@@ -230,14 +244,21 @@ class FiLMedUnet(Unet):
         self,
         in_channel: int = 1,
         out_channel: int = 1,
-        depth: int = 3,
-        dropout_rate: float = 0.3,
-        bn_momentum: float = 0.1,
+        depth: Depth = 3,
+        dropout_rate: Dropout = 0.3,
+        bn_momentum: Momentum = 0.1,
         n_metadata: int | None = None,
-        film_layers: Sequence[int] | None = None,
+        film_layers: Annotated[
+            tuple[Switch, ...] | None,
+            Doc(
+                "1 where FiLM modulates a layer, else 0; 2 * depth + 2 entries from input to output. null: every "
+                "layer.",
+                [0, 1, 0, 0, 0, 0, 0, 0],
+            ),
+        ] = None,
         is_2d: bool = True,
-        n_filters: int = 64,
-        final_activation: str = "sigmoid",
+        n_filters: Filters = 64,
+        final_activation: Activation = "sigmoid",
         **kwargs: Any,
     ) -> None:
         self.refuse_unknown(kwargs)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ivadomed.models.attention import GridAttentionBlockND, UnetGridGatingSignal3
-from ivadomed.models.base import ModelBatch, Network
+from ivadomed.models.base import Activation, Dropout, Filters, ModelBatch, Momentum, Network, Switch, network
 from ivadomed.models.blocks import activate, check_final_activation, crop_like
 from ivadomed.models.film import (
     Context,
@@ -22,10 +21,12 @@ from ivadomed.models.film import (
     freeze_shared_weights,
 )
 from ivadomed.models.normalisation import InstanceNorm3d
+from ivadomed.registry.types import Doc, Flag
 
 N_FILM_PLACES = 10
 
 
+@network
 class Modified3DUNet(Network):
     """3D U-Net of Isensee et al. (2017, arXiv:1802.10508), after github.com/pykao/Modified-3D-UNet-Pytorch.
 
@@ -51,13 +52,20 @@ class Modified3DUNet(Network):
         self,
         in_channel: int,
         out_channel: int,
-        n_filters: int = 16,
-        attention: bool = False,
-        dropout_rate: float = 0.3,
-        bn_momentum: float = 0.1,
-        final_activation: str = "sigmoid",
+        n_filters: Filters = 16,
+        attention: Annotated[Flag, Doc("Attention gates in the decoder.")] = False,
+        dropout_rate: Dropout = 0.3,
+        bn_momentum: Momentum = 0.1,
+        final_activation: Activation = "sigmoid",
         n_metadata: int | None = None,
-        film_layers: Sequence[int] | None = None,
+        film_layers: Annotated[
+            tuple[Switch, ...] | None,
+            Doc(
+                "1 where FiLM modulates a layer, else 0; ten entries: five context levels, four localisation levels, "
+                "output. null: no FiLM.",
+                [0, 1, 0, 0, 0, 0, 0, 0, 0, 0],
+            ),
+        ] = None,
         **kwargs: Any,
     ) -> None:
         self.refuse_unknown(kwargs)
@@ -226,6 +234,7 @@ class Modified3DUNet(Network):
         return logits + crop_like(coarse, logits)
 
 
+@network
 class UNet3D(Modified3DUNet):
     """Name of `Modified3DUNet` in configurations and model files of older versions."""
 

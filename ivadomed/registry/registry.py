@@ -143,7 +143,11 @@ def parameters(entry: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter],
     found: dict[str, inspect.Parameter] = {}
     takes_any = False
     for call in constructors(entry):
-        own, hints = inspect.signature(call).parameters.values(), get_type_hints(call, include_extras=True)
+        own = inspect.signature(call).parameters.values()
+        try:
+            hints = get_type_hints(call, include_extras=True)
+        except NameError:  # of a class of the user's own: what only type checkers import
+            hints = {}
         for parameter in own:
             if parameter.name != "self" and parameter.kind in _kinds(entry):
                 annotation = hints.get(parameter.name, Any)

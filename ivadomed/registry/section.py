@@ -210,7 +210,9 @@ def section_model(entry: Callable[..., Any], base: type[Section]) -> type[Sectio
             Field(default=name, description=base.model_fields["name"].description),
         )
     fields |= {
-        key: _field(parameter) for key, parameter in known.items() if INTERNAL not in _metadata(parameter)
+        key: argument_field(parameter)
+        for key, parameter in known.items()
+        if INTERNAL not in _metadata(parameter)
     }
     model = create_model(
         title,
@@ -249,7 +251,7 @@ def _metadata(parameter: Parameter) -> tuple[Any, ...]:
     return getattr(parameter.annotation, "__metadata__", ())
 
 
-def _field(parameter: Parameter) -> tuple[Any, FieldInfo]:
+def argument_field(parameter: Parameter) -> tuple[Any, FieldInfo]:
     """Type and field of an argument; a `Doc` becomes its description and example."""
     metadata, annotation = _metadata(parameter), parameter.annotation
     doc = next((entry for entry in metadata if isinstance(entry, Doc)), Doc(""))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le, Len
+from annotated_types import Ge, Gt, Le, Len, Lt
 
 __all__ = [
     "INTERNAL",
@@ -26,6 +26,7 @@ __all__ = [
     "Int",
     "Le",
     "Len",
+    "Lt",
     "NonNegative",
     "NonNegativeReal",
     "Parsed",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import cast
 
 import torch
 from torch import nn
@@ -26,7 +25,7 @@ def initial_model(architecture: Architecture, transfer: TransferLearning) -> Net
     Raises:
         ModelError: The trained model cannot be read, or is of another architecture.
     """
-    model = cast(Network, build_model(architecture.name, architecture.arguments))
+    model = build_model(architecture.name, architecture.arguments)
     path = transfer.retrain_model
     if path is None:
         log.info("\nInitialising model's weights from scratch.")

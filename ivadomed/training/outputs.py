@@ -95,3 +95,10 @@ def package_model(config: RunConfig, weights: Path, folder: Path) -> None:
     write_json(folder / f"{name}.json", packaged)
     write_onnx(folder, model, config.in_channel, config.is_2d)
     log.info("Packaged model: %s", folder)
+    if own := config.architecture_name.rpartition(":")[0]:
+        log.warning(
+            "%s.pt: opens only where %s can be imported, which has its network; %s.onnx needs no code of yours",
+            name,
+            own,
+            name,
+        )

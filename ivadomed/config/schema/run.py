@@ -14,17 +14,12 @@ from ivadomed.config.schema.base import FileName, PathText
 from ivadomed.config.schema.evaluation import EvaluationParameters
 from ivadomed.config.schema.loader import LoaderParameters, ObjectDetection
 from ivadomed.config.schema.models import (
-    SECTIONS,
-    AnyDefaultModel,
-    CountceptionSection,
-    Densenet121Section,
-    FiLMedUnetSection,
-    HeMISUnetSection,
+    ChosenModel,
+    DefaultModel,
     ModelSection,
-    Modified3DUNetSection,
     OwnModel,
-    ResidualEncoderUnetSection,
-    Resnet18Section,
+    SectionOf,
+    network_arguments,
 )
 from ivadomed.config.schema.postprocessing import Postprocessing, Step, Uncertainty
 from ivadomed.config.schema.split import SplitDataset
@@ -87,16 +82,22 @@ class RunConfig(Section):
     loader_parameters: LoaderParameters = section("Data.")
     split_dataset: SplitDataset = section("Training, validation and test sets.")
     training_parameters: TrainingParameters = section("The optimisation.")
-    default_model: AnyDefaultModel = section("Architecture, and arguments that all architectures share.")
-    FiLMedUnet: FiLMedUnetSection = section("U-Net modulated by metadata.")
-    HeMISUnet: HeMISUnetSection = section("U-Net that copes with missing contrasts.")
-    Modified3DUNet: Modified3DUNetSection = section("3D U-Net.")
-    ResidualEncoderUnet: ResidualEncoderUnetSection = section(
+    default_model: Annotated[DefaultModel, ChosenModel()] = section(
+        "Architecture, and arguments that all architectures share."
+    )
+    FiLMedUnet: Annotated[ModelSection, SectionOf("FiLMedUnet")] = section("U-Net modulated by metadata.")
+    HeMISUnet: Annotated[ModelSection, SectionOf("HeMISUnet")] = section(
+        "U-Net that copes with missing contrasts."
+    )
+    Modified3DUNet: Annotated[ModelSection, SectionOf("Modified3DUNet")] = section("3D U-Net.")
+    ResidualEncoderUnet: Annotated[ModelSection, SectionOf("ResidualEncoderUnet")] = section(
         "U-Net with a residual encoder, sized by patch and voxel size."
     )
-    Countception: CountceptionSection = section("Count-ception, for heat maps.")
-    resnet18: Resnet18Section = section("ResNet-18, classification.")
-    densenet121: Densenet121Section = section("DenseNet-121, classification.")
+    Countception: Annotated[ModelSection, SectionOf("Countception")] = section(
+        "Count-ception, for heat maps."
+    )
+    resnet18: Annotated[ModelSection, SectionOf("resnet18")] = section("ResNet-18, classification.")
+    densenet121: Annotated[ModelSection, SectionOf("densenet121")] = section("DenseNet-121, classification.")
     uncertainty: Uncertainty = section("Monte Carlo uncertainty.")
     postprocessing: Annotated[
         Postprocessing, InOrder("ivadomed.postprocessing:STEPS", Step, Postprocessing)
@@ -140,9 +141,10 @@ class RunConfig(Section):
     @cached_property
     def architecture(self) -> Architecture:
         """Name and constructor arguments of the network."""
-        own = self.default_model.arguments if isinstance(self.default_model, OwnModel) else {}
-        given = own if self.network is OWN else {}
-        return Architecture(self.architecture_name, self.network.arguments(self) | given)
+        name, network = self.architecture_name, self.network
+        if isinstance(self.default_model, OwnModel) and network is OWN:
+            return Architecture(name, network.derived(self) | self.default_model.arguments)
+        return Architecture(name, network.arguments(self, network_arguments(name)))
 
     @cached_property
     def is_2d(self) -> bool:
@@ -231,7 +233,9 @@ class RunConfig(Section):
             crop = next((name for name in ("CenterCrop", "ROICrop") if name in crops), "CenterCrop")
             keys[f"transformation.{crop}.size"] = crops[crop]["size"] if crop in crops else "none"
         arguments = self.architecture.arguments
-        if "n_filters" in arguments or "n_filters" in self.network.keys:
+        if "n_filters" in arguments or (
+            self.network is not OWN and "n_filters" in network_arguments(self.architecture_name)
+        ):
             keys[self._path_of("n_filters")] = arguments.get("n_filters", "the default")
         return keys
 
@@ -288,6 +292,10 @@ class RunConfig(Section):
         for ordered in {"transformation", "postprocessing"} & plain.keys():
             plain[ordered]["order"] = list(plain[ordered])
         return plain
+
+
+SECTIONS = tuple(name for name, field in RunConfig.model_fields.items() if field.annotation is ModelSection)
+"""Networks that have a section of their own; others are described in `default_model` alone."""
 
 
 def _remove(tree: dict[str, Any], keys: list[str]) -> None:

@@ -7,7 +7,9 @@ from torch import nn
 
 from ivadomed.errors import ModelError
 from ivadomed.models import MODELS, Network, Unet, build_model
-from ivadomed.models.registry import COMMON_KEYS, accepted_arguments, check_arguments, model_class
+from ivadomed.models.base import COMMON_KEYS, Inputs
+from ivadomed.models.registry import check_arguments, model_class
+from ivadomed.registry import parameters
 
 
 class Identity(Network):
@@ -30,10 +32,20 @@ class Broken(Network):
         self.width = 1 // 0
 
 
+class Plain(nn.Module):
+    def __init__(self, in_channel: int, width: int = 2):
+        super().__init__()
+        self.conv = nn.Conv2d(in_channel, width, 1)
+
+    def forward(self, image):
+        return self.conv(image)
+
+
 @pytest.fixture
 def plugin(monkeypatch):
     module = types.ModuleType("my_plugin")
-    module.Identity, module.Thin, module.Broken, module.Bare = Identity, Thin, Broken, nn.ReLU
+    module.Identity, module.Thin, module.Broken, module.Plain = Identity, Thin, Broken, Plain
+    module.Number = int
     monkeypatch.setitem(sys.modules, "my_plugin", module)
 
 
@@ -88,10 +100,11 @@ def test_missing_argument():
 
 
 def test_kwargs_of_subclasses_stand_for_the_base():
-    assert "num_classes" in accepted_arguments(MODELS["resnet18"])
-    assert "block" not in accepted_arguments(MODELS["resnet18"])
-    assert "kwargs" not in accepted_arguments(Unet)
-    assert accepted_arguments(Unet) <= COMMON_KEYS
+    assert check_arguments("resnet18", {"num_classes": 2, "depth": 3}) == {"num_classes": 2}
+    with pytest.raises(ModelError, match="resnet18: cannot be built"):
+        build_model("resnet18", {"block": None})
+    assert "kwargs" not in parameters(Unet)[0]
+    assert parameters(Unet)[0].keys() <= COMMON_KEYS
 
 
 @pytest.mark.usefixtures("plugin")
@@ -104,6 +117,16 @@ def test_own_class():
             ModelError, match=r"my_plugin:Identity: unknown argument .* did you mean 'gain'\?"
         ):
             check_arguments("my_plugin:Identity", wrong)
+
+
+@pytest.mark.usefixtures("plugin")
+def test_a_plain_module_is_a_network_that_is_given_the_image():
+    model = build_model("my_plugin:Plain", {"in_channel": 1, "out_channel": 1, "is_2d": True, "width": 3})
+    image = torch.ones(2, 1, 4, 4)
+    assert isinstance(model, Network)
+    assert isinstance(model, Plain)
+    assert model(*model.inputs(Inputs(image))).shape == (2, 3, 4, 4)
+    assert model.state_dict().keys() == {"conv.weight", "conv.bias"}
 
 
 @pytest.mark.usefixtures("plugin")
@@ -128,7 +151,7 @@ def test_what_an_own_constructor_raises_is_told():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("my_plugin:Bare", "is no network; expected a subclass of ivadomed.models.Network"),
+        ("my_plugin:Number", "is no network; expected a subclass of ivadomed.models.Network"),
         ("my_plugin:Missing", "AttributeError: .*Missing.*; expected an importable package.module:Class"),
         ("no_such_module:X", "No module named 'no_such_module'.*PYTHONPATH"),
         ("os:system", "is no network"),
@@ -158,7 +181,7 @@ def test_a_misspelt_argument_in_python_is_refused_with_a_suggestion(name):
     required = {"contrasts": ["T1w"]} if name == "HeMISUnet" else {}
     if name in ("Modified3DUNet", "UNet3D"):
         required = {"in_channel": 1, "out_channel": 1}
-    known = accepted_arguments(MODELS[name])
+    known = parameters(MODELS[name])[0]
     right = "dropout_rate" if "dropout_rate" in known else "in_channel"
     wrong = {"dropout_rate": "drop_rate", "in_channel": "in_chanel"}[right]
     with pytest.raises(TypeError, match=rf"{name}\(\) has no argument '{wrong}'; did you mean '{right}'\?"):
