@@ -18,7 +18,7 @@ from ivadomed.geometry.grid import Grid
 from ivadomed.images import io
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import check_same_grid, pixel_size_mm
-from ivadomed.runtime.cores import available_cores
+from ivadomed.runtime.memory import available_cores
 
 logger = logging.getLogger(__name__)
 

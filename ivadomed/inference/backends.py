@@ -18,7 +18,7 @@ from ivadomed.models.base import Network, example_inputs
 from ivadomed.models.checkpoint import load_model
 from ivadomed.models.hemis import PRESENT
 from ivadomed.models.onnx_file import open_onnx
-from ivadomed.runtime.cores import available_cores
+from ivadomed.runtime.memory import available_cores
 
 log = logging.getLogger(__name__)
 

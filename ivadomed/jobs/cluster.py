@@ -6,13 +6,13 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ivadomed.errors import ConfigError, MachineError
-from ivadomed.jobs.answer import Answer, answer_of
-from ivadomed.jobs.local import Numbered
-from ivadomed.jobs.place import take_place
+from ivadomed.jobs.result import JobResult, run_job
+from ivadomed.jobs.workers import settle
 from ivadomed.runtime.signals import StopRequest
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ _POLL = 0.1
 _ONE_AT_A_TIME = threading.Lock()
 
 
-def cluster_answers(
-    function: Callable[[Any], Any], items: Iterator[Numbered], address: str, advice: str, listen: bool
-) -> Iterator[Answer]:
-    """See ``each.answers``.
+def cluster_results(
+    function: Callable[[Any], Any], items: Iterator[tuple[int, Any]], address: str, advice: str, listen: bool
+) -> Iterator[JobResult]:
+    """See ``calls.run_jobs``.
 
     Dask gives the call of a worker that died to another one. Each worker has one call at a time, with as many threads
     as Dask says it has.
@@ -36,14 +36,14 @@ def cluster_answers(
     running: dict[Future, int] = {}
     with connected(address) as client, StopRequest(advice) as stop:
         while True:
-            for number, item in _next(items, max(1, len(client.ncores())) - len(running)):
+            for number, item in islice(items, max(0, max(1, len(client.ncores())) - len(running))):
                 key = f"ivadomed-{run}-{number}"
                 running[client.submit(_call, function, number, item, listen, key=key, pure=False)] = number
             if not running:
                 return
             time.sleep(_POLL)
             for future in [future for future in running if future.done()]:
-                yield _answer(future, running.pop(future))
+                yield _result(future, running.pop(future))
             if stop.signum is not None:
                 client.cancel(list(running))
                 stop.check()
@@ -63,9 +63,9 @@ def connected(address: str) -> Client:
         from distributed import Client
     except ImportError as error:
         raise ConfigError("--cluster needs Dask; install it with: pip install 'ivadomed[cluster]'") from error
-    place = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
+    where = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
     try:
-        return Client(**place, set_as_default=False)
+        return Client(**where, set_as_default=False)
     except (OSError, ValueError) as error:
         raise MachineError(
             f"--cluster {address}: no Dask scheduler answers ({error}); start one with dask scheduler or "
@@ -73,32 +73,24 @@ def connected(address: str) -> Client:
         ) from error
 
 
-def _next(items: Iterator[Numbered], count: int) -> Iterator[Numbered]:
-    for _ in range(count):
-        try:
-            yield next(items)
-        except StopIteration:
-            return
-
-
-def _answer(future: Future, number: int) -> Answer:
+def _result(future: Future, number: int) -> JobResult:
     if future.status == "finished":
         return future.result()
     error = future.exception()
     if type(error).__name__ == "KilledWorker":
-        return Answer(
+        return JobResult(
             number,
             kind=MachineError,
             problem="the workers that tried it died, as happens when memory runs out; give them more memory or use "
             "a smaller batch_size",
         )
-    return Answer(number, problem=f"{type(error).__name__}: {error}")
+    return JobResult(number, problem=f"{type(error).__name__}: {error}")
 
 
-def _call(function: Callable[[Any], Any], number: int, item: Any, listen: bool) -> Answer:
+def _call(function: Callable[[Any], Any], number: int, item: Any, listen: bool) -> JobResult:
     """A call on a worker. Two trainings in one process would mix their logs and random numbers."""
     from distributed import get_worker
 
     with _ONE_AT_A_TIME:
-        take_place(get_worker().state.nthreads)
-        return answer_of(number, function, item, listen)
+        settle(get_worker().state.nthreads)
+        return run_job(number, function, item, listen)

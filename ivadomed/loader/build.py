@@ -30,8 +30,8 @@ from ivadomed.loader.slice_filter import SliceRule, SliceStatistics
 from ivadomed.loader.split.draw import split_files
 from ivadomed.loader.split.file import SIDES, saved_file
 from ivadomed.registry.types import DatasetType
-from ivadomed.runtime.cores import available_cores
 from ivadomed.runtime.device import define_device
+from ivadomed.runtime.memory import available_cores
 from ivadomed.runtime.ranks import is_first_process
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""How much memory this process may still take, and whether an image fits into it."""
+"""Memory and cores that this process may use."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ def available_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cg
         if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
             room.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     return min(room, default=None)
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_memory(

@@ -18,7 +18,7 @@ from ivadomed.data_check.files import Finding
 from ivadomed.data_check.report import DataReport, report_data
 from ivadomed.images.files import write_csv
 from ivadomed.runtime.console import ToolParser, console_script
-from ivadomed.runtime.cores import available_cores
+from ivadomed.runtime.memory import available_cores
 
 _EXAMPLE = """\
 example:

@@ -14,8 +14,7 @@ import pandas as pd
 from ivadomed.commands import run_command
 from ivadomed.config import RunConfig, load_config
 from ivadomed.errors import IvadomedError
-from ivadomed.jobs import Ledger, once, own_gpus
-from ivadomed.jobs.place import own_threads
+from ivadomed.jobs import ResultStore, once, own_gpus, own_threads
 from ivadomed.sweep.plan import Member
 from ivadomed.training.loop import EpochEnd
 from ivadomed.training.outputs import BEST, CHECKPOINT
@@ -29,11 +28,11 @@ class Run:
     """Trains and tests members, each once.
 
     Args:
-        ledger: Results so far.
+        store: Results so far.
         train: Trains a member; JSON-ready scores.
     """
 
-    ledger: Ledger
+    store: ResultStore
     train: Callable[[Member], dict[str, Any]] | None = None
 
     def __call__(self, member: Member) -> dict[str, Any]:
@@ -46,15 +45,15 @@ class Run:
 
     def _results(self, member: Member) -> dict[str, Any]:
         train = self.train or train_member
-        test = self.ledger.read(member.test_job) if member.run_test else None
+        test = self.store.read(member.test_job) if member.run_test else None
         if member.run_test and test is None and not (member.folder / BEST).is_file():
             # The model may have gone with its folder, or was never made.
             scores = train(member)
-            self.ledger.write(member.job, member.name, scores)
+            self.store.write(member.job, member.name, scores)
         else:
-            scores = once(self.ledger, member.job, member.name, lambda: train(member))
+            scores = once(self.store, member.job, member.name, lambda: train(member))
         if member.run_test and scores.get("state") != "pruned":
-            test = once(self.ledger, member.test_job, f"{member.name}, test", lambda: test_member(member))
+            test = once(self.store, member.test_job, f"{member.name}, test", lambda: test_member(member))
         return {**scores, **(test or {})}
 
 

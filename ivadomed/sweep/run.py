@@ -15,7 +15,7 @@ import pandas as pd
 from ivadomed.config import load_config
 from ivadomed.errors import ConfigError, RunsFailed
 from ivadomed.images.files import write_csv
-from ivadomed.jobs import Answer, Ledger, Workers, answers
+from ivadomed.jobs import JobResult, ResultStore, Workers, run_jobs
 from ivadomed.jobs.choose import choose_workers
 from ivadomed.loader.build import draw_split, index_data
 from ivadomed.loader.split.file import FILE_NAME
@@ -29,7 +29,7 @@ from ivadomed.sweep.tables import DETAILED, TEMPORARY, Results, results_table, w
 log = logging.getLogger(__name__)
 
 JOBS = "jobs"
-"""Folder of the ledger."""
+"""Folder of the results."""
 
 _DRAWN_EVERY = 30.0
 """Seconds between two pictures of a sweep that runs."""
@@ -81,7 +81,7 @@ class SweepOptions:
 
 
 def run_sweep(asked: SweepOptions) -> pd.DataFrame:
-    """Train, and test, every member that the ledger does not hold yet.
+    """Train, and test, every member that the store does not hold yet.
 
     Returns:
         The table of ``detailed_results.csv``.
@@ -117,9 +117,9 @@ def _run_sweep(asked: SweepOptions, config: Mapping[str, Any]) -> pd.DataFrame:
     progress = Progress(asked.folder, config["path_output"], members)
     advice = f"what is finished is in {asked.folder}; the same command goes on with the rest"
     log.info("%d runs; tables and pictures: %s", len(members), asked.folder)
-    ledger = Ledger(asked.folder.resolve() / JOBS)
-    for answer in answers(Run(ledger), members, asked.workers, advice):
-        progress.add(answer, members[answer.number])
+    store = ResultStore(asked.folder.resolve() / JOBS)
+    for result in run_jobs(Run(store), members, asked.workers, advice):
+        progress.add(result, members[result.number])
     results = progress.in_order(members)
     table = write_tables(asked.folder, results, configs, asked.options)
     progress.draw()
@@ -167,17 +167,17 @@ class Progress:
         self.failures: list[str] = []
         self._drawn = time.monotonic()
 
-    def add(self, answer: Answer, member: Member) -> None:
+    def add(self, result: JobResult, member: Member) -> None:
         """Record and tell the outcome of a member."""
         count = f"[{len(self.results) + len(self.failures) + 1}/{self.total}] {member.name}"
-        if not answer.ok:
+        if not result.ok:
             place = member.folder / member.config["log_file"]
-            self.failures.append(f"{member.name}: {answer.reason} (log: {place})")
-            log.warning("%s failed: %s", count, answer.reason)
+            self.failures.append(f"{member.name}: {result.reason} (log: {place})")
+            log.warning("%s failed: %s", count, result.reason)
             return
-        self.results.append((member, answer.value))
+        self.results.append((member, result.value))
         write_csv(self.folder / TEMPORARY, results_table(self.results))
-        log.info("%s: best validation loss %.4f", count, answer.value["best_validation_loss"])
+        log.info("%s: best validation loss %.4f", count, result.value["best_validation_loss"])
         if not member.is_kept:
             shutil.rmtree(member.folder, ignore_errors=True)
         if time.monotonic() - self._drawn > _DRAWN_EVERY:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from ivadomed.config import load_config
 from ivadomed.errors import ConfigError, Interrupted
-from ivadomed.jobs import Ledger, answers, content_id
+from ivadomed.jobs import ResultStore, content_id, run_jobs
 from ivadomed.report import read_curves
 from ivadomed.runtime.run_lock import run_lock
 from ivadomed.sweep.hyperparameters import HyperparameterOption, option_at, with_options
@@ -63,11 +63,11 @@ class SearchRun:
     """Runs trials and tells the study, in whatever process it is called.
 
     Args:
-        ledger: Results so far.
+        store: Results so far.
         journal: File of the study.
     """
 
-    ledger: Ledger
+    store: ResultStore
     journal: Path
 
     def __call__(self, draw: Draw) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class SearchRun:
         study = optuna.load_study(study_name=_NAME, storage=_storage(self.journal), pruner=_pruner())
         trial = optuna.trial.Trial(study, draw.trial)
         try:
-            results = Run(self.ledger, partial(_train, trial=trial))(draw.member)
+            results = Run(self.store, partial(_train, trial=trial))(draw.member)
         except (Interrupted, KeyboardInterrupt):
             raise  # the trial goes on with the next call
         except Exception:
@@ -149,9 +149,9 @@ def run_search(asked: SweepOptions, space: Space, sampler: str, n_trials: int) -
         search = _Search(study, space, config, asked, progress)
         log.info("%d trials are finished, %d to go: %s", len(_finished(study)), max(0, missing), folder)
         advice = f"what is finished is in {folder}; the same command goes on with the rest"
-        run = SearchRun(Ledger(folder / JOBS), folder / STUDY)
-        for answer in answers(run, search.draws(missing), asked.workers, advice):
-            progress.add(answer, search.drawn[answer.number].member)
+        run = SearchRun(ResultStore(folder / JOBS), folder / STUDY)
+        for result in run_jobs(run, search.draws(missing), asked.workers, advice):
+            progress.add(result, search.drawn[result.number].member)
         return search.conclude(folder)
 
 
@@ -253,12 +253,12 @@ class _Search:
 
     def conclude(self, folder: Path) -> pd.DataFrame:
         """Tables and pictures of all trials of the study, and what failed."""
-        ledger = Ledger(folder / JOBS)
+        store = ResultStore(folder / JOBS)
         results: dict[str, tuple[Member, dict[str, Any]]] = {}
         for trial in _finished(self.study):
             member = self._member(options_of_trial(trial, self.space), f"trial {trial.number}")
-            scores = ledger.read(member.job) or {}
-            results[member.job] = (member, {**scores, **(ledger.read(member.test_job) or {})})
+            scores = store.read(member.job) or {}
+            results[member.job] = (member, {**scores, **(store.read(member.test_job) or {})})
         done = [(member, scores) for member, scores in results.values() if scores]
         self.progress.results = done
         configs = [member.config for member, _ in done]

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ivadomed.config import CONFIG_DIR, load_config
 from ivadomed.images.files import write_json
-from ivadomed.runtime.cores import available_cores
+from ivadomed.runtime.memory import available_cores
 from ivadomed.scripts.create_phantom import create_phantom
 
 _PARAMETERS = {

@@ -12,7 +12,7 @@ from ivadomed.config.tree import read_json
 from ivadomed.detection.boxes import read_boxes
 from ivadomed.errors import IvadomedError
 from ivadomed.images.files import DuplicateKeyError, NestingError, parse_json
-from ivadomed.jobs.ledger import Ledger
+from ivadomed.jobs.store import ResultStore
 from ivadomed.loader.bids.index import read_json_object
 from ivadomed.loader.bids.names import load_rules
 from ivadomed.loader.cases.volumes import pixel_size_mm
@@ -42,7 +42,7 @@ def case_file(path: Path) -> None:
 
 
 def ledger(path: Path) -> None:
-    entries = Ledger(path.parent)
+    entries = ResultStore(path.parent)
     entries.write("job", "name", 1)
     path.rename(next(file for file in path.parent.iterdir() if file != path))
     entries.read("job")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ivadomed.errors import ConfigError, MachineError
-from ivadomed.jobs import Ledger, Workers, answers, once, values
+from ivadomed.jobs import ResultStore, Workers, once, run_jobs, values
 
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
@@ -25,7 +25,7 @@ def cluster():
         yield cluster
 
 
-def test_every_item_has_its_answer(cluster, tmp_path):
+def test_every_item_has_its_result(cluster, tmp_path):
     file = tmp_path / "scheduler.json"
     with distributed.Client(cluster) as client:
         client.write_scheduler_file(str(file))
@@ -34,7 +34,7 @@ def test_every_item_has_its_answer(cluster, tmp_path):
 
 
 def test_failed_calls_stop_no_other(cluster):
-    found = {a.number: a for a in answers(int, ["1", "x", "3"], Workers(cluster=cluster.scheduler_address))}
+    found = {a.number: a for a in run_jobs(int, ["1", "x", "3"], Workers(cluster=cluster.scheduler_address))}
     assert (found[0].value, found[2].value) == (1, 3)
     assert found[1].problem.splitlines()[-1].startswith("ValueError: invalid literal")
 
@@ -46,7 +46,7 @@ def test_job_of_a_dead_worker_is_done_by_another_one(cluster, tmp_path):
             time.sleep(0.5)
             return number
 
-        return once(Ledger(folder / "jobs"), str(number), "job", call)
+        return once(ResultStore(folder / "jobs"), str(number), "job", call)
 
     def kill() -> None:
         while not (begun := list(tmp_path.glob("1-*"))):
@@ -73,10 +73,10 @@ def test_scheduler_that_does_not_answer_is_an_error():
         pytest.raises(MachineError, match="no Dask scheduler answers"),
         dask.config.set({"distributed.comm.timeouts.connect": "200ms"}),
     ):
-        list(answers(abs, [1], Workers(cluster="tcp://127.0.0.1:9")))
+        list(run_jobs(abs, [1], Workers(cluster="tcp://127.0.0.1:9")))
 
 
 def test_without_dask_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ConfigError, match=r"pip install 'ivadomed\[cluster\]'"):
-        list(answers(abs, [1], Workers(cluster="tcp://127.0.0.1:9")))
+        list(run_jobs(abs, [1], Workers(cluster="tcp://127.0.0.1:9")))

@@ -6,10 +6,9 @@ import sys
 import pytest
 
 from ivadomed.errors import ConfigError, MachineError
-from ivadomed.jobs import ONE, Workers, own_gpus, place
+from ivadomed.jobs import ONE, Workers, own_gpus, workers
 from ivadomed.jobs.choose import choose_workers
-from ivadomed.jobs.place import GpuQueue, gpu_queue, take_place
-from ivadomed.jobs.workers import visible_gpus
+from ivadomed.jobs.workers import GpuQueue, gpu_queue, settle, visible_gpus
 
 
 @pytest.mark.parametrize(
@@ -89,13 +88,13 @@ def test_queue_gives_each_gpu_once(tmp_path):
 
 
 def test_worker_sees_its_own_gpu_only(monkeypatch, tmp_path):
-    monkeypatch.setattr(place, "_OWN", place._Own())
+    monkeypatch.setattr(workers, "_OWN", workers._Own())
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     assert own_gpus([1, 0]) == (1,)
-    take_place(3, GpuQueue(("7", "4"), tmp_path))
-    take_place(3, GpuQueue(("7", "4"), tmp_path))  # stays where it is
+    settle(3, GpuQueue(("7", "4"), tmp_path))
+    settle(3, GpuQueue(("7", "4"), tmp_path))  # stays where it is
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "7"
     assert os.environ["OMP_NUM_THREADS"] == "3"
     assert own_gpus([1, 0]) == (0,)

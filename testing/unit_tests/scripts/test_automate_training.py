@@ -22,11 +22,11 @@ def planned(monkeypatch):
     """Folders of the members of each sweep that is asked for; none is run."""
     found = []
 
-    def answers(_, members, *__):
+    def run_jobs(_, members, *__):
         found.append([member.folder.name for member in members])
         return iter(())
 
-    monkeypatch.setattr(run, "answers", answers)
+    monkeypatch.setattr(run, "run_jobs", run_jobs)
     return found
 
 

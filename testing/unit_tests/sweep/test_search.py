@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from ivadomed.errors import ConfigError
-from ivadomed.jobs import Ledger
+from ivadomed.jobs import ResultStore
 from ivadomed.sweep import search
 from ivadomed.sweep.search import Draw, SearchRun, open_study
 from ivadomed.sweep.space import Range, get_space, options_of_trial, suggest
@@ -90,7 +90,7 @@ def test_run_that_falls_behind_is_ended_early_and_told_so(tmp_path, member, monk
 
     monkeypatch.setattr(search, "train_member", train)
     study = open_study(tmp_path / "study", SPACE, "random", seed=0)
-    run = SearchRun(Ledger(tmp_path / "jobs"), tmp_path / "study")
+    run = SearchRun(ResultStore(tmp_path / "jobs"), tmp_path / "study")
     for name in (*"12345", "bad"):
         results = run(Draw(member(name), draw(study)[0]._trial_id))
     assert results["state"] == "pruned"
@@ -104,6 +104,6 @@ def test_run_that_fails_is_told_to_the_study(tmp_path, member, monkeypatch):
     monkeypatch.setattr(search, "train_member", lambda member, on_epoch: 1 / 0)
     study = open_study(tmp_path / "study", SPACE, "random", seed=0)
     with pytest.raises(ZeroDivisionError):
-        SearchRun(Ledger(tmp_path / "jobs"), tmp_path / "study")(Draw(member("a"), draw(study)[0]._trial_id))
+        SearchRun(ResultStore(tmp_path / "jobs"), tmp_path / "study")(Draw(member("a"), draw(study)[0]._trial_id))
     assert [trial.state.name for trial in study.trials] == ["FAIL"]
     assert "ZeroDivisionError" in (member("a").folder / "log").read_text()

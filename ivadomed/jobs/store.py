@@ -27,7 +27,7 @@ def content_id(content: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Ledger:
+class ResultStore:
     """A folder with one file for each finished job, which processes of several machines may share.
 
     Args:
@@ -58,36 +58,33 @@ class Ledger:
 
     def lock(self, job: str) -> FileLock:
         """A lock that the process has that does the job; it goes with the process."""
-        self._make()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{self.folder}: cannot be made ({os.strerror(error.errno or 0)})") from error
         return FileLock(self._path(job).with_suffix(".lock"))
 
     def _path(self, job: str) -> Path:
         return self.folder / f"{job}.json"
 
-    def _make(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{self.folder}: cannot be made ({os.strerror(error.errno or 0)})") from error
 
-
-def once(ledger: Ledger, job: str, name: str, call: Callable[[], Any]) -> Any:
-    """Result of a job: the one in the ledger, else that of ``call``, which is entered at once.
+def once(store: ResultStore, job: str, name: str, call: Callable[[], Any]) -> Any:
+    """Result of a job: the one in the store, else that of ``call``, which is entered at once.
 
     A second process that is given the same job, because the first was believed dead, waits for its end.
 
     Args:
-        ledger: The results so far.
+        store: The results so far.
         job: Its id.
-        name: For the ledger.
+        name: For the store.
         call: Does it; its result is JSON-ready.
     """
-    lock = ledger.lock(job)
+    lock = store.lock(job)
     with lock:
-        result = ledger.read(job)
+        result = store.read(job)
         if result is None:
             result = call()
-            ledger.write(job, name, result)
+            store.write(job, name, result)
         # Those who wait find the job done, so that it does not matter which file they lock.
         Path(lock.lock_file).unlink(missing_ok=True)
     return result

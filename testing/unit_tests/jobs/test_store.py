@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ivadomed.errors import OutputError
-from ivadomed.jobs import Ledger, content_id, once
+from ivadomed.jobs import ResultStore, content_id, once
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
@@ -32,31 +32,31 @@ def test_id_is_the_same_in_every_process():
 
 
 def test_result_is_found_again(tmp_path):
-    ledger = Ledger(tmp_path / "jobs")
-    assert ledger.read("a") is None
-    ledger.write("a", "first", {"loss": float("inf")})
-    assert Ledger(tmp_path / "jobs").read("a") == {"loss": float("inf")}
+    store = ResultStore(tmp_path / "jobs")
+    assert store.read("a") is None
+    store.write("a", "first", {"loss": float("inf")})
+    assert ResultStore(tmp_path / "jobs").read("a") == {"loss": float("inf")}
     assert json.loads((tmp_path / "jobs" / "a.json").read_text())["name"] == "first"
 
 
 def test_damaged_entry_is_an_error(tmp_path):
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(OutputError, match=r"a\.json: cannot be read .*remove it"):
-        Ledger(tmp_path).read("a")
+        ResultStore(tmp_path).read("a")
 
 
 def test_job_is_done_once(tmp_path):
     calls = []
     for _ in range(3):
-        assert once(Ledger(tmp_path), "a", "job", lambda: calls.append(1) or {"value": 7}) == {"value": 7}
+        assert once(ResultStore(tmp_path), "a", "job", lambda: calls.append(1) or {"value": 7}) == {"value": 7}
     assert calls == [1]
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_job_that_failed_is_done_again(tmp_path):
     with pytest.raises(ZeroDivisionError):
-        once(Ledger(tmp_path), "a", "job", lambda: 1 / 0)
-    assert once(Ledger(tmp_path), "a", "job", lambda: 5) == 5
+        once(ResultStore(tmp_path), "a", "job", lambda: 1 / 0)
+    assert once(ResultStore(tmp_path), "a", "job", lambda: 5) == 5
 
 
 def work(folder, start):
@@ -67,7 +67,7 @@ def work(folder, start):
         time.sleep(0.3)
         return 1
 
-    once(Ledger(folder / "jobs"), "a", "job", call)
+    once(ResultStore(folder / "jobs"), "a", "job", call)
 
 
 def test_processes_that_are_given_one_job_do_it_once(tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ivadomed.errors import DataError, Interrupted, MachineError
-from ivadomed.jobs import ONE, Workers, answers, values
+from ivadomed.jobs import ONE, Workers, run_jobs, values
 
 TWO = Workers(2)
 
@@ -36,13 +36,13 @@ def functions(request):
 
 
 @pytest.mark.parametrize("workers", [ONE, TWO])
-def test_every_item_has_its_answer(functions, workers):
+def test_every_item_has_its_result(functions, workers):
     assert dict(values(functions.square, range(7), workers)) == {n: n * n for n in range(7)}
 
 
 @pytest.mark.parametrize("workers", [ONE, TWO])
 def test_failed_calls_stop_no_other(functions, workers):
-    found = {answer.number: answer for answer in answers(functions.difficult, [0, 1, 2, 5], workers)}
+    found = {result.number: result for result in run_jobs(functions.difficult, [0, 1, 2, 5], workers)}
     assert [found[n].ok for n in range(4)] == [True, False, False, True]
     assert (found[0].value, found[3].value) == (0, 25)
     assert found[1].reason == "sub-01: bad"
@@ -54,15 +54,15 @@ def test_failed_calls_stop_no_other(functions, workers):
 
 
 def test_process_that_is_killed_takes_its_call_only(functions):
-    found = {answer.number: answer for answer in answers(functions.difficult, [4, 3, 5, 6], TWO)}
+    found = {result.number: result for result in run_jobs(functions.difficult, [4, 3, 5, 6], TWO)}
     assert [found[n].value for n in (0, 2, 3)] == [16, 25, 36]
     with pytest.raises(MachineError, match="killed twice"):
         found[1].unwrap()
 
 
 def test_call_whose_process_was_killed_is_made_again(functions, tmp_path):
-    [answer] = answers(functions.killed_once, [str(tmp_path)], TWO)
-    assert answer.value == "done"
+    [result] = run_jobs(functions.killed_once, [str(tmp_path)], TWO)
+    assert result.value == "done"
 
 
 def test_messages_of_other_processes_are_logged_here(functions, caplog):
@@ -82,7 +82,7 @@ def test_items_are_taken_when_somebody_is_free(functions):
             taken.append(n)
             yield n
 
-    seen = [(answer.number, len(taken)) for answer in answers(functions.square, items(), ONE)]
+    seen = [(result.number, len(taken)) for result in run_jobs(functions.square, items(), ONE)]
     assert seen == [(0, 1), (1, 2), (2, 3)]
 
 
@@ -96,7 +96,7 @@ def test_signal_stops_the_calls_and_says_how_to_go_on(functions, tmp_path):
     thread.start()
     started = time.monotonic()
     with pytest.raises(Interrupted, match="SIGINT; do it again"):
-        list(answers(functions.slow, [str(tmp_path)] * 5, TWO, advice="do it again"))
+        list(run_jobs(functions.slow, [str(tmp_path)] * 5, TWO, advice="do it again"))
     thread.join()
     assert time.monotonic() - started < 50
     assert len(list(tmp_path.glob("begun-*"))) <= 2
@@ -105,5 +105,5 @@ def test_signal_stops_the_calls_and_says_how_to_go_on(functions, tmp_path):
 def test_signal_stops_a_call_in_this_process(functions, tmp_path):
     threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(Interrupted, match="SIGINT; do it again"):
-        list(answers(functions.slow, [str(tmp_path)] * 5, ONE, advice="do it again"))
+        list(run_jobs(functions.slow, [str(tmp_path)] * 5, ONE, advice="do it again"))
     assert len(list(tmp_path.glob("begun-*"))) == 1
