@@ -19,40 +19,13 @@ from ivadomed.config import CONFIG_DIR
 from ivadomed.errors import ConfigError
 from ivadomed.images.files import parse_json
 
-ENTITY_NAMES: Mapping[str, str] = {
-    "sub": "subject",
-    "ses": "session",
-    "sample": "sample",
-    "task": "task",
-    "tracksys": "tracksys",
-    "acq": "acquisition",
-    "nuc": "nucleus",
-    "voi": "volume",
-    "ce": "ceagent",
-    "stain": "staining",
-    "trc": "tracer",
-    "rec": "reconstruction",
-    "dir": "direction",
-    "run": "run",
-    "proc": "proc",
-    "mod": "modality",
-    "echo": "echo",
-    "flip": "flip",
-    "inv": "inv",
-    "mt": "mt",
-    "part": "part",
-    "recording": "recording",
-    "space": "space",
-    "chunk": "chunk",
-    "atlas": "atlas",
-    "roi": "roi",
-    "label": "label",
-    "desc": "desc",
-    "hemi": "hemi",
-    "seg": "segmentation",
-    "res": "res",
-    "den": "den",
+_LONG_NAMES = {
+    **{"sub": "subject", "ses": "session", "acq": "acquisition", "nuc": "nucleus", "voi": "volume"},
+    **{"ce": "ceagent", "stain": "staining", "trc": "tracer", "rec": "reconstruction", "dir": "direction"},
+    **{"mod": "modality", "seg": "segmentation"},
 }
+_OTHERS = "sample task tracksys run proc echo flip inv mt part recording space chunk atlas roi label desc hemi res den"
+ENTITY_NAMES: Mapping[str, str] = _LONG_NAMES | {key: key for key in _OTHERS.split()}
 """Key in a file name -> name of the entity."""
 
 DATATYPES = frozenset(

@@ -19,7 +19,7 @@ MISSING = frozenset({"", "n/a", "N/A"})
 """Values that stand for "unknown" in BIDS tables."""
 
 _OWN_COLUMNS = frozenset(
-    {
+    [
         "path",
         "filename",
         "subject",
@@ -30,7 +30,7 @@ _OWN_COLUMNS = frozenset(
         "extension",
         "datatype",
         "participant_id",
-    }
+    ]
 )
 
 

@@ -80,62 +80,37 @@ def build_cases(
         groups = [((contrast,), (image,)) for image, contrast in images]
     metadata = _metadata(bids_df, {files[0].name for _, files in groups})
     classes = [(suffix,) if isinstance(suffix, str) else tuple(suffix) for suffix in target_suffix]
-    find = _Finder(bids_df.labels, classes if require_target or bids_df.derivatives else [], roi_suffix)
+    labelled = classes if require_target or bids_df.derivatives else []
     cases = []
     for names, files in groups:
-        case = find.case(names, files, metadata[files[0].name], _places(names, contrasts, multichannel))
-        reason = find.missing(case, require_target)
-        if reason:
-            dropped.append(Dropped(case.id, reason))
+        roi = _labels_of(bids_df.labels, files, (roi_suffix,)) if roi_suffix else None
+        case = Case(
+            id=files[0].stem,
+            images=tuple(file.path for file in files),
+            targets=tuple(_labels_of(bids_df.labels, files, raters) for raters in labelled),
+            subject=files[0].participant,
+            contrasts=names,
+            roi=roi[0] if roi else None,
+            metadata=metadata[files[0].name],
+            channels=_channel_indices(names, contrasts) if multichannel else (),
+        )
+        if require_target and not any(case.targets):
+            suffixes = [suffix for raters in classes for suffix in raters]
+            dropped.append(Dropped(case.id, f"no label {some(suffixes, separator=' or ')}"))
+        elif roi_suffix and roi is None:
+            dropped.append(Dropped(case.id, f"no region of interest {roi_suffix}"))
         else:
             cases.append(case)
     return CaseList(tuple(sorted(cases, key=lambda case: case.id)), tuple(dropped))
 
 
-@dataclass(frozen=True)
-class _Finder:
-    """Finds the label files of a group of images: per class the suffixes of its raters, and the ROI."""
-
-    labels: Labels
-    classes: Sequence[Sequence[str]]
-    roi_suffix: str | None
-
-    def case(
-        self,
-        contrasts: tuple[str, ...],
-        files: tuple[BidsFile, ...],
-        metadata: Mapping[str, Any],
-        channels: tuple[int | None, ...] = (),
-    ) -> Case:
-        roi = self._of_class(files, (self.roi_suffix,)) if self.roi_suffix else None
-        return Case(
-            id=files[0].stem,
-            images=tuple(file.path for file in files),
-            targets=tuple(self._of_class(files, raters) for raters in self.classes),
-            subject=files[0].participant,
-            contrasts=contrasts,
-            roi=roi[0] if roi else None,
-            metadata=metadata,
-            channels=channels,
-        )
-
-    def missing(self, case: Case, require_target: bool) -> str | None:
-        """Why the case cannot be used, or None."""
-        if require_target and not any(case.targets):
-            suffixes = [suffix for raters in self.classes for suffix in raters]
-            return f"no label {some(suffixes, separator=' or ')}"
-        if self.roi_suffix and case.roi is None:
-            return f"no region of interest {self.roi_suffix}"
-        return None
-
-    def _of_class(self, files: Sequence[BidsFile], suffixes: Sequence[str]) -> tuple[Path, ...] | None:
-        """Labels of the last channel that has any."""
-        for file in reversed(files):
-            found = (self.labels.find(file, suffix) for suffix in suffixes)
-            paths = tuple(label.path for label in found if label is not None)
-            if paths:
-                return paths
-        return None
+def _labels_of(labels: Labels, files: Sequence[BidsFile], suffixes: Sequence[str]) -> tuple[Path, ...] | None:
+    """Labels of all raters of the last channel that has any."""
+    for file in reversed(files):
+        found = (labels.find(file, suffix) for suffix in suffixes)
+        if paths := tuple(label.path for label in found if label is not None):
+            return paths
+    return None
 
 
 def _images(
@@ -166,10 +141,10 @@ def _balanced(
             )
         names = [image.name for image, of in images if of == contrast]
         n_kept = max(1, round(share * len(names)))
-        for place in sorted(rng.permutation(len(names))[n_kept:]):
-            left_out.add(names[place])
+        for index in sorted(rng.permutation(len(names))[n_kept:]):
+            left_out.add(names[index])
             reason = f"contrast_params.balance keeps {share} of {contrast}"
-            dropped.append(Dropped(names[place], reason, chosen=True))
+            dropped.append(Dropped(names[index], reason, chosen=True))
     return [(image, contrast) for image, contrast in images if image.name not in left_out]
 
 
@@ -191,7 +166,8 @@ def _channels(
     groups = []
     for by_contrast in units.values():
         first = next(iter(by_contrast.values()))[0]
-        name = "_".join(filter(None, (*first.folders, _pair("sample", first))))
+        sample = first.entities.get("sample")
+        name = "_".join(filter(None, (*first.folders, f"sample-{sample}" if sample else "")))
         missing = [contrast for contrast in contrasts if contrast not in by_contrast]
         if missing and not allow_missing:
             lacks = f"no {', '.join(missing)} image"
@@ -228,16 +204,11 @@ def _paired(
     return [tuple(keys[key] for keys in keyed) for key in keyed[0]]
 
 
-def _places(there: Sequence[str], contrasts: Sequence[str], multichannel: bool) -> tuple[int | None, ...]:
-    """Per channel the place of its image; empty when every image is a channel."""
-    if not multichannel or len(there) == len(contrasts):
+def _channel_indices(there: Sequence[str], contrasts: Sequence[str]) -> tuple[int | None, ...]:
+    """Per channel the index of its image; empty when every image is a channel."""
+    if len(there) == len(contrasts):
         return ()
     return tuple(there.index(contrast) if contrast in there else None for contrast in contrasts)
-
-
-def _pair(entity: str, image: BidsFile) -> str:
-    value = image.entities.get(entity)
-    return f"{entity}-{value}" if value else ""
 
 
 def _metadata(bids_df: BidsDataframe, names: set[str]) -> dict[str, dict[str, Any]]:
@@ -245,8 +216,8 @@ def _metadata(bids_df: BidsDataframe, names: set[str]) -> dict[str, dict[str, An
     rows = bids_df.df[bids_df.df["filename"].isin(names)]
     known = rows.notna().to_numpy()
     columns = rows.columns.to_numpy()
-    places = rows.columns.get_loc("filename")
+    key = rows.columns.get_loc("filename")
     return {
-        row[places]: dict(zip(columns[mask], row[mask], strict=True))
+        row[key]: dict(zip(columns[mask], row[mask], strict=True))
         for row, mask in zip(rows.to_numpy(dtype=object), known, strict=True)
     }

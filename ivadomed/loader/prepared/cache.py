@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -34,17 +34,15 @@ from ivadomed.runtime.terminal import hidden_bar, say
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, eq=False)
-class Entry:
-    """A prepared case that samples are read from.
+class Entry(Protocol):
+    """A prepared case that samples are read from."""
 
-    Args:
-        stored: What is known without reading voxels.
-        read: Image and target of a window, float32.
-    """
+    @property
+    def stored(self) -> StoredCase:
+        """What is known without reading voxels."""
 
-    stored: StoredCase
-    read: Callable[[Window], tuple[np.ndarray, np.ndarray]]
+    def read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """Image and target of a window, float32."""
 
 
 Value = TypeVar("Value")
@@ -112,54 +110,52 @@ def open_cases(
         DataError: A case cannot be read, or all cases do not fit into the memory.
         OutputError: The disk is too small, or the folder cannot be written.
     """
-    if mode in FILES:
-        return _open_files(cases, recipe, mode, folder, n_jobs, label, check, workers)
-    check(cases)
-    progress = tqdm(cases, desc=f"Loading {label}", unit="case", leave=False, disable=hidden_bar())
-    if mode == "memory":
-        size = prepared_bytes(cases, recipe)
-        log.info("Loading %d images: about %s of memory.", len(cases), tqdm.format_sizeof(size, "B"))
-        check_memory(size)
-        return [_memory_entry(case, recipe) for case in progress]
-    return [_transient_entry(case, recipe) for case in progress]
-
-
-def _open_files(
-    cases: Sequence[Case],
-    recipe: Recipe,
-    mode: str,
-    folder: Path,
-    n_jobs: int,
-    label: str,
-    check: Callable[[Sequence[Case]], None],
-    workers: Workers | None,
-) -> Packed[Entry]:
-    kind = FILES[mode]
+    if mode not in FILES:
+        check(cases)
+        if mode == "memory":
+            size = prepared_bytes(cases, recipe)
+            log.info("Loading %d images: about %s of memory.", len(cases), tqdm.format_sizeof(size, "B"))
+            check_memory(size)
+        kind = MemoryCase if mode == "memory" else TransientCase
+        progress = tqdm(cases, desc=f"Loading {label}", unit="case", leave=False, disable=hidden_bar())
+        return [kind.prepare(case, recipe) for case in progress]
     paths = [cache_path(folder, case, recipe, mode) for case in cases]
-    files = [kind.open(path) for path in paths]
+    files = [FILES[mode].open(path) for path in paths]
     missing = [(c, p) for c, p, file in zip(cases, paths, files, strict=True) if file is None]
     check([case for case, _ in missing])
     if missing:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"{folder}: cannot be made ({error.strerror}); set loader_parameters.cache_dir"
-            ) from error
-        compressed = kind is HDF5Case
-        size = prepared_bytes((case for case, _ in missing), recipe, in_blocks=not compressed)
-        limit = "at most" if compressed else "about"
-        say("Prepare", f"{len(missing)} images: {limit} {tqdm.format_sizeof(size, 'B')} in {folder}")
-        check_disk(folder, size, compressed)
+        _check_room([case for case, _ in missing], recipe, mode, folder)
         fill(
             missing,
-            is_there=lambda path: kind.open(path) is not None,
-            prepare=lambda case, path: kind.write(path, prepare_case(case, recipe), recipe.is_2d),
+            is_there=lambda path: FILES[mode].open(path) is not None,
+            prepare=lambda case, path: FILES[mode].write(path, prepare_case(case, recipe), recipe.is_2d),
             n_jobs=n_jobs,
             label=label,
             workers=workers,
         )
-    return Packed(_file_entry(file or kind.open(path), path) for file, path in zip(files, paths, strict=True))
+    return Packed(file or _opened(path, mode) for file, path in zip(files, paths, strict=True))
+
+
+def _check_room(cases: Sequence[Case], recipe: Recipe, mode: str, folder: Path) -> None:
+    """Make the folder, and tell what the cases need there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: cannot be made ({error.strerror}); set loader_parameters.cache_dir"
+        ) from error
+    compressed = mode == "hdf5"
+    size = prepared_bytes(cases, recipe, in_blocks=not compressed)
+    limit = "at most" if compressed else "about"
+    say("Prepare", f"{len(cases)} images: {limit} {tqdm.format_sizeof(size, 'B')} in {folder}")
+    check_disk(folder, size, compressed)
+
+
+def _opened(path: Path, mode: str) -> Entry:
+    file = FILES[mode].open(path)
+    if file is None:
+        raise DataError(f"{path}: a prepared case vanished while it was in use; start again")
+    return file
 
 
 def cache_path(folder: Path, case: Case, recipe: Recipe, mode: str) -> Path:
@@ -196,46 +192,42 @@ def case_key(case: Case, recipe: Recipe) -> str:
     return hashlib.sha256(json.dumps(identity, default=str).encode()).hexdigest()[:32]
 
 
-def _file_entry(file: CaseFile | HDF5Case | None, path: Path) -> Entry:
-    if file is None:
-        raise DataError(f"{path}: a prepared case vanished while it was in use; start again")
-    return Entry(file.stored, file)
-
-
 @dataclass(frozen=True, eq=False)
-class _MemoryReader:
+class MemoryCase:
+    """A prepared case in memory."""
+
+    stored: StoredCase
     image: np.ndarray
     target: np.ndarray
-    is_2d: bool
+
+    @classmethod
+    def prepare(cls, case: Case, recipe: Recipe) -> MemoryCase:
+        return cls(*arrays_of(prepare_case(case, recipe), recipe.is_2d))
 
     @property
     def nbytes(self) -> int:
         return self.image.nbytes + self.target.nbytes
 
-    def __call__(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        image = read_window(self.image, window, self.is_2d)
-        target = read_window(self.target, window, self.is_2d)
+    def read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        image, target = (read_window(array, window, self.stored.is_2d) for array in (self.image, self.target))
         return np.array(image, np.float32), np.array(target, np.float32)
 
 
-def _memory_entry(case: Case, recipe: Recipe) -> Entry:
-    stored, image, target = arrays_of(prepare_case(case, recipe), recipe.is_2d)
-    return Entry(stored, _MemoryReader(image, target, recipe.is_2d))
-
-
 @dataclass(frozen=True, eq=False)
-class _TransientReader:
+class TransientCase:
+    """A case that is prepared anew for each sample."""
+
+    stored: StoredCase
     case: Case
     recipe: Recipe
 
-    def __call__(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        return _memory_entry(self.case, self.recipe).read(window)
+    @classmethod
+    def prepare(cls, case: Case, recipe: Recipe) -> TransientCase:
+        # The verdicts of a classifier are among the facts that stay; samples need not ask it again.
+        return cls(MemoryCase.prepare(case, recipe).stored, case, replace(recipe, classifier=None))
 
-
-def _transient_entry(case: Case, recipe: Recipe) -> Entry:
-    # The verdicts of a classifier are among the facts that stay; samples need not ask it again.
-    reader = _TransientReader(case, replace(recipe, classifier=None))
-    return Entry(_memory_entry(case, recipe).stored, reader)
+    def read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        return MemoryCase.prepare(self.case, self.recipe).read(window)
 
 
 class RecentCases:
@@ -249,32 +241,32 @@ class RecentCases:
 
     def __init__(self, cases: Sequence[Case], recipe: Recipe, budget: int) -> None:
         self.cases, self.recipe, self.budget = tuple(cases), recipe, budget
-        self._held: OrderedDict[int, tuple[StoredCase, _MemoryReader]] = OrderedDict()
+        self._held: OrderedDict[int, MemoryCase] = OrderedDict()
 
     def __getstate__(self) -> dict[str, object]:
         """Worker processes start empty."""
         return {**vars(self), "_held": OrderedDict()}
 
-    def prepared(self, index: int) -> tuple[StoredCase, _MemoryReader]:
+    def prepared(self, index: int) -> MemoryCase:
         """The case at ``index``."""
         if index not in self._held:
-            stored, image, target = arrays_of(prepare_case(self.cases[index], self.recipe), self.recipe.is_2d)
-            self._held[index] = stored, _MemoryReader(image, target, self.recipe.is_2d)
-            held = sum(reader.nbytes for _, reader in self._held.values())
+            self._held[index] = MemoryCase.prepare(self.cases[index], self.recipe)
+            held = sum(case.nbytes for case in self._held.values())
             while held > self.budget and len(self._held) > 1:
-                held -= self._held.popitem(last=False)[1][1].nbytes
+                held -= self._held.popitem(last=False)[1].nbytes
         self._held.move_to_end(index)
         return self._held[index]
 
     def entry(self, index: int) -> Entry:
         """The case at ``index`` as samples are read from it; prepares it once to know its shape."""
-        return Entry(self.prepared(index)[0], _RecentReader(self, index))
+        return _RecentCase(self.prepared(index).stored, self, index)
 
 
 @dataclass(frozen=True, eq=False)
-class _RecentReader:
+class _RecentCase:
+    stored: StoredCase
     recent: RecentCases
     index: int
 
-    def __call__(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        return self.recent.prepared(self.index)[1](window)
+    def read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        return self.recent.prepared(self.index).read(window)

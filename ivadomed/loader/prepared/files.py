@@ -135,7 +135,7 @@ class CaseFile:
             end,
         )
 
-    def __call__(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
         """Image and target of a window, float32.
 
         Raises:
@@ -209,7 +209,7 @@ class HDF5Case:
             for name, array in (("image", image), ("target", target)):
                 add_array(file, name, array, chunks=_chunks(array.shape, is_2d), **_COMPRESSION)
 
-    def __call__(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
         """Image and target of a window, float32.
 
         Raises:

@@ -33,7 +33,7 @@ def test_a_case_on_a_full_disk_is_whole_or_not_there(tmp_path, whole_size, large
     else:
         with largest_file(whole_size):
             HDF5Case.write(path, PREPARED, is_2d=False)
-        image, target = HDF5Case.open(path)(Window(0, (0, 0, 0), IMAGE.shape[1:]))
+        image, target = HDF5Case.open(path).read(Window(0, (0, 0, 0), IMAGE.shape[1:]))
         np.testing.assert_array_equal(image, IMAGE)
         np.testing.assert_array_equal(target, IMAGE > 0)
     assert capfd.readouterr().err == ""  # nothing of the library's own

@@ -16,7 +16,6 @@ from ivadomed.config.schema.training import TrainingParameters
 from ivadomed.errors import ConfigError, Interrupted, ModelError
 from ivadomed.geometry.windows import Window
 from ivadomed.loader.cases.case import Case
-from ivadomed.loader.prepared.cache import Entry
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.metrics import dice_score
 from ivadomed.models import Unet, load_model, save_model
@@ -42,7 +41,9 @@ def samples(names, per_case=2, seed=0, broken=(), steps=None, **options):
         if name in broken:
             image[0, 0, 0] = np.nan
         stored = SimpleNamespace(zooms=(1.0, 1.0, 1.0))  # all that samples ask of it
-        entries.append(Entry(stored, lambda window, x=image, y=target: (x.astype(np.float32), y)))
+        entries.append(
+            SimpleNamespace(stored=stored, read=lambda window, x=image, y=target: (x.astype(np.float32), y))
+        )
         windows += [Window(index, (0, 0, z), (SIZE, SIZE, 1)) for z in range(per_case)]
     cases = [Case(name, (Path(name),), targets=((Path("t"),),)) for name in names]
     return SampleDataset(cases, entries, windows, Pipeline.from_config(steps or {}), **options)

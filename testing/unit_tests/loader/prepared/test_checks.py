@@ -34,7 +34,7 @@ def test_the_estimate_is_what_memory_holds(make_case, tmp_path, steps, is_2d, vo
     expected = voxels * 2 * (4 + label_bytes)
     assert prepared_bytes([case, case], recipe) == 2 * expected
     [entry] = open_cases([case], recipe, "memory", tmp_path)
-    assert entry.read.image.nbytes + entry.read.target.nbytes == expected
+    assert entry.image.nbytes + entry.target.nbytes == expected
     assert prepared_bytes([case], replace(recipe, soft_gt=True)) == voxels * 2 * (4 + 4)
 
 

@@ -40,9 +40,9 @@ def bytes_read() -> int:
 )
 def test_a_sample_reads_little_more_than_itself(tmp_path, shape, is_2d, window, times):
     case = written(tmp_path / "a.h5", shape, is_2d)
-    case(window)  # what the first use imports and sets up
+    case.read(window)  # what the first use imports and sets up
     before = bytes_read()
-    image, target = case(window)
+    image, target = case.read(window)
     read = bytes_read() - before
     assert image.nbytes < read < times * (image.nbytes + target.size)
 
