@@ -23,9 +23,9 @@ from ivadomed.inference.detection import Detector, get_bounding_boxes, prior_box
 from ivadomed.loader.cases.case import Case
 from ivadomed.runtime.device import define_device
 from ivadomed.transforms import BoundingBoxCrop, Compose, UndoCompose
-from ivadomed.transforms.base import KINDS
-from ivadomed.transforms.box_crop import box_crop, resampling_factors
 from ivadomed.transforms.compose import Chain
+from ivadomed.transforms.fixed import box_crop, resampling_factors
+from ivadomed.transforms.steps import KINDS
 
 __all__ = [
     "adjust_bb_size",

@@ -41,7 +41,8 @@ from ivadomed.transforms import (
     Step,
     apply_preprocessing_transforms,
 )
-from ivadomed.transforms.base import KINDS, STEPS_KEY
+from ivadomed.transforms.base import STEPS_KEY
+from ivadomed.transforms.steps import KINDS
 
 MEMORY = 1 << 28
 """Bytes of prepared voxels that a process keeps, when it may keep any."""

@@ -13,7 +13,7 @@ from ivadomed.loader.conditions.film_encoder import FilmEncoder
 from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.loader.slice_filter import CPU, SliceClassifier, SliceRule
 from ivadomed.transforms import Pipeline
-from ivadomed.transforms.box_crop import Anchor
+from ivadomed.transforms.fixed import Anchor
 
 if TYPE_CHECKING:
     from ivadomed.config import RunConfig

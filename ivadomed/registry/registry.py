@@ -107,7 +107,8 @@ class Registry(dict[str, T]):
                 raise self.error(self.unknown_argument(name, key, known))
         missing = [key for key, parameter in known.items() if parameter.default is parameter.empty]
         if missing := [key for key in missing if key not in given]:
-            raise self.error(f"{self.place.format(name=name)}: {', '.join(missing)} must be given")
+            place = self.place.format(name=name).removesuffix(":")
+            raise self.error(f"{place}: {', '.join(missing)} must be given")
 
     def unknown_name(self, name: Any) -> str:
         """Message about a name that is not registered."""

@@ -226,20 +226,37 @@ def section_model(entry: Callable[..., Any], base: type[Section]) -> type[Sectio
     return model
 
 
-def argument_problems(entry: Callable[..., Any], arguments: Mapping[str, Any]) -> list[str]:
-    """Faults of the arguments of a class or function, ``"key: what is wrong"`` each."""
+def parse_arguments(
+    entry: Callable[..., Any], arguments: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """Arguments of a class or function as their declared types, and their faults, ``"key: what is wrong"`` each.
+
+    What is marked as `INTERNAL` stays as it is.
+    """
     model = section_model(entry, Section)
+    others = {key: value for key, value in arguments.items() if key not in model.model_fields}
     known = ", ".join(model.model_fields) or "no arguments"
-    found = [
+    faults = [
         f"{key}: unknown key; {model.__name__} takes {known}"
-        for key in arguments
-        if key not in model.model_fields
+        for key in others
+        if key not in parameters(entry)[0]
     ]
     try:
-        model.model_validate({key: value for key, value in arguments.items() if key in model.model_fields})
+        parsed = model.model_validate({key: arguments[key] for key in arguments if key not in others})
     except ValidationError as error:
-        found += [f"{fault['loc'][0]}: {fault['input']!r}; {fault['msg']}" for fault in error.errors()]
-    return found
+        return {}, faults + [line for fault in error.errors() for line in _fault_lines(fault)]
+    return {**others, **{key: getattr(parsed, key) for key in parsed.model_fields_set}}, faults
+
+
+def _fault_lines(fault: Any) -> list[str]:
+    if not fault["loc"]:  # of arguments that contradict each other
+        return str(fault["ctx"]["error"]).split("\n")
+    return [f"{fault['loc'][0]}: {fault['input']!r}; {fault['msg'].removeprefix('Value error, ')}"]
+
+
+def argument_problems(entry: Callable[..., Any], arguments: Mapping[str, Any]) -> list[str]:
+    """Faults of the arguments of a class or function, ``"key: what is wrong"`` each."""
+    return parse_arguments(entry, arguments)[1]
 
 
 def description(entry: Callable[..., Any]) -> str:
@@ -321,9 +338,11 @@ class FromRegistry(ABC):
 
     @property
     def entries(self) -> tuple[tuple[str, Callable[..., Any]], ...]:
-        """Names and what they stand for."""
+        """Names and what they stand for, but for what says that no configuration names it."""
         registry: Registry[Any] = getattr(import_module(self.module), self.name)
-        return tuple(registry.items())
+        return tuple(
+            (name, entry) for name, entry in registry.items() if getattr(entry, "configurable", True)
+        )
 
     @property
     def loaded(self) -> bool:

@@ -3,37 +3,47 @@
 from __future__ import annotations
 
 from ivadomed.runtime.moved import moved_names
-from ivadomed.transforms.affine import RandomAffine
-from ivadomed.transforms.base import ImedTransform, Step
+from ivadomed.transforms.base import OLD_NAMES, TRANSFORMS, ImedTransform
 from ivadomed.transforms.compose import (
     Compose,
+    NumpyToTensor,
     UndoCompose,
     UndoTransform,
     apply_preprocessing_transforms,
     get_preprocessing_transforms,
     get_subdatasets_transforms,
+    multichannel_capable,
     prepare_transforms,
+    tio_transform,
+    two_dim_compatible,
 )
-from ivadomed.transforms.crop import BoundingBoxCrop, CenterCrop, Crop, CroppableArray, CropStep, ROICrop
-from ivadomed.transforms.decorators import multichannel_capable, tio_transform, two_dim_compatible
-from ivadomed.transforms.elastic import ElasticTransform
+from ivadomed.transforms.fixed import (
+    BoundingBoxCrop,
+    CenterCrop,
+    Crop,
+    CroppableArray,
+    CropStep,
+    Resample,
+    ROICrop,
+)
 from ivadomed.transforms.intensity import (
     AdditiveGaussianNoise,
     Clahe,
     HistogramClipping,
+    NormalizeInstance,
+    NormalizePercentile,
     RandomBiasField,
     RandomBlur,
     RandomBrightness,
     RandomContrast,
     RandomGamma,
+    RandomLowResolution,
     RandomShiftIntensity,
 )
-from ivadomed.transforms.label import DilateGT, NumpyToTensor
-from ivadomed.transforms.normalize import NormalizeInstance, NormalizePercentile
+from ivadomed.transforms.label import DilateGT
 from ivadomed.transforms.pipeline import Pipeline, Plan, Stage
-from ivadomed.transforms.registry import OLD_NAMES, TRANSFORMS
-from ivadomed.transforms.resolution import RandomLowResolution
-from ivadomed.transforms.spatial import RandomMirror, RandomReverse, Resample
+from ivadomed.transforms.spatial import ElasticTransform, RandomAffine, RandomMirror, RandomReverse
+from ivadomed.transforms.steps import Frame, Step
 
 __all__ = [
     "TRANSFORMS",
@@ -47,6 +57,7 @@ __all__ = [
     "CroppableArray",
     "DilateGT",
     "ElasticTransform",
+    "Frame",
     "HistogramClipping",
     "ImedTransform",
     "NormalizeInstance",
@@ -84,6 +95,6 @@ _MOVED = {
     "preprare_transforms": "ivadomed.transforms.prepare_transforms",
     "rescale_values_array": "ivadomed.images.heatmaps.rescale_values_array",
 }
-"""Old names of the manual and where they are now."""
+"""Old names of the manual, and their place now."""
 
 __getattr__ = moved_names(__name__, _MOVED)

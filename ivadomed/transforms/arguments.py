@@ -1,76 +1,59 @@
-"""Checks of transform arguments, with errors that name the transform, the value and what was expected."""
+"""Types of arguments that several transforms take."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import math
+from functools import partial
+from typing import Annotated, Any
 
-import numpy as np
+from ivadomed.registry.types import Doc, Fraction, Ge, Le, Parsed
 
-from ivadomed.errors import ConfigError
-
-
-def number(owner: str, name: str, value: Any, low: float = -np.inf, high: float = np.inf) -> float:
-    """Return `value` as a float within [low, high].
-
-    Raises:
-        ConfigError: It is no number, or out of range.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not low <= value <= high:
-        raise ConfigError(
-            f"transformation.{owner}.{name}: {value!r}; a number within [{low:g}, {high:g}] expected"
-        )
-    return float(value)
+Span = tuple[float, float]
 
 
-def interval(
-    owner: str, name: str, value: Any, low: float = -np.inf, *, symmetric: bool = False
-) -> tuple[float, float]:
-    """Return `value` as (smallest, largest).
-
-    Args:
-        owner: Name of the transform.
-        name: Name of the argument.
-        value: Two numbers, or one number d for [-d, d] (`symmetric`) or [0, d].
-        low: Lower bound of both.
-        symmetric: What a single number means.
-    """
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        end = number(owner, name, value, 0)
-        return (-end if symmetric else 0.0, end)
-    pair = numbers(owner, name, value, low)
-    if len(pair) != 2 or pair[0] > pair[1]:
-        raise ConfigError(f"transformation.{owner}.{name}: {value!r}; [smallest, largest] expected")
-    return pair[0], pair[1]
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def numbers(
-    owner: str, name: str, value: Any, low: float = -np.inf, high: float = np.inf
-) -> tuple[float, ...]:
-    """Return a sequence of numbers within [low, high] as a tuple of floats."""
-    if not isinstance(value, (Sequence, np.ndarray)) or isinstance(value, str):
-        raise ConfigError(f"transformation.{owner}.{name}: {value!r}; a list of numbers expected")
-    return tuple(number(owner, name, v, low, high) for v in value)
+def _interval(value: Any, least: float = -math.inf, above: float = -math.inf) -> Span:
+    entries = list(value) if isinstance(value, (list, tuple)) else []
+    if len(entries) != 2 or not all(map(_is_number, entries)) or entries[0] > entries[1]:
+        raise ValueError("expected [smallest, largest]")
+    if entries[0] < least or entries[0] <= above:
+        bound = f"from {least:g} on" if entries[0] < least else f"above {above:g}"
+        raise ValueError(f"expected [smallest, largest], numbers {bound}")
+    return entries[0], entries[1]
 
 
-def flag(owner: str, name: str, value: Any) -> bool:
-    """Return `value` if it is true or false."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise ConfigError(f"transformation.{owner}.{name}: {value!r}; true or false expected")
-    return bool(value)
+def _interval_or_end(value: Any, least: float = -math.inf) -> float | Span:
+    return value if _is_number(value) and value >= 0 else _interval(value, least)
 
 
-def axes_of(owner: str, value: Any) -> tuple[int, ...] | None:
-    """Return a list of different axes, 0 height, 1 width, 2 depth; None for all."""
+def _axes(value: Any) -> tuple[int, ...] | None:
     if value is None:
         return None
-    valid = (
-        isinstance(value, (list, tuple))
-        and len(value) > 0
-        and all(type(v) is int and 0 <= v <= 2 for v in value)
-    )
-    if not valid or len(set(value)) < len(value):
-        raise ConfigError(
-            f"transformation.{owner}.axes: {value!r}; different ones of 0 (height), 1 (width), 2 (depth) expected"
-        )
-    return tuple(value)
+    entries = list(value) if isinstance(value, (list, tuple)) else []
+    if not entries or any(type(axis) is not int or axis not in (0, 1, 2) for axis in entries):
+        raise ValueError("expected a list of axes: 0 (height), 1 (width), 2 (depth); or null")
+    if len(set(entries)) < len(entries):
+        raise ValueError("expected different axes")
+    return tuple(entries)
+
+
+Interval = Annotated[Span, Parsed(_interval)]
+Factors = Annotated[Span, Parsed(partial(_interval, above=0))]
+Thickness = Annotated[Span, Parsed(partial(_interval, least=1))]
+Widths = Annotated[float | Span, Parsed(partial(_interval_or_end, least=0))]
+Symmetric = Annotated[float | Span, Parsed(_interval_or_end)]
+Axes = Annotated[tuple[Annotated[int, Ge(0), Le(2)], ...] | None, Parsed(_axes)]
+Probability = Annotated[Fraction, Doc("Probability (0 to 1).", 0.3)]
+
+
+def symmetric(value: float | Span) -> Span:
+    """One number d means [-d, d]."""
+    return value if isinstance(value, tuple) else (-value, value)
+
+
+def from_zero(value: float | Span) -> Span:
+    """One number s means [0, s]."""
+    return value if isinstance(value, tuple) else (0.0, value)

@@ -1,4 +1,4 @@
-"""The two types every transform is made of: `Step` (what is done to one case) and `ImedTransform`.
+"""Base class of the transforms, and steps of transforms of which only the call is known.
 
 `ImedTransform.plan` draws the random numbers and returns a `Step`; the same step then serves image, label
 and ROI, and inverts a prediction. The documented call ``transform(sample, metadata)`` and its
@@ -9,18 +9,20 @@ none, and returns metadata that hold the step, so the next call with them repeat
 from __future__ import annotations
 
 import copy
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+import functools
+import inspect
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
 
-from ivadomed.errors import DataError
+from ivadomed.errors import ConfigError, DataError
+from ivadomed.registry import Registry
 from ivadomed.runtime.randomness import seeded
-
-KINDS: tuple[str, ...] = ("im", "gt", "roi")
+from ivadomed.transforms.steps import KINDS, Frame, IdentityStep, Step
 
 ORDERS: Mapping[str, int] = {"im": 2, "gt": 1, "roi": 1}
 """Interpolation order of the documented call, by ``metadata["data_type"]``."""
@@ -28,80 +30,15 @@ ORDERS: Mapping[str, int] = {"im": 2, "gt": 1, "roi": 1}
 STEPS_KEY = "steps"
 """Metadata key under which the adapter keeps ``{class name: Step}``."""
 
+OLD_NAMES: Mapping[str, str] = {
+    "CenterCrop2D": "CenterCrop",
+    "CenterCrop3D": "CenterCrop",
+    "ROICrop2D": "ROICrop",
+    "Clage": "Clahe",
+    "AdditionGaussianNoise": "AdditiveGaussianNoise",
+}
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Step(ABC):
-    """What one transform does to one case: an invertible record, without randomness left in it.
-
-    Attributes:
-        shape_in: Spatial shape before, 2 or 3 entries.
-        shape_out: Spatial shape after.
-        zooms_in: Voxel size before, mm along the spatial axes.
-        zooms_out: Voxel size after.
-        drawn: The numbers that made this step, under the metadata keys of ivadomed 2.9.10.
-        invertible: False for steps that change intensities only; their `invert` is the identity.
-        pooled: True if arrays cost less together than one by one, so that image and label go through at once.
-    """
-
-    shape_in: tuple[int, ...]
-    shape_out: tuple[int, ...]
-    zooms_in: tuple[float, ...]
-    zooms_out: tuple[float, ...]
-    drawn: Mapping[str, Any] = field(default_factory=dict)
-    invertible: ClassVar[bool] = True
-    pooled: ClassVar[bool] = False
-
-    def apply_as(self, x: np.ndarray, kind: str, order: int) -> np.ndarray:
-        """Transform an array of a kind ("im", "gt", "roi"), see `apply`; most steps treat all kinds alike."""
-        return self.apply(x, order)
-
-    @abstractmethod
-    def apply(self, x: np.ndarray, order: int) -> np.ndarray:
-        """Transform an array.
-
-        Args:
-            x: `[C, *shape_in]`; C counts channels, or the slices of a volume in 2D.
-            order: Interpolation order wanted: 2 image, 1 binary or soft label, 0 integer map.
-
-        Returns:
-            `[C, *shape_out]`; possibly a view of `x`, never `x` changed in place.
-        """
-
-    @abstractmethod
-    def invert(self, x: np.ndarray, order: int) -> np.ndarray:
-        """Bring `[C, *shape_out]` back to `[C, *shape_in]`; what was cropped away is zero."""
-
-
-class IdentityStep(Step):
-    """Changes nothing: a random transform that did not fire, or one without an array effect."""
-
-    def apply(self, x: np.ndarray, order: int) -> np.ndarray:
-        """Return `x`."""
-        return x
-
-    def invert(self, x: np.ndarray, order: int) -> np.ndarray:
-        """Return `x`."""
-        return x
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class IntensityStep(Step):
-    """Changes values, not the grid.
-
-    Attributes:
-        function: Maps `[C, *shape]` to `[C, *shape]`, every entry of C on its own; picklable, deterministic.
-    """
-
-    function: Callable[[np.ndarray], np.ndarray]
-    invertible: ClassVar[bool] = False
-
-    def apply(self, x: np.ndarray, order: int) -> np.ndarray:
-        """Apply `function`; `order` has no meaning here."""
-        return self.function(x)
-
-    def invert(self, x: np.ndarray, order: int) -> np.ndarray:
-        """Return `x`: a prediction has no intensities to restore."""
-        return x
+_SELECTION = ("applied_to", "dataset_type")  # keys of every entry that are not arguments of its class
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -192,90 +129,64 @@ def _pair(transform: ImedTransform, answer: Any) -> tuple[Any, Any]:
     return answer
 
 
-def identity_step(shape: Sequence[int], zooms: Sequence[float]) -> IdentityStep:
-    """Build the step that changes nothing on this grid."""
-    shape, zooms = tuple(shape), tuple(zooms)
-    return IdentityStep(shape_in=shape, shape_out=shape, zooms_in=zooms, zooms_out=zooms)
-
-
-def intensity_step(
-    shape: Sequence[int],
-    zooms: Sequence[float],
-    function: Callable[[np.ndarray], np.ndarray],
-    drawn: Mapping[str, Any] | None = None,
-) -> IntensityStep:
-    """Build a step that changes values only."""
-    shape, zooms = tuple(shape), tuple(zooms)
-    return IntensityStep(
-        shape_in=shape, shape_out=shape, zooms_in=zooms, zooms_out=zooms, function=function, drawn=drawn or {}
-    )
-
-
 class ImedTransform:
     """Base class of the transforms.
 
-    A transform implements `plan`, from which its call and its inverse follow. One of your own may implement just
+    A transform implements `draw`, from which its call and its inverse follow. One of your own may implement just
     ``__call__(sample, metadata)``, and ``undo_transform(sample, metadata)`` if it moves voxels: sample is a list with
-    one array per channel, metadata a list of mappings; both are returned. Without `plan` it keeps the shape.
+    one array per channel, metadata a list of mappings; both are returned. Without `draw` it keeps the shape.
 
     Attributes:
         fixed: True if the result depends on the case only (no randomness): done once and cached.
-        needs_roi: True if `plan` reads the region of interest.
+        needs_roi: True if `draw` reads the region of interest.
         geometric: True if the transform moves voxels, hence has an inverse to undo.
+        crops: True if it cuts out a box, of its argument `size`.
+        resamples: True if it changes the voxel size.
         keeps_type: False if the documented call makes float32 of whole numbers; else they are rounded.
         default_kinds: Kinds of array it is applied to where the configuration has no ``applied_to``.
+        configurable: False for one that configurations no longer name.
+        p: Probability that it is applied; None: always, without a draw.
     """
 
     fixed: ClassVar[bool] = False
     needs_roi: bool = False
     geometric: ClassVar[bool] = True
+    crops: ClassVar[bool] = False
+    resamples: ClassVar[bool] = False
     keeps_type: ClassVar[bool] = True
     default_kinds: ClassVar[frozenset[str]] = frozenset(KINDS)
+    configurable: ClassVar[bool] = True
+    p: float | None = None
 
-    def plan(
-        self,
-        shape: Sequence[int],
-        zooms: Sequence[float],
-        rng: np.random.Generator,
-        roi: np.ndarray | None = None,
-    ) -> Step:
-        """Decide what to do with one case; the only place where randomness is drawn.
+    def plan(self, frame: Frame, rng: np.random.Generator) -> Step:
+        """Decide what to do with one case; the only place where randomness is drawn."""
+        if self.p is not None and rng.random() >= self.p:
+            return IdentityStep.on(frame)
+        return self.draw(frame, rng)
 
-        Args:
-            shape: Spatial shape, 2 or 3 entries.
-            zooms: Voxel size in mm along these axes.
-            rng: Source of the random numbers.
-            roi: Mask of the region of interest, `[*shape]` or one per leading entry `[C, *shape]`.
-        """
+    def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
+        """Draw the step of a transform that is applied, see `plan`."""
         if not self.is_call:
             raise NotImplementedError(
                 f"{type(self).__name__}: implements neither __call__(sample, metadata) nor plan"
             )
-        shape, zooms = tuple(shape), tuple(zooms)
-        return CalledStep(
-            shape_in=shape,
-            shape_out=shape,
-            zooms_in=zooms,
-            zooms_out=zooms,
-            transform=self,
-            seed=int(rng.integers(2**62)),
-        )
+        return CalledStep.on(frame, transform=self, seed=int(rng.integers(2**62)))
 
     @property
     def is_call(self) -> bool:
-        """Whether all that is known of the transform is its call: the class has one, and no `plan` to go with it."""
+        """True if all that is known of the transform is its call: the class has one, and no `draw` to go with it."""
         places = {name: i for i, c in reversed([*enumerate(type(self).__mro__)]) for name in vars(c)}
-        return places["__call__"] < places["plan"]
+        return places["__call__"] < min(places["draw"], places["plan"])
 
     def __repr__(self) -> str:
         """Name and parameters; equal for equal transforms in every process, so that it can key a cache."""
         arguments = ", ".join(f"{name}={value!r}" for name, value in sorted(vars(self).items()))
         return f"{type(self).__name__}({arguments})"
 
-    def recall(self, shape: tuple[int, ...], zooms: tuple[float, ...], metadata: Any) -> Step | None:
+    def recall(self, frame: Frame, metadata: Any) -> Step | None:
         """Return the step recorded in `metadata` for this shape, None if there is none."""
         step = _steps(metadata).get(type(self).__name__)
-        return step if step is not None and step.shape_in == shape else None
+        return step if step is not None and step.shape_in == frame.shape else None
 
     def __call__(self, sample: Any, metadata: Any = None) -> tuple[Any, Any]:
         """Transform a sample.
@@ -295,10 +206,10 @@ class ImedTransform:
         if not present:
             return sample, metadata
         shape = present[0].shape
-        zooms = _zooms(records[0], len(shape))
-        step = self.recall(shape, zooms, records[0])
+        frame = Frame(shape, _zooms(records[0], len(shape)), present[0] if self.needs_roi else None)
+        step = self.recall(frame, records[0])
         if step is None:
-            step = self.plan(shape, zooms, fresh_rng(), roi=present[0] if self.needs_roi else None)
+            step = self.plan(frame, fresh_rng())
         out = [None if a is None else step.apply(a[None], _order(records[0]))[0] for a in arrays]
         out = [
             as_type(x, a.dtype) if x is not None and (self.keeps_type or a.dtype.kind == "f") else x
@@ -329,6 +240,80 @@ class ImedTransform:
             None if a is None else as_type(step.invert(a[None], _order(record))[0], a.dtype) for a in arrays
         ]
         return pack(out), metadata
+
+
+TRANSFORMS: Registry[type[ImedTransform]] = Registry(
+    ImedTransform,
+    place="transformation.{name}:",
+    unknown="transformation.{name}: no such transform",
+    no_argument="transformation.{name}.{key}: no such argument{hint} Accepted: {known}.",
+    expected="transform; expected a subclass of transforms.ImedTransform",
+)
+"""Transforms that a configuration can name; classes can be added."""
+
+T = TypeVar("T", bound=ImedTransform)
+
+
+def transform(cls: type[T]) -> type[T]:
+    """Register a transform, whose constructor is given what its signature makes of the arguments; a decorator."""
+    constructor = cls.__init__
+    signature = inspect.signature(constructor)
+
+    @functools.wraps(constructor)
+    def parsing(self: ImedTransform, *args: Any, **kwargs: Any) -> None:
+        _, *given = signature.bind(self, *args, **kwargs).arguments.items()
+        constructor(self, **_parsed(cls, dict(given)))
+
+    if constructor is not object.__init__:
+        cls.__init__ = parsing  # type: ignore[method-assign, assignment]
+    TRANSFORMS.register(cls)
+    return cls
+
+
+def _parsed(cls: type[ImedTransform], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of a constructor as their declared types.
+
+    Raises:
+        ConfigError: One is of another type, or out of range.
+    """
+    from ivadomed.registry.section import (
+        parse_arguments,  # pydantic, which only those who build transforms need
+    )
+
+    values, problems = parse_arguments(cls, {name: _plain(value) for name, value in arguments.items()})
+    if problems:
+        raise ConfigError("\n".join(f"transformation.{cls.__name__}.{problem}" for problem in problems))
+    return values
+
+
+def _plain(value: Any) -> Any:
+    """Numbers and lists of Python for those of numpy."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+def current_name(name: str) -> str:
+    """Return the present name of a transform, with a DeprecationWarning for an old one."""
+    if name not in OLD_NAMES:
+        return name
+    new = OLD_NAMES[name]
+    warnings.warn(f"the transform {name} is called {new} since 2.0", DeprecationWarning, stacklevel=3)
+    return new
+
+
+def build(name: str, arguments: Mapping[str, Any]) -> ImedTransform:
+    """Build a transform from its entry in the configuration, ``applied_to`` and ``dataset_type`` left aside.
+
+    Args:
+        name: A key of `TRANSFORMS`, or ``package.module:Class``, which is imported.
+        arguments: Of the class.
+
+    Raises:
+        ConfigError: Unknown name, unknown or missing argument, or a value out of range.
+    """
+    chosen = {key: value for key, value in arguments.items() if key not in _SELECTION}
+    return TRANSFORMS.build(current_name(name), chosen)
 
 
 def as_type(x: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The documented functions around whole configurations: `Compose`, `UndoCompose` and their helpers.
+"""API of ivadomed 2.x around the transforms: `Compose`, `UndoCompose`, their helpers, decorators of user-written calls.
 
 They chain the documented call of each transform; the package itself runs on `pipeline.Pipeline`.
 """
@@ -6,29 +6,17 @@ They chain the documented call of each transform; the package itself runs on `pi
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
-from typing import Any
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 
 from ivadomed.errors import ConfigError
-from ivadomed.transforms.base import KINDS, STEPS_KEY, ImedTransform, called
-from ivadomed.transforms.label import NumpyToTensor
-from ivadomed.transforms.pipeline import Pipeline, Plan, Stage
-from ivadomed.transforms.registry import current_name, transform_class
-
-__all__ = [
-    "Compose",
-    "Pipeline",
-    "Plan",
-    "Stage",
-    "UndoCompose",
-    "UndoTransform",
-    "apply_preprocessing_transforms",
-    "get_preprocessing_transforms",
-    "get_subdatasets_transforms",
-    "prepare_transforms",
-]
+from ivadomed.transforms.base import STEPS_KEY, TRANSFORMS, ImedTransform, called, current_name, transform
+from ivadomed.transforms.pipeline import Pipeline
+from ivadomed.transforms.steps import KINDS, Frame, IdentityStep, Step
 
 DATASET_TYPES = ("training", "validation", "testing")
 
@@ -44,6 +32,29 @@ _SHARED_KEYS = (
 )
 
 
+@transform
+class NumpyToTensor(ImedTransform):
+    """Convert arrays to one tensor [C, ...]; inside a pipeline, where all are arrays, it does nothing."""
+
+    geometric: ClassVar[bool] = False
+    configurable: ClassVar[bool] = False
+
+    def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
+        """Plan nothing."""
+        return IdentityStep.on(frame)
+
+    def __call__(self, sample: Any, metadata: Any = None) -> tuple[Any, Any]:
+        """Stack an array, or a list of arrays, to a float32 tensor with a leading channel axis."""
+        if isinstance(sample, torch.Tensor) or sample is None:
+            return sample, metadata
+        arrays = [sample] if isinstance(sample, np.ndarray) else list(sample)
+        return torch.from_numpy(np.stack([np.asarray(a, dtype=np.float32) for a in arrays])), metadata
+
+    def undo_transform(self, sample: Any, metadata: Any = None) -> tuple[Any, Any]:
+        """Split a tensor [C, ...] into a list of arrays."""
+        return (list(sample.numpy()) if isinstance(sample, torch.Tensor) else sample), metadata
+
+
 class Chain(list[ImedTransform]):
     """Transforms one after the other."""
 
@@ -54,11 +65,11 @@ class Chain(list[ImedTransform]):
 
     def __call__(self, sample: Any, metadata: Any = None) -> tuple[Any, Any]:
         """Apply them to a sample with its metadata."""
-        for transform in self:
-            if transform.is_call:
-                sample, metadata = called(transform, transform, sample, metadata)
+        for entry in self:
+            if entry.is_call:
+                sample, metadata = called(entry, entry, sample, metadata)
             else:
-                sample, metadata = transform(sample, metadata)
+                sample, metadata = entry(sample, metadata)
         return sample, metadata
 
 
@@ -147,8 +158,8 @@ class UndoCompose:
         """
         if isinstance(sample, torch.Tensor):
             sample, metadata = NumpyToTensor().undo_transform(sample, metadata)
-        for transform in reversed(self.transforms.transform[data_type]):
-            sample, metadata = UndoTransform(transform)(sample, metadata)
+        for entry in reversed(self.transforms.transform[data_type]):
+            sample, metadata = UndoTransform(entry)(sample, metadata)
         return sample, metadata
 
 
@@ -183,7 +194,7 @@ def get_preprocessing_transforms(transforms: Mapping[str, Mapping[str, Any]]) ->
     return {
         name: dict(arguments)
         for name, arguments in transforms.items()
-        if not isinstance(arguments, ImedTransform) and transform_class(current_name(name)).fixed
+        if not isinstance(arguments, ImedTransform) and TRANSFORMS.find(current_name(name)).fixed
     }
 
 
@@ -263,3 +274,62 @@ def _share(source: Any, target: Any, written: Iterable[str] = ()) -> Any:
         if key in first:
             new[key] = first[key]
     return new
+
+
+def multichannel_capable(wrapped: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a method written for one array take a list of channels.
+
+    The channels go through one after the other; what the first one recorded in its metadata is handed to
+    the next, so all get the same random numbers.
+    """
+
+    @functools.wraps(wrapped)
+    def wrapper(self: Any, sample: Any, metadata: Any = None) -> tuple[Any, Any]:
+        if not isinstance(sample, list):
+            return wrapped(self, sample, metadata)
+        if not sample:
+            return [], []
+        given = metadata if isinstance(metadata, list) else [metadata] * len(sample)
+        arrays: list[Any] = []
+        records: list[Any] = []
+        for array, record in zip(sample, given, strict=True):
+            if records and record is not None and records[0] is not None:
+                for key, value in records[0].items():
+                    if key not in record or not record[key]:
+                        record[key] = value
+            out, record = wrapped(self, array, record)
+            arrays.append(out)
+            records.append(record)
+        return arrays, records
+
+    return wrapper
+
+
+def two_dim_compatible(wrapped: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a method written for [H, W, D] take [H, W]: one slice is added before and removed after."""
+
+    @functools.wraps(wrapped)
+    def wrapper(self: Any, sample: Any, metadata: Any = None) -> tuple[Any, Any]:
+        if sample.ndim != 2:
+            return wrapped(self, sample, metadata)
+        out, metadata = wrapped(self, np.expand_dims(sample, -1), metadata)
+        return np.squeeze(out, axis=-1), metadata
+
+    return wrapper
+
+
+def tio_transform(x: np.ndarray, transform: Callable[..., Any]) -> tuple[np.ndarray, Any]:
+    """Apply a TorchIO transform to one image.
+
+    Args:
+        x: [H, W, D].
+        transform: A transform of the torchio library, which the caller has installed.
+
+    Returns:
+        The transformed image [H, W, D] and TorchIO's history of the transform.
+    """
+    import torchio  # not a dependency: present when the caller holds one of its transforms
+
+    subject = torchio.Subject(input=torchio.ScalarImage(tensor=np.ascontiguousarray(x)[None]))
+    transformed = transform(subject)
+    return transformed.input.numpy()[0], transformed.get_composed_history()

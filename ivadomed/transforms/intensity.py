@@ -1,112 +1,183 @@
-"""Random changes of intensity, and two that bring out contrast; the arithmetic is in `intensity_maths`."""
+"""Changes of intensity; the arithmetic is in `intensity_maths`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from ivadomed.errors import ConfigError
+from ivadomed.registry.types import (
+    Doc,
+    Flag,
+    Ge,
+    Le,
+    Len,
+    NonNegative,
+    NonNegativeReal,
+    Positive,
+    PositiveReal,
+    Real,
+)
 from ivadomed.transforms import intensity_maths as maths
-from ivadomed.transforms.arguments import flag, interval, number
-from ivadomed.transforms.base import ImedTransform, Step, as_type, identity_step, intensity_step
+from ivadomed.transforms.arguments import (
+    Axes,
+    Factors,
+    Interval,
+    Probability,
+    Symmetric,
+    Thickness,
+    Widths,
+    from_zero,
+    symmetric,
+)
+from ivadomed.transforms.base import ImedTransform, as_type, transform
+from ivadomed.transforms.steps import ArrayStep, Frame, IdentityStep, IntensityStep, Step
+
+Percentile = Annotated[Real, Ge(0), Le(100)]
+Foreground = Annotated[
+    Flag, Doc("Measure over the voxels above the mean only, so that the background does not count.")
+]
 
 
-class HistogramClipping(ImedTransform):
-    """Clip intensities at two percentiles of the sample.
-
-    Args:
-        min_percentile: Lower limit, between 0 and 100.
-        max_percentile: Upper limit, between 0 and 100.
-    """
-
-    geometric: ClassVar[bool] = False
-
-    def __init__(self, min_percentile: float = 5.0, max_percentile: float = 95.0) -> None:
-        self.min_percentile = number("HistogramClipping", "min_percentile", min_percentile, 0, 100)
-        self.max_percentile = number(
-            "HistogramClipping", "max_percentile", max_percentile, self.min_percentile, 100
-        )
-
-    def plan(
-        self,
-        shape: Sequence[int],
-        zooms: Sequence[float],
-        rng: np.random.Generator,
-        roi: np.ndarray | None = None,
-    ) -> Step:
-        """Plan the clipping; nothing is drawn."""
-        clip = partial(maths.clip_percentiles, low=self.min_percentile, high=self.max_percentile)
-        return intensity_step(shape, zooms, clip)
-
-
-class Clahe(ImedTransform):
-    """Contrast Limited Adaptive Histogram Equalization, result in [0, 1].
-
-    Zuiderveld, "Contrast limited adaptive histogram equalization", Graphics Gems IV, 1994; defaults from
-    Zheng et al., IEEE TMI 37(9), 2018.
-
-    Args:
-        clip_limit: Clipping limit; larger gives more contrast.
-        kernel_size: Size in voxels of the regions whose histograms are equalised, one per spatial axis.
-    """
+class IntensityTransform(ImedTransform):
+    """Base of the transforms that change values and leave voxels where they are."""
 
     geometric: ClassVar[bool] = False
+
+
+class ImageTransform(IntensityTransform):
+    """Base of those that are for images alone, unless `applied_to` says otherwise."""
+
+    default_kinds: ClassVar[frozenset[str]] = frozenset({"im"})
+
+
+@transform
+class NormalizeInstance(IntensityTransform):
+    """Subtract the mean and divide by the standard deviation of the sample.
+
+    Every channel on its own; a constant one becomes 0. Where the foreground has one value only, all voxels count.
+    """
+
     keeps_type: ClassVar[bool] = False
 
-    def __init__(self, clip_limit: float = 3.0, kernel_size: Sequence[int] = (8, 8)) -> None:
-        self.clip_limit = number("Clahe", "clip_limit", clip_limit, 0)
-        self.kernel_size = tuple(int(k) for k in kernel_size)
+    def __init__(self, foreground: Foreground = False) -> None:
+        self.foreground = foreground
 
-    def plan(
+    def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
+        """Plan the normalization; nothing is drawn."""
+        return IntensityStep.on(
+            frame, function=maths.normalize_foreground if self.foreground else maths.normalize
+        )
+
+
+@transform
+class NormalizePercentile(ImageTransform):
+    """Scale two percentiles of the sample to 0 and 1 and clip to them.
+
+    Every channel on its own; a constant one becomes 0. Where the two percentiles are one value, minimum and maximum
+    stand in for them.
+    """
+
+    keeps_type: ClassVar[bool] = False
+
+    def __init__(
         self,
-        shape: Sequence[int],
-        zooms: Sequence[float],
-        rng: np.random.Generator,
-        roi: np.ndarray | None = None,
-    ) -> Step:
+        min_percentile: Annotated[Percentile, Doc("Percentile (0 to 100) that becomes 0.", 1.0)] = 0.5,
+        max_percentile: Annotated[Percentile, Doc("Percentile (0 to 100) that becomes 1.", 99.0)] = 99.5,
+        foreground: Foreground = False,
+    ) -> None:
+        self.min_percentile, self.max_percentile, self.foreground = min_percentile, max_percentile, foreground
+
+    @staticmethod
+    def problems(min_percentile: float, max_percentile: float, foreground: bool) -> list[str]:
+        """Compare the arguments with each other."""
+        return _order_problems(min_percentile, max_percentile)
+
+    def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
+        """Plan the normalization; nothing is drawn."""
+        change = partial(
+            maths.scale_percentiles,
+            low=self.min_percentile,
+            high=self.max_percentile,
+            foreground_only=self.foreground,
+        )
+        return ArrayStep.on(frame, function=change)
+
+
+@transform
+class HistogramClipping(IntensityTransform):
+    """Clip intensities at two percentiles."""
+
+    def __init__(
+        self,
+        min_percentile: Annotated[Percentile, Doc("Lower percentile (0 to 100).", 1.0)] = 5.0,
+        max_percentile: Annotated[Percentile, Doc("Upper percentile (0 to 100).", 99.0)] = 95.0,
+    ) -> None:
+        self.min_percentile, self.max_percentile = min_percentile, max_percentile
+
+    @staticmethod
+    def problems(min_percentile: float, max_percentile: float) -> list[str]:
+        """Compare the arguments with each other."""
+        return _order_problems(min_percentile, max_percentile)
+
+    def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
+        """Plan the clipping; nothing is drawn."""
+        limits = {"low": self.min_percentile, "high": self.max_percentile}
+        return IntensityStep.on(frame, function=maths.clip_percentiles, arguments=limits)
+
+
+@transform
+class Clahe(IntensityTransform):
+    """Contrast limited adaptive histogram equalisation.
+
+    The result is in [0, 1]. Zuiderveld, "Contrast limited adaptive histogram equalization", Graphics Gems IV, 1994;
+    defaults from Zheng et al., IEEE TMI 37(9), 2018.
+    """
+
+    keeps_type: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        clip_limit: Annotated[PositiveReal, Doc("Clipping limit (> 0).", 2.0)] = 3.0,
+        kernel_size: Annotated[
+            tuple[Positive, ...], Len(2, 3), Doc("Size of the tiles in voxels (> 0).", [16, 16])
+        ] = (8, 8),
+    ) -> None:
+        self.clip_limit, self.kernel_size = clip_limit, kernel_size
+
+    def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
         """Plan the equalisation; nothing is drawn.
 
         Raises:
             ConfigError: `kernel_size` does not have one entry per spatial axis.
         """
-        if len(self.kernel_size) != len(shape):
+        n = len(frame.shape)
+        if len(self.kernel_size) != n:
             raise ConfigError(
-                f"transformation.Clahe.kernel_size: {list(self.kernel_size)}; {len(shape)} entries expected, "
-                f"one per axis of the {len(shape)}D samples"
+                f"transformation.Clahe.kernel_size: {list(self.kernel_size)}; {n} entries expected, "
+                f"one per axis of the {n}D samples"
             )
         change = partial(maths.equalize_adaptive, clip_limit=self.clip_limit, kernel_size=self.kernel_size)
-        return intensity_step(shape, zooms, change)
+        return ArrayStep.on(frame, function=change)
 
 
-class RandomShiftIntensity(ImedTransform):
-    """Add a random offset to all intensities.
+@transform
+class RandomShiftIntensity(IntensityTransform):
+    """Add a random constant to all intensities."""
 
-    Args:
-        shift_range: [smallest, largest] offset.
-        prob: Probability that the transform is applied.
-    """
-
-    geometric: ClassVar[bool] = False
-
-    def __init__(self, shift_range: Sequence[float], prob: float = 0.1) -> None:
-        self.shift_range = interval("RandomShiftIntensity", "shift_range", shift_range)
-        self.prob = number("RandomShiftIntensity", "prob", prob, 0, 1)
-
-    def plan(
+    def __init__(
         self,
-        shape: Sequence[int],
-        zooms: Sequence[float],
-        rng: np.random.Generator,
-        roi: np.ndarray | None = None,
-    ) -> Step:
-        """Draw whether to shift, and the offset."""
-        if rng.random() >= self.prob:
-            return identity_step(shape, zooms)
-        offset = float(rng.uniform(*self.shift_range))
-        return intensity_step(shape, zooms, partial(maths.add, offset=offset), {"offset": offset})
+        shift_range: Annotated[Interval, Doc("Range of the constant, in units of intensity.", [-0.1, 0.1])],
+        prob: Probability = 0.1,
+    ) -> None:
+        self.shift_range, self.p = shift_range, prob
+
+    def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
+        """Draw the offset."""
+        drawn = {"offset": float(rng.uniform(*self.shift_range))}
+        return IntensityStep.on(frame, function=maths.add, arguments=drawn, drawn=drawn)
 
     def undo_transform(self, sample: Any, metadata: Any = None) -> tuple[Any, Any]:
         """Subtract the offset recorded in the metadata, for samples that are images."""
@@ -121,187 +192,186 @@ class RandomShiftIntensity(ImedTransform):
         return [undone(x) for x in sample] if isinstance(sample, (list, tuple)) else undone(sample), metadata
 
 
-class AdditiveGaussianNoise(ImedTransform):
-    """Add Gaussian noise.
-
-    Args:
-        mean: Mean of the noise.
-        std: Standard deviation of the noise.
-    """
-
-    geometric: ClassVar[bool] = False
-
-    def __init__(self, mean: float = 0.0, std: float = 0.01) -> None:
-        self.mean = number("AdditiveGaussianNoise", "mean", mean)
-        self.std = number("AdditiveGaussianNoise", "std", std, 0)
-
-    def plan(
-        self,
-        shape: Sequence[int],
-        zooms: Sequence[float],
-        rng: np.random.Generator,
-        roi: np.ndarray | None = None,
-    ) -> Step:
-        """Draw the seed of the noise: the number of channels is not known here."""
-        seed = int(rng.integers(2**63))
-        return intensity_step(shape, zooms, partial(maths.add_noise, mean=self.mean, std=self.std, seed=seed))
-
-
-class RandomGamma(ImedTransform):
-    """Raise intensities to a random power, scaled to 0..1 before and back after; each channel keeps its range.
-
-    Args:
-        log_gamma_range: [smallest, largest] natural logarithm of the exponent; one number d means [-d, d].
-        p: Probability that the transform is applied.
-    """
-
-    geometric: ClassVar[bool] = False
-
-    def __init__(self, log_gamma_range: float | Sequence[float], p: float = 0.5) -> None:
-        self.log_gamma_range = interval("RandomGamma", "log_gamma_range", log_gamma_range, symmetric=True)
-        self.p = number("RandomGamma", "p", p, 0, 1)
-
-    def plan(
-        self,
-        shape: Sequence[int],
-        zooms: Sequence[float],
-        rng: np.random.Generator,
-        roi: np.ndarray | None = None,
-    ) -> Step:
-        """Draw whether to apply, and the exponent."""
-        if rng.random() >= self.p:
-            return identity_step(shape, zooms)
-        exponent = float(np.exp(rng.uniform(*self.log_gamma_range)))
-        if exponent == 1:
-            return identity_step(shape, zooms)
-        return intensity_step(shape, zooms, partial(maths.gamma, exponent=exponent), {"gamma": exponent})
-
-
-class RandomBrightness(ImedTransform):
-    """Multiply all intensities by a random factor (nnU-Net's brightness).
-
-    It belongs after `NormalizeInstance`, which would take the factor away again.
-
-    Args:
-        factor_range: [smallest, largest] factor, above 0.
-        p: Probability that the transform is applied.
-    """
-
-    geometric: ClassVar[bool] = False
-    default_kinds: ClassVar[frozenset[str]] = frozenset({"im"})
-
-    def __init__(self, factor_range: Sequence[float] = (0.75, 1.25), p: float = 0.15) -> None:
-        self.factor_range = interval("RandomBrightness", "factor_range", factor_range, 0)
-        self.p = number("RandomBrightness", "p", p, 0, 1)
-
-    def plan(
-        self,
-        shape: Sequence[int],
-        zooms: Sequence[float],
-        rng: np.random.Generator,
-        roi: np.ndarray | None = None,
-    ) -> Step:
-        """Draw whether to apply, and the factor."""
-        if rng.random() >= self.p:
-            return identity_step(shape, zooms)
-        factor = float(rng.uniform(*self.factor_range))
-        if factor == 1:
-            return identity_step(shape, zooms)
-        return intensity_step(shape, zooms, partial(maths.brighten, factor=factor), {"brightness": factor})
-
-
-class RandomContrast(ImedTransform):
-    """Multiply the distance of all intensities from their mean by a random factor (nnU-Net's contrast).
-
-    It belongs after `NormalizeInstance`, which would take the factor away again.
-
-    Args:
-        factor_range: [smallest, largest] factor, above 0.
-        keep_range: Clip to the smallest and largest intensity that there were.
-        p: Probability that the transform is applied.
-    """
-
-    geometric: ClassVar[bool] = False
-    default_kinds: ClassVar[frozenset[str]] = frozenset({"im"})
+@transform
+class AdditiveGaussianNoise(IntensityTransform):
+    """Add Gaussian noise."""
 
     def __init__(
-        self, factor_range: Sequence[float] = (0.75, 1.25), keep_range: bool = True, p: float = 0.15
+        self,
+        mean: Annotated[Real, Doc("Mean of the noise, in units of intensity.", 0.1)] = 0.0,
+        std: Annotated[
+            NonNegativeReal, Doc("Standard deviation of the noise (>= 0), in units of intensity.", 0.02)
+        ] = 0.01,
     ) -> None:
-        self.factor_range = interval("RandomContrast", "factor_range", factor_range, 0)
-        self.keep_range = flag("RandomContrast", "keep_range", keep_range)
-        self.p = number("RandomContrast", "p", p, 0, 1)
+        self.mean, self.std = mean, std
 
-    def plan(
+    def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
+        """Draw the seed of the noise: the number of channels is not known here."""
+        arguments = {"mean": self.mean, "std": self.std, "seed": int(rng.integers(2**63))}
+        return IntensityStep.on(frame, function=maths.add_noise, arguments=arguments)
+
+
+@transform
+class RandomGamma(IntensityTransform):
+    """Raise intensities to a random exponent, between the sample's smallest and largest one.
+
+    They are scaled to 0..1 before and back after; each channel keeps its range.
+    """
+
+    def __init__(
         self,
-        shape: Sequence[int],
-        zooms: Sequence[float],
-        rng: np.random.Generator,
-        roi: np.ndarray | None = None,
-    ) -> Step:
-        """Draw whether to apply, and the factor."""
-        if rng.random() >= self.p:
-            return identity_step(shape, zooms)
+        log_gamma_range: Annotated[
+            Symmetric,
+            Doc("Range of the natural logarithm of the exponent; a number d means [-d, d].", [-0.3, 0.3]),
+        ],
+        p: Probability = 0.5,
+    ) -> None:
+        self.log_gamma_range, self.p = symmetric(log_gamma_range), p
+
+    def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
+        """Draw the exponent."""
+        exponent = float(np.exp(rng.uniform(*self.log_gamma_range)))
+        return _by_factor(frame, maths.gamma, "gamma", exponent=exponent)
+
+
+@transform
+class RandomBrightness(ImageTransform):
+    """Multiply all intensities by a random factor; after NormalizeInstance, which would undo it.
+
+    It is nnU-Net's brightness.
+    """
+
+    def __init__(
+        self,
+        factor_range: Annotated[Factors, Doc("Range of the factor (> 0).", [0.9, 1.1])] = (0.75, 1.25),
+        p: Probability = 0.15,
+    ) -> None:
+        self.factor_range, self.p = factor_range, p
+
+    def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
+        """Draw the factor."""
+        return _by_factor(frame, maths.brighten, "brightness", factor=float(rng.uniform(*self.factor_range)))
+
+
+@transform
+class RandomContrast(ImageTransform):
+    """Multiply the distance of intensities from their mean by a random factor; after NormalizeInstance.
+
+    It is nnU-Net's contrast.
+    """
+
+    def __init__(
+        self,
+        factor_range: Annotated[Factors, Doc("Range of the factor (> 0).", [0.9, 1.1])] = (0.75, 1.25),
+        keep_range: Annotated[
+            Flag, Doc("Clip to the smallest and largest intensity that the sample had before.")
+        ] = True,
+        p: Probability = 0.15,
+    ) -> None:
+        self.factor_range, self.keep_range, self.p = factor_range, keep_range, p
+
+    def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
+        """Draw the factor."""
         factor = float(rng.uniform(*self.factor_range))
-        if factor == 1:
-            return identity_step(shape, zooms)
-        change = partial(maths.stretch_contrast, factor=factor, keep_range=self.keep_range)
-        return intensity_step(shape, zooms, change, {"contrast_factor": factor})
+        return _by_factor(
+            frame, maths.stretch_contrast, "contrast_factor", factor=factor, keep_range=self.keep_range
+        )
 
 
-class RandomBiasField(ImedTransform):
-    """Multiply with a smooth random field, as the coils of an MR scanner do.
+@transform
+class RandomLowResolution(ImageTransform):
+    """Thick voxels along an axis, resampled to the old grid: simulated anisotropy.
 
-    Args:
-        coefficients: Largest magnitude of the polynomial's coefficients, or their [smallest, largest].
-        order: Degree of the polynomial.
-        p: Probability that the transform is applied.
+    A thick voxel has the mean of what it covers; between the centres of thick voxels it is linear. TorchIO's
+    RandomAnisotropy and nnU-Net's simulation of low resolution do much the same.
     """
 
-    geometric: ClassVar[bool] = False
-
-    def __init__(self, coefficients: float | Sequence[float], order: int, p: float = 0.5) -> None:
-        self.coefficients = interval("RandomBiasField", "coefficients", coefficients, symmetric=True)
-        self.order = int(number("RandomBiasField", "order", order, 0, 20))
-        self.p = number("RandomBiasField", "p", p, 0, 1)
-
-    def plan(
+    def __init__(
         self,
-        shape: Sequence[int],
-        zooms: Sequence[float],
-        rng: np.random.Generator,
-        roi: np.ndarray | None = None,
-    ) -> Step:
-        """Draw whether to apply, once, and the coefficients."""
-        if rng.random() >= self.p:
-            return identity_step(shape, zooms)
-        drawn = rng.uniform(*self.coefficients, len(maths.monomials(len(shape), self.order))).tolist()
-        change = partial(maths.multiply_bias, order=self.order, coefficients=drawn)
-        return intensity_step(shape, zooms, change, {"bias_field": drawn})
+        factor_range: Annotated[
+            Thickness, Doc("Range of the thickness (>= 1) of the thick voxels, in voxels.", [1.0, 3.0])
+        ] = (1.5, 4.0),
+        axes: Annotated[
+            Axes,
+            Doc(
+                "Axes that are lowered together: 0 height, 1 width, 2 depth. null: one axis, drawn at random.",
+                [2],
+            ),
+        ] = None,
+        p: Probability = 0.25,
+    ) -> None:
+        self.factor_range, self.axes, self.p = factor_range, axes, p
+
+    def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
+        """Draw the axis and the factor; an axis that the sample does not have is passed over."""
+        n = len(frame.shape)
+        factor = float(rng.uniform(*self.factor_range))
+        axes = [int(rng.integers(n))] if self.axes is None else [a for a in self.axes if a < n]
+        counts = tuple(max(round(m / factor), 1) if a in axes else m for a, m in enumerate(frame.shape))
+        if counts == frame.shape:
+            return IdentityStep.on(frame)
+        drawn = {"low_resolution": [factor, axes]}
+        return IntensityStep.on(
+            frame, function=maths.lower_resolution, arguments={"counts": counts}, drawn=drawn
+        )
 
 
-class RandomBlur(ImedTransform):
-    """Blur with a Gaussian of random width per axis.
+@transform
+class RandomBiasField(IntensityTransform):
+    """Multiply by a random smooth field (Van Leemput et al., 1999).
 
-    Args:
-        sigma_range: [smallest, largest] standard deviation in voxels; one number s means [0, s].
-        p: Probability that the transform is applied.
+    The coils of an MR scanner do so.
     """
 
-    geometric: ClassVar[bool] = False
-
-    def __init__(self, sigma_range: float | Sequence[float], p: float = 0.5) -> None:
-        self.sigma_range = interval("RandomBlur", "sigma_range", sigma_range, 0)
-        self.p = number("RandomBlur", "p", p, 0, 1)
-
-    def plan(
+    def __init__(
         self,
-        shape: Sequence[int],
-        zooms: Sequence[float],
-        rng: np.random.Generator,
-        roi: np.ndarray | None = None,
-    ) -> Step:
-        """Draw whether to apply, and a standard deviation per axis."""
-        if rng.random() >= self.p:
-            return identity_step(shape, zooms)
-        sigmas = rng.uniform(*self.sigma_range, len(shape)).tolist()
-        return intensity_step(shape, zooms, partial(maths.blur, sigmas=sigmas), {"blur": sigmas})
+        coefficients: Annotated[
+            Symmetric,
+            Doc("Largest magnitude of the polynomial's coefficients, or their [smallest, largest].", 0.5),
+        ],
+        order: Annotated[NonNegative, Le(20), Doc("Order of the polynomial (0 to 20).", 3)],
+        p: Probability = 0.5,
+    ) -> None:
+        self.coefficients, self.order, self.p = symmetric(coefficients), order, p
+
+    def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
+        """Draw the coefficients."""
+        count = len(maths.monomials(len(frame.shape), self.order))
+        drawn = rng.uniform(*self.coefficients, count).tolist()
+        arguments = {"order": self.order, "coefficients": drawn}
+        return IntensityStep.on(
+            frame, function=maths.multiply_bias, arguments=arguments, drawn={"bias_field": drawn}
+        )
+
+
+@transform
+class RandomBlur(IntensityTransform):
+    """Blur with a Gaussian of random width."""
+
+    def __init__(
+        self,
+        sigma_range: Annotated[
+            Widths, Doc("Range of the standard deviation, in voxels; a number s means [0, s].", [0.0, 2.0])
+        ],
+        p: Probability = 0.5,
+    ) -> None:
+        self.sigma_range, self.p = from_zero(sigma_range), p
+
+    def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
+        """Draw a standard deviation per axis."""
+        sigmas = rng.uniform(*self.sigma_range, len(frame.shape)).tolist()
+        return IntensityStep.on(
+            frame, function=maths.blur, arguments={"sigmas": sigmas}, drawn={"blur": sigmas}
+        )
+
+
+def _by_factor(frame: Frame, function: Any, name: str, **arguments: Any) -> Step:
+    """Step of a function whose first argument is a factor or exponent, recorded under a name; 1 changes nothing."""
+    first = next(iter(arguments.values()))
+    if first == 1:
+        return IdentityStep.on(frame)
+    return IntensityStep.on(frame, function=function, arguments=arguments, drawn={name: first})
+
+
+def _order_problems(lower: float, upper: float) -> list[str]:
+    return [f"min_percentile: {lower} is not below max_percentile {upper}"] if lower >= upper else []

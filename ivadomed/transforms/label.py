@@ -1,80 +1,46 @@
-"""Transforms of labels, and the conversion to tensors."""
+"""Transforms of labels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
-import torch
 from scipy.ndimage import distance_transform_cdt, find_objects, label
 
-from ivadomed.transforms.arguments import number
-from ivadomed.transforms.base import ImedTransform, Step, identity_step, intensity_step
+from ivadomed.registry.types import Doc, Real
+from ivadomed.transforms.base import ImedTransform, transform
+from ivadomed.transforms.steps import ArrayStep, Frame, IdentityStep, Step
 
 _LESION = 0.5  # what exceeds it belongs to a lesion, as in ivadomed 2.9.10
 
 
+@transform
 class DilateGT(ImedTransform):
-    """Dilate every lesion of a label by a margin that grows with its size, falling off softly.
+    """Dilate lesions of the ground truth, by their size.
 
-    The label is binarized: a lesion is what exceeds 0.5 and hangs together by faces (edges in 2D). One of area
-    (volume) a gets ``n = round(dilation_factor * sqrt(a))`` rings of voxels, ring k with the value
-    ``(n + 1 - k) / (n + 1)``. Where rings meet, their sum holds, 1 at most.
-
-    Args:
-        dilation_factor: Rings per square root of the lesion's voxel count; 0 changes nothing.
+    The margin falls off softly. The label is binarized: a lesion is what exceeds 0.5 and hangs together by faces
+    (edges in 2D). One of area (volume) a gets ``n = round(dilation_factor * sqrt(a))`` rings of voxels, ring k with
+    the value ``(n + 1 - k) / (n + 1)``. Where rings meet, their sum holds, 1 at most.
     """
 
     geometric: ClassVar[bool] = False
     keeps_type: ClassVar[bool] = False
 
-    def __init__(self, dilation_factor: float) -> None:
-        self.dil_factor = number("DilateGT", "dilation_factor", dilation_factor)
+    def __init__(
+        self, dilation_factor: Annotated[Real, Doc("Strength; 0 or less disables it.", 0.15)]
+    ) -> None:
+        self.dil_factor = dilation_factor
 
-    def plan(
-        self,
-        shape: Sequence[int],
-        zooms: Sequence[float],
-        rng: np.random.Generator,
-        roi: np.ndarray | None = None,
-    ) -> Step:
+    def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
         """Plan the dilation; nothing is drawn."""
         if self.dil_factor <= 0:
-            return identity_step(shape, zooms)
-        return intensity_step(shape, zooms, partial(_dilate_all, factor=self.dil_factor))
+            return IdentityStep.on(frame)
+        return ArrayStep.on(frame, function=partial(_dilate_all, factor=self.dil_factor))
 
     def dilate_arr(self, arr: np.ndarray, dil_factor: float) -> np.ndarray:
         """Dilate the lesions of one array, [H, W] or [H, W, D]; see `dilate_lesions`."""
         return dilate_lesions(arr, dil_factor)
-
-
-class NumpyToTensor(ImedTransform):
-    """Convert arrays to one tensor [C, ...]; inside a pipeline, where all are arrays, it does nothing."""
-
-    geometric: ClassVar[bool] = False
-
-    def plan(
-        self,
-        shape: Sequence[int],
-        zooms: Sequence[float],
-        rng: np.random.Generator,
-        roi: np.ndarray | None = None,
-    ) -> Step:
-        """Plan nothing."""
-        return identity_step(shape, zooms)
-
-    def __call__(self, sample: Any, metadata: Any = None) -> tuple[Any, Any]:
-        """Stack an array, or a list of arrays, to a float32 tensor with a leading channel axis."""
-        if isinstance(sample, torch.Tensor) or sample is None:
-            return sample, metadata
-        arrays = [sample] if isinstance(sample, np.ndarray) else list(sample)
-        return torch.from_numpy(np.stack([np.asarray(a, dtype=np.float32) for a in arrays])), metadata
-
-    def undo_transform(self, sample: Any, metadata: Any = None) -> tuple[Any, Any]:
-        """Split a tensor [C, ...] into a list of arrays."""
-        return (list(sample.numpy()) if isinstance(sample, torch.Tensor) else sample), metadata
 
 
 def dilate_lesions(mask: np.ndarray, factor: float) -> np.ndarray:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ivadomed.errors import ConfigError, DataError
-from ivadomed.transforms.base import KINDS, IdentityStep, ImedTransform, Step
-from ivadomed.transforms.registry import build
+from ivadomed.transforms.base import ImedTransform, build
+from ivadomed.transforms.steps import KINDS, Frame, IdentityStep, Step
 from ivadomed.transforms.warp import fuse
 
 ALL_KINDS = frozenset(KINDS)
@@ -127,7 +127,7 @@ class Pipeline:
     def from_config(cls, transforms: Mapping[str, Mapping[str, Any] | ImedTransform | None]) -> Pipeline:
         """Build from ``{name: arguments}``; ``applied_to`` selects kinds, ``dataset_type`` is not looked at.
 
-        Instead of arguments there may be a transform; see `registry.transform_class` for the names.
+        Instead of arguments there may be a transform; see `base.build` for the names.
 
         Raises:
             ConfigError: Unknown name, argument or kind, or a value out of range.
@@ -158,18 +158,19 @@ class Pipeline:
             rng: Source of all random numbers.
             roi: Mask `[*shape]` or `[C, *shape]`, read by the crops around a region of interest.
         """
-        now, spacing = tuple(shape), tuple(zooms)
+        mask = None if roi is None else (roi if roi.ndim > len(shape) else roi[None])
+        frame = Frame(tuple(shape), tuple(zooms), mask)
         last_reader = max((i for i, s in enumerate(self.stages) if s.transform.needs_roi), default=-1)
-        mask = None if roi is None else (roi if roi.ndim > len(now) else roi[None])
         steps: list[tuple[frozenset[str], Step]] = []
         for i, stage in enumerate(self.stages):
-            step = stage.transform.plan(now, spacing, rng, mask)
+            step = stage.transform.plan(frame, rng)
             if isinstance(step, IdentityStep):
                 continue
+            mask = frame.roi
             if mask is not None and i < last_reader and "roi" in stage.applied_to:
                 mask = step.apply(mask, 1)
             _append(steps, stage.applied_to, step)
-            now, spacing = step.shape_out, step.zooms_out
+            frame = replace(step.frame_out, roi=mask)
         return Plan(tuple(steps), tuple(shape), tuple(zooms))
 
 

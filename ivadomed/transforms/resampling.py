@@ -1,4 +1,4 @@
-"""Resizing by B-splines: pure functions on arrays.
+"""Resizing by B-splines.
 
 It follows ``scipy.ndimage.zoom(..., grid_mode=False)``: first and last sample keep their place, the
 signal is mirrored at its ends. A spline zoom is linear and separable, so along one axis it is a matrix
@@ -15,8 +15,22 @@ import numpy as np
 import torch
 from scipy.ndimage import spline_filter1d
 
+from ivadomed.transforms.steps import Step
+
 MATRIX_LIMIT = 768
 """Axes longer than this are filtered and gathered, O(n), instead of multiplied by a dense matrix, O(n^2)."""
+
+
+class ResampleStep(Step):
+    """Resize between two grids, see `resize`."""
+
+    def apply(self, x: np.ndarray, order: int) -> np.ndarray:
+        """Resize to `shape_out` with this spline order."""
+        return resize(x, self.shape_out, order)
+
+    def invert(self, x: np.ndarray, order: int) -> np.ndarray:
+        """Resize to `shape_in` with this spline order."""
+        return resize(x, self.shape_in, order)
 
 
 def resize(x: np.ndarray, shape: Sequence[int], order: int) -> np.ndarray:
@@ -80,13 +94,29 @@ def spline_matrix(n_in: int, n_out: int, order: int) -> np.ndarray:
 
 def apply_along_axis(matrix: np.ndarray, x: np.ndarray, axis: int) -> np.ndarray:
     """Multiply `matrix` [m, n] with every line of `x` along `axis` (length n)."""
-    head, tail = x.shape[:axis], x.shape[axis + 1 :]
     # By torch, not numpy: the threads of numpy's BLAS go on spinning for a while and slow the network down.
-    weights = as_tensor(matrix)
+    return multiply_lines(as_tensor(matrix), as_tensor(x), axis).numpy()
+
+
+def multiply_lines(matrix: torch.Tensor, x: torch.Tensor, axis: int) -> torch.Tensor:
+    """`apply_along_axis` on tensors."""
+    head, tail = x.shape[:axis], x.shape[axis + 1 :]
     if not tail:
-        return torch.matmul(as_tensor(x), weights.T).numpy()
-    lines = as_tensor(x.reshape(math.prod(head), x.shape[axis], math.prod(tail)))
-    return torch.matmul(weights, lines).numpy().reshape(*head, matrix.shape[0], *tail)
+        return torch.matmul(x, matrix.T)
+    lines = x.reshape(math.prod(head), x.shape[axis], math.prod(tail))
+    return torch.matmul(matrix, lines).reshape(*head, len(matrix), *tail)
+
+
+@lru_cache(maxsize=64)
+def thick_matrix(n: int, count: int) -> np.ndarray:
+    """Matrix [n, n] float32 that averages a line of n voxels over `count` equal parts and interpolates them."""
+    edges = np.linspace(0, n, count + 1)
+    voxels = np.arange(n)
+    covered = np.minimum(edges[1:, None], voxels + 1) - np.maximum(edges[:-1, None], voxels)
+    down = np.maximum(covered, 0) * (count / n)
+    at = np.clip((voxels + 0.5) * count / n - 0.5, 0, count - 1)
+    up = np.maximum(1 - np.abs(at[:, None] - np.arange(count)), 0)
+    return (up @ down).astype(np.float32)
 
 
 def as_tensor(x: np.ndarray) -> torch.Tensor:

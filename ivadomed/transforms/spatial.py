@@ -1,132 +1,300 @@
-"""Transforms that move voxels without turning them: resampling to a voxel size, random mirroring."""
+"""Random transforms that move voxels: affine maps, flips and smooth deformation."""
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from itertools import combinations
+from typing import Annotated, Any
 
 import numpy as np
 
-from ivadomed.errors import ConfigError
-from ivadomed.transforms.arguments import axes_of, number, numbers
-from ivadomed.transforms.base import ImedTransform, Step, identity_step
-from ivadomed.transforms.resampling import resize
-from ivadomed.transforms.warp import FlipStep
+from ivadomed.registry.types import Doc, Flag, Fraction, Len, NonNegativeReal
+from ivadomed.transforms.arguments import Axes, Interval, Probability, Symmetric, Widths, from_zero, symmetric
+from ivadomed.transforms.base import STEPS_KEY, ImedTransform, transform
+from ivadomed.transforms.smoothing import smooth_field
+from ivadomed.transforms.steps import Frame, IdentityStep, Step
+from ivadomed.transforms.warp import FlipStep, WarpStep
+
+logger = logging.getLogger(__name__)
+
+PerAxis = Annotated[tuple[NonNegativeReal, ...], Len(2, 3)]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class ResampleStep(Step):
-    """Resize between two grids, see `resampling.resize`."""
+@transform
+class RandomAffine(ImedTransform):
+    """Random rotation, translation and scaling.
 
-    def apply(self, x: np.ndarray, order: int) -> np.ndarray:
-        """Resize to `shape_out` with this spline order."""
-        return resize(x, self.shape_out, order)
-
-    def invert(self, x: np.ndarray, order: int) -> np.ndarray:
-        """Resize to `shape_in` with this spline order."""
-        return resize(x, self.shape_in, order)
-
-
-class Resample(ImedTransform):
-    """Resample to a voxel size.
-
-    Spline order 2 for images, 1 for labels; the first and last sample of an axis keep their place, and the
-    shape is rounded to whole voxels, as in ivadomed 2.9.10. No low-pass filter before downsampling.
-
-    Args:
-        hspace: Voxel size along the first axis, mm.
-        wspace: Along the second axis, mm.
-        dspace: Along the third axis, mm; not used in 2D.
+    An output voxel o reads ``S^-1 R (o - c) + c + t`` with linear interpolation (order 0: nearest); points
+    outside give zero. In 3D the rotation is in one plane of axes, drawn at random. As in ivadomed 2.9.10 all
+    of that happens on the voxel grid: an angle is one of the space only where voxels are square, c is
+    shape / 2, and translations are whole voxels. With `physical` it happens in mm, c is the centre of the
+    image, and translations are of any length. A `scale` of two values [a, b] with b > 1 is the range of factors
+    that configurations before 2.0 wrote.
     """
 
-    fixed: ClassVar[bool] = True
-
-    def __init__(self, hspace: float, wspace: float, dspace: float = 1.0) -> None:
-        spaces = {"hspace": hspace, "wspace": wspace, "dspace": dspace}
-        self.hspace, self.wspace, self.dspace = (number("Resample", k, v, 1e-9) for k, v in spaces.items())
-
-    def plan(
+    def __init__(
         self,
-        shape: Sequence[int],
-        zooms: Sequence[float],
-        rng: np.random.Generator,
-        roi: np.ndarray | None = None,
-    ) -> Step:
-        """Round the resampled extent of every axis to whole voxels (at least one)."""
-        target = (self.hspace, self.wspace, self.dspace)[: len(shape)]
-        # The order of the divisions decides how halves are rounded; this one is that of 2.9.10.
-        out = tuple(max(round(n * (z / t)), 1) for n, z, t in zip(shape, zooms, target, strict=True))
-        return ResampleStep(
-            shape_in=tuple(shape),
-            shape_out=out,
-            zooms_in=tuple(zooms),
-            zooms_out=target,
-            drawn={"preresample_shape": tuple(shape)},
+        degrees: Annotated[
+            Symmetric, Doc("Largest rotation in degrees (>= 0), or [smallest, largest].", 10)
+        ] = 0.0,
+        translate: Annotated[
+            PerAxis | None,
+            Doc(
+                "Largest translation per axis, as a fraction (0 to 1) of the image's size; in mm with `physical`. "
+                "null: none.",
+                [0.05, 0.05],
+            ),
+        ] = None,
+        scale: Annotated[
+            PerAxis | None,
+            Doc("Largest relative change of size per axis, e.g. 0.1 for 0.9 to 1.1. null: none.", [0.1, 0.1]),
+        ] = None,
+        physical: Annotated[
+            Flag,
+            Doc(
+                "Rotate and translate in mm, about the image's centre; false: on the voxel grid, where a rotation of "
+                "voxels that are no squares shears."
+            ),
+        ] = False,
+    ) -> None:
+        self.physical, self.degrees, self.translate = physical, symmetric(degrees), translate or ()
+        if scale and _is_range(scale):
+            spread = max(1 - scale[0], scale[1] - 1)
+            logger.warning(
+                "RandomAffine.scale %s is a range of factors; read as +-%g on every axis", scale, spread
+            )
+            scale = (spread,) * 3
+        self.scale = scale or ()
+
+    @staticmethod
+    def problems(
+        translate: Sequence[float] | None, scale: Sequence[float] | None, physical: bool, **_: Any
+    ) -> list[str]:
+        """Compare the arguments with each other."""
+        found = []
+        if not physical and translate and max(translate) > 1:
+            found.append(
+                f"translate: {list(translate)} has more than 1; expected fractions of the image's size"
+            )
+        if scale and max(scale) > 1 and not _is_range(scale):
+            found.append(
+                f"scale: {list(scale)} has more than 1; expected relative changes, 0.1 for 0.9 to 1.1"
+            )
+        return found
+
+    def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
+        """Draw angle, plane, scale and displacement."""
+        n = len(frame.shape)
+        angle = math.radians(rng.uniform(*self.degrees))
+        # A rotation out of the plane of a single slice would leave it.
+        planes = [p for p in combinations(range(n), 2) if n == 2 or all(frame.shape[a] > 1 for a in p)] or [
+            (0, 1)
+        ]
+        axes = planes[int(rng.integers(len(planes)))] if len(planes) > 1 else planes[0]
+        sizes, shifts = rng.uniform(-1, 1, (2, n)).tolist()
+        scale = [1 + s * u for s, u in zip(self.scale, sizes, strict=False)]
+        if self.physical:
+            shift = [t * u / z for t, u, z in zip(self.translate, shifts, frame.zooms, strict=False)]
+        else:
+            shift = [
+                float(round(t * u * m)) for t, u, m in zip(self.translate, shifts, frame.shape, strict=False)
+            ]
+        return affine_step(frame, angle, axes, scale, shift, self.physical)
+
+    def recall(self, frame: Frame, metadata: Any) -> Step | None:
+        """Take the recorded step, or the numbers under ``rotation``, ``scale`` and ``translation``."""
+        step = super().recall(frame, metadata)
+        if step is not None or "rotation" not in metadata:
+            return step
+        angle, axes = metadata["rotation"]
+        scale = metadata.get("scale", ())
+        shift = metadata.get("translation", ())
+        return affine_step(frame, angle, axes, scale, shift, self.physical)
+
+    def undo_transform(self, sample: Any, metadata: Any = None) -> tuple[Any, Any]:
+        """Undo in the two steps of 2.9.10: rotation and scale, then the translation by whole voxels (not in mm).
+
+        Voxels that the translation alone moved out of the field of view come back as zero;
+        `WarpStep.invert`, which predictions go through, restores all that rotation brought back in.
+        """
+        out, metadata = super().undo_transform(sample, metadata)
+        if self.physical:
+            return out, metadata
+        record = metadata[0] if isinstance(metadata, (list, tuple)) else metadata
+        shift = record[STEPS_KEY]["RandomAffine"].drawn.get("translation", ())
+        arrays = [out] if hasattr(out, "shape") else [a for a in out if a is not None]
+        for array in arrays:  # new arrays, made by the inversion above
+            _clear_shifted(array, shift)
+        return out, metadata
+
+
+@transform
+class RandomReverse(ImedTransform):
+    """Flip each axis with probability one half."""
+
+    def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
+        """Draw which axes to flip."""
+        return _flip(frame, [bool(v) for v in rng.integers(0, 2, len(frame.shape))])
+
+
+@transform
+class RandomMirror(ImedTransform):
+    """Flip axes, each with its own probability."""
+
+    def __init__(
+        self,
+        p: Annotated[
+            Fraction | tuple[Fraction, ...],
+            Doc("Probability (0 to 1) of each axis, or a list with one per entry of `axes`.", [0.5, 0.25]),
+        ] = 0.5,
+        axes: Annotated[
+            Axes, Doc("Axes that may be flipped: 0 height, 1 width, 2 depth (3D models). null: all.", [0, 1])
+        ] = None,
+    ) -> None:
+        self.chances, self.axes = p, axes
+
+    @staticmethod
+    def problems(p: float | tuple[float, ...], axes: tuple[int, ...] | None) -> list[str]:
+        """Compare the arguments with each other."""
+        if not isinstance(p, tuple) or len(p) == len(axes or ()):
+            return []
+        return [f"p: {list(p)} has {len(p)} entries; expected one number, or one per entry of axes"]
+
+    def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
+        """Draw which axes to flip; an axis that the sample does not have is passed over."""
+        n = len(frame.shape)
+        axes = range(n) if self.axes is None else self.axes
+        chances = self.chances if isinstance(self.chances, tuple) else (self.chances,) * len(axes)
+        drawn = {axis: rng.random() < chance for axis, chance in zip(axes, chances, strict=True)}
+        return _flip(frame, [drawn.get(axis, False) for axis in range(n)])
+
+
+@transform
+class ElasticTransform(ImedTransform):
+    """Random smooth deformation (Simard et al., 2003).
+
+    Uniform noise in [-1, 1] per voxel and axis, smoothed by a Gaussian and multiplied by alpha: Simard et
+    al., "Best practices for convolutional neural networks applied to visual document analysis", ICDAR 2003.
+    A sigma above 2 voxels lets one number stand for several voxels, see `smoothing.CELLS`.
+    The inverse is iterated, see `warp.invert_field`. With `physical` the field has, in mm, the size and the
+    smoothness that it would have on voxels of 1 mm.
+    """
+
+    def __init__(
+        self,
+        alpha_range: Annotated[
+            Interval,
+            Doc("Range of the strength of the deformation, in voxels; in mm with `physical`.", [28.0, 30.0]),
+        ],
+        sigma_range: Annotated[
+            Widths,
+            Doc(
+                "Range of the smoothness (standard deviation), in voxels; in mm with `physical`.", [3.5, 4.5]
+            ),
+        ],
+        p: Probability = 0.1,
+        physical: Annotated[
+            Flag, Doc("Deform by the same in mm whatever the voxel size; false: on the voxel grid.")
+        ] = False,
+    ) -> None:
+        self.physical, self.alpha_range, self.sigma_range, self.p = (
+            physical,
+            alpha_range,
+            from_zero(sigma_range),
+            p,
+        )
+
+    def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
+        """Draw alpha, sigma and the field."""
+        alpha, sigma = rng.uniform(*self.alpha_range), rng.uniform(*self.sigma_range)
+        if alpha == 0:
+            return IdentityStep.on(frame)
+        n = len(frame.shape)
+        lengths = frame.zooms if self.physical else (1.0,) * n
+        moving = [
+            m > 1 for m in frame.shape
+        ]  # nothing moves, or is smoothed, out of the plane of a single slice
+        sigmas = [sigma / z if moves else 0.0 for z, moves in zip(lengths, moving, strict=True)]
+        # Smoothing over many small voxels averages more of them than over few large ones: the deviation of the result
+        # is proportional to the root of a voxel's size, and is divided by it.
+        size = math.prod(z for z, moves in zip(lengths, moving, strict=True) if moves)
+        amplitudes = [alpha * moves / (z * math.sqrt(size)) for z, moves in zip(lengths, moving, strict=True)]
+        return WarpStep.on(
+            frame,
+            drawn={"elastic": [float(alpha), float(sigma)]},
+            matrix=np.eye(n),
+            offset=np.zeros(n),
+            field=smooth_field(frame.shape, sigmas, amplitudes, rng).numpy(),
         )
 
 
-class RandomMirror(ImedTransform):
-    """Mirror each of some axes with its own probability.
+def affine_step(
+    frame: Frame,
+    angle: float,
+    axes: Sequence[int] = (0, 1),
+    scale: Sequence[float] = (),
+    translation: Sequence[float] = (),
+    physical: bool = False,
+) -> Step:
+    """Build the step of a rotation, scaling and translation; an axis of one voxel is not scaled or shifted.
 
     Args:
-        p: Probability of each axis, or one per entry of `axes`.
-        axes: Axes that may be mirrored, 0 height, 1 width, 2 depth; None for all.
+        frame: The grid.
+        angle: Radians, in the plane of `axes`.
+        axes: Two different axes.
+        scale: Factor per axis; 1 for axes not given.
+        translation: Voxels per axis; 0 for axes not given.
+        physical: Rotate in mm about the centre of the image, not on the voxel grid about shape / 2.
     """
-
-    def __init__(self, p: float | Sequence[float] = 0.5, axes: Sequence[int] | None = None) -> None:
-        self.axes = axes_of("RandomMirror", axes)
-        self.p: float | tuple[float, ...]
-        if isinstance(p, (list, tuple)):
-            self.p = numbers("RandomMirror", "p", p, 0, 1)
-            if len(self.p) != len(self.axes or ()):
-                raise ConfigError(
-                    f"transformation.RandomMirror.p: {p!r}; one number, or one for each entry of axes expected"
-                )
-        else:
-            self.p = number("RandomMirror", "p", p, 0, 1)
-
-    def plan(
-        self,
-        shape: Sequence[int],
-        zooms: Sequence[float],
-        rng: np.random.Generator,
-        roi: np.ndarray | None = None,
-    ) -> Step:
-        """Draw which axes to mirror; an axis that the sample does not have is passed over."""
-        axes = range(len(shape)) if self.axes is None else self.axes
-        chances = (self.p,) * len(axes) if isinstance(self.p, float) else self.p
-        drawn = [rng.random() < chance for chance in chances]
-        flips = [False] * len(shape)
-        for axis, mirrored in zip(axes, drawn, strict=True):
-            if axis < len(shape):
-                flips[axis] = mirrored
-        return flip_step(shape, zooms, flips)
-
-
-class RandomReverse(ImedTransform):
-    """Mirror every axis with probability 1/2."""
-
-    def plan(
-        self,
-        shape: Sequence[int],
-        zooms: Sequence[float],
-        rng: np.random.Generator,
-        roi: np.ndarray | None = None,
-    ) -> Step:
-        """Draw which axes to mirror."""
-        return flip_step(shape, zooms, [bool(v) for v in rng.integers(0, 2, len(shape))])
-
-
-def flip_step(shape: Sequence[int], zooms: Sequence[float], flips: Sequence[bool]) -> Step:
-    """Build the step that mirrors the axes whose entry in `flips` is true."""
-    if not any(flips):
-        return identity_step(shape, zooms)
-    return FlipStep(
-        shape_in=tuple(shape),
-        shape_out=tuple(shape),
-        zooms_in=tuple(zooms),
-        zooms_out=tuple(zooms),
-        drawn={"reverse": list(flips)},
-        axes=tuple(k for k, flip in enumerate(flips) if flip),
+    shape, n = frame.shape, len(frame.shape)
+    factors = [s if m > 1 else 1.0 for s, m in zip((*scale, *(1.0,) * n), shape, strict=False)]
+    shift = [float(t) if m > 1 else 0.0 for t, m in zip((*translation, *(0.0,) * n), shape, strict=False)]
+    if angle == 0 and not any(shift) and all(f == 1 for f in factors):
+        return IdentityStep.on(frame)
+    a, b = sorted(axes)
+    # Right-handed rotations about the third axis: (0, 2) turns the other way round than (0, 1) and (1, 2).
+    cosine, sine = math.cos(angle), math.sin(angle) * (-1 if (a, b) == (0, 2) else 1)
+    # Between grids of mm and of voxels: Z^-1 R Z.
+    stretch = frame.zooms[b] / frame.zooms[a] if physical else 1.0
+    matrix = [[1 / factors[i] if i == j else 0.0 for j in range(n)] for i in range(n)]
+    matrix[a][a], matrix[a][b] = cosine / factors[a], sine * stretch / factors[a]
+    matrix[b][a], matrix[b][b] = -sine / stretch / factors[b], cosine / factors[b]
+    centre = [(m - 1) / 2 if physical else m / 2 for m in shape]
+    offset = [
+        c + t - sum(v * w for v, w in zip(row, centre, strict=True))
+        for c, t, row in zip(centre, shift, matrix, strict=True)
+    ]
+    return WarpStep.on(
+        frame,
+        drawn={"rotation": [angle, [a, b]], "scale": factors, "translation": shift},
+        matrix=np.array(matrix),
+        offset=np.array(offset),
     )
+
+
+def _is_range(scale: Sequence[float]) -> bool:
+    return len(scale) == 2 and scale[0] <= 1 < scale[1]
+
+
+def _clear_shifted(array: Any, shift: Sequence[float]) -> None:
+    """Zero the voxels o of `array` for which ``o - shift`` lies outside it."""
+    for axis, s in enumerate(shift):
+        index: list[slice] = [slice(None)] * array.ndim
+        lead = array.ndim - len(shift)
+        if s > 0:
+            index[lead + axis] = slice(0, int(s))
+        elif s < 0:
+            index[lead + axis] = slice(array.shape[lead + axis] + int(s), None)
+        else:
+            continue
+        array[tuple(index)] = 0
+
+
+def _flip(frame: Frame, flips: Sequence[bool]) -> Step:
+    """Build the step that flips the axes whose entry is true."""
+    if not any(flips):
+        return IdentityStep.on(frame)
+    axes = tuple(axis for axis, flip in enumerate(flips) if flip)
+    return FlipStep.on(frame, drawn={"reverse": list(flips)}, axes=axes)

@@ -8,17 +8,18 @@ Interpolation is linear (order 0: nearest); a point outside the voxel centres of
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from ivadomed.transforms.base import Step
-from ivadomed.transforms.resampling import apply_along_axis, as_tensor
+from ivadomed.transforms.resampling import as_tensor
 from ivadomed.transforms.sampling import sample, voxels_to_unit
+from ivadomed.transforms.steps import Frame, Step
 
 SLAB_POINTS = 1 << 16
 """Points whose coordinates are held at once: a slab of them stays in the processor's cache."""
@@ -32,7 +33,7 @@ class WarpStep(Step):
         matrix: [n, n], output to input voxel coordinates.
         offset: [n], voxels.
         field: Displacement added to the affine map, [n, *shape] float32, or None.
-        turn: What the vectors of the field are multiplied with to be voxels of the input, [n, n]; None: they are.
+        turn: Matrix [n, n] that the vectors of the field are multiplied with to be voxels of the input; None: they are.
     """
 
     matrix: np.ndarray
@@ -41,13 +42,13 @@ class WarpStep(Step):
     turn: np.ndarray | None = None
     pooled: ClassVar[bool] = True
 
+    @torch.inference_mode()  # nothing is differentiated here, and every operation costs less
     def apply(self, x: np.ndarray, order: int) -> np.ndarray:
         """Resample with order min(order, 1); order 0 keeps the dtype, order 1 gives float32."""
         # float32 holds integers up to 2^24; wider label values need float64 to survive.
         exact = order == 0 and x.dtype.itemsize > 2 and x.dtype != np.float32
-        source = np.asarray(x, dtype=np.float64 if exact else np.float32)
-        axis = self.separable_axis
-        out = self._sample(source, order) if axis is None else self._sample_planes(source, order, axis)
+        source = as_tensor(np.asarray(x, dtype=np.float64 if exact else np.float32))
+        out = np.ascontiguousarray(maps_of([self], order)(source[None], order)[0].numpy())
         return out.astype(x.dtype, copy=False) if order == 0 else out
 
     def invert(self, x: np.ndarray, order: int) -> np.ndarray:
@@ -60,7 +61,7 @@ class WarpStep(Step):
         matrix = np.linalg.inv(self.matrix)
         offset = -matrix @ self.offset
         field = None if self.displacement is None else invert_field(matrix, offset, self.displacement)
-        return _warp_like(self, matrix, offset, field)
+        return WarpStep.on(self.frame, matrix=matrix, offset=offset, field=field)
 
     def then(self, later: WarpStep) -> WarpStep:
         """Return the one map equal to this one followed by `later`.
@@ -69,15 +70,15 @@ class WarpStep(Step):
         """
         matrix = self.matrix @ later.matrix
         offset = self.matrix @ later.offset + self.offset
-        drawn = {**self.drawn, **later.drawn}
+        both = replace(later, matrix=matrix, offset=offset, drawn={**self.drawn, **later.drawn})
         if self.displacement is None:
             # The displacement is left as it is; multiplying comes with the points that are sampled.
-            turn = self.matrix if later.turn is None else self.matrix @ later.turn
-            return _warp_like(self, matrix, offset, later.field, drawn, turn)
-        field = sample(as_tensor(self.displacement), later.points(), 1, edge=True)
+            return replace(both, turn=self.matrix if later.turn is None else self.matrix @ later.turn)
+        at = CoordinateMaps.of([later]).points()
+        field = sample(as_tensor(self.displacement)[None], at, 1, edge=True)[0]
         if later.displacement is not None:
             field += _turn(self.matrix, as_tensor(later.displacement))
-        return _warp_like(self, matrix, offset, field.numpy(), drawn)
+        return replace(both, field=field.numpy(), turn=None)
 
     @cached_property
     def displacement(self) -> np.ndarray | None:
@@ -85,41 +86,6 @@ class WarpStep(Step):
         if self.field is None or self.turn is None:
             return self.field
         return _turn(self.turn, as_tensor(self.field)).numpy()
-
-    def points(self, rows: slice = slice(None)) -> torch.Tensor:
-        """Where the output voxels, or some rows of them, read the input, [n, *out], see `sampling.sample`."""
-        unit = voxels_to_unit(self.shape_in)
-        at = affine_coordinates(self.matrix * unit[:, None], self.offset * unit - 1, self.shape_in, rows)
-        if self.field is None:
-            return at
-        turn = unit[:, None] * (np.eye(len(unit)) if self.turn is None else self.turn)
-        field = as_tensor(self.field)[:, rows].reshape(len(unit), -1)
-        at.view_as(field).addmm_(torch.from_numpy(turn.astype(np.float32)), field)
-        return at
-
-    @torch.inference_mode()  # nothing is differentiated here, and every operation costs less
-    def _sample(self, x: np.ndarray, order: int) -> np.ndarray:
-        source = as_tensor(x)
-        slabs = list(_slabs(self.shape_in))
-        if len(slabs) == 1:
-            return sample(source, self.points(slabs[0]), order).numpy()
-        out = torch.empty_like(source)
-        for rows in slabs:
-            out[:, rows] = sample(source, self.points(rows), order)
-        return out.numpy()
-
-    def _sample_planes(self, x: np.ndarray, order: int, axis: int) -> np.ndarray:
-        """Sample a 3D array whose map leaves `axis` to itself: planes first, then lines along `axis`."""
-        count = x.shape[0] * x.shape[axis + 1]
-        planes = np.moveaxis(x, axis + 1, 1)
-        shape = planes.shape
-        if not self.plane.is_identity:
-            planes = self.plane._sample(planes.reshape(count, *shape[2:]), order).reshape(shape)
-        scale, shift = float(self.matrix[axis, axis]), float(self.offset[axis])
-        if scale != 1 or shift != 0:
-            lines = line_matrix(self.shape_in[axis], scale, shift, order).astype(x.dtype)
-            planes = apply_along_axis(lines, np.ascontiguousarray(planes), 1)
-        return np.ascontiguousarray(np.moveaxis(planes, 1, axis + 1))
 
     @property
     def is_identity(self) -> bool:
@@ -140,16 +106,18 @@ class WarpStep(Step):
     def plane(self) -> WarpStep:
         """The 2D map of the two axes other than `separable_axis`."""
         keep = [k for k in range(3) if k != self.separable_axis]
-        shape = tuple(self.shape_in[k] for k in keep)
-        zooms = tuple(self.zooms_in[k] for k in keep)
-        return WarpStep(
-            shape_in=shape,
-            shape_out=shape,
-            zooms_in=zooms,
-            zooms_out=zooms,
-            matrix=self.matrix[np.ix_(keep, keep)],
-            offset=self.offset[keep],
-        )
+        frame = Frame(tuple(self.shape_in[k] for k in keep), tuple(self.zooms_in[k] for k in keep))
+        return WarpStep.on(frame, matrix=self.matrix[np.ix_(keep, keep)], offset=self.offset[keep])
+
+    @property
+    def batch_key(self) -> Hashable:
+        """Affine or with a field, separable along one axis or not."""
+        return self.field is None, self.separable_axis
+
+    @classmethod
+    def batch(cls, steps: Sequence[WarpStep]) -> CoordinateMaps | SeparableMaps:
+        """Lay the maps side by side."""
+        return maps_of(steps)
 
     def __getstate__(self) -> dict[str, object]:
         """Leave the cached grids behind: steps travel from workers to the main process."""
@@ -171,12 +139,37 @@ class FlipStep(Step):
         """Reverse the axes again."""
         return self.apply(x, order)
 
+    @property
+    def batch_key(self) -> Hashable:
+        """Same axes."""
+        return self.axes
+
+    @classmethod
+    def batch(cls, steps: Sequence[FlipStep]) -> Flip:
+        """One flip for all."""
+        return Flip(steps[0].axes)
+
     def as_warp(self) -> WarpStep:
         """The same as a coordinate map."""
         sign = np.ones(len(self.shape_in))
         sign[list(self.axes)] = -1
         offset = np.where(sign < 0, np.asarray(self.shape_in) - 1.0, 0.0)
-        return _warp_like(self, np.diag(sign), offset, None, dict(self.drawn))
+        return WarpStep.on(self.frame, drawn=self.drawn, matrix=np.diag(sign), offset=offset)
+
+
+@dataclass(frozen=True, eq=False)
+class Flip:
+    """Mirrored axes, the same for all samples of a batch."""
+
+    axes: tuple[int, ...]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Reverse the axes."""
+        return x.flip([axis + 2 for axis in self.axes])
+
+    def moved(self, move: Callable[[Tensor], Tensor]) -> Flip:
+        """The same: axes are no tensors."""
+        return self
 
 
 def fuse(first: Step, later: Step) -> Step | None:
@@ -188,28 +181,116 @@ def fuse(first: Step, later: Step) -> Step | None:
     return a.then(b) if isinstance(a, WarpStep) and isinstance(b, WarpStep) else None
 
 
-def affine_coordinates(
-    matrix: np.ndarray, offset: np.ndarray, shape: tuple[int, ...], rows: slice = slice(None)
-) -> torch.Tensor:
-    """``matrix @ o + offset`` for the output voxels o of some rows, [n, *out] float32.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CoordinateMaps:
+    """Warps of the samples of a batch, as tensors of one device.
 
-    Sums one vector per axis instead of multiplying a list of points.
+    Attributes:
+        shape: Spatial shape, n entries.
+        lines: [B, n, sum(shape)]: addend of each index of each output axis to the input coordinates, see `sample`.
+        field: [B, n, *shape] displacements, or None.
+        turn: [B, n, n] from the vectors of the field to coordinates.
     """
-    n = len(shape)
-    lines = [matrix[:, j, None] * _axis(size) for j, size in enumerate(shape)]
-    lines[0] = lines[0][:, rows] + offset[:, None]
-    total, *others = (
-        torch.from_numpy(line.astype(np.float32)).view(n, *(1,) * j, -1, *(1,) * (n - 1 - j))
-        for j, line in enumerate(lines)
-    )
-    for other in others:
-        total = total + other
-    return total
+
+    shape: tuple[int, ...]
+    lines: Tensor
+    field: Tensor | None
+    turn: Tensor | None
+
+    @classmethod
+    def of(cls, steps: Sequence[WarpStep]) -> CoordinateMaps:
+        """Lay steps of one shape side by side; all have a field, or none."""
+        shape = steps[0].shape_in
+        unit = voxels_to_unit(shape)
+        matrices = np.stack([step.matrix for step in steps]) * unit[:, None]
+        lines = torch.cat(
+            _lines(matrices, np.stack([step.offset for step in steps]) * unit - 1, shape), dim=2
+        )
+        fields = [as_tensor(step.field) for step in steps if step.field is not None]
+        if not fields:
+            return cls(shape=shape, lines=lines, field=None, turn=None)
+        turns = [unit[:, None] * (np.eye(len(unit)) if s.turn is None else s.turn) for s in steps]
+        turn = torch.from_numpy(np.stack(turns).astype(np.float32))
+        return cls(shape=shape, lines=lines, field=_stacked(fields), turn=turn)
+
+    def moved(self, move: Callable[[Tensor], Tensor]) -> CoordinateMaps:
+        """The same with its tensors elsewhere: on another device, or pinned."""
+        if self.field is None or self.turn is None:
+            return replace(self, lines=move(self.lines))
+        return replace(self, lines=move(self.lines), field=move(self.field), turn=move(self.turn))
+
+    def __call__(self, x: Tensor, order: int = 1) -> Tensor:
+        """Resample [B, C, *shape]."""
+        if x.device.type != "cpu":
+            return sample(x, self._points.clone(), order)
+        slabs = list(_slabs(self.shape, len(x)))
+        if len(slabs) == 1:
+            return sample(x, self.points(), order)
+        out = torch.empty_like(x)
+        for rows in slabs:
+            out[:, :, rows] = sample(x, self.points(rows), order)
+        return out
+
+    def points(self, rows: slice = slice(None)) -> Tensor:
+        """Coordinates that the output voxels, or some rows of them, read, [B, n, *out]."""
+        at = _sum(self.lines.split(self.shape, dim=2), rows)
+        if self.field is not None and self.turn is not None:
+            vectors = self.field[:, :, rows].flatten(2)
+            at.view_as(vectors).baddbmm_(self.turn, vectors)
+        return at
+
+    @cached_property
+    def _points(self) -> Tensor:
+        return self.points()  # for image and label
 
 
-@lru_cache(maxsize=64)
-def _axis(n: int) -> np.ndarray:
-    return np.arange(n, dtype=np.float64)
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SeparableMaps:
+    """3D affine maps of the samples of a batch that leave one axis to itself: planes first, then lines along that axis.
+
+    Attributes:
+        axis: The axis.
+        plane: The maps of the other two; None where these stay as they are.
+        lines: [B, size, size], from input to output along the axis, or None.
+    """
+
+    axis: int
+    plane: CoordinateMaps | None
+    lines: Tensor | None
+
+    @classmethod
+    def of(cls, steps: Sequence[WarpStep], axis: int, order: int) -> SeparableMaps:
+        """Lay steps of one shape and axis side by side."""
+        planes = [step.plane for step in steps]
+        at = [(float(step.matrix[axis, axis]), float(step.offset[axis])) for step in steps]
+        lines = [line_matrix(steps[0].shape_in[axis], scale, shift, order) for scale, shift in at]
+        still = all(plane.is_identity for plane in planes)
+        return cls(
+            axis=axis,
+            plane=None if still else CoordinateMaps.of(planes),
+            lines=None if set(at) == {(1.0, 0.0)} else torch.from_numpy(np.stack(lines).astype(np.float32)),
+        )
+
+    def moved(self, move: Callable[[Tensor], Tensor]) -> SeparableMaps:
+        """The same with its tensors elsewhere."""
+        plane = None if self.plane is None else self.plane.moved(move)
+        return replace(self, plane=plane, lines=None if self.lines is None else move(self.lines))
+
+    def __call__(self, x: Tensor, order: int = 1) -> Tensor:
+        """Resample [B, C, *shape]: the planes, the channels of a 2D batch, and combine them."""
+        planes = x.movedim(self.axis + 2, 2)
+        shape = planes.shape
+        if self.plane is not None:
+            planes = self.plane(planes.flatten(1, 2), order).view(shape)
+        if self.lines is not None:
+            planes = (self.lines[:, None].to(x.dtype) @ planes.flatten(3)).view(shape)
+        return planes.movedim(2, self.axis + 2)
+
+
+def maps_of(steps: Sequence[WarpStep], order: int = 1) -> CoordinateMaps | SeparableMaps:
+    """Lay the warps of the samples of a batch side by side; all have the same `separable_axis`."""
+    axis = steps[0].separable_axis
+    return CoordinateMaps.of(steps) if axis is None else SeparableMaps.of(steps, axis, order)
 
 
 def line_matrix(n: int, scale: float, shift: float, order: int) -> np.ndarray:
@@ -246,10 +327,10 @@ def invert_field(
     """
     shape = field.shape[1:]
     scale = torch.from_numpy(voxels_to_unit(shape).astype(np.float32)).view(-1, *(1,) * len(shape))
-    base, u = affine_coordinates(matrix, offset, shape), as_tensor(field)
+    base, u = _sum(_lines(matrix[None], offset[None], shape))[0], as_tensor(field)
     v = torch.zeros_like(u)
     for _ in range(most):
-        new = _turn(-matrix, sample(u, (base + v) * scale - 1, 1, edge=True))
+        new = _turn(-matrix, sample(u[None], ((base + v) * scale - 1)[None], 1, edge=True)[0])
         change = float((new - v).abs().max())
         v = new
         if change < tolerance:
@@ -257,33 +338,40 @@ def invert_field(
     return v.numpy()
 
 
-def _turn(matrix: np.ndarray, field: torch.Tensor) -> torch.Tensor:
+def _lines(matrices: np.ndarray, offsets: np.ndarray, shape: tuple[int, ...]) -> list[Tensor]:
+    """Summands of ``matrix @ o + offset`` by axis of the output voxels o: [B, n, n], [B, n] -> [B, n, size] float32."""
+    lines = [matrices[:, :, j, None] * _axis(size) for j, size in enumerate(shape)]
+    lines[0] = lines[0] + offsets[:, :, None]
+    return [torch.from_numpy(line.astype(np.float32)) for line in lines]
+
+
+def _sum(lines: Sequence[Tensor], rows: slice = slice(None)) -> Tensor:
+    """Sum of one vector per axis for all output voxels, or some rows: [B, n, *out]."""
+    first, *others = (
+        line.view(*line.shape[:2], *(1,) * j, -1, *(1,) * (len(lines) - 1 - j))
+        for j, line in enumerate(lines)
+    )
+    total = first[:, :, rows]
+    for other in others:
+        total = total + other
+    return total
+
+
+@lru_cache(maxsize=64)
+def _axis(n: int) -> np.ndarray:
+    return np.arange(n, dtype=np.float64)
+
+
+def _turn(matrix: np.ndarray, field: Tensor) -> Tensor:
     """Multiply a matrix [n, n] with every vector of a field [n, *shape] float32."""
     return torch.mm(torch.from_numpy(matrix.astype(np.float32)), field.view(len(field), -1)).view_as(field)
 
 
-def _warp_like(
-    step: Step,
-    matrix: np.ndarray,
-    offset: np.ndarray,
-    field: np.ndarray | None,
-    drawn: dict[str, object] | None = None,
-    turn: np.ndarray | None = None,
-) -> WarpStep:
-    return WarpStep(
-        shape_in=step.shape_in,
-        shape_out=step.shape_out,
-        zooms_in=step.zooms_in,
-        zooms_out=step.zooms_out,
-        drawn=drawn or {},
-        matrix=matrix,
-        offset=offset,
-        field=field,
-        turn=turn,
-    )
+def _stacked(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(tensors)) if len(tensors) > 1 else tensors[0][None]
 
 
-def _slabs(shape: tuple[int, ...]) -> Iterator[slice]:
-    rows = max(1, SLAB_POINTS // math.prod(shape[1:]))
+def _slabs(shape: tuple[int, ...], count: int) -> Iterator[slice]:
+    rows = max(1, SLAB_POINTS // (count * math.prod(shape[1:])))
     for start in range(0, shape[0], rows):
         yield slice(start, min(start + rows, shape[0]))

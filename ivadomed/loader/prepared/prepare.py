@@ -25,7 +25,7 @@ from ivadomed.loader.slice_filter import SliceClassifier, SliceRule, SliceStatis
 from ivadomed.runtime.failures import shortages_explained
 from ivadomed.runtime.memory import check_memory
 from ivadomed.transforms import Pipeline, Plan, Resample, Stage
-from ivadomed.transforms.box_crop import Anchor, box_crop
+from ivadomed.transforms.fixed import Anchor, box_crop
 
 IMAGE_ORDER = 2  # spline orders of ivadomed 2.9.10
 LABEL_ORDER = 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -18,9 +17,9 @@ from ivadomed.loader.prepared.files import StoredCase
 from ivadomed.loader.prepared.prepare import unpack_foreground
 from ivadomed.loader.samples.batch import Sample
 from ivadomed.transforms import Pipeline, Plan
-from ivadomed.transforms.base import intensity_step
 from ivadomed.transforms.batch_plan import split_plan
 from ivadomed.transforms.intensity_maths import blank
+from ivadomed.transforms.steps import Frame, IntensityStep
 
 Raters = tuple[tuple[int, ...], ...]
 Value = TypeVar("Value", bound=Hashable)
@@ -128,7 +127,8 @@ class SampleDataset(Dataset[Sample]):
 
 def _with_blank(plan: Plan, channels: np.ndarray) -> Plan:
     """The plan, with these channels blanked at its end."""
-    step = intensity_step(plan.shape_out, plan.zooms_out, partial(blank, channels=channels.tolist()))
+    frame = Frame(plan.shape_out, plan.zooms_out)
+    step = IntensityStep.on(frame, function=blank, arguments={"channels": channels.tolist()})
     return plan.then(step, frozenset({"im"}))
 
 

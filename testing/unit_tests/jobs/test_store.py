@@ -48,7 +48,9 @@ def test_damaged_entry_is_an_error(tmp_path):
 def test_job_is_done_once(tmp_path):
     calls = []
     for _ in range(3):
-        assert once(ResultStore(tmp_path), "a", "job", lambda: calls.append(1) or {"value": 7}) == {"value": 7}
+        assert once(ResultStore(tmp_path), "a", "job", lambda: calls.append(1) or {"value": 7}) == {
+            "value": 7
+        }
     assert calls == [1]
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 

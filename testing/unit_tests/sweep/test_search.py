@@ -104,6 +104,8 @@ def test_run_that_fails_is_told_to_the_study(tmp_path, member, monkeypatch):
     monkeypatch.setattr(search, "train_member", lambda member, on_epoch: 1 / 0)
     study = open_study(tmp_path / "study", SPACE, "random", seed=0)
     with pytest.raises(ZeroDivisionError):
-        SearchRun(ResultStore(tmp_path / "jobs"), tmp_path / "study")(Draw(member("a"), draw(study)[0]._trial_id))
+        SearchRun(ResultStore(tmp_path / "jobs"), tmp_path / "study")(
+            Draw(member("a"), draw(study)[0]._trial_id)
+        )
     assert [trial.state.name for trial in study.trials] == ["FAIL"]
     assert "ZeroDivisionError" in (member("a").folder / "log").read_text()

@@ -1,7 +1,6 @@
 """Plans on batches of tensors: the same as on the array of each sample."""
 
 import pickle
-from functools import partial
 
 import numpy as np
 import pytest
@@ -10,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ivadomed.transforms import TRANSFORMS, Pipeline, Plan
-from ivadomed.transforms.base import intensity_step
-from ivadomed.transforms.batch_plan import BatchPlan, Intensity, Warp, split_plan
+from ivadomed.transforms.batch_plan import BatchPlan, split_plan
 from ivadomed.transforms.intensity_maths import blank
-from ivadomed.transforms.warp import FlipStep, WarpStep
+from ivadomed.transforms.steps import ArrayStep, Frame, IntensityBatch, IntensityStep
+from ivadomed.transforms.warp import CoordinateMaps, FlipStep, WarpStep
 
 ARGUMENTS = {
     "Resample": {"hspace": 0.8, "wspace": 1.3, "dspace": 0.9},
@@ -134,7 +133,7 @@ def test_steps_that_not_every_sample_has_still_join():
     chain = pipeline("RandomShiftIntensity", "RandomGamma", "RandomBlur", "NormalizeInstance")
     plans = plans_of(chain, (8, 8), count=16)
     assert len({len(plan.steps) for plan in plans}) > 1
-    names = [operation.function.__name__ for operation in BatchPlan.of(plans).operations]
+    names = [operation.work.function.__name__ for operation in BatchPlan.of(plans).operations]
     assert names == ["add", "gamma", "blur", "normalize"]
 
 
@@ -150,14 +149,15 @@ def test_steps_of_different_kinds_never_make_one_operation():
 
 
 def test_the_sampling_grid_is_made_once_for_image_and_label():
-    plan = BatchPlan.of(plans_of(pipeline("RandomAffine"), (8, 8)))
-    (warp,) = plan.operations
-    assert isinstance(warp, Warp)
-    x = torch.rand(5, 1, 8, 8)
+    # On the CPU, whose cache holds a part of the grid only, the parts are made for each.
+    plan = BatchPlan.of(plans_of(pipeline("RandomAffine"), (8, 8))).moved(lambda tensor: tensor.to("meta"))
+    maps = plan.operations[0].work
+    assert isinstance(maps, CoordinateMaps)
+    x = torch.rand(5, 1, 8, 8, device="meta")
     plan.apply(x, "im")
-    points = warp._points
+    points = maps._points
     plan.apply(x, "gt")
-    assert warp._points is points
+    assert maps._points is points
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,9 @@ def test_what_batches_cannot_do_stays_with_the_sample_and_so_does_what_precedes_
 
 
 def test_functions_from_elsewhere_stay_with_the_sample():
-    plan = Plan((), (4, 4), (1.0, 1.0)).then(intensity_step((4, 4), (1.0, 1.0), np.exp), frozenset({"im"}))
+    plan = Plan((), (4, 4), (1.0, 1.0)).then(
+        ArrayStep.on(Frame((4, 4), (1.0, 1.0)), function=np.exp), frozenset({"im"})
+    )
     first, later = split_plan(plan)
     assert (first.steps, later.steps) == (plan.steps, ())
 
@@ -182,7 +184,8 @@ def test_functions_from_elsewhere_stay_with_the_sample():
 def test_blank_channels():
     plans = [
         Plan((), (4, 4), (1.0, 1.0)).then(
-            intensity_step((4, 4), (1.0, 1.0), partial(blank, channels=channels)), frozenset({"im"})
+            IntensityStep.on(Frame((4, 4), (1.0, 1.0)), function=blank, arguments={"channels": channels}),
+            frozenset({"im"}),
         )
         for channels in ([], [1], [0, 2])
     ]
@@ -209,9 +212,10 @@ def test_batch_plans_pickle_and_move():
     assert sorted(t.ndim for t in moved) == [
         3,
         3,
+        3,
         4,
-    ]  # the affine maps, and those with a field: 5 samples in all
-    assert sum(len(t) for t in moved if t.ndim == 3) == 5
+    ]  # the affine maps, and those with a field and its matrices: 5 samples in all
+    assert sum(len(t) for t in moved if t.shape[1:] == (2, 29)) == 5
 
 
 def test_without_steps_the_batch_is_returned():
@@ -225,6 +229,6 @@ def test_kinds():
     chain = pipeline("NormalizeInstance", kinds=["im"])
     plan = BatchPlan.of(plans_of(chain, (8, 8), count=2))
     x = torch.rand(2, 1, 8, 8)
-    assert isinstance(plan.operations[0], Intensity)
+    assert isinstance(plan.operations[0].work, IntensityBatch)
     assert plan.apply(x, "gt") is x
     torch.testing.assert_close(plan.apply(x, "im").mean((1, 2, 3)), torch.zeros(2), atol=1e-6, rtol=0)

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from ivadomed.errors import DataError
 from ivadomed.transforms import CenterCrop, NormalizeInstance, Resample, ROICrop
-from ivadomed.transforms.box_crop import box_crop, resampling_factors
+from ivadomed.transforms.fixed import box_crop, resampling_factors
+from ivadomed.transforms.steps import Frame
 
 HALF = Resample(2, 2, 2)
 
@@ -62,7 +63,7 @@ def scenes(draw, axes):
 def test_the_voxels_of_the_box_stay_inside_to_within_one_voxel(scene):
     shape, box, old, new = scene
     resample = Resample(*new)
-    out = resample.plan(shape, old, np.random.default_rng(0)).shape_out
+    out = resample.plan(Frame(shape, old), np.random.default_rng(0)).shape_out
     _, crop = box_crop([resample], box, old, shape)
     for axis, (n_in, n_out) in enumerate(zip(shape, out, strict=True)):
         # Resampling keeps the first and the last sample in place.

@@ -171,5 +171,5 @@ def test_errors_name_the_transform(module):
     ]:
         with pytest.raises(ConfigError, match=f"transformation.{name}: .*{message}"):
             Compose({name: {}})
-    with pytest.raises(ConfigError, match=r"my_transforms:Add.valu: no such argument; did you mean value"):
+    with pytest.raises(ConfigError, match=r"my_transforms:Add.valu: no such argument; did you mean 'value'"):
         Compose({"my_transforms:Add": {"valu": 1}})

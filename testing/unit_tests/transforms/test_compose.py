@@ -90,7 +90,7 @@ def test_label_follows_the_random_draw_of_the_image():
 
 def test_decorators_for_user_written_transforms():
     class AddRandom(t.ImedTransform):
-        def plan(self, shape, zooms, rng, roi=None):
+        def plan(self, frame, rng):
             raise NotImplementedError
 
         @t.multichannel_capable
@@ -140,6 +140,7 @@ def test_modules_import_little():
     own = {
         "ivadomed.geometry.boxes",
         "ivadomed.errors",
+        "ivadomed.registry",
         "ivadomed.runtime.moved",
         "ivadomed.runtime.randomness",
         "ivadomed.transforms",

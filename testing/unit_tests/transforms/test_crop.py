@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.transforms import BoundingBoxCrop, CenterCrop, CroppableArray, ROICrop
+from ivadomed.transforms.steps import Frame
 
 RNG = np.random.default_rng(0)
 ZOOMS = (1.0, 1.0)
@@ -16,7 +17,7 @@ size = st.integers(1, 12)
 @given(st.tuples(size, size), st.tuples(size, size), st.integers(0, 2**31))
 def test_center_crop_restores_what_it_kept(shape, target, seed):
     x = np.random.default_rng(seed).integers(1, 100, (2, *shape))
-    step = CenterCrop(target).plan(shape, ZOOMS, RNG)
+    step = CenterCrop(target).plan(Frame(shape, ZOOMS), RNG)
     out = step.apply(x, 1)
     back = step.invert(out, 1)
     assert out.shape == (2, *target)
@@ -31,25 +32,27 @@ def test_center_crop_restores_what_it_kept(shape, target, seed):
     [(30, 20, 5), (40, 50, -5), (30, 21, 4), (40, 51, -6), (19, 24, -2), (35, 24, 6), (5, 5, 0)],
 )
 def test_center_crop_rounds_halves_to_even(n, s, start):
-    assert CenterCrop([s, 1]).plan((n, 1), ZOOMS, RNG).starts == ((start, 0),)
+    assert CenterCrop([s, 1]).plan(Frame((n, 1), ZOOMS), RNG).starts == ((start, 0),)
 
 
 def test_center_crop_by_hand():
     x = np.arange(1, 6).reshape(1, 1, 5)
-    np.testing.assert_array_equal(CenterCrop([1, 3]).plan((1, 5), ZOOMS, RNG).apply(x, 1), [[[2, 3, 4]]])
     np.testing.assert_array_equal(
-        CenterCrop([1, 7]).plan((1, 5), ZOOMS, RNG).apply(x, 1), [[[0, 1, 2, 3, 4, 5, 0]]]
+        CenterCrop([1, 3]).plan(Frame((1, 5), ZOOMS), RNG).apply(x, 1), [[[2, 3, 4]]]
+    )
+    np.testing.assert_array_equal(
+        CenterCrop([1, 7]).plan(Frame((1, 5), ZOOMS), RNG).apply(x, 1), [[[0, 1, 2, 3, 4, 5, 0]]]
     )
 
 
 def test_crop_does_not_copy_without_padding():
     x = np.zeros((1, 10, 10))
-    assert np.shares_memory(CenterCrop([4, 4]).plan((10, 10), ZOOMS, RNG).apply(x, 1), x)
+    assert np.shares_memory(CenterCrop([4, 4]).plan(Frame((10, 10), ZOOMS), RNG).apply(x, 1), x)
 
 
 def test_size_of_other_length_than_the_sample():
-    assert CenterCrop([4, 4]).plan((9, 9, 9), (1.0,) * 3, RNG).shape_out == (4, 4, 9)
-    assert CenterCrop([4, 5, 6]).plan((9, 9), ZOOMS, RNG).shape_out == (4, 5)
+    assert CenterCrop([4, 4]).plan(Frame((9, 9, 9), (1.0,) * 3), RNG).shape_out == (4, 4, 9)
+    assert CenterCrop([4, 5, 6]).plan(Frame((9, 9), ZOOMS), RNG).shape_out == (4, 5)
 
 
 @pytest.mark.parametrize("value", [[], [0, 4], [4.5, 4], 4, "44", [True, 4], None])
@@ -61,7 +64,7 @@ def test_size_is_checked(value):
 def test_roi_crop_puts_the_roi_in_the_middle():
     roi = np.zeros((20, 30), np.uint8)
     roi[4:7, 20:23] = 1  # centre of mass (5, 21)
-    step = ROICrop([4, 6]).plan((20, 30), ZOOMS, RNG, roi)
+    step = ROICrop([4, 6]).plan(Frame((20, 30), ZOOMS, roi), RNG)
     assert step.starts == ((3, 18),)
     assert step.apply(roi[None], 1).sum() == 9
 
@@ -70,7 +73,7 @@ def test_roi_crop_per_slice():
     roi = np.zeros((2, 10, 10))
     roi[0, 2, 3] = roi[1, 8, 9] = 1
     x = np.random.default_rng(0).random((2, 10, 10))
-    step = ROICrop([4, 4]).plan((10, 10), ZOOMS, RNG, roi)
+    step = ROICrop([4, 4]).plan(Frame((10, 10), ZOOMS, roi), RNG)
     out = step.apply(x, 1)
     assert out.shape == (2, 4, 4)
     assert out[0, 2, 2] == x[0, 2, 3]
@@ -84,11 +87,11 @@ def test_roi_crop_per_slice():
 def test_roi_crop_errors():
     crop = ROICrop([4, 4])
     with pytest.raises(DataError, match="empty"):
-        crop.plan((9, 9), ZOOMS, RNG, np.zeros((9, 9)))
+        crop.plan(Frame((9, 9), ZOOMS, np.zeros((9, 9))), RNG)
     with pytest.raises(DataError, match="needs a region"):
-        crop.plan((9, 9), ZOOMS, RNG)
+        crop.plan(Frame((9, 9), ZOOMS), RNG)
     with pytest.raises(DataError, match="must match"):
-        crop.plan((9, 9), ZOOMS, RNG, np.ones((9, 8)))
+        crop.plan(Frame((9, 9), ZOOMS, np.ones((9, 8))), RNG)
 
 
 def test_bounding_box_crop():
@@ -99,11 +102,11 @@ def test_bounding_box_crop():
     np.testing.assert_array_equal(BoundingBoxCrop([2, 3], start=(4, 1))(x)[0], x[4:6, 1:4])
     roi = np.zeros((10, 10))
     roi[4:6, 1:4] = 1
-    assert BoundingBoxCrop([4, 5]).plan((10, 10), ZOOMS, RNG, roi).starts == ((3, 0),)
+    assert BoundingBoxCrop([4, 5]).plan(Frame((10, 10), ZOOMS, roi), RNG).starts == ((3, 0),)
     with pytest.raises(DataError, match="bounding_box"):
         BoundingBoxCrop([2, 3])(x, {})
     with pytest.raises(DataError, match="empty"):
-        BoundingBoxCrop([2, 3]).plan((10, 10), ZOOMS, RNG, np.zeros((10, 10)))
+        BoundingBoxCrop([2, 3]).plan(Frame((10, 10), ZOOMS, np.zeros((10, 10))), RNG)
     assert BoundingBoxCrop([2, 3]).needs_roi
     assert not BoundingBoxCrop([2, 3], start=(0, 0)).needs_roi
 

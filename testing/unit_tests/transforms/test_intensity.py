@@ -26,7 +26,7 @@ from ivadomed.transforms import (
     RandomShiftIntensity,
 )
 from ivadomed.transforms import intensity_maths as maths
-from ivadomed.transforms.tensor_maths import TENSOR_VERSIONS
+from ivadomed.transforms.steps import Frame
 
 X = np.random.default_rng(0).random((2, 16, 18), dtype=np.float32)
 ALL = [
@@ -46,8 +46,14 @@ ALL = [
 ]
 
 
+def on_sample(function, x, **arguments):
+    """Change an array [C, *spatial] by a function of batches."""
+    batch = np.asarray(x, np.float32)[None]
+    return function(batch, **{name: [value] for name, value in arguments.items()})[0]
+
+
 def plan(transform, shape=(16, 18), seed=0):
-    return transform.plan(shape, (1.0,) * len(shape), np.random.default_rng(seed))
+    return transform.plan(Frame(shape, (1.0,) * len(shape)), np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("transform", ALL, ids=lambda t: type(t).__name__)
@@ -69,14 +75,16 @@ def test_same_step_same_result_and_no_inverse(transform):
 @given(st.floats(-100, 100), st.floats(0.1, 1e3), st.integers(1, 3))
 def test_normalize_is_invariant_to_scale_and_offset(offset, scale, channels):
     x = np.random.default_rng(1).random((channels, 9, 10))
-    out = maths.normalize(offset + scale * x)
-    np.testing.assert_allclose(out, maths.normalize(x), atol=2e-3)  # float32, offset up to 1000 scales
+    out = on_sample(maths.normalize, offset + scale * x)
+    np.testing.assert_allclose(
+        out, on_sample(maths.normalize, x), atol=2e-3
+    )  # float32, offset up to 1000 scales
     np.testing.assert_allclose(out.mean(axis=(1, 2)), 0, atol=2e-3)
     np.testing.assert_allclose(out.std(axis=(1, 2)), 1, atol=1e-4)
 
 
 def test_normalize_by_hand_and_constants():
-    out = maths.normalize(np.array([[[0, 2], [0, 2]], [[0.1, 0.1], [0.1, 0.1]], [[0, 0], [0, 0]]]))
+    out = on_sample(maths.normalize, [[[0, 2], [0, 2]], [[0.1, 0.1], [0.1, 0.1]], [[0, 0], [0, 0]]])
     np.testing.assert_allclose(out[0], [[-1, 1], [-1, 1]])
     assert not out[1:].any()
 
@@ -112,13 +120,15 @@ def test_noise_has_the_moments_asked_for_and_differs_by_channel():
 
 def test_gamma_by_hand():
     x = np.array([[-4.0, 0, 12], [0, 25, 100], [7, 7, 7]])
-    np.testing.assert_allclose(maths.gamma(x, 0.5), [[-4, 4, 12], [0, 50, 100], [7, 7, 7]])
+    np.testing.assert_allclose(
+        on_sample(maths.gamma, x, exponent=0.5), [[-4, 4, 12], [0, 50, 100], [7, 7, 7]]
+    )
 
 
 def both_gammas(x, exponent):
     """The transform of an array, and of a batch of tensors of it."""
-    yield maths.gamma(x, exponent)
-    yield TENSOR_VERSIONS[maths.gamma](torch.from_numpy(x)[None], [exponent])[0].numpy()
+    yield on_sample(maths.gamma, x, exponent=exponent)
+    yield maths.gamma(torch.from_numpy(x)[None], [exponent])[0].numpy()
 
 
 raw = st.one_of(st.integers(0, 65535).map(float), st.floats(-70000, 70000, width=32))
@@ -148,7 +158,7 @@ def test_gamma_of_one_changes_nothing(x):
 def test_gamma_does_not_depend_on_unit_and_offset(x, log_exponent):
     exponent = float(np.exp(log_exponent))
     assume(np.ptp(x) > 1)
-    expected = maths.gamma(x, exponent)
+    expected = on_sample(maths.gamma, x, exponent=exponent)
     for out in both_gammas(x * np.float32(4) + np.float32(512), exponent):
         np.testing.assert_allclose((out - 512) / 4, expected, atol=1e-2 * np.ptp(x))
 
@@ -158,12 +168,12 @@ def test_gamma_before_normalisation_of_raw_intensities():
     x = np.linspace(0, 65535, 400, dtype=np.float32).reshape(1, 20, 20)
     for exponent in np.exp([-1.5, 1.5, 3.0]):
         for out in both_gammas(x, float(exponent)):
-            assert np.isfinite(maths.normalize(out)).all()
+            assert np.isfinite(on_sample(maths.normalize, out)).all()
 
 
 def test_bias_field_by_hand():
     assert maths.monomials(2, 1) == [(0, 0), (0, 1), (1, 0)]
-    out = maths.multiply_bias(np.ones((1, 3, 2)), 1, [0.5, 0.25, 1.0])
+    out = on_sample(maths.multiply_bias, np.ones((1, 3, 2)), order=1, coefficients=[0.5, 0.25, 1.0])
     rows, columns = np.mgrid[-1:1:3j, -1:1:2j]
     np.testing.assert_allclose(out[0], np.exp(0.5 + 0.25 * columns + rows), rtol=1e-6)
 
@@ -177,20 +187,26 @@ def test_bias_field_of_a_volume():
         c * np.prod([g**e for g, e in zip(grid, exponents, strict=True)], axis=0)
         for c, exponents in zip(coefficients, maths.monomials(3, 2), strict=True)
     ]
-    out = maths.multiply_bias(np.ones((1, 4, 5, 3)), 2, coefficients)
+    out = on_sample(maths.multiply_bias, np.ones((1, 4, 5, 3)), order=2, coefficients=coefficients)
     np.testing.assert_allclose(out[0], np.exp(sum(terms)), rtol=1e-5)
 
 
 def test_blur_equals_scipy():
-    np.testing.assert_allclose(maths.blur(X, (1.5, 0.4))[1], gaussian_filter(X[1], (1.5, 0.4)), atol=1e-6)
-    np.testing.assert_array_equal(maths.blur(X, (0, 0)), X)
+    np.testing.assert_allclose(
+        on_sample(maths.blur, X, sigmas=(1.5, 0.4))[1], gaussian_filter(X[1], (1.5, 0.4)), atol=1e-6
+    )
+    np.testing.assert_array_equal(on_sample(maths.blur, X, sigmas=(0, 0)), X)
 
 
 def test_contrast_by_hand():
     x = np.array([[[0, 2, 7]]], np.float32)  # mean 3
-    np.testing.assert_allclose(maths.stretch_contrast(x, 2, False), [[[-3, 1, 11]]])
-    np.testing.assert_allclose(maths.stretch_contrast(x, 2, True), [[[0, 1, 7]]])
-    np.testing.assert_allclose(maths.stretch_contrast(x, 0.5, True), [[[1.5, 2.5, 5]]])
+    np.testing.assert_allclose(
+        on_sample(maths.stretch_contrast, x, factor=2, keep_range=False), [[[-3, 1, 11]]]
+    )
+    np.testing.assert_allclose(on_sample(maths.stretch_contrast, x, factor=2, keep_range=True), [[[0, 1, 7]]])
+    np.testing.assert_allclose(
+        on_sample(maths.stretch_contrast, x, factor=0.5, keep_range=True), [[[1.5, 2.5, 5]]]
+    )
 
 
 def test_brightness_by_hand():

@@ -5,11 +5,12 @@ import pytest
 
 from ivadomed.errors import ConfigError
 from ivadomed.transforms import NormalizeInstance, NormalizePercentile
+from ivadomed.transforms.steps import Frame
 
 
 def applied(transform, x):
     shape = x.shape[1:]
-    step = transform.plan(shape, (1.0,) * len(shape), np.random.default_rng(0))
+    step = transform.plan(Frame(shape, (1.0,) * len(shape)), np.random.default_rng(0))
     before = x.copy()
     out = step.apply(x, 2)
     np.testing.assert_array_equal(x, before)

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from ivadomed.errors import ConfigError
 from ivadomed.transforms import ElasticTransform, RandomAffine
-from ivadomed.transforms.affine import affine_step
+from ivadomed.transforms.spatial import affine_step
+from ivadomed.transforms.steps import Frame
 
 zooms_of = st.floats(0.5, 2.0)
 
@@ -26,7 +27,7 @@ def blob(places, centre, width=6.0):
 
 def test_quarter_turn_of_voxels_twice_as_wide_as_high():
     x = np.random.default_rng(0).random((1, 41, 21), dtype=np.float32)
-    out = affine_step((41, 21), (1.0, 2.0), np.pi / 2, physical=True).apply(x, 1)
+    out = affine_step(Frame((41, 21), (1.0, 2.0)), np.pi / 2, physical=True).apply(x, 1)
     # The voxel (i, j) lies at (i - 20, 2 j - 20) mm and reads (2 j - 20, 20 - i) mm: the voxel (2 j, 20 - i / 2).
     expected = np.array([[x[0, 2 * j, 20 - i // 2] for j in range(21)] for i in range(0, 41, 2)])
     np.testing.assert_allclose(out[0, ::2], expected, atol=1e-4)
@@ -38,7 +39,7 @@ def test_a_turned_blob_is_the_blob_at_the_turned_place(degrees, zooms, y, x):
     shape = tuple(round(70 / z) for z in zooms)
     places, angle = in_mm(shape, zooms), np.deg2rad(degrees)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    step = affine_step(shape, zooms, angle, physical=True)
+    step = affine_step(Frame(shape, zooms), angle, physical=True)
     expected = blob(places, turn.T @ [y, x])
     # Linear interpolation errs by z^2 / 8 times the curvature, which is 1 / 6^2 at most, per axis.
     np.testing.assert_allclose(step.apply(blob(places, (y, x)), 1), expected, atol=0.03)
@@ -49,9 +50,9 @@ def test_a_ball_stays_a_ball_in_every_plane_of_a_volume(axes):
     zooms = (1.0, 1.5, 2.5)
     shape = tuple(round(50 / z) + 1 for z in zooms)
     ball = blob(in_mm(shape, zooms), (0, 0, 0))
-    turned = affine_step(shape, zooms, 0.8, axes, physical=True).apply(ball, 1)
+    turned = affine_step(Frame(shape, zooms), 0.8, axes, physical=True).apply(ball, 1)
     np.testing.assert_allclose(turned, ball, atol=0.04)
-    on_voxels = affine_step(shape, zooms, 0.8, axes).apply(ball, 1)
+    on_voxels = affine_step(Frame(shape, zooms), 0.8, axes).apply(ball, 1)
     assert np.abs(on_voxels - ball).max() > 0.2
 
 
@@ -59,7 +60,7 @@ def test_distances_are_in_mm_and_of_any_length():
     transform = RandomAffine(translate=[6, 6], physical=True)
     drawn = np.array(
         [
-            transform.plan((40, 80), (1.0, 0.5), np.random.default_rng(s)).drawn["translation"]
+            transform.plan(Frame((40, 80), (1.0, 0.5)), np.random.default_rng(s)).drawn["translation"]
             for s in range(200)
         ]
     )
@@ -85,7 +86,7 @@ def test_voxels_of_one_mm_make_no_difference(cls):
     )
     x = np.random.default_rng(0).random((1, 31, 33), dtype=np.float32)
     plain, physical = (
-        cls(**arguments, physical=p).plan((31, 33), (1.0, 1.0), np.random.default_rng(1))
+        cls(**arguments, physical=p).plan(Frame((31, 33), (1.0, 1.0)), np.random.default_rng(1))
         for p in (False, True)
     )
     if cls is ElasticTransform:
@@ -100,7 +101,9 @@ def test_a_field_has_the_same_size_and_smoothness_in_mm_on_any_voxels():
         shape = tuple(round(160 / z) for z in zooms)
         margin = tuple(round(20 / z) for z in zooms)
         inside = (slice(None), slice(margin[0], -margin[0]), slice(margin[1], -margin[1]))
-        fields = [transform.plan(shape, zooms, np.random.default_rng(s)).field[inside] for s in range(12)]
+        fields = [
+            transform.plan(Frame(shape, zooms), np.random.default_rng(s)).field[inside] for s in range(12)
+        ]
         mm = np.stack(fields) * np.array(zooms).reshape(1, 2, 1, 1)
         # Noise of variance 1 / 3, smoothed: 100 / sqrt(3) / (2 sqrt(pi) sigma) mm.
         expected = 100 / np.sqrt(3) / (2 * np.sqrt(np.pi) * sigma)
@@ -114,9 +117,11 @@ def test_a_field_has_the_same_size_and_smoothness_in_mm_on_any_voxels():
 
 def test_a_single_slice_is_deformed_like_a_plane():
     transform = ElasticTransform([20, 20], [3, 3], p=1, physical=True)
-    flat = [transform.plan((60, 60), (1.0, 1.0), np.random.default_rng(s)).field.std() for s in range(10)]
+    flat = [
+        transform.plan(Frame((60, 60), (1.0, 1.0)), np.random.default_rng(s)).field.std() for s in range(10)
+    ]
     deep = [
-        transform.plan((60, 60, 1), (1.0, 1.0, 5.0), np.random.default_rng(s)).field[:2].std()
+        transform.plan(Frame((60, 60, 1), (1.0, 1.0, 5.0)), np.random.default_rng(s)).field[:2].std()
         for s in range(10)
     ]
     assert np.mean(deep) == pytest.approx(np.mean(flat), rel=0.1)

@@ -157,13 +157,13 @@ def test_plans_and_pipelines_pickle():
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"Resampel": {}}, r"transformation\.Resampel: no such transform; did you mean Resample\?"),
+        ({"Resampel": {}}, r"transformation\.Resampel: no such transform; did you mean 'Resample'\?"),
         (
             {"Resample": {"hspace": 1, "wpsace": 1}},
-            r"Resample\.wpsace: no such argument; did you mean wspace\?",
+            r"Resample\.wpsace: no such argument; did you mean 'wspace'\?",
         ),
         ({"Resample": {"hspace": 1}}, r"Resample: wspace must be given"),
-        ({"RandomReverse": {"mean": 1}}, r"RandomReverse\.mean: no such argument; known: none"),
+        ({"RandomReverse": {"mean": 1}}, r"RandomReverse\.mean: no such argument. Accepted: none"),
         ({"RandomReverse": {"applied_to": ["img"]}}, r"applied_to: \['img'\]"),
         ({"CenterCrop": {"size": [4, 4], "applied_to": ["im"]}}, "remove applied_to"),
     ],

@@ -11,7 +11,7 @@ from scipy.ndimage import binary_erosion, gaussian_filter
 
 from ivadomed.errors import DataError
 from ivadomed.transforms import TRANSFORMS, Pipeline
-from ivadomed.transforms.base import IdentityStep
+from ivadomed.transforms.steps import Frame, IdentityStep
 
 SHAPES = ((20, 24), (14, 12, 10))
 ALWAYS = {
@@ -291,7 +291,7 @@ def test_a_transform_that_did_not_fire_leaves_no_step():
     plan = plan_of(config, (20, 24))
     assert plan.steps == ()
     assert isinstance(
-        TRANSFORMS["RandomMirror"](0).plan((4, 4), (1.0, 1.0), np.random.default_rng(0)), IdentityStep
+        TRANSFORMS["RandomMirror"](0).plan(Frame((4, 4), (1.0, 1.0)), np.random.default_rng(0)), IdentityStep
     )
 
 

@@ -7,19 +7,20 @@ from hypothesis import strategies as st
 
 from ivadomed.errors import ConfigError
 from ivadomed.transforms import RandomLowResolution
-from ivadomed.transforms.base import IdentityStep
-from ivadomed.transforms.resolution import lower_resolution, thick_matrix
+from ivadomed.transforms.intensity_maths import lower_resolution
+from ivadomed.transforms.resampling import thick_matrix
+from ivadomed.transforms.steps import Frame, IdentityStep
 
 
 def plan(transform, shape=(12, 15), seed=0):
-    return transform.plan(shape, (1.0,) * len(shape), np.random.default_rng(seed))
+    return transform.plan(Frame(shape, (1.0,) * len(shape)), np.random.default_rng(seed))
 
 
 def test_by_hand():
     # Four voxels to two thick ones of mean 1 and 5, whose centres lie at 0.5 and 2.5: between them a line.
-    x = np.array([[[0.0, 2, 4, 6]]])
-    np.testing.assert_allclose(lower_resolution(x, (1, 2)), [[[1, 2, 4, 5]]], atol=1e-6)
-    np.testing.assert_allclose(lower_resolution(x, (1, 1)), [[[3, 3, 3, 3]]], atol=1e-6)
+    x = np.array([[[[0, 2, 4, 6]]]], np.float32)
+    np.testing.assert_allclose(lower_resolution(x, [(1, 2)])[0], [[[1, 2, 4, 5]]], atol=1e-6)
+    np.testing.assert_allclose(lower_resolution(x, [(1, 1)])[0], [[[3, 3, 3, 3]]], atol=1e-6)
 
 
 @given(st.integers(1, 60), st.data())
@@ -44,11 +45,11 @@ def test_one_axis_is_drawn_or_the_given_ones_are_lowered():
         assert 2 <= factor <= 3
         counts = list(x.shape[1:])
         counts[axis] = round(counts[axis] / factor)
-        np.testing.assert_allclose(step.apply(x, 2), lower_resolution(x, counts))
+        np.testing.assert_allclose(step.apply(x, 2), lower_resolution(x[None], [counts])[0])
         drawn.add(axis)
     assert drawn == {0, 1, 2}
     step = plan(RandomLowResolution([3, 3], axes=[0, 2], p=1), x.shape[1:])
-    np.testing.assert_allclose(step.apply(x, 2), lower_resolution(x, (4, 15, 3)))
+    np.testing.assert_allclose(step.apply(x, 2), lower_resolution(x[None], [(4, 15, 3)])[0])
 
 
 def test_axis_that_a_slice_does_not_have_is_passed_over():

@@ -23,8 +23,8 @@ def read(x, at, order, **options):
     """Read at a list of points [n, count]."""
     n = len(at)
     units = at * voxels_to_unit(x.shape[1:]).astype(np.float32)[:, None] - 1
-    out = sample(torch.from_numpy(x), torch.from_numpy(units).view(n, *(1,) * (n - 1), -1), order, **options)
-    return out.numpy().reshape(len(x), -1)
+    at = torch.from_numpy(units).view(1, n, *(1,) * (n - 1), -1)
+    return sample(torch.from_numpy(x)[None], at, order, **options).numpy().reshape(len(x), -1)
 
 
 @pytest.mark.parametrize("order", [0, 1])
@@ -44,7 +44,7 @@ def test_whole_voxels_are_read_exactly_up_to_the_border():
     x = np.random.default_rng(0).random((2, 7, 9, 5), dtype=np.float32)
     at = np.stack(np.meshgrid(*map(np.arange, x.shape[1:]), indexing="ij")).astype(np.float32)
     scale = voxels_to_unit(x.shape[1:]).astype(np.float32).reshape(3, 1, 1, 1)
-    out = sample(torch.from_numpy(x), torch.from_numpy(at * scale - 1), 1).numpy()
+    out = sample(torch.from_numpy(x)[None], torch.from_numpy(at * scale - 1)[None], 1)[0].numpy()
     np.testing.assert_allclose(out, x, atol=1e-5)
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.ndimage import affine_transform, gaussian_filter, map_coordinates
 
 from ivadomed.transforms import warp
-from ivadomed.transforms.affine import affine_step
-from ivadomed.transforms.elastic import ElasticTransform
+from ivadomed.transforms.spatial import ElasticTransform, affine_step
+from ivadomed.transforms.steps import Frame
 from ivadomed.transforms.warp import FlipStep, WarpStep, fuse
 
 angles = st.floats(-0.5, 0.5)
@@ -30,7 +30,7 @@ def smooth_image(shape, seed=0, sigma=3.0):
 
 def elastic_step(shape, seed=0, alpha=20.0, sigma=5.0):
     transform = ElasticTransform([alpha, alpha], [sigma, sigma], p=1)
-    return transform.plan(shape, (1.0,) * len(shape), np.random.default_rng(seed))
+    return transform.plan(Frame(shape, (1.0,) * len(shape)), np.random.default_rng(seed))
 
 
 def clear_of_border(step):
@@ -45,7 +45,7 @@ def clear_of_border(step):
 @given(angles, st.tuples(factors, factors), st.tuples(shifts, shifts), st.sampled_from([(31, 24), (8, 17)]))
 def test_affine_2d_equals_scipy(angle, scale, shift, shape):
     x = np.random.default_rng(1).random((2, *shape), dtype=np.float32)
-    step = affine_step(shape, (1.0, 1.0), angle + 1e-3, (0, 1), scale, shift)
+    step = affine_step(Frame(shape, (1.0, 1.0)), angle + 1e-3, (0, 1), scale, shift)
     for entry, out in zip(x, step.apply(x, 2), strict=True):
         expected = affine_transform(entry, step.matrix, step.offset, order=1)
         np.testing.assert_allclose(out[clear_of_border(step)], expected[clear_of_border(step)], atol=1e-4)
@@ -57,7 +57,7 @@ def test_affine_3d_equals_scipy(angle, scale, shift, plane):
     shape = (14, 11, 9)
     x = np.random.default_rng(1).random((1, *shape), dtype=np.float32)
     axes = [(0, 1), (0, 2), (1, 2)][plane]
-    step = affine_step(shape, (1.0,) * 3, angle + 1e-3, axes, scale, shift)
+    step = affine_step(Frame(shape, (1.0,) * 3), angle + 1e-3, axes, scale, shift)
     expected = affine_transform(x[0], step.matrix, step.offset, order=1)
     clear = clear_of_border(step)
     np.testing.assert_allclose(step.apply(x, 2)[0][clear], expected[clear], atol=1e-4)
@@ -66,8 +66,8 @@ def test_affine_3d_equals_scipy(angle, scale, shift, plane):
 def test_coupled_3d_map_equals_scipy():
     shape = (14, 11, 9)
     x = np.random.default_rng(1).random((1, *shape), dtype=np.float32)
-    first = affine_step(shape, (1.0,) * 3, 0.3, (0, 1))
-    both = first.then(affine_step(shape, (1.0,) * 3, -0.2, (1, 2), (1.1, 0.9, 1.0)))
+    first = affine_step(Frame(shape, (1.0,) * 3), 0.3, (0, 1))
+    both = first.then(affine_step(Frame(shape, (1.0,) * 3), -0.2, (1, 2), (1.1, 0.9, 1.0)))
     expected = affine_transform(x[0], both.matrix, both.offset, order=1)
     assert (np.abs(both.apply(x, 1)[0] - expected) > 1e-4).sum() <= 2
 
@@ -83,21 +83,21 @@ def test_field_equals_map_coordinates():
 
 def test_nearest_keeps_labels():
     labels = np.random.default_rng(0).integers(0, 40000, (1, 20, 22)).astype(np.int32) * 50000
-    out = affine_step((20, 22), (1.0, 1.0), 0.2).apply(labels, 0)
+    out = affine_step(Frame((20, 22), (1.0, 1.0)), 0.2).apply(labels, 0)
     assert out.dtype == np.int32
     assert set(np.unique(out)) <= {0, *np.unique(labels)}
 
 
 def test_pixel_shift_by_hand():
     x = np.arange(12, dtype=np.float32).reshape(1, 3, 4)
-    out = affine_step((3, 4), (1.0, 1.0), 0.0, translation=(1, 0)).apply(x, 2)
+    out = affine_step(Frame((3, 4), (1.0, 1.0)), 0.0, translation=(1, 0)).apply(x, 2)
     np.testing.assert_allclose(out[0], [[4, 5, 6, 7], [8, 9, 10, 11], [0, 0, 0, 0]], atol=1e-4)
 
 
 def test_quarter_turn_by_hand():
     # The plane turns about shape / 2 = (1.5, 1.5), half a voxel beyond the centre voxel, as in 2.9.10.
     x = np.arange(9, dtype=np.float32).reshape(1, 3, 3)
-    out = affine_step((3, 3), (1.0, 1.0), np.pi / 2).apply(x, 2)
+    out = affine_step(Frame((3, 3), (1.0, 1.0)), np.pi / 2).apply(x, 2)
     # o = (i, j) reads (j, 3 - i): column 3 does not exist.
     np.testing.assert_allclose(out[0], [[0, 0, 0], [2, 5, 8], [1, 4, 7]], atol=1e-4)
 
@@ -105,7 +105,7 @@ def test_quarter_turn_by_hand():
 @settings(deadline=None, max_examples=25)
 @given(angles, st.tuples(factors, factors), st.tuples(shifts, shifts))
 def test_affine_inverse_is_exact(angle, scale, shift):
-    step = affine_step((20, 20), (1.0, 1.0), angle + 1e-3, (0, 1), scale, shift)
+    step = affine_step(Frame((20, 20), (1.0, 1.0)), angle + 1e-3, (0, 1), scale, shift)
     both = step.then(step.inverse)
     np.testing.assert_allclose(both.matrix, np.eye(2), atol=1e-12)
     np.testing.assert_allclose(both.offset, 0, atol=1e-12)
@@ -125,7 +125,7 @@ def test_elastic_inverse_restores_the_inside():
 def test_fused_equals_one_after_the_other(order):
     x = smooth_image((64, 60), sigma=5)
     steps = [
-        affine_step((64, 60), (1.0, 1.0), 0.1, scale=(1.1, 0.95), translation=(2, -1)),
+        affine_step(Frame((64, 60), (1.0, 1.0)), 0.1, scale=(1.1, 0.95), translation=(2, -1)),
         elastic_step((64, 60)),
     ]
     first, later = steps[order[0]], steps[order[1]]
@@ -147,7 +147,7 @@ def test_flip_fuses_exactly():
     x = np.random.default_rng(0).random((1, 9, 12), dtype=np.float32)
     flip = FlipStep(shape_in=(9, 12), shape_out=(9, 12), zooms_in=(1, 1), zooms_out=(1, 1), axes=(1,))
     np.testing.assert_allclose(flip.as_warp().apply(x, 1), x[:, :, ::-1], atol=1e-5)
-    turn = affine_step((9, 12), (1.0, 1.0), 0.2)
+    turn = affine_step(Frame((9, 12), (1.0, 1.0)), 0.2)
     np.testing.assert_allclose(fuse(flip, turn).apply(x, 1), turn.apply(x[:, :, ::-1], 1), atol=1e-3)
     assert fuse(flip, flip) is None
 
@@ -170,8 +170,8 @@ def test_pickle_leaves_caches_behind():
 
 def test_single_slice_volume():
     x = smooth_image((20, 22))[..., None]
-    step = affine_step((20, 22, 1), (1.0, 1.0, 1.0), 0.2)
-    flat = affine_step((20, 22), (1.0, 1.0), 0.2)
+    step = affine_step(Frame((20, 22, 1), (1.0, 1.0, 1.0)), 0.2)
+    flat = affine_step(Frame((20, 22), (1.0, 1.0)), 0.2)
     np.testing.assert_allclose(step.apply(x, 1)[..., 0], flat.apply(x[..., 0], 1), atol=1e-5)
 
 
@@ -192,5 +192,5 @@ def test_a_mirrored_single_slice_can_be_sampled():
     x = np.arange(42, dtype=np.float32).reshape(1, *shape)
     mirrored = flip.apply(x, 1)
     np.testing.assert_array_equal(mirrored, x[:, :, ::-1])
-    out = affine_step(shape, zooms, 0.0, translation=[1, 0, 0]).apply(mirrored, 1)
+    out = affine_step(Frame(shape, zooms), 0.0, translation=[1, 0, 0]).apply(mirrored, 1)
     np.testing.assert_allclose(out[:, :-1], mirrored[:, 1:], atol=1e-5)

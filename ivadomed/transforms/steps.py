@@ -1,0 +1,185 @@
+"""The grid a transform is planned for, and the steps it plans."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import numpy as np
+from torch import Tensor
+
+S = TypeVar("S", bound="Step")
+
+KINDS: tuple[str, ...] = ("im", "gt", "roi")
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """Grid of one sample.
+
+    Attributes:
+        shape: Spatial shape, 2 or 3 entries.
+        zooms: Voxel size in mm along these axes.
+        roi: Mask of the region of interest, `[*shape]` or one per leading entry `[C, *shape]`.
+    """
+
+    shape: tuple[int, ...]
+    zooms: tuple[float, ...]
+    roi: np.ndarray | None = None
+
+
+class BatchStep(Protocol):
+    """Steps of the samples of a batch, done together on tensors of one device."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Change `[B, C, *spatial]`."""
+
+    def moved(self, move: Callable[[Tensor], Tensor]) -> BatchStep:
+        """The same with its tensors elsewhere: on another device, or pinned."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Step(ABC):
+    """What one transform does to one case: an invertible record, without randomness left in it.
+
+    Attributes:
+        shape_in: Spatial shape before, 2 or 3 entries.
+        shape_out: Spatial shape after.
+        zooms_in: Voxel size before, mm along the spatial axes.
+        zooms_out: Voxel size after.
+        drawn: The numbers that made this step, under the metadata keys of ivadomed 2.9.10.
+        invertible: False for steps that change intensities only; their `invert` is the identity.
+        pooled: True if arrays cost less together than one by one, so that image and label go through at once.
+    """
+
+    shape_in: tuple[int, ...]
+    shape_out: tuple[int, ...]
+    zooms_in: tuple[float, ...]
+    zooms_out: tuple[float, ...]
+    drawn: Mapping[str, Any] = field(default_factory=dict)
+    invertible: ClassVar[bool] = True
+    pooled: ClassVar[bool] = False
+
+    @classmethod
+    def on(cls: type[S], frame: Frame, **fields: Any) -> S:
+        """Build the step on a frame, which it keeps unless `shape_out` or `zooms_out` are among the fields."""
+        grid = {
+            "shape_in": frame.shape,
+            "shape_out": frame.shape,
+            "zooms_in": frame.zooms,
+            "zooms_out": frame.zooms,
+        }
+        return cls(**{**grid, **fields})
+
+    @property
+    def frame(self) -> Frame:
+        """Grid before."""
+        return Frame(self.shape_in, self.zooms_in)
+
+    @property
+    def frame_out(self) -> Frame:
+        """Grid after."""
+        return Frame(self.shape_out, self.zooms_out)
+
+    @property
+    def batch_key(self) -> Hashable:
+        """Equal for steps of this class that one operation on a batch can do; None for those on arrays alone."""
+        return None
+
+    @classmethod
+    def batch(cls, steps: Sequence[Any]) -> BatchStep:
+        """Lay steps of the samples of a batch side by side; all have the same `batch_key`, which is not None."""
+        raise NotImplementedError
+
+    def apply_as(self, x: np.ndarray, kind: str, order: int) -> np.ndarray:
+        """Transform an array of a kind ("im", "gt", "roi"), see `apply`; most steps treat all kinds alike."""
+        return self.apply(x, order)
+
+    @abstractmethod
+    def apply(self, x: np.ndarray, order: int) -> np.ndarray:
+        """Transform an array.
+
+        Args:
+            x: `[C, *shape_in]`; C counts channels, or the slices of a volume in 2D.
+            order: Interpolation order wanted: 2 image, 1 binary or soft label, 0 integer map.
+
+        Returns:
+            `[C, *shape_out]`; possibly a view of `x`, never `x` changed in place.
+        """
+
+    def invert(self, x: np.ndarray, order: int) -> np.ndarray:
+        """Bring `[C, *shape_out]` back to `[C, *shape_in]`; what was cropped away is zero."""
+        return x
+
+
+class IdentityStep(Step):
+    """Changes nothing: a random transform that did not fire, or one without an array effect."""
+
+    def apply(self, x: np.ndarray, order: int) -> np.ndarray:
+        """Return `x`."""
+        return x
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ArrayStep(Step):
+    """Changes values, not the grid, by a function of arrays.
+
+    Attributes:
+        function: Maps `[C, *shape]` to `[C, *shape]`, every entry of C on its own; picklable, deterministic.
+    """
+
+    function: Callable[[np.ndarray], np.ndarray]
+    invertible: ClassVar[bool] = False
+
+    def apply(self, x: np.ndarray, order: int) -> np.ndarray:
+        """Apply `function`; `order` has no meaning here."""
+        return self.function(x)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class IntensityStep(Step):
+    """Changes values, not the grid, by a function of batches, arrays or tensors.
+
+    Attributes:
+        function: Maps `[B, C, *shape]` to the same, one of `intensity_maths`.
+        arguments: Its arguments for one sample; a batch has a list of them for each.
+    """
+
+    function: Callable[..., Any]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    invertible: ClassVar[bool] = False
+
+    def apply(self, x: np.ndarray, order: int) -> np.ndarray:
+        """Apply `function` to a batch of one; `order` has no meaning here."""
+        return self.batch([self])(np.asarray(x, dtype=np.float32)[None])[0]
+
+    @property
+    def batch_key(self) -> Hashable:
+        """One function, whatever its arguments."""
+        return self.function
+
+    @classmethod
+    def batch(cls, steps: Sequence[IntensityStep]) -> IntensityBatch:
+        """List the arguments."""
+        names = steps[0].arguments
+        return IntensityBatch(
+            steps[0].function, {name: [step.arguments[name] for step in steps] for name in names}
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class IntensityBatch:
+    """Function of batches with its arguments, a value for each sample."""
+
+    function: Callable[..., Any]
+    arguments: Mapping[str, list[Any]]
+
+    def __call__(self, x: Any) -> Any:
+        """Call the function."""
+        return self.function(x, **self.arguments)
+
+    def moved(self, move: Callable[[Tensor], Tensor]) -> IntensityBatch:
+        """The same: arguments are no tensors."""
+        return self
