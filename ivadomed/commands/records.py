@@ -53,7 +53,9 @@ def run_folder(config: RunConfig, debug: bool = False) -> Iterator[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _not_writable(folder, error) from error
+        raise OutputError(
+            f"{folder}: cannot be written ({error.strerror}); choose another --path-output"
+        ) from error
     with _refusals_explained(folder), run_lock(folder):
         remove_leftovers(folder, skip=_may_be_in_use)
         to_file = _LogFile(folder / config.log_file, encoding="utf-8", errors="backslashreplace")
@@ -94,10 +96,6 @@ def _refusals_explained(folder: Path) -> Iterator[None]:
         raise OutputError(
             f"{path}: cannot be written or read ({error.strerror}); mend that, or choose another --path-output"
         ) from error
-
-
-def _not_writable(folder: Path, error: OSError) -> OutputError:
-    return OutputError(f"{folder}: cannot be written ({error.strerror}); choose another --path-output")
 
 
 @contextmanager
@@ -178,7 +176,7 @@ def write_manifest(
 def was_trained_on(folder: Path, path_data: Sequence[str]) -> bool:
     """Whether the manifest of a training names these data sets."""
     try:
-        known = [entry["path"] for entry in _manifest(folder).get("data", ())]
+        known = [entry["path"] for entry in _json_object(folder / MANIFEST).get("data", ())]
     except (LookupError, TypeError):
         return False
     return known == [str(Path(path).resolve()) for path in path_data]
@@ -186,14 +184,14 @@ def was_trained_on(folder: Path, path_data: Sequence[str]) -> bool:
 
 def trained_in(folder: Path) -> dict[str, str]:
     """The number format that the model of a run was trained in, by a name for the report; {} if that is not known."""
-    precision = _manifest(folder).get("precision")
+    precision = _json_object(folder / MANIFEST).get("precision")
     return {"precision of the training": precision} if isinstance(precision, str) else {}
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    """The manifest in a folder; {} where none can be read."""
+def _json_object(path: Path) -> dict[str, Any]:
+    """Content of a JSON file; {} where none can be read."""
     try:
-        content = parse_json((folder / MANIFEST).read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
@@ -211,36 +209,24 @@ def versions() -> dict[str, str]:
 
 
 def version_text(config: RunConfig) -> str:
-    lines = [
-        "IVADOMED TOOLBOX",
-        "----------------",
-        f"version: {__version__}",
-        f"commit: {_commit(Path(__file__).parent)}",
-    ]
-    lines += ["", "DATASET VERSION", "---------------"]
-    for path in config.loader_parameters.path_data:
-        lines += [f"{key}: {value}" for key, value in _dataset_identity(Path(path)).items()]
-    lines += ["", "SYSTEM INFO", "-----------", f"platform: {platform.platform()}"]
-    lines += [f"python: {platform.python_version()}"]
-    lines += [f"{name}: {number}" for name, number in _libraries().items()]
-    lines += [
-        "",
-        "CONFIG INPUTS",
-        "-------------",
-        json.dumps(config.to_json(hide_secrets=True), indent=4),
-        "",
-    ]
-    return "\n".join(lines)
+    """Content of ``version_info.log``."""
+    known = versions()
+    data = [_dataset_identity(Path(path)) for path in config.loader_parameters.path_data]
+    sections = {
+        "IVADOMED TOOLBOX": [f"version: {__version__}", f"commit: {known['commit']}"],
+        "DATASET VERSION": [f"{key}: {value}" for identity in data for key, value in identity.items()],
+        "SYSTEM INFO": [f"{key}: {known[key]}" for key in ("platform", "python", *_LIBRARIES)],
+        "CONFIG INPUTS": [json.dumps(config.to_json(hide_secrets=True), indent=4)],
+    }
+    return "\n".join(
+        line for title, lines in sections.items() for line in (title, "-" * len(title), *lines, "")
+    )
 
 
 def _dataset_identity(path: Path) -> dict[str, Any]:
-    try:
-        description = parse_json((path / "dataset_description.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        description = {}
-    if not isinstance(description, dict):
-        description = {}
-    known = {key: description[key] for key in ("Name", "BIDSVersion", "DatasetDOI") if key in description}
+    description = _json_object(path / "dataset_description.json")
+    keys = ("Name", "BIDSVersion", "DatasetDOI")
+    known: dict[str, Any] = {key: description[key] for key in keys if key in description}
     return {"path": str(path.resolve()), "commit": _commit(path), **known}
 
 

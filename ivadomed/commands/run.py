@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ivadomed.commands.contrasts import with_contrasts
 from ivadomed.commands.evaluate import eval_command
 from ivadomed.commands.records import run_folder
 from ivadomed.commands.segment import segment_command
-from ivadomed.commands.steps import with_absolute_paths
+from ivadomed.commands.steps import with_absolute_paths, with_contrasts
 from ivadomed.commands.test import test_command
 from ivadomed.commands.train import finished_training, train_command
 from ivadomed.config import RunConfig

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ivadomed.config import RunConfig, load_config
+from ivadomed.config.tree import expand, merged, read_json
 from ivadomed.detection.cascade import add_boxes
 from ivadomed.errors import DataError
 from ivadomed.evaluation.threshold import best_threshold
@@ -31,10 +32,13 @@ from ivadomed.loader.conditions.film_encoder import FILM_ENCODER, FilmEncoder
 from ivadomed.loader.recipe import MODEL_OF_2, conditioner_of
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.runtime.device import define_device
+from ivadomed.runtime.ranks import is_first_process
 from ivadomed.runtime.terminal import say
 from ivadomed.training.outputs import BEST, trained_by_2
 
 log = logging.getLogger(__name__)
+
+_CONTRASTS = "loader_parameters.contrast_params.training_validation"
 
 
 def announce(config: RunConfig) -> torch.device:
@@ -48,6 +52,33 @@ def announce(config: RunConfig) -> torch.device:
     for key, value in shown.items():
         log.info("%s: %s", key, value)
     return device
+
+
+def with_contrasts(config: RunConfig, folder: Path) -> RunConfig:
+    """The configuration with its contrasts; where it names none those of the trained model, else of the data set.
+
+    They are shown, and the run's configuration file keeps them: the channels of a network are contrasts.
+    """
+    if config.contrasts_for("training"):
+        return config
+    found = _contrasts_of_model(config.model_folder) if config.command != "train" else []
+    found = found or sorted({image.suffix for image in index_data(config, folder).images.values()})
+    say("Contrasts", f"all, for the configuration names none: {', '.join(found)}")
+    plain = merged(config.to_json(), expand({_CONTRASTS: found}))
+    if is_first_process():
+        hidden = merged(config.to_json(hide_secrets=True), expand({_CONTRASTS: found}))
+        write_json(folder / "config_file.json", hidden)
+    return RunConfig.model_validate(plain)
+
+
+def _contrasts_of_model(folder: Path) -> list[str]:
+    file = folder / f"{folder.name}.json"
+    if not file.is_file():
+        return []
+    content: Any = read_json(file)
+    for key in _CONTRASTS.split("."):
+        content = content.get(key) if isinstance(content, dict) else None
+    return content if isinstance(content, list) else []
 
 
 def as_trained(config: RunConfig, folder: Path) -> RunConfig:

@@ -11,6 +11,8 @@ from filecmp import cmp
 from pathlib import Path
 from typing import cast
 
+import torch
+
 from ivadomed.commands.records import MANIFEST, was_trained_on, write_manifest
 from ivadomed.commands.screen import (
     show_data,
@@ -91,28 +93,14 @@ def train_command(
     n_gif: int = 0,
     workers: Workers | None = None,
     on_epoch: EpochEnd | None = None,
-) -> tuple[float, float, float, float]:
-    """Train, and package the best model. Of several processes that train together, each runs this function.
-
-    Returns:
-        Training Dice loss, training loss, validation Dice loss, validation loss of the best epoch.
-    """
+) -> TrainingResult:
+    """Train, and package the best model. Of several processes that train together, each runs this function."""
     world = current_world()
     announce(config)
     devices = training_devices(config.gpu_ids, world)
-    bids_df = index_data(config, folder)
-    split = (saved_split if resume else draw_split)(config, bids_df, folder)
-    show_data(config, bids_df)
-    sides = labelled_cases(config, bids_df, split, folder, devices[world.local_rank])
-    cases, valid_cases = (side.cases for side in sides)
-    show_split(config, {"training": cases, "validation": valid_cases})
-    left_out = [*bids_df.dropped, *(item for side in sides for item in side.dropped)]
-    show_left_out(left_out, folder / config.log_file)
-    conditioner = fit_conditioner(config, cases, folder)
-    valid = sample_dataset(config, valid_cases, "validation", folder, conditioner, workers)
-    training = sample_dataset(config, cases, "training", folder, conditioner, workers)
-    model_folder = folder / config.model_name
-    log.info("Creating model directory: %s", model_folder)
+    device = devices[world.local_rank]
+    split, training, valid = _data(config, folder, device, resume, workers)
+    log.info("Creating model directory: %s", folder / config.model_name)
     model = config.architecture
     if config.metadata_type is not None:
         n_metadata = FilmEncoder.load(folder).n_metadata
@@ -120,23 +108,21 @@ def train_command(
     if world.is_first:
         show_samples(config, training, valid)
         show_network(config, model, training.sample_size)
-    params, device = config.training_parameters, devices[world.local_rank]
+    params = config.training_parameters
     precision = resolve_precision(params.precision, device, model, training.sample_size, params.batch_size)
-    params = params.model_copy(
-        update={"precision": precision, "num_workers": worker_count(config, len(devices))}
-    )
     if world.is_first:
-        precision = precision_text(precision, config.training_parameters.precision)
-        write_manifest(config, folder, split, precision)
-        show_training(config, devices, precision, folder)
+        text = precision_text(precision, params.precision)
+        write_manifest(config, folder, split, text)
+        show_training(config, devices, text, folder)
     if overwrite and world.is_first:
-        remove_training(folder, model_folder)  # only now that nothing but the training can fail
+        remove_training(folder, folder / config.model_name)  # only now that nothing but the training can fail
+    workers_of_loader = worker_count(config, len(devices))
     with _all_processes(folder, len(devices), resume) as world, explained(config.memory_keys, world):
         best = train(
             model,
             training,
             valid,
-            params,
+            params.model_copy(update={"precision": precision, "num_workers": workers_of_loader}),
             folder,
             devices[world.local_rank],
             get_metric_fns(config.task),
@@ -148,14 +134,33 @@ def train_command(
         )
     if world.is_first:
         _package(config, folder, valid, model, thr_increment)
+        model_folder = folder / config.model_name
         say("Done", f"best validation loss {best.validation_loss:.4f}; the model is {model_folder}")
         say("Next", f"ivadomed --test -c {folder / 'config_file.json'}")
-    return best.training_dice, best.training_loss, best.validation_dice, best.validation_loss
+    return best
+
+
+def _data(
+    config: RunConfig, folder: Path, device: torch.device, resume: bool, workers: Workers | None
+) -> tuple[dict[str, list[str]], SampleDataset, SampleDataset]:
+    """Split, training and validation set."""
+    bids_df = index_data(config, folder)
+    split = (saved_split if resume else draw_split)(config, bids_df, folder)
+    show_data(config, bids_df)
+    sides = labelled_cases(config, bids_df, split, folder, device)
+    cases, valid_cases = (side.cases for side in sides)
+    show_split(config, {"training": cases, "validation": valid_cases})
+    left_out = [*bids_df.dropped, *(item for side in sides for item in side.dropped)]
+    show_left_out(left_out, folder / config.log_file)
+    conditioner = fit_conditioner(config, cases, folder)
+    valid = sample_dataset(config, valid_cases, "validation", folder, conditioner, workers)
+    training = sample_dataset(config, cases, "training", folder, conditioner, workers)
+    return split, training, valid
 
 
 def finished_training(
     config: RunConfig, thr_increment: float | None = None, n_gif: int = 0
-) -> tuple[float, float, float, float] | None:
+) -> TrainingResult | None:
     """What the training in the output folder gave, when it is that of this configuration and nothing of it is missing.
 
     Args:
@@ -164,7 +169,7 @@ def finished_training(
         n_gif: Animations that are to be made too.
 
     Returns:
-        See ``train_command``; None when there is no such training.
+        Losses of the best epoch; None when there is no such training.
     """
     folder, package = Path(config.path_output), config.model_folder
     packaged = [package / f"{package.name}{suffix}" for suffix in (".pt", ".json")]
@@ -186,8 +191,7 @@ def finished_training(
     same = not changes(state["configuration"], json.loads(json.dumps(config.relevant(FREE_TO_CHANGE))))
     if not (is_over and same and was_trained_on(folder, config.loader_parameters.path_data)):
         return None
-    best = TrainingResult(**state["best"])
-    return best.training_dice, best.training_loss, best.validation_dice, best.validation_loss
+    return TrainingResult(**state["best"])
 
 
 def _all_processes(folder: Path, count: int, resume: bool) -> AbstractContextManager[World]:

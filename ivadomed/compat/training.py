@@ -7,7 +7,6 @@ import logging
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +108,7 @@ def train(
     precision = resolve_precision(params.precision, device, model, size, batch_size)
     Path(path_output).mkdir(parents=True, exist_ok=True)
     wandb = None if wandb_params is None else wandb_section(wandb_params)
-    best = run_training(
+    return run_training(
         model,
         training,
         validation,
@@ -121,8 +120,6 @@ def train(
         json.loads(json.dumps(configuration)),
         watch=Watch(n_gif, getattr(dataset_val, "slice_axis", 2), debugging, wandb),
     )
-    training_dice, training_loss, validation_dice, validation_loss = astuple(best)
-    return training_dice, training_loss, validation_dice, validation_loss
 
 
 def _network(model_params: Mapping[str, Any], training: Any) -> Architecture:

@@ -18,16 +18,13 @@ from ivadomed.config.schema.evaluation import EvaluationParameters
 from ivadomed.errors import DataError
 from ivadomed.evaluation.objects import evaluation_parameters
 from ivadomed.evaluation.pairs import (
-    Dataset,
     PairData,
     PredictionPair,
-    Suffixes,
     job_count,
-    pairs_of_table,
     read_pair,
     voxels_on,
 )
-from ivadomed.evaluation.summary import split_column, write_summary
+from ivadomed.evaluation.summary import split_column
 from ivadomed.evaluation.volume import evaluate_pair
 from ivadomed.images import io
 from ivadomed.images.files import write_csv
@@ -38,43 +35,11 @@ from ivadomed.visualize import save_overlays
 
 logger = logging.getLogger(__name__)
 
-PREDICTION_FOLDER = "pred_masks"
 RESULT_FILE = Path("results_eval", "evaluation_3Dmetrics.csv")
 _LESS = "use fewer --jobs, a machine with more, or evaluate a part of the image"
 _PROBLEMS_SHOWN = 5
 _COARSE = 10  # voxels
 _PNG_STEP = 85  # background, TP, FP, FN are 0, 85, 170, 255 in a picture, apart for the eye
-
-
-def evaluate(
-    bids_df: Dataset,
-    path_output: str | os.PathLike[str],
-    target_suffix: Suffixes,
-    eval_params: Mapping[str, Any] | None,
-) -> pd.DataFrame:
-    """Evaluate ``pred_masks/<image>_pred.nii.gz`` (or a picture) of every image of the data set.
-
-    The ground truth of a class is the derivative named exactly ``<image><suffix><extension>``. A class
-    without one counts as an empty mask. Of several raters (a list in place of a suffix) the first one that
-    has a file is taken. A prediction whose image is not in the data set is not evaluated; a warning names it.
-
-    Args:
-        bids_df: The data set: ``df`` with columns ``path`` and ``filename``, and ``get_deriv_fnames()``.
-        path_output: Folder of the run.
-        target_suffix: Suffix of each class, for example ``["_seg-manual"]``.
-        eval_params: ``evaluation_parameters`` of the configuration.
-
-    Returns:
-        See ``evaluate_predictions``; ``results_eval/summary.csv`` is written too, see ``summarize``.
-
-    Raises:
-        DataError: An image or a label is there twice, or a prediction does not fit its ground truth.
-        ConfigError: ``eval_params`` cannot be used.
-    """
-    pairs = pairs_of_table(bids_df, Path(path_output, PREDICTION_FOLDER), target_suffix)
-    table = evaluate_predictions(pairs, path_output, eval_params)
-    write_summary(table, pairs, path_output)
-    return table
 
 
 def evaluate_predictions(

@@ -8,10 +8,9 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid
@@ -27,15 +26,6 @@ _PRED = "_pred"
 _LISTED = 5
 _MEMORY = 4e9
 _BYTES_PER_VOXEL = 32  # and class, at the peak of an evaluation
-
-
-class Dataset(Protocol):
-    """What is needed of ``BidsDataframe``."""
-
-    df: pd.DataFrame
-
-    def get_deriv_fnames(self) -> list[str]:
-        """File names of the derivatives."""
 
 
 @dataclass(frozen=True)
@@ -121,35 +111,6 @@ def pairs_of_cases(cases: Sequence[Case], folder: Path, target_suffix: Suffixes)
     ]
 
 
-def pairs_of_table(bids_df: Dataset, folder: Path, target_suffix: Suffixes) -> list[PredictionPair]:
-    """Pairs of all images of a data set that have a prediction in ``folder``; see ``ivadomed.evaluation.evaluate``.
-
-    Raises:
-        DataError: An image or a label is there twice, or a prediction lacks the file of a class.
-    """
-    derivatives = set(bids_df.get_deriv_fnames())
-    images: dict[str, list[str]] = defaultdict(list)
-    labels: dict[str, list[str]] = defaultdict(list)
-    for path, name in zip(bids_df.df["path"], bids_df.df["filename"], strict=True):
-        if name.lower().endswith(io.EXTENSIONS):
-            (labels if name in derivatives else images)[io.split_extension(name)[0]].append(str(path))
-    pairs = []
-    for image_id, files in find_predictions(folder, images, target_suffix).items():
-        image = Path(_only(images[image_id], "image"))
-        extension = io.split_extension(image)[1]
-        targets = tuple(_target(labels, image_id, suffix, extension) for suffix in target_suffix)
-        missing = [
-            str(suffix) for suffix, target in zip(target_suffix, targets, strict=True) if target is None
-        ]
-        if missing:
-            logger.warning("%s: no ground truth %s; counts as an empty mask", image_id, ", ".join(missing))
-        subject, contrast = image_id.split("_")[0], image_id.split("_")[-1]
-        pairs.append(
-            PredictionPair(image_id, files, targets, image if image.is_file() else None, subject, contrast)
-        )
-    return pairs
-
-
 def find_predictions(
     folder: Path, images: Collection[str], target_suffix: Suffixes
 ) -> dict[str, tuple[Path, ...]]:
@@ -208,7 +169,7 @@ def _class_of(name: str, images: Collection[str], target_suffix: Suffixes) -> tu
     fitting = [
         (suffix, k)
         for k, entry in enumerate(target_suffix)
-        for suffix in map(io.without_extension, _raters(entry))
+        for suffix in map(io.without_extension, raters_of(entry))
         if name.endswith(suffix) and name.removesuffix(suffix) in images
     ]
     suffix, k = max(fitting, key=lambda found: len(found[0]), default=("", 0))
@@ -229,29 +190,8 @@ def _some(names: Sequence[str]) -> str:
     return shown if len(names) <= _LISTED else f"{shown} and {len(names) - _LISTED} more"
 
 
-def _raters(entry: str | Sequence[str]) -> list[str]:
+def raters_of(entry: str | Sequence[str]) -> list[str]:
     return [entry] if isinstance(entry, str) else list(entry)
-
-
-def _target(
-    labels: Mapping[str, list[str]], image_id: str, suffix: str | Sequence[str], extension: str
-) -> Path | None:
-    for rater in _raters(suffix):
-        paths = labels.get(image_id + io.without_extension(rater), [])
-        same_type = [path for path in paths if path.lower().endswith(extension.lower())]
-        if paths:
-            return Path(_only(same_type or paths, "label"))
-    return None
-
-
-def _only(paths: Sequence[str], kind: str) -> str:
-    unique = sorted(set(paths))
-    if len(unique) > 1:
-        raise DataError(
-            f"{unique[0]}: the data set has this {kind} {len(unique)} times, also as {unique[1]}; "
-            "rename or remove all but one"
-        )
-    return unique[0]
 
 
 logger = logging.getLogger(__name__)

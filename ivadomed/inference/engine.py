@@ -277,8 +277,3 @@ def undo_fixed_steps(volume: np.ndarray, plans: Sequence[Plan], is_2d: bool) -> 
     else:
         stack = np.stack([p.invert(s, "gt", LABEL_ORDER) for p, s in zip(plans, stack, strict=True)])
     return np.moveaxis(stack, 0, -1)
-
-
-def whole_slices(recipe: Recipe) -> Recipe:
-    """The recipe without 2D patches."""
-    return replace(recipe, length=(), stride=())

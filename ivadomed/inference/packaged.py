@@ -16,7 +16,7 @@ import torch
 from ivadomed import config as configuration
 from ivadomed.errors import ConfigError
 from ivadomed.inference.backends import OnnxForward, TorchForward, open_model
-from ivadomed.inference.engine import Engine, whole_slices
+from ivadomed.inference.engine import Engine
 from ivadomed.loader.cases.volumes import pixel_size_mm
 from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.loader.recipe import MODEL_OF_2, conditioner_of, recipe_of, steps_of
@@ -174,7 +174,7 @@ def recipe_with(options: Mapping[str, Any], recipe: Recipe) -> Recipe:
     if not recipe.is_2d or not recipe.length:
         return recipe
     if options.get("no_patch"):
-        return whole_slices(recipe)
+        return replace(recipe, length=(), stride=())
     given = options.get("overlap_2D")
     if given is None or (isinstance(given, Sequence) and not given):
         return recipe

@@ -8,9 +8,9 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from ivadomed.config.schema.training import TrainingParameters
 from ivadomed.errors import ConfigError, ModelError
 from ivadomed.loader.balanced_sampler import balancing_weights
 from ivadomed.loader.samples import Batch, EpochSampler, SampleDataset, make_loader
-from ivadomed.losses import DeepSupervisionLoss, DiceLoss, build_loss
+from ivadomed.losses import LOSSES, DeepSupervisionLoss, DiceLoss
 from ivadomed.losses.deep_supervision import full_resolution
 from ivadomed.metrics import MetricManager
 from ivadomed.models.checkpoint import save_model
@@ -52,8 +52,7 @@ EpochEnd = Callable[[int, float], None]
 """Told the number of an epoch, from 1, and its validation loss."""
 
 
-@dataclass(frozen=True)
-class TrainingResult:
+class TrainingResult(NamedTuple):
     """Of the epoch with the lowest validation loss; "dice" is the Dice loss, whatever loss was trained with."""
 
     training_dice: float = math.inf
@@ -147,14 +146,15 @@ class Trainer:
         self.processes = Processes(world, device, params.precision)
         self.device = self.processes.fabric.device
         self.model = initial_model(architecture, params.transfer_learning)
-        channels_last = params.channels_last and self.model.channels_last
-        self.memory_format = _memory_format(channels_last, dataset_train.is_2d)
+        self.memory_format = torch.contiguous_format
+        if params.channels_last and self.model.channels_last:
+            self.memory_format = torch.channels_last if dataset_train.is_2d else torch.channels_last_3d
         self.model = self.processes.prepared(self.model, self.memory_format)
         if params.compile:
             compile_network(self.model, self.device)
         loss = params.loss
         log.info("\nSelected Loss: %s\nwith the parameters: %s", loss.name, loss.arguments or [])
-        self.loss = DeepSupervisionLoss(build_loss({"name": loss.name, **loss.arguments}))
+        self.loss = DeepSupervisionLoss(LOSSES.build(loss.name, loss.arguments))
         self.dice_loss = DiceLoss()
         self.stopping = EarlyStopping(params.training_time)
         self._set_loaders()
@@ -350,7 +350,7 @@ class Trainer:
         state = {
             "configuration": self.configuration,
             "epoch": epoch,
-            "best": asdict(self.best),
+            "best": self.best._asdict(),
             "optimization": self.optimization.state_dict(),
             "stopping": self.stopping.state_dict(),
             "rng": self.processes.collect(rng_state()),  # of every process
@@ -362,9 +362,3 @@ class Trainer:
 def as_array(x: torch.Tensor) -> np.ndarray:
     """For the metrics: those of validation are computed on soft predictions, as in ivadomed 2.9.10."""
     return x.float().cpu().numpy()
-
-
-def _memory_format(channels_last: bool, is_2d: bool) -> torch.memory_format:
-    if not channels_last:
-        return torch.contiguous_format
-    return torch.channels_last if is_2d else torch.channels_last_3d

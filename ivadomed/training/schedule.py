@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import warnings
 from collections.abc import Mapping, MutableMapping
@@ -20,6 +19,7 @@ from torch.optim.lr_scheduler import (
 
 from ivadomed.config.schema.training import TrainingTime
 from ivadomed.errors import ConfigError
+from ivadomed.registry.words import did_you_mean
 
 SCHEDULERS: dict[str, type[LRScheduler]] = {
     "CosineAnnealingLR": CosineAnnealingLR,
@@ -75,7 +75,10 @@ def build_scheduler(
     given = {key: value for key, value in arguments.items() if value is not None}
     if name.startswith("Cosine"):  # 2.x wrote the bounds of CyclicLR with every scheduler
         given = {key: value for key, value in given.items() if key not in ("base_lr", "max_lr")}
-    _refuse_unknown(name, given)
+    known = list(inspect.signature(SCHEDULERS[name]).parameters)[1:]
+    for key in (key for key in given if key not in known):
+        hint = did_you_mean(key, known, f"; {name} takes {', '.join(known)}")
+        raise ConfigError(f"{_PLACE}.{key}: {name} has no such argument{hint}")
     updates = num_epochs * updates_per_epoch
     given = {**_defaults(name, given, optimizer, num_epochs, updates), **given}
     try:
@@ -107,15 +110,6 @@ def _defaults(
             rise["div_factor"] = given["max_lr"] / optimizer.param_groups[0]["lr"]
         return {**length, **rise, "cycle_momentum": False}
     return {}
-
-
-def _refuse_unknown(name: str, given: Mapping[str, Any]) -> None:
-    known = list(inspect.signature(SCHEDULERS[name]).parameters)[1:]
-    for key in given:
-        if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"{name} takes {', '.join(known)}"
-            raise ConfigError(f"{_PLACE}.{key}: {name} has no such argument; {hint}")
 
 
 def resume_schedule(

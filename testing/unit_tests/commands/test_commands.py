@@ -3,7 +3,6 @@
 import json
 import os
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,6 +18,7 @@ from ivadomed.loader.build import worker_count
 from ivadomed.loader.recipe import recipe_of
 from ivadomed.models import build_model, save_model
 from ivadomed.runtime.ranks import World
+from ivadomed.training.loop import TrainingResult
 from ivadomed.training.monitor import Watch
 
 
@@ -99,7 +99,7 @@ def test_training_writes_split_manifest_and_package_and_hands_on_what_it_needs(l
     ):
         handed.update(model=model, training=training, valid=valid, params=params, resume=resume)
         handed.update(configuration=configuration, device=device, world=world, watch=watch)
-        return SimpleNamespace(training_dice=1, training_loss=2, validation_dice=3, validation_loss=4)
+        return TrainingResult(1, 2, 3, 4)
 
     monkeypatch.setattr(train, "train", pretend)
     monkeypatch.setattr(train, "package_model", lambda config, weights, folder: handed.update(package=folder))
