@@ -20,10 +20,7 @@ examples:
 __getattr__ = moved_names(
     __name__,
     {},
-    {
-        name: f"ivadomed.inference.image_files.{name}"
-        for name in ("add_suffix", "segment_image", "segment_images", "splitext")
-    },
+    {"ivadomed.inference.image_files": "add_suffix segment_image segment_images splitext"},
 )
 
 

@@ -26,7 +26,7 @@ number of comparisons (Holm).
 __getattr__ = moved_names(
     __name__,
     {},
-    {name: f"ivadomed.visualize.violins.{name}" for name in ("onclick", "visualize_and_compare_models")},
+    {"ivadomed.visualize.violins": "onclick visualize_and_compare_models"},
 )
 
 

@@ -2,18 +2,15 @@
 
 from ivadomed.runtime.moved import moved_names
 
-_NAMES = {
-    "colours": "COLOURS",
-    "features": "HookBasedFeatureExtractor save_feature_map",
-    "gif": "AnimatedGif LoopingPillowWriter",
-    "labels": "save_color_labels",
-    "overlays": "overlap_im_seg overlay save_overlays upright",
-    "tensorboard": "convert_labels_to_RGB save_img",
-    "transformed": "plot_transformed_sample",
-}
 KEPT = {
-    name: f"ivadomed.visualize.{module}.{name}" for module, names in _NAMES.items() for name in names.split()
+    "ivadomed.visualize.colours": "COLOURS",
+    "ivadomed.visualize.features": "HookBasedFeatureExtractor save_feature_map",
+    "ivadomed.visualize.gif": "AnimatedGif LoopingPillowWriter",
+    "ivadomed.visualize.labels": "save_color_labels",
+    "ivadomed.visualize.overlays": "overlap_im_seg overlay save_overlays upright",
+    "ivadomed.visualize.tensorboard": "convert_labels_to_RGB save_img",
+    "ivadomed.visualize.transformed": "plot_transformed_sample",
 }
 
-__all__ = sorted(KEPT)
+__all__ = sorted(name for names in KEPT.values() for name in names.split())
 __getattr__ = moved_names(__name__, {}, KEPT)
