@@ -7,14 +7,17 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ivadomed import __version__
-from ivadomed.errors import ConfigError, Interrupted, IvadomedError
+from ivadomed.errors import ConfigError, DataError, Interrupted, IvadomedError
 from ivadomed.runtime.console import ToolParser, exit_code
 from ivadomed.runtime.moved import moved_names
 from ivadomed.runtime.ranks import current_world
-from ivadomed.runtime.terminal import Mode, Style
+from ivadomed.runtime.terminal import Mode, Style, logging_to_terminal
+
+if TYPE_CHECKING:
+    from ivadomed.config import RunConfig
 
 COMMANDS = ("train", "test", "eval", "segment")
 
@@ -221,14 +224,26 @@ def _mode(args: argparse.Namespace) -> Mode:
 
 
 def _dispatch(source: Any, overrides: Mapping[str, Any], mode: Mode = Mode.SCREEN, **options: Any) -> Any:
-    # Torch and the rest are loaded only now: --help and a mistyped option answer at once.
-    from ivadomed.commands import run_command
-    from ivadomed.commands.records import logging_to_terminal
-    from ivadomed.config import load_config
+    from ivadomed.config.load import load_config, outline
 
+    source = Path(source) if isinstance(source, str) else source
     with logging_to_terminal(mode):
-        config = load_config(Path(source) if isinstance(source, str) else source, overrides)
+        _refuse_absent_data(outline(source, overrides))
+        # Torch and the rest are loaded only now: a mistyped option, path or key is answered at once.
+        from ivadomed.commands.run import run_command
+
+        config = load_config(source, overrides)
         return run_command(config, debug=mode is Mode.DEBUG, **options)
+
+
+def _refuse_absent_data(config: RunConfig) -> None:
+    if config.command == "train" and config.model_folder.is_dir():
+        return  # It may be trained already, which needs no data set.
+    for folder in config.loader_parameters.path_data:
+        if not Path(folder).is_dir():
+            raise DataError(
+                f"{folder}: no such folder; loader_parameters.path_data must name a BIDS data set"
+            )
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -8,12 +8,14 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ivadomed.config import load_config
 from ivadomed.errors import OutputError
 from ivadomed.images.files import write_json, write_text
 from ivadomed.runtime.terminal import Style
-from ivadomed.suggest import Choice, Machine, suggest, survey, tree
+
+if TYPE_CHECKING:
+    from ivadomed.suggest import Choice
 
 _WIDEST = 110
 
@@ -46,6 +48,10 @@ def init_command(
     for path in (config, reasons):
         if path.exists():
             raise OutputError(f"{path}: exists already; choose another name, or remove it first")
+    # Torch and pandas are loaded only now: a name that exists is refused at once.
+    from ivadomed.config import load_config
+    from ivadomed.suggest import Machine, suggest, survey, tree
+
     data = survey(path_data, target_suffix, contrasts)
     choices = suggest(data, Machine.here(), stem)
     chosen = tree(choices)

@@ -22,7 +22,7 @@ from ivadomed.errors import OutputError
 from ivadomed.images.files import parse_json, remove_leftovers, write_json, write_text
 from ivadomed.runtime.ranks import is_first_process
 from ivadomed.runtime.run_lock import LOCK, run_lock
-from ivadomed.runtime.terminal import SCREEN, Mode, ScreenFilter, ScreenFormatter, ScreenHandler, Style, shown
+from ivadomed.runtime.terminal import log_handlers
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def run_folder(config: RunConfig, debug: bool = False) -> Iterator[Path]:
         remove_leftovers(folder, skip=_may_be_in_use)
         to_file = _LogFile(folder / config.log_file, encoding="utf-8", errors="backslashreplace")
         to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        with _handlers([to_file], logging.DEBUG if debug or config.debugging else logging.INFO):
+        with log_handlers([to_file], logging.DEBUG if debug or config.debugging else logging.INFO):
             log.info("Output path already exists: %s" if existed else "Creating output path: %s", folder)
             write_json(folder / "config_file.json", config.to_json(hide_secrets=True))
             write_text(folder / "version_info.log", version_text(config))
@@ -96,47 +96,6 @@ def _refusals_explained(folder: Path) -> Iterator[None]:
         raise OutputError(
             f"{path}: cannot be written or read ({error.strerror}); mend that, or choose another --path-output"
         ) from error
-
-
-@contextmanager
-def logging_to_terminal(mode: Mode = Mode.SCREEN, source: str = SCREEN) -> Iterator[None]:
-    """Print log messages, unless the program around us has set up logging itself.
-
-    Of several processes that train together only the first talks.
-
-    Args:
-        mode: How much is printed. The log file of a run gets everything.
-        source: Logger whose messages are the screen; of others warnings are printed.
-    """
-    if not is_first_process():
-        with _handlers([], logging.CRITICAL):
-            yield
-        return
-    handlers: list[logging.Handler] = []
-    if not logging.getLogger().handlers:
-        handler = ScreenHandler(sys.stdout)
-        handler.setFormatter(ScreenFormatter(Style.of_terminal()))
-        handler.addFilter(ScreenFilter(mode, source))
-        handlers.append(handler)
-    with shown(mode), _handlers(handlers, logging.DEBUG if mode is Mode.DEBUG else logging.INFO):
-        yield
-
-
-@contextmanager
-def _handlers(handlers: Sequence[logging.Handler], level: int) -> Iterator[None]:
-    logger = logging.getLogger("ivadomed")
-    previous = logger.level
-    logger.setLevel(level)
-    for handler in handlers:
-        logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        for handler in handlers:
-            logger.removeHandler(handler)
-            if isinstance(handler, logging.FileHandler):
-                handler.close()
-        logger.setLevel(previous)
 
 
 def write_manifest(

@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from ivadomed.commands import run_command as run_typed
 from ivadomed.commands.records import version_text
+from ivadomed.commands.run import run_command as run_typed
 from ivadomed.compat.bids import Bids3DDataset, BidsDataset, load_dataset
 from ivadomed.compat.film import clusters_of, get_film_metadata_models, normalize_metadata
 from ivadomed.compat.utils import display_selected_model_spec

@@ -20,6 +20,7 @@ from ivadomed.config.schema.run import RunConfig
 from ivadomed.config.tree import expand, merged, read_json
 from ivadomed.errors import ConfigError
 from ivadomed.registry import nearest
+from ivadomed.registry.section import PASS_OVER
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,38 @@ def load_config(
         ConfigError: The file is missing or is no JSON, or keys or values are wrong; then all problems are
             reported at once, one line each.
     """
+    place, tree, warnings = _migrated(source, overrides or {})
+    for warning in warnings:
+        logger.warning("%s: %s", place, warning)
+    config = _validate(tree, place)
+    # What `RunConfig.to_json` wrote has every key, and the user has been told about it before.
+    ours = isinstance(source, Mapping) and RunConfig.model_fields.keys() <= source.keys()
+    for warning in () if ours else idle_keys(config, tree):
+        logger.warning("%s: %s", place, warning)
+    return config
+
+
+def outline(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> RunConfig:
+    """What can be known of a configuration at once, without torch: all but what registries declare.
+
+    Args:
+        source: See `load_config`.
+        overrides: See `load_config`.
+
+    Returns:
+        The configuration; sections of losses, transforms and postprocessing steps are as they were written.
+
+    Raises:
+        ConfigError: See `load_config`, which may find more.
+    """
+    place, tree, _ = _migrated(source, overrides or {})
+    return _validate(tree, place, PASS_OVER)
+
+
+def _migrated(
+    source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any]
+) -> tuple[str, dict[str, Any], list[str]]:
+    """Place for messages, content in the documented shape, and warnings about it."""
     if isinstance(source, Mapping):
         place, raw = "configuration", dict(source)
     else:
@@ -62,25 +95,19 @@ def load_config(
         tree, warnings = merged(tree, changes), [*warnings, *more]
     tree.pop("$schema", None)  # Editors find the JSON Schema by this key.
     tree, more = reconcile(tree)
-    warnings += more
-    for warning in warnings:
-        logger.warning("%s: %s", place, warning)
-    config = _validate(tree, place)
-    # What `RunConfig.to_json` wrote has every key, and the user has been told about it before.
-    ours = isinstance(source, Mapping) and RunConfig.model_fields.keys() <= source.keys()
-    for warning in () if ours else idle_keys(config, tree):
-        logger.warning("%s: %s", place, warning)
-    return config
+    return place, tree, [*warnings, *more]
 
 
 def _refuse_other_files(raw: Mapping[str, Any], place: str) -> None:
     """Raise for a JSON object that is no configuration, instead of naming each of its keys."""
     known = {*RunConfig.model_fields, *RENAMED[""], *DROPPED_EVERYWHERE, *_FURTHER_KEYS}
+    if not known.isdisjoint(raw):
+        return
     deeper = {path[-1] for path in problems.all_paths(RunConfig) if len(path) > 1}
     kind = kind_of(raw, known, deeper)
     if kind is not None:
         raise ConfigError(f"{place}: is no configuration but {kind}")
-    if len(raw) < _SEVERAL_KEYS or not known.isdisjoint(raw) or "$schema" in raw:
+    if len(raw) < _SEVERAL_KEYS or "$schema" in raw:
         return
     strange = [key for key in raw if key not in deeper and not nearest(key, list(known))]
     if len(strange) > len(raw) / 2:
@@ -90,19 +117,22 @@ def _refuse_other_files(raw: Mapping[str, Any], place: str) -> None:
         )
 
 
-def _validate(tree: dict[str, Any], place: str) -> RunConfig:
+def _validate(tree: dict[str, Any], place: str, context: str | None = None) -> RunConfig:
     try:
-        config = RunConfig.model_validate(tree)
-        lines = contradictions(config)
+        config = RunConfig.model_validate(tree, context=context)
+        lines = [] if context == PASS_OVER else contradictions(config)
         if not lines:
             return config
     except ValidationError as error:
-        lines = list(dict.fromkeys([*problems.lines(RunConfig, error), *_further_problems(tree, error)]))
+        lines = problems.lines(RunConfig, error)
+        if context != PASS_OVER:
+            lines += _further_problems(tree, error)
         if _compares_values(tree, error):
             raise ConfigError(
                 f"{place}: holds lists of values to compare; such a file is the --config-hyper of "
                 "ivadomed_automate_training, expected a configuration"
             ) from None
+    lines = list(dict.fromkeys(lines))
     count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
     raise ConfigError("\n".join([f"{place}: {count}", *(f"  {line}" for line in lines)]))
 

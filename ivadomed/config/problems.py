@@ -92,6 +92,9 @@ def all_paths(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> Iterator[
         yield (*prefix, name)
         for child in models_in(field):
             yield from all_paths(child, (*prefix, name))
+        for entry in field.metadata:
+            if isinstance(entry, FromRegistry) and not entry.loaded:
+                yield from ((*prefix, name, *path) for path in entry.paths_in_source())
 
 
 def _value(value: Any) -> str:

@@ -5,14 +5,17 @@ This module, unlike the rest of the room, loads pydantic.
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from inspect import Parameter
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Final, Literal, Union, get_args, get_origin
 
@@ -349,6 +352,10 @@ class FromRegistry(ABC):
         """True when the room of the registry has been imported."""
         return self.module in sys.modules
 
+    def paths_in_source(self) -> Iterator[tuple[str, ...]]:
+        """Paths of the keys below, read from the source of the room, whose import may load torch."""
+        yield from ()
+
     @property
     @abstractmethod
     def models(self) -> tuple[type[Section], ...]:
@@ -371,12 +378,36 @@ class FromRegistry(ABC):
         return handler(self.adapter({}).core_schema)
 
 
+@cache
+def _in_source(module: str, registry: str) -> dict[str, list[str]]:
+    """Names and arguments of what the modules of a room register with a decorator, such as ``@loss`` for ``LOSSES``."""
+    found: dict[str, list[str]] = {}
+    spec = find_spec(module)
+    files = Path(spec.origin).parent.glob("*.py") if spec and spec.origin else ()
+    for node in (node for path in files for node in ast.parse(path.read_text(encoding="utf-8")).body):
+        if not isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+            continue
+        decorators = [entry.id for entry in node.decorator_list if isinstance(entry, ast.Name)]
+        if not any(registry.lower().startswith(name) for name in decorators):
+            continue
+        calls = [node] if isinstance(node, ast.FunctionDef) else node.body
+        for call in calls:
+            if isinstance(call, ast.FunctionDef) and call.name in (node.name, "__init__"):
+                found[node.name] = [each.arg for each in (*call.args.args[1:], *call.args.kwonlyargs)]
+        found.setdefault(node.name, [])
+    return found
+
+
 class OneOf(FromRegistry):
     """A section of which `name` picks an entry, by default the class `default`; the other keys are its arguments."""
 
     def __init__(self, registry: str, base: type[Named], default: str) -> None:
         super().__init__(registry, base)
         self.default = default
+
+    def paths_in_source(self) -> Iterator[tuple[str, ...]]:
+        for arguments in _in_source(self.module, self.name).values():
+            yield from ((key,) for key in arguments)
 
     @property
     def models(self) -> tuple[type[Section], ...]:
@@ -405,6 +436,11 @@ class InOrder(FromRegistry):
     def __init__(self, registry: str, base: type[Section], whole: type[OrderedSteps]) -> None:
         super().__init__(registry, base)
         self.whole = whole
+
+    def paths_in_source(self) -> Iterator[tuple[str, ...]]:
+        for name, arguments in _in_source(self.module, self.name).items():
+            yield (name,)
+            yield from ((name, key) for key in (*self.base.model_fields, *arguments))
 
     @property
     def models(self) -> tuple[type[Section], ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -162,6 +162,48 @@ class ScreenFormatter(logging.Formatter):
             return self.style.yellow(text)
         label = getattr(record, "label", "")
         return self.style.bold(label) + text[len(label) :] if label else text
+
+
+@contextmanager
+def logging_to_terminal(mode: Mode = Mode.SCREEN, source: str = SCREEN) -> Iterator[None]:
+    """Print log messages, unless the program around us has set up logging itself.
+
+    Of several processes that train together only the first talks.
+
+    Args:
+        mode: How much is printed. The log file of a run gets everything.
+        source: Logger whose messages are the screen; of others warnings are printed.
+    """
+    if not is_first_process():
+        with log_handlers([], logging.CRITICAL):
+            yield
+        return
+    handlers: list[logging.Handler] = []
+    if not logging.getLogger().handlers:
+        handler = ScreenHandler(sys.stdout)
+        handler.setFormatter(ScreenFormatter(Style.of_terminal()))
+        handler.addFilter(ScreenFilter(mode, source))
+        handlers.append(handler)
+    with shown(mode), log_handlers(handlers, logging.DEBUG if mode is Mode.DEBUG else logging.INFO):
+        yield
+
+
+@contextmanager
+def log_handlers(handlers: Sequence[logging.Handler], level: int) -> Iterator[None]:
+    """Context in which the package logs to further handlers, from a level on."""
+    logger = logging.getLogger("ivadomed")
+    previous = logger.level
+    logger.setLevel(level)
+    for handler in handlers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            logger.removeHandler(handler)
+            if isinstance(handler, logging.FileHandler):
+                handler.close()
+        logger.setLevel(previous)
 
 
 def duration(seconds: float) -> str:

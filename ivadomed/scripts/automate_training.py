@@ -12,11 +12,11 @@ from typing import Any
 
 import pandas as pd
 
-from ivadomed.commands.records import logging_to_terminal
 from ivadomed.config.load import read_json
 from ivadomed.config_manager import ConfigurationManager
 from ivadomed.errors import ConfigError
 from ivadomed.runtime.console import ToolParser, console_script
+from ivadomed.runtime.terminal import logging_to_terminal
 from ivadomed.sweep.hyperparameters import (
     HyperparameterOption,
     get_base_keys,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from ivadomed.commands import run_command
+from ivadomed.commands.run import run_command
 from ivadomed.config import RunConfig, load_config
 from ivadomed.errors import IvadomedError
 from ivadomed.jobs import ResultStore, once, own_gpus, own_threads

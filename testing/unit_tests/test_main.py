@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ivadomed import __version__, commands
+from ivadomed import __version__
+from ivadomed.commands import run
 from ivadomed.errors import ConfigError, DataError, Interrupted
 from ivadomed.main import get_parser, main, run_main
 
@@ -22,6 +23,14 @@ MINIMAL = {
         "contrast_params": {"training_validation": ["T1w"]},
     },
 }
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path, monkeypatch):
+    """Data sets that the configurations and command lines name."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("in the file", "a b", "c"):
+        (tmp_path / name).mkdir()
 
 
 @pytest.fixture
@@ -40,7 +49,7 @@ def calls(monkeypatch):
         made.append((config, options))
         return "result"
 
-    monkeypatch.setattr(commands, "run_command", run_command)
+    monkeypatch.setattr(run, "run_command", run_command)
     return made
 
 
@@ -150,7 +159,7 @@ def test_exit_codes(file, monkeypatch, capsys, error, code, message):
     def fail(config, **options):
         raise error
 
-    monkeypatch.setattr(commands, "run_command", fail)
+    monkeypatch.setattr(run, "run_command", fail)
     assert main([file]) == code
     assert capsys.readouterr().err == message
 
@@ -159,7 +168,7 @@ def test_a_fault_of_ours_keeps_its_traceback_and_debug_shows_all(file, monkeypat
     def fail(config, **options):
         raise (DataError("bad") if options["debug"] else ZeroDivisionError("ours"))
 
-    monkeypatch.setattr(commands, "run_command", fail)
+    monkeypatch.setattr(run, "run_command", fail)
     with pytest.raises(ZeroDivisionError):
         main([file])
     assert main([file, "--debug"]) == 1
@@ -235,3 +244,29 @@ def test_python_dash_m():
         [sys.executable, "-m", "ivadomed", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout == f"ivadomed {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--train", "-c", "absent.json"], "no such file"),
+        (["--train", "-c", "{folder}/key.json"], "did you mean 'training_parameters.batch_size'?"),
+        (["--train", "-c", "{folder}/type.json"], "expected an integer"),
+        (["--train", "-c", "{folder}/place.json"], "did you mean 'training_parameters.loss.gamma'?"),
+        (["--train", "-c", "{folder}/good.json", "-pd", "nowhere"], "nowhere: no such folder"),
+        (["--init", "{folder}/good", "-pd", "nowhere"], "exists already"),
+    ],
+)
+def test_what_needs_no_registry_is_refused_before_torch_is_loaded(tmp_path, arguments, message):
+    for name, content in {
+        "key": {"bach_size": 2},
+        "type": {"training_parameters": {"batch_size": "2"}},
+        "place": {"training_parameters": {"gamma": 2}},
+        "good": {"path_output": str(tmp_path / "out")},
+    }.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps({"command": "train", **content}))
+    given = [argument.format(folder=tmp_path) for argument in arguments]
+    code = f"import sys; from ivadomed.main import main; main({given}); print({{'torch', 'pandas'}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert message in done.stderr
+    assert done.stdout.strip() == "set()"

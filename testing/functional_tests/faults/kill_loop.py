@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-import ivadomed.commands  # noqa: F401  (so that the forks have it)
+import ivadomed.commands.run  # noqa: F401  (so that the forks have it)
 from ivadomed.images.files import leftovers, write_json
 from ivadomed.main import main
 from ivadomed.training.checkpoint import read_checkpoint

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from ivadomed.commands import eval_command, run, run_command, train
+from ivadomed.commands import run, train
+from ivadomed.commands.evaluate import eval_command
+from ivadomed.commands.run import run_command
 from ivadomed.commands.steps import as_trained
 from ivadomed.config import load_config
 from ivadomed.errors import ConfigError, DataError, ModelError

@@ -11,7 +11,6 @@ import torch
 
 from ivadomed import __version__
 from ivadomed.commands.records import (
-    logging_to_terminal,
     run_folder,
     trained_in,
     version_text,
@@ -20,7 +19,7 @@ from ivadomed.commands.records import (
 )
 from ivadomed.config import load_config
 from ivadomed.errors import OutputError
-from ivadomed.runtime.terminal import Mode, say
+from ivadomed.runtime.terminal import Mode, logging_to_terminal, say
 
 LOGGER = logging.getLogger("ivadomed")
 SHOWN = {

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from ivadomed import commands, main
+from ivadomed import main
+from ivadomed.commands import run
 from ivadomed.errors import ConfigError, OutputError
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.conditions.film_encoder import FilmEncoder
@@ -59,7 +60,7 @@ def test_the_command_is_the_contexts(context):
     context["command"] = "eval"
     calls = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(commands.run, "eval_command", lambda config, *rest: calls.append(config.command))
+        patch.setattr(run, "eval_command", lambda config, *rest: calls.append(config.command))
         main.run_command(context)
     assert calls == ["eval"]
 
