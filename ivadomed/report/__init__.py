@@ -1,7 +1,6 @@
 """``report.html``: one self-contained page per evaluation, to look at and to hand on."""
 
-from ivadomed.report.content import Report
-from ivadomed.report.curves import Curve, read_curves
-from ivadomed.report.page import write_report
+from ivadomed.report.events import Curve, read_curves
+from ivadomed.report.page import Report, write_report
 
 __all__ = ["Curve", "Report", "read_curves", "write_report"]

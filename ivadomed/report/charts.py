@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
+from pathlib import Path
 
 import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from ivadomed.visualize.colours import COLOURS, LINE_ORDER
 
 WIDTH = 340
 _DASH = "\u2013"
 _ROW = 26
-_AXIS = 22
 _MARGIN = 8
 _MOST_POINTS = 150  # of a strip; more are drawn as a histogram
 _BINS = 30
 _LINE_HEIGHT = 150
 _LINE_LEFT = 56
 _LETTER = 6.5
+_SHIFTS = (0, 5, -5, 2.5, -2.5, 7, -7)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,26 @@ class Group:
     cases: Sequence[str]
     colour: int
     interval: tuple[float, float]
+
+    @property
+    def is_strip(self) -> bool:
+        """True when each value gets a point, and there is no histogram."""
+        return len(self.values) <= _MOST_POINTS
+
+    def points(self) -> Iterator[tuple[float, str, float]]:
+        """Value, case and vertical shift of each point, by value.
+
+        Neighbours are set apart by a fixed pattern: the same page for the same numbers.
+        """
+        for place, i in enumerate(np.argsort(self.values, kind="stable")):
+            yield self.values[i], self.cases[i], _SHIFTS[place % len(_SHIFTS)]
+
+    def bars(self, low: float, high: float) -> Iterator[tuple[float, float, float, int]]:
+        """Both edges, height and count of each bar that is not empty."""
+        counts, edges = np.histogram(self.values, bins=_BINS, range=(low, high))
+        for start, end, count in zip(edges, edges[1:], counts, strict=False):
+            if count:
+                yield start, end, count / counts.max() * (_ROW - 6), count
 
 
 @dataclass(frozen=True)
@@ -60,7 +82,7 @@ class Scale:
         return cls(low, high, start, end)
 
     def __call__(self, value: float) -> float:
-        """Place of a value."""
+        """Pixel of a value."""
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
 
@@ -74,62 +96,25 @@ def number(value: float, digits: int = 4) -> str:
     return _DASH if np.isnan(value) else f"{value:.{digits}g}"
 
 
-def distribution(title: str, groups: Sequence[Group]) -> str:
+TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+TEMPLATES.filters |= {"colour": colour, "number": number}
+
+
+def distribution(title: str, groups: Sequence[Group]) -> Markup:
     """Strip plot (histogram of many values) with mean and confidence interval, one row per group."""
     left = _MARGIN + 8 + _LETTER * max(len(group.name) for group in groups)
     x = Scale.of(np.concatenate([group.values for group in groups]), left, WIDTH - 2 * _MARGIN)
-    parts = []
-    for row, group in enumerate(groups):
-        middle = _ROW * row + _ROW / 2
-        parts.append(f'<text x="{_MARGIN}" y="{middle + 4:.0f}">{escape(group.name)}</text>')
-        drawn = _strip if len(group.values) <= _MOST_POINTS else _bars
-        parts.append(f'<g fill="{colour(group.colour)}">{drawn(group, x, middle)}</g>')
-        parts.append(_mean(group, x, middle))
-    height = _ROW * len(groups)
-    parts.append(_x_axis(x, height))
-    return _figure(title, height + _AXIS, "".join(parts))
+    return _macro("distribution", title=title, groups=groups, x=x, row=_ROW, margin=_MARGIN)
 
 
-def _strip(group: Group, x: Scale, middle: float) -> str:
-    # Neighbours are set apart by a fixed pattern: the same page for the same numbers.
-    shifts = np.array([0, 5, -5, 2.5, -2.5, 7, -7])
-    order = np.argsort(group.values, kind="stable")
-    points = []
-    for place, i in enumerate(order):
-        value = group.values[i]
-        points.append(
-            f'<circle cx="{x(value):.1f}" cy="{middle + shifts[place % len(shifts)]:.1f}" r="2.6">'
-            f"<title>{escape(group.cases[i])}: {number(value)}</title></circle>"
-        )
-    return "".join(points)
-
-
-def _bars(group: Group, x: Scale, middle: float) -> str:
-    counts, edges = np.histogram(group.values, bins=_BINS, range=(x.low, x.high))
-    heights = counts / counts.max() * (_ROW - 6)
-    base = middle + (_ROW - 6) / 2
-    return "".join(
-        f'<rect x="{x(edge):.1f}" y="{base - bar:.1f}" width="{x(following) - x(edge) - 0.5:.1f}" '
-        f'height="{bar:.1f}"><title>{number(edge)} to {number(following)}: {count}</title></rect>'
-        for edge, following, bar, count in zip(edges, edges[1:], heights, counts, strict=False)
-        if count
-    )
-
-
-def _mean(group: Group, x: Scale, middle: float) -> str:
-    mean = float(group.values.mean())
-    text = f"mean {number(mean)}"
-    line = ""
-    if not np.isnan(group.interval[0]):
-        first, last = (x(end) for end in group.interval)
-        text += f" [{number(group.interval[0])}, {number(group.interval[1])}]"
-        line = f'<path class="interval" d="M{first:.1f} {middle}H{last:.1f}"/>'
-    at = x(mean)
-    return f'<g>{line}<path class="mean" d="M{at:.1f} {middle - 8}v16"/><title>{text}</title></g>'
-
-
-def lines(title: str, series: Sequence[tuple[str, Sequence[tuple[int, float]]]]) -> str:
-    """Curves over epochs with a legend.
+def lines(title: str, series: Sequence[tuple[str, Sequence[tuple[int, float]]]]) -> Markup:
+    """Curves over epochs with a legend; empty without a finite value.
 
     Args:
         title: Of the chart.
@@ -138,41 +123,13 @@ def lines(title: str, series: Sequence[tuple[str, Sequence[tuple[int, float]]]])
     kept = [(name, [(e, v) for e, v in points if np.isfinite(v)]) for name, points in series]
     kept = [(name, points) for name, points in kept if points]
     if not kept:
-        return ""
+        return Markup()
     x = Scale.of([epoch for _, points in kept for epoch, _ in points], _LINE_LEFT, WIDTH - 2 * _MARGIN)
     y = Scale.of([value for _, points in kept for _, value in points], _LINE_HEIGHT, 10)
-    parts = [
-        f'<path class="grid" d="M{x.start:.0f} {y(v):.0f}H{x.end:.0f}"/>'
-        f'<text class="last" x="{x.start - 6:.0f}" y="{y(v) + 4:.0f}">{number(v)}</text>'
-        for v in ((y.low + y.high) / 2,) + (() if y.single else (y.low, y.high))
-    ]
-    legend = []
-    for k, (name, points) in enumerate(kept):
-        shade = colour(LINE_ORDER[k % len(LINE_ORDER)])
-        path = " ".join(f"{x(epoch):.1f},{y(value):.1f}" for epoch, value in points)
-        parts.append(f'<polyline points="{path}" stroke="{shade}"><title>{escape(name)}</title></polyline>')
-        legend.append(
-            f'<span><i style="background:{shade}"></i>{escape(name)}, last {number(points[-1][1])}</span>'
-        )
-    parts.append(_x_axis(x, _LINE_HEIGHT + 4, "epoch"))
-    return _figure(title, _LINE_HEIGHT + 4 + _AXIS, "".join(parts), "".join(legend))
+    colours = [colour(LINE_ORDER[k % len(LINE_ORDER)]) for k in range(len(kept))]
+    return _macro("lines", title=title, series=kept, x=x, y=y, colours=colours)
 
 
-def _x_axis(x: Scale, top: float, name: str = "") -> str:
-    middle = (x.low + x.high) / 2
-    labels = [("middle", middle, name or number(middle))]
-    if not x.single:
-        labels += [("first", x.low, number(x.low)), ("last", x.high, number(x.high))]
-    return f'<path class="axis" d="M{x.start:.0f} {top}H{x.end:.0f}"/>' + "".join(
-        f'<text class="{place}" x="{x(value):.0f}" y="{top + 16}">{text}</text>'
-        for place, value, text in labels
-    )
-
-
-def _figure(title: str, height: float, content: str, legend: str = "") -> str:
-    return (
-        f'<figure><figcaption>{escape(title)}</figcaption><svg viewBox="0 0 {WIDTH} {height:.0f}" '
-        f'role="img" aria-label="{escape(title)}">{content}</svg>'
-        + (f'<div class="legend">{legend}</div>' if legend else "")
-        + "</figure>"
-    )
+def _macro(name: str, **values: object) -> Markup:
+    module: object = TEMPLATES.get_template("charts.html").make_module({"width": WIDTH})
+    return getattr(module, name)(**values)

@@ -1,4 +1,4 @@
-"""Scalars out of TensorBoard events.
+"""Scalars and training curves out of TensorBoard events.
 
 TensorBoard's own reader takes seconds to import; the format is a length, a checksum, a message and a checksum.
 """
@@ -9,6 +9,7 @@ import logging
 import re
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,44 @@ _LENGTH = struct.Struct("<QI")  # bytes of the message, checksum of that number
 _CHECKSUM = 4
 
 
-def read_scalars(place: Path) -> dict[str, dict[int, float]]:
+@dataclass(frozen=True)
+class Curve:
+    """One line of a chart.
+
+    Args:
+        chart: Tag of the events, such as "losses".
+        name: Of the line, such as "train_loss".
+        points: (epoch, value), epochs increasing.
+    """
+
+    chart: str
+    name: str
+    points: tuple[tuple[int, float], ...]
+
+
+def read_curves(folder: Path) -> list[Curve]:
+    """Curves of a run, sorted by chart and name.
+
+    A curve is a folder ``<tag>_<name>`` of event files, as the training and ``SummaryWriter.add_scalars`` write
+    them. Of epochs that were trained again after an interruption the last values count. Files that cannot be
+    read are left out.
+    """
+    curves = []
+    for inner in sorted({file.parent for file in folder.glob("*/events.out.tfevents.*")}):
+        for tag, values in read_scalars(inner).items():
+            name = inner.name.removeprefix(tag.replace("/", "_") + "_")
+            curves.append(Curve(tag, name, tuple(values.items())))
+    return sorted(curves, key=lambda curve: (curve.chart, curve.name))
+
+
+def read_scalars(folder: Path) -> dict[str, dict[int, float]]:
     """Scalars of the event files that lie in one folder: tag to values by step, steps increasing.
 
     Of steps that were written again after an interruption the last values count. Files that cannot be read are left
     out.
     """
     series: dict[str, dict[int, float]] = {}
-    for file in sorted(place.glob("events.out.tfevents.*"), key=_age):
+    for file in sorted(folder.glob("events.out.tfevents.*"), key=_age):
         try:
             _add_events(file, series)
         except (OSError, ValueError) as error:

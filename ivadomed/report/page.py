@@ -1,26 +1,73 @@
-"""Write the page: template, style and script beside this file, filled with tables, pictures and charts."""
+"""``report.html``: tables, pictures and charts of an evaluation in the templates beside this file."""
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Iterator
-from html import escape
-from importlib.resources import files
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from string import Template
+from typing import Any
+from urllib.parse import quote
 
+import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 from ivadomed import __version__
-from ivadomed.evaluation.summary import ALL, by_class
+from ivadomed.evaluation.dataset import OVERLAY_FOLDER
+from ivadomed.evaluation.pairs import PredictionPair
+from ivadomed.evaluation.summary import ALL, by_class, split_column
 from ivadomed.images.files import write_text
-from ivadomed.report.cases import case_table, pictures
-from ivadomed.report.charts import Group, distribution, lines, number
-from ivadomed.report.content import MAIN, UNITS, Report
+from ivadomed.report.charts import TEMPLATES, Group, distribution, lines, number
+from ivadomed.report.events import Curve
 
 REPORT_FILE = Path("results_eval", "report.html")
-_SUMMARY_DIGITS = 3
+
+# Metrics of which less is worse, and of which more is worse; of the others the largest come first.
+LESS_IS_WORSE = ("dice", "nsd", "precision", "recall", "specificity", "vs", "ltpr", "lf1")
+MAIN = ("dice", "hd95", "assd", "nsd", "lf1", "avd")
+"""Metrics that are shown before one asks for all of them."""
+UNITS = {"hd": "mm", "hd95": "mm", "assd": "mm", "vol_pred": "mm³", "vol_gt": "mm³"}
+
+
 _DRAWN = (*MAIN, "vs", "precision", "recall", "ltpr", "lfdr", "hd")
+_EMBEDDED = 20
+_EMBEDDED_BYTES = 6_000_000
+_OPEN = 6
+_IN_KEY = 30  # colours repeat, and the pictures would be pages below
+_CAPTION = ("dice", "hd95", "nsd")
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """One evaluation.
+
+    Args:
+        title: Name of the model.
+        folder: Of the run.
+        table: One row per image, see ``ivadomed.evaluation.evaluate_predictions``.
+        summary: See ``ivadomed.evaluation.summarize``.
+        pairs: The images, with contrast and subject.
+        order: Names of the images, the worst first.
+        class_names: Suffix of each class.
+        overlays: Picture by image name; an image may have none.
+        config: The run's configuration, without secrets.
+        versions: Of the software.
+        curves: Of the training.
+    """
+
+    title: str
+    folder: Path
+    table: pd.DataFrame
+    summary: pd.DataFrame
+    pairs: Sequence[PredictionPair]
+    order: Sequence[str]
+    class_names: Sequence[str]
+    overlays: Mapping[str, Path] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    curves: Sequence[Curve] = ()
 
 
 def write_report(report: Report) -> Path:
@@ -39,103 +86,135 @@ def write_report(report: Report) -> Path:
 
 def render(report: Report) -> str:
     """The page as HTML."""
-    sections = [section for section in _sections(report) if section[2]]
-    return Template(_resource("template.html")).substitute(
-        title=escape(f"Evaluation of {report.title}"),
-        style=_resource("style.css"),
-        script=_resource("script.js"),
-        subtitle=_subtitle(report),
-        navigation="".join(f'<a href="#{name}">{title}</a>' for name, title, _ in sections),
-        sections="\n".join(
-            f'<section id="{name}"><h2>{title}</h2>\n{content}\n</section>'
-            for name, title, content in sections
-        ),
-        version=escape(__version__),
+    metrics, summary = _summary(report)
+    contrast = {pair.image_id: pair.contrast for pair in report.pairs}
+    contrasts = sorted(set(contrast.values())) if len(set(contrast.values())) > 1 else []
+    embedded = {image: f"picture-{i}" for i, (image, _) in enumerate(_embedded(report))}
+    columns = [_column(report, name) for name in _sorted_columns(report)]
+    values = report.table.loc[list(report.order), [column["name"] for column in columns]].to_numpy(float)
+    rows = [
+        {
+            "image": image,
+            "contrast": contrast[image],
+            "link": _link(report, image),
+            "embedded": embedded.get(image),
+            "cells": cells.tolist(),
+        }
+        for image, cells in zip(report.order, values, strict=True)
+    ]
+    return TEMPLATES.get_template("page.html").render(
+        title=report.title,
+        folder=report.folder,
+        subjects=len({pair.subject for pair in report.pairs if pair.subject}),
+        units=UNITS,
+        class_names=report.class_names,
+        class_options=[(k, f"{k}: {name}") for k, name in enumerate(report.class_names)],
+        metrics=metrics,
+        summary=summary,
+        pictures=[
+            {
+                "id": embedded[image],
+                "image": image,
+                "data": base64.b64encode(path.read_bytes()).decode(),
+                "caption": _caption(report, image),
+            }
+            for image, path in _embedded(report)
+        ],
+        open=_OPEN,
+        in_key=_IN_KEY,
+        contrasts=[(name, name) for name in contrasts],
+        columns=columns,
+        rows=rows,
+        distributions=_distributions(report),
+        curves=_curves(report),
+        config=json.dumps(report.config, indent=2, ensure_ascii=False),
+        versions=report.versions,
+        version=__version__,
     )
 
 
-def _resource(name: str) -> str:
-    return files("ivadomed.report").joinpath(name).read_text(encoding="utf-8").strip()
-
-
-def _sections(report: Report) -> Iterator[tuple[str, str, str]]:
-    """Anchor, title and content of each part of the page."""
-    yield "summary", "Summary", _summary(report)
-    yield "worst", "Worst cases", pictures(report)
-    yield "all", "All cases", case_table(report)
-    yield "distributions", "Distributions", _distributions(report)
-    yield "training", "Training", _curves(report)
-    config = json.dumps(report.config, indent=2, ensure_ascii=False)
-    yield (
-        "configuration",
-        "Configuration",
-        _details("The configuration of the run", f"<pre>{escape(config)}</pre>"),
-    )
-    yield "versions", "Versions", _versions(report)
-
-
-def _subtitle(report: Report) -> str:
-    subjects = len({pair.subject for pair in report.pairs if pair.subject})
-    of_subjects = f" of {subjects} subjects" if subjects else ""
-    return f"{len(report.table)} images{of_subjects} &middot; {escape(str(report.folder))}"
-
-
-def _summary(report: Report) -> str:
-    """Mean and confidence interval of the main metrics, one row per class and contrast."""
+def _summary(report: Report) -> tuple[list[str], list[tuple[str, str, int, list[pd.Series | None]]]]:
+    """The main metrics, and per class and contrast: its name, the contrast, images, a row of the summary per metric."""
     summary = report.summary[report.summary["metric"].isin(MAIN)]
     metrics = [name for name in MAIN if (summary.loc[summary["metric"] == name, "n"] > 0).any()]
     rows = []
     for (contrast, k), group in by_class(summary):
         cells = group.set_index("metric")
-        values = [_mean(cells.loc[name]) if name in cells.index else "<td></td>" for name in metrics]
-        name = escape(_class_name(report, k))
+        known = k.isdigit() and int(k) < len(report.class_names)
+        name = f"{k}: {report.class_names[int(k)]}" if known else k
         images = int((cells["n"] + cells["n_undefined"]).iloc[0])
-        rows.append(
-            f'<tr><td>{name}</td><td class="name">{escape(str(contrast))}</td><td>{images}</td>{"".join(values)}</tr>'
+        values = [cells.loc[metric] if metric in cells.index else None for metric in metrics]
+        rows.append((name, str(contrast), images, values))
+    return metrics, rows
+
+
+def _embedded(report: Report) -> list[tuple[str, Path]]:
+    """The worst cases that have a picture, as many as the page may hold."""
+    chosen: list[tuple[str, Path]] = []
+    size = 0
+    for image in report.order:
+        path = report.overlays.get(image)
+        if path is None:
+            continue
+        size += path.stat().st_size
+        if len(chosen) == _EMBEDDED or size > _EMBEDDED_BYTES:
+            break
+        chosen.append((image, path))
+    return chosen
+
+
+def _sorted_columns(report: Report) -> list[str]:
+    """Columns with a value, class by class, the main metrics first."""
+
+    def key(column: str) -> tuple[bool, str, int, str]:
+        metric, k = split_column(column)
+        return k == "", k.zfill(3), MAIN.index(metric) if metric in MAIN else len(MAIN), metric
+
+    return sorted(report.table.dropna(axis=1, how="all").columns, key=key)
+
+
+def _column(report: Report, column: str) -> dict[str, str]:
+    """Head of a column of the table of cases."""
+    metric, k = split_column(column)
+    notes = [UNITS[metric]] if metric in UNITS else []
+    notes += [f"class {k}"] if k and len(report.class_names) > 1 else []
+    return {
+        "name": column,
+        "metric": metric,
+        "k": k,
+        "worst": "ascending" if metric.split("_")[0] in LESS_IS_WORSE else "descending",
+        "css": " ".join(([f"c{k}"] if k else []) + (["minor"] if metric not in MAIN else [])),
+        "note": ", ".join(notes),
+    }
+
+
+def _link(report: Report, image: str) -> str:
+    """Relative address of an image's picture; empty without one."""
+    path = report.overlays.get(image)
+    return quote(f"{OVERLAY_FOLDER.name}/{path.name}") if path else ""
+
+
+def _caption(report: Report, image: str) -> str:
+    """The main numbers of an image, class by class."""
+    row = report.table.loc[image]
+    classes = []
+    for k in range(len(report.class_names)):
+        values = {metric: row.get(f"{metric}_class{k}", np.nan) for metric in _CAPTION}
+        text = ", ".join(
+            f"{metric} {number(value)}" for metric, value in values.items() if not np.isnan(value)
         )
-    if not rows:
-        return ""
-    head = "".join(f"<th>{name}{_unit(name)}</th>" for name in metrics)
-    note = (
-        "Mean, and below it the 95 % confidence interval by bootstrap over subjects. Images where a metric does not "
-        "exist, such as the distance to an empty mask, are counted in red and left out of its mean. "
-        "<code>summary.csv</code> has all metrics, medians and standard deviations."
-    )
-    return (
-        f'<div class="scroll"><table class="means"><thead><tr><th>class</th><th class="name">contrast</th>'
-        f"<th>images</th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div><p>{note}</p>"
-    )
+        name = f"class {k}: " if len(report.class_names) > 1 else ""
+        classes += [name + text] if text else []
+    return "; ".join(classes)
 
 
-def _mean(row: pd.Series) -> str:
-    """Cell with the mean of a row of the summary."""
-    interval = " to ".join(number(row[end], _SUMMARY_DIGITS) for end in ("ci95_low", "ci95_high"))
-    missing = (
-        f'<br><small class="undefined">{row["n_undefined"]} undefined</small>' if row["n_undefined"] else ""
-    )
-    return f"<td>{number(row['mean'], _SUMMARY_DIGITS)}<br><small>{interval}</small>{missing}</td>"
-
-
-def _class_name(report: Report, k: str) -> str:
-    known = k.isdigit() and int(k) < len(report.class_names)
-    return f"{k}: {report.class_names[int(k)]}" if known else k
-
-
-def _unit(metric: str) -> str:
-    return f" <small>{UNITS[metric]}</small>" if metric in UNITS else ""
-
-
-def _distributions(report: Report) -> str:
+def _distributions(report: Report) -> list[Markup]:
     charts = []
     for metric in _DRAWN:
         groups = [group for group in _groups(report, metric) if len(group.values)]
         if groups:
-            unit = f" ({UNITS[metric]})" if metric in UNITS else ""
-            charts.append(distribution(metric + unit, groups))
-    if not charts:
-        return ""
-    note = "One point per image (a histogram of more than 150), the mean as a stroke with its 95 % confidence interval."
-    return f'<p>{note}</p><div class="charts">{"".join(charts)}</div>'
+            charts.append(distribution(metric + (f" ({UNITS[metric]})" if metric in UNITS else ""), groups))
+    return charts
 
 
 def _groups(report: Report, metric: str) -> Iterator[Group]:
@@ -160,27 +239,11 @@ def _groups(report: Report, metric: str) -> Iterator[Group]:
         )
 
 
-def _curves(report: Report) -> str:
-    """One chart for the losses, one for each metric."""
+def _curves(report: Report) -> list[Markup]:
+    """One chart for the losses, then one for each metric."""
     charts: dict[str, list[tuple[str, tuple[tuple[int, float], ...]]]] = {}
     for curve in report.curves:
-        together = curve.chart == "losses"
-        charts.setdefault("losses" if together else f"{curve.chart} {curve.name}", []).append(
-            (curve.name, curve.points)
-        )
-    drawn = "".join(
-        lines(title, series) for title, series in sorted(charts.items(), key=lambda c: c[0] != "losses")
-    )
-    return f'<div class="charts">{drawn}</div>' if drawn else ""
-
-
-def _versions(report: Report) -> str:
-    rows = "".join(
-        f'<tr><td>{escape(name)}</td><td class="name">{escape(number)}</td></tr>'
-        for name, number in report.versions.items()
-    )
-    return _details("Of the evaluation", f'<div class="scroll"><table>{rows}</table></div>') if rows else ""
-
-
-def _details(title: str, content: str) -> str:
-    return f"<details><summary>{title}</summary>{content}</details>"
+        title = "losses" if curve.chart == "losses" else f"{curve.chart} {curve.name}"
+        charts.setdefault(title, []).append((curve.name, curve.points))
+    drawn = (lines(title, series) for title, series in sorted(charts.items(), key=lambda c: c[0] != "losses"))
+    return [chart for chart in drawn if chart]

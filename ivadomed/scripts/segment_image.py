@@ -18,9 +18,7 @@ examples:
 """
 
 __getattr__ = moved_names(
-    __name__,
-    {},
-    {"ivadomed.inference.image_files": "add_suffix segment_image segment_images splitext"},
+    __name__, {}, {"ivadomed.inference.image_files": "add_suffix segment_image segment_images splitext"}
 )
 
 

@@ -24,9 +24,7 @@ number of comparisons (Holm).
 """
 
 __getattr__ = moved_names(
-    __name__,
-    {},
-    {"ivadomed.visualize.violins": "onclick visualize_and_compare_models"},
+    __name__, {}, {"ivadomed.visualize.violins": "onclick visualize_and_compare_models"}
 )
 
 

@@ -4,7 +4,7 @@ import pytest
 from torch.utils.tensorboard import SummaryWriter
 
 from ivadomed.report import read_curves
-from ivadomed.report.curves import Curve
+from ivadomed.report.events import Curve
 
 
 def write(folder, tag, values, purge_step=None):
