@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ivadomed.compat.datasets import (
-    MRI2DSegmentationDataset,
-    MRI3DSubVolumeSegmentationDataset,
-    SampleFilter,
-)
+from ivadomed.compat.datasets import MRI2DSegmentationDataset, MRI3DSubVolumeSegmentationDataset, SampleFilter
 from ivadomed.compat.pairs import FilenamePair, filename_pair_of
 from ivadomed.compat.utils import get_task
 from ivadomed.detection.boxes import saved_boxes, with_boxes

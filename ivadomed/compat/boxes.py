@@ -27,20 +27,6 @@ from ivadomed.transforms.compose import Chain
 from ivadomed.transforms.fixed import box_crop, resampling_factors
 from ivadomed.transforms.steps import KINDS
 
-__all__ = [
-    "adjust_bb_size",
-    "adjust_transforms",
-    "adjust_undo_transforms",
-    "bounding_box_prior",
-    "compute_bb_statistics",
-    "generate_bounding_box_file",
-    "get_bounding_boxes",
-    "load_bounding_boxes",
-    "resample_bounding_box",
-    "resize_to_multiple",
-    "verify_metadata",
-]
-
 log = logging.getLogger(__name__)
 
 

@@ -33,14 +33,7 @@ from ivadomed.loader.prepared.checks import prepared_bytes
 from ivadomed.loader.prepared.files import StoredCase
 from ivadomed.loader.prepared.prepare import Recipe, fixed_steps, list_windows, plan_fixed
 from ivadomed.loader.slice_filter import SliceFilter, SliceRule, SliceStatistics
-from ivadomed.transforms import (
-    Compose,
-    NumpyToTensor,
-    Pipeline,
-    Stage,
-    Step,
-    apply_preprocessing_transforms,
-)
+from ivadomed.transforms import Compose, NumpyToTensor, Pipeline, Stage, Step, apply_preprocessing_transforms
 from ivadomed.transforms.base import STEPS_KEY
 from ivadomed.transforms.steps import KINDS
 
@@ -351,9 +344,8 @@ class MRI2DSegmentationDataset(SegmentationDataset):
         self.slice_filter_fn = slice_filter_fn
         self.length, self.stride = list(length or ()), list(stride or ())
         rule = replace(rule_of(slice_filter_fn), min_roi_voxels=self.roi_thr)
-        recipe = Recipe(
-            Pipeline(), slice_axis, True, soft_gt, rule, None, tuple(self.length), tuple(self.stride)
-        )
+        size, step = tuple(self.length), tuple(self.stride)
+        recipe = Recipe(Pipeline(), slice_axis, True, soft_gt, rule, length=size, stride=step)
         budget = MEMORY if nibabel_cache else 0
         super().__init__(
             filename_pairs, recipe, transform, patch_filter_fn, task, is_input_dropout, disk_cache, budget
@@ -425,8 +417,8 @@ class MRI3DSubVolumeSegmentationDataset(SegmentationDataset):
     ) -> None:
         self.length = list(length)
         self.stride = [step or size for step, size in zip(stride, length, strict=True)]
-        windows = {"length": tuple(self.length), "stride": tuple(self.stride)}
-        recipe = Recipe(Pipeline(), slice_axis, is_2d=False, soft_gt=soft_gt, **windows)
+        size, step = tuple(self.length), tuple(self.stride)
+        recipe = Recipe(Pipeline(), slice_axis, False, soft_gt, length=size, stride=step)
         super().__init__(
             filename_pairs, recipe, transform, subvolume_filter_fn, task, is_input_dropout, disk_cache
         )

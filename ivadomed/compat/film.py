@@ -18,9 +18,6 @@ from torch.utils.data import Dataset
 
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.conditions.film_encoder import (
-    CLUSTERED as CLUSTERED,
-)
-from ivadomed.loader.conditions.film_encoder import (
     MRI_PARAMS,
     Feature,
     FilmEncoder,
@@ -31,11 +28,7 @@ from ivadomed.loader.conditions.film_encoder import (
     fit_density,
     has_value,
 )
-from ivadomed.loader.conditions.film_encoder import (
-    missing_metadata as missing_metadata,
-)
-from ivadomed.training.film import save_film_params as save_film_params
-from ivadomed.training.film import store_film_params as store_film_params
+from ivadomed.training.film import save_film_params, store_film_params
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -111,8 +111,13 @@ class Bids_to_hdf5:
         self.prepro_transforms, self.transform = as_pipeline(transform).split_fixed()
         rule = rule_of(slice_filter_fn)
         self._recipe = Recipe(self.prepro_transforms, slice_axis, dim == 2, soft_gt, rule)
-        self.bids_ds = _indexed(root_dir, contrast_lst, target_suffix, roi_suffix)
-        cases = _cases(self.bids_ds, subject_lst, target_suffix, contrast_lst, roi_suffix, contrast_balance)
+        if not isinstance(root_dir, BidsDataframe):
+            contrasts, roi = {"contrast_lst": self.contrasts}, {"suffix": roi_suffix}
+            params = {"target_suffix": target_suffix, "contrast_params": contrasts, "roi_params": roi}
+            # Labels may lie beside one contrast only.
+            root_dir = BidsDataframe({**params, "path_data": [os.fspath(root_dir)]}, "", derivatives=False)
+        self.bids_ds = root_dir
+        cases = self._cases(subject_lst, target_suffix, roi_suffix, contrast_balance)
         boxes = saved_boxes(object_detection_params)
         self.has_bounding_box = boxes is not None
         self._units = _units(cases)
@@ -139,6 +144,24 @@ class Bids_to_hdf5:
         import h5py
 
         return h5py.File(self.path_hdf5, "r")
+
+    def _cases(
+        self,
+        subjects: Sequence[str],
+        target_suffix: TargetSuffix,
+        roi_suffix: str | None,
+        balance: Mapping[str, float] | None,
+    ) -> list[Case]:
+        """Every image of subjects ("sub-01"), or with one of the names, with its labels where it has some."""
+        files, wanted = self.bids_ds.images, set(subjects)
+        names = [name for name, file in files.items() if name in wanted or file.participant in wanted]
+        build = partial(build_cases, self.bids_ds, contrasts=self.contrasts, multichannel=False)
+        every = build(names, target_suffix=(), require_target=False, balance=balance).cases
+        found = build(
+            (case.images[0].name for case in every), target_suffix=target_suffix, roi_suffix=roi_suffix
+        )
+        labelled = {case.id: case for case in found.cases}
+        return [labelled.get(case.id, case) for case in every]
 
     def _write(self) -> None:
         with checked_hdf5(self.path_hdf5) as file:
@@ -205,44 +228,6 @@ class Bids_to_hdf5:
             return kept
         labels = volume.target[[raters[0] for raters in case.raters]]
         return {z for z in kept if choose({"input": list(volume.image[..., z]), "gt": list(labels[..., z])})}
-
-
-def _indexed(
-    root: str | os.PathLike[str] | BidsDataframe,
-    contrasts: Sequence[str],
-    target_suffix: TargetSuffix,
-    roi_suffix: str | None,
-) -> BidsDataframe:
-    if isinstance(root, BidsDataframe):
-        return root
-    params = {
-        "path_data": [os.fspath(root)],
-        "target_suffix": target_suffix,
-        "contrast_params": {"contrast_lst": list(contrasts)},
-        "roi_params": {"suffix": roi_suffix},
-    }
-    return BidsDataframe(params, "", derivatives=False)  # labels may lie beside one contrast only
-
-
-def _cases(
-    bids_df: BidsDataframe,
-    subjects: Sequence[str],
-    target_suffix: TargetSuffix,
-    contrasts: Sequence[str],
-    roi_suffix: str | None,
-    balance: Mapping[str, float] | None,
-) -> list[Case]:
-    """Every image of subjects ("sub-01"), or with one of the names, with its labels where it has some."""
-    wanted = set(subjects)
-    names = [name for name, file in bids_df.images.items() if name in wanted or file.participant in wanted]
-    options: dict[str, Any] = {"contrasts": contrasts, "multichannel": False}
-    every = build_cases(
-        bids_df, names, target_suffix=(), require_target=False, balance=balance, **options
-    ).cases
-    names = [case.images[0].name for case in every]
-    found = build_cases(bids_df, names, target_suffix=target_suffix, roi_suffix=roi_suffix, **options).cases
-    labelled = {case.id: case for case in found}
-    return [labelled.get(case.id, case) for case in every]
 
 
 def _units(cases: Sequence[Case]) -> dict[str, dict[str, Case]]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -33,8 +32,6 @@ from ivadomed.runtime.memory import check_memory
 log = logging.getLogger(__name__)
 
 STRATEGIES = ("Missing",)
-
-_SESSION = re.compile("_(?:ses|sample)-")
 
 
 class Dataframe:
@@ -387,11 +384,9 @@ class HDF5Dataset:
         return self._handle[1]
 
     def _select(self, subjects: Sequence[str], complet: bool) -> None:
-        # A group is named after its subject, which may be followed by a session; images begin with the subject.
-        df = self.df_object.df
-        groups = {name: _SESSION.split(name)[0] for name in df["Subjects"].unique()}
-        wanted = {_subject_of(str(name), groups.values()) for name in subjects}
-        subject = df["Subjects"].map(groups)
+        # Groups (a session may follow) and images begin with their subject.
+        df, wanted = self.df_object.df, {str(name).split("_")[0] for name in subjects}
+        subject = df["Subjects"].str.split("_").str[0]
         self.df_object.df = df[subject.isin(wanted)].reset_index(drop=True)
         missing = sorted(wanted.difference(subject))
         if missing:
@@ -399,9 +394,8 @@ class HDF5Dataset:
         if complet:
             self.df_object.clean(self.cst_lst)
         else:
-            self.df_object.df = self.df_object.df.dropna(subset=self.cst_lst, how="all").reset_index(
-                drop=True
-            )
+            some = self.df_object.df[self.cst_lst].notna().any(axis=1)
+            self.df_object.df = self.df_object.df[some].reset_index(drop=True)
         if self.df_object.df.empty:
             without = "all of" if complet else "any of"
             raise DataError(
@@ -444,12 +438,6 @@ class HDF5Dataset:
                     "and it is made anew"
                 ) from error
         return self._attributes[key]
-
-
-def _subject_of(name: str, known: Iterable[str]) -> str:
-    """Of a subject ("sub-01") or an image ("sub-01_T1w.nii.gz") the subject."""
-    fitting = [subject for subject in known if name == subject or name.startswith(f"{subject}_")]
-    return max(fitting, key=len, default=name.split("_")[0])
 
 
 def _stacked(channels: Sequence[np.ndarray | None], subject: str) -> np.ndarray:

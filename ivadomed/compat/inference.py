@@ -212,10 +212,7 @@ def reconstruct_3d_object(
 
 
 def set_option(
-    options: Mapping[str, Any],
-    postpro: MutableMapping[str, Any],
-    context: MutableMapping[str, Any],
-    key: str,
+    options: Mapping[str, Any], postpro: MutableMapping[str, Any], context: MutableMapping[str, Any], key: str
 ) -> MutableMapping[str, Any]:
     """Add a postprocessing step without arguments, or take it away.
 
@@ -272,7 +269,7 @@ def process_transformations(
     transforms = context["transformation"]
     if fname_roi is None and "ROICrop" in transforms:
         log.warning("There is no region of interest: the image is cropped at its centre.")
-        renamed = [("CenterCrop" if name == "ROICrop" else name, value) for name, value in transforms.items()]
+        renamed = [({"ROICrop": "CenterCrop"}.get(name, name), value) for name, value in transforms.items()]
         transforms.clear()
         transforms.update(renamed)
     detection = context.get("object_detection_params") or {}

@@ -20,7 +20,8 @@ def _keywords(group: str, texts: str) -> Any:
     """A group of keys: a member is named by its text in capitals, or as ``NAME=text`` says."""
     pairs = (text.rpartition("=") for text in texts.split())
     members = [(name or text.upper(), text) for name, _, text in pairs]
-    return Keywords(group, members, module=__name__)  # type: ignore[call-arg, arg-type]
+    make: Any = Keywords
+    return make(group, members, module=__name__)
 
 
 #: Top level of a configuration.

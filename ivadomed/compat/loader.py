@@ -22,12 +22,8 @@ from ivadomed.images.io import EXTENSIONS, split_extension
 from ivadomed.loader.bids.tables import read_tsv
 from ivadomed.loader.split.draw import (
     get_new_subject_file_split,
-)
-from ivadomed.loader.split.draw import (
-    get_subdatasets_subject_files_list as get_subdatasets_subject_files_list,
-)
-from ivadomed.loader.split.draw import (
-    split_dataset as split_dataset,
+    get_subdatasets_subject_files_list,
+    split_dataset,
 )
 from ivadomed.loader.split.file import SIDES, read_split
 from ivadomed.transforms.base import STEPS_KEY
@@ -35,16 +31,8 @@ from ivadomed.transforms.base import STEPS_KEY
 EXT_LST = list(EXTENSIONS)
 """Extensions of image files that can be read."""
 
-TRANSFORM_PARAMS = (
-    "crop_params",
-    "preresample_shape",
-    "rotation",
-    "scale",
-    "translation",
-    "elastic",
-    "reverse",
-    STEPS_KEY,
-)
+_DRAWN = "crop_params preresample_shape rotation scale translation elastic reverse"
+TRANSFORM_PARAMS = (*_DRAWN.split(), STEPS_KEY)
 """Metadata keys of what transforms drew."""
 
 
@@ -213,13 +201,7 @@ def unstack_tensors(sample: torch.Tensor) -> list[torch.Tensor]:
     return list(sample.split(1))
 
 
-_METHODS = {
-    "per_center": "institution_id",
-    "per_patient": "participant_id",
-    "per_person": "participant_id",
-    "institution_id": "institution_id",
-    "participant_id": "participant_id",
-}
+_METHODS = {"per_center": "institution_id", "per_patient": "participant_id", "per_person": "participant_id"}
 
 
 def clean_metadata(metadata_lst: Sequence[Any]) -> list[SampleMetadata]:
@@ -262,14 +244,15 @@ def get_new_subject_split(
         ConfigError: There is no such method.
         DataError: There is no usable table, or there are too few subjects.
     """
-    if split_method not in _METHODS:
+    column = _METHODS.get(split_method, split_method)
+    if column not in _METHODS.values():
         raise ConfigError(f"split_method: {split_method!r}; expected per_center or per_patient")
     rows = read_tsv(Path(path_folder) / "participants.tsv", "participant_id")
     df = pd.DataFrame(rows)
     df["filename"] = df["participant_id"]
     testing = {"data_type": "institution_id" if center_test else None, "data_value": list(center_test)}
     training, validation, test = get_new_subject_file_split(
-        df, _METHODS[split_method], testing, random_seed, train_frac, test_frac, log_directory, None
+        df, column, testing, random_seed, train_frac, test_frac, log_directory, None
     )
     return list(training), list(validation), list(test)
 

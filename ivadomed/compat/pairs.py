@@ -129,8 +129,8 @@ class SegmentationPair:
     def gt_handle(self) -> list[Any]:
         """Per class its label, read when it is asked for."""
 
-        def read(name: Any) -> Any:
-            return None if name is None else nib.as_closest_canonical(self.read_file(name, is_gt=True))
+        def read(file: Any) -> Any:
+            return file and nib.as_closest_canonical(self.read_file(file, is_gt=True))
 
         return [
             list(map(read, names)) if isinstance(names, (list, tuple)) else read(names)

@@ -214,16 +214,16 @@ def get_gt(filenames: Sequence[Any]) -> np.ndarray:
         DataError: A file cannot be read, or no class has one.
     """
     firsts = [next(iter(n), None) if isinstance(n, list | tuple) else n for n in filenames]
-    found = {name: read_label(name) for name in firsts if name is not None}
+    found = {file: read_label(file) for file in filter(None, firsts)}
     if not found:
         raise DataError("get_gt: no class has a file; expected one at least")
     first, label = next(iter(found.items()))
     grid = label.grid()
-    for name, other in found.items():
-        check_same_grid(grid, first, other.grid(), name)
+    for file, other in found.items():
+        check_same_grid(grid, first, other.grid(), file)
     return np.stack(
         [
-            np.zeros(grid.shape) if name is None else grid.align(found[name].grid(), found[name].data)
-            for name in firsts
+            grid.align(found[file].grid(), found[file].data) if file else np.zeros(grid.shape)
+            for file in firsts
         ]
     ).astype(np.float64)

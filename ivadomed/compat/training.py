@@ -103,7 +103,7 @@ def train(
     model = _network(model_params, training)
     device = torch.device("cpu" if device is None or not cuda_available else device)
     named = {"name": model.name, **model.arguments}
-    configuration = {"model": named, **params.model_dump(mode="json", exclude=_FREE)}
+    configuration = {"model": named, **json.loads(params.model_dump_json(exclude=_FREE))}
     size, batch_size = training.sample_size, params.batch_size
     precision = resolve_precision(params.precision, device, model, size, batch_size)
     Path(path_output).mkdir(parents=True, exist_ok=True)

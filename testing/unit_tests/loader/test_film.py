@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ivadomed.errors import DataError, ModelError
 from ivadomed.loader import film
 from ivadomed.loader.cases.case import Case
-from ivadomed.loader.conditions.film_encoder import cluster
+from ivadomed.loader.conditions.film_encoder import cluster, missing_metadata
 from ivadomed.loader.film import FilmEncoder, Kde_model
 from ivadomed.models import FiLMedUnet
 
@@ -135,11 +135,9 @@ def test_missing_values_are_named(value):
         FilmEncoder.fit([case(**{**protocol(9, 0.1, 2, "GE"), "EchoTime": value})], "mri_params")
     with pytest.raises(DataError, match=r"sub-01_T1w: .*pathology"):
         FilmEncoder.fit([case(pathology=value)], "pathology")
-    assert "EchoTime" in film.missing_metadata(
-        case(FlipAngle=1, Manufacturer="GE", EchoTime=value), "mri_params"
-    )
-    assert film.missing_metadata(T1W[0], "mri_params") is None
-    assert film.missing_metadata(case(), "contrasts") is None
+    assert "EchoTime" in missing_metadata(case(FlipAngle=1, Manufacturer="GE", EchoTime=value), "mri_params")
+    assert missing_metadata(T1W[0], "mri_params") is None
+    assert missing_metadata(case(), "contrasts") is None
     with pytest.raises(DataError, match="no training image"):
         FilmEncoder.fit([], "pathology")
 
