@@ -1,4 +1,4 @@
-"""What the commands do for classifiers, whose results are tables of slices."""
+"""Commands for classifiers, whose results are tables of slices."""
 
 from __future__ import annotations
 

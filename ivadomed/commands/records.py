@@ -1,4 +1,4 @@
-"""What a run writes about itself: log, configuration, versions, manifest."""
+"""Records that a run keeps of itself: log, configuration, versions, manifest."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ivadomed.runtime.terminal import log_handlers
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
-"""What a training of this version leaves about itself; ivadomed 2 had no such file."""
+"""File of a training of this version; ivadomed 2 had none."""
 
 _LIBRARIES = ("torch", "numpy", "scipy", "nibabel", "pandas", "lightning-fabric", "onnx", "onnxruntime")
 
@@ -39,7 +39,7 @@ def run_folder(config: RunConfig, debug: bool = False) -> Iterator[Path]:
     Of several processes that train together only the first does anything.
 
     Args:
-        config: Of the run.
+        config: Configuration of the run.
         debug: Log details too.
 
     Raises:
@@ -68,7 +68,7 @@ def run_folder(config: RunConfig, debug: bool = False) -> Iterator[Path]:
 
 
 def _may_be_in_use(folder: Path) -> bool:
-    """Whether the lock of a run does not cover a folder within its own: a cache may be shared, a run has its own."""
+    """True for a folder that the lock of a run around it does not cover: a shared cache, or another run."""
     return folder.name == "cache" or any((folder / name).exists() for name in (LOCK, "config_file.json"))
 
 
@@ -104,8 +104,8 @@ def write_manifest(
     """Write ``manifest.json``: everything needed to repeat the run.
 
     Args:
-        config: Of the run.
-        folder: Of the run.
+        config: Configuration of the run.
+        folder: Output folder of the run.
         split: File names of each side.
         precision: Number format of the training, see ``precision_text``: the same configuration and seed give other
             numbers in another one.
@@ -133,7 +133,7 @@ def write_manifest(
 
 
 def was_trained_on(folder: Path, path_data: Sequence[str]) -> bool:
-    """Whether the manifest of a training names these data sets."""
+    """True if the manifest of a training names these data sets."""
     try:
         known = [entry["path"] for entry in _json_object(folder / MANIFEST).get("data", ())]
     except (LookupError, TypeError):

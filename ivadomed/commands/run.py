@@ -42,7 +42,7 @@ def run_command(
     """Run the configuration's command in its output folder.
 
     Args:
-        config: Of the run.
+        config: Configuration of the run.
         resume_training: "train": continue from the checkpoint.
         no_patch: "segment": whole slices instead of 2D patches.
         overlap_2d: "segment": voxels that neighbouring 2D patches share.
@@ -94,7 +94,7 @@ def run_command(
 
 
 def _less_memory(config: RunConfig) -> str:
-    """What to do when memory does not suffice for a command and no file is known that is to blame."""
+    """Remedy when memory does not suffice for a command and no file is known that is to blame."""
     if config.command in ("segment", "eval"):
         return "use fewer --jobs, smaller images, or a machine with more"
     of_model = config.command != "train"

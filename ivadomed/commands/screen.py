@@ -50,7 +50,7 @@ def show_split(config: RunConfig, sides: Mapping[str, Sequence[Case]]) -> None:
 
 
 def show_cases(cases: Sequence[Case], title: str, path: Path) -> None:
-    """What is predicted or evaluated; and under ``title`` the model, or the folder of the predictions."""
+    """Cases that are predicted or evaluated; under ``title`` the model, or the folder of the predictions."""
     contrasts = Counter(contrast for case in cases for contrast in case.contrasts)
     counts = ", ".join(f"{number} {name}" for name, number in sorted(contrasts.items()))
     subjects = len({case.subject for case in cases})
@@ -81,7 +81,7 @@ def show_network(config: RunConfig, model: Architecture, size: tuple[int, ...]) 
 
 
 def show_training(config: RunConfig, devices: Sequence[torch.device], precision: str, folder: Path) -> None:
-    """How long, where, in which number format, and where to read more."""
+    """Length, device and number format of a training, and its log."""
     epochs = config.training_parameters.training_time.num_epochs
     where = str(devices[0]) if len(devices) == 1 else f"{len(devices)} x {devices[0].type}"
     say(

@@ -1,4 +1,4 @@
-"""What several commands do."""
+"""Steps that several commands share."""
 
 from __future__ import annotations
 
@@ -220,9 +220,9 @@ def refuse_outdated(folder: Path, pattern: str, remedy: str) -> None:
     Of folders that ivadomed 2 left, and that have been copied since, the times say nothing.
 
     Args:
-        folder: Of the run.
+        folder: Output folder of the run.
         pattern: Names of the files in ``pred_masks``.
-        remedy: What to do.
+        remedy: Advice at the end of the message.
 
     Raises:
         DataError: Another model made it.

@@ -161,10 +161,10 @@ def _data(
 def finished_training(
     config: RunConfig, thr_increment: float | None = None, n_gif: int = 0
 ) -> TrainingResult | None:
-    """What the training in the output folder gave, when it is that of this configuration and nothing of it is missing.
+    """Result of the training in the output folder, if it is that of this configuration and nothing of it is missing.
 
     Args:
-        config: Of the run.
+        config: Configuration of the run.
         thr_increment: The threshold is to be searched too.
         n_gif: Animations that are to be made too.
 

@@ -30,11 +30,11 @@ def add_boxes(
     """Give cases the boxes of ``bounding_boxes.json``; detect the object in those that are not in it.
 
     Args:
-        cases: Of the second model.
+        cases: Cases of the second model.
         params: Detection model and safety factor; without a model the cases stay as they are.
-        folder: Of the run: where the file lies.
-        slice_axis: Of the second model.
-        device: Where the detection runs.
+        folder: Output folder of the run, with the file.
+        slice_axis: Slice axis of the second model.
+        device: Device of the detection.
 
     Raises:
         DataError: An image or the file of boxes cannot be used.

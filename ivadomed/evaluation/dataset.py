@@ -56,7 +56,7 @@ def evaluate_predictions(
     on, with the values 85, 170, 255.
 
     Args:
-        pairs: What to compare.
+        pairs: Predictions and their ground truth.
         path_output: Folder of the run.
         eval_params: ``evaluation_parameters`` of the configuration.
         n_jobs: Threads, as joblib counts them; None: as many as cores and memory allow.

@@ -58,7 +58,7 @@ class Objects:
 def match_objects(
     predicted: Objects, true: Objects, overlap_vox: int | None, overlap_ratio: float | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Which predicted objects are true, and which true objects are found.
+    """Match objects: the predicted ones that are true, and the true ones that are found.
 
     Either ``overlap_vox`` or ``overlap_ratio`` is the least overlap; one voxel is needed in any case.
 

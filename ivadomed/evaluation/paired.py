@@ -36,8 +36,8 @@ class PairedComparison:
         effect_size: Cohen's d_z, the mean difference in standard deviations of the differences (Lakens, Frontiers in
             Psychology 4:863, 2013); infinite where all differences are one number.
         p_ttest: Two-sided p-value of the paired t-test.
-        p_wilcoxon: Of the signed-rank test (Wilcoxon, Biometrics Bulletin 1:80-83, 1945), exact for few pairs without
-            ties. With n pairs it is never below 2 ** (1 - n): five pairs cannot reach 0.05.
+        p_wilcoxon: P-value of the signed-rank test (Wilcoxon, Biometrics Bulletin 1:80-83, 1945), exact for few pairs
+            without ties. With n pairs it is never below 2 ** (1 - n): five pairs cannot reach 0.05.
     """
 
     n: int
@@ -102,7 +102,7 @@ def compare_each_two(values: Mapping[str, pd.Series]) -> pd.DataFrame:
     """Compare each two of several methods on the runs or images that both have.
 
     Args:
-        values: Of each method, by run or image.
+        values: Values of each method, by run or image.
 
     Returns:
         A row per two methods: ``first``, ``second``, their means, the fields of ``PairedComparison`` (first minus
@@ -133,7 +133,7 @@ def compute_statistics(
             the name) the run; ``test_dice`` or ``best_validation_dice`` is compared.
         n_iterations: Runs of each configuration.
         run_test: Compare ``test_dice``, else ``best_validation_dice``.
-        csv_out: Where p-values of the paired t-test [configurations, configurations] are written; the returned
+        csv_out: File for p-values of the paired t-test [configurations, configurations]; the returned
             table is written beside it, as ``<csv_out>_details.csv``.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Which prediction files belong to which image and what they are compared with, read into arrays."""
+"""Pairs of prediction and ground truth: their files, found by name, and their voxels."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class PredictionPair:
         targets: One file per class; None where the image has none of that class.
         image: The image, on whose grid the others lie; None when it is not at hand.
         subject: Participant; empty: the image is one of its own.
-        contrast: Of the image; several channels are joined by "+".
+        contrast: Contrast of the image; several channels are joined by "+".
         pixel_size: mm along rows and columns of a picture.
     """
 
@@ -66,7 +66,7 @@ class PredictionPair:
 
 
 def job_count(pairs: Sequence[PredictionPair]) -> int:
-    """How many pairs to work on at the same time: as many as there are cores, and as fit into 4 GB."""
+    """Number of pairs to work on at the same time: as many as there are cores, and as fit into 4 GB."""
     volumes = [pair for pair in pairs if io.is_nifti(pair.predictions[0])]
     measured = volumes or list(pairs[:1])  # a picture must be read to know its size, and the others are alike
     voxels = (
@@ -209,7 +209,7 @@ class PairData:
         zooms: mm along X, Y, Z; of a picture along rows and columns, and 1.
         affine: [4, 4] of the prediction.
         header: NIfTI header of the prediction, None when it is a picture.
-        is_picture: Whether the image is one, not a volume.
+        is_picture: True for a picture, not a volume.
     """
 
     prediction: np.ndarray
@@ -259,9 +259,9 @@ def voxels_on(grid: Grid, of: Path, image: io.Image, path: Path) -> np.ndarray:
     others) their shape counts.
 
     Args:
-        grid: Of the other one.
+        grid: Grid of the other one.
         of: Its file.
-        image: Of any number of volumes.
+        image: Image of any number of volumes.
         path: Its file.
 
     Raises:

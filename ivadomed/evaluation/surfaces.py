@@ -121,7 +121,7 @@ class SurfaceDistances:
 
     @property
     def exist(self) -> bool:
-        """Whether neither mask is empty."""
+        """True if neither mask is empty."""
         return bool(self.of_prediction.size and self.of_truth.size)
 
     def hausdorff(self, percentile: float = 100) -> float:

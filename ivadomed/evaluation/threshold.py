@@ -34,7 +34,7 @@ def best_threshold(
         model: Model file.
         datasets: Samples to search on, as a rule those of training and validation.
         batch_size: Samples per call of the network.
-        device: Where to predict.
+        device: Device of the network.
         metric: "dice": mean Dice of the samples (two empty masks count as 1). "recall_specificity": true and false
             positive rate over all voxels or slices; the best threshold has the largest difference (Youden's index).
         increment: Distance of the thresholds, between 0 and 1.

@@ -28,7 +28,7 @@ class TorchForward:
 
     Args:
         model: Network with ``inputs(batch)``.
-        device: Where it runs.
+        device: Device of the network.
     """
 
     def __init__(self, model: Network, device: torch.device) -> None:
@@ -44,7 +44,7 @@ class TorchForward:
 
     @property
     def is_2d(self) -> bool | None:
-        """Whether the images are [B, C, H, W]; None for a network without convolutions."""
+        """True if the images are [B, C, H, W]; None for a network without convolutions."""
         conv = self._first_convolution
         return None if conv is None else len(conv.kernel_size) == 2
 
@@ -72,8 +72,8 @@ class DropoutForward(TorchForward):
 
     Args:
         model: Network with ``inputs(batch)``.
-        device: Where it runs.
-        seed: Of the first call; each further one has the next.
+        device: Device of the network.
+        seed: Seed of the first call; each further one has the next.
     """
 
     def __init__(self, model: Network, device: torch.device, seed: int = 0) -> None:
@@ -134,7 +134,7 @@ class OnnxForward:
 
     @property
     def is_2d(self) -> bool | None:
-        """Whether the images are [B, C, H, W]; None where the file does not say."""
+        """True if the images are [B, C, H, W]; None where the file does not say."""
         return {4: True, 5: False}.get(len(self._shape))
 
     def count_classes(self) -> int | None:

@@ -37,8 +37,8 @@ class Detector:
     """A detection model, loaded once.
 
     Args:
-        folder: Of the packaged model.
-        config: Of the model.
+        folder: Folder of the packaged model.
+        config: Configuration of the model.
         engine: Predicts with it.
     """
 

@@ -50,12 +50,12 @@ _LESS = (
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """The network's answer for one case, on the image's own grid.
+    """Prediction of one case, on the image's own grid.
 
     Args:
-        case: What was predicted.
+        case: Case that was predicted.
         soft: [X, Y, Z, K] float32 in 0..1, native orientation.
-        grid: Of the image.
+        grid: Grid of the image.
         header: NIfTI header of the image, None for pictures.
     """
 
@@ -120,10 +120,10 @@ class Engine:
         n_classes: Number of classes, K.
         batch_size: Most samples per call of ``forward``; halved when the memory does not suffice.
         max_voxels: Most voxels per call of ``forward``, but one sample at least; see ``device.batch_voxels``.
-        blend: How overlapping windows are averaged, see ``windows.BLENDS``.
+        blend: Weights of overlapping windows, see ``windows.BLENDS``.
         seed: For random steps among ``steps``.
         repeats: Predictions per case, each with random steps of its own.
-        conditioner: What the network is told of a case besides the image.
+        conditioner: Condition of the network, of a case.
         progress: Called after each step.
         source: File of the network, for errors.
     """

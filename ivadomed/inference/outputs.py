@@ -65,7 +65,7 @@ def write_prediction(
     """Write a prediction after its postprocessing.
 
     Args:
-        prediction: What was predicted.
+        prediction: Prediction of a case.
         data: [X, Y, Z, K], see ``finish``.
         folder: For the files.
         per_class: One file ``<case>_class-N_pred.nii.gz`` per class instead of ``<case>_pred.nii.gz``.

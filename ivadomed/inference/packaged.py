@@ -32,10 +32,10 @@ class PackagedModel:
     """A packaged model, loaded.
 
     Args:
-        config: What prediction takes of its JSON file, see ``config.packaged``.
+        config: Part of its JSON file that prediction takes, see ``config.packaged``.
         file: Its .pt or .onnx file.
         forward: The network.
-        device: Where it runs.
+        device: Device of the network.
     """
 
     config: RunConfig
@@ -166,7 +166,7 @@ def recipe_with(options: Mapping[str, Any], recipe: Recipe) -> Recipe:
     Args:
         options: "no_patch": predict whole slices. "overlap_2D": voxels that neighbouring 2D patches share, along
             height and width.
-        recipe: Of the model.
+        recipe: Recipe of the model.
 
     Raises:
         ConfigError: The overlap is as large as the patch.

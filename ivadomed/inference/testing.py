@@ -38,12 +38,12 @@ class CaseSet:
     """Cases to predict and how they are prepared.
 
     Args:
-        cases: What to predict.
+        cases: Cases to predict.
         recipe: Fixed steps and windows.
         steps: Transforms per sample.
-        conditioner: What the network is told of a case besides the image.
+        conditioner: Condition of the network, of a case.
         uncertain_steps: Transforms per Monte Carlo sample; None for ``steps``.
-        blend: How overlapping windows are averaged, see ``windows.BLENDS``.
+        blend: Weights of overlapping windows, see ``windows.BLENDS``.
     """
 
     cases: tuple[Case, ...]
@@ -92,7 +92,7 @@ def predict_cases(
         data: Cases, with labels where there are metrics.
         model: Model file.
         folder: For the predictions.
-        device: Where to predict.
+        device: Device of the network.
         batch_size: Most samples per call of the network.
         uncertainty: Monte Carlo samples; None: none.
         metric_fns: Metrics of each image, of the prediction as it is written and the first rater of each class:

@@ -25,7 +25,7 @@ _EPS = 1e-5  # keeps the logarithm finite, as in ivadomed 2.9.10
 
 @dataclass(frozen=True, eq=False)
 class UncertaintyMaps:
-    """What a set of samples says, each [X, Y, Z, K] float32.
+    """Maps of a set of samples, each [X, Y, Z, K] float32.
 
     Args:
         soft: Mean of the samples.
@@ -162,7 +162,7 @@ class _SampleObjects:
 
     Args:
         labels: [X, Y, Z], 0 background.
-        boxes: Of each object.
+        boxes: Bounding box of each object.
         best: Number of the object that shares most voxels with each structure, 0 for none; [structures + 1].
     """
 

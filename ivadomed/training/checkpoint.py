@@ -55,7 +55,7 @@ def refuse_old_checkpoint(path: Path) -> None:
 
 
 def is_old_checkpoint(path: Path) -> bool:
-    """Whether a file is a checkpoint of ivadomed 1 or 2; nothing in it is unpickled."""
+    """True for a checkpoint of ivadomed 1 or 2; nothing in it is unpickled."""
     try:
         return _KEY_OF_2 in _pickled(path)
     except (OSError, StopIteration, zipfile.BadZipFile):
@@ -63,7 +63,7 @@ def is_old_checkpoint(path: Path) -> bool:
 
 
 def is_old_model(path: Path) -> bool:
-    """Whether a model file is a whole module, as ivadomed 1 and 2 wrote it; nothing in it is unpickled."""
+    """True for a model file that is a whole module, as ivadomed 1 and 2 wrote it; nothing in it is unpickled."""
     try:
         return _KEY_OF_MODELS not in _pickled(path)
     except (OSError, StopIteration, zipfile.BadZipFile):

@@ -36,10 +36,10 @@ def save_modulation(
     Args:
         model: Trained network, on the CPU.
         dataset: Samples.
-        encoder: Of the metadata; its labels, joined by a blank, are what ``metadata_values.npy`` holds.
+        encoder: Encoder of the metadata; its labels, joined by a blank, are what ``metadata_values.npy`` holds.
         film_layers: 0 or 1 per place of the network.
         batch_size: Samples per forward pass.
-        folder: Where to write.
+        folder: Folder of the files.
     """
     values = [{encoder.metadata_type: " ".join(map(str, encoder.labels(case)))} for case in dataset.cases]
     depth = (len(film_layers) - 2) // 2
@@ -77,10 +77,10 @@ def store_film_params(
         gammas: Scales so far, by place of the network: 1 ... 2 * depth + 2.
         betas: Shifts so far.
         metadata_values: Metadata so far, one list per batch.
-        metadata: Of the batch: per sample a mapping, or a list of them of which the first counts.
+        metadata: Metadata of the batch: per sample a mapping, or a list of them of which the first counts.
         model: The network, after its forward pass.
         film_layers: 0 or 1 per place.
-        depth: Of the network.
+        depth: Depth of the network.
         film_metadata: Name of the metadata to store, e.g. "contrast".
 
     Returns:
@@ -113,8 +113,8 @@ def save_film_params(
         gammas: See ``store_film_params``.
         betas: See ``store_film_params``.
         metadata_values: One list per batch.
-        depth: Of the network.
-        ofolder: Where to write.
+        depth: Depth of the network.
+        ofolder: Folder of the files.
     """
     for name, parameters in (("gamma", gammas), ("beta", betas)):
         for place in range(1, 2 * depth + 3):

@@ -27,9 +27,9 @@ class GifRecorder:
     resumed has those before.
 
     Args:
-        folder: Of the run.
+        folder: Output folder of the run.
         dataset: Validation samples.
-        count: How many to show; they are spread over the data set, and have a label where there is one nearby.
+        count: Number of samples; they are spread over the data set, and have a label where there is one nearby.
         slice_axis: RAS axis along which slices were taken; pictures are upright as they are.
     """
 

@@ -53,7 +53,7 @@ EpochEnd = Callable[[int, float], None]
 
 
 class TrainingResult(NamedTuple):
-    """Of the epoch with the lowest validation loss; "dice" is the Dice loss, whatever loss was trained with."""
+    """Losses of the epoch with the lowest validation loss; "dice" is the Dice loss, whatever loss was trained with."""
 
     training_dice: float = math.inf
     training_loss: float = math.inf
@@ -94,13 +94,13 @@ def train(
         dataset_val: Validation samples.
         params: The ``training_parameters`` section; its ``precision`` as ``resolve_precision`` gives it.
         path_output: Folder of the run.
-        device: Where to train.
+        device: Device of this process.
         metric_fns: Metrics of the soft validation predictions.
         resume_training: Continue from the checkpoint in ``path_output``, with the numbers that an
             uninterrupted run would have.
-        configuration: What decides about the result; a run is resumed only under the same.
-        world: Of several processes that call this function to train together, which this is.
-        watch: What is to be seen of it beside that.
+        configuration: All that decides about the result; a run is resumed only under the same.
+        world: This process among those that call this function to train together.
+        watch: Extras for the eye: animations, mixed samples, tracking.
         on_epoch: Called after every epoch, when its checkpoint is written; what it raises ends the training.
 
     Raises:

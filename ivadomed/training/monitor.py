@@ -1,4 +1,4 @@
-"""What a user sees of a training: log lines, progress bar, TensorBoard, time and memory."""
+"""The view of a training: log lines, progress bar, TensorBoard, time and memory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Monitor:
     """Log lines, progress and TensorBoard events of one run.
 
     Args:
-        folder: Where the events are written.
+        folder: Folder of the events.
         num_epochs: For the progress bar.
         first_epoch: Events of this epoch and later ones from an earlier run are hidden (a resumed run).
         shown: False in all but one of several processes that train together: nothing is written or shown.
@@ -189,7 +189,7 @@ def peak_memory(device: torch.device) -> int | None:
 
 @dataclass(frozen=True)
 class Watch:
-    """What a user asked to see of a training; none of it changes a number.
+    """Extras for the eye that a user asked for; none of them changes a number.
 
     Args:
         gifs: Validation samples whose predictions become an animation over the epochs.

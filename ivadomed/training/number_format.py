@@ -31,7 +31,7 @@ _TESTED_VOXELS = 64
 """Convolutions on feature maps of at most so many voxels are tested, which takes milliseconds."""
 _WORDS = {"32": "32 bits", "bf16": "bf16 mixed with 32 bits", "16": "fp16 mixed with 32 bits"}
 _TOLERANCE = 0.05
-"""Of the largest value of a gradient; bfloat16 has 8 bits, and sums are taken in float32."""
+"""Share of the largest value of a gradient; bfloat16 has 8 bits, and sums are taken in float32."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Convolution:
 
     Args:
         channels: Into and out of it.
-        groups: Of channels.
+        groups: Groups of channels.
         kernel: Voxels along each axis.
         stride: Along each axis.
         padding: Along each axis.
@@ -66,7 +66,7 @@ def resolve_precision(
 
     Args:
         precision: ``training_parameters.precision``.
-        device: Where the training runs.
+        device: Device of the training.
         architecture: Network and its arguments.
         size: Voxels of a sample along each axis.
         batch_size: Samples of a batch.
@@ -153,10 +153,10 @@ def convolutions(architecture: Architecture, size: Sequence[int]) -> set[Convolu
 
 
 def has_right_gradient(convolution: Convolution, batch_size: int) -> bool:
-    """Whether the gradient of the weights in bfloat16 is that in float32, twice the same, on memory full of noise.
+    """True if the gradient of the weights in bfloat16 is that in float32, twice the same, on memory full of noise.
 
     Args:
-        convolution: What to compute.
+        convolution: Convolution to compute.
         batch_size: Samples.
     """
     draw = torch.Generator().manual_seed(0)
@@ -172,7 +172,7 @@ def has_right_gradient(convolution: Convolution, batch_size: int) -> bool:
 
 
 def _gradient(convolution: Convolution, image: Tensor, weight: Tensor) -> Tensor:
-    """Of the sum of squares of what the convolution gives, with respect to its weights."""
+    """Gradient of a weighted sum of the convolution's output with respect to its weights."""
     layout = torch.channels_last_3d
     weight = weight.contiguous(memory_format=layout).requires_grad_()
     output = torch.nn.functional.conv3d(

@@ -31,11 +31,11 @@ class Optimization:
         fabric: For precision and the exchange of gradients between processes.
         model: The network.
         params: The ``training_parameters`` section.
-        batches: Of an epoch.
+        batches: Batches of an epoch.
 
     Attributes:
         network: The model as it has to be called.
-        average: Of its weights.
+        average: Average of its weights.
     """
 
     def __init__(self, fabric: Fabric, model: nn.Module, params: TrainingParameters, batches: int) -> None:
@@ -62,7 +62,7 @@ class Optimization:
 
     @property
     def learning_rate(self) -> float:
-        """Of the next update."""
+        """Learning rate of the next update."""
         return float(self.optimizer.param_groups[0]["lr"])
 
     def around(self, step: int) -> AbstractContextManager[Any]:
@@ -123,8 +123,8 @@ def build_optimizer(
 
     Args:
         name: One of ``OPTIMIZERS``.
-        arguments: Of that optimizer, but the learning rate.
-        weights: What is trained.
+        arguments: Arguments of the optimizer, but the learning rate.
+        weights: Weights to train.
         rate: Learning rate at the start.
 
     Raises:

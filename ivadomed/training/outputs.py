@@ -27,8 +27,8 @@ def refuse_to_overwrite(folder: Path, model_folder: Path) -> None:
     """Raise when an earlier training would be lost.
 
     Args:
-        folder: Of the run.
-        model_folder: Of its packaged model.
+        folder: Output folder of the run.
+        model_folder: Folder of its packaged model.
 
     Raises:
         OutputError: The folder holds a trained model or a checkpoint.
@@ -45,7 +45,7 @@ def refuse_to_overwrite(folder: Path, model_folder: Path) -> None:
 
 
 def trained_by_2(folder: Path) -> bool:
-    """Whether the model in the folder of a run was trained by ivadomed 1 or 2."""
+    """True if the model in the folder of a run was trained by ivadomed 1 or 2."""
     return is_old_model(folder / BEST)
 
 
@@ -53,8 +53,8 @@ def remove_training(folder: Path, model_folder: Path) -> None:
     """Delete what an earlier training wrote: models, checkpoint, TensorBoard events; all else stays.
 
     Args:
-        folder: Of the run.
-        model_folder: Of its packaged model.
+        folder: Output folder of the run.
+        model_folder: Folder of its packaged model.
     """
     for name in (CHECKPOINT, BEST, FINAL):
         (folder / name).unlink(missing_ok=True)
@@ -76,7 +76,7 @@ def package_model(config: RunConfig, weights: Path, folder: Path) -> None:
     """Write ``NAME/NAME.pt``, ``NAME/NAME.onnx`` and ``NAME/NAME.json``; of a FiLM network its encoder too.
 
     Args:
-        config: Of the run.
+        config: Configuration of the run.
         weights: Model file to package, such as ``best_model.pt``; the encoder lies beside it.
         folder: ``NAME``; its files are replaced.
 

@@ -63,7 +63,7 @@ class Processes:
     """This process among those that train together; with one process all methods return what they are given.
 
     Args:
-        world: Of the process.
+        world: This process among all.
         device: That it computes on.
         precision: ``training_parameters.precision``.
     """
@@ -128,7 +128,7 @@ class Processes:
         return part
 
     def share(self, whole: Tensor) -> Tensor:
-        """What this process has of the tensor of a whole batch."""
+        """Part of this process of the tensor of a whole batch."""
         if self.world.size == 1:
             return whole
         return whole[shard_of(range(len(whole)), self.world.rank, self.world.size)]

@@ -58,7 +58,7 @@ def build_scheduler(
 
     Args:
         name: Class in ``torch.optim.lr_scheduler``, one of ``SCHEDULERS``.
-        arguments: Of that class; null leaves an argument to its default.
+        arguments: Arguments of that class; null leaves an argument to its default.
         optimizer: Whose learning rate is scheduled.
         num_epochs: Length of the training; cosine, polynomial and one cycle come down to 0 at its end.
         updates_per_epoch: Steps of the optimizer in an epoch.
@@ -96,7 +96,7 @@ def build_scheduler(
 def _defaults(
     name: str, given: Mapping[str, Any], optimizer: torch.optim.Optimizer, epochs: int, updates: int
 ) -> dict[str, Any]:
-    """What the length of the training says, and where ivadomed differs from torch: the momentum is left alone."""
+    """Arguments that follow from the length of the training; other than torch, the momentum is left alone."""
     if name == "CosineAnnealingLR":
         return {"T_max": epochs}
     if name == "PolynomialLR":
@@ -123,7 +123,7 @@ def resume_schedule(
     Args:
         scheduler: As built for this training.
         optimizer: Whose learning rate it sets.
-        state: Of the scheduler in the checkpoint.
+        state: State of the scheduler in the checkpoint.
     """
     lengths = ("T_max", "total_iters", "total_steps")
     if all(state[key] == getattr(scheduler, key) for key in lengths if key in state):
@@ -155,7 +155,7 @@ class EarlyStopping:
 
     @property
     def stalled(self) -> bool:
-        """Whether training should stop."""
+        """True when training should stop."""
         return self.count >= self.patience
 
     def state_dict(self) -> dict[str, Any]:
