@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import cast
 
 import torch
 
 from ivadomed.config import RunConfig, load_config, load_packaged
 from ivadomed.errors import ConfigError, ModelError, OutputError
+from ivadomed.images.files import write_json
 from ivadomed.inference.backends import TorchForward
 from ivadomed.models.base import Network, example_inputs
-from ivadomed.models.checkpoint import load_model
+from ivadomed.models.checkpoint import load_model, save_model
 from ivadomed.models.describe import Description, describe
-from ivadomed.models.package import write_package
+from ivadomed.models.onnx import write_onnx
 from ivadomed.models.registry import build_model
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def convert_model(model: str | Path, folder: str | Path, config: str | Path | No
     for there in (new, onnx, settings):
         if there.exists():
             raise OutputError(f"{there}: exists already; choose another folder or delete it")
-    network = cast(Network, load_model(old))
+    network = load_model(old)
     try:
         description = describe(network)
     except ModelError as error:
@@ -55,15 +55,10 @@ def convert_model(model: str | Path, folder: str | Path, config: str | Path | No
     rebuilt = build_model(description.name, description.arguments).eval()
     rebuilt.load_state_dict(network.state_dict())
     _check_same_output(rebuilt, network, description, old)
-    has_onnx = write_package(
-        folder,
-        rebuilt,
-        description.name,
-        description.arguments,
-        description.in_channel,
-        description.is_2d,
-        None if run is None else run.to_json(hide_secrets=True),
-    )
+    save_model(new, rebuilt, description.name, description.arguments)
+    if run is not None:
+        write_json(settings, run.to_json(hide_secrets=True))
+    has_onnx = write_onnx(folder, rebuilt, description.in_channel, description.is_2d)
     return [new, *([onnx] if has_onnx else []), *([settings] if run is not None else [])]
 
 

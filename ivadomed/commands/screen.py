@@ -16,7 +16,7 @@ from ivadomed.loader.bids.files import Dropped
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.samples import SampleDataset
-from ivadomed.models.footprint import footprint
+from ivadomed.models.registry import footprint
 from ivadomed.models.specs import OWN
 from ivadomed.runtime.terminal import say
 

@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from filecmp import cmp
 from pathlib import Path
-from typing import cast
 
 import torch
 
@@ -45,7 +44,7 @@ from ivadomed.loader.build import (
 from ivadomed.loader.conditions.film_encoder import FilmEncoder
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.metrics import get_metric_fns
-from ivadomed.models import Network, load_model
+from ivadomed.models import load_model
 from ivadomed.runtime.device import training_devices
 from ivadomed.runtime.ranks import World, current_world
 from ivadomed.runtime.terminal import say
@@ -217,7 +216,7 @@ def _package(
     keep_model_newer(folder)
     if config.metadata_type is not None:
         save_modulation(
-            cast(Network, load_model(folder / BEST)),
+            load_model(folder / BEST),
             valid,
             FilmEncoder.load(folder),
             model.arguments["film_layers"],

@@ -20,9 +20,9 @@ from ivadomed.config.schema.run import Architecture
 from ivadomed.config.section import training_section, wandb_section
 from ivadomed.errors import ModelError
 from ivadomed.loader.conditions.conditioner import Curriculum
+from ivadomed.models.files import TorchFile
 from ivadomed.models.registry import check_arguments
 from ivadomed.models.specs import OWN, SPECS
-from ivadomed.models.torch_file import TorchFile
 from ivadomed.training.loop import train as run_training
 from ivadomed.training.monitor import Watch
 from ivadomed.training.number_format import resolve_precision

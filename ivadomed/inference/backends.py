@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,8 +16,8 @@ from ivadomed.errors import ModelError
 from ivadomed.loader.samples import Batch
 from ivadomed.models.base import Network, example_inputs
 from ivadomed.models.checkpoint import load_model
+from ivadomed.models.files import open_onnx
 from ivadomed.models.hemis import PRESENT
-from ivadomed.models.onnx_file import open_onnx
 from ivadomed.runtime.memory import available_cores
 
 log = logging.getLogger(__name__)
@@ -181,7 +181,7 @@ def open_model(path: Path, device: torch.device) -> TorchForward | OnnxForward:
     """
     if path.suffix == ".onnx":
         return OnnxForward(path, device)
-    return TorchForward(cast(Network, load_model(path, "cpu")), device)
+    return TorchForward(load_model(path, "cpu"), device)
 
 
 def onnx_inference(model_path: str | os.PathLike[str], inputs: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from glob import escape as glob_escape
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from ivadomed.loader.cases.volumes import Volume, read_ahead
 from ivadomed.loader.conditions.conditioner import Conditioner, unconditioned
 from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.metrics import MetricManager
-from ivadomed.models import Network, load_model
+from ivadomed.models import load_model
 from ivadomed.runtime.device import batch_voxels
 from ivadomed.runtime.terminal import hidden_bar
 from ivadomed.transforms import Pipeline
@@ -137,7 +137,7 @@ def estimate_uncertainty(
     With test-time augmentation, the random steps of ``data`` are drawn anew for each sample.
     """
     if uncertainty.epistemic:
-        forward: Forward = DropoutForward(cast(Network, load_model(model)), device)
+        forward: Forward = DropoutForward(load_model(model), device)
     else:
         forward = open_model(model, device)
     steps, count = data.uncertain_steps or data.steps, uncertainty.n_it

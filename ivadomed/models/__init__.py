@@ -9,9 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ivadomed.models.attention import GridAttentionBlockND, UnetGridGatingSignal3
     from ivadomed.models.base import ModelBatch, Network
-    from ivadomed.models.blocks import DownConv, UpConv, weights_init_kaiming
+    from ivadomed.models.blocks import (
+        DownConv,
+        GridAttentionBlockND,
+        UnetGridGatingSignal3,
+        UpConv,
+        weights_init_kaiming,
+    )
     from ivadomed.models.checkpoint import (
         ModelNotFoundError,
         frozen_parameters,
@@ -65,17 +70,7 @@ __all__ = [
 ]
 
 _MODULES = (
-    *(
-        "attention",
-        "base",
-        "blocks",
-        "checkpoint",
-        "classifiers",
-        "countception",
-        "film",
-        "hemis",
-        "registry",
-    ),
+    *("base", "blocks", "checkpoint", "classifiers", "countception", "film", "hemis", "registry"),
     *("residual_unet", "unet", "unet3d"),
 )
 

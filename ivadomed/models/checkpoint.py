@@ -15,10 +15,11 @@ from torch import nn
 
 from ivadomed.errors import ModelError
 from ivadomed.images.files import atomic_path
+from ivadomed.models.base import Network
 from ivadomed.models.describe import describe
+from ivadomed.models.files import TorchFile
 from ivadomed.models.registry import build_model, model_class
 from ivadomed.models.restricted_pickle import ForbiddenGlobal, RestrictedPickle
-from ivadomed.models.torch_file import TorchFile
 from ivadomed.runtime.failures import refuse_shortage
 
 logger = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ def _plain(value: Any, place: str) -> Any:
     )
 
 
-def load_model(path: PathLike, map_location: MapLocation = "cpu") -> nn.Module:
+def load_model(path: PathLike, map_location: MapLocation = "cpu") -> Network:
     """Open a model file, of our format or published by ivadomed <= 2.9.10 (a pickled module).
 
     Pickled modules go through `restricted_pickle`: a fixed table of names, no code from the file. A foreign
@@ -112,7 +113,7 @@ def load_model(path: PathLike, map_location: MapLocation = "cpu") -> nn.Module:
     """
     source = Path(path)
     content = _read(source)
-    if isinstance(content, nn.Module):
+    if isinstance(content, Network):
         model = content
     elif isinstance(content, dict) and set(_KEYS) <= set(content):
         model = _from_dict(source, content)
@@ -167,7 +168,7 @@ def _read_pickled_module(source: Path, file: TorchFile) -> nn.Module:
     return _rebuilt(source, content)
 
 
-def _rebuilt(source: Path, pickled: nn.Module) -> nn.Module:
+def _rebuilt(source: Path, pickled: nn.Module) -> Network:
     """A network of today with the weights of a pickled one.
 
     The pickled one is no more than data: classes of other versions had other attributes, and what the file put
@@ -212,7 +213,7 @@ def _summary(content: Any) -> str:
     return f"an object of type {type(content).__name__}"
 
 
-def _from_dict(source: Path, content: Mapping[str, Any]) -> nn.Module:
+def _from_dict(source: Path, content: Mapping[str, Any]) -> Network:
     version = content["format_version"]
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise ModelError(
@@ -268,7 +269,7 @@ def get_model_filenames(folder_model: PathLike) -> tuple[str, str]:
 
 def set_model_for_retrain(
     model_path: PathLike, retrain_fraction: float, map_location: MapLocation, reset: bool = True
-) -> nn.Module:
+) -> Network:
     """Open a model for fine-tuning: its first layers frozen, the last ones trained.
 
     Args:

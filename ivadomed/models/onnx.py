@@ -8,6 +8,7 @@ condition that vector under its own name, ``metadata`` (FiLM) or ``present_contr
 from __future__ import annotations
 
 import copy
+import logging
 import os
 import sys
 import warnings
@@ -22,8 +23,10 @@ from torch import Tensor, nn
 from ivadomed.errors import IvadomedError, ModelError
 from ivadomed.images.files import atomic_path
 from ivadomed.models.base import Inputs, Network, example_inputs
-from ivadomed.models.onnx_file import open_onnx
+from ivadomed.models.files import open_onnx
 from ivadomed.models.unet3d import UpscalingConv3d
+
+log = logging.getLogger(__name__)
 
 OPSET = 18
 TOLERANCE = 1e-4
@@ -122,6 +125,22 @@ def export_onnx(
             raise ModelError(f"{path}: the network cannot be exported to ONNX ({reason})") from error
         for example, output in zip(examples, expected, strict=True):
             _check(temporary, example, output.numpy(), Path(path))
+
+
+def write_onnx(folder: str | os.PathLike[str], model: Network, in_channel: int, is_2d: bool) -> bool:
+    """Write ``NAME/NAME.onnx`` of a packaged model in the folder ``NAME``.
+
+    Returns:
+        False where the ONNX model does not agree with PyTorch: it is left out, with a warning.
+    """
+    path = Path(folder) / f"{Path(folder).name}.onnx"
+    path.unlink(missing_ok=True)  # one of an earlier training must not stay when the export fails
+    try:
+        export_onnx(model, path, in_channel, is_2d)
+    except ModelError as error:
+        log.warning("No ONNX model is packaged: %s", error)
+        return False
+    return True
 
 
 def save_onnx_model(model: Network, inputs: Tensor, model_path: str | os.PathLike[str]) -> None:

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from ivadomed.errors import ModelError
 from ivadomed.models.base import Activation, Filters, Network, network
-from ivadomed.models.blocks import activate, check_final_activation, crop_like
-from ivadomed.models.normalisation import InstanceNorm3d
+from ivadomed.models.blocks import InstanceNorm3d, activate, check_final_activation, crop_like
 from ivadomed.models.sizing import N_FILTERS, stage_blocks, stage_features
 from ivadomed.registry.types import Doc, Flag, Ge, Lt, Positive, Real
 

@@ -16,17 +16,7 @@ from typing import IO, Any, ClassVar
 import torch
 from torch import nn
 
-from ivadomed.models import (
-    attention,
-    blocks,
-    classifiers,
-    countception,
-    film,
-    hemis,
-    normalisation,
-    unet,
-    unet3d,
-)
+from ivadomed.models import blocks, classifiers, countception, film, hemis, unet, unet3d
 
 
 class ForbiddenGlobal(pickle.UnpicklingError):
@@ -41,7 +31,7 @@ class ForbiddenGlobal(pickle.UnpicklingError):
         self.name = name
 
 
-_OWN_MODULES = (attention, blocks, classifiers, countception, film, hemis, normalisation, unet, unet3d)
+_OWN_MODULES = (blocks, classifiers, countception, film, hemis, unet, unet3d)
 _OWN: dict[str, type] = {
     name: value
     for module in _OWN_MODULES
@@ -84,7 +74,7 @@ def _bound_method(instance: object, name: str) -> None:
 
     Attention gates of 2.9.10 kept a bound method as attribute ``operation_function``. Ours do not use it.
     """
-    if not (isinstance(instance, attention.GridAttentionBlockND) and name == "_concatenation"):
+    if not (isinstance(instance, blocks.GridAttentionBlockND) and name == "_concatenation"):
         raise ForbiddenGlobal("builtins.getattr")
 
 

@@ -8,9 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ivadomed.models.attention import GridAttentionBlockND, UnetGridGatingSignal3
 from ivadomed.models.base import Activation, Dropout, Filters, ModelBatch, Momentum, Network, Switch, network
-from ivadomed.models.blocks import activate, check_final_activation, crop_like
+from ivadomed.models.blocks import (
+    GridAttentionBlockND,
+    InstanceNorm3d,
+    UnetGridGatingSignal3,
+    activate,
+    check_final_activation,
+    crop_like,
+)
 from ivadomed.models.film import (
     Context,
     FiLMlayer,
@@ -20,7 +26,6 @@ from ivadomed.models.film import (
     film_switches,
     freeze_shared_weights,
 )
-from ivadomed.models.normalisation import InstanceNorm3d
 from ivadomed.registry.types import Doc, Flag
 
 N_FILM_PLACES = 10

@@ -6,10 +6,8 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import cast
 
 from ivadomed.errors import ConfigError
-from ivadomed.models.base import Network
 from ivadomed.models.checkpoint import load_model
 from ivadomed.models.onnx import OPSET, TOLERANCE, export_onnx
 from ivadomed.runtime.console import ToolParser, console_script
@@ -65,7 +63,7 @@ def convert_pytorch_to_onnx(
     if n_channels < 1:
         raise ConfigError(f"n_channels: {n_channels!r}; expected 1 or more")
     path = Path(model).with_suffix(".onnx")
-    export_onnx(cast(Network, load_model(model)), path, n_channels, dimension == 2)
+    export_onnx(load_model(model), path, n_channels, dimension == 2)
     return path
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ivadomed.config import RunConfig, load_config
 from ivadomed.geometry.grid import SLICE_AXES
-from ivadomed.models.footprint import Footprint, footprint
+from ivadomed.models.registry import Footprint, footprint
 from ivadomed.suggest.machine import Machine
 from ivadomed.suggest.sizes import (
     Samples,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ivadomed.geometry.grid import SLICE_AXES
-from ivadomed.models.footprint import Footprint
+from ivadomed.models.registry import Footprint
 from ivadomed.models.sizing import plan_unet
 
 Size = tuple[int, ...]

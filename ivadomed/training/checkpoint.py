@@ -14,7 +14,7 @@ import torch
 
 from ivadomed.errors import ModelError
 from ivadomed.models.checkpoint import write_torch
-from ivadomed.models.torch_file import TorchFile
+from ivadomed.models.files import TorchFile
 
 FORMAT = 2
 _KEY_OF_2 = b"gif_dict"

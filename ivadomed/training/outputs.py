@@ -6,16 +6,14 @@ import contextlib
 import logging
 import shutil
 from pathlib import Path
-from typing import cast
 
 from ivadomed.config import RunConfig
 from ivadomed.errors import OutputError
 from ivadomed.images.files import atomic_path, write_json
 from ivadomed.loader.conditions.film_encoder import FilmEncoder
 from ivadomed.loader.recipe import TRAINED
-from ivadomed.models.base import Network
 from ivadomed.models.checkpoint import load_model
-from ivadomed.models.package import write_onnx
+from ivadomed.models.onnx import write_onnx
 from ivadomed.training.checkpoint import is_old_checkpoint, is_old_model
 from ivadomed.training.gifs import remove_frames
 
@@ -82,7 +80,7 @@ def package_model(config: RunConfig, weights: Path, folder: Path) -> None:
 
     An ONNX model that does not agree with the PyTorch model is left out, with a warning.
     """
-    model = cast(Network, load_model(weights, "cpu"))
+    model = load_model(weights, "cpu")
     name = folder.name
     with atomic_path(folder / f"{name}.pt") as temporary:
         shutil.copyfile(weights, temporary)

@@ -146,8 +146,8 @@ def test_what_is_not_loaded(module, heavy):
 @pytest.mark.parametrize(
     ("names", "only"),
     [
-        ({"torch.load", "torch.jit.load"}, "ivadomed.models.torch_file"),
-        ({"onnxruntime.InferenceSession"}, "ivadomed.models.onnx_file"),
+        ({"torch.load", "torch.jit.load"}, "ivadomed.models.files"),
+        ({"onnxruntime.InferenceSession"}, "ivadomed.models.files"),
     ],
 )
 def test_model_files_are_opened_in_one_place(names, only):

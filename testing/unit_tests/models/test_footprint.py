@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from ivadomed.models import footprint as module
+from ivadomed.models import registry as module
 from ivadomed.models.base import Network
-from ivadomed.models.footprint import Footprint, footprint
+from ivadomed.models.registry import Footprint, footprint
 
 
 class OneConvolution(Network):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ivadomed.models.normalisation import InstanceNorm3d
+from ivadomed.models.blocks import InstanceNorm3d
 
 LAST = torch.channels_last_3d
 

@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from ivadomed.errors import ModelError
-from ivadomed.models.onnx_file import external_data, open_onnx
+from ivadomed.models.files import external_data, open_onnx
 
 FLOAT = TensorProto.FLOAT
 

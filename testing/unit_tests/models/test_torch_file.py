@@ -12,7 +12,7 @@ from torch import nn
 from ivadomed import training
 from ivadomed.errors import ModelError
 from ivadomed.models import load_model, set_model_for_retrain
-from ivadomed.models.torch_file import TorchFile
+from ivadomed.models.files import TorchFile
 from ivadomed.training.checkpoint import KEYS, read_checkpoint, save_checkpoint
 
 

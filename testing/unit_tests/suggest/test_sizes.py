@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ivadomed.models.footprint import Footprint
+from ivadomed.models.registry import Footprint
 from ivadomed.suggest.sizes import (
     Limits,
     Samples,
