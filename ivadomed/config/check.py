@@ -8,7 +8,6 @@ from typing import Any
 from ivadomed.config.schema.models import OwnModel
 from ivadomed.config.schema.run import SECTIONS, RunConfig
 from ivadomed.config.schema.training import CyclicLR, OneCycleLR
-from ivadomed.config.schema.transforms import Crop
 
 
 def contradictions(config: RunConfig, only_predicts: bool = False) -> list[str]:
@@ -94,16 +93,16 @@ def _loss(config: RunConfig) -> Iterator[str]:
 def _crops(config: RunConfig) -> Iterator[str]:
     n_axes = 2 if config.is_2d else 3
     for name, transform in config.transformation.chain.items():
-        if isinstance(transform, Crop) and len(transform.size) != n_axes:
+        if transform.crops and len(transform.size) != n_axes:
             yield (
                 f"transformation.{name}.size: {list(transform.size)} has {len(transform.size)} entries; expected "
                 f"{n_axes} for a {n_axes}D model"
             )
-    if "ROICrop" in config.transformation and config.loader_parameters.roi_params.suffix is None:
-        yield (
-            "loader_parameters.roi_params.suffix: is null; expected the suffix of the region's file, e.g. "
-            "'_seg-manual', because transformation has ROICrop"
-        )
+        if transform.needs_roi and config.loader_parameters.roi_params.suffix is None:
+            yield (
+                "loader_parameters.roi_params.suffix: is null; expected the suffix of the region's file, e.g. "
+                f"'_seg-manual', because transformation has {name}"
+            )
 
 
 def _classifier(config: RunConfig) -> Iterator[str]:
@@ -170,7 +169,7 @@ def _idle_networks(config: RunConfig, given: Mapping[str, Any]) -> Iterator[str]
 def _idle_in_loader(config: RunConfig) -> Iterator[str]:
     place, loader = "loader_parameters", config.loader_parameters
     roi = loader.roi_params
-    if "ROICrop" not in config.transformation:
+    if not any(step.needs_roi for step in config.transformation.chain.values()):
         if roi.slice_filter_roi is not None:
             yield (
                 f"{place}.roi_params.slice_filter_roi: {roi.slice_filter_roi} has no effect without ROICrop in "

@@ -143,7 +143,7 @@ def _compares_values(tree: Mapping[str, Any], error: ValidationError) -> bool:
     if "command" in tree or (isinstance(loader, Mapping) and "path_data" in loader):
         return False
     return all(
-        isinstance(entry["input"], list) and entry["type"] != "extra_forbidden"
+        isinstance(entry["input"], list) and entry["type"] not in ("extra_forbidden", "value_error")
         for entry in error.errors(include_url=False)
     )
 

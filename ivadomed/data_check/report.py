@@ -176,7 +176,7 @@ def _find_uneven_voxels(
     zooms = np.array([of_case.grid.zooms for of_case in reports if of_case.grid is not None] or [(1, 1, 1)])
     in_sample = zooms[:, : 2 if config.is_2d else 3]
     uneven = (in_sample.max(axis=0) > _SAME_ZOOM * in_sample.min(axis=0)).any()
-    if uneven and "Resample" not in config.transformation.chain:
+    if uneven and not any(step.resamples for step in config.transformation.chain.values()):
         message = "voxels differ in size, and transformation has no Resample to make them equal"
         report.find(place, message, fatal=False)
 

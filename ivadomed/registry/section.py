@@ -76,6 +76,9 @@ class Section(BaseModel):
     made_by: ClassVar[tuple[Callable[..., Any], tuple[Any, ...]] | None] = None
     """Function that made a model which stands in no module, and its arguments: what a pickle holds of it."""
 
+    entry: ClassVar[Any] = None
+    """Class or function whose arguments they are."""
+
     def __reduce__(self) -> Any:
         return (
             super().__reduce__()
@@ -226,6 +229,7 @@ def section_model(entry: Callable[..., Any], base: type[Section]) -> type[Sectio
         **fields,
     )
     model.made_by = (section_model, (entry, base))
+    model.entry = entry
     return model
 
 

@@ -6,7 +6,7 @@ import math
 from functools import partial
 from typing import Annotated, Any
 
-from ivadomed.registry.types import Doc, Fraction, Ge, Le, Parsed
+from ivadomed.registry.types import Doc, Fraction, Ge, Le, Parsed, PositiveReal
 
 Span = tuple[float, float]
 
@@ -22,7 +22,7 @@ def _interval(value: Any, least: float = -math.inf, above: float = -math.inf) ->
     if entries[0] < least or entries[0] <= above:
         bound = f"from {least:g} on" if entries[0] < least else f"above {above:g}"
         raise ValueError(f"expected [smallest, largest], numbers {bound}")
-    return entries[0], entries[1]
+    return float(entries[0]), float(entries[1])
 
 
 def _interval_or_end(value: Any, least: float = -math.inf) -> float | Span:
@@ -33,16 +33,16 @@ def _axes(value: Any) -> tuple[int, ...] | None:
     if value is None:
         return None
     entries = list(value) if isinstance(value, (list, tuple)) else []
-    if not entries or any(type(axis) is not int or axis not in (0, 1, 2) for axis in entries):
+    if not entries or any(isinstance(axis, bool) or axis not in (0, 1, 2) for axis in entries):
         raise ValueError("expected a list of axes: 0 (height), 1 (width), 2 (depth); or null")
     if len(set(entries)) < len(entries):
         raise ValueError("expected different axes")
-    return tuple(entries)
+    return tuple(map(int, entries))
 
 
 Interval = Annotated[Span, Parsed(_interval)]
-Factors = Annotated[Span, Parsed(partial(_interval, above=0))]
-Thickness = Annotated[Span, Parsed(partial(_interval, least=1))]
+Factors = Annotated[tuple[PositiveReal, PositiveReal], Parsed(partial(_interval, above=0))]
+Thickness = Annotated[tuple[PositiveReal, PositiveReal], Parsed(partial(_interval, least=1))]
 Widths = Annotated[float | Span, Parsed(partial(_interval_or_end, least=0))]
 Symmetric = Annotated[float | Span, Parsed(_interval_or_end)]
 Axes = Annotated[tuple[Annotated[int, Ge(0), Le(2)], ...] | None, Parsed(_axes)]

@@ -9,12 +9,13 @@ import numpy as np
 
 from ivadomed.errors import ConfigError
 from ivadomed.registry.types import (
+    STRICT,
+    WHOLE,
     Doc,
     Flag,
     Ge,
     Le,
     Len,
-    NonNegative,
     NonNegativeReal,
     Positive,
     PositiveReal,
@@ -329,7 +330,7 @@ class RandomBiasField(IntensityTransform):
             Symmetric,
             Doc("Largest magnitude of the polynomial's coefficients, or their [smallest, largest].", 0.5),
         ],
-        order: Annotated[NonNegative, Le(20), Doc("Order of the polynomial (0 to 20).", 3)],
+        order: Annotated[int, STRICT, Ge(0), Le(20), WHOLE, Doc("Order of the polynomial (0 to 20).", 3)],
         p: Probability = 0.5,
     ) -> None:
         self.coefficients, self.order, self.p = symmetric(coefficients), order, p

@@ -24,8 +24,7 @@ from ivadomed.config.schema.models import (
 from ivadomed.config.schema.postprocessing import Postprocessing, Step, Uncertainty
 from ivadomed.config.schema.split import SplitDataset
 from ivadomed.config.schema.training import TrainingParameters
-from ivadomed.config.schema.transformation import Transformation
-from ivadomed.config.schema.transforms import Crop
+from ivadomed.config.schema.transformation import Transform, Transformation
 from ivadomed.config.schema.wandb import Wandb
 from ivadomed.models.specs import OWN, NetworkSpec, Task, spec_of
 from ivadomed.registry.section import InOrder, Section, section
@@ -103,7 +102,9 @@ class RunConfig(Section):
         Postprocessing, InOrder("ivadomed.postprocessing:STEPS", Step, Postprocessing)
     ] = section("Steps on predictions, in the order of the keys.")
     evaluation_parameters: EvaluationParameters = section("Comparison with the ground truth.")
-    transformation: Transformation = section("Preprocessing and augmentation, in the order of the keys.")
+    transformation: Annotated[
+        Transformation, InOrder("ivadomed.transforms:TRANSFORMS", Transform, Transformation)
+    ] = section("Preprocessing and augmentation, in the order of the keys.")
 
     @property
     def applied_networks(self) -> list[str]:
@@ -181,13 +182,13 @@ class RunConfig(Section):
     @property
     def sample_size(self) -> tuple[int, ...] | None:
         """Size of what the network is shown: the patch size, else that of the last crop; None without both."""
-        crops = [step.size for step in self.transformation.chain.values() if isinstance(step, Crop)]
+        crops = [step.size for step in self.transformation.chain.values() if step.crops]
         return self.length or (crops[-1] if crops else None)
 
     @property
     def spacing(self) -> tuple[float, ...]:
         """Voxel size along the axes of a sample, that of `transformation.Resample`; 1 where images keep theirs."""
-        resample = self.transformation.Resample
+        resample = next((step for step in self.transformation.chain.values() if step.resamples), None)
         zooms = (1.0,) * 3 if resample is None else (resample.hspace, resample.wspace, resample.dspace)
         return zooms[: 2 if self.is_2d else 3]
 
@@ -229,9 +230,10 @@ class RunConfig(Section):
         if self.length:
             keys[self._path_of("length_2D" if self.is_2d else "length_3D")] = list(self.length)
         else:
-            crops = self.transforms_for("training")
-            crop = next((name for name in ("CenterCrop", "ROICrop") if name in crops), "CenterCrop")
-            keys[f"transformation.{crop}.size"] = crops[crop]["size"] if crop in crops else "none"
+            chain = self.transformation.chain.items()
+            crops = {name: list(step.size) for name, step in chain if step.crops and step.used_in("training")}
+            name, size = [("CenterCrop", "none"), *crops.items()][-1]
+            keys[f"transformation.{name}.size"] = size
         arguments = self.architecture.arguments
         if "n_filters" in arguments or (
             self.network is not OWN and "n_filters" in network_arguments(self.architecture_name)

@@ -2,64 +2,67 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Any, Literal
 
-from ivadomed.config.schema import transforms
-from ivadomed.registry.section import OrderedSteps
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+
+from ivadomed.registry.section import OrderedSteps, Section
+from ivadomed.registry.types import DatasetType
+
+
+class Transform(Section):
+    """Keys of every transform; the others are arguments of its class."""
+
+    applied_to: tuple[Literal["im", "gt", "roi"], ...] | None = Field(
+        default=None,
+        description="Kinds of data it is applied to: `im`, `gt`, `roi`. null: all three; the image alone for "
+        "RandomBrightness, RandomContrast, RandomLowResolution and NormalizePercentile.",
+        examples=[["im", "gt"]],
+    )
+    dataset_type: tuple[DatasetType, ...] | None = Field(
+        default=None,
+        description="Sets it is applied to: `training`, `validation`, `testing`. null: all three.",
+        examples=[["training"]],
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_idle_flags(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Packaged models are read by older versions too, which refuse keys that they do not know.
+        fields = type(self).model_fields
+        idle = {
+            key for key, field in fields.items() if field.default is False and getattr(self, key) is False
+        }
+        return {key: value for key, value in handler(self).items() if key not in idle}
+
+    def used_in(self, dataset_type: str) -> bool:
+        """True if the transform is part of the chain of that set."""
+        return self.dataset_type is None or dataset_type in self.dataset_type
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments (JSON-ready) and `applied_to`; keys left at null are absent."""
+        return self.model_dump(mode="json", exclude={"dataset_type"}, exclude_none=True)
+
+    @property
+    def crops(self) -> bool:
+        """True if it cuts out a box, of its argument `size`."""
+        return getattr(self.entry, "crops", False)
+
+    @property
+    def resamples(self) -> bool:
+        """True if it changes the voxel size."""
+        return getattr(self.entry, "resamples", False)
+
+    @property
+    def needs_roi(self) -> bool:
+        """True if it reads the region of interest."""
+        return getattr(self.entry, "needs_roi", False)
 
 
 class Transformation(OrderedSteps):
     """Transforms in the order in which they are applied."""
 
-    Resample: transforms.Resample | None = Field(default=None, description="Change the voxel size.")
-    CenterCrop: transforms.CenterCrop | None = Field(default=None, description="Crop about the centre.")
-    ROICrop: transforms.ROICrop | None = Field(default=None, description="Crop about the region of interest.")
-    BoundingBoxCrop: transforms.BoundingBoxCrop | None = Field(
-        default=None, description="Crop to the detected bounding box."
-    )
-    NormalizeInstance: transforms.NormalizeInstance | None = Field(
-        default=None, description="Zero mean, unit variance."
-    )
-    NormalizePercentile: transforms.NormalizePercentile | None = Field(
-        default=None, description="Two percentiles to 0 and 1."
-    )
-    HistogramClipping: transforms.HistogramClipping | None = Field(
-        default=None, description="Clip at two percentiles."
-    )
-    Clahe: transforms.Clahe | None = Field(default=None, description="Adaptive histogram equalisation.")
-    DilateGT: transforms.DilateGT | None = Field(
-        default=None, description="Dilate lesions of the ground truth."
-    )
-    RandomAffine: transforms.RandomAffine | None = Field(
-        default=None, description="Rotate, translate, scale."
-    )
-    RandomReverse: transforms.RandomReverse | None = Field(default=None, description="Flip axes.")
-    RandomMirror: transforms.RandomMirror | None = Field(
-        default=None, description="Flip axes, each with its own probability."
-    )
-    ElasticTransform: transforms.ElasticTransform | None = Field(
-        default=None, description="Smooth deformation."
-    )
-    RandomShiftIntensity: transforms.RandomShiftIntensity | None = Field(
-        default=None, description="Shift intensities."
-    )
-    AdditiveGaussianNoise: transforms.AdditiveGaussianNoise | None = Field(
-        default=None, description="Add noise."
-    )
-    RandomGamma: transforms.RandomGamma | None = Field(default=None, description="Gamma correction.")
-    RandomBrightness: transforms.RandomBrightness | None = Field(
-        default=None, description="Scale intensities."
-    )
-    RandomContrast: transforms.RandomContrast | None = Field(default=None, description="Stretch intensities.")
-    RandomLowResolution: transforms.RandomLowResolution | None = Field(
-        default=None, description="Simulate thick slices."
-    )
-    RandomBiasField: transforms.RandomBiasField | None = Field(
-        default=None, description="Smooth intensity field."
-    )
-    RandomBlur: transforms.RandomBlur | None = Field(default=None, description="Gaussian blur.")
-
     @property
-    def chain(self) -> dict[str, transforms.Transform]:
+    def chain(self) -> dict[str, Any]:
         """Name -> transform, in the order in which they are applied."""
-        return {name: getattr(self, name) for name in self._order}
+        return self.steps

@@ -24,7 +24,7 @@ from ivadomed.loader.cases.volumes import Volume, read_volume
 from ivadomed.loader.slice_filter import SliceClassifier, SliceRule, SliceStatistics
 from ivadomed.runtime.failures import shortages_explained
 from ivadomed.runtime.memory import check_memory
-from ivadomed.transforms import Pipeline, Plan, Resample, Stage
+from ivadomed.transforms import Pipeline, Plan, Stage
 from ivadomed.transforms.fixed import Anchor, box_crop
 
 IMAGE_ORDER = 2  # spline orders of ivadomed 2.9.10
@@ -96,7 +96,7 @@ def prepare_case(case: Case, recipe: Recipe, with_target: bool = True) -> Prepar
 
 def refuse_unknown_pixel_size(case: Case, recipe: Recipe) -> None:
     """Raise DataError when a picture is to be resampled and nothing says how large its pixels are."""
-    resamples = any(isinstance(stage.transform, Resample) for stage in recipe.fixed.stages)
+    resamples = any(stage.transform.resamples for stage in recipe.fixed.stages)
     if resamples and is_picture(case.images[0]) and "PixelSize" not in case.metadata:
         raise DataError(
             f"{case.images[0]}: its pixel size is unknown, and Resample needs it; add for example "
