@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,10 @@ from ivadomed.sweep.hyperparameters import (
     update_dict,
 )
 from ivadomed.sweep.member import test_config, train_config
-from ivadomed.sweep.run import SweepOptions, run_sweep, split_dataset
-from ivadomed.sweep.search import SAMPLERS, run_search
-from ivadomed.sweep.space import get_space
-from ivadomed.sweep.tables import format_results
+from ivadomed.sweep.plan import SweepOptions
+from ivadomed.sweep.results import format_results
+from ivadomed.sweep.run import run_sweep, split_dataset
+from ivadomed.sweep.search import SAMPLERS, get_space, run_search
 
 __all__ = [
     "HyperparameterOption",
@@ -167,7 +167,7 @@ def automate_training(
             all_logs=all_logs,
             run_test=run_test,
             thr_increment=thr_increment,
-            output_dir=Path(output_dir) if output_dir else None,
+            output_dir=output_dir,
             plot_comparison=plot_comparison,
         )
     )
@@ -192,19 +192,10 @@ def test_worker(config: Mapping[str, Any]) -> tuple[str, float, pd.DataFrame]:
 
 
 def _run(options: argparse.Namespace) -> None:
+    names = {field.name for field in fields(SweepOptions)} - {"config"}
     asked = SweepOptions(
         _configuration(options.config, options.path_data, options.path_output),
-        all_combin=options.all_combin,
-        multi_params=options.multi_params,
-        fixed_split=options.fixed_split,
-        n_iterations=options.n_iterations,
-        all_logs=options.all_logs,
-        run_test=options.run_test,
-        thr_increment=options.thr_increment,
-        output_dir=Path(options.output_dir) if options.output_dir else None,
-        plot_comparison=options.plot_comparison,
-        jobs=options.jobs,
-        cluster=options.cluster,
+        **{name: value for name, value in vars(options).items() if name in names},
     )
     parameters = read_json(options.config_hyper)
     with logging_to_terminal(source="ivadomed.sweep"):

@@ -2,16 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ivadomed.commands.train import FREE_TO_CHANGE
 from ivadomed.config import RunConfig, load_config
 from ivadomed.errors import ConfigError
-from ivadomed.jobs import content_id
-from ivadomed.sweep.hyperparameters import HyperparameterOption, value_at
+from ivadomed.jobs import Workers, content_id
+from ivadomed.jobs.choose import choose_workers
+from ivadomed.sweep.hyperparameters import HyperparameterOption
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """What a user may ask of a sweep.
+
+    Args:
+        config: The configuration that all members share, whole; "path_output" is what their folders are named after.
+        options: Values to compare.
+        all_combin: See ``make_config_list``.
+        multi_params: See ``make_config_list``.
+        fixed_split: Draw the split once; else its seed grows by one with each iteration, as that of the training.
+        n_iterations: Runs of each configuration.
+        all_logs: Keep the folders of all iterations, not just of the first.
+        run_test: Test every trained model.
+        thr_increment: Search the best threshold after each training, in such steps.
+        output_dir: Where tables and pictures go; None: the configuration's ``path_output``.
+        plot_comparison: Draw the tests too.
+        jobs: Processes; None: one for each GPU, one on a CPU.
+        cluster: Address or scheduler file of the Dask cluster that runs the members instead.
+    """
+
+    config: Mapping[str, Any]
+    options: Sequence[HyperparameterOption] = field(default=())
+    all_combin: bool = False
+    multi_params: bool = False
+    fixed_split: bool = False
+    n_iterations: int = 1
+    all_logs: bool = False
+    run_test: bool = False
+    thr_increment: float | None = None
+    output_dir: str | os.PathLike[str] | None = None
+    plot_comparison: bool = False
+    jobs: int | None = None
+    cluster: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where tables and pictures go."""
+        return Path(self.output_dir or self.config["path_output"])
+
+    @property
+    def workers(self) -> Workers:
+        """Who runs the members."""
+        return choose_workers(self.jobs, self.cluster, self.config["gpu_ids"])
 
 
 @dataclass(frozen=True)
@@ -49,59 +96,49 @@ class Member:
         return content_id([self.job, "test", self.config.get("evaluation_parameters")])
 
 
-def plan(
-    configs: Sequence[Mapping[str, Any]],
-    base: str,
-    n_iterations: int,
-    fixed_split: bool,
-    all_logs: bool,
-    thr_increment: float | None,
-    run_test: bool,
-) -> list[Member]:
+def plan(configs: Sequence[Mapping[str, Any]], base: str, asked: SweepOptions) -> list[Member]:
     """The members of a sweep: all configurations, then all once more with other seeds, and so on.
+
+    The configurations of an iteration share the seeds of training and split.
 
     Args:
         configs: Of ``make_config_list``.
         base: ``path_output`` that their folders are named after.
-        n_iterations: How often each is run. The seed of the training grows by one each time, and that of the split
-            unless it is fixed, so that the configurations of an iteration share both.
-        fixed_split: Whether the split stays the same.
-        all_logs: Keep the folders of all iterations, not just of the first.
-        thr_increment: See ``run_command``.
-        run_test: Whether the trained models are tested.
+        asked: How they are run.
 
     Raises:
         ConfigError: A configuration cannot be used; all problems of all of them at once.
     """
-    if n_iterations < 1:
-        raise ConfigError(f"--n-iterations: {n_iterations}; expected 1 or more")
-    members, problems = [], []
-    for iteration in range(n_iterations):
+    if asked.n_iterations < 1:
+        raise ConfigError(f"--n-iterations: {asked.n_iterations}; expected 1 or more")
+    members: dict[str, Member] = {}
+    problems = []
+    for iteration in range(asked.n_iterations):
         for config in configs:
-            name = _short(config["path_output"], base) + f" (iteration {iteration})" * (n_iterations > 1)
-            suffix = f"_n={iteration:02d}" if all_logs or iteration else ""
-            changed = _reseeded(config, iteration, fixed_split)
-            changed["path_output"] += suffix
+            name = short_name(config["path_output"], base)
+            name += f" (iteration {iteration})" * (asked.n_iterations > 1)
+            changed = _reseeded(config, iteration, asked.fixed_split)
+            changed["path_output"] += f"_n={iteration:02d}" if asked.all_logs or iteration else ""
             try:
-                parsed = load_config({**changed, "command": "train"})
+                job = training_id(load_config({**changed, "command": "train"}), asked.thr_increment)
             except ConfigError as error:
                 problems.append(f"{name}: {error}")
                 continue
-            members.append(
-                Member(
-                    training_id(parsed, thr_increment),
-                    name,
-                    changed,
-                    config["path_output"],
-                    iteration,
-                    thr_increment,
-                    run_test,
-                    is_kept=all_logs or iteration == 0,
-                )
+            is_kept = asked.all_logs or iteration == 0
+            member = Member(
+                job,
+                name,
+                changed,
+                config["path_output"],
+                iteration,
+                asked.thr_increment,
+                asked.run_test,
+                is_kept,
             )
+            members.setdefault(job, member)
     if problems:
         raise ConfigError("\n".join(problems))
-    return list({member.job: member for member in reversed(members)}.values())[::-1]  # each once
+    return list(members.values())
 
 
 def training_id(config: RunConfig, thr_increment: float | None) -> str:
@@ -116,14 +153,8 @@ def training_id(config: RunConfig, thr_increment: float | None) -> str:
     )
 
 
-def options_of(member: Member, options: Iterable[HyperparameterOption]) -> dict[str, Any]:
-    """Values of the compared hyperparameters, by dotted path."""
-    paths = dict.fromkeys(option.path for option in options)
-    return {".".join(path): value_at(member.config, path) for path in paths}
-
-
-def _short(path_output: str, base: str) -> str:
-    """What the options of a configuration added to the name of its folder."""
+def short_name(path_output: str, base: str) -> str:
+    """The part that the options of a configuration added to the name of its folder."""
     return path_output.removeprefix(base).removeprefix("-") or Path(path_output).name
 
 

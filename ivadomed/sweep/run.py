@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,25 @@ import pandas as pd
 from ivadomed.config import load_config
 from ivadomed.errors import ConfigError, RunsFailed
 from ivadomed.images.files import write_csv
-from ivadomed.jobs import JobResult, ResultStore, Workers, run_jobs
-from ivadomed.jobs.choose import choose_workers
+from ivadomed.images.io import write_figure
+from ivadomed.jobs import JobResult, ResultStore, run_jobs
 from ivadomed.loader.build import draw_split, index_data
 from ivadomed.loader.split.file import FILE_NAME
 from ivadomed.runtime.run_lock import run_lock
-from ivadomed.sweep.hyperparameters import FOLDERS, HyperparameterOption, make_config_list
+from ivadomed.sweep.hyperparameters import FOLDERS, make_config_list
 from ivadomed.sweep.member import Run
-from ivadomed.sweep.plan import Member, plan
-from ivadomed.sweep.plots import COMPARISON, TESTS, comparison_figure, save_figure, tests_figure
-from ivadomed.sweep.tables import DETAILED, TEMPORARY, Results, results_table, write_tables
+from ivadomed.sweep.plan import Member, SweepOptions, plan
+from ivadomed.sweep.results import (
+    COMPARISON,
+    DETAILED,
+    TEMPORARY,
+    TESTS,
+    Results,
+    comparison_figure,
+    results_table,
+    tests_figure,
+    write_tables,
+)
 
 log = logging.getLogger(__name__)
 
@@ -33,51 +41,6 @@ JOBS = "jobs"
 
 _DRAWN_EVERY = 30.0
 """Seconds between two pictures of a sweep that runs."""
-
-
-@dataclass(frozen=True)
-class SweepOptions:
-    """What a user may ask of a sweep.
-
-    Args:
-        config: The configuration that all members share, whole; "path_output" is what their folders are named after.
-        options: Values to compare.
-        all_combin: See ``make_config_list``.
-        multi_params: See ``make_config_list``.
-        fixed_split: See ``plan``.
-        n_iterations: See ``plan``.
-        all_logs: See ``plan``.
-        run_test: Test every trained model.
-        thr_increment: Search the best threshold after each training, in such steps.
-        output_dir: Where tables and pictures go; None: the configuration's ``path_output``.
-        plot_comparison: Draw the tests too.
-        jobs: Processes; None: one for each GPU, one on a CPU.
-        cluster: Address or scheduler file of the Dask cluster that runs the members instead.
-    """
-
-    config: Mapping[str, Any]
-    options: Sequence[HyperparameterOption] = field(default=())
-    all_combin: bool = False
-    multi_params: bool = False
-    fixed_split: bool = False
-    n_iterations: int = 1
-    all_logs: bool = False
-    run_test: bool = False
-    thr_increment: float | None = None
-    output_dir: Path | None = None
-    plot_comparison: bool = False
-    jobs: int | None = None
-    cluster: str | None = None
-
-    @property
-    def folder(self) -> Path:
-        """Where tables and pictures go."""
-        return Path(self.output_dir or self.config["path_output"])
-
-    @property
-    def workers(self) -> Workers:
-        """Who runs the members."""
-        return choose_workers(self.jobs, self.cluster, self.config["gpu_ids"])
 
 
 def run_sweep(asked: SweepOptions) -> pd.DataFrame:
@@ -105,15 +68,7 @@ def _run_sweep(asked: SweepOptions, config: Mapping[str, Any]) -> pd.DataFrame:
     configs = make_config_list(asked.options, config, asked.all_combin, asked.multi_params, FOLDERS)
     if not configs:
         raise ConfigError("no values to compare: the parameter file is empty")
-    members = plan(
-        configs,
-        config["path_output"],
-        asked.n_iterations,
-        asked.fixed_split,
-        asked.all_logs,
-        asked.thr_increment,
-        asked.run_test,
-    )
+    members = plan(configs, config["path_output"], asked)
     progress = Progress(asked.folder, config["path_output"], members)
     advice = f"what is finished is in {asked.folder}; the same command goes on with the rest"
     log.info("%d runs; tables and pictures: %s", len(members), asked.folder)
@@ -133,9 +88,9 @@ def _run_sweep(asked: SweepOptions, config: Mapping[str, Any]) -> pd.DataFrame:
 def shared_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration with absolute paths and one cache for all members, so that images are prepared once."""
     loader = config["loader_parameters"]
-    output = Path(config["path_output"]).resolve()
+    output, data = Path(config["path_output"]).resolve(), loader["path_data"] or []
     places = {
-        "path_data": [str(Path(path).resolve()) for path in _listed(loader["path_data"])],
+        "path_data": [str(Path(path).resolve()) for path in ([data] if isinstance(data, str) else data)],
         "cache_dir": str(Path(loader.get("cache_dir") or output / "cache").resolve()),
     }
     return {**config, "path_output": str(output), "loader_parameters": {**loader, **places}}
@@ -186,13 +141,13 @@ class Progress:
     def draw(self) -> None:
         """Draw what is finished."""
         if self.results:
-            save_figure(comparison_figure(self.results, self.base), self.folder / COMPARISON)
+            write_figure(self.folder / COMPARISON, comparison_figure(self.results, self.base), 110)
         self._drawn = time.monotonic()
 
     def draw_tests(self, results: Results) -> None:
         """Draw the metrics of the test images."""
         if (figure := tests_figure(results, self.base)) is not None:
-            save_figure(figure, self.folder / TESTS)
+            write_figure(self.folder / TESTS, figure, 110)
 
     def in_order(self, members: Iterable[Member]) -> list[tuple[Member, dict[str, Any]]]:
         """The results in the order of the plan."""
@@ -202,15 +157,5 @@ class Progress:
     def raise_failures(self) -> None:
         """Raise RunsFailed if members failed."""
         if self.failures:
-            raise RunsFailed(
-                "\n".join(
-                    [
-                        f"{len(self.failures)} of {self.total} runs failed; the same command tries them again:",
-                        *(f"  {failure}" for failure in self.failures),
-                    ]
-                )
-            )
-
-
-def _listed(paths: Any) -> Iterator[str]:
-    return iter([paths] if isinstance(paths, str) else paths or [])
+            head = f"{len(self.failures)} of {self.total} runs failed; the same command tries them again:"
+            raise RunsFailed("\n  ".join([head, *self.failures]))

@@ -5,6 +5,7 @@ Akiba et al., "Optuna: A next-generation hyperparameter optimization framework",
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,10 +23,9 @@ from ivadomed.report import read_curves
 from ivadomed.runtime.run_lock import run_lock
 from ivadomed.sweep.hyperparameters import HyperparameterOption, option_at, with_options
 from ivadomed.sweep.member import SCORES, Run, train_member
-from ivadomed.sweep.plan import Member, training_id
-from ivadomed.sweep.run import JOBS, Progress, SweepOptions, shared_config, split_dataset
-from ivadomed.sweep.space import Space, options_of_trial, suggest
-from ivadomed.sweep.tables import DETAILED, write_tables
+from ivadomed.sweep.plan import Member, SweepOptions, short_name, training_id
+from ivadomed.sweep.results import DETAILED, write_tables
+from ivadomed.sweep.run import JOBS, Progress, shared_config, split_dataset
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -39,6 +39,98 @@ STUDY = "study.journal"
 _NAME = "sweep"
 _STARTUP, _WARMUP = 5, 3
 """Trials that are never ended early, and the epoch after which others may be."""
+
+
+_RANGE = {"low", "high", "log", "step"}
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers to draw from; whole ones when both limits are.
+
+    Args:
+        low: Least.
+        high: Greatest.
+        log: Draw the logarithm.
+        step: Distance of the numbers.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+
+
+Space = Mapping[tuple[str, ...], tuple[Any, ...] | Range]
+"""What to draw the value of each key from."""
+
+
+def get_space(parameters: Mapping[str, Any], superkeys: Sequence[str] = ()) -> dict[tuple[str, ...], Any]:
+    """The space of a parameter file: lists of values, and ranges ``{"low": 1e-4, "high": 1e-2, "log": true}``.
+
+    Raises:
+        ConfigError: A key has neither values nor a range nor a section.
+    """
+    space: dict[tuple[str, ...], Any] = {}
+    for key, value in parameters.items():
+        path = (*superkeys, key)
+        if isinstance(value, Mapping) and {"low", "high"} <= value.keys() <= _RANGE:
+            space[path] = _range(".".join(path), value)
+        elif isinstance(value, Mapping) and value:
+            space |= get_space(value, path)
+        elif isinstance(value, list) and value:
+            space[path] = tuple(value)
+        else:
+            raise ConfigError(
+                f'{".".join(path)}: {value!r}; expected a list of values or a range {{"low": ..., "high": ...}}'
+            )
+    return space
+
+
+def _range(place: str, value: Mapping[str, Any]) -> Range:
+    numbers = [value[key] for key in ("low", "high", "step") if value.get(key) is not None]
+    if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
+        raise ConfigError(f"{place}: {dict(value)}; low, high and step are numbers")
+    found = Range(**value)
+    if not found.low < found.high or (found.log and (found.low <= 0 or found.step is not None)):
+        raise ConfigError(
+            f'{place}: {dict(value)}; low must be less than high, and "log" needs low > 0 and no step'
+        )
+    return found
+
+
+def suggest(trial: Trial, name: str, values: tuple[Any, ...] | Range) -> Any:
+    """The value of a key in a trial.
+
+    Args:
+        trial: Draws it.
+        name: Of the key.
+        values: What to draw from.
+    """
+    if isinstance(values, Range):
+        if isinstance(values.low, int) and isinstance(values.high, int):
+            return trial.suggest_int(
+                name, values.low, values.high, step=int(values.step or 1), log=values.log
+            )
+        return _rounded(trial.suggest_float(name, values.low, values.high, step=values.step, log=values.log))
+    # Optuna keeps choices as text, numbers and truth values; sections travel as JSON.
+    return json.loads(trial.suggest_categorical(name, [json.dumps(value) for value in values]))
+
+
+def _rounded(value: float) -> float:
+    """A number as one would write it down, and name a folder after it."""
+    return value if isinstance(value, int) else float(f"{value:.3g}")
+
+
+def options_of_trial(trial: FrozenTrial, space: Space) -> list[HyperparameterOption]:
+    """What a finished trial had drawn."""
+    values = {".".join(path): (path, choices) for path, choices in space.items()}
+    return [
+        option_at(
+            values[name][0], _rounded(value) if isinstance(values[name][1], Range) else json.loads(value)
+        )
+        for name, value in trial.params.items()
+    ]
 
 
 class _Pruned(Exception):
@@ -241,15 +333,9 @@ class _Search:
         config = with_options(self.config, options)
         parsed = load_config({**config, "command": "train"})
         job = content_id(["search", training_id(parsed, self.asked.thr_increment)])
-        shown = config["path_output"].removeprefix(self.config["path_output"]).removeprefix("-")
-        return Member(
-            job,
-            f"{name} ({shown})",
-            config,
-            config["path_output"],
-            thr_increment=self.asked.thr_increment,
-            run_test=self.asked.run_test,
-        )
+        folder = config["path_output"]
+        name += f" ({short_name(folder, self.config['path_output'])})"
+        return Member(job, name, config, folder, 0, self.asked.thr_increment, self.asked.run_test)
 
     def conclude(self, folder: Path) -> pd.DataFrame:
         """Tables and pictures of all trials of the study, and what failed."""

@@ -5,23 +5,15 @@ import pytest
 from ivadomed.config import load_config
 from ivadomed.errors import ConfigError
 from ivadomed.sweep.hyperparameters import FOLDERS, get_param_list, make_config_list
-from ivadomed.sweep.plan import plan
+from ivadomed.sweep.plan import SweepOptions, plan
 
 DEPTHS = {"default_model": {"depth": [2, 3]}}
 
 
 def members(changes=None, parameters=DEPTHS, **options):
     config = load_config({"path_output": "/x/out"}, changes).to_json()
-    asked = {
-        "n_iterations": 1,
-        "fixed_split": False,
-        "all_logs": False,
-        "thr_increment": None,
-        "run_test": False,
-        **options,
-    }
     configs = make_config_list(get_param_list(parameters, [], []), config, False, False, FOLDERS)
-    return plan(configs, config["path_output"], **asked)
+    return plan(configs, config["path_output"], SweepOptions(config, **options))
 
 
 def seeds(found):

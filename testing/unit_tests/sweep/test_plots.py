@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
-from ivadomed.sweep.plots import comparison_figure, save_figure, tests_figure
+from ivadomed.images.io import write_figure
+from ivadomed.sweep.results import comparison_figure, tests_figure
 
 tests_figure.__test__ = False
 
@@ -54,6 +55,6 @@ def test_there_is_no_picture_of_tests_that_were_not_made(member):
 
 
 def test_picture_is_written(results, tmp_path):
-    save_figure(comparison_figure(results, str(tmp_path / "out")), tmp_path / "picture.png")
+    write_figure(tmp_path / "picture.png", comparison_figure(results, str(tmp_path / "out")), 110)
     with Image.open(tmp_path / "picture.png") as picture:
         assert picture.width > 1000

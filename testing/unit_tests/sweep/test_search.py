@@ -7,8 +7,7 @@ import pytest
 from ivadomed.errors import ConfigError
 from ivadomed.jobs import ResultStore
 from ivadomed.sweep import search
-from ivadomed.sweep.search import Draw, SearchRun, open_study
-from ivadomed.sweep.space import Range, get_space, options_of_trial, suggest
+from ivadomed.sweep.search import Draw, Range, SearchRun, get_space, open_study, options_of_trial, suggest
 
 optuna = pytest.importorskip("optuna")
 

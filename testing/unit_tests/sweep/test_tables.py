@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ivadomed.sweep.hyperparameters import option_at
-from ivadomed.sweep.tables import average_table, format_results, results_table, test_values, write_tables
+from ivadomed.sweep.results import average_table, format_results, results_table, test_values, write_tables
 
 test_values.__test__ = False
 
