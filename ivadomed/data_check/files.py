@@ -29,8 +29,8 @@ class Finding:
 
     Args:
         place: The file, or the set or section of the configuration.
-        message: What is wrong and what to do.
-        fatal: Whether a training would fail on it, or learn something wrong.
+        message: Fault and remedy.
+        fatal: A training would fail on it, or learn something wrong.
     """
 
     place: str
@@ -40,13 +40,13 @@ class Finding:
 
 @dataclass(eq=False)
 class CaseReport:
-    """What was seen of one case; it grows file by file.
+    """Findings in one case; the report grows file by file.
 
     Args:
         rows: One per file: case, file, role ("image", "roi" or the suffix of a label), contrast, grid, whether it is a
             picture, lowest and highest value, and the values of a label.
         findings: In order of the files.
-        grid: Of the image; None when it cannot be read.
+        grid: Grid of the image; None when it cannot be read.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -62,8 +62,8 @@ def check_cases(cases: Sequence[Case], recipe: Recipe, n_jobs: int = 1) -> list[
     """Read all files of all cases, with a progress bar.
 
     Args:
-        cases: What a training would use.
-        recipe: What it would do with them.
+        cases: Cases that a training would use.
+        recipe: Fixed steps of the training.
         n_jobs: Cases read at a time.
 
     Returns:
@@ -144,7 +144,7 @@ def _values(label: np.ndarray) -> str:
 
 
 def _check_values(path: Path, label: np.ndarray, values: str, report: CaseReport, soft_gt: bool) -> None:
-    """Whether the values of a label are those of one class."""
+    """Look for values of a label that are not those of one class."""
     low, high = float(label.min()), float(label.max())
     if high <= 0:
         report.find(path, "is empty", fatal=False)
@@ -176,7 +176,7 @@ def _compare(case: Case, report: CaseReport, image: Image, path: Path) -> None:
 
 
 def _suffix_of(label: Path, case: Case) -> str:
-    """What the name of a label adds to that of its image."""
+    """End of the name of a label behind that of its image."""
     stem = label.name.split(".")[0]
     names = [image.name.split(".")[0] for image in case.images]
     return next((stem.removeprefix(name) for name in reversed(names) if stem.startswith(name)), stem)

@@ -32,13 +32,13 @@ SETS: dict[str, DatasetType] = {"train": "training", "valid": "validation", "tes
 
 @dataclass(eq=False)
 class DataReport:
-    """What a training would do with a data set; it grows set by set.
+    """Use of a data set by a training; the report grows set by set.
 
     Args:
         cases: Per set ("training", "validation", "testing") its cases.
         rows: See ``CaseReport``, and the set of each file.
         dropped: Files and subjects that are left out, each with its reason.
-        findings: What is wrong or may surprise.
+        findings: Faults and surprises.
     """
 
     cases: dict[str, tuple[Case, ...]] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class DataReport:
 
     @property
     def usable(self) -> bool:
-        """Whether the data set can be trained on."""
+        """True when the data set can be trained on."""
         return not any(finding.fatal for finding in self.findings)
 
     def find(self, place: str, message: str, fatal: bool) -> None:
@@ -83,7 +83,7 @@ def report_data(config: RunConfig, n_jobs: int = 1) -> DataReport:
     """Read every file that a training and its test would read.
 
     Args:
-        config: Of the training.
+        config: Configuration of the training.
         n_jobs: Cases read at a time.
 
     Raises:

@@ -130,7 +130,7 @@ def fit_to_patches(
         box: Inside the image.
         length: Voxels of a patch.
         stride: Distance of neighbouring patches.
-        shape: Of the image: a box that would reach beyond it is moved back, as far as it is not larger than the
+        shape: Shape of the image: a box that would reach beyond it is moved back, as far as it is not larger than the
             image.
     """
     dims = len(length)

@@ -96,7 +96,7 @@ class Grid:
         )
 
     def matches(self, other: Grid) -> bool:
-        """Whether two images have the same voxels, in whatever order of the axes each file stores them.
+        """Tell whether two images have the same voxels, in whatever order of the axes each file stores them.
 
         They do when, in one order, their shapes are equal and their corners less than one voxel apart. Some programs
         round the affine to two decimals, which turns a large image by a good part of a voxel; a shift by a voxel is no
@@ -127,7 +127,7 @@ class Grid:
         return orientation if self._corners_agree(turned) else None
 
     def _corners_agree(self, other: Grid) -> bool:
-        """Whether the shapes are equal and the corners less than one voxel apart, axis by axis as stored."""
+        """Tell whether the shapes are equal and the corners less than one voxel apart, axis by axis as stored."""
         if self.shape != other.shape:
             return False
         corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], float)

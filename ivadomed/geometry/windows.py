@@ -43,7 +43,7 @@ class Windows:
     an array of numbers stays shared.
 
     Args:
-        windows: What to hold, in order.
+        windows: Windows to hold, in order.
     """
 
     def __init__(self, windows: Iterable[Window]) -> None:
@@ -90,7 +90,7 @@ def _size(shape: Sequence[int]) -> str:
 
 
 BLENDS = ("mean", "gaussian")
-"""How windows that overlap are averaged: all voxels alike, or those in the middle of a window more."""
+"""Averages of windows that overlap: all voxels alike, or those in the middle of a window more."""
 
 
 def profile(length: int, blend: str) -> np.ndarray:
@@ -131,7 +131,7 @@ class Canvas:
 
     @property
     def complete(self) -> bool:
-        """Whether all windows have arrived."""
+        """True when all windows have arrived."""
         return self._missing == 0
 
     def add(self, window: Window, prediction: np.ndarray) -> None:

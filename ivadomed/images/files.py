@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\n")
-"""What a formula of a spreadsheet begins with, and what some spreadsheets skip before it."""
+"""First characters of a formula in a spreadsheet, and those that some spreadsheets skip before it."""
 
 _SHOWN = 100
 """Characters of a key that a message shows."""
@@ -84,7 +84,7 @@ def move(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None
 
 
 def _is_the_same(path: str | os.PathLike[str], before: os.stat_result) -> bool:
-    """Whether a path now leads to what had this status under another name."""
+    """Tell whether a path now leads to what had this status under another name."""
     try:
         status = os.stat(path)
     except OSError:
@@ -97,7 +97,7 @@ def atomic_folder(folder: str | os.PathLike[str], replace: bool = False) -> Iter
     """Yield a new folder beside ``folder``; move it there when the block ends without an error.
 
     Args:
-        folder: What to create; parents are made.
+        folder: Folder to create; parents are made.
         replace: Replace a folder that holds something. Whether that may be is for the caller to know.
 
     Raises:

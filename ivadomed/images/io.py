@@ -34,7 +34,7 @@ NIFTI_EXTENSIONS = (".nii.gz", ".nii")
 EXTENSIONS = NIFTI_EXTENSIONS + PICTURE_EXTENSIONS
 
 ImageLike = str | os.PathLike[str] | np.ndarray | nib.spatialimages.SpatialImage
-"""What a function that takes an image may be given: a path, an array, or a nibabel image."""
+"""Argument of functions that take an image: a path, an array, or a nibabel image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,12 +82,12 @@ def without_extension(suffix: str) -> str:
 
 
 def is_nifti(path: str | os.PathLike[str]) -> bool:
-    """Whether the file name is one of a NIfTI file."""
+    """Tell whether the file name is one of a NIfTI file."""
     return os.fspath(path).lower().endswith(NIFTI_EXTENSIONS)
 
 
 def is_picture(path: str | os.PathLike[str]) -> bool:
-    """Whether the file name is one of a picture, which says nothing of the size of its pixels."""
+    """Tell whether the file name is one of a picture, which says nothing of the size of its pixels."""
     return os.fspath(path).lower().endswith(PICTURE_EXTENSIONS)
 
 
@@ -148,7 +148,7 @@ def read_grid(
         path: The file.
         slice_axis: Along which slices are taken (RAS).
         pixel_size: See ``read_image``.
-        several: Whether the file may hold several volumes, as a prediction of several classes does.
+        several: The file may hold several volumes, as a prediction of several classes does.
 
     Raises:
         DataError: As ``read_image``; damage behind the header is not seen.
@@ -233,7 +233,7 @@ def _check_header(image: Any, name: str, several: bool = False) -> None:
 
 
 def is_file(image: ImageLike) -> bool:
-    """Whether an input is a path, and not an image in memory."""
+    """Tell a path from an image in memory."""
     return isinstance(image, (str, os.PathLike))
 
 
@@ -243,7 +243,7 @@ def as_image(source: ImageLike, pixel_size: tuple[float, ...] | None = None, is_
     Args:
         source: Path, nibabel image, or array [X, Y, Z] or [rows, columns], which lies at the origin.
         pixel_size: mm along rows and columns of a picture or a 2D array; 1 when not given.
-        is_label: How pictures are scaled.
+        is_label: Scale pictures as labels.
 
     Raises:
         DataError: Not an image, or one with more than one volume.

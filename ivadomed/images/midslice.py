@@ -1,4 +1,4 @@
-"""What is done to an image once, before it goes into a data set."""
+"""Averages of slices, and images of one slice."""
 
 from __future__ import annotations
 

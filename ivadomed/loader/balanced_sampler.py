@@ -43,8 +43,8 @@ class BalancedSampler(Sampler[int]):
         metadata: "gt": balance samples with and without a labelled voxel; else a metadata key, e.g. "sex".
 
     Attributes:
-        indices: Places in the data set.
-        nb_samples: How many.
+        indices: Indices into the data set.
+        nb_samples: Number of samples.
         weights: [N] float64, 1 over the frequency of the sample's label.
 
     Raises:
@@ -64,7 +64,7 @@ class BalancedSampler(Sampler[int]):
 
 
 def sample_label(dataset: Any, index: int, metadata: str) -> Hashable:
-    """What a sample is balanced by: whether it is labelled ("gt"), or a value of its metadata; None without."""
+    """Category of a sample: labelled or not ("gt"), or a value of its metadata; None without."""
     if hasattr(dataset, "sampling_label"):
         return dataset.sampling_label(index, metadata)
     item = dataset[index]
@@ -79,7 +79,7 @@ def get_sampler(ds: Any, balance_bool: bool, metadata: str = "gt") -> tuple[Bala
 
     Args:
         ds: See ``BalancedSampler``.
-        balance_bool: Whether to balance.
+        balance_bool: Balance the samples.
         metadata: See ``BalancedSampler``.
     """
     return (BalancedSampler(ds, metadata), False) if balance_bool else (None, True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from ivadomed.errors import DataError, some
 from ivadomed.images.files import write_csv
 from ivadomed.loader.bids.faults import (
     missing_contrasts,
+    near_misses,
     nothing_found,
     refuse_duplicates,
     shared_subjects,
+    without_contrast,
     without_description,
 )
 from ivadomed.loader.bids.files import BidsFile, Dropped, Labels, contrast_of, suffix_of
@@ -45,7 +48,7 @@ class BidsDataframe:
         dropped: Files that were left out, each with its reason.
         images: Kept images by file name.
         labels: Finds the label files of an image.
-        remarks: What may surprise: a contrast without an image, a subject in several data sets.
+        remarks: Surprises: a contrast without an image, a subject in several data sets.
         without_sidecar: Images that no sidecar describes.
 
     Raises:
@@ -79,10 +82,10 @@ class BidsDataframe:
         self.labels = Labels(index)
         self.dropped = list(index.skipped)
         wanted = [file for file in index if not file.is_derivative and self._is_wanted(file)]
-        self.dropped += _near_misses(index, wanted, selection.contrasts)
+        self.dropped += near_misses(index, wanted, selection.contrasts)
         labels = {file.path: self._labels_of(file) for file in wanted} if self.derivatives else {}
         kept = [file for file in wanted if not self.derivatives or self._has_labels(file, labels[file.path])]
-        frames = [self._image_rows(files, index) for files in _by_root(kept)]
+        frames = [self._image_rows(list(files), index) for _, files in groupby(kept, lambda file: file.root)]
         images = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_KEYS)
         images = self._drop_unsplittable(images)
         if images.empty:
@@ -90,7 +93,7 @@ class BidsDataframe:
         left = set(images["path"])
         used = [file for file in kept if str(file.path) in left]
         refuse_duplicates(used)
-        self.dropped += _without_contrast(index, self.dropped, selection.contrasts)
+        self.dropped += without_contrast(index, self.dropped, selection.contrasts)
         self.images = {file.name: file for file in used}
         found = {label.path: label for image in self.images.values() for label in labels.get(image.path, ())}
         rows = pd.DataFrame([(str(path), label.name) for path, label in found.items()], columns=_KEYS)
@@ -99,7 +102,11 @@ class BidsDataframe:
         self.remarks = [*missing_contrasts(selection.contrasts, used), *shared_subjects(used)]
         if selection.validate:
             self.remarks += without_description(selection.paths)
-        self._report(len(wanted))
+        logger.info("Data set: kept %d of %d images", len(self.images), len(wanted))
+        for item in self.dropped:
+            logger.info("Left out %s: %s", item.file, item.reason)
+        for remark in self.remarks:
+            logger.warning("%s", remark)
 
     def add_tsv_metadata(
         self, df: pd.DataFrame, path_data: str | os.PathLike[str], layout: BidsIndex
@@ -166,7 +173,7 @@ class BidsDataframe:
         return [label for label in found if label is not None]
 
     def _has_labels(self, image: BidsFile, labels: Sequence[BidsFile]) -> bool:
-        """Whether one target and the ROI are among ``labels``; records the reason when not."""
+        """Look for one target and the ROI among ``labels``; record the reason when they are not there."""
         there = {label.stem.removeprefix(image.stem) for label in labels}
         targets, roi = self.selection.target_suffixes, self.selection.roi_suffix
         if targets and there.isdisjoint(targets):
@@ -210,50 +217,3 @@ class BidsDataframe:
         reason = f'no value of "{name}" to split by'
         self.dropped += [Dropped(path, reason) for path in images.loc[missing, "path"]]
         return images[~missing]
-
-    def _report(self, n_wanted: int) -> None:
-        logger.info("Data set: kept %d of %d images", len(self.images), n_wanted)
-        for item in self.dropped:
-            logger.info("Left out %s: %s", item.file, item.reason)
-        for remark in self.remarks:
-            logger.warning("%s", remark)
-
-
-def _near_misses(
-    index: Iterable[BidsFile], wanted: Sequence[BidsFile], contrasts: Sequence[str]
-) -> list[Dropped]:
-    """Images that end like a wanted contrast but have more in front of it, such as "sub-01_a_T2w"."""
-    taken = {file.path for file in wanted}
-    return [
-        Dropped(
-            str(file.path),
-            f'its contrast is "{file.suffix}", all that stands behind the entities, and not "{contrast}"; name it in '
-            "contrast_params, or set bids_validate to false",
-            f"a contrast that is more than {contrast}",
-        )
-        for file in index
-        if not file.is_derivative and not file.loose and file.path not in taken
-        for contrast in contrasts
-        if file.suffix.endswith(f"_{contrast}")
-    ]
-
-
-def _without_contrast(
-    index: Iterable[BidsFile], dropped: Sequence[Dropped], contrasts: Sequence[str]
-) -> list[Dropped]:
-    """Subjects whose images are all of other contrasts than the wanted ones, unless their names say why."""
-    named = {item.file for item in dropped}
-    images = [file for file in index if contrasts and not file.is_derivative]
-    subjects = {(file.root, file.folders[0]) for file in images}
-    for file in images:
-        if contrast_of(file, contrasts) is not None or str(file.path) in named:
-            subjects.discard((file.root, file.folders[0]))
-    reason = f"no image of the contrast {some(contrasts, separator=' or ')}"
-    return [Dropped(subject, f"has {reason}", reason) for _, subject in sorted(subjects)]
-
-
-def _by_root(files: Iterable[BidsFile]) -> list[list[BidsFile]]:
-    groups: dict[Path, list[BidsFile]] = {}
-    for file in files:
-        groups.setdefault(file.root, []).append(file)
-    return list(groups.values())

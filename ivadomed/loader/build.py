@@ -135,7 +135,7 @@ def cases_of(
 
 
 def fit_conditioner(config: RunConfig, cases: Sequence[Case], folder: Path) -> Conditioner:
-    """What the network is told of a case; the encoder of a FiLM network is fitted on training cases and saved."""
+    """Inputs of the network besides the image; the encoder of FiLM is fitted on training cases and saved."""
     if config.metadata_type is not None:
         FilmEncoder.fit(cases, config.metadata_type).save(folder)
     return conditioner_of(config, folder)
@@ -251,8 +251,8 @@ def worker_count(config: RunConfig, processes: int = 1) -> int:
     """DataLoader workers: as configured, else one fewer than cores, at least one and at most eight.
 
     Args:
-        config: Of the run.
-        processes: That train on this machine and share its cores.
+        config: Configuration of the run.
+        processes: Processes that train on this machine and share its cores.
     """
     wanted = config.training_parameters.num_workers
     return wanted if wanted is not None else min(max(1, available_cores() // processes - 1), 8)

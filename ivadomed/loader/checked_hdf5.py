@@ -35,7 +35,7 @@ def checked_hdf5(path: str | os.PathLike[str], **options: Any) -> Iterator[h5py.
 
     Args:
         path: The file, replaced if there is one.
-        options: Of ``h5py.File``.
+        options: Options of ``h5py.File``.
 
     Raises:
         OutputError: The file cannot be written, or does not hold what was written to it.
@@ -101,10 +101,10 @@ def add_array(group: h5py.Group, name: str, array: np.ndarray, **options: Any) -
     """Add an array and its checksum.
 
     Args:
-        group: Where.
-        name: Of the data set.
+        group: Group to add to.
+        name: Name of the data set.
         array: Any shape; numbers.
-        options: Of ``h5py.Group.create_dataset``.
+        options: Options of ``h5py.Group.create_dataset``.
     """
     dataset = group.create_dataset(name, data=array, **options)
     dataset.attrs[CHECKSUM] = np.uint32(_crc(array))
@@ -112,7 +112,7 @@ def add_array(group: h5py.Group, name: str, array: np.ndarray, **options: Any) -
 
 
 def is_allocated(dataset: h5py.Dataset, file_size: int) -> bool:
-    """Whether every block of a chunked data set has its place in the file; missing ones would be read as zeros.
+    """Tell whether every block of a chunked data set lies in the file; missing ones would be read as zeros.
 
     Args:
         dataset: The data set.

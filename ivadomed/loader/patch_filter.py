@@ -1,4 +1,4 @@
-"""Which 2D or 3D patches take part in the training."""
+"""Filter of the 2D or 3D patches that take part in the training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class PatchFilter:
         filter_empty_mask: Discard patches without any labelled voxel.
         filter_absent_class: Discard patches in which a class has no voxel.
         filter_empty_input: Discard patches with a channel of one single intensity.
-        is_train: Whether the set is one of training or validation; otherwise every patch stays.
+        is_train: The set is one of training or validation; otherwise every patch stays.
     """
 
     def __init__(
@@ -32,11 +32,11 @@ class PatchFilter:
 
     @property
     def active(self) -> bool:
-        """Whether any patch can be discarded."""
+        """True when some patch can be discarded."""
         return self.is_train and self.rule != SliceRule(empty_input=False)
 
     def __call__(self, sample: Mapping[str, Any]) -> bool:
-        """Whether a patch stays.
+        """Tell whether a patch stays.
 
         Args:
             sample: ``input``: one array per channel; ``gt``: one per class (a list of raters for several).

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WindowDefaults:
-    """How a model uses patches where its configuration does not say.
+    """Use of patches by a model whose configuration does not say.
 
     Args:
-        blend: How predictions of overlapping patches are averaged, see ``windows.BLENDS``.
+        blend: Average of the predictions of overlapping patches, see ``windows.BLENDS``.
         anchor: Where patches lie that are larger than the box of a cascade, see ``box_crop``.
     """
 
@@ -43,9 +43,9 @@ def recipe_of(config: RunConfig, dataset_type: DatasetType, device: torch.device
     """Fixed steps, windows and filters of "training", "validation" or "testing".
 
     Args:
-        config: Of the run, or of a packaged model.
-        dataset_type: Which set.
-        device: Where a classifier of slices runs.
+        config: Configuration of the run, or of a packaged model.
+        dataset_type: Name of the set.
+        device: Device where a classifier of slices runs.
 
     Raises:
         ConfigError: There is no such classifier.
@@ -91,11 +91,11 @@ def uncertain_steps_of(config: RunConfig) -> Pipeline | None:
 
 
 def conditioner_of(config: RunConfig, folder: Path) -> Conditioner:
-    """What the network of a configuration is told of a case besides the image.
+    """Inputs of a network besides the image, as a function of the case.
 
     Args:
-        config: Of a run or a packaged model.
-        folder: Where the encoder of a FiLM network lies.
+        config: Configuration of a run or a packaged model.
+        folder: Folder where the encoder of a FiLM network lies.
 
     Raises:
         ModelError: There is no encoder.

@@ -1,4 +1,4 @@
-"""Which slices take part: by what the image, its labels and its region of interest hold there."""
+"""Filters of slices: by what the image, its labels and its region of interest hold there."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _BATCH = 16
 
 @dataclass(frozen=True)
 class SliceStatistics:
-    """What filters need to know of each slice of the image as it was read, and where its labels lie.
+    """Statistics of each slice of the image as it was read, for filters, and voxels of its labels.
 
     Args:
-        input_varies: Per slice, whether every channel that is there has more than one intensity.
-        labelled: Per slice and rater, whether the label has a voxel.
+        input_varies: Per slice, True when every channel that is there has more than one intensity.
+        labelled: Per slice and rater, True when the label has a voxel.
         roi_voxels: Per slice, voxels of the ROI (in the box, if there is one); empty without an ROI.
-        in_box: Per slice, whether it meets the bounding box; empty without a box.
-        accepted: Per slice, whether the classifier accepts it; empty without a classifier.
+        in_box: Per slice, True when it meets the bounding box; empty without a box.
+        accepted: Per slice, True when the classifier accepts it; empty without a classifier.
         foreground: Per rater, some labelled voxels after the fixed steps, see ``pack_foreground``.
     """
 
@@ -45,7 +45,7 @@ class SliceStatistics:
 
     @classmethod
     def of(cls, volume: Volume) -> SliceStatistics:
-        """Facts of every slice of a volume."""
+        """Statistics of every slice of a volume."""
         channels = volume.image[list(volume.present)] if volume.present else volume.image
         varies = (channels.max(axis=(1, 2)) > channels.min(axis=(1, 2))).all(axis=0)
         target = np.zeros((0, 1, 1, volume.image.shape[-1])) if volume.target is None else volume.target
@@ -59,7 +59,7 @@ class SliceStatistics:
 
     @classmethod
     def of_sample(cls, sample: Mapping[str, Any]) -> SliceStatistics:
-        """Facts of one sample (slice or patch), as of a volume with a single slice.
+        """Statistics of one sample (slice or patch), as of a volume with a single slice.
 
         Args:
             sample: ``input``: one array per channel; ``gt``: per class one array, or one per rater; or None.
@@ -72,7 +72,7 @@ class SliceStatistics:
 
 @dataclass(frozen=True)
 class SliceRule:
-    """What is left out; see ``slice_filter_params`` and ``roi_params`` of the configuration."""
+    """Rule for slices that are left out; see ``slice_filter_params`` and ``roi_params`` of the configuration."""
 
     empty_input: bool = True
     empty_mask: bool = False
@@ -80,7 +80,7 @@ class SliceRule:
     min_roi_voxels: int | None = None
 
     def keeps(self, facts: SliceStatistics, index: int) -> bool:
-        """Whether slice ``index`` stays."""
+        """Tell whether slice ``index`` stays."""
         labelled = facts.labelled[index]
         return not (
             (self.empty_input and not facts.input_varies[index])
@@ -120,13 +120,13 @@ class SliceClassifier:
 
     @property
     def identity(self) -> list[Any]:
-        """What its verdict on a prepared slice depends on, for the key of a cache."""
+        """Everything that its verdict on a prepared slice depends on, for the key of a cache."""
         status = os.stat(self.path)
         steps = [[sorted(stage.applied_to), repr(stage.transform)] for stage in self.steps.stages]
         return [str(self.path.resolve()), status.st_size, status.st_mtime_ns, steps]
 
     def __call__(self, stack: np.ndarray, zooms: tuple[float, ...]) -> list[bool]:
-        """Whether each slice stays: every channel must be accepted.
+        """Tell which slices stay: every channel must be accepted.
 
         Args:
             stack: [N, C, h, w] slices after the fixed steps.
@@ -153,7 +153,7 @@ class SliceClassifier:
 
 @torch.inference_mode()
 def accepts(classifier: torch.nn.Module, images: np.ndarray) -> np.ndarray:
-    """Whether a classifier takes images for what it was trained to find.
+    """Ask a classifier whether images show what it was trained to find.
 
     Args:
         classifier: Given one channel [B, 1, h, w], it returns the probabilities of the classes but the
@@ -191,7 +191,7 @@ class SliceFilter:
         classifier_path: ``.pt`` file of the classifier, see ``models.load_model``. It is given one channel
             [1, 1, H, W] and returns the probabilities of the classes but the background, [1, C - 1]; it
             rejects what is more likely background than not.
-        device: Of the classifier; the CPU when not given.
+        device: Device of the classifier; the CPU when not given.
         cuda_available: Kept for callers of 2.9.10; ``device`` says it.
 
     Attributes:
@@ -199,10 +199,10 @@ class SliceFilter:
         filter_absent_class: As given.
         filter_empty_input: As given.
         filter_classification: As given.
-        rule: What is decided without the classifier.
+        rule: Decision without the classifier.
         classifier: The model, or None.
         device: Where it runs.
-        cuda_available: Whether that is a GPU.
+        cuda_available: True when that is a GPU.
 
     Raises:
         ConfigError: ``filter_classification`` without a ``classifier_path``.
@@ -231,7 +231,7 @@ class SliceFilter:
             self.classifier = load_model(classifier_path, self.device)
 
     def __call__(self, sample: Mapping[str, Any]) -> bool:
-        """Whether a slice stays.
+        """Tell whether a slice stays.
 
         Args:
             sample: ``input``: one [H, W] per channel; ``gt``: one per class (a list of raters for several).
@@ -239,7 +239,7 @@ class SliceFilter:
         return self.rule.keeps(SliceStatistics.of_sample(sample), 0) and self.accepts(sample["input"])
 
     def accepts(self, channels: Sequence[Any]) -> bool:
-        """Whether the classifier, if there is one, accepts all channels [H, W] of a slice."""
+        """Tell whether the classifier, if there is one, accepts all channels [H, W] of a slice."""
         if self.classifier is None:
             return True
         return bool(accepts(self.classifier, np.stack([np.asarray(c, np.float32) for c in channels])).all())

@@ -1,4 +1,4 @@
-"""What is wrong or surprising about a data set as a whole, in words for the user."""
+"""Faults and surprises of a data set as a whole, in words for the user."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from ivadomed.errors import DataError, some
-from ivadomed.loader.bids.files import BidsFile, Dropped, Labels, matches
+from ivadomed.loader.bids.files import BidsFile, Dropped, Labels, contrast_of, matches
 from ivadomed.loader.bids.index import IMAGE_EXTENSIONS, BidsIndex, scan
 from ivadomed.loader.bids.selection import Selection
 
@@ -29,11 +29,11 @@ def nothing_found(
     """Message for a data set without a usable image: what was searched for, and what is there instead.
 
     Args:
-        selection: What was asked for.
-        index: Of the data sets.
+        selection: Files that were asked for.
+        index: Index of the data sets.
         wanted: Images of the wanted contrasts and sessions.
         dropped: Files that were left out.
-        labelled: Whether labels were asked for.
+        labelled: Labels were asked for.
     """
     labels = f" with labels {list(selection.label_suffixes)}" if labelled else ""
     searched = f"No usable image: searched for {selection.describe()}{labels}"
@@ -50,7 +50,7 @@ def nothing_found(
 
 
 def summary(dropped: Sequence[Dropped]) -> str:
-    """How many files and subjects are left out, what they lack, and the first names of each kind."""
+    """Number of files and subjects that are left out, by what they lack, with the first names of each kind."""
     kinds: dict[str, list[str]] = defaultdict(list)
     for item in dropped:
         kinds[item.lacks or item.reason].append(Path(item.file).name)
@@ -116,3 +116,36 @@ def shared_subjects(images: Iterable[BidsFile]) -> list[str]:
         f"subjects of more than one data set ({' and '.join(folders)}): {some(shared)}; each counts as one subject "
         "and stays on one side of the split: rename them if they are different ones"
     ]
+
+
+def near_misses(
+    index: Iterable[BidsFile], wanted: Sequence[BidsFile], contrasts: Sequence[str]
+) -> list[Dropped]:
+    """Images that end like a wanted contrast but have more in front of it, such as "sub-01_a_T2w"."""
+    taken = {file.path for file in wanted}
+    return [
+        Dropped(
+            str(file.path),
+            f'its contrast is "{file.suffix}", all that stands behind the entities, and not "{contrast}"; name it in '
+            "contrast_params, or set bids_validate to false",
+            f"a contrast that is more than {contrast}",
+        )
+        for file in index
+        if not file.is_derivative and not file.loose and file.path not in taken
+        for contrast in contrasts
+        if file.suffix.endswith(f"_{contrast}")
+    ]
+
+
+def without_contrast(
+    index: Iterable[BidsFile], dropped: Sequence[Dropped], contrasts: Sequence[str]
+) -> list[Dropped]:
+    """Subjects whose images are all of other contrasts than the wanted ones, unless their names say why."""
+    named = {item.file for item in dropped}
+    images = [file for file in index if contrasts and not file.is_derivative]
+    subjects = {(file.root, file.folders[0]) for file in images}
+    for file in images:
+        if contrast_of(file, contrasts) is not None or str(file.path) in named:
+            subjects.discard((file.root, file.folders[0]))
+    reason = f"no image of the contrast {some(contrasts, separator=' or ')}"
+    return [Dropped(subject, f"has {reason}", reason) for _, subject in sorted(subjects)]

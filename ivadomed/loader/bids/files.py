@@ -23,7 +23,7 @@ class Dropped:
         file: Path or name of the file, or name of the subject or case.
         reason: One sentence about this one.
         lacks: The same in words that hold for others too, for summaries; empty: the reason does.
-        chosen: Whether the configuration asks to leave it out, so that it is no surprise.
+        chosen: The configuration asks to leave it out, so that it is no surprise.
     """
 
     file: str
@@ -48,8 +48,8 @@ class BidsFile:
             derivatives.
         extension: From the first dot, e.g. ".nii.gz".
         datatype: Folder the file lies in, e.g. "anat".
-        is_derivative: Whether it lies below ``derivatives``.
-        loose: Whether its name need not follow the rules, see `matches`.
+        is_derivative: The file lies below ``derivatives``.
+        loose: The name need not follow the rules, see `matches`.
     """
 
     path: Path
@@ -85,7 +85,7 @@ def contrast_entities(contrast: str) -> Mapping[str, str]:
 
 
 def matches(file: BidsFile, contrast: str) -> bool:
-    """Whether an image has the suffix and the entities of a contrast.
+    """Tell whether an image has the suffix and the entities of a contrast.
 
     The suffix is all that stands behind the entities of a name, so "T2w" is not the contrast of "sub-01_T2w_reg".
     Where names need not follow BIDS it may have more in front: then "sub-01_a_T2w" is a "T2w", as for pybids.

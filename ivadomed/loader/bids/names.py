@@ -52,7 +52,7 @@ class NameFault(ValueError):
 
 @dataclass(frozen=True)
 class ParsedName:
-    """What a file name says: entities by long name, suffix ("T1w"), extension (".nii.gz")."""
+    """Content of a file name: entities by long name, suffix ("T1w"), extension (".nii.gz")."""
 
     entities: dict[str, str]
     suffix: str
@@ -61,7 +61,7 @@ class ParsedName:
 
 @dataclass(frozen=True)
 class NameRules:
-    """Which names are accepted.
+    """Rules for names that are accepted.
 
     Args:
         strict: Refuse names that break the rules, and entities that neither BIDS nor the custom layout knows.
@@ -81,7 +81,7 @@ class NameRules:
 
         Args:
             name: File name.
-            extension: What the name ends with; None for all from the first dot on.
+            extension: End of the name; None for all from the first dot on.
 
         Raises:
             NameFault: The name breaks the rules; never when they are not strict.
@@ -103,7 +103,7 @@ class NameRules:
         return ParsedName(entities, "_".join([*behind, last]), extension)
 
     def knows_datatype(self, folder: str) -> bool:
-        """Whether images may lie in this folder of a subject."""
+        """Tell whether images may lie in this folder of a subject."""
         return folder in DATATYPES or (
             self.datatype is not None and self.datatype.search(f"/{folder}/") is not None
         )

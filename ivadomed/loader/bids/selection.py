@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Selection:
-    """What is asked of a data set.
+    """Files that are wanted of a data set.
 
     Args:
         paths: Folders of the data sets.

@@ -19,7 +19,7 @@ class Case:
         subject: Participant, e.g. "sub-01"; empty for images outside BIDS.
         contrasts: Contrast of each image.
         roi: Region of interest used to crop or to select slices.
-        box: What the first model of a cascade found, in voxels along H, W, D of the image's own grid, see
+        box: Object that the first model of a cascade found, in voxels along H, W, D of the image's own grid, see
             ``ivadomed.geometry.boxes``; the case is cropped to it.
         metadata: Columns of participants.tsv and the sidecar of the first channel.
         channels: Per channel of the network the place of its image in ``images``, None where it is missing; empty

@@ -55,7 +55,7 @@ def build_cases(
         filenames: Images of one side of the split; those of other contrasts are passed over.
         target_suffix: Suffix per class; a list of suffixes for a class with several raters.
         contrasts: Wanted contrasts; with ``multichannel``, in order of the channels.
-        multichannel: Whether contrasts are channels of one input.
+        multichannel: Contrasts are channels of one input.
         roi_suffix: Suffix of the region of interest, or None.
         require_target: Drop cases without any label; otherwise labels are optional.
         balance: Share of the images of a contrast to keep, e.g. {"T1w": 0.1}; drawn with ``seed``.

@@ -35,7 +35,7 @@ class Volume:
         grid: Where the voxels lie.
         header: NIfTI header of the first channel, None for pictures.
         present: Per channel whether the case has it; empty when all are there.
-        box: What to crop to, inside the image, see ``Case.box``.
+        box: Box to crop to, inside the image, see ``Case.box``.
     """
 
     image: np.ndarray
@@ -80,7 +80,7 @@ def _read(case: Case, slice_axis: int, soft_gt: bool, with_target: bool) -> Volu
 
 
 def has_several_classes(label: np.ndarray) -> bool:
-    """Whether the values of a label are other than 0 to 1, or 0 and one other value."""
+    """Tell whether a label has values other than 0 to 1, or 0 and one other value."""
     highest = label.max()
     return bool(highest > ABOVE_ONE and not np.isin(label, (0, highest)).all())
 

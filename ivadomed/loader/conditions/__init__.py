@@ -1,1 +1,1 @@
-"""What a network is told besides the image: its metadata (FiLM), or which of its contrasts are there (HeMIS)."""
+"""Inputs of a network besides the image: metadata (FiLM), or the contrasts that are there (HeMIS)."""

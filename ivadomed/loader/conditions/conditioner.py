@@ -1,4 +1,4 @@
-"""What a network is told besides the image: its metadata (FiLM), or which of its contrasts are there (HeMIS)."""
+"""Inputs of a network besides the image: metadata (FiLM), or the contrasts that are there (HeMIS)."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def present_contrasts(case: Case) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Curriculum:
-    """How often contrasts are withheld in training, so that the network learns to do without.
+    """Rate at which contrasts are withheld in training, so that the network learns to do without.
 
     Havaei et al., "HeMIS: Hetero-Modal Image Segmentation", MICCAI 2016, section 2.3.
 
     Args:
-        probability: Of withholding each contrast in the first epoch, between 0 and 1.
+        probability: Probability of withholding each contrast in the first epoch, between 0 and 1.
         growth: Exponent that the probability is raised to after each epoch; below 1 it grows towards 1.
     """
 
@@ -43,15 +43,15 @@ class Curriculum:
 
 
 def withhold(present: np.ndarray, probability: float, rng: np.random.Generator) -> np.ndarray:
-    """Which contrasts stay when each one is withheld with ``probability``, but never all of a sample.
+    """Withhold each contrast with ``probability``, but never all of a sample.
 
     Args:
         present: [..., C], not 0 where a contrast is there.
         probability: Between 0 and 1.
-        rng: Of the draws.
+        rng: Generator of the draws.
 
     Returns:
-        [..., C] bool.
+        [..., C] bool, the contrasts that stay.
     """
     draws = rng.random(present.shape)
     there = present != 0

@@ -92,7 +92,7 @@ class FilmEncoder:
 
     Args:
         metadata_type: "contrasts", "mri_params", or a column of participants.tsv.
-        features: What is encoded.
+        features: Pieces of metadata that are encoded.
         known: Labels of each feature in the order of the vector.
     """
 
@@ -193,11 +193,7 @@ class FilmEncoder:
     def to_json(self) -> dict[str, Any]:
         """As values that JSON can hold."""
         features = [
-            {
-                "name": feature.name,
-                "minima": None if feature.minima is None else list(feature.minima),
-                "known": list(known),
-            }
+            {"name": feature.name, "minima": feature.minima, "known": known}
             for feature, known in zip(self.features, self.known, strict=True)
         ]
         return {"metadata_type": self.metadata_type, "features": features}
@@ -210,12 +206,7 @@ class FilmEncoder:
             DataError: The content is of something else.
         """
         try:
-            features = [
-                Feature(
-                    entry["name"], None if entry["minima"] is None else tuple(map(float, entry["minima"]))
-                )
-                for entry in content["features"]
-            ]
+            features = [Feature(entry["name"], _minima(entry["minima"])) for entry in content["features"]]
             known = [tuple(entry["known"]) for entry in content["features"]]
             return cls(content["metadata_type"], tuple(features), tuple(known))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -224,8 +215,12 @@ class FilmEncoder:
             ) from error
 
 
+def _minima(values: Sequence[Any] | None) -> tuple[float, ...] | None:
+    return None if values is None else tuple(map(float, values))
+
+
 def features_of(cases: Sequence[Case], metadata_type: str) -> list[Feature]:
-    """What a metadata type consists of; clusters are those of the cases."""
+    """Pieces of a metadata type; clusters are those of the cases."""
     if metadata_type in CONTRASTS:
         return [Feature("contrast")]
     if metadata_type != "mri_params":
@@ -249,7 +244,7 @@ def missing_metadata(case: Case, metadata_type: str) -> str | None:
 
 
 def has_value(name: str, value: Any) -> bool:
-    """Whether a value can be encoded: a finite number where clusters are made, else anything but nothing."""
+    """Tell whether a value can be encoded: a finite number where clusters are made, else anything but nothing."""
     if name not in CLUSTERED:
         return isinstance(value, (str, bool, int, float, np.generic)) and value == value and value != ""
     try:

@@ -39,7 +39,7 @@ class Entry(Protocol):
 
     @property
     def stored(self) -> StoredCase:
-        """What is known without reading voxels."""
+        """Description, known without reading voxels."""
 
     def read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
         """Image and target of a window, float32."""
@@ -96,11 +96,11 @@ def open_cases(
     """Prepare the cases that are not in the cache yet and open all of them.
 
     Args:
-        cases: What to open.
+        cases: Cases to open.
         recipe: Fixed steps.
         mode: "disk" (memory-mapped files), "hdf5" (compressed files), "memory" (arrays), "none" (prepared anew for
             each sample).
-        folder: Of the cache, for files.
+        folder: Folder of the cache, for files.
         n_jobs: Cases prepared at a time, in threads.
         label: For the progress bar.
         check: Called with the cases that are going to be prepared, before the first one is.

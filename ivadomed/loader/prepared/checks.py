@@ -1,4 +1,4 @@
-"""What headers say before a voxel is read: faults, the room that prepared cases take, shapes that make no batch."""
+"""Checks of headers before a voxel is read: faults, room for prepared cases, shapes that make no batch."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def check_disk(folder: Path, size: int, compressed: bool) -> None:
     """Tell how many bytes ``folder`` has left when that is less than ``size``.
 
     Args:
-        folder: Of the cache.
+        folder: Folder of the cache.
         size: Bytes that the cases need.
         compressed: They are going to take less, nobody knows how much: only warn.
 

@@ -23,7 +23,7 @@ from ivadomed.loader.prepared.prepare import Prepared, read_window
 from ivadomed.loader.slice_filter import SliceStatistics
 
 FORMAT = 4
-"""Of the cache; entries of another format are prepared anew."""
+"""Version of the files; those of another one are prepared anew."""
 
 SIDE = 8
 """Voxels of a block along W and D, see `to_blocks`."""
@@ -37,7 +37,7 @@ _FAULTS = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeErro
 
 @dataclass(frozen=True)
 class StoredCase:
-    """What is known of a prepared case without reading its voxels.
+    """Description of a prepared case, known without reading its voxels.
 
     Args:
         image_shape: Shape of ``Prepared.image``.
@@ -45,7 +45,7 @@ class StoredCase:
         target_dtype: "uint8" when all labels are 0 or 1, else "float32".
         facts: For the slice filter and for placing patches.
         zooms: mm along H, W, D.
-        is_2d: Whether the arrays are stacks of slices or volumes.
+        is_2d: The arrays are stacks of slices, else volumes.
     """
 
     image_shape: tuple[int, ...]
@@ -168,7 +168,7 @@ class HDF5Case:
 
     Args:
         path: The file.
-        stored: What is known without reading voxels.
+        stored: Description, known without reading voxels.
     """
 
     path: str

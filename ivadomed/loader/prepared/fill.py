@@ -38,8 +38,8 @@ def fill(
     so that another one takes the case over.
 
     Args:
-        missing: What to prepare.
-        is_there: Whether a file is whole.
+        missing: Cases to prepare, with their files.
+        is_there: Tells whether a file is whole.
         prepare: Writes the file of a case, atomically.
         n_jobs: Cases prepared at a time, in threads.
         label: For the progress bar.

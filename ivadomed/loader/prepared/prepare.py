@@ -38,7 +38,7 @@ _LESS = "choose a coarser transformation.Resample, leave the image out, or use f
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """How a case becomes arrays.
+    """Way from a case to arrays.
 
     Args:
         fixed: Resampling and cropping, in order.
@@ -70,7 +70,7 @@ class Prepared:
     Args:
         image: 2D: [N, C, h, w], a slice per entry. 3D: [C, H, W, D].
         target: As ``image`` with raters instead of channels; None without labels.
-        plans: What was done: one plan per slice (2D) or one for the volume (3D).
+        plans: Fixed steps that were done: one plan per slice (2D) or one for the volume (3D).
         facts: For the slice filter and for placing patches.
         zooms: mm along H, W, D after the fixed steps.
     """
@@ -110,10 +110,10 @@ def refuse_huge_result(
     """Refuse an image that grows too large by the fixed steps: a wrong voxel size in a header is enough for that.
 
     Args:
-        path: Of the image.
-        grid: Of the image.
+        path: File of the image.
+        grid: Grid of the image.
         plans: See ``plan_fixed``.
-        channels: Of the image, or raters, whichever are more.
+        channels: Channels of the image, or raters, whichever are more.
 
     Raises:
         DataError: The largest array of the steps does not fit into the memory that is left.
@@ -138,7 +138,7 @@ def prepare_volume(volume: Volume, recipe: Recipe, path: str | os.PathLike[str] 
     Args:
         volume: Voxels.
         recipe: Fixed steps.
-        path: Of its first image, for errors.
+        path: First image, for errors.
 
     Raises:
         DataError: See ``plan_fixed`` and ``refuse_huge_result``.
@@ -148,14 +148,28 @@ def prepare_volume(volume: Volume, recipe: Recipe, path: str | os.PathLike[str] 
     refuse_huge_result(
         path, volume.grid, plans, max(len(volume.image), 0 if volume.target is None else len(volume.target))
     )
-    if recipe.is_2d:
-        prepared = _prepare_slices(volume, plans, facts, recipe.classifier)
-    else:
-        prepared = _prepare_whole(volume, plans[0], facts)
-    if prepared.target is None:
-        return prepared
-    labelled = pack_foreground(prepared.target, recipe.is_2d, recipe.soft_gt)
-    return replace(prepared, facts=replace(prepared.facts, foreground=labelled))
+    image = _apply(plans, volume.image, recipe.is_2d, "im", IMAGE_ORDER)
+    target = None
+    if volume.target is not None:
+        target = _apply(plans, volume.target, recipe.is_2d, "gt", LABEL_ORDER)
+        facts = replace(facts, foreground=pack_foreground(target, recipe.is_2d, recipe.soft_gt))
+    zooms = plans[0].zooms_out
+    if recipe.is_2d and recipe.classifier is not None:
+        there = image[:, list(volume.present)] if volume.present else image
+        facts = replace(facts, accepted=recipe.classifier(there, zooms))
+    return Prepared(image, target, plans, facts, (*zooms, *volume.grid.zooms[len(zooms) :]))
+
+
+def _apply(plans: list[Plan], volume: np.ndarray, is_2d: bool, kind: str, order: int) -> np.ndarray:
+    """The fixed steps of [C, H, W, D] as slices [N, C, h, w] or as a volume."""
+    if not is_2d:
+        return plans[0].apply(volume, kind, order)
+    stack = np.moveaxis(volume, -1, 0)
+    if any(plan is not plans[0] for plan in plans):
+        return np.stack([plan.apply(x, kind, order) for plan, x in zip(plans, stack, strict=True)])
+    count, channels, *shape = stack.shape
+    flat = plans[0].apply(np.ascontiguousarray(stack).reshape(count * channels, *shape), kind, order)
+    return flat.reshape(count, channels, *flat.shape[1:])
 
 
 def plan_fixed(
@@ -164,10 +178,10 @@ def plan_fixed(
     """Plan the fixed steps of one case: one plan per slice (2D) or one for the volume (3D).
 
     Args:
-        grid: Of the image.
+        grid: Grid of the image.
         roi: [H, W, D] region of interest; only ``ROICrop`` needs it.
         recipe: Fixed steps.
-        box: What the image is cropped to, see ``Volume.box``.
+        box: Box that the image is cropped to, see ``Volume.box``.
 
     Returns:
         Plans; where all slices are treated alike, the same one for each.
@@ -213,42 +227,6 @@ def fixed_steps(grid: Grid, recipe: Recipe, box: Sequence[int] | None) -> Pipeli
     return Pipeline((*stages[:place], Stage(crop), *stages[place:]))
 
 
-def _prepare_whole(volume: Volume, plan: Plan, facts: SliceStatistics) -> Prepared:
-    target = None if volume.target is None else plan.apply(volume.target, "gt", LABEL_ORDER)
-    return Prepared(plan.apply(volume.image, "im", IMAGE_ORDER), target, [plan], facts, plan.zooms_out)
-
-
-def _prepare_slices(
-    volume: Volume, plans: list[Plan], facts: SliceStatistics, classifier: SliceClassifier | None
-) -> Prepared:
-    image = _apply_to_slices(plans, _as_stack(volume.image), "im", IMAGE_ORDER)
-    target = None
-    if volume.target is not None:
-        target = _apply_to_slices(plans, _as_stack(volume.target), "gt", LABEL_ORDER)
-    zooms = plans[0].zooms_out
-    if classifier is not None:
-        there = image[:, list(volume.present)] if volume.present else image
-        facts = replace(facts, accepted=classifier(there, zooms))
-    return Prepared(image, target, plans, facts, (*zooms, volume.grid.zooms[2]))
-
-
-def _apply_to_slices(plans: list[Plan], stack: np.ndarray, kind: str, order: int) -> np.ndarray:
-    if all(plan is plans[0] for plan in plans):
-        return _apply_to_stack(plans[0], stack, kind, order)
-    return np.stack([plan.apply(x, kind, order) for plan, x in zip(plans, stack, strict=True)])
-
-
-def _as_stack(volume: np.ndarray) -> np.ndarray:
-    """[C, H, W, D] to [D, C, H, W]."""
-    return np.moveaxis(volume, -1, 0)
-
-
-def _apply_to_stack(plan: Plan, stack: np.ndarray, kind: str, order: int) -> np.ndarray:
-    count, channels, *shape = stack.shape
-    flat = plan.apply(np.ascontiguousarray(stack).reshape(count * channels, *shape), kind, order)
-    return flat.reshape(count, channels, *flat.shape[1:])
-
-
 def pack_foreground(target: np.ndarray, is_2d: bool, soft_gt: bool) -> list[str]:
     """Pick labelled voxels of every rater of every class, for patches to be centred on.
 
@@ -257,7 +235,7 @@ def pack_foreground(target: np.ndarray, is_2d: bool, soft_gt: bool) -> list[str]
 
     Args:
         target: [R, H, W, D], or [N, R, h, w], a slice per entry, in 2D.
-        is_2d: Which of the two.
+        is_2d: The target is a stack of slices.
         soft_gt: A voxel is labelled from any value above 0 on, else from 0.5 on.
 
     Returns:
@@ -286,7 +264,7 @@ def list_windows(case: int, shape: tuple[int, ...], facts: SliceStatistics, reci
     Args:
         case: Index that the windows carry.
         shape: Shape of ``Prepared.image``.
-        facts: Of the same case.
+        facts: Statistics of the same case.
         recipe: Length, stride and slice filter.
     """
     if not recipe.is_2d:

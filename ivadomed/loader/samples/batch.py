@@ -18,14 +18,14 @@ from ivadomed.transforms.batch_plan import BatchPlan
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """What a model is given for one step.
+    """Input of a model for one step.
 
     Args:
         image: [B, C, h, w] or [B, C, h, w, d] float32.
         target: [B, K, ...] uint8 (binary) or float32 (soft), [B, K] for classifiers; None at prediction time without
             labels.
         condition: [B, n] float32, see ``conditions``, or None.
-        windows: Where each sample comes from.
+        windows: Origin of each sample.
         steps: Random steps that are still to be done, see ``augmented``; None when the workers did all.
     """
 

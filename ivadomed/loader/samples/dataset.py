@@ -38,10 +38,10 @@ class SampleDataset(Dataset[Sample]):
         random_steps: Transforms per sample.
         is_2d: Slices or volumes.
         soft_gt: Keep label values between 0 and 1; otherwise labels are binarized at 0.5 after the last step.
-        seed: Of this data set.
+        seed: Seed of this data set.
         input_dropout: Blank a random part of the channels of a sample, never all of them (Havaei et al., HeMIS,
             2016), to train for missing contrasts.
-        conditioner: What the network is told of a case besides the image.
+        conditioner: Input of the network besides the image, by case.
         curriculum: Withhold contrasts as HeMIS does; the condition says which are left.
         classify: The target is 1 per class that has a voxel in the sample, else 0.
         augment_on: "worker": samples are finished here. "device": what can be done on batches is left to
@@ -118,7 +118,7 @@ class SampleDataset(Dataset[Sample]):
         )
 
     def sampling_label(self, index: int, key: str) -> Hashable:
-        """What balanced sampling balances: whether a sample is labelled ("gt"), or a value of the metadata."""
+        """Category for balanced sampling: labelled or not ("gt"), or a value of the metadata."""
         window = self.windows[index]
         if key == "gt":
             return bool(self.entries[window.case].read(window)[1].any())

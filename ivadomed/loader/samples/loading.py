@@ -21,8 +21,8 @@ class EpochSampler(Sampler[tuple[int, int]]):
     """Shuffled indices into a data set, each with its epoch; the same order for the same seed and epoch.
 
     Args:
-        length: Of the data set.
-        seed: Of the run.
+        length: Samples of the data set.
+        seed: Seed of the run.
         shuffle: Off for validation: then the epoch is always 0 and the order is always the same, so that losses
             can be compared.
         weights: Weight of each sample: with ``shuffle`` it is drawn with replacement, else repeated or left out at even
@@ -71,7 +71,7 @@ class ShardSampler(Sampler[list[tuple[int, int]]]):
     Args:
         sampler: Indices into the data set in the order of the epoch, with a length.
         batch_size: Samples of a batch, all processes together.
-        rank: Of this process.
+        rank: Number of this process.
         ranks: Number of processes.
     """
 
@@ -118,12 +118,12 @@ def make_loader(
     """Loader whose workers live until it is closed; set ``sampler.epoch`` before each epoch.
 
     Args:
-        dataset: What is loaded.
-        sampler: In which order.
+        dataset: Samples to load.
+        sampler: Order of the samples.
         batch_size: Samples of a batch, all processes together.
         num_workers: Worker processes, fewer where their batches do not fit into the shared memory; 0: this one.
         pin_memory: Put batches into page-locked memory.
-        world: Of several processes that train together, which this is: it loads its shard of every batch.
+        world: Place of this process among those that train together: it loads its shard of every batch.
     """
     prefetch = PREFETCH
     if num_workers:

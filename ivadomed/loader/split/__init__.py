@@ -1,1 +1,1 @@
-"""Which subjects are trained on, validated on and tested on."""
+"""Subjects to train, validate and test on."""

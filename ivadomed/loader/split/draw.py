@@ -36,7 +36,7 @@ def split_files(
     """File names of the three sides, from ``fname_split`` or newly drawn and saved.
 
     Args:
-        split: How to split.
+        split: Columns, shares, seed, folds.
         df: Table of ``BidsDataframe``.
         folder: Folder that a new split is saved in, as ``split_datasets.joblib`` and ``split_datasets.json``.
         selection: Subjects to use; not applied to a split from a file.

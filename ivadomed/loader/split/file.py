@@ -104,7 +104,7 @@ class _JoblibArray:
 
 
 def _dtype(text: str, *_: Any) -> np.dtype[Any]:
-    """What ``numpy.dtype`` in a pickle becomes: the type of strings, or of a list of objects."""
+    """Stand-in for ``numpy.dtype`` in a pickle: the type of strings, or of a list of objects."""
     dtype = np.dtype(str(text))
     if dtype.kind not in "UO" or dtype.names is not None:
         raise pickle.UnpicklingError(f"arrays of {dtype} are not allowed")

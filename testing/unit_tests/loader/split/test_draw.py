@@ -293,7 +293,7 @@ def test_folds_with_a_fixed_test_side(tmp_path):
 @pytest.mark.parametrize(("n_folds", "fold"), [(2, 0), (5, 5), (5, -1)])
 def test_folds_out_of_range(n_folds, fold):
     with pytest.raises(ConfigError, match=f"fold {fold} of {n_folds}"):
-        draw(table(10), SplitDataset.model_construct(n_folds=n_folds, fold=fold))
+        draw(table(10), SplitDataset().model_copy(update={"n_folds": n_folds, "fold": fold}))
 
 
 def selection(n, metadata, value):
