@@ -109,6 +109,11 @@ def _restored(
     return section
 
 
+def key(default: Any, description: str, *examples: Any) -> Any:
+    """A field with a default, in words, and a value other than the default."""
+    return Field(default=default, description=description, examples=list(examples) or None)
+
+
 def section(description: str) -> Any:
     """A field that holds a section, by default with all of its keys at their defaults."""
     return Field(default_factory=dict, validate_default=True, description=description)

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 from typing_extensions import Self
 
 from ivadomed.config.schema.base import BY_VALUE, PathText, PathTexts, Scalar
-from ivadomed.registry.section import Section, refuse, section
+from ivadomed.registry.section import Section, key, refuse, section
 from ivadomed.registry.types import Flag, Fraction, NonNegative, Positive, PositiveReal, Text
 
 NIFTI = (".nii", ".nii.gz")
@@ -35,21 +35,21 @@ def _extensions(value: Any) -> Any:
 class ObjectDetection(Section):
     """A first model that finds the region, whose bounding box the second model works in."""
 
-    object_detection_path: PathText | None = Field(
-        default=None,
-        description="Folder of the detection model (`NAME/NAME.json` with `.pt` or `.onnx`); null: none. What it "
-        "finds is kept in `path_output/bounding_boxes.json`.",
-        examples=["models/find_cord"],
+    object_detection_path: PathText | None = key(
+        None,
+        "Folder of the detection model (`NAME/NAME.json` with `.pt` or `.onnx`); null: none. What it finds is "
+        "kept in `path_output/bounding_boxes.json`.",
+        "models/find_cord",
     )
-    safety_factor: tuple[PositiveReal, PositiveReal, PositiveReal] = Field(
-        default=(1.0, 1.0, 1.0),
-        description="Factors (> 0) that enlarge the bounding box about its centre along each dimension.",
-        examples=[[1.5, 1.5, 1.0]],
+    safety_factor: tuple[PositiveReal, PositiveReal, PositiveReal] = key(
+        (1.0, 1.0, 1.0),
+        "Factors (> 0) that enlarge the bounding box about its centre along each dimension.",
+        [1.5, 1.5, 1.0],
     )
-    anchor: Literal["center", "corner"] | None = Field(
-        default=None,
-        description="Where 3D patches lie that are larger than the box: `center`: about its centre, moved back into "
-        "the image; `corner`: from its first voxel on, as ivadomed 2. null: center for a model that is trained, "
+    anchor: Literal["center", "corner"] | None = key(
+        None,
+        "Where 3D patches lie that are larger than the box: `center`: about its centre, moved back into the "
+        "image; `corner`: from its first voxel on, as ivadomed 2. null: center for a model that is trained, "
         "corner for a packaged model that does not say.",
     )
 
@@ -57,15 +57,9 @@ class ObjectDetection(Section):
 class SubjectSelection(Section):
     """Use `n[i]` subjects whose `metadata[i]` equals `value[i]`; the three lists have equal length."""
 
-    n: tuple[Positive, ...] = Field(
-        default=(), description="Number of subjects per condition.", examples=[[5, 10]]
-    )
-    metadata: tuple[Text, ...] = Field(
-        default=(), description="Column of participants.tsv per condition.", examples=[["pathology", "sex"]]
-    )
-    value: tuple[Scalar, ...] = Field(
-        default=(), description="Value of that column per condition.", examples=[["ms", "F"]]
-    )
+    n: tuple[Positive, ...] = key((), "Number of subjects per condition.", [5, 10])
+    metadata: tuple[Text, ...] = key((), "Column of participants.tsv per condition.", ["pathology", "sex"])
+    value: tuple[Scalar, ...] = key((), "Value of that column per condition.", ["ms", "F"])
 
     @model_validator(mode="after")
     def _same_length(self) -> Self:
@@ -83,34 +77,29 @@ class SubjectSelection(Section):
 class RoiParams(Section):
     """The region of interest that `ROICrop` centres on."""
 
-    suffix: Text | None = Field(
-        default=None,
-        description="Suffix of the derivative that holds the region, e.g. `_seg-manual`; null: no region.",
-        examples=["_seg-manual"],
+    suffix: Text | None = key(
+        None,
+        "Suffix of the derivative that holds the region, e.g. `_seg-manual`; null: no region.",
+        "_seg-manual",
     )
-    slice_filter_roi: NonNegative | None = Field(
-        default=None,
-        description="Discard slices whose region has fewer than this many non-zero voxels; only with "
-        "ROICrop. "
-        "null: keep all.",
-        examples=[10],
+    slice_filter_roi: NonNegative | None = key(
+        None,
+        "Discard slices whose region has fewer than this many non-zero voxels; only with ROICrop. null: keep all.",
+        10,
     )
 
 
 class ContrastParams(Section):
     """The image contrasts (BIDS suffixes, with entities where needed: `acq-ax_T2star`)."""
 
-    training_validation: tuple[Text, ...] = Field(
-        default=(),
-        description="Contrasts used for training and validation. With `multichannel` they are the channels "
-        "in "
-        "this order, else they are mixed as separate samples.",
-        examples=[["T1w", "T2w"]],
+    training_validation: tuple[Text, ...] = key(
+        (),
+        "Contrasts used for training and validation. With `multichannel` they are the channels in this order, "
+        "else they are mixed as separate samples.",
+        ["T1w", "T2w"],
     )
-    testing: tuple[Text, ...] = Field(
-        default=(),
-        description="Contrasts used for testing. Empty: those of `training_validation`.",
-        examples=[["T2w"]],
+    testing: tuple[Text, ...] = key(
+        (), "Contrasts used for testing. Empty: those of `training_validation`.", ["T2w"]
     )
     balance: dict[Text, Fraction] = Field(
         default_factory=dict,
@@ -123,22 +112,18 @@ class ContrastParams(Section):
 class SliceFilterParams(Section):
     """Which 2D slices are discarded."""
 
-    filter_empty_input: Flag = Field(
-        default=True, description="Discard slices where all intensities are zero."
+    filter_empty_input: Flag = key(True, "Discard slices where all intensities are zero.")
+    filter_empty_mask: Flag = key(False, "Discard slices without any label.")
+    filter_absent_class: Flag = key(False, "Discard slices where at least one class is absent.")
+    filter_classification: Flag = key(
+        False,
+        "Discard slices with a channel that the model at `classifier_path` rejects, in training, validation and "
+        "testing. It sees the slice as the network does at test time. For 2D models.",
     )
-    filter_empty_mask: Flag = Field(default=False, description="Discard slices without any label.")
-    filter_absent_class: Flag = Field(
-        default=False, description="Discard slices where at least one class is absent."
-    )
-    filter_classification: Flag = Field(
-        default=False,
-        description="Discard slices with a channel that the model at `classifier_path` rejects, in training, "
-        "validation and testing. It sees the slice as the network does at test time. For 2D models.",
-    )
-    classifier_path: PathText | None = Field(
-        default=None,
-        description="`.pt` file of the classification model (of one channel) used by `filter_classification`.",
-        examples=["models/has_tumour/has_tumour.pt"],
+    classifier_path: PathText | None = key(
+        None,
+        "`.pt` file of the classification model (of one channel) used by `filter_classification`.",
+        "models/has_tumour/has_tumour.pt",
     )
 
     @model_validator(mode="after")
@@ -153,99 +138,82 @@ class SliceFilterParams(Section):
 class PatchFilterParams(Section):
     """Which 2D or 3D patches are discarded, in training and validation only."""
 
-    filter_empty_input: Flag = Field(
-        default=False, description="Discard patches where all intensities are zero."
-    )
-    filter_empty_mask: Flag = Field(default=False, description="Discard patches without any label.")
-    filter_absent_class: Flag = Field(
-        default=False, description="Discard patches where at least one class is absent."
-    )
+    filter_empty_input: Flag = key(False, "Discard patches where all intensities are zero.")
+    filter_empty_mask: Flag = key(False, "Discard patches without any label.")
+    filter_absent_class: Flag = key(False, "Discard patches where at least one class is absent.")
 
 
 class RandomPatchParams(Section):
     """Training patches at random places, drawn anew in every epoch, instead of tiles; for small objects."""
 
-    applied: Flag = Field(
-        default=False,
-        description="Draw the place of each training patch; needs `length_2D` or `length_3D`. Validation and test "
-        "sets are tiled all the same.",
+    applied: Flag = key(
+        False,
+        "Draw the place of each training patch; needs `length_2D` or `length_3D`. Validation and test sets are "
+        "tiled all the same.",
     )
-    foreground: Fraction = Field(
-        default=0.33,
-        description="Probability (0 to 1) that a patch is centred on a labelled voxel.",
-        examples=[0.5],
-    )
-    per_image: Positive | None = Field(
-        default=None, description="Patches per image and epoch (> 0). null: as many as tiles.", examples=[8]
-    )
+    foreground: Fraction = key(0.33, "Probability (0 to 1) that a patch is centred on a labelled voxel.", 0.5)
+    per_image: Positive | None = key(None, "Patches per image and epoch (> 0). null: as many as tiles.", 8)
 
 
 class LoaderParameters(Section):
     """The data set, its labels, and how samples are cut from it."""
 
-    path_data: PathTexts = Field(
-        default=(),
-        description="Folder(s) of the BIDS data set(s): a path or a list of paths.",
-        examples=[["data_example_spinegeneric"]],
+    path_data: PathTexts = key(
+        (), "Folder(s) of the BIDS data set(s): a path or a list of paths.", ["data_example_spinegeneric"]
     )
-    bids_config: PathText | None = Field(
-        default=None,
-        description="pybids layout configuration for data beyond the BIDS release in use; null: the default.",
-        examples=["config/config_bids.json"],
+    bids_config: PathText | None = key(
+        None,
+        "pybids layout configuration for data beyond the BIDS release in use; null: the default.",
+        "config/config_bids.json",
     )
-    bids_validate: Flag = Field(default=True, description="Check that file names follow BIDS.")
+    bids_validate: Flag = key(True, "Check that file names follow BIDS.")
     subject_selection: SubjectSelection = section("Use only some of the subjects.")
     target_suffix: Annotated[
         tuple[str, ...] | tuple[tuple[str, ...], ...],
         PlainValidator(_suffixes, json_schema_input_type=list[str] | list[list[str]]),
         BY_VALUE,
-    ] = Field(
-        default=(),
-        description="Suffix of the label file of each class, e.g. ['_seg-manual']. Several raters: one "
-        "list of "
-        "suffixes per class, of which one is drawn per sample.",
-        examples=[["_seg-manual", "_lesion-manual"]],
+    ] = key(
+        (),
+        "Suffix of the label file of each class, e.g. ['_seg-manual']. Several raters: one list of suffixes per "
+        "class, of which one is drawn per sample.",
+        ["_seg-manual", "_lesion-manual"],
     )
-    target_sessions: tuple[Text, ...] = Field(
-        default=(), description="Sessions to use, without `ses-`, e.g. ['01']. Empty: all.", examples=[["01"]]
+    target_sessions: tuple[Text, ...] = key(
+        (), "Sessions to use, without `ses-`, e.g. ['01']. Empty: all.", ["01"]
     )
-    extensions: Annotated[tuple[Text, ...], BeforeValidator(_extensions)] = Field(
-        default=NIFTI,
-        description="File extensions of the images, with the leading dot. Empty: .nii and .nii.gz.",
-        examples=[[".png", ".tif"]],
+    extensions: Annotated[tuple[Text, ...], BeforeValidator(_extensions)] = key(
+        NIFTI,
+        "File extensions of the images, with the leading dot. Empty: .nii and .nii.gz.",
+        [".png", ".tif"],
     )
     roi_params: RoiParams = section("Region of interest.")
     contrast_params: ContrastParams = section("Image contrasts.")
     slice_filter_params: SliceFilterParams = section("Which 2D slices are discarded.")
     patch_filter_params: PatchFilterParams = section("Which patches are discarded.")
     random_patch_params: RandomPatchParams = section("Training patches at random places.")
-    slice_axis: Literal["sagittal", "coronal", "axial"] = Field(
-        default="axial", description="Plane of the 2D slices; for 3D models, the last axis of the patches."
+    slice_axis: Literal["sagittal", "coronal", "axial"] = key(
+        "axial", "Plane of the 2D slices; for 3D models, the last axis of the patches."
     )
-    multichannel: Flag = Field(
-        default=False,
-        description="Stack the contrasts of a subject as channels of one sample (they must be "
-        "co-registered).",
+    multichannel: Flag = key(
+        False, "Stack the contrasts of a subject as channels of one sample (they must be co-registered)."
     )
-    soft_gt: Flag = Field(
-        default=False,
-        description="Keep labels as real numbers (0 to 1) instead of binarizing them after interpolation.",
+    soft_gt: Flag = key(
+        False, "Keep labels as real numbers (0 to 1) instead of binarizing them after interpolation."
     )
-    is_input_dropout: Flag = Field(
-        default=False,
-        description="In training with several channels, blank random channels (at least one stays).",
+    is_input_dropout: Flag = key(
+        False, "In training with several channels, blank random channels (at least one stays)."
     )
-    cache: Literal["disk", "hdf5", "memory", "none"] = Field(
-        default="disk",
-        description="Where preprocessed images are kept: `disk`: memory-mapped files, the fastest; `hdf5`: "
-        "compressed HDF5 files, for less disk; `memory`: arrays in memory; `none`: nowhere, they are prepared "
-        "anew for each sample. The samples are the same.",
+    cache: Literal["disk", "hdf5", "memory", "none"] = key(
+        "disk",
+        "Where preprocessed images are kept: `disk`: memory-mapped files, the fastest; `hdf5`: compressed HDF5 "
+        "files, for less disk; `memory`: arrays in memory; `none`: nowhere, they are prepared anew for each "
+        "sample. The samples are the same.",
     )
-    cache_dir: PathText | None = Field(
-        default=None,
-        description="Folder of the files for `disk` and `hdf5`, which several runs may share at the same "
-        "time; null: `cache` in `path_output`.",
-        examples=["/scratch/cache"],
+    cache_dir: PathText | None = key(
+        None,
+        "Folder of the files for `disk` and `hdf5`, which several runs may share at the same time; null: `cache` "
+        "in `path_output`.",
+        "/scratch/cache",
     )
 
     @model_validator(mode="after")

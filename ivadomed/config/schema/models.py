@@ -34,6 +34,7 @@ from ivadomed.registry.section import (
     Section,
     argument_field,
     description,
+    key,
     refuse,
 )
 from ivadomed.registry.types import Flag, Fraction, NonNegativeReal, Text
@@ -44,25 +45,17 @@ _MODELS = "ivadomed.models.registry:MODELS"
 class PatchSizes(Section):
     """Size of the patches; shared by `default_model` and the sections."""
 
-    length_2D: Size2D = Field(
-        default=None,
-        description="Height and width of 2D patches in pixels after preprocessing; null: whole slices.",
-        examples=[[256, 256]],
+    length_2D: Size2D = key(
+        None, "Height and width of 2D patches in pixels after preprocessing; null: whole slices.", [256, 256]
     )
-    stride_2D: Size2D = Field(
-        default=None,
-        description="Distance between 2D patches in pixels, at most `length_2D`; null: `length_2D`.",
-        examples=[[192, 192]],
+    stride_2D: Size2D = key(
+        None, "Distance between 2D patches in pixels, at most `length_2D`; null: `length_2D`.", [192, 192]
     )
-    length_3D: Size3D = Field(
-        default=None,
-        description="Size of 3D patches in voxels after preprocessing; 3D models only.",
-        examples=[[96, 96, 16]],
+    length_3D: Size3D = key(
+        None, "Size of 3D patches in voxels after preprocessing; 3D models only.", [96, 96, 16]
     )
-    stride_3D: Size3D = Field(
-        default=None,
-        description="Distance between 3D patches in voxels, at most `length_3D`; null: `length_3D`.",
-        examples=[[48, 48, 8]],
+    stride_3D: Size3D = key(
+        None, "Distance between 3D patches in voxels, at most `length_3D`; null: `length_3D`.", [48, 48, 8]
     )
 
     @model_validator(mode="after")
@@ -85,8 +78,8 @@ class PatchSizes(Section):
 class DefaultModel(PatchSizes):
     """Keys of `default_model` that are no arguments of a constructor."""
 
-    name: Text = Field(default="Unet", description="Architecture.", examples=["Modified3DUNet"])
-    is_2d: Flag = Field(default=True, description="2D convolutions; false: 3D, which needs `length_3D`.")
+    name: Text = key("Unet", "Architecture.", "Modified3DUNet")
+    is_2d: Flag = key(True, "2D convolutions; false: 3D, which needs `length_3D`.")
 
 
 class OwnModel(DefaultModel, Open):
@@ -95,12 +88,12 @@ class OwnModel(DefaultModel, Open):
     They are checked against its signature before a run starts: reading a configuration imports no code.
     """
 
-    name: OwnName = Field(
-        default=OWN,
-        description="Module and name of a subclass of `ivadomed.models.Network` or of `torch.nn.Module`.",
-        examples=["my_package.nets:MyNet"],
+    name: OwnName = key(
+        OWN,
+        "Module and name of a subclass of `ivadomed.models.Network` or of `torch.nn.Module`.",
+        "my_package.nets:MyNet",
     )
-    is_2d: Flag = Field(default=True, description="2D images; false: 3D, which needs `length_3D`.")
+    is_2d: Flag = key(True, "2D images; false: 3D, which needs `length_3D`.")
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -111,9 +104,7 @@ class OwnModel(DefaultModel, Open):
 class ModelSection(PatchSizes):
     """Overrides of `default_model` for one architecture; a key left at null keeps the value from there."""
 
-    applied: Flag = Field(
-        default=False, description="Use this architecture; at most one section may say true."
-    )
+    applied: Flag = key(False, "Use this architecture; at most one section may say true.")
 
     @model_serializer(mode="wrap")
     def _without_nulls(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -123,26 +114,22 @@ class ModelSection(PatchSizes):
 class FilmKeys(Section):
     """Keys of a network that metadata modulate (Perez et al., 2018; Lemay et al., 2021)."""
 
-    metadata: Text | None = Field(
-        default=None,
-        description="What conditions the network: `contrasts` (ids of contrast_dct.json), `mri_params` (FlipAngle, "
-        "EchoTime, RepetitionTime, Manufacturer of the sidecar), or a column of participants.tsv. null: contrasts.",
-        examples=["contrasts"],
+    metadata: Text | None = key(
+        None,
+        "What conditions the network: `contrasts` (ids of contrast_dct.json), `mri_params` (FlipAngle, EchoTime, "
+        "RepetitionTime, Manufacturer of the sidecar), or a column of participants.tsv. null: contrasts.",
+        "contrasts",
     )
 
 
 class MissingContrastKeys(Section):
     """Keys of a network that copes with missing contrasts (Havaei et al., 2016)."""
 
-    missing_probability: Fraction | None = Field(
-        default=None,
-        description="Probability (0 to 1) that a contrast is withheld in training, at the start. null: 0.",
-        examples=[0.25],
+    missing_probability: Fraction | None = key(
+        None, "Probability (0 to 1) that a contrast is withheld in training, at the start. null: 0.", 0.25
     )
-    missing_probability_growth: NonNegativeReal | None = Field(
-        default=None,
-        description="After each epoch the probability is raised to this exponent (>= 0). null: 1.",
-        examples=[0.99],
+    missing_probability_growth: NonNegativeReal | None = key(
+        None, "After each epoch the probability is raised to this exponent (>= 0). null: 1.", 0.99
     )
 
 
@@ -191,9 +178,11 @@ def default_model_of(name: str) -> type[Section]:
     spec, own, shared = SPECS[name], network_arguments(name), network_arguments("Unet")
     title: Any = name
     fields: Fields = {"name": (Literal[title], Field(default=name, description="Architecture."))}
-    for key in shared | own:
-        kind, field = shared[key] if key in shared and key not in spec.not_shared else own[key]
-        fields[key] = (kind, field) if key in shared and key not in spec.sized else _optional(kind, field)
+    for argument in shared | own:
+        is_shared = argument in shared
+        kind, field = (shared if is_shared and argument not in spec.not_shared else own)[argument]
+        keeps_default = is_shared and argument not in spec.sized
+        fields[argument] = (kind, field) if keeps_default else _optional(kind, field)
     return _made(default_model_of, name, name, DefaultModel, fields)
 
 
@@ -202,17 +191,17 @@ def section_of(name: str) -> type[Section]:
     """Section of a network: its own arguments, and those that take the place of `default_model`'s."""
     spec, own, shared = SPECS[name], network_arguments(name), network_arguments("Unet")
     fields: Fields = {}
-    for key in shared | own:
-        if key in spec.not_shared:
-            fields[key] = _optional(*own[key], ", whatever default_model says")
-        elif key in shared:
-            kind, field = shared[key]
-            fields[key] = (
+    for argument in shared | own:
+        if argument in spec.not_shared:
+            fields[argument] = _optional(*own[argument], ", whatever default_model says")
+        elif argument in shared:
+            kind, field = shared[argument]
+            fields[argument] = (
                 kind | None,
                 Field(default=None, description="As in default_model.", examples=field.examples),
             )
         else:
-            fields[key] = _optional(*own[key])
+            fields[argument] = _optional(*own[argument])
     return _made(section_of, name, f"{name[:1].upper()}{name[1:]}Section", ModelSection, fields)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
-from ivadomed.registry.section import OrderedSteps, Section
+from ivadomed.registry.section import OrderedSteps, Section, key
 from ivadomed.registry.types import Flag, NonNegative
 
 
@@ -25,11 +23,9 @@ class Postprocessing(OrderedSteps):
 class Uncertainty(Section):
     """Monte Carlo estimates; computed when `n_it` > 0 and `epistemic` or `aleatoric` is true."""
 
-    epistemic: Flag = Field(default=False, description="Uncertainty of the model: Monte Carlo dropout.")
-    aleatoric: Flag = Field(default=False, description="Uncertainty of the data: test-time augmentation.")
-    n_it: NonNegative = Field(
-        default=0, description="Number of Monte Carlo iterations (>= 0); 0: none.", examples=[20]
-    )
+    epistemic: Flag = key(False, "Uncertainty of the model: Monte Carlo dropout.")
+    aleatoric: Flag = key(False, "Uncertainty of the data: test-time augmentation.")
+    n_it: NonNegative = key(0, "Number of Monte Carlo iterations (>= 0); 0: none.", 20)
 
     @property
     def applied(self) -> bool:

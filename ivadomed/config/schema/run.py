@@ -27,7 +27,7 @@ from ivadomed.config.schema.training import TrainingParameters
 from ivadomed.config.schema.transformation import Transform, Transformation
 from ivadomed.config.schema.wandb import Wandb
 from ivadomed.models.specs import OWN, NetworkSpec, Task, spec_of
-from ivadomed.registry.section import InOrder, Section, section
+from ivadomed.registry.section import InOrder, Section, key, section
 from ivadomed.registry.types import DatasetType, Flag, NonNegative
 
 
@@ -47,11 +47,11 @@ class Architecture:
 class RunConfig(Section):
     """One run of ivadomed, made by `load_config`; derived values are properties, computed once."""
 
-    command: Literal["train", "test", "eval", "segment"] = Field(default="train", description="What to do.")
-    gpu_ids: tuple[NonNegative, ...] = Field(
-        default=(0,),
-        description="GPUs to use; empty: the CPU. A GPU that the machine does not have means the CPU, with a warning.",
-        examples=[[0, 1]],
+    command: Literal["train", "test", "eval", "segment"] = key("train", "What to do.")
+    gpu_ids: tuple[NonNegative, ...] = key(
+        (0,),
+        "GPUs to use; empty: the CPU. A GPU that the machine does not have means the CPU, with a warning.",
+        [0, 1],
     )
     path_output: PathText = Field(
         default="output",
@@ -59,24 +59,18 @@ class RunConfig(Section):
         description="Folder of the results; created when missing.",
         examples=["results/seg_sc"],
     )
-    model_name: FileName = Field(
-        default="my_model",
-        description="Name of the packaged model: the folder in `path_output` and its files.",
-        examples=["seg_sc_t2w"],
+    model_name: FileName = key(
+        "my_model", "Name of the packaged model: the folder in `path_output` and its files.", "seg_sc_t2w"
     )
-    debugging: Flag = Field(default=False, description="More messages and intermediate results.")
-    log_file: FileName = Field(
-        default="log",
-        description="Name of the log file in `path_output`.",
-        examples=["run.log"],
-    )
-    blend: Literal["mean", "gaussian"] | None = Field(
-        default=None,
-        description="How predictions of overlapping patches are averaged: `mean`: all voxels alike, as ivadomed 2; "
+    debugging: Flag = key(False, "More messages and intermediate results.")
+    log_file: FileName = key("log", "Name of the log file in `path_output`.", "run.log")
+    blend: Literal["mean", "gaussian"] | None = key(
+        None,
+        "How predictions of overlapping patches are averaged: `mean`: all voxels alike, as ivadomed 2; "
         "`gaussian`: the middle of a patch counts more. null: gaussian for a model that is trained, mean for a "
         "packaged model that does not say.",
     )
-    wandb: Wandb | None = Field(default=None, description="Tracking with Weights & Biases; null: off.")
+    wandb: Wandb | None = key(None, "Tracking with Weights & Biases; null: off.")
     object_detection_params: ObjectDetection = section("First step of a cascade.")
     loader_parameters: LoaderParameters = section("Data.")
     split_dataset: SplitDataset = section("Training, validation and test sets.")
@@ -301,8 +295,8 @@ SECTIONS = tuple(name for name, field in RunConfig.model_fields.items() if field
 
 
 def _remove(tree: dict[str, Any], keys: list[str]) -> None:
-    for key in keys[:-1]:
-        child = tree.get(key)
+    for name in keys[:-1]:
+        child = tree.get(name)
         if not isinstance(child, dict):
             return
         tree = child

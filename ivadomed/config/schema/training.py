@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from typing_extensions import Self
 
 from ivadomed.config.schema.base import PathText
-from ivadomed.registry.section import Named, OneOf, Section, name_or, refuse, section
+from ivadomed.registry.section import Named, OneOf, Section, key, name_or, refuse, section
 from ivadomed.registry.types import (
     Flag,
     Fraction,
@@ -24,7 +24,7 @@ from ivadomed.registry.types import (
 class Loss(Named):
     """Loss function and its arguments."""
 
-    name: Text = Field(default="DiceLoss", description="Name of the loss.")
+    name: Text = key("DiceLoss", "Name of the loss.")
 
 
 def _as_text(value: Any) -> Any:
@@ -37,93 +37,66 @@ Precision = Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(_as_t
 class TrainingTime(Section):
     """How long the training goes on."""
 
-    num_epochs: Positive = Field(default=100, description="Largest number of epochs (> 0).", examples=[200])
-    early_stopping_patience: Positive = Field(
-        default=50,
-        description="Stop after this many epochs in a row (> 0) in which the validation loss hardly changed.",
-        examples=[20],
+    num_epochs: Positive = key(100, "Largest number of epochs (> 0).", 200)
+    early_stopping_patience: Positive = key(
+        50, "Stop after this many epochs in a row (> 0) in which the validation loss hardly changed.", 20
     )
-    early_stopping_epsilon: NonNegativeReal = Field(
-        default=0.001,
-        description="Smallest change of the validation loss from one epoch to the next (>= 0) that counts.",
-        examples=[0.0001],
+    early_stopping_epsilon: NonNegativeReal = key(
+        0.001, "Smallest change of the validation loss from one epoch to the next (>= 0) that counts.", 0.0001
     )
 
 
 class CosineAnnealingLR(Named):
     """Half a cosine from `initial_lr` to 0 over `num_epochs`."""
 
-    name: Literal["CosineAnnealingLR"] = Field(
-        default="CosineAnnealingLR", description="Name of the scheduler."
-    )
-    T_max: Positive | None = Field(
-        default=None, description="Epochs (> 0) until the lowest rate; null: `num_epochs`.", examples=[50]
-    )
-    eta_min: NonNegativeReal = Field(
-        default=0.0, description="Lowest learning rate (>= 0).", examples=[1e-06]
-    )
+    name: Literal["CosineAnnealingLR"] = key("CosineAnnealingLR", "Name of the scheduler.")
+    T_max: Positive | None = key(None, "Epochs (> 0) until the lowest rate; null: `num_epochs`.", 50)
+    eta_min: NonNegativeReal = key(0.0, "Lowest learning rate (>= 0).", 1e-06)
 
 
 class CosineAnnealingWarmRestarts(Named):
     """Cosine with restarts (Loshchilov and Hutter, SGDR, 2017)."""
 
-    name: Literal["CosineAnnealingWarmRestarts"] = Field(
-        default="CosineAnnealingWarmRestarts", description="Name of the scheduler."
+    name: Literal["CosineAnnealingWarmRestarts"] = key(
+        "CosineAnnealingWarmRestarts", "Name of the scheduler."
     )
-    T_0: Positive = Field(default=10, description="Epochs until the first restart (> 0).", examples=[20])
-    T_mult: Positive = Field(
-        default=1,
-        description="Each period is this many times as long as the one before (>= 1).",
-        examples=[2],
-    )
-    eta_min: NonNegativeReal = Field(
-        default=0.0, description="Lowest learning rate (>= 0).", examples=[1e-06]
-    )
+    T_0: Positive = key(10, "Epochs until the first restart (> 0).", 20)
+    T_mult: Positive = key(1, "Each period is this many times as long as the one before (>= 1).", 2)
+    eta_min: NonNegativeReal = key(0.0, "Lowest learning rate (>= 0).", 1e-06)
 
 
 class Momentum(Named):
     """Cycles of the momentum against those of the learning rate."""
 
-    cycle_momentum: Flag = Field(
-        default=False, description="Change the momentum (Adam: beta1) against the learning rate."
+    cycle_momentum: Flag = key(False, "Change the momentum (Adam: beta1) against the learning rate.")
+    base_momentum: Fraction | None = key(
+        None,
+        "Momentum (0 to 1) at the highest learning rate, with `cycle_momentum`; null: torch's default.",
+        0.8,
     )
-    base_momentum: Fraction | None = Field(
-        default=None,
-        description="Momentum (0 to 1) at the highest learning rate, with `cycle_momentum`; null: torch's default.",
-        examples=[0.8],
-    )
-    max_momentum: Fraction | None = Field(
-        default=None,
-        description="Momentum (0 to 1) at the lowest learning rate, with `cycle_momentum`; null: torch's default.",
-        examples=[0.9],
+    max_momentum: Fraction | None = key(
+        None,
+        "Momentum (0 to 1) at the lowest learning rate, with `cycle_momentum`; null: torch's default.",
+        0.9,
     )
 
 
 class CyclicLR(Momentum):
     """Learning rate that cycles between two bounds, stepped per batch (Smith, 2017)."""
 
-    name: Literal["CyclicLR"] = Field(default="CyclicLR", description="Name of the scheduler.")
-    base_lr: PositiveReal = Field(
-        default=1e-5, description="Lower bound of the learning rate (> 0).", examples=[0.0001]
+    name: Literal["CyclicLR"] = key("CyclicLR", "Name of the scheduler.")
+    base_lr: PositiveReal = key(1e-5, "Lower bound of the learning rate (> 0).", 0.0001)
+    max_lr: PositiveReal = key(1e-2, "Upper bound of the learning rate (>= base_lr).", 0.001)
+    step_size_up: Positive = key(2000, "Updates (> 0) of the rising half of a cycle.", 500)
+    step_size_down: Positive | None = key(
+        None, "Updates (> 0) of the falling half; null: `step_size_up`.", 500
     )
-    max_lr: PositiveReal = Field(
-        default=1e-2, description="Upper bound of the learning rate (>= base_lr).", examples=[0.001]
+    mode: Literal["triangular", "triangular2", "exp_range"] = key(
+        "triangular2", "Height of the cycles: all alike, half as high each time, or times `gamma` per update."
     )
-    step_size_up: Positive = Field(
-        default=2000, description="Updates (> 0) of the rising half of a cycle.", examples=[500]
-    )
-    step_size_down: Positive | None = Field(
-        default=None, description="Updates (> 0) of the falling half; null: `step_size_up`.", examples=[500]
-    )
-    mode: Literal["triangular", "triangular2", "exp_range"] = Field(
-        default="triangular2",
-        description="Height of the cycles: all alike, half as high each time, or times `gamma` per update.",
-    )
-    gamma: PositiveReal = Field(
-        default=1.0, description="Factor (> 0) per update of `exp_range`.", examples=[0.999]
-    )
-    scale_mode: Literal["cycle", "iterations"] = Field(
-        default="cycle", description="What a scaling function of one's own counts; torch's, kept for files."
+    gamma: PositiveReal = key(1.0, "Factor (> 0) per update of `exp_range`.", 0.999)
+    scale_mode: Literal["cycle", "iterations"] = key(
+        "cycle", "What a scaling function of one's own counts; torch's, kept for files."
     )
 
     @model_validator(mode="after")
@@ -136,48 +109,26 @@ class CyclicLR(Momentum):
 class PolynomialLR(Named):
     """`initial_lr * (1 - epoch / num_epochs) ** power` (Chen et al., DeepLab, 2017)."""
 
-    name: Literal["PolynomialLR"] = Field(default="PolynomialLR", description="Name of the scheduler.")
-    power: PositiveReal = Field(
-        default=0.9, description="Exponent (> 0); 1 is a straight line.", examples=[1.0]
-    )
-    total_iters: Positive | None = Field(
-        default=None, description="Epochs (> 0) until 0 is reached; null: `num_epochs`.", examples=[50]
-    )
+    name: Literal["PolynomialLR"] = key("PolynomialLR", "Name of the scheduler.")
+    power: PositiveReal = key(0.9, "Exponent (> 0); 1 is a straight line.", 1.0)
+    total_iters: Positive | None = key(None, "Epochs (> 0) until 0 is reached; null: `num_epochs`.", 50)
 
 
 class OneCycleLR(Momentum):
     """From `initial_lr` up to `max_lr` and down to almost 0, stepped per update (Smith and Topin, 2018)."""
 
-    name: Literal["OneCycleLR"] = Field(default="OneCycleLR", description="Name of the scheduler.")
-    max_lr: PositiveReal = Field(
-        default=1e-2, description="Highest learning rate (>= initial_lr).", examples=[0.005]
+    name: Literal["OneCycleLR"] = key("OneCycleLR", "Name of the scheduler.")
+    max_lr: PositiveReal = key(1e-2, "Highest learning rate (>= initial_lr).", 0.005)
+    pct_start: Fraction = key(0.3, "Fraction (0 to 1) of the training in which the learning rate rises.", 0.1)
+    total_steps: Positive | None = key(None, "Updates (> 0) of the cycle; null: those of the training.", 5000)
+    epochs: Positive | None = key(None, "With `steps_per_epoch`, instead of `total_steps`.", 100)
+    steps_per_epoch: Positive | None = key(None, "With `epochs`, instead of `total_steps`.", 50)
+    anneal_strategy: Literal["cos", "linear"] = key("cos", "Shape of the slopes.")
+    div_factor: PositiveReal | None = key(
+        None, "The cycle starts at `max_lr / div_factor`; null: at `initial_lr`.", 25.0
     )
-    pct_start: Fraction = Field(
-        default=0.3,
-        description="Fraction (0 to 1) of the training in which the learning rate rises.",
-        examples=[0.1],
-    )
-    total_steps: Positive | None = Field(
-        default=None, description="Updates (> 0) of the cycle; null: those of the training.", examples=[5000]
-    )
-    epochs: Positive | None = Field(
-        default=None, description="With `steps_per_epoch`, instead of `total_steps`.", examples=[100]
-    )
-    steps_per_epoch: Positive | None = Field(
-        default=None, description="With `epochs`, instead of `total_steps`.", examples=[50]
-    )
-    anneal_strategy: Literal["cos", "linear"] = Field(default="cos", description="Shape of the slopes.")
-    div_factor: PositiveReal | None = Field(
-        default=None,
-        description="The cycle starts at `max_lr / div_factor`; null: at `initial_lr`.",
-        examples=[25.0],
-    )
-    final_div_factor: PositiveReal = Field(
-        default=1e4, description="The cycle ends at its start divided by this (> 0).", examples=[1000.0]
-    )
-    three_phase: Flag = Field(
-        default=False, description="Come back to the start before the last decline, in a phase of its own."
-    )
+    final_div_factor: PositiveReal = key(1e4, "The cycle ends at its start divided by this (> 0).", 1000.0)
+    three_phase: Flag = key(False, "Come back to the start before the last decline, in a phase of its own.")
 
     @model_validator(mode="after")
     def _length(self) -> Self:
@@ -199,9 +150,7 @@ LrScheduler = Annotated[
 class Scheduler(Section):
     """The learning rate over time."""
 
-    initial_lr: PositiveReal = Field(
-        default=0.001, description="Learning rate at the start (> 0).", examples=[0.01]
-    )
+    initial_lr: PositiveReal = key(0.001, "Learning rate at the start (> 0).", 0.01)
     lr_scheduler: LrScheduler = section("How the learning rate changes.")
 
     @model_validator(mode="after")
@@ -215,34 +164,28 @@ class Scheduler(Section):
 class Adam(Named):
     """Adam (Kingma and Ba, 2015)."""
 
-    name: Literal["Adam"] = Field(default="Adam", description="Name of the optimizer.")
-    weight_decay: NonNegativeReal = Field(
-        default=0.0, description="L2 penalty (>= 0) in the gradient.", examples=[1e-05]
-    )
+    name: Literal["Adam"] = key("Adam", "Name of the optimizer.")
+    weight_decay: NonNegativeReal = key(0.0, "L2 penalty (>= 0) in the gradient.", 1e-05)
 
 
 class AdamW(Named):
     """Adam whose weight decay is not part of the gradient (Loshchilov and Hutter, 2019)."""
 
-    name: Literal["AdamW"] = Field(default="AdamW", description="Name of the optimizer.")
-    weight_decay: NonNegativeReal = Field(
-        default=0.01,
-        description="Share (>= 0) of a weight that a step takes off, times the learning rate.",
-        examples=[0.05],
+    name: Literal["AdamW"] = key("AdamW", "Name of the optimizer.")
+    weight_decay: NonNegativeReal = key(
+        0.01, "Share (>= 0) of a weight that a step takes off, times the learning rate.", 0.05
     )
 
 
 class SGD(Named):
     """Stochastic gradient descent with momentum; the defaults are nnU-Net's (with initial_lr 0.01, PolynomialLR)."""
 
-    name: Literal["SGD"] = Field(default="SGD", description="Name of the optimizer.")
-    momentum: Annotated[Real, Field(ge=0, lt=1)] = Field(
-        default=0.99, description="Share (>= 0, < 1) of the step before that is taken again.", examples=[0.9]
+    name: Literal["SGD"] = key("SGD", "Name of the optimizer.")
+    momentum: Annotated[Real, Field(ge=0, lt=1)] = key(
+        0.99, "Share (>= 0, < 1) of the step before that is taken again.", 0.9
     )
-    nesterov: Flag = Field(default=True, description="Nesterov's momentum; needs a momentum > 0.")
-    weight_decay: NonNegativeReal = Field(
-        default=3e-5, description="L2 penalty (>= 0) in the gradient.", examples=[0.0001]
-    )
+    nesterov: Flag = key(True, "Nesterov's momentum; needs a momentum > 0.")
+    weight_decay: NonNegativeReal = key(3e-5, "L2 penalty (>= 0) in the gradient.", 0.0001)
 
     @model_validator(mode="after")
     def _has_momentum(self) -> Self:
@@ -260,41 +203,29 @@ Optimizer = Annotated[
 class BalanceSamples(Section):
     """Draw samples so that rare ones are seen as often as frequent ones."""
 
-    applied: Flag = Field(
-        default=False, description="Balance the samples of the training and validation sets."
-    )
-    type: Text = Field(
-        default="gt",
-        description="What is balanced: `gt` (with and without label), or a metadata column, e.g. `sex`.",
-        examples=["sex"],
+    applied: Flag = key(False, "Balance the samples of the training and validation sets.")
+    type: Text = key(
+        "gt", "What is balanced: `gt` (with and without label), or a metadata column, e.g. `sex`.", "sex"
     )
 
 
 class TransferLearning(Section):
     """Start from the weights of an earlier model."""
 
-    retrain_model: PathText | None = Field(
-        default=None,
-        description="Path of the model to start from; null: from scratch.",
-        examples=["models/seg_sc/seg_sc.pt"],
+    retrain_model: PathText | None = key(
+        None, "Path of the model to start from; null: from scratch.", "models/seg_sc/seg_sc.pt"
     )
-    retrain_fraction: Fraction = Field(
-        default=1.0,
-        description="Fraction (0 to 1) of the layers, counted from the last, that is trained; others freeze.",
-        examples=[0.5],
+    retrain_fraction: Fraction = key(
+        1.0, "Fraction (0 to 1) of the layers, counted from the last, that is trained; others freeze.", 0.5
     )
-    reset: Flag = Field(
-        default=True, description="Draw new weights for the trained layers instead of keeping the loaded."
-    )
+    reset: Flag = key(True, "Draw new weights for the trained layers instead of keeping the loaded.")
 
 
 class TrainingParameters(Section):
     """The optimisation."""
 
-    batch_size: Positive = Field(
-        default=18,
-        description="Samples per batch (> 0), of all processes together where several train.",
-        examples=[8],
+    batch_size: Positive = key(
+        18, "Samples per batch (> 0), of all processes together where several train.", 8
     )
     loss: Annotated[Loss, OneOf("ivadomed.losses:LOSSES", Loss, "DiceLoss")] = section(
         "Loss function and its arguments."
@@ -302,51 +233,37 @@ class TrainingParameters(Section):
     training_time: TrainingTime = section("Epochs and early stopping.")
     scheduler: Scheduler = section("Learning rate.")
     optimizer: Optimizer = section("How gradients change weights.")
-    gradient_clipping: PositiveReal | None = Field(
-        default=None,
-        description="Largest norm (> 0) of the gradient; a longer one is scaled down. null: any.",
-        examples=[12.0],
+    gradient_clipping: PositiveReal | None = key(
+        None, "Largest norm (> 0) of the gradient; a longer one is scaled down. null: any.", 12.0
     )
-    accumulate_batches: Positive = Field(
-        default=1,
-        description="Batches (> 0) whose mean gradient makes one update of the weights.",
-        examples=[4],
+    accumulate_batches: Positive = key(
+        1, "Batches (> 0) whose mean gradient makes one update of the weights.", 4
     )
-    ema_decay: Annotated[Real, Field(gt=0, lt=1)] | None = Field(
-        default=None,
-        description="Decay (> 0, < 1) of a moving average of the weights, e.g. 0.999, which is then validated and "
-        "packaged in their place; null: none.",
-        examples=[0.999],
+    ema_decay: Annotated[Real, Field(gt=0, lt=1)] | None = key(
+        None,
+        "Decay (> 0, < 1) of a moving average of the weights, e.g. 0.999, which is then validated and packaged "
+        "in their place; null: none.",
+        0.999,
     )
     balance_samples: BalanceSamples = section("Balanced sampling.")
-    mixup_alpha: PositiveReal | None = Field(
-        default=None,
-        description="Alpha (> 0) of the Beta distribution of Mixup (Zhang et al., 2018); null: no Mixup.",
-        examples=[2.0],
+    mixup_alpha: PositiveReal | None = key(
+        None, "Alpha (> 0) of the Beta distribution of Mixup (Zhang et al., 2018); null: no Mixup.", 2.0
     )
     transfer_learning: TransferLearning = section("Start from an earlier model.")
-    num_workers: NonNegative | None = Field(
-        default=None,
-        description="Processes that load data; 0: the main process; null: by the number of cores.",
-        examples=[4],
+    num_workers: NonNegative | None = key(
+        None, "Processes that load data; 0: the main process; null: by the number of cores.", 4
     )
-    augment_on: Literal["worker", "device"] = Field(
-        default="worker",
-        description="Where the random transforms of a sample are computed: `worker`, sample by sample in the loading "
-        "processes, or `device`, a batch at a time where the training runs (worth it on a GPU). The same are drawn.",
+    augment_on: Literal["worker", "device"] = key(
+        "worker",
+        "Where the random transforms of a sample are computed: `worker`, sample by sample in the loading "
+        "processes, or `device`, a batch at a time where the training runs (worth it on a GPU). The same are "
+        "drawn.",
     )
-    precision: Precision = Field(
-        default="auto",
-        description="Number format: 32 bits, or mixed with bf16 or fp16. auto: what the hardware does well.",
+    precision: Precision = key(
+        "auto", "Number format: 32 bits, or mixed with bf16 or fp16. auto: what the hardware does well."
     )
-    seed: NonNegative = Field(
-        default=0,
-        description="Seed (>= 0) of initial weights, sampling and augmentation; the split has its own.",
-        examples=[42],
+    seed: NonNegative = key(
+        0, "Seed (>= 0) of initial weights, sampling and augmentation; the split has its own.", 42
     )
-    channels_last: Flag = Field(
-        default=True, description="Keep tensors in channels-last memory format, mostly faster."
-    )
-    compile: Flag = Field(
-        default=False, description="Compile the network (torch.compile): slow to start, then mostly faster."
-    )
+    channels_last: Flag = key(True, "Keep tensors in channels-last memory format, mostly faster.")
+    compile: Flag = key(False, "Compile the network (torch.compile): slow to start, then mostly faster.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ivadomed.registry.section import Section
+from ivadomed.registry.section import Section, key
 from ivadomed.registry.types import Positive, Text
 
 
@@ -19,13 +19,7 @@ class Wandb(Section):
         "and the key is in no file.",
         examples=[""],
     )
-    project_name: Text = Field(default="ivadomed", description="Name of the project.", examples=["cord"])
-    group_name: Text | None = Field(
-        default=None, description="Name of the group of runs; null: none.", examples=["dropout"]
-    )
-    run_name: Text | None = Field(
-        default=None, description="Name of the run; null: chosen by wandb.", examples=["dropout-0.2"]
-    )
-    log_grads_every: Positive = Field(
-        default=100, description="Log gradients every this many batches (> 0).", examples=[50]
-    )
+    project_name: Text = key("ivadomed", "Name of the project.", "cord")
+    group_name: Text | None = key(None, "Name of the group of runs; null: none.", "dropout")
+    run_name: Text | None = key(None, "Name of the run; null: chosen by wandb.", "dropout-0.2")
+    log_grads_every: Positive = key(100, "Log gradients every this many batches (> 0).", 50)
