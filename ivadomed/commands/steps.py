@@ -168,9 +168,8 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
     changes: dict[str, Any] = {
         "path_output": str(Path(config.path_output).resolve()),
         "loader_parameters.path_data": [str(Path(path).resolve()) for path in loader.path_data],
+        "loader_parameters.cache_dir": loader.cache_dir and str(Path(loader.cache_dir).resolve()),
     }
-    if loader.cache_dir is not None:
-        changes["loader_parameters.cache_dir"] = str(Path(loader.cache_dir).resolve())
     return load_config(config.to_json(), changes)
 
 

@@ -40,6 +40,7 @@ _LESS = "use fewer --jobs, a machine with more, or evaluate a part of the image"
 _PROBLEMS_SHOWN = 5
 _COARSE = 10  # voxels
 _PNG_STEP = 85  # background, TP, FP, FN are 0, 85, 170, 255 in a picture, apart for the eye
+OVERLAY_FOLDER = Path("results_eval", "overlays")
 
 
 def evaluate_predictions(
@@ -132,15 +133,11 @@ def _check_tolerance(pair: PredictionPair, tolerance: float) -> None:
 
 def _evaluate_files(pair: PredictionPair, params: EvaluationParameters) -> dict[str, float]:
     with shortages_explained(os.fspath(pair.predictions[0]), _LESS):
-        return _metrics_of(pair, params)
-
-
-def _metrics_of(pair: PredictionPair, params: EvaluationParameters) -> dict[str, float]:
-    data = read_pair(pair)
-    values, painted = evaluate_pair(data.prediction, data.target, data.zooms, params)
-    if params.object_detection_metrics:
-        _write_painted(pair, data, painted.reshape(data.prediction.shape))
-    return values
+        data = read_pair(pair)
+        values, painted = evaluate_pair(data.prediction, data.target, data.zooms, params)
+        if params.object_detection_metrics:
+            _write_painted(pair, data, painted.reshape(data.prediction.shape))
+        return values
 
 
 def _write_painted(pair: PredictionPair, data: PairData, painted: np.ndarray) -> None:
@@ -155,11 +152,6 @@ def _write_painted(pair: PredictionPair, data: PairData, painted: np.ndarray) ->
         for k in range(painted.shape[3]):
             path = pair.predictions[0].with_name(f"{pair.image_id}_class-{k}_pred_TP-FP-FN.png")
             io.write_picture(path, (painted[..., 0, k] * _PNG_STEP).astype(np.uint8))
-
-
-logger = logging.getLogger(__name__)
-
-OVERLAY_FOLDER = Path("results_eval", "overlays")
 
 
 def worst_first(table: pd.DataFrame) -> list[str]:

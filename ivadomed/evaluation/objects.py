@@ -23,6 +23,7 @@ from ivadomed.postprocessing.objects import (
 )
 
 TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE = 1, 2, 3
+_SECTION = "evaluation_parameters"
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,9 +101,6 @@ def paint_detection(
     missed = true.paint(np.where(true_found, 0, FALSE_NEGATIVE).astype(np.uint8))
     positive = predicted.paint(np.where(predicted_found, TRUE_POSITIVE, FALSE_POSITIVE).astype(np.uint8))
     return np.where(positive > 0, positive, missed)
-
-
-_SECTION = "evaluation_parameters"
 
 
 def evaluation_parameters(params: Mapping[str, Any] | EvaluationParameters | None) -> EvaluationParameters:

@@ -26,6 +26,7 @@ _PRED = "_pred"
 _LISTED = 5
 _MEMORY = 4e9
 _BYTES_PER_VOXEL = 32  # and class, at the peak of an evaluation
+_TOLERANCE = 1e-3  # of soft values, which resampling and float16 carry a little out of 0..1
 
 
 @dataclass(frozen=True)
@@ -192,11 +193,6 @@ def _some(names: Sequence[str]) -> str:
 
 def raters_of(entry: str | Sequence[str]) -> list[str]:
     return [entry] if isinstance(entry, str) else list(entry)
-
-
-logger = logging.getLogger(__name__)
-
-_TOLERANCE = 1e-3  # of soft values, which resampling and float16 carry a little out of 0..1
 
 
 @dataclass(frozen=True, eq=False)

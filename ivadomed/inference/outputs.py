@@ -44,12 +44,9 @@ def finish(
     if steps:
         zooms = list(nib.affines.voxel_sizes(prediction.grid.affine))
         data = np.asarray(Postprocessing(steps, data, zooms, prefix).apply())
-    return data.astype(np.uint8 if _is_binary(steps) else np.float32, copy=False)
-
-
-def _is_binary(postprocessing: Mapping[str, Any]) -> bool:
-    threshold = postprocessing.get("binarize_prediction", {}).get("thr", -1)
-    return threshold >= 0 or "binarize_maxpooling" in postprocessing
+    threshold = (steps.get("binarize_prediction") or {}).get("thr", -1)
+    is_binary = threshold >= 0 or "binarize_maxpooling" in steps
+    return data.astype(np.uint8 if is_binary else np.float32, copy=False)
 
 
 def to_nifti(prediction: Prediction, data: np.ndarray) -> nib.Nifti1Image:

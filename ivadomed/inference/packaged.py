@@ -26,6 +26,13 @@ from ivadomed.runtime.device import batch_voxels
 if TYPE_CHECKING:
     from ivadomed.config import RunConfig
 
+log = logging.getLogger(__name__)
+
+_STEPS = ("binarize_prediction", "binarize_maxpooling", "keep_largest", "fill_holes", "remove_small")
+_OTHERS = ("fname_prior", "pixel_size", "pixel_size_units", "overlap_2D", "no_patch", "metadata")
+_THRESHOLD = 0.5  # of the option that says yes and not how
+_ALIKE = 0.8  # of letters in common: "binarise_prediction", but not "largest" for "keep_largest"
+
 
 @dataclass(frozen=True, eq=False)
 class PackagedModel:
@@ -76,14 +83,6 @@ class PackagedModel:
             conditioner=conditioner_of(config, self.file.parent),
             source=os.fspath(self.file),
         )
-
-
-log = logging.getLogger(__name__)
-
-_STEPS = ("binarize_prediction", "binarize_maxpooling", "keep_largest", "fill_holes", "remove_small")
-_OTHERS = ("fname_prior", "pixel_size", "pixel_size_units", "overlap_2D", "no_patch", "metadata")
-_THRESHOLD = 0.5  # of the option that says yes and not how
-_ALIKE = 0.8  # of letters in common: "binarise_prediction", but not "largest" for "keep_largest"
 
 
 def postprocessing_with(options: Mapping[str, Any], steps: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import wraps
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import nibabel as nib
 import torch
@@ -24,10 +24,16 @@ from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume, make_volume, pixel_size_mm
 from ivadomed.runtime.device import chosen_device, define_device
 
-if TYPE_CHECKING:
-    from ivadomed.config import RunConfig
-
 log = logging.getLogger(__name__)
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_ARGUMENTS_OF_2020 = {
+    "fname_prior": 'options={"fname_prior": ...}',
+    "fname_roi": 'options={"fname_prior": ...}',
+    "gpu_number": "gpu_id=...",
+    "fname_image": "fname_images=...",
+}
 
 
 class Predictor:
@@ -86,7 +92,7 @@ class Predictor:
         inputs = cast(
             "list[ImageLike | None]", list(images) if isinstance(images, (list, tuple)) else [images]
         )
-        _check_channels(self._config, inputs, self.folder)
+        self._check_channels(inputs)
         prior = options.get("fname_prior") if self._needs_prior else None
         case = self._case(inputs, options)
         engine = self._model.engine(options)
@@ -110,6 +116,19 @@ class Predictor:
             )
         self._warned_of |= new.keys()
 
+    def _check_channels(self, inputs: Sequence[ImageLike | None]) -> None:
+        expected = self.in_channel
+        if len(inputs) != expected:
+            raise DataError(
+                f"{self.folder}: the model takes {expected} image{'s' if expected > 1 else ''} "
+                f"({', '.join(self.contrasts)}), got {len(inputs)}; pass one image per channel, in this order"
+            )
+        missing = [image is None for image in inputs]
+        if any(missing) and (not self._config.network.missing_contrasts or all(missing)):
+            raise DataError(
+                f"{self.folder}: an input is None; only a HeMISUnet does without a contrast, and it needs one at least"
+            )
+
     @property
     def _is_cascade(self) -> bool:
         return self._config.object_detection_params.object_detection_path is not None
@@ -120,7 +139,10 @@ class Predictor:
 
     def _case(self, inputs: Sequence[ImageLike | None], options: Mapping[str, Any]) -> Case:
         given = [image for image in inputs if image is not None]
-        contrasts, metadata = _metadata(self._config, options, self.folder)
+        contrasts, metadata = self._metadata(options)
+        # Per channel the index of its image among those that are there; empty when all are.
+        there = [channel for channel, image in enumerate(inputs) if image is not None]
+        channels = [there.index(channel) if channel in there else None for channel in range(len(inputs))]
         paths = tuple(
             Path(os.fspath(image)) if is_file(image) else Path(f"input {place}")  # type: ignore[arg-type]
             for place, image in enumerate(given)
@@ -130,8 +152,21 @@ class Predictor:
             images=paths,
             contrasts=contrasts,
             metadata=pixel_size_of(options) | metadata,
-            channels=_places(inputs),
+            channels=() if len(there) == len(inputs) else tuple(channels),
         )
+
+    def _metadata(self, options: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
+        """Contrast and metadata that a FiLM network is conditioned on, from the option ``metadata``."""
+        wanted, value = self._config.metadata_type, options.get("metadata")
+        if wanted is None:
+            return (), {}
+        if value is None:
+            raise ConfigError(
+                f'metadata: {self.folder} is conditioned on {wanted}; give it as options["metadata"]'
+            )
+        if isinstance(value, Mapping):
+            return tuple(str(value[key]) for key in ("contrast",) if key in value), dict(value)
+        return ((str(value),), {}) if wanted in ("contrasts", "contrast") else ((), {wanted: value})
 
     def _volume(
         self, case: Case, inputs: Sequence[ImageLike | None], prior: ImageLike | None, slice_axis: int
@@ -166,55 +201,6 @@ class Predictor:
             )
         roi = volume.roi if self._config.loader_parameters.roi_params.suffix else None
         return replace(volume, box=tuple(box), roi=roi)
-
-
-def _check_channels(config: RunConfig, inputs: Sequence[Any], folder: str) -> None:
-    expected = config.in_channel
-    if len(inputs) != expected:
-        contrasts = ", ".join(config.loader_parameters.contrast_params.training_validation)
-        raise DataError(
-            f"{folder}: the model takes {expected} image{'s' if expected > 1 else ''} "
-            f"({contrasts}), got {len(inputs)}; pass one image per channel, in this order"
-        )
-    missing = [image is None for image in inputs]
-    if any(missing) and (not config.network.missing_contrasts or all(missing)):
-        raise DataError(
-            f"{folder}: an input is None; only a HeMISUnet does without a contrast, and it needs one at least"
-        )
-
-
-def _places(inputs: Sequence[Any]) -> tuple[int | None, ...]:
-    """Per channel the place of its image among those that are there; empty when all are."""
-    there = [channel for channel, image in enumerate(inputs) if image is not None]
-    if len(there) == len(inputs):
-        return ()
-    return tuple(there.index(channel) if channel in there else None for channel in range(len(inputs)))
-
-
-def _metadata(
-    config: RunConfig, options: Mapping[str, Any], folder: str
-) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """Contrast and metadata that a FiLM network is conditioned on, from the option ``metadata``."""
-    wanted, value = config.metadata_type, options.get("metadata")
-    if wanted is None:
-        return (), {}
-    if value is None:
-        raise ConfigError(f'metadata: {folder} is conditioned on {wanted}; give it as options["metadata"]')
-    if isinstance(value, Mapping):
-        return tuple(str(value[key]) for key in ("contrast",) if key in value), dict(value)
-    if wanted in ("contrasts", "contrast"):
-        return (str(value),), {}
-    return (), {wanted: value}
-
-
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-_ARGUMENTS_OF_2020 = {
-    "fname_prior": 'options={"fname_prior": ...}',
-    "fname_roi": 'options={"fname_prior": ...}',
-    "gpu_number": "gpu_id=...",
-    "fname_image": "fname_images=...",
-}
 
 
 def _refuses_calls_of_2020(function: Callable[_P, _R]) -> Callable[_P, _R]:

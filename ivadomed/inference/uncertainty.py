@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,20 +88,8 @@ class MonteCarlo:
         soft = self._sum / self.count
         hard = soft >= hard_threshold(self.count)
         vox = entropy(soft)
-        shape = soft.shape
-        cv, iou, average = (np.zeros(shape, np.float32) for _ in range(3))
-        for k in range(shape[-1]):
-            structures(
-                hard[..., k],
-                (mask[..., k] for mask in self._unpacked(shape)),
-                vox[..., k],
-                cv[..., k],
-                iou[..., k],
-                average[..., k],
-            )
-        return UncertaintyMaps(
-            soft.astype(np.float32), hard.astype(np.float32), vox.astype(np.float32), cv, iou, average
-        )
+        maps = structures(hard, lambda: self._unpacked(soft.shape), vox)
+        return UncertaintyMaps(*(data.astype(np.float32, copy=False) for data in (soft, hard, vox, *maps)))
 
     def _unpacked(self, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
         size = int(np.prod(shape))
@@ -119,41 +107,39 @@ def entropy(soft: np.ndarray, eps: float = _EPS) -> np.ndarray:
 
 
 def structures(
-    hard: np.ndarray,
-    samples: Iterable[np.ndarray],
-    vox: np.ndarray,
-    cv: np.ndarray,
-    iou: np.ndarray,
-    average: np.ndarray,
-) -> None:
-    """Fill the maps of structure-wise uncertainty (Roy et al., "Bayesian QuickNAT", 2019) of one class.
+    hard: np.ndarray, samples: Callable[[], Iterable[np.ndarray]], vox: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Structure-wise uncertainty (Roy et al., "Bayesian QuickNAT", 2019), class by class.
 
     A structure is an object of more than one voxel of ``hard``. In a sample it is, whole, that one of the objects that
     overlap it which shares most voxels with it, or nothing where none does.
 
     Args:
-        hard: [X, Y, Z] bool.
-        samples: Masks of the samples, [X, Y, Z] bool each.
-        vox: [X, Y, Z] voxel-wise uncertainty.
-        cv: [X, Y, Z] to fill; stays 0 outside the structures, as the next two.
-        iou: To fill.
-        average: To fill.
+        hard: [X, Y, Z, K] bool.
+        samples: Gives the masks of the samples, [X, Y, Z, K] bool each, anew for each class.
+        vox: [X, Y, Z, K] voxel-wise uncertainty.
+
+    Returns:
+        ``cv``, ``iou`` and ``avg_unc`` of ``UncertaintyMaps``; 0 outside the structures.
     """
-    labels, count = label_objects(hard, EDGES)
-    if not count:
-        return
-    found = [_SampleObjects.of(mask, labels, count) for mask in samples]
-    # Where samples are soft, one wide object often holds many structures: what it says is computed once.
-    known: dict[tuple[int, ...], tuple[float, float]] = {}
-    for index, box in enumerate(find_objects(labels.view(np.int32), count), start=1):
-        inside = labels[box] == index
-        if np.count_nonzero(inside) < 2:
+    cv, iou, average = (np.zeros(hard.shape, np.float32) for _ in range(3))
+    for k in range(hard.shape[-1]):
+        labels, count = label_objects(hard[..., k], EDGES)
+        if not count:
             continue
-        numbers = tuple(int(sample.best[index]) for sample in found)
-        if numbers not in known:
-            known[numbers] = _agreement(found, numbers)
-        cv[box][inside], iou[box][inside] = known[numbers]
-        average[box][inside] = vox[box][inside].mean()
+        found = [_SampleObjects.of(mask[..., k], labels, count) for mask in samples()]
+        # Where samples are soft, one wide object often holds many structures: its agreement is computed once.
+        known: dict[tuple[int, ...], tuple[float, float]] = {}
+        for index, box in enumerate(find_objects(labels.view(np.int32), count), start=1):
+            inside, place = labels[box] == index, (*box, k)
+            if np.count_nonzero(inside) < 2:
+                continue
+            numbers = tuple(int(sample.best[index]) for sample in found)
+            if numbers not in known:
+                known[numbers] = _agreement(found, numbers)
+            cv[place][inside], iou[place][inside] = known[numbers]
+            average[place][inside] = vox[place][inside].mean()
+    return cv, iou, average
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,13 +165,11 @@ class _SampleObjects:
         pairs, voxels = np.unique(pairs, return_counts=True)
         structure, number = np.divmod(pairs, n_objects + 1)
         best = np.zeros(count + 1, np.int64)
-        order = np.lexsort(
-            (-number, voxels)
-        )  # the last one assigned stays: most voxels, of equals the first object
+        # The last one assigned stays: most voxels, of equals the first object.
+        order = np.lexsort((-number, voxels))
         best[structure[order]] = number[order]
-        return cls(
-            labels.astype(np.min_scalar_type(n_objects)), boxes, best
-        )  # of all samples at once in memory
+        # Those of all samples are in memory at once.
+        return cls(labels.astype(np.min_scalar_type(n_objects)), boxes, best)
 
 
 def _agreement(samples: Sequence[_SampleObjects], numbers: Sequence[int]) -> tuple[float, float]:
@@ -193,7 +177,10 @@ def _agreement(samples: Sequence[_SampleObjects], numbers: Sequence[int]) -> tup
     chosen = [(sample, number) for sample, number in zip(samples, numbers, strict=True) if number]
     if not chosen:
         return 0.0, 0.0
-    reach = _union_box([sample.boxes[number - 1] for sample, number in chosen])
+    reach = tuple(
+        slice(min(side.start for side in sides), max(side.stop for side in sides))
+        for sides in zip(*(sample.boxes[number - 1] for sample, number in chosen), strict=True)
+    )
     votes = np.zeros([side.stop - side.start for side in reach], np.uint16)
     volumes = np.zeros(len(samples))
     for place, (sample, number) in enumerate(chosen):
@@ -202,13 +189,6 @@ def _agreement(samples: Sequence[_SampleObjects], numbers: Sequence[int]) -> tup
         votes += mask
     common = np.count_nonzero(votes == len(samples))
     return float(volumes.std() / volumes.mean()), common / np.count_nonzero(votes)
-
-
-def _union_box(boxes: Sequence[tuple[slice, ...]]) -> tuple[slice, ...]:
-    return tuple(
-        slice(min(side.start for side in sides), max(side.stop for side in sides))
-        for sides in zip(*boxes, strict=True)
-    )
 
 
 def run_uncertainty(image_folder: str | os.PathLike[str]) -> None:
@@ -275,12 +255,9 @@ def structurewise_uncertainty(
     """
     hard, vox = read_classes(fname_hard).data > 0, read_classes(fname_unc_vox).data
     images = _read(fname_lst)
-    maps = {name: np.zeros(hard.shape, np.float32) for name in ("cv", "iou", "avgUnc")}
-    for k in range(hard.shape[-1]):
-        masks = (image.data[..., k] > 0 for image in images)
-        structures(hard[..., k], masks, vox[..., k], *(data[..., k] for data in maps.values()))
+    maps = structures(hard, lambda: (image.data > 0 for image in images), vox)
     prefix = fname_out.split(".nii")[0]
-    for name, data in maps.items():
+    for name, data in zip(("cv", "iou", "avgUnc"), maps, strict=True):
         write_nifti(f"{prefix}-{name}.nii.gz", data, images[0].affine, images[0].header)
 
 

@@ -22,6 +22,7 @@ _KEY_OF_2 = b"gif_dict"
 _KEY_OF_MODELS = b"format_version"
 """A key that every model file of this version has, see ``models.checkpoint``."""
 KEYS = ("configuration", "epoch", "best", "optimization", "stopping", "rng")
+_SHOWN = 6
 
 
 def save_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
@@ -56,26 +57,24 @@ def refuse_old_checkpoint(path: Path) -> None:
 
 def is_old_checkpoint(path: Path) -> bool:
     """True for a checkpoint of ivadomed 1 or 2; nothing in it is unpickled."""
-    try:
-        return _KEY_OF_2 in _pickled(path)
-    except (OSError, StopIteration, zipfile.BadZipFile):
-        return False
+    return _KEY_OF_2 in (_pickled(path) or b"")
 
 
 def is_old_model(path: Path) -> bool:
     """True for a model file that is a whole module, as ivadomed 1 and 2 wrote it; nothing in it is unpickled."""
+    pickled = _pickled(path)
+    return pickled is not None and _KEY_OF_MODELS not in pickled
+
+
+def _pickled(path: Path) -> bytes | None:
+    """The pickle of a torch file, without the tensors where they lie apart; None where none can be read."""
     try:
-        return _KEY_OF_MODELS not in _pickled(path)
+        if not zipfile.is_zipfile(path):  # before torch 1.6
+            return path.read_bytes()
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(next(name for name in archive.namelist() if name.endswith("/data.pkl")))
     except (OSError, StopIteration, zipfile.BadZipFile):
-        return False
-
-
-def _pickled(path: Path) -> bytes:
-    """The pickle of a torch file, without the tensors where they lie apart."""
-    if not zipfile.is_zipfile(path):  # before torch 1.6
-        return path.read_bytes()
-    with zipfile.ZipFile(path) as archive:
-        return archive.read(next(name for name in archive.namelist() if name.endswith("/data.pkl")))
+        return None
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -145,9 +144,6 @@ def seed_all(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
-
-
-_SHOWN = 6
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ivadomed.errors import ConfigError
+from ivadomed.images.io import write_picture
 
 
 def mixup(
@@ -71,9 +72,6 @@ def save_mixup_sample(
     Returns:
         Path of the new file, ``<weight>_<number>.png``; existing files are kept.
     """
-    # Only this debugging aid needs an image writer.
-    import imageio.v3 as iio
-
     panels = []
     for x in (input_data, labeled_data):
         plane = x.detach().float().cpu()[0]
@@ -81,9 +79,8 @@ def save_mixup_sample(
         span = float(plane.max() - plane.min())
         panels.append(((plane - plane.min()) * (255.0 / span if span > 0 else 0.0)).byte().numpy())
     folder = Path(ofolder) / "mixup"
-    folder.mkdir(parents=True, exist_ok=True)
     weight = f"{float(lambda_tensor.reshape(-1)[0]):.3f}"
     number = len(list(folder.glob(f"{weight}_*.png")))
     path = folder / f"{weight}_{number:04d}.png"
-    iio.imwrite(path, np.hstack(panels))
+    write_picture(path, np.hstack(panels))
     return path

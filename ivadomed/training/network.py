@@ -43,9 +43,6 @@ def initial_model(architecture: Architecture, transfer: TransferLearning) -> Net
     return trained
 
 
-log = logging.getLogger(__name__)
-
-
 def compile_network(model: nn.Module, device: torch.device) -> bool:
     """Let torch compile a network; names and weights stay as they are.
 

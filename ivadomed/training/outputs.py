@@ -17,6 +17,8 @@ from ivadomed.models.onnx import write_onnx
 from ivadomed.training.checkpoint import is_old_checkpoint, is_old_model
 from ivadomed.training.gifs import remove_frames
 
+log = logging.getLogger(__name__)
+
 CHECKPOINT, BEST, FINAL = "checkpoint.pth.tar", "best_model.pt", "final_model.pt"
 _EVENTS = "events.out.tfevents.*"
 
@@ -65,9 +67,6 @@ def remove_training(folder: Path, model_folder: Path) -> None:
     remove_frames(folder)
     for suffix in (".pt", ".onnx", ".json"):
         (model_folder / f"{model_folder.name}{suffix}").unlink(missing_ok=True)
-
-
-log = logging.getLogger(__name__)
 
 
 def package_model(config: RunConfig, weights: Path, folder: Path) -> None:

@@ -42,6 +42,10 @@ from ivadomed.runtime.ranks import World
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+_OF_WORKER = re.compile(r"Caught \w+ in DataLoader worker process")
+_PEER_GONE = re.compile(
+    r"connection (closed|reset)|broken pipe|gloo|nccl|remote process exited", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,12 +266,6 @@ def _watch(processes: Sequence[subprocess.Popen[bytes]], over: threading.Event, 
         os._exit(1)
 
 
-_OF_WORKER = re.compile(r"Caught \w+ in DataLoader worker process")
-_PEER_GONE = re.compile(
-    r"connection (closed|reset)|broken pipe|gloo|nccl|remote process exited", re.IGNORECASE
-)
-
-
 @contextmanager
 def explained(sizes: Mapping[str, Any], world: World) -> Iterator[None]:
     """Context of a training in which the machine's failures become errors that say what to do.
@@ -283,17 +281,16 @@ def explained(sizes: Mapping[str, Any], world: World) -> Iterator[None]:
     try:
         yield
     except IvadomedError as error:
-        raise type(error)(_without_traceback(error)) if _OF_WORKER.match(str(error)) else error from None
+        if not _OF_WORKER.match(str(error)):
+            raise
+        # Without the traceback that torch adds to an error of a loading process.
+        text = str(error).rpartition(f"{type(error).__module__}.{type(error).__qualname__}: ")[2]
+        raise type(error)(text.strip()) from None
     except (RuntimeError, MemoryError, OSError) as error:
         message = _explanation(error, ", ".join(f"{key} ({value})" for key, value in sizes.items()), world)
         if message is None:
             raise
         raise MachineError(message) from error
-
-
-def _without_traceback(error: IvadomedError) -> str:
-    """The message of an error of a loading process, to which torch adds where it came from."""
-    return str(error).rpartition(f"{type(error).__module__}.{type(error).__qualname__}: ")[2].strip()
 
 
 def _explanation(error: Exception, sizes: str, world: World) -> str | None:

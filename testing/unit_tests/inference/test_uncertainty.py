@@ -126,10 +126,9 @@ VALUES = st.sampled_from(np.float32([0, 0, 0, 0, 0.02, 0.3, 0.5, 0.9, 1]).tolist
 )  # fmt: skip
 def test_structures_as_described(samples, hard):
     vox = entropy(samples.mean(axis=0))
-    found = [np.zeros(hard.shape, np.float32) for _ in range(3)]
-    structures(hard, [sample > 0 for sample in samples], vox, *found)
+    found = structures(hard[..., None], lambda: [sample[..., None] > 0 for sample in samples], vox[..., None])
     for data, expected in zip(found, reference(hard, samples, vox), strict=True):
-        np.testing.assert_allclose(data, expected, atol=1e-6)
+        np.testing.assert_allclose(data[..., 0], expected, atol=1e-6)
     maps = maps_of(*samples)
     expected = reference(maps.hard[..., 0], samples, maps.vox[..., 0])
     for data, of_reference in zip((maps.cv, maps.iou, maps.avg_unc), expected, strict=True):
