@@ -11,9 +11,9 @@ import torch
 from tqdm import tqdm
 
 from ivadomed.errors import ConfigError
+from ivadomed.images.files import atomic_path
 from ivadomed.inference.backends import open_model
 from ivadomed.loader.samples import Batch, EpochSampler, SampleDataset, make_loader
-from ivadomed.metrics import plot_dice_thr, plot_roc_curve
 from ivadomed.runtime.terminal import hidden_bar
 
 METRICS = ("dice", "recall_specificity")
@@ -94,3 +94,61 @@ def _counts(
 def _middle_of_best(scores: np.ndarray) -> int:
     best = np.flatnonzero(scores >= scores.max() - 1e-9)
     return int(best[len(best) // 2])
+
+
+def plot_dice_thr(
+    thr_list: Sequence[float], dice_list: Sequence[float], opt_thr_idx: int, fname_out: str | os.PathLike[str]
+) -> None:
+    """Plot Dice against the threshold and mark the best one.
+
+    Args:
+        thr_list: Thresholds.
+        dice_list: Mean Dice at each threshold.
+        opt_thr_idx: Index of the best threshold.
+        fname_out: Picture to write; its extension chooses the format.
+    """
+    label = f"Maximum DICE at {thr_list[opt_thr_idx]:.3g}"
+    _plot(thr_list, dice_list, opt_thr_idx, label, ("Thresholds", "Dice"), False, fname_out)
+
+
+def plot_roc_curve(
+    tpr: Sequence[float], fpr: Sequence[float], opt_thr_idx: int, fname_out: str | os.PathLike[str]
+) -> None:
+    """Plot the receiver operating characteristic, its area, and mark the best threshold.
+
+    Args:
+        tpr: True positive rate at each threshold.
+        fpr: False positive rate at each threshold.
+        opt_thr_idx: Index of the best threshold.
+        fname_out: Picture to write; its extension chooses the format.
+    """
+    order = np.lexsort((tpr, fpr))
+    x, y = np.asarray(fpr, float)[order], np.asarray(tpr, float)[order]
+    area = float(np.diff(x) @ (y[1:] + y[:-1]) / 2)
+    axes = (f"False Positive Rate (area under the curve {area:.3f})", "True Positive Rate")
+    label = f"Optimal threshold, ({fpr[opt_thr_idx]:.3g}, {tpr[opt_thr_idx]:.3g})"
+    _plot(fpr, tpr, opt_thr_idx, label, axes, True, fname_out)
+
+
+def _plot(
+    x: Sequence[float],
+    y: Sequence[float],
+    mark: int,
+    label: str,
+    axis_names: tuple[str, str],
+    diagonal: bool,
+    path: str | os.PathLike[str],
+) -> None:
+    # A Figure of its own needs neither a display nor pyplot's global state.
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    axes = figure.add_subplot()
+    if diagonal:
+        axes.plot([0, 1], [0, 1], color="0.6", linestyle="--")
+    axes.plot(x, y, marker="o")
+    axes.plot([x[mark]], [y[mark]], color="tab:red", marker="o", linestyle="", label=label)
+    axes.set(xlabel=axis_names[0], ylabel=axis_names[1])
+    axes.legend(loc="best")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary)

@@ -53,6 +53,7 @@ class Evaluation3DMetrics:
     * ``rvd``, ``avd``: relative volume difference ``(gt - pred) / gt`` and its absolute value;
     * ``vs``: volumetric similarity ``1 - |pred - gt| / (pred + gt)``;
     * ``dice``, ``precision``, ``recall``, ``specificity``, ``mse``: see ``ivadomed.metrics``;
+    * the functions that ``params`` names under ``metrics``, by their own names;
     * ``hd``, ``hd95``, ``assd`` in mm, ``nsd``: see ``SurfaceDistances``; of soft masks the surface at 0.5. None of
       them without ``surface_metrics``;
     * ``n_pred``, ``n_gt``: number of objects;
@@ -108,6 +109,7 @@ class Evaluation3DMetrics:
         self.px, self.py, self.pz = (float(zoom) for zoom in dim_lst[:3])
         self.bin_struct = binary_structure(EDGES)
         self.overlap_vox, self.overlap_ratio = least_overlap(self.params.overlap, self.voxel_volume)
+        self.further_metrics = [metrics.METRICS.find(name) for name in self.params.metrics]
         self.object_detection_metrics = self.params.object_detection_metrics
         self.size_min = smallest_sizes(self.params.remove_small, self.voxel_volume, self.n_classes)
         self.size_suffix_lst = [
@@ -246,6 +248,7 @@ class Evaluation3DMetrics:
             "precision": metrics.precision_score(prediction, truth, err_value=nan),
             "specificity": metrics.specificity_score(prediction, truth, err_value=nan),
             "mse": metrics.mse(truth, prediction),
+            **{further.__name__: float(further(prediction, truth)) for further in self.further_metrics},
         }
 
     def _surface_metrics(self, c: int) -> dict[str, float]:

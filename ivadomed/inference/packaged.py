@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import math
 import os
@@ -21,6 +20,7 @@ from ivadomed.loader.cases.volumes import pixel_size_mm
 from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.loader.recipe import MODEL_OF_2, conditioner_of, recipe_of, steps_of
 from ivadomed.models import get_model_filenames
+from ivadomed.registry import nearest
 from ivadomed.runtime.device import batch_voxels
 
 if TYPE_CHECKING:
@@ -112,11 +112,10 @@ def misspelt_options(options: Mapping[str, Any]) -> dict[str, str]:
     """
     found = {}
     for name in options.keys() - {*_STEPS, *_OTHERS}:
-        written = str(name).strip().lower().replace("-", "_").replace(" ", "_")
-        known = {option.lower(): option for option in (*_STEPS, *_OTHERS)}
-        near = difflib.get_close_matches(written, list(known), 1, _ALIKE)
-        if near and options[name] is not None and options.get(known[near[0]]) is None:
-            found[name] = known[near[0]]
+        written = str(name).strip().replace("-", "_").replace(" ", "_")
+        near = nearest(written, (*_STEPS, *_OTHERS), _ALIKE)
+        if near and options[name] is not None and options.get(near) is None:
+            found[name] = near
         else:
             log.debug("segment_volume: option %r is not one of ours and was ignored.", name)
     return found

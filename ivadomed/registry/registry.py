@@ -12,6 +12,7 @@ from ivadomed.errors import ConfigError, IvadomedError
 from ivadomed.registry.words import did_you_mean
 
 T = TypeVar("T", bound=Callable[..., Any])
+E = TypeVar("E", bound=Callable[..., Any])
 
 OWN = "package.module:Class"
 """Shape of the name of a class that is not registered, and is imported."""
@@ -44,9 +45,9 @@ class Registry(dict[str, T]):
         self.base, self.error = base, error
         self.place, self.unknown, self.no_argument, self.expected = place, unknown, no_argument, expected
 
-    def register(self, entry: T) -> T:
+    def register(self, entry: E) -> E:
         """Add a class or function under its own name; a decorator."""
-        self[entry.__name__] = entry
+        self[entry.__name__] = entry  # type: ignore[assignment]  # a decorator keeps the type of what it decorates
         return entry
 
     def find(self, name: Any, allow_import: bool = True) -> T:

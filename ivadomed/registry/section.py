@@ -227,7 +227,7 @@ def section_model(entry: Callable[..., Any], base: type[Section]) -> type[Sectio
     }
     model = create_model(
         title,
-        __base__=(base, Open) if takes_any else base,
+        __base__=opened(base) if takes_any else base,
         __doc__=description(entry),
         __module__=entry.__module__,
         __validators__=checks,
@@ -314,6 +314,11 @@ class Open(Section):
     model_config = ConfigDict(extra="allow")
 
 
+def opened(base: type[Section]) -> Any:
+    """Bases of a model that takes any key beside those of `base`."""
+    return Open if base is Section else (base, Open)
+
+
 @cache
 def own_model(base: type[Section]) -> type[Section]:
     """Model of what is named ``package.module:Class``."""
@@ -326,7 +331,7 @@ def own_model(base: type[Section]) -> type[Section]:
     fields: Any = {"name": (OwnName, name)} if issubclass(base, Named) else {}
     model = create_model(
         f"Own{kind}",
-        __base__=(base, Open),
+        __base__=opened(base),
         __doc__=f"A {kind.lower()} of your own; the other keys are its arguments.",
         **fields,
     )

@@ -24,7 +24,7 @@ def nearest(word: object, known: Iterable[str], cutoff: float = _CUTOFF) -> str 
         known: Words that it may be.
         cutoff: Least `similarity`.
     """
-    lower = {name.lower(): name for name in known if name != word}
+    lower = {name.lower(): name for name in known}
     text = str(word).lower()
     for name in difflib.get_close_matches(text, list(lower), n=3, cutoff=cutoff):
         shared = text.startswith(_SHARED) and name.startswith(_SHARED)

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from ivadomed.registry.section import Section, refuse
-from ivadomed.registry.types import Flag, NonNegative, NonNegativeReal, SizeThreshold
+from ivadomed.registry.types import Flag, NonNegative, NonNegativeReal, SizeThreshold, Text
 
 Unit = Literal["vox", "mm3"]
 
@@ -70,6 +70,12 @@ class EvaluationParameters(Section):
     object_detection_metrics: Flag = Field(
         default=True,
         description="Compute lesion-wise metrics and write the maps of true and false positives.",
+    )
+    metrics: tuple[Text, ...] = Field(
+        default=(),
+        description="Further metrics, each a column per class: functions of `ivadomed.metrics`, or functions "
+        "`package.module:function` of your own, of a prediction and a ground truth [H, W, D].",
+        examples=[["intersection_over_union", "my_package.metrics:relative_error"]],
     )
     surface_metrics: Flag = Field(
         default=True,

@@ -8,7 +8,6 @@ and ``T2w_mid`` of processed images.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 from ivadomed.config import CONFIG_DIR
 from ivadomed.errors import ConfigError
 from ivadomed.images.files import parse_json
+from ivadomed.registry import nearest
 
 _LONG_NAMES = {
     **{"sub": "subject", "ses": "session", "acq": "acquisition", "nuc": "nucleus", "voi": "volume"},
@@ -133,8 +133,8 @@ class NameRules:
         if entity is None:
             extra = self._extra_pair(pair)
             if extra is None:
-                near = difflib.get_close_matches(key, ENTITY_NAMES, 1)
-                hint = f'; did you mean "{near[0]}"?' if near else ""
+                near = nearest(key, ENTITY_NAMES)
+                hint = f'; did you mean "{near}"?' if near else ""
                 raise NameFault(f'"{key}" is no entity of BIDS (bids_config can add it){hint}')
             entities[extra[0]] = extra[1]
             return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import logging
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ivadomed.errors import DataError, some
+from ivadomed.registry import nearest
 
 logger = logging.getLogger(__name__)
 
@@ -142,8 +142,8 @@ def column(df: pd.DataFrame, name: str, where: str) -> pd.Series:
         DataError: There is no such column.
     """
     if name not in df:
-        near = difflib.get_close_matches(name, map(str, df.columns), 1)
-        hint = f', did you mean "{near[0]}"?' if near else "."
+        near = nearest(name, map(str, df.columns))
+        hint = f', did you mean "{near}"?' if near else "."
         # Those of the tables come last, behind those of file names and sidecars.
         columns = some(map(str, reversed(df.columns)), 12)
         raise DataError(f'{where}: the data set has no column "{name}"{hint} Columns: {columns}')

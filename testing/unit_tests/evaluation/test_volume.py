@@ -373,6 +373,8 @@ def test_attributes_of_the_class():
         ({"target_size": {"unit": "vox", "thr": [100, 20]}}, "does not increase"),
         ({"target_size": {"unit": "vox"}}, "thr: is missing"),
         ({"remove_small": {"unit": "vox", "thr": [1, 2]}}, "2 values for 1 classes"),
+        ({"metrics": ["dice_scor"]}, "'dice_scor' is unknown; did you mean 'dice_score'"),
+        ({"metrics": ["nowhere:metric"]}, "'nowhere:metric' cannot be imported"),
     ],
 )
 def test_parameters_that_make_no_sense(params, message):
@@ -422,3 +424,18 @@ def test_a_run_of_2_9_10_is_evaluated_as_there(run):
         same = [name for name in row.index if not re.match(r"lfdr_.*vox", name)]
         assert {name: values[name] for name in same} == pytest.approx(dict(row[same]), rel=1e-5, nan_ok=True)
         assert set(row.index) <= set(values)
+
+
+def test_further_metrics_are_columns_of_their_own(tmp_path, monkeypatch):
+    (tmp_path / "our_metrics.py").write_text(
+        "def missed(prediction, truth):\n    return (truth > prediction).sum()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    prediction, truth = scene()
+    plain = evaluate_pair(prediction, truth, ZOOMS).metrics
+    found = evaluate_pair(
+        prediction, truth, ZOOMS, {"metrics": ["intersection_over_union", "our_metrics:missed"]}
+    ).metrics
+    further = {key: found.pop(key) for key in ("intersection_over_union_class0", "missed_class0")}
+    assert further == {"intersection_over_union_class0": pytest.approx(10 / 28), "missed_class0": 8}
+    assert found == pytest.approx(plain, nan_ok=True)

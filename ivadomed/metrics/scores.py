@@ -1,25 +1,31 @@
-"""Metrics of a prediction against a ground truth: pure functions of two arrays, and their mean over samples.
+"""Metrics of a prediction against a ground truth: pure functions of two arrays.
 
 Policy for empty masks: a metric that does not exist says so. Dice of two empty masks is ``empty_score`` (NaN
 by default; 1 in ``multi_class_dice_score``, as in ivadomed 2.9.10); a ratio whose denominator is zero is
-``err_value`` (0 by default; the evaluation asks for NaN). ``MetricManager`` leaves NaN out of its means, so an
-empty slice neither raises nor lowers the mean Dice.
+``err_value`` (0 by default; the evaluation asks for NaN).
 
-The counts are soft: a prediction of 0.3 on a true voxel is 0.3 true
-positives and 0.7 false negatives.
+The counts are soft: a prediction of 0.3 on a true voxel is 0.3 true positives and 0.7 false negatives.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
-from ivadomed.images.files import atomic_path
+from ivadomed.registry import Registry
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
+
+METRICS: Registry[Metric] = Registry(
+    None,
+    place="evaluation_parameters.metrics: {name!r}",
+    unknown="evaluation_parameters.metrics: {name!r} is unknown",
+    no_argument="evaluation_parameters.metrics: {name} has no argument {key!r}{hint} Accepted: {known}.",
+    expected="function; expected one of a prediction and a ground truth",
+)
+"""Name -> function of two arrays of one shape, prediction and ground truth; more can be added."""
+metric = METRICS.register
 
 
 def numeric_score(prediction: np.ndarray, groundtruth: np.ndarray) -> tuple[float, float, float, float]:
@@ -43,6 +49,7 @@ def numeric_score(prediction: np.ndarray, groundtruth: np.ndarray) -> tuple[floa
     return predicted - both, true - both, both, prediction.size - predicted - true + both
 
 
+@metric
 def dice_score(im1: np.ndarray, im2: np.ndarray, empty_score: float = np.nan) -> float:
     """Dice coefficient ``2 |A B| / (|A| + |B|)``, soft.
 
@@ -59,42 +66,49 @@ def dice_score(im1: np.ndarray, im2: np.ndarray, empty_score: float = np.nan) ->
     return 2.0 * _inner(im1, im2) / total if total else empty_score
 
 
+@metric
 def multi_class_dice_score(im1: np.ndarray, im2: np.ndarray) -> float:
     """Mean Dice over the classes [C, ...]; of a class that is empty in both masks it is 1."""
     im1, im2 = _pair(im1, im2)
     return float(np.mean([dice_score(a, b, empty_score=1.0) for a, b in zip(im1, im2, strict=True)]))
 
 
+@metric
 def precision_score(prediction: np.ndarray, groundtruth: np.ndarray, err_value: float = 0.0) -> float:
     """Positive predictive value ``TP / (TP + FP)``; ``err_value`` when nothing is predicted."""
     fp, _, tp, _ = numeric_score(prediction, groundtruth)
     return _ratio(tp, tp + fp, err_value)
 
 
+@metric
 def recall_score(prediction: np.ndarray, groundtruth: np.ndarray, err_value: float = 0.0) -> float:
     """True positive rate ``TP / (TP + FN)``; ``err_value`` when the ground truth is empty."""
     _, fn, tp, _ = numeric_score(prediction, groundtruth)
     return _ratio(tp, tp + fn, err_value)
 
 
+@metric
 def specificity_score(prediction: np.ndarray, groundtruth: np.ndarray, err_value: float = 0.0) -> float:
     """True negative rate ``TN / (TN + FP)``; ``err_value`` when the ground truth fills the array."""
     fp, _, _, tn = numeric_score(prediction, groundtruth)
     return _ratio(tn, tn + fp, err_value)
 
 
+@metric
 def intersection_over_union(prediction: np.ndarray, groundtruth: np.ndarray, err_value: float = 0.0) -> float:
     """Jaccard index ``TP / (TP + FP + FN)``; ``err_value`` when both masks are empty."""
     fp, fn, tp, _ = numeric_score(prediction, groundtruth)
     return _ratio(tp, tp + fp + fn, err_value)
 
 
+@metric
 def accuracy_score(prediction: np.ndarray, groundtruth: np.ndarray, err_value: float = 0.0) -> float:
     """Fraction of right voxels ``(TP + TN) / N``; ``err_value`` for arrays without elements."""
     fp, fn, tp, tn = numeric_score(prediction, groundtruth)
     return _ratio(tp + tn, tp + tn + fp + fn, err_value)
 
 
+@metric
 def volumetric_similarity(im1: np.ndarray, im2: np.ndarray, empty_score: float = np.nan) -> float:
     """Agreement of two volumes wherever they lie: ``1 - ||A| - |B|| / (|A| + |B|)`` (Taha and Hanbury, 2015).
 
@@ -108,6 +122,7 @@ def volumetric_similarity(im1: np.ndarray, im2: np.ndarray, empty_score: float =
     return 1 - abs(a - b) / (a + b) if a + b else empty_score
 
 
+@metric
 def mse(im1: np.ndarray, im2: np.ndarray) -> float:
     """Sum of squared differences per pixel of the first two axes.
 
@@ -119,6 +134,7 @@ def mse(im1: np.ndarray, im2: np.ndarray) -> float:
     return _inner(difference, difference) / float(np.prod(im1.shape[:2]))
 
 
+@metric
 def hausdorff_score(prediction: np.ndarray, groundtruth: np.ndarray) -> float:
     """Directed Hausdorff distance between the value profiles of two arrays.
 
@@ -191,145 +207,3 @@ def _inner(a: np.ndarray, b: np.ndarray) -> float:
 
 def _ratio(numerator: float, denominator: float, otherwise: float) -> float:
     return numerator / denominator if denominator > 0 else otherwise
-
-
-def _mean(values: Sequence[float]) -> float:
-    """Mean of the values that are not NaN; NaN when there is none."""
-    known = [value for value in values if not np.isnan(value)]
-    return float(np.mean(known)) if known else float("nan")
-
-
-SEGMENTATION_METRICS: tuple[Metric, ...] = (
-    dice_score,
-    multi_class_dice_score,
-    precision_score,
-    recall_score,
-    specificity_score,
-    intersection_over_union,
-    accuracy_score,
-    hausdorff_score,
-)
-METRICS: dict[str, tuple[Metric, ...]] = {
-    "segmentation": SEGMENTATION_METRICS,
-    "classification": SEGMENTATION_METRICS[:-1],  # a vector of scores has no shape to measure
-    "regression": (mse,),
-}
-
-
-def get_metric_fns(task: str, eval_params: Mapping[str, Any] | None = None) -> list[Metric]:
-    """Metrics to compute on every validation and test batch.
-
-    Args:
-        task: "segmentation", "classification" or "regression" (heat maps).
-        eval_params: Evaluation parameters. They choose among the metrics of whole volumes
-            (``ivadomed.evaluation``); the metrics of batches are the same for all of them.
-
-    Raises:
-        ValueError: Unknown task.
-    """
-    if task not in METRICS:
-        raise ValueError(f"get_metric_fns: unknown task {task!r}; expected one of {', '.join(METRICS)}")
-    return list(METRICS[task])
-
-
-class MetricManager:
-    """Mean of metrics over samples.
-
-    Args:
-        metric_fns: Functions ``(prediction [C, ...], ground truth [C, ...]) -> float``.
-
-    Attributes:
-        metric_fns: The functions.
-        result_dict: Their values so far by function name; NaN (metric undefined for the sample) is left out.
-        num_samples: Number of samples seen.
-    """
-
-    def __init__(self, metric_fns: Iterable[Metric]) -> None:
-        self.metric_fns = list(metric_fns)
-        self.reset()
-
-    def __call__(self, prediction: np.ndarray, ground_truth: np.ndarray) -> None:
-        """Add a batch [B, C, H, W] or [B, C, H, W, D]; each of the B samples counts once."""
-        self.num_samples += len(prediction)
-        for sample, truth in zip(prediction, ground_truth, strict=True):
-            for metric in self.metric_fns:
-                value = metric(sample, truth)
-                if not np.isnan(value):
-                    self.result_dict[_name(metric)].append(value)
-
-    def get_results(self) -> dict[str, float]:
-        """Mean of each metric over the samples where it exists; NaN when there is none."""
-        return {name: _mean(values) for name, values in self.result_dict.items()}
-
-    def merge(self, results: Iterable[Mapping[str, Sequence[float]]]) -> None:
-        """Replace the values by those of several managers, each of which saw a part of the samples."""
-        parts = [{name: list(values) for name, values in part.items()} for part in results]
-        for name, values in self.result_dict.items():
-            values[:] = [value for part in parts for value in part[name]]
-
-    def reset(self) -> None:
-        """Forget all samples."""
-        self.num_samples = 0
-        self.result_dict: dict[str, list[float]] = {_name(metric): [] for metric in self.metric_fns}
-
-
-def _name(metric: Metric) -> str:
-    return getattr(metric, "__name__", type(metric).__name__)
-
-
-def plot_dice_thr(
-    thr_list: Sequence[float], dice_list: Sequence[float], opt_thr_idx: int, fname_out: str | os.PathLike[str]
-) -> None:
-    """Plot Dice against the threshold and mark the best one.
-
-    Args:
-        thr_list: Thresholds.
-        dice_list: Mean Dice at each threshold.
-        opt_thr_idx: Index of the best threshold.
-        fname_out: Picture to write; its extension chooses the format.
-    """
-    label = f"Maximum DICE at {thr_list[opt_thr_idx]:.3g}"
-    _plot(thr_list, dice_list, opt_thr_idx, label, ("Thresholds", "Dice"), False, fname_out)
-
-
-def plot_roc_curve(
-    tpr: Sequence[float], fpr: Sequence[float], opt_thr_idx: int, fname_out: str | os.PathLike[str]
-) -> None:
-    """Plot the receiver operating characteristic, its area, and mark the best threshold.
-
-    Args:
-        tpr: True positive rate at each threshold.
-        fpr: False positive rate at each threshold.
-        opt_thr_idx: Index of the best threshold.
-        fname_out: Picture to write; its extension chooses the format.
-    """
-    order = np.lexsort((tpr, fpr))
-    x, y = np.asarray(fpr, float)[order], np.asarray(tpr, float)[order]
-    area = float(np.diff(x) @ (y[1:] + y[:-1]) / 2)
-    axes = (f"False Positive Rate (area under the curve {area:.3f})", "True Positive Rate")
-    label = f"Optimal threshold, ({fpr[opt_thr_idx]:.3g}, {tpr[opt_thr_idx]:.3g})"
-    _plot(fpr, tpr, opt_thr_idx, label, axes, True, fname_out)
-
-
-def _plot(
-    x: Sequence[float],
-    y: Sequence[float],
-    mark: int,
-    label: str,
-    axis_names: tuple[str, str],
-    diagonal: bool,
-    path: str | os.PathLike[str],
-) -> None:
-    # A Figure of its own needs neither a display nor pyplot's global state.
-    from matplotlib.figure import Figure
-
-    figure = Figure()
-    axes = figure.add_subplot()
-    if diagonal:
-        axes.plot([0, 1], [0, 1], color="0.6", linestyle="--")
-    axes.plot(x, y, marker="o")
-    axes.plot([x[mark]], [y[mark]], color="tab:red", marker="o", linestyle="", label=label)
-    axes.set(xlabel=axis_names[0], ylabel=axis_names[1])
-    axes.legend(loc="best")
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary)

@@ -1,0 +1,107 @@
+"""Metrics of batches, and their mean over samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ivadomed.metrics.scores import (
+    Metric,
+    accuracy_score,
+    dice_score,
+    hausdorff_score,
+    intersection_over_union,
+    mse,
+    multi_class_dice_score,
+    precision_score,
+    recall_score,
+    specificity_score,
+)
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Mean of the values that are not NaN; NaN when there is none."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+_SEGMENTATION: tuple[Metric, ...] = (
+    dice_score,
+    multi_class_dice_score,
+    precision_score,
+    recall_score,
+    specificity_score,
+    intersection_over_union,
+    accuracy_score,
+    hausdorff_score,
+)
+_OF_TASK: dict[str, tuple[Metric, ...]] = {
+    "segmentation": _SEGMENTATION,
+    "classification": _SEGMENTATION[:-1],  # a vector of scores has no shape to measure
+    "regression": (mse,),
+}
+
+
+def get_metric_fns(task: str, eval_params: Mapping[str, Any] | None = None) -> list[Metric]:
+    """Metrics to compute on every validation and test batch.
+
+    Args:
+        task: "segmentation", "classification" or "regression" (heat maps).
+        eval_params: Evaluation parameters. They choose among the metrics of whole volumes
+            (``ivadomed.evaluation``); the metrics of batches are the same for all of them.
+
+    Raises:
+        ValueError: Unknown task.
+    """
+    if task not in _OF_TASK:
+        raise ValueError(f"get_metric_fns: unknown task {task!r}; expected one of {', '.join(_OF_TASK)}")
+    return list(_OF_TASK[task])
+
+
+class MetricManager:
+    """Mean of metrics over samples.
+
+    NaN is left out, so an empty slice neither raises nor lowers the mean Dice.
+
+    Args:
+        metric_fns: Functions ``(prediction [C, ...], ground truth [C, ...]) -> float``.
+
+    Attributes:
+        metric_fns: The functions.
+        result_dict: Their values so far by function name; NaN (metric undefined for the sample) is left out.
+        num_samples: Number of samples seen.
+    """
+
+    def __init__(self, metric_fns: Iterable[Metric]) -> None:
+        self.metric_fns = list(metric_fns)
+        self.reset()
+
+    def __call__(self, prediction: np.ndarray, ground_truth: np.ndarray) -> None:
+        """Add a batch [B, C, H, W] or [B, C, H, W, D]; each of the B samples counts once."""
+        self.num_samples += len(prediction)
+        for sample, truth in zip(prediction, ground_truth, strict=True):
+            for metric in self.metric_fns:
+                value = metric(sample, truth)
+                if not np.isnan(value):
+                    self.result_dict[_name(metric)].append(value)
+
+    def get_results(self) -> dict[str, float]:
+        """Mean of each metric over the samples where it exists; NaN when there is none."""
+        return {name: _mean(values) for name, values in self.result_dict.items()}
+
+    def merge(self, results: Iterable[Mapping[str, Sequence[float]]]) -> None:
+        """Replace the values by those of several managers, each of which saw a part of the samples."""
+        parts = [{name: list(values) for name, values in part.items()} for part in results]
+        for name, values in self.result_dict.items():
+            values[:] = [value for part in parts for value in part[name]]
+
+    def reset(self) -> None:
+        """Forget all samples."""
+        self.num_samples = 0
+        self.result_dict: dict[str, list[float]] = {_name(metric): [] for metric in self.metric_fns}
+
+
+def _name(metric: Metric) -> str:
+    return getattr(metric, "__name__", type(metric).__name__)
