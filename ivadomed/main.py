@@ -50,32 +50,27 @@ def get_parser() -> argparse.ArgumentParser:
         "Train, test and apply deep learning models on medical images; one JSON file drives everything.",
         _EXAMPLES,
     )
-    what = parser.add_argument_group(
-        'what to do (else: the configuration\'s "command")'
-    ).add_mutually_exclusive_group()
-    what.add_argument(
+    what = parser.add_argument_group('what to do (else: the configuration\'s "command")')
+    add = what.add_mutually_exclusive_group().add_argument
+    add(
         "--init",
         metavar="NAME",
         help="look at the data set PATH_DATA and write NAME.json, a configuration to start with, and why in NAME.md",
     )
-    what.add_argument("--train", action="store_true", help="train a model")
-    what.add_argument("--test", action="store_true", help="predict the test set and evaluate the predictions")
-    what.add_argument(
-        "--eval", action="store_true", help="evaluate the predictions that are in PATH_OUTPUT/pred_masks"
-    )
-    what.add_argument(
-        "--segment", action="store_true", help="segment images without labels with the packaged model"
-    )
-    where = parser.add_argument_group("with what (these win over the configuration)")
-    where.add_argument("config_file", nargs="?", metavar="CONFIG", help="the same as -c")
-    where.add_argument("-c", "--config", metavar="CONFIG", help="JSON configuration file")
-    where.add_argument("-pd", "--path-data", nargs="+", metavar="PATH_DATA", help="BIDS folder, or several")
-    where.add_argument("-po", "--path-output", metavar="PATH_OUTPUT", help="folder of the run")
+    add("--train", action="store_true", help="train a model")
+    add("--test", action="store_true", help="predict the test set and evaluate the predictions")
+    add("--eval", action="store_true", help="evaluate the predictions that are in PATH_OUTPUT/pred_masks")
+    add("--segment", action="store_true", help="segment images without labels with the packaged model")
+    add = parser.add_argument_group("with what (these win over the configuration)").add_argument
+    add("config_file", nargs="?", metavar="CONFIG", help="the same as -c")
+    add("-c", "--config", metavar="CONFIG", help="JSON configuration file")
+    add("-pd", "--path-data", nargs="+", metavar="PATH_DATA", help="BIDS folder, or several")
+    add("-po", "--path-output", metavar="PATH_OUTPUT", help="folder of the run")
     _add_init(parser.add_argument_group("a first configuration (--init)"))
     _add_training(parser.add_argument_group("training (--train)"))
-    segment = parser.add_argument_group("segmentation with 2D patches (--segment)")
-    segment.add_argument("--no-patch", action="store_true", help="predict whole slices")
-    segment.add_argument(
+    add = parser.add_argument_group("segmentation with 2D patches (--segment)").add_argument
+    add("--no-patch", action="store_true", help="predict whole slices")
+    add(
         "--overlap-2d",
         "--overlap-2D",
         nargs=2,
@@ -83,9 +78,9 @@ def get_parser() -> argparse.ArgumentParser:
         metavar=("H", "W"),
         help="voxels that neighbouring patches share",
     )
-    many = parser.add_argument_group("many processes (preparing images, --segment, evaluation)")
-    many.add_argument("-j", "--jobs", type=int, metavar="N", help="processes of this machine")
-    many.add_argument(
+    add = parser.add_argument_group("many processes (preparing images, --segment, evaluation)").add_argument
+    add("-j", "--jobs", type=int, metavar="N", help="processes of this machine")
+    add(
         "--cluster",
         metavar="ADDRESS",
         help="the workers of a Dask cluster instead: address of its scheduler, or its scheduler file",
@@ -93,20 +88,21 @@ def get_parser() -> argparse.ArgumentParser:
     _add_output(
         parser.add_argument_group("what is shown; the log file has it all").add_mutually_exclusive_group()
     )
-    other = parser.add_argument_group("other")
-    other.add_argument("--version", action="version", version=f"ivadomed {__version__}")
+    add = parser.add_argument_group("other").add_argument
+    add("--version", action="version", version=f"ivadomed {__version__}")
     return parser
 
 
 def _add_init(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
+    add = group.add_argument
+    add(
         "--target-suffix",
         nargs="+",
         default=[],
         metavar="SUFFIX",
         help="labels to train on, one per class, e.g. _seg-manual; else all that can be used",
     )
-    group.add_argument(
+    add(
         "--contrasts",
         nargs="+",
         default=[],
@@ -116,13 +112,10 @@ def _add_init(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_training(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "-r", "--resume-training", action="store_true", help="continue from PATH_OUTPUT/checkpoint.pth.tar"
-    )
-    group.add_argument(
-        "--overwrite", action="store_true", help="replace the training that is in PATH_OUTPUT already"
-    )
-    group.add_argument(
+    add = group.add_argument
+    add("-r", "--resume-training", action="store_true", help="continue from PATH_OUTPUT/checkpoint.pth.tar")
+    add("--overwrite", action="store_true", help="replace the training that is in PATH_OUTPUT already")
+    add(
         "-t",
         "--thr-increment",
         type=float,
@@ -130,7 +123,7 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
         help="after the training (or before the test) search the best threshold, at distances of STEP (e.g. 0.1), "
         "on the training and validation sets, and write it into the configuration that the run leaves",
     )
-    group.add_argument(
+    add(
         "-g",
         "--gif",
         type=int,
@@ -141,9 +134,10 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_output(group: argparse._MutuallyExclusiveGroup) -> None:
-    group.add_argument("-q", "--quiet", action="store_true", help="warnings and errors only")
-    group.add_argument("-v", "--verbose", action="store_true", help="every line of the log")
-    group.add_argument("--debug", action="store_true", help="details too; the traceback of an error")
+    add = group.add_argument
+    add("-q", "--quiet", action="store_true", help="warnings and errors only")
+    add("-v", "--verbose", action="store_true", help="every line of the log")
+    add("--debug", action="store_true", help="details too; the traceback of an error")
 
 
 def run_main(
@@ -250,11 +244,8 @@ def main(args: Sequence[str] | None = None) -> int:
     """Console script: 0, or a message on standard error and the exit code of the error."""
     parsed = get_parser().parse_args(args)
 
-    def work() -> None:
-        _run(parsed)
-
     try:
-        return exit_code(work, _complain, parsed.debug)
+        return exit_code(lambda: _run(parsed), _complain, parsed.debug)
     except KeyboardInterrupt:
         print("ivadomed: interrupted", file=sys.stderr)
         return 130

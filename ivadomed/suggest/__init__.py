@@ -1,7 +1,7 @@
 """A starting configuration for a data set: what is there (`survey`), and what follows from it (`choices`)."""
 
 from ivadomed.suggest.choices import Choice, suggest, tree
-from ivadomed.suggest.machine import Machine
+from ivadomed.suggest.sizes import Machine
 from ivadomed.suggest.survey import Survey, survey
 
 __all__ = ["Choice", "Machine", "Survey", "suggest", "survey", "tree"]

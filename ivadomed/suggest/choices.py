@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ivadomed.config.tree import expand
-from ivadomed.suggest.machine import Machine
 from ivadomed.suggest.plan import TESTING, TRAINING, Plan
+from ivadomed.suggest.sizes import Machine
 from ivadomed.suggest.survey import Survey
 
 _FEW_SUBJECTS = 5
@@ -22,6 +22,10 @@ _GB = 1e9
 _RATERS_MM = 1.0  # how close raters come on MRI of 1 mm: the default tolerance of the surface Dice
 _RATERS_PIXELS = 5
 _MICROMETRES = 0.01  # mm; smaller voxels are printed in micrometres
+
+
+Entry = tuple[str, Any, str]
+"""Key within a section, value, and the reason in words."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +52,17 @@ def suggest(data: Survey, machine: Machine, name: str) -> list[Choice]:
         name: Of the model, and of the folder of the run.
     """
     plan = Plan(data, machine)
-    parts = (
-        _run(machine, name),
-        _data(plan),
-        _training(plan),
-        _network(plan),
-        _afterwards(plan),
-        _transforms(plan),
-    )
-    return [choice for part in parts for choice in part]
+    sections: dict[str, Iterator[Entry]] = {
+        "": _run(machine, name),
+        "loader_parameters.": _data(plan),
+        "split_dataset.": _split(plan),
+        "training_parameters.": _training(plan),
+        "default_model.": _network(plan),
+        "postprocessing.": _postprocessing(plan),
+        "evaluation_parameters.": _evaluation(plan),
+        "transformation.": _transforms(plan),
+    }
+    return [Choice(f"{section}{key}", *rest) for section, part in sections.items() for key, *rest in part]
 
 
 def tree(choices: Sequence[Choice]) -> dict[str, Any]:
@@ -64,31 +70,29 @@ def tree(choices: Sequence[Choice]) -> dict[str, Any]:
     return expand({choice.key: choice.value for choice in choices})
 
 
-def _run(machine: Machine, name: str) -> Iterator[Choice]:
-    yield Choice("command", "train", "what is done when the command line names nothing else")
-    yield Choice("gpu_ids", [0] if machine.gpu else [], f"this machine: {machine}")
-    yield Choice("path_output", name, "folder of the run, named after the configuration")
-    yield Choice("model_name", name.rpartition("/")[2], "folder and files of the trained model")
+def _run(machine: Machine, name: str) -> Iterator[Entry]:
+    yield ("command", "train", "what is done when the command line names nothing else")
+    yield ("gpu_ids", [0] if machine.gpu else [], f"this machine: {machine}")
+    yield ("path_output", name, "folder of the run, named after the configuration")
+    yield ("model_name", name.rpartition("/")[2], "folder and files of the trained model")
 
 
-def _data(plan: Plan) -> Iterator[Choice]:
-    data, prefix = plan.data, "loader_parameters"
+def _data(plan: Plan) -> Iterator[Entry]:
+    data = plan.data
     subjects = f"{data.images} labelled images of {data.subjects} subjects"
-    yield Choice(f"{prefix}.path_data", [str(path) for path in data.paths], subjects)
-    yield Choice(f"{prefix}.extensions", list(data.extensions), "of images and labels")
+    yield ("path_data", [str(path) for path in data.paths], subjects)
+    yield ("extensions", list(data.extensions), "of images and labels")
     if not data.valid:
-        yield Choice(
-            f"{prefix}.bids_validate", False, "names or folders break rules of BIDS, but can be read"
-        )
-    yield Choice(f"{prefix}.target_suffix", list(data.targets.suffixes), _why_targets(data))
+        yield ("bids_validate", False, "names or folders break rules of BIDS, but can be read")
+    yield ("target_suffix", list(data.targets.suffixes), _why_targets(data))
     if all(kind.soft for kind in data.targets.kinds):
-        yield Choice(f"{prefix}.soft_gt", True, "the labels have values between 0 and 1")
+        yield ("soft_gt", True, "the labels have values between 0 and 1")
     counts = ", ".join(f"{number} {name}" for name, number in data.contrasts.items())
-    contrasts = f"{prefix}.contrast_params.training_validation"
-    yield Choice(contrasts, list(data.contrasts), f"labelled images: {counts}; tested on the same")
+    contrasts = "contrast_params.training_validation"
+    yield (contrasts, list(data.contrasts), f"labelled images: {counts}; tested on the same")
     if len(data.contrasts) > 1:
-        yield Choice(
-            f"{prefix}.multichannel",
+        yield (
+            "multichannel",
             data.channels,
             "the contrasts of a subject lie on one grid: the network sees them together"
             if data.channels
@@ -96,22 +100,26 @@ def _data(plan: Plan) -> Iterator[Choice]:
         )
     mm = " x ".join(_length(zoom) for zoom in np.median(plan.zooms, axis=0)[: 2 if data.pictures else 3])
     files = f"; files are {', '.join(data.orientations[:4])}" if data.orientations else ""
-    yield Choice(
-        f"{prefix}.slice_axis",
+    yield (
+        "slice_axis",
         plan.axis,
         "pictures are slices" if data.pictures else f"coarsest axis of voxels of {mm} (median){files}",
     )
     if not plan.samples.whole:
-        yield Choice(
-            f"{prefix}.random_patch_params",
+        yield (
+            "random_patch_params",
             {"applied": True, "foreground": 0.33},
             "training patches at random places, a third of them on a label (as nnU-Net)",
         )
+
+
+def _split(plan: Plan) -> Iterator[Entry]:
+    data = plan.data
     few = data.subjects < _FEW_SUBJECTS
     share = math.ceil(100 * (data.subjects - 2) / data.subjects) / 100 if few else TRAINING
     third = "one each validates and tests" if few else "the rest validates"
-    yield Choice("split_dataset.train_fraction", share, f"of {data.subjects} subjects; {third}")
-    yield Choice("split_dataset.test_fraction", TESTING, "of the subjects, never seen in training")
+    yield ("train_fraction", share, f"of {data.subjects} subjects; {third}")
+    yield ("test_fraction", TESTING, "of the subjects, never seen in training")
 
 
 def _why_targets(data: Survey) -> str:
@@ -127,43 +135,43 @@ def _why_targets(data: Survey) -> str:
     return ". ".join(parts)
 
 
-def _training(plan: Plan) -> Iterator[Choice]:
-    prefix, size = "training_parameters", plan.samples.size
+def _training(plan: Plan) -> Iterator[Entry]:
+    size = plan.samples.size
     memory, free = plan.network.training_bytes(plan.batch_size, size) / _GB, plan.machine.memory / _GB
-    yield Choice(
-        f"{prefix}.batch_size",
+    yield (
+        "batch_size",
         plan.batch_size,
         f"about {plan.count} training samples; a step takes about {memory:.1f} of {free:.0f} GB that are free",
     )
     dice = "MultiClassDiceLoss" if len(plan.data.targets.kinds) > 1 else "DiceLoss"
-    yield Choice(
-        f"{prefix}.loss",
+    yield (
+        "loss",
         {"name": "LossCombination", "losses_list": [dice, "BinaryCrossEntropyLoss"]},
         "Dice copes with small structures, cross-entropy steadies it (as nnU-Net)",
     )
     updates = math.ceil(plan.count / plan.batch_size)
     wanted = _UPDATES[plan.machine.gpu]
     epochs = min(max(round(wanted / updates, -1), _FEWEST_EPOCHS), _MOST_EPOCHS)
-    yield Choice(
-        f"{prefix}.training_time",
+    yield (
+        "training_time",
         {"num_epochs": int(epochs), "early_stopping_patience": 50, "early_stopping_epsilon": 0.001},
         f"about {updates} updates an epoch; {wanted} in all are enough to begin with, within {_FEWEST_EPOCHS} to "
         f"{_MOST_EPOCHS} epochs",
     )
-    yield Choice(
-        f"{prefix}.scheduler",
+    yield (
+        "scheduler",
         {"initial_lr": 0.001, "lr_scheduler": {"name": "CosineAnnealingLR"}},
         "the usual rate of Adam, falling to 0 at the end",
     )
     if plan.labelled_slices < _RARE and plan.samples.whole and plan.n_axes == 2:
-        yield Choice(
-            f"{prefix}.balance_samples",
+        yield (
+            "balance_samples",
             {"applied": True, "type": "gt"},
             f"the rarest class is in {plan.labelled_slices:.0%} of the slices: those with a label are drawn as often",
         )
 
 
-def _network(plan: Plan) -> Iterator[Choice]:
+def _network(plan: Plan) -> Iterator[Entry]:
     size, samples = plan.samples.size, plan.samples
     network = plan.architecture(size)
     images = _ranges(plan.resampled)
@@ -179,80 +187,71 @@ def _network(plan: Plan) -> Iterator[Choice]:
         "final_activation": "a voxel has one class" if plan.several else "each class is decided by itself",
     }
     for key, value in network.items():
-        yield Choice(f"default_model.{key}", value, reasons[key])
+        yield (key, value, reasons[key])
     if samples.whole and plan.n_axes == 2:
         return
     reason = f"images have {images} voxels after resampling; "
     reason += "whole volumes fit" if samples.whole else "this much of the median image fits"
-    yield Choice(f"default_model.length_{plan.n_axes}D", list(size), reason)
+    yield (f"length_{plan.n_axes}D", list(size), reason)
     overlap = (
         "one patch is a whole volume"
         if samples.whole
         else "patches overlap by a quarter: borders are predicted worse"
     )
-    yield Choice(f"default_model.stride_{plan.n_axes}D", list(plan.stride), overlap)
+    yield (f"stride_{plan.n_axes}D", list(plan.stride), overlap)
 
 
-def _afterwards(plan: Plan) -> Iterator[Choice]:
-    kinds, smallest = plan.data.targets.kinds, float(np.median(plan.zooms, axis=0)[:2].min())
+def _postprocessing(plan: Plan) -> Iterator[Entry]:
     if plan.several:
-        yield Choice("postprocessing.binarize_maxpooling", {}, "each voxel goes to its most probable class")
+        yield ("binarize_maxpooling", {}, "each voxel goes to its most probable class")
     else:
-        yield Choice(
-            "postprocessing.binarize_prediction", {"thr": 0.5}, "--thr-increment 0.1 searches a better one"
-        )
-    if all(kind.single for kind in kinds):
-        yield Choice(
-            "postprocessing.keep_largest", {}, "every label that was looked at is one connected object"
-        )
+        yield ("binarize_prediction", {"thr": 0.5}, "--thr-increment 0.1 searches a better one")
+    if all(kind.single for kind in plan.data.targets.kinds):
+        yield ("keep_largest", {}, "every label that was looked at is one connected object")
+
+
+def _evaluation(plan: Plan) -> Iterator[Entry]:
     if not plan.data.known_zooms:
         return
+    smallest = float(np.median(plan.zooms, axis=0)[:2].min())
     tolerance = _RATERS_PIXELS * smallest if plan.data.pictures else max(_RATERS_MM, 2 * smallest)
-    yield Choice(
-        "evaluation_parameters.surface_tolerance_mm",
+    yield (
+        "surface_tolerance_mm",
         float(f"{tolerance:.2g}"),
         f"how far raters are apart, about, with pixels of {_length(smallest)}; set yours",
     )
 
 
-def _transforms(plan: Plan) -> Iterator[Choice]:
-    prefix, training = "transformation", {"dataset_type": ["training"]}
+def _transforms(plan: Plan) -> Iterator[Entry]:
+    training = {"dataset_type": ["training"]}
     if plan.data.known_zooms:
         names = ("hspace", "wspace", "dspace")[: plan.n_axes]
         seen = _ranges(plan.zooms[:, : plan.n_axes])
-        yield Choice(
-            f"{prefix}.Resample",
+        yield (
+            "Resample",
             dict(zip(names, plan.spacing, strict=True)),
             f"median voxel size in mm (the images have {seen})",
         )
     if plan.samples.crop:
         largest = " x ".join(map(str, plan.resampled.max(axis=0)))
-        yield Choice(
-            f"{prefix}.CenterCrop",
+        yield (
+            "CenterCrop",
             {"size": list(plan.samples.crop)},
             f"one size for all; the largest image has {largest} voxels, so nothing is cut off, smaller ones are padded",
         )
     if set(plan.data.contrasts) <= {"ct", "CT"}:
         clip = {"min_percentile": 0.5, "max_percentile": 99.5}
-        yield Choice(f"{prefix}.HistogramClipping", clip, "CT: metal and air stand far out")
+        yield ("HistogramClipping", clip, "CT: metal and air stand far out")
     uneven = max(plan.spacing) > 1.05 * min(plan.spacing)
     affine: dict[str, Any] = {"degrees": 10, "scale": [0.1] * plan.n_axes}
     affine |= {"physical": True} if uneven else {"translate": [0.05] * plan.n_axes}
     where = "in mm, for voxels are no cubes" if uneven else "moved by up to 5 %"
-    yield Choice(
-        f"{prefix}.RandomAffine", affine | training, f"turned by up to 10 degrees, scaled by 10 %, {where}"
-    )
+    yield ("RandomAffine", affine | training, f"turned by up to 10 degrees, scaled by 10 %, {where}")
     if plan.data.pictures:
-        yield Choice(f"{prefix}.RandomMirror", {"p": 0.5} | training, "micrographs have no upper side")
-    yield Choice(
-        f"{prefix}.NormalizeInstance",
-        {"applied_to": ["im"]},
-        "mean 0 and deviation 1: scanners differ in scale",
-    )
+        yield ("RandomMirror", {"p": 0.5} | training, "micrographs have no upper side")
+    yield ("NormalizeInstance", {"applied_to": ["im"]}, "mean 0 and deviation 1: scanners differ in scale")
     for name in ("RandomBrightness", "RandomContrast"):
-        yield Choice(
-            f"{prefix}.{name}", {"applied_to": ["im"]} | training, "scanners differ in more than scale"
-        )
+        yield (name, {"applied_to": ["im"]} | training, "scanners differ in more than scale")
 
 
 def _ranges(sizes: np.ndarray) -> str:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ivadomed.config import RunConfig, load_config
+from ivadomed.config import load_config
 from ivadomed.geometry.grid import SLICE_AXES
 from ivadomed.models.registry import Footprint, footprint
-from ivadomed.suggest.machine import Machine
 from ivadomed.suggest.sizes import (
+    Machine,
     Samples,
     Size,
     choose_batch_size,
@@ -100,7 +100,7 @@ class Plan:
 
     @property
     def several(self) -> bool:
-        """Whether there are several classes that exclude each other."""
+        """True when there are several classes that exclude each other."""
         return len(self.data.targets.kinds) > 1 and self.data.targets.apart
 
     @property
@@ -121,18 +121,12 @@ class Plan:
         return {"name": "ResidualEncoderUnet", "is_2d": False, **shared}
 
     def _network(self, size: Size) -> Footprint:
-        config = self._draft(size)
-        found = config.architecture
+        """Footprint of the network for samples of a size, from the least configuration that makes it."""
+        model = self.architecture(size) | {f"length_{self.n_axes}D": list(size)}
+        spacing = dict(zip(("hspace", "wspace", "dspace"), self.spacing, strict=False))
+        changes = {**self.channels, "default_model": model, "transformation": {"Resample": spacing}}
+        found = load_config({}, changes).architecture
         key = (found.name, str(found.arguments))
         if key not in self._networks:
             self._networks[key] = footprint(found.name, found.arguments, self.n_axes)
         return self._networks[key]
-
-    def _draft(self, size: Size) -> RunConfig:
-        """The least that makes a network."""
-        model = self.architecture(size) | {f"length_{self.n_axes}D": list(size)}
-        names = ("hspace", "wspace", "dspace")
-        spacing = dict(zip(names, self.spacing, strict=False))
-        return load_config(
-            {}, {**self.channels, "default_model": model, "transformation": {"Resample": spacing}}
-        )

@@ -1,4 +1,4 @@
-"""Slices, patches and batches of a training, from the sizes of the images and the memory there is."""
+"""Slices, patches and batches of a training, from the sizes of the images and what the machine has free."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from ivadomed.geometry.grid import SLICE_AXES
 from ivadomed.models.registry import Footprint
 from ivadomed.models.sizing import plan_unet
+from ivadomed.runtime.device import batch_voxels, define_device
+from ivadomed.runtime.memory import available_memory
 
 Size = tuple[int, ...]
 
@@ -22,6 +25,11 @@ _UNEVEN = 1.5
 _SMALLEST = 16
 _DEEPEST = 4
 _LEAST_UPDATES = 8
+_GB = 1e9
+_UNKNOWN = int(4 * _GB)
+_SIDE = {True: {2: 512, 3: 128}, False: {2: 256, 3: 64}}  # a GPU has nnU-Net's first patches
+_BATCH_SIZE = {2: 16, 3: 4}
+_FILTERS = {True: {2: 32, 3: 32}, False: {2: 16, 3: 12}}
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,39 @@ class Limits:
     batch: int
     batch_size: int
     memory: int
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a training will run.
+
+    Args:
+        gpu: There is a GPU, CUDA's or Apple's.
+        memory: Bytes that are free: of the GPU if CUDA tells, else of the system.
+    """
+
+    gpu: bool
+    memory: int
+
+    @classmethod
+    def here(cls) -> Machine:
+        """This machine."""
+        cuda, device = define_device([0])
+        if cuda:
+            return cls(True, torch.cuda.mem_get_info(device)[0])
+        return cls(device.type != "cpu", available_memory() or _UNKNOWN)
+
+    def limits(self, n_axes: int) -> Limits:
+        """For samples of two or three axes; half of the memory is left to the data and to others."""
+        most = batch_voxels(torch.device("cuda" if self.gpu else "cpu"))
+        return Limits(_SIDE[self.gpu][n_axes] ** n_axes, most, _BATCH_SIZE[n_axes], self.memory // 2)
+
+    def filters(self, n_axes: int) -> int:
+        """Feature maps of the first level of a network."""
+        return _FILTERS[self.gpu][n_axes]
+
+    def __str__(self) -> str:
+        return f"{'GPU' if self.gpu else 'CPU'} with {self.memory / _GB:.0f} GB free"
 
 
 @dataclass(frozen=True)
@@ -123,17 +164,11 @@ def _rounded(
     """The next size that every down-sampling of the network divides."""
     result = tuple(max(_SMALLEST if len(spacing) == 2 else _THIN, int(n)) for n in size)
     for _ in range(_DEEPEST):
-        grain = _grain(result, spacing)
+        grain: Size = (2 ** unet_depth(result),) * 2
+        if len(result) == 3:
+            grain = tuple(map(math.prod, zip(*plan_unet(result, spacing).strides, strict=True)))
         result = tuple(step * max(up_or_down(n / step), 1) for n, step in zip(result, grain, strict=True))
     return result
-
-
-def _grain(size: Size, spacing: Sequence[float]) -> Size:
-    """By how much the network makes each axis smaller."""
-    if len(size) == 2:
-        return (2 ** unet_depth(size),) * 2
-    strides = plan_unet(size, spacing).strides
-    return tuple(math.prod(axis) for axis in zip(*strides, strict=True))
 
 
 def choose_batch_size(size: Size, count: int, limits: Limits, network: Footprint) -> int:

@@ -112,6 +112,7 @@ def survey(
             f"{_names(paths)}: {len(subjects)} subject(s) with labelled images; a training needs {_FEWEST} at least, "
             "one each to learn from, to validate and to test"
         )
+    there = Counter(image.suffix for image in used)
     seen = [_grid(image, index) for image in used]
     codes = Counter(
         "" if is_picture(image.path) else grid.axis_codes for image, (grid, _) in zip(used, seen, strict=True)
@@ -122,7 +123,7 @@ def survey(
     return Survey(
         paths=paths,
         subjects=len(subjects),
-        contrasts=_ordered(Counter(image.suffix for image in used), contrasts),
+        contrasts={name: there[name] for name in (contrasts or sorted(there)) if name in there},
         channels=_on_one_grid(used, [grid for grid, _ in seen]),
         targets=targets,
         looked_at=len(sample),
@@ -171,12 +172,8 @@ def _spread(images: Sequence[_Labelled], most: int) -> list[_Labelled]:
     return [images[place] for place in places]
 
 
-def _ordered(counts: Mapping[str, int], wanted: Sequence[str]) -> dict[str, int]:
-    return {name: counts[name] for name in (wanted or sorted(counts)) if name in counts}
-
-
 def _on_one_grid(images: Sequence[BidsFile], grids: Sequence[Grid]) -> bool:
-    """Whether each subject (session, sample) has one image of each of several contrasts, all on one grid."""
+    """True when each subject (session, sample) has one image of each of several contrasts, all on one grid."""
     contrasts = {image.suffix for image in images}
     groups: dict[tuple[object, ...], list[tuple[str, Grid]]] = defaultdict(list)
     for image, grid in zip(images, grids, strict=True):

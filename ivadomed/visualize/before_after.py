@@ -1,4 +1,4 @@
-"""The picture of what one transform did to a slice: before and after, side by side."""
+"""Pictures of what a transform did to a slice: before and after, side by side."""
 
 from __future__ import annotations
 
@@ -43,24 +43,12 @@ class View:
     frame: np.ndarray | None = None
 
 
-@dataclass(frozen=True)
-class Caption:
-    """What stands around the picture.
-
-    Args:
-        title: First line.
-        note: What else there is to say, below it.
-    """
-
-    title: str
-    note: str = ""
-
-
 def save_before_after(
     path: str | os.PathLike[str],
     before: View,
     after: View,
-    caption: Caption,
+    title: str,
+    note: str = "",
     intensities: bool = False,
     slice_axis: int | None = 2,
 ) -> None:
@@ -70,7 +58,8 @@ def save_before_after(
         path: The file.
         before: Left side.
         after: Right side.
-        caption: Title and note.
+        title: First line above the picture.
+        note: What else there is to say, below it.
         intensities: Show what happened to the intensities: histograms, and the difference of the two sides where
             they have one range.
         slice_axis: RAS axis along which slices were taken, to turn them upright; None for pictures.
@@ -81,9 +70,9 @@ def save_before_after(
     comparable = intensities and before.image.shape == after.image.shape and _overlap(*limits)
     if _overlap(*limits):
         limits = [(min(low for low, _ in limits), max(high for _, high in limits))] * 2
-    columns, ratio = 2 + comparable, _height_over_width(before, slice_axis)
+    columns, (_, ratio) = 2 + comparable, _proportions(before, slice_axis)
     height = _PANEL_INCHES * float(np.clip(ratio, 0.15, 1.6))
-    note = textwrap.fill(caption.note, 45 * columns)
+    note = textwrap.fill(note, 45 * columns)
     around = 0.9 + 0.18 * note.count("\n") + (0.9 if intensities else 0)
     figure = Figure((columns * _PANEL_INCHES, height + around), layout="constrained")
     rows: Any = figure.subplots(
@@ -98,7 +87,7 @@ def save_before_after(
     if intensities:
         for axes, view, limit in zip(rows[1], (before, after), limits, strict=False):
             _draw_histogram(axes, view.image, limit)
-    figure.suptitle(f"{caption.title}\n{note}".rstrip(), fontsize=11)
+    figure.suptitle(f"{title}\n{note}".rstrip(), fontsize=11)
     _name_outlines(figure, list(before.outlines))
     write_figure(path, figure, 110)
 
@@ -115,15 +104,11 @@ def _overlap(first: tuple[float, float], second: tuple[float, float]) -> bool:
     return shared >= 0.5 * max(first[1] - first[0], second[1] - second[0])
 
 
-def _height_over_width(view: View, slice_axis: int | None) -> float:
-    rows, columns = _upright_sizes(view, slice_axis)
-    return rows / columns
-
-
-def _upright_sizes(view: View, slice_axis: int | None) -> tuple[float, float]:
-    """Height and width in mm of the picture as it is shown."""
-    height, width = (n * zoom for n, zoom in zip(view.image.shape, view.zooms, strict=True))
-    return (width, height) if slice_axis == 2 else (height, width)
+def _proportions(view: View, slice_axis: int | None) -> tuple[float, float]:
+    """Height over width of a voxel and of the whole picture, as they are shown."""
+    voxel = view.zooms[0] / view.zooms[1]
+    whole = voxel * view.image.shape[0] / view.image.shape[1]
+    return (1 / voxel, 1 / whole) if slice_axis == 2 else (voxel, whole)
 
 
 def _size(view: View) -> str:
@@ -136,8 +121,7 @@ def _size(view: View) -> str:
 
 def _draw(axes: Axes, view: View, limits: tuple[float, float], slice_axis: int | None) -> None:
     image = upright(view.image, slice_axis)
-    height, width = _upright_sizes(view, slice_axis)
-    aspect = (height / image.shape[0]) / (width / image.shape[1])
+    aspect, _ = _proportions(view, slice_axis)
     low, high = limits
     axes.imshow(image, cmap="gray", vmin=low, vmax=high, aspect=aspect, interpolation="nearest")
     if view.grid is not None:
@@ -181,8 +165,7 @@ def _colours(names: Collection[str]) -> list[str]:
 
 def _draw_difference(figure: Figure, axes: Axes, before: View, after: View, slice_axis: int | None) -> None:
     difference = upright(after.image - before.image, slice_axis)
-    height, width = _upright_sizes(before, slice_axis)
-    aspect = (height / difference.shape[0]) / (width / difference.shape[1])
+    aspect, _ = _proportions(before, slice_axis)
     most = float(np.percentile(np.abs(difference), 99.5)) or 1e-6
     shown = axes.imshow(
         difference, cmap="RdBu_r", vmin=-most, vmax=most, aspect=aspect, interpolation="nearest"
@@ -208,3 +191,38 @@ def _name_outlines(figure: Figure, names: Sequence[str]) -> None:
     if names:
         handles = [Line2D([], [], color=colour) for colour in _colours(names)]
         figure.legend(handles, names, loc="outside lower right", fontsize=8, frameon=False, ncols=len(names))
+
+
+def plot_transformed_sample(
+    before: np.ndarray,
+    after: np.ndarray,
+    list_title: Sequence[str] | None = None,
+    fname_out: str | os.PathLike[str] = "",
+    cmap: str = "jet",
+) -> Figure:
+    """Plot a sample before and after a transform, side by side; a quick look while debugging.
+
+    Args:
+        before: [H, W] or [H, W, D]; of a volume the middle slice is shown.
+        after: As ``before``; the shape may differ.
+        list_title: Titles of the two.
+        fname_out: Picture file to write; without one the plot is shown in a window.
+        cmap: Colour map of matplotlib.
+    """
+    from matplotlib import pyplot  # only this picture and its window need it
+    from matplotlib.figure import Figure
+
+    figure = Figure((9, 4.5), layout="constrained") if fname_out else pyplot.figure(layout="constrained")
+    sides = zip(figure.subplots(1, 2), (before, after), list_title or ("before", "after"), strict=True)
+    for axes, array, title in sides:
+        plane = np.squeeze(array)
+        plane = plane[..., plane.shape[-1] // 2] if plane.ndim == 3 else plane
+        shown = axes.imshow(plane, cmap=cmap, interpolation="nearest")
+        figure.colorbar(shown, ax=axes, shrink=0.8)
+        axes.set_title(title)
+        axes.set_axis_off()
+    if fname_out:
+        write_figure(fname_out, figure)
+    else:
+        pyplot.show()
+    return figure

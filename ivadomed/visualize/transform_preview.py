@@ -22,7 +22,7 @@ from ivadomed.loader.bids.index import read_json_object
 from ivadomed.loader.cases.volumes import check_same_grid, pixel_size_mm
 from ivadomed.transforms import TRANSFORMS, Pipeline
 from ivadomed.transforms.stepwise import Arrays, Change, stepwise
-from ivadomed.visualize.before_after import Caption, View, save_before_after
+from ivadomed.visualize.before_after import View, save_before_after
 
 log = logging.getLogger(__name__)
 
@@ -90,23 +90,18 @@ def scenes_of(
         seed: Of the random transforms.
         is_2d: Slices go through one by one, each with draws of its own, or the volume as a whole.
     """
-    return (_scenes_of_slices if is_2d else _scenes_of_volume)(subject, chain, places, seed)
-
-
-def _scenes_of_slices(subject: Subject, chain: Pipeline, places: Sequence[int], seed: int) -> Iterator[Scene]:
-    for place in places:
-        arrays = {kind: np.ascontiguousarray(x[..., place]) for kind, x in subject.arrays.items()}
-        changes = stepwise(chain, arrays, subject.zooms[:2], (seed, place))
-        for count, change in enumerate(changes, start=1):
-            yield Scene(place, count, change)
-
-
-def _scenes_of_volume(subject: Subject, chain: Pipeline, places: Sequence[int], seed: int) -> Iterator[Scene]:
+    if is_2d:
+        for place in places:
+            arrays = {kind: np.ascontiguousarray(x[..., place]) for kind, x in subject.arrays.items()}
+            changes = stepwise(chain, arrays, subject.zooms[:2], (seed, place))
+            for count, change in enumerate(changes, start=1):
+                yield Scene(place, count, change)
+        return
     now = list(places)
     for count, change in enumerate(stepwise(chain, subject.arrays, subject.zooms, seed), start=1):
         later = [_follow(change.source, depth) for depth in now]
-        for place, depths in zip(places, zip(now, later, strict=True), strict=True):
-            yield Scene(place, count, change, depths)
+        for place, before, after in zip(places, now, later, strict=True):
+            yield Scene(place, count, change, (before, after))
         now = later
 
 
@@ -229,10 +224,10 @@ def run_visualization(
             path = Path(output) / f"{stem_of_chain(names[: scene.count])}_slice{scene.place}.png"
             name = names[scene.count - 1]
             title = f"{name} ({scene.count} of {len(names)}), slice {scene.place}"
-            caption = Caption(title, note_on(scene.change, subject.shown, chances.get(name)))
+            note = note_on(scene.change, subject.shown, chances.get(name))
             stage = scene.change.stage
             by_value = subject.shown == "im" in stage.applied_to and not stage.transform.geometric
-            save_before_after(path, *views_of(scene, subject), caption, by_value, subject.slice_axis)
+            save_before_after(path, *views_of(scene, subject), title, note, by_value, subject.slice_axis)
             written.append(path)
             bar.update()
     return written

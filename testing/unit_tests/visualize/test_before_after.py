@@ -6,20 +6,19 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from ivadomed.visualize.before_after import Caption, View, save_before_after
+from ivadomed.visualize.before_after import View, save_before_after
 from ivadomed.visualize.colours import COLOURS
 
-CAPTION = Caption("A title", "what was drawn")
 IMAGE = np.random.default_rng(0).random((40, 50), dtype=np.float32)
 
 
 @pytest.fixture
 def picture(tmp_path):
-    def make(before, after, caption=CAPTION, **options):
+    def make(before, after, title="A title", note="what was drawn", **options):
         path = tmp_path / "new folder" / "picture.png"
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            save_before_after(path, before, after, caption, **options)
+            save_before_after(path, before, after, title, note, **options)
         assert [p.name for p in path.parent.iterdir()] == ["picture.png"]
         return iio.imread(path)[..., :3].astype(int)
 
@@ -74,7 +73,7 @@ def test_intensities_of_one_range_are_subtracted_and_others_are_not(picture):
 def test_voxels_keep_their_proportions(picture, slice_axis):
     # 40 x 50 voxels of 2 x 0.5 mm: 80 mm along H, 25 mm along W.
     view = View(np.ones((40, 50)), (2.0, 0.5))
-    out = picture(view, view, Caption(""), slice_axis=slice_axis)
+    out = picture(view, view, "", "", slice_axis=slice_axis)
     left = (out < 20).all(axis=-1)[60:, : out.shape[1] // 2 - 5]  # below the titles
     height, width = np.ptp(np.argwhere(left), axis=0) + 1
     expected = 25 / 80 if slice_axis == 2 else 80 / 25
@@ -84,6 +83,6 @@ def test_voxels_keep_their_proportions(picture, slice_axis):
 def test_odd_input_is_drawn_without_a_warning(picture):
     nothing = np.full((2, 3, 4), np.nan)
     constant = View(np.zeros((3, 4)), (1.0, 1.0), {"empty": np.zeros((3, 4))}, grid=nothing)
-    picture(constant, constant, Caption("x", "a long note " * 30), intensities=True)
+    picture(constant, constant, "x", "a long note " * 30, intensities=True)
     line = View(np.ones((1, 30)), (1.0, 1.0), grid=np.zeros((2, 1, 30)))
     picture(line, line)
