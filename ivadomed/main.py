@@ -244,8 +244,11 @@ def main(args: Sequence[str] | None = None) -> int:
     """Console script: 0, or a message on standard error and the exit code of the error."""
     parsed = get_parser().parse_args(args)
 
+    def work() -> None:
+        _run(parsed)
+
     try:
-        return exit_code(lambda: _run(parsed), _complain, parsed.debug)
+        return exit_code(work, _complain, parsed.debug)
     except KeyboardInterrupt:
         print("ivadomed: interrupted", file=sys.stderr)
         return 130
