@@ -28,7 +28,7 @@ from ivadomed.loader.build import (
     saved_split,
 )
 from ivadomed.loader.cases.grouping import CaseList
-from ivadomed.loader.conditions.film_encoder import FILM_ENCODER, FilmEncoder
+from ivadomed.loader.conditions import FILM_ENCODER, FilmEncoder
 from ivadomed.loader.recipe import MODEL_OF_2, conditioner_of
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.runtime.device import define_device

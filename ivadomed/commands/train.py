@@ -41,7 +41,7 @@ from ivadomed.loader.build import (
     saved_split,
     worker_count,
 )
-from ivadomed.loader.conditions.film_encoder import FilmEncoder
+from ivadomed.loader.conditions import FilmEncoder
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.metrics import get_metric_fns
 from ivadomed.models import load_model

@@ -18,7 +18,7 @@ from ivadomed.images.io import split_extension
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.grouping import build_cases
-from ivadomed.loader.conditions.film_encoder import CONTRASTS, MRI_PARAMS, missing_metadata
+from ivadomed.loader.conditions import CONTRASTS, MRI_PARAMS, missing_metadata
 from ivadomed.loader.patch_filter import PatchFilter
 from ivadomed.loader.slice_filter import SliceFilter
 from ivadomed.transforms import Compose, prepare_transforms

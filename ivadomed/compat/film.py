@@ -17,7 +17,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from ivadomed.loader.cases.case import Case
-from ivadomed.loader.conditions.film_encoder import (
+from ivadomed.loader.conditions import (
     MRI_PARAMS,
     Feature,
     FilmEncoder,

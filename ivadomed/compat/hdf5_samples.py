@@ -25,7 +25,7 @@ from ivadomed.images.io import split_extension
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.grouping import TargetSuffix
-from ivadomed.loader.conditions.conditioner import withhold
+from ivadomed.loader.conditions import withhold
 from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.runtime.memory import check_memory
 

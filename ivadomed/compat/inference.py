@@ -24,7 +24,7 @@ from ivadomed.errors import ConfigError
 from ivadomed.inference.backends import open_model
 from ivadomed.inference.outputs import pred_to_nib, split_classes
 from ivadomed.inference.packaged import postprocessing_with
-from ivadomed.loader.conditions.film_encoder import FilmEncoder
+from ivadomed.loader.conditions import FilmEncoder
 from ivadomed.loader.samples import Batch
 from ivadomed.models.specs import OWN, SPECS
 from ivadomed.transforms import UndoCompose

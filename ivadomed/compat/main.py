@@ -22,7 +22,7 @@ from ivadomed.config import load_config
 from ivadomed.errors import ConfigError, OutputError
 from ivadomed.images.files import write_json, write_text
 from ivadomed.loader.bids_dataframe import BidsDataframe
-from ivadomed.loader.conditions.film_encoder import FilmEncoder
+from ivadomed.loader.conditions import FilmEncoder
 from ivadomed.models.specs import SPECS
 
 log = logging.getLogger(__name__)

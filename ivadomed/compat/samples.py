@@ -14,7 +14,7 @@ from ivadomed.errors import DataError, ModelError
 from ivadomed.geometry.windows import Window
 from ivadomed.loader.balanced_sampler import sample_label
 from ivadomed.loader.cases.case import Case
-from ivadomed.loader.conditions.conditioner import Curriculum, withhold
+from ivadomed.loader.conditions import Curriculum, withhold
 from ivadomed.loader.samples.batch import Sample
 from ivadomed.loader.samples.dataset import SampleDataset
 from ivadomed.models.specs import OWN, SPECS

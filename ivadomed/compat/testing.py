@@ -23,7 +23,7 @@ from ivadomed.inference.engine import Forward
 from ivadomed.inference.outputs import PREDICTIONS, finish, to_nifti, write_prediction
 from ivadomed.inference.testing import CaseSet, predict_cases
 from ivadomed.loader.cases.volumes import check_same_grid, read_ahead
-from ivadomed.loader.conditions.conditioner import Conditioner, present_contrasts, unconditioned
+from ivadomed.loader.conditions import Conditioner, present_contrasts, unconditioned
 from ivadomed.models import Network
 from ivadomed.runtime.device import define_device
 from ivadomed.training.outputs import BEST

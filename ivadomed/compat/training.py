@@ -19,7 +19,7 @@ from ivadomed.compat.samples import DocumentedSamples, as_samples
 from ivadomed.config.schema.run import Architecture
 from ivadomed.config.section import training_section, wandb_section
 from ivadomed.errors import ModelError
-from ivadomed.loader.conditions.conditioner import Curriculum
+from ivadomed.loader.conditions import Curriculum
 from ivadomed.models.files import TorchFile
 from ivadomed.models.registry import check_arguments
 from ivadomed.models.specs import OWN, SPECS

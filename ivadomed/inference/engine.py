@@ -20,7 +20,7 @@ from ivadomed.geometry.grid import Grid
 from ivadomed.geometry.windows import Canvas, Window
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume
-from ivadomed.loader.conditions.conditioner import Conditioner, unconditioned
+from ivadomed.loader.conditions import Conditioner, unconditioned
 from ivadomed.loader.prepared.prepare import (
     LABEL_ORDER,
     Prepared,

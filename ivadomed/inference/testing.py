@@ -22,7 +22,7 @@ from ivadomed.inference.outputs import finish, to_nifti, write_prediction
 from ivadomed.inference.uncertainty import MonteCarlo
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume, read_ahead
-from ivadomed.loader.conditions.conditioner import Conditioner, unconditioned
+from ivadomed.loader.conditions import Conditioner, unconditioned
 from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.metrics import MetricManager
 from ivadomed.models import load_model

@@ -24,9 +24,8 @@ from ivadomed.loader.bids.faults import (
     without_contrast,
     without_description,
 )
-from ivadomed.loader.bids.files import BidsFile, Dropped, Labels, contrast_of, suffix_of
+from ivadomed.loader.bids.files import BidsFile, Dropped, Labels, Selection, contrast_of, suffix_of
 from ivadomed.loader.bids.index import BidsIndex, scan
-from ivadomed.loader.bids.selection import Selection
 from ivadomed.loader.bids.tables import add_tables, column
 
 logger = logging.getLogger(__name__)

@@ -13,13 +13,11 @@ from ivadomed.errors import ConfigError, DataError, some
 from ivadomed.geometry.windows import Window
 from ivadomed.jobs import Workers
 from ivadomed.loader.bids.faults import labels_there, summary
-from ivadomed.loader.bids.files import Dropped
-from ivadomed.loader.bids.selection import Selection
+from ivadomed.loader.bids.files import Dropped, Selection
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.grouping import CaseList, build_cases
-from ivadomed.loader.conditions.conditioner import Conditioner, Curriculum, unconditioned
-from ivadomed.loader.conditions.film_encoder import FilmEncoder, missing_metadata
+from ivadomed.loader.conditions import Conditioner, Curriculum, FilmEncoder, missing_metadata, unconditioned
 from ivadomed.loader.prepared.cache import Entries, Entry, open_cases
 from ivadomed.loader.prepared.checks import check_headers, check_sizes
 from ivadomed.loader.prepared.prepare import list_windows

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ivadomed.loader.conditions.conditioner import Conditioner, present_contrasts, unconditioned
-from ivadomed.loader.conditions.film_encoder import FilmEncoder
+from ivadomed.loader.conditions import Conditioner, FilmEncoder, present_contrasts, unconditioned
 from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.loader.slice_filter import CPU, SliceClassifier, SliceRule
 from ivadomed.transforms import Pipeline

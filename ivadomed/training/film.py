@@ -13,7 +13,7 @@ from torch import nn
 
 from ivadomed.errors import ModelError
 from ivadomed.images.files import atomic_path
-from ivadomed.loader.conditions.film_encoder import FilmEncoder
+from ivadomed.loader.conditions import FilmEncoder
 from ivadomed.loader.samples import EpochSampler, SampleDataset, make_loader
 from ivadomed.models.base import Network
 from ivadomed.models.film import FiLMlayer, film_switches

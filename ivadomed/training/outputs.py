@@ -10,7 +10,7 @@ from pathlib import Path
 from ivadomed.config import RunConfig
 from ivadomed.errors import OutputError
 from ivadomed.images.files import atomic_path, write_json
-from ivadomed.loader.conditions.film_encoder import FilmEncoder
+from ivadomed.loader.conditions import FilmEncoder
 from ivadomed.loader.recipe import TRAINED
 from ivadomed.models.checkpoint import load_model
 from ivadomed.models.onnx import write_onnx

@@ -11,7 +11,7 @@ import pytest
 
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.inference import segment_volume
-from ivadomed.loader.conditions.film_encoder import FilmEncoder
+from ivadomed.loader.conditions import FilmEncoder
 from ivadomed.main import main, run_main
 from ivadomed.models import load_model
 from ivadomed.scripts.create_phantom import create_phantom

@@ -16,7 +16,7 @@ from ivadomed.jobs.store import ResultStore
 from ivadomed.loader.bids.index import read_json_object
 from ivadomed.loader.bids.names import load_rules
 from ivadomed.loader.cases.volumes import pixel_size_mm
-from ivadomed.loader.conditions.film_encoder import FilmEncoder, has_value
+from ivadomed.loader.conditions import FilmEncoder, has_value
 from ivadomed.loader.prepared.files import CaseFile
 from ivadomed.loader.split.file import read_split
 

@@ -8,9 +8,8 @@ from itertools import islice
 from pathlib import Path
 
 from ivadomed.errors import DataError, some
-from ivadomed.loader.bids.files import BidsFile, Dropped, Labels, contrast_of, matches
+from ivadomed.loader.bids.files import BidsFile, Dropped, Labels, Selection, contrast_of, matches
 from ivadomed.loader.bids.index import IMAGE_EXTENSIONS, BidsIndex, scan
-from ivadomed.loader.bids.selection import Selection
 
 _DESCRIPTION = "dataset_description.json"
 _LOOKED_AT = 20

@@ -16,11 +16,10 @@ from typing import Any
 
 from ivadomed.errors import DataError
 from ivadomed.images.files import parse_json
-from ivadomed.loader.bids.files import BidsFile, Dropped
+from ivadomed.loader.bids.files import DEFAULT_EXTENSIONS, BidsFile, Dropped
 from ivadomed.loader.bids.names import NameFault, NameRules, ParsedName, load_rules
 from ivadomed.runtime.failures import is_utf8, printable, utf8_remedy
 
-DEFAULT_EXTENSIONS = (".nii", ".nii.gz")
 IMAGE_EXTENSIONS = (*DEFAULT_EXTENSIONS, ".png", ".tif", ".tiff", ".ome.tif", ".ome.tiff", ".jpg", ".jpeg")
 
 _DERIVATIVES = "derivatives"

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import ctypes
+import itertools
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import torch
+from torch.utils.data import get_worker_info
 
 from ivadomed.errors import DataError
 from ivadomed.geometry.windows import Window
-from ivadomed.loader.samples.workers import stack, trim_memory
 from ivadomed.transforms import Plan
 from ivadomed.transforms.batch_plan import BatchPlan
+
+_TRIM_EVERY = 2
+"""Batches between two returns of free memory. Each takes as long as a tenth of a batch of 128 x 128 slices."""
+
+_batches = itertools.count(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,3 +131,28 @@ def stack_conditions(conditions: Sequence[np.ndarray | None]) -> torch.Tensor | 
 
 def _to(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     return tensor.to(device, non_blocking=True)
+
+
+def stack(arrays: Sequence[np.ndarray]) -> torch.Tensor:
+    """Stack arrays of one shape and type; a worker does so in memory that it shares with the training.
+
+    Raises:
+        ValueError: The shapes differ.
+    """
+    if get_worker_info() is None:
+        return torch.from_numpy(np.stack(arrays))
+    room = torch.from_numpy(np.empty((len(arrays), *arrays[0].shape), arrays[0].dtype)).share_memory_()
+    np.stack(arrays, out=room.numpy())
+    return room
+
+
+def trim_memory() -> None:
+    """Give free memory back to the system, in a worker and now and then.
+
+    The arrays of numpy and torch leave holes in glibc's heap that the next arrays do not fit, so that each worker
+    would grow by some ten MB (with slices of 128x128 voxels; with larger ones by more).
+    """
+    if get_worker_info() is not None and sys.platform == "linux" and next(_batches) % _TRIM_EVERY == 0:
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

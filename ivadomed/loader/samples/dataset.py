@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from ivadomed.geometry.windows import Window, Windows
 from ivadomed.loader.cases.case import Case
-from ivadomed.loader.conditions.conditioner import Conditioner, Curriculum, unconditioned, withhold
+from ivadomed.loader.conditions import Conditioner, Curriculum, unconditioned, withhold
 from ivadomed.loader.prepared.cache import Entries
 from ivadomed.loader.prepared.files import StoredCase
 from ivadomed.loader.prepared.prepare import unpack_foreground

@@ -1,20 +1,39 @@
-"""Batches of the samples of a data set: their order in each epoch, and the worker processes that load them."""
+"""Batches of the samples of a data set: their order in each epoch, and the worker processes that load them.
+
+Batches pass through memory that processes share. Docker gives a container 64 MB of it unless told otherwise; a worker
+that finds no room is killed (SIGBUS), or fails.
+"""
 
 from __future__ import annotations
 
+import gc
+import logging
+import math
+import signal
 from collections.abc import Iterator, Sequence, Sized
+from types import FrameType
 from typing import TypeVar
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from ivadomed.loader.samples.batch import Sample, collate
+from ivadomed.loader.samples.batch import Batch, Sample, collate
 from ivadomed.loader.samples.dataset import SampleDataset
-from ivadomed.loader.samples.workers import PREFETCH, batch_bytes, start_worker, workers_that_fit
+from ivadomed.runtime.failures import SHARED_MEMORY
+from ivadomed.runtime.memory import no_processes, shared_memory_left
 from ivadomed.runtime.ranks import ALONE, World
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
+
+PREFETCH = 4
+"""Batches that each worker has ready."""
+
+_IN_USE = 2
+"""Batches that the training holds: the one it works on, and the next one."""
+_MARGIN = 1.2  # pages, conditions, drawn steps
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -146,3 +165,66 @@ def make_loader(
         # there are, and a resumed training would not go on where it stopped.
         generator=torch.Generator(),
     )
+
+
+def start_worker(worker: int) -> None:
+    """Set up a worker process; for the DataLoader's ``worker_init_fn``."""
+    # A worker is one of several: threads within it would only fight with the training for cores.
+    torch.set_num_threads(1)
+    # The garbage collector would write into every object that the worker shares with its parent, and so copy them.
+    gc.freeze()
+    # Ctrl-C and batch schedulers signal the whole process group. The training decides when to stop; a worker that
+    # died first would end it with an error. A worker whose parent is gone notices that by itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _outlive_once)
+
+
+def _outlive_once(signum: int, frame: FrameType | None) -> None:
+    # When the parent ends without having closed its DataLoader, multiprocessing terminates the worker, and waits.
+    signal.signal(signum, signal.SIG_DFL)
+
+
+def batch_bytes(sample: Batch, largest: int, count: int) -> int:
+    """Bytes of a batch in shared memory.
+
+    Args:
+        sample: A batch of one sample.
+        largest: Voxels of the largest window of the data set.
+        count: Samples of a batch.
+    """
+    parts = (sample.image, sample.target)
+    size = sum(part.numel() * part.element_size() for part in parts if part is not None)
+    [window] = sample.windows
+    return math.ceil(_MARGIN * size * count * max(1.0, largest / math.prod(window.size)))
+
+
+def workers_that_fit(wanted: int, batch: int, sharing: int = 1) -> tuple[int, int]:
+    """Worker processes, and batches that each has ready, for which there is room; warns when they are fewer.
+
+    Samples do not depend on their number.
+
+    Args:
+        wanted: Worker processes.
+        batch: Bytes of a batch.
+        sharing: Trainings that share the memory.
+    """
+    if (problem := no_processes()) is not None:
+        log.warning("%s: batches are loaded by the training itself.", problem[:1].upper() + problem[1:])
+        return 0, PREFETCH
+    free = shared_memory_left()
+    if free is None:
+        return wanted, PREFETCH
+    batches = free // sharing // max(batch, 1) - _IN_USE
+    if batches >= wanted:
+        return wanted, min(PREFETCH, batches // wanted)
+    workers = max(0, batches)
+    log.warning(
+        "%s has %.3g MB free, and batches of %.3g MB pass through it: loading with %d processes in place of %d; more "
+        "shared memory (docker run --shm-size=8g) lets all of them work.",
+        SHARED_MEMORY,
+        free / 1e6,
+        batch / 1e6,
+        workers,
+        wanted,
+    )
+    return workers, 1

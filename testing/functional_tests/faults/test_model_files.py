@@ -197,7 +197,7 @@ def test_splits_that_cannot_be_used(config, write, refused, tmp_path, content, m
 def test_code_in_a_film_encoder_is_not_run(run, tmp_path):
     """Older runs kept it as joblib files; only the JSON file is read."""
     from ivadomed.errors import ModelError
-    from ivadomed.loader.conditions.film_encoder import FilmEncoder
+    from ivadomed.loader.conditions import FilmEncoder
 
     flag = tmp_path / "flag"
     for name in ("metadata_dict.joblib", "clustering_models.joblib", "one_hot_encoder.joblib"):

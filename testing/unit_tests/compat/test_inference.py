@@ -10,7 +10,7 @@ from ivadomed import inference
 from ivadomed.compat.pairs import filename_pair_of
 from ivadomed.errors import ConfigError
 from ivadomed.loader.cases.case import Case
-from ivadomed.loader.conditions.film_encoder import FilmEncoder
+from ivadomed.loader.conditions import FilmEncoder
 from ivadomed.loader.mri2d_segmentation_dataset import MRI2DSegmentationDataset
 from ivadomed.loader.mri3d_subvolume_segmentation_dataset import MRI3DSubVolumeSegmentationDataset
 from ivadomed.loader.utils import imed_collate

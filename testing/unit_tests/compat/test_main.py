@@ -12,7 +12,7 @@ from ivadomed import main
 from ivadomed.commands import run
 from ivadomed.errors import ConfigError, OutputError
 from ivadomed.loader.bids_dataframe import BidsDataframe
-from ivadomed.loader.conditions.film_encoder import FilmEncoder
+from ivadomed.loader.conditions import FilmEncoder
 from ivadomed.models import build_model
 from ivadomed.transforms import get_subdatasets_transforms
 

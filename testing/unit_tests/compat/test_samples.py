@@ -8,7 +8,7 @@ import torch
 
 from ivadomed.compat.samples import as_samples
 from ivadomed.errors import DataError, ModelError
-from ivadomed.loader.conditions.conditioner import Curriculum
+from ivadomed.loader.conditions import Curriculum
 from ivadomed.loader.samples.batch import collate
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from ivadomed import training
 from ivadomed.errors import ModelError
 from ivadomed.loader.cases.case import Case
-from ivadomed.loader.conditions.film_encoder import FilmEncoder
+from ivadomed.loader.conditions import FilmEncoder
 from ivadomed.main import run_command
 from ivadomed.models import FiLMedUnet, Modified3DUNet, Unet
 

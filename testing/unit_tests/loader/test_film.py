@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ivadomed.errors import DataError, ModelError
 from ivadomed.loader import film
 from ivadomed.loader.cases.case import Case
-from ivadomed.loader.conditions.film_encoder import cluster, missing_metadata
+from ivadomed.loader.conditions import cluster, missing_metadata
 from ivadomed.loader.film import FilmEncoder, Kde_model
 from ivadomed.models import FiLMedUnet
 
@@ -208,7 +208,7 @@ def test_scales_and_shifts_are_stored_and_saved(tmp_path):
 
 def test_encoding_needs_no_scikit_learn():
     code = (
-        "import sys\nfrom ivadomed.loader.conditions.film_encoder import Feature, FilmEncoder\n"
+        "import sys\nfrom ivadomed.loader.conditions import Feature, FilmEncoder\n"
         "FilmEncoder('x', (Feature('EchoTime', (0.5,)),), ((0, 1),)).transform([[1]])\n"
         "assert not {'sklearn', 'torch', 'pandas'} & set(sys.modules)"
     )

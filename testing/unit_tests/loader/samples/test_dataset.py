@@ -8,7 +8,7 @@ import torch
 
 from ivadomed.errors import DataError
 from ivadomed.loader.balanced_sampler import balancing_weights
-from ivadomed.loader.conditions.conditioner import Curriculum
+from ivadomed.loader.conditions import Curriculum
 from ivadomed.loader.prepared.cache import open_cases
 from ivadomed.loader.prepared.prepare import Recipe, list_windows
 from ivadomed.loader.samples import EpochSampler, SampleDataset, make_loader

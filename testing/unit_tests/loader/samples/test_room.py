@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ivadomed.geometry.windows import Window
-from ivadomed.loader.samples import workers as room
+from ivadomed.loader.samples import loading as room
 from ivadomed.loader.samples.batch import Batch
 
 MB = 1_000_000

@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from ivadomed.loader.samples import workers
+from ivadomed.loader.samples import batch
 from ivadomed.loader.samples.dataset import interned
+from ivadomed.loader.samples.loading import start_worker
 
 
 def _work(ready):
-    workers.start_worker(0)
+    start_worker(0)
     ready.set()
     time.sleep(60)
 
@@ -46,24 +47,24 @@ def test_workers_stack_batches_in_memory_that_the_training_sees():
     rows = list(np.arange(24, dtype=np.float32).reshape(6, 4))
     expected = torch.arange(24.0).reshape(6, 4)
     for count in (0, 1):
-        [batch] = DataLoader(rows, batch_size=6, num_workers=count, collate_fn=workers.stack)
-        torch.testing.assert_close(batch, expected)
-        assert batch.is_shared() == bool(count)
+        [stacked] = DataLoader(rows, batch_size=6, num_workers=count, collate_fn=batch.stack)
+        torch.testing.assert_close(stacked, expected)
+        assert stacked.is_shared() == bool(count)
     with pytest.raises(ValueError, match="shape"):
-        workers.stack([np.zeros(2), np.zeros((1, 2))])
+        batch.stack([np.zeros(2), np.zeros((1, 2))])
 
 
 def test_only_workers_give_memory_back(monkeypatch):
     trimmed = []
     library = type("Library", (), {"malloc_trim": trimmed.append})
-    monkeypatch.setattr(workers.ctypes, "CDLL", lambda name: library)
-    monkeypatch.setattr(workers.sys, "platform", "linux")
+    monkeypatch.setattr(batch.ctypes, "CDLL", lambda name: library)
+    monkeypatch.setattr(batch.sys, "platform", "linux")
     for _ in range(8):
-        workers.trim_memory()
+        batch.trim_memory()
     assert trimmed == []
-    monkeypatch.setattr(workers, "get_worker_info", object)
-    for _ in range(4 * workers._TRIM_EVERY):
-        workers.trim_memory()
+    monkeypatch.setattr(batch, "get_worker_info", object)
+    for _ in range(4 * batch._TRIM_EVERY):
+        batch.trim_memory()
     assert trimmed == [0] * 4
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ivadomed.loader.cases.volumes import read_volume
-from ivadomed.loader.conditions.conditioner import Curriculum, present_contrasts, withhold
+from ivadomed.loader.conditions import Curriculum, present_contrasts, withhold
 from ivadomed.loader.prepared.cache import open_cases
 from ivadomed.loader.prepared.prepare import Recipe, list_windows
 from ivadomed.loader.samples import SampleDataset, collate

@@ -1,6 +1,6 @@
-"""Metadata of an image as the vector that conditions a FiLM network.
+"""Inputs of a network besides the image: metadata (FiLM), or the contrasts that are there (HeMIS).
 
-Categories (contrast, manufacturer, a column of participants.tsv) are one-hot encoded. Numbers of the MRI
+Of metadata, categories (contrast, manufacturer, a column of participants.tsv) are one-hot encoded. Numbers of the MRI
 protocol are first put into clusters, whose borders are the minima of their density over the training set.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
@@ -36,6 +36,60 @@ _N_GRID = 1000  # points at which the density is looked at
 _N_BANDWIDTHS = 20
 _N_VALUES = 1000  # values that decide on the bandwidth
 Label = str | int
+
+
+Conditioner = Callable[[Case], "np.ndarray | None"]
+"""The condition [n] float32 of a case, or None for networks that take only the image."""
+
+
+def unconditioned(case: Case) -> None:
+    """The image is all there is."""
+    return None
+
+
+def present_contrasts(case: Case) -> np.ndarray:
+    """Per channel 1 where the case has its contrast, else 0."""
+    return np.array(case.present, np.float32)
+
+
+@dataclass(frozen=True)
+class Curriculum:
+    """Rate at which contrasts are withheld in training, so that the network learns to do without.
+
+    Havaei et al., "HeMIS: Hetero-Modal Image Segmentation", MICCAI 2016, section 2.3.
+
+    Args:
+        probability: Probability of withholding each contrast in the first epoch, between 0 and 1.
+        growth: Exponent that the probability is raised to after each epoch; below 1 it grows towards 1.
+    """
+
+    probability: float
+    growth: float = 1.0
+
+    def at(self, epoch: int) -> float:
+        """Probability in an epoch, counted from 1."""
+        return float(self.probability ** (self.growth ** (epoch - 1)))
+
+
+def withhold(present: np.ndarray, probability: float, rng: np.random.Generator) -> np.ndarray:
+    """Withhold each contrast with ``probability``, but never all of a sample.
+
+    Args:
+        present: [..., C], not 0 where a contrast is there.
+        probability: Between 0 and 1.
+        rng: Generator of the draws.
+
+    Returns:
+        [..., C] bool, the contrasts that stay.
+    """
+    draws = rng.random(present.shape)
+    there = present != 0
+    kept = there & (draws >= probability)
+    # Where all were withheld, the one with the highest draw stays: every contrast is equally likely.
+    best = np.where(there, draws, -1).argmax(axis=-1)[..., None]
+    empty = ~kept.any(axis=-1, keepdims=True)
+    np.put_along_axis(kept, best, np.take_along_axis(kept, best, -1) | empty, -1)
+    return kept & there
 
 
 @lru_cache(maxsize=1)
