@@ -5,11 +5,11 @@ What needs pydantic is resolved on first use, so that ``import ivadomed.config``
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ivadomed.config.migrate import migrate
+from ivadomed.runtime.moved import moved_names
 
 if TYPE_CHECKING:
     from ivadomed.config.editor_schema import json_schema
@@ -22,15 +22,13 @@ __all__ = ["CONFIG_DIR", "RunConfig", "json_schema", "load_config", "load_packag
 CONFIG_DIR = Path(__file__).parent
 """Folder of the example configurations."""
 
-_SOURCES = {
-    "RunConfig": "ivadomed.config.schema.run",
-    "json_schema": "ivadomed.config.editor_schema",
-    "load_config": "ivadomed.config.load",
-    "load_packaged": "ivadomed.config.packaged",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _SOURCES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_SOURCES[name]), name)
+__getattr__ = moved_names(
+    __name__,
+    {},
+    {
+        "ivadomed.config.schema.run": "RunConfig",
+        "ivadomed.config.editor_schema": "json_schema",
+        "ivadomed.config.load": "load_config",
+        "ivadomed.config.packaged": "load_packaged",
+    },
+)

@@ -123,6 +123,22 @@ class Network(nn.Module):
         return None
 
 
+class PoolingNetwork(Network):
+    """A network that halves its samples `depth` times, so that they must not be too small."""
+
+    depth: int
+
+    def example_size(self, n_axes: int) -> tuple[int, ...]:
+        """Two voxels at the bottom, 32 at least."""
+        return (max(32, 2 ** (self.depth + 1)),) * n_axes
+
+    @classmethod
+    def size_fault(cls, size: Sequence[int], arguments: Mapping[str, Any]) -> str | None:
+        """Each pooling halves the sample."""
+        depth = arguments.get("depth", 3)
+        return None if min(size) >= 2**depth else f"depth {depth} takes {2**depth} voxels along each axis"
+
+
 @dataclass(frozen=True, eq=False)
 class Inputs:
     """The smallest `ModelBatch`."""
@@ -144,9 +160,3 @@ def example_inputs(model: Network, shape: Sequence[int]) -> Inputs:
         return Inputs(image)
     row = torch.arange(wanted[1]) % 2 == 0
     return Inputs(image, torch.stack([row.roll(sample) for sample in range(shape[0])]).float())
-
-
-def pooling_fault(size: Sequence[int], depth: int) -> str | None:
-    """See `Network.size_fault`, of a network that halves its samples `depth` times."""
-    least = 2**depth
-    return None if min(size) >= least else f"depth {depth} takes {least} voxels along each axis"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,18 +16,17 @@ from ivadomed.models.base import (
     Filters,
     ModelBatch,
     Momentum,
-    Network,
+    PoolingNetwork,
     network,
-    pooling_fault,
 )
-from ivadomed.models.unet import Decoder, Encoder, smallest_size
+from ivadomed.models.unet import Decoder, Encoder
 
 PRESENT = "present_contrasts"
 """Name of the second input of exported files: 1 for each contrast that is there, else 0."""
 
 
 @network
-class HeMISUnet(Network):
+class HeMISUnet(PoolingNetwork):
     """Hetero-modal U-Net (Havaei et al., 2016, arXiv:1607.05194; Dorent et al., 2019, arXiv:1907.11150).
 
     Every contrast has its own encoder. The decoder sees, at every level, mean and variance of the features of
@@ -65,24 +64,21 @@ class HeMISUnet(Network):
         super().__init__()
         self.depth = depth
         self.contrasts = list(contrasts)
-        shared: dict[str, Any] = {
-            "depth": depth,
-            "dropout_rate": dropout_rate,
-            "bn_momentum": bn_momentum,
-            "is_2d": is_2d,
-            "n_filters": n_filters,
-        }
+        shared = (depth, dropout_rate, bn_momentum)
         self.Encoder_mod = nn.ModuleDict(
-            {f"Encoder_{contrast}": Encoder(in_channel=1, **shared) for contrast in self.contrasts}
+            {
+                f"Encoder_{contrast}": Encoder(1, *shared, is_2d=is_2d, n_filters=n_filters)
+                for contrast in self.contrasts
+            }
         )
         self.decoder = Decoder(
-            out_channel=out_channel, hemis=True, final_activation=final_activation, **shared
+            out_channel,
+            *shared,
+            hemis=True,
+            final_activation=final_activation,
+            is_2d=is_2d,
+            n_filters=n_filters,
         )
-
-    @classmethod
-    def size_fault(cls, size: Sequence[int], arguments: Mapping[str, Any]) -> str | None:
-        """Each pooling halves the sample."""
-        return pooling_fault(size, arguments.get("depth", 3))
 
     def inputs(self, batch: ModelBatch) -> tuple[list[Tensor], Tensor]:
         """One ``[B, 1, ...]`` tensor per contrast, and which of them are present, ``[B, n_contrasts]``."""
@@ -95,10 +91,6 @@ class HeMISUnet(Network):
     def condition_input(self) -> tuple[str, int]:
         """Which contrasts are present, one number each."""
         return PRESENT, len(self.contrasts)
-
-    def example_size(self, n_axes: int) -> tuple[int, ...]:
-        """Two voxels at the bottom, 32 at least."""
-        return smallest_size(self.depth, n_axes)
 
     def forward(self, x_mods: Sequence[Tensor], indexes_mod: Any) -> Tensor:
         """Segment from the contrasts that are present.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from torch import Tensor, nn
@@ -15,10 +15,9 @@ from ivadomed.models.base import (
     Filters,
     ModelBatch,
     Momentum,
-    Network,
+    PoolingNetwork,
     Switch,
     network,
-    pooling_fault,
 )
 from ivadomed.models.blocks import DownConv, UpConv, activate, check_final_activation
 from ivadomed.models.film import (
@@ -163,7 +162,7 @@ class Decoder(nn.Module):
 
 
 @network
-class Unet(Network):
+class Unet(PoolingNetwork):
     """U-Net (Ronneberger et al., 2015, arXiv:1505.04597).
 
     Args:
@@ -196,38 +195,17 @@ class Unet(Network):
     ) -> None:
         self.refuse_unknown(kwargs)
         super().__init__()
-        self._build(
-            in_channel=in_channel,
-            out_channel=out_channel,
-            final_activation=final_activation,
-            shared={
-                "depth": depth,
-                "dropout_rate": dropout_rate,
-                "bn_momentum": bn_momentum,
-                "is_2d": is_2d,
-                "n_filters": n_filters,
-            },
+        self.depth = depth
+        shared = (depth, dropout_rate, bn_momentum)
+        self.encoder = Encoder(in_channel, *shared, is_2d=is_2d, n_filters=n_filters)
+        self.decoder = Decoder(
+            out_channel, *shared, final_activation=final_activation, is_2d=is_2d, n_filters=n_filters
         )
-
-    def _build(
-        self, in_channel: int, out_channel: int, final_activation: str, shared: dict[str, Any]
-    ) -> None:
-        self.encoder = Encoder(in_channel=in_channel, **shared)
-        self.decoder = Decoder(out_channel=out_channel, final_activation=final_activation, **shared)
-
-    def example_size(self, n_axes: int) -> tuple[int, ...]:
-        """Two voxels at the bottom, 32 at least."""
-        return smallest_size(self.encoder.depth, n_axes)
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, in_channel, ...]`` -> soft prediction ``[B, 1 or out_channel - 1, ...]`` of the same size."""
         features, _ = self.encoder(x)
         return self.decoder(features)[0]
-
-    @classmethod
-    def size_fault(cls, size: Sequence[int], arguments: Mapping[str, Any]) -> str | None:
-        """Each pooling halves the sample."""
-        return pooling_fault(size, arguments.get("depth", 3))
 
 
 @network
@@ -263,20 +241,11 @@ class FiLMedUnet(Unet):
     ) -> None:
         self.refuse_unknown(kwargs)
         nn.Module.__init__(self)
-        self._build(
-            in_channel=in_channel,
-            out_channel=out_channel,
-            final_activation=final_activation,
-            shared={
-                "depth": depth,
-                "dropout_rate": dropout_rate,
-                "bn_momentum": bn_momentum,
-                "n_metadata": n_metadata,
-                "film_layers": film_switches(film_layers, 2 * depth + 2),
-                "is_2d": is_2d,
-                "n_filters": n_filters,
-            },
-        )
+        film = film_switches(film_layers, 2 * depth + 2)
+        self.depth = depth
+        shared = (depth, dropout_rate, bn_momentum, n_metadata, film)
+        self.encoder = Encoder(in_channel, *shared, is_2d, n_filters)
+        self.decoder = Decoder(out_channel, *shared, False, final_activation, is_2d, n_filters)
         freeze_shared_weights(self)
 
     def inputs(self, batch: ModelBatch) -> tuple[Tensor, Tensor | None]:
@@ -291,8 +260,3 @@ class FiLMedUnet(Unet):
         """As `Unet.forward`, modulated by `context` ``[B, n_metadata]`` (tensor or nested list)."""
         features, w_film = self.encoder(x, context)
         return self.decoder(features, context, w_film)[0]
-
-
-def smallest_size(depth: int, n_axes: int) -> tuple[int, ...]:
-    """Two voxels per axis after `depth` poolings, 32 at least before."""
-    return (max(32, 2 ** (depth + 1)),) * n_axes
