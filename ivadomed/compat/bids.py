@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ivadomed.compat.datasets import MRI2DSegmentationDataset, MRI3DSubVolumeSegmentationDataset, SampleFilter
+from ivadomed.compat.filters import PatchFilter, SliceFilter
 from ivadomed.compat.pairs import FilenamePair, filename_pair_of
 from ivadomed.compat.utils import get_task
 from ivadomed.detection.boxes import saved_boxes, with_boxes
@@ -19,8 +20,6 @@ from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.grouping import build_cases
 from ivadomed.loader.conditions import CONTRASTS, MRI_PARAMS, missing_metadata
-from ivadomed.loader.patch_filter import PatchFilter
-from ivadomed.loader.slice_filter import SliceFilter
 from ivadomed.transforms import Compose, prepare_transforms
 
 if TYPE_CHECKING:

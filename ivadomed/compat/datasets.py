@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from ivadomed.compat.filters import PatchFilter, SliceFilter
 from ivadomed.compat.loader import create_temp_directory, dropout_input, get_obj_size
 from ivadomed.compat.pairs import FilenamePair, SampleMetadata, SegmentationPair, case_of
 from ivadomed.errors import DataError
@@ -27,12 +28,11 @@ from ivadomed.geometry.windows import Window
 from ivadomed.images.io import read_label
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import box_in, grid_of
-from ivadomed.loader.patch_filter import PatchFilter
 from ivadomed.loader.prepared.cache import Entries, RecentCases, open_cases
 from ivadomed.loader.prepared.checks import prepared_bytes
 from ivadomed.loader.prepared.files import StoredCase
 from ivadomed.loader.prepared.prepare import Recipe, fixed_steps, list_windows, plan_fixed
-from ivadomed.loader.slice_filter import SliceFilter, SliceRule, SliceStatistics
+from ivadomed.loader.slices import SliceRule, SliceStatistics
 from ivadomed.transforms import Compose, NumpyToTensor, Pipeline, Stage, Step, apply_preprocessing_transforms
 from ivadomed.transforms.base import STEPS_KEY
 from ivadomed.transforms.steps import KINDS

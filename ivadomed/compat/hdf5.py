@@ -33,6 +33,7 @@ from ivadomed.compat.datasets import (
     with_roi_label,
     without_roi_label,
 )
+from ivadomed.compat.filters import SliceFilter
 from ivadomed.detection.boxes import saved_boxes, with_boxes
 from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid, hwd_to_ras
@@ -45,7 +46,7 @@ from ivadomed.loader.cases.grouping import TargetSuffix, build_cases
 from ivadomed.loader.cases.volumes import Volume, read_volume
 from ivadomed.loader.checked_hdf5 import add_array, checked_hdf5
 from ivadomed.loader.prepared.prepare import Prepared, Recipe, prepare_volume
-from ivadomed.loader.slice_filter import SliceFilter, SliceRule
+from ivadomed.loader.slices import SliceRule
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from ivadomed.loader.prepared.prepare import list_windows
 from ivadomed.loader.recipe import conditioner_of, recipe_of, steps_of
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.loader.samples.dataset import RandomPatches, per_image
-from ivadomed.loader.slice_filter import SliceRule, SliceStatistics
+from ivadomed.loader.slices import SliceRule, SliceStatistics
 from ivadomed.loader.split.draw import split_files
 from ivadomed.loader.split.file import SIDES, saved_file
 from ivadomed.registry.types import DatasetType

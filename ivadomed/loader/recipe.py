@@ -10,7 +10,7 @@ import torch
 
 from ivadomed.loader.conditions import Conditioner, FilmEncoder, present_contrasts, unconditioned
 from ivadomed.loader.prepared.prepare import Recipe
-from ivadomed.loader.slice_filter import CPU, SliceClassifier, SliceRule
+from ivadomed.loader.slices import CPU, SliceClassifier, SliceRule
 from ivadomed.transforms import Pipeline
 from ivadomed.transforms.fixed import Anchor
 

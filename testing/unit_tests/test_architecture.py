@@ -24,7 +24,7 @@ LAYERS = {
     7: "scripts compat keywords maths mixup preprocessing utils object_detection testing uncertainty "
     "loader.adaptative loader.bids3d_dataset loader.bids_dataset loader.film loader.loader "
     "loader.mri2d_segmentation_dataset loader.mri3d_subvolume_segmentation_dataset loader.sample_meta_data "
-    "loader.segmentation_pair loader.utils",
+    "loader.patch_filter loader.segmentation_pair loader.slice_filter loader.utils",
 }
 LAYER = {f"ivadomed.{name}": number for number, names in LAYERS.items() for name in names.split()}
 

@@ -20,7 +20,7 @@ from ivadomed.geometry.windows import Window
 from ivadomed.images.files import atomic_path, parse_json
 from ivadomed.loader.checked_hdf5 import add_array, checked_hdf5, is_allocated
 from ivadomed.loader.prepared.prepare import Prepared, read_window
-from ivadomed.loader.slice_filter import SliceStatistics
+from ivadomed.loader.slices import SliceStatistics
 
 FORMAT = 4
 """Version of the files; those of another one are prepared anew."""

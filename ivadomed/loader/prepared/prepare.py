@@ -21,7 +21,7 @@ from ivadomed.geometry.windows import Window, tile
 from ivadomed.images.io import is_picture
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume, read_volume
-from ivadomed.loader.slice_filter import SliceClassifier, SliceRule, SliceStatistics
+from ivadomed.loader.slices import SliceClassifier, SliceRule, SliceStatistics
 from ivadomed.runtime.failures import shortages_explained
 from ivadomed.runtime.memory import check_memory
 from ivadomed.transforms import Pipeline, Plan, Stage

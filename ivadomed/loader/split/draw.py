@@ -7,14 +7,13 @@ the split it gave there.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ivadomed.config.schema.loader import SubjectSelection
-from ivadomed.config.schema.split import DataTesting, SplitDataset
+from ivadomed.config.schema.split import SplitDataset
 from ivadomed.errors import ConfigError, DataError, some
 from ivadomed.loader.bids.tables import column
 from ivadomed.loader.split.file import SIDES, read_split, write_split
@@ -69,93 +68,6 @@ def draw(df: pd.DataFrame, split: SplitDataset) -> Split:
     _check_leak(rows, sides)
     _log_fractions(rows, split.split_method, sides)
     return sides
-
-
-def get_subdatasets_subject_files_list(
-    split_params: Mapping[str, Any],
-    df: pd.DataFrame,
-    path_output: str | PathLike[str],
-    subject_selection: Mapping[str, Sequence[Any]] | None = None,
-) -> Split:
-    """File names of the three sides, see `split_files`.
-
-    Args:
-        split_params: ``split_dataset`` of the configuration.
-        df: Table of ``BidsDataframe``.
-        path_output: Folder that a new split is saved in.
-        subject_selection: ``subject_selection`` of the configuration.
-    """
-    return split_files(_section(**split_params), df, path_output, _selection(subject_selection))
-
-
-def get_new_subject_file_split(
-    df: pd.DataFrame,
-    split_method: str,
-    data_testing: Mapping[str, Any],
-    random_seed: int,
-    train_frac: float,
-    test_frac: float,
-    path_output: str | PathLike[str],
-    balance: str | None,
-    subject_selection: Mapping[str, Sequence[Any]] | None = None,
-) -> Split:
-    """Draw a split and save it, see `split_files`.
-
-    Args:
-        df: Table of ``BidsDataframe``.
-        split_method: Column whose values stay together, e.g. "participant_id", "institution_id".
-        data_testing: {"data_type": column or None, "data_value": values that go to the test side}.
-        random_seed: Seed of all random choices.
-        train_frac: Share of the values of ``split_method`` for training.
-        test_frac: Share for testing, when ``data_testing`` names no values.
-        path_output: Folder of the run.
-        balance: Column with categories; each is split by itself, so that all are spread evenly. A value of
-            ``split_method`` with several categories counts to that of its first row.
-        subject_selection: See `select_subjects`.
-    """
-    split = _section(
-        split_method=split_method,
-        data_testing=data_testing,
-        random_seed=random_seed,
-        train_fraction=train_frac,
-        test_fraction=test_frac,
-        balance=balance,
-    )
-    return split_files(split, df, path_output, _selection(subject_selection))
-
-
-def split_dataset(
-    df: pd.DataFrame,
-    split_method: str,
-    data_testing: Mapping[str, Any],
-    random_seed: int,
-    train_frac: float = 0.8,
-    test_frac: float = 0.1,
-    balance: str | None = None,
-) -> Split:
-    """Split the files of a table without saving; see `get_new_subject_file_split`."""
-    return draw(
-        df,
-        _section(
-            split_method=split_method,
-            data_testing=data_testing,
-            random_seed=random_seed,
-            train_fraction=train_frac,
-            test_fraction=test_frac,
-            balance=balance,
-        ),
-    )
-
-
-def _section(**given: Any) -> SplitDataset:
-    """The section of what the documented functions are given, which they do not check."""
-    testing = DataTesting.model_construct(**(given.pop("data_testing", None) or {}))
-    return SplitDataset.model_construct(**given, data_testing=testing)
-
-
-def _selection(given: Mapping[str, Sequence[Any]] | None) -> SubjectSelection:
-    n, metadata, value = ((given or {}).get(key) or () for key in ("n", "metadata", "value"))
-    return SubjectSelection.model_construct(n=n, metadata=metadata, value=value)
 
 
 def select_subjects(df: pd.DataFrame, selection: SubjectSelection, random_seed: int) -> pd.DataFrame:

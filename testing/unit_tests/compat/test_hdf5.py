@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.loader.adaptative import Bids_to_hdf5, Dataframe, HDF5_to_Bids, HDF5Dataset
 from ivadomed.loader.bids_dataframe import BidsDataframe
-from ivadomed.loader.slice_filter import SliceFilter, SliceRule, SliceStatistics
+from ivadomed.loader.slice_filter import SliceFilter
+from ivadomed.loader.slices import SliceRule, SliceStatistics
 from ivadomed.transforms import Compose, prepare_transforms
 
 CONTRASTS = ["T1w", "T2w"]

@@ -15,7 +15,7 @@ from ivadomed.inference.engine import Engine
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume
 from ivadomed.loader.prepared.prepare import Recipe
-from ivadomed.loader.slice_filter import SliceRule
+from ivadomed.loader.slices import SliceRule
 from ivadomed.transforms import Pipeline
 
 PLAIN = Pipeline.from_config({})

@@ -9,7 +9,7 @@ from ivadomed.geometry.windows import Window
 from ivadomed.loader.checked_hdf5 import add_array, checked_hdf5, is_allocated
 from ivadomed.loader.prepared.files import HDF5Case
 from ivadomed.loader.prepared.prepare import Prepared
-from ivadomed.loader.slice_filter import SliceStatistics
+from ivadomed.loader.slices import SliceStatistics
 
 IMAGE = np.random.default_rng(0).normal(size=(1, 40, 48, 24)).astype(np.float32)
 PREPARED = Prepared(IMAGE, IMAGE > 0, [], SliceStatistics([True], [[True]], []), (1.0, 1.0, 1.0))

@@ -6,7 +6,8 @@ import torch
 
 from ivadomed.errors import ConfigError, ModelError
 from ivadomed.loader.cases.volumes import read_volume
-from ivadomed.loader.slice_filter import SliceFilter, SliceRule, SliceStatistics
+from ivadomed.loader.slice_filter import SliceFilter
+from ivadomed.loader.slices import SliceRule, SliceStatistics
 from ivadomed.models import build_model, save_model
 
 FULL = np.arange(16.0).reshape(4, 4)

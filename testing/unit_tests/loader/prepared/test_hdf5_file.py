@@ -9,7 +9,7 @@ import pytest
 from ivadomed.geometry.windows import Window
 from ivadomed.loader.prepared.files import HDF5Case
 from ivadomed.loader.prepared.prepare import Prepared
-from ivadomed.loader.slice_filter import SliceStatistics
+from ivadomed.loader.slices import SliceStatistics
 
 FACTS = SliceStatistics([True], [[True]], [])
 

@@ -14,7 +14,7 @@ from ivadomed.geometry.grid import Grid
 from ivadomed.inference.engine import undo_fixed_steps
 from ivadomed.loader.cases.volumes import Volume, read_volume
 from ivadomed.loader.prepared.prepare import Recipe, list_windows, prepare_case, prepare_volume, read_window
-from ivadomed.loader.slice_filter import SliceRule
+from ivadomed.loader.slices import SliceRule
 from ivadomed.transforms import Pipeline
 
 FIXED = Pipeline.from_config(

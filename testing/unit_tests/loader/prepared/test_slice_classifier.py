@@ -10,7 +10,7 @@ import torch
 from ivadomed.errors import ConfigError, ModelError
 from ivadomed.loader.prepared.cache import case_key, open_cases
 from ivadomed.loader.prepared.prepare import Recipe, list_windows, prepare_case
-from ivadomed.loader.slice_filter import SliceClassifier, accepts
+from ivadomed.loader.slices import SliceClassifier, accepts
 from ivadomed.models import build_model, save_model
 from ivadomed.transforms import Pipeline
 
@@ -40,7 +40,7 @@ def file(tmp_path):
 def bright(monkeypatch, file):
     """A classifier of bright slices; its module counts the batches it was given."""
     module = Bright()
-    monkeypatch.setattr("ivadomed.loader.slice_filter.load_model", lambda path, device: module)
+    monkeypatch.setattr("ivadomed.loader.slices.load_model", lambda path, device: module)
     return lambda steps=PLAIN: SliceClassifier(file, steps), module
 
 

@@ -10,7 +10,7 @@ from ivadomed.loader.prepared.cache import open_cases
 from ivadomed.loader.prepared.prepare import Recipe, list_windows
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.loader.samples.dataset import RandomPatches, per_image
-from ivadomed.loader.slice_filter import SliceRule
+from ivadomed.loader.slices import SliceRule
 from ivadomed.transforms import Pipeline
 
 NOTHING = Pipeline.from_config({})

@@ -17,15 +17,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
+from ivadomed.compat.loader import (
+    get_new_subject_file_split,
+    get_subdatasets_subject_files_list,
+    split_dataset,
+)
 from ivadomed.config.schema.loader import SubjectSelection
 from ivadomed.config.schema.split import SplitDataset
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.loader.split.draw import (
     draw,
-    get_new_subject_file_split,
-    get_subdatasets_subject_files_list,
     select_subjects,
-    split_dataset,
 )
 from ivadomed.loader.split.file import read_split, write_split
 
