@@ -16,7 +16,10 @@ from ivadomed.config import RunConfig
 from ivadomed.errors import ConfigError
 from ivadomed.jobs import Workers
 from ivadomed.jobs.choose import choose_workers
+from ivadomed.losses import LOSSES
+from ivadomed.metrics import METRICS
 from ivadomed.models.registry import check_arguments
+from ivadomed.postprocessing import STEPS
 from ivadomed.runtime.device import warn_of_absent_gpus
 from ivadomed.runtime.failures import shortages_explained
 from ivadomed.runtime.ranks import current_world
@@ -24,6 +27,7 @@ from ivadomed.runtime.terminal import say
 from ivadomed.training.checkpoint import refuse_old_checkpoint
 from ivadomed.training.loop import EpochEnd
 from ivadomed.training.outputs import CHECKPOINT, refuse_to_overwrite
+from ivadomed.transforms import TRANSFORMS
 
 
 def run_command(
@@ -69,9 +73,7 @@ def run_command(
         refuse_to_overwrite(Path(config.path_output), config.model_folder)
     if resume_training:
         refuse_old_checkpoint(Path(config.path_output) / CHECKPOINT)
-    if config.command != "eval":
-        # Imports a class of the user's own. Model files may name one only because this configuration does.
-        check_arguments(config.architecture.name, config.architecture.arguments)
+    _check_what_is_named(config)
     workers = _workers(config, jobs, cluster)
     if cluster is not None:
         config = with_absolute_paths(config)
@@ -109,6 +111,24 @@ def _workers(config: RunConfig, jobs: int | None, cluster: str | None) -> Worker
     if current_world().size > 1:
         raise ConfigError("--jobs and --cluster: leave them out of a training by several processes")
     return choose_workers(jobs, cluster, config.gpu_ids if config.command == "segment" else ())
+
+
+def _check_what_is_named(config: RunConfig) -> None:
+    """Import what is of the user's own, and compare arguments with signatures, before anything is written.
+
+    Model files may name a class of the user's own only because this configuration does.
+    """
+    if config.command != "eval":
+        check_arguments(config.architecture.name, config.architecture.arguments)
+    if config.command == "train":
+        loss = config.training_parameters.loss
+        LOSSES.check(loss.name, loss.arguments)
+    for name, transform in config.transformation.chain.items():
+        TRANSFORMS.check(name, transform.arguments.keys() - {"applied_to"})
+    for name, arguments in config.postprocessing.arguments.items():
+        STEPS.check(name, arguments)
+    for name in config.evaluation_parameters.metrics:
+        METRICS.find(name)
 
 
 def _refuse_training_options(config: RunConfig, resume: bool, overwrite: bool, n_gif: int) -> None:
