@@ -122,7 +122,7 @@ def test_parts_of_a_file_outside_the_package_from_training_to_prediction(config,
     assert not voxels[voxels.shape[0] // 2 :].any()
 
     # In a process of its own, which finds the module by its path.
-    code = "import our_parts, sys; from ivadomed.inference import segment_volume; segment_volume(sys.argv[1], sys.argv[2:])"
+    code = "import sys, our_parts, ivadomed.inference as i; i.segment_volume(sys.argv[1], sys.argv[2:])"
     paths = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
     command = [sys.executable, "-c", code, out / "seg_sc", image]
     subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": paths})
