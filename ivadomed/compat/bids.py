@@ -72,10 +72,10 @@ def load_dataset(
         multichannel: Contrasts of a subject are channels of one sample.
         dataset_type: "training", "validation" or "testing".
         requires_undo: Kept for callers of 2.9.10: every item can be undone.
-        metadata_type: What FiLM is conditioned on, see `BidsDataset`.
+        metadata_type: Metadata that FiLM is conditioned on, see `BidsDataset`.
         object_detection_params: See `BidsDataset`.
         soft_gt: Keep label values between 0 and 1.
-        device: Of the classifier of the slice filter.
+        device: Device of the slice filter's classifier.
         cuda_available: Kept for callers of 2.9.10.
         is_input_dropout: Blank a random part of the channels of each sample; in training only.
         **kwargs: Not used.
@@ -139,7 +139,7 @@ def bids_filename_pairs(
         contrast_params: ``contrast_lst`` and ``balance``.
         roi_params: ``suffix`` of the ROI.
         multichannel: Contrasts of a subject are channels of one case.
-        metadata_choice: What FiLM is conditioned on: cases without it are left out.
+        metadata_choice: Metadata that FiLM is conditioned on: cases without it are left out.
         object_detection_params: ``path_output`` with the ``bounding_boxes.json`` to crop to, when
             ``object_detection_path`` names a model.
 
@@ -189,7 +189,7 @@ class BidsDataset(MRI2DSegmentationDataset):
         slice_axis: 0 sagittal, 1 coronal, 2 axial.
         nibabel_cache: See `MRI2DSegmentationDataset`.
         transform: See `MRI2DSegmentationDataset`.
-        metadata_choice: What FiLM is conditioned on: "mri_params" leaves out images without flip angle, echo
+        metadata_choice: Metadata that FiLM is conditioned on: "mri_params" leaves out images without flip angle, echo
             time and repetition time in their sidecar; a column leaves out images without a value.
         slice_filter_fn: Slices to keep.
         patch_filter_fn: Patches to keep.
@@ -203,7 +203,7 @@ class BidsDataset(MRI2DSegmentationDataset):
     Attributes:
         filename_pairs: Per case (inputs, labels, ROI, metadata), see `MRI2DSegmentationDataset`.
         metadata_choice: As given.
-        metadata: What FiLM is conditioned on: by name the values of all cases; empty without FiLM.
+        metadata: Metadata that FiLM is conditioned on: by name the values of all cases; empty without FiLM.
         bids_df: As given.
         bids_ds: The same, under the name of the 2020 manual.
     """
@@ -271,11 +271,11 @@ class BidsDataset(MRI2DSegmentationDataset):
         # A suffix may end like another one: _seg and _lesion_seg.
         fitting = [suffix for entry in several for suffix in entry if stem.endswith(suffix)]
         named = max(fitting, key=len, default=None)
-        for place, suffixes in enumerate(several):
+        for k, suffixes in enumerate(several):
             if named in suffixes:
-                is_single = isinstance(target_suffix[place], str)
-                known = target_filename[place] or []
-                target_filename[place] = derivative if is_single else [*known, derivative]
+                is_single = isinstance(target_suffix[k], str)
+                known = target_filename[k] or []
+                target_filename[k] = derivative if is_single else [*known, derivative]
 
     def create_metadata_dict(
         self,
@@ -287,7 +287,7 @@ class BidsDataset(MRI2DSegmentationDataset):
         """Enter what FiLM is conditioned on.
 
         Args:
-            metadata: Of an image; for a column it gets the image's value, and all values with their numbers as
+            metadata: Metadata of an image; for a column it gets the image's value, and all values with their numbers as
                 ``metadata_dict``.
             metadata_choice: A column of the table; others need nothing.
             df_sub: Row of the image.
@@ -320,13 +320,13 @@ class BidsDataset(MRI2DSegmentationDataset):
         """Enter an image as a channel of its subject.
 
         Args:
-            multichannel_subjects: What is known of the subjects by name; gets the image.
+            multichannel_subjects: Files of the subjects by name; gets the image.
             subject: File name of the image.
             idx_dict: Channel of each contrast.
             df_sub: Row of the image.
             roi_filename: ROI of the image, or None.
             target_filename: Label of each class.
-            metadata: Of the image.
+            metadata: Metadata of the image.
 
         Returns:
             ``multichannel_subjects``.
@@ -365,7 +365,7 @@ class BidsDataset(MRI2DSegmentationDataset):
             subject: File name of the image.
             c: Images of each contrast of ``contrast_params["balance"]`` so far; counted on.
             tot: Images of each contrast in all.
-            multichannel: Whether the image is a channel.
+            multichannel: The image is a channel.
             df_subjects: Rows of the images.
             contrast_params: ``balance``: share of the images of a contrast that is used.
             target_suffix: Suffix of each class; a list of suffixes for several raters.
@@ -373,7 +373,7 @@ class BidsDataset(MRI2DSegmentationDataset):
             bids_df: The data set.
             bounding_box_dict: Boxes by path of the image; empty for none.
             idx_dict: Channel of each contrast.
-            metadata_choice: What FiLM is conditioned on.
+            metadata_choice: Metadata that FiLM is conditioned on.
         """
         df_sub = df_subjects.loc[df_subjects["filename"] == subject]
         contrast = df_sub["suffix"].iloc[0]
@@ -425,7 +425,7 @@ class Bids3DDataset(MRI3DSubVolumeSegmentationDataset):
     Attributes:
         filename_pairs: Per case (inputs, labels, ROI, metadata), see `MRI2DSegmentationDataset`.
         metadata_choice: As given.
-        metadata: What FiLM is conditioned on: by name the values of all cases; empty without FiLM.
+        metadata: Metadata that FiLM is conditioned on: by name the values of all cases; empty without FiLM.
         bids_df: As given.
         bids_ds: The same, under the name of the 2020 manual.
     """

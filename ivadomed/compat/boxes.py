@@ -40,7 +40,7 @@ def bounding_box_prior(
 
     Args:
         fname_mask: Mask of the region of interest; of several objects, the box that holds them all counts.
-        metadata: Of the image, a mapping; gets ``bounding_box``.
+        metadata: Metadata of the image, a mapping; gets ``bounding_box``.
         slice_axis: 0 sagittal, 1 coronal, 2 axial.
         safety_factor: Factor per dimension (H, W, D) that enlarges the box.
 
@@ -231,7 +231,7 @@ def adjust_undo_transforms(
     """Put the crop to the box among the transforms that are undone, in place of that to an earlier box.
 
     Args:
-        transforms: What is undone; gets the crop.
+        transforms: Transforms to undo; gets the crop.
         seg_pair: A batch: ``input_metadata`` [B][C] as the crop returned them; without ``bounding_box`` there
             was no crop.
         index: Sample in the batch.
@@ -247,11 +247,11 @@ def adjust_undo_transforms(
 
 
 def verify_metadata(metadata: Mapping[str, Any], has_bounding_box: bool) -> bool:
-    """Whether every input and label of a sample has a box.
+    """Tell whether every input and label of a sample has a box.
 
     Args:
         metadata: ``input_metadata`` and ``gt_metadata``: lists of metadata.
-        has_bounding_box: Whether all samples before had one.
+        has_bounding_box: All samples before had one.
     """
     records = [record for key in _PAIR_KEYS for record in metadata.get(key) or () if record is not None]
     return has_bounding_box and all("bounding_box" in record for record in records)

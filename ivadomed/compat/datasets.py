@@ -66,7 +66,7 @@ def as_pipeline(transform: Transforms) -> Pipeline:
 
 
 def rule_of(slice_filter_fn: SliceChoice) -> SliceRule:
-    """What a filter decides without a look at the voxels; nothing if it is a function."""
+    """The part of a filter that needs no look at the voxels; of a function none."""
     if isinstance(slice_filter_fn, SliceFilter):
         return slice_filter_fn.rule
     return slice_filter_fn if isinstance(slice_filter_fn, SliceRule) else SliceRule(empty_input=False)
@@ -78,7 +78,7 @@ def with_roi_label(case: Case) -> Case:
 
 
 def without_roi_label(facts: SliceStatistics, case: Case) -> SliceStatistics:
-    """What filters may know of a case that was prepared `with_roi_label`: the ROI is no class."""
+    """Statistics for the filters of a case that was prepared `with_roi_label`: the ROI is no class."""
     return replace(facts, labelled=[row[: len(case.rater_paths)] for row in facts.labelled])
 
 
@@ -101,14 +101,14 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         handlers: One `SegmentationPair` per case.
         entries: The prepared cases, opened on first use.
         indexes: One `Window` per sample, listed on first use.
-        prepro_transforms: What is done before samples are taken, or None.
-        transform: What is done to each sample.
+        prepro_transforms: Transforms before samples are taken, or None.
+        transform: Transforms of each sample.
         task: As given.
-        soft_gt: Whether labels keep values between 0 and 1.
+        soft_gt: Labels keep values between 0 and 1.
         slice_axis: RAS axis along which slices are taken: 0 sagittal, 1 coronal, 2 axial.
-        cache: Whether prepared voxels may be kept in memory.
+        cache: Prepared voxels may be kept in memory.
         n_contrasts: Channels of a sample.
-        has_bounding_box: Whether every case is cropped to a bounding box.
+        has_bounding_box: Every case is cropped to a bounding box.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
 
     @property
     def has_bounding_box(self) -> bool:
-        """Whether every case is cropped to a bounding box."""
+        """True if every case is cropped to a bounding box."""
         return bool(self.cases) and all(case.box is not None for case in self.cases)
 
     def set_transform(self, transform: Compose) -> None:
@@ -178,10 +178,10 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         return dropout_input(item) if self.is_input_dropout else item
 
     def sampling_label(self, index: int, metadata: str = "gt") -> Any:
-        """What `BalancedSampler` balances a sample by, without its random transforms.
+        """Label that `BalancedSampler` balances a sample by, without its random transforms.
 
         Args:
-            index: Of the sample.
+            index: Index of the sample.
             metadata: "gt": whether it has a labelled voxel; else the value of this metadata key.
         """
         window = self.indexes[index]
@@ -198,7 +198,7 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         too_large = self.disk_cache is None and prepared_bytes(cases, self.recipe) > self.budget
         if not (self.disk_cache or too_large):
             recent = RecentCases(cases, self.recipe, self.budget)
-            return [recent.entry(place) for place in range(len(cases))]
+            return [recent.entry(index) for index in range(len(cases))]
         folder = create_temp_directory()
         weakref.finalize(self, _remove, folder, os.getpid())
         return open_cases(cases, self.recipe, "disk", Path(folder))
@@ -207,17 +207,17 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
     def indexes(self) -> list[Window]:
         """The samples, listed on first use."""
         windows: list[Window] = []
-        for place, (case, entry) in enumerate(zip(self.cases, self.entries, strict=True)):
+        for index, (case, entry) in enumerate(zip(self.cases, self.entries, strict=True)):
             facts = without_roi_label(entry.stored.facts, case)
             try:
-                listed = list_windows(place, entry.stored.image_shape, facts, self.recipe)
+                listed = list_windows(index, entry.stored.image_shape, facts, self.recipe)
             except DataError as error:
                 raise DataError(f"{case.id}: {error}") from error
-            windows += filter(self._keeps_patch, self._kept_slices(place, listed))
+            windows += filter(self._keeps_patch, self._kept_slices(index, listed))
         return windows
 
-    def _kept_slices(self, place: int, windows: list[Window]) -> list[Window]:
-        """What a filter that looks at voxels leaves of the windows of a case; here all."""
+    def _kept_slices(self, case: int, windows: list[Window]) -> list[Window]:
+        """Windows of a case that a filter leaves which looks at voxels; here all."""
         return windows
 
     def _keeps_patch(self, window: Window) -> bool:
@@ -238,7 +238,7 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         shared = dict(records[0].items())
         seg_pair = {
             "input": list(image),
-            "gt": [labels[place] for place in drawn] or None,
+            "gt": [labels[rater] for rater in drawn] or None,
             "input_metadata": records,
             "gt_metadata": [SampleMetadata({**shared, "data_type": "gt"}) for _ in drawn],
         }
@@ -353,7 +353,7 @@ class MRI2DSegmentationDataset(SegmentationDataset):
 
     @property
     def is_2d_patch(self) -> bool:
-        """Whether samples are patches of slices."""
+        """True if samples are patches of slices."""
         return bool(self.length)
 
     def load_filenames(self) -> None:
@@ -367,19 +367,19 @@ class MRI2DSegmentationDataset(SegmentationDataset):
         len(self)  # lists them anew
 
     def determine_cache_need(self, item: Any, n_slice: int) -> bool:
-        """Whether the data set needs the disk, because it does not fit in the memory it may take.
+        """Tell whether the data set needs the disk, because it does not fit in the memory it may take.
 
         Args:
-            item: What is kept of one slice.
+            item: Data kept of one slice.
             n_slice: Slices of one image.
         """
         return get_obj_size(item) * n_slice * len(self.filename_pairs) > self.budget
 
-    def _kept_slices(self, place: int, windows: list[Window]) -> list[Window]:
+    def _kept_slices(self, case: int, windows: list[Window]) -> list[Window]:
         filter_fn = self.slice_filter_fn
         if filter_fn is None or (isinstance(filter_fn, SliceFilter) and filter_fn.classifier is None):
             return windows  # `SliceRule` has done it
-        pair = copy.copy(self.handlers[place])
+        pair = copy.copy(self.handlers[case])
         pair.cache = True  # until all slices were looked at
         kept = {z for z in np.unique([w.start[2] for w in windows]) if filter_fn(pair.get_pair_slice(int(z)))}
         return [window for window in windows if window.start[2] in kept]
@@ -430,10 +430,10 @@ class MRI3DSubVolumeSegmentationDataset(SegmentationDataset):
     def determine_cache_need(
         self, seg_pair: Mapping[str, Any], roi_pair: Mapping[str, Any] | None = None
     ) -> bool:
-        """Whether the data set needs the disk, because it does not fit in the memory it may take.
+        """Tell whether the data set needs the disk, because it does not fit in the memory it may take.
 
         Args:
-            seg_pair: What is kept of the images and labels of one volume.
-            roi_pair: What is kept of its ROI.
+            seg_pair: Data kept of the images and labels of one volume.
+            roi_pair: Data kept of its ROI.
         """
         return get_obj_size((seg_pair, roi_pair)) * len(self.filename_pairs) > self.budget

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class Dataset(Protocol):
-    """What is needed of ``BidsDataframe``."""
+    """The needed part of ``BidsDataframe``."""
 
     df: pd.DataFrame
 

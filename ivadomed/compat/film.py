@@ -56,7 +56,7 @@ class FilmDataset(Dataset[Any]):
 
     Args:
         dataset: The data set.
-        features: What the labels are of.
+        features: Metadata that the labels are of.
     """
 
     def __init__(self, dataset: Any, features: Sequence[Feature]) -> None:
@@ -67,7 +67,7 @@ class FilmDataset(Dataset[Any]):
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
+            return [self[i] for i in range(*index.indices(len(self)))]
         sample = self.dataset[index]
         labels = film_labels(self.features, sample["input_metadata"])
         return {**sample, "input_metadata": _with_input(sample["input_metadata"], labels)}
@@ -232,7 +232,7 @@ def _cases(dataset: Any) -> list[Case]:
     handlers = getattr(dataset, "handlers", None)
     if handlers is not None:
         return [_case(handler.get_pair_metadata()["input_metadata"]) for handler in handlers]
-    return [_case(dataset[place]["input_metadata"]) for place in range(len(dataset))]
+    return [_case(dataset[i]["input_metadata"]) for i in range(len(dataset))]
 
 
 def _case(records: Any) -> Case:

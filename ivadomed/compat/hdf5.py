@@ -77,8 +77,8 @@ class Bids_to_hdf5:
     Attributes:
         bids_ds: The data set.
         filename_pairs: (images, labels, ROI, metadata) of each image.
-        metadata: Of the same images.
-        has_bounding_box: Whether images were cropped to boxes.
+        metadata: Metadata of the same images.
+        has_bounding_box: Images were cropped to boxes.
         hdf5_file: The file, open for reading.
         dt: Type of the strings in it.
 

@@ -168,14 +168,14 @@ class HDF5Dataset:
         contrast_params: ``contrast_lst``: channels in order; ``balance``.
         slice_axis: 0 sagittal, 1 coronal, 2 axial.
         transform: Transforms; the fixed ones are done when the file is made.
-        metadata_choice: What FiLM is conditioned on.
+        metadata_choice: Metadata that FiLM is conditioned on.
         dim: 2 or 3.
         complet: Leave out samples that lack a contrast.
         slice_filter_fn: Slices to keep, see ``Bids_to_hdf5``; the filter is applied when the file is made.
         roi_suffix: Suffix of the region of interest.
         object_detection_params: See ``Bids_to_hdf5``.
         soft_gt: Keep label values between 0 and 1.
-        seed: Of the random steps and of the missing contrasts.
+        seed: Seed of the random steps and of the missing contrasts.
 
     Attributes:
         cst_lst: Contrasts.
@@ -306,7 +306,7 @@ class HDF5Dataset:
 
     @property
     def recipe(self) -> Recipe:
-        """How the images became what is in the file."""
+        """Steps that made of the images what is in the file."""
         is_2d, rule = self.dim == 2, rule_of(self.filter_slices)
         return Recipe(self.prepro_transforms, self.slice_axis, is_2d, self.soft_gt, rule)
 

@@ -21,7 +21,7 @@ _DEPTH = 3
 """Levels of the layout: subject, kind, contrast."""
 
 _FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 32000: "lzf"}
-"""What h5py has built in, and numpy arrays need."""
+"""Filters that h5py has built in, and numpy arrays need."""
 
 _FAULTS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)
 
@@ -59,7 +59,7 @@ def _refusal(path: str | os.PathLike[str], fault: str) -> DataError:
 
 
 def _faults(group: h5py.Group, place: str, depth: int, size: int) -> Iterator[str]:
-    """What is wrong with the members of a group; deeper levels than the layout has are never read."""
+    """Faults of the members of a group; deeper levels than the layout has are never read."""
     import h5py
 
     for name in group:

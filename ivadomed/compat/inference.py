@@ -46,7 +46,7 @@ def get_preds(
         context: Kept for callers of 2.x: ``model_params`` says what the network needs.
         fname_model: Its .pt or .onnx file.
         model_params: ``name`` of the network, and ``film_onehotencoder`` of one with FiLM.
-        cuda_available: Whether ``device`` may be used; else the CPU is.
+        cuda_available: Use ``device``; else the CPU.
         device: Where to predict.
         batch: ``input`` [B, C, ...] and ``input_metadata``.
 
@@ -77,7 +77,7 @@ def volume_reconstruction(
         undo_transforms: Undo what was done to the volume, e.g. of ``prepare_transforms``.
         smp_idx: Place of the sample in the batch.
         volume: Sum of the volume's patches so far, [K, H, W, D]; with the first patch a new one is begun.
-        weight_matrix: How many patches each voxel has, of the same shape.
+        weight_matrix: Number of patches of each voxel, of the same shape.
 
     Returns:
         The volume with its transforms undone, its metadata, whether this was its last patch, the volume (with the
@@ -116,7 +116,7 @@ def image_reconstruction(
         undo_transforms: Undo what was done to the slice, e.g. of ``prepare_transforms``.
         smp_idx: Place of the sample in the batch.
         image: Sum of the slice's patches so far, [K, H, W]; with the first patch a new one is begun.
-        weight_matrix: How many patches each pixel has, of the same shape.
+        weight_matrix: Number of patches of each pixel, of the same shape.
 
     Returns:
         As ``volume_reconstruction``.
@@ -124,12 +124,12 @@ def image_reconstruction(
     return volume_reconstruction(batch, pred, undo_transforms, smp_idx, image, weight_matrix)
 
 
-def _class_metadata(batch: Mapping[str, Any], place: int, n_classes: int) -> list[Any]:
+def _class_metadata(batch: Mapping[str, Any], index: int, n_classes: int) -> list[Any]:
     """Metadata of the label of each class; of an image without labels those of the image."""
-    records = list((batch.get("gt_metadata") or [None] * (place + 1))[place] or ())
+    records = list((batch.get("gt_metadata") or [None] * (index + 1))[index] or ())
     if len(records) == n_classes:
         return records
-    record = copy.copy(batch["input_metadata"][place][0])
+    record = copy.copy(batch["input_metadata"][index][0])
     record["data_type"] = "gt"  # predictions are resampled as labels are
     return [record] * n_classes
 
@@ -177,20 +177,20 @@ def reconstruct_3d_object(
         next batch.
     """
     total = volume if kernel_3D else image
-    for place, pred in enumerate(preds):
-        undo = adjust_undo_transforms(undo_transforms, batch, place)
+    for index, pred in enumerate(preds):
+        undo = adjust_undo_transforms(undo_transforms, batch, index)
         complete = True
         if kernel_3D or is_2d_patch:
             undone, _, complete, total, weight_matrix = volume_reconstruction(
-                batch, preds, undo, place, total, weight_matrix
+                batch, preds, undo, index, total, weight_matrix
             )
         else:
-            records = _class_metadata(batch, place, len(pred))
+            records = _class_metadata(batch, index, len(pred))
             undone, _ = undo(torch.as_tensor(pred), records, data_type="gt")
         if complete:
             preds_list.append(np.array(undone))
             if not kernel_3D:
-                slice_idx_list.append(int(batch["input_metadata"][place][0]["slice_index"]))
+                slice_idx_list.append(int(batch["input_metadata"][index][0]["slice_index"]))
     if kernel_3D:
         last_sample_bool, volume = complete, total
     else:
@@ -259,7 +259,7 @@ def process_transformations(
         context: The configuration. Without an ROI, its ``transformation`` crops at the centre instead.
         fname_roi: Mask of the region of interest, or None.
         fname_prior: Mask of the object whose box the second model of a cascade works in, or None.
-        metadata: Of the image.
+        metadata: Metadata of the image.
         slice_axis: 0 sagittal, 1 coronal, 2 axial.
         fname_images: Files of the image, one per channel.
 

@@ -43,8 +43,8 @@ orient_img_ras = hwd_to_ras
 
 def orient_shapes_hwd(data: Sequence[Any], slice_axis: int) -> np.ndarray:
     """Reorder three numbers (shape, voxel size) from R, A, S to H, W, D."""
-    places = ras_to_hwd(np.empty((0, 1, 2)), slice_axis).shape
-    return np.array([data[place] for place in places])
+    order = ras_to_hwd(np.empty((0, 1, 2)), slice_axis).shape
+    return np.array([data[axis] for axis in order])
 
 
 def reorient_image(
@@ -125,7 +125,7 @@ def dropout_input(seg_pair: Mapping[str, Any]) -> dict[str, Any]:
         return dict(seg_pair)
     n_blank = int(torch.randint(n_channels, ()))
     varies = [bool((channel != channel.flatten()[0]).any()) for channel in image]
-    full = [place for place in torch.randperm(n_channels).tolist() if varies[place]]
+    full = [channel for channel in torch.randperm(n_channels).tolist() if varies[channel]]
     dropped = sorted(full[: max(0, n_blank - (n_channels - len(full)))])
     left = torch.ones(n_channels, dtype=torch.bool)
     left[dropped] = False

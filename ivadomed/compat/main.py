@@ -151,8 +151,8 @@ def get_dataset(
         loader_params: See ``set_loader_params`` and ``set_model_params``.
         data_lst: File names of the images.
         transform_params: Transforms of this side, see ``transforms.get_subdatasets_transforms``.
-        cuda_available: Whether the classifier of a slice filter runs on a GPU.
-        device: Of that classifier.
+        cuda_available: Kept for callers of 2.x: ``device`` says it.
+        device: Device of the slice filter's classifier.
         ds_type: "training", "validation" or "testing".
     """
     of_side = {"data_list": data_lst, "transforms_params": transform_params, "dataset_type": ds_type}
@@ -163,7 +163,7 @@ def check_multiple_raters(is_train: bool, loader_params: Mapping[str, Any]) -> N
     """Refuse labels of several raters outside of a training.
 
     Args:
-        is_train: Whether a network is trained, for which one rater is drawn per sample.
+        is_train: A network is trained, for which one rater is drawn per sample.
         loader_params: ``target_suffix``: the suffix of each class, or a list of suffixes for several raters.
 
     Raises:

@@ -212,7 +212,7 @@ class SegmentationPair:
 
         Args:
             filename: NIfTI or picture; of a picture, PixelSize of the metadata gives the voxel size.
-            is_gt: Whether it is a label.
+            is_gt: It is a label.
         """
         pixel_size = pixel_size_mm(self.metadata[0], filename)
         image = (read_label if is_gt else read_image)(filename, pixel_size)
@@ -227,7 +227,7 @@ class SegmentationPair:
         Args:
             filename: The picture.
             extension: Kept for callers of 2.9.10; the file name says it.
-            is_gt: Whether it is a label.
+            is_gt: It is a label.
         """
         return self.read_file(filename, is_gt)
 

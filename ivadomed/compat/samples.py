@@ -31,8 +31,8 @@ class DocumentedSamples(Dataset[Sample]):
 
     Args:
         dataset: Items with ``input`` [C, ...], ``gt`` [K, ...] and ``input_metadata``, one per channel.
-        condition: What the network is told of a sample besides the image.
-        seed: Of the run.
+        condition: Gives what the network takes besides the image.
+        seed: Seed of the run.
         curriculum: Withhold contrasts as HeMIS does; the condition says which are left.
     """
 
@@ -49,33 +49,31 @@ class DocumentedSamples(Dataset[Sample]):
         return len(self.dataset)
 
     def __getitem__(self, index: int | tuple[int, int]) -> Sample:
-        epoch, place = index if isinstance(index, tuple) else (0, index)
-        rng = np.random.default_rng((self.seed, epoch, place))
+        epoch, i = index if isinstance(index, tuple) else (0, index)
+        rng = np.random.default_rng((self.seed, epoch, i))
         with seeded(int(rng.integers(2**62))):
-            item = self.dataset[(epoch, place) if getattr(self.dataset, "takes_epochs", False) else place]
+            item = self.dataset[(epoch, i) if getattr(self.dataset, "takes_epochs", False) else i]
         image, records = np.asarray(_stacked(item["input"]), np.float32), _records(item)
         if item["gt"] is None:
-            raise DataError(
-                f"{_case(records, place).id}: has no label; a training needs one for every sample"
-            )
+            raise DataError(f"{_case(records, i).id}: has no label; a training needs one for every sample")
         condition = None if self.condition is None else self.condition(records, len(image))
         if self.curriculum is not None and condition is not None:
             kept = withhold(condition, self.curriculum.at(epoch), rng)
             image, condition = image.copy(), kept.astype(np.float32)
             image[~kept] = 0
         slice_index = int((records[0].get("slice_index") if records else None) or 0)
-        window = Window(place, (0, 0, slice_index), (1, 1, 1))
+        window = Window(i, (0, 0, slice_index), (1, 1, 1))
         return Sample(np.ascontiguousarray(image), _stacked(item["gt"]), condition, window)
 
     @cached_property
     def soft_gt(self) -> bool:
-        """Whether labels have values between 0 and 1."""
+        """True if labels have values between 0 and 1."""
         known = getattr(self.dataset, "soft_gt", None)
         return bool(np.issubdtype(self[0].target.dtype, np.floating) if known is None else known)
 
     @cached_property
     def is_2d(self) -> bool:
-        """Whether samples are slices; else volumes."""
+        """True if samples are slices; else they are volumes."""
         return self[0].image.ndim == 3
 
     @property
@@ -85,7 +83,7 @@ class DocumentedSamples(Dataset[Sample]):
 
     @property
     def classify(self) -> bool:
-        """Whether the target is a number per class."""
+        """True if the target is a number per class."""
         return getattr(self.dataset, "task", "segmentation") == "classification"
 
     @property
@@ -94,7 +92,7 @@ class DocumentedSamples(Dataset[Sample]):
         return _Cases(self.dataset)
 
     def sampling_label(self, index: int, key: str) -> Hashable:
-        """What balanced sampling balances, see `BalancedSampler`."""
+        """Label that balanced sampling balances, see `BalancedSampler`."""
         return sample_label(self.dataset, index, key)
 
 
@@ -157,8 +155,8 @@ class _Cases(Sequence[Case]):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, place: Any) -> Any:
-        return _case(_records(self.dataset[place]), place)
+    def __getitem__(self, index: Any) -> Any:
+        return _case(_records(self.dataset[index]), index)
 
 
 def _records(item: Mapping[str, Any]) -> list[Any]:
@@ -166,10 +164,10 @@ def _records(item: Mapping[str, Any]) -> list[Any]:
     return [] if records is None else list(records) if isinstance(records, (list, tuple)) else [records]
 
 
-def _case(records: Sequence[Any], place: int) -> Case:
+def _case(records: Sequence[Any], index: int) -> Case:
     found: Any = next((record["input_filenames"] for record in records if "input_filenames" in record), [])
     files = [found] if isinstance(found, str) else list(found)
-    name = Path(files[0]).name.split(".")[0] if files else f"sample {place}"
+    name = Path(files[0]).name.split(".")[0] if files else f"sample {index}"
     return Case(name, tuple(map(Path, files or ["sample"])))
 
 

@@ -30,7 +30,7 @@ from ivadomed.training.outputs import BEST
 
 
 def case_set(dataset: Any, model_params: Mapping[str, Any]) -> CaseSet:
-    """What is predicted of a documented data set: its images, whole, after the steps of its transforms.
+    """Cases of a documented data set to predict: its images, whole, after the steps of its transforms.
 
     Raises:
         DataError: It is none of the documented data sets, or has no image or no label.
@@ -140,7 +140,7 @@ def run_inference(
     """Predict the images of a test set and write ``<case>_pred.nii.gz``.
 
     Args:
-        test_loader: Of a documented data set; its images are predicted whole, in batches of its size.
+        test_loader: Batches of a documented data set; its images are predicted whole, in batches of its size.
         model: The network.
         model_params: ``name``; of a FiLM network ``film_onehotencoder``.
         testing_params: ``uncertainty``: with ``epistemic``, dropout stays on in Monte Carlo samples.

@@ -37,7 +37,7 @@ _FREE = {"num_workers", "training_time"}
 
 
 def _table(factory: type) -> dict[Any, Any]:
-    """What stands for a ``defaultdict`` of a checkpoint, which PyTorch's safe reader cannot fill."""
+    """Stand-in for a ``defaultdict`` of a checkpoint, which PyTorch's safe reader cannot fill."""
     return {}
 
 
@@ -181,7 +181,7 @@ def load_checkpoint(
     Args:
         model: Network; its weights are loaded.
         optimizer: Its state is loaded.
-        gif_dict: What the loop has of its animations; returned as the checkpoint has it, if it does.
+        gif_dict: Record of the loop's animations; returned as the checkpoint has it, if it does.
         scheduler: Its state is loaded.
         fname: The checkpoint. Without one the loop starts anew, with a warning.
 

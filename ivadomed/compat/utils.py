@@ -78,7 +78,7 @@ def get_command(args: argparse.Namespace, context: Mapping[str, Any]) -> str:
     """Command: ``--train``, ``--test``, ``--eval`` or ``--segment`` of the command line, else ``command``.
 
     Args:
-        args: Of ``ivadomed.main.get_parser``.
+        args: Arguments of ``ivadomed.main.get_parser``.
         context: The configuration.
 
     Raises:
@@ -94,7 +94,7 @@ def get_path_output(args: argparse.Namespace, context: Mapping[str, Any]) -> str
     """Folder of the run: that of the command line, else ``path_output``.
 
     Args:
-        args: Of ``ivadomed.main.get_parser``.
+        args: Arguments of ``ivadomed.main.get_parser``.
         context: The configuration.
 
     Raises:
@@ -108,7 +108,7 @@ def get_path_data(args: argparse.Namespace, context: Mapping[str, Any]) -> Any:
     """Data sets: those of the command line, else ``loader_parameters.path_data``.
 
     Args:
-        args: Of ``ivadomed.main.get_parser``.
+        args: Arguments of ``ivadomed.main.get_parser``.
         context: The configuration.
 
     Raises:
@@ -213,7 +213,7 @@ def check_exe(name: str) -> str | None:
     """Path of a program, or None where it cannot be run.
 
     Args:
-        name: Of the program, or its path.
+        name: Name of the program, or its path.
     """
     return shutil.which(name)
 
