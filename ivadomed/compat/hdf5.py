@@ -118,13 +118,13 @@ class Bids_to_hdf5:
             # Labels may lie beside one contrast only.
             root_dir = BidsDataframe({**params, "path_data": [os.fspath(root_dir)]}, "", derivatives=False)
         self.bids_ds = root_dir
-        cases = self._cases(subject_lst, target_suffix, roi_suffix, contrast_balance)
         boxes = saved_boxes(object_detection_params)
         self.has_bounding_box = boxes is not None
-        self._units = _units(cases)
+        self._units = _units(self._cases(subject_lst, target_suffix, roi_suffix, contrast_balance))
         cases = [case for unit in self._units.values() for case in unit.values()]
         if boxes is not None:
-            self._units = _units(cases := list(with_boxes(cases, boxes)))
+            cases = list(with_boxes(cases, boxes))
+            self._units = _units(cases)
         self.metadata = [dict(case.metadata) for case in cases]
         self.filename_pairs = [
             (list(map(str, case.images)), _label_files(case), case.roi and str(case.roi), dict(case.metadata))
@@ -158,10 +158,9 @@ class Bids_to_hdf5:
         names = [name for name, file in files.items() if name in wanted or file.participant in wanted]
         build = partial(build_cases, self.bids_ds, contrasts=self.contrasts, multichannel=False)
         every = build(names, target_suffix=(), require_target=False, balance=balance).cases
-        found = build(
-            (case.images[0].name for case in every), target_suffix=target_suffix, roi_suffix=roi_suffix
-        )
-        labelled = {case.id: case for case in found.cases}
+        names = [case.images[0].name for case in every]
+        found = build(names, target_suffix=target_suffix, roi_suffix=roi_suffix).cases
+        labelled = {case.id: case for case in found}
         return [labelled.get(case.id, case) for case in every]
 
     def _write(self) -> None:
@@ -214,9 +213,7 @@ class Bids_to_hdf5:
         return self._kept_slices(case, volume, prepared)
 
     def _kept_slices(self, case: Case, volume: Volume, prepared: Prepared) -> set[int]:
-        if (
-            not self._recipe.is_2d
-        ):  # the filter looks at slices of the file, which resampling may have replaced
+        if not self._recipe.is_2d:  # resampling may have replaced the slices that the filter looks at
             return set(range(prepared.image.shape[-1]))
         rule, choose = self._recipe.slice_filter, self.slice_filter_fn
         if not case.targets:  # an image without labels of its own says nothing about where the label is empty

@@ -18,6 +18,7 @@ import torch
 
 from ivadomed.compat.boxes import adjust_undo_transforms, bounding_box_prior
 from ivadomed.compat.film import film_labels
+from ivadomed.compat.samples import takes_contrasts
 from ivadomed.compat.training import get_metadata
 from ivadomed.config import load_config
 from ivadomed.errors import ConfigError
@@ -26,7 +27,6 @@ from ivadomed.inference.outputs import pred_to_nib, split_classes
 from ivadomed.inference.packaged import postprocessing_with
 from ivadomed.loader.conditions import FilmEncoder
 from ivadomed.loader.samples import Batch
-from ivadomed.models.specs import OWN, SPECS
 from ivadomed.transforms import UndoCompose
 
 log = logging.getLogger(__name__)
@@ -54,8 +54,9 @@ def get_preds(
         Predictions [B, K, ...], on the CPU.
     """
     records, condition = batch["input_metadata"], None
-    takes_contrasts = SPECS.get(model_params.get("name", ""), OWN).missing_contrasts
-    if "film_onehotencoder" in model_params or (takes_contrasts and "missing_mod" in records[0][0]):
+    if "film_onehotencoder" in model_params or (
+        takes_contrasts(model_params) and "missing_mod" in records[0][0]
+    ):
         condition = torch.as_tensor(get_metadata(records, model_params), dtype=torch.float32)
     forward = open_model(Path(fname_model), torch.device(device) if cuda_available else torch.device("cpu"))
     return torch.from_numpy(forward(Batch(batch["input"].float(), None, condition, ())))

@@ -110,6 +110,11 @@ def as_samples(
     return cast(SampleDataset, samples)  # it has all that a training asks of one
 
 
+def takes_contrasts(model_params: Mapping[str, Any]) -> bool:
+    """True for a network that is told which of its contrasts are there."""
+    return SPECS.get(model_params.get("name", ""), OWN).missing_contrasts
+
+
 def condition_of(model_params: Mapping[str, Any]) -> Condition | None:
     """Function that says what the network of the documented model parameters is told of a sample.
 
@@ -119,7 +124,7 @@ def condition_of(model_params: Mapping[str, Any]) -> Condition | None:
     Raises:
         ModelError: There is no encoder.
     """
-    if SPECS.get(model_params.get("name", ""), OWN).missing_contrasts:
+    if takes_contrasts(model_params):
         return _present
     if not any(model_params.get("film_layers") or ()):
         return None

@@ -15,14 +15,13 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
-from ivadomed.compat.samples import DocumentedSamples, as_samples
+from ivadomed.compat.samples import DocumentedSamples, as_samples, takes_contrasts
 from ivadomed.config.schema.run import Architecture
 from ivadomed.config.section import training_section, wandb_section
 from ivadomed.errors import ModelError
 from ivadomed.loader.conditions import Curriculum
 from ivadomed.models.files import TorchFile
 from ivadomed.models.registry import check_arguments
-from ivadomed.models.specs import OWN, SPECS
 from ivadomed.training.loop import train as run_training
 from ivadomed.training.monitor import Watch
 from ivadomed.training.number_format import resolve_precision
@@ -125,7 +124,6 @@ def train(
 def _network(model_params: Mapping[str, Any], training: Any) -> Architecture:
     """Name and arguments of the network, completed by what the data say."""
     name = model_params.get("name", "Unet")
-    takes_contrasts = SPECS.get(name, OWN).missing_contrasts
     given = {key: value for key, value in model_params.items() if key not in ("name", *_OF_THE_DATA)}
     if isinstance(training, DocumentedSamples):
         sample = training[0]
@@ -133,10 +131,9 @@ def _network(model_params: Mapping[str, Any], training: Any) -> Architecture:
         given.setdefault("in_channel", len(sample.image))
         given.setdefault("out_channel", classes + 1 if classes > 1 else 1)
         given.setdefault("is_2d", training.is_2d)
-        if takes_contrasts:
-            given.setdefault(
-                "contrasts", list(getattr(training.dataset, "cst_lst", range(len(sample.image))))
-            )
+        if takes_contrasts(model_params):
+            contrasts = getattr(training.dataset, "cst_lst", range(len(sample.image)))
+            given.setdefault("contrasts", list(contrasts))
         elif sample.condition is not None:
             given.setdefault("n_metadata", len(sample.condition))
     return Architecture(name, check_arguments(name, given))
@@ -144,7 +141,7 @@ def _network(model_params: Mapping[str, Any], training: Any) -> Architecture:
 
 def _curriculum(model_params: Mapping[str, Any]) -> Curriculum | None:
     probability = model_params.get("missing_probability") or 0.0
-    if probability <= 0 or not SPECS.get(model_params.get("name", ""), OWN).missing_contrasts:
+    if probability <= 0 or not takes_contrasts(model_params):
         return None
     return Curriculum(probability, model_params.get("missing_probability_growth", 1.0))
 
@@ -162,7 +159,7 @@ def get_metadata(
         HeMISUnet: [B, contrasts], 1 where a contrast is there. FiLM: the vector of each sample, of the labels
         ``film_input``.
     """
-    if SPECS.get(model_params["name"], OWN).missing_contrasts:
+    if takes_contrasts(model_params):
         return np.array([record[0]["missing_mod"] for record in metadata])
     encoder = model_params["film_onehotencoder"]
     rows = [list(encoder.transform([record[0]["film_input"]])[0]) for record in metadata]
