@@ -95,7 +95,9 @@ def check_case(case: Case, recipe: Recipe) -> CaseReport:
         label = _read(case, path, role, case.contrasts[-1], report)
         if label is not None:
             _compare(case, report, label, path)
-            _check_values(path, label.data, report.rows[-1]["values"], report, recipe.soft_gt)
+            fault = _label_fault(label.data, report.rows[-1]["values"], recipe.soft_gt)
+            if fault is not None:
+                report.find(path, *fault)
     try:
         refuse_unknown_pixel_size(case, recipe)
         if report.grid is not None:
@@ -143,27 +145,21 @@ def _values(label: np.ndarray) -> str:
     return ", ".join(f"{value:g}" for value in values)
 
 
-def _check_values(path: Path, label: np.ndarray, values: str, report: CaseReport, soft_gt: bool) -> None:
-    """Look for values of a label that are not those of one class."""
+def _label_fault(label: np.ndarray, values: str, soft_gt: bool) -> tuple[str, bool] | None:
+    """Message about values of a label that are not those of one class, and True when it is fatal."""
     low, high = float(label.min()), float(label.max())
+    has = f"has the values {values}"
     if high <= 0:
-        report.find(path, "is empty", fatal=False)
-    elif soft_gt and (low < 0 or high > ABOVE_ONE):
-        report.find(path, f"has the values {values}; expected 0 to 1", fatal=True)
-    elif not soft_gt and high < 0.5:
-        report.find(
-            path, f"has the values {values}; none reaches 0.5, so that it counts as empty", fatal=True
-        )
-    elif has_several_classes(label):
-        report.find(
-            path,
-            f"has the values {values}, which count as one class; write a file for each class",
-            fatal=True,
-        )
-    elif not soft_gt and not np.isin(label, (0, 1)).all():
-        report.find(
-            path, f"has the values {values}; 0.5 and more count as 1 (soft_gt: true keeps them)", fatal=False
-        )
+        return "is empty", False
+    if soft_gt and (low < 0 or high > ABOVE_ONE):
+        return f"{has}; expected 0 to 1", True
+    if not soft_gt and high < 0.5:
+        return f"{has}; none reaches 0.5, so that it counts as empty", True
+    if has_several_classes(label):
+        return f"{has}, which count as one class; write a file for each class", True
+    if not soft_gt and not np.isin(label, (0, 1)).all():
+        return f"{has}; 0.5 and more count as 1 (soft_gt: true keeps them)", False
+    return None
 
 
 def _compare(case: Case, report: CaseReport, image: Image, path: Path) -> None:

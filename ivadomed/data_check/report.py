@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,13 +15,12 @@ from nibabel.affines import voxel_sizes
 from ivadomed.config import RunConfig
 from ivadomed.data_check.files import CaseReport, Finding, check_cases
 from ivadomed.errors import DataError
-from ivadomed.geometry.windows import tile
 from ivadomed.loader.bids.faults import summary
 from ivadomed.loader.bids.files import Dropped
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.build import draw_split, index_data, list_cases
 from ivadomed.loader.cases.case import Case
-from ivadomed.loader.prepared.checks import check_sizes, prepared_shape
+from ivadomed.loader.prepared.checks import check_patches, check_sizes, prepared_shape
 from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.loader.recipe import recipe_of
 from ivadomed.registry.types import DatasetType
@@ -131,75 +130,39 @@ def _check_set(
     for of_case in reports:
         report.rows += [{"set": dataset_type, **row} for row in of_case.rows]
         report.findings += of_case.findings
-    if not config.object_detection_params.object_detection_path:  # else the boxes decide about the sizes
-        _check_shapes(config, reports, found.cases, recipe, dataset_type, report)
-    _find_uneven_voxels(reports, config, place, report)
-    _find_absent_classes(config, found.cases, reports, place, report)
+    for message, fatal in _faults_of_set(config, found.cases, reports, recipe, dataset_type):
+        report.find(place, message, fatal)
 
 
-def _check_shapes(
+def _faults_of_set(
     config: RunConfig,
-    reports: Sequence[CaseReport],
     cases: Sequence[Case],
+    reports: Sequence[CaseReport],
     recipe: Recipe,
     dataset_type: DatasetType,
-    report: DataReport,
-) -> None:
-    """Check that samples fit into batches and into the network."""
-    shapes = {
-        case.id: prepared_shape(of_case.grid, recipe)
-        for case, of_case in zip(cases, reports, strict=True)
-        if of_case.grid is not None
-    }
-    try:
+) -> Iterator[tuple[str, bool]]:
+    """Faults of a set as a whole, True when they are fatal: no batches, uneven voxels, classes without a voxel."""
+    grids = {c.id: r.grid for c, r in zip(cases, reports, strict=True) if r.grid is not None}
+    if not config.object_detection_params.object_detection_path:  # else the boxes decide about the sizes
+        shapes = {name: prepared_shape(grid, recipe) for name, grid in grids.items()}
         batch_size = 1 if dataset_type == "testing" else config.training_parameters.batch_size
-        check_sizes(shapes, config.length, config.architecture, batch_size)
-        for name, shape in shapes.items():
-            _check_patch(name, shape, config)
-    except DataError as error:
-        report.find(f"{dataset_type} set", str(error), fatal=True)
-
-
-def _check_patch(name: str, shape: Sequence[int], config: RunConfig) -> None:
-    if not config.length:
-        return
-    try:
-        tile(shape, config.length, config.stride)
-    except DataError as error:
-        raise DataError(f"{name}: {error}") from error
-
-
-def _find_uneven_voxels(
-    reports: Sequence[CaseReport], config: RunConfig, place: str, report: DataReport
-) -> None:
-    """Note voxels of different sizes that nothing makes equal."""
-    zooms = np.array([of_case.grid.zooms for of_case in reports if of_case.grid is not None] or [(1, 1, 1)])
-    in_sample = zooms[:, : 2 if config.is_2d else 3]
-    uneven = (in_sample.max(axis=0) > _SAME_ZOOM * in_sample.min(axis=0)).any()
+        try:
+            check_sizes(shapes, config.length, config.architecture, batch_size)
+            check_patches(shapes, config.length, config.stride)
+        except DataError as error:
+            yield str(error), True
+    zooms = np.array([grid.zooms for grid in grids.values()] or [(1, 1, 1)])[:, : 2 if config.is_2d else 3]
+    uneven = (zooms.max(axis=0) > _SAME_ZOOM * zooms.min(axis=0)).any()
     if uneven and not any(step.resamples for step in config.transformation.chain.values()):
-        message = "voxels differ in size, and transformation has no Resample to make them equal"
-        report.find(place, message, fatal=False)
-
-
-def _find_absent_classes(
-    config: RunConfig,
-    cases: Sequence[Case],
-    reports: Sequence[CaseReport],
-    place: str,
-    report: DataReport,
-) -> None:
+        yield "voxels differ in size, and transformation has no Resample to make them equal", False
     highest = {row["file"]: row["highest"] for of_case in reports for row in of_case.rows}
     for k, name in enumerate(config.class_names):
         without = sum(not case.targets[k] for case in cases)
         if without:
-            report.find(
-                place,
-                f"{without} of {len(cases)} cases have no {name}: it counts as empty there",
-                fatal=False,
-            )
+            yield f"{without} of {len(cases)} cases have no {name}: it counts as empty there", False
         files = [str(path) for case in cases for path in case.targets[k] or ()]
         if not any(highest.get(file, 1) > 0 for file in files):  # what cannot be read has its own finding
-            report.find(place, f"no label {name} has a voxel", fatal=place == "training set")
+            yield f"no label {name} has a voxel", dataset_type == "training"
 
 
 def _find_unused(bids_df: BidsDataframe, split: Mapping[str, Sequence[str]], report: DataReport) -> None:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from ivadomed.errors import DataError, OutputError
 from ivadomed.geometry.grid import Grid
+from ivadomed.geometry.windows import tile
 from ivadomed.images.io import is_nifti, read_grid
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import box_in, check_same_grid, grid_of
@@ -102,6 +103,15 @@ def check_sizes(
                 f"samples of {_times(size)} voxels are too small for {architecture.name}: {fault}; use larger "
                 "patches or crops, or a network of less depth"
             )
+
+
+def check_patches(shapes: Mapping[str, Sequence[int]], length: Sequence[int], stride: Sequence[int]) -> None:
+    """Refuse patches that do not fit an image; see `tile`."""
+    for name, shape in shapes.items() if length else ():
+        try:
+            tile(shape, length, stride)
+        except DataError as error:
+            raise DataError(f"{name}: {error}") from error
 
 
 def _times(shape: Sequence[int]) -> str:
