@@ -11,7 +11,7 @@ _PLACES = {
     "ivadomed.models.onnx": "save_onnx_model",
     "ivadomed.runtime.device": "cuda define_device",
     "ivadomed.training.mixup": "mixup save_mixup_sample",
-    "ivadomed.training.tracking": "initialize_wandb",
+    "ivadomed.training.monitor": "initialize_wandb",
     "ivadomed.uncertainty": "combine_predictions run_uncertainty structurewise_uncertainty voxelwise_uncertainty",
     "ivadomed.visualize": "HookBasedFeatureExtractor convert_labels_to_RGB plot_transformed_sample save_color_labels "
     "save_feature_map",

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from ivadomed.commands.classify import evaluate_classifier
 from ivadomed.commands.records import trained_in, versions
 from ivadomed.commands.screen import show_cases, show_left_out
-from ivadomed.commands.steps import refuse_outdated
+from ivadomed.commands.steps import evaluate_classifier, refuse_outdated
 from ivadomed.config import RunConfig
 from ivadomed.evaluation import evaluate_predictions, pairs_of_cases, preview, summary_text, write_summary
 from ivadomed.evaluation.classification import read_slices

@@ -9,9 +9,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ivadomed.commands.classify import classify_cases
 from ivadomed.commands.screen import show_cases, show_left_out
-from ivadomed.commands.steps import postprocessing_of
+from ivadomed.commands.steps import classify_cases, postprocessing_of
 from ivadomed.config import RunConfig
 from ivadomed.detection.cascade import add_boxes
 from ivadomed.errors import ConfigError

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from glob import escape as glob_escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import torch
 
 from ivadomed.config import RunConfig, load_config
 from ivadomed.config.tree import expand, merged, read_json
 from ivadomed.detection.cascade import add_boxes
 from ivadomed.errors import DataError
+from ivadomed.evaluation.classification import ALL, EVALUATION, SLICES, classify, evaluate_slices
 from ivadomed.evaluation.threshold import best_threshold
-from ivadomed.images.files import write_json
+from ivadomed.images.files import write_csv, write_json
+from ivadomed.inference.backends import open_model
 from ivadomed.inference.outputs import PREDICTIONS
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.build import (
@@ -27,10 +31,11 @@ from ivadomed.loader.build import (
     sample_dataset,
     saved_split,
 )
+from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.grouping import CaseList
 from ivadomed.loader.conditions import FILM_ENCODER, FilmEncoder
 from ivadomed.loader.recipe import MODEL_OF_2, conditioner_of
-from ivadomed.loader.samples import SampleDataset
+from ivadomed.loader.samples import Batch, SampleDataset
 from ivadomed.runtime.device import define_device
 from ivadomed.runtime.ranks import is_first_process
 from ivadomed.runtime.terminal import say
@@ -234,3 +239,31 @@ def refuse_outdated(folder: Path, pattern: str, remedy: str) -> None:
     if old:
         others = f" (and {len(old) - 1} more)" if len(old) > 1 else ""
         raise DataError(f"{old[0]}{others}: is older than {model.name}, so another model made it; {remedy}")
+
+
+def classify_cases(
+    config: RunConfig, cases: Sequence[Case], folder: Path, forward: Callable[[Batch], np.ndarray]
+) -> tuple[pd.DataFrame, Path]:
+    """Classify the slices of cases, into ``classified_slices.csv``."""
+    data = sample_dataset(config, cases, "testing", folder)
+    table = classify(data, forward, config.class_names, config.training_parameters.batch_size)
+    write_csv(folder / SLICES, table, index=False)
+    say("Done", f"classified {len(data)} slices of {len(cases)} images: {folder / SLICES}")
+    return table, folder / SLICES
+
+
+def test_classifier(
+    config: RunConfig, cases: Sequence[Case], folder: Path, device: torch.device
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    table, _ = classify_cases(config, cases, folder, open_model(folder / BEST, device))
+    evaluation = evaluate_classifier(config, table, folder)
+    metrics = evaluation[evaluation["image_id"] == ALL].select_dtypes("number").mean()
+    return evaluation, {str(name): float(value) for name, value in metrics.items()}
+
+
+def evaluate_classifier(config: RunConfig, table: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    threshold = config.postprocessing.threshold
+    evaluation = evaluate_slices(table, 0.5 if threshold is None else threshold)
+    write_csv(folder / "results_eval" / EVALUATION, evaluation, index=False)
+    say("Results", f"{folder / 'results_eval' / EVALUATION}\n{evaluation.head().to_string(index=False)}")
+    return evaluation

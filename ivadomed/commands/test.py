@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from ivadomed.commands.classify import test_classifier
 from ivadomed.commands.evaluate import evaluate_cases
 from ivadomed.commands.screen import show_cases, show_left_out
 from ivadomed.commands.steps import (
@@ -17,6 +16,7 @@ from ivadomed.commands.steps import (
     keep_model_older,
     labelled_sets,
     postprocessing_of,
+    test_classifier,
     with_best_threshold,
 )
 from ivadomed.config import RunConfig

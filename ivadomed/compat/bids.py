@@ -12,7 +12,7 @@ from ivadomed.compat.datasets import MRI2DSegmentationDataset, MRI3DSubVolumeSeg
 from ivadomed.compat.filters import PatchFilter, SliceFilter
 from ivadomed.compat.pairs import FilenamePair, filename_pair_of
 from ivadomed.compat.utils import get_task
-from ivadomed.detection.boxes import saved_boxes, with_boxes
+from ivadomed.detection.cascade import saved_boxes, with_boxes
 from ivadomed.errors import DataError
 from ivadomed.geometry.grid import SLICE_AXES
 from ivadomed.images.io import split_extension

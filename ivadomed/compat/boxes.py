@@ -14,8 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ivadomed.detection.boxes import Boxes, find_box, read_boxes, write_boxes
-from ivadomed.detection.cascade import detect
+from ivadomed.detection.cascade import Boxes, detect, find_box, read_boxes, write_boxes
 from ivadomed.errors import DataError
 from ivadomed.geometry.boxes import BOXES_FILE, adjust_bb_size, box_size, resize_to_multiple
 from ivadomed.images.io import read_label, split_extension

@@ -34,7 +34,7 @@ from ivadomed.compat.datasets import (
     without_roi_label,
 )
 from ivadomed.compat.filters import SliceFilter
-from ivadomed.detection.boxes import saved_boxes, with_boxes
+from ivadomed.detection.cascade import saved_boxes, with_boxes
 from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid, hwd_to_ras
 from ivadomed.images.files import write_json

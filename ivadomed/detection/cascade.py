@@ -1,27 +1,132 @@
-"""The cascade of the commands: every case gets the box of its object, found once per output folder."""
+"""The cascade: every case is cropped to the box of its object, found once per output folder.
+
+The boxes stand in one file of the output folder, which the documented data sets read too.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from reprlib import repr as shortened
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from ivadomed.detection.boxes import Boxes, find_box, read_boxes, with_boxes, write_boxes
-from ivadomed.geometry.boxes import BOXES_FILE, box_size
+from ivadomed.errors import ConfigError, DataError
+from ivadomed.geometry.boxes import BOXES_FILE, Box, box_size
+from ivadomed.images.files import parse_json, write_json
 from ivadomed.inference.detection import Detector
 from ivadomed.loader.cases.case import Case
 from ivadomed.runtime.terminal import hidden_bar
 
+log = logging.getLogger(__name__)
+
+Boxes = dict[str, list[Box]]
+"""Image path -> boxes of its objects, the largest object first."""
+
+_SHOWN = 500
+"""Characters of a key, which may be longer than any path."""
+_FARTHEST = 2**31
+"""No voxel has a larger index."""
+
+
+def with_boxes(cases: Sequence[Case], boxes: Boxes) -> tuple[Case, ...]:
+    """Give each case the box of its object.
+
+    Raises:
+        DataError: A case has none.
+    """
+    boxed = []
+    for case in cases:
+        box = find_box(boxes, case.images)
+        if box is None:
+            raise DataError(f"{case.images[0]}: has no box in {BOXES_FILE}; run the object detection again")
+        boxed.append(replace(case, box=tuple(box)))
+    return tuple(boxed)
+
+
+def saved_boxes(object_detection_params: Mapping[str, Any] | None) -> Boxes | None:
+    """Read the boxes that the documented data sets crop to; they do not run the detection themselves.
+
+    Args:
+        object_detection_params: ``object_detection_path`` and ``path_output``, the folder of the file.
+
+    Returns:
+        None when no detection model is named.
+
+    Raises:
+        ConfigError: A model is named, but there is no file of boxes.
+        DataError: The file cannot be read.
+    """
+    params = object_detection_params or {}
+    if not params.get("object_detection_path"):
+        return None
+    file = Path(params.get("path_output") or "") / BOXES_FILE
+    if not file.is_file():
+        raise ConfigError(
+            f"object_detection_params.object_detection_path: names a model, but {file} does not exist; run the "
+            "object detection first (ivadomed.object_detection.utils.load_bounding_boxes)"
+        )
+    return read_boxes(file)
+
+
+def find_box(boxes: Mapping[str, Sequence[Box]], paths: Iterable[str | os.PathLike[str]]) -> Box | None:
+    """Box of the largest object of the first image that has one; None when there is none.
+
+    The file may name an image by its path from the working directory, as ivadomed 2.9.10 did.
+    """
+    for path in paths:
+        found = boxes.get(os.fspath(path)) or boxes.get(os.path.relpath(path))
+        if found:
+            return found[0]
+    return None
+
+
+def read_boxes(path: str | os.PathLike[str]) -> Boxes:
+    """Read a file of boxes: per image one box, or a list of boxes.
+
+    Raises:
+        DataError: The file cannot be read or holds something else.
+    """
+    try:
+        content = parse_json(Path(path).read_text(encoding="utf-8"), unique=True)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{os.fspath(path)}: not a readable file of bounding boxes ({error})") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{os.fspath(path)}: expected {{image path: boxes}}, got a {type(content).__name__}")
+    return {image: _boxes(value, f"{os.fspath(path)}: {image[:_SHOWN]}") for image, value in content.items()}
+
+
+def write_boxes(path: str | os.PathLike[str], boxes: Mapping[str, Sequence[Sequence[int]]]) -> None:
+    """Write boxes as JSON, atomically."""
+    write_json(path, {image: [list(map(int, box)) for box in found] for image, found in boxes.items()})
+
+
+def _boxes(value: Any, place: str) -> list[Box]:
+    boxes = [value] if isinstance(value, list) and value and not isinstance(value[0], list) else value
+    if not isinstance(boxes, list) or not all(_is_box(box) for box in boxes):
+        raise DataError(
+            f"{place}: {shortened(value)} is no bounding box; expected [x_min, x_max, y_min, y_max, z_min, z_max] "
+            "in whole voxels, or a list of such boxes"
+        )
+    return boxes
+
+
+def _is_box(box: Any) -> bool:
+    if not isinstance(box, list) or len(box) != 6:
+        return False
+    if not all(type(end) is int and abs(end) <= _FARTHEST for end in box):
+        return False
+    return all(low <= high for low, high in zip(box[::2], box[1::2], strict=True))
+
+
 if TYPE_CHECKING:
     from ivadomed.config.schema.loader import ObjectDetection
-
-log = logging.getLogger(__name__)
 
 
 def add_boxes(

@@ -37,13 +37,12 @@ from ivadomed.training.checkpoint import (
 )
 from ivadomed.training.gifs import GifRecorder
 from ivadomed.training.mixup import mixup
-from ivadomed.training.monitor import NOTHING, Monitor, Watch
+from ivadomed.training.monitor import NOTHING, Monitor, Watch, start_tracking
 from ivadomed.training.network import compile_network, initial_model
 from ivadomed.training.optimization import Optimization
 from ivadomed.training.outputs import BEST, CHECKPOINT, FINAL
 from ivadomed.training.processes import Processes
 from ivadomed.training.schedule import EarlyStopping
-from ivadomed.training.tracking import start_tracking
 
 log = logging.getLogger(__name__)
 
@@ -174,13 +173,9 @@ class Trainer:
         )
         self.sampler = EpochSampler(len(self.dataset_train), params.seed, weights=balanced)
         in_order = EpochSampler(len(self.dataset_val), params.seed, shuffle=False, weights=in_turn)
-        self.train_batches, self.val_batches = (
-            make_loader(dataset, sampler, params.batch_size, n, pin, world)
-            for dataset, sampler, n in (
-                (self.dataset_train, self.sampler, workers),
-                (self.dataset_val, in_order, min(workers, 1)),
-            )
-        )
+        size = params.batch_size
+        self.train_batches = make_loader(self.dataset_train, self.sampler, size, workers, pin, world)
+        self.val_batches = make_loader(self.dataset_val, in_order, size, min(workers, 1), pin, world)
 
     def resume(self) -> None:
         """Continue from the checkpoint.

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ivadomed.detection.boxes import read_boxes
+from ivadomed.detection.cascade import read_boxes
 from ivadomed.geometry.grid import Grid
 from ivadomed.inference import segment_volume
 from ivadomed.inference.detection import Detector

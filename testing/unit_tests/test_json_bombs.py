@@ -9,7 +9,7 @@ from ivadomed.commands.records import trained_in, version_text, was_trained_on
 from ivadomed.config import load_config
 from ivadomed.config.packaged import _read as read_packaged
 from ivadomed.config.tree import read_json
-from ivadomed.detection.boxes import read_boxes
+from ivadomed.detection.cascade import read_boxes
 from ivadomed.errors import IvadomedError
 from ivadomed.images.files import DuplicateKeyError, NestingError, parse_json
 from ivadomed.jobs.store import ResultStore

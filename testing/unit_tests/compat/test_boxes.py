@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from ivadomed.compat import boxes as utils
-from ivadomed.detection.boxes import read_boxes
+from ivadomed.detection.cascade import read_boxes
 from ivadomed.errors import DataError
 from ivadomed.loader.sample_meta_data import SampleMetadata
 from ivadomed.transforms import Compose, UndoCompose

@@ -9,7 +9,7 @@ import pytest
 
 from ivadomed.compat.boxes import adjust_undo_transforms
 from ivadomed.compat.pairs import case_of, filename_pair_of
-from ivadomed.detection.boxes import saved_boxes, with_boxes
+from ivadomed.detection.cascade import saved_boxes, with_boxes
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.loader.mri2d_segmentation_dataset import MRI2DSegmentationDataset
 from ivadomed.loader.mri3d_subvolume_segmentation_dataset import MRI3DSubVolumeSegmentationDataset

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from ivadomed.config.schema.loader import ObjectDetection
-from ivadomed.detection.boxes import read_boxes
-from ivadomed.detection.cascade import add_boxes
+from ivadomed.detection.cascade import add_boxes, read_boxes
 from ivadomed.errors import ModelError
 from ivadomed.inference.detection import Detector
 from ivadomed.loader.cases.case import Case

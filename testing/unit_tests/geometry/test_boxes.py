@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ivadomed.detection.boxes import find_box, read_boxes
+from ivadomed.detection.cascade import find_box, read_boxes
 from ivadomed.errors import DataError
 from ivadomed.geometry.boxes import (
     box_of_slices,

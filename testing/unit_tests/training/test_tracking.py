@@ -7,8 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ivadomed.training.monitor import Monitor
-from ivadomed.training.tracking import initialize_wandb
+from ivadomed.training.monitor import Monitor, initialize_wandb
 
 SECTION = {"wandb_api_key": "", "project_name": "p", "group_name": "g", "run_name": "r", "log_grads_every": 5}
 
