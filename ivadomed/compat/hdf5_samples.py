@@ -17,7 +17,6 @@ import torch
 
 from ivadomed.compat.datasets import SliceChoice, Transforms, as_pipeline, rule_of
 from ivadomed.compat.hdf5 import Bids_to_hdf5, as_text
-from ivadomed.compat.hdf5_untrusted import open_checked
 from ivadomed.compat.pairs import SampleMetadata
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.images.files import parse_json, write_csv
@@ -25,6 +24,7 @@ from ivadomed.images.io import split_extension
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.grouping import TargetSuffix
+from ivadomed.loader.checked_hdf5 import open_checked
 from ivadomed.loader.conditions import withhold
 from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.runtime.memory import check_memory

@@ -5,14 +5,10 @@ from ivadomed.compat.bids import BidsDataset as BidsDataset
 from ivadomed.compat.bids import load_dataset as load_dataset
 from ivadomed.runtime.moved import moved_names
 
-__getattr__ = moved_names(
-    __name__,
-    {
-        name: f"ivadomed.loader.{module}.{name}"
-        for name, module in (
-            ("MRI2DSegmentationDataset", "mri2d_segmentation_dataset"),
-            ("MRI3DSubVolumeSegmentationDataset", "mri3d_subvolume_segmentation_dataset"),
-            ("SegmentationPair", "segmentation_pair"),
-        )
-    },
-)
+_PLACES = {
+    "mri2d_segmentation_dataset": "MRI2DSegmentationDataset",
+    "mri3d_subvolume_segmentation_dataset": "MRI3DSubVolumeSegmentationDataset",
+    "segmentation_pair": "SegmentationPair",
+}
+
+__getattr__ = moved_names(__name__, {name: f"ivadomed.loader.{at}.{name}" for at, name in _PLACES.items()})

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from ivadomed.compat.hdf5_samples import HDF5Dataset
-from ivadomed.compat.hdf5_untrusted import open_checked
 from ivadomed.errors import DataError
+from ivadomed.loader.checked_hdf5 import open_checked
 
 PLACE = "sub-01/inputs/T1w"
 
