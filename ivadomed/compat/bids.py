@@ -11,6 +11,7 @@ import torch
 from ivadomed.compat.datasets import MRI2DSegmentationDataset, MRI3DSubVolumeSegmentationDataset, SampleFilter
 from ivadomed.compat.filters import PatchFilter, SliceFilter
 from ivadomed.compat.pairs import FilenamePair, filename_pair_of
+from ivadomed.compat.transforms import Compose, prepare_transforms
 from ivadomed.compat.utils import get_task
 from ivadomed.detection.cascade import saved_boxes, with_boxes
 from ivadomed.errors import DataError
@@ -20,7 +21,6 @@ from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.grouping import build_cases
 from ivadomed.loader.conditions import CONTRASTS, MRI_PARAMS, missing_metadata
-from ivadomed.transforms import Compose, prepare_transforms
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ivadomed.compat.transforms import Chain, Compose, UndoCompose
 from ivadomed.detection.cascade import Boxes, detect, find_box, read_boxes, write_boxes
 from ivadomed.errors import DataError
 from ivadomed.geometry.boxes import BOXES_FILE, adjust_bb_size, box_size, resize_to_multiple
@@ -21,8 +22,7 @@ from ivadomed.images.io import read_label, split_extension
 from ivadomed.inference.detection import Detector, get_bounding_boxes, prior_box
 from ivadomed.loader.cases.case import Case
 from ivadomed.runtime.device import define_device
-from ivadomed.transforms import BoundingBoxCrop, Compose, UndoCompose
-from ivadomed.transforms.compose import Chain
+from ivadomed.transforms import BoundingBoxCrop
 from ivadomed.transforms.fixed import box_crop, resampling_factors
 from ivadomed.transforms.steps import KINDS
 

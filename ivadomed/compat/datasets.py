@@ -23,6 +23,7 @@ from torch.utils.data import Dataset
 from ivadomed.compat.filters import PatchFilter, SliceFilter
 from ivadomed.compat.loader import create_temp_directory, dropout_input, get_obj_size
 from ivadomed.compat.pairs import FilenamePair, SampleMetadata, SegmentationPair, case_of
+from ivadomed.compat.transforms import Compose, apply_preprocessing_transforms
 from ivadomed.errors import DataError
 from ivadomed.geometry.windows import Window
 from ivadomed.images.io import read_label
@@ -33,7 +34,7 @@ from ivadomed.loader.prepared.checks import prepared_bytes
 from ivadomed.loader.prepared.files import StoredCase
 from ivadomed.loader.prepared.prepare import Recipe, fixed_steps, list_windows, plan_fixed
 from ivadomed.loader.slices import SliceRule, SliceStatistics
-from ivadomed.transforms import Compose, NumpyToTensor, Pipeline, Stage, Step, apply_preprocessing_transforms
+from ivadomed.transforms import NumpyToTensor, Pipeline, Stage, Step
 from ivadomed.transforms.base import STEPS_KEY
 from ivadomed.transforms.steps import KINDS
 

@@ -20,6 +20,7 @@ from ivadomed.compat.boxes import adjust_undo_transforms, bounding_box_prior
 from ivadomed.compat.film import film_labels
 from ivadomed.compat.samples import takes_contrasts
 from ivadomed.compat.training import get_metadata
+from ivadomed.compat.transforms import UndoCompose
 from ivadomed.config import load_config
 from ivadomed.errors import ConfigError
 from ivadomed.inference.backends import open_model
@@ -27,7 +28,6 @@ from ivadomed.inference.outputs import pred_to_nib, split_classes
 from ivadomed.inference.packaged import postprocessing_with
 from ivadomed.loader.conditions import FilmEncoder
 from ivadomed.loader.samples import Batch
-from ivadomed.transforms import UndoCompose
 
 log = logging.getLogger(__name__)
 

@@ -11,12 +11,12 @@ from typing import Any, TypeAlias
 import nibabel as nib
 import numpy as np
 
+from ivadomed.compat.transforms import Compose
 from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid
 from ivadomed.images.io import make_nifti, read_grid, read_image, read_label, split_extension
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume, grid_of, pixel_size_mm, read_volume
-from ivadomed.transforms import Compose
 
 FilenamePair: TypeAlias = Sequence[Any]
 """(input file names, label file names, ROI file name or None, metadata per input)."""

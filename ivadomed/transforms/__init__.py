@@ -4,19 +4,6 @@ from __future__ import annotations
 
 from ivadomed.runtime.moved import moved_names
 from ivadomed.transforms.base import OLD_NAMES, TRANSFORMS, ImedTransform
-from ivadomed.transforms.compose import (
-    Compose,
-    NumpyToTensor,
-    UndoCompose,
-    UndoTransform,
-    apply_preprocessing_transforms,
-    get_preprocessing_transforms,
-    get_subdatasets_transforms,
-    multichannel_capable,
-    prepare_transforms,
-    tio_transform,
-    two_dim_compatible,
-)
 from ivadomed.transforms.fixed import (
     BoundingBoxCrop,
     CenterCrop,
@@ -40,7 +27,7 @@ from ivadomed.transforms.intensity import (
     RandomLowResolution,
     RandomShiftIntensity,
 )
-from ivadomed.transforms.label import DilateGT
+from ivadomed.transforms.label import DilateGT, NumpyToTensor
 from ivadomed.transforms.pipeline import Pipeline, Plan, Stage
 from ivadomed.transforms.spatial import ElasticTransform, RandomAffine, RandomMirror, RandomReverse
 from ivadomed.transforms.steps import Frame, Step
@@ -51,7 +38,6 @@ __all__ = [
     "BoundingBoxCrop",
     "CenterCrop",
     "Clahe",
-    "Compose",
     "Crop",
     "CropStep",
     "CroppableArray",
@@ -79,22 +65,20 @@ __all__ = [
     "Resample",
     "Stage",
     "Step",
-    "UndoCompose",
-    "UndoTransform",
-    "apply_preprocessing_transforms",
-    "get_preprocessing_transforms",
-    "get_subdatasets_transforms",
-    "multichannel_capable",
-    "prepare_transforms",
-    "tio_transform",
-    "two_dim_compatible",
 ]
 
 _MOVED = {
     **{old: f"ivadomed.transforms.{new}" for old, new in OLD_NAMES.items()},
-    "preprare_transforms": "ivadomed.transforms.prepare_transforms",
+    "preprare_transforms": "ivadomed.compat.transforms.prepare_transforms",
     "rescale_values_array": "ivadomed.images.heatmaps.rescale_values_array",
 }
 """Old names of the manual, and their place now."""
 
-__getattr__ = moved_names(__name__, _MOVED)
+_DOCUMENTED = {
+    "ivadomed.compat.transforms": "Compose UndoCompose UndoTransform apply_preprocessing_transforms "
+    "get_preprocessing_transforms get_subdatasets_transforms multichannel_capable prepare_transforms "
+    "tio_transform two_dim_compatible"
+}
+"""API of ivadomed 2.x, by the module that does the work."""
+
+__getattr__ = moved_names(__name__, _MOVED, _DOCUMENTED)

@@ -9,15 +9,14 @@ none, and returns metadata that hold the step, so the next call with them repeat
 from __future__ import annotations
 
 import copy
-import functools
-import inspect
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
+from typing_extensions import dataclass_transform
 
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.registry import Registry
@@ -66,7 +65,7 @@ class CalledStep(Step):
         """Call the transform on the list of the arrays of `x`."""
         records = [{"zooms": self.zooms_in, **self.record, "data_type": kind} for _ in x]
         with seeded(self.seed):
-            out, metadata = called(self.transform, self.transform, list(x), records)
+            out, metadata = run(self.transform, list(x), records)
         first = metadata[0] if isinstance(metadata, (list, tuple)) else metadata
         self.record.update(first or {})
         return self._checked(out, self.shape_out)
@@ -74,7 +73,7 @@ class CalledStep(Step):
     def invert(self, x: np.ndarray, order: int) -> np.ndarray:
         """Call `undo_transform` of the transform."""
         records = [{**self.record, "data_type": "gt"} for _ in x]
-        out, _ = called(self.transform, self.transform.undo_transform, list(x), records)
+        out, _ = run(self.transform, list(x), records, undo=True)
         return self._checked(out, self.shape_in)
 
     def _checked(self, arrays: Any, shape: tuple[int, ...]) -> np.ndarray:
@@ -87,36 +86,46 @@ class CalledStep(Step):
         return out
 
 
-def called(
-    transform: ImedTransform, function: Callable[..., tuple[Any, Any]], sample: Any, metadata: Any
-) -> tuple[Any, Any]:
-    """Call a user's transform, or its `undo_transform`, on a sample: an array, or a list with one array per channel.
+def run(transform: ImedTransform, sample: Any, metadata: Any, undo: bool = False) -> tuple[Any, Any]:
+    """Call a transform, or its `undo_transform`, on a sample: an array, or a list with one array per channel.
 
-    A function that cannot take lists is called on each array in turn, and what the first call wrote into its metadata
-    is there for the others.
+    One of a user's that cannot take lists is called on each array in turn.
 
     Raises:
-        DataError: It returns another number of arrays.
+        DataError: It returns another number of arrays, or no pair.
     """
+    function = transform.undo_transform if undo else transform
+    if not transform.is_call:
+        return function(sample, metadata)
     if not isinstance(sample, (list, tuple)):
         return _pair(transform, function(sample, metadata))
     try:
         out, records = _pair(transform, function(sample, metadata))
     except (TypeError, AttributeError):
         given = metadata if isinstance(metadata, (list, tuple)) else [metadata] * len(sample)
-        out, records = [], []
-        for array, record in zip(sample, given, strict=True):
-            if records and record is not None and records[0] is not None:
-                for key in records[0].keys() - record.keys():
-                    record[key] = records[0][key]
-            array, record = _pair(transform, function(array, record))
-            out.append(array)
-            records.append(record)
+        out, records = one_by_one(lambda x, record: _pair(transform, function(x, record)), sample, given)
     if len(out) != len(sample):
         raise DataError(
             f"{type(transform).__name__}: made {len(out)} arrays of {len(sample)}; a transform is given a list with "
             "one array per channel (the decorator multichannel_capable gives it one after the other)"
         )
+    return out, records
+
+
+def one_by_one(
+    function: Callable[[Any, Any], tuple[Any, Any]], arrays: Sequence[Any], metadata: Sequence[Any]
+) -> tuple[list[Any], list[Any]]:
+    """Call a function on arrays in turn; what the first call wrote into its metadata is there for the others."""
+    out: list[Any] = []
+    records: list[Any] = []
+    for array, record in zip(arrays, metadata, strict=True):
+        if records and record is not None and records[0] is not None:
+            for key, value in records[0].items():
+                if key not in record or not record[key]:
+                    record[key] = value
+        array, record = function(array, record)
+        out.append(array)
+        records.append(record)
     return out, records
 
 
@@ -145,7 +154,6 @@ class ImedTransform:
         keeps_type: False if the documented call makes float32 of whole numbers; else they are rounded.
         default_kinds: Kinds of array it is applied to where the configuration has no ``applied_to``.
         configurable: False for one that configurations no longer name.
-        p: Probability that it is applied; None: always, without a draw.
     """
 
     fixed: ClassVar[bool] = False
@@ -156,11 +164,33 @@ class ImedTransform:
     keeps_type: ClassVar[bool] = True
     default_kinds: ClassVar[frozenset[str]] = frozenset(KINDS)
     configurable: ClassVar[bool] = True
-    p: float | None = None
+
+    def __post_init__(self) -> None:
+        """Make the arguments of a class of `transform` what they are declared to be.
+
+        Raises:
+            ConfigError: One is of another type, or out of range.
+        """
+        from ivadomed.registry.section import (
+            parse_arguments,  # pydantic, which only building transforms needs
+        )
+
+        declared = next(cls for cls in type(self).__mro__ if "__dataclass_fields__" in vars(cls))
+        given = {entry.name: _plain(getattr(self, entry.name)) for entry in fields(declared)}
+        values, problems = parse_arguments(declared, given)
+        if problems:
+            raise ConfigError("\n".join(f"transformation.{declared.__name__}.{line}" for line in problems))
+        vars(self).update(values)
+
+    @property
+    def probability(self) -> float | None:
+        """Probability that it is applied, its argument `p`; None: always, without a draw."""
+        return getattr(self, "p", None)
 
     def plan(self, frame: Frame, rng: np.random.Generator) -> Step:
         """Decide what to do with one case; the only place where randomness is drawn."""
-        if self.p is not None and rng.random() >= self.p:
+        probability = None if self.is_call else self.probability
+        if probability is not None and rng.random() >= probability:
             return IdentityStep.on(frame)
         return self.draw(frame, rng)
 
@@ -254,42 +284,18 @@ TRANSFORMS: Registry[type[ImedTransform]] = Registry(
 T = TypeVar("T", bound=ImedTransform)
 
 
+@dataclass_transform(eq_default=False)
 def transform(cls: type[T]) -> type[T]:
-    """Register a transform, whose constructor is given what its signature makes of the arguments; a decorator."""
-    constructor = cls.__init__
-    signature = inspect.signature(constructor)
-
-    @functools.wraps(constructor)
-    def parsing(self: ImedTransform, *args: Any, **kwargs: Any) -> None:
-        _, *given = signature.bind(self, *args, **kwargs).arguments.items()
-        constructor(self, **_parsed(cls, dict(given)))
-
-    if constructor is not object.__init__:
-        cls.__init__ = parsing  # type: ignore[method-assign, assignment]
+    """Register a transform, whose arguments are its annotated attributes, as those of a dataclass; a decorator."""
+    cls = dataclass(eq=False, repr=False)(cls)
     TRANSFORMS.register(cls)
     return cls
-
-
-def _parsed(cls: type[ImedTransform], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of a constructor as their declared types.
-
-    Raises:
-        ConfigError: One is of another type, or out of range.
-    """
-    from ivadomed.registry.section import (
-        parse_arguments,  # pydantic, which only those who build transforms need
-    )
-
-    values, problems = parse_arguments(cls, {name: _plain(value) for name, value in arguments.items()})
-    if problems:
-        raise ConfigError("\n".join(f"transformation.{cls.__name__}.{problem}" for problem in problems))
-    return values
 
 
 def _plain(value: Any) -> Any:
     """Numbers and lists of Python for those of numpy."""
     if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
+        return type(value)(map(_plain, value))
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
 

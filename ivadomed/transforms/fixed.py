@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -45,15 +45,11 @@ class Resample(ImedTransform):
     fixed: ClassVar[bool] = True
     resamples: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        hspace: Annotated[PositiveReal, Doc("Voxel size along the height, in mm (> 0).", 0.75)],
-        wspace: Annotated[PositiveReal, Doc("Voxel size along the width, in mm (> 0).", 0.75)],
-        dspace: Annotated[
-            PositiveReal, Doc("Voxel size along the depth, in mm (> 0); 3D models only.", 0.5)
-        ] = 1.0,
-    ) -> None:
-        self.hspace, self.wspace, self.dspace = hspace, wspace, dspace
+    hspace: Annotated[PositiveReal, Doc("Voxel size along the height, in mm (> 0).", 0.75)]
+    wspace: Annotated[PositiveReal, Doc("Voxel size along the width, in mm (> 0).", 0.75)]
+    dspace: Annotated[PositiveReal, Doc("Voxel size along the depth, in mm (> 0); 3D models only.", 0.5)] = (
+        1.0
+    )
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
         """Round the resampled extent of every axis to whole voxels (at least one)."""
@@ -96,14 +92,14 @@ class CropStep(Step):
         return [(x[i : i + 1], start) for i, start in enumerate(self.starts)]
 
 
+@dataclass(eq=False, repr=False)
 class Crop(ImedTransform):
     """Cut out a box; subclasses say where. Axes without a size keep their length; in 2D a third entry is not used."""
 
     fixed: ClassVar[bool] = True
     crops: ClassVar[bool] = True
 
-    def __init__(self, size: CropSize) -> None:
-        self.size = size
+    size: CropSize
 
     def box(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return the size of the box along every axis of `shape`."""
@@ -175,10 +171,12 @@ class BoundingBoxCrop(Crop):
             call, otherwise a box of `size` around the middle of the ROI's extent.
     """
 
-    def __init__(self, size: CropSize, start: Annotated[tuple[Int, ...] | None, INTERNAL] = None) -> None:
-        super().__init__(size)
-        self.start = None if start is None else tuple(int(s) for s in start)
-        self.needs_roi = start is None
+    start: Annotated[tuple[Int, ...] | None, INTERNAL] = None
+
+    def __post_init__(self) -> None:
+        """See `needs_roi`."""
+        super().__post_init__()
+        self.needs_roi = self.start is None
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
         """Place the box at `start` or around the extent of the ROI.
@@ -309,9 +307,9 @@ def resampling_factors(
     transforms: Sequence[ImedTransform], shape: Sequence[int], zooms: Sequence[float]
 ) -> list[float]:
     """Old voxel size / new voxel size along each axis, of the resampling before any crop."""
-    frame, rng = Frame(tuple(shape), tuple(zooms)), np.random.default_rng(0)  # resampling draws nothing
-    for resample in _resampling(transforms):
-        frame = resample.plan(frame, rng).frame_out
+    frame = Frame(tuple(shape), tuple(zooms))
+    for step in _resampling(transforms, frame):
+        frame = step.frame_out
     return [float(before / after) for before, after in zip(zooms, frame.zooms, strict=True)]
 
 
@@ -321,8 +319,14 @@ def _place(transforms: Sequence[ImedTransform]) -> int:
     return max((i + 1 for i in range(first) if transforms[i].resamples), default=0)
 
 
-def _resampling(transforms: Sequence[ImedTransform]) -> list[ImedTransform]:
-    return [entry for entry in transforms[: _place(transforms)] if entry.resamples]
+def _resampling(transforms: Sequence[ImedTransform], frame: Frame) -> Iterator[Step]:
+    """Steps of the resampling before any crop."""
+    rng = np.random.default_rng(0)  # resampling draws nothing
+    for entry in transforms[: _place(transforms)]:
+        if entry.resamples:
+            step = entry.plan(frame, rng)
+            frame = step.frame_out
+            yield step
 
 
 def _resampled(
@@ -332,12 +336,10 @@ def _resampled(
     shape: Sequence[int] | None,
 ) -> tuple[Box, tuple[int, ...] | None]:
     """Box and shape after the resampling."""
-    rng = np.random.default_rng(0)  # resampling draws nothing
-    box, shape, zooms = list(box), None if shape is None else tuple(shape), tuple(zooms)
-    for resample in _resampling(transforms):
-        step = resample.plan(Frame(shape or box_size(box), zooms), rng)
-        box = box_on_grid(box, [old / new for old, new in zip(zooms, step.zooms_out, strict=True)])
-        zooms = step.zooms_out
+    box, shape = list(box), None if shape is None else tuple(shape)
+    for step in _resampling(transforms, Frame(shape or box_size(box), tuple(zooms))):
+        factors = [old / new for old, new in zip(step.zooms_in, step.zooms_out, strict=True)]
+        box = box_on_grid(box, factors)
         if shape is not None:
             shape = step.shape_out  # rounded, so that the last voxel may be one fewer than the box's end
             box = [min(end, shape[axis // 2] - 1) for axis, end in enumerate(box)]

@@ -63,8 +63,7 @@ class NormalizeInstance(IntensityTransform):
 
     keeps_type: ClassVar[bool] = False
 
-    def __init__(self, foreground: Foreground = False) -> None:
-        self.foreground = foreground
+    foreground: Foreground = False
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
         """Plan the normalization; nothing is drawn."""
@@ -83,13 +82,9 @@ class NormalizePercentile(ImageTransform):
 
     keeps_type: ClassVar[bool] = False
 
-    def __init__(
-        self,
-        min_percentile: Annotated[Percentile, Doc("Percentile (0 to 100) that becomes 0.", 1.0)] = 0.5,
-        max_percentile: Annotated[Percentile, Doc("Percentile (0 to 100) that becomes 1.", 99.0)] = 99.5,
-        foreground: Foreground = False,
-    ) -> None:
-        self.min_percentile, self.max_percentile, self.foreground = min_percentile, max_percentile, foreground
+    min_percentile: Annotated[Percentile, Doc("Percentile (0 to 100) that becomes 0.", 1.0)] = 0.5
+    max_percentile: Annotated[Percentile, Doc("Percentile (0 to 100) that becomes 1.", 99.0)] = 99.5
+    foreground: Foreground = False
 
     @staticmethod
     def problems(min_percentile: float, max_percentile: float, foreground: bool) -> list[str]:
@@ -111,12 +106,8 @@ class NormalizePercentile(ImageTransform):
 class HistogramClipping(IntensityTransform):
     """Clip intensities at two percentiles."""
 
-    def __init__(
-        self,
-        min_percentile: Annotated[Percentile, Doc("Lower percentile (0 to 100).", 1.0)] = 5.0,
-        max_percentile: Annotated[Percentile, Doc("Upper percentile (0 to 100).", 99.0)] = 95.0,
-    ) -> None:
-        self.min_percentile, self.max_percentile = min_percentile, max_percentile
+    min_percentile: Annotated[Percentile, Doc("Lower percentile (0 to 100).", 1.0)] = 5.0
+    max_percentile: Annotated[Percentile, Doc("Upper percentile (0 to 100).", 99.0)] = 95.0
 
     @staticmethod
     def problems(min_percentile: float, max_percentile: float) -> list[str]:
@@ -139,14 +130,10 @@ class Clahe(IntensityTransform):
 
     keeps_type: ClassVar[bool] = False
 
-    def __init__(
-        self,
-        clip_limit: Annotated[PositiveReal, Doc("Clipping limit (> 0).", 2.0)] = 3.0,
-        kernel_size: Annotated[
-            tuple[Positive, ...], Len(2, 3), Doc("Size of the tiles in voxels (> 0).", [16, 16])
-        ] = (8, 8),
-    ) -> None:
-        self.clip_limit, self.kernel_size = clip_limit, kernel_size
+    clip_limit: Annotated[PositiveReal, Doc("Clipping limit (> 0).", 2.0)] = 3.0
+    kernel_size: Annotated[
+        tuple[Positive, ...], Len(2, 3), Doc("Size of the tiles in voxels (> 0).", [16, 16])
+    ] = (8, 8)
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
         """Plan the equalisation; nothing is drawn.
@@ -168,12 +155,13 @@ class Clahe(IntensityTransform):
 class RandomShiftIntensity(IntensityTransform):
     """Add a random constant to all intensities."""
 
-    def __init__(
-        self,
-        shift_range: Annotated[Interval, Doc("Range of the constant, in units of intensity.", [-0.1, 0.1])],
-        prob: Probability = 0.1,
-    ) -> None:
-        self.shift_range, self.p = shift_range, prob
+    shift_range: Annotated[Interval, Doc("Range of the constant, in units of intensity.", [-0.1, 0.1])]
+    prob: Probability = 0.1
+
+    @property
+    def probability(self) -> float:
+        """Its argument `prob`."""
+        return self.prob
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
         """Draw the offset."""
@@ -197,14 +185,10 @@ class RandomShiftIntensity(IntensityTransform):
 class AdditiveGaussianNoise(IntensityTransform):
     """Add Gaussian noise."""
 
-    def __init__(
-        self,
-        mean: Annotated[Real, Doc("Mean of the noise, in units of intensity.", 0.1)] = 0.0,
-        std: Annotated[
-            NonNegativeReal, Doc("Standard deviation of the noise (>= 0), in units of intensity.", 0.02)
-        ] = 0.01,
-    ) -> None:
-        self.mean, self.std = mean, std
+    mean: Annotated[Real, Doc("Mean of the noise, in units of intensity.", 0.1)] = 0.0
+    std: Annotated[
+        NonNegativeReal, Doc("Standard deviation of the noise (>= 0), in units of intensity.", 0.02)
+    ] = 0.01
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
         """Draw the seed of the noise: the number of channels is not known here."""
@@ -219,19 +203,15 @@ class RandomGamma(IntensityTransform):
     They are scaled to 0..1 before and back after; each channel keeps its range.
     """
 
-    def __init__(
-        self,
-        log_gamma_range: Annotated[
-            Symmetric,
-            Doc("Range of the natural logarithm of the exponent; a number d means [-d, d].", [-0.3, 0.3]),
-        ],
-        p: Probability = 0.5,
-    ) -> None:
-        self.log_gamma_range, self.p = symmetric(log_gamma_range), p
+    log_gamma_range: Annotated[
+        Symmetric,
+        Doc("Range of the natural logarithm of the exponent; a number d means [-d, d].", [-0.3, 0.3]),
+    ]
+    p: Probability = 0.5
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
         """Draw the exponent."""
-        exponent = float(np.exp(rng.uniform(*self.log_gamma_range)))
+        exponent = float(np.exp(rng.uniform(*symmetric(self.log_gamma_range))))
         return _by_factor(frame, maths.gamma, "gamma", exponent=exponent)
 
 
@@ -242,12 +222,8 @@ class RandomBrightness(ImageTransform):
     It is nnU-Net's brightness.
     """
 
-    def __init__(
-        self,
-        factor_range: Annotated[Factors, Doc("Range of the factor (> 0).", [0.9, 1.1])] = (0.75, 1.25),
-        p: Probability = 0.15,
-    ) -> None:
-        self.factor_range, self.p = factor_range, p
+    factor_range: Annotated[Factors, Doc("Range of the factor (> 0).", [0.9, 1.1])] = (0.75, 1.25)
+    p: Probability = 0.15
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
         """Draw the factor."""
@@ -261,15 +237,11 @@ class RandomContrast(ImageTransform):
     It is nnU-Net's contrast.
     """
 
-    def __init__(
-        self,
-        factor_range: Annotated[Factors, Doc("Range of the factor (> 0).", [0.9, 1.1])] = (0.75, 1.25),
-        keep_range: Annotated[
-            Flag, Doc("Clip to the smallest and largest intensity that the sample had before.")
-        ] = True,
-        p: Probability = 0.15,
-    ) -> None:
-        self.factor_range, self.keep_range, self.p = factor_range, keep_range, p
+    factor_range: Annotated[Factors, Doc("Range of the factor (> 0).", [0.9, 1.1])] = (0.75, 1.25)
+    keep_range: Annotated[
+        Flag, Doc("Clip to the smallest and largest intensity that the sample had before.")
+    ] = True
+    p: Probability = 0.15
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
         """Draw the factor."""
@@ -287,21 +259,17 @@ class RandomLowResolution(ImageTransform):
     RandomAnisotropy and nnU-Net's simulation of low resolution do much the same.
     """
 
-    def __init__(
-        self,
-        factor_range: Annotated[
-            Thickness, Doc("Range of the thickness (>= 1) of the thick voxels, in voxels.", [1.0, 3.0])
-        ] = (1.5, 4.0),
-        axes: Annotated[
-            Axes,
-            Doc(
-                "Axes that are lowered together: 0 height, 1 width, 2 depth. null: one axis, drawn at random.",
-                [2],
-            ),
-        ] = None,
-        p: Probability = 0.25,
-    ) -> None:
-        self.factor_range, self.axes, self.p = factor_range, axes, p
+    factor_range: Annotated[
+        Thickness, Doc("Range of the thickness (>= 1) of the thick voxels, in voxels.", [1.0, 3.0])
+    ] = (1.5, 4.0)
+    axes: Annotated[
+        Axes,
+        Doc(
+            "Axes that are lowered together: 0 height, 1 width, 2 depth. null: one axis, drawn at random.",
+            [2],
+        ),
+    ] = None
+    p: Probability = 0.25
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
         """Draw the axis and the factor; an axis that the sample does not have is passed over."""
@@ -324,21 +292,17 @@ class RandomBiasField(IntensityTransform):
     The coils of an MR scanner do so.
     """
 
-    def __init__(
-        self,
-        coefficients: Annotated[
-            Symmetric,
-            Doc("Largest magnitude of the polynomial's coefficients, or their [smallest, largest].", 0.5),
-        ],
-        order: Annotated[int, STRICT, Ge(0), Le(20), WHOLE, Doc("Order of the polynomial (0 to 20).", 3)],
-        p: Probability = 0.5,
-    ) -> None:
-        self.coefficients, self.order, self.p = symmetric(coefficients), order, p
+    coefficients: Annotated[
+        Symmetric,
+        Doc("Largest magnitude of the polynomial's coefficients, or their [smallest, largest].", 0.5),
+    ]
+    order: Annotated[int, STRICT, Ge(0), Le(20), WHOLE, Doc("Order of the polynomial (0 to 20).", 3)]
+    p: Probability = 0.5
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
         """Draw the coefficients."""
         count = len(maths.monomials(len(frame.shape), self.order))
-        drawn = rng.uniform(*self.coefficients, count).tolist()
+        drawn = rng.uniform(*symmetric(self.coefficients), count).tolist()
         arguments = {"order": self.order, "coefficients": drawn}
         return IntensityStep.on(
             frame, function=maths.multiply_bias, arguments=arguments, drawn={"bias_field": drawn}
@@ -349,18 +313,14 @@ class RandomBiasField(IntensityTransform):
 class RandomBlur(IntensityTransform):
     """Blur with a Gaussian of random width."""
 
-    def __init__(
-        self,
-        sigma_range: Annotated[
-            Widths, Doc("Range of the standard deviation, in voxels; a number s means [0, s].", [0.0, 2.0])
-        ],
-        p: Probability = 0.5,
-    ) -> None:
-        self.sigma_range, self.p = from_zero(sigma_range), p
+    sigma_range: Annotated[
+        Widths, Doc("Range of the standard deviation, in voxels; a number s means [0, s].", [0.0, 2.0])
+    ]
+    p: Probability = 0.5
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
         """Draw a standard deviation per axis."""
-        sigmas = rng.uniform(*self.sigma_range, len(frame.shape)).tolist()
+        sigmas = rng.uniform(*from_zero(self.sigma_range), len(frame.shape)).tolist()
         return IntensityStep.on(
             frame, function=maths.blur, arguments={"sigmas": sigmas}, drawn={"blur": sigmas}
         )

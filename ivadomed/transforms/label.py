@@ -1,11 +1,12 @@
-"""Transforms of labels."""
+"""Transforms of labels, and the conversion to tensors."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+import torch
 from scipy.ndimage import distance_transform_cdt, find_objects, label
 
 from ivadomed.registry.types import Doc, Real
@@ -27,20 +28,40 @@ class DilateGT(ImedTransform):
     geometric: ClassVar[bool] = False
     keeps_type: ClassVar[bool] = False
 
-    def __init__(
-        self, dilation_factor: Annotated[Real, Doc("Strength; 0 or less disables it.", 0.15)]
-    ) -> None:
-        self.dil_factor = dilation_factor
+    dilation_factor: Annotated[Real, Doc("Strength; 0 or less disables it.", 0.15)]
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
         """Plan the dilation; nothing is drawn."""
-        if self.dil_factor <= 0:
+        if self.dilation_factor <= 0:
             return IdentityStep.on(frame)
-        return ArrayStep.on(frame, function=partial(_dilate_all, factor=self.dil_factor))
+        return ArrayStep.on(frame, function=partial(_dilate_all, factor=self.dilation_factor))
 
     def dilate_arr(self, arr: np.ndarray, dil_factor: float) -> np.ndarray:
         """Dilate the lesions of one array, [H, W] or [H, W, D]; see `dilate_lesions`."""
         return dilate_lesions(arr, dil_factor)
+
+
+@transform
+class NumpyToTensor(ImedTransform):
+    """Convert arrays to one tensor [C, ...]; inside a pipeline, where all are arrays, it does nothing."""
+
+    geometric: ClassVar[bool] = False
+    configurable: ClassVar[bool] = False
+
+    def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
+        """Plan nothing."""
+        return IdentityStep.on(frame)
+
+    def __call__(self, sample: Any, metadata: Any = None) -> tuple[Any, Any]:
+        """Stack an array, or a list of arrays, to a float32 tensor with a leading channel axis."""
+        if isinstance(sample, torch.Tensor) or sample is None:
+            return sample, metadata
+        arrays = [sample] if isinstance(sample, np.ndarray) else list(sample)
+        return torch.from_numpy(np.stack([np.asarray(a, dtype=np.float32) for a in arrays])), metadata
+
+    def undo_transform(self, sample: Any, metadata: Any = None) -> tuple[Any, Any]:
+        """Split a tensor [C, ...] into a list of arrays."""
+        return (list(sample.numpy()) if isinstance(sample, torch.Tensor) else sample), metadata
 
 
 def dilate_lesions(mask: np.ndarray, factor: float) -> np.ndarray:

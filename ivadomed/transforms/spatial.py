@@ -34,39 +34,38 @@ class RandomAffine(ImedTransform):
     that configurations before 2.0 wrote.
     """
 
-    def __init__(
-        self,
-        degrees: Annotated[
-            Symmetric, Doc("Largest rotation in degrees (>= 0), or [smallest, largest].", 10)
-        ] = 0.0,
-        translate: Annotated[
-            PerAxis | None,
-            Doc(
-                "Largest translation per axis, as a fraction (0 to 1) of the image's size; in mm with `physical`. "
-                "null: none.",
-                [0.05, 0.05],
-            ),
-        ] = None,
-        scale: Annotated[
-            PerAxis | None,
-            Doc("Largest relative change of size per axis, e.g. 0.1 for 0.9 to 1.1. null: none.", [0.1, 0.1]),
-        ] = None,
-        physical: Annotated[
-            Flag,
-            Doc(
-                "Rotate and translate in mm, about the image's centre; false: on the voxel grid, where a rotation of "
-                "voxels that are no squares shears."
-            ),
-        ] = False,
-    ) -> None:
-        self.physical, self.degrees, self.translate = physical, symmetric(degrees), translate or ()
-        if scale and _is_range(scale):
-            spread = max(1 - scale[0], scale[1] - 1)
+    degrees: Annotated[Symmetric, Doc("Largest rotation in degrees (>= 0), or [smallest, largest].", 10)] = (
+        0.0
+    )
+    translate: Annotated[
+        PerAxis | None,
+        Doc(
+            "Largest translation per axis, as a fraction (0 to 1) of the image's size; in mm with `physical`. "
+            "null: none.",
+            [0.05, 0.05],
+        ),
+    ] = None
+    scale: Annotated[
+        PerAxis | None,
+        Doc("Largest relative change of size per axis, e.g. 0.1 for 0.9 to 1.1. null: none.", [0.1, 0.1]),
+    ] = None
+    physical: Annotated[
+        Flag,
+        Doc(
+            "Rotate and translate in mm, about the image's centre; false: on the voxel grid, where a rotation of "
+            "voxels that are no squares shears."
+        ),
+    ] = False
+
+    def __post_init__(self) -> None:
+        """Read a `scale` of configurations before 2.0."""
+        super().__post_init__()
+        if self.scale and _is_range(self.scale):
+            spread = max(1 - self.scale[0], self.scale[1] - 1)
             logger.warning(
-                "RandomAffine.scale %s is a range of factors; read as +-%g on every axis", scale, spread
+                "RandomAffine.scale %s is a range of factors; read as +-%g on every axis", self.scale, spread
             )
-            scale = (spread,) * 3
-        self.scale = scale or ()
+            self.scale = (spread,) * 3
 
     @staticmethod
     def problems(
@@ -87,19 +86,20 @@ class RandomAffine(ImedTransform):
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
         """Draw angle, plane, scale and displacement."""
         n = len(frame.shape)
-        angle = math.radians(rng.uniform(*self.degrees))
+        angle = math.radians(rng.uniform(*symmetric(self.degrees)))
         # A rotation out of the plane of a single slice would leave it.
         planes = [p for p in combinations(range(n), 2) if n == 2 or all(frame.shape[a] > 1 for a in p)] or [
             (0, 1)
         ]
         axes = planes[int(rng.integers(len(planes)))] if len(planes) > 1 else planes[0]
         sizes, shifts = rng.uniform(-1, 1, (2, n)).tolist()
-        scale = [1 + s * u for s, u in zip(self.scale, sizes, strict=False)]
+        scale = [1 + s * u for s, u in zip(self.scale or (), sizes, strict=False)]
         if self.physical:
-            shift = [t * u / z for t, u, z in zip(self.translate, shifts, frame.zooms, strict=False)]
+            shift = [t * u / z for t, u, z in zip(self.translate or (), shifts, frame.zooms, strict=False)]
         else:
             shift = [
-                float(round(t * u * m)) for t, u, m in zip(self.translate, shifts, frame.shape, strict=False)
+                float(round(t * u * m))
+                for t, u, m in zip(self.translate or (), shifts, frame.shape, strict=False)
             ]
         return affine_step(frame, angle, axes, scale, shift, self.physical)
 
@@ -143,17 +143,13 @@ class RandomReverse(ImedTransform):
 class RandomMirror(ImedTransform):
     """Flip axes, each with its own probability."""
 
-    def __init__(
-        self,
-        p: Annotated[
-            Fraction | tuple[Fraction, ...],
-            Doc("Probability (0 to 1) of each axis, or a list with one per entry of `axes`.", [0.5, 0.25]),
-        ] = 0.5,
-        axes: Annotated[
-            Axes, Doc("Axes that may be flipped: 0 height, 1 width, 2 depth (3D models). null: all.", [0, 1])
-        ] = None,
-    ) -> None:
-        self.chances, self.axes = p, axes
+    p: Annotated[
+        Fraction | tuple[Fraction, ...],
+        Doc("Probability (0 to 1) of each axis, or a list with one per entry of `axes`.", [0.5, 0.25]),
+    ] = 0.5
+    axes: Annotated[
+        Axes, Doc("Axes that may be flipped: 0 height, 1 width, 2 depth (3D models). null: all.", [0, 1])
+    ] = None
 
     @staticmethod
     def problems(p: float | tuple[float, ...], axes: tuple[int, ...] | None) -> list[str]:
@@ -162,11 +158,15 @@ class RandomMirror(ImedTransform):
             return []
         return [f"p: {list(p)} has {len(p)} entries; expected one number, or one per entry of axes"]
 
+    @property
+    def probability(self) -> None:
+        """None: every axis has its own."""
+
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
         """Draw which axes to flip; an axis that the sample does not have is passed over."""
         n = len(frame.shape)
         axes = range(n) if self.axes is None else self.axes
-        chances = self.chances if isinstance(self.chances, tuple) else (self.chances,) * len(axes)
+        chances = self.p if isinstance(self.p, tuple) else (self.p,) * len(axes)
         drawn = {axis: rng.random() < chance for axis, chance in zip(axes, chances, strict=True)}
         return _flip(frame, [drawn.get(axis, False) for axis in range(n)])
 
@@ -182,33 +182,22 @@ class ElasticTransform(ImedTransform):
     smoothness that it would have on voxels of 1 mm.
     """
 
-    def __init__(
-        self,
-        alpha_range: Annotated[
-            Interval,
-            Doc("Range of the strength of the deformation, in voxels; in mm with `physical`.", [28.0, 30.0]),
-        ],
-        sigma_range: Annotated[
-            Widths,
-            Doc(
-                "Range of the smoothness (standard deviation), in voxels; in mm with `physical`.", [3.5, 4.5]
-            ),
-        ],
-        p: Probability = 0.1,
-        physical: Annotated[
-            Flag, Doc("Deform by the same in mm whatever the voxel size; false: on the voxel grid.")
-        ] = False,
-    ) -> None:
-        self.physical, self.alpha_range, self.sigma_range, self.p = (
-            physical,
-            alpha_range,
-            from_zero(sigma_range),
-            p,
-        )
+    alpha_range: Annotated[
+        Interval,
+        Doc("Range of the strength of the deformation, in voxels; in mm with `physical`.", [28.0, 30.0]),
+    ]
+    sigma_range: Annotated[
+        Widths,
+        Doc("Range of the smoothness (standard deviation), in voxels; in mm with `physical`.", [3.5, 4.5]),
+    ]
+    p: Probability = 0.1
+    physical: Annotated[
+        Flag, Doc("Deform by the same in mm whatever the voxel size; false: on the voxel grid.")
+    ] = False
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
         """Draw alpha, sigma and the field."""
-        alpha, sigma = rng.uniform(*self.alpha_range), rng.uniform(*self.sigma_range)
+        alpha, sigma = rng.uniform(*self.alpha_range), rng.uniform(*from_zero(self.sigma_range))
         if alpha == 0:
             return IdentityStep.on(frame)
         n = len(frame.shape)

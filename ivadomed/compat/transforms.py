@@ -8,15 +8,16 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 
 from ivadomed.errors import ConfigError
-from ivadomed.transforms.base import STEPS_KEY, TRANSFORMS, ImedTransform, called, current_name, transform
+from ivadomed.transforms.base import STEPS_KEY, TRANSFORMS, ImedTransform, current_name, one_by_one, run
+from ivadomed.transforms.label import NumpyToTensor
 from ivadomed.transforms.pipeline import Pipeline
-from ivadomed.transforms.steps import KINDS, Frame, IdentityStep, Step
+from ivadomed.transforms.steps import KINDS
 
 DATASET_TYPES = ("training", "validation", "testing")
 
@@ -32,29 +33,6 @@ _SHARED_KEYS = (
 )
 
 
-@transform
-class NumpyToTensor(ImedTransform):
-    """Convert arrays to one tensor [C, ...]; inside a pipeline, where all are arrays, it does nothing."""
-
-    geometric: ClassVar[bool] = False
-    configurable: ClassVar[bool] = False
-
-    def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
-        """Plan nothing."""
-        return IdentityStep.on(frame)
-
-    def __call__(self, sample: Any, metadata: Any = None) -> tuple[Any, Any]:
-        """Stack an array, or a list of arrays, to a float32 tensor with a leading channel axis."""
-        if isinstance(sample, torch.Tensor) or sample is None:
-            return sample, metadata
-        arrays = [sample] if isinstance(sample, np.ndarray) else list(sample)
-        return torch.from_numpy(np.stack([np.asarray(a, dtype=np.float32) for a in arrays])), metadata
-
-    def undo_transform(self, sample: Any, metadata: Any = None) -> tuple[Any, Any]:
-        """Split a tensor [C, ...] into a list of arrays."""
-        return (list(sample.numpy()) if isinstance(sample, torch.Tensor) else sample), metadata
-
-
 class Chain(list[ImedTransform]):
     """Transforms one after the other."""
 
@@ -66,10 +44,7 @@ class Chain(list[ImedTransform]):
     def __call__(self, sample: Any, metadata: Any = None) -> tuple[Any, Any]:
         """Apply them to a sample with its metadata."""
         for entry in self:
-            if entry.is_call:
-                sample, metadata = called(entry, entry, sample, metadata)
-            else:
-                sample, metadata = entry(sample, metadata)
+            sample, metadata = run(entry, sample, metadata)
         return sample, metadata
 
 
@@ -127,12 +102,7 @@ class UndoTransform:
 
     def __call__(self, sample: Any, metadata: Any = None) -> tuple[Any, Any]:
         """Return the sample as it was before, and the metadata."""
-        undo = self.transform.undo_transform
-        return (
-            called(self.transform, undo, sample, metadata)
-            if self.transform.is_call
-            else undo(sample, metadata)
-        )
+        return run(self.transform, sample, metadata, undo=True)
 
 
 class UndoCompose:
@@ -159,7 +129,7 @@ class UndoCompose:
         if isinstance(sample, torch.Tensor):
             sample, metadata = NumpyToTensor().undo_transform(sample, metadata)
         for entry in reversed(self.transforms.transform[data_type]):
-            sample, metadata = UndoTransform(entry)(sample, metadata)
+            sample, metadata = run(entry, sample, metadata, undo=True)
         return sample, metadata
 
 
@@ -287,20 +257,8 @@ def multichannel_capable(wrapped: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(self: Any, sample: Any, metadata: Any = None) -> tuple[Any, Any]:
         if not isinstance(sample, list):
             return wrapped(self, sample, metadata)
-        if not sample:
-            return [], []
         given = metadata if isinstance(metadata, list) else [metadata] * len(sample)
-        arrays: list[Any] = []
-        records: list[Any] = []
-        for array, record in zip(sample, given, strict=True):
-            if records and record is not None and records[0] is not None:
-                for key, value in records[0].items():
-                    if key not in record or not record[key]:
-                        record[key] = value
-            out, record = wrapped(self, array, record)
-            arrays.append(out)
-            records.append(record)
-        return arrays, records
+        return one_by_one(lambda x, record: wrapped(self, x, record), sample, given)
 
     return wrapper
 

@@ -1,9 +1,6 @@
 """The documented helpers around configurations."""
 
-import ast
 import copy
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -133,23 +130,3 @@ def test_old_names(old, new):
 def test_unknown_name():
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         t.Nothing  # noqa: B018
-
-
-def test_modules_import_little():
-    # `ivadomed.inference` imports the transforms, and toolboxes embed that.
-    own = {
-        "ivadomed.geometry.boxes",
-        "ivadomed.errors",
-        "ivadomed.registry",
-        "ivadomed.runtime.moved",
-        "ivadomed.runtime.randomness",
-        "ivadomed.transforms",
-    }
-    allowed = {"numpy", "scipy.ndimage", "torch", *own}
-    for path in Path(t.__file__).parent.glob("*.py"):
-        for node in ast.parse(path.read_text()).body:
-            modules = [a.name for a in node.names] if isinstance(node, ast.Import) else []
-            modules += [node.module] if isinstance(node, ast.ImportFrom) else []
-            for module in modules:
-                inside = any(module == a or module.startswith(a + ".") for a in allowed)
-                assert inside or module.split(".")[0] in sys.stdlib_module_names, f"{path.name}: {module}"
