@@ -29,8 +29,8 @@ def show_data(config: RunConfig, bids_df: BidsDataframe) -> None:
     subjects = len({(image.root, image.folders[0]) for image in images})
     contrasts = Counter(bids_df.df["suffix"].dropna())
     counts = ", ".join(f"{number} {name}" for name, number in sorted(contrasts.items()))
-    places = ", ".join(config.loader_parameters.path_data)
-    say("Data", f"{_number(subjects, 'subject')}, {_number(len(images), 'image')} ({counts}) in {places}")
+    folders = ", ".join(config.loader_parameters.path_data)
+    say("Data", f"{_number(subjects, 'subject')}, {_number(len(images), 'image')} ({counts}) in {folders}")
 
 
 def show_left_out(dropped: Sequence[Dropped], log_file: Path) -> None:

@@ -50,9 +50,9 @@ def classify(
         truths = batch.target.numpy() if labelled else np.full(probabilities.shape, np.nan)
         for window, guess, truth in zip(batch.windows, probabilities, truths, strict=True):
             row, column, depth = window.start
-            place = (dataset.cases[window.case].id, depth, row, column)
+            voxel = (dataset.cases[window.case].id, depth, row, column)
             rows += [
-                (*place, name, float(p), float(t))
+                (*voxel, name, float(p), float(t))
                 for name, p, t in zip(class_names, guess, truth, strict=True)
             ]
     return pd.DataFrame(rows, columns=list(_COLUMNS))

@@ -91,10 +91,10 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     """
     p = np.asarray(p_values, float)
     adjusted = np.full(p.shape, np.nan)
-    places = np.flatnonzero(~np.isnan(p))
-    places = places[np.argsort(p[places], kind="stable")]
-    factors = len(places) - np.arange(len(places))
-    adjusted[places] = np.minimum(1, np.maximum.accumulate(p[places] * factors))
+    ranked = np.flatnonzero(~np.isnan(p))
+    ranked = ranked[np.argsort(p[ranked], kind="stable")]
+    factors = len(ranked) - np.arange(len(ranked))
+    adjusted[ranked] = np.minimum(1, np.maximum.accumulate(p[ranked] * factors))
     return adjusted
 
 

@@ -157,13 +157,13 @@ def bootstrap_intervals(
         alike[exists[:, column].tobytes()].append(column)
     for columns in alike.values():
         kept = exists[:, columns[0]]
-        _, place = np.unique(owner[kept], return_inverse=True)
-        n_subjects = int(place.max(initial=-1)) + 1
+        _, subject = np.unique(owner[kept], return_inverse=True)
+        n_subjects = int(subject.max(initial=-1)) + 1
         if n_subjects < 2:
             continue
         sums = np.zeros((n_subjects, len(columns)))
-        np.add.at(sums, place, values[np.ix_(kept, columns)])
-        means = _drawn_means(sums, np.bincount(place), draws)
+        np.add.at(sums, subject, values[np.ix_(kept, columns)])
+        means = _drawn_means(sums, np.bincount(subject), draws)
         tail = (100 - _LEVEL) / 2
         intervals[columns] = np.percentile(means, [tail, 100 - tail], axis=0).T
     return intervals

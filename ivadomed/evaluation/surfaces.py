@@ -181,8 +181,8 @@ def _percentile(distances: np.ndarray, areas: np.ndarray, percentile: float) -> 
     """The distance that ``percentile`` % of an area are not beyond."""
     order = np.argsort(distances)
     share = np.cumsum(areas[order]) / areas.sum()
-    place = int(np.searchsorted(share, percentile / 100))
-    return float(distances[order[min(place, len(order) - 1)]])
+    index = int(np.searchsorted(share, percentile / 100))
+    return float(distances[order[min(index, len(order) - 1)]])
 
 
 def _places(flat: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -155,7 +155,7 @@ def get_bounding_boxes(mask: np.ndarray) -> list[Box]:
     if mask.ndim != 3:
         raise DataError(f"get_bounding_boxes: a mask [H, W, D] expected, got shape {mask.shape}")
     labels, count = label_objects(mask, EDGES)
-    boxes = [box_of_slices(place) for place in find_objects(labels.astype(np.int32, copy=False), count)]
+    boxes = [box_of_slices(slices) for slices in find_objects(labels.astype(np.int32, copy=False), count)]
     return [boxes[i] for i in np.argsort(-object_sizes(labels, count), kind="stable")]
 
 
@@ -172,8 +172,8 @@ def prior_box(
     Raises:
         DataError: The mask is empty.
     """
-    place = bounding_box(mask >= _THRESHOLD)
-    if place is None:
+    slices = bounding_box(mask >= _THRESHOLD)
+    if slices is None:
         raise DataError(f"{os.fspath(path)}: the mask is empty, there is nothing to draw a box around")
-    box = box_of_slices(place)
+    box = box_of_slices(slices)
     return adjust_bb_size(box, safety_factor) if safety_factor else box

@@ -144,8 +144,8 @@ class Predictor:
         there = [channel for channel, image in enumerate(inputs) if image is not None]
         channels = [there.index(channel) if channel in there else None for channel in range(len(inputs))]
         paths = tuple(
-            Path(os.fspath(image)) if is_file(image) else Path(f"input {place}")  # type: ignore[arg-type]
-            for place, image in enumerate(given)
+            Path(os.fspath(image)) if is_file(image) else Path(f"input {number}")  # type: ignore[arg-type]
+            for number, image in enumerate(given)
         )
         return Case(
             id=Path(split_extension(paths[0])[0]).name if is_file(given[0]) else paths[0].name,

@@ -131,14 +131,14 @@ def structures(
         # Where samples are soft, one wide object often holds many structures: its agreement is computed once.
         known: dict[tuple[int, ...], tuple[float, float]] = {}
         for index, box in enumerate(find_objects(labels.view(np.int32), count), start=1):
-            inside, place = labels[box] == index, (*box, k)
+            inside, where = labels[box] == index, (*box, k)
             if np.count_nonzero(inside) < 2:
                 continue
             numbers = tuple(int(sample.best[index]) for sample in found)
             if numbers not in known:
                 known[numbers] = _agreement(found, numbers)
-            cv[place][inside], iou[place][inside] = known[numbers]
-            average[place][inside] = vox[place][inside].mean()
+            cv[where][inside], iou[where][inside] = known[numbers]
+            average[where][inside] = vox[where][inside].mean()
     return cv, iou, average
 
 
@@ -183,9 +183,9 @@ def _agreement(samples: Sequence[_SampleObjects], numbers: Sequence[int]) -> tup
     )
     votes = np.zeros([side.stop - side.start for side in reach], np.uint16)
     volumes = np.zeros(len(samples))
-    for place, (sample, number) in enumerate(chosen):
+    for i, (sample, number) in enumerate(chosen):
         mask = sample.labels[reach] == number
-        volumes[place] = np.count_nonzero(mask)
+        volumes[i] = np.count_nonzero(mask)
         votes += mask
     common = np.count_nonzero(votes == len(samples))
     return float(volumes.std() / volumes.mean()), common / np.count_nonzero(votes)

@@ -19,7 +19,7 @@ from ivadomed.models.base import Network
 from ivadomed.models.film import FiLMlayer, film_switches
 
 Parameters = dict[int, list[np.ndarray]]
-"""Per place of the network (from 1) one array [B, C] per batch."""
+"""Per level of the network (from 1) one array [B, C] per batch."""
 
 
 @torch.no_grad()
@@ -37,7 +37,7 @@ def save_modulation(
         model: Trained network, on the CPU.
         dataset: Samples.
         encoder: Encoder of the metadata; its labels, joined by a blank, are what ``metadata_values.npy`` holds.
-        film_layers: 0 or 1 per place of the network.
+        film_layers: 0 or 1 per level of the network.
         batch_size: Samples per forward pass.
         folder: Folder of the files.
     """
@@ -74,28 +74,28 @@ def store_film_params(
     """Append scales and shifts of the last forward pass, and the metadata of its batch.
 
     Args:
-        gammas: Scales so far, by place of the network: 1 ... 2 * depth + 2.
+        gammas: Scales so far, by level of the network: 1 ... 2 * depth + 2.
         betas: Shifts so far.
         metadata_values: Metadata so far, one list per batch.
         metadata: Metadata of the batch: per sample a mapping, or a list of them of which the first counts.
         model: The network, after its forward pass.
-        film_layers: 0 or 1 per place.
+        film_layers: 0 or 1 per level.
         depth: Depth of the network.
         film_metadata: Name of the metadata to store, e.g. "contrast".
 
     Returns:
         Scales, shifts and metadata with those of the batch; the arguments stay as they are.
     """
-    n_places = 2 * depth + 2
-    new_gammas = {place: list(gammas.get(place, ())) for place in range(1, n_places + 1)}
-    new_betas = {place: list(betas.get(place, ())) for place in range(1, n_places + 1)}
-    places = [i for i, is_film in enumerate(film_switches(film_layers, n_places), start=1) if is_film]
+    n_levels = 2 * depth + 2
+    new_gammas = {level: list(gammas.get(level, ())) for level in range(1, n_levels + 1)}
+    new_betas = {level: list(betas.get(level, ())) for level in range(1, n_levels + 1)}
+    levels = [i for i, is_film in enumerate(film_switches(film_layers, n_levels), start=1) if is_film]
     layers = [module for module in model.modules() if isinstance(module, FiLMlayer)]
-    for place, layer in zip(places, layers, strict=True):
+    for level, layer in zip(levels, layers, strict=True):
         if layer.gammas is None or layer.betas is None:
             raise ModelError("store_film_params: the network has not been run yet; call it on a batch first")
-        new_gammas[place].append(layer.gammas.flatten(1).cpu().numpy())
-        new_betas[place].append(layer.betas.flatten(1).cpu().numpy())
+        new_gammas[level].append(layer.gammas.flatten(1).cpu().numpy())
+        new_betas[level].append(layer.betas.flatten(1).cpu().numpy())
     first = [record[0] if isinstance(record, (list, tuple)) else record for record in metadata]
     return new_gammas, new_betas, [*metadata_values, [record[film_metadata] for record in first]]
 
@@ -117,9 +117,9 @@ def save_film_params(
         ofolder: Folder of the files.
     """
     for name, parameters in (("gamma", gammas), ("beta", betas)):
-        for place in range(1, 2 * depth + 3):
-            batches = parameters.get(place) or [np.empty((0, 0), np.float32)]
-            _save(Path(ofolder) / f"{name}_layer_{place}.npy", np.concatenate(list(batches)))
+        for level in range(1, 2 * depth + 3):
+            batches = parameters.get(level) or [np.empty((0, 0), np.float32)]
+            _save(Path(ofolder) / f"{name}_layer_{level}.npy", np.concatenate(list(batches)))
     values = np.array([value for batch in metadata_values for value in batch])
     _save(Path(ofolder) / "metadata_values.npy", values)
 

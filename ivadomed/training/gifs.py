@@ -37,7 +37,7 @@ class GifRecorder:
         self.folder = folder / FOLDER
         is_picture = count > 0 and not is_nifti(dataset.cases[0].images[0])
         self.slice_axis = None if is_picture else slice_axis
-        self.samples = {_name(dataset, place): collate([dataset[place]]) for place in _chosen(dataset, count)}
+        self.samples = {_name(dataset, index): collate([dataset[index]]) for index in _chosen(dataset, count)}
 
     def record(self, epoch: int, predict: Callable[[Batch], torch.Tensor]) -> None:
         """Write a frame of every sample.
@@ -86,9 +86,9 @@ def _chosen(dataset: SampleDataset, count: int) -> list[int]:
     return chosen
 
 
-def _name(dataset: SampleDataset, place: int) -> str:
+def _name(dataset: SampleDataset, index: int) -> str:
     """The case, and where in it the sample begins."""
-    window = dataset[place].window
+    window = dataset[index].window
     return "_".join([dataset.cases[window.case].id, *map(str, window.start)])
 
 

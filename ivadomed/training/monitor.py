@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -124,10 +125,10 @@ class Monitor:
         That function would not hide the events of epochs that are trained again after an interruption.
         """
         for name, value in values.items():
-            place = f"{tag.replace('/', '_')}_{name}"
-            if place not in self._series:
-                self._series[place] = self._new_writer(str(self.folder / place), purge_step=self.purge_step)
-            self._series[place].add_scalar(tag, value, epoch)
+            curve = f"{tag.replace('/', '_')}_{name}"
+            if curve not in self._series:
+                self._series[curve] = self._new_writer(str(self.folder / curve), purge_step=self.purge_step)
+            self._series[curve].add_scalar(tag, value, epoch)
         if self.tracker:
             self.tracker.log({f"{tag}/{name}": value for name, value in values.items()} | {"epoch": epoch})
 
@@ -256,28 +257,26 @@ def start_tracking(section: Wandb, folder: str | os.PathLike[str], resume: bool 
     file = Path(folder) / "wandb" / _ID
     known = file.read_text(encoding="utf-8") if resume and file.is_file() else None
 
-    def start(mode: Any) -> Any:
-        return wandb.init(
-            project=section.project_name,
-            group=section.group_name,
-            name=section.run_name,
-            dir=str(folder),
-            id=known,
-            resume="allow" if known else None,
-            mode=mode,
-            settings=wandb.Settings(init_timeout=_SECONDS, silent=True, console="off", api_key=key),
-        )
-
-    mode = chosen or "online"
+    start = partial(
+        wandb.init,
+        project=section.project_name,
+        group=section.group_name,
+        name=section.run_name,
+        dir=str(folder),
+        id=known,
+        resume="allow" if known else None,
+        settings=wandb.Settings(init_timeout=_SECONDS, silent=True, console="off", api_key=key),
+    )
+    mode: Any = chosen or "online"
     try:
-        run = start(mode)
+        run = start(mode=mode)
     except (wandb.errors.Error, OSError, ValueError) as error:  # among them a key that is none
         if mode != "online":
             log.warning("wandb: cannot be used (%s), so the run is not tracked.", error)
             return None
         log.warning("wandb: the service cannot be used (%s); this run is kept offline.", error)
         mode = "offline"
-        run = start(mode)
+        run = start(mode=mode)
     write_text(file, run.id)
     if mode == "offline":
         say("wandb", f"offline; `wandb sync {Path(run.dir).parent}` sends the run later")
