@@ -38,7 +38,7 @@ def models_in(field: FieldInfo) -> Sequence[type[BaseModel]]:
     """The models of which a value may be; none of a registry that has not been imported."""
     for entry in field.metadata:
         if isinstance(entry, FromRegistry):
-            return entry.models if entry.loaded else ()
+            return entry.models_of({}) if entry.loaded else ()
     return _models_in(field.annotation)
 
 

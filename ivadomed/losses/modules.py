@@ -253,7 +253,7 @@ class LossCombination(nn.Module):
         losses_list: Sequence[str], params_list: Sequence[Mapping[str, Any] | None] | None
     ) -> list[str]:
         """Faults of single losses."""
-        from ivadomed.registry.section import argument_problems  # pydantic, which only a configuration needs
+        from ivadomed.registry.section import parse_arguments  # pydantic, which only a configuration needs
 
         single = [name for name in LOSSES if name != "LossCombination"]
         found = [
@@ -269,7 +269,7 @@ class LossCombination(nn.Module):
             )
         for index, (name, params) in enumerate(zip(losses_list, params_list or (), strict=False)):
             if name in single and params:
-                found += [f"params_list[{index}].{text}" for text in argument_problems(LOSSES[name], params)]
+                found += [f"params_list[{index}].{text}" for text in parse_arguments(LOSSES[name], params)[1]]
         return found
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:

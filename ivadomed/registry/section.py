@@ -73,18 +73,8 @@ class Section(BaseModel):
         protected_namespaces=(),
     )
 
-    made_by: ClassVar[tuple[Callable[..., Any], tuple[Any, ...]] | None] = None
-    """Function that made a model which stands in no module, and its arguments: what a pickle holds of it."""
-
     entry: ClassVar[Any] = None
     """Class or function whose arguments they are."""
-
-    def __reduce__(self) -> Any:
-        return (
-            super().__reduce__()
-            if self.made_by is None
-            else (_restored, (*self.made_by, self.__getstate__()))
-        )
 
     @model_validator(mode="before")
     @classmethod
@@ -93,20 +83,17 @@ class Section(BaseModel):
             return value
         return {key: entry for key, entry in value.items() if entry is not None or not cls._leaves_out(key)}
 
+    @model_validator(mode="after")
+    def _no_problems(self) -> Self:
+        if hasattr(self.entry, "problems"):
+            known = parameters(self.entry)[0].keys() & type(self).model_fields.keys()
+            refuse(list(self.entry.problems(**{key: getattr(self, key) for key in known})))
+        return self
+
     @classmethod
     def _leaves_out(cls, key: str) -> bool:
         field = cls.model_fields.get(key)
         return field is not None and not field.is_required() and _holds_several(field.annotation)
-
-
-def _restored(
-    make: Callable[..., type[Section]], arguments: tuple[Any, ...], state: dict[Any, Any]
-) -> Section:
-    """Section of a model that is made again, out of a pickle."""
-    model = make(*arguments)
-    section = model.__new__(model)
-    section.__setstate__(state)
-    return section
 
 
 def key(default: Any, description: str, *examples: Any) -> Any:
@@ -213,27 +200,21 @@ def section_model(entry: Callable[..., Any], base: type[Section]) -> type[Sectio
     known, takes_any = parameters(entry)
     name: Any = entry.__name__
     title = name if isinstance(entry, type) else name.title().replace("_", "") + base.__name__
-    checks: Any = {"_no_problems": model_validator(mode="after")(_no_problems(entry))}
-    fields: dict[str, Any] = {}
-    if issubclass(base, Named):
-        fields["name"] = (
-            Literal[name],
-            Field(default=name, description=base.model_fields["name"].description),
-        )
-    fields |= {
+    fields: dict[str, Any] = {
         key: argument_field(parameter)
         for key, parameter in known.items()
-        if INTERNAL not in _metadata(parameter)
+        if INTERNAL not in getattr(parameter.annotation, "__metadata__", ())
     }
+    if issubclass(base, Named):
+        described = Field(default=name, description=base.model_fields["name"].description)
+        fields = {"name": (Literal[name], described), **fields}
     model = create_model(
         title,
         __base__=opened(base) if takes_any else base,
         __doc__=description(entry),
         __module__=entry.__module__,
-        __validators__=checks,
         **fields,
     )
-    model.made_by = (section_model, (entry, base))
     model.entry = entry
     return model
 
@@ -266,23 +247,15 @@ def _fault_lines(fault: Any) -> list[str]:
     return [f"{fault['loc'][0]}: {fault['input']!r}; {fault['msg'].removeprefix('Value error, ')}"]
 
 
-def argument_problems(entry: Callable[..., Any], arguments: Mapping[str, Any]) -> list[str]:
-    """Faults of the arguments of a class or function, ``"key: what is wrong"`` each."""
-    return parse_arguments(entry, arguments)[1]
-
-
 def description(entry: Callable[..., Any]) -> str:
     """First line of a docstring."""
     return (inspect.getdoc(entry) or "").partition("\n\n")[0].replace("\n", " ")
 
 
-def _metadata(parameter: Parameter) -> tuple[Any, ...]:
-    return getattr(parameter.annotation, "__metadata__", ())
-
-
 def argument_field(parameter: Parameter) -> tuple[Any, FieldInfo]:
     """Type and field of an argument; a `Doc` becomes its description and example."""
-    metadata, annotation = _metadata(parameter), parameter.annotation
+    annotation = parameter.annotation
+    metadata = getattr(annotation, "__metadata__", ())
     doc = next((entry for entry in metadata if isinstance(entry, Doc)), Doc(""))
     if rest := tuple(entry for entry in metadata if not isinstance(entry, Doc)):
         annotation = Annotated[(annotation.__origin__, *rest)]
@@ -293,16 +266,6 @@ def argument_field(parameter: Parameter) -> tuple[Any, FieldInfo]:
         description=doc.text or None,
         examples=None if doc.example is None else [doc.example],
     )
-
-
-def _no_problems(entry: Callable[..., Any]) -> Callable[[Section], Section]:
-    def check(self: Section) -> Section:
-        if hasattr(entry, "problems"):
-            known = parameters(entry)[0].keys() & type(self).model_fields.keys()
-            refuse(list(entry.problems(**{key: getattr(self, key) for key in known})))
-        return self
-
-    return check
 
 
 class Open(Section):
@@ -329,14 +292,12 @@ def own_model(base: type[Section]) -> type[Section]:
         examples=[f"my_package.my_module:My{kind}"],
     )
     fields: Any = {"name": (OwnName, name)} if issubclass(base, Named) else {}
-    model = create_model(
+    return create_model(
         f"Own{kind}",
         __base__=opened(base),
         __doc__=f"A {kind.lower()} of your own; the other keys are its arguments.",
         **fields,
     )
-    model.made_by = (own_model, (base,))
-    return model
 
 
 class FromRegistry(ABC):
@@ -347,11 +308,12 @@ class FromRegistry(ABC):
     Args:
         registry: ``package.module:NAME``.
         base: Model with the keys that do not come from the signatures.
+        default: Name that a section without one means, where its `name` picks the model.
     """
 
-    def __init__(self, registry: str, base: type[Section]) -> None:
+    def __init__(self, registry: str, base: type[Section], default: str = "") -> None:
         self.module, _, self.name = registry.partition(":")
-        self.base = base
+        self.base, self.default = base, default
 
     @property
     def entries(self) -> tuple[tuple[str, Callable[..., Any]], ...]:
@@ -370,26 +332,21 @@ class FromRegistry(ABC):
         """Paths of the keys below, read from the source of the room, whose import may load torch."""
         yield from ()
 
-    @property
     @abstractmethod
-    def models(self) -> tuple[type[Section], ...]:
-        """Models that a value may be of."""
-
-    @abstractmethod
-    def adapter(self, value: Any) -> TypeAdapter[Any]:
-        """Validator of a value."""
+    def models_of(self, value: Any) -> tuple[type[Section], ...]:
+        """Models of which a value may be; {} stands for any."""
 
     def _validate(self, value: Any, info: ValidationInfo) -> Any:
         if info.context == PASS_OVER:
             return value
-        return self.adapter(value).validate_python(value, context=info.context)
+        return adapter(self.models_of(value), self.default).validate_python(value, context=info.context)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
         by_value = core_schema.plain_serializer_function_ser_schema(lambda value: value)
         return core_schema.with_info_plain_validator_function(self._validate, serialization=by_value)
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> Any:
-        return handler(self.adapter({}).core_schema)
+        return handler(adapter(self.models_of({}), self.default).core_schema)
 
 
 @cache
@@ -412,30 +369,25 @@ def _in_source(module: str, registry: str) -> dict[str, list[str]]:
     return found
 
 
-class OneOf(FromRegistry):
-    """A section of which `name` picks an entry, by default the class `default`; the other keys are its arguments."""
+@cache
+def adapter(models: tuple[type[Section], ...], default: str) -> TypeAdapter[Any]:
+    """Validator of a section that is of one of several models, each of which has its `name`."""
+    if len(models) == 1:
+        return TypeAdapter(models[0])
+    members: Any = tuple(Annotated[model, Tag(model.model_fields["name"].default)] for model in models)
+    union = Union[members]  # noqa: UP007  # a tuple of members
+    return TypeAdapter(Annotated[union, Discriminator(name_or(default))])
 
-    def __init__(self, registry: str, base: type[Named], default: str) -> None:
-        super().__init__(registry, base)
-        self.default = default
+
+class OneOf(FromRegistry):
+    """A section of which `name` picks an entry; the other keys are its arguments."""
 
     def paths_in_source(self) -> Iterator[tuple[str, ...]]:
         for arguments in _in_source(self.module, self.name).values():
             yield from ((key,) for key in arguments)
 
-    @property
-    def models(self) -> tuple[type[Section], ...]:
+    def models_of(self, value: Any) -> tuple[type[Section], ...]:
         return (*(section_model(entry, self.base) for _, entry in self.entries), own_model(self.base))
-
-    def adapter(self, value: Any) -> TypeAdapter[Any]:
-        return _union(self.models, self.default)
-
-
-@cache
-def _union(models: tuple[type[Section], ...], default: str) -> TypeAdapter[Any]:
-    members: Any = tuple(Annotated[model, Tag(model.model_fields["name"].default)] for model in models)
-    union = Union[members]  # noqa: UP007  # a tuple of members
-    return TypeAdapter(Annotated[union, Discriminator(name_or(default))])
 
 
 class InOrder(FromRegistry):
@@ -456,15 +408,10 @@ class InOrder(FromRegistry):
             yield (name,)
             yield from ((name, key) for key in (*self.base.model_fields, *arguments))
 
-    @property
-    def models(self) -> tuple[type[Section], ...]:
-        return (_ordered(self.entries, self.base, self.whole, ()),)
-
-    def adapter(self, value: Any) -> TypeAdapter[Any]:
-        own = (
-            (name for name in value if re.match(OWN_PATTERN, str(name))) if isinstance(value, Mapping) else ()
-        )
-        return TypeAdapter(_ordered(self.entries, self.base, self.whole, tuple(own)))
+    def models_of(self, value: Any) -> tuple[type[Section], ...]:
+        names = value if isinstance(value, Mapping) else ()
+        own = tuple(name for name in names if re.match(OWN_PATTERN, str(name)))
+        return (_ordered(self.entries, self.base, self.whole, own),)
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> Any:
         reference = super().__get_pydantic_json_schema__(schema, handler)
@@ -486,6 +433,4 @@ def _ordered(
     fields: Any = {
         name: (model | None, Field(default=None, description=model.__doc__)) for name, model in models.items()
     }
-    model = create_model(whole.__name__, __base__=whole, __doc__=whole.__doc__, **fields)
-    model.made_by = (_ordered, (entries, base, whole, own))
-    return model
+    return create_model(whole.__name__, __base__=whole, __doc__=whole.__doc__, **fields)

@@ -15,7 +15,6 @@ from typing import Any, Literal
 from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
-    TypeAdapter,
     create_model,
     model_serializer,
     model_validator,
@@ -158,18 +157,16 @@ def _optional(kind: Any, field: Any, remark: str = "") -> tuple[Any, Any]:
     return kind | None, Field(default=None, description=text, examples=field.examples)
 
 
-def _made(maker: Any, name: str, title: str, base: type[Section], fields: Fields) -> type[Section]:
+def _made(name: str, title: str, base: type[Section], fields: Fields) -> type[Section]:
     spec, bases = SPECS[name], [base]
     if spec.film:
         bases.append(FilmKeys)
     if spec.missing_contrasts:
         bases.append(MissingContrastKeys)
     definitions: Any = fields
-    model: type[Section] = create_model(
+    return create_model(
         title, __base__=tuple(bases), __doc__=description(_network(name)), __module__=__name__, **definitions
     )
-    model.made_by = (maker, (name,))
-    return model
 
 
 @cache
@@ -183,7 +180,7 @@ def default_model_of(name: str) -> type[Section]:
         kind, field = (shared if is_shared and argument not in spec.not_shared else own)[argument]
         keeps_default = is_shared and argument not in spec.sized
         fields[argument] = (kind, field) if keeps_default else _optional(kind, field)
-    return _made(default_model_of, name, name, DefaultModel, fields)
+    return _made(name, name, DefaultModel, fields)
 
 
 @cache
@@ -202,17 +199,16 @@ def section_of(name: str) -> type[Section]:
             )
         else:
             fields[argument] = _optional(*own[argument])
-    return _made(section_of, name, f"{name[:1].upper()}{name[1:]}Section", ModelSection, fields)
+    return _made(name, f"{name[:1].upper()}{name[1:]}Section", ModelSection, fields)
 
 
 class ChosenModel(OneOf):
     """Metadata of the field `default_model`, of which `name` picks a network."""
 
     def __init__(self) -> None:
-        super().__init__(_MODELS, DefaultModel, "Unet")  # type: ignore[arg-type]
+        super().__init__(_MODELS, DefaultModel, "Unet")
 
-    @property
-    def models(self) -> tuple[type[Section], ...]:
+    def models_of(self, value: Any) -> tuple[type[Section], ...]:
         """`default_model` of each network, and of one of the user's own."""
         return (*map(default_model_of, SPECS), OwnModel)
 
@@ -221,19 +217,8 @@ class SectionOf(FromRegistry):
     """Metadata of the field that is the section of a network."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(_MODELS, ModelSection)
-        self.network = name
+        super().__init__(_MODELS, ModelSection, name)
 
-    @property
-    def models(self) -> tuple[type[Section], ...]:
+    def models_of(self, value: Any) -> tuple[type[Section], ...]:
         """The section."""
-        return (section_of(self.network),)
-
-    def adapter(self, value: Any) -> TypeAdapter[Any]:
-        """Validator of the section."""
-        return _adapter(self.network)
-
-
-@cache
-def _adapter(name: str) -> TypeAdapter[Any]:
-    return TypeAdapter(section_of(name))
+        return (section_of(self.default),)

@@ -272,6 +272,10 @@ class RunConfig(Section):
             plain["wandb"]["wandb_api_key"] = ""
         return plain
 
+    def __reduce__(self) -> Any:
+        # Sections that are made from a registry have models which stand in no module.
+        return RunConfig.model_validate, (self.to_json(),)
+
     def relevant(self, exclude: Iterable[str] = ()) -> dict[str, Any]:
         """What decides about the result of a run, to be compared with that of another one.
 

@@ -8,7 +8,7 @@ import pytest
 
 from ivadomed.errors import ConfigError
 from ivadomed.registry import Registry, did_you_mean, nearest, parameters
-from ivadomed.registry.section import OrderedSteps, Section, argument_problems, own_model, section_model
+from ivadomed.registry.section import OrderedSteps, Section, own_model, parse_arguments, section_model
 from ivadomed.registry.types import INTERNAL, Doc, Flag, Fraction, NonNegative, PositiveReal
 
 
@@ -123,7 +123,7 @@ def test_a_section_is_made_from_a_signature():
     ],
 )
 def test_problems_of_arguments(arguments, problem):
-    assert argument_problems(Circle, arguments) == [problem]
+    assert parse_arguments(Circle, arguments)[1] == [problem]
 
 
 def test_problems_across_arguments():
@@ -158,5 +158,5 @@ def test_whole_numbers_may_be_written_as_floats():
 
     model = section_model(Counted, Section)
     assert model(n=128.0).n == 128
-    assert argument_problems(Counted, {"n": True})
+    assert parse_arguments(Counted, {"n": True})[1]
     assert OrderedSteps().steps == {}
