@@ -12,9 +12,9 @@ from ivadomed.config.migrate import migrate
 from ivadomed.runtime.moved import moved_names
 
 if TYPE_CHECKING:
-    from ivadomed.config.editor_schema import json_schema
     from ivadomed.config.load import load_config
     from ivadomed.config.packaged import load_packaged
+    from ivadomed.config.reference import json_schema
     from ivadomed.config.schema.run import RunConfig
 
 __all__ = ["CONFIG_DIR", "RunConfig", "json_schema", "load_config", "load_packaged", "migrate"]
@@ -27,7 +27,7 @@ __getattr__ = moved_names(
     {},
     {
         "ivadomed.config.schema.run": "RunConfig",
-        "ivadomed.config.editor_schema": "json_schema",
+        "ivadomed.config.reference": "json_schema",
         "ivadomed.config.load": "load_config",
         "ivadomed.config.packaged": "load_packaged",
     },

@@ -17,65 +17,36 @@ from typing import Any
 Content = Mapping[str, Any]
 
 _SIDECAR = {
-    "Manufacturer",
-    "ManufacturersModelName",
-    "MagneticFieldStrength",
-    "EchoTime",
-    "RepetitionTime",
-    "InversionTime",
-    "FlipAngle",
-    "SliceThickness",
-    "SeriesDescription",
-    "ProtocolName",
-    "ConversionSoftware",
-    "PixelSize",
-    "PixelSizeUnits",
-    "SampleStaining",
-    "Modality",
-    "ImageType",
+    *("Manufacturer", "ManufacturersModelName", "MagneticFieldStrength", "EchoTime", "RepetitionTime"),
+    *(
+        "InversionTime",
+        "FlipAngle",
+        "SliceThickness",
+        "SeriesDescription",
+        "ProtocolName",
+        "ConversionSoftware",
+    ),
+    *("PixelSize", "PixelSizeUnits", "SampleStaining", "Modality", "ImageType"),
 }
 _LABEL = {"Author", "Label", "RawSources", "Sources", "Type", "Space", "GeneratedBy"}
 _METRICS = ("dice", "iou", "loss", "recall", "precision", "specificity", "hausdorff", "accuracy", "auc")
 _COLUMN = {"Description", "LongName", "Levels", "Units"}
 
 
-def _numbers(content: Content) -> bool:
-    return bool(content) and all(_number(value) for value in content.values())
-
-
 def _number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def _is_contrast_table(content: Content) -> bool:
-    return _numbers(content) and all(isinstance(value, int) for value in content.values())
+def _all(content: Content, test: Callable[[Any], bool]) -> bool:
+    return bool(content) and all(map(test, content.values()))
 
 
 def _is_metrics(content: Content) -> bool:
-    def named(key: str) -> bool:
-        return any(word in key.lower() for word in _METRICS)
-
-    values = [value for value in content.values() if isinstance(value, Mapping)]
-    flat = any(named(key) and _number(value) for key, value in content.items())
-    return flat or any(_is_metrics(value) for value in values)
-
-
-def _is_columns(content: Content) -> bool:
-    return bool(content) and all(
-        isinstance(value, Mapping) and _COLUMN & value.keys() for value in content.values()
-    )
-
-
-def _is_boxes(content: Content) -> bool:
-    return bool(content) and all(
-        isinstance(value, list) and len(value) == 6 and all(_number(bound) for bound in value)
-        for value in content.values()
-    )
-
-
-def _is_split(content: Content) -> bool:
-    return {"train", "valid", "test"} <= content.keys() and all(
-        isinstance(content[side], list) for side in ("train", "valid", "test")
+    return any(
+        _is_metrics(value)
+        if isinstance(value, Mapping)
+        else _number(value) and any(word in key.lower() for word in _METRICS)
+        for key, value in content.items()
     )
 
 
@@ -97,29 +68,35 @@ _KINDS: tuple[tuple[Callable[[Content], bool], str], ...] = (
         lambda c: isinstance(c.get("entities"), list) or "default_path_patterns" in c,
         "a BIDS layout; its path belongs into loader_parameters.bids_config",
     ),
-    (_is_split, "the split of a run; its path belongs into split_dataset.fname_split"),
+    (
+        lambda c: all(isinstance(c.get(side), list) for side in ("train", "valid", "test")),
+        "the split of a run; its path belongs into split_dataset.fname_split",
+    ),
     (
         lambda c: isinstance(c.get("config"), Mapping) and "libraries" in c,
         "the manifest of a run; its configuration is config_file.json beside it",
     ),
+    (lambda c: {"cells", "nbformat"} <= c.keys(), "a Jupyter notebook"),
     (
-        lambda c: {"cells", "nbformat"} <= c.keys(),
-        "a Jupyter notebook",
+        lambda c: _all(c, lambda value: isinstance(value, Mapping) and bool(_COLUMN & value.keys())),
+        "the description of a table's columns (such as participants.json of a BIDS data set)",
     ),
-    (_is_columns, "the description of a table's columns (such as participants.json of a BIDS data set)"),
     (
         lambda c: bool(_SIDECAR & c.keys()),
         "the sidecar of an image; the folder of its data set belongs into loader_parameters.path_data",
     ),
-    (_is_boxes, "a table of bounding boxes, which a cascade keeps in its path_output"),
+    (
+        lambda c: _all(c, lambda box: isinstance(box, list) and len(box) == 6 and all(map(_number, box))),
+        "a table of bounding boxes, which a cascade keeps in its path_output",
+    ),
     (_is_metrics, _SCORES),
-    (_is_contrast_table, _CONTRASTS),
+    (lambda c: _all(c, lambda value: _number(value) and isinstance(value, int)), _CONTRASTS),
     (lambda c: bool(_LABEL & c.keys()), "the sidecar of a label"),
 )
 
 
 def kind_of(content: Content, known: set[str], deeper: set[str]) -> str | None:
-    """What a JSON object is that is no configuration.
+    """Kind of a JSON object that is no configuration, in words.
 
     Args:
         content: Of the file.

@@ -1,4 +1,4 @@
-"""The configuration's keys one by one, read from the schema: what the reference of the documentation prints."""
+"""The configuration for people and editors: JSON Schema, and its keys one by one as the documentation prints them."""
 
 from __future__ import annotations
 
@@ -45,6 +45,18 @@ class Part:
     variant: str | None
     description: str
     keys: tuple[Key, ...]
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a configuration file, made from the models.
+
+    An editor completes and checks a file whose ``$schema`` key names a file with this content.
+    """
+    schema = RunConfig.model_json_schema(mode="validation")
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "ivadomed configuration"
+    schema["properties"]["$schema"] = {"type": "string", "description": "Path or address of this schema."}
+    return schema
 
 
 def parts() -> Iterator[Part]:

@@ -10,8 +10,7 @@ from pydantic import Field, ValidationError
 
 from ivadomed.config import problems
 from ivadomed.config.migrate import migrate, reconcile
-from ivadomed.config.schema.training import TrainingParameters
-from ivadomed.config.schema.wandb import Wandb
+from ivadomed.config.schema.training import TrainingParameters, Wandb
 from ivadomed.errors import ConfigError
 from ivadomed.registry.section import Section
 

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from ivadomed.config.schema.wandb import Wandb
+from ivadomed.config.schema.training import Wandb
 from ivadomed.config.section import wandb_section
 from ivadomed.images.files import write_text
 from ivadomed.loader.samples.loading import ShardSampler

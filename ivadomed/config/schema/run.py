@@ -23,9 +23,8 @@ from ivadomed.config.schema.models import (
 )
 from ivadomed.config.schema.postprocessing import Postprocessing, Step, Uncertainty
 from ivadomed.config.schema.split import SplitDataset
-from ivadomed.config.schema.training import TrainingParameters
+from ivadomed.config.schema.training import TrainingParameters, Wandb
 from ivadomed.config.schema.transformation import Transform, Transformation
-from ivadomed.config.schema.wandb import Wandb
 from ivadomed.models.specs import OWN, NetworkSpec, Task, spec_of
 from ivadomed.registry.section import InOrder, Section, key, section
 from ivadomed.registry.types import DatasetType, Flag, NonNegative

@@ -1,4 +1,4 @@
-"""`training_parameters`: batches, loss, duration, learning rate, sampling, transfer learning, precision."""
+"""`training_parameters` and `wandb`: batches, loss, duration, learning rate, sampling, transfer learning, precision."""
 
 from __future__ import annotations
 
@@ -267,3 +267,19 @@ class TrainingParameters(Section):
     )
     channels_last: Flag = key(True, "Keep tensors in channels-last memory format, mostly faster.")
     compile: Flag = key(False, "Compile the network (torch.compile): slow to start, then mostly faster.")
+
+
+class Wandb(Section):
+    """Tracking of a run with Weights & Biases."""
+
+    wandb_api_key: Text = Field(
+        default="",
+        repr=False,
+        description="API key. Better left empty: the environment variable WANDB_API_KEY or `wandb login` then count, "
+        "and the key is in no file.",
+        examples=[""],
+    )
+    project_name: Text = key("ivadomed", "Name of the project.", "cord")
+    group_name: Text | None = key(None, "Name of the group of runs; null: none.", "dropout")
+    run_name: Text | None = key(None, "Name of the run; null: chosen by wandb.", "dropout-0.2")
+    log_grads_every: Positive = key(100, "Log gradients every this many batches (> 0).", 50)
