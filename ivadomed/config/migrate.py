@@ -360,7 +360,8 @@ def _layers_of_film(tree: Tree, warnings: list[str]) -> None:
     place = name if isinstance(section(tree, name).get("film_layers"), list) else "default_model"
     layers, depth = section(tree, place).get("film_layers"), _value(tree, "depth")
     depth = 3 if depth is None else depth
-    if not isinstance(layers, list) or not isinstance(depth, (int, float)):
+    is_whole = isinstance(depth, int) or (isinstance(depth, float) and depth.is_integer())
+    if not isinstance(layers, list) or not is_whole:
         return
     count = _spec(tree).count_film_places(int(depth))
     if 0 < count < len(layers):

@@ -13,8 +13,8 @@ ROOT = Path(importlib.util.find_spec("ivadomed").origin).parent
 
 # A name stands for the module or package and all that is in it; the longest name that fits decides.
 LAYERS = {
-    0: "errors registry runtime geometry images losses metrics jobs download models",
-    1: "phantom",
+    0: "errors registry runtime geometry images losses metrics jobs download",
+    1: "models phantom",
     2: "config config_manager transforms postprocessing visualize",
     3: "loader",
     4: "inference training",
