@@ -33,7 +33,7 @@ from ivadomed.loader.prepared.cache import Entries, RecentCases, open_cases
 from ivadomed.loader.prepared.checks import prepared_bytes
 from ivadomed.loader.prepared.files import StoredCase
 from ivadomed.loader.prepared.prepare import Recipe, fixed_steps, list_windows, plan_fixed
-from ivadomed.loader.slices import SliceRule, SliceStatistics
+from ivadomed.loader.slices import SliceRule
 from ivadomed.transforms import NumpyToTensor, Pipeline, Stage, Step
 from ivadomed.transforms.base import STEPS_KEY
 from ivadomed.transforms.steps import KINDS
@@ -71,16 +71,6 @@ def rule_of(slice_filter_fn: SliceChoice) -> SliceRule:
     if isinstance(slice_filter_fn, SliceFilter):
         return slice_filter_fn.rule
     return slice_filter_fn if isinstance(slice_filter_fn, SliceRule) else SliceRule(empty_input=False)
-
-
-def with_roi_label(case: Case) -> Case:
-    """The case with its ROI as one more class, so that it is prepared, cached and read like a label."""
-    return case if case.roi is None else replace(case, targets=(*case.targets, (case.roi,)))
-
-
-def without_roi_label(facts: SliceStatistics, case: Case) -> SliceStatistics:
-    """Statistics for the filters of a case that was prepared `with_roi_label`: the ROI is no class."""
-    return replace(facts, labelled=[row[: len(case.rater_paths)] for row in facts.labelled])
 
 
 class SegmentationDataset(Dataset[dict[str, Any]]):
@@ -195,7 +185,11 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
     @cached_property
     def entries(self) -> Entries:
         """The prepared cases, opened on first use."""
-        cases = [with_roi_label(case) for case in self.cases]
+        # The ROI is one more class, so that it is prepared, cached and read like a label.
+        cases = [
+            case if case.roi is None else replace(case, targets=(*case.targets, (case.roi,)))
+            for case in self.cases
+        ]
         too_large = self.disk_cache is None and prepared_bytes(cases, self.recipe) > self.budget
         if not (self.disk_cache or too_large):
             recent = RecentCases(cases, self.recipe, self.budget)
@@ -209,7 +203,10 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         """The samples, listed on first use."""
         windows: list[Window] = []
         for index, (case, entry) in enumerate(zip(self.cases, self.entries, strict=True)):
-            facts = without_roi_label(entry.stored.facts, case)
+            labelled = [
+                row[: len(case.rater_paths)] for row in entry.stored.facts.labelled
+            ]  # without the ROI
+            facts = replace(entry.stored.facts, labelled=labelled)
             try:
                 listed = list_windows(index, entry.stored.image_shape, facts, self.recipe)
             except DataError as error:

@@ -25,14 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from ivadomed.compat.datasets import (
-    SliceChoice,
-    Transforms,
-    as_pipeline,
-    rule_of,
-    with_roi_label,
-    without_roi_label,
-)
+from ivadomed.compat.datasets import SliceChoice, Transforms, as_pipeline, rule_of
 from ivadomed.compat.filters import SliceFilter
 from ivadomed.detection.cascade import saved_boxes, with_boxes
 from ivadomed.errors import DataError
@@ -45,7 +38,7 @@ from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.grouping import TargetSuffix, build_cases
 from ivadomed.loader.cases.volumes import Volume, read_volume
 from ivadomed.loader.checked_hdf5 import add_array, checked_hdf5
-from ivadomed.loader.prepared.prepare import Prepared, Recipe, prepare_volume
+from ivadomed.loader.prepared.prepare import LABEL_ORDER, Prepared, Recipe, prepare_volume
 from ivadomed.loader.slices import SliceRule
 
 log = logging.getLogger(__name__)
@@ -182,8 +175,8 @@ class Bids_to_hdf5:
 
     def _write_case(self, group: Any, contrast: str, case: Case) -> set[int]:
         """Write image, labels and ROI of one contrast, and return the slices that the filter keeps."""
-        whole, is_2d = with_roi_label(case), self._recipe.is_2d
-        volume = read_volume(whole, self.slice_axis, self._recipe.soft_gt, with_target=bool(whole.targets))
+        is_2d = self._recipe.is_2d
+        volume = read_volume(case, self.slice_axis, self._recipe.soft_gt, with_target=bool(case.targets))
         prepared = prepare_volume(volume, self._recipe, case.images[0])
         axes = (1, 0) if is_2d else (-1, 1)  # [D, C, h, w] or [C, H, W, D] to [C, D, H, W]
         grid = volume.grid
@@ -203,13 +196,15 @@ class Bids_to_hdf5:
         image = np.moveaxis(prepared.image, *axes)[0]
         add("inputs", image, input_filenames=str(case.images[0]), metadata=json.dumps(sidecar))
         if prepared.target is not None:
-            labels = np.moveaxis(prepared.target, *axes)
-            if case.targets:
-                first = labels[[raters[0] for raters in case.raters]]
-                names = np.array(_label_files(case), dtype=self.dt)
-                add("gt", first[0] if len(first) == 1 else first, gt_filenames=names)
-            if case.roi is not None:
-                add("roi", labels[-1], roi_filename=np.array([str(case.roi)], dtype=self.dt))
+            labels = np.moveaxis(prepared.target, *axes)[[raters[0] for raters in case.raters]]
+            names = np.array(_label_files(case), dtype=self.dt)
+            add("gt", labels[0] if len(labels) == 1 else labels, gt_filenames=names)
+        if volume.roi is not None:
+            parts = np.moveaxis(volume.roi, -1, 0)[:, None] if is_2d else volume.roi[None, None]
+            steps = zip(prepared.plans, parts, strict=True)
+            roi = np.stack([plan.apply(part, "roi", LABEL_ORDER) for plan, part in steps])
+            roi = roi[:, 0] if is_2d else np.moveaxis(roi[0, 0], -1, 0)
+            add("roi", roi, roi_filename=np.array([str(case.roi)], dtype=self.dt))
         return self._kept_slices(case, volume, prepared)
 
     def _kept_slices(self, case: Case, volume: Volume, prepared: Prepared) -> set[int]:
@@ -218,11 +213,10 @@ class Bids_to_hdf5:
         rule, choose = self._recipe.slice_filter, self.slice_filter_fn
         if not case.targets:  # an image without labels of its own says nothing about where the label is empty
             rule = replace(rule, empty_mask=False, absent_class=False)
-        facts = without_roi_label(prepared.facts, case)
-        kept = {z for z in range(len(prepared.image)) if rule.keeps(facts, z)}
+        kept = {z for z in range(len(prepared.image)) if rule.keeps(prepared.facts, z)}
         if isinstance(choose, SliceFilter):
             return {z for z in kept if choose.accepts(list(volume.image[..., z]))}
-        if choose is None or isinstance(choose, SliceRule) or volume.target is None or not case.targets:
+        if choose is None or isinstance(choose, SliceRule) or volume.target is None:
             return kept
         labels = volume.target[[raters[0] for raters in case.raters]]
         return {z for z in kept if choose({"input": list(volume.image[..., z]), "gt": list(labels[..., z])})}

@@ -385,8 +385,11 @@ class HDF5Dataset:
 
     def _select(self, subjects: Sequence[str], complet: bool) -> None:
         # Groups (a session may follow) and images begin with their subject.
-        df, wanted = self.df_object.df, {str(name).split("_")[0] for name in subjects}
-        subject = df["Subjects"].str.split("_").str[0]
+        df = self.df_object.df
+        subject = df["Subjects"].str.split("_(?:ses|sample)-", regex=True).str[0]
+        known = sorted(set(subject), key=len, reverse=True)
+        fitting = {name: [one for one in known if f"{name}_".startswith(f"{one}_")] for name in subjects}
+        wanted = {found[0] if found else str(name).split("_")[0] for name, found in fitting.items()}
         self.df_object.df = df[subject.isin(wanted)].reset_index(drop=True)
         missing = sorted(wanted.difference(subject))
         if missing:

@@ -187,6 +187,16 @@ def test_volumes_and_several_classes_and_roi(data, tmp_path):
     assert item["input_metadata"][0]["zooms"] == (1, 1, 1)
 
 
+@pytest.mark.parametrize("transform", [{}, {"Resample": {"hspace": 1, "wspace": 1}}])
+def test_the_region_of_interest_goes_through_the_steps_of_its_slices(data, tmp_path, transform):
+    path = convert(data, tmp_path / "roi.hdf5", roi_suffix="_seg-manual", transform=transform)
+    with h5py.File(path) as made:
+        roi, label = made["sub-01/roi/T2w"], made["sub-01/gt/T2w"]
+        assert roi.attrs["roi_filename"][0].endswith("sub-01_T2w_seg-manual.nii.gz")
+        np.testing.assert_allclose(roi, label, atol=1e-6)
+        assert "T1w" not in made["sub-01/roi"]
+
+
 @pytest.mark.parametrize("p", [0.0, 0.25, 0.7, 1.0])
 def test_missing_contrasts_follow_p(file, p):
     samples = dataset(file)
