@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
+from numpy.lib.recfunctions import structured_to_unstructured
 
 from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid
@@ -281,7 +282,8 @@ def _voxels(image: Any, name: str) -> Image:
     """Voxels of a nibabel image whose header was checked."""
     is_colour = image.get_data_dtype().kind == "V"  # a structure of bytes: R, G, B and perhaps A
     try:
-        data = grey(_samples(image.dataobj)) if is_colour else np.asarray(image.dataobj, np.float32)
+        stored = np.asarray(image.dataobj, None if is_colour else np.float32)
+        data = grey(structured_to_unstructured(stored)) if is_colour else stored
     except (OSError, EOFError, ValueError, TypeError, zlib.error) as error:
         raise _damaged(error, name) from error
     shape = tuple(n for i, n in enumerate(image.shape) if i < 3 or n > 1)
@@ -300,13 +302,6 @@ def _reason(error: Exception, path: str | os.PathLike[str]) -> str:
         for before in (": ", " of ", " from "):
             line = line.replace(before + name, "")
     return line.strip() or type(error).__name__
-
-
-def _samples(colours: Any) -> np.ndarray:
-    """[...] of a NIfTI colour type to [..., samples] uint8."""
-    structured = np.asarray(colours)
-    assert structured.dtype.names is not None
-    return np.stack([structured[name] for name in structured.dtype.names], axis=-1)
 
 
 def _read_picture(

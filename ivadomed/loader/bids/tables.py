@@ -35,7 +35,7 @@ _OWN_COLUMNS = frozenset(
 
 
 def read_tsv(path: Path, key: str) -> list[dict[str, str]]:
-    """Read a table; all values stay strings, unknown ones are left out of their row.
+    """Read the rows of a table that have a value of ``key``; all stay strings, unknown ones are left out.
 
     Raises:
         DataError: The file cannot be read, has no column ``key``, or a row has more cells than the header.
@@ -51,10 +51,11 @@ def read_tsv(path: Path, key: str) -> list[dict[str, str]]:
     for number, row in enumerate(rows[1:], start=2):
         if len(row) > len(header):
             raise DataError(f"{path}: row {number} has {len(row)} cells, the header has {len(header)}")
-    return [
+    known = (
         {name: cell.strip() for name, cell in zip(header, row, strict=False) if cell.strip() not in MISSING}
         for row in rows[1:]
-    ]
+    )
+    return [row for row in known if key in row]
 
 
 def add_tables(df: pd.DataFrame, root: Path, tables: Iterable[Path]) -> pd.DataFrame:
@@ -78,27 +79,22 @@ def add_tables(df: pd.DataFrame, root: Path, tables: Iterable[Path]) -> pd.DataF
         rows = [row for row in read_tsv(samples, "sample_id") if "participant_id" in row]
         df = df.assign(sample_id="sample-" + df["sample"])
         df = _join(df, rows, ["participant_id", "sample_id"], samples)
-    tables = sorted(tables)
     subjects = frozenset(df["participant_id"])
     session_rows, scan_rows = [], []
-    for table in tables:
+    for table in sorted(tables):
         subject = table.relative_to(root).parts[0]
         if subject not in subjects:
             continue
         if table.name.endswith("_sessions.tsv"):
-            rows = read_tsv(table, "session_id")
-            session_rows += [{**row, "participant_id": subject} for row in rows if "session_id" in row]
+            session_rows += [{**row, "participant_id": subject} for row in read_tsv(table, "session_id")]
         else:
-            rows = [row for row in read_tsv(table, "filename") if "filename" in row]
-            scan_rows += [{**row, "filename": str(table.parent / row["filename"])} for row in rows]
+            rows = read_tsv(table, "filename")
+            scan_rows += [{"path": str(table.parent / row.pop("filename")), **row} for row in rows]
     if session_rows and "session" in df:
         keyed = df.assign(session_id="ses-" + df["session"])
         df = _join(keyed, session_rows, ["participant_id", "session_id"], root).drop(columns="session_id")
     if scan_rows:
-        paths = [
-            {"path" if key == "filename" else key: value for key, value in row.items()} for row in scan_rows
-        ]
-        df = _join(df, paths, ["path"], root)
+        df = _join(df, scan_rows, ["path"], root)
     return df
 
 
@@ -106,7 +102,7 @@ def _add_participants(df: pd.DataFrame, path: Path) -> pd.DataFrame:
     if not path.is_file():
         logger.warning("%s is missing: subjects have no metadata to select or split them by", path)
         return df
-    rows = [row for row in read_tsv(path, "participant_id") if "participant_id" in row]
+    rows = read_tsv(path, "participant_id")
     unlisted = sorted(set(df["participant_id"]) - {row["participant_id"] for row in rows})
     if unlisted:
         logger.warning("%s lists no %s", path, ", ".join(unlisted))
