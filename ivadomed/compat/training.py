@@ -16,8 +16,8 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from ivadomed.compat.samples import DocumentedSamples, as_samples, takes_contrasts
+from ivadomed.config.load import training_section, wandb_section
 from ivadomed.config.schema.run import Architecture
-from ivadomed.config.section import training_section, wandb_section
 from ivadomed.errors import ModelError
 from ivadomed.loader.conditions import Curriculum
 from ivadomed.models.files import TorchFile

@@ -9,7 +9,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from ivadomed.config import problems
@@ -17,10 +17,11 @@ from ivadomed.config.check import contradictions, idle_keys
 from ivadomed.config.foreign import kind_of
 from ivadomed.config.migrate import DROPPED_EVERYWHERE, RENAMED, migrate, reconcile
 from ivadomed.config.schema.run import RunConfig
+from ivadomed.config.schema.training import TrainingParameters, Wandb
 from ivadomed.config.tree import expand, merged, read_json
 from ivadomed.errors import ConfigError
 from ivadomed.registry import nearest
-from ivadomed.registry.section import PASS_OVER
+from ivadomed.registry.section import PASS_OVER, Section
 
 logger = logging.getLogger(__name__)
 
@@ -187,3 +188,33 @@ def _repair(tree: dict[str, Any], error: ErrorDetails, path: problems.Keys) -> N
         meant = nearest(last, problems.known_keys(RunConfig, error["loc"]))
         if meant is not None:
             node.setdefault(meant, value)
+
+
+class _Sections(Section):
+    training_parameters: TrainingParameters = Field(default_factory=TrainingParameters)
+    wandb: Wandb | None = None
+
+
+def training_section(params: Mapping[str, Any]) -> TrainingParameters:
+    """The section ``training_parameters`` ; what is not given has its default.
+
+    Raises:
+        ConfigError: A key is unknown, or a value wrong.
+    """
+    return _validated("training_parameters", params).training_parameters
+
+
+def wandb_section(params: Mapping[str, Any]) -> Wandb:
+    """The section ``wandb``, see `training_section`."""
+    return _validated("wandb", params).wandb or Wandb()
+
+
+def _validated(name: str, params: Mapping[str, Any]) -> _Sections:
+    tree, warnings = migrate({name: dict(params)})
+    tree, more = reconcile(tree)
+    for warning in (*warnings, *more):
+        logger.warning("%s", warning)
+    try:
+        return _Sections.model_validate({name: tree.get(name)})
+    except ValidationError as error:
+        raise ConfigError("\n".join(dict.fromkeys(problems.lines(_Sections, error)))) from None

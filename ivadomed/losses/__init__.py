@@ -7,6 +7,7 @@ scalar tensors, lower is better. Dice and Tversky losses are negated scores in [
 from ivadomed.losses.deep_supervision import DeepSupervisionLoss, full_resolution
 from ivadomed.losses.functional import dice_score
 from ivadomed.losses.modules import (
+    LOSSES,
     AdapWingLoss,
     BinaryCrossEntropyLoss,
     DiceLoss,
@@ -18,8 +19,9 @@ from ivadomed.losses.modules import (
     LossCombination,
     MultiClassDiceLoss,
     TverskyLoss,
+    build_loss,
+    loss,
 )
-from ivadomed.losses.registry import LOSSES, build_loss, loss
 
 __all__ = [
     "LOSSES",

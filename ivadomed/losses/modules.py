@@ -1,4 +1,4 @@
-"""The losses as modules: thin wrappers of `ivadomed.losses.functional`."""
+"""Losses by name, as modules: thin wrappers of `ivadomed.losses.functional`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from ivadomed.losses.functional import (
     generalized_dice,
     tversky_index,
 )
-from ivadomed.losses.registry import LOSSES, build_loss, loss
-from ivadomed.registry import did_you_mean
+from ivadomed.registry import Registry, did_you_mean
 from ivadomed.registry.types import (
     Doc,
     Flag,
@@ -33,6 +32,15 @@ from ivadomed.registry.types import (
     Real,
     Text,
 )
+
+LOSSES: Registry[type[nn.Module]] = Registry(
+    nn.Module,
+    place="loss.name: {name!r}",
+    unknown="loss.name: {name!r} is unknown",
+    no_argument="loss.{key}: {name} has no such argument{hint} Accepted: {known}.",
+    expected="loss; expected a subclass of torch.nn.Module",
+)
+loss = LOSSES.register
 
 Smooth = Annotated[NonNegativeReal, Doc("Added to numerator and denominator (>= 0).", 0.1)]
 FalsePositives = Annotated[NonNegativeReal, Doc("Weight of false positives (>= 0).", 0.3)]
@@ -214,6 +222,19 @@ class AdapWingLoss(nn.Module):
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Non-negative scalar."""
         return adaptive_wing(input, target, self.theta, self.alpha, self.omega, self.epsilon).sum()
+
+
+def build_loss(params: Mapping[str, Any]) -> nn.Module:
+    """Make the loss a configuration describes.
+
+    Args:
+        params: ``{"name": ..., <its arguments>}``; the name is one of `LOSSES`, or ``package.module:Class``.
+
+    Raises:
+        ConfigError: For an unknown name or argument.
+    """
+    arguments = {key: value for key, value in params.items() if key != "name"}
+    return LOSSES.build(params.get("name"), arguments)
 
 
 @loss

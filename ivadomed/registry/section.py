@@ -295,7 +295,7 @@ def own_model(base: type[Section]) -> type[Section]:
     return create_model(
         f"Own{kind}",
         __base__=opened(base),
-        __doc__=f"A {kind.lower()} of your own; the other keys are its arguments.",
+        __doc__=f"A {re.sub('(?<=.)(?=[A-Z])', ' ', kind).lower()} of your own; the other keys are its arguments.",
         **fields,
     )
 

@@ -20,8 +20,8 @@ from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from ivadomed.config.load import wandb_section
 from ivadomed.config.schema.training import Wandb
-from ivadomed.config.section import wandb_section
 from ivadomed.images.files import write_text
 from ivadomed.loader.samples.loading import ShardSampler
 from ivadomed.runtime.terminal import duration, hidden_bar, say

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from ivadomed.registry.section import Section, refuse
+from ivadomed.registry.section import Section, key, refuse
 from ivadomed.registry.types import Flag, NonNegative, NonNegativeReal, SizeThreshold, Text
 
 Unit = Literal["vox", "mm3"]
@@ -16,11 +16,10 @@ Unit = Literal["vox", "mm3"]
 class TargetSize(Section):
     """Bounds of the size classes for which lesion metrics are reported separately."""
 
-    thr: Annotated[tuple[NonNegativeReal, ...], Field(min_length=1)] = Field(
-        description="Increasing bounds (>= 0), e.g. [20, 100] for 1-20, 21-100 and 101-infinity.",
-        examples=[[20, 100]],
+    thr: Annotated[tuple[NonNegativeReal, ...], Field(min_length=1)] = key(
+        ..., "Increasing bounds (>= 0), e.g. [20, 100] for 1-20, 21-100 and 101-infinity.", [20, 100]
     )
-    unit: Unit = Field(default="vox", description="Unit of `thr`: voxels or cubic millimetres.")
+    unit: Unit = key("vox", "Unit of `thr`: voxels or cubic millimetres.")
 
     @model_validator(mode="after")
     def _increasing(self) -> Self:
@@ -32,11 +31,9 @@ class TargetSize(Section):
 class Overlap(Section):
     """Least overlap at which a lesion counts as found."""
 
-    thr: NonNegativeReal = Field(
-        default=3, description="Overlap (>= 0; at most 1 for a ratio).", examples=[0.25]
-    )
-    unit: Literal["vox", "mm3", "ratio"] = Field(
-        default="vox", description="Unit of `thr`: voxels, cubic millimetres, or the fraction of the lesion."
+    thr: NonNegativeReal = key(3, "Overlap (>= 0; at most 1 for a ratio).", 0.25)
+    unit: Literal["vox", "mm3", "ratio"] = key(
+        "vox", "Unit of `thr`: voxels, cubic millimetres, or the fraction of the lesion."
     )
 
     @model_validator(mode="after")
@@ -49,47 +46,39 @@ class Overlap(Section):
 class RemoveSmallObjects(Section):
     """Objects below this size are ignored in prediction and ground truth."""
 
-    thr: SizeThreshold = Field(
-        description="Smallest size that counts (>= 0), or one such number per class.", examples=[3]
-    )
-    unit: Unit = Field(default="vox", description="Unit of `thr`: voxels or cubic millimetres.")
+    thr: SizeThreshold = key(..., "Smallest size that counts (>= 0), or one such number per class.", 3)
+    unit: Unit = key("vox", "Unit of `thr`: voxels or cubic millimetres.")
 
 
 class EvaluationParameters(Section):
     """Metrics and pictures of `ivadomed --test` and `--eval`."""
 
-    target_size: TargetSize | None = Field(
-        default=None, description="Report lesion metrics per size class; null: all sizes together."
+    target_size: TargetSize | None = key(
+        None, "Report lesion metrics per size class; null: all sizes together."
     )
-    overlap: Overlap | None = Field(
-        default=None, description="Overlap at which a lesion counts as found; null: 3 voxels."
+    overlap: Overlap | None = key(None, "Overlap at which a lesion counts as found; null: 3 voxels.")
+    remove_small: RemoveSmallObjects | None = key(None, "Ignore small objects; null: none.")
+    object_detection_metrics: Flag = key(
+        True, "Compute lesion-wise metrics and write the maps of true and false positives."
     )
-    remove_small: RemoveSmallObjects | None = Field(
-        default=None, description="Ignore small objects; null: none."
-    )
-    object_detection_metrics: Flag = Field(
-        default=True,
-        description="Compute lesion-wise metrics and write the maps of true and false positives.",
-    )
-    metrics: tuple[Text, ...] = Field(
-        default=(),
-        description="Further metrics, each a column per class: functions of `ivadomed.metrics`, or functions "
+    metrics: tuple[Text, ...] = key(
+        (),
+        "Further metrics, each a column per class: functions of `ivadomed.metrics`, or functions "
         "`package.module:function` of your own, of a prediction and a ground truth [H, W, D].",
-        examples=[["intersection_over_union", "my_package.metrics:relative_error"]],
+        ["intersection_over_union", "my_package.metrics:relative_error"],
     )
-    surface_metrics: Flag = Field(
-        default=True,
-        description="Compute distances between the surfaces in mm: hd, hd95, assd, and nsd at the tolerance.",
+    surface_metrics: Flag = key(
+        True, "Compute distances between the surfaces in mm: hd, hd95, assd, and nsd at the tolerance."
     )
-    surface_tolerance_mm: NonNegativeReal = Field(
-        default=1.0,
-        description="Distance in mm (>= 0) up to which surfaces agree in the normalized surface Dice (nsd): the "
+    surface_tolerance_mm: NonNegativeReal = key(
+        1.0,
+        "Distance in mm (>= 0) up to which surfaces agree in the normalized surface Dice (nsd): the "
         "accuracy that raters reach.",
-        examples=[0.5],
+        0.5,
     )
-    overlays: NonNegative | None = Field(
-        default=None,
-        description="Number of cases (>= 0) with a picture in `results_eval/overlays`, the worst ones; null: all.",
-        examples=[20],
+    overlays: NonNegative | None = key(
+        None,
+        "Number of cases (>= 0) with a picture in `results_eval/overlays`, the worst ones; null: all.",
+        20,
     )
-    report: Flag = Field(default=True, description="Write `results_eval/report.html`.")
+    report: Flag = key(True, "Write `results_eval/report.html`.")

@@ -6,11 +6,11 @@ from ivadomed.registry.section import OrderedSteps, Section, key
 from ivadomed.registry.types import Flag, NonNegative
 
 
-class Step(Section):
-    """A step and its arguments."""
+class PostprocessingStep(Section):
+    """A postprocessing step and its arguments."""
 
 
-class Postprocessing(OrderedSteps):
+class PostprocessingSteps(OrderedSteps):
     """Steps in the order in which they run. Empty: predictions stay as the model gives them."""
 
     @property

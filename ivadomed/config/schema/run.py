@@ -21,7 +21,7 @@ from ivadomed.config.schema.models import (
     SectionOf,
     network_arguments,
 )
-from ivadomed.config.schema.postprocessing import Postprocessing, Step, Uncertainty
+from ivadomed.config.schema.postprocessing import PostprocessingStep, PostprocessingSteps, Uncertainty
 from ivadomed.config.schema.split import SplitDataset
 from ivadomed.config.schema.training import TrainingParameters, Wandb
 from ivadomed.config.schema.transformation import Transform, Transformation
@@ -92,7 +92,8 @@ class RunConfig(Section):
     densenet121: Annotated[ModelSection, SectionOf("densenet121")] = section("DenseNet-121, classification.")
     uncertainty: Uncertainty = section("Monte Carlo uncertainty.")
     postprocessing: Annotated[
-        Postprocessing, InOrder("ivadomed.postprocessing:STEPS", Step, Postprocessing)
+        PostprocessingSteps,
+        InOrder("ivadomed.postprocessing:STEPS", PostprocessingStep, PostprocessingSteps),
     ] = section("Steps on predictions, in the order of the keys.")
     evaluation_parameters: EvaluationParameters = section("Comparison with the ground truth.")
     transformation: Annotated[

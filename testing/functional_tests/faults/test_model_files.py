@@ -291,7 +291,10 @@ def changed_json(path: Path, **sections) -> None:
 PACKAGE_FAULTS = {
     "no JSON": (lambda p: p.with_suffix(".json").unlink(), r"seg_sc\.json not found"),
     "damaged JSON": (lambda p: cut(p.with_suffix(".json"), 0.5), r"seg_sc\.json:\d+:\d+: is not valid JSON"),
-    "empty JSON": (lambda p: replace(p.with_suffix(".json"), b""), r"seg_sc\.json: is empty; expected a JSON object"),
+    "empty JSON": (
+        lambda p: replace(p.with_suffix(".json"), b""),
+        r"seg_sc\.json: is empty; expected a JSON object",
+    ),
     "no weights": (
         lambda p: (p.with_suffix(".pt").unlink(), p.with_suffix(".onnx").unlink()),
         r"neither seg_sc\.pt nor seg_sc\.onnx found",
