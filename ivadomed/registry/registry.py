@@ -131,8 +131,8 @@ class Registry(dict[str, T]):
     def import_refused(self, name: str, module: str) -> str:
         """Message about ``package.module:Class`` in a file that may import nothing."""
         return (
-            f"{self.place.format(name=name)} is not of ivadomed, and a file is not allowed to import it; if you "
-            f"trust it, `import {module}` before"
+            f"{self.place.format(name=name)} is not a class of ivadomed, and a file is not allowed to import one; if "
+            f"you trust it, `import {module}` before you load the file"
         )
 
 
