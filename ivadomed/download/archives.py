@@ -98,7 +98,8 @@ def unpack(
         raise DataError(f"{archive}: no such archive")
     with atomic_folder(folder, replace) as place:
         try:
-            _write(_members(archive, limits), place, archive, limits)
+            members = _zip_members if zipfile.is_zipfile(archive) else _tar_members
+            _write(members(archive, limits), place, archive, limits)
         except _DAMAGE as error:
             raise _damaged(archive, error) from error
         except OSError as error:
@@ -151,12 +152,6 @@ def _bomb(archive: Path, most: int) -> DataError:
     return DataError(
         f"{archive}: unpacks to more than {most / 1e9:.3g} GB, as no data set does; not unpacked"
     )
-
-
-def _members(archive: Path, limits: Limits) -> Iterator[_Member]:
-    if zipfile.is_zipfile(archive):
-        return _zip_members(archive, limits)
-    return _tar_members(archive, limits)
 
 
 def _zip_members(archive: Path, limits: Limits) -> Iterator[_Member]:

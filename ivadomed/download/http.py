@@ -17,6 +17,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -198,14 +199,14 @@ class _Transfer:
         """Headers that ask for what is missing of the version that we have a part of."""
         have = self._have()
         try:
-            version = parse_json(self.note.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            version = {}
-        version = version if isinstance(version, dict) else {}
+            known = parse_json(self.note.read_text(encoding="utf-8"))
+            version = known["version"] if known["url"] == self.url else None
+        except (OSError, ValueError, KeyError, TypeError):
+            version = None
         if have and self.source.sha256:  # whose version it is will be seen at the end
             return {"Range": f"bytes={have}-"}
-        if have and version.get("url") == self.url and version.get("version"):
-            return {"Range": f"bytes={have}-", "If-Range": version["version"]}
+        if have and version:
+            return {"Range": f"bytes={have}-", "If-Range": version}
         self.part.unlink(missing_ok=True)
         return {}
 
@@ -232,22 +233,16 @@ class _Transfer:
             raise OutputError(
                 f"{self.path}: {(total - start) / 1e9:.2f} GB are to come, {free / 1e9:.2f} GB are free; make room"
             )
-        version = _version_of(answer.headers)
+        tag = answer.headers.get("ETag")
+        # What tells this version from others: a strong entity tag, or else its date (RFC 9110, 13.1.5).
+        version = tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified")
         self.note.write_text(json.dumps({"url": self.url, "version": version}), encoding="utf-8")
         most = total if total is not None else self.source.size
-        bar = tqdm(
-            total=most,
-            initial=start,
-            desc=self.path.name,
-            unit="B",
-            unit_scale=True,
-            leave=False,
-            disable=None,
-        )
-        with bar, self.part.open("ab" if start else "wb") as file:
+        bar = partial(tqdm, desc=self.path.name, unit="B", unit_scale=True, leave=False, disable=None)
+        with bar(total=most, initial=start) as progress, self.part.open("ab" if start else "wb") as file:
             while chunk := _read(answer):
                 file.write(chunk)
-                bar.update(len(chunk))
+                progress.update(len(chunk))
                 if most is not None and file.tell() > most:
                     break  # _finish says so
         if most is not None and self._have() < most:
@@ -285,12 +280,6 @@ def _read(answer: Any) -> bytes:
     except (http.client.HTTPException, OSError) as error:
         raise _Passing(f"the transfer broke off ({error or type(error).__name__})") from error
     return content
-
-
-def _version_of(headers: Any) -> str | None:
-    """What tells this version of the file from others: a strong entity tag, or else its date (RFC 9110, 13.1.5)."""
-    tag = headers.get("ETag")
-    return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified")
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

@@ -127,7 +127,10 @@ def install(archive: Path, dest: Path, keep: bool = False) -> None:
     """
     check_free(dest, keep)
     with _scratch(dest) as scratch:
-        root = _root_of(unpack(archive, scratch / "content"))
+        root = unpack(archive, scratch / "content")
+        entries = [entry for entry in root.iterdir() if entry.name not in _BESIDE]
+        if len(entries) == 1 and entries[0].is_dir():  # as in archives of GitHub
+            root = entries[0]
         if holds_files(dest):
             with _writing(dest):
                 _merge(root, dest, keep, archive.name)
@@ -211,12 +214,6 @@ def _files_of(root: Path) -> list[str]:
     """Names of all files in an unpacked archive, without a record that it may hold of its own."""
     names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
     return [name for name in names if name.partition("/")[0] != RECORD]
-
-
-def _root_of(folder: Path) -> Path:
-    """The folder in which all of an archive lies, as archives of GitHub have one."""
-    entries = [entry for entry in folder.iterdir() if entry.name not in _BESIDE]
-    return entries[0] if len(entries) == 1 and entries[0].is_dir() else folder
 
 
 def _is_free(place: Path, dest: Path) -> bool:

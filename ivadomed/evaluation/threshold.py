@@ -11,7 +11,7 @@ import torch
 from tqdm import tqdm
 
 from ivadomed.errors import ConfigError
-from ivadomed.images.files import atomic_path
+from ivadomed.images.io import write_figure
 from ivadomed.inference.backends import open_model
 from ivadomed.loader.samples import Batch, EpochSampler, SampleDataset, make_loader
 from ivadomed.runtime.terminal import hidden_bar
@@ -150,5 +150,4 @@ def _plot(
     axes.plot([x[mark]], [y[mark]], color="tab:red", marker="o", linestyle="", label=label)
     axes.set(xlabel=axis_names[0], ylabel=axis_names[1])
     axes.legend(loc="best")
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary)
+    write_figure(path, figure)

@@ -35,14 +35,11 @@ def get_parser() -> argparse.ArgumentParser:
         description=f"{__doc__} Exits with 1 when a training would fail or learn something wrong.",
         epilog=_EXAMPLE,
     )
-    parser.add_argument("-c", "--config", required=True, help="JSON configuration file")
-    parser.add_argument(
-        "-pd", "--path-data", nargs="+", help="BIDS folder, or several; wins over the configuration"
-    )
-    parser.add_argument(
-        "--csv", metavar="FILE", help="write a table of all files: kept or left out, and what was found"
-    )
-    parser.add_argument("-j", "--jobs", type=int, default=available_cores(), help="files read at a time")
+    add = parser.add_argument
+    add("-c", "--config", required=True, help="JSON configuration file")
+    add("-pd", "--path-data", nargs="+", help="BIDS folder, or several; wins over the configuration")
+    add("--csv", metavar="FILE", help="write a table of all files: kept or left out, and what was found")
+    add("-j", "--jobs", type=int, default=available_cores(), help="files read at a time")
     return parser
 
 

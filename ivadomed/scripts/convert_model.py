@@ -28,9 +28,10 @@ examples:
 def get_parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
     parser = ToolParser("ivadomed_convert_model", __doc__, _EXAMPLE)
-    parser.add_argument("model", type=Path, metavar="OLD.pt", help="model file")
-    parser.add_argument("folder", type=Path, metavar="NEW", help="folder of the packaged model, and its name")
-    parser.add_argument(
+    add = parser.add_argument
+    add("model", type=Path, metavar="OLD.pt", help="model file")
+    add("folder", type=Path, metavar="NEW", help="folder of the packaged model, and its name")
+    add(
         "-c",
         "--config",
         type=Path,

@@ -22,8 +22,9 @@ example:
 def get_parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
     parser = ToolParser("ivadomed_convert_to_onnx", __doc__, _EXAMPLE)
-    parser.add_argument("-m", "--model", required=True, metavar="FILE", help="model file (.pt)")
-    parser.add_argument(
+    add = parser.add_argument
+    add("-m", "--model", required=True, metavar="FILE", help="model file (.pt)")
+    add(
         "-d",
         "--dimension",
         required=True,
@@ -31,12 +32,8 @@ def get_parser() -> argparse.ArgumentParser:
         choices=(2, 3),
         help="2 for a 2D model, 3 for a 3D model",
     )
-    parser.add_argument(
-        "-n", "--n-channels", type=int, default=1, help="channels of the image (default: %(default)s)"
-    )
-    parser.add_argument(
-        "-g", "--gpu-id", type=int, default=0, help="has no effect: the conversion runs on the CPU"
-    )
+    add("-n", "--n-channels", type=int, default=1, help="channels of the image (default: %(default)s)")
+    add("-g", "--gpu-id", type=int, default=0, help="has no effect: the conversion runs on the CPU")
     return parser
 
 

@@ -36,12 +36,9 @@ def get_parser() -> argparse.ArgumentParser:
     parser = ToolParser(
         description=__doc__, epilog="example: python -m ivadomed.scripts.demo -o demo", prog="demo"
     )
-    parser.add_argument(
-        "-o", "--output", default="demo", help="folder for data and results (default: %(default)s)"
-    )
-    parser.add_argument(
-        "-n", "--subjects", type=int, default=12, help="subjects of the study (default: %(default)s)"
-    )
+    add = parser.add_argument
+    add("-o", "--output", default="demo", help="folder for data and results (default: %(default)s)")
+    add("-n", "--subjects", type=int, default=12, help="subjects of the study (default: %(default)s)")
     return parser
 
 

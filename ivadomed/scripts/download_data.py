@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ivadomed.download.catalogue import DICT_URL, ITEMS
+from ivadomed.download.catalogue import DICT_URL
 from ivadomed.download.http import Download, DownloadError, sha256_of
 from ivadomed.download.install import download_data, install, install_data, unzip
 from ivadomed.errors import ConfigError, DataError
@@ -35,7 +35,7 @@ _SHA256 = re.compile("[0-9a-fA-F]{64}")
 
 def get_parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
-    names = "\n".join(f"  {name:27}{item.description}" for name, item in ITEMS.items())
+    names = "\n".join(f"  {name:27}{item['description']}" for name, item in DICT_URL.items())
     parser = ToolParser(
         prog="ivadomed_download_data",
         description=__doc__,
@@ -60,12 +60,12 @@ def _install_from_file(archive: Path, sha256: str | None, dest: Path, keep: bool
 
 
 def _run(options: argparse.Namespace) -> None:
-    if options.data in ITEMS:
-        name, urls = options.data, ITEMS[options.data].urls
+    if options.data in DICT_URL:
+        name, urls = options.data, tuple(DICT_URL[options.data]["url"])
     elif "://" in options.data:
         name, urls = Path(urlsplit(options.data).path).name.partition(".")[0], (options.data,)
     else:
-        raise ConfigError(f"-d {options.data}: not known; expected a URL or one of {', '.join(ITEMS)}")
+        raise ConfigError(f"-d {options.data}: not known; expected a URL or one of {', '.join(DICT_URL)}")
     dest = Path(options.output or name).expanduser().resolve()
     if options.sha256 and not _SHA256.fullmatch(options.sha256):
         raise ConfigError(f"--sha256 {options.sha256}: expected 64 hexadecimal digits")

@@ -29,14 +29,15 @@ def get_parser() -> argparse.ArgumentParser:
         description="Segment NIfTI, PNG, TIFF or JPEG files with a packaged model.",
         epilog=_EXAMPLES,
     )
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "-m",
         "--model",
         "--path-model",
         required=True,
         help="folder NAME with NAME.json and NAME.pt or NAME.onnx",
     )
-    parser.add_argument(
+    add(
         "-i",
         "--input",
         "--image",
@@ -48,23 +49,17 @@ def get_parser() -> argparse.ArgumentParser:
         help="images or a folder; for a model of several channels the images of one subject, in the model's order "
         "(give -i again for the next subject; 'none' for a contrast that a HeMIS model has to do without)",
     )
-    parser.add_argument("-o", "--output", default=".", metavar="FOLDER", help="where to write (here)")
-    parser.add_argument(
-        "-s", "--suffix", nargs="+", help="of the output of each class (the model's class names and _pred)"
-    )
-    parser.add_argument("-p", "--prior", metavar="MASK", help="mask of the region that the model crops to")
-    parser.add_argument("--threshold", type=float, help="binarize at this value; 0 keeps soft values")
-    parser.add_argument("--metadata", help="what a FiLM model is conditioned on, e.g. T2w")
-    parser.add_argument(
-        "--pixel-size", nargs="+", type=float, metavar="SIZE", help="of pictures, along columns and rows"
-    )
-    parser.add_argument("--pixel-size-units", default="mm", choices=("mm", "um", "nm"), help="unit (mm)")
-    parser.add_argument("--no-patch", action="store_true", help="predict whole slices instead of 2D patches")
-    parser.add_argument(
-        "--overlap-2d", nargs=2, type=int, metavar=("H", "W"), help="voxels that neighbouring patches share"
-    )
-    parser.add_argument("--gpu", default="0", help="number of the GPU, or 'none' for the CPU (0)")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add("-o", "--output", default=".", metavar="FOLDER", help="where to write (here)")
+    add("-s", "--suffix", nargs="+", help="of the output of each class (the model's class names and _pred)")
+    add("-p", "--prior", metavar="MASK", help="mask of the region that the model crops to")
+    add("--threshold", type=float, help="binarize at this value; 0 keeps soft values")
+    add("--metadata", help="what a FiLM model is conditioned on, e.g. T2w")
+    add("--pixel-size", nargs="+", type=float, metavar="SIZE", help="of pictures, along columns and rows")
+    add("--pixel-size-units", default="mm", choices=("mm", "um", "nm"), help="unit (mm)")
+    add("--no-patch", action="store_true", help="predict whole slices instead of 2D patches")
+    add("--overlap-2d", nargs=2, type=int, metavar=("H", "W"), help="voxels that neighbouring patches share")
+    add("--gpu", default="0", help="number of the GPU, or 'none' for the CPU (0)")
+    add("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 

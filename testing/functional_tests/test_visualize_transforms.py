@@ -156,7 +156,7 @@ def test_what_cannot_be_shown_is_told(image, label, study, write, tmp_path, caps
 
 
 def test_long_chains_keep_file_names_short():
-    names = [*TRANSFORMS, *TRANSFORMS]
+    names = ["Resample", "CenterCrop", *TRANSFORMS, *TRANSFORMS]
     stems = [stem_of_chain(names[:count]) for count in range(1, len(names))]
     assert stems[1] == "Resample_CenterCrop"
     assert len(set(stems)) == len(stems)

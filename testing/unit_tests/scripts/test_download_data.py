@@ -11,7 +11,6 @@ import pytest
 from ivadomed.errors import OutputError
 from ivadomed.scripts.download_data import (
     DICT_URL,
-    ITEMS,
     download_data,
     get_parser,
     install_data,
@@ -257,5 +256,5 @@ def test_unzip_adds_to_a_folder_and_replaces_nothing(tmp_path):
 def test_help_names_everything():
     text = get_parser().format_help()
     assert "example" in text
-    assert all(f"  {name} " in text for name in ITEMS)
-    assert all(url.startswith("https://") for item in ITEMS.values() for url in item.urls)
+    assert all(f"  {name} " in text for name in DICT_URL)
+    assert all(url.startswith("https://") for item in DICT_URL.values() for url in item["url"])
