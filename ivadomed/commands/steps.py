@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ivadomed.config import RunConfig, load_config
-from ivadomed.config.tree import expand, merged, read_json
+from ivadomed.config import RunConfig
+from ivadomed.config.tree import expand, merged, read_json, section
 from ivadomed.detection.cascade import add_boxes
 from ivadomed.errors import DataError
 from ivadomed.evaluation.classification import ALL, EVALUATION, SLICES, classify, evaluate_slices
@@ -35,7 +35,7 @@ from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.grouping import CaseList
 from ivadomed.loader.conditions import FILM_ENCODER, FilmEncoder
 from ivadomed.loader.recipe import MODEL_OF_2, conditioner_of
-from ivadomed.loader.samples import Batch, SampleDataset
+from ivadomed.loader.samples import Batch
 from ivadomed.runtime.device import define_device
 from ivadomed.runtime.ranks import is_first_process
 from ivadomed.runtime.terminal import say
@@ -43,7 +43,7 @@ from ivadomed.training.outputs import BEST, trained_by_2
 
 log = logging.getLogger(__name__)
 
-_CONTRASTS = "loader_parameters.contrast_params.training_validation"
+_CONTRASTS = "loader_parameters.contrast_params"
 
 
 def announce(config: RunConfig) -> torch.device:
@@ -59,6 +59,14 @@ def announce(config: RunConfig) -> torch.device:
     return device
 
 
+def _changed(config: RunConfig, changes: Mapping[str, Any], keep_in: Path | None = None) -> RunConfig:
+    """The configuration with other values at dotted paths, kept in the run's configuration file where asked for."""
+    changed = RunConfig.model_validate(merged(config.to_json(), expand(changes)))
+    if keep_in is not None and is_first_process():
+        write_json(keep_in / "config_file.json", changed.to_json(hide_secrets=True))
+    return changed
+
+
 def with_contrasts(config: RunConfig, folder: Path) -> RunConfig:
     """The configuration with its contrasts; where it names none those of the trained model, else of the data set.
 
@@ -69,21 +77,13 @@ def with_contrasts(config: RunConfig, folder: Path) -> RunConfig:
     found = _contrasts_of_model(config.model_folder) if config.command != "train" else []
     found = found or sorted({image.suffix for image in index_data(config, folder).images.values()})
     say("Contrasts", f"all, for the configuration names none: {', '.join(found)}")
-    plain = merged(config.to_json(), expand({_CONTRASTS: found}))
-    if is_first_process():
-        hidden = merged(config.to_json(hide_secrets=True), expand({_CONTRASTS: found}))
-        write_json(folder / "config_file.json", hidden)
-    return RunConfig.model_validate(plain)
+    return _changed(config, {f"{_CONTRASTS}.training_validation": found}, keep_in=folder)
 
 
 def _contrasts_of_model(folder: Path) -> list[str]:
     file = folder / f"{folder.name}.json"
-    if not file.is_file():
-        return []
-    content: Any = read_json(file)
-    for key in _CONTRASTS.split("."):
-        content = content.get(key) if isinstance(content, dict) else None
-    return content if isinstance(content, list) else []
+    contrasts = section(read_json(file), _CONTRASTS).get("training_validation") if file.is_file() else None
+    return contrasts if isinstance(contrasts, list) else []
 
 
 def as_trained(config: RunConfig, folder: Path) -> RunConfig:
@@ -131,35 +131,26 @@ def labelled_cases(
     return replace(training, cases=boxed[:n_training]), replace(validation, cases=boxed[n_training:])
 
 
-def labelled_sets(config: RunConfig, folder: Path) -> list[SampleDataset]:
-    """Training and validation sets of the run, prepared as at test time."""
+def with_best_threshold(config: RunConfig, folder: Path, increment: float) -> RunConfig:
+    """The configuration with the threshold that suits the trained model, which the run's file keeps too.
+
+    It is searched on the training and validation sets, prepared as at test time.
+    """
+    device = define_device(config.gpu_ids)[1]
     bids_df = index_data(config, folder)
-    split = saved_split(config, bids_df, folder)
-    sides = labelled_cases(config, bids_df, split, folder, define_device(config.gpu_ids)[1])
+    sides = labelled_cases(config, bids_df, saved_split(config, bids_df, folder), folder, device)
     conditioner = conditioner_of(config, folder)
-    return [sample_dataset(config, side.cases, "testing", folder, conditioner) for side in sides]
-
-
-def with_best_threshold(
-    config: RunConfig, datasets: Sequence[SampleDataset], folder: Path, increment: float
-) -> RunConfig:
-    """The configuration with the threshold that suits the trained model, which the run's file keeps too."""
-    is_classifier = config.task == "classification"
     threshold = best_threshold(
         folder / BEST,
-        datasets,
+        [sample_dataset(config, side.cases, "testing", folder, conditioner) for side in sides],
         config.training_parameters.batch_size,
-        define_device(config.gpu_ids)[1],
-        "recall_specificity" if is_classifier else "dice",
+        device,
+        "recall_specificity" if config.task == "classification" else "dice",
         increment,
         threshold_picture(config, folder),
     )
     say("Threshold", f"{threshold:g} is best, and postprocessing.binarize_prediction.thr now")
-    plain = config.to_json()
-    plain["postprocessing"] = {**plain["postprocessing"], "binarize_prediction": {"thr": threshold}}
-    changed = RunConfig.model_validate(plain)
-    write_json(folder / "config_file.json", changed.to_json(hide_secrets=True))
-    return changed
+    return _changed(config, {"postprocessing.binarize_prediction.thr": threshold}, keep_in=folder)
 
 
 def threshold_picture(config: RunConfig, folder: Path) -> Path:
@@ -175,7 +166,7 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
         "loader_parameters.path_data": [str(Path(path).resolve()) for path in loader.path_data],
         "loader_parameters.cache_dir": loader.cache_dir and str(Path(loader.cache_dir).resolve()),
     }
-    return load_config(config.to_json(), changes)
+    return _changed(config, changes)
 
 
 def postprocessing_of(config: RunConfig, folder: Path) -> dict[str, Any]:

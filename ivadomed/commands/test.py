@@ -14,7 +14,6 @@ from ivadomed.commands.steps import (
     as_trained,
     fit_missing_encoder,
     keep_model_older,
-    labelled_sets,
     postprocessing_of,
     test_classifier,
     with_best_threshold,
@@ -50,7 +49,7 @@ def test_command(
     fit_missing_encoder(config, folder)
     conditioner = conditioner_of(config, folder)
     if thr_increment is not None:
-        config = with_best_threshold(config, labelled_sets(config, folder), folder, thr_increment)
+        config = with_best_threshold(config, folder, thr_increment)
     if config.task == "classification":
         return test_classifier(config, cases, folder, device)
     data = CaseSet(

@@ -25,7 +25,6 @@ from ivadomed.commands.steps import (
     announce,
     keep_model_newer,
     labelled_cases,
-    labelled_sets,
     threshold_picture,
     with_best_threshold,
 )
@@ -211,7 +210,7 @@ def _package(
 ) -> None:
     """Package the best model of a training, of which the threshold may be searched first."""
     if thr_increment is not None:
-        config = with_best_threshold(config, labelled_sets(config, folder), folder, thr_increment)
+        config = with_best_threshold(config, folder, thr_increment)
     package_model(config, folder / BEST, folder / config.model_name)
     keep_model_newer(folder)
     if config.metadata_type is not None:
