@@ -23,7 +23,7 @@ from torch.utils.data import Dataset
 from ivadomed.compat.filters import PatchFilter, SliceFilter
 from ivadomed.compat.loader import create_temp_directory, dropout_input, get_obj_size
 from ivadomed.compat.pairs import FilenamePair, SampleMetadata, SegmentationPair, case_of
-from ivadomed.compat.transforms import Compose, apply_preprocessing_transforms
+from ivadomed.compat.transforms import Compose, apply_preprocessing_transforms, as_pipeline
 from ivadomed.errors import DataError
 from ivadomed.geometry.windows import Window
 from ivadomed.images.io import read_label
@@ -34,9 +34,8 @@ from ivadomed.loader.prepared.checks import prepared_bytes
 from ivadomed.loader.prepared.files import StoredCase
 from ivadomed.loader.prepared.prepare import Recipe, fixed_steps, list_windows, plan_fixed
 from ivadomed.loader.slices import SliceRule
-from ivadomed.transforms import NumpyToTensor, Pipeline, Stage, Step
+from ivadomed.transforms import NumpyToTensor, Pipeline, Step
 from ivadomed.transforms.base import STEPS_KEY
-from ivadomed.transforms.steps import KINDS
 
 MEMORY = 1 << 28
 """Bytes of prepared voxels that a process keeps, when it may keep any."""
@@ -46,24 +45,6 @@ SampleFilter = Callable[[Mapping[str, Any]], bool]
 
 SliceChoice = SampleFilter | SliceRule | None
 """A `SliceFilter`, a function of a sample, or a rule."""
-
-Transforms = Pipeline | Compose | Mapping[str, Mapping[str, Any]] | Sequence[Compose | None] | None
-"""A pipeline, a configuration, or what ``prepare_transforms`` gives."""
-
-
-def as_pipeline(transform: Transforms) -> Pipeline:
-    """Any documented form of transforms as a pipeline."""
-    if isinstance(transform, Pipeline):
-        return transform
-    if transform is None or isinstance(transform, Mapping):
-        return Pipeline.from_config(transform or {})
-    if not isinstance(transform, Compose):
-        return Pipeline(tuple(stage for part in transform for stage in as_pipeline(part).stages))
-    members = {kind: {id(step): step for step in transform.transform[kind]} for kind in KINDS}
-    steps = {key: step for kind in KINDS for key, step in members[kind].items()}
-    return Pipeline(
-        tuple(Stage(step, frozenset(k for k in KINDS if key in members[k])) for key, step in steps.items())
-    )
 
 
 def rule_of(slice_filter_fn: SliceChoice) -> SliceRule:

@@ -25,8 +25,9 @@ from typing import Any
 
 import numpy as np
 
-from ivadomed.compat.datasets import SliceChoice, Transforms, as_pipeline, rule_of
+from ivadomed.compat.datasets import SliceChoice, rule_of
 from ivadomed.compat.filters import SliceFilter
+from ivadomed.compat.transforms import Transforms, as_pipeline
 from ivadomed.detection.cascade import saved_boxes, with_boxes
 from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid, hwd_to_ras

@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ivadomed.compat.datasets import SliceChoice, Transforms, as_pipeline, rule_of
+from ivadomed.compat.datasets import SliceChoice, rule_of
 from ivadomed.compat.hdf5 import Bids_to_hdf5, as_text
 from ivadomed.compat.pairs import SampleMetadata
+from ivadomed.compat.transforms import Transforms, as_pipeline
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.images.files import parse_json, write_csv
 from ivadomed.images.io import split_extension

@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 
 from ivadomed.compat.pairs import SampleMetadata
+from ivadomed.compat.transforms import TRANSFORM_PARAMS
 from ivadomed.config.schema.loader import SubjectSelection
 from ivadomed.config.schema.split import DataTesting, SplitDataset
 from ivadomed.errors import ConfigError, DataError
@@ -24,14 +25,9 @@ from ivadomed.images.io import EXTENSIONS, split_extension
 from ivadomed.loader.bids.tables import read_tsv
 from ivadomed.loader.split.draw import Split, draw, split_files
 from ivadomed.loader.split.file import SIDES, read_split
-from ivadomed.transforms.base import STEPS_KEY
 
 EXT_LST = list(EXTENSIONS)
 """Extensions of image files that can be read."""
-
-_DRAWN = "crop_params preresample_shape rotation scale translation elastic reverse"
-TRANSFORM_PARAMS = (*_DRAWN.split(), STEPS_KEY)
-"""Metadata keys of what transforms drew."""
 
 
 orient_img_hwd = ras_to_hwd

@@ -12,8 +12,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from ivadomed.compat.datasets import SegmentationDataset, as_pipeline
+from ivadomed.compat.datasets import SegmentationDataset
 from ivadomed.compat.samples import as_samples, condition_of
+from ivadomed.compat.transforms import as_pipeline
 from ivadomed.config import load_config
 from ivadomed.errors import DataError
 from ivadomed.evaluation.threshold import best_threshold

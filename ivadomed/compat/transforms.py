@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,21 +16,14 @@ import torch
 from ivadomed.errors import ConfigError
 from ivadomed.transforms.base import STEPS_KEY, TRANSFORMS, ImedTransform, current_name, one_by_one, run
 from ivadomed.transforms.label import NumpyToTensor
-from ivadomed.transforms.pipeline import Pipeline
+from ivadomed.transforms.pipeline import Pipeline, Stage
 from ivadomed.transforms.steps import KINDS
 
 DATASET_TYPES = ("training", "validation", "testing")
 
-_SHARED_KEYS = (
-    STEPS_KEY,
-    "crop_params",
-    "preresample_shape",
-    "rotation",
-    "scale",
-    "translation",
-    "elastic",
-    "reverse",
-)
+_DRAWN = "crop_params preresample_shape rotation scale translation elastic reverse"
+TRANSFORM_PARAMS = (*_DRAWN.split(), STEPS_KEY)
+"""Metadata keys of what transforms drew."""
 
 
 class Chain(list[ImedTransform]):
@@ -131,6 +124,25 @@ class UndoCompose:
         for entry in reversed(self.transforms.transform[data_type]):
             sample, metadata = run(entry, sample, metadata, undo=True)
         return sample, metadata
+
+
+Transforms = Pipeline | Compose | Mapping[str, Mapping[str, Any]] | Sequence[Compose | None] | None
+"""A pipeline, a configuration, or what ``prepare_transforms`` gives."""
+
+
+def as_pipeline(transform: Transforms) -> Pipeline:
+    """Any documented form of transforms as a pipeline."""
+    if isinstance(transform, Pipeline):
+        return transform
+    if transform is None or isinstance(transform, Mapping):
+        return Pipeline.from_config(transform or {})
+    if not isinstance(transform, Compose):
+        return Pipeline(tuple(stage for part in transform for stage in as_pipeline(part).stages))
+    members = {kind: {id(step): step for step in transform.transform[kind]} for kind in KINDS}
+    steps = {key: step for kind in KINDS for key, step in members[kind].items()}
+    return Pipeline(
+        tuple(Stage(step, frozenset(k for k in KINDS if key in members[k])) for key, step in steps.items())
+    )
 
 
 def get_subdatasets_transforms(
@@ -240,7 +252,7 @@ def _share(source: Any, target: Any, written: Iterable[str] = ()) -> Any:
     if not first or target is None:
         return target
     new = copy.copy(target)
-    for key in (*_SHARED_KEYS, *written):
+    for key in (*TRANSFORM_PARAMS, *written):
         if key in first:
             new[key] = first[key]
     return new
