@@ -187,19 +187,8 @@ def _forward(model: nn.Module, device: torch.device, seed: int | None) -> Forwar
     return TorchForward(network, device) if seed is None else DropoutForward(network, device, seed)
 
 
-class _Plain(Network):
+class _Plain(nn.Sequential, Network):
     """A module that takes the image, and knows nothing of batches."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def inputs(self, batch: Any) -> tuple[Any, ...]:
-        return (batch.image,)
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        prediction: torch.Tensor = self.module(image)
-        return prediction
 
 
 def get_gt(filenames: Sequence[Any]) -> np.ndarray:

@@ -220,22 +220,11 @@ def apply_preprocessing_transforms(
     written = frozenset(_keys(input_metadata) or ()) - known
     gt_metadata = _share(input_metadata, seg_pair["gt_metadata"], written)
     gt, gt_metadata = transforms(seg_pair["gt"], gt_metadata, data_type="gt", preprocessing=True)
-    pair = {
-        **seg_pair,
-        "input": image,
-        "gt": gt,
-        "input_metadata": input_metadata,
-        "gt_metadata": gt_metadata,
-    }
+    shared = {"input": image, "input_metadata": input_metadata}
+    pair = {**seg_pair, **shared, "gt": gt, "gt_metadata": gt_metadata}
     if roi_pair is None:
         return pair, None
-    return pair, {
-        **roi_pair,
-        "input": image,
-        "gt": roi,
-        "input_metadata": input_metadata,
-        "gt_metadata": roi_metadata,
-    }
+    return pair, {**roi_pair, **shared, "gt": roi, "gt_metadata": roi_metadata}
 
 
 def _keys(records: Any) -> Any:
