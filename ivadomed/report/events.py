@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 _LENGTH = struct.Struct("<QI")  # bytes of the message, checksum of that number
 _CHECKSUM = 4
+_NUMBERS = re.compile(r"(?<=\.)\d+")
+"""In the name of an event file: its second, its process, and a count of the files of that process."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +58,14 @@ def read_scalars(folder: Path) -> dict[str, dict[int, float]]:
     out.
     """
     series: dict[str, dict[int, float]] = {}
-    for file in sorted(folder.glob("events.out.tfevents.*"), key=_age):
+    for file in sorted(
+        folder.glob("events.out.tfevents.*"), key=lambda file: [*map(int, _NUMBERS.findall(file.name))]
+    ):
         try:
             _add_events(file, series)
         except (OSError, ValueError) as error:
             logger.debug("%s: not read (%s)", file, error)
     return {tag: dict(sorted(values.items())) for tag, values in series.items()}
-
-
-def _age(file: Path) -> list[int]:
-    """Numbers in the name of an event file: its second, its process, and a count of the files of that process."""
-    return [int(number) for number in re.findall(r"(?<=\.)\d+", file.name)]
 
 
 def _add_events(file: Path, series: dict[str, dict[int, float]]) -> None:

@@ -16,36 +16,24 @@ from ivadomed.config.load import read_json
 from ivadomed.config_manager import ConfigurationManager
 from ivadomed.errors import ConfigError
 from ivadomed.runtime.console import ToolParser, console_script
+from ivadomed.runtime.moved import moved_names
 from ivadomed.runtime.terminal import logging_to_terminal
-from ivadomed.sweep.hyperparameters import (
-    HyperparameterOption,
-    get_base_keys,
-    get_param_list,
-    keys_are_unique,
-    make_config_list,
-    update_dict,
-)
+from ivadomed.sweep.hyperparameters import get_param_list
 from ivadomed.sweep.member import test_config, train_config
 from ivadomed.sweep.plan import SweepOptions
-from ivadomed.sweep.results import format_results
-from ivadomed.sweep.run import run_sweep, split_dataset
+from ivadomed.sweep.run import run_sweep
 from ivadomed.sweep.search import SAMPLERS, get_space, run_search
 
-__all__ = [
-    "HyperparameterOption",
-    "automate_training",
-    "format_results",
-    "get_base_keys",
-    "get_param_list",
-    "get_parser",
-    "keys_are_unique",
-    "main",
-    "make_config_list",
-    "split_dataset",
-    "test_worker",
-    "train_worker",
-    "update_dict",
-]
+__getattr__ = moved_names(
+    __name__,
+    {},
+    {
+        "ivadomed.sweep.hyperparameters": "HyperparameterOption get_base_keys keys_are_unique make_config_list "
+        "update_dict",
+        "ivadomed.sweep.results": "format_results",
+        "ivadomed.sweep.run": "split_dataset",
+    },
+)
 
 _EXAMPLE = """\
 The parameter file has the keys of the configuration, and lists of the values to compare:

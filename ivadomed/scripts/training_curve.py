@@ -9,21 +9,12 @@ from collections.abc import Sequence
 
 from ivadomed.errors import ConfigError
 from ivadomed.runtime.console import ToolParser, console_script
-from ivadomed.visualize.curves import (
-    get_events_path_list,
-    plot_curve,
-    run_plot_training_curves,
-    tensorboard_retrieve_event,
-)
+from ivadomed.runtime.moved import moved_names
+from ivadomed.visualize.curves import run_plot_training_curves
 
-__all__ = [
-    "get_events_path_list",
-    "get_parser",
-    "main",
-    "plot_curve",
-    "run_plot_training_curves",
-    "tensorboard_retrieve_event",
-]
+__getattr__ = moved_names(
+    __name__, {}, {"ivadomed.visualize.curves": "get_events_path_list plot_curve tensorboard_retrieve_event"}
+)
 
 _EXAMPLE = """\
 examples:
@@ -84,8 +75,7 @@ def _limits(words: Sequence[str]) -> tuple[float, float]:
 def _run(options: argparse.Namespace) -> None:
     limits = None if options.ylim_loss is None else _limits(options.ylim_loss)
     plots = run_plot_training_curves(options.input, options.output, options.multiple, options.lr, limits)
-    for plot in plots:
-        print(plot)
+    print(*plots, sep="\n")
 
 
 main = console_script(get_parser, _run)

@@ -167,7 +167,8 @@ class SearchRun:
         import optuna
         from optuna.trial import TrialState
 
-        study = optuna.load_study(study_name=_NAME, storage=_storage(self.journal), pruner=_pruner())
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=_STARTUP, n_warmup_steps=_WARMUP)
+        study = optuna.load_study(study_name=_NAME, storage=_storage(self.journal), pruner=pruner)
         trial = optuna.trial.Trial(study, draw.trial)
         try:
             results = Run(self.store, partial(_train, trial=trial))(draw.member)
@@ -287,12 +288,6 @@ def _storage(journal: Path) -> Any:
     from optuna.storages.journal import JournalFileBackend
 
     return JournalStorage(JournalFileBackend(str(journal)))
-
-
-def _pruner() -> Any:
-    from optuna.pruners import MedianPruner
-
-    return MedianPruner(n_startup_trials=_STARTUP, n_warmup_steps=_WARMUP)
 
 
 def _finished(study: Study) -> list[FrozenTrial]:

@@ -170,7 +170,8 @@ def _draw(
 
     models, groups = list(points[_MODEL].unique()), sorted(points[_GROUP].unique())
     columns = [(group, model) for group in groups for model in models]
-    letters = _letters(models)
+    # A, B, ..., or numbers of many
+    letters = {m: chr(ord("A") + k) if len(models) <= 26 else str(k + 1) for k, m in enumerate(models)}
     figure, axes = plt.subplots(figsize=(max(5.0, 1.6 + 1.3 * len(columns)), 5.2), layout="constrained")
     rng = np.random.default_rng(0)
     places, ticks = [], []
@@ -211,11 +212,6 @@ def _draw_violin(axes: Axes, x: int, values: np.ndarray, colour: np.ndarray) -> 
     low, median, high = np.percentile(values, (25, 50, 75))
     axes.plot([x + 0.16] * 2, [low, high], color="0.25", linewidth=4, solid_capstyle="butt", zorder=4)
     axes.plot([x + 0.16], [median], "o", color="white", markeredgecolor="0.25", markersize=6, zorder=5)
-
-
-def _letters(models: Sequence[str]) -> dict[str, str]:
-    """Short names: A, B, ..., or numbers of many."""
-    return {model: chr(ord("A") + k) if len(models) <= 26 else str(k + 1) for k, model in enumerate(models)}
 
 
 def _wrapped(name: str) -> str:
