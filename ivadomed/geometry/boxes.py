@@ -67,9 +67,9 @@ def box_size(box: Sequence[int]) -> tuple[int, ...]:
     return tuple(high - low + 1 for low, high in zip(box[::2], box[1::2], strict=True))
 
 
-def box_of_slices(place: Sequence[slice]) -> Box:
+def box_of_slices(slices: Sequence[slice]) -> Box:
     """The box that slices, one per axis, cut out."""
-    return [end for side in place for end in (side.start, side.stop - 1)]
+    return [end for side in slices for end in (side.start, side.stop - 1)]
 
 
 def whole_image(shape: Sequence[int]) -> Box:
@@ -97,8 +97,8 @@ def clip_box(box: Sequence[int], shape: Sequence[int]) -> Box:
 def inside_box(array: np.ndarray, box: Sequence[int]) -> np.ndarray:
     """Copy of ``array`` [H, W, D] with zeros outside a box."""
     inside = np.zeros_like(array)
-    place = tuple(slice(low, high + 1) for low, high in zip(box[::2], box[1::2], strict=True))
-    inside[place] = array[place]
+    slices = tuple(slice(low, high + 1) for low, high in zip(box[::2], box[1::2], strict=True))
+    inside[slices] = array[slices]
     return inside
 
 

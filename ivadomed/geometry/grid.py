@@ -14,13 +14,7 @@ from functools import cached_property
 
 import numpy as np
 from nibabel.affines import voxel_sizes
-from nibabel.orientations import (
-    aff2axcodes,
-    apply_orientation,
-    inv_ornt_aff,
-    io_orientation,
-    ornt_transform,
-)
+from nibabel.orientations import aff2axcodes, apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 
 SLICE_AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
 

@@ -58,8 +58,8 @@ class Windows:
         """Voxels of the largest window."""
         return int(self._rows[:, 4:].astype(np.int64).prod(axis=1).max(initial=0))
 
-    def __getitem__(self, place: int) -> Window:
-        case, h, w, d, height, width, depth = self._rows[place].tolist()
+    def __getitem__(self, index: int) -> Window:
+        case, h, w, d, height, width, depth = self._rows[index].tolist()
         return Window(case, (h, w, d), (height, width, depth))
 
 

@@ -149,10 +149,10 @@ def remove_leftovers(folder: str | os.PathLike[str], skip: Callable[[Path], bool
         folder: The folder.
         skip: Says of a folder in it whether to leave it alone, with all that is in it.
     """
-    for place, folders, _ in os.walk(folder):
-        folders[:] = [name for name in folders if not skip(Path(place, name))]
-        for path in leftovers(place):
-            path.unlink(missing_ok=True)
+    for path, folders, _ in os.walk(folder):
+        folders[:] = [name for name in folders if not skip(Path(path, name))]
+        for leftover in leftovers(path):
+            leftover.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -213,10 +213,10 @@ def write_csv(path: str | os.PathLike[str], table: DataFrame, index: bool = True
     from pandas import Series  # whoever has a table has loaded it
 
     safe = table.rename(index=_inert, columns=_inert)
-    for place, kind in enumerate(table.dtypes):
+    for number, kind in enumerate(table.dtypes):
         if kind.kind == "O":  # Series.map would make numbers of other types
-            cells = [_inert(cell) for cell in table.iloc[:, place]]
-            safe.isetitem(place, Series(cells, index=safe.index, dtype=object))
+            cells = [_inert(cell) for cell in table.iloc[:, number]]
+            safe.isetitem(number, Series(cells, index=safe.index, dtype=object))
     with atomic_path(path) as temporary:
         safe.to_csv(temporary, index=index)
 

@@ -57,10 +57,10 @@ def one_slice(image: Image, data: np.ndarray, ind: int, slice_axis: int) -> Nift
     grid = image.grid(slice_axis)
     native = grid.to_native(data[..., None].astype(np.float32))
     axis = int(np.flatnonzero(grid.orientation[:, 0] == slice_axis)[0])
-    place = np.zeros(3)
-    place[axis] = ind if grid.orientation[axis, 1] > 0 else grid.shape[axis] - 1 - ind
+    voxel = np.zeros(3)
+    voxel[axis] = ind if grid.orientation[axis, 1] > 0 else grid.shape[axis] - 1 - ind
     affine = image.affine.copy()
-    affine[:3, 3] += affine[:3, :3] @ place
+    affine[:3, 3] += affine[:3, :3] @ voxel
     made = make_nifti(np.ascontiguousarray(native), affine, image.header)
     for set_form, code in ((made.set_qform, "qform_code"), (made.set_sform, "sform_code")):
         set_form(affine, int(made.header[code]))

@@ -362,8 +362,8 @@ def fit_density(
         bandwidth = search.best_params_["bandwidth"]
     density = KernelDensity(kernel="gaussian", bandwidth=bandwidth).fit(column)
     # Unlike argrelextrema, find_peaks sees a minimum that lies between two equal points of the grid.
-    places, _ = find_peaks(-density.score_samples(np.asarray(grid, float).reshape(-1, 1)))
-    return density, tuple(float(point) for point in np.asarray(grid, float)[places])
+    borders, _ = find_peaks(-density.score_samples(np.asarray(grid, float).reshape(-1, 1)))
+    return density, tuple(float(point) for point in np.asarray(grid, float)[borders])
 
 
 def _labels(feature: Feature, cases: Sequence[Case]) -> tuple[Label, ...]:

@@ -22,7 +22,7 @@ class Case:
         box: Object that the first model of a cascade found, in voxels along H, W, D of the image's own grid, see
             ``ivadomed.geometry.boxes``; the case is cropped to it.
         metadata: Columns of participants.tsv and the sidecar of the first channel.
-        channels: Per channel of the network the place of its image in ``images``, None where it is missing; empty
+        channels: Per channel of the network the index of its image in ``images``, None where it is missing; empty
             when every image is a channel.
     """
 
@@ -39,7 +39,7 @@ class Case:
     @property
     def present(self) -> tuple[bool, ...]:
         """Per channel of the network, whether the case has an image for it."""
-        return tuple(place is not None for place in self.channels or range(len(self.images)))
+        return tuple(index is not None for index in self.channels or range(len(self.images)))
 
     @property
     def rater_paths(self) -> tuple[Path | None, ...]:
@@ -48,7 +48,7 @@ class Case:
 
     @property
     def raters(self) -> tuple[tuple[int, ...], ...]:
-        """Per class, the places of its raters in ``rater_paths``."""
+        """Per class, the indices of its raters in ``rater_paths``."""
         groups, first = [], 0
         for raters in self.targets:
             count = len(raters or (None,))

@@ -114,10 +114,10 @@ def make_volume(case: Case, images: Iterable[Image], slice_axis: int, roi: Image
             grid, header = image.grid(slice_axis), image.header
         arrays.append(_on_grid(grid, case, image, path))
     assert grid is not None
-    places = case.channels or range(len(arrays))
-    data = np.empty((len(places), *grid.hwd_shape), np.float32)
-    for channel, place in enumerate(places):
-        data[channel] = 0 if place is None else arrays[place]
+    indices = case.channels or range(len(arrays))
+    data = np.empty((len(indices), *grid.hwd_shape), np.float32)
+    for channel, index in enumerate(indices):
+        data[channel] = 0 if index is None else arrays[index]
     region = None if roi is None or case.roi is None else _on_grid(grid, case, roi, case.roi)
     return Volume(data, None, region, grid, header, case.present, box_in(case, grid))
 

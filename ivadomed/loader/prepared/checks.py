@@ -20,12 +20,7 @@ from ivadomed.images.io import is_nifti, read_grid
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import box_in, check_same_grid, grid_of
 from ivadomed.loader.prepared.files import blocked_shape
-from ivadomed.loader.prepared.prepare import (
-    Recipe,
-    plan_fixed,
-    refuse_huge_result,
-    refuse_unknown_pixel_size,
-)
+from ivadomed.loader.prepared.prepare import Recipe, plan_fixed, refuse_huge_result, refuse_unknown_pixel_size
 from ivadomed.models.registry import model_class
 from ivadomed.runtime.memory import available_memory
 from ivadomed.transforms import CenterCrop, Crop, CropStep, Pipeline, Stage

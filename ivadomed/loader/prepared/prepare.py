@@ -215,7 +215,7 @@ def fixed_steps(grid: Grid, recipe: Recipe, box: Sequence[int] | None) -> Pipeli
         return recipe.fixed
     dims = 2 if recipe.is_2d else 3
     stages = recipe.fixed.stages
-    place, crop = box_crop(
+    index, crop = box_crop(
         [stage.transform for stage in stages],
         box[: 2 * dims],
         grid.zooms[:dims],
@@ -224,7 +224,7 @@ def fixed_steps(grid: Grid, recipe: Recipe, box: Sequence[int] | None) -> Pipeli
         recipe.stride,
         "center" if recipe.is_2d else recipe.anchor,
     )
-    return Pipeline((*stages[:place], Stage(crop), *stages[place:]))
+    return Pipeline((*stages[:index], Stage(crop), *stages[index:]))
 
 
 def pack_foreground(target: np.ndarray, is_2d: bool, soft_gt: bool) -> list[str]:
@@ -274,9 +274,9 @@ def list_windows(case: int, shape: tuple[int, ...], facts: SliceStatistics, reci
     count, _, *plane = shape
     size = tuple(recipe.length) or tuple(plane)
     stride = tuple(recipe.stride) or size
-    places = list(tile(plane, size, stride))
+    starts = list(tile(plane, size, stride))
     kept = [z for z in range(count) if recipe.slice_filter.keeps(facts, z)]
-    return [Window(case, _three((*start, z)), _three((*size, 1))) for z in kept for start in places]
+    return [Window(case, _three((*start, z)), _three((*size, 1))) for z in kept for start in starts]
 
 
 def _three(values: tuple[int, ...]) -> tuple[int, int, int]:

@@ -53,13 +53,13 @@ class Batch:
             None if self.steps is None else self.steps.moved(partial(_to, device=device)),
         )
 
-    def part(self, places: slice) -> Batch:
+    def part(self, samples: slice) -> Batch:
         """Some of the samples."""
         return Batch(
-            self.image[places],
-            None if self.target is None else self.target[places],
-            None if self.condition is None else self.condition[places],
-            self.windows[places],
+            self.image[samples],
+            None if self.target is None else self.target[samples],
+            None if self.condition is None else self.condition[samples],
+            self.windows[samples],
         )
 
     def pin_memory(self) -> Batch:

@@ -83,9 +83,9 @@ class SampleDataset(Dataset[Sample]):
         return tuple(self.windows[0].size[: 2 if self.is_2d else 3])
 
     def __getitem__(self, index: int | tuple[int, int]) -> Sample:
-        epoch, place = index if isinstance(index, tuple) else (0, index)
-        window = self.windows[place]
-        rng = np.random.default_rng((self.seed, epoch, place))
+        epoch, number = index if isinstance(index, tuple) else (0, index)
+        window = self.windows[number]
+        rng = np.random.default_rng((self.seed, epoch, number))
         entry, raters = self.entries[window.case], self._raters[window.case]
         if self.patches is not None:
             window = self.patches.place(window, raters, entry.stored, rng)
