@@ -165,10 +165,9 @@ def _exactly_elsewhere(root: type[BaseModel], path: Keys) -> str:
 def _almost_elsewhere(root: type[BaseModel], path: Keys) -> str:
     """The place of a key that is misspelt and in the wrong section."""
     key, places = str(path[-1]), _places(root, path)
-    name = nearest(key, list(dict.fromkeys(places.values())))
-    if name is None or not _very_close(key, name):
-        return ""
-    return f"; did you mean {min((place for place, last in places.items() if last == name), key=len)!r}?"
+    near = nearest(key, places.values(), _VERY_CLOSE)
+    found = [place for place, last in places.items() if last == near]
+    return f"; did you mean {min(found, key=len)!r}?" if found else ""
 
 
 def _tag_problem(root: type[BaseModel], error: ErrorDetails) -> tuple[str, str]:

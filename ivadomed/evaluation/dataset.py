@@ -14,7 +14,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from ivadomed.config.schema.evaluation import EvaluationParameters
+from ivadomed.config.schema.predictions import EvaluationParameters
 from ivadomed.errors import DataError
 from ivadomed.evaluation.objects import evaluation_parameters
 from ivadomed.evaluation.pairs import (

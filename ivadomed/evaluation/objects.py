@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ivadomed.config.load import load_config
-from ivadomed.config.schema.evaluation import EvaluationParameters, Overlap, RemoveSmallObjects, TargetSize
+from ivadomed.config.schema.predictions import EvaluationParameters, Overlap, RemoveSmallObjects, TargetSize
 from ivadomed.postprocessing.objects import (
     label_objects,
     minimum_voxels,

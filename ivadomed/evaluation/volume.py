@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ivadomed import metrics
-from ivadomed.config.schema.evaluation import EvaluationParameters
+from ivadomed.config.schema.predictions import EvaluationParameters
 from ivadomed.errors import DataError
 from ivadomed.evaluation.objects import (
     Objects,

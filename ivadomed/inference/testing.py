@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ivadomed.config.schema.postprocessing import Uncertainty
+from ivadomed.config.schema.predictions import Uncertainty
 from ivadomed.images.io import save_nifti
 from ivadomed.inference.backends import DropoutForward, open_model
 from ivadomed.inference.engine import Engine, Forward

@@ -7,40 +7,23 @@ from typing import Any
 
 import numpy as np
 
-from ivadomed.metrics.scores import (
-    Metric,
-    accuracy_score,
-    dice_score,
-    hausdorff_score,
-    intersection_over_union,
-    mse,
-    multi_class_dice_score,
-    precision_score,
-    recall_score,
-    specificity_score,
-)
-
-
-def _mean(values: Sequence[float]) -> float:
-    """Mean of the values that are not NaN; NaN when there is none."""
-    known = [value for value in values if not np.isnan(value)]
-    return float(np.mean(known)) if known else float("nan")
-
+from ivadomed.metrics import scores
+from ivadomed.metrics.scores import Metric
 
 _SEGMENTATION: tuple[Metric, ...] = (
-    dice_score,
-    multi_class_dice_score,
-    precision_score,
-    recall_score,
-    specificity_score,
-    intersection_over_union,
-    accuracy_score,
-    hausdorff_score,
+    scores.dice_score,
+    scores.multi_class_dice_score,
+    scores.precision_score,
+    scores.recall_score,
+    scores.specificity_score,
+    scores.intersection_over_union,
+    scores.accuracy_score,
+    scores.hausdorff_score,
 )
 _OF_TASK: dict[str, tuple[Metric, ...]] = {
     "segmentation": _SEGMENTATION,
     "classification": _SEGMENTATION[:-1],  # a vector of scores has no shape to measure
-    "regression": (mse,),
+    "regression": (scores.mse,),
 }
 
 
@@ -89,7 +72,9 @@ class MetricManager:
 
     def get_results(self) -> dict[str, float]:
         """Mean of each metric over the samples where it exists; NaN when there is none."""
-        return {name: _mean(values) for name, values in self.result_dict.items()}
+        return {
+            name: float(np.mean(values)) if values else np.nan for name, values in self.result_dict.items()
+        }
 
     def merge(self, results: Iterable[Mapping[str, Sequence[float]]]) -> None:
         """Replace the values by those of several managers, each of which saw a part of the samples."""

@@ -3,17 +3,15 @@
 Importing it costs numpy and connected-components-3d; what one function needs beyond is imported there.
 """
 
-from ivadomed.postprocessing.decorators import (
-    binarize_with_low_threshold,
-    multilabel_capable,
-    nifti_capable,
-)
 from ivadomed.postprocessing.heatmap import coordinate_from_heatmap, label_file_from_coordinates
 from ivadomed.postprocessing.masks import (
+    binarize_with_low_threshold,
     fill_holes,
     keep_largest_object,
     keep_largest_object_per_slice,
     mask_predictions,
+    multilabel_capable,
+    nifti_capable,
     remove_small_objects,
     threshold_predictions,
 )

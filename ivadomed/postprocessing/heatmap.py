@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ivadomed.errors import DataError
-from ivadomed.postprocessing.decorators import nifti_capable
+from ivadomed.postprocessing.masks import nifti_capable
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image

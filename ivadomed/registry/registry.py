@@ -65,22 +65,27 @@ class Registry(dict[str, T]):
             return self[name]
         module, colon, attribute = str(name).partition(":")
         if not colon:
-            raise self.error(self.unknown_name(name))
+            hint = did_you_mean(name, self, ".")
+            raise self.error(f"{self.unknown.format(name=name)}{hint} Known: {', '.join(self)}.")
+        place = self.place.format(name=name)
         if not allow_import and module not in sys.modules:
-            raise self.error(self.import_refused(name, module))
+            raise self.error(
+                f"{place} is not a class of ivadomed, and a file is not allowed to import one; if you trust it, "
+                f"`import {module}` before you load the file"
+            )
         try:
             found = getattr(importlib.import_module(module), attribute)
         except Exception as error:  # whatever the module's own code raises
-            raise self.error(self.import_failed(name, f"{type(error).__name__}: {error}")) from error
-        if not self.accepts(found):
-            raise self.error(f"{self.place.format(name=name)} is no {self.expected}")
+            raise self.error(
+                f"{place} cannot be imported ({type(error).__name__}: {error}); expected an importable {OWN}; "
+                "add its folder to PYTHONPATH"
+            ) from error
+        fits = (
+            callable(found) if self.base is None else isinstance(found, type) and issubclass(found, self.base)
+        )
+        if not fits:
+            raise self.error(f"{place} is no {self.expected}")
         return found
-
-    def accepts(self, entry: Any) -> bool:
-        """True for what may be an entry of this registry."""
-        if self.base is None:
-            return callable(entry)
-        return isinstance(entry, type) and issubclass(entry, self.base)
 
     def build(self, name: Any, arguments: Mapping[str, Any]) -> Any:
         """Call the class of a name.
@@ -105,35 +110,12 @@ class Registry(dict[str, T]):
         given = list(arguments)
         for key in given:
             if key not in known and not takes_any:
-                raise self.error(self.unknown_argument(name, key, known))
+                hint, names = did_you_mean(key, known, "."), ", ".join(known) or "none"
+                raise self.error(self.no_argument.format(name=name, key=key, known=names, hint=hint))
         missing = [key for key, parameter in known.items() if parameter.default is parameter.empty]
         if missing := [key for key in missing if key not in given]:
             place = self.place.format(name=name).removesuffix(":")
             raise self.error(f"{place}: {', '.join(missing)} must be given")
-
-    def unknown_name(self, name: Any) -> str:
-        """Message about a name that is not registered."""
-        return f"{self.unknown.format(name=name)}{did_you_mean(name, self, '.')} Known: {', '.join(self)}."
-
-    def unknown_argument(self, name: Any, key: str, known: Iterable[str]) -> str:
-        """Message about an argument that is not in the signature."""
-        known = list(known)
-        hint, names = did_you_mean(key, known, "."), ", ".join(known) or "none"
-        return self.no_argument.format(name=name, key=key, known=names, hint=hint)
-
-    def import_failed(self, name: str, reason: str) -> str:
-        """Message about ``package.module:Class`` that cannot be imported."""
-        return (
-            f"{self.place.format(name=name)} cannot be imported ({reason}); expected an importable {OWN}; "
-            "add its folder to PYTHONPATH"
-        )
-
-    def import_refused(self, name: str, module: str) -> str:
-        """Message about ``package.module:Class`` in a file that may import nothing."""
-        return (
-            f"{self.place.format(name=name)} is not a class of ivadomed, and a file is not allowed to import one; if "
-            f"you trust it, `import {module}` before you load the file"
-        )
 
 
 def parameters(entry: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter], bool]:

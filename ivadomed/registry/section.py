@@ -111,8 +111,8 @@ class Named(Section):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Keyword arguments of the class, JSON-ready; keys left at null are absent."""
-        return self.model_dump(mode="json", exclude={"name"}, exclude_none=True)
+        """Keyword arguments of the class; keys left at null are absent."""
+        return {key: value for key, value in self if key != "name" and value is not None}
 
 
 def name_or(default: str) -> Callable[[Any], str | None]:
@@ -153,8 +153,8 @@ class OrderedSteps(Section):
 
     @property
     def arguments(self) -> dict[str, dict[str, Any]]:
-        """Name -> keyword arguments (JSON-ready), in order."""
-        return self.model_dump(mode="json")
+        """Name -> keyword arguments, in order."""
+        return {name: dict(step) for name, step in self.steps.items()}
 
     def __contains__(self, name: object) -> bool:
         return name in self._order

@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ivadomed.config.schema.base import FileName, PathText
-from ivadomed.config.schema.evaluation import EvaluationParameters
 from ivadomed.config.schema.loader import LoaderParameters, ObjectDetection
 from ivadomed.config.schema.models import (
     ChosenModel,
@@ -21,7 +20,12 @@ from ivadomed.config.schema.models import (
     SectionOf,
     network_arguments,
 )
-from ivadomed.config.schema.postprocessing import PostprocessingStep, PostprocessingSteps, Uncertainty
+from ivadomed.config.schema.predictions import (
+    EvaluationParameters,
+    PostprocessingStep,
+    PostprocessingSteps,
+    Uncertainty,
+)
 from ivadomed.config.schema.split import SplitDataset
 from ivadomed.config.schema.training import TrainingParameters, Wandb
 from ivadomed.config.schema.transformation import Transform, Transformation

@@ -1,4 +1,4 @@
-"""`evaluation_parameters`: how predictions are compared with the ground truth."""
+"""`postprocessing`, `uncertainty` and `evaluation_parameters`: what is done with predictions."""
 
 from __future__ import annotations
 
@@ -7,10 +7,37 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from ivadomed.registry.section import Section, key, refuse
+from ivadomed.registry.section import OrderedSteps, Section, key, refuse
 from ivadomed.registry.types import Flag, NonNegative, NonNegativeReal, SizeThreshold, Text
 
 Unit = Literal["vox", "mm3"]
+
+
+class PostprocessingStep(Section):
+    """A postprocessing step and its arguments."""
+
+
+class PostprocessingSteps(OrderedSteps):
+    """Steps in the order in which they run. Empty: predictions stay as the model gives them."""
+
+    @property
+    def threshold(self) -> float | None:
+        """Threshold that makes masks; None where predictions stay soft."""
+        thr = getattr(self.steps.get("binarize_prediction"), "thr", -1)
+        return thr if thr >= 0 else None
+
+
+class Uncertainty(Section):
+    """Monte Carlo estimates; computed when `n_it` > 0 and `epistemic` or `aleatoric` is true."""
+
+    epistemic: Flag = key(False, "Uncertainty of the model: Monte Carlo dropout.")
+    aleatoric: Flag = key(False, "Uncertainty of the data: test-time augmentation.")
+    n_it: NonNegative = key(0, "Number of Monte Carlo iterations (>= 0); 0: none.", 20)
+
+    @property
+    def applied(self) -> bool:
+        """Whether uncertainty is computed at all."""
+        return self.n_it > 0 and (self.epistemic or self.aleatoric)
 
 
 class TargetSize(Section):
