@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ivadomed.config.schema.models import OwnModel
 from ivadomed.config.schema.run import SECTIONS, RunConfig
 from ivadomed.config.schema.training import CyclicLR, OneCycleLR
+from ivadomed.errors import ConfigError
+
+
+def refusal(place: str, lines: Iterable[str]) -> ConfigError:
+    """The error that lists all problems of a configuration, each once."""
+    found = list(dict.fromkeys(lines))
+    count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
+    return ConfigError("\n".join([f"{place}: {count}", *(f"  {line}" for line in found)]))
 
 
 def contradictions(config: RunConfig, only_predicts: bool = False) -> list[str]:

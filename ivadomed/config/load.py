@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from ivadomed.config import problems
-from ivadomed.config.check import contradictions, idle_keys
+from ivadomed.config.check import contradictions, idle_keys, refusal
 from ivadomed.config.foreign import kind_of
 from ivadomed.config.migrate import DROPPED_EVERYWHERE, RENAMED, migrate, reconcile
 from ivadomed.config.schema.run import RunConfig
@@ -133,9 +133,7 @@ def _validate(tree: dict[str, Any], place: str, context: str | None = None) -> R
                 f"{place}: holds lists of values to compare; such a file is the --config-hyper of "
                 "ivadomed_automate_training, expected a configuration"
             ) from None
-    lines = list(dict.fromkeys(lines))
-    count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
-    raise ConfigError("\n".join([f"{place}: {count}", *(f"  {line}" for line in lines)]))
+    raise refusal(place, lines)
 
 
 def _compares_values(tree: Mapping[str, Any], error: ValidationError) -> bool:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from ivadomed.config import problems
-from ivadomed.config.check import contradictions
+from ivadomed.config.check import contradictions, refusal
 from ivadomed.config.migrate import RENAMED, migrate, reconcile
 from ivadomed.config.schema.models import PatchSizes
 from ivadomed.config.schema.run import SECTIONS, RunConfig
@@ -132,12 +132,11 @@ def _transforms(chain: Tree, notes: list[str], place: str) -> Tree:
     """Transforms that the image of a test set passes through, by name, in order."""
     renamed = RENAMED["transformation"]
     chosen: Tree = {}
-    for name, value in chain.items():
-        arguments = {} if value is True else value
-        if arguments is None or arguments is False:
-            continue
+    for name, arguments in _switched_on(chain).items():
         if not isinstance(arguments, dict):
-            raise ConfigError(f"{place}: transformation.{name}: {value!r:.80}; expected an object {{...}}")
+            raise ConfigError(
+                f"{place}: transformation.{name}: {arguments!r:.80}; expected an object {{...}}"
+            )
         sets, kinds = (_names(arguments.get(key)) for key in ("dataset_type", "applied_to"))
         if sets and "testing" not in sets:
             notes.append(
@@ -153,6 +152,13 @@ def _transforms(chain: Tree, notes: list[str], place: str) -> Tree:
     return chosen
 
 
+def _switched_on(chain: Tree) -> Tree:
+    """Arguments of each step, none where it is just true; steps that are null or false are left out."""
+    return {
+        name: {} if value is True else value for name, value in chain.items() if value not in (None, False)
+    }
+
+
 def _names(value: Any) -> set[str]:
     """Names in a list, also of a single one; none in anything else."""
     names = [value] if isinstance(value, str) else value if isinstance(value, list) else []
@@ -162,10 +168,7 @@ def _names(value: Any) -> set[str]:
 def _steps(chain: Tree, notes: list[str], doubts: list[str]) -> Tree:
     """Postprocessing steps by name, in order, with the arguments that they have."""
     chosen: Tree = {}
-    for name, value in chain.items():
-        arguments = {} if value is True else value
-        if arguments is None or arguments is False:
-            continue
+    for name, arguments in _switched_on(chain).items():
         if not (name in STEPS or ":" in name) or not isinstance(arguments, dict):
             doubts.append(f"postprocessing.{name}")
             continue
@@ -199,9 +202,8 @@ def _fit(taken: Tree, network: OpenedNetwork, notes: list[str], place: str) -> N
     if n_channels is not None:
         known = contrasts if isinstance(contrasts, list) else []
         if n_channels > 1 and len(known) != n_channels:
-            known = [*known, *(f"channel_{channel}" for channel in range(len(known), n_channels))][
-                :n_channels
-            ]
+            spare = [f"channel_{channel}" for channel in range(len(known), n_channels)]
+            known = [*known, *spare][:n_channels]
             notes.append(
                 f"loader_parameters.contrast_params: the channels are called {', '.join(map(str, known))}"
             )
@@ -283,7 +285,4 @@ def _validated(taken: Tree, notes: list[str], place: str) -> RunConfig:
                 removed = parent.pop(path[-1], None) is not None or removed
                 notes.append(f"{name}: not used by prediction")
         if not removed:
-            count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
-            raise ConfigError(
-                "\n".join([f"{place}: {count}", *(f"  {line}" for line in dict.fromkeys(lines))])
-            )
+            raise refusal(place, lines)
