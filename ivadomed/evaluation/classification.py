@@ -10,7 +10,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from ivadomed.errors import DataError
-from ivadomed.loader.samples import Batch, EpochSampler, SampleDataset, make_loader
+from ivadomed.loader.samples import Batch, SampleDataset, in_order
 from ivadomed.metrics import accuracy_score, precision_score, recall_score, specificity_score
 from ivadomed.runtime.terminal import hidden_bar
 
@@ -43,7 +43,7 @@ def classify(
         ``class``, ``probability``, and ``truth`` (NaN without labels).
     """
     rows: list[tuple[object, ...]] = []
-    batches = make_loader(dataset, EpochSampler(len(dataset), 0, shuffle=False), batch_size, num_workers=0)
+    batches = in_order(dataset, batch_size)
     for batch in tqdm(batches, desc="Classification", unit="batch", leave=False, disable=hidden_bar()):
         probabilities = forward(batch)
         labelled = batch.target is not None and batch.target.shape[1] > 0

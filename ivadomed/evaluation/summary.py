@@ -78,13 +78,10 @@ def split_column(column: str) -> tuple[str, str]:
 
 def by_class(summary: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
     """(Contrast, class) and rows of each group of a summary, class by class."""
-    ordered = summary.sort_values("class", kind="stable", key=_class_number)
+    # As numbers, so that class 10 comes after class 9; what has no class comes first.
+    numbers = pd.to_numeric(summary["class"], errors="coerce").fillna(-1)
+    ordered = summary.loc[numbers.sort_values(kind="stable").index]
     yield from ordered.groupby(["contrast", "class"], sort=False)
-
-
-def _class_number(classes: pd.Series) -> pd.Series:
-    """Numbers to sort classes by: what has no class comes first, and class 10 after class 9."""
-    return pd.to_numeric(classes, errors="coerce").fillna(-1)
 
 
 def summary_text(summary: pd.DataFrame) -> str:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from ivadomed.errors import ConfigError
 from ivadomed.images.io import write_figure
 from ivadomed.inference.backends import open_model
-from ivadomed.loader.samples import Batch, EpochSampler, SampleDataset, make_loader
+from ivadomed.loader.samples import Batch, SampleDataset, in_order
 from ivadomed.runtime.terminal import hidden_bar
 
 METRICS = ("dice", "recall_specificity")
@@ -78,8 +78,10 @@ def _counts(
     """
     parts = []
     for dataset in datasets:
-        loader = make_loader(dataset, EpochSampler(len(dataset), 0, shuffle=False), batch_size, num_workers=0)
-        for batch in tqdm(loader, desc="Threshold analysis", unit="batch", leave=False, disable=hidden_bar()):
+        batches = in_order(dataset, batch_size)
+        for batch in tqdm(
+            batches, desc="Threshold analysis", unit="batch", leave=False, disable=hidden_bar()
+        ):
             assert batch.target is not None
             guess = torch.from_numpy(forward(batch)).flatten(0, 1).unsqueeze(-1).flatten(1)
             truth = batch.target.flatten(0, 1).unsqueeze(-1).flatten(1) >= 0.5

@@ -182,7 +182,8 @@ class Engine:
         refuse_unknown_pixel_size(case, self.recipe)
         prepared = prepare_volume(volume, self.recipe, path)
         windows = list_windows(index, prepared.image.shape, prepared.facts, self.recipe)
-        shape = _canvas_shape(prepared, self.recipe.is_2d)
+        first, *others = prepared.image.shape  # [D, C, H, W] of slices, [C, H, W, D] of a volume
+        shape = (*others[1:], first) if self.recipe.is_2d else tuple(others)
         check_memory(path, (self.n_classes, *shape), "predicted values after Resample", _LESS)
         check_memory(path, (self.n_classes, *volume.grid.shape), "predicted values", _LESS)
         condition = self.conditioner(case)
@@ -247,13 +248,6 @@ class Engine:
     def _finished(self, jobs: list[_Job]) -> Iterator[Prediction]:
         while jobs and jobs[0].complete:
             yield jobs.pop(0).finish(self.n_classes, self.recipe.is_2d)
-
-
-def _canvas_shape(prepared: Prepared, is_2d: bool) -> tuple[int, ...]:
-    if is_2d:
-        count, _, height, width = prepared.image.shape
-        return height, width, count
-    return prepared.image.shape[1:]
 
 
 def undo_fixed_steps(volume: np.ndarray, plans: Sequence[Plan], is_2d: bool) -> np.ndarray:

@@ -14,7 +14,7 @@ from torch import nn
 from ivadomed.errors import ModelError
 from ivadomed.images.files import atomic_path
 from ivadomed.loader.conditions import FilmEncoder
-from ivadomed.loader.samples import EpochSampler, SampleDataset, make_loader
+from ivadomed.loader.samples import SampleDataset, in_order
 from ivadomed.models.base import Network
 from ivadomed.models.film import FiLMlayer, film_switches
 
@@ -46,7 +46,7 @@ def save_modulation(
     gammas: Parameters = {}
     betas: Parameters = {}
     seen: list[list[str]] = []
-    for batch in make_loader(dataset, EpochSampler(len(dataset), 0, shuffle=False), batch_size, 0):
+    for batch in in_order(dataset, batch_size):
         model(*model.inputs(batch))
         gammas, betas, seen = store_film_params(
             gammas,

@@ -96,13 +96,8 @@ def _frame(image: torch.Tensor, prediction: torch.Tensor, target: torch.Tensor) 
     """The first channel under the prediction, and the outlined truth; of a volume the slice with most of the label."""
     planes = [x[0].detach().float().cpu().numpy() for x in (image, prediction, target)]
     if planes[0].ndim == 4:
-        depth = _fullest(planes[2])
+        sizes = planes[2].sum((0, 1, 2))
+        depth = int(sizes.argmax()) if sizes.any() else len(sizes) // 2
         planes = [x[..., depth] for x in planes]
     scale = -(-_PIXELS // max(planes[0].shape[1:]))
     return overlay(planes[0][0], planes[1], planes[2], scale)
-
-
-def _fullest(target: np.ndarray) -> int:
-    """The slice of [K, H, W, D] with most of the label; the middle one without any."""
-    sizes = target.sum((0, 1, 2))
-    return int(sizes.argmax()) if sizes.any() else target.shape[-1] // 2

@@ -2,7 +2,7 @@
 
 from ivadomed.loader.samples.batch import Batch, Sample, collate, stack_conditions
 from ivadomed.loader.samples.dataset import SampleDataset
-from ivadomed.loader.samples.loading import EpochSampler, SampleLoader, make_loader
+from ivadomed.loader.samples.loading import EpochSampler, SampleLoader, in_order, make_loader
 
 __all__ = [
     "Batch",
@@ -11,6 +11,7 @@ __all__ = [
     "SampleDataset",
     "SampleLoader",
     "collate",
+    "in_order",
     "make_loader",
     "stack_conditions",
 ]

@@ -126,6 +126,11 @@ class SampleLoader(DataLoader[Sample]):
             iterator._shutdown_workers()  # type: ignore[attr-defined]  # only an iterator with workers is kept
 
 
+def in_order(dataset: SampleDataset, batch_size: int) -> SampleLoader:
+    """Batches of all samples in their order, loaded by this process."""
+    return make_loader(dataset, EpochSampler(len(dataset), 0, shuffle=False), batch_size, num_workers=0)
+
+
 def make_loader(
     dataset: SampleDataset,
     sampler: EpochSampler,
