@@ -17,7 +17,7 @@ from ivadomed.loader.cases.case import Case
 from ivadomed.loader.conditions import Curriculum, withhold
 from ivadomed.loader.samples.batch import Sample
 from ivadomed.loader.samples.dataset import SampleDataset
-from ivadomed.models.specs import OWN, SPECS
+from ivadomed.models.specs import spec_of
 from ivadomed.runtime.randomness import seeded
 
 Condition = Callable[[Sequence[Any], int], "np.ndarray | None"]
@@ -112,7 +112,7 @@ def as_samples(
 
 def takes_contrasts(model_params: Mapping[str, Any]) -> bool:
     """True for a network that is told which of its contrasts are there."""
-    return SPECS.get(model_params.get("name", ""), OWN).missing_contrasts
+    return spec_of(model_params.get("name", "")).missing_contrasts
 
 
 def condition_of(model_params: Mapping[str, Any]) -> Condition | None:

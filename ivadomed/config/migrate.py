@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ivadomed.config.tree import Tree, join, section
-from ivadomed.models.specs import OWN, SPECS, NetworkSpec, spec_of
+from ivadomed.models.specs import SPECS, NetworkSpec, spec_of
 
 Steps = tuple[Callable[[Tree, list[str]], None], ...]
 
@@ -282,8 +282,7 @@ def _is_2d(tree: Tree) -> bool:
 
 
 def _spec(tree: Tree) -> NetworkSpec:
-    name = _name(tree)
-    return spec_of(name) if ":" in name or name in SPECS else OWN
+    return spec_of(_name(tree))
 
 
 def _film_of_the_3d_network(tree: Tree, warnings: list[str]) -> None:

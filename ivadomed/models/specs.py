@@ -186,4 +186,4 @@ OWN = NetworkSpec(derived=lambda setting: {**image_channels(setting), "is_2d": s
 
 def spec_of(name: str) -> NetworkSpec:
     """Needs of the network of a name, of this package or ``package.module:Class``."""
-    return OWN if ":" in name else SPECS[name]
+    return SPECS.get(name, OWN)

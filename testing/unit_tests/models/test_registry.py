@@ -1,3 +1,4 @@
+import subprocess
 import sys
 import types
 
@@ -9,6 +10,7 @@ from ivadomed.errors import ModelError
 from ivadomed.models import MODELS, Network, Unet, build_model
 from ivadomed.models.base import COMMON_KEYS, Inputs
 from ivadomed.models.registry import check_arguments, model_class
+from ivadomed.models.specs import OWN, SPECS, spec_of
 from ivadomed.registry import parameters
 
 
@@ -199,3 +201,15 @@ def test_the_model_section_of_a_configuration_may_be_passed_whole(name):
     }
     section |= {"contrasts": ["T1w"], "in_channel": 1, "out_channel": 1, "ram": True, "target_lst": ["_seg"]}
     MODELS[name](**section)
+
+
+def test_every_network_has_a_spec():
+    assert {*SPECS, "UNet3D"} == {
+        name for name, cls in MODELS.items() if cls.__module__.startswith("ivadomed.")
+    }
+    assert spec_of("my_plugin:Identity") is OWN
+
+
+def test_specs_are_read_without_torch():
+    code = "import sys, ivadomed.models.specs, ivadomed.models.sizing; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
