@@ -149,7 +149,7 @@ def idle_keys(config: RunConfig, given: Mapping[str, Any]) -> list[str]:
 
     Args:
         config: The validated configuration.
-        given: What the user wrote, with today's names.
+        given: Content of the user's file, with today's names.
     """
     checks = (_idle_in_loader, _idle_in_training, _idle_elsewhere)
     return [*_idle_networks(config, given), *(line for check in checks for line in check(config))]

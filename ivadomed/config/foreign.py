@@ -99,7 +99,7 @@ def kind_of(content: Content, known: set[str], deeper: set[str]) -> str | None:
     """Kind of a JSON object that is no configuration, in words.
 
     Args:
-        content: Of the file.
+        content: Content of the file.
         known: Keys that a configuration may have.
         deeper: Keys of its sections; a file that has one may be a section without its name.
 

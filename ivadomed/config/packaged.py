@@ -50,11 +50,11 @@ _SEEN_BY_A_NETWORK = {"im", "roi"}
 
 
 class OpenedNetwork(Protocol):
-    """What a network takes and gives, as far as its file tells; None where it does not.
+    """Channels and dimensions of a network, as far as its file tells; None where it does not.
 
     Attributes:
         in_channel: Channels of the image.
-        is_2d: Whether the images are [B, C, H, W].
+        is_2d: True where the images are [B, C, H, W].
     """
 
     @property
@@ -73,7 +73,7 @@ def load_packaged(path: str | Path, network: OpenedNetwork) -> RunConfig:
 
     Args:
         path: JSON file.
-        network: Of the model; it decides where the JSON says nothing, or contradicts it.
+        network: Network of the model; it decides where the JSON says nothing, or contradicts it.
 
     Returns:
         The configuration. What was left aside is logged at debug level; where that may change a prediction, one warning

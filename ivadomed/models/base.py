@@ -59,7 +59,7 @@ class ModelBatch(Protocol):
 
     Attributes:
         image: ``[B, C, H, W]`` or ``[B, C, H, W, D]``, normalised intensities.
-        condition: What the prediction is conditioned on: metadata ``[B, n_metadata]`` for FiLM, present
+        condition: Vector that the prediction is conditioned on: metadata ``[B, n_metadata]`` for FiLM, present
             contrasts ``[B, n_contrasts]`` for HeMIS, None for other networks.
     """
 
@@ -76,7 +76,7 @@ class Network(nn.Module):
     The training loop and the prediction engine call ``model(*model.inputs(batch))`` for all of them.
 
     Attributes:
-        channels_last: Whether the channels-last memory format may be used; it is faster for most networks.
+        channels_last: Allow the channels-last memory format, which is faster for most networks.
     """
 
     channels_last: ClassVar[bool] = True
@@ -118,7 +118,7 @@ class Network(nn.Module):
 
         Args:
             size: Voxels of a sample along each axis.
-            arguments: Of the constructor.
+            arguments: Constructor arguments.
         """
         return None
 
@@ -152,7 +152,7 @@ def example_inputs(model: Network, shape: Sequence[int]) -> Inputs:
 
     Args:
         model: The network.
-        shape: Of the image, ``[B, C, ...]``. Of a condition every other entry is 1, shifted from sample to sample.
+        shape: Shape of the image, ``[B, C, ...]``. Every other entry of a condition is 1, shifted from sample to sample.
     """
     image = torch.rand(*shape, generator=torch.Generator().manual_seed(0))
     wanted = model.condition_input()

@@ -48,7 +48,7 @@ def save_model(path: PathLike, model: nn.Module, name: str, arguments: Mapping[s
     Args:
         path: Target; replaced at once when the new content is on the disk.
         model: The model.
-        name: What `build_model` builds it from: its name ...
+        name: Name from which `build_model` builds it ...
         arguments: ... and its arguments: numbers, strings, None, lists and dicts of them.
 
     Raises:

@@ -24,14 +24,14 @@ from ivadomed.models.unet3d import N_FILM_PLACES, Modified3DUNet
 
 @dataclass(frozen=True)
 class Description:
-    """What ``build_model`` makes a network from, and what it takes.
+    """Name and arguments from which ``build_model`` makes a network, and the images that it takes.
 
     Args:
-        name: Of the class.
-        arguments: Of its constructor.
+        name: Name of the class.
+        arguments: Constructor arguments.
         in_channel: Channels of the image.
         out_channel: Output classes, with the background when there are several.
-        is_2d: Whether the images are [B, C, H, W].
+        is_2d: True where the images are [B, C, H, W].
     """
 
     name: str

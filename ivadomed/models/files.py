@@ -52,7 +52,7 @@ class TorchFile:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it has no bytes."""
+        """True for a file without a byte."""
         return not self._data
 
     def plain(self) -> Any:
@@ -65,7 +65,7 @@ class TorchFile:
         return torch.load(io.BytesIO(self._data), map_location="cpu", weights_only=True)
 
     def read_by(self, pickle_module: Any) -> Any:
-        """What a ``pickle_module`` makes of it, which guards what is named and called.
+        """Content as a ``pickle_module`` reads it, which guards what is named and called.
 
         Raises:
             Exception: Whatever the module and torch raise.
@@ -87,8 +87,8 @@ def open_onnx(
 
     Args:
         path: ONNX file.
-        options: Of the session.
-        providers: Of onnxruntime, by preference.
+        options: Options of the session.
+        providers: Execution providers of onnxruntime, by preference.
 
     Raises:
         ModelError: The file cannot be read, is damaged, or has weights in another file.
@@ -124,7 +124,7 @@ def external_data(content: bytes) -> list[tuple[str, str]]:
     Graphs of branches and loops, functions, attributes and sparse tensors are searched too.
 
     Args:
-        content: Of the file.
+        content: Bytes of the file.
 
     Raises:
         google.protobuf.message.DecodeError: It is no ONNX file.

@@ -89,7 +89,7 @@ class HeMISUnet(PoolingNetwork):
         return list(batch.image.split(1, dim=1)), present
 
     def condition_input(self) -> tuple[str, int]:
-        """Which contrasts are present, one number each."""
+        """The contrasts that are present, one number each."""
         return PRESENT, len(self.contrasts)
 
     def forward(self, x_mods: Sequence[Tensor], indexes_mod: Any) -> Tensor:

@@ -96,7 +96,7 @@ def export_onnx(
         model: Network.
         path: File to write, atomically.
         in_channel: Channels of the image.
-        is_2d: Whether the image is [B, C, H, W] or [B, C, H, W, D].
+        is_2d: The image is [B, C, H, W], else [B, C, H, W, D].
         size: Voxels per axis of the example image; None for the network's ``example_size``.
 
     Raises:

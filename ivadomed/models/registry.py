@@ -98,7 +98,7 @@ class Footprint:
 
     Args:
         parameters: Number of weights.
-        bytes_per_voxel: What a forward pass in float32 keeps for the backward pass, per voxel of one sample.
+        bytes_per_voxel: Memory that a forward pass in float32 keeps for the backward pass, per voxel of one sample.
     """
 
     parameters: int
@@ -123,7 +123,7 @@ def footprint(name: str, arguments: Mapping[str, Any], n_axes: int) -> Footprint
 
     Args:
         name: See `build_model`.
-        arguments: Of its constructor.
+        arguments: Constructor arguments.
         n_axes: 2 or 3.
 
     Raises:

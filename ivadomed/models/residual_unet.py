@@ -50,8 +50,8 @@ class ResidualBlock(nn.Module):
     Args:
         feat_in: See `ConvNorm`, as the arguments below.
         feat_out: Channels of the output.
-        kernel: Of both convolutions.
-        stride: Of the first convolution.
+        kernel: Kernel size of both convolutions.
+        stride: Stride of the first convolution.
         dropout_rate: After the first convolution.
     """
 
@@ -93,8 +93,8 @@ class ResidualEncoderUnet(Network):
         n_filters: Channels of the first stage; each stage doubles them.
         max_filters: Most channels of a stage; None for 512 in 2D and 320 in 3D.
         n_blocks: Residual blocks of each stage; None for 1, 3, 4, 6, 6, ...
-        strides: Of each down-sampling along each axis; None for 2 everywhere.
-        kernel_sizes: Of each stage along each axis, odd; None for 3 everywhere.
+        strides: Stride of each down-sampling along each axis; None for 2 everywhere.
+        kernel_sizes: Odd kernel size of each stage along each axis; None for 3 everywhere.
         dropout_rate: Probability that a feature map is dropped.
         final_activation: ``sigmoid``, ``relu`` (normalised) or ``softmax``.
         is_2d: 2D, else 3D.

@@ -70,7 +70,7 @@ _CLASSES: dict[tuple[str, str], type] = {
 
 
 def _bound_method(instance: object, name: str) -> None:
-    """What ``getattr`` in a pickle becomes.
+    """The function that ``getattr`` in a pickle becomes.
 
     Attention gates of 2.9.10 kept a bound method as attribute ``operation_function``. Ours do not use it.
     """
@@ -165,7 +165,7 @@ class RestrictedUnpickler(pickle._Unpickler):
 
 
 class RestrictedPickle:
-    """What ``torch.load`` expects of a `pickle_module`."""
+    """The attributes that ``torch.load`` expects of a `pickle_module`."""
 
     Unpickler = RestrictedUnpickler
 

@@ -26,8 +26,8 @@ class UnetPlan:
     """Topology of a U-Net: one stage more than there are down-samplings.
 
     Args:
-        kernel_sizes: Of each stage, 1 or 3 along each axis.
-        strides: Of each down-sampling, 1 or 2 along each axis.
+        kernel_sizes: Kernel size of each stage, 1 or 3 along each axis.
+        strides: Stride of each down-sampling, 1 or 2 along each axis.
         features: Feature maps of each stage.
         n_blocks: Residual blocks of each stage of the encoder.
     """

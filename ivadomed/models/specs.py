@@ -75,7 +75,7 @@ class NetworkSpec:
     faults: Callable[[Setting], list[str]] = _no_faults
 
     def is_2d(self, wanted: bool) -> bool:
-        """Whether the network is 2D, where a configuration wants it 2D or 3D."""
+        """True for a 2D network, where a configuration wants it 2D or 3D."""
         return wanted if len(self.dimensions) > 1 else self.dimensions == (2,)
 
     def arguments(self, setting: Setting, keys: Iterable[str]) -> dict[str, Any]:

@@ -110,7 +110,7 @@ class ContrastParams(Section):
 
 
 class SliceFilterParams(Section):
-    """Which 2D slices are discarded."""
+    """Filters that discard 2D slices."""
 
     filter_empty_input: Flag = key(True, "Discard slices where all intensities are zero.")
     filter_empty_mask: Flag = key(False, "Discard slices without any label.")
@@ -136,7 +136,7 @@ class SliceFilterParams(Section):
 
 
 class PatchFilterParams(Section):
-    """Which 2D or 3D patches are discarded, in training and validation only."""
+    """Filters that discard 2D or 3D patches, in training and validation only."""
 
     filter_empty_input: Flag = key(False, "Discard patches where all intensities are zero.")
     filter_empty_mask: Flag = key(False, "Discard patches without any label.")

@@ -147,7 +147,7 @@ class RunConfig(Section):
 
     @cached_property
     def is_2d(self) -> bool:
-        """Whether the network works on 2D slices or patches."""
+        """True for a network that works on 2D slices or patches."""
         return self.network.is_2d(self.default_model.is_2d)
 
     @property
@@ -203,12 +203,12 @@ class RunConfig(Section):
 
     @property
     def task(self) -> Task:
-        """What the network predicts."""
+        """Kind of the prediction: masks, the classes of a slice, or heat maps."""
         return self.network.task
 
     @property
     def metadata_type(self) -> str | None:
-        """What conditions a FiLM model: `contrasts`, `mri_params` or a metadata column; None without FiLM."""
+        """Metadata that condition a FiLM model: `contrasts`, `mri_params` or a metadata column; None without FiLM."""
         if self.network.film_layers(self) is None:
             return None
         return self.network_key("metadata") or "contrasts"
@@ -281,7 +281,7 @@ class RunConfig(Section):
         return RunConfig.model_validate, (self.to_json(),)
 
     def relevant(self, exclude: Iterable[str] = ()) -> dict[str, Any]:
-        """What decides about the result of a run, to be compared with that of another one.
+        """Keys that decide about the result of a run, to be compared with those of another one.
 
         Args:
             exclude: Dotted paths that do not count, e.g. `training_parameters.training_time.num_epochs`.

@@ -35,7 +35,7 @@ Precision = Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(_as_t
 
 
 class TrainingTime(Section):
-    """How long the training goes on."""
+    """Length of the training."""
 
     num_epochs: Positive = key(100, "Largest number of epochs (> 0).", 200)
     early_stopping_patience: Positive = key(
