@@ -154,6 +154,7 @@ class ImedTransform:
         keeps_type: False if the documented call makes float32 of whole numbers; else they are rounded.
         default_kinds: Kinds of array it is applied to where the configuration has no ``applied_to``.
         configurable: False for one that configurations no longer name.
+        is_call: True if all that is known of it is its call: the class has one, and no `draw` to go with it.
     """
 
     fixed: ClassVar[bool] = False
@@ -164,6 +165,13 @@ class ImedTransform:
     keeps_type: ClassVar[bool] = True
     default_kinds: ClassVar[frozenset[str]] = frozenset(KINDS)
     configurable: ClassVar[bool] = True
+    is_call: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        """See `is_call`."""
+        super().__init_subclass__()
+        places = {name: i for i, c in reversed([*enumerate(cls.__mro__)]) for name in vars(c)}
+        cls.is_call = places["__call__"] < min(places["draw"], places["plan"])
 
     def __post_init__(self) -> None:
         """Make the arguments of a class of `transform` what they are declared to be.
@@ -201,12 +209,6 @@ class ImedTransform:
                 f"{type(self).__name__}: implements neither __call__(sample, metadata) nor plan"
             )
         return CalledStep.on(frame, transform=self, seed=int(rng.integers(2**62)))
-
-    @property
-    def is_call(self) -> bool:
-        """True if all that is known of the transform is its call: the class has one, and no `draw` to go with it."""
-        places = {name: i for i, c in reversed([*enumerate(type(self).__mro__)]) for name in vars(c)}
-        return places["__call__"] < min(places["draw"], places["plan"])
 
     def __repr__(self) -> str:
         """Name and parameters; equal for equal transforms in every process, so that it can key a cache."""

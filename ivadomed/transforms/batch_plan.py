@@ -7,7 +7,8 @@ kind of step, by the same functions.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,7 +46,7 @@ class BatchPlan:
 
     def moved(self, move: Callable[[Tensor], Tensor]) -> BatchPlan:
         """The same with its tensors elsewhere: on another device, or pinned."""
-        return BatchPlan(tuple(replace(entry, work=entry.work.moved(move)) for entry in self.operations))
+        return BatchPlan(tuple(_moved(entry, move) for entry in self.operations))
 
     def apply(self, x: Tensor, kind: str) -> Tensor:
         """Transform a batch; interpolation is linear, as that of random steps always is.
@@ -100,3 +101,16 @@ def _rounds(plans: Sequence[Plan]) -> Iterator[tuple[frozenset[str], list[int], 
 def _key(kinds: frozenset[str], step: Step) -> tuple[frozenset[str], type, Hashable]:
     """Equal for steps that one operation can do."""
     return kinds, type(step), step.batch_key
+
+
+def _moved(value: Any, move: Callable[[Tensor], Tensor]) -> Any:
+    """The same with its tensors elsewhere."""
+    if isinstance(value, Tensor):
+        return move(value)
+    if isinstance(value, tuple):
+        return tuple(_moved(entry, move) for entry in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(
+            value, **{entry.name: _moved(getattr(value, entry.name), move) for entry in fields(value)}
+        )
+    return value

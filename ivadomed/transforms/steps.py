@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, TypeVar
+from functools import partial
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -30,14 +31,8 @@ class Frame:
     roi: np.ndarray | None = None
 
 
-class BatchStep(Protocol):
-    """Steps of the samples of a batch, done together on tensors of one device."""
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Change `[B, C, *spatial]`."""
-
-    def moved(self, move: Callable[[Tensor], Tensor]) -> BatchStep:
-        """The same with its tensors elsewhere: on another device, or pinned."""
+BatchStep: TypeAlias = Callable[[Tensor], Tensor]
+"""Change of `[B, C, *spatial]`: steps of the samples of a batch, done together; a dataclass where it holds tensors."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -161,25 +156,7 @@ class IntensityStep(Step):
         return self.function
 
     @classmethod
-    def batch(cls, steps: Sequence[IntensityStep]) -> IntensityBatch:
+    def batch(cls, steps: Sequence[IntensityStep]) -> partial[Any]:
         """List the arguments."""
-        names = steps[0].arguments
-        return IntensityBatch(
-            steps[0].function, {name: [step.arguments[name] for step in steps] for name in names}
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class IntensityBatch:
-    """Function of batches with its arguments, a value for each sample."""
-
-    function: Callable[..., Any]
-    arguments: Mapping[str, list[Any]]
-
-    def __call__(self, x: Any) -> Any:
-        """Call the function."""
-        return self.function(x, **self.arguments)
-
-    def moved(self, move: Callable[[Tensor], Tensor]) -> IntensityBatch:
-        """The same: arguments are no tensors."""
-        return self
+        first = steps[0]
+        return partial(first.function, **{k: [step.arguments[k] for step in steps] for k in first.arguments})

@@ -8,9 +8,9 @@ Interpolation is linear (order 0: nearest); a point outside the voxel centres of
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import ClassVar
 
 import numpy as np
@@ -145,9 +145,9 @@ class FlipStep(Step):
         return self.axes
 
     @classmethod
-    def batch(cls, steps: Sequence[FlipStep]) -> Flip:
+    def batch(cls, steps: Sequence[FlipStep]) -> partial[Tensor]:
         """One flip for all."""
-        return Flip(steps[0].axes)
+        return partial(torch.flip, dims=[axis + 2 for axis in steps[0].axes])
 
     def as_warp(self) -> WarpStep:
         """The same as a coordinate map."""
@@ -155,21 +155,6 @@ class FlipStep(Step):
         sign[list(self.axes)] = -1
         offset = np.where(sign < 0, np.asarray(self.shape_in) - 1.0, 0.0)
         return WarpStep.on(self.frame, drawn=self.drawn, matrix=np.diag(sign), offset=offset)
-
-
-@dataclass(frozen=True, eq=False)
-class Flip:
-    """Mirrored axes, the same for all samples of a batch."""
-
-    axes: tuple[int, ...]
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Reverse the axes."""
-        return x.flip([axis + 2 for axis in self.axes])
-
-    def moved(self, move: Callable[[Tensor], Tensor]) -> Flip:
-        """The same: axes are no tensors."""
-        return self
 
 
 def fuse(first: Step, later: Step) -> Step | None:
@@ -187,13 +172,13 @@ class CoordinateMaps:
 
     Attributes:
         shape: Spatial shape, n entries.
-        lines: [B, n, sum(shape)]: addend of each index of each output axis to the input coordinates, see `sample`.
+        lines: Addends of each index of an output axis to the input coordinates, see `sample`; [B, n, size] by axis.
         field: [B, n, *shape] displacements, or None.
         turn: [B, n, n] from the vectors of the field to coordinates.
     """
 
     shape: tuple[int, ...]
-    lines: Tensor
+    lines: tuple[Tensor, ...]
     field: Tensor | None
     turn: Tensor | None
 
@@ -202,22 +187,14 @@ class CoordinateMaps:
         """Lay steps of one shape side by side; all have a field, or none."""
         shape = steps[0].shape_in
         unit = voxels_to_unit(shape)
-        matrices = np.stack([step.matrix for step in steps]) * unit[:, None]
-        lines = torch.cat(
-            _lines(matrices, np.stack([step.offset for step in steps]) * unit - 1, shape), dim=2
-        )
+        matrices = np.array([step.matrix for step in steps]) * unit[:, None]
+        lines = _lines(matrices, np.array([step.offset for step in steps]) * unit - 1, shape)
         fields = [as_tensor(step.field) for step in steps if step.field is not None]
         if not fields:
             return cls(shape=shape, lines=lines, field=None, turn=None)
         turns = [unit[:, None] * (np.eye(len(unit)) if s.turn is None else s.turn) for s in steps]
         turn = torch.from_numpy(np.stack(turns).astype(np.float32))
         return cls(shape=shape, lines=lines, field=_stacked(fields), turn=turn)
-
-    def moved(self, move: Callable[[Tensor], Tensor]) -> CoordinateMaps:
-        """The same with its tensors elsewhere: on another device, or pinned."""
-        if self.field is None or self.turn is None:
-            return replace(self, lines=move(self.lines))
-        return replace(self, lines=move(self.lines), field=move(self.field), turn=move(self.turn))
 
     def __call__(self, x: Tensor, order: int = 1) -> Tensor:
         """Resample [B, C, *shape]."""
@@ -233,7 +210,7 @@ class CoordinateMaps:
 
     def points(self, rows: slice = slice(None)) -> Tensor:
         """Coordinates that the output voxels, or some rows of them, read, [B, n, *out]."""
-        at = _sum(self.lines.split(self.shape, dim=2), rows)
+        at = _sum(self.lines, rows)
         if self.field is not None and self.turn is not None:
             vectors = self.field[:, :, rows].flatten(2)
             at.view_as(vectors).baddbmm_(self.turn, vectors)
@@ -270,11 +247,6 @@ class SeparableMaps:
             plane=None if still else CoordinateMaps.of(planes),
             lines=None if set(at) == {(1.0, 0.0)} else torch.from_numpy(np.stack(lines).astype(np.float32)),
         )
-
-    def moved(self, move: Callable[[Tensor], Tensor]) -> SeparableMaps:
-        """The same with its tensors elsewhere."""
-        plane = None if self.plane is None else self.plane.moved(move)
-        return replace(self, plane=plane, lines=None if self.lines is None else move(self.lines))
 
     def __call__(self, x: Tensor, order: int = 1) -> Tensor:
         """Resample [B, C, *shape]: the planes, the channels of a 2D batch, and combine them."""
@@ -338,11 +310,11 @@ def invert_field(
     return v.numpy()
 
 
-def _lines(matrices: np.ndarray, offsets: np.ndarray, shape: tuple[int, ...]) -> list[Tensor]:
+def _lines(matrices: np.ndarray, offsets: np.ndarray, shape: tuple[int, ...]) -> tuple[Tensor, ...]:
     """Summands of ``matrix @ o + offset`` by axis of the output voxels o: [B, n, n], [B, n] -> [B, n, size] float32."""
     lines = [matrices[:, :, j, None] * _axis(size) for j, size in enumerate(shape)]
     lines[0] = lines[0] + offsets[:, :, None]
-    return [torch.from_numpy(line.astype(np.float32)) for line in lines]
+    return tuple(torch.from_numpy(line.astype(np.float32)) for line in lines)
 
 
 def _sum(lines: Sequence[Tensor], rows: slice = slice(None)) -> Tensor:

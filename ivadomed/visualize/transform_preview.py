@@ -21,7 +21,7 @@ from ivadomed.images.io import Image, is_nifti, read_image, read_label, split_ex
 from ivadomed.loader.bids.index import read_json_object
 from ivadomed.loader.cases.volumes import check_same_grid, pixel_size_mm
 from ivadomed.transforms import TRANSFORMS, Pipeline
-from ivadomed.transforms.stepwise import Arrays, Change, stepwise
+from ivadomed.transforms.pipeline import Arrays, Change, stepwise
 from ivadomed.visualize.before_after import View, save_before_after
 
 log = logging.getLogger(__name__)

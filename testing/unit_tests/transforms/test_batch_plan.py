@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from ivadomed.transforms import TRANSFORMS, Pipeline, Plan
 from ivadomed.transforms.batch_plan import BatchPlan, split_plan
-from ivadomed.transforms.intensity_maths import blank
-from ivadomed.transforms.steps import ArrayStep, Frame, IntensityBatch, IntensityStep
+from ivadomed.transforms.intensity_maths import blank, normalize
+from ivadomed.transforms.steps import ArrayStep, Frame, IntensityStep
 from ivadomed.transforms.warp import CoordinateMaps, FlipStep, WarpStep
 
 ARGUMENTS = {
@@ -133,7 +133,7 @@ def test_steps_that_not_every_sample_has_still_join():
     chain = pipeline("RandomShiftIntensity", "RandomGamma", "RandomBlur", "NormalizeInstance")
     plans = plans_of(chain, (8, 8), count=16)
     assert len({len(plan.steps) for plan in plans}) > 1
-    names = [operation.work.function.__name__ for operation in BatchPlan.of(plans).operations]
+    names = [operation.work.func.__name__ for operation in BatchPlan.of(plans).operations]
     assert names == ["add", "gamma", "blur", "normalize"]
 
 
@@ -209,13 +209,9 @@ def test_batch_plans_pickle_and_move():
     torch.testing.assert_close(pickle.loads(pickle.dumps(plan)).apply(x, "im"), expected, rtol=0, atol=0)
     moved: list[torch.Tensor] = []
     plan.moved(lambda tensor: moved.append(tensor) or tensor)
-    assert sorted(t.ndim for t in moved) == [
-        3,
-        3,
-        3,
-        4,
-    ]  # the affine maps, and those with a field and its matrices: 5 samples in all
-    assert sum(len(t) for t in moved if t.shape[1:] == (2, 29)) == 5
+    # The affine maps, a summand per axis, and those with a field and its matrices: 5 samples in all.
+    assert sorted(t.ndim for t in moved) == [3, 3, 3, 3, 3, 4]
+    assert sum(len(t) for t in moved if t.shape[1:] == (2, 16)) == 5
 
 
 def test_without_steps_the_batch_is_returned():
@@ -229,6 +225,6 @@ def test_kinds():
     chain = pipeline("NormalizeInstance", kinds=["im"])
     plan = BatchPlan.of(plans_of(chain, (8, 8), count=2))
     x = torch.rand(2, 1, 8, 8)
-    assert isinstance(plan.operations[0].work, IntensityBatch)
+    assert plan.operations[0].work.func is normalize
     assert plan.apply(x, "gt") is x
     torch.testing.assert_close(plan.apply(x, "im").mean((1, 2, 3)), torch.zeros(2), atol=1e-6, rtol=0)

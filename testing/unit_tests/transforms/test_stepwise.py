@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ivadomed.transforms import Pipeline
-from ivadomed.transforms.stepwise import stepwise
+from ivadomed.transforms.pipeline import stepwise
 
 BOTH = {"applied_to": ["im", "gt"]}
 CHAIN = Pipeline.from_config(
