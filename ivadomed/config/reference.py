@@ -61,6 +61,7 @@ def json_schema() -> dict[str, Any]:
 
 def parts() -> Iterator[Part]:
     """All sections in the order of the schema, the keys of the top level first (path "")."""
+    RunConfig.model_validate({})  # imports the rooms whose registries make sections
     yield from _parts(RunConfig, "", "What a run does and where its results go.", None)
 
 

@@ -152,7 +152,7 @@ def example_inputs(model: Network, shape: Sequence[int]) -> Inputs:
 
     Args:
         model: The network.
-        shape: Shape of the image, ``[B, C, ...]``. Every other entry of a condition is 1, shifted from sample to sample.
+        shape: Image shape, ``[B, C, ...]``. Every other entry of a condition is 1, shifted from sample to sample.
     """
     image = torch.rand(*shape, generator=torch.Generator().manual_seed(0))
     wanted = model.condition_input()
