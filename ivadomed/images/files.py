@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ivadomed.errors import OutputError
+from ivadomed.errors import DataError, OutputError
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -61,6 +61,20 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         if os.path.exists(temporary):
             os.unlink(temporary)
+
+
+def data_folder(path: str | os.PathLike[str], kind: str = "BIDS data set") -> Path:
+    """Absolute path of an entry of ``loader_parameters.path_data``; ``~`` is the home of the user.
+
+    Raises:
+        DataError: There is no such folder.
+        UnicodeEncodeError: The locale cannot express the name, with which nothing would be found.
+    """
+    folder = Path(path).expanduser().absolute()
+    os.fsencode(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; loader_parameters.path_data must name a {kind}")
+    return folder
 
 
 def move(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ivadomed.errors import DataError
-from ivadomed.images.files import parse_json
+from ivadomed.images.files import data_folder, parse_json
 from ivadomed.loader.bids.files import DEFAULT_EXTENSIONS, BidsFile, Dropped
 from ivadomed.loader.bids.names import NameFault, NameRules, ParsedName, load_rules
 from ivadomed.runtime.failures import is_utf8, printable, utf8_remedy
@@ -142,13 +142,10 @@ def scan(
     scanner = (_Scanner if validate else _LooseScanner)(
         load_rules(bids_config, validate), frozenset(extensions)
     )
-    roots = [Path(path).expanduser().absolute() for path in paths]
+    roots = [data_folder(path, "BIDS data set" if validate else "data set") for path in paths]
     for number, root in enumerate(roots):
         if root.resolve() in [other.resolve() for other in roots[:number]]:
             raise DataError(f"loader_parameters.path_data: {root} is named twice; name each data set once")
-        if not root.is_dir():
-            kind = "BIDS data set" if validate else "data set"
-            raise DataError(f"{root}: no such folder; loader_parameters.path_data must name a {kind}")
         scanner.scan(root)
     return BidsIndex(tuple(scanner.files), tuple(scanner.skipped), tuple(scanner.tables), scanner.sidecars)
 
