@@ -24,9 +24,9 @@ from ivadomed.runtime.device import warn_of_absent_gpus
 from ivadomed.runtime.failures import shortages_explained
 from ivadomed.runtime.ranks import current_world
 from ivadomed.runtime.terminal import say
-from ivadomed.training.checkpoint import refuse_old_checkpoint
+from ivadomed.training.checkpoint import CHECKPOINT, refuse_old_checkpoint
 from ivadomed.training.loop import EpochEnd
-from ivadomed.training.outputs import CHECKPOINT, refuse_to_overwrite
+from ivadomed.training.outputs import refuse_to_overwrite
 from ivadomed.transforms import TRANSFORMS
 
 

@@ -39,7 +39,8 @@ from ivadomed.loader.samples import Batch
 from ivadomed.runtime.device import define_device
 from ivadomed.runtime.ranks import is_first_process
 from ivadomed.runtime.terminal import say
-from ivadomed.training.outputs import BEST, trained_by_2
+from ivadomed.training.checkpoint import BEST
+from ivadomed.training.outputs import trained_by_2
 
 log = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from ivadomed.jobs import Workers
 from ivadomed.loader.build import display_transforms, test_cases
 from ivadomed.loader.recipe import TRAINED, conditioner_of, recipe_of, steps_of, uncertain_steps_of
 from ivadomed.metrics import get_metric_fns
-from ivadomed.training.outputs import BEST
+from ivadomed.training.checkpoint import BEST
 
 log = logging.getLogger(__name__)
 

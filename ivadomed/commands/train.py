@@ -48,19 +48,13 @@ from ivadomed.runtime.device import training_devices
 from ivadomed.runtime.ranks import World, current_world
 from ivadomed.runtime.terminal import say
 from ivadomed.training import read_checkpoint
-from ivadomed.training.checkpoint import changes
+from ivadomed.training.checkpoint import BEST, CHECKPOINT, FINAL, changes
 from ivadomed.training.film import save_modulation
 from ivadomed.training.gifs import FOLDER as GIFS
 from ivadomed.training.loop import EpochEnd, TrainingResult, train
 from ivadomed.training.monitor import Watch
 from ivadomed.training.number_format import precision_text, resolve_precision
-from ivadomed.training.outputs import (
-    BEST,
-    CHECKPOINT,
-    FINAL,
-    package_model,
-    remove_training,
-)
+from ivadomed.training.outputs import package_model, remove_training
 from ivadomed.training.processes import explained, other_processes
 from ivadomed.training.schedule import EarlyStopping
 

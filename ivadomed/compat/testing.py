@@ -27,7 +27,7 @@ from ivadomed.loader.cases.volumes import check_same_grid, read_ahead
 from ivadomed.loader.conditions import Conditioner, present_contrasts, unconditioned
 from ivadomed.models import Network
 from ivadomed.runtime.device import define_device
-from ivadomed.training.outputs import BEST
+from ivadomed.training.checkpoint import BEST
 
 
 def case_set(dataset: Any, model_params: Mapping[str, Any]) -> CaseSet:

@@ -32,7 +32,7 @@ def segment_images(
         model: Folder of the packaged model, which is loaded once; or the loaded model, and ``gpu_id`` does not count.
         subjects: Per subject its images, one per channel of the model.
         output: Folder of the results.
-        suffixes: Of the output of each class, or one text, which comes behind the class names where there are
+        suffixes: Suffix of the output of each class, or one text, which comes behind the class names where there are
             several classes; the class names and ``_pred`` when not given.
         gpu_id: GPU to use where there is one; None for the CPU.
         options: See ``ivadomed.inference.segment_volume``.
@@ -78,7 +78,7 @@ def segment_image(
     Args:
         fname_images: The image; for a model of several channels one file per channel, in the model's order.
         path_model: Folder of the packaged model.
-        suffix_out: Of the output. Of a model of several classes it comes behind the class names.
+        suffix_out: Suffix of the output. Of a model of several classes it comes behind the class names.
         options: See ``ivadomed.inference.segment_volume``.
 
     Returns:

@@ -16,8 +16,8 @@ from ivadomed.config import RunConfig, load_config
 from ivadomed.errors import IvadomedError
 from ivadomed.jobs import ResultStore, once, own_gpus, own_threads
 from ivadomed.sweep.plan import Member
+from ivadomed.training.checkpoint import BEST, CHECKPOINT
 from ivadomed.training.loop import EpochEnd
-from ivadomed.training.outputs import BEST, CHECKPOINT
 
 SCORES = ("best_training_dice", "best_training_loss", "best_validation_dice", "best_validation_loss")
 """What a training is told by; "dice" is the Dice loss."""

@@ -16,6 +16,9 @@ from ivadomed.errors import ModelError
 from ivadomed.models.checkpoint import write_torch
 from ivadomed.models.files import TorchFile
 
+CHECKPOINT, BEST, FINAL = "checkpoint.pth.tar", "best_model.pt", "final_model.pt"
+"""Files of a training in the folder of its run."""
+
 FORMAT = 2
 _KEY_OF_2 = b"gif_dict"
 """A key that every checkpoint of ivadomed 1 and 2 has, and no other."""
@@ -46,9 +49,7 @@ def refuse_old_checkpoint(path: Path) -> None:
     """
     if not is_old_checkpoint(path):
         return
-    transfer = (
-        f'{{"retrain_model": "{path.with_name("best_model.pt")}", "retrain_fraction": 1.0, "reset": false}}'
-    )
+    transfer = f'{{"retrain_model": "{path.with_name(BEST)}", "retrain_fraction": 1.0, "reset": false}}'
     raise ModelError(
         f"{path}: is of ivadomed 2, whose trainings cannot be resumed; to train on from its best weights, set "
         f"training_parameters.transfer_learning to {transfer} and train into another --path-output"

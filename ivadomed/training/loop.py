@@ -28,6 +28,9 @@ from ivadomed.runtime.ranks import ALONE, World
 from ivadomed.runtime.signals import StopRequest
 from ivadomed.runtime.terminal import say
 from ivadomed.training.checkpoint import (
+    BEST,
+    CHECKPOINT,
+    FINAL,
     changes,
     read_checkpoint,
     restore_rng,
@@ -40,7 +43,6 @@ from ivadomed.training.mixup import mixup
 from ivadomed.training.monitor import NOTHING, Monitor, Watch, start_tracking
 from ivadomed.training.network import compile_network, initial_model
 from ivadomed.training.optimization import Optimization
-from ivadomed.training.outputs import BEST, CHECKPOINT, FINAL
 from ivadomed.training.processes import Processes
 from ivadomed.training.schedule import EarlyStopping
 

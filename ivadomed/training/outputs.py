@@ -14,12 +14,11 @@ from ivadomed.loader.conditions import FilmEncoder
 from ivadomed.loader.recipe import TRAINED
 from ivadomed.models.checkpoint import load_model
 from ivadomed.models.onnx import write_onnx
-from ivadomed.training.checkpoint import is_old_checkpoint, is_old_model
+from ivadomed.training.checkpoint import BEST, CHECKPOINT, FINAL, is_old_checkpoint, is_old_model
 from ivadomed.training.gifs import remove_frames
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT, BEST, FINAL = "checkpoint.pth.tar", "best_model.pt", "final_model.pt"
 _EVENTS = "events.out.tfevents.*"
 
 

@@ -15,8 +15,7 @@ from pathlib import Path
 import ivadomed.commands.run  # noqa: F401  (so that the forks have it)
 from ivadomed.images.files import leftovers, write_json
 from ivadomed.main import main
-from ivadomed.training.checkpoint import read_checkpoint
-from ivadomed.training.outputs import CHECKPOINT
+from ivadomed.training.checkpoint import CHECKPOINT, read_checkpoint
 
 
 def start(config: Path, folder: Path) -> int:
