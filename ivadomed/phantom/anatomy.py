@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .lattice import Waves, random_waves
+from .lattice import random_waves
 
 Array = np.ndarray
 Point = tuple[float, float]
@@ -96,9 +97,19 @@ def at_follow_up(
     return (*changed, *fresh)
 
 
-@dataclass(frozen=True)
+# Middles of the muscles (|right|, anterior) around an average cord: multifidus, semispinalis, splenius,
+# trapezius (two parts), levator scapulae, scalenes, longus colli, sternocleidomastoid, strap muscles.
+_MUSCLES = (
+    (7, -12), (9, -23), (21, -22), (9, -36), (27, -33), (33, -9),
+    (27, 7), (9, 29), (45, 12), (38, 34), (14, 52),
+)  # fmt: skip
+
+
 class Anatomy:
     """Sizes and positions in mm in the subject's own axes (right, anterior, superior; origin in the cord).
+
+    rng: the subject's own generator; field_of_view: height (mm) over which lesions are spread; diseased:
+    multiple sclerosis, with lesions and a cord that is a little thinner.
 
     centreline_u, centreline_v: polynomial coefficients (z^0, z^1, z^2) of the cord's position; cord: half
     axes right-left and anterior-posterior away from the enlargement; enlargement: relative widening, z of
@@ -110,25 +121,35 @@ class Anatomy:
     subject's place in the scanner.
     """
 
-    origin: np.ndarray
-    centreline_u: tuple[float, float, float]
-    centreline_v: tuple[float, float, float]
-    cord: tuple[float, float]
-    enlargement: tuple[float, float, float]
-    canal_gap: tuple[float, float]
-    sac_shift: float
-    vertebra: tuple[float, float]
-    disc_period: float
-    disc_middle: float
-    disc_half: float
-    disc_tilt: float
-    spinous: float
-    neck: tuple[float, float, float]
-    fat: float
-    muscles: tuple[Point, ...]
-    texture: Waves
-    warp: tuple[Waves, Waves]
-    lesions: tuple[Lesion, ...]
+    def __init__(self, rng: np.random.Generator, field_of_view: float, diseased: bool) -> None:
+        shrink = 0.95 if diseased else 1.0
+        size = rng.normal(1.0, 0.05)
+        period = float(np.clip(16.5 * size + rng.normal(0, 0.5), 14.0, 19.0))
+        self.origin = rng.uniform((-15, -40, -60), (15, 20, 60)).round(2)
+        self.centreline_u = (rng.uniform(-3, 3), rng.normal(0, 0.015), rng.normal(0, 2e-4))
+        self.centreline_v = (rng.uniform(-3, 3), rng.normal(0, 0.02), rng.uniform(-2e-4, 9e-4))
+        self.cord = (rng.uniform(5.5, 6.3) * shrink, rng.uniform(3.5, 4.1) * shrink)
+        self.enlargement = (rng.uniform(0.09, 0.17), rng.uniform(-14, -2), rng.uniform(18, 26))
+        self.canal_gap = (rng.uniform(2.4, 3.4), rng.uniform(2.2, 3.0))
+        self.sac_shift = rng.uniform(-0.5, 0.5)
+        self.vertebra = (rng.uniform(9.5, 11.5) * size, rng.uniform(7.5, 9.0) * size)
+        self.disc_period = period
+        self.disc_middle = rng.uniform(-0.35, 0.35) * period
+        self.disc_half = rng.uniform(2.0, 2.8)
+        self.disc_tilt = rng.uniform(0.0, 0.2)
+        self.spinous = rng.uniform(10, 16)
+        self.neck = (rng.uniform(54, 62) * size, rng.uniform(58, 64) * size, rng.uniform(18, 23))
+        self.fat = rng.uniform(3.0, 7.5)
+        self.muscles = tuple((u + rng.normal(0, 1.2), v + rng.normal(0, 1.2)) for u, v in _MUSCLES)
+        self.texture = random_waves(rng, 14, (2.5, 9.0))
+        self.warp = (random_waves(rng, 5, (18.0, 50.0)), random_waves(rng, 5, (18.0, 50.0)))
+        self.lesions = random_lesions(rng, field_of_view) if diseased else ()
+
+    def with_lesions(self, lesions: tuple[Lesion, ...]) -> Anatomy:
+        """The same neck at another visit."""
+        later = copy(self)
+        later.lesions = lesions
+        return later
 
     def centre(self, z: np.ndarray | float) -> tuple[np.ndarray | float, np.ndarray | float]:
         """Position (right, anterior) of the cord's middle at height `z`."""
@@ -155,46 +176,3 @@ class Anatomy:
             u0, v0 = self.centre(z)
             points[number] = self.origin + np.array([u0, v0 + v, z - self.disc_tilt * v])
         return points
-
-
-# Middles of the muscles (|right|, anterior) around an average cord: multifidus, semispinalis, splenius,
-# trapezius (two parts), levator scapulae, scalenes, longus colli, sternocleidomastoid, strap muscles.
-_MUSCLES = (
-    (7, -12), (9, -23), (21, -22), (9, -36), (27, -33), (33, -9),
-    (27, 7), (9, 29), (45, 12), (38, 34), (14, 52),
-)  # fmt: skip
-
-
-def random_anatomy(rng: np.random.Generator, field_of_view: float, diseased: bool) -> Anatomy:
-    """Draw a subject.
-
-    Args:
-        rng: The subject's own generator.
-        field_of_view: Height (mm) over which lesions are spread.
-        diseased: Multiple sclerosis: lesions, and a cord that is a little thinner.
-    """
-    shrink = 0.95 if diseased else 1.0
-    size = rng.normal(1.0, 0.05)
-    period = float(np.clip(16.5 * size + rng.normal(0, 0.5), 14.0, 19.0))
-    drawn = Anatomy(
-        origin=rng.uniform((-15, -40, -60), (15, 20, 60)).round(2),
-        centreline_u=(rng.uniform(-3, 3), rng.normal(0, 0.015), rng.normal(0, 2e-4)),
-        centreline_v=(rng.uniform(-3, 3), rng.normal(0, 0.02), rng.uniform(-2e-4, 9e-4)),
-        cord=(rng.uniform(5.5, 6.3) * shrink, rng.uniform(3.5, 4.1) * shrink),
-        enlargement=(rng.uniform(0.09, 0.17), rng.uniform(-14, -2), rng.uniform(18, 26)),
-        canal_gap=(rng.uniform(2.4, 3.4), rng.uniform(2.2, 3.0)),
-        sac_shift=rng.uniform(-0.5, 0.5),
-        vertebra=(rng.uniform(9.5, 11.5) * size, rng.uniform(7.5, 9.0) * size),
-        disc_period=period,
-        disc_middle=rng.uniform(-0.35, 0.35) * period,
-        disc_half=rng.uniform(2.0, 2.8),
-        disc_tilt=rng.uniform(0.0, 0.2),
-        spinous=rng.uniform(10, 16),
-        neck=(rng.uniform(54, 62) * size, rng.uniform(58, 64) * size, rng.uniform(18, 23)),
-        fat=rng.uniform(3.0, 7.5),
-        muscles=tuple((u + rng.normal(0, 1.2), v + rng.normal(0, 1.2)) for u, v in _MUSCLES),
-        texture=random_waves(rng, 14, (2.5, 9.0)),
-        warp=(random_waves(rng, 5, (18.0, 50.0)), random_waves(rng, 5, (18.0, 50.0))),
-        lesions=(),
-    )
-    return replace(drawn, lesions=random_lesions(rng, field_of_view)) if diseased else drawn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from ivadomed.errors import ConfigError
 from ivadomed.images.files import write_json
 from ivadomed.images.io import save_nifti
 
-from .anatomy import Anatomy, as_rated, at_follow_up, random_anatomy
+from .anatomy import Anatomy, as_rated, at_follow_up
 from .dataset import staged, write_descriptions, write_each, write_tsv
 from .lattice import VoxelGrid, oblique_grid, random_stream
 from .mri import SEQUENCES, SITES, Site, acquire
@@ -166,11 +166,11 @@ def write_subject(root: Path, study: Study, subject: int) -> None:
     """Write the images, sidecars and labels of one subject."""
     name, site = subject_name(subject), study.site(subject)
     height = SIZES[study.size][0][2]
-    anatomy = random_anatomy(study.rng("anatomy", subject), height, study.diseased(subject))
+    anatomy = Anatomy(study.rng("anatomy", subject), height, study.diseased(subject))
     for session in range(study.sessions):
         if session:
             later = at_follow_up(anatomy.lesions, study.rng("follow-up", subject, session), height)
-            anatomy = replace(anatomy, lesions=later)
+            anatomy = anatomy.with_lesions(later)
         first, second = (
             as_rated(anatomy.lesions, study.rng("rater", subject, session, rater)) for rater in (1, 2)
         )

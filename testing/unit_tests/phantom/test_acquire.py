@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ivadomed.phantom.anatomy import as_rated, at_follow_up, random_anatomy
+from ivadomed.phantom.anatomy import Anatomy, as_rated, at_follow_up
 from ivadomed.phantom.lattice import oblique_grid
 from ivadomed.phantom.mri import SITES, acquire, rician
 
@@ -21,7 +21,7 @@ def test_noise_in_air_is_rayleigh():
 @pytest.fixture(scope="module")
 def scanned():
     rng = np.random.default_rng(3)
-    anatomy = random_anatomy(rng, 30.0, diseased=True)
+    anatomy = Anatomy(rng, 30.0, diseased=True)
     raters = as_rated(anatomy.lesions, rng), as_rated(anatomy.lesions, rng)
     grid = oblique_grid((48, 48, 10), (1.0, 1.0, 3.0), anatomy.origin, np.array([2.0, -3.0, 1.0]), "RAS")
     site = replace(SITES[0], snr=20, gain=300, float_data=True)
@@ -57,7 +57,7 @@ def test_raters_agree_mostly_but_not_fully(scanned):
 def test_first_lesion_is_always_seen_and_follow_up_keeps_the_old_ones():
     for seed in range(30):
         rng = np.random.default_rng(seed)
-        lesions = random_anatomy(rng, 48.0, diseased=True).lesions
+        lesions = Anatomy(rng, 48.0, diseased=True).lesions
         assert 1 <= len(lesions) <= 7
         assert as_rated(lesions, rng)
         later = at_follow_up(lesions, rng, 48.0)
