@@ -14,7 +14,7 @@ from typing import Any
 
 from ivadomed.errors import IvadomedError, MachineError, OutputError
 from ivadomed.runtime.failures import shortage, unwritable_name
-from ivadomed.runtime.streams import flush_output, prepare_streams, reader_is_gone, silence
+from ivadomed.runtime.terminal import flush_output, prepare_streams, reader_is_gone, silence
 
 _SIGPIPE = 141
 """Exit code of a program whose reader went away: 128 + SIGPIPE, as a shell gives it."""

@@ -1,25 +1,28 @@
-"""What a user sees of a run: a screen of lines, colours where there is a terminal, progress bars unless it is quiet."""
+"""What a user sees of a run: a screen of lines, colours on a terminal, progress bars, and streams that may go away."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import os
+import select
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
 from typing import TextIO
 
 from ivadomed.runtime.ranks import is_first_process
-from ivadomed.runtime.streams import silence
 
 SCREEN = "ivadomed.screen"
 """Logger of the lines of the screen."""
 
 _SCREEN = logging.getLogger(SCREEN)
 _WIDTH = 9
+_STREAMS = ("stdin", "stdout", "stderr")
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ class ScreenHandler(logging.StreamHandler[TextIO]):
             return
         silence(self.stream)
         if not isinstance(error, BrokenPipeError):
-            with suppress(OSError):
+            with contextlib.suppress(OSError):
                 print(
                     f"ivadomed: standard output cannot be written ({error.strerror}); the run goes on, and its log "
                     "file has every line",
@@ -217,3 +220,56 @@ def duration(seconds: float) -> str:
     if hours < 24:
         return f"{hours} h {minutes} min"
     return f"{hours // 24} d {hours % 24} h"
+
+
+def prepare_streams() -> None:
+    """Make the standard streams safe to write to.
+
+    A stream that is closed (``>&-``) leads nowhere: else the next file that is opened would get its number, and what
+    a library prints would go into a result. A letter that the encoding lacks is shown by its number.
+    """
+    for number, name in enumerate(_STREAMS):
+        if getattr(sys, name) is None:
+            _to_nowhere(number)
+            mode = "r" if number == 0 else "w"
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 (it stays open)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _to_nowhere(number: int) -> None:
+    nowhere = os.open(os.devnull, os.O_RDONLY if number == 0 else os.O_WRONLY)
+    if nowhere != number:
+        os.dup2(nowhere, number)
+        os.close(nowhere)
+
+
+def silence(stream: TextIO) -> None:
+    """Let a stream that cannot be written lead nowhere, so that Python does not complain of it at its end."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        _to_nowhere(stream.fileno())
+    with contextlib.suppress(OSError, ValueError):
+        stream.flush()
+
+
+def flush_output() -> None:
+    """Write what is left for standard output.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    with contextlib.suppress(ValueError):  # closed by the program around us
+        sys.stdout.flush()
+
+
+def reader_is_gone(error: OSError) -> bool:
+    """Whether the reader of standard output went away (``| head``); no other pipe, such as that of a process."""
+    if not isinstance(error, BrokenPipeError) or not hasattr(select, "poll"):
+        return False
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+    except (OSError, ValueError):
+        return False
+    return any(event & select.POLLERR for _, event in poll.poll(0))
