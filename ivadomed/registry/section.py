@@ -244,7 +244,8 @@ def parse_arguments(
 def _fault_lines(fault: Any) -> list[str]:
     if not fault["loc"]:  # of arguments that contradict each other
         return str(fault["ctx"]["error"]).split("\n")
-    return [f"{fault['loc'][0]}: {fault['input']!r}; {fault['msg'].removeprefix('Value error, ')}"]
+    message = fault["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    return [f"{fault['loc'][0]}: {fault['input']!r}; {message}"]
 
 
 def description(entry: Callable[..., Any]) -> str:

@@ -49,7 +49,7 @@ class CalledStep(Step):
 
     Attributes:
         transform: The transform.
-        seed: Of its random numbers.
+        seed: Seed of its random numbers.
         record: Metadata that the calls share; filled by the first.
     """
 
@@ -179,9 +179,8 @@ class ImedTransform:
         Raises:
             ConfigError: One is of another type, or out of range.
         """
-        from ivadomed.registry.section import (
-            parse_arguments,  # pydantic, which only building transforms needs
-        )
+        # Pydantic, which only building transforms needs.
+        from ivadomed.registry.section import parse_arguments
 
         declared = next(cls for cls in type(self).__mro__ if "__dataclass_fields__" in vars(cls))
         given = {entry.name: _plain(getattr(self, entry.name)) for entry in fields(declared)}
@@ -315,7 +314,7 @@ def build(name: str, arguments: Mapping[str, Any]) -> ImedTransform:
 
     Args:
         name: A key of `TRANSFORMS`, or ``package.module:Class``, which is imported.
-        arguments: Of the class.
+        arguments: Arguments of the class, and the two keys.
 
     Raises:
         ConfigError: Unknown name, unknown or missing argument, or a value out of range.

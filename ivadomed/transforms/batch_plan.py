@@ -34,7 +34,7 @@ class BatchPlan:
     """The steps of the samples of one batch, side by side.
 
     Args:
-        operations: What is done, in order.
+        operations: Operations in order.
     """
 
     operations: tuple[Operation, ...]
@@ -71,7 +71,7 @@ class Operation:
     Attributes:
         kinds: The kinds of array it changes.
         rows: The samples.
-        work: What is done to them.
+        work: Change of a batch of just these.
     """
 
     kinds: frozenset[str]

@@ -267,10 +267,10 @@ def box_crop(
     It follows the resampling, and comes before all other crops: those are made in the box.
 
     Args:
-        transforms: Of all cases, in order.
-        box: Of one case, on the grid that the transforms begin with.
+        transforms: Transforms of all cases, in order.
+        box: Box of one case, on the grid that the transforms begin with.
         zooms: Voxel size of that grid, mm.
-        shape: Of that grid: the crop is kept inside the image. None when it is not known.
+        shape: Shape of that grid: the crop is kept inside the image. None when it is not known.
         length: Patch size, after the transforms: the crop is enlarged so that patches cover it exactly.
         stride: Distance of neighbouring patches; ``length`` when not given.
         anchor: "corner": the crop is that of ivadomed 2.9.10, to which its models are used: its first voxel is that

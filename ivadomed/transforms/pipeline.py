@@ -219,7 +219,7 @@ _ORDERS = {"im": 2, "gt": 1, "roi": 1}  # of fixed steps; random ones are linear
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """What one transform of a chain did to a sample.
+    """Effect of one transform of a chain on a sample.
 
     Args:
         stage: The transform.
@@ -246,7 +246,7 @@ class Change:
 
     @cached_property
     def kept(self) -> np.ndarray:
-        """Which voxels before are inside the field of view after, [*spatial]."""
+        """True at voxels before that are inside the field of view after, [*spatial]."""
         whole = np.ones((1, *self.own.shape_out), np.float32)
         return self.own.invert(whole, self._kind, 1)[0] > 0.5
 
@@ -265,7 +265,7 @@ def stepwise(chain: Pipeline, arrays: Arrays, zooms: tuple[float, ...], seed: ob
         chain: The transforms.
         arrays: The sample; the grid is that of the first.
         zooms: mm along the spatial axes.
-        seed: Of the random transforms, whatever `numpy.random.default_rng` takes.
+        seed: Seed of the random transforms, whatever `numpy.random.default_rng` takes.
     """
     fixed, random = chain.split_fixed()
     for stage in fixed.stages:

@@ -57,7 +57,7 @@ def resize(x: np.ndarray, shape: Sequence[int], order: int) -> np.ndarray:
 
 
 def spline_taps(n_in: int, n_out: int, order: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where each output sample reads the B-spline coefficients, and with what weight.
+    """Places where each output sample reads the B-spline coefficients, and their weights.
 
     Basis functions: Unser, "Splines: a perfect fit for signal and image processing", IEEE SPM 1999.
 

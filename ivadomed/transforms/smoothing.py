@@ -68,7 +68,7 @@ def kernel_reach(sigma: float) -> int:
 
 @lru_cache(maxsize=4)  # the axes of a square share theirs
 def _spread(sigma: float, n: int) -> torch.Tensor:
-    """What each of k cells adds to n voxels, [k, n] float32."""
+    """Share of each of k cells in n voxels, [k, n] float32."""
     k, reach = cell_count(n, sigma), kernel_reach(sigma)
     width = n / k
     centres = (np.arange(k) + 0.5) * width - 0.5

@@ -37,7 +37,7 @@ BatchStep: TypeAlias = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Step(ABC):
-    """What one transform does to one case: an invertible record, without randomness left in it.
+    """Record of what one transform does to one case, invertible, without randomness left in it.
 
     Attributes:
         shape_in: Spatial shape before, 2 or 3 entries.
