@@ -24,6 +24,7 @@ from ivadomed.errors import ConfigError
 from ivadomed.models.specs import SPECS, spec_of
 from ivadomed.postprocessing import STEPS
 from ivadomed.registry import parameters
+from ivadomed.transforms import TRANSFORMS
 
 logger = logging.getLogger(__name__)
 
@@ -147,6 +148,8 @@ def _transforms(chain: Tree, notes: list[str], place: str) -> Tree:
                 f"transformation.{name}: not used by prediction, it changes {', '.join(sorted(kinds))}"
             )
         else:
+            if ":" in name:
+                TRANSFORMS.find(name, allow_import=False)
             kept = {key: argument for key, argument in arguments.items() if key != "dataset_type"}
             chosen[renamed.get(name) or name] = kept | ({"applied_to": sorted(kinds)} if kinds else {})
     return chosen
@@ -172,6 +175,7 @@ def _steps(chain: Tree, notes: list[str], doubts: list[str]) -> Tree:
         if not (name in STEPS or ":" in name) or not isinstance(arguments, dict):
             doubts.append(f"postprocessing.{name}")
             continue
+        STEPS.find(name, allow_import=False)
         surplus = [key for key in arguments if name in STEPS and key not in parameters(STEPS[name])[0]]
         notes += [f"postprocessing.{name}.{key}: not used by prediction" for key in surplus]
         chosen[name] = {

@@ -55,8 +55,8 @@ class Registry(dict[str, T]):
 
         Args:
             name: A key, or ``package.module:Class``, which is imported.
-            allow_import: False where the name comes from a file that somebody else wrote; only modules that have
-                been imported already count then.
+            allow_import: False where the name comes from a file that somebody else wrote; only modules that the
+                user has imported already count then, and none of Python itself.
 
         Raises:
             IvadomedError: There is no such entry, or it is of another base.
@@ -68,7 +68,9 @@ class Registry(dict[str, T]):
             hint = did_you_mean(name, self, ".")
             raise self.error(f"{self.unknown.format(name=name)}{hint} Known: {', '.join(self)}.")
         place = self.place.format(name=name)
-        if not allow_import and module not in sys.modules:
+        if not allow_import and (
+            module not in sys.modules or module.partition(".")[0] in sys.stdlib_module_names
+        ):
             raise self.error(
                 f"{place} is not a class of ivadomed, and a file is not allowed to import one; if you trust it, "
                 f"`import {module}` before you load the file"

@@ -1,4 +1,5 @@
 import logging
+import sys
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
@@ -197,6 +198,15 @@ def test_what_would_change_a_prediction_is_an_error(read, changes, message):
     ) as info:
         read(**changes)
     assert len(str(info.value).splitlines()) <= 2
+
+
+@pytest.mark.parametrize("name", ["os:system", "subprocess:Popen", "antigravity:geohash", "our_parts:step"])
+@pytest.mark.parametrize("section", ["transformation", "postprocessing"])
+def test_a_packaged_json_imports_nothing(read, section, name):
+    before = set(sys.modules)
+    with pytest.raises(ConfigError, match="is not allowed to import"):
+        read(**{f"{section}__{name}": {}})
+    assert set(sys.modules) == before
 
 
 def test_unknown_steps_make_one_warning(read, caplog):
