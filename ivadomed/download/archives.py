@@ -41,7 +41,7 @@ _DAMAGE = (
 
 
 @dataclass(frozen=True)
-class Limits:
+class ArchiveLimits:
     """How much an archive may unpack to.
 
     Args:
@@ -60,7 +60,7 @@ class Limits:
         return max(self.least, int(self.ratio * archive.stat().st_size))
 
 
-_DEFAULT = Limits()
+_DEFAULT = ArchiveLimits()
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def unpack(
     archive: str | os.PathLike[str],
     folder: str | os.PathLike[str],
     replace: bool = False,
-    limits: Limits = _DEFAULT,
+    limits: ArchiveLimits = _DEFAULT,
 ) -> Path:
     """Unpack an archive into a folder that appears when all is there.
 
@@ -109,7 +109,7 @@ def unpack(
     return folder
 
 
-def _write(members: Iterator[_Member], place: Path, archive: Path, limits: Limits) -> None:
+def _write(members: Iterator[_Member], place: Path, archive: Path, limits: ArchiveLimits) -> None:
     most = limits.bytes_of(archive)
     written = 0
     for number, member in enumerate(members, 1):
@@ -154,7 +154,7 @@ def _bomb(archive: Path, most: int) -> DataError:
     )
 
 
-def _zip_members(archive: Path, limits: Limits) -> Iterator[_Member]:
+def _zip_members(archive: Path, limits: ArchiveLimits) -> Iterator[_Member]:
     with zipfile.ZipFile(archive) as file:
         entries = file.infolist()
         # What they say may be a lie, which _write finds out; an honest bomb is refused before it fills the disk.
@@ -172,7 +172,7 @@ def _zip_members(archive: Path, limits: Limits) -> Iterator[_Member]:
                     yield _Member(entry.filename, False, content)
 
 
-def _tar_members(archive: Path, limits: Limits) -> Iterator[_Member]:
+def _tar_members(archive: Path, limits: ArchiveLimits) -> Iterator[_Member]:
     with archive.open("rb") as packed:
         start = packed.read(5)
     opener: Any = next((use for magic, use in _TAR_OPENERS.items() if start.startswith(magic)), open)

@@ -59,7 +59,7 @@ def smooth_union(first: Array, second: Array, blend: float) -> Array:
 
 
 @dataclass(frozen=True)
-class Frame:
+class CordFrame:
     """Coordinates of the points of a lattice relative to the cord: right, anterior, superior, mm."""
 
     u: Array
@@ -67,7 +67,7 @@ class Frame:
     z: Array
 
     @classmethod
-    def of(cls, anatomy: Anatomy, lattice: Lattice) -> Frame:
+    def of(cls, anatomy: Anatomy, lattice: Lattice) -> CordFrame:
         """Coordinates of the points of `lattice`."""
         x, y, z = (lattice.coordinate(axis) - np.float32(anatomy.origin[axis]) for axis in range(3))
         u0, v0 = anatomy.centre(z)
@@ -93,8 +93,8 @@ class Frame:
                 slices[axis] = slice(int(near[0]), int(near[-1]) + 1)
         return slices[0], slices[1], slices[2]
 
-    def __getitem__(self, block: Block) -> Frame:
-        return Frame(self.u[block], self.v[block], self.z[block])
+    def __getitem__(self, block: Block) -> CordFrame:
+        return CordFrame(self.u[block], self.v[block], self.z[block])
 
 
 class Painting:
@@ -119,7 +119,7 @@ class Painting:
         self.anatomy, self.signals = anatomy, signals
         self.width, self.height = widths
         fine = lattice.subdivided(subslices)
-        self.frame = Frame.of(anatomy, fine)
+        self.frame = CordFrame.of(anatomy, fine)
         self.image = np.repeat(self.soft_tissue(lattice), subslices, axis=2)
 
     def cover(self, block: Block, share: Array, tissue: str) -> None:
@@ -164,7 +164,7 @@ class Painting:
 
         These change slowly along the neck, so that one point per voxel is enough.
         """
-        frame, (half_u, half_v, shift) = Frame.of(self.anatomy, lattice), self.anatomy.neck
+        frame, (half_u, half_v, shift) = CordFrame.of(self.anatomy, lattice), self.anatomy.neck
         warp_u, warp_v = (waves(lattice) for waves in self.anatomy.warp)
         taper = frame.u / (1.0 - 0.16 * (frame.v - shift) / half_v)
         depth = ellipse(taper, frame.v - shift, half_u, half_v)
@@ -205,7 +205,7 @@ class Painting:
             self.shape_in_plane("fascia", place, (place[0] + 1, place[1] + 0.5), radius + 0.7)
             self.shape_in_plane("blood", place, (place[0] + 1, place[1] + 0.5), radius)
 
-    def level(self, near: Frame) -> Array:
+    def level(self, near: CordFrame) -> Array:
         """Signed distance (mm) along the spine to the middle of the nearest disc."""
         height = near.z - self.anatomy.disc_middle + self.anatomy.disc_tilt * near.v
         return height - self.anatomy.disc_period * np.rint(height / self.anatomy.disc_period)
@@ -300,7 +300,7 @@ class Painting:
             np.maximum(mask[block], coverage(distance, self.width) * cord[block], out=mask[block])
 
 
-def butterfly(near: Frame, calibre: tuple[Array, Array]) -> Array:
+def butterfly(near: CordFrame, calibre: tuple[Array, Array]) -> Array:
     """Signed distance (mm) to the grey matter: thick anterior horns, slender posterior horns, a commissure.
 
     Drawn in the section of an average cord (half axes 6.4 and 3.9 mm) and stretched with the cord.

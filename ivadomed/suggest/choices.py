@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ivadomed.config.tree import expand
-from ivadomed.suggest.plan import TESTING, TRAINING, Plan
+from ivadomed.suggest.plan import TESTING, TRAINING, StudyPlan
 from ivadomed.suggest.sizes import Machine
 from ivadomed.suggest.survey import Survey
 
@@ -51,7 +51,7 @@ def suggest(data: Survey, machine: Machine, name: str) -> list[Choice]:
         machine: Where it will be trained.
         name: Of the model, and of the folder of the run.
     """
-    plan = Plan(data, machine)
+    plan = StudyPlan(data, machine)
     sections: dict[str, Iterator[Entry]] = {
         "": _run(machine, name),
         "loader_parameters.": _data(plan),
@@ -77,7 +77,7 @@ def _run(machine: Machine, name: str) -> Iterator[Entry]:
     yield ("model_name", name.rpartition("/")[2], "folder and files of the trained model")
 
 
-def _data(plan: Plan) -> Iterator[Entry]:
+def _data(plan: StudyPlan) -> Iterator[Entry]:
     data = plan.data
     subjects = f"{data.images} labelled images of {data.subjects} subjects"
     yield ("path_data", [str(path) for path in data.paths], subjects)
@@ -113,7 +113,7 @@ def _data(plan: Plan) -> Iterator[Entry]:
         )
 
 
-def _split(plan: Plan) -> Iterator[Entry]:
+def _split(plan: StudyPlan) -> Iterator[Entry]:
     data = plan.data
     few = data.subjects < _FEW_SUBJECTS
     share = math.ceil(100 * (data.subjects - 2) / data.subjects) / 100 if few else TRAINING
@@ -135,7 +135,7 @@ def _why_targets(data: Survey) -> str:
     return ". ".join(parts)
 
 
-def _training(plan: Plan) -> Iterator[Entry]:
+def _training(plan: StudyPlan) -> Iterator[Entry]:
     size = plan.samples.size
     memory, free = plan.network.training_bytes(plan.batch_size, size) / _GB, plan.machine.memory / _GB
     yield (
@@ -171,7 +171,7 @@ def _training(plan: Plan) -> Iterator[Entry]:
         )
 
 
-def _network(plan: Plan) -> Iterator[Entry]:
+def _network(plan: StudyPlan) -> Iterator[Entry]:
     size, samples = plan.samples.size, plan.samples
     network = plan.architecture(size)
     images = _ranges(plan.resampled)
@@ -201,7 +201,7 @@ def _network(plan: Plan) -> Iterator[Entry]:
     yield (f"stride_{plan.n_axes}D", list(plan.stride), overlap)
 
 
-def _postprocessing(plan: Plan) -> Iterator[Entry]:
+def _postprocessing(plan: StudyPlan) -> Iterator[Entry]:
     if plan.several:
         yield ("binarize_maxpooling", {}, "each voxel goes to its most probable class")
     else:
@@ -210,7 +210,7 @@ def _postprocessing(plan: Plan) -> Iterator[Entry]:
         yield ("keep_largest", {}, "every label that was looked at is one connected object")
 
 
-def _evaluation(plan: Plan) -> Iterator[Entry]:
+def _evaluation(plan: StudyPlan) -> Iterator[Entry]:
     if not plan.data.known_zooms:
         return
     smallest = float(np.median(plan.zooms, axis=0)[:2].min())
@@ -222,7 +222,7 @@ def _evaluation(plan: Plan) -> Iterator[Entry]:
     )
 
 
-def _transforms(plan: Plan) -> Iterator[Entry]:
+def _transforms(plan: StudyPlan) -> Iterator[Entry]:
     training = {"dataset_type": ["training"]}
     if plan.data.known_zooms:
         names = ("hspace", "wspace", "dspace")[: plan.n_axes]

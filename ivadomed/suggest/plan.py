@@ -29,7 +29,7 @@ TRAINING, TESTING = 0.6, 0.2
 _OVERLAP = 0.25
 
 
-class Plan:
+class StudyPlan:
     """The quantities of a training; each is computed once.
 
     Args:

@@ -33,7 +33,7 @@ _FILTERS = {True: {2: 32, 3: 32}, False: {2: 16, 3: 12}}
 
 
 @dataclass(frozen=True)
-class Limits:
+class SampleLimits:
     """What a machine allows.
 
     Args:
@@ -69,10 +69,10 @@ class Machine:
             return cls(True, torch.cuda.mem_get_info(device)[0])
         return cls(device.type != "cpu", available_memory() or _UNKNOWN)
 
-    def limits(self, n_axes: int) -> Limits:
+    def limits(self, n_axes: int) -> SampleLimits:
         """For samples of two or three axes; half of the memory is left to the data and to others."""
         most = batch_voxels(torch.device("cuda" if self.gpu else "cpu"))
-        return Limits(_SIDE[self.gpu][n_axes] ** n_axes, most, _BATCH_SIZE[n_axes], self.memory // 2)
+        return SampleLimits(_SIDE[self.gpu][n_axes] ** n_axes, most, _BATCH_SIZE[n_axes], self.memory // 2)
 
     def filters(self, n_axes: int) -> int:
         """Feature maps of the first level of a network."""
@@ -129,7 +129,7 @@ def unet_depth(size: Size) -> int:
 
 
 def choose_samples(
-    shapes: np.ndarray, spacing: Sequence[float], limits: Limits, network: Callable[[Size], Footprint]
+    shapes: np.ndarray, spacing: Sequence[float], limits: SampleLimits, network: Callable[[Size], Footprint]
 ) -> Samples:
     """Whole slices or volumes if they are alike and fit, else patches.
 
@@ -171,7 +171,7 @@ def _rounded(
     return result
 
 
-def choose_batch_size(size: Size, count: int, limits: Limits, network: Footprint) -> int:
+def choose_batch_size(size: Size, count: int, limits: SampleLimits, network: Footprint) -> int:
     """The largest power of two that fits and leaves several updates an epoch; two at least.
 
     Args:

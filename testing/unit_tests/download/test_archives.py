@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ivadomed.download.archives import Limits, unpack
+from ivadomed.download.archives import ArchiveLimits, unpack
 from ivadomed.errors import DataError, OutputError
 
 FILES = {"data/sub-01/anat/é.nii": b"voxels" * 999, "data/README": b"", "top.txt": b"x"}
@@ -101,7 +101,7 @@ def test_names_that_occur_twice(tmp_path):
 
 
 def test_bombs(tmp_path):
-    limits = Limits(ratio=10, least=100_000, members=50)
+    limits = ArchiveLimits(ratio=10, least=100_000, members=50)
     zeros = bytes(2_000_000)
     refused(write_zip(tmp_path / "z", {"a": zeros}), "unpacks to more than", limits=limits)
     refused(pack(tmp_path / "t", "gz", {"a": zeros}), "unpacks to more than", limits=limits)
@@ -119,7 +119,7 @@ def test_a_zip_that_lies_about_its_size(tmp_path):
     size = (500_000).to_bytes(4, "little")
     assert content.count(size) == 2
     archive.write_bytes(content.replace(size, (10).to_bytes(4, "little")))
-    refused(archive, "damaged", limits=Limits(ratio=1, least=100_000))
+    refused(archive, "damaged", limits=ArchiveLimits(ratio=1, least=100_000))
 
 
 def test_a_header_that_would_fill_the_memory(tmp_path):

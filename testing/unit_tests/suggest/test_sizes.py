@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ivadomed.models.registry import Footprint
 from ivadomed.suggest.sizes import (
-    Limits,
+    SampleLimits,
     Samples,
     choose_batch_size,
     choose_samples,
@@ -20,7 +20,7 @@ from ivadomed.suggest.sizes import (
 )
 
 SMALL = Footprint(1000, 100.0)  # 16 kB and 150 bytes per voxel of a batch
-PLENTY = Limits(sample=1 << 20, batch=1 << 20, batch_size=16, memory=10**12)
+PLENTY = SampleLimits(sample=1 << 20, batch=1 << 20, batch_size=16, memory=10**12)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_images_smaller_than_a_patch_are_padded():
     st.integers(20_000, 10**9),
 )
 def test_two_samples_fit_and_no_image_is_smaller_than_one(shapes, most, memory):
-    limits = Limits(most, 1 << 20, 16, memory)
+    limits = SampleLimits(most, 1 << 20, 16, memory)
     samples = choose_samples(np.array(shapes), (1, 1), limits, lambda size: SMALL)
     smallest_patch = max(samples.size) <= 16
     assert math.prod(samples.size) <= most or smallest_patch
@@ -88,7 +88,7 @@ def test_two_samples_fit_and_no_image_is_smaller_than_one(shapes, most, memory):
 
 @given(st.tuples(st.integers(40, 300), st.integers(40, 300), st.integers(8, 100)), st.floats(1, 3))
 def test_volumes_keep_to_the_limits(shape, thickness):
-    limits = Limits(64**3, 1 << 20, 4, 10**9)
+    limits = SampleLimits(64**3, 1 << 20, 4, 10**9)
     samples = choose_samples(np.array([shape]), (1, 1, thickness), limits, lambda size: SMALL)
     assert math.prod(samples.size) <= 64**3
     assert samples.whole or all(n <= m for n, m in zip(samples.size, shape, strict=True))
@@ -100,8 +100,8 @@ def test_volumes_keep_to_the_limits(shape, thickness):
         (PLENTY, 10_000, 16),
         (PLENTY, 64, 8),  # eight updates an epoch
         (PLENTY, 3, 2),
-        (Limits(1 << 20, 4 * 32 * 32, 16, 10**12), 10_000, 4),
-        (Limits(1 << 20, 1 << 20, 16, 16_000 + 150 * 32 * 32 * 4), 10_000, 4),
+        (SampleLimits(1 << 20, 4 * 32 * 32, 16, 10**12), 10_000, 4),
+        (SampleLimits(1 << 20, 1 << 20, 16, 16_000 + 150 * 32 * 32 * 4), 10_000, 4),
     ],
 )
 def test_batch_size(limits, count, expected):
