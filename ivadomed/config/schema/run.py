@@ -106,7 +106,7 @@ class RunConfig(Section):
 
     @property
     def applied_networks(self) -> list[str]:
-        """Networks whose section says `applied: true`."""
+        """Networks whose section says ``applied`` is true."""
         return [name for name in SECTIONS if getattr(self, name).applied]
 
     @cached_property
