@@ -48,8 +48,13 @@ class WarpStep(Step):
         # float32 holds integers up to 2^24; wider label values need float64 to survive.
         exact = order == 0 and x.dtype.itemsize > 2 and x.dtype != np.float32
         source = as_tensor(np.asarray(x, dtype=np.float64 if exact else np.float32))
-        out = np.ascontiguousarray(maps_of([self], order)(source[None], order)[0].numpy())
+        maps = self._linear if order > 0 else maps_of([self], 0)
+        out = np.ascontiguousarray(maps(source[None], order)[0].numpy())
         return out.astype(x.dtype, copy=False) if order == 0 else out
+
+    @cached_property
+    def _linear(self) -> CoordinateMaps | SeparableMaps:
+        return maps_of([self], 1)  # for image and label
 
     def invert(self, x: np.ndarray, order: int) -> np.ndarray:
         """Resample through the inverse map: exact for affine, iterated for displacement fields."""
