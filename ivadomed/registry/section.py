@@ -340,7 +340,9 @@ class FromRegistry(ABC):
     def _validate(self, value: Any, info: ValidationInfo) -> Any:
         if info.context == PASS_OVER:
             return value
-        return adapter(self.models_of(value), self.default).validate_python(value, context=info.context)
+        found = adapter(self.models_of(value), self.default).validate_python(value, context=info.context)
+        type(found).model_rebuild()  # pydantic 2.11 serializes instances only of classes that are built
+        return found
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
         by_value = core_schema.plain_serializer_function_ser_schema(lambda value: value)
