@@ -302,7 +302,7 @@ def _film_of_the_3d_network(tree: Tree, warnings: list[str]) -> None:
 def _name_of_the_applied(tree: Tree, warnings: list[str]) -> None:
     default, applied = section(tree, "default_model"), _applied(tree)
     name = default.get("name", "Unet")
-    if len(applied) == 1 and name in OWN_ARGUMENTS and name != applied[0]:
+    if len(applied) == 1 and isinstance(name, str) and name in OWN_ARGUMENTS and name != applied[0]:
         default["name"] = applied[0]
         warnings.append(f"default_model.name: {name!r} ignored, {applied[0]} is applied")
 

@@ -3,7 +3,7 @@
 from copy import deepcopy
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ivadomed.config import load_config
@@ -172,6 +172,7 @@ steps = st.dictionaries(st.sampled_from(["CenterCrop", "RandomAffine"]), st.dict
 
 
 @given(st.dictionaries(networks, st.one_of(values, sections)), st.one_of(values, steps))
+@example({"default_model": {"name": []}, FILM: {"applied": True}}, None)
 def test_reconciling_twice_changes_nothing(tree, transformation):
     once, _ = reconcile({**tree, "transformation": transformation})
     assert reconcile(once) == (once, [])
