@@ -219,15 +219,14 @@ def _mode(args: argparse.Namespace) -> Mode:
 
 
 def _dispatch(source: Any, overrides: Mapping[str, Any], mode: Mode = Mode.SCREEN, **options: Any) -> Any:
-    from ivadomed.config.load import load_config, outline
+    from ivadomed.config.load import load_config
 
     source = Path(source) if isinstance(source, str) else source
     with logging_to_terminal(mode):
-        _refuse_absent_data(outline(source, overrides))
+        config = load_config(source, overrides, first_look=_refuse_absent_data)
         # Torch and the rest are loaded only now: a mistyped option, path or key is answered at once.
         from ivadomed.commands.run import run_command
 
-        config = load_config(source, overrides)
         return run_command(config, debug=mode is Mode.DEBUG, **options)
 
 

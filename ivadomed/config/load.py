@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,9 @@ _SEVERAL_KEYS = 2
 
 
 def load_config(
-    source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None
+    source: str | Path | Mapping[str, Any],
+    overrides: Mapping[str, Any] | None = None,
+    first_look: Callable[[RunConfig], None] | None = None,
 ) -> RunConfig:
     """Read, migrate and validate a configuration; what it leaves out has the schema's default.
 
@@ -44,6 +46,8 @@ def load_config(
         source: Path of a JSON file, or its content.
         overrides: Values that win over the file's, with dotted paths
             (``{"training_parameters.batch_size": 4}``), nested, or both.
+        first_look: Called with what is known without torch, once that is right: all but what registries declare, so
+            sections of losses, transforms and postprocessing steps are as they were written.
 
     Returns:
         The validated configuration. One warning is logged per key of an older version, and per key that has no effect
@@ -54,6 +58,8 @@ def load_config(
             reported at once, one line each.
     """
     place, tree, warnings = _migrated(source, overrides or {})
+    if first_look is not None:
+        first_look(_validate(tree, place, PASS_OVER))
     for warning in warnings:
         logger.warning("%s: %s", place, warning)
     config = _validate(tree, place)
@@ -62,23 +68,6 @@ def load_config(
     for warning in () if ours else idle_keys(config, tree):
         logger.warning("%s: %s", place, warning)
     return config
-
-
-def outline(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> RunConfig:
-    """What can be known of a configuration at once, without torch: all but what registries declare.
-
-    Args:
-        source: See `load_config`.
-        overrides: See `load_config`.
-
-    Returns:
-        The configuration; sections of losses, transforms and postprocessing steps are as they were written.
-
-    Raises:
-        ConfigError: See `load_config`, which may find more.
-    """
-    place, tree, _ = _migrated(source, overrides or {})
-    return _validate(tree, place, PASS_OVER)
 
 
 def _migrated(

@@ -355,21 +355,38 @@ class FromRegistry(ABC):
 @cache
 def _in_source(module: str, registry: str) -> dict[str, list[str]]:
     """Names and arguments of what the modules of a room register with a decorator, such as ``@loss`` for ``LOSSES``."""
-    found: dict[str, list[str]] = {}
     spec = find_spec(module)
     files = Path(spec.origin).parent.glob("*.py") if spec and spec.origin else ()
-    for node in (node for path in files for node in ast.parse(path.read_text(encoding="utf-8")).body):
-        if not isinstance(node, (ast.ClassDef, ast.FunctionDef)):
-            continue
-        decorators = [entry.id for entry in node.decorator_list if isinstance(entry, ast.Name)]
-        if not any(registry.lower().startswith(name) for name in decorators):
-            continue
-        calls = [node] if isinstance(node, ast.FunctionDef) else node.body
-        for call in calls:
-            if isinstance(call, ast.FunctionDef) and call.name in (node.name, "__init__"):
-                found[node.name] = [each.arg for each in (*call.args.args[1:], *call.args.kwonlyargs)]
-        found.setdefault(node.name, [])
-    return found
+    room = {
+        node.name: node
+        for path in files
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef))
+    }
+    return {
+        name: list(_arguments_in_source(node, room))
+        for name, node in room.items()
+        if any(isinstance(e, ast.Name) and registry.lower().startswith(e.id) for e in node.decorator_list)
+    }
+
+
+def _arguments_in_source(
+    node: ast.ClassDef | ast.FunctionDef, room: Mapping[str, ast.ClassDef | ast.FunctionDef]
+) -> Iterator[str]:
+    """Arguments of a function behind its first; of a class those of its constructor, or its annotated attributes."""
+    if isinstance(node, ast.FunctionDef):
+        yield from (each.arg for each in (*node.args.args[1:], *node.args.kwonlyargs))
+        return
+    for base in node.bases:
+        if isinstance(base, ast.Name) and base.id in room:
+            yield from _arguments_in_source(room[base.id], room)
+    for inner in node.body:
+        if isinstance(inner, ast.FunctionDef) and inner.name == "__init__":
+            yield from _arguments_in_source(inner, room)
+        elif isinstance(inner, ast.AnnAssign) and node.decorator_list:
+            annotation = ast.unparse(inner.annotation)
+            if not re.search(r"\b(ClassVar|INTERNAL)\b", annotation):
+                yield ast.unparse(inner.target)
 
 
 @cache

@@ -10,6 +10,8 @@ import pytest
 
 from ivadomed import __version__
 from ivadomed.commands import run
+from ivadomed.config import load
+from ivadomed.config.tree import read_json
 from ivadomed.errors import ConfigError, DataError, Interrupted
 from ivadomed.main import get_parser, main, run_main
 
@@ -253,6 +255,7 @@ def test_python_dash_m():
         (["--train", "-c", "{folder}/key.json"], "did you mean 'training_parameters.batch_size'?"),
         (["--train", "-c", "{folder}/type.json"], "expected an integer"),
         (["--train", "-c", "{folder}/place.json"], "did you mean 'training_parameters.loss.gamma'?"),
+        (["--train", "-c", "{folder}/clip.json"], "did you mean 'transformation.Clahe.clip_limit'?"),
         (["--train", "-c", "{folder}/good.json", "-pd", "nowhere"], "nowhere: no such folder"),
         (["--init", "{folder}/good", "-pd", "nowhere"], "exists already"),
     ],
@@ -260,6 +263,7 @@ def test_python_dash_m():
 def test_what_needs_no_registry_is_refused_before_torch_is_loaded(tmp_path, arguments, message):
     for name, content in {
         "key": {"bach_size": 2},
+        "clip": {"training_parameters": {"clip_limit": 2}},
         "type": {"training_parameters": {"batch_size": "2"}},
         "place": {"training_parameters": {"gamma": 2}},
         "good": {"path_output": str(tmp_path / "out")},
@@ -270,3 +274,17 @@ def test_what_needs_no_registry_is_refused_before_torch_is_loaded(tmp_path, argu
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert message in done.stderr
     assert done.stdout.strip() == "set()"
+
+
+def test_a_configuration_is_read_once_for_both_looks(tmp_path, monkeypatch):
+    """What comes through a pipe cannot be read again."""
+    path, reads = tmp_path / "config.json", []
+    content = {
+        "loader_parameters": {"path_data": [str(tmp_path)]},
+        "postprocessing": {"keep_largest": {"key": 1}},
+    }
+    path.write_text(json.dumps({"path_output": str(tmp_path / "out"), **content}))
+    monkeypatch.setattr(load, "read_json", lambda place: reads.append(place) or read_json(place))
+    with pytest.raises(ConfigError, match=r"postprocessing\.keep_largest\.key: unknown key"):
+        run_main(path)
+    assert reads == [path]
