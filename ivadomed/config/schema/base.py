@@ -5,18 +5,10 @@ from __future__ import annotations
 import os
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Strict
+from pydantic import AfterValidator, BeforeValidator, Field, Strict
 
 from ivadomed.registry.types import Parsed, Positive
 from ivadomed.runtime.failures import is_utf8, utf8_remedy
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-# For unions: serialize by the value's own type, not by trying the members.
-BY_VALUE = PlainSerializer(_same, return_type=Any)
 
 
 def _scalar(value: Any) -> str | int | float | bool:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainValidator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from typing_extensions import Self
 
-from ivadomed.config.schema.base import BY_VALUE, PathText, PathTexts, Scalar
+from ivadomed.config.schema.base import PathText, PathTexts, Scalar
 from ivadomed.registry.section import Section, key, refuse, section
-from ivadomed.registry.types import Flag, Fraction, NonNegative, Positive, PositiveReal, Text
+from ivadomed.registry.types import Flag, Fraction, NonNegative, Parsed, Positive, PositiveReal, Text
 
 NIFTI = (".nii", ".nii.gz")
 
@@ -168,11 +168,7 @@ class LoaderParameters(Section):
     )
     bids_validate: Flag = key(True, "Check that file names follow BIDS.")
     subject_selection: SubjectSelection = section("Use only some of the subjects.")
-    target_suffix: Annotated[
-        tuple[str, ...] | tuple[tuple[str, ...], ...],
-        PlainValidator(_suffixes, json_schema_input_type=list[str] | list[list[str]]),
-        BY_VALUE,
-    ] = key(
+    target_suffix: Annotated[tuple[str, ...] | tuple[tuple[str, ...], ...], Parsed(_suffixes)] = key(
         (),
         "Suffix of the label file of each class, e.g. ['_seg-manual']. Several raters: one list of suffixes per "
         "class, of which one is drawn per sample.",
