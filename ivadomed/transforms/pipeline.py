@@ -171,7 +171,7 @@ class Pipeline:
             if mask is not None and i < last_reader and "roi" in stage.applied_to:
                 mask = step.apply(mask, 1)
             _append(steps, stage.applied_to, step)
-            frame = replace(step.frame_out, roi=mask)
+            frame = Frame(step.shape_out, step.zooms_out, mask)
         return Plan(tuple(steps), tuple(shape), tuple(zooms))
 
 
