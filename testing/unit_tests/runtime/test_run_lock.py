@@ -13,10 +13,13 @@ from ivadomed.errors import OutputError
 from ivadomed.runtime.run_lock import run_lock
 
 HOLD = """
-import sys, time
+import os, sys, time
 from pathlib import Path
 from ivadomed.runtime.run_lock import run_lock
 with run_lock(Path(sys.argv[1])):
+    if "worker" in sys.argv and os.fork() == 0:
+        time.sleep(60)
+        os._exit(0)
     print("held", flush=True)
     time.sleep(60)
 """
@@ -46,6 +49,20 @@ def test_a_killed_run_does_not_block(tmp_path, holder):
     with run_lock(tmp_path):
         assert json.loads((tmp_path / "run.lock").read_text())["pid"] == os.getpid()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are spawned here")
+def test_a_killed_run_does_not_block_while_its_workers_live(tmp_path):
+    command = [sys.executable, "-c", HOLD, str(tmp_path), "worker"]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert run.stdout.readline() == "held\n"
+        run.kill()
+        run.wait()
+        with run_lock(tmp_path):
+            assert json.loads((tmp_path / "run.lock").read_text())["pid"] == os.getpid()
+    finally:
+        os.killpg(run.pid, signal.SIGKILL)
 
 
 def test_the_same_process_is_refused_and_its_lock_stays(tmp_path):
