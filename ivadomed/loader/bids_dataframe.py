@@ -15,6 +15,7 @@ import pandas as pd
 
 from ivadomed.errors import DataError, some
 from ivadomed.images.files import write_csv
+from ivadomed.images.label_suffix import LabelTable
 from ivadomed.loader.bids.faults import (
     missing_contrasts,
     near_misses,
@@ -47,6 +48,7 @@ class BidsDataframe:
         dropped: Files that were left out, each with its reason.
         images: Kept images by file name.
         labels: Finds the label files of an image.
+        index: All files of the data sets.
         remarks: Surprises: a contrast without an image, a subject in several data sets.
         without_sidecar: Images that no sidecar describes.
 
@@ -70,6 +72,7 @@ class BidsDataframe:
         self.dropped: list[Dropped] = []
         self.images: dict[str, BidsFile] = {}
         self.labels = Labels(())
+        self.index: BidsIndex | None = None
         self.remarks: list[str] = []
         self.without_sidecar: list[Path] = []
         self.create_bids_dataframe()
@@ -78,7 +81,7 @@ class BidsDataframe:
         """Scan the data set and fill the attributes."""
         selection = self.selection
         index = scan(selection.paths, selection.extensions, selection.bids_config, selection.validate)
-        self.labels = Labels(index)
+        self.labels, self.index = Labels(index), index
         self.dropped = list(index.skipped)
         wanted = [file for file in index if not file.is_derivative and self._is_wanted(file)]
         self.dropped += near_misses(index, wanted, selection.contrasts)
@@ -119,6 +122,10 @@ class BidsDataframe:
         """
         root = Path(path_data).expanduser().absolute()
         return add_tables(df, root, [table for table in layout.tables if table.is_relative_to(root)])
+
+    def label_values(self, file: BidsFile) -> LabelTable:
+        """Values of each class in a label map by its name; empty when nothing names them."""
+        return {} if self.index is None else self.index.label_values(file)
 
     def get_subject_fnames(self) -> list[str]:
         """File names of the images."""

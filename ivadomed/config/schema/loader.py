@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from typing_extensions import Self
 
 from ivadomed.config.schema.base import PathText, PathTexts, Scalar
+from ivadomed.images.label_suffix import LabelSuffix
 from ivadomed.registry.section import Section, key, refuse, section
 from ivadomed.registry.types import Flag, Fraction, NonNegative, Parsed, Positive, PositiveReal, Text
 
@@ -18,14 +19,25 @@ def _suffixes(value: Any) -> tuple[str, ...] | tuple[tuple[str, ...], ...]:
     """One suffix per class, or one list of suffixes (one per rater) per class."""
     if isinstance(value, (list, tuple)):
         if all(isinstance(entry, str) and entry for entry in value):
-            return tuple(value)
+            return tuple(map(_label, value))
         lists = all(isinstance(entry, (list, tuple)) and entry for entry in value)
         if lists and all(isinstance(suffix, str) and suffix for entry in value for suffix in entry):
-            return tuple(tuple(entry) for entry in value)
+            return tuple(tuple(map(_label, entry)) for entry in value)
     raise ValueError(
         "expected a list of suffixes, e.g. ['_seg-manual'], or one list of suffixes per class when "
         "several raters labelled, e.g. [['_seg-rater1', '_seg-rater2']]"
     )
+
+
+def _label(text: Any) -> str:
+    """An entry that can be parsed; it stays as it is written."""
+    if not isinstance(text, str):
+        raise ValueError("expected a text")
+    LabelSuffix.parse(text)
+    return text
+
+
+Label = Annotated[Text, AfterValidator(_label)]
 
 
 def _extensions(value: Any) -> Any:
@@ -77,9 +89,10 @@ class SubjectSelection(Section):
 class RoiParams(Section):
     """The region of interest that `ROICrop` centres on."""
 
-    suffix: Text | None = key(
+    suffix: Label | None = key(
         None,
-        "Suffix of the derivative that holds the region, e.g. `_seg-manual`; null: no region.",
+        "Suffix of the derivative that holds the region, e.g. `_seg-manual`, or `_dseg:cord` of a label map; null: "
+        "no region.",
         "_seg-manual",
     )
     slice_filter_roi: NonNegative | None = key(
@@ -170,9 +183,16 @@ class LoaderParameters(Section):
     subject_selection: SubjectSelection = section("Use only some of the subjects.")
     target_suffix: Annotated[tuple[str, ...] | tuple[tuple[str, ...], ...], Parsed(_suffixes)] = key(
         (),
-        "Suffix of the label file of each class, e.g. ['_seg-manual']. Several raters: one list of suffixes per "
-        "class, of which one is drawn per sample.",
+        "Suffix of the label file of each class, e.g. ['_seg-manual']. Of a label map, with a value or a name: "
+        "['_dseg:1', '_dseg:2+3'], ['_dseg:anterior']. Several raters: one list of suffixes per class, of which one "
+        "is drawn per sample.",
         ["_seg-manual", "_lesion-manual"],
+    )
+    ignore_label: Label | None = key(
+        None,
+        "Voxels that count neither in losses nor in metrics, written as an entry of `target_suffix`, e.g. "
+        "`_dseg:255`; an image without the file has none. null: all count.",
+        "_dseg:255",
     )
     target_sessions: tuple[Text, ...] = key(
         (), "Sessions to use, without `ses-`, e.g. ['01']. Empty: all.", ["01"]

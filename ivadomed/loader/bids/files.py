@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ivadomed.errors import DataError
+from ivadomed.images.label_suffix import file_suffix
 from ivadomed.loader.bids.names import NameRules, ParsedName
 
 if TYPE_CHECKING:
@@ -186,11 +187,12 @@ class Selection:
         paths: Folders of the data sets.
         extensions: Extensions of images and labels.
         contrasts: Wanted contrasts, see ``contrast_of``; empty for all.
-        target_suffixes: Suffixes of the labels, those of several raters side by side.
-        roi_suffix: Suffix of the region of interest, or None.
+        target_suffixes: Suffixes of the files of labels, those of several raters side by side.
+        roi_suffix: Suffix of the file of the region of interest, or None.
         sessions: Wanted sessions without "ses-"; empty for all.
         bids_config: Custom layout, or None.
         validate: See ``scan``.
+        ignore_suffix: Suffix of the file that marks ignored voxels, or None.
     """
 
     paths: tuple[str, ...]
@@ -201,6 +203,7 @@ class Selection:
     sessions: tuple[str, ...]
     bids_config: str | None
     validate: bool
+    ignore_suffix: str | None = None
 
     @classmethod
     def of_section(cls, loader: LoaderParameters) -> Selection:
@@ -211,10 +214,11 @@ class Selection:
             extensions=loader.extensions,
             contrasts=_unique((*contrasts.training_validation, *contrasts.testing)),
             target_suffixes=_flat(loader.target_suffix),
-            roi_suffix=loader.roi_params.suffix,
+            roi_suffix=_file_suffix(loader.roi_params.suffix),
             sessions=_sessions(loader.target_sessions),
             bids_config=loader.bids_config,
             validate=loader.bids_validate,
+            ignore_suffix=_file_suffix(loader.ignore_label),
         )
 
     @classmethod
@@ -227,17 +231,17 @@ class Selection:
             extensions=tuple(params.get("extensions") or DEFAULT_EXTENSIONS),
             contrasts=_unique(contrasts.get("contrast_lst") or both),
             target_suffixes=_flat(params.get("target_suffix") or ()),
-            roi_suffix=(params.get("roi_params") or {}).get("suffix"),
+            roi_suffix=_file_suffix((params.get("roi_params") or {}).get("suffix")),
             sessions=_sessions(params.get("target_sessions") or ()),
             bids_config=params.get("bids_config"),
             validate=params.get("bids_validate", True),
+            ignore_suffix=_file_suffix(params.get("ignore_label")),
         )
 
     @property
     def label_suffixes(self) -> tuple[str, ...]:
-        """Suffixes of the labels and of the region of interest."""
-        roi = (self.roi_suffix,) if self.roi_suffix else ()
-        return _unique((*self.target_suffixes, *roi))
+        """Suffixes of the files of labels, of the region of interest and of ignored voxels."""
+        return _unique(filter(None, (*self.target_suffixes, self.roi_suffix, self.ignore_suffix)))
 
     def describe(self) -> str:
         """One line for messages."""
@@ -251,8 +255,13 @@ def _unique(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _flat(suffixes: Iterable[str | Iterable[str]]) -> tuple[str, ...]:
-    """Suffixes of all raters of all classes."""
-    return _unique(name for entry in suffixes for name in ([entry] if isinstance(entry, str) else entry))
+    """Suffixes of the files of all raters of all classes."""
+    names = (name for entry in suffixes for name in ([entry] if isinstance(entry, str) else entry))
+    return _unique(map(file_suffix, names))
+
+
+def _file_suffix(label: str | None) -> str | None:
+    return file_suffix(label) if label else None
 
 
 def _sessions(names: Iterable[Any]) -> tuple[str, ...]:

@@ -10,13 +10,15 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ivadomed.errors import DataError
 from ivadomed.images.files import data_folder, parse_json
+from ivadomed.images.label_suffix import LabelTable
 from ivadomed.loader.bids.files import DEFAULT_EXTENSIONS, BidsFile, Dropped
+from ivadomed.loader.bids.label_tables import LabelTables
 from ivadomed.loader.bids.names import NameFault, NameRules, ParsedName, load_rules
 from ivadomed.runtime.failures import is_utf8, printable, utf8_remedy
 
@@ -98,12 +100,14 @@ class BidsIndex(Sequence[BidsFile]):
         skipped: Files with a wanted extension that break the rules.
         tables: ``*_sessions.tsv`` and ``*_scans.tsv`` of subjects.
         sidecars: JSON files.
+        label_tables: Tables of the classes in label maps.
     """
 
     files: tuple[BidsFile, ...]
     skipped: tuple[Dropped, ...]
     tables: tuple[Path, ...]
     sidecars: Sidecars
+    label_tables: LabelTables = field(default_factory=LabelTables)
 
     def __getitem__(self, index: Any) -> Any:
         return self.files[index]
@@ -117,6 +121,10 @@ class BidsIndex(Sequence[BidsFile]):
         for part in file.relative.split("/")[:-1]:
             folders.append(f"{folders[-1]}/{part}")
         return self.sidecars.metadata(folders, file.entities, file.suffix)
+
+    def label_values(self, file: BidsFile) -> LabelTable:
+        """Values of each class in a label map by its name; empty when nothing names them, see ``LabelTables``."""
+        return self.label_tables.of(file)
 
 
 def scan(

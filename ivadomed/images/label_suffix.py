@@ -1,0 +1,115 @@
+"""Labels as a configuration names them: the suffix of a file, and which values of a label map make up the class.
+
+``"_seg-manual"`` is a file of one class. Of a label map, a file with a whole number per class, ``"_dseg:1"`` is the
+class with this value, ``"_dseg:anterior"`` the one that a table calls so, and ``"_dseg:1+2"`` or
+``"_dseg:anterior+posterior"`` the union of several.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ivadomed.errors import DataError, some
+from ivadomed.registry.words import did_you_mean
+
+LabelTable = Mapping[str, tuple[int, ...]]
+"""Name of a class -> its values in a label map; several make a union."""
+
+EXPECTED = (
+    'expected the suffix of a file ("_seg-manual"), or of a label map with values or names ("_dseg:1", "_dseg:1+2", '
+    '"_dseg:anterior")'
+)
+_VALUE = re.compile(r"-?\d+")
+_UNSAFE = re.compile(r"[^\w.-]+")
+_NAMES = 20
+
+
+@dataclass(frozen=True)
+class LabelSuffix:
+    """Label of one class and rater.
+
+    Args:
+        file: Suffix of the file, such as "_dseg".
+        selection: Values or names behind the colon, as they are written; empty: the file holds one class.
+    """
+
+    file: str
+    selection: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> LabelSuffix:
+        """Read an entry of ``target_suffix``, ``roi_params.suffix`` or ``ignore_label``.
+
+        Raises:
+            ValueError: It has no suffix, or nothing beside a colon or a plus.
+        """
+        file, colon, selection = text.partition(":")
+        parts = selection.split("+") if colon else ["1"]
+        if not file or not all(part.strip() for part in parts):
+            raise ValueError(f"{text!r}; {EXPECTED}")
+        return cls(file, selection)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Values and names of the union."""
+        return tuple(part.strip() for part in self.selection.split("+")) if self.selection else ()
+
+    @property
+    def needs_table(self) -> bool:
+        """True if the class is named and not given by values."""
+        return not all(map(_VALUE.fullmatch, self.parts))
+
+    def values(self, table: LabelTable, path: object) -> tuple[int, ...]:
+        """Values of the class in a label map, increasing; none where the file holds one class.
+
+        Args:
+            table: Names of the classes in this file; empty: nothing tells them.
+            path: The file, for errors.
+
+        Raises:
+            DataError: The table has no such name.
+        """
+        if self.needs_table and self.selection in table:  # a name may hold a plus
+            return tuple(sorted(set(table[self.selection])))
+        found: set[int] = set()
+        for part in self.parts:
+            if _VALUE.fullmatch(part):
+                found.add(int(part))
+            elif part in table:
+                found.update(table[part])
+            else:
+                raise DataError(self._unknown(part, table, path))
+        return tuple(sorted(found))
+
+    def _unknown(self, name: str, table: LabelTable, path: object) -> str:
+        label = f'{path}: the label "{self.file}:{self.selection}" names {name!r}'
+        if not table:
+            return (
+                f"{label}, and no table tells its values; put a {self.file.split('_')[-1]}.tsv with the columns index "
+                f'and name beside it or above, or give the value, such as "{self.file}:1"'
+            )
+        return (
+            f"{label}, which its table lacks{did_you_mean(name, table)}; it has {some(list(table), _NAMES)}"
+        )
+
+
+def file_suffix(text: str) -> str:
+    """Suffix of the file in which a label lies: "_dseg" for "_dseg:anterior"."""
+    return text.partition(":")[0]
+
+
+def names_for_files(suffixes: Sequence[str]) -> list[str]:
+    """Suffixes for the names of files: "_dseg-anterior" for "_dseg:anterior"; no two alike, capitals or not."""
+    safe: list[str] = []
+    for text in suffixes:
+        file, colon, selection = text.partition(":")
+        name = f"{file}-{_UNSAFE.sub('-', selection).strip('-')}" if colon else text
+        taken = {other.lower() for other in safe}
+        count, unique = 1, name
+        while colon and unique.lower() in taken:
+            count += 1
+            unique = f"{name}-{count}"
+        safe.append(unique)
+    return safe

@@ -1,0 +1,146 @@
+"""Names of the classes in a label map, from the tables and sidecars of a BIDS data set.
+
+The table of ``sub-01_T1w_dseg.nii.gz`` is ``sub-01_T1w_dseg.tsv`` beside it, or one of a folder above it whose name has
+the same ending and no part that the label's lacks: ``sub-01_dseg.tsv``, ``T1w_dseg.tsv``, ``dseg.tsv`` (BIDS 1.9, "The
+Inheritance Principle"). The nearest folder counts, in it the longest name. Where there is none, a JSON file found in
+the same way may have an object ``LabelMap`` or ``labels``.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ivadomed.errors import DataError
+from ivadomed.images.files import parse_json
+from ivadomed.images.label_suffix import LabelTable
+from ivadomed.loader.bids.files import BidsFile
+
+KEYS = ("LabelMap", "labels")
+"""Keys of a sidecar whose object names classes: {"anterior": 1}, {"1": "anterior"} or {"whole": [1, 2]}."""
+
+_COLUMNS = ("index", "name")
+
+
+class LabelTables:
+    """Tables of a data set, read when they are asked for and kept."""
+
+    def __init__(self) -> None:
+        self._folders: dict[Path, list[Path]] = {}
+        self._tables: dict[Path, LabelTable] = {}
+
+    def of(self, file: BidsFile) -> LabelTable:
+        """Values of each class by its name, in the order of the table; empty when nothing names them.
+
+        Raises:
+            DataError: A table cannot be read, or two apply alike.
+        """
+        for extension in (".tsv", ".json"):
+            for path in self._applicable(file, extension):
+                if table := self._read(path):
+                    return table
+        return {}
+
+    def _applicable(self, file: BidsFile, extension: str) -> Iterator[Path]:
+        """Files that apply, the nearest first."""
+        own = file.stem.split("_")
+        folder = file.path.parent
+        while True:
+            fitting: dict[int, list[Path]] = {}
+            for path in self._listed(folder):
+                parts = path.stem.split("_")
+                if path.suffix == extension and parts[-1] == own[-1] and set(parts) <= set(own):
+                    fitting.setdefault(len(parts), []).append(path)
+            for length in sorted(fitting, reverse=True):
+                first, *others = fitting[length]
+                if others:
+                    raise DataError(
+                        f"{file.path}: two tables apply alike, {first} and {others[0]}; remove or rename one"
+                    )
+                yield first
+            if folder in (file.root, folder.parent):
+                return
+            folder = folder.parent
+
+    def _listed(self, folder: Path) -> list[Path]:
+        if folder not in self._folders:
+            names = sorted(entry for entry in os.listdir(folder) if entry.endswith((".tsv", ".json")))
+            self._folders[folder] = [folder / name for name in names if not name.startswith(".")]
+        return self._folders[folder]
+
+    def _read(self, path: Path) -> LabelTable:
+        if path not in self._tables:
+            read = read_table if path.suffix == ".tsv" else _read_sidecar
+            self._tables[path] = read(path)
+        return self._tables[path]
+
+
+def read_table(path: Path) -> LabelTable:
+    """Values of each class in a table with the columns ``index`` and ``name``; a name may stand in several rows.
+
+    Raises:
+        DataError: The file cannot be read, lacks a column, or has an index that is no whole number.
+    """
+    rows = list(csv.reader(_text(path).splitlines(), delimiter="\t"))
+    header = [name.strip().lower() for name in rows[0]] if rows else []
+    if not set(_COLUMNS) <= set(header):
+        raise DataError(f"{path}: expected the columns index and name, found {', '.join(header) or 'none'}")
+    index, name = map(header.index, _COLUMNS)
+    table: dict[str, tuple[int, ...]] = {}
+    for row in rows[1:]:
+        if len(row) <= max(index, name) or not row[name].strip():
+            continue
+        label = row[name].strip()
+        table[label] = (*table.get(label, ()), _whole(row[index], label, path))
+    return table
+
+
+def named_values(content: Mapping[str, Any], path: object) -> LabelTable:
+    """Values of each class from an object, see ``KEYS``.
+
+    Raises:
+        DataError: A value is no whole number.
+    """
+    table: dict[str, tuple[int, ...]] = {}
+    for key, entry in content.items():
+        if isinstance(entry, str) and not _is_whole(entry):  # {"1": "anterior"}
+            table[entry] = (*table.get(entry, ()), _whole(key, entry, path))
+        else:
+            values = entry if isinstance(entry, list) else [entry]
+            table[key] = tuple(_whole(value, key, path) for value in values)
+    return table
+
+
+def _read_sidecar(path: Path) -> LabelTable:
+    try:
+        content = parse_json(_text(path))
+    except ValueError as error:
+        raise DataError(f"{path}: is not valid JSON ({error}); mend or remove the file") from error
+    objects = (content.get(key) for key in KEYS) if isinstance(content, dict) else ()
+    found = next((entry for entry in objects if isinstance(entry, dict)), {})
+    return named_values(found, path)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is not encoded in UTF-8; save it as UTF-8") from error
+
+
+def _is_whole(value: object) -> bool:
+    try:
+        return float(str(value)).is_integer()
+    except ValueError:
+        return False
+
+
+def _whole(value: object, name: str, path: object) -> int:
+    if isinstance(value, bool) or not _is_whole(value):
+        raise DataError(f"{path}: the value of {name!r} is {str(value)!r}; expected a whole number")
+    return int(float(str(value)))
