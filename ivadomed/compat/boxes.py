@@ -18,7 +18,8 @@ from ivadomed.compat.transforms import Chain, Compose, UndoCompose
 from ivadomed.detection.cascade import Boxes, detect, find_box, read_boxes, write_boxes
 from ivadomed.errors import DataError
 from ivadomed.geometry.boxes import BOXES_FILE, adjust_bb_size, box_size, resize_to_multiple
-from ivadomed.images.io import read_label, split_extension
+from ivadomed.images.io import split_extension
+from ivadomed.images.labels import read_label
 from ivadomed.inference.detection import Detector, get_bounding_boxes, prior_box
 from ivadomed.loader.cases.case import Case
 from ivadomed.runtime.device import define_device

@@ -26,7 +26,7 @@ from ivadomed.compat.pairs import FilenamePair, SampleMetadata, SegmentationPair
 from ivadomed.compat.transforms import Compose, apply_preprocessing_transforms, as_pipeline
 from ivadomed.errors import DataError
 from ivadomed.geometry.windows import Window
-from ivadomed.images.io import read_label
+from ivadomed.images.labels import read_label
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import box_in, grid_of
 from ivadomed.loader.prepared.cache import Entries, RecentCases, open_cases
@@ -161,7 +161,7 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         if metadata != "gt":
             return self.handlers[window.case].metadata[0].get(metadata)
         _, labels = self.entries[window.case].read(window)
-        return bool((labels[: len(case.rater_paths)] >= 0.5).any())
+        return bool((labels[: len(case.rater_files)] >= 0.5).any())
 
     @cached_property
     def entries(self) -> Entries:
@@ -185,7 +185,7 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         windows: list[Window] = []
         for index, (case, entry) in enumerate(zip(self.cases, self.entries, strict=True)):
             labelled = [
-                row[: len(case.rater_paths)] for row in entry.stored.facts.labelled
+                row[: len(case.rater_files)] for row in entry.stored.facts.labelled
             ]  # without the ROI
             facts = replace(entry.stored.facts, labelled=labelled)
             try:

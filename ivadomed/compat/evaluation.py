@@ -16,6 +16,7 @@ from ivadomed.evaluation.dataset import evaluate_predictions
 from ivadomed.evaluation.pairs import PredictionPair, Suffixes, find_predictions, raters_of
 from ivadomed.evaluation.summary import write_summary
 from ivadomed.images import io
+from ivadomed.images.labels import LabelFile
 from ivadomed.inference.outputs import PREDICTIONS
 
 logger = logging.getLogger(__name__)
@@ -92,12 +93,12 @@ def pairs_of_table(bids_df: Dataset, folder: Path, target_suffix: Suffixes) -> l
 
 def _target(
     labels: Mapping[str, list[str]], image_id: str, suffix: str | Sequence[str], extension: str
-) -> Path | None:
+) -> LabelFile | None:
     for rater in raters_of(suffix):
         paths = labels.get(image_id + io.without_extension(rater), [])
         same_type = [path for path in paths if path.lower().endswith(extension.lower())]
         if paths:
-            return Path(_only(same_type or paths, "label"))
+            return LabelFile(Path(_only(same_type or paths, "label")))
     return None
 
 

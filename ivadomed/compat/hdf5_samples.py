@@ -22,6 +22,7 @@ from ivadomed.compat.transforms import Transforms, as_pipeline
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.images.files import parse_json, write_csv
 from ivadomed.images.io import split_extension
+from ivadomed.images.labels import LabelFile
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.grouping import TargetSuffix
@@ -327,10 +328,10 @@ class HDF5Dataset:
         return Case(
             id=split_extension(paths[0].name)[0],
             images=paths,
-            targets=tuple((Path(name),) if name else None for name in map(as_text, labels)),
+            targets=tuple((LabelFile.parse(name),) if name else None for name in map(as_text, labels)),
             subject=str(row["Subjects"]),
             contrasts=tuple(there),
-            roi=next((Path(as_text(name)) for name in rois), None),
+            roi=next((LabelFile.parse(as_text(name)) for name in rois), None),
             metadata=images[0],
             channels=() if full else tuple(there.index(c) if c in there else None for c in self.cst_lst),
         )

@@ -14,7 +14,8 @@ import numpy as np
 from ivadomed.compat.transforms import Compose
 from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid
-from ivadomed.images.io import make_nifti, read_grid, read_image, read_label, split_extension
+from ivadomed.images.io import make_nifti, read_grid, read_image, split_extension
+from ivadomed.images.labels import LabelFile, read_label
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume, grid_of, pixel_size_mm, read_volume
 
@@ -143,7 +144,7 @@ class SegmentationPair:
         Raises:
             DataError: They differ.
         """
-        paths = [*self.case.images, *(path for path in self.case.rater_paths if path is not None)]
+        paths = [*self.case.images, *(file.path for file in self.case.rater_files if file is not None)]
         for path in paths[1:]:
             shape = read_grid(path, self.slice_axis).hwd_shape
             if shape != self.grid.hwd_shape:
@@ -256,10 +257,10 @@ def case_of(pair: FilenamePair) -> Case:
     return Case(
         id=split_extension(images[0].name)[0],
         images=images,
-        targets=tuple(_paths(names) or None for names in labels or ()),
+        targets=tuple(_files(names) or None for names in labels or ()),
         subject=str(channels[0].get("participant_id", "")),
         contrasts=tuple(str(own["contrast"]) for own in channels if "contrast" in own),
-        roi=next(iter(_paths(roi)), None),
+        roi=next(iter(_files(roi)), None),
         box=tuple(channels[0]["bounding_box"]) if "bounding_box" in channels[0] else None,
         metadata=channels[0],
     )
@@ -268,7 +269,7 @@ def case_of(pair: FilenamePair) -> Case:
 def filename_pair_of(case: Case) -> tuple[list[str], list[Any], list[str] | None, list[SampleMetadata]]:
     """The tuple of file names that describes a case, the inverse of ``case_of``."""
     labels = [
-        None if raters is None else _one_or_all([str(path) for path in raters]) for raters in case.targets
+        None if raters is None else _one_or_all([str(file) for file in raters]) for raters in case.targets
     ]
     shared = {**case.metadata, **({} if case.box is None else {"bounding_box": list(case.box)})}
     metadata = [SampleMetadata({**shared, "contrast": contrast}) for contrast in case.contrasts]
@@ -276,11 +277,11 @@ def filename_pair_of(case: Case) -> tuple[list[str], list[Any], list[str] | None
     return [str(path) for path in case.images], labels, roi, metadata
 
 
-def _paths(names: Any) -> tuple[Path, ...]:
-    """Paths of one file, of several or of none."""
+def _files(names: Any) -> tuple[LabelFile, ...]:
+    """One label, several or none."""
     if names is None or isinstance(names, (str, os.PathLike)):
-        return () if names is None else (Path(names),)
-    return tuple(map(Path, names))
+        return () if names is None else (LabelFile.parse(names),)
+    return tuple(map(LabelFile.parse, names))
 
 
 def _one_or_all(raters: list[Any]) -> Any:

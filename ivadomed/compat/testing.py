@@ -18,7 +18,8 @@ from ivadomed.compat.transforms import as_pipeline
 from ivadomed.config import load_config
 from ivadomed.errors import DataError
 from ivadomed.evaluation.threshold import best_threshold
-from ivadomed.images.io import read_label, save_nifti
+from ivadomed.images.io import save_nifti
+from ivadomed.images.labels import read_label
 from ivadomed.inference.backends import DropoutForward, TorchForward
 from ivadomed.inference.engine import Forward
 from ivadomed.inference.outputs import PREDICTIONS, finish, to_nifti, write_prediction

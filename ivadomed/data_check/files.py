@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid
-from ivadomed.images.io import Image, is_nifti, read_image, read_label
+from ivadomed.images.io import Image, is_nifti, read_image
+from ivadomed.images.labels import LabelFile, read_label
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import ABOVE_ONE, check_same_grid, has_several_classes, pixel_size_mm
 from ivadomed.loader.prepared.checks import prepared_bytes
@@ -89,10 +90,10 @@ def check_case(case: Case, recipe: Recipe) -> CaseReport:
             _compare(case, report, image, path)
         if np.ptp(image.data) == 0:
             report.find(path, f"is constant ({image.data.flat[0]:g}); leave it out", fatal=True)
-    labels = [path for path in case.rater_paths if path is not None]
-    for path in (*labels, *filter(None, (case.roi,))):
-        role = "roi" if path == case.roi else _suffix_of(path, case)
-        label = _read(case, path, role, case.contrasts[-1], report)
+    files = [file for file in case.rater_files if file is not None]
+    for file in (*files, *filter(None, (case.roi,))):
+        path, role = file.path, "roi" if file is case.roi else _suffix_of(file, case)
+        label = _read(case, file, role, case.contrasts[-1], report)
         if label is not None:
             _compare(case, report, label, path)
             fault = _label_fault(label.data, report.rows[-1]["values"], recipe.soft_gt)
@@ -107,11 +108,13 @@ def check_case(case: Case, recipe: Recipe) -> CaseReport:
     return report
 
 
-def _read(case: Case, path: Path, role: str, contrast: str, report: CaseReport) -> Image | None:
+def _read(case: Case, file: Path | LabelFile, role: str, contrast: str, report: CaseReport) -> Image | None:
     """Read one file and add its row; None when it cannot be used."""
+    path = file.path if isinstance(file, LabelFile) else file
     try:
         pixel_size = pixel_size_mm(case.metadata, case.images[0])
-        image = (read_image if role == "image" else read_label)(path, pixel_size)
+        is_label = isinstance(file, LabelFile)
+        image = read_label(file, pixel_size) if is_label else read_image(path, pixel_size)
     except DataError as error:
         report.find(path, str(error), fatal=True)
         return None
@@ -171,8 +174,8 @@ def _compare(case: Case, report: CaseReport, image: Image, path: Path) -> None:
         report.find(path, str(error), fatal=True)
 
 
-def _suffix_of(label: Path, case: Case) -> str:
+def _suffix_of(label: LabelFile, case: Case) -> str:
     """End of the name of a label behind that of its image."""
-    stem = label.name.split(".")[0]
+    stem = label.path.name.split(".")[0]
     names = [image.name.split(".")[0] for image in case.images]
     return next((stem.removeprefix(name) for name in reversed(names) if stem.startswith(name)), stem)

@@ -160,7 +160,7 @@ def _faults_of_set(
         without = sum(not case.targets[k] for case in cases)
         if without:
             yield f"{without} of {len(cases)} cases have no {name}: it counts as empty there", False
-        files = [str(path) for case in cases for path in case.targets[k] or ()]
+        files = [str(file.path) for case in cases for file in case.targets[k] or ()]
         if not any(highest.get(file, 1) > 0 for file in files):  # what cannot be read has its own finding
             yield f"no label {name} has a voxel", dataset_type == "training"
 

@@ -15,6 +15,7 @@ import numpy as np
 from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid
 from ivadomed.images import io
+from ivadomed.images.labels import LabelFile, read_label
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import check_same_grid, pixel_size_mm
 from ivadomed.runtime.memory import available_cores
@@ -36,7 +37,7 @@ class PredictionPair:
     Args:
         image_id: Name of the image without extension; the row of the table.
         predictions: One file with all classes ([X, Y, Z] or [X, Y, Z, K]), or one file per class.
-        targets: One file per class; None where the image has none of that class.
+        targets: One label per class; None where the image has none of that class.
         image: The image, on whose grid the others lie; None when it is not at hand.
         subject: Participant; empty: the image is one of its own.
         contrast: Contrast of the image; several channels are joined by "+".
@@ -45,7 +46,7 @@ class PredictionPair:
 
     image_id: str
     predictions: tuple[Path, ...]
-    targets: tuple[Path | None, ...]
+    targets: tuple[LabelFile | None, ...]
     image: Path | None = None
     subject: str = ""
     contrast: str = ""
@@ -56,7 +57,7 @@ class PredictionPair:
 
         Pictures have no grid, and their shapes are compared when they are read.
         """
-        labels = [path for path in self.targets if path is not None]
+        labels = [label.path for label in self.targets if label is not None]
         files = [path for path in (self.image, *labels, *self.predictions) if path and io.is_nifti(path)]
         if len(files) < len(self.predictions) + 1:
             return
@@ -240,9 +241,9 @@ def read_pair(pair: PredictionPair) -> PairData:
         _check_values(file, part)
     prediction = np.concatenate(parts, axis=3) if parts[1:] else parts[0]
     target = np.zeros_like(prediction)
-    for k, path in enumerate(pair.targets):
-        if path is not None:
-            target[..., k] = _read_target(path, first, grid)
+    for k, label in enumerate(pair.targets):
+        if label is not None:
+            target[..., k] = _read_target(label, first, grid)
     zooms = images[0].zooms if pair.pixel_size is None else (*pair.pixel_size, 1.0)
     is_picture = not io.is_nifti(pair.image or pair.predictions[0])
     return PairData(prediction, target, zooms, images[0].affine, images[0].header, is_picture)
@@ -292,8 +293,8 @@ def _check_values(path: Path, data: np.ndarray) -> None:
         )
 
 
-def _read_target(path: Path, prediction: Path, grid: Grid) -> np.ndarray:
-    target = voxels_on(grid, prediction, io.read_label(path), path)
+def _read_target(label: LabelFile, prediction: Path, grid: Grid) -> np.ndarray:
+    target = voxels_on(grid, prediction, read_label(label), label.path)
     if not np.isfinite(target).all():
-        raise DataError(f"{path}: has NaN or infinite voxels; mend the file or leave the subject out")
+        raise DataError(f"{label.path}: has NaN or infinite voxels; mend the file or leave the subject out")
     return (target >= 0.5).astype(target.dtype) if target.max() > 1 + _TOLERANCE else target

@@ -102,25 +102,7 @@ def read_image(path: str | os.PathLike[str], pixel_size: tuple[float, ...] | Non
     Raises:
         DataError: The file is absent, damaged, of another kind, or has more than one volume.
     """
-    return _read_nifti(path) if is_nifti(path) else _read_picture(path, pixel_size)
-
-
-def read_label(path: str | os.PathLike[str], pixel_size: tuple[float, ...] | None = None) -> Image:
-    """Read a label as float32; the grey values of a picture (0..255 or 0..65535) become 0..1.
-
-    Raises:
-        DataError: As ``read_image``; a picture is coloured, or its values are those of several classes (0, 1, 2).
-    """
-    if is_nifti(path):
-        return _read_nifti(path)
-    image = _read_picture(path, pixel_size, is_label=True)
-    highest, full = image.data.max(), _full_scale(image.data)
-    if 1 < highest < full / 2:
-        raise DataError(
-            f"{os.fspath(path)}: has values up to {highest:g}; expected 0 and 1, or 0 and {full:g}. A label has one "
-            "class: write a file for each"
-        )
-    return Image(image.data / full, image.affine)
+    return _read_nifti(path) if is_nifti(path) else read_picture(path, pixel_size)
 
 
 def read_classes(path: str | os.PathLike[str]) -> Image:
@@ -132,8 +114,8 @@ def read_classes(path: str | os.PathLike[str]) -> Image:
     if is_nifti(path):
         image = _read_nifti(path, several=True)
     else:
-        image = _read_picture(path, None)
-        image = Image(image.data / _full_scale(image.data), image.affine)
+        image = read_picture(path, None)
+        image = Image(image.data / full_scale(image.data), image.affine)
     return Image(image.data.reshape((*image.data.shape[:3], -1)), image.affine, image.header)
 
 
@@ -238,19 +220,18 @@ def is_file(image: ImageLike) -> bool:
     return isinstance(image, (str, os.PathLike))
 
 
-def as_image(source: ImageLike, pixel_size: tuple[float, ...] | None = None, is_label: bool = False) -> Image:
-    """Any input as an image: a file is read, see ``read_image`` and ``read_label``.
+def as_image(source: ImageLike, pixel_size: tuple[float, ...] | None = None) -> Image:
+    """Any input as an image: a file is read, see ``read_image``.
 
     Args:
         source: Path, nibabel image, or array [X, Y, Z] or [rows, columns], which lies at the origin.
         pixel_size: mm along rows and columns of a picture or a 2D array; 1 when not given.
-        is_label: Scale pictures as labels.
 
     Raises:
         DataError: Not an image, or one with more than one volume.
     """
     if isinstance(source, (str, os.PathLike)):
-        return (read_label if is_label else read_image)(source, pixel_size)
+        return read_image(source, pixel_size)
     if isinstance(source, np.ndarray):
         if source.ndim not in (2, 3):
             raise DataError(f"array of shape {source.shape}: expected [X, Y, Z] or [rows, columns]")
@@ -304,9 +285,10 @@ def _reason(error: Exception, path: str | os.PathLike[str]) -> str:
     return line.strip() or type(error).__name__
 
 
-def _read_picture(
+def read_picture(
     path: str | os.PathLike[str], pixel_size: tuple[float, ...] | None, is_label: bool = False
 ) -> Image:
+    """Grey values as they are stored; a label must not be coloured. See ``read_image``."""
     split_extension(path)  # names what can be read
     _check_exists(path)
     pixels = read_pixels(path)
@@ -323,7 +305,7 @@ def _picture_affine(pixel_size: tuple[float, ...] | None) -> np.ndarray:
     return np.diag([rows, columns, 1.0, 1.0])
 
 
-def _full_scale(data: np.ndarray) -> float:
+def full_scale(data: np.ndarray) -> float:
     """The value of a label or prediction picture that stands for 1."""
     highest = data.max()
     return 1.0 if highest <= 1 else 255.0 if highest <= 255 else 65535.0

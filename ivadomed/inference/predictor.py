@@ -16,6 +16,7 @@ import torch
 
 from ivadomed.errors import ConfigError, DataError, ModelError
 from ivadomed.images.io import ImageLike, as_image, is_file, split_extension
+from ivadomed.images.labels import LabelFile, as_label
 from ivadomed.inference.detection import Detector, prior_box
 from ivadomed.inference.engine import Progress
 from ivadomed.inference.outputs import finish, split_classes, to_nifti
@@ -173,9 +174,10 @@ class Predictor:
     ) -> Volume:
         pixel_size = pixel_size_mm(case.metadata, case.images[0])
         loaded = (as_image(image, pixel_size) for image in inputs if image is not None)
-        mask = None if prior is None else as_image(prior, pixel_size, is_label=True)
+        mask = None if prior is None else as_label(prior, pixel_size)
         if prior is not None:
-            case = replace(case, roi=Path(os.fspath(prior)) if is_file(prior) else Path("prior"))  # type: ignore[arg-type]
+            path = Path(os.fspath(prior)) if is_file(prior) else Path("prior")  # type: ignore[arg-type]
+            case = replace(case, roi=LabelFile(path))
         volume = make_volume(case, loaded, slice_axis, roi=mask)
         return self._boxed(volume, case, inputs) if self._is_cascade else volume
 
@@ -184,7 +186,7 @@ class Predictor:
         params = self._config.object_detection_params
         path = params.object_detection_path
         if volume.roi is not None and case.roi is not None:
-            box = prior_box(volume.roi, case.roi, params.safety_factor)
+            box = prior_box(volume.roi, case.roi.path, params.safety_factor)
         elif path is not None and Path(path).is_dir() and all(i is None or is_file(i) for i in inputs):
             detector = Detector.open(path, self._device)
             if self._config.in_channel > 1:

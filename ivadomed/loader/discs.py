@@ -10,7 +10,8 @@ from tqdm import tqdm
 
 from ivadomed.errors import DataError
 from ivadomed.images.heatmaps import heatmap_generation
-from ivadomed.images.io import read_image, read_label, save_nifti
+from ivadomed.images.io import read_image, save_nifti
+from ivadomed.images.labels import read_label
 from ivadomed.images.midslice import get_midslice_average, one_slice
 from ivadomed.loader.cases.volumes import check_same_grid
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid
-from ivadomed.images.io import is_nifti, read_label
+from ivadomed.images.io import is_nifti
+from ivadomed.images.labels import read_label
 from ivadomed.loader.cases.volumes import ABOVE_ONE
 from ivadomed.postprocessing.objects import label_objects
 

@@ -17,7 +17,8 @@ from tqdm import tqdm
 from ivadomed.config import load_config
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.geometry.grid import Grid
-from ivadomed.images.io import Image, is_nifti, read_image, read_label, split_extension
+from ivadomed.images.io import Image, is_nifti, read_image, split_extension
+from ivadomed.images.labels import read_label
 from ivadomed.loader.bids.index import read_json_object
 from ivadomed.loader.cases.volumes import check_same_grid, pixel_size_mm
 from ivadomed.transforms import TRANSFORMS, Pipeline

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ivadomed.images.labels import LabelFile
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.prepared.cache import FILES, open_cases
 from ivadomed.loader.prepared.checks import prepared_bytes
@@ -60,7 +61,7 @@ def _case(image: Path) -> Case:
     stem = image.name.removesuffix(".nii.gz")
     labels = image.parents[2] / "derivatives" / "labels" / image.parents[1].name / "anat"
     label = labels / f"{stem}_seg-manual.nii.gz"
-    return Case(stem, (image,), ((label,),), image.parents[1].name, ("T2w",))
+    return Case(stem, (image,), ((LabelFile(label),),), image.parents[1].name, ("T2w",))
 
 
 def _measure(cases: list[Case], recipe: Recipe, mode: str, folder: Path) -> tuple[int, float]:

@@ -21,6 +21,7 @@ from ivadomed import metrics
 from ivadomed.evaluation import PredictionPair, evaluate_pair, evaluate_predictions, write_summary
 from ivadomed.evaluation.dataset import paint_overlays, worst_first
 from ivadomed.images.io import write_nifti
+from ivadomed.images.labels import LabelFile
 from ivadomed.postprocessing import Postprocessing
 from ivadomed.report import Report, write_report
 
@@ -79,7 +80,8 @@ def bench_run(cases: int = 50) -> None:
         write_nifti(truth, target.astype(np.uint8), np.eye(4))
         write_nifti(prediction, np.roll(target, 1, 0).astype(np.uint8), np.eye(4))
         pairs = [
-            PredictionPair(f"sub-{i:04d}", (prediction,), (truth,), image, f"sub-{i}") for i in range(1000)
+            PredictionPair(f"sub-{i:04d}", (prediction,), (LabelFile(truth),), image, f"sub-{i}")
+            for i in range(1000)
         ]
         start = time.perf_counter()
         table = evaluate_predictions(pairs[:cases], folder, {**PARAMS, "object_detection_metrics": False})

@@ -20,6 +20,7 @@ import numpy as np
 
 import ivadomed.training  # noqa: F401  as much as a training shares with its workers
 from ivadomed.config import CONFIG_DIR, load_config
+from ivadomed.images.labels import LabelFile
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.prepared.cache import open_cases
 from ivadomed.loader.prepared.prepare import Recipe, list_windows
@@ -61,7 +62,7 @@ def _cases(folder: Path, count: int) -> list[Case]:
     for i in range(count):
         own = folder / f"sub-{i:04}_T2w.nii"
         os.link(image, own)
-        cases.append(Case(f"sub-{i:04}_T2w", (own,), ((label,),), f"sub-{i:04}", ("T2w",)))
+        cases.append(Case(f"sub-{i:04}_T2w", (own,), ((LabelFile(label),),), f"sub-{i:04}", ("T2w",)))
     return cases
 
 

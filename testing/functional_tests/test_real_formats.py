@@ -104,8 +104,8 @@ def test_micrographs_with_sessions_samples_and_runs(real_data):
         volume = read_volume(case, slice_axis=2)
         assert volume.grid.zooms == pytest.approx((*pixel_mm[name], 1))
         np.testing.assert_array_equal(volume.image[0, ..., 0], iio.imread(case.images[0]))
-        for label, target in zip(case.rater_paths, volume.target, strict=True):
-            np.testing.assert_array_equal(target[..., 0], iio.imread(label) > 127)
+        for label, target in zip(case.rater_files, volume.target, strict=True):
+            np.testing.assert_array_equal(target[..., 0], iio.imread(label.path) > 127)
         assert case.metadata["sample_type"] == "tissue"
 
 
@@ -123,7 +123,7 @@ def test_computed_tomography(real_data, slice_axis, order):
     [case] = cases.values()
     volume = read_volume(case, slice_axis)
     image = nib.as_closest_canonical(nib.load(case.images[0]))
-    label = nib.as_closest_canonical(nib.load(case.targets[0][0]))
+    label = nib.as_closest_canonical(nib.load(case.targets[0][0].path))
     np.testing.assert_array_equal(volume.image[0], image.get_fdata(dtype=np.float32).transpose(order))
     np.testing.assert_array_equal(volume.target[0], label.get_fdata().transpose(order))
     assert volume.grid.zooms == pytest.approx(np.take(image.header.get_zooms(), order), rel=1e-5)

@@ -19,7 +19,8 @@ import numpy as np
 
 from ivadomed.config import load_config
 from ivadomed.errors import IvadomedError
-from ivadomed.images.io import read_classes, read_grid, read_image, read_label, split_extension
+from ivadomed.images.io import read_classes, read_grid, read_image, split_extension
+from ivadomed.images.labels import read_label
 from ivadomed.loader.bids.index import read_json_object
 from ivadomed.loader.bids.names import NameFault, NameRules
 from ivadomed.loader.bids.tables import read_tsv

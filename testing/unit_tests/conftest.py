@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
+from ivadomed.images.labels import LabelFile
 from ivadomed.loader.cases.case import Case
 
 ORIENTATIONS = ["".join(codes) for axes in permutations(("RL", "AP", "SI")) for codes in product(*axes)]
@@ -69,10 +70,10 @@ def make_case(tmp_path):
         return Case(
             id=name,
             images=tuple(write(f"{name}_{c}", rng.random(shape).astype(np.float32)) for c in range(channels)),
-            targets=tuple((write(f"{name}_seg{k}", ball(3.0 - k)),) for k in range(classes)),
+            targets=tuple((LabelFile(write(f"{name}_seg{k}", ball(3.0 - k))),) for k in range(classes)),
             subject=name.split("_")[0],
             contrasts=("T1w",) * channels,
-            roi=write(f"{name}_roi", ball(2.0)) if roi else None,
+            roi=LabelFile(write(f"{name}_roi", ball(2.0))) if roi else None,
         )
 
     return make

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ivadomed.images.labels import LabelFile
+
 
 @dataclass(frozen=True, eq=False)
 class Case:
@@ -15,7 +17,7 @@ class Case:
     Args:
         id: Name that the outputs carry, e.g. "sub-01_T1w".
         images: One path per channel, on one grid; those that are there, see ``channels``.
-        targets: Per class the paths of its raters, or None when the class has no file (all zeros).
+        targets: Per class the labels of its raters, or None when the class has no file (all zeros).
         subject: Participant, e.g. "sub-01"; empty for images outside BIDS.
         contrasts: Contrast of each image.
         roi: Region of interest used to crop or to select slices.
@@ -24,17 +26,19 @@ class Case:
         metadata: Columns of participants.tsv and the sidecar of the first channel.
         channels: Per channel of the network the index of its image in ``images``, None where it is missing; empty
             when every image is a channel.
+        ignore: Voxels that losses and metrics leave out.
     """
 
     id: str
     images: tuple[Path, ...]
-    targets: tuple[tuple[Path, ...] | None, ...] = ()
+    targets: tuple[tuple[LabelFile, ...] | None, ...] = ()
     subject: str = ""
     contrasts: tuple[str, ...] = ()
-    roi: Path | None = None
+    roi: LabelFile | None = None
     box: tuple[int, ...] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     channels: tuple[int | None, ...] = ()
+    ignore: LabelFile | None = None
 
     @property
     def present(self) -> tuple[bool, ...]:
@@ -42,13 +46,13 @@ class Case:
         return tuple(index is not None for index in self.channels or range(len(self.images)))
 
     @property
-    def rater_paths(self) -> tuple[Path | None, ...]:
-        """Label paths of all raters of all classes in one row; None for a class without a file."""
-        return tuple(path for raters in self.targets for path in raters or (None,))
+    def rater_files(self) -> tuple[LabelFile | None, ...]:
+        """Labels of all raters of all classes in one row; None for a class without a file."""
+        return tuple(file for raters in self.targets for file in raters or (None,))
 
     @property
     def raters(self) -> tuple[tuple[int, ...], ...]:
-        """Per class, the indices of its raters in ``rater_paths``."""
+        """Per class, the indices of its raters in ``rater_files``."""
         groups, first = [], 0
         for raters in self.targets:
             count = len(raters or (None,))
@@ -58,6 +62,6 @@ class Case:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Every file that the arrays of the case depend on."""
-        labels = tuple(path for path in self.rater_paths if path is not None)
-        return (*self.images, *labels, *((self.roi,) if self.roi else ()))
+        """Every file that the arrays of the case depend on; one that holds several classes, once."""
+        labels = (file.path for file in (*self.rater_files, self.roi, self.ignore) if file is not None)
+        return tuple(dict.fromkeys((*self.images, *labels)))

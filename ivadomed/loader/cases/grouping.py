@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ivadomed.errors import ConfigError, DataError, some
+from ivadomed.images.labels import LabelFile
 from ivadomed.loader.bids.files import BidsFile, Dropped, contrast_entities, contrast_of
 from ivadomed.loader.cases.case import Case
 
@@ -104,12 +104,14 @@ def build_cases(
     return CaseList(tuple(sorted(cases, key=lambda case: case.id)), tuple(dropped))
 
 
-def _labels_of(labels: Labels, files: Sequence[BidsFile], suffixes: Sequence[str]) -> tuple[Path, ...] | None:
+def _labels_of(
+    labels: Labels, files: Sequence[BidsFile], suffixes: Sequence[str]
+) -> tuple[LabelFile, ...] | None:
     """Labels of all raters of the last channel that has any."""
     for file in reversed(files):
         found = (labels.find(file, suffix) for suffix in suffixes)
-        if paths := tuple(label.path for label in found if label is not None):
-            return paths
+        if labelled := tuple(LabelFile(label.path) for label in found if label is not None):
+            return labelled
     return None
 
 

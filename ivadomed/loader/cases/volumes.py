@@ -15,7 +15,8 @@ import numpy as np
 from ivadomed.errors import DataError
 from ivadomed.geometry.boxes import clip_box
 from ivadomed.geometry.grid import Grid
-from ivadomed.images.io import Image, read_grid, read_image, read_label
+from ivadomed.images.io import Image, read_grid, read_image
+from ivadomed.images.labels import read_label, read_labels
 from ivadomed.loader.cases.case import Case
 from ivadomed.runtime.failures import shortages_explained
 
@@ -70,12 +71,13 @@ def _read(case: Case, slice_axis: int, soft_gt: bool, with_target: bool) -> Volu
     volume = make_volume(case, (read_image(path, pixel_size) for path in case.images), slice_axis, roi)
     if not with_target:
         return volume
-    target = np.zeros((len(case.rater_paths), *volume.grid.hwd_shape), np.float32)
-    for i, path in enumerate(case.rater_paths):
-        if path is not None:
-            label = _on_grid(volume.grid, case, read_label(path, pixel_size), path)
-            _check_label(label, path, soft_gt)
-            target[i] = label if soft_gt else label >= 0.5
+    target = np.zeros((len(case.rater_files), *volume.grid.hwd_shape), np.float32)
+    there = [(i, file) for i, file in enumerate(case.rater_files) if file is not None]
+    labels = read_labels([file for _, file in there], pixel_size, soft_gt)
+    for (i, file), image in zip(there, labels, strict=True):
+        label = _on_grid(volume.grid, case, image, file.path)
+        _check_label(label, file.path, soft_gt)
+        target[i] = label if soft_gt else label >= 0.5
     return replace(volume, target=target)
 
 
@@ -118,7 +120,7 @@ def make_volume(case: Case, images: Iterable[Image], slice_axis: int, roi: Image
     data = np.empty((len(indices), *grid.hwd_shape), np.float32)
     for channel, index in enumerate(indices):
         data[channel] = 0 if index is None else arrays[index]
-    region = None if roi is None or case.roi is None else _on_grid(grid, case, roi, case.roi)
+    region = None if roi is None or case.roi is None else _on_grid(grid, case, roi, case.roi.path)
     return Volume(data, None, region, grid, header, case.present, box_in(case, grid))
 
 

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from ivadomed.errors import DataError, OutputError
 from ivadomed.geometry.windows import Window
+from ivadomed.images.labels import LabelFile
 from ivadomed.jobs import Workers
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.prepared.checks import check_disk, check_memory, prepared_bytes
@@ -180,15 +181,16 @@ def case_key(case: Case, recipe: Recipe) -> str:
         identity += [case.box, recipe.length, recipe.stride]
     if recipe.classifier is not None:
         identity.append(recipe.classifier.identity)
-    for path in (*case.images, *case.rater_paths, case.roi):
-        if path is None:
+    for file in (*case.images, *case.rater_files, case.roi, case.ignore):
+        if file is None:
             identity.append(None)
             continue
+        path, values = (file.path, file.values) if isinstance(file, LabelFile) else (file, ())
         try:
             status = os.stat(path)
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-        identity.append([str(Path(path).resolve()), status.st_size, status.st_mtime_ns])
+        identity.append([str(Path(path).resolve()), status.st_size, status.st_mtime_ns, values])
     return hashlib.sha256(json.dumps(identity, default=str).encode()).hexdigest()[:32]
 
 

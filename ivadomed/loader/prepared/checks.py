@@ -139,12 +139,12 @@ def _without_roi(stage: Stage) -> Stage:
 def _bytes_of(case: Case, recipe: Recipe, in_blocks: bool) -> int:
     grid = grid_of(case, recipe.slice_axis)
     plans = plan_fixed(grid, None, recipe, box_in(case, grid))
-    refuse_huge_result(case.images[0], grid, plans, max(len(case.present), len(case.rater_paths)))
+    refuse_huge_result(case.images[0], grid, plans, max(len(case.present), len(case.rater_files)))
     shape = plans[0].shape_out
     voxels = math.prod(blocked_shape((1, *shape)) if in_blocks and not recipe.is_2d else shape)
     kept = all(isinstance(step, CropStep) or step.shape_in == step.shape_out for _, step in plans[0].steps)
     label = 1 if kept and not recipe.soft_gt else 4
-    return len(plans) * voxels * (4 * len(case.present) + label * len(case.rater_paths))
+    return len(plans) * voxels * (4 * len(case.present) + label * len(case.rater_files))
 
 
 def check_disk(folder: Path, size: int, compressed: bool) -> None:

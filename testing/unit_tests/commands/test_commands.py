@@ -175,7 +175,7 @@ def test_evaluation_paints_the_worst_and_reports_unless_told_otherwise(loaded, t
     cases = datasets.test_cases(config, tmp_path).cases
     (tmp_path / "pred_masks").mkdir()
     for case in cases:
-        label = case.targets[0][0].read_bytes()
+        label = case.targets[0][0].path.read_bytes()
         (tmp_path / "pred_masks" / f"{case.id}_pred.nii.gz").write_bytes(label)
     table = eval_command(config, tmp_path)
     assert table.index.tolist() == sorted(case.id for case in cases)

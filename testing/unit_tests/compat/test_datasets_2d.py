@@ -41,7 +41,7 @@ def test_items_are_slices_in_order(make_case):
     assert item["input"].dtype == torch.float32
     np.testing.assert_allclose(item["input"][1], voxels(case.images[1])[..., 3], rtol=1e-6)
     assert item["gt"].dtype == torch.uint8
-    np.testing.assert_array_equal(item["gt"][1], voxels(case.targets[1][0])[..., 3])
+    np.testing.assert_array_equal(item["gt"][1], voxels(case.targets[1][0].path)[..., 3])
     assert item["roi"] is None
     assert item["roi_metadata"] == []
     assert [record["slice_index"] for record in item["input_metadata"]] == [3, 3]
@@ -62,7 +62,7 @@ def test_a_prediction_goes_back_to_the_native_slice(make_case, disk_cache):
     item = data[1]
     assert item["gt"].shape == (1, 20, 16)
     native, _ = undo(item["gt"].float(), item["gt_metadata"], data_type="gt")
-    np.testing.assert_array_equal(native[0], voxels(case.targets[0][0])[..., 1])
+    np.testing.assert_array_equal(native[0], voxels(case.targets[0][0].path)[..., 1])
 
 
 def test_undo_goes_through_resampling_and_rotation(make_case):
@@ -73,7 +73,7 @@ def test_undo_goes_through_resampling_and_rotation(make_case):
     }
     case = make_case(shape=(24, 20, 5), zooms=(1.0, 1.0, 1.0))
     data, undo = make([case], transforms, soft_gt=True)
-    truth = voxels(case.targets[0][0])[..., 2]
+    truth = voxels(case.targets[0][0].path)[..., 2]
     for _ in range(3):
         item = data[2]
         assert item["input_metadata"][0]["zooms"] == (0.5, 0.5, 1.0)
@@ -94,7 +94,7 @@ def test_roi_crop_follows_each_slice_and_is_undone(make_case):
     assert item["roi"].sum() == 9
     assert item["input_metadata"][0]["crop_params"]["ROICrop"] == (3, 4)
     native, _ = undo(item["roi"], item["roi_metadata"], data_type="roi")
-    np.testing.assert_array_equal(native[0], voxels(case.roi)[..., 1])
+    np.testing.assert_array_equal(native[0], voxels(case.roi.path)[..., 1])
 
 
 def test_the_roi_filters_only_where_it_is_cropped_around(make_case):
@@ -161,7 +161,7 @@ def test_one_rater_is_drawn_per_call(make_case):
     raters = replace(case, targets=((case.targets[0][0], case.targets[1][0]),))
     data, _ = make([raters])
     sums = {int(data[2]["gt"].sum()) for _ in range(30)}
-    assert sums == {int(voxels(raters.targets[0][i])[..., 2].sum()) for i in (0, 1)}
+    assert sums == {int(voxels(raters.targets[0][i].path)[..., 2].sum()) for i in (0, 1)}
 
 
 def test_classification_labels(make_case):

@@ -22,7 +22,7 @@ def test_patches_cover_the_volume_and_know_their_place(make_case, disk_cache):
     case = make_case(shape=(12, 14, 8), channels=2)
     data, _ = make([case], length=(8, 8, 4), stride=(4, 6, 4), disk_cache=disk_cache)
     assert len(data) == 2 * 2 * 2
-    image, label = nib.load(case.images[1]).get_fdata(), nib.load(case.targets[0][0]).get_fdata()
+    image, label = nib.load(case.images[1]).get_fdata(), nib.load(case.targets[0][0].path).get_fdata()
     seen = np.zeros(image.shape, int)
     for i in range(len(data)):
         item = data[i]
@@ -51,7 +51,7 @@ def test_a_volume_goes_back_to_the_native_grid(make_case):
     data, undo = make([case], transforms, length=(16, 16, 8), disk_cache=None)
     item = data[0]
     native, _ = undo(item["gt"].float(), item["gt_metadata"], data_type="gt")
-    np.testing.assert_array_equal(native[0], nib.load(case.targets[0][0]).get_fdata())
+    np.testing.assert_array_equal(native[0], nib.load(case.targets[0][0].path).get_fdata())
 
 
 def test_resampling_is_recorded(make_case):

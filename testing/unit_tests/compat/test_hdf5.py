@@ -418,7 +418,7 @@ def test_the_images_behind_a_file(file, data):
     assert list(cases) == ["sub-01", "sub-02", "sub-03"]
     first = cases["sub-01"]
     assert [path.name for path in first.images] == ["sub-01_T1w.nii.gz", "sub-01_T2w.nii.gz"]
-    assert first.targets[0][0] == data / "derivatives/labels/sub-01/anat/sub-01_T2w_seg-manual.nii.gz"
+    assert first.targets[0][0].path == data / "derivatives/labels/sub-01/anat/sub-01_T2w_seg-manual.nii.gz"
     assert first.metadata["EchoTime"] == 0.1
     assert (first.present, cases["sub-03"].present) == ((True, True), (True, False))
     assert samples.recipe.slice_axis == samples.slice_axis == 2

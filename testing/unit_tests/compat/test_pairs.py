@@ -9,6 +9,7 @@ import pytest
 
 from ivadomed.compat.pairs import SegmentationPair, case_of, filename_pair_of
 from ivadomed.errors import DataError
+from ivadomed.images.labels import LabelFile
 from ivadomed.loader.cases.case import Case
 
 
@@ -26,7 +27,7 @@ def test_voxels_shapes_and_metadata_are_in_hwd_order(make_case, slice_axis, orde
     assert pair.get_pair_shapes() == (shape, shape)
     for path, image in zip(case.images, images, strict=True):
         np.testing.assert_allclose(image, nib.load(path).get_fdata().transpose(order), rtol=1e-6)
-    np.testing.assert_array_equal(labels[0], nib.load(case.targets[0][0]).get_fdata().transpose(order))
+    np.testing.assert_array_equal(labels[0], nib.load(case.targets[0][0].path).get_fdata().transpose(order))
     assert labels[0].dtype == np.uint8
     metadata = pair.get_pair_metadata(3, coord=[0, 4, 2, 6])
     assert len(metadata["input_metadata"]) == 2
@@ -53,7 +54,7 @@ def test_raters_missing_classes_and_soft_labels(make_case, tmp_path):
     case = make_case(classes=2)
     soft = tmp_path / "soft.nii.gz"
     nib.save(nib.Nifti1Image(np.full((12, 14, 5), 0.4, np.float32), np.diag([1, 1, 2, 1])), soft)
-    raters = replace(case, targets=((case.targets[0][0], case.targets[1][0]), None, (soft,)))
+    raters = replace(case, targets=((case.targets[0][0], case.targets[1][0]), None, (LabelFile(soft),)))
     _, labels = pair_of(raters, soft_gt=True).get_pair_data()
     assert [len(labels[0]), labels[1].any(), float(labels[2].max())] == [2, False, pytest.approx(0.4)]
     _, hard = pair_of(raters).get_pair_data()
@@ -114,12 +115,12 @@ def test_handles_are_the_images_in_ras_orientation(make_case, tmp_path):
     case = make_case(channels=2, classes=2)
     flipped = nib.load(case.images[0]).slicer[::-1]
     nib.save(flipped, case.images[0])
-    pair = SegmentationPair(case.images, [case.targets[0][0], [*case.targets[1]], None])
+    pair = SegmentationPair(case.images, [case.targets[0][0].path, [case.targets[1][0].path], None])
     first, second = pair.input_handle
     np.testing.assert_array_equal(first.get_fdata(), flipped.get_fdata()[::-1])
     np.testing.assert_array_equal(second.get_fdata(), nib.load(case.images[1]).get_fdata())
     label, [rater], absent = pair.gt_handle
-    np.testing.assert_array_equal(label.get_fdata(), nib.load(case.targets[0][0]).get_fdata())
+    np.testing.assert_array_equal(label.get_fdata(), nib.load(case.targets[0][0].path).get_fdata())
     assert rater.get_data_dtype() == np.uint8
     assert absent is None
     assert SegmentationPair(case.images, None).gt_handle == []

@@ -48,7 +48,7 @@ def test_images_are_predicted_whole_and_written(make_case, tmp_path, options):
     for case, prediction, truth in zip(cases, *found, strict=True):
         image = nib.load(case.images[0]).get_fdata()
         np.testing.assert_array_equal(prediction, [image > BRIGHT])
-        np.testing.assert_array_equal(truth, [nib.load(case.targets[0][0]).get_fdata()])
+        np.testing.assert_array_equal(truth, [nib.load(case.targets[0][0].path).get_fdata()])
         name = case.images[0].name.replace(".nii.gz", "_pred.nii.gz")
         np.testing.assert_array_equal(nib.load(tmp_path / "out" / name).get_fdata(), image > BRIGHT)
 

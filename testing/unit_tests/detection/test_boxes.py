@@ -66,7 +66,7 @@ def test_documented_data_sets_crop_and_their_items_can_be_undone(make_case, is_2
         [item] = samples
     undo = adjust_undo_transforms(undo, {"input_metadata": [item["input_metadata"]]})
     [restored], _ = undo(item["gt"], item["gt_metadata"])
-    label = nib.load(case.targets[0][0]).get_fdata()
+    label = nib.load(case.targets[0][0].path).get_fdata()
     expected = np.zeros_like(label)
     inside = tuple(slice(a, b + 1) for a, b in zip(BOX[::2], BOX[1::2], strict=True))
     expected[inside] = label[inside]

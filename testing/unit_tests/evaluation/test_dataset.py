@@ -15,6 +15,7 @@ import pytest
 from ivadomed import evaluation
 from ivadomed.errors import DataError
 from ivadomed.evaluation import PredictionPair
+from ivadomed.images.labels import LabelFile
 
 ZOOMS = (0.5, 2.0, 3.0)  # 3 mm3 per voxel
 
@@ -260,7 +261,7 @@ def test_pixel_size_of_a_picture_gives_mm(run, caplog):
     truth[5:15, 5:15] = 1
     prediction = run.prediction("a_pred.png", np.roll(truth, 4, 0))
     target = run.save(run.folder / "a_seg.png", truth)
-    pair = PredictionPair("a", (prediction,), (target,), pixel_size=(0.1, 0.2))
+    pair = PredictionPair("a", (prediction,), (LabelFile(target),), pixel_size=(0.1, 0.2))
     row = evaluation.evaluate_predictions([pair], run.output, {"surface_tolerance_mm": 0.01}).loc["a"]
     assert "surface_tolerance_mm" not in caplog.text
     assert row["hd_class0"] == pytest.approx(0.4)
@@ -280,7 +281,7 @@ def test_threads_give_the_same_table(run):
     truth = scene()[1]
     files = [run.prediction(f"sub-{i}_pred.nii.gz", np.roll(truth, i, 0)) for i in range(3)]
     target = run.save(run.folder / "truth.nii.gz", truth)
-    pairs = [PredictionPair(f.name.split("_")[0], (f,), (target,)) for f in files]
+    pairs = [PredictionPair(f.name.split("_")[0], (f,), (LabelFile(target),)) for f in files]
     one = evaluation.evaluate_predictions(pairs, run.output, {}, n_jobs=1)
     pd.testing.assert_frame_equal(evaluation.evaluate_predictions(pairs, run.output, {}, n_jobs=2), one)
 

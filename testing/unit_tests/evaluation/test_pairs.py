@@ -13,6 +13,7 @@ from ivadomed.errors import DataError
 from ivadomed.evaluation import evaluate_pair, pairs_of_cases
 from ivadomed.evaluation.dataset import paint_overlays, worst_first
 from ivadomed.evaluation.pairs import PredictionPair, job_count, read_pair
+from ivadomed.images.labels import LabelFile
 from ivadomed.loader.cases.case import Case
 
 
@@ -30,9 +31,8 @@ def save(path: Path, data: np.ndarray, shift: float = 0) -> Path:
 
 
 def case(name: str, **more) -> Case:
-    return Case(
-        name, (Path(f"{name}.nii.gz"),), ((Path("rater1.nii.gz"), Path("rater2.nii.gz")), None), **more
-    )
+    raters = (LabelFile(Path("rater1.nii.gz")), LabelFile(Path("rater2.nii.gz")))
+    return Case(name, (Path(f"{name}.nii.gz"),), (raters, None), **more)
 
 
 def test_cases_get_their_predictions_and_the_first_rater(folder, caplog):
@@ -47,7 +47,7 @@ def test_cases_get_their_predictions_and_the_first_rater(folder, caplog):
     assert (second.image_id, second.subject, second.contrast) == ("b", "s", "T1w+T2w")
     assert second.predictions == (folder / "b_pred.nii.gz",)
     assert first.predictions == (folder / "a_class-0_pred.nii.gz", folder / "a_class-1_pred.nii.gz")
-    assert first.targets == (Path("rater1.nii.gz"), None)
+    assert first.targets == (LabelFile(Path("rater1.nii.gz")), None)
     assert first.image == Path("a.nii.gz")
     stranger, missing = (record.getMessage() for record in caplog.records)
     assert "1 prediction(s) belong to no image that is evaluated, and are left out: x_pred.nii.gz" in stranger
@@ -105,7 +105,7 @@ def test_files_stored_in_another_order_have_the_numbers_and_the_picture_of_one_o
     truth[30:40, 20:40, 2] = 1
     files = [save(tmp_path / f"{name}.nii.gz", truth) for name in ("image", "label")]
     files += [save(tmp_path / f"a_class-{k}_pred.nii.gz", np.roll(truth, 3 * k, 0)) for k in (0, 1)]
-    pair = PredictionPair("a", tuple(files[2:]), (files[1], files[1]), files[0])
+    pair = PredictionPair("a", tuple(files[2:]), (LabelFile(files[1]), LabelFile(files[1])), files[0])
 
     def results(folder: Path):
         pair.check_grid()
@@ -149,8 +149,8 @@ def test_chosen_images_are_painted(tmp_path):
     mask = np.zeros((80, 70, 5))
     mask[30:40, 30:40, 2] = 1
     file = save(tmp_path / "mask.nii.gz", mask)
-    pairs = [PredictionPair(name, (file,), (file,), file) for name in ("a", "b é#")]
-    pairs.append(PredictionPair("without image", (file,), (file,)))
+    pairs = [PredictionPair(name, (file,), (LabelFile(file),), file) for name in ("a", "b é#")]
+    pairs.append(PredictionPair("without image", (file,), (LabelFile(file),)))
     painted = paint_overlays(pairs, ["b é#", "without image"], tmp_path, 2)
     assert painted == {"b é#": tmp_path / "results_eval" / "overlays" / "b é#.png"}
     picture = iio.imread(painted["b é#"])

@@ -15,11 +15,11 @@ from ivadomed.images.io import (
     read_classes,
     read_grid,
     read_image,
-    read_label,
     split_extension,
     write_nifti,
     write_picture,
 )
+from ivadomed.images.labels import read_label
 
 
 @pytest.fixture

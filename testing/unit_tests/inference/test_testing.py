@@ -10,6 +10,7 @@ import torch
 
 from ivadomed.errors import ModelError
 from ivadomed.geometry.grid import Grid
+from ivadomed.images.labels import LabelFile
 from ivadomed.inference import testing as module
 from ivadomed.inference.engine import Prediction
 from ivadomed.inference.outputs import finish, write_prediction
@@ -34,7 +35,7 @@ def case(tmp_path):
         for suffix, data in (("", image.astype(np.float32)), ("_seg", label.astype(np.uint8))):
             paths.append(tmp_path / f"{name}{suffix}.nii.gz")
             nib.save(nib.Nifti1Image(data, AFFINE), paths[-1])
-        return Case(name, (paths[0],), targets=((paths[1],),) * classes)
+        return Case(name, (paths[0],), targets=((LabelFile(paths[1]),),) * classes)
 
     return make
 
@@ -131,7 +132,7 @@ def test_metrics_get_the_first_rater_of_each_class_on_the_grid_of_the_image(case
     other = tmp_path / "other.nii.gz"
     nib.save(nib.Nifti1Image((1 - label).astype(np.uint8), AFFINE), other)
     first = one.targets[0][0]
-    one = Case(one.id, one.images, targets=((first, other), None, (other, first)))
+    one = Case(one.id, one.images, targets=((first, LabelFile(other)), None, (LabelFile(other), first)))
     seen = []
     run([one], classes=3, metric_fns=[lambda guess, truth: seen.append((guess, truth)) or 0.0])
     [(guess, truth)] = seen

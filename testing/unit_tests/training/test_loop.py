@@ -15,6 +15,7 @@ from ivadomed.config.schema.run import Architecture
 from ivadomed.config.schema.training import TrainingParameters
 from ivadomed.errors import ConfigError, Interrupted, ModelError
 from ivadomed.geometry.windows import Window
+from ivadomed.images.labels import LabelFile
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.metrics import dice_score
@@ -45,7 +46,7 @@ def samples(names, per_case=2, seed=0, broken=(), steps=None, **options):
             SimpleNamespace(stored=stored, read=lambda window, x=image, y=target: (x.astype(np.float32), y))
         )
         windows += [Window(index, (0, 0, z), (SIZE, SIZE, 1)) for z in range(per_case)]
-    cases = [Case(name, (Path(name),), targets=((Path("t"),),)) for name in names]
+    cases = [Case(name, (Path(name),), targets=((LabelFile(Path("t")),),)) for name in names]
     return SampleDataset(cases, entries, windows, Pipeline.from_config(steps or {}), **options)
 
 

@@ -117,7 +117,7 @@ def test_without_validation_names_and_folders_are_free(tmp_path):
         bids_df, bids_df.images, target_suffix=["_seg"], contrasts=["T2w"], multichannel=False
     ).cases
     assert {str(case.images[0].relative_to(tmp_path)) for case in cases} == set(LOOSE)
-    assert {str(case.targets[0][0].relative_to(tmp_path)) for case in cases} == set(map(label_of, LOOSE))
+    assert {str(case.targets[0][0].path.relative_to(tmp_path)) for case in cases} == set(map(label_of, LOOSE))
     subjects = ["patient 3", "patient_4", "sub-001", "sub-002", "sub-005"]
     assert sorted(case.subject for case in cases) == subjects
     assert sorted(bids_df.df["participant_id"].dropna()) == subjects

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ivadomed.errors import ConfigError, DataError
+from ivadomed.images.labels import LabelFile
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases.grouping import build_cases
 
@@ -48,8 +49,10 @@ def ids(found):
     return [case.id for case in found.cases]
 
 
-def names(paths):
-    return None if paths is None else [path.name.removesuffix(".nii.gz") for path in paths]
+def names(files):
+    """Names of images or labels."""
+    paths = [getattr(file, "path", file) for file in files or ()]
+    return None if files is None else [path.name.removesuffix(".nii.gz") for path in paths]
 
 
 @pytest.fixture
@@ -67,7 +70,7 @@ def test_one_case_per_image(data):
     assert ids(found) == ["sub-01_T1w", "sub-01_T2w", "sub-02_T1w", "sub-02_T2w"]
     first = found.cases[0]
     assert first.images == (data / "sub-01/anat/sub-01_T1w.nii.gz",)
-    assert first.targets == ((data / LABELS / "sub-01/anat/sub-01_T1w_seg.nii.gz",),)
+    assert first.targets == ((LabelFile(data / LABELS / "sub-01/anat/sub-01_T1w_seg.nii.gz"),),)
     assert (first.subject, first.contrasts, first.roi) == ("sub-01", ("T1w",), None)
     assert first.metadata["sex"] == "F"
     assert first.metadata["EchoTime"] == 0.5

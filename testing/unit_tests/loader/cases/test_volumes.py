@@ -33,17 +33,17 @@ def test_labels_are_binarized_unless_soft(make_case, tmp_path):
     case = make_case(shape=(4, 4, 2))
     soft = np.full((4, 4, 2), 0.3, np.float32)
     soft[0] = 0.7
-    nib.save(nib.Nifti1Image(soft, nib.load(case.images[0]).affine), case.targets[0][0])
+    nib.save(nib.Nifti1Image(soft, nib.load(case.images[0]).affine), case.targets[0][0].path)
     assert set(np.unique(read_volume(case, 2).target)) == {0, 1}
     np.testing.assert_allclose(np.unique(read_volume(case, 2, soft_gt=True).target), [0.3, 0.7])
 
 
 def test_label_on_another_grid_is_refused_with_both_names(make_case):
     case = make_case()
-    label = nib.load(case.targets[0][0])
+    label = nib.load(case.targets[0][0].path)
     shifted = label.affine.copy()
     shifted[2, 3] += 1
-    nib.save(nib.Nifti1Image(np.asarray(label.dataobj), shifted), case.targets[0][0])
+    nib.save(nib.Nifti1Image(np.asarray(label.dataobj), shifted), case.targets[0][0].path)
     with pytest.raises(
         DataError, match=r"sub-01_T1w_seg0.nii.gz lies on another grid than .*sub-01_T1w_0.nii.gz"
     ):
@@ -53,7 +53,7 @@ def test_label_on_another_grid_is_refused_with_both_names(make_case):
 def test_labels_masks_and_channels_may_be_stored_in_another_order(make_case, stored_as):
     case = make_case(channels=2, classes=2, roi=True)
     before = read_volume(case, 0)
-    for path in (case.images[1], case.targets[0][0], case.roi):
+    for path in (case.images[1], case.targets[0][0].path, case.roi.path):
         stored_as(path)
     after = read_volume(case, 0)
     for name in ("image", "target", "roi"):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ivadomed.images import io
+from ivadomed.images.labels import LabelFile
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.prepared.cache import open_cases
 from ivadomed.loader.prepared.checks import prepared_bytes
@@ -53,7 +54,12 @@ def test_the_estimate_is_the_size_of_the_file(make_case, tmp_path, is_2d):
 def test_pictures_are_not_read(tmp_path, extension, shape, monkeypatch):
     path = tmp_path / f"sub-1_SEM.{extension}"
     iio.imwrite(path, np.zeros(shape, np.uint8))
-    case = Case("sub-1_SEM", (path,), ((path,),), metadata={"PixelSize": [0.2, 0.1], "PixelSizeUnits": "um"})
+    case = Case(
+        "sub-1_SEM",
+        (path,),
+        ((LabelFile(path),),),
+        metadata={"PixelSize": [0.2, 0.1], "PixelSizeUnits": "um"},
+    )
     monkeypatch.setattr(io, "read_image", None)
     monkeypatch.setattr(iio, "imread", None)
     recipe = Recipe(Pipeline.from_config({"Resample": {"hspace": 0.0002, "wspace": 0.0002}}))

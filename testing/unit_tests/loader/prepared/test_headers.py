@@ -40,7 +40,7 @@ def test_headers_of_good_cases_pass_and_voxels_are_not_read(make_case):
 
 def test_faults_in_headers_are_counted(make_case):
     cases = [make_case(f"sub-0{i}_T1w") for i in range(1, 5)]
-    shift(cases[1].targets[0][0])
+    shift(cases[1].targets[0][0].path)
     with pytest.raises(DataError, match=r"sub-02_T1w_seg0.nii.gz lies on another grid") as one:
         check_headers(cases, PLAIN)
     assert "\n" not in str(one.value)
@@ -55,7 +55,7 @@ def test_faults_in_headers_are_counted(make_case):
 
 def test_the_same_voxels_in_another_order_are_no_fault(make_case, stored_as):
     case = make_case(channels=2, roi=True)
-    for path in (case.images[1], case.targets[0][0], case.roi):
+    for path in (case.images[1], case.targets[0][0].path, case.roi.path):
         stored_as(path)
     check_headers([case], RESAMPLE)
     assert check_case(case, PLAIN).findings == []

@@ -69,7 +69,7 @@ def test_another_epoch_or_seed_draws_anew_and_order_of_access_does_not_matter(da
 
 def test_image_and_label_move_together(dataset, make_case):
     case = make_case()
-    twin = replace(case, images=case.targets[0])  # the label is the image
+    twin = replace(case, images=(case.targets[0][0].path,))  # the label is the image
     steps = Pipeline.from_config({"RandomAffine": {"degrees": 30, "translate": [0.2, 0.2]}})
     data = dataset(steps, [twin], soft_gt=True)
     for place in range(len(data)):

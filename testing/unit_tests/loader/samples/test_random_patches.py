@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from ivadomed.images.labels import LabelFile
 from ivadomed.loader.prepared.cache import open_cases
 from ivadomed.loader.prepared.prepare import Recipe, list_windows
 from ivadomed.loader.samples import SampleDataset
@@ -79,12 +80,12 @@ def test_share_of_foreground_patches(dataset):
 
 
 def _single_voxel(case):
-    like = nib.load(case.targets[0][0])
+    like = nib.load(case.targets[0][0].path)
     data = np.zeros(like.shape, np.uint8)
     data[17, 3, 4] = 1
-    path = case.targets[0][0].with_name(f"{case.id}_voxel.nii.gz")
+    path = case.targets[0][0].path.with_name(f"{case.id}_voxel.nii.gz")
     nib.save(nib.Nifti1Image(data, like.affine), path)
-    return path
+    return LabelFile(path)
 
 
 def test_rare_classes_are_met_as_often_as_frequent_ones(dataset, make_case):
