@@ -1,7 +1,8 @@
 """Loss functions for imbalanced classes, soft labels and heatmaps.
 
 Predictions are probabilities ``[B, C, ...]`` in [0, 1] of the shape of the target, tensors or arrays; losses are
-scalar tensors, lower is better. Dice and Tversky losses are negated scores in [-1, 0].
+scalar tensors, lower is better. A ``mask`` [B, 1, ...] is True at the voxels that count; None is all. Dice and
+Tversky losses are negated scores in [-1, 0].
 """
 
 from ivadomed.losses.deep_supervision import DeepSupervisionLoss, full_resolution
@@ -21,6 +22,7 @@ from ivadomed.losses.modules import (
     TverskyLoss,
     build_loss,
     loss,
+    losses_without_mask,
 )
 
 __all__ = [
@@ -41,4 +43,5 @@ __all__ = [
     "dice_score",
     "full_resolution",
     "loss",
+    "losses_without_mask",
 ]

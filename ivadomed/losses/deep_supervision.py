@@ -26,22 +26,32 @@ class DeepSupervisionLoss(nn.Module):
         super().__init__()
         self.loss = loss
 
-    def forward(self, prediction: Predictions, target: Tensor) -> Tensor:
+    def forward(self, prediction: Predictions, target: Tensor, mask: Tensor | None = None) -> Tensor:
         """Scalar; of a single tensor, the loss itself.
 
         Args:
             prediction: ``[B, C, ...]``, or a sequence of them, full resolution first.
             target: ``[B, C, ...]`` at full resolution.
+            mask: ``[B, 1, ...]``, True at the voxels that count; None for all.
         """
+        if mask is not None and bool(mask.all()):
+            mask = None  # the loss of a batch of which all counts does not differ by a rounding
         if isinstance(prediction, Tensor):
-            return self.loss(prediction, target)
+            return self._of_level(prediction, target, mask)
         weights = level_weights(len(prediction))
         return torch.stack(
             [
-                weight * self.loss(level, coarsened(target, level.shape[2:]))
+                weight * self._of_level(level, target, mask)
                 for weight, level in zip(weights, prediction, strict=True)
             ]
         ).sum()
+
+    def _of_level(self, prediction: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
+        size = prediction.shape[2:]
+        if mask is None:  # which a loss need not know
+            return self.loss(prediction, coarsened(target, size))
+        target, mask = coarsened_where(mask, target, size)
+        return self.loss(prediction, target, mask=mask)
 
 
 def full_resolution(prediction: Predictions) -> Tensor:
@@ -60,3 +70,21 @@ def coarsened(target: Tensor, size: Sequence[int]) -> Tensor:
     if target.shape[2:] == tuple(size):
         return target
     return F.interpolate(target.float(), size=tuple(size), mode="area")
+
+
+def coarsened_where(mask: Tensor, target: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Mean of the target over the voxels that count in each voxel of a coarser grid, and which of these count.
+
+    Args:
+        mask: ``[B, 1, ...]``, True at the voxels that count.
+        target: ``[B, C, ...]``.
+        size: Spatial shape of the coarser grid.
+
+    Returns:
+        ``[B, C, *size]``, and ``[B, 1, *size]``: True where at least half of a coarse voxel counts.
+    """
+    if target.shape[2:] == tuple(size):
+        return target, mask
+    share = coarsened(mask, size)
+    mean = coarsened(target.float().masked_fill(~mask, 0), size)
+    return mean / share.clamp(min=torch.finfo(share.dtype).tiny), share >= 0.5

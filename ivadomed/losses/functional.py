@@ -1,5 +1,8 @@
 """The maths of the losses: pure functions of predictions and targets.
 
+A ``mask`` [B, 1, ...] is True at the voxels that count. The others are taken out of sums and means, so that neither
+prediction nor target there changes a value or a gradient; None is all voxels.
+
 All compute in float32 (float64 stays), whatever autocast chose for the network: logarithms and sums over many
 voxels do not fit half precision.
 """
@@ -20,9 +23,34 @@ def as_float(*tensors: Tensor | np.ndarray) -> tuple[Tensor, ...]:
     return tuple(x if x.dtype == torch.float64 else x.float() for x in given)
 
 
-def dice_score(prediction: Tensor, target: Tensor, smooth: float = 1.0) -> Tensor:
-    """Soft Dice over all elements, ``(2 sum(pt) + s) / (sum(p) + sum(t) + s)`` (arXiv:1606.04797)."""
+def without_ignored(prediction: Tensor, target: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Prediction and target as floats, 0 where they do not count: there is no overlap, no volume and no gradient."""
     prediction, target = as_float(prediction, target)
+    if mask is None:
+        return prediction, target
+    return prediction.masked_fill(~mask, 0), target.masked_fill(~mask, 0)
+
+
+def sum_of(terms: Tensor, mask: Tensor | None) -> Tensor:
+    """Sum of the elements that count."""
+    return terms.sum() if mask is None else terms.masked_fill(~mask, 0).sum()
+
+
+def mean_of(terms: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean of the elements that count; 0 where none does."""
+    if mask is None:
+        return terms.mean()
+    return sum_of(terms, mask) / mask.expand_as(terms).sum().clamp(min=1)
+
+
+def unless_all_ignored(value: Tensor, mask: Tensor | None) -> Tensor:
+    """The value of a loss; 0, with a gradient of 0, where no voxel counts."""
+    return value if mask is None else torch.where(mask.any(), value, torch.zeros_like(value))
+
+
+def dice_score(prediction: Tensor, target: Tensor, smooth: float = 1.0, mask: Tensor | None = None) -> Tensor:
+    """Soft Dice over all elements, ``(2 sum(pt) + s) / (sum(p) + sum(t) + s)`` (arXiv:1606.04797)."""
+    prediction, target = without_ignored(prediction, target, mask)
     overlap = (prediction * target).sum()
     # Without `smooth` an empty target and prediction would be 0 / 0.
     return (2.0 * overlap + smooth) / (prediction.sum() + target.sum() + smooth).clamp(min=EPS)
@@ -45,9 +73,16 @@ def focal_terms(prediction: Tensor, target: Tensor, gamma: float, alpha: float, 
     return balance * (-torch.expm1(-entropy)) ** gamma * entropy
 
 
-def tversky_index(prediction: Tensor, target: Tensor, alpha: float, beta: float, smooth: float) -> Tensor:
+def tversky_index(
+    prediction: Tensor,
+    target: Tensor,
+    alpha: float,
+    beta: float,
+    smooth: float,
+    mask: Tensor | None = None,
+) -> Tensor:
     """``(TP + s) / (TP + alpha FP + beta FN + s)`` (arXiv:1706.05721, equation 3)."""
-    prediction, target = as_float(prediction, target)
+    prediction, target = without_ignored(prediction, target, mask)
     true_positive = (target * prediction).sum()
     false_negative = (target * (1.0 - prediction)).sum()
     false_positive = ((1.0 - target) * prediction).sum()
@@ -55,23 +90,30 @@ def tversky_index(prediction: Tensor, target: Tensor, alpha: float, beta: float,
     return (true_positive + smooth) / denominator.clamp(min=EPS)
 
 
-def generalized_dice(prediction: Tensor, target: Tensor, epsilon: float, include_background: bool) -> Tensor:
+def generalized_dice(
+    prediction: Tensor, target: Tensor, epsilon: float, include_background: bool, mask: Tensor | None = None
+) -> Tensor:
     """Dice whose classes weigh by the inverse of their squared volume (arXiv:1707.03237, section 2.1).
 
-    Every class of every sample has its own weight. The background is where all classes are exactly 0.
+    Every class of every sample has its own weight. The background is where all classes are exactly 0. A sample of
+    which no voxel counts is as if it were not there.
     """
-    prediction, target = as_float(prediction, target)
+    prediction, target = without_ignored(prediction, target, mask)
     if include_background:
-        prediction, target = _with_background(prediction), _with_background(target)
+        prediction, target = _with_background(prediction, mask), _with_background(target, mask)
     prediction, target = prediction.flatten(2), target.flatten(2)
     weight = 1.0 / target.sum(-1).square().clamp(min=epsilon)
     overlap = ((prediction * target).sum(-1) * weight).sum()
-    volume = ((prediction + target).sum(-1) * weight).clamp(min=epsilon).sum()
-    return 2.0 * overlap / volume
+    volume = ((prediction + target).sum(-1) * weight).clamp(min=epsilon)
+    if mask is not None:
+        volume = volume * mask.flatten(1).any(dim=1, keepdim=True)
+    return 2.0 * overlap / volume.sum().clamp(min=epsilon)
 
 
-def _with_background(x: Tensor) -> Tensor:
+def _with_background(x: Tensor, mask: Tensor | None) -> Tensor:
     background = x.sum(dim=1, keepdim=True) == 0
+    if mask is not None:
+        background = background & mask
     return torch.cat([x, background.to(x.dtype)], dim=1)
 
 

@@ -1,7 +1,12 @@
-"""Losses by name, as modules: thin wrappers of `ivadomed.losses.functional`."""
+"""Losses by name, as modules: thin wrappers of `ivadomed.losses.functional`.
+
+``forward(prediction, target, mask=None)`` of those that can leave voxels out; ``mask`` [B, 1, ...] is True at the
+voxels that count, None is all of them. The signature says it: one without ``mask`` cannot.
+"""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -12,12 +17,15 @@ from ivadomed.errors import ConfigError
 from ivadomed.losses.functional import (
     EPS,
     adaptive_wing,
-    as_float,
     cross_entropy,
     dice_score,
     focal_terms,
     generalized_dice,
+    mean_of,
+    sum_of,
     tversky_index,
+    unless_all_ignored,
+    without_ignored,
 )
 from ivadomed.registry import Registry, did_you_mean
 from ivadomed.registry.types import (
@@ -58,9 +66,9 @@ class DiceLoss(nn.Module):
         super().__init__()
         self.smooth = smooth
 
-    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+    def forward(self, prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
         """Scalar in [-1, 0]."""
-        return -dice_score(prediction, target, self.smooth)
+        return unless_all_ignored(-dice_score(prediction, target, self.smooth, mask), mask)
 
 
 @loss
@@ -78,10 +86,12 @@ class MultiClassDiceLoss(nn.Module):
         self.classes_of_interest = classes_of_interest
         self.dice_loss = DiceLoss()
 
-    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+    def forward(self, prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
         """Scalar in [-1, 0]."""
         classes = range(prediction.shape[1]) if self.classes_of_interest is None else self.classes_of_interest
-        return torch.stack([self.dice_loss(prediction[:, i], target[:, i]) for i in classes]).mean()
+        prediction, target = without_ignored(prediction, target, mask)
+        scores = [self.dice_loss(prediction[:, i], target[:, i]) for i in classes]
+        return unless_all_ignored(torch.stack(scores).mean(), mask)
 
 
 @loss
@@ -96,18 +106,18 @@ class GeneralizedDiceLoss(nn.Module):
         super().__init__()
         self.epsilon, self.include_background = epsilon, include_background
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+    def forward(self, input: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
         """Scalar in [-1, 0]."""
-        return -generalized_dice(input, target, self.epsilon, self.include_background)
+        return -generalized_dice(input, target, self.epsilon, self.include_background, mask)
 
 
 @loss
 class BinaryCrossEntropyLoss(nn.Module):
     """Mean binary cross-entropy."""
 
-    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+    def forward(self, prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
         """Non-negative scalar."""
-        return cross_entropy(prediction, target).mean()
+        return mean_of(cross_entropy(*without_ignored(prediction, target, mask)), mask)
 
 
 @loss
@@ -125,9 +135,10 @@ class FocalLoss(nn.Module):
         super().__init__()
         self.gamma, self.alpha, self.eps = gamma, alpha, eps
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+    def forward(self, input: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
         """Non-negative scalar, the sum over all elements."""
-        return focal_terms(input, target, self.gamma, self.alpha, self.eps).sum()
+        pair = without_ignored(input, target, mask)
+        return sum_of(focal_terms(*pair, self.gamma, self.alpha, self.eps), mask)
 
 
 @loss
@@ -143,11 +154,12 @@ class FocalDiceLoss(nn.Module):
         super().__init__()
         self.beta, self.gamma, self.alpha = beta, gamma, alpha
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+    def forward(self, input: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
         """Unbounded scalar; lower is better."""
-        focal = focal_terms(input, target, self.gamma, self.alpha, EPS).sum()
-        dice = dice_score(input, target)
-        return torch.log(focal.clamp(min=EPS)) - self.beta * torch.log(dice.clamp(min=EPS))
+        pair = without_ignored(input, target, mask)
+        focal = sum_of(focal_terms(*pair, self.gamma, self.alpha, EPS), mask)
+        value = torch.log(focal.clamp(min=EPS)) - self.beta * torch.log(dice_score(*pair).clamp(min=EPS))
+        return unless_all_ignored(value, mask)
 
 
 @loss
@@ -165,13 +177,14 @@ class TverskyLoss(nn.Module):
         """Tversky index of one class."""
         return tversky_index(y_pred, y_true, self.alpha, self.beta, self.smooth)
 
-    def _indices(self, prediction: Tensor, target: Tensor) -> Tensor:
+    def _indices(self, prediction: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
+        prediction, target = without_ignored(prediction, target, mask)
         classes = range(prediction.shape[1])
         return torch.stack([self.tversky_index(prediction[:, i], target[:, i]) for i in classes])
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+    def forward(self, input: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
         """Scalar in [-1, 0]."""
-        return -self._indices(input, target).mean()
+        return unless_all_ignored(-self._indices(input, target, mask).mean(), mask)
 
 
 @loss
@@ -188,20 +201,20 @@ class FocalTverskyLoss(TverskyLoss):
         super().__init__(alpha, beta, smooth)
         self.gamma = gamma
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+    def forward(self, input: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
         """Scalar in [0, 1]."""
         # The root has an infinite slope at 0, where prediction and target agree.
-        miss = (1.0 - self._indices(input, target)).clamp(min=EPS)
-        return (miss ** (1.0 / self.gamma)).mean()
+        miss = (1.0 - self._indices(input, target, mask)).clamp(min=EPS)
+        return unless_all_ignored((miss ** (1.0 / self.gamma)).mean(), mask)
 
 
 @loss
 class L2loss(nn.Module):
     """Half the sum of squared differences."""
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+    def forward(self, input: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
         """Non-negative scalar."""
-        input, target = as_float(input, target)
+        input, target = without_ignored(input, target, mask)
         return (input - target).square().sum() / 2
 
 
@@ -219,9 +232,20 @@ class AdapWingLoss(nn.Module):
         super().__init__()
         self.theta, self.alpha, self.omega, self.epsilon = theta, alpha, omega, epsilon
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+    def forward(self, input: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
         """Non-negative scalar."""
-        return adaptive_wing(input, target, self.theta, self.alpha, self.omega, self.epsilon).sum()
+        pair = without_ignored(input, target, mask)
+        return sum_of(adaptive_wing(*pair, self.theta, self.alpha, self.omega, self.epsilon), mask)
+
+
+def losses_without_mask(name: str, arguments: Mapping[str, Any]) -> list[str]:
+    """Names of the losses, of a combination each of its parts, that cannot leave voxels out.
+
+    Raises:
+        ConfigError: For an unknown name.
+    """
+    names = arguments.get("losses_list") or [name]
+    return [one for one in names if "mask" not in inspect.signature(LOSSES.find(one).forward).parameters]
 
 
 def build_loss(params: Mapping[str, Any]) -> nn.Module:
@@ -293,6 +317,7 @@ class LossCombination(nn.Module):
                 found += [f"params_list[{index}].{text}" for text in parse_arguments(LOSSES[name], params)[1]]
         return found
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+    def forward(self, input: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
         """Sum of the losses' scalars."""
-        return torch.stack([part(input, target) for part in self.losses]).sum()
+        given = {} if mask is None else {"mask": mask}
+        return torch.stack([part(input, target, **given) for part in self.losses]).sum()

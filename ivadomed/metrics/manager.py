@@ -49,7 +49,8 @@ class MetricManager:
     NaN is left out, so an empty slice neither raises nor lowers the mean Dice.
 
     Args:
-        metric_fns: Functions ``(prediction [C, ...], ground truth [C, ...]) -> float``.
+        metric_fns: Functions ``(prediction [C, ...], ground truth [C, ...]) -> float``, with a keyword ``mask`` where
+            voxels are left out.
 
     Attributes:
         metric_fns: The functions.
@@ -61,12 +62,21 @@ class MetricManager:
         self.metric_fns = list(metric_fns)
         self.reset()
 
-    def __call__(self, prediction: np.ndarray, ground_truth: np.ndarray) -> None:
-        """Add a batch [B, C, H, W] or [B, C, H, W, D]; each of the B samples counts once."""
+    def __call__(
+        self, prediction: np.ndarray, ground_truth: np.ndarray, mask: np.ndarray | None = None
+    ) -> None:
+        """Add a batch [B, C, H, W] or [B, C, H, W, D]; each of the B samples counts once.
+
+        Args:
+            prediction: Values in [0, 1].
+            ground_truth: The same shape.
+            mask: [B, 1, ...], True at the voxels that count; None for all.
+        """
         self.num_samples += len(prediction)
-        for sample, truth in zip(prediction, ground_truth, strict=True):
+        for number, (sample, truth) in enumerate(zip(prediction, ground_truth, strict=True)):
+            counted = {} if mask is None else {"mask": mask[number]}
             for metric in self.metric_fns:
-                value = metric(sample, truth)
+                value = metric(sample, truth, **counted)
                 if not np.isnan(value):
                     self.result_dict[_name(metric)].append(value)
 

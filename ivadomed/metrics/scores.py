@@ -4,6 +4,9 @@ Policy for empty masks: a metric that does not exist says so. Dice of two empty 
 by default; 1 in ``multi_class_dice_score``, as in ivadomed 2.9.10); a ratio whose denominator is zero is
 ``err_value`` (0 by default; the evaluation asks for NaN).
 
+``mask`` is True at the voxels that count, of a shape that broadcasts; the others are in neither array and in no
+denominator. None is all of them.
+
 The counts are soft: a prediction of 0.3 on a true voxel is 0.3 true positives and 0.7 false negatives.
 """
 
@@ -15,7 +18,8 @@ import numpy as np
 
 from ivadomed.registry import Registry
 
-Metric = Callable[[np.ndarray, np.ndarray], float]
+Metric = Callable[..., float]
+Mask = np.ndarray | None
 
 METRICS: Registry[Metric] = Registry(
     None,
@@ -24,118 +28,139 @@ METRICS: Registry[Metric] = Registry(
     no_argument="evaluation_parameters.metrics: {name} has no argument {key!r}{hint} Accepted: {known}.",
     expected="function; expected one of a prediction and a ground truth",
 )
-"""Name -> function of two arrays of one shape, prediction and ground truth; more can be added."""
+"""Name -> function of two arrays of one shape, prediction and ground truth, and `mask`; more can be added."""
 metric = METRICS.register
 
 
-def numeric_score(prediction: np.ndarray, groundtruth: np.ndarray) -> tuple[float, float, float, float]:
+def numeric_score(
+    prediction: np.ndarray, groundtruth: np.ndarray, mask: Mask = None
+) -> tuple[float, float, float, float]:
     """Count false positives, false negatives, true positives and true negatives.
 
     Args:
         prediction: Values in [0, 1], any shape.
         groundtruth: Values in [0, 1], the same shape.
+        mask: Elements that count.
 
     Returns:
-        FP, FN, TP, TN; they add up to the number of elements.
+        FP, FN, TP, TN; they add up to the number of elements that count.
 
     Raises:
         ValueError: The shapes differ.
     """
-    prediction, groundtruth = _pair(prediction, groundtruth)
+    prediction, groundtruth = _pair(prediction, groundtruth, mask)
     # Three sums give all four counts; FP = sum(p * (1 - g)) and so on would allocate twice as many volumes.
     predicted = float(prediction.sum(dtype=np.float64))
     true = float(groundtruth.sum(dtype=np.float64))
     both = _inner(prediction, groundtruth)
-    return predicted - both, true - both, both, prediction.size - predicted - true + both
+    return predicted - both, true - both, both, _count(prediction, mask) - predicted - true + both
 
 
 @metric
-def dice_score(im1: np.ndarray, im2: np.ndarray, empty_score: float = np.nan) -> float:
+def dice_score(im1: np.ndarray, im2: np.ndarray, empty_score: float = np.nan, mask: Mask = None) -> float:
     """Dice coefficient ``2 |A B| / (|A| + |B|)``, soft.
 
     Args:
         im1: Values in [0, 1], any shape.
         im2: Values in [0, 1], the same shape.
         empty_score: Result for two empty masks.
+        mask: Elements that count.
 
     Raises:
         ValueError: The shapes differ.
     """
-    im1, im2 = _pair(im1, im2)
+    im1, im2 = _pair(im1, im2, mask)
     total = float(im1.sum(dtype=np.float64) + im2.sum(dtype=np.float64))
     return 2.0 * _inner(im1, im2) / total if total else empty_score
 
 
 @metric
-def multi_class_dice_score(im1: np.ndarray, im2: np.ndarray) -> float:
+def multi_class_dice_score(im1: np.ndarray, im2: np.ndarray, mask: Mask = None) -> float:
     """Mean Dice over the classes [C, ...]; of a class that is empty in both masks it is 1."""
-    im1, im2 = _pair(im1, im2)
+    im1, im2 = _pair(im1, im2, mask)
     return float(np.mean([dice_score(a, b, empty_score=1.0) for a, b in zip(im1, im2, strict=True)]))
 
 
 @metric
-def precision_score(prediction: np.ndarray, groundtruth: np.ndarray, err_value: float = 0.0) -> float:
+def precision_score(
+    prediction: np.ndarray, groundtruth: np.ndarray, err_value: float = 0.0, mask: Mask = None
+) -> float:
     """Positive predictive value ``TP / (TP + FP)``; ``err_value`` when nothing is predicted."""
-    fp, _, tp, _ = numeric_score(prediction, groundtruth)
+    fp, _, tp, _ = numeric_score(prediction, groundtruth, mask)
     return _ratio(tp, tp + fp, err_value)
 
 
 @metric
-def recall_score(prediction: np.ndarray, groundtruth: np.ndarray, err_value: float = 0.0) -> float:
+def recall_score(
+    prediction: np.ndarray, groundtruth: np.ndarray, err_value: float = 0.0, mask: Mask = None
+) -> float:
     """True positive rate ``TP / (TP + FN)``; ``err_value`` when the ground truth is empty."""
-    _, fn, tp, _ = numeric_score(prediction, groundtruth)
+    _, fn, tp, _ = numeric_score(prediction, groundtruth, mask)
     return _ratio(tp, tp + fn, err_value)
 
 
 @metric
-def specificity_score(prediction: np.ndarray, groundtruth: np.ndarray, err_value: float = 0.0) -> float:
+def specificity_score(
+    prediction: np.ndarray, groundtruth: np.ndarray, err_value: float = 0.0, mask: Mask = None
+) -> float:
     """True negative rate ``TN / (TN + FP)``; ``err_value`` when the ground truth fills the array."""
-    fp, _, _, tn = numeric_score(prediction, groundtruth)
+    fp, _, _, tn = numeric_score(prediction, groundtruth, mask)
     return _ratio(tn, tn + fp, err_value)
 
 
 @metric
-def intersection_over_union(prediction: np.ndarray, groundtruth: np.ndarray, err_value: float = 0.0) -> float:
+def intersection_over_union(
+    prediction: np.ndarray, groundtruth: np.ndarray, err_value: float = 0.0, mask: Mask = None
+) -> float:
     """Jaccard index ``TP / (TP + FP + FN)``; ``err_value`` when both masks are empty."""
-    fp, fn, tp, _ = numeric_score(prediction, groundtruth)
+    fp, fn, tp, _ = numeric_score(prediction, groundtruth, mask)
     return _ratio(tp, tp + fp + fn, err_value)
 
 
 @metric
-def accuracy_score(prediction: np.ndarray, groundtruth: np.ndarray, err_value: float = 0.0) -> float:
+def accuracy_score(
+    prediction: np.ndarray, groundtruth: np.ndarray, err_value: float = 0.0, mask: Mask = None
+) -> float:
     """Fraction of right voxels ``(TP + TN) / N``; ``err_value`` for arrays without elements."""
-    fp, fn, tp, tn = numeric_score(prediction, groundtruth)
+    fp, fn, tp, tn = numeric_score(prediction, groundtruth, mask)
     return _ratio(tp + tn, tp + tn + fp + fn, err_value)
 
 
 @metric
-def volumetric_similarity(im1: np.ndarray, im2: np.ndarray, empty_score: float = np.nan) -> float:
+def volumetric_similarity(
+    im1: np.ndarray, im2: np.ndarray, empty_score: float = np.nan, mask: Mask = None
+) -> float:
     """Agreement of two volumes wherever they lie: ``1 - ||A| - |B|| / (|A| + |B|)`` (Taha and Hanbury, 2015).
 
     Args:
         im1: Values in [0, 1], any shape.
         im2: Values in [0, 1], the same shape.
         empty_score: Result for two empty masks.
+        mask: Elements that count.
     """
-    im1, im2 = _pair(im1, im2)
+    im1, im2 = _pair(im1, im2, mask)
     a, b = (float(mask.sum(dtype=np.float64)) for mask in (im1, im2))
     return 1 - abs(a - b) / (a + b) if a + b else empty_score
 
 
 @metric
-def mse(im1: np.ndarray, im2: np.ndarray) -> float:
+def mse(im1: np.ndarray, im2: np.ndarray, mask: Mask = None) -> float:
     """Sum of squared differences per pixel of the first two axes.
 
     For a 2D image that is the mean squared error. For [H, W, D] it is D times the mean, the number that
-    ivadomed has always reported; divide by D to compare images of different depth.
+    ivadomed has always reported; divide by D to compare images of different depth. With a mask it is D times the mean
+    over what counts, NaN where nothing does.
     """
-    im1, im2 = _pair(im1, im2)
+    im1, im2 = _pair(im1, im2, mask)
     difference = np.subtract(im1, im2, dtype=np.float64)
-    return _inner(difference, difference) / float(np.prod(im1.shape[:2]))
+    pixels = float(np.prod(im1.shape[:2]))
+    if mask is not None:
+        pixels *= _count(im1, mask) / im1.size
+    return _ratio(_inner(difference, difference), pixels, np.nan)
 
 
 @metric
-def hausdorff_score(prediction: np.ndarray, groundtruth: np.ndarray) -> float:
+def hausdorff_score(prediction: np.ndarray, groundtruth: np.ndarray, mask: Mask = None) -> float:
     """Directed Hausdorff distance between the value profiles of two arrays.
 
     This is the number that ivadomed has always reported. Its points are rows of values, not positions of
@@ -146,11 +171,12 @@ def hausdorff_score(prediction: np.ndarray, groundtruth: np.ndarray) -> float:
         prediction: [M, N] (M points in N dimensions), [C, H, W] (mean over H of the distance between C points
             of W values) or [C, H, W, D] (mean over C and W of the distance between H points of D values).
         groundtruth: The same shape.
+        mask: Values that count; the others are 0 in both.
 
     Raises:
         ValueError: The shapes differ, or have other than 2 to 4 axes.
     """
-    prediction, groundtruth = _pair(prediction, groundtruth)
+    prediction, groundtruth = _pair(prediction, groundtruth, mask)
     if not 2 <= prediction.ndim <= 4:
         raise ValueError(f"hausdorff_score: expected 2 to 4 axes, got shape {prediction.shape}")
     sets = [_point_sets(array) for array in (prediction, groundtruth)]
@@ -194,11 +220,19 @@ def _background_once(points: np.ndarray) -> np.ndarray:
     return points if filled.all() else np.concatenate([points[filled], points[~filled][:1]])
 
 
-def _pair(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _pair(a: np.ndarray, b: np.ndarray, mask: Mask = None) -> tuple[np.ndarray, np.ndarray]:
+    """Both arrays, 0 where they do not count."""
     a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape:
         raise ValueError(f"prediction and ground truth differ in shape: {a.shape} and {b.shape}")
-    return a, b
+    if mask is None:
+        return a, b
+    return np.where(mask, a, np.zeros((), a.dtype)), np.where(mask, b, np.zeros((), b.dtype))
+
+
+def _count(array: np.ndarray, mask: Mask) -> int:
+    """Elements of an array that count."""
+    return array.size if mask is None else int(np.count_nonzero(np.broadcast_to(mask, array.shape)))
 
 
 def _inner(a: np.ndarray, b: np.ndarray) -> float:

@@ -23,8 +23,9 @@ from ivadomed.losses import (
     TverskyLoss,
     build_loss,
     full_resolution,
+    losses_without_mask,
 )
-from ivadomed.losses.deep_supervision import coarsened, level_weights
+from ivadomed.losses.deep_supervision import coarsened, coarsened_where, level_weights
 from ivadomed.models.blocks import activate
 
 SIMPLE = sorted(set(LOSSES) - {"LossCombination"})
@@ -274,3 +275,115 @@ def test_build_loss_passes_arguments_and_keeps_its_own():
 def test_unknown_names_are_explained(params, message):
     with pytest.raises(ConfigError, match=message):
         build_loss(params)
+
+
+# Without the upper right voxel: p 1, 0.5, 0 and t 1, 0, 0.
+LEFT = torch.tensor([[[[True, False], [True, True]]]])
+
+
+def test_ignored_voxels_by_hand():
+    assert DiceLoss()(P, T, LEFT).item() == pytest.approx(-(2 + 1) / (2.5 + 1))
+    assert DiceLoss(smooth=0.0)(P, T, LEFT).item() == pytest.approx(-2 / 2.5)
+    assert MultiClassDiceLoss()(P, T, LEFT).item() == pytest.approx(-(2 + 1) / (2.5 + 1))
+    assert L2loss()(P, T, LEFT).item() == pytest.approx(0.25 / 2)
+    # TP 1, FP 0.5, FN 0
+    assert TverskyLoss(0.7, 0.3, 1.0)(P, T, LEFT).item() == pytest.approx(-2 / (1 + 0.35 + 1))
+    expected = math.sqrt(1 - 2 / 2.35)
+    assert FocalTverskyLoss(0.7, 0.3, 2.0, 1.0)(P, T, LEFT).item() == pytest.approx(expected)
+    assert BinaryCrossEntropyLoss()(P, T, LEFT).item() == pytest.approx(math.log(2) / 3, rel=1e-5)
+    focal = 0.75 * 0.5**2 * math.log(2)
+    assert FocalLoss(gamma=2, alpha=0.25)(P, T, LEFT).item() == pytest.approx(focal, rel=1e-5)
+    expected = math.log(focal) - 0.5 * math.log(3 / 3.5)
+    assert FocalDiceLoss(beta=0.5)(P, T, LEFT).item() == pytest.approx(expected, rel=1e-5)
+    wing = 14 * math.log(1 + 0.5**2.1)
+    assert AdapWingLoss()(P, T, LEFT).item() == pytest.approx(wing, rel=1e-5)
+    both = LossCombination(["DiceLoss", "L2loss"])(P, T, LEFT).item()
+    assert both == pytest.approx(-3 / 3.5 + 0.125)
+
+
+def test_generalised_dice_with_ignored_voxels_by_hand():
+    # Without the last voxel: volumes 1 and 1, overlaps 0.5 and 0.5.
+    p = torch.tensor([[0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]]).reshape(1, 2, 2, 2)
+    t = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]]).reshape(1, 2, 2, 2)
+    mask = torch.tensor([[True, True], [True, False]]).reshape(1, 1, 2, 2)
+    expected = -2 * (0.5 + 0.5) / ((1 + 1) + (0.5 + 1))
+    assert GeneralizedDiceLoss(include_background=False)(p, t, mask).item() == pytest.approx(expected)
+    # The background of the target is the second voxel; the ignored one is none.
+    expected = -2 * (0.5 + 0.5) / ((1 + 1) + (0.5 + 1) + 1)
+    assert GeneralizedDiceLoss()(p, t, mask).item() == pytest.approx(expected)
+
+
+def loss_and_gradient(loss, prediction, target, mask=None):
+    p = prediction.clone().requires_grad_()
+    value = loss(p, target) if mask is None else loss(p, target, mask)
+    value.backward()
+    return value.detach(), p.grad
+
+
+@pytest.mark.parametrize("params", EXTREMES, ids=str)
+@given(seed=st.integers(0, 10_000), garbage=st.sampled_from([0.0, 1.0, 0.3, 7.0, math.nan]))
+@settings(max_examples=10, deadline=None)
+def test_what_is_ignored_changes_neither_loss_nor_gradient(params, seed, garbage):
+    loss, (p, t) = build_loss(params), pair(seed, channels=3)
+    mask = torch.rand(2, 1, 6, 5, generator=torch.Generator().manual_seed(seed)) > 0.4
+    value, gradient = loss_and_gradient(loss, p, t, mask)
+    fill = torch.tensor(garbage)
+    for changed in ((torch.where(mask, p, fill), t), (p, torch.where(mask, t, fill))):
+        other, its_gradient = loss_and_gradient(loss, *changed, mask)
+        assert torch.equal(other, value)
+        assert torch.equal(its_gradient, gradient)
+    assert not gradient[~mask.expand_as(gradient)].any()
+    assert gradient[mask.expand_as(gradient)].any()
+
+
+@pytest.mark.parametrize("params", EXTREMES, ids=str)
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=5, deadline=None)
+def test_ignoring_nothing_is_the_loss_to_the_last_bit(params, seed):
+    loss, (p, t) = DeepSupervisionLoss(build_loss(params)), pair(seed, channels=3)
+    whole, masked = loss_and_gradient(loss, p, t), loss_and_gradient(loss, p, t, torch.ones(2, 1, 6, 5) > 0)
+    assert all(map(torch.equal, whole, masked))
+
+
+@pytest.mark.parametrize("params", EXTREMES, ids=str)
+def test_a_batch_that_is_ignored_has_no_loss_and_no_gradient(params):
+    loss, (p, t) = build_loss(params), pair(0, channels=3)
+    nothing = torch.zeros(2, 1, 6, 5, dtype=torch.bool)
+    for prediction, target in ((p, t), (torch.zeros_like(p), t), (torch.ones_like(p), torch.zeros_like(t))):
+        value, gradient = loss_and_gradient(loss, prediction, target, nothing)
+        assert value == 0
+        assert torch.equal(gradient, torch.zeros_like(p))
+
+
+@pytest.mark.parametrize("params", EXTREMES, ids=str)
+def test_a_sample_that_is_ignored_is_as_if_it_were_not_there(params):
+    loss, (p, t) = build_loss(params), pair(0, channels=3)
+    mask = torch.tensor([True, False]).reshape(2, 1, 1, 1).expand(2, 1, 6, 5)
+    torch.testing.assert_close(loss(p, t, mask), loss(p[:1], t[:1]))
+
+
+def test_resolutions_leave_ignored_voxels_out_of_the_mean_of_a_coarse_voxel():
+    target = torch.tensor([[[[1.0, 1.0, 1.0, 0.0], [0.0, 0.0, 1.0, 1.0]]]])
+    mask = torch.tensor([[[[True, False, True, False], [True, True, False, False]]]])
+    coarse, counted = coarsened_where(mask, target, (1, 2))
+    torch.testing.assert_close(coarse, torch.tensor([[[[1 / 3, 1.0]]]]))
+    assert counted.tolist() == [[[[True, False]]]]  # a quarter is too little
+    loss = DeepSupervisionLoss(L2loss())
+    fine, low = torch.zeros(1, 1, 2, 4), torch.zeros(1, 1, 1, 2)
+    value = loss([fine, low], target, mask)
+    assert value.item() == pytest.approx(2 / 3 * (1 + 1) / 2 + 1 / 3 * (1 / 3) ** 2 / 2)
+    everything = torch.ones_like(mask)
+    assert torch.equal(loss([fine, low], target, everything), loss([fine, low], target))
+
+
+class WithoutMask(torch.nn.Module):
+    def forward(self, prediction, target):
+        return (prediction - target).sum()
+
+
+def test_the_signature_says_which_losses_can_ignore():
+    assert [name for name in LOSSES if losses_without_mask(name, {})] == []
+    own = f"{__name__}:WithoutMask"
+    assert losses_without_mask(own, {}) == [own]
+    assert losses_without_mask("LossCombination", {"losses_list": ["DiceLoss", own]}) == [own]
+    assert DeepSupervisionLoss(WithoutMask())(P, T) == 0
