@@ -21,12 +21,14 @@ from ivadomed.loader.bids.faults import (
     near_misses,
     nothing_found,
     refuse_duplicates,
+    shared_labels,
     shared_subjects,
     without_contrast,
     without_description,
 )
-from ivadomed.loader.bids.files import BidsFile, Dropped, Labels, Selection, contrast_of, suffix_of
+from ivadomed.loader.bids.files import BidsFile, Dropped, Selection, contrast_of, suffix_of
 from ivadomed.loader.bids.index import BidsIndex, scan
+from ivadomed.loader.bids.labels import Labels
 from ivadomed.loader.bids.tables import add_tables, column
 
 logger = logging.getLogger(__name__)
@@ -81,7 +83,7 @@ class BidsDataframe:
         """Scan the data set and fill the attributes."""
         selection = self.selection
         index = scan(selection.paths, selection.extensions, selection.bids_config, selection.validate)
-        self.labels, self.index = Labels(index), index
+        self.labels, self.index = Labels(index, selection.contrasts), index
         self.dropped = list(index.skipped)
         wanted = [file for file in index if not file.is_derivative and self._is_wanted(file)]
         self.dropped += near_misses(index, wanted, selection.contrasts)
@@ -97,11 +99,16 @@ class BidsDataframe:
         refuse_duplicates(used)
         self.dropped += without_contrast(index, self.dropped, selection.contrasts)
         self.images = {file.name: file for file in used}
-        found = {label.path: label for image in self.images.values() for label in labels.get(image.path, ())}
+        found = {
+            label.path: label
+            for image in self.images.values()
+            for label in labels.get(image.path, {}).values()
+        }
         rows = pd.DataFrame([(str(path), label.name) for path, label in found.items()], columns=_KEYS)
         df = pd.concat([images, rows], ignore_index=True).astype(object)
         self.df = df.sort_values(["filename", "path"], kind="stable", ignore_index=True)
         self.remarks = [*missing_contrasts(selection.contrasts, used), *shared_subjects(used)]
+        self.remarks += shared_labels(labels, used)
         if selection.validate:
             self.remarks += without_description(selection.paths)
         logger.info("Data set: kept %d of %d images", len(self.images), len(wanted))
@@ -137,15 +144,14 @@ class BidsDataframe:
 
     def get_derivatives(self, subject_fname: str, deriv_fnames: Sequence[str]) -> list[str]:
         """Those of ``deriv_fnames`` that are labels of the image ``subject_fname``."""
-        stem = self._stem(subject_fname)
-        wanted = {stem + suffix for suffix in self.selection.label_suffixes}
-        return [name for name in deriv_fnames if self._stem(name) in wanted]
+        wanted = {label.name for label in self._labels_of(self.images[subject_fname]).values()}
+        return [name for name in deriv_fnames if name in wanted]
 
     def get_subjects_with_derivatives(self) -> tuple[list[str], list[str]]:
         """File names of the images that have a label, and of these labels."""
         labels = {name: self._labels_of(self.images[name]) for name in self.get_subject_fnames()}
         with_labels = [name for name, found in labels.items() if found]
-        return with_labels, [label.name for found in labels.values() for label in found]
+        return with_labels, [label.name for found in labels.values() for label in found.values()]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the table as CSV."""
@@ -164,25 +170,21 @@ class BidsDataframe:
             stacklevel=2,
         )
 
-    def _stem(self, name: str) -> str:
-        fitting = [extension for extension in self.selection.extensions if name.endswith(extension)]
-        return name.removesuffix(max(fitting, key=len, default=""))
-
     def _is_wanted(self, file: BidsFile) -> bool:
         sessions, contrasts = self.selection.sessions, self.selection.contrasts
         if sessions and file.entities.get("session") not in sessions:
             return False
         return not contrasts or contrast_of(file, contrasts) is not None
 
-    def _labels_of(self, image: BidsFile) -> list[BidsFile]:
-        found = (self.labels.find(image, suffix) for suffix in self.selection.label_suffixes)
-        return [label for label in found if label is not None]
+    def _labels_of(self, image: BidsFile) -> dict[str, BidsFile]:
+        """Labels of an image by their suffixes."""
+        found = ((suffix, self.labels.find(image, suffix)) for suffix in self.selection.label_suffixes)
+        return {suffix: label for suffix, label in found if label is not None}
 
-    def _has_labels(self, image: BidsFile, labels: Sequence[BidsFile]) -> bool:
-        """Look for one target and the ROI among ``labels``; record the reason when they are not there."""
-        there = {label.stem.removeprefix(image.stem) for label in labels}
+    def _has_labels(self, image: BidsFile, there: Mapping[str, BidsFile]) -> bool:
+        """Look for one target and the ROI among the labels; record the reason when they are not there."""
         targets, roi = self.selection.target_suffixes, self.selection.roi_suffix
-        if targets and there.isdisjoint(targets):
+        if targets and there.keys().isdisjoint(targets):
             missing = targets
         elif roi and roi not in there:
             missing = (roi,)
@@ -190,9 +192,8 @@ class BidsDataframe:
             return True
         names = some((image.stem + suffix for suffix in missing), separator=" or ")
         reason = f"no label {names} in the derivatives of its subject"
-        elsewhere = next(filter(None, (self.labels.misplaced(image, suffix) for suffix in missing)), None)
-        if elsewhere is not None:
-            reason += f" (found in the wrong folder: {elsewhere.relative})"
+        if other := next(filter(None, (self.labels.passed_over(image, suffix) for suffix in missing)), ""):
+            reason += f" ({other})"
         lacks = f"no label {some(missing, separator=' or ')}"
         self.dropped.append(Dropped(str(image.path), reason, lacks))
         return False

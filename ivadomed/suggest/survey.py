@@ -13,8 +13,9 @@ import numpy as np
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.geometry.grid import Grid
 from ivadomed.images.io import is_picture, read_grid
-from ivadomed.loader.bids.files import BidsFile, Labels
+from ivadomed.loader.bids.files import BidsFile
 from ivadomed.loader.bids.index import IMAGE_EXTENSIONS, BidsIndex, scan
+from ivadomed.loader.bids.labels import Labels
 from ivadomed.loader.cases.volumes import pixel_size_mm
 from ivadomed.suggest.labels import Targets, choose_targets
 

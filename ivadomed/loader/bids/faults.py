@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
 from ivadomed.errors import DataError, some
-from ivadomed.loader.bids.files import BidsFile, Dropped, Labels, Selection, contrast_of, matches
+from ivadomed.loader.bids.files import BidsFile, Dropped, Selection, contrast_of, matches
 from ivadomed.loader.bids.index import IMAGE_EXTENSIONS, BidsIndex, scan
+from ivadomed.loader.bids.labels import SEGMENTATIONS, Labels
+from ivadomed.loader.bids.names import without_padding
 
 _DESCRIPTION = "dataset_description.json"
 _LOOKED_AT = 20
@@ -76,14 +78,14 @@ def without_description(roots: Iterable[str]) -> list[str]:
 
 
 def refuse_duplicates(images: Iterable[BidsFile]) -> None:
-    """Refuse images that share a name but for the extension: results are named after it.
+    """Refuse images that share a name but for the extension and zeros of indices: results are named after it.
 
     Raises:
         DataError: Names the files.
     """
     by_name: dict[str, list[Path]] = defaultdict(list)
     for image in images:
-        by_name[image.stem].append(image.path)
+        by_name[without_padding(image.stem)].append(image.path)
     for name, paths in by_name.items():
         if len(paths) > 1:
             raise DataError(
@@ -99,6 +101,28 @@ def missing_contrasts(contrasts: Iterable[str], images: Sequence[BidsFile]) -> l
         f"loader_parameters.contrast_params: no usable image has the contrast {contrast}; there are {there}"
         for contrast in contrasts
         if not any(matches(image, contrast) for image in images)
+    ]
+
+
+def shared_labels(labels: Mapping[Path, Mapping[str, BidsFile]], images: Sequence[BidsFile]) -> list[str]:
+    """A line about the labels that are taken for images of several contrasts, because their names have none.
+
+    Args:
+        labels: Labels by suffix, of each image by its path.
+        images: Images that are used.
+    """
+    contrasts: dict[Path, set[str]] = defaultdict(set)
+    for image in images:
+        for label in labels.get(image.path, {}).values():
+            contrasts[label.path].add(image.suffix)
+    shared = {label: names for label, names in contrasts.items() if len(names) > 1}
+    if not shared:
+        return []
+    first, names = next(iter(shared.items()))
+    return [
+        f"{len(shared)} label file(s) name no contrast and are taken for several, such as {first} for "
+        f"{some(sorted(names), separator=' and ')}: they must be right for each; space-{min(names)} in the name of a "
+        "file is for that one alone"
     ]
 
 
@@ -141,7 +165,9 @@ def without_contrast(
 ) -> list[Dropped]:
     """Subjects whose images are all of other contrasts than the wanted ones, unless their names say why."""
     named = {item.file for item in dropped}
-    images = [file for file in index if contrasts and not file.is_derivative]
+    images = [
+        file for file in index if contrasts and not file.is_derivative and file.suffix not in SEGMENTATIONS
+    ]
     subjects = {(file.root, file.folders[0]) for file in images}
     for file in images:
         if contrast_of(file, contrasts) is not None or str(file.path) in named:

@@ -1,4 +1,4 @@
-"""Files of a BIDS data set: which are wanted, their contrasts, their labels.
+"""Files of a BIDS data set: which are wanted, and their contrasts.
 
 A contrast is named "T2w", or "acq-MTon_MTS" for the images with that suffix and these entities.
 """
@@ -6,16 +6,14 @@ A contrast is named "T2w", or "acq-MTon_MTS" for the images with that suffix and
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ivadomed.errors import DataError
 from ivadomed.images.label_suffix import file_suffix
-from ivadomed.loader.bids.names import NameRules, ParsedName
+from ivadomed.loader.bids.names import NameRules, ParsedName, comparable, without_padding
 
 if TYPE_CHECKING:
     from ivadomed.config.schema.loader import LoaderParameters
@@ -54,7 +52,7 @@ class BidsFile:
             derivatives, whose names ("sub-01_T1w_seg-manual") do not follow the rules of raw files.
         suffix: Contrast or modality, all that stands behind the entities, e.g. "T1w" or "T2w_mid"; "" for
             derivatives.
-        extension: From the first dot, e.g. ".nii.gz".
+        extension: From the first dot, as it is written, e.g. ".nii.gz" or ".TIF".
         datatype: Folder the file lies in, e.g. "anat".
         is_derivative: The file lies below ``derivatives``.
         loose: The name need not follow the rules, see `matches`.
@@ -96,11 +94,13 @@ def matches(file: BidsFile, contrast: str) -> bool:
     """Tell whether an image has the suffix and the entities of a contrast.
 
     The suffix is all that stands behind the entities of a name, so "T2w" is not the contrast of "sub-01_T2w_reg".
+    Indices are numbers: "run-1_T2w" is the contrast of "sub-01_run-01_T2w".
     Where names need not follow BIDS it may have more in front: then "sub-01_a_T2w" is a "T2w", as for pybids.
     """
     wanted = _parsed(contrast)
     if wanted.suffix == file.suffix or (file.loose and file.suffix.endswith(f"_{wanted.suffix}")):
-        return wanted.entities.items() <= file.entities.items() or _ends_with(file, contrast)
+        entities = comparable(wanted.entities).items()
+        return entities <= comparable(file.entities).items() or _ends_with(file, contrast)
     return _ends_with(file, contrast)
 
 
@@ -120,63 +120,12 @@ def suffix_of(file: BidsFile, contrasts: Sequence[str]) -> str:
 
 
 def _ends_with(file: BidsFile, contrast: str) -> bool:
-    return file.loose and f"_{file.stem}".endswith(f"_{contrast}")
+    return file.loose and f"_{without_padding(file.stem)}".endswith(f"_{without_padding(contrast)}")
 
 
 @lru_cache(maxsize=256)
 def _parsed(contrast: str) -> ParsedName:
     return NameRules(strict=False).parse(contrast, "")
-
-
-class Labels:
-    """Label files by the name they were made for.
-
-    The label with suffix ``_seg-manual`` of ``sub-01/anat/sub-01_T1w.nii.gz`` is
-    ``derivatives/*/sub-01/*/sub-01_T1w_seg-manual`` with any of the wanted extensions, and no other. A file
-    of that name in the folder of another subject or session is not taken.
-    """
-
-    def __init__(self, files: Iterable[BidsFile]) -> None:
-        self._files: dict[tuple[Path, str], list[BidsFile]] = defaultdict(list)
-        self._of_subject: dict[tuple[Path, str], list[BidsFile]] = defaultdict(list)
-        for file in files:
-            if file.is_derivative:
-                self._files[file.root, file.stem].append(file)
-                self._of_subject[file.root, file.folders[0]].append(file)
-
-    def find(self, image: BidsFile, suffix: str) -> BidsFile | None:
-        """The label of ``image``, or None.
-
-        Raises:
-            DataError: Several files fit.
-        """
-        found = [file for file in self._named(image, suffix) if _same_place(image, file)]
-        if len(found) > 1:
-            names = " and ".join(str(file.path) for file in found)
-            raise DataError(
-                f'{image.path}: the label "{suffix}" is not unique, found {names}; remove all but one'
-            )
-        return found[0] if found else None
-
-    def misplaced(self, image: BidsFile, suffix: str) -> BidsFile | None:
-        """A file with the name of the label in the folder of another subject or session."""
-        return next((file for file in self._named(image, suffix) if not _same_place(image, file)), None)
-
-    def suffixes(self, image: BidsFile) -> set[str]:
-        """Suffixes of all labels of ``image``."""
-        return {
-            file.stem.removeprefix(image.stem)
-            for file in self._of_subject.get((image.root, image.folders[0]), ())
-            if file.stem.startswith(f"{image.stem}_") and _same_place(image, file)
-        }
-
-    def _named(self, image: BidsFile, suffix: str) -> list[BidsFile]:
-        return self._files.get((image.root, image.stem + suffix), [])
-
-
-def _same_place(image: BidsFile, label: BidsFile) -> bool:
-    # Derivatives may do without session folders: the session is part of the file name as well.
-    return label.folders in (image.folders, (image.folders[0], ""))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from ivadomed.images.files import data_folder, parse_json
 from ivadomed.images.label_suffix import LabelTable
 from ivadomed.loader.bids.files import DEFAULT_EXTENSIONS, BidsFile, Dropped
 from ivadomed.loader.bids.label_tables import LabelTables
-from ivadomed.loader.bids.names import NameFault, NameRules, ParsedName, load_rules
+from ivadomed.loader.bids.names import NameFault, NameRules, ParsedName, comparable, load_rules
 from ivadomed.runtime.failures import is_utf8, printable, utf8_remedy
 
 IMAGE_EXTENSIONS = (*DEFAULT_EXTENSIONS, ".png", ".tif", ".tiff", ".ome.tif", ".ome.tiff", ".jpg", ".jpeg")
@@ -27,6 +27,9 @@ IMAGE_EXTENSIONS = (*DEFAULT_EXTENSIONS, ".png", ".tif", ".tiff", ".ome.tif", ".
 _DERIVATIVES = "derivatives"
 _NO_SUBJECTS = frozenset({_DERIVATIVES, "code", "models", "sourcedata", "stimuli"})
 """Folders below the root that hold no images of subjects."""
+_NOT_SCANNED = frozenset({"sourcedata"})
+"""Folders of a data set of derivatives that hold what it was made from."""
+_SIDECAR = ".json"
 _BREAKS_RULES = "a name or place that breaks the rules"
 
 
@@ -45,8 +48,8 @@ class Sidecars:
 
     def add(self, folder: str, name: str) -> None:
         """Register the JSON file ``name`` of ``folder``; other JSON files (participants.json) do no harm."""
-        parsed = self._rules.parse(name, ".json")
-        entry = frozenset(parsed.entities.items()), f"{folder}/{name}"
+        parsed = self._rules.parse(name, name[-len(_SIDECAR) :])
+        entry = frozenset(comparable(parsed.entities).items()), f"{folder}/{name}"
         self._files[folder, parsed.suffix].append(entry)
 
     def metadata(self, folders: Iterable[str], entities: Mapping[str, str], suffix: str) -> dict[str, Any]:
@@ -60,7 +63,7 @@ class Sidecars:
         Raises:
             DataError: A sidecar is no JSON object.
         """
-        own = entities.items()
+        own = comparable(entities).items()
         merged: dict[str, Any] = {}
         for folder in folders:
             fitting = [entry for entry in self._files.get((folder, suffix), ()) if entry[0] <= own]
@@ -137,7 +140,8 @@ def scan(
 
     Args:
         path_data: Folder, or folders, of data sets.
-        extensions: Extensions of images and labels, compared with all that follows the first dot of a name.
+        extensions: Extensions of images and labels, compared with all that follows the first dot of a name; capitals
+            do not count.
         bids_config: Custom layout, see ``load_rules``.
         validate: Skip files whose name, entities or folder BIDS does not know. Otherwise all images are taken, in
             folders of any name and depth: the subject is the folder ``sub-...``, or else the one below the root.
@@ -148,7 +152,7 @@ def scan(
     """
     paths = [path_data] if isinstance(path_data, (str, os.PathLike)) else list(path_data)
     scanner = (_Scanner if validate else _LooseScanner)(
-        load_rules(bids_config, validate), frozenset(extensions)
+        load_rules(bids_config, validate), frozenset(extension.lower() for extension in extensions)
     )
     roots = [data_folder(path, "BIDS data set" if validate else "data set") for path in paths]
     for number, root in enumerate(roots):
@@ -175,28 +179,27 @@ class _Scanner:
         """Add a data set."""
         self.root = root
         for entry in _entries(root):
-            if entry.name.startswith("sub-") and entry.is_dir():
+            if entry.name.startswith("sub-") and _is_folder(entry):
                 self._subject(entry, "", derivative=False)
-            elif entry.name == _DERIVATIVES and entry.is_dir():
-                self._derivatives(entry)
+            elif entry.name == _DERIVATIVES and _is_folder(entry):
+                self._derivatives(entry, "derivatives/")
             else:
                 self._other(entry, str(root))
 
-    def _derivatives(self, folder: os.DirEntry[str]) -> None:
+    def _derivatives(self, folder: os.DirEntry[str], prefix: str) -> None:
+        """Subjects of the data sets of derivatives in a folder, which may lie in further folders."""
         for entry in _entries(folder.path):
-            if not entry.is_dir():
+            if not _is_folder(entry):
                 continue
             if entry.name.startswith("sub-"):
-                self._subject(entry, "derivatives/", derivative=True)
-                continue
-            for subject in _entries(entry.path):
-                if subject.name.startswith("sub-") and subject.is_dir():
-                    self._subject(subject, f"derivatives/{entry.name}/", derivative=True)
+                self._subject(entry, prefix, derivative=True)
+            elif entry.name not in _NOT_SCANNED and not _leads_back(entry):
+                self._derivatives(entry, f"{prefix}{entry.name}/")
 
     def _subject(self, subject: os.DirEntry[str], prefix: str, derivative: bool) -> None:
         base = f"{prefix}{subject.name}/"
         for entry in _entries(subject.path):
-            if entry.name.startswith("ses-") and entry.is_dir():
+            if entry.name.startswith("ses-") and _is_folder(entry):
                 for inner in _entries(entry.path):
                     self._level(inner, f"{base}{entry.name}/", (subject.name, entry.name), derivative)
             else:
@@ -204,7 +207,7 @@ class _Scanner:
 
     def _level(self, entry: os.DirEntry[str], base: str, folders: tuple[str, str], derivative: bool) -> None:
         """An entry of a subject or session folder: data type folder, table, sidecar, or misplaced image."""
-        if not entry.is_dir():
+        if not _is_folder(entry):
             self._file(entry, base, folders, "", derivative)
             return
         for file in _entries(entry.path):
@@ -214,14 +217,14 @@ class _Scanner:
         self, entry: os.DirEntry[str], base: str, folders: tuple[str, str], datatype: str, derivative: bool
     ) -> None:
         name, relative = entry.name, base + entry.name
-        if not name.endswith(self.endings):
+        if not name.lower().endswith(self.endings):
             if not derivative:
                 self._other(entry, f"{self.root}/{base}".removesuffix("/"))
             return
         fault, lacks = "", ""
         if not is_utf8(relative):
             fault = f"its name is no UTF-8, and tables name it; {utf8_remedy()}"
-        elif entry.is_file():
+        elif _is_file(entry):
             try:
                 unread = ParsedName({}, "", self._ending(name))
                 parsed = unread if derivative else self._parsed(name, folders, datatype)
@@ -236,12 +239,15 @@ class _Scanner:
             self.skipped.append(Dropped(printable(str(self.root / relative)), fault, lacks))
 
     def _ending(self, name: str) -> str:
-        return max((ending for ending in self.endings if name.endswith(ending)), key=len)
+        """The longest of the wanted extensions that the name ends with, as it is written; empty for none."""
+        lower = name.lower()
+        length = max((len(ending) for ending in self.endings if lower.endswith(ending)), default=0)
+        return name[len(name) - length :]
 
     def _parsed(self, name: str, folders: tuple[str, str], datatype: str) -> ParsedName:
         """Read the name of an image and compare it with where the image lies."""
         parsed = self.rules.parse(name)
-        if parsed.extension not in self.extensions:
+        if parsed.extension.lower() not in self.extensions:
             raise NameFault(
                 f'the extension, from the first dot on, is "{parsed.extension}", which is not wanted'
             )
@@ -278,7 +284,7 @@ class _Scanner:
         self.files.append(file)
 
     def _other(self, entry: os.DirEntry[str], folder: str) -> None:
-        if entry.name.endswith(".json"):
+        if entry.name.lower().endswith(_SIDECAR):
             self.sidecars.add(folder, entry.name)
         elif entry.name.endswith(("_scans.tsv", "_sessions.tsv")):
             self.tables.append(Path(entry.path))
@@ -303,12 +309,11 @@ class _LooseScanner(_Scanner):
 
     def _walk(self, folder: str, parts: tuple[str, ...], derivative: bool) -> None:
         base, datatype = "".join(f"{part}/" for part in parts), parts[-1] if parts else ""
+        skipped = _NOT_SCANNED if derivative else frozenset() if parts else _NO_SUBJECTS
         for entry in _entries(folder):
-            if not entry.is_dir():
+            if not _is_folder(entry):
                 self._file(entry, base, self._folders(entry.name, parts, derivative), datatype, derivative)
-            elif entry.is_symlink() and Path(folder).resolve().is_relative_to(Path(entry.path).resolve()):
-                continue  # a link to a folder around it, which would have no end
-            elif parts or entry.name not in _NO_SUBJECTS:
+            elif entry.name not in skipped and not _leads_back(entry):
                 self._walk(entry.path, (*parts, entry.name), derivative)
 
     def _folders(self, name: str, parts: tuple[str, ...], derivative: bool) -> tuple[str, str]:
@@ -318,8 +323,7 @@ class _LooseScanner(_Scanner):
             named += [part for part in parts if part in self._subjects]
         else:
             named += parts
-        ending = self._ending(name) if name.endswith(self.endings) else ""
-        return (named[0].removesuffix(ending) if named else "", session)
+        return (named[0].removesuffix(self._ending(name)) if named else "", session)
 
     def _parsed(self, name: str, folders: tuple[str, str], datatype: str) -> ParsedName:
         parsed = self.rules.parse(name, self._ending(name))
@@ -330,6 +334,33 @@ class _LooseScanner(_Scanner):
         if session:
             parsed.entities.setdefault("session", session.removeprefix("ses-"))
         return parsed
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Tell whether an entry is a folder or leads to one; links without an end lead nowhere."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Tell whether an entry is a file or leads to one."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
+
+
+def _leads_back(folder: os.DirEntry[str]) -> bool:
+    """Tell whether a folder is a link to one that it lies in: walking it would have no end."""
+    if not folder.is_symlink():
+        return False
+    path, target = Path(folder.path), os.stat(folder.path)
+    if path.parent.resolve().is_relative_to(path.resolve()):
+        return True
+    # Links that lead to each other: the path as it was walked has been there.
+    return any(os.path.samestat(target, os.stat(around)) for around in path.parents)
 
 
 def _entries(folder: str | Path) -> list[os.DirEntry[str]]:

@@ -37,8 +37,11 @@ DATATYPES = frozenset(
 _OWN_LAYOUT = "config_bids.json"
 _LABEL = re.compile(r"[A-Za-z0-9+]+")
 _INDEX = re.compile(r"[0-9]+")
+INDICES = ("run", "echo", "flip", "inv", "chunk")
+"""Entities whose values are numbers: ``run-1`` and ``run-01`` are one run."""
+_PADDED = re.compile(rf"((?:^|_)(?:{'|'.join(INDICES)})-)0+(?=[0-9]+(?:_|\.|$))")
 _VALUES = {
-    **dict.fromkeys(("run", "echo", "flip", "inv", "chunk"), _INDEX),
+    **dict.fromkeys(INDICES, _INDEX),
     "mt": re.compile("on|off"),
     "part": re.compile("imag|mag|phase|real"),
     "hemi": re.compile("L|R"),
@@ -57,6 +60,21 @@ class ParsedName:
     entities: dict[str, str]
     suffix: str
     extension: str
+
+
+def without_padding(name: str) -> str:
+    """A name with its indices as numbers, to compare: ``sub-01_run-1_T1w`` for ``sub-01_run-01_T1w``."""
+    return _PADDED.sub(r"\1", name)
+
+
+def comparable(entities: Mapping[str, str]) -> Mapping[str, str]:
+    """Entities by long name with their indices as numbers: {"run": "1"} for {"run": "01"}."""
+    there = [key for key in INDICES if key in entities]
+    return {**entities, **{key: _number(entities[key]) for key in there}} if there else entities
+
+
+def _number(index: str) -> str:
+    return index.lstrip("0") or "0" if _INDEX.fullmatch(index) else index
 
 
 @dataclass(frozen=True)

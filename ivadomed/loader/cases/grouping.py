@@ -11,10 +11,11 @@ import numpy as np
 from ivadomed.errors import ConfigError, DataError, some
 from ivadomed.images.labels import LabelFile
 from ivadomed.loader.bids.files import BidsFile, Dropped, contrast_entities, contrast_of
+from ivadomed.loader.bids.names import comparable
 from ivadomed.loader.cases.case import Case
 
 if TYPE_CHECKING:
-    from ivadomed.loader.bids.files import Labels
+    from ivadomed.loader.bids.labels import Labels
     from ivadomed.loader.bids_dataframe import BidsDataframe
 
 TargetSuffix = Sequence[str | Sequence[str]]
@@ -196,7 +197,9 @@ def _paired(
     for contrast in contrasts:
         own = contrast_entities(contrast).keys()
         files = by_contrast[contrast]
-        keyed.append({frozenset((k, v) for k, v in f.entities.items() if k not in own): f for f in files})
+        keyed.append(
+            {frozenset((k, v) for k, v in comparable(f.entities).items() if k not in own): f for f in files}
+        )
     same_keys = all(keys.keys() == keyed[0].keys() for keys in keyed)
     unique = all(
         len(keys) == len(by_contrast[contrast]) for keys, contrast in zip(keyed, contrasts, strict=True)
