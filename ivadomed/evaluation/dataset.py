@@ -134,7 +134,7 @@ def _check_tolerance(pair: PredictionPair, tolerance: float) -> None:
 def _evaluate_files(pair: PredictionPair, params: EvaluationParameters) -> dict[str, float]:
     with shortages_explained(os.fspath(pair.predictions[0]), _LESS):
         data = read_pair(pair)
-        values, painted = evaluate_pair(data.prediction, data.target, data.zooms, params)
+        values, painted = evaluate_pair(data.prediction, data.target, data.zooms, params, data.ignore)
         if params.object_detection_metrics:
             _write_painted(pair, data, painted.reshape(data.prediction.shape))
         return values

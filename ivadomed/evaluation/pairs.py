@@ -42,6 +42,7 @@ class PredictionPair:
         subject: Participant; empty: the image is one of its own.
         contrast: Contrast of the image; several channels are joined by "+".
         pixel_size: mm along rows and columns of a picture.
+        ignore: Voxels that do not count.
     """
 
     image_id: str
@@ -51,13 +52,14 @@ class PredictionPair:
     subject: str = ""
     contrast: str = ""
     pixel_size: tuple[float, float] | None = None
+    ignore: LabelFile | None = None
 
     def check_grid(self) -> None:
         """Raise DataError unless all files have the same voxels; only headers are read.
 
         Pictures have no grid, and their shapes are compared when they are read.
         """
-        labels = [label.path for label in self.targets if label is not None]
+        labels = dict.fromkeys(label.path for label in (*self.targets, self.ignore) if label is not None)
         files = [path for path in (self.image, *labels, *self.predictions) if path and io.is_nifti(path)]
         if len(files) < len(self.predictions) + 1:
             return
@@ -107,6 +109,7 @@ def pairs_of_cases(cases: Sequence[Case], folder: Path, target_suffix: Suffixes)
             case.subject,
             "+".join(case.contrasts),
             None if io.is_nifti(case.images[0]) else pixel_size_mm(case.metadata, case.images[0]),
+            case.ignore,
         )
         for case in cases
         if case.id in predictions
@@ -207,6 +210,7 @@ class PairData:
         affine: [4, 4] of the prediction.
         header: NIfTI header of the prediction, None when it is a picture.
         is_picture: True for a picture, not a volume.
+        ignore: [X, Y, Z] bool, voxels that do not count; None for none.
     """
 
     prediction: np.ndarray
@@ -215,6 +219,7 @@ class PairData:
     affine: np.ndarray
     header: Any
     is_picture: bool
+    ignore: np.ndarray | None = None
 
 
 def read_pair(pair: PredictionPair) -> PairData:
@@ -246,7 +251,8 @@ def read_pair(pair: PredictionPair) -> PairData:
             target[..., k] = _read_target(label, first, grid)
     zooms = images[0].zooms if pair.pixel_size is None else (*pair.pixel_size, 1.0)
     is_picture = not io.is_nifti(pair.image or pair.predictions[0])
-    return PairData(prediction, target, zooms, images[0].affine, images[0].header, is_picture)
+    ignore = None if pair.ignore is None else _read_target(pair.ignore, first, grid) >= 0.5
+    return PairData(prediction, target, zooms, images[0].affine, images[0].header, is_picture, ignore)
 
 
 def voxels_on(grid: Grid, of: Path, image: io.Image, path: Path) -> np.ndarray:

@@ -74,7 +74,8 @@ def _counts(
     """Per sample and class what the metrics need, so that no prediction is kept.
 
     Returns:
-        Predicted voxels [S, T], those of them that are true [S, T], true voxels [S], voxels [S].
+        Predicted voxels [S, T], those of them that are true [S, T], true voxels [S], voxels [S]; ignored
+        ones are in none of them.
     """
     parts = []
     for dataset in datasets:
@@ -85,10 +86,14 @@ def _counts(
             assert batch.target is not None
             guess = torch.from_numpy(forward(batch)).flatten(0, 1).unsqueeze(-1).flatten(1)
             truth = batch.target.flatten(0, 1).unsqueeze(-1).flatten(1) >= 0.5
-            over = [guess >= t for t in thresholds]
+            counted = torch.ones_like(truth)
+            if batch.mask is not None:
+                counted = batch.mask.expand_as(batch.target).flatten(0, 1).unsqueeze(-1).flatten(1)
+            truth = truth & counted
+            over = [(guess >= t) & counted for t in thresholds]
             predicted = torch.stack([o.sum(1) for o in over], 1)
             both = torch.stack([(o & truth).sum(1) for o in over], 1)
-            parts.append((predicted, both, truth.sum(1), torch.full((len(truth),), truth.shape[1])))
+            parts.append((predicted, both, truth.sum(1), counted.sum(1)))
     columns = [torch.cat(part).double().numpy() for part in zip(*parts, strict=True)]
     return columns[0], columns[1], columns[2], columns[3]
 

@@ -38,9 +38,10 @@ def evaluate_pair(
     target: np.ndarray,
     zooms: Sequence[float],
     params: Mapping[str, Any] | EvaluationParameters | None = None,
+    ignore: np.ndarray | None = None,
 ) -> EvaluationResult:
     """Evaluate one prediction; see ``Evaluation3DMetrics`` for arguments, metrics and errors."""
-    return Evaluation3DMetrics(prediction, target, zooms, params).run_eval()
+    return Evaluation3DMetrics(prediction, target, zooms, params, ignore).run_eval()
 
 
 class Evaluation3DMetrics:
@@ -72,9 +73,11 @@ class Evaluation3DMetrics:
         data_gt: [H, W, D, C].
         dim_lst: Voxel size in mm along H, W, D.
         params: Evaluation parameters of the configuration.
+        ignore: [H, W, D], voxels that do not count: they are in neither mask, before small objects are removed, and
+            in no denominator. None for none.
 
     Attributes:
-        data_pred, data_gt: The masks, without the small objects that ``params`` removes.
+        data_pred, data_gt: The masks, without ignored voxels and the small objects that ``params`` removes.
         n_classes: Number of classes, C.
         px, py, pz: Voxel size in mm.
         bin_struct: Neighbours of one object: 18.
@@ -97,13 +100,20 @@ class Evaluation3DMetrics:
         data_gt: np.ndarray,
         dim_lst: Sequence[float],
         params: Mapping[str, Any] | EvaluationParameters | None = None,
+        ignore: np.ndarray | None = None,
     ) -> None:
         self.params = evaluation_parameters(params)
         self.data_pred, self.data_gt = np.asarray(data_pred), np.asarray(data_gt)
+        self._mask = None if ignore is None else ~np.asarray(ignore, bool)
         if self.data_pred.shape != self.data_gt.shape or self.data_pred.ndim != 4:
             raise DataError(
                 f"evaluation: prediction {self.data_pred.shape} and ground truth {self.data_gt.shape}; "
                 "expected two masks of the same shape [H, W, D, classes]"
+            )
+        if self._mask is not None:
+            self.data_pred, self.data_gt = (
+                np.where(self._mask[..., None], data, np.zeros((), data.dtype))
+                for data in (self.data_pred, self.data_gt)
             )
         self.n_classes = self.data_pred.shape[3]
         self.px, self.py, self.pz = (float(zoom) for zoom in dim_lst[:3])
@@ -236,7 +246,7 @@ class Evaluation3DMetrics:
 
     def _voxel_metrics(self, c: int) -> dict[str, float]:
         prediction, truth = self.data_pred[..., c], self.data_gt[..., c]
-        nan = float("nan")
+        nan, counted = float("nan"), {} if self._mask is None else {"mask": self._mask}
         return {
             "vol_pred": self.get_vol(prediction),
             "vol_gt": self.get_vol(truth),
@@ -246,9 +256,12 @@ class Evaluation3DMetrics:
             "dice": metrics.dice_score(truth, prediction),
             "recall": metrics.recall_score(prediction, truth, err_value=nan),
             "precision": metrics.precision_score(prediction, truth, err_value=nan),
-            "specificity": metrics.specificity_score(prediction, truth, err_value=nan),
-            "mse": metrics.mse(truth, prediction),
-            **{further.__name__: float(further(prediction, truth)) for further in self.further_metrics},
+            "specificity": metrics.specificity_score(prediction, truth, err_value=nan, **counted),
+            "mse": metrics.mse(truth, prediction, **counted),
+            **{
+                further.__name__: float(further(prediction, truth, **counted))
+                for further in self.further_metrics
+            },
         }
 
     def _surface_metrics(self, c: int) -> dict[str, float]:

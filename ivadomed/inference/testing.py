@@ -113,14 +113,16 @@ def predict_cases(
     engine = data.engine(open_model(model, device), batch_size, device, source=str(model))
     recipe = data.recipe
     volumes = read_ahead(data.cases, recipe.slice_axis, recipe.soft_gt, with_target=bool(metric_fns))
-    truths: dict[str, np.ndarray] = {}
+    truths: dict[str, _Truth] = {}
     predictions = engine.run(_without_targets(volumes, truths))
     for prediction in _bar(predictions, "Inference", len(data.cases)):
         voxels = finish(prediction, postprocessing or {}, folder / prediction.case.id)
         write_prediction(prediction, voxels, folder)
         if metric_fns:
-            truth = [prediction.grid.to_native(target) for target in truths.pop(prediction.case.id)]
-            metrics(np.moveaxis(voxels, -1, 0)[None], np.stack(truth)[None])
+            truth = truths.pop(prediction.case.id)
+            target = np.stack([prediction.grid.to_native(one) for one in truth.target])
+            mask = None if truth.ignore is None else ~prediction.grid.to_native(truth.ignore)[None, None]
+            metrics(np.moveaxis(voxels, -1, 0)[None], target[None], mask)
     return metrics.get_results()
 
 
@@ -161,13 +163,22 @@ def _bar(cases: Iterable[Any], title: str, total: int) -> Iterable[Any]:
     return tqdm(cases, desc=title, total=total, unit="case", leave=False, disable=hidden_bar())
 
 
+@dataclass(frozen=True, eq=False)
+class _Truth:
+    """The first rater of each class [K, H, W, D], and the voxels [H, W, D] that do not count, or None."""
+
+    target: np.ndarray
+    ignore: np.ndarray | None
+
+
 def _without_targets(
-    volumes: Iterable[tuple[Case, Volume]], truths: dict[str, np.ndarray]
+    volumes: Iterable[tuple[Case, Volume]], truths: dict[str, _Truth]
 ) -> Iterator[tuple[Case, Volume]]:
-    """The volumes as a network gets them; the first rater of each class [K, H, W, D] goes into ``truths``."""
+    """The volumes as a network gets them; what they are compared with goes into ``truths``."""
     for case, volume in volumes:
         if volume.target is not None:
             first = volume.target[[raters[0] for raters in case.raters]]
             is_binary = not np.any((first > 0) & (first < 1))
-            truths[case.id] = first.astype(np.uint8) if is_binary else first  # they wait for the prediction
-        yield case, replace(volume, target=None)
+            # They wait for the prediction.
+            truths[case.id] = _Truth(first.astype(np.uint8) if is_binary else first, volume.ignore)
+        yield case, replace(volume, target=None, ignore=None)

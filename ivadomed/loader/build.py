@@ -92,6 +92,7 @@ def list_cases(
         contrasts=config.contrasts_for(dataset_type),
         multichannel=loader.multichannel,
         roi_suffix=loader.roi_params.suffix,
+        ignore_label=loader.ignore_label,
         require_target=config.command != "segment",
         balance=loader.contrast_params.balance,
         seed=config.split_dataset.random_seed,

@@ -271,13 +271,14 @@ class Trainer:
         for shard, bar in monitor.progress(self.train_batches, epoch, "training"):
             batch = self._mixed(self._ready(shard.batch), shard.size, drawn, shard.step == 0)
             with self.optimization.around(shard.step):
-                prediction, target, loss, dice = self._predict(batch, shard.size)
+                prediction, loss, dice = self._predict(batch, shard.size)
                 self.optimization.learn(loss, shard.step)
             losses.append(self._checked(loss, batch, self.dataset_train))
             dices.append(dice)
             bar.set_postfix(loss=f"{losses[-1]:.4f}", refresh=False)
             stop.check()
-        monitor.images(epoch, "Training", batch.image, target, prediction.detach())
+        assert batch.target is not None
+        monitor.images(epoch, "Training", batch.image, batch.target, prediction.detach())
         return _Means(float(np.mean(losses)), float(np.mean(dices)))
 
     @torch.no_grad()
@@ -287,14 +288,15 @@ class Trainer:
         metrics = MetricManager(list(self.metric_fns))
         for shard, _ in monitor.progress(self.val_batches, epoch, "validation"):
             batch = self._ready(shard.batch)
-            prediction, target, loss, dice = self._predict(batch, shard.size)
+            prediction, loss, dice = self._predict(batch, shard.size)
             losses.append(self._checked(loss, batch, self.dataset_val))
             dices.append(dice)
-            metrics(*(as_array(self.processes.own(x, shard.size)) for x in (prediction, target)))
+            self._measure(metrics, prediction, batch, shard.size)
             stop.check()
         metrics.merge(self.processes.collect(metrics.result_dict))
         monitor.metrics(epoch, metrics.get_results())
-        monitor.images(epoch, "Validation", batch.image, target, prediction)
+        assert batch.target is not None
+        monitor.images(epoch, "Validation", batch.image, batch.target, prediction)
         return _Means(float(np.mean(losses)), float(np.mean(dices)))
 
     def _ready(self, batch: Batch) -> Batch:
@@ -302,14 +304,22 @@ class Trainer:
         batch = batch.to(self.device).augmented(self.dataset_train.soft_gt, self.dataset_train.classify)
         return batch.to(self.device, self.memory_format)
 
-    def _predict(self, batch: Batch, size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, float]:
-        """Prediction and target of this process; of the whole batch the loss, and the Dice loss as a number."""
+    def _predict(self, batch: Batch, size: int) -> tuple[torch.Tensor, torch.Tensor, float]:
+        """Prediction of this process; of the whole batch the loss, and the Dice loss as a number."""
         assert batch.target is not None
         own = self.network(*self.model.inputs(batch))  # several resolutions under deep supervision
         predictions, targets = self.processes.whole((own, batch.target), size)
-        loss = self.loss(predictions, targets)
-        dice = self.dice_loss(full_resolution(predictions), targets)
-        return full_resolution(own), batch.target, loss, float(dice.detach())
+        mask = None if batch.ignore is None else self.processes.whole(batch.ignore, size) < 0.5
+        loss = self.loss(predictions, targets, mask)
+        dice = self.dice_loss(full_resolution(predictions), targets, mask)
+        return full_resolution(own), loss, float(dice.detach())
+
+    def _measure(self, metrics: MetricManager, prediction: torch.Tensor, batch: Batch, size: int) -> None:
+        """Add the samples of this process."""
+        assert batch.target is not None
+        own = (as_array(self.processes.own(x, size)) for x in (prediction, batch.target))
+        mask = None if batch.mask is None else self.processes.own(batch.mask, size).cpu().numpy()
+        metrics(*own, mask)
 
     @torch.no_grad()
     def _guess(self, batch: Batch) -> torch.Tensor:
@@ -322,10 +332,16 @@ class Trainer:
             return batch
         # Partners come from the whole batch, so every process mixes all of it and takes its part.
         images, targets = self.processes.whole((batch.image, batch.target), size)
+        if batch.ignore is not None:
+            targets = torch.cat([targets, self.processes.whole(batch.ignore, size)], dim=1)
         debugging = first and self.watch.debugging and self.processes.world.is_first
         mixed = mixup(images, targets, alpha, debugging, self.folder, drawn)
         image, target = map(self.processes.share, mixed)
-        return replace(batch, image=image.to(memory_format=self.memory_format), target=target)
+        ignore = None
+        if batch.ignore is not None:  # what is ignored in either sample is unknown in the mix
+            target, ignore = target[:, :-1], (target[:, -1:] > 0).to(target.dtype)
+        image = image.to(memory_format=self.memory_format)
+        return replace(batch, image=image, target=target, ignore=ignore)
 
     def _checked(self, loss: torch.Tensor, batch: Batch, dataset: SampleDataset) -> float:
         value = float(loss.detach())

@@ -21,7 +21,7 @@ from typing_extensions import dataclass_transform
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.registry import Registry
 from ivadomed.runtime.randomness import seeded
-from ivadomed.transforms.steps import KINDS, Frame, IdentityStep, Step
+from ivadomed.transforms.steps import IGNORE, KINDS, Frame, IdentityStep, Step
 
 ORDERS: Mapping[str, int] = {"im": 2, "gt": 1, "roi": 1}
 """Interpolation order of the documented call, by ``metadata["data_type"]``."""
@@ -62,8 +62,9 @@ class CalledStep(Step):
         return self.apply_as(x, "im", order)
 
     def apply_as(self, x: np.ndarray, kind: str, order: int) -> np.ndarray:
-        """Call the transform on the list of the arrays of `x`."""
-        records = [{"zooms": self.zooms_in, **self.record, "data_type": kind} for _ in x]
+        """Call the transform on the list of the arrays of `x`; ignored voxels are a label for it."""
+        data_type = "gt" if kind == IGNORE else kind
+        records = [{"zooms": self.zooms_in, **self.record, "data_type": data_type} for _ in x]
         with seeded(self.seed):
             out, metadata = run(self.transform, list(x), records)
         first = metadata[0] if isinstance(metadata, (list, tuple)) else metadata

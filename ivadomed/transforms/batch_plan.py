@@ -53,7 +53,7 @@ class BatchPlan:
 
         Args:
             x: [B, C, *spatial] floating, on the device of this plan; stays as it is.
-            kind: "im", "gt" or "roi".
+            kind: "im", "gt", "roi" or "ignore".
 
         Returns:
             [B, C, *spatial]

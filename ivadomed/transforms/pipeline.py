@@ -11,7 +11,7 @@ import numpy as np
 
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.transforms.base import ImedTransform, build
-from ivadomed.transforms.steps import KINDS, Frame, IdentityStep, Step
+from ivadomed.transforms.steps import IGNORE, KINDS, Frame, IdentityStep, Step
 from ivadomed.transforms.warp import fuse
 
 ALL_KINDS = frozenset(KINDS)
@@ -59,7 +59,7 @@ class Plan:
 
         Args:
             x: `[C, *shape_in]`.
-            kind: "im", "gt" or "roi".
+            kind: "im", "gt", "roi" or "ignore".
             order: 2 image, 1 binary or soft label, 0 integer map.
 
         Returns:
@@ -170,7 +170,8 @@ class Pipeline:
             mask = frame.roi
             if mask is not None and i < last_reader and "roi" in stage.applied_to:
                 mask = step.apply(mask, 1)
-            _append(steps, stage.applied_to, step)
+            moves_label = "gt" in stage.applied_to and step.invertible
+            _append(steps, stage.applied_to | {IGNORE} if moves_label else stage.applied_to, step)
             frame = Frame(step.shape_out, step.zooms_out, mask)
         return Plan(tuple(steps), tuple(shape), tuple(zooms))
 

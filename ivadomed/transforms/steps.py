@@ -14,6 +14,10 @@ from torch import Tensor
 S = TypeVar("S", bound="Step")
 
 KINDS: tuple[str, ...] = ("im", "gt", "roi")
+"""Kinds of array that a configuration can name."""
+
+IGNORE = "ignore"
+"""Kind of the mask of ignored voxels: it moves as the label does, but no step changes its values."""
 
 
 @dataclass(frozen=True, eq=False)

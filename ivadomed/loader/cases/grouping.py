@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivadomed.errors import ConfigError, DataError, some
+from ivadomed.images.label_suffix import LabelSuffix
 from ivadomed.images.labels import LabelFile
 from ivadomed.loader.bids.files import BidsFile, Dropped, contrast_entities, contrast_of
 from ivadomed.loader.bids.names import comparable
 from ivadomed.loader.cases.case import Case
 
 if TYPE_CHECKING:
-    from ivadomed.loader.bids.labels import Labels
     from ivadomed.loader.bids_dataframe import BidsDataframe
 
 TargetSuffix = Sequence[str | Sequence[str]]
-"""Per class the suffix of its label, or the suffixes of several raters."""
+"""Per class the suffix of its label, see ``LabelSuffix``, or the suffixes of several raters."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ def build_cases(
     balance: Mapping[str, float] | None = None,
     seed: int = 0,
     allow_missing: bool = False,
+    ignore_label: str | None = None,
 ) -> CaseList:
     """Group images into cases and find their labels.
 
@@ -62,10 +63,11 @@ def build_cases(
         balance: Share of the images of a contrast to keep, e.g. {"T1w": 0.1}; drawn with ``seed``.
         seed: Seed of the draw.
         allow_missing: Keep subjects that lack some of the channels, for networks that do without.
+        ignore_label: Suffix of the voxels that losses and metrics leave out, or None.
 
     Raises:
         ConfigError: ``balance`` is combined with ``multichannel`` or is no share.
-        DataError: A file name is not in the data set, or a label is not unique.
+        DataError: A file name is not in the data set, a label is not unique, or no table has the name of a class.
     """
     images = _images(bids_df, filenames, contrasts)
     dropped: list[Dropped] = []
@@ -80,20 +82,22 @@ def build_cases(
         images = _balanced(images, balance or {}, seed, dropped)
         groups = [((contrast,), (image,)) for image, contrast in images]
     metadata = _metadata(bids_df, {files[0].name for _, files in groups})
-    classes = [(suffix,) if isinstance(suffix, str) else tuple(suffix) for suffix in target_suffix]
+    classes = [[suffix] if isinstance(suffix, str) else [*suffix] for suffix in target_suffix]
     labelled = classes if require_target or bids_df.derivatives else []
+    ignored = ignore_label if labelled else None
     cases = []
     for names, files in groups:
-        roi = _labels_of(bids_df.labels, files, (roi_suffix,)) if roi_suffix else None
+        roi = _label_of(bids_df, files, roi_suffix)
         case = Case(
             id=files[0].stem,
             images=tuple(file.path for file in files),
-            targets=tuple(_labels_of(bids_df.labels, files, raters) for raters in labelled),
+            targets=tuple(_labels_of(bids_df, files, raters) for raters in labelled),
             subject=files[0].participant,
             contrasts=names,
-            roi=roi[0] if roi else None,
+            roi=roi,
             metadata=metadata[files[0].name],
             channels=_channel_indices(names, contrasts) if multichannel else (),
+            ignore=_label_of(bids_df, files, ignored),
         )
         if require_target and not any(case.targets):
             suffixes = [suffix for raters in classes for suffix in raters]
@@ -106,14 +110,29 @@ def build_cases(
 
 
 def _labels_of(
-    labels: Labels, files: Sequence[BidsFile], suffixes: Sequence[str]
+    bids_df: BidsDataframe, files: Sequence[BidsFile], suffixes: Sequence[str]
 ) -> tuple[LabelFile, ...] | None:
     """Labels of all raters of the last channel that has any."""
     for file in reversed(files):
-        found = (labels.find(file, suffix) for suffix in suffixes)
-        if labelled := tuple(LabelFile(label.path) for label in found if label is not None):
+        found = (_label(bids_df, file, LabelSuffix.parse(suffix)) for suffix in suffixes)
+        if labelled := tuple(filter(None, found)):
             return labelled
     return None
+
+
+def _label_of(bids_df: BidsDataframe, files: Sequence[BidsFile], suffix: str | None) -> LabelFile | None:
+    """Label of the last channel that has one."""
+    found = _labels_of(bids_df, files, [suffix]) if suffix else None
+    return found[0] if found else None
+
+
+def _label(bids_df: BidsDataframe, image: BidsFile, suffix: LabelSuffix) -> LabelFile | None:
+    """Label of one image, of a label map with the values of the class."""
+    file = bids_df.labels.find(image, suffix.file)
+    if file is None:
+        return None
+    table = bids_df.label_values(file) if suffix.needs_table else {}
+    return LabelFile(file.path, suffix.values(table, file.path))
 
 
 def _images(

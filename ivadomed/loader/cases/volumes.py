@@ -31,12 +31,13 @@ class Volume:
 
     Args:
         image: [C, H, W, D] float32, one entry per channel of the network; a missing one is zeros.
-        target: [R, H, W, D] float32 in 0..1, every rater of every class; None when not asked for.
+        target: [R, H, W, D] float32 in 0..1, every rater of every class, 0 in ignored voxels; None when not asked for.
         roi: [H, W, D] float32 region of interest, or None.
         grid: Where the voxels lie.
         header: NIfTI header of the first channel, None for pictures.
         present: Per channel whether the case has it; empty when all are there.
         box: Box to crop to, inside the image, see ``Case.box``.
+        ignore: [H, W, D] bool, voxels that losses and metrics leave out; None without, or when not asked for.
     """
 
     image: np.ndarray
@@ -46,6 +47,7 @@ class Volume:
     header: Any
     present: tuple[bool, ...] = ()
     box: tuple[int, ...] | None = None
+    ignore: np.ndarray | None = None
 
 
 def read_volume(case: Case, slice_axis: int, soft_gt: bool = False, with_target: bool = True) -> Volume:
@@ -71,14 +73,21 @@ def _read(case: Case, slice_axis: int, soft_gt: bool, with_target: bool) -> Volu
     volume = make_volume(case, (read_image(path, pixel_size) for path in case.images), slice_axis, roi)
     if not with_target:
         return volume
-    target = np.zeros((len(case.rater_files), *volume.grid.hwd_shape), np.float32)
-    there = [(i, file) for i, file in enumerate(case.rater_files) if file is not None]
+    count = len(case.rater_files)
+    target = np.zeros((count, *volume.grid.hwd_shape), np.float32)
+    there = [(i, file) for i, file in enumerate((*case.rater_files, case.ignore)) if file is not None]
     labels = read_labels([file for _, file in there], pixel_size, soft_gt)
+    ignore = None
     for (i, file), image in zip(there, labels, strict=True):
         label = _on_grid(volume.grid, case, image, file.path)
         _check_label(label, file.path, soft_gt)
-        target[i] = label if soft_gt else label >= 0.5
-    return replace(volume, target=target)
+        if i == count:
+            ignore = label >= 0.5
+        else:
+            target[i] = label if soft_gt else label >= 0.5
+    if ignore is not None:
+        target[:, ignore] = 0
+    return replace(volume, target=target, ignore=ignore)
 
 
 def has_several_classes(label: np.ndarray) -> bool:

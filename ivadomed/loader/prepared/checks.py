@@ -144,7 +144,8 @@ def _bytes_of(case: Case, recipe: Recipe, in_blocks: bool) -> int:
     voxels = math.prod(blocked_shape((1, *shape)) if in_blocks and not recipe.is_2d else shape)
     kept = all(isinstance(step, CropStep) or step.shape_in == step.shape_out for _, step in plans[0].steps)
     label = 1 if kept and not recipe.soft_gt else 4
-    return len(plans) * voxels * (4 * len(case.present) + label * len(case.rater_files))
+    labels = len(case.rater_files) + (case.ignore is not None)
+    return len(plans) * voxels * (4 * len(case.present) + label * labels)
 
 
 def check_disk(folder: Path, size: int, compressed: bool) -> None:

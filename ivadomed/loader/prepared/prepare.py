@@ -69,7 +69,8 @@ class Prepared:
 
     Args:
         image: 2D: [N, C, h, w], a slice per entry. 3D: [C, H, W, D].
-        target: As ``image`` with raters instead of channels; None without labels.
+        target: As ``image`` with raters instead of channels, behind them the ignored voxels of a case that has some;
+            None without labels.
         plans: Fixed steps that were done: one plan per slice (2D) or one for the volume (3D).
         facts: For the slice filter and for placing patches.
         zooms: mm along H, W, D after the fixed steps.
@@ -153,6 +154,10 @@ def prepare_volume(volume: Volume, recipe: Recipe, path: str | os.PathLike[str] 
     if volume.target is not None:
         target = _apply(plans, volume.target, recipe.is_2d, "gt", LABEL_ORDER)
         facts = replace(facts, foreground=pack_foreground(target, recipe.is_2d, recipe.soft_gt))
+        if volume.ignore is not None:
+            ignore = volume.ignore[None].astype(np.float32)
+            ignore = _apply(plans, ignore, recipe.is_2d, "ignore", LABEL_ORDER)
+            target = np.concatenate([target, ignore], axis=1 if recipe.is_2d else 0)
     zooms = plans[0].zooms_out
     if recipe.is_2d and recipe.classifier is not None:
         there = image[:, list(volume.present)] if volume.present else image

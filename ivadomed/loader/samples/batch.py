@@ -35,6 +35,7 @@ class Batch:
         condition: [B, n] float32, see ``conditions``, or None.
         windows: Origin of each sample.
         steps: Random steps that are still to be done, see ``augmented``; None when the workers did all.
+        ignore: [B, 1, ...] 1 at voxels that losses and metrics leave out, else 0; None for a data set without any.
     """
 
     image: torch.Tensor
@@ -42,6 +43,12 @@ class Batch:
     condition: torch.Tensor | None
     windows: tuple[Window, ...]
     steps: BatchPlan | None = None
+    ignore: torch.Tensor | None = None
+
+    @property
+    def mask(self) -> torch.Tensor | None:
+        """[B, 1, ...] bool, True at voxels that losses and metrics count; None for all."""
+        return None if self.ignore is None else self.ignore < 0.5
 
     def to(self, device: torch.device, memory_format: torch.memory_format = torch.preserve_format) -> Batch:
         """The batch on another device; floating point where it is computed with."""
@@ -51,6 +58,7 @@ class Batch:
             None if self.condition is None else self.condition.to(device, non_blocking=True),
             self.windows,
             None if self.steps is None else self.steps.moved(partial(_to, device=device)),
+            None if self.ignore is None else self.ignore.to(device, torch.float32, non_blocking=True),
         )
 
     def part(self, samples: slice) -> Batch:
@@ -60,6 +68,7 @@ class Batch:
             None if self.target is None else self.target[samples],
             None if self.condition is None else self.condition[samples],
             self.windows[samples],
+            ignore=None if self.ignore is None else self.ignore[samples],
         )
 
     def pin_memory(self) -> Batch:
@@ -70,6 +79,7 @@ class Batch:
             None if self.condition is None else self.condition.pin_memory(),
             self.windows,
             None if self.steps is None else self.steps.moved(torch.Tensor.pin_memory),
+            None if self.ignore is None else self.ignore.pin_memory(),
         )
 
     def augmented(self, soft_gt: bool, classify: bool) -> Batch:
@@ -86,18 +96,26 @@ class Batch:
             target = self.steps.apply(self.target, "gt")
             target = target if soft_gt else (target >= 0.5).to(target.dtype)
             target = target.flatten(2).any(dim=2).to(target.dtype) if classify else target
-        return replace(self, image=self.steps.apply(self.image, "im"), target=target, steps=None)
+        ignore = None
+        if self.ignore is not None:
+            ignore = (self.steps.apply(self.ignore, "ignore") >= 0.5).to(self.ignore.dtype)
+        image = self.steps.apply(self.image, "im")
+        return replace(self, image=image, target=target, steps=None, ignore=ignore)
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One entry of a batch, see ``Batch``; ``plan`` holds the steps that are left to the device."""
+    """One entry of a batch, see ``Batch``; ``plan`` holds the steps that are left to the device.
+
+    All samples of a data set have ``ignore``, or none.
+    """
 
     image: np.ndarray
     target: np.ndarray
     condition: np.ndarray | None
     window: Window
     plan: Plan | None = None
+    ignore: np.ndarray | None = None
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
@@ -114,12 +132,14 @@ def collate(samples: Sequence[Sample]) -> Batch:
             "length, or use a batch size of 1"
         )
     plans = [s.plan for s in samples if s.plan is not None]
+    ignored = [s.ignore for s in samples if s.ignore is not None]
     return Batch(
         stack([s.image for s in samples]),
         stack([s.target for s in samples]),
         stack_conditions([s.condition for s in samples]),
         tuple(s.window for s in samples),
         BatchPlan.of(plans) if plans else None,
+        stack(ignored) if ignored else None,
     )
 
 

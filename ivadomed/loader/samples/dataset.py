@@ -73,6 +73,7 @@ class SampleDataset(Dataset[Sample]):
         self.conditions = [conditioner(case) for case in self.cases]
         self._raters = interned(case.raters for case in self.cases)
         self._present = interned(case.present for case in self.cases)
+        self.ignores = any(case.ignore is not None for case in self.cases)
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -90,7 +91,11 @@ class SampleDataset(Dataset[Sample]):
         if self.patches is not None:
             window = self.patches.place(window, raters, entry.stored, rng)
         image, labels = entry.read(window)
-        target = labels[[group[rng.integers(len(group))] for group in raters]]
+        drawn = [group[rng.integers(len(group))] for group in raters]
+        arrays = {"im": image, "gt": labels[drawn]}
+        if self.ignores:
+            ignore = labels[_count(raters) :]
+            arrays["ignore"] = ignore if len(ignore) else np.zeros((1, *labels.shape[1:]), labels.dtype)
         zooms = entry.stored.zooms[: image.ndim - 1]
         plan = self.random_steps.plan(image.shape[1:], zooms, rng)
         if self.input_dropout:
@@ -103,11 +108,14 @@ class SampleDataset(Dataset[Sample]):
         later = None
         if self.augment_on == "device":
             plan, later = split_plan(plan)
-        image, target = plan.apply_all({"im": image, "gt": target}, 1).values()
+        arrays = plan.apply_all(arrays, 1)
+        target, ignore = arrays["gt"], arrays.get("ignore")
         if later is None:
             target = self._finished(target)
-        image, target = np.ascontiguousarray(image, np.float32), np.ascontiguousarray(target)
-        return Sample(image, target, condition, window, later)
+            ignore = None if ignore is None else (ignore >= 0.5).astype(np.uint8)
+        ignore = None if ignore is None else np.ascontiguousarray(ignore)
+        image, target = np.ascontiguousarray(arrays["im"], np.float32), np.ascontiguousarray(target)
+        return Sample(image, target, condition, window, later, ignore)
 
     def _finished(self, target: np.ndarray) -> np.ndarray:
         """Labels after the last step, see ``Batch.augmented``."""
@@ -121,8 +129,14 @@ class SampleDataset(Dataset[Sample]):
         """Category for balanced sampling: labelled or not ("gt"), or a value of the metadata."""
         window = self.windows[index]
         if key == "gt":
-            return bool(self.entries[window.case].read(window)[1].any())
+            labels = self.entries[window.case].read(window)[1]
+            return bool(labels[: _count(self._raters[window.case])].any())
         return self.cases[window.case].metadata.get(key)
+
+
+def _count(raters: Raters) -> int:
+    """Raters of all classes."""
+    return sum(map(len, raters))
 
 
 def _with_blank(plan: Plan, channels: np.ndarray) -> Plan:
