@@ -317,9 +317,9 @@ class Trainer:
     def _measure(self, metrics: MetricManager, prediction: torch.Tensor, batch: Batch, size: int) -> None:
         """Add the samples of this process."""
         assert batch.target is not None
-        own = (as_array(self.processes.own(x, size)) for x in (prediction, batch.target))
+        guess, truth = (as_array(self.processes.own(x, size)) for x in (prediction, batch.target))
         mask = None if batch.mask is None else self.processes.own(batch.mask, size).cpu().numpy()
-        metrics(*own, mask)
+        metrics(guess, truth, mask)
 
     @torch.no_grad()
     def _guess(self, batch: Batch) -> torch.Tensor:

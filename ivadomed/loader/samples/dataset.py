@@ -109,13 +109,13 @@ class SampleDataset(Dataset[Sample]):
         if self.augment_on == "device":
             plan, later = split_plan(plan)
         arrays = plan.apply_all(arrays, 1)
-        target, ignore = arrays["gt"], arrays.get("ignore")
+        target, ignored = arrays["gt"], arrays.get("ignore")
         if later is None:
             target = self._finished(target)
-            ignore = None if ignore is None else (ignore >= 0.5).astype(np.uint8)
-        ignore = None if ignore is None else np.ascontiguousarray(ignore)
+            ignored = None if ignored is None else (ignored >= 0.5).astype(np.uint8)
+        ignored = None if ignored is None else np.ascontiguousarray(ignored)
         image, target = np.ascontiguousarray(arrays["im"], np.float32), np.ascontiguousarray(target)
-        return Sample(image, target, condition, window, later, ignore)
+        return Sample(image, target, condition, window, later, ignored)
 
     def _finished(self, target: np.ndarray) -> np.ndarray:
         """Labels after the last step, see ``Batch.augmented``."""
