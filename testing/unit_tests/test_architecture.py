@@ -22,6 +22,7 @@ LAYERS = {
     "visualize.curves visualize.transform_preview visualize.violins",
     6: "commands sweep main __main__",
     7: "scripts compat keywords maths mixup preprocessing utils object_detection testing uncertainty "
+    "io grid threshold "
     "loader.adaptative loader.bids3d_dataset loader.bids_dataset loader.film loader.loader "
     "loader.mri2d_segmentation_dataset loader.mri3d_subvolume_segmentation_dataset loader.sample_meta_data "
     "loader.patch_filter loader.segmentation_pair loader.slice_filter loader.utils",

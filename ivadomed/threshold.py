@@ -1,0 +1,5 @@
+"""Import path of ivadomed 3.0; `ivadomed.testing` has the same function."""
+
+from ivadomed.compat.testing import threshold_analysis
+
+__all__ = ["threshold_analysis"]
