@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ivadomed import __version__
 from ivadomed.errors import ConfigError, Interrupted, IvadomedError
-from ivadomed.images.files import data_folder
+from ivadomed.images.files import data_path
 from ivadomed.runtime.console import ToolParser, exit_code
 from ivadomed.runtime.moved import moved_names
 from ivadomed.runtime.ranks import current_world
@@ -234,7 +234,7 @@ def _refuse_absent_data(config: RunConfig) -> None:
     if config.command == "train" and config.model_folder.is_dir():
         return  # It may be trained already, which needs no data set.
     for folder in config.loader_parameters.path_data:
-        data_folder(folder)
+        data_path(folder)
 
 
 def main(args: Sequence[str] | None = None) -> int:

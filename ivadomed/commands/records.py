@@ -20,6 +20,7 @@ from ivadomed import __version__
 from ivadomed.config import RunConfig
 from ivadomed.errors import OutputError
 from ivadomed.images.files import parse_json, remove_leftovers, write_json, write_text
+from ivadomed.loader.layouts.index import identity
 from ivadomed.runtime.ranks import is_first_process
 from ivadomed.runtime.run_lock import LOCK, run_lock
 from ivadomed.runtime.terminal import log_handlers
@@ -183,10 +184,8 @@ def version_text(config: RunConfig) -> str:
 
 
 def _dataset_identity(path: Path) -> dict[str, Any]:
-    description = _json_object(path / "dataset_description.json")
-    keys = ("Name", "BIDSVersion", "DatasetDOI")
-    known: dict[str, Any] = {key: description[key] for key in keys if key in description}
-    return {"path": str(path.resolve()), "commit": _commit(path), **known}
+    known = identity(path)
+    return {"path": str(path.resolve()), "commit": _commit(path if path.is_dir() else path.parent), **known}
 
 
 def _libraries() -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid
 from ivadomed.images.io import Image, is_nifti, read_image
 from ivadomed.images.labels import LabelFile, read_label
+from ivadomed.images.volume_of import ImagePath
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import ABOVE_ONE, check_same_grid, has_several_classes, pixel_size_mm
 from ivadomed.loader.prepared.checks import prepared_bytes
@@ -54,7 +54,7 @@ class CaseReport:
     findings: list[Finding] = field(default_factory=list)
     grid: Grid | None = None
 
-    def find(self, file: Path, message: str, fatal: bool) -> None:
+    def find(self, file: ImagePath, message: str, fatal: bool) -> None:
         """Add a finding."""
         self.findings.append(Finding(str(file), message.removeprefix(str(file)).lstrip(": "), fatal))
 
@@ -108,7 +108,9 @@ def check_case(case: Case, recipe: Recipe) -> CaseReport:
     return report
 
 
-def _read(case: Case, file: Path | LabelFile, role: str, contrast: str, report: CaseReport) -> Image | None:
+def _read(
+    case: Case, file: ImagePath | LabelFile, role: str, contrast: str, report: CaseReport
+) -> Image | None:
     """Read one file and add its row; None when it cannot be used."""
     path = file.path if isinstance(file, LabelFile) else file
     try:
@@ -165,7 +167,7 @@ def _label_fault(label: np.ndarray, values: str, soft_gt: bool) -> tuple[str, bo
     return None
 
 
-def _compare(case: Case, report: CaseReport, image: Image, path: Path) -> None:
+def _compare(case: Case, report: CaseReport, image: Image, path: ImagePath) -> None:
     if report.grid is None:
         return
     try:

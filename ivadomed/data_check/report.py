@@ -174,7 +174,7 @@ def _find_unused(bids_df: BidsDataframe, split: Mapping[str, Sequence[str]], rep
         # Files are left out by path or name, cases by their id, subjects that lack a channel by "sub-01_ses-02".
         parts = image.stem.split("_")
         beginnings = ("_".join(parts[: n + 1]) for n in range(len(parts)))
-        if image.path in used or not known.isdisjoint((str(image.path), name, *beginnings)):
+        if image.image in used or not known.isdisjoint((str(image.path), name, *beginnings)):
             continue
         side = sides.get(name)
         reason = (

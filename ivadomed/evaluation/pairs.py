@@ -16,6 +16,7 @@ from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid
 from ivadomed.images import io
 from ivadomed.images.labels import LabelFile, read_label
+from ivadomed.images.volume_of import ImagePath
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import check_same_grid, pixel_size_mm
 from ivadomed.runtime.memory import available_cores
@@ -48,7 +49,7 @@ class PredictionPair:
     image_id: str
     predictions: tuple[Path, ...]
     targets: tuple[LabelFile | None, ...]
-    image: Path | None = None
+    image: ImagePath | None = None
     subject: str = ""
     contrast: str = ""
     pixel_size: tuple[float, float] | None = None
@@ -255,7 +256,7 @@ def read_pair(pair: PredictionPair) -> PairData:
     return PairData(prediction, target, zooms, images[0].affine, images[0].header, is_picture, ignore)
 
 
-def voxels_on(grid: Grid, of: Path, image: io.Image, path: Path) -> np.ndarray:
+def voxels_on(grid: Grid, of: ImagePath, image: io.Image, path: ImagePath) -> np.ndarray:
     """[X, Y, Z, ...] of an image in the order of the axes of another, which has the same voxels.
 
     Where they do not lie in one place (pictures do not say where they lie, see ``PredictionPair.check_grid`` for the
@@ -281,7 +282,7 @@ def voxels_on(grid: Grid, of: Path, image: io.Image, path: Path) -> np.ndarray:
     return image.data
 
 
-def _check_values(path: Path, data: np.ndarray) -> None:
+def _check_values(path: ImagePath, data: np.ndarray) -> None:
     low, high = float(data.min()), float(data.max())
     if np.isnan(low) or np.isinf((low, high)).any():
         raise DataError(f"{path}: has NaN or infinite voxels; mend the file or predict the image again")

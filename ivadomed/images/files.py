@@ -63,18 +63,21 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.unlink(temporary)
 
 
-def data_folder(path: str | os.PathLike[str], kind: str = "BIDS data set") -> Path:
+def data_path(path: str | os.PathLike[str]) -> Path:
     """Absolute path of an entry of ``loader_parameters.path_data``; ``~`` is the home of the user.
 
     Raises:
-        DataError: There is no such folder.
+        DataError: There is nothing of that name.
         UnicodeEncodeError: The locale cannot express the name, with which nothing would be found.
     """
-    folder = Path(path).expanduser().absolute()
-    os.fsencode(folder)
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; loader_parameters.path_data must name a {kind}")
-    return folder
+    place = Path(path).expanduser().absolute()
+    os.fsencode(place)
+    if not place.exists():
+        raise DataError(
+            f"{place}: no such folder or table; loader_parameters.path_data must name a data set (BIDS, nnU-Net, "
+            "Decathlon, or a .tsv or .csv table)"
+        )
+    return place
 
 
 def move(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:

@@ -7,11 +7,12 @@ import math
 import os
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import nibabel as nib
 import numpy as np
@@ -22,6 +23,7 @@ from ivadomed.geometry.grid import Grid
 from ivadomed.images.files import atomic_path
 from ivadomed.images.pictures import EXTENSIONS as PICTURE_EXTENSIONS
 from ivadomed.images.pictures import grey, is_coloured, read_pixels, read_size
+from ivadomed.images.volume_of import VolumeOf
 from ivadomed.runtime.failures import refuse_shortage
 from ivadomed.runtime.memory import check_memory
 
@@ -96,13 +98,30 @@ def read_image(path: str | os.PathLike[str], pixel_size: tuple[float, ...] | Non
     """Read an image as float32, in native orientation.
 
     Args:
-        path: NIfTI or picture. Colour becomes grey, an alpha channel is dropped.
+        path: NIfTI or picture, or one volume of a NIfTI file. Colour becomes grey, an alpha channel is dropped.
         pixel_size: mm along rows and columns of a picture (pictures carry none); 1 when not given.
 
     Raises:
-        DataError: The file is absent, damaged, of another kind, or has more than one volume.
+        DataError: The file is absent, damaged, of another kind, or has more than one volume, or others than expected.
     """
+    if isinstance(path, VolumeOf):
+        return next(read_images([path]))
     return _read_nifti(path) if is_nifti(path) else read_picture(path, pixel_size)
+
+
+def read_images(
+    paths: Iterable[str | os.PathLike[str]], pixel_size: tuple[float, ...] | None = None
+) -> Iterator[Image]:
+    """Read images in order, see ``read_image``; of volumes that follow each other, their file is read once."""
+    for source, group in groupby(paths, lambda path: path.path if isinstance(path, VolumeOf) else None):
+        images = list(group)
+        if source is None:
+            yield from (read_image(path, pixel_size) for path in images)
+            continue
+        first = cast(VolumeOf, images[0])
+        whole = _read_nifti(first, several=True)
+        for volume in cast(list[VolumeOf], images):
+            yield Image(np.ascontiguousarray(whole.data[..., volume.index]), whole.affine, whole.header)
 
 
 def read_classes(path: str | os.PathLike[str]) -> Image:
@@ -167,6 +186,8 @@ def _check_exists(path: str | os.PathLike[str]) -> None:
 
 def _open_nifti(path: str | os.PathLike[str], several: bool = False) -> Any:
     """Read the header and refuse what it says can not be used; with ``several``, volumes may be many."""
+    expected = path.count if isinstance(path, VolumeOf) else None
+    path = os.fspath(path)
     _check_exists(path)
     try:
         with _silent_nibabel():
@@ -176,7 +197,13 @@ def _open_nifti(path: str | os.PathLike[str], several: bool = False) -> Any:
         raise DataError(
             f"{os.fspath(path)}: not a readable NIfTI file ({_reason(error, path)}); replace or remove it"
         ) from error
-    _check_header(image, os.fspath(path), several)
+    _check_header(image, path, several or expected is not None)
+    volumes = math.prod(image.shape[3:])
+    if expected not in (None, volumes):
+        raise DataError(
+            f"{path}: has {volumes} volume{'s' if volumes > 1 else ''} (shape {'x'.join(map(str, image.shape))}), and "
+            f"its data set names {expected} channels; correct the one or the other"
+        )
     return image
 
 
@@ -344,6 +371,18 @@ def save_nifti(image: nib.Nifti1Image, path: str | os.PathLike[str]) -> None:
     """Write an image that ``make_nifti`` made, atomically."""
     with atomic_path(path) as temporary:
         nib.save(image, temporary)
+
+
+def write_volume(volume: VolumeOf, path: str | os.PathLike[str]) -> None:
+    """Write one volume as a file of its own, atomically: the stored numbers, or those that they stand for.
+
+    Raises:
+        DataError: As ``read_image``.
+    """
+    image = _open_nifti(volume, several=True)
+    is_scaled = (image.dataobj.slope, image.dataobj.inter) != (1, 0)
+    whole = read_image(volume).data if is_scaled else np.asanyarray(image.dataobj)[..., volume.index]
+    write_nifti(path, whole, image.affine, image.header)
 
 
 def write_picture(path: str | os.PathLike[str], pixels: np.ndarray) -> None:

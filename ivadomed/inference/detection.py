@@ -15,6 +15,7 @@ from scipy.ndimage import find_objects
 
 from ivadomed.errors import ConfigError, DataError, ModelError
 from ivadomed.geometry.boxes import Box, adjust_bb_size, box_of_slices, whole_image
+from ivadomed.images.volume_of import ImagePath
 from ivadomed.inference.engine import Engine, Prediction
 from ivadomed.inference.outputs import finish
 from ivadomed.inference.packaged import PackagedModel
@@ -99,7 +100,7 @@ class Detector:
             else:
                 yield [adjust_bb_size(box, safety_factor) if safety_factor else box for box in boxes]
 
-    def images_for(self, case: Case) -> tuple[Path, ...]:
+    def images_for(self, case: Case) -> tuple[ImagePath, ...]:
         """Images of a case that the model looks at: the channels with its contrasts, in its order.
 
         A model of one channel takes the first image of a contrast it knows, else the first image.

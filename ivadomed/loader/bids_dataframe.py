@@ -1,4 +1,4 @@
-"""The table of a BIDS data set: one row per image and label, with entities, sidecars and participants."""
+"""The table of a data set: one row per image and label, with entities, sidecars and participants."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,13 @@ from ivadomed.loader.bids.faults import (
     shared_labels,
     shared_subjects,
     without_contrast,
-    without_description,
 )
 from ivadomed.loader.bids.files import BidsFile, Dropped, Selection, contrast_of, suffix_of
-from ivadomed.loader.bids.index import BidsIndex, scan
+from ivadomed.loader.bids.index import IMAGE_EXTENSIONS
 from ivadomed.loader.bids.labels import Labels
-from ivadomed.loader.bids.tables import add_tables, column
+from ivadomed.loader.bids.tables import column
+from ivadomed.loader.layouts.index import open_index
+from ivadomed.loader.layouts.layout import DataIndex
 
 logger = logging.getLogger(__name__)
 
@@ -74,43 +76,40 @@ class BidsDataframe:
         self.dropped: list[Dropped] = []
         self.images: dict[str, BidsFile] = {}
         self.labels = Labels(())
-        self.index: BidsIndex | None = None
+        self.index = DataIndex(())
         self.remarks: list[str] = []
         self.without_sidecar: list[Path] = []
         self.create_bids_dataframe()
 
     def create_bids_dataframe(self) -> None:
-        """Scan the data set and fill the attributes."""
+        """Index the data sets and fill the attributes."""
         selection = self.selection
-        index = scan(selection.paths, selection.extensions, selection.bids_config, selection.validate)
+        index = open_index(selection)
         self.labels, self.index = Labels(index, selection.contrasts), index
         self.dropped = list(index.skipped)
         wanted = [file for file in index if not file.is_derivative and self._is_wanted(file)]
         self.dropped += near_misses(index, wanted, selection.contrasts)
-        labels = {file.path: self._labels_of(file) for file in wanted} if self.derivatives else {}
-        kept = [file for file in wanted if not self.derivatives or self._has_labels(file, labels[file.path])]
+        kept = [file for file in wanted if not self.derivatives or self._has_labels(file, index)]
         frames = [self._image_rows(list(files), index) for _, files in groupby(kept, lambda file: file.root)]
         images = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_KEYS)
         images = self._drop_unsplittable(images)
         if images.empty:
-            raise DataError(nothing_found(selection, index, wanted, self.dropped, self.derivatives))
-        left = set(images["path"])
-        used = [file for file in kept if str(file.path) in left]
+            raise DataError(self._nothing_found(index, wanted))
+        # A file may hold several images, and two data sets a name, which is refused below.
+        left = set(zip(images["path"], images["filename"], strict=True))
+        used = [file for file in kept if (str(file.path), file.name) in left]
         refuse_duplicates(used)
         self.dropped += without_contrast(index, self.dropped, selection.contrasts)
         self.images = {file.name: file for file in used}
-        found = {
-            label.path: label
-            for image in self.images.values()
-            for label in labels.get(image.path, {}).values()
-        }
-        rows = pd.DataFrame([(str(path), label.name) for path, label in found.items()], columns=_KEYS)
+        labelled = [(image, self._labels_of(image)) for image in used] if self.derivatives else []
+        found = dict.fromkeys(
+            (str(label.path), label.name) for _, labels in labelled for label in labels.values()
+        )
+        rows = pd.DataFrame(list(found), columns=_KEYS)
         df = pd.concat([images, rows], ignore_index=True).astype(object)
         self.df = df.sort_values(["filename", "path"], kind="stable", ignore_index=True)
         self.remarks = [*missing_contrasts(selection.contrasts, used), *shared_subjects(used)]
-        self.remarks += shared_labels(labels, used)
-        if selection.validate:
-            self.remarks += without_description(selection.paths)
+        self.remarks += [*shared_labels(labelled), *index.remarks]
         logger.info("Data set: kept %d of %d images", len(self.images), len(wanted))
         for item in self.dropped:
             logger.info("Left out %s: %s", item.file, item.reason)
@@ -118,21 +117,20 @@ class BidsDataframe:
             logger.warning("%s", remark)
 
     def add_tsv_metadata(
-        self, df: pd.DataFrame, path_data: str | os.PathLike[str], layout: BidsIndex
+        self, df: pd.DataFrame, path_data: str | os.PathLike[str], layout: DataIndex
     ) -> pd.DataFrame:
         """Add the columns of participants.tsv, samples.tsv, sessions.tsv and scans.tsv of one data set.
 
         Args:
             df: Image rows of the data set.
             path_data: Folder of the data set.
-            layout: Result of ``scan``.
+            layout: Index of the data sets.
         """
-        root = Path(path_data).expanduser().absolute()
-        return add_tables(df, root, [table for table in layout.tables if table.is_relative_to(root)])
+        return layout.layout_of_root(Path(path_data).expanduser().absolute()).add_columns(df)
 
     def label_values(self, file: BidsFile) -> LabelTable:
         """Values of each class in a label map by its name; empty when nothing names them."""
-        return {} if self.index is None else self.index.label_values(file)
+        return self.index.label_values(file)
 
     def get_subject_fnames(self) -> list[str]:
         """File names of the images."""
@@ -181,8 +179,15 @@ class BidsDataframe:
         found = ((suffix, self.labels.find(image, suffix)) for suffix in self.selection.label_suffixes)
         return {suffix: label for suffix, label in found if label is not None}
 
-    def _has_labels(self, image: BidsFile, there: Mapping[str, BidsFile]) -> bool:
-        """Look for one target and the ROI among the labels; record the reason when they are not there."""
+    def _nothing_found(self, index: DataIndex, wanted: Sequence[BidsFile]) -> str:
+        everything = replace(self.selection, extensions=IMAGE_EXTENSIONS)
+        return nothing_found(
+            self.selection, index, wanted, self.dropped, self.derivatives, lambda: open_index(everything)
+        )
+
+    def _has_labels(self, image: BidsFile, index: DataIndex) -> bool:
+        """Look for labels of one target and the ROI; record the reason when they are not there."""
+        there = self._labels_of(image)
         targets, roi = self.selection.target_suffixes, self.selection.roi_suffix
         if targets and there.keys().isdisjoint(targets):
             missing = targets
@@ -195,16 +200,17 @@ class BidsDataframe:
         if other := next(filter(None, (self.labels.passed_over(image, suffix) for suffix in missing)), ""):
             reason += f" ({other})"
         lacks = f"no label {some(missing, separator=' or ')}"
-        self.dropped.append(Dropped(str(image.path), reason, lacks))
+        held_out = index.layout_of(image).is_held_out(image)
+        self.dropped.append(Dropped(str(image.path), reason, lacks, chosen=held_out))
         return False
 
-    def _image_rows(self, files: Sequence[BidsFile], index: BidsIndex) -> pd.DataFrame:
+    def _image_rows(self, files: Sequence[BidsFile], index: DataIndex) -> pd.DataFrame:
         """Rows of one data set: path, file name, entities and sidecar fields by name, then the tables."""
         records: list[dict[str, Any]] = []
         names: set[str] = set()
         for file in files:
             sidecar = {key: value for key, value in index.metadata(file).items() if value is not None}
-            if not sidecar:
+            if not sidecar and index.layout_of(file).has_sidecars:
                 self.without_sidecar.append(file.path)
             own = {"datatype": file.datatype or np.nan, "extension": file.extension}
             own["suffix"] = suffix_of(file, self.selection.contrasts)

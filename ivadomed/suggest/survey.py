@@ -13,10 +13,12 @@ import numpy as np
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.geometry.grid import Grid
 from ivadomed.images.io import is_picture, read_grid
-from ivadomed.loader.bids.files import BidsFile
-from ivadomed.loader.bids.index import IMAGE_EXTENSIONS, BidsIndex, scan
+from ivadomed.loader.bids.files import BidsFile, Selection
+from ivadomed.loader.bids.index import IMAGE_EXTENSIONS
 from ivadomed.loader.bids.labels import Labels
 from ivadomed.loader.cases.volumes import pixel_size_mm
+from ivadomed.loader.layouts.index import open_index
+from ivadomed.loader.layouts.layout import DataIndex
 from ivadomed.suggest.labels import Targets, choose_targets
 
 _LOOKED_AT = 8
@@ -84,7 +86,7 @@ def survey(
     """Look at a data set.
 
     Args:
-        path_data: BIDS folders.
+        path_data: Data sets: folders, or tables.
         target_suffix: Labels to train on; empty: all that can be used.
         contrasts: Contrasts to train on; empty: all with these labels.
 
@@ -137,10 +139,11 @@ def survey(
     )
 
 
-def _scan(paths: Sequence[Path]) -> tuple[BidsIndex, list[_Labelled], bool]:
+def _scan(paths: Sequence[Path]) -> tuple[DataIndex, list[_Labelled], bool]:
     """Index, labelled images of the commoner kind (NIfTI or pictures), and whether the names are valid."""
     for valid in (True, False):
-        index = scan(paths, IMAGE_EXTENSIONS, validate=valid)
+        everything = {"path_data": paths, "extensions": IMAGE_EXTENSIONS, "bids_validate": valid}
+        index = open_index(Selection.of(everything))
         labels = Labels(index)
         images = [file for file in index if not file.is_derivative]
         labelled = [item for image in images if (item := _Labelled(image, _labels(image, labels))).labels]
@@ -159,10 +162,10 @@ def _labels(image: BidsFile, labels: Labels) -> dict[str, BidsFile]:
     return {suffix: label for suffix, label in found if label is not None}
 
 
-def _grid(image: BidsFile, index: BidsIndex) -> tuple[Grid, bool]:
+def _grid(image: BidsFile, index: DataIndex) -> tuple[Grid, bool]:
     """Grid of an image, axial slices, and whether the size of its pixels is known."""
     if not is_picture(image.path):
-        return read_grid(image.path), True
+        return read_grid(image.image), True
     size = pixel_size_mm(index.metadata(image), image.path)
     return read_grid(image.path, pixel_size=size), size is not None
 

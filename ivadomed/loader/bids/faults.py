@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
 from ivadomed.errors import DataError, some
 from ivadomed.loader.bids.files import BidsFile, Dropped, Selection, contrast_of, matches
-from ivadomed.loader.bids.index import IMAGE_EXTENSIONS, BidsIndex, scan
 from ivadomed.loader.bids.labels import SEGMENTATIONS, Labels
 from ivadomed.loader.bids.names import without_padding
 
@@ -22,10 +21,11 @@ _NAMES = 3
 
 def nothing_found(
     selection: Selection,
-    index: BidsIndex,
+    index: Iterable[BidsFile],
     wanted: Sequence[BidsFile],
     dropped: Sequence[Dropped],
     labelled: bool,
+    everything: Callable[[], Iterable[BidsFile]],
 ) -> str:
     """Message for a data set without a usable image: what was searched for, and what is there instead.
 
@@ -35,6 +35,7 @@ def nothing_found(
         wanted: Images of the wanted contrasts and sessions.
         dropped: Files that were left out.
         labelled: Labels were asked for.
+        everything: Lists the files of all extensions.
     """
     labels = f" with labels {list(selection.label_suffixes)}" if labelled else ""
     searched = f"No usable image: searched for {selection.describe()}{labels}"
@@ -42,8 +43,7 @@ def nothing_found(
         there = f"labels that are there: {labels_there(wanted, Labels(index))}"
     else:
         # The wrong extensions are the commonest reason.
-        every = scan(selection.paths, IMAGE_EXTENSIONS, selection.bids_config, selection.validate)
-        kinds = sorted({file.suffix + file.extension for file in every if not file.is_derivative})
+        kinds = sorted({file.suffix + file.extension for file in everything() if not file.is_derivative})
         there = f"images that are there: {some(kinds, 10) or 'none'}"
     if not dropped:
         return f"{searched}; {there}"
@@ -104,17 +104,16 @@ def missing_contrasts(contrasts: Iterable[str], images: Sequence[BidsFile]) -> l
     ]
 
 
-def shared_labels(labels: Mapping[Path, Mapping[str, BidsFile]], images: Sequence[BidsFile]) -> list[str]:
+def shared_labels(labelled: Iterable[tuple[BidsFile, Mapping[str, BidsFile]]]) -> list[str]:
     """A line about the labels that are taken for images of several contrasts, because their names have none.
 
     Args:
-        labels: Labels by suffix, of each image by its path.
-        images: Images that are used.
+        labelled: Images that are used, each with its labels by suffix.
     """
     contrasts: dict[Path, set[str]] = defaultdict(set)
-    for image in images:
-        for label in labels.get(image.path, {}).values():
-            contrasts[label.path].add(image.suffix)
+    for image, labels in labelled:
+        for label in labels.values():
+            contrasts[label.root / label.relative].add(image.suffix)
     shared = {label: names for label, names in contrasts.items() if len(names) > 1}
     if not shared:
         return []

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ivadomed.images.label_suffix import file_suffix
+from ivadomed.images.volume_of import ImagePath, VolumeOf
 from ivadomed.loader.bids.names import NameRules, ParsedName, comparable, without_padding
 
 if TYPE_CHECKING:
@@ -44,8 +45,9 @@ class BidsFile:
 
     Args:
         path: Absolute path.
-        root: Folder of the data set.
-        relative: Path below ``root``, with "/".
+        root: Folder of the data set, or its table.
+        relative: Path below ``root``, with "/". In data sets that are not BIDS, the path that the file would have if
+            they were, by which it is found and results are named.
         folders: Subject folder and session folder ("" if none) the file lies in, e.g. ("sub-01", "ses-02"). Of a
             file that lies in no folder of a subject the first is the beginning of its name.
         entities: Entities by long name, without the prefix: {"subject": "01", "run": "1"}; empty for
@@ -56,6 +58,7 @@ class BidsFile:
         datatype: Folder the file lies in, e.g. "anat".
         is_derivative: The file lies below ``derivatives``.
         loose: The name need not follow the rules, see `matches`.
+        volume: The volume of the file that is meant; None where it has one.
     """
 
     path: Path
@@ -68,6 +71,12 @@ class BidsFile:
     datatype: str
     is_derivative: bool
     loose: bool = False
+    volume: VolumeOf | None = None
+
+    @property
+    def image(self) -> ImagePath:
+        """What to read as the image: the file, or the volume of it."""
+        return self.volume or self.path
 
     @property
     def participant(self) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ivadomed.errors import DataError
-from ivadomed.images.files import data_folder, parse_json
+from ivadomed.images.files import data_path, parse_json
 from ivadomed.images.label_suffix import LabelTable
 from ivadomed.loader.bids.files import DEFAULT_EXTENSIONS, BidsFile, Dropped
 from ivadomed.loader.bids.label_tables import LabelTables
@@ -154,7 +154,7 @@ def scan(
     scanner = (_Scanner if validate else _LooseScanner)(
         load_rules(bids_config, validate), frozenset(extension.lower() for extension in extensions)
     )
-    roots = [data_folder(path, "BIDS data set" if validate else "data set") for path in paths]
+    roots = [data_path(path) for path in paths]
     for number, root in enumerate(roots):
         if root.resolve() in [other.resolve() for other in roots[:number]]:
             raise DataError(f"loader_parameters.path_data: {root} is named twice; name each data set once")
@@ -178,7 +178,7 @@ class _Scanner:
     def scan(self, root: Path) -> None:
         """Add a data set."""
         self.root = root
-        for entry in _entries(root):
+        for entry in entries_of(root):
             if entry.name.startswith("sub-") and _is_folder(entry):
                 self._subject(entry, "", derivative=False)
             elif entry.name == _DERIVATIVES and _is_folder(entry):
@@ -188,7 +188,7 @@ class _Scanner:
 
     def _derivatives(self, folder: os.DirEntry[str], prefix: str) -> None:
         """Subjects of the data sets of derivatives in a folder, which may lie in further folders."""
-        for entry in _entries(folder.path):
+        for entry in entries_of(folder.path):
             if not _is_folder(entry):
                 continue
             if entry.name.startswith("sub-"):
@@ -198,9 +198,9 @@ class _Scanner:
 
     def _subject(self, subject: os.DirEntry[str], prefix: str, derivative: bool) -> None:
         base = f"{prefix}{subject.name}/"
-        for entry in _entries(subject.path):
+        for entry in entries_of(subject.path):
             if entry.name.startswith("ses-") and _is_folder(entry):
-                for inner in _entries(entry.path):
+                for inner in entries_of(entry.path):
                     self._level(inner, f"{base}{entry.name}/", (subject.name, entry.name), derivative)
             else:
                 self._level(entry, base, (subject.name, ""), derivative)
@@ -210,7 +210,7 @@ class _Scanner:
         if not _is_folder(entry):
             self._file(entry, base, folders, "", derivative)
             return
-        for file in _entries(entry.path):
+        for file in entries_of(entry.path):
             self._file(file, f"{base}{entry.name}/", folders, entry.name, derivative)
 
     def _file(
@@ -310,7 +310,7 @@ class _LooseScanner(_Scanner):
     def _walk(self, folder: str, parts: tuple[str, ...], derivative: bool) -> None:
         base, datatype = "".join(f"{part}/" for part in parts), parts[-1] if parts else ""
         skipped = _NOT_SCANNED if derivative else frozenset() if parts else _NO_SUBJECTS
-        for entry in _entries(folder):
+        for entry in entries_of(folder):
             if not _is_folder(entry):
                 self._file(entry, base, self._folders(entry.name, parts, derivative), datatype, derivative)
             elif entry.name not in skipped and not _leads_back(entry):
@@ -363,7 +363,7 @@ def _leads_back(folder: os.DirEntry[str]) -> bool:
     return any(os.path.samestat(target, os.stat(around)) for around in path.parents)
 
 
-def _entries(folder: str | Path) -> list[os.DirEntry[str]]:
+def entries_of(folder: str | Path) -> list[os.DirEntry[str]]:
     """Visible entries of a folder, sorted by name."""
     try:
         with os.scandir(folder) as entries:

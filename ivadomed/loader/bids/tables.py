@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 MISSING = frozenset({"", "n/a", "N/A"})
 """Values that stand for "unknown" in BIDS tables."""
 
-_OWN_COLUMNS = frozenset(
+OWN_COLUMNS = frozenset(
     [
         "path",
         "filename",
@@ -37,17 +37,28 @@ _OWN_COLUMNS = frozenset(
 def read_tsv(path: Path, key: str) -> list[dict[str, str]]:
     """Read the rows of a table that have a value of ``key``; all stay strings, unknown ones are left out.
 
+    Cells are separated by tabs; in a ``.csv`` by commas, or by semicolons where the header has no comma, and may stand
+    in quotes.
+
     Raises:
         DataError: The file cannot be read, has no column ``key``, or a row has more cells than the header.
     """
+    is_csv = path.suffix.lower() == ".csv"
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [row for row in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE) if any(row)]
+            delimiter = _delimiter(file.readline()) if is_csv else "\t"
+            file.seek(0)
+            lines = csv.reader(
+                file, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if is_csv else csv.QUOTE_NONE
+            )
+            rows = [row for row in lines if any(row)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as a tab-separated UTF-8 table ({error})") from error
+        kind = "comma" if is_csv else "tab"
+        raise DataError(f"{path}: cannot be read as a {kind}-separated UTF-8 table ({error})") from error
     header = [name.strip() for name in rows[0]] if rows else []
     if key not in header:
-        raise DataError(f'{path}: has no column "{key}"; the columns, separated by tabs, are {header}')
+        between = {"\t": "tabs", ",": "commas", ";": "semicolons"}[delimiter]
+        raise DataError(f'{path}: has no column "{key}"; the columns, separated by {between}, are {header}')
     for number, row in enumerate(rows[1:], start=2):
         if len(row) > len(header):
             raise DataError(f"{path}: row {number} has {len(row)} cells, the header has {len(header)}")
@@ -56,6 +67,10 @@ def read_tsv(path: Path, key: str) -> list[dict[str, str]]:
         for row in rows[1:]
     )
     return [row for row in known if key in row]
+
+
+def _delimiter(header: str) -> str:
+    return ";" if ";" in header and "," not in header else ","
 
 
 def add_tables(df: pd.DataFrame, root: Path, tables: Iterable[Path]) -> pd.DataFrame:
@@ -125,8 +140,8 @@ def _join(
     if twice.any():
         named = " ".join(map(str, table.loc[twice.idxmax(), keys]))
         raise DataError(f"{source}: {named} is listed twice; keep one row")
-    table = table.rename(columns={name: f"{name}_y" for name in columns if name in _OWN_COLUMNS})
-    df = df.rename(columns={name: f"{name}_x" for name in columns if name in df and name not in _OWN_COLUMNS})
+    table = table.rename(columns={name: f"{name}_y" for name in columns if name in OWN_COLUMNS})
+    df = df.rename(columns={name: f"{name}_x" for name in columns if name in df and name not in OWN_COLUMNS})
     joined = df.merge(table, how="left", on=keys, sort=False)
     return joined.astype(object).where(joined.notna(), np.nan)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from ivadomed.images.labels import LabelFile
+from ivadomed.images.volume_of import ImagePath
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,7 +16,7 @@ class Case:
 
     Args:
         id: Name that the outputs carry, e.g. "sub-01_T1w".
-        images: One path per channel, on one grid; those that are there, see ``channels``.
+        images: One file, or volume of a file, per channel, on one grid; those that are there, see ``channels``.
         targets: Per class the labels of its raters, or None when the class has no file (all zeros).
         subject: Participant, e.g. "sub-01"; empty for images outside BIDS.
         contrasts: Contrast of each image.
@@ -30,7 +30,7 @@ class Case:
     """
 
     id: str
-    images: tuple[Path, ...]
+    images: tuple[ImagePath, ...]
     targets: tuple[tuple[LabelFile, ...] | None, ...] = ()
     subject: str = ""
     contrasts: tuple[str, ...] = ()
@@ -61,7 +61,7 @@ class Case:
         return tuple(groups)
 
     @property
-    def files(self) -> tuple[Path, ...]:
+    def files(self) -> tuple[ImagePath, ...]:
         """Every file that the arrays of the case depend on; one that holds several classes, once."""
         labels = (file.path for file in (*self.rater_files, self.roi, self.ignore) if file is not None)
         return tuple(dict.fromkeys((*self.images, *labels)))

@@ -90,7 +90,7 @@ def build_cases(
         roi = _label_of(bids_df, files, roi_suffix)
         case = Case(
             id=files[0].stem,
-            images=tuple(file.path for file in files),
+            images=tuple(file.image for file in files),
             targets=tuple(_labels_of(bids_df, files, raters) for raters in labelled),
             subject=files[0].participant,
             contrasts=names,

@@ -15,7 +15,7 @@ import numpy as np
 from ivadomed.errors import DataError
 from ivadomed.geometry.boxes import clip_box
 from ivadomed.geometry.grid import Grid
-from ivadomed.images.io import Image, read_grid, read_image
+from ivadomed.images.io import Image, read_grid, read_images
 from ivadomed.images.labels import read_label, read_labels
 from ivadomed.loader.cases.case import Case
 from ivadomed.runtime.failures import shortages_explained
@@ -70,7 +70,7 @@ def read_volume(case: Case, slice_axis: int, soft_gt: bool = False, with_target:
 def _read(case: Case, slice_axis: int, soft_gt: bool, with_target: bool) -> Volume:
     pixel_size = pixel_size_mm(case.metadata, case.images[0])
     roi = None if case.roi is None else read_label(case.roi, pixel_size)
-    volume = make_volume(case, (read_image(path, pixel_size) for path in case.images), slice_axis, roi)
+    volume = make_volume(case, read_images(case.images, pixel_size), slice_axis, roi)
     if not with_target:
         return volume
     count = len(case.rater_files)

@@ -24,6 +24,7 @@ from tqdm import tqdm
 from ivadomed.errors import DataError, OutputError
 from ivadomed.geometry.windows import Window
 from ivadomed.images.labels import LabelFile
+from ivadomed.images.volume_of import VolumeOf
 from ivadomed.jobs import Workers
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.prepared.checks import check_disk, check_memory, prepared_bytes
@@ -186,6 +187,8 @@ def case_key(case: Case, recipe: Recipe) -> str:
             identity.append(None)
             continue
         path, values = (file.path, file.values) if isinstance(file, LabelFile) else (file, ())
+        if isinstance(file, VolumeOf):
+            values = (file.index,)
         try:
             status = os.stat(path)
         except OSError as error:

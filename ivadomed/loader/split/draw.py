@@ -16,6 +16,7 @@ from ivadomed.config.schema.loader import SubjectSelection
 from ivadomed.config.schema.split import SplitDataset
 from ivadomed.errors import ConfigError, DataError, some
 from ivadomed.loader.bids.tables import column
+from ivadomed.loader.layouts.layout import HELD_OUT
 from ivadomed.loader.split.file import SIDES, read_split, write_split
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def split_files(
             a subject is on two sides.
     """
     if split.fname_split:
-        return _from_file(split.fname_split, df)
+        return _from_file(split.fname_split, df, split.fold)
     sides = draw(select_subjects(df, selection, split.random_seed), split)
     write_split(folder, dict(zip(SIDES, sides, strict=True)))
     return sides
@@ -110,6 +111,10 @@ def _test_values(df: pd.DataFrame, split: SplitDataset) -> tuple[str, set[str]]:
     df = df[column(df, method, "split_dataset.split_method").notna()]
     if df.empty:
         raise DataError(f"split_dataset.split_method: no file has a value of {method}")
+    asked = split.data_testing.data_type or split.data_testing.data_value
+    if not asked and HELD_OUT in df and (held_out := _values_of(df[HELD_OUT])):
+        logger.info("The images that the data set keeps apart (%s) are the test set", some(held_out))
+        return HELD_OUT, set(held_out)
     data_type, wanted = (
         split.data_testing.data_type or method,
         set(map(str, split.data_testing.data_value or ())),
@@ -229,12 +234,18 @@ def _fold(df: pd.DataFrame, data_type: str, values: set[str], split: SplitDatase
     return _files_of(df[~is_test & ~is_valid]), _files_of(df[is_valid]), _files_of(df[is_test])
 
 
-def _from_file(path: str | PathLike[str], df: pd.DataFrame) -> Split:
-    """Sides of a saved split that are in the data set; a subject's name, as in old files, means its files."""
-    saved = read_split(path)
+def _from_file(path: str | PathLike[str], df: pd.DataFrame, fold: int) -> Split:
+    """Sides of a saved split that are in the data set.
+
+    The name of a subject, as in old files, or of a session of one ("sub-01_ses-02") means its files. Where the file
+    tests none, those are tested that the data set keeps apart.
+    """
+    saved = read_split(path, fold)
     images = df[df["participant_id"].notna()]
     known = set(images["filename"])
-    of_subject = images.groupby("participant_id")["filename"].unique()
+    of_subject = _files_of_subjects(images)
+    if not saved["test"] and HELD_OUT in images:
+        saved["test"] = _files_of(images[images[HELD_OUT].notna()])
     split: Split = ([], [], [])
     missing: list[str] = []
     for side, files in zip(SIDES, split, strict=True):
@@ -252,6 +263,17 @@ def _from_file(path: str | PathLike[str], df: pd.DataFrame) -> Split:
     _check_leak(df, split)
     _log_fractions(df, "participant_id", split)
     return split
+
+
+def _files_of_subjects(images: pd.DataFrame) -> dict[str, list[str]]:
+    """File names of each subject, "sub-01", and of each of its sessions, "sub-01_ses-02"."""
+    found: dict[str, list[str]] = {}
+    sessions = images["session"] if "session" in images else [None] * len(images)
+    for subject, session, name in zip(images["participant_id"], sessions, images["filename"], strict=True):
+        found.setdefault(subject, []).append(name)
+        if isinstance(session, str):
+            found.setdefault(f"{subject}_ses-{session}", []).append(name)
+    return found
 
 
 def _check_leak(df: pd.DataFrame, split: Split) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ivadomed.errors import DataError
 from ivadomed.images.files import atomic_path, parse_json, write_json
+from ivadomed.loader.layouts.naming import subject_of
 from ivadomed.runtime.ranks import is_first_process
 
 SIDES = ("train", "valid", "test")
@@ -49,11 +50,16 @@ def saved_file(folder: str | PathLike[str]) -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
-def read_split(path: str | PathLike[str]) -> dict[str, list[str]]:
+def read_split(path: str | PathLike[str], fold: int = 0) -> dict[str, list[str]]:
     """Read a split from ``.json`` or ``.joblib``; the latter may hold plain values only, no code is run.
 
+    Args:
+        path: The file; a JSON list is the ``splits_final.json`` of nnU-Net, whose cases are named as in BIDS and which
+            tests none.
+        fold: The one of ``splits_final.json`` to take.
+
     Raises:
-        DataError: The file is missing, damaged, holds other objects, or lacks a side.
+        DataError: The file is missing, damaged, holds other objects, or lacks a side or the fold.
     """
     path = Path(path)
     try:
@@ -64,9 +70,24 @@ def read_split(path: str | PathLike[str]) -> dict[str, list[str]]:
         value = parse_json(content, unique=True) if path.suffix == ".json" else _load_pickle(content)
     except Exception as error:  # a damaged pickle raises nearly anything
         raise DataError(f"split_dataset.fname_split: {path} is no split file ({error})") from error
+    if isinstance(value, list):
+        return _of_nnunet(path, value, fold)
     if not isinstance(value, dict) or not set(SIDES) <= value.keys():
         raise DataError(f"split_dataset.fname_split: {path} must hold the keys {list(SIDES)}")
     return {side: _names(path, side, value[side]) for side in SIDES}
+
+
+def _of_nnunet(path: Path, folds: list[Any], fold: int) -> dict[str, list[str]]:
+    if not 0 <= fold < len(folds):
+        raise DataError(f"split_dataset.fold: {path} has the folds 0 to {len(folds) - 1}, and no {fold}")
+    content = folds[fold]
+    if not isinstance(content, dict) or not {"train", "val"} <= content.keys():
+        raise DataError(
+            f'split_dataset.fname_split: {path} must hold {{"train": [...], "val": [...]}} for fold {fold}'
+        )
+    sides = {"train": _names(path, "train", content["train"]), "valid": _names(path, "val", content["val"])}
+    named = {side: ["_".join(filter(None, subject_of(name))) for name in sides[side]] for side in sides}
+    return {**named, "test": []}
 
 
 def _names(path: Path, side: str, value: Any) -> list[str]:

@@ -1,0 +1,37 @@
+"""One volume of an image file that holds several, such as a channel of a 4D NIfTI file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class VolumeOf(os.PathLike[str]):
+    """One volume of a file, where an image is asked for; elsewhere it stands for the path of the file.
+
+    Args:
+        path: The file.
+        index: The volume, from 0.
+        count: Volumes that the file must have, or it is another one than it is taken for.
+    """
+
+    path: Path
+    index: int
+    count: int
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.path)
+
+    def __str__(self) -> str:
+        return f"{self.path} (volume {self.index + 1} of {self.count})"
+
+    @property
+    def name(self) -> str:
+        """Name of the file."""
+        return self.path.name
+
+
+ImagePath = Path | VolumeOf
+"""An image: a file, or one volume of it."""

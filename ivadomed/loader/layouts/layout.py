@@ -1,0 +1,102 @@
+"""The interface of a data set of any kind, and the index of several of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ivadomed.images.label_suffix import LabelTable
+from ivadomed.loader.bids.files import BidsFile, Dropped
+
+HELD_OUT = "held_out"
+"""Column of the images that a data set keeps apart for testing; its value is the folder they lie in."""
+
+
+class Layout:
+    """One data set: its files under the names that they have, or would have, in BIDS.
+
+    Attributes:
+        root: What ``path_data`` names, absolute; the ``root`` of all files.
+        files: Images, and labels as derivatives, in order of their names in BIDS.
+        skipped: Files that are there or are named, and cannot be used.
+        remarks: Surprises, a line each.
+        has_sidecars: Every image should have a sidecar.
+    """
+
+    has_sidecars = False
+
+    def __init__(
+        self,
+        root: Path,
+        files: Sequence[BidsFile],
+        skipped: Sequence[Dropped] = (),
+        remarks: Sequence[str] = (),
+    ) -> None:
+        self.root = root
+        self.files = tuple(files)
+        self.skipped = tuple(skipped)
+        self.remarks = tuple(remarks)
+
+    def metadata(self, file: BidsFile) -> dict[str, Any]:
+        """Fields that describe an image, as a sidecar of BIDS does."""
+        return {}
+
+    def is_held_out(self, file: BidsFile) -> bool:
+        """Tell whether an image is kept apart for testing; its labels need not be public."""
+        return False
+
+    def add_columns(self, df: pd.DataFrame) -> pd.DataFrame:
+        """Add the columns of the data set's tables to a table of its images, with ``participant_id`` and ``path``."""
+        return df
+
+    def label_values(self, file: BidsFile) -> LabelTable:
+        """Names of the structures in a label map and the values that each is made of; empty when nothing says them."""
+        return {}
+
+
+class DataIndex(Sequence[BidsFile]):
+    """The files of several data sets, which may be of different kinds.
+
+    Args:
+        layouts: The data sets, in the order in which they are named.
+    """
+
+    def __init__(self, layouts: Sequence[Layout]) -> None:
+        self.layouts = tuple(layouts)
+        self._of_root = {layout.root: layout for layout in layouts}
+        self._files = tuple(file for layout in layouts for file in layout.files)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._files[index]
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    @property
+    def skipped(self) -> tuple[Dropped, ...]:
+        """Files that cannot be used, each with its reason."""
+        return tuple(dropped for layout in self.layouts for dropped in layout.skipped)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Surprises, a line each."""
+        return tuple(remark for layout in self.layouts for remark in layout.remarks)
+
+    def layout_of(self, file: BidsFile) -> Layout:
+        """The data set that a file belongs to."""
+        return self.layout_of_root(file.root)
+
+    def layout_of_root(self, root: Path) -> Layout:
+        """The data set at a path."""
+        return self._of_root[root]
+
+    def metadata(self, file: BidsFile) -> dict[str, Any]:
+        """See ``Layout.metadata``."""
+        return self.layout_of(file).metadata(file)
+
+    def label_values(self, file: BidsFile) -> LabelTable:
+        """See ``Layout.label_values``."""
+        return self.layout_of(file).label_values(file)

@@ -1,0 +1,182 @@
+"""Names in BIDS of the cases, channels and labels of data sets that name them otherwise."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ivadomed.errors import DataError
+from ivadomed.images.io import is_picture
+from ivadomed.images.label_suffix import LabelTable
+from ivadomed.images.volume_of import ImagePath, VolumeOf
+from ivadomed.loader.bids.files import BidsFile, Dropped
+from ivadomed.loader.bids.index import IMAGE_EXTENSIONS
+from ivadomed.loader.bids.label_tables import named_values
+from ivadomed.loader.bids.names import NameRules
+
+LABEL_MAP = "_dseg"
+"""Suffix of the label map of a case, as BIDS calls a discrete segmentation."""
+
+_NOT_ALLOWED = re.compile(r"[^A-Za-z0-9]+")
+_IN_BIDS = re.compile(r"(sub-[A-Za-z0-9]+)(?:_(ses-[A-Za-z0-9]+))?")
+_RULES = NameRules(strict=False)
+
+
+def alphanumeric(text: str) -> str:
+    """The letters and digits of a text, which are what values of entities and suffixes are made of in BIDS."""
+    return _NOT_ALLOWED.sub("", text)
+
+
+def subject_of(case: str) -> tuple[str, str]:
+    """Subject and session ("" if none) of a case: "hippocampus_001" -> "sub-hippocampus001".
+
+    A name that is one of BIDS already, "sub-01" or "sub-01_ses-02", is taken as such.
+    """
+    if named := _IN_BIDS.fullmatch(case):
+        return named[1], named[2] or ""
+    return f"sub-{alphanumeric(case)}", ""
+
+
+def contrast_names(channels: Sequence[str]) -> tuple[str, ...]:
+    """Contrasts of channels, as names of BIDS can have them; those that share a name get the number of their channel.
+
+    ["T1-weighted", "MRI", "MRI"] -> ["T1weighted", "MRI1", "MRI2"]; one without a letter or digit is "channel0".
+    """
+    safe = [alphanumeric(name) or "channel" for name in channels]
+    often = Counter(safe)
+    numbered = (f"{name}{i}" if often[name] > 1 or name == "channel" else name for i, name in enumerate(safe))
+    return tuple(numbered)
+
+
+def extension_of(name: str) -> str | None:
+    """The image extension that a file name ends with, the longest; None when it has none."""
+    fitting = (ending for ending in IMAGE_EXTENSIONS if name.lower().endswith(ending))
+    longest = max(fitting, key=len, default=None)
+    return None if longest is None else name[-len(longest) :]
+
+
+def datatype_of(contrast: str, extension: str) -> str:
+    """Folder that images of a contrast lie in."""
+    if contrast.lower() == "ct":
+        return "ct"
+    return "micr" if is_picture(f"x{extension}") else "anat"
+
+
+@dataclass
+class CaseFiles:
+    """The files of one case, as its data set has them; they are added as they are found.
+
+    Args:
+        name: The case, as its data set names it.
+        folders: Subject and session ("" if none) in BIDS.
+        images: File of each contrast, or the volume of one.
+        labels: File of each label, by the end of its name in BIDS behind that of the image. The key ("T1w", "_seg")
+            is the label of one contrast, ("", "_dseg") that of all.
+    """
+
+    name: str
+    folders: tuple[str, str]
+    images: dict[str, ImagePath] = field(default_factory=dict)
+    labels: dict[tuple[str, str], Path] = field(default_factory=dict)
+
+    def rows(self, root: Path) -> Iterable[BidsFile]:
+        """Images, and their labels as derivatives."""
+        prefix = "_".join(filter(None, self.folders))
+        folder = "/".join(filter(None, self.folders))
+        for contrast, image in self.images.items():
+            extension = extension_of(image.name) or ""
+            datatype = datatype_of(contrast.rpartition("_")[2], extension)
+            stem = f"{folder}/{datatype}/{prefix}_{contrast}"
+            parsed = _RULES.parse(f"{prefix}_{contrast}", "")
+            volume = image if isinstance(image, VolumeOf) else None
+            yield BidsFile(
+                path=Path(image),
+                root=root,
+                relative=stem + extension,
+                folders=self.folders,
+                entities=parsed.entities,
+                suffix=parsed.suffix,
+                extension=extension,
+                datatype=datatype,
+                is_derivative=False,
+                volume=volume,
+            )
+            for (of, suffix), label in self.labels.items():
+                if of not in ("", contrast):
+                    continue
+                ending = extension_of(label.name) or ""
+                relative = f"derivatives/labels/{stem}{suffix}{ending}"
+                yield BidsFile(
+                    label, root, relative, self.folders, {}, "", ending, datatype, is_derivative=True
+                )  # fmt: skip
+
+
+def refuse_collisions(cases: Iterable[CaseFiles], root: Path) -> None:
+    """Refuse cases that would have one name in BIDS, or none.
+
+    Raises:
+        DataError: Names the cases.
+    """
+    named: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for case in cases:
+        named[case.folders].append(case.name)
+    for folders, names in named.items():
+        if folders[0] == "sub-":
+            raise DataError(
+                f'{root}: the case "{names[0]}" has no letter or digit to name its subject by; rename it'
+            )
+        if len(names) > 1 and names[0] == names[1]:
+            raise DataError(
+                f'{root}: "{names[0]}" is there twice; keep one, or tell them apart by their sessions'
+            )
+        if len(names) > 1:
+            raise DataError(
+                f'{root}: the cases "{names[0]}" and "{names[1]}" would both be the subject {folders[0]}, for which '
+                "only letters and digits count; rename one of them"
+            )
+
+
+def rows_of(cases: Iterable[CaseFiles], root: Path, extensions: Iterable[str]) -> list[BidsFile]:
+    """Files with a wanted extension, in the order that they have in a BIDS folder.
+
+    Args:
+        cases: All cases of a data set.
+        root: What ``path_data`` names.
+        extensions: See ``scan``.
+
+    Raises:
+        DataError: See ``refuse_collisions``.
+    """
+    cases, wanted = list(cases), {ending.lower() for ending in extensions}
+    refuse_collisions(cases, root)
+    rows = [file for case in cases for file in case.rows(root) if file.extension.lower() in wanted]
+    return sorted(rows, key=lambda file: (not file.is_derivative, file.relative.split("/")))
+
+
+def names_to_values(description: Mapping[str, Any], path: Path) -> LabelTable:
+    """Values of each structure from ``labels`` of a ``dataset.json``, without the background.
+
+    nnU-Net 2 writes {"anterior": 1, "whole": [1, 2]}, its version 1 and the Decathlon {"1": "anterior"}.
+
+    Raises:
+        DataError: There are none, or a value is no whole number.
+    """
+    labels = description.get("labels")
+    if not isinstance(labels, dict):
+        raise DataError(f'{path}: labels should be {{"background": 0, "anterior": 1}}; add it')
+    return {name: values for name, values in named_values(labels, path).items() if values != (0,)}
+
+
+def absent(path: Path, where: str) -> Dropped | None:
+    """Reason why a file that ``where`` names is not used; None when it is there."""
+    if path.is_file():
+        return None
+    if path.is_symlink():
+        return Dropped(str(path), "a link without content; fetch it first (git annex get, datalad get)")
+    return Dropped(
+        str(path), f"{where} names it, but there is no such file", "a file that is named and not there"
+    )
