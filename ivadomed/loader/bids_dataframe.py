@@ -196,12 +196,12 @@ class BidsDataframe:
         else:
             return True
         names = some((image.stem + suffix for suffix in missing), separator=" or ")
-        reason = f"no label {names} in the derivatives of its subject"
+        layout = index.layout_of(image)
+        reason = f"no label {names} {layout.labels_lie}"
         if other := next(filter(None, (self.labels.passed_over(image, suffix) for suffix in missing)), ""):
             reason += f" ({other})"
         lacks = f"no label {some(missing, separator=' or ')}"
-        held_out = index.layout_of(image).is_held_out(image)
-        self.dropped.append(Dropped(str(image.path), reason, lacks, chosen=held_out))
+        self.dropped.append(Dropped(str(image.image), reason, lacks, chosen=layout.is_held_out(image)))
         return False
 
     def _image_rows(self, files: Sequence[BidsFile], index: DataIndex) -> pd.DataFrame:

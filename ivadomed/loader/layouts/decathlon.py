@@ -41,6 +41,8 @@ class DecathlonLayout(Layout):
         DataError: ``dataset.json`` lacks a key or holds something else, or two cases have one name.
     """
 
+    labels_lie = "in dataset.json"
+
     def __init__(self, root: Path, selection: Selection) -> None:
         self.description = read_json_object(root / DESCRIPTION)
         self.channels = channels_of(self.description, root / DESCRIPTION)

@@ -24,9 +24,11 @@ class Layout:
         skipped: Files that are there or are named, and cannot be used.
         remarks: Surprises, a line each.
         has_sidecars: Every image should have a sidecar.
+        labels_lie: Where labels are looked for, for messages.
     """
 
     has_sidecars = False
+    labels_lie = "in the derivatives of its subject"
 
     def __init__(
         self,

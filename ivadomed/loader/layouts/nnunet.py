@@ -48,6 +48,8 @@ class NnunetLayout(Layout):
         DataError: ``dataset.json`` lacks a key or holds something else, or two cases have one name.
     """
 
+    labels_lie = "in labelsTr"
+
     def __init__(self, root: Path, selection: Selection) -> None:
         self.description = read_json_object(root / DESCRIPTION)
         self.ending = str(self.description.get("file_ending", ".nii.gz"))

@@ -47,6 +47,8 @@ class TableLayout(Layout):
         DataError: The table cannot be read, has no ``participant_id``, or has a row twice.
     """
 
+    labels_lie = "in its row"
+
     def __init__(self, root: Path, selection: Selection) -> None:
         rows = list(read_tsv(root, _SUBJECT))
         self._dropped: list[Dropped] = []
