@@ -247,6 +247,17 @@ def classify_cases(
 def test_classifier(
     config: RunConfig, cases: Sequence[Case], folder: Path, device: torch.device
 ) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Classify the slices of cases by the trained network, and measure the result.
+
+    Args:
+        config: Configuration of the run.
+        cases: Cases of the test set.
+        folder: Folder of the run, with the best model.
+        device: Device of the network.
+
+    Returns:
+        Table of `evaluate_classifier`, and the mean of each metric over all slices.
+    """
     table, _ = classify_cases(config, cases, folder, open_model(folder / BEST, device))
     evaluation = evaluate_classifier(config, table, folder)
     metrics = evaluation[evaluation["image_id"] == ALL].select_dtypes("number").mean()
@@ -254,6 +265,16 @@ def test_classifier(
 
 
 def evaluate_classifier(config: RunConfig, table: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """Measure the classes of slices and write the measures to ``results_eval``.
+
+    Args:
+        config: Configuration of the run; its postprocessing has the threshold (0.5 without one).
+        table: Probability and label of each slice, see `classify_cases`.
+        folder: Folder of the run.
+
+    Returns:
+        Metrics by image and class, see `evaluate_slices`.
+    """
     threshold = config.postprocessing.threshold
     evaluation = evaluate_slices(table, 0.5 if threshold is None else threshold)
     write_csv(folder / "results_eval" / EVALUATION, evaluation, index=False)

@@ -224,7 +224,7 @@ def get_subdatasets_subject_files_list(
         path_output: Folder that a new split is saved in.
         subject_selection: ``subject_selection`` of the configuration.
     """
-    return split_files(_section(**split_params), df, path_output, _selection(subject_selection))
+    return split_files(_unchecked(split_params), df, path_output, _selection(subject_selection))
 
 
 def get_new_subject_file_split(
@@ -252,14 +252,7 @@ def get_new_subject_file_split(
             ``split_method`` with several categories counts to that of its first row.
         subject_selection: ``subject_selection`` of the configuration.
     """
-    split = _section(
-        split_method=split_method,
-        data_testing=data_testing,
-        random_seed=random_seed,
-        train_fraction=train_frac,
-        test_fraction=test_frac,
-        balance=balance,
-    )
+    split = _split(split_method, data_testing, random_seed, train_frac, test_frac, balance)
     return split_files(split, df, path_output, _selection(subject_selection))
 
 
@@ -273,23 +266,18 @@ def split_dataset(
     balance: str | None = None,
 ) -> Split:
     """Split the files of a table without saving; see `get_new_subject_file_split`."""
-    return draw(
-        df,
-        _section(
-            split_method=split_method,
-            data_testing=data_testing,
-            random_seed=random_seed,
-            train_fraction=train_frac,
-            test_fraction=test_frac,
-            balance=balance,
-        ),
-    )
+    return draw(df, _split(split_method, data_testing, random_seed, train_frac, test_frac, balance))
 
 
-def _section(**given: Any) -> SplitDataset:
-    """The section of what the documented functions are given, which they do not check."""
-    testing = DataTesting.model_construct(**(given.pop("data_testing", None) or {}))
-    return SplitDataset.model_construct(**given, data_testing=testing)
+def _split(*values: Any) -> SplitDataset:
+    keys = ("split_method", "data_testing", "random_seed", "train_fraction", "test_fraction", "balance")
+    return _unchecked(dict(zip(keys, values, strict=True)))
+
+
+def _unchecked(given: Mapping[str, Any]) -> SplitDataset:
+    """The section of what the documented functions are given: the draw itself says what it cannot do."""
+    testing = DataTesting.model_construct(**(given.get("data_testing") or {}))
+    return SplitDataset.model_construct(**{**given, "data_testing": testing})
 
 
 def _selection(given: Mapping[str, Sequence[Any]] | None) -> SubjectSelection:

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from ivadomed.compat.datasets import SegmentationDataset
 from ivadomed.compat.samples import as_samples, condition_of
 from ivadomed.compat.transforms import as_pipeline
-from ivadomed.config import load_config
+from ivadomed.config.load import load_section
 from ivadomed.errors import DataError
 from ivadomed.evaluation.threshold import best_threshold
 from ivadomed.images.io import save_nifti
@@ -89,7 +89,7 @@ def test(
         Path(path_output, PREDICTIONS),
         torch.device("cpu" if device is None or not cuda_available else device),
         testing_params.get("batch_size", 8),
-        load_config({"uncertainty": dict(uncertainty)}).uncertainty if uncertainty else None,
+        load_section("uncertainty", uncertainty) if uncertainty else None,
         tuple(metric_fns or ()),
         postprocessing,
     )

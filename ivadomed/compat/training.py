@@ -16,8 +16,9 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from ivadomed.compat.samples import DocumentedSamples, as_samples, takes_contrasts
-from ivadomed.config.load import training_section, wandb_section
+from ivadomed.config.load import load_section
 from ivadomed.config.schema.run import Architecture
+from ivadomed.config.schema.training import TrainingParameters
 from ivadomed.errors import ModelError
 from ivadomed.loader.conditions import Curriculum
 from ivadomed.models.files import TorchFile
@@ -96,7 +97,7 @@ def train(
         DataError: Samples have no label, or cannot make a batch.
         ModelError: The network cannot be built, or the loss is not a number.
     """
-    params = training_section(training_params)
+    params: TrainingParameters = load_section("training_parameters", training_params)
     training = as_samples(dataset_train, model_params, params.seed, _curriculum(model_params))
     validation = as_samples(dataset_val, model_params, params.seed)
     model = _network(model_params, training)
@@ -106,7 +107,7 @@ def train(
     size, batch_size = training.sample_size, params.batch_size
     precision = resolve_precision(params.precision, device, model, size, batch_size)
     Path(path_output).mkdir(parents=True, exist_ok=True)
-    wandb = None if wandb_params is None else wandb_section(wandb_params)
+    wandb = None if wandb_params is None else load_section("wandb", wandb_params)
     return run_training(
         model,
         training,

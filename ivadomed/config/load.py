@@ -9,7 +9,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from ivadomed.config import problems
@@ -17,15 +17,14 @@ from ivadomed.config.check import contradictions, idle_keys, refusal
 from ivadomed.config.foreign import kind_of
 from ivadomed.config.migrate import DROPPED_EVERYWHERE, RENAMED, migrate, reconcile
 from ivadomed.config.schema.run import RunConfig
-from ivadomed.config.schema.training import TrainingParameters, Wandb
 from ivadomed.config.tree import expand, merged, read_json
 from ivadomed.errors import ConfigError
 from ivadomed.registry import nearest
-from ivadomed.registry.section import PASS_OVER, Section
+from ivadomed.registry.section import PASS_OVER
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["load_config", "read_json"]
+__all__ = ["load_config", "load_section", "read_json"]
 
 # A key that moves to its probable name may be wrong there too.
 _REPAIR_ROUNDS = 3
@@ -177,31 +176,21 @@ def _repair(tree: dict[str, Any], error: ErrorDetails, path: problems.Keys) -> N
             node.setdefault(meant, value)
 
 
-class _Sections(Section):
-    training_parameters: TrainingParameters = Field(default_factory=TrainingParameters)
-    wandb: Wandb | None = None
+def load_section(name: str, content: Mapping[str, Any]) -> Any:
+    """Section of a configuration by itself, not compared with others; what is not given has its default.
 
-
-def training_section(params: Mapping[str, Any]) -> TrainingParameters:
-    """The section ``training_parameters`` ; what is not given has its default.
+    Args:
+        name: Key at the top of a configuration, such as ``training_parameters``.
+        content: Keys of the section, old or new.
 
     Raises:
         ConfigError: A key is unknown, or a value wrong.
     """
-    return _validated("training_parameters", params).training_parameters
-
-
-def wandb_section(params: Mapping[str, Any]) -> Wandb:
-    """The section ``wandb``, see `training_section`."""
-    return _validated("wandb", params).wandb or Wandb()
-
-
-def _validated(name: str, params: Mapping[str, Any]) -> _Sections:
-    tree, warnings = migrate({name: dict(params)})
-    tree, more = reconcile(tree)
-    for warning in (*warnings, *more):
-        logger.warning("%s", warning)
+    place, tree, warnings = _migrated({name: dict(content)}, {})
     try:
-        return _Sections.model_validate({name: tree.get(name)})
+        config = RunConfig.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError("\n".join(dict.fromkeys(problems.lines(_Sections, error)))) from None
+        raise refusal(place, problems.lines(RunConfig, error)) from None
+    for warning in (*warnings, *idle_keys(config, tree)):
+        logger.warning("%s: %s", place, warning)
+    return getattr(config, name)

@@ -13,9 +13,8 @@ from pydantic_core import ErrorDetails
 from ivadomed.config.foreign import meaning
 from ivadomed.config.migrate import RENAMED
 from ivadomed.registry import nearest
-from ivadomed.registry.section import FromRegistry
+from ivadomed.registry.section import FromRegistry, expectation, shown
 from ivadomed.registry.words import similarity
-from ivadomed.runtime.failures import utf8_remedy
 
 Keys = tuple[str | int, ...]
 
@@ -23,15 +22,6 @@ _SECTION = ("model_type", "model_attributes_type")
 _SHOWN_KEYS = 3  # of a section that is no object, in the message
 _VERY_CLOSE = 0.9
 _BAD_TAG = ("union_tag_invalid", "union_tag_not_found")
-_EXPECTED = {
-    "bool_type": "expected true or false",
-    "int_type": "expected an integer",
-    "float_type": "expected a number",
-    "string_type": "expected a string",
-    "tuple_type": "expected a list",
-    "dict_type": "expected an object {...}",
-    "finite_number": "expected a finite number",
-}
 
 
 def models_in(field: FieldInfo) -> Sequence[type[BaseModel]]:
@@ -95,11 +85,6 @@ def all_paths(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> Iterator[
         for entry in field.metadata:
             if isinstance(entry, FromRegistry) and not entry.loaded:
                 yield from ((*prefix, name, *path) for path in entry.paths_in_source())
-
-
-def _value(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def suggestion(word: Any, known: list[str]) -> str:
@@ -177,32 +162,12 @@ def _tag_problem(root: type[BaseModel], error: ErrorDetails) -> tuple[str, str]:
     fields = [model.model_fields[str(location[-1])] for model in parents]
     known = [str(_tag(model)) for field in fields for model in models_in(field)]
     if not isinstance(error["input"], dict):
-        return "", f"{_value(error['input'])}; expected an object like {{'name': {known[0]!r}}}"
+        return "", f"{shown(error['input'])}; expected an object like {{'name': {known[0]!r}}}"
     given = error["input"].get("name")
     return (
         ".name",
-        f"{_value(given)} is unknown; expected one of {', '.join(known)}{suggestion(given, known)}",
+        f"{shown(given)} is unknown; expected one of {', '.join(known)}{suggestion(given, known)}",
     )
-
-
-def _expectation(error: ErrorDetails) -> str:
-    if error["type"] == "string_unicode":
-        return f"expected text in UTF-8, for the files of a run hold it; {utf8_remedy()}"
-    if error["type"] in _EXPECTED:
-        return _EXPECTED[error["type"]]
-    context = error.get("ctx", {})
-    if "actual_length" in context:
-        least, most = context.get("min_length", 0), context.get("max_length")
-        count = least if least == most else f"at least {least}" if most is None else f"{least} to {most}"
-        return f"expected {count} entries, has {context['actual_length']}"
-    message = error["msg"].replace("Value error, ", "")
-    for begin, plain in (
-        ("Input should be ", ""),
-        ("greater ", "a value greater "),
-        ("less ", "a value less "),
-    ):
-        message = plain + message[len(begin) :] if message.startswith(begin) else message
-    return message if message.startswith("expected") else f"expected {message[0].lower()}{message[1:]}"
 
 
 def lines_of(root: type[BaseModel], error: ErrorDetails) -> list[str]:
@@ -215,7 +180,7 @@ def lines_of(root: type[BaseModel], error: ErrorDetails) -> list[str]:
     if error["type"] == "missing":
         return [f"{place}: is missing; {_purpose(root, path, location)}"]
     if error["type"] in _SECTION:
-        return [f"{place}: {_value(error['input'])}; expected an object {_outline(root, location)}"]
+        return [f"{place}: {shown(error['input'])}; expected an object {_outline(root, location)}"]
     if error["type"] in _BAD_TAG:
         key, message = _tag_problem(root, error)
         return [f"{place}{key}: {message}"]
@@ -226,7 +191,7 @@ def lines_of(root: type[BaseModel], error: ErrorDetails) -> list[str]:
     if error["type"] == "literal_error":
         choices = [choice.strip("' ") for choice in error["ctx"]["expected"].replace(" or ", ",").split(",")]
         hint = suggestion(error["input"], choices)
-    return [f"{place}: {_value(error['input'])}; {_expectation(error)}{hint}"]
+    return [f"{place}: {shown(error['input'])}; {expectation(error)}{hint}"]
 
 
 def _outline(root: type[BaseModel], location: Keys) -> str:
@@ -235,8 +200,8 @@ def _outline(root: type[BaseModel], location: Keys) -> str:
     fields = dict.fromkeys(key for model in models for key in model.model_fields)
     inherited = {key for model in models for key in model.model_fields if key not in model.__annotations__}
     keys = sorted(fields, key=inherited.__contains__)
-    shown = [f'"{key}": ...' for key in keys[:_SHOWN_KEYS]] + ["..."] * (len(keys) > _SHOWN_KEYS)
-    return f"{{{', '.join(shown)}}}"
+    begin = [f'"{key}": ...' for key in keys[:_SHOWN_KEYS]] + ["..."] * (len(keys) > _SHOWN_KEYS)
+    return f"{{{', '.join(begin)}}}"
 
 
 def _purpose(root: type[BaseModel], path: Keys, location: Keys) -> str:

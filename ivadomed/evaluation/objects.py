@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ivadomed.config.load import load_config
+from ivadomed.config.load import load_section
 from ivadomed.config.schema.predictions import EvaluationParameters, Overlap, RemoveSmallObjects, TargetSize
 from ivadomed.postprocessing.objects import (
     label_objects,
@@ -111,7 +111,7 @@ def evaluation_parameters(params: Mapping[str, Any] | EvaluationParameters | Non
     """
     if isinstance(params, EvaluationParameters):
         return params
-    return load_config({_SECTION: dict(params or {})}).evaluation_parameters
+    return load_section(_SECTION, params or {})
 
 
 def least_overlap(overlap: Overlap | None, voxel_volume: float) -> tuple[int | None, float | None]:

@@ -39,11 +39,22 @@ from pydantic import (
     model_validator,
 )
 from pydantic.fields import FieldInfo
-from pydantic_core import core_schema
+from pydantic_core import ErrorDetails, core_schema
 from typing_extensions import Self
 
 from ivadomed.registry.registry import OWN, Registry, parameters
 from ivadomed.registry.types import INTERNAL, Doc, Text
+from ivadomed.runtime.failures import utf8_remedy
+
+_EXPECTED = {
+    "bool_type": "expected true or false",
+    "int_type": "expected an integer",
+    "float_type": "expected a number",
+    "string_type": "expected a string",
+    "tuple_type": "expected a list",
+    "dict_type": "expected an object {...}",
+    "finite_number": "expected a finite number",
+}
 
 PASS_OVER: Final = "pass over"
 """Validation context in which what a registry declares is not looked at, hence not imported."""
@@ -241,11 +252,37 @@ def parse_arguments(
     return {**others, **{key: getattr(parsed, key) for key in parsed.model_fields_set}}, faults
 
 
-def _fault_lines(fault: Any) -> list[str]:
+def _fault_lines(fault: ErrorDetails) -> list[str]:
     if not fault["loc"]:  # of arguments that contradict each other
         return str(fault["ctx"]["error"]).split("\n")
-    message = fault["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
-    return [f"{fault['loc'][0]}: {fault['input']!r}; {message}"]
+    return [f"{fault['loc'][0]}: {shown(fault['input'])}; {expectation(fault)}"]
+
+
+def shown(value: Any) -> str:
+    """A value in a message, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def expectation(error: ErrorDetails) -> str:
+    """ "expected ...", from an error of pydantic."""
+    if error["type"] == "string_unicode":
+        return f"expected text in UTF-8, for the files of a run hold it; {utf8_remedy()}"
+    if error["type"] in _EXPECTED:
+        return _EXPECTED[error["type"]]
+    context = error.get("ctx", {})
+    if "actual_length" in context:
+        least, most = context.get("min_length", 0), context.get("max_length")
+        count = least if least == most else f"at least {least}" if most is None else f"{least} to {most}"
+        return f"expected {count} entries, has {context['actual_length']}"
+    message = error["msg"].replace("Value error, ", "")
+    for begin, plain in (
+        ("Input should be ", ""),
+        ("greater ", "a value greater "),
+        ("less ", "a value less "),
+    ):
+        message = plain + message[len(begin) :] if message.startswith(begin) else message
+    return message if message.startswith("expected") else f"expected {message[0].lower()}{message[1:]}"
 
 
 def description(entry: Callable[..., Any]) -> str:

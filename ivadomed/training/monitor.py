@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from ivadomed.config.load import wandb_section
+from ivadomed.config.load import load_section
 from ivadomed.config.schema.training import Wandb
 from ivadomed.images.files import write_text
 from ivadomed.loader.samples.loading import ShardSampler
@@ -220,7 +220,9 @@ def initialize_wandb(
     wandb_params: Mapping[str, Any] | None, folder: str | os.PathLike[str] = ".", resume: bool = False
 ) -> Any:
     """Start a run of wandb by its section as a dictionary, see ``start_tracking``; None: no tracking."""
-    return None if wandb_params is None else start_tracking(wandb_section(wandb_params), folder, resume)
+    return (
+        None if wandb_params is None else start_tracking(load_section("wandb", wandb_params), folder, resume)
+    )
 
 
 def start_tracking(section: Wandb, folder: str | os.PathLike[str], resume: bool = False) -> Any:

@@ -225,9 +225,9 @@ def _is_constant(mean: Any, deviation: Any) -> Any:
 
 
 def _divided(centred: Batch, mean: Batch, deviation: Batch) -> Batch:
-    """Divide by the deviation; what is constant becomes zero."""
-    constant = _is_constant(mean, deviation)
-    centred *= ~constant / (deviation + constant)
+    """Divide by the deviation, in place; what is constant becomes zero."""
+    deviation[_is_constant(mean, deviation)] = np.inf
+    centred *= 1 / deviation
     return centred
 
 

@@ -161,14 +161,12 @@ class Pipeline:
         """
         mask = None if roi is None else (roi if roi.ndim > len(shape) else roi[None])
         frame = Frame(tuple(shape), tuple(zooms), mask)
-        last_reader = max((i for i, s in enumerate(self.stages) if s.transform.needs_roi), default=-1)
         steps: list[tuple[frozenset[str], Step]] = []
-        for i, stage in enumerate(self.stages):
+        for i, stage in enumerate(self.stages, start=1):
             step = stage.transform.plan(frame, rng)
             if isinstance(step, IdentityStep):
                 continue
-            mask = frame.roi
-            if mask is not None and i < last_reader and "roi" in stage.applied_to:
+            if mask is not None and "roi" in stage.applied_to and Pipeline(self.stages[i:]).needs_roi:
                 mask = step.apply(mask, 1)
             moves_label = "gt" in stage.applied_to and step.invertible
             _append(steps, stage.applied_to | {IGNORE} if moves_label else stage.applied_to, step)

@@ -54,7 +54,7 @@ def sample(x: Tensor, at: Tensor, order: int, *, edge: bool = False) -> Tensor:
     # The coordinates come in the order of the axes, torch wants the last axis first: so the axes are turned round.
     out = grid_sample(
         x.permute(0, 1, *range(len(sizes) + 1, 1, -1)),
-        at.movedim(1, -1).to(x.dtype),
+        at.movedim(1, -1) if x.dtype == at.dtype else at.movedim(1, -1).to(x.dtype),
         mode="nearest" if order == 0 else "bilinear",
         padding_mode="border" if edge else "zeros",
         align_corners=True,

@@ -64,13 +64,9 @@ class Step(ABC):
     @classmethod
     def on(cls: type[S], frame: Frame, **fields: Any) -> S:
         """Build the step on a frame, which it keeps unless `shape_out` or `zooms_out` are among the fields."""
-        grid = {
-            "shape_in": frame.shape,
-            "shape_out": frame.shape,
-            "zooms_in": frame.zooms,
-            "zooms_out": frame.zooms,
-        }
-        return cls(**{**grid, **fields})
+        fields.setdefault("shape_out", frame.shape)
+        fields.setdefault("zooms_out", frame.zooms)
+        return cls(shape_in=frame.shape, zooms_in=frame.zooms, **fields)
 
     @property
     def frame(self) -> Frame:
@@ -152,7 +148,8 @@ class IntensityStep(Step):
 
     def apply(self, x: np.ndarray, order: int) -> np.ndarray:
         """Apply `function` to a batch of one; `order` has no meaning here."""
-        return self.batch([self])(np.asarray(x, dtype=np.float32)[None])[0]
+        arguments = {key: [value] for key, value in self.arguments.items()}
+        return self.function(np.asarray(x, dtype=np.float32)[None], **arguments)[0]
 
     @property
     def batch_key(self) -> Hashable:

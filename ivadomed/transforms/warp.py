@@ -8,7 +8,7 @@ Interpolation is linear (order 0: nearest); a point outside the voxel centres of
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from typing import ClassVar
@@ -98,7 +98,7 @@ class WarpStep(Step):
         n = len(self.shape_in)
         return self.field is None and bool((self.matrix == np.eye(n)).all() and (self.offset == 0).all())
 
-    @cached_property
+    @property
     def separable_axis(self) -> int | None:
         """Axis of a 3D affine map that neither reads nor feeds the other two: 5 times less work."""
         if self.field is not None or len(self.shape_in) != 3:
@@ -177,7 +177,7 @@ class CoordinateMaps:
 
     Attributes:
         shape: Spatial shape, n entries.
-        lines: Addends of each index of an output axis to the input coordinates, see `sample`; [B, n, size] by axis.
+        lines: Addends of each index of an output axis to the input coordinates, see `sample` and `_lines`; by axis.
         field: [B, n, *shape] displacements, or None.
         turn: [B, n, n] from the vectors of the field to coordinates.
     """
@@ -205,19 +205,21 @@ class CoordinateMaps:
         """Resample [B, C, *shape]."""
         if x.device.type != "cpu":
             return sample(x, self._points.clone(), order)
-        slabs = list(_slabs(self.shape, len(x)))
-        if len(slabs) == 1:
+        rows = max(1, SLAB_POINTS // (len(x) * math.prod(self.shape[1:])))
+        if rows >= self.shape[0]:
             return sample(x, self.points(), order)
         out = torch.empty_like(x)
-        for rows in slabs:
-            out[:, :, rows] = sample(x, self.points(rows), order)
+        for start in range(0, self.shape[0], rows):
+            slab = slice(start, start + rows)
+            out[:, :, slab] = sample(x, self.points(slab), order)
         return out
 
-    def points(self, rows: slice = slice(None)) -> Tensor:
+    def points(self, rows: slice | None = None) -> Tensor:
         """Coordinates that the output voxels, or some rows of them, read, [B, n, *out]."""
-        at = _sum(self.lines, rows)
+        first, *others = self.lines
+        at = sum(others, first if rows is None else first[:, :, rows])
         if self.field is not None and self.turn is not None:
-            vectors = self.field[:, :, rows].flatten(2)
+            vectors = (self.field if rows is None else self.field[:, :, rows]).flatten(2)
             at.view_as(vectors).baddbmm_(self.turn, vectors)
         return at
 
@@ -304,7 +306,8 @@ def invert_field(
     """
     shape = field.shape[1:]
     scale = torch.from_numpy(voxels_to_unit(shape).astype(np.float32)).view(-1, *(1,) * len(shape))
-    base, u = _sum(_lines(matrix[None], offset[None], shape))[0], as_tensor(field)
+    first, *others = _lines(matrix[None], offset[None], shape)
+    base, u = sum(others, first)[0], as_tensor(field)
     v = torch.zeros_like(u)
     for _ in range(most):
         new = _turn(-matrix, sample(u[None], ((base + v) * scale - 1)[None], 1, edge=True)[0])
@@ -316,27 +319,26 @@ def invert_field(
 
 
 def _lines(matrices: np.ndarray, offsets: np.ndarray, shape: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """Summands of ``matrix @ o + offset`` by axis of the output voxels o: [B, n, n], [B, n] -> [B, n, size] float32."""
-    lines = [matrices[:, :, j, None] * _axis(size) for j, size in enumerate(shape)]
-    lines[0] = lines[0] + offsets[:, :, None]
+    """Summands by axis of ``matrix @ o + offset`` at the output voxels o.
+
+    Args:
+        matrices: [B, n, n].
+        offsets: [B, n].
+        shape: Output voxels along n axes.
+
+    Returns:
+        [B, n, size, 1, 1], [B, n, 1, size, 1], ... float32.
+    """
+    spread = (..., *[None] * len(shape))
+    lines = [matrices[:, :, j][spread] * _axis(n, len(shape) - 1 - j) for j, n in enumerate(shape)]
+    lines[0] += offsets[spread]
     return tuple(torch.from_numpy(line.astype(np.float32)) for line in lines)
 
 
-def _sum(lines: Sequence[Tensor], rows: slice = slice(None)) -> Tensor:
-    """Sum of one vector per axis for all output voxels, or some rows: [B, n, *out]."""
-    first, *others = (
-        line.view(*line.shape[:2], *(1,) * j, -1, *(1,) * (len(lines) - 1 - j))
-        for j, line in enumerate(lines)
-    )
-    total = first[:, :, rows]
-    for other in others:
-        total = total + other
-    return total
-
-
 @lru_cache(maxsize=64)
-def _axis(n: int) -> np.ndarray:
-    return np.arange(n, dtype=np.float64)
+def _axis(n: int, behind: int) -> np.ndarray:
+    """Indices of an axis with this many axes behind it."""
+    return np.arange(n, dtype=np.float64).reshape(-1, *(1,) * behind)
 
 
 def _turn(matrix: np.ndarray, field: Tensor) -> Tensor:
@@ -346,9 +348,3 @@ def _turn(matrix: np.ndarray, field: Tensor) -> Tensor:
 
 def _stacked(tensors: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(tensors)) if len(tensors) > 1 else tensors[0][None]
-
-
-def _slabs(shape: tuple[int, ...], count: int) -> Iterator[slice]:
-    rows = max(1, SLAB_POINTS // (count * math.prod(shape[1:])))
-    for start in range(0, shape[0], rows):
-        yield slice(start, min(start + rows, shape[0]))

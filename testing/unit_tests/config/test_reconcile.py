@@ -7,7 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ivadomed.config import load_config
-from ivadomed.config.migrate import reconcile
+from ivadomed.config.migrate import OWN_ARGUMENTS, reconcile
+from ivadomed.config.schema.models import default_model_of, section_of
+from ivadomed.config.schema.run import SECTIONS
 
 FILM, HEMIS, THREE_D = "FiLMedUnet", "HeMISUnet", "Modified3DUNet"
 LENGTH = {"length_3D": [32, 32, 16]}
@@ -176,3 +178,11 @@ steps = st.dictionaries(st.sampled_from(["CenterCrop", "RandomAffine"]), st.dict
 def test_reconciling_twice_changes_nothing(tree, transformation):
     once, _ = reconcile({**tree, "transformation": transformation})
     assert reconcile(once) == (once, [])
+
+
+def test_the_table_of_arguments_is_that_of_the_networks():
+    """The table that is read without torch says what the constructors say: which keys only some networks have."""
+    shared = {*default_model_of("Unet").model_fields, "applied"}
+    own = {name: set(section_of(name).model_fields) - shared for name in SECTIONS}
+    assert {name: set(keys) for name, keys in OWN_ARGUMENTS.items()} == own
+    assert list(OWN_ARGUMENTS) == list(SECTIONS)

@@ -128,8 +128,8 @@ def test_a_section_is_made_from_a_signature():
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ({"radius": 0}, "radius: 0; expected greater than 0"),
-        ({"radius": "1"}, "radius: '1'; expected a valid number"),
+        ({"radius": 0}, "radius: 0; expected a value greater than 0"),
+        ({"radius": "1"}, "radius: '1'; expected a number"),
         ({"radius": float("inf"), "filled": False}, "radius: inf; expected a finite number"),
         ({"radius": 1, "radios": 1}, "radios: unknown key; Circle takes radius, filled"),
     ],

@@ -209,9 +209,9 @@ def test_batch_plans_pickle_and_move():
     torch.testing.assert_close(pickle.loads(pickle.dumps(plan)).apply(x, "im"), expected, rtol=0, atol=0)
     moved: list[torch.Tensor] = []
     plan.moved(lambda tensor: moved.append(tensor) or tensor)
-    # The affine maps, a summand per axis, and those with a field and its matrices: 5 samples in all.
-    assert sorted(t.ndim for t in moved) == [3, 3, 3, 3, 3, 4]
-    assert sum(len(t) for t in moved if t.shape[1:] == (2, 16)) == 5
+    # The affine maps, a summand [B, n, *grid] per axis, and those with a field and its matrices: 5 samples in all.
+    assert sorted(t.ndim for t in moved) == [3, 4, 4, 4, 4, 4]
+    assert sum(len(t) for t in moved if t.shape[1:] == (2, 16, 1)) == 5
 
 
 def test_without_steps_the_batch_is_returned():
