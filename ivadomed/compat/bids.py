@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, MutableMapping, MutableSequence, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,6 +18,8 @@ from ivadomed.detection.cascade import saved_boxes, with_boxes
 from ivadomed.errors import DataError
 from ivadomed.geometry.grid import SLICE_AXES
 from ivadomed.images.io import split_extension
+from ivadomed.images.label_suffix import LabelSuffix, file_suffix
+from ivadomed.images.labels import LabelFile
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.grouping import build_cases
@@ -269,13 +272,14 @@ class BidsDataset(MRI2DSegmentationDataset):
         stem, _ = split_extension(derivative)
         several = [[entry] if isinstance(entry, str) else entry for entry in target_suffix]
         # A suffix may end like another one: _seg and _lesion_seg.
-        fitting = [suffix for entry in several for suffix in entry if stem.endswith(suffix)]
-        named = max(fitting, key=len, default=None)
+        fitting = {file_suffix(suffix) for entry in several for suffix in entry}
+        named = max(filter(stem.endswith, fitting), key=len, default=None)
         for k, suffixes in enumerate(several):
-            if named in suffixes:
-                is_single = isinstance(target_suffix[k], str)
-                known = target_filename[k] or []
-                target_filename[k] = derivative if is_single else [*known, derivative]
+            for suffix in map(LabelSuffix.parse, suffixes):
+                if suffix.file == named:
+                    label = str(LabelFile(Path(derivative), suffix.values({}, derivative)))
+                    is_single = isinstance(target_suffix[k], str)
+                    target_filename[k] = label if is_single else [*(target_filename[k] or []), label]
 
     def create_metadata_dict(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,8 +16,10 @@ from ivadomed.evaluation.dataset import evaluate_predictions
 from ivadomed.evaluation.pairs import PredictionPair, Suffixes, find_predictions, raters_of
 from ivadomed.evaluation.summary import write_summary
 from ivadomed.images import io
+from ivadomed.images.label_suffix import LabelSuffix, LabelTable
 from ivadomed.images.labels import LabelFile
 from ivadomed.inference.outputs import PREDICTIONS
+from ivadomed.loader.bids.files import BidsFile
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +31,9 @@ class Dataset(Protocol):
 
     def get_deriv_fnames(self) -> list[str]:
         """File names of the derivatives."""
+
+    def label_values(self, file: BidsFile) -> LabelTable:
+        """Values of each class in a label map by its name."""
 
 
 def evaluate(
@@ -74,11 +79,17 @@ def pairs_of_table(bids_df: Dataset, folder: Path, target_suffix: Suffixes) -> l
     for path, name in zip(bids_df.df["path"], bids_df.df["filename"], strict=True):
         if name.lower().endswith(io.EXTENSIONS):
             (labels if name in derivatives else images)[io.split_extension(name)[0]].append(str(path))
+    files_of_index = {file.path: file for file in getattr(bids_df, "index", None) or ()}
+
+    def table_of(path: Path) -> LabelTable:
+        file = files_of_index.get(path)
+        return {} if file is None else bids_df.label_values(file)
+
     pairs = []
     for image_id, files in find_predictions(folder, images, target_suffix).items():
         image = Path(_only(images[image_id], "image"))
         extension = io.split_extension(image)[1]
-        targets = tuple(_target(labels, image_id, suffix, extension) for suffix in target_suffix)
+        targets = tuple(_target(labels, image_id, suffix, extension, table_of) for suffix in target_suffix)
         missing = [
             str(suffix) for suffix, target in zip(target_suffix, targets, strict=True) if target is None
         ]
@@ -92,13 +103,18 @@ def pairs_of_table(bids_df: Dataset, folder: Path, target_suffix: Suffixes) -> l
 
 
 def _target(
-    labels: Mapping[str, list[str]], image_id: str, suffix: str | Sequence[str], extension: str
+    labels: Mapping[str, list[str]],
+    image_id: str,
+    suffix: str | Sequence[str],
+    extension: str,
+    table_of: Callable[[Path], LabelTable],
 ) -> LabelFile | None:
-    for rater in raters_of(suffix):
-        paths = labels.get(image_id + io.without_extension(rater), [])
+    for rater in map(LabelSuffix.parse, raters_of(suffix)):
+        paths = labels.get(image_id + io.without_extension(rater.file), [])
         same_type = [path for path in paths if path.lower().endswith(extension.lower())]
         if paths:
-            return LabelFile(Path(_only(same_type or paths, "label")))
+            path = Path(_only(same_type or paths, "label"))
+            return LabelFile(path, rater.values(table_of(path) if rater.needs_table else {}, path))
     return None
 
 

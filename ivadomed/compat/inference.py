@@ -23,6 +23,7 @@ from ivadomed.compat.training import get_metadata
 from ivadomed.compat.transforms import UndoCompose
 from ivadomed.config import load_config
 from ivadomed.errors import ConfigError
+from ivadomed.images.label_suffix import names_for_files
 from ivadomed.inference.backends import open_model
 from ivadomed.inference.outputs import pred_to_nib, split_classes
 from ivadomed.inference.packaged import postprocessing_with
@@ -208,7 +209,7 @@ def reconstruct_3d_object(
         bin_thr=-1,
         postprocessing=context.get("postprocessing"),
     )
-    suffixes = list(context["loader_parameters"]["target_suffix"])
+    suffixes = names_for_files(context["loader_parameters"]["target_suffix"])
     return split_classes(whole), suffixes, last_sample_bool, weight_matrix, volume, image
 
 

@@ -30,7 +30,7 @@ def contradictions(config: RunConfig, only_predicts: bool = False) -> list[str]:
         return several
     if only_predicts:
         return [*_windows(config), *_crops(config)]
-    checks = (_windows, _film, _hemis, _crops, _classifier, _loss, _random_patches)
+    checks = (_windows, _film, _hemis, _crops, _classifier, _loss, _random_patches, _ignored)
     found = [line for check in checks for line in check(config)]
     # What it follows from must be right before the size of a network makes sense.
     return found or config.network.faults(config)
@@ -138,6 +138,30 @@ def _random_patches(config: RunConfig) -> Iterator[str]:
         yield (
             f"{place} training_parameters.balance_samples balances tiles by their label; set it to false and use "
             "random_patch_params.foreground"
+        )
+
+
+def _ignored(config: RunConfig) -> Iterator[str]:
+    label = config.loader_parameters.ignore_label
+    if label is None:
+        return
+    place = f"loader_parameters.ignore_label: is {label!r}, but"
+    if config.task == "classification":
+        yield f"{place} {config.architecture_name} classifies whole slices; set it to null"
+    # Torch, which a configuration without ignored voxels does not need here.
+    from ivadomed.losses import losses_without_mask
+    from ivadomed.metrics import metrics_without_mask
+
+    loss = config.training_parameters.loss
+    for name in losses_without_mask(loss.name, loss.arguments):
+        yield (
+            f"{place} the forward of {name} takes no mask of the voxels that count; expected "
+            "forward(prediction, target, mask=None), or choose another training_parameters.loss"
+        )
+    for name in metrics_without_mask(config.evaluation_parameters.metrics):
+        yield (
+            f"{place} evaluation_parameters.metrics: {name} takes no mask of the voxels that count; expected "
+            "(prediction, groundtruth, mask=None), or leave it out"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid
 from ivadomed.images import io
+from ivadomed.images.label_suffix import names_for_files
 from ivadomed.images.labels import LabelFile, read_label
 from ivadomed.images.volume_of import ImagePath
 from ivadomed.loader.cases.case import Case
@@ -174,12 +175,20 @@ def _class_of(name: str, images: Collection[str], target_suffix: Suffixes) -> tu
         return (numbered[1] if numbered[1] in images else ""), int(numbered[2])
     fitting = [
         (suffix, k)
-        for k, entry in enumerate(target_suffix)
-        for suffix in map(io.without_extension, raters_of(entry))
+        for k, suffix in _names_of_classes(target_suffix)
         if name.endswith(suffix) and name.removesuffix(suffix) in images
     ]
     suffix, k = max(fitting, key=lambda found: len(found[0]), default=("", 0))
     return (name.removesuffix(suffix) if suffix else ""), k
+
+
+def _names_of_classes(target_suffix: Suffixes) -> Iterator[tuple[int, str]]:
+    """Class and suffix of the files that each rater may have given a name to."""
+    several = [raters_of(entry) for entry in target_suffix]
+    firsts = names_for_files([raters[0] for raters in several])
+    for k, (first, raters) in enumerate(zip(firsts, several, strict=True)):
+        for suffix in (first, *names_for_files(raters[1:])):
+            yield k, io.without_extension(suffix)
 
 
 def _complete(folder: Path, image_id: str, files: Mapping[int, Path], n_classes: int) -> tuple[Path, ...]:

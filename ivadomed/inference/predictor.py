@@ -16,6 +16,7 @@ import torch
 
 from ivadomed.errors import ConfigError, DataError, ModelError
 from ivadomed.images.io import ImageLike, as_image, is_file, split_extension
+from ivadomed.images.label_suffix import names_for_files
 from ivadomed.images.labels import LabelFile, as_label
 from ivadomed.inference.detection import Detector, prior_box
 from ivadomed.inference.engine import Progress
@@ -45,7 +46,7 @@ class Predictor:
         device: "cpu", "cuda:1", ...; None for the first GPU where there is one, else the CPU.
 
     Attributes:
-        class_names: Suffix of each class, such as "_seg-manual", in the order of the results.
+        class_names: Suffix of each class for names of files, such as "_seg-manual", in the order of the results.
         contrasts: Contrast of each input, in the model's order.
         in_channel: Number of inputs.
 
@@ -65,7 +66,7 @@ class Predictor:
             raise ModelError(
                 f"{self.folder}: classifies slices and gives no image; use ivadomed --segment, which writes a table"
             )
-        self.class_names = list(self._config.class_names)
+        self.class_names = names_for_files(self._config.class_names)
         self.in_channel = self._config.in_channel
         self.contrasts = list(self._config.loader_parameters.contrast_params.training_validation)
         self._warned_of: set[str] = set()
@@ -270,7 +271,8 @@ def segment_volume(
 
     Returns:
         One image per class on the grid and with the header of the first input (float32 when soft, uint8 when
-        binary), and the suffix of each class, such as "_seg-manual". Soft values up to 0.01 are 0.
+        binary), and the suffix of each class, "_seg-manual" or, for "_dseg:anterior", "_dseg-anterior". Soft values
+        up to 0.01 are 0.
 
     Raises:
         ConfigError: The model's JSON or an option is wrong, or the call is that of the manual of 2020.

@@ -1,6 +1,6 @@
 """Metrics of a prediction against a ground truth, and their mean over samples."""
 
-from ivadomed.metrics.manager import MetricManager, get_metric_fns
+from ivadomed.metrics.manager import MetricManager, get_metric_fns, metrics_without_mask
 from ivadomed.metrics.scores import (
     METRICS,
     Metric,
@@ -29,6 +29,7 @@ __all__ = [
     "hausdorff_score",
     "intersection_over_union",
     "metric",
+    "metrics_without_mask",
     "mse",
     "multi_class_dice_score",
     "numeric_score",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from inspect import signature
 from typing import Any
 
 import numpy as np
 
 from ivadomed.metrics import scores
-from ivadomed.metrics.scores import Metric
+from ivadomed.metrics.scores import METRICS, Metric
 
 _SEGMENTATION: tuple[Metric, ...] = (
     scores.dice_score,
@@ -41,6 +42,15 @@ def get_metric_fns(task: str, eval_params: Mapping[str, Any] | None = None) -> l
     if task not in _OF_TASK:
         raise ValueError(f"get_metric_fns: unknown task {task!r}; expected one of {', '.join(_OF_TASK)}")
     return list(_OF_TASK[task])
+
+
+def metrics_without_mask(names: Iterable[str]) -> list[str]:
+    """Those of the metrics that cannot leave voxels out.
+
+    Raises:
+        ConfigError: For an unknown name.
+    """
+    return [name for name in names if "mask" not in signature(METRICS.find(name)).parameters]
 
 
 class MetricManager:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ from scipy.spatial.distance import directed_hausdorff
 from sklearn import metrics as sk
 
 from ivadomed import metrics
+from ivadomed.metrics import METRICS
 
 # TP 2, FP 1, FN 3, TN 4
 PREDICTION = np.array([[1, 1, 1, 0, 0], [0, 0, 0, 0, 0]], np.float32)
@@ -191,3 +193,20 @@ def test_import_is_light():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"
+
+
+@given(seed=st.integers(0, 1000))
+def test_a_mask_leaves_voxels_out_of_sums_and_denominators(seed):
+    rng = np.random.default_rng(seed)
+    a, b = rng.random((2, 2, 4, 5))
+    mask = rng.random((1, 4, 5)) > 0.5
+    mask[0, 0, 0] = True
+    kept = np.broadcast_to(mask, a.shape)
+    for name, function in METRICS.items():
+        masked = function(a, b, mask=mask)
+        assert function(np.where(kept, a, 9), np.where(kept, b, 5), mask=mask) == masked, name
+        assert function(a, b, mask=np.ones_like(mask)) == function(a, b), name
+        if name not in ("hausdorff_score", "multi_class_dice_score", "mse"):
+            assert masked == pytest.approx(function(a[kept], b[kept])), name
+    assert METRICS["mse"](a, b, mask=mask) == pytest.approx(((a - b)[kept] ** 2).mean() * 5)
+    assert math.isnan(METRICS["mse"](a, b, mask=np.zeros_like(mask)))

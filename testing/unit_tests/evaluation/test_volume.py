@@ -439,3 +439,61 @@ def test_further_metrics_are_columns_of_their_own(tmp_path, monkeypatch):
     further = {key: found.pop(key) for key in ("intersection_over_union_class0", "missed_class0")}
     assert further == {"intersection_over_union_class0": pytest.approx(10 / 28), "missed_class0": 8}
     assert found == pytest.approx(plain, nan_ok=True)
+
+
+def ignored_scene() -> np.ndarray:
+    """[20, 20, 4] the lesion that is made up, and the unpredicted half of the one with 6 voxels."""
+    ignore = np.zeros((20, 20, 4), bool)
+    ignore[16:18, 16:19, 0] = True
+    ignore[10, 10:13, 2] = True
+    return ignore
+
+
+def test_ignored_voxels_by_hand():
+    # Of 1591 voxels: TP 10, FP 4, FN 5, TN 1572
+    values, painted = evaluate_pair(
+        *scene(), ZOOMS, {"metrics": ["accuracy_score"], "surface_metrics": True}, ignored_scene()
+    )
+    expected = {
+        "vol_pred": 42,
+        "vol_gt": 45,
+        "rvd": 3 / 45,
+        "avd": 3 / 45,
+        "dice": 20 / 29,
+        "precision": 10 / 14,
+        "recall": 10 / 15,
+        "specificity": 1572 / 1576,
+        "mse": 9 / (400 * 1591 / 1600),
+        "vs": 1 - 1 / 29,
+        "accuracy_score": 1582 / 1591,
+        "n_pred": 2,
+        "n_gt": 2,
+        "ltpr": 1 / 2,  # 2 voxels are no overlap
+        "lfdr": 1 / 2,
+    }
+    assert {name: values[f"{name}_class0"] for name in expected} == pytest.approx(expected)
+    assert not painted[ignored_scene()].any()
+
+
+def test_surfaces_have_no_ignored_voxels():
+    prediction, truth = np.zeros((2, 8, 8, 8, 1))
+    truth[2:5, 2:5, 2:5] = 1
+    prediction[2:5, 2:5, 2:5] = 1
+    prediction[2:5, 2:5, 5:] = 1  # reaches into what nobody drew
+    ignore = np.zeros((8, 8, 8), bool)
+    ignore[:, :, 5:] = True
+    values = evaluate_pair(prediction, truth, (1, 1, 1), {}, ignore).metrics
+    assert (values["hd_class0"], values["nsd_class0"], values["dice_class0"]) == (0, 1, 1)
+    assert evaluate_pair(prediction, truth, (1, 1, 1), {}).metrics["hd_class0"] == 3
+
+
+@given(pred=masks, truth=masks, ignore=hnp.arrays(bool, (6, 5, 4)), garbage=st.sampled_from([0, 1]))
+@settings(max_examples=30, deadline=None)
+def test_what_is_ignored_changes_no_metric(pred, truth, ignore, garbage):
+    first = evaluate_pair(pred, truth, ZOOMS, {}, ignore)
+    changed = (np.where(ignore[..., None], garbage, mask).astype(np.uint8) for mask in (pred, truth))
+    second = evaluate_pair(*changed, ZOOMS, {}, ignore)
+    np.testing.assert_equal(second.metrics, first.metrics)
+    np.testing.assert_array_equal(second.painted, first.painted)
+    nothing = evaluate_pair(pred, truth, ZOOMS, {}, np.zeros_like(ignore))
+    np.testing.assert_equal(nothing.metrics, evaluate_pair(pred, truth, ZOOMS, {}).metrics)

@@ -473,3 +473,60 @@ def test_loading_processes_end_with_the_training_even_if_something_holds_it(tmp_
     trainer = Trainer(MODEL, samples(["a", "b"]), samples(["c"]), params, tmp_path, CPU, [dice_score])
     trainer.fit()
     assert multiprocessing.active_children() == []
+
+
+def ignoring(data, garbage):
+    """The samples with a column of ignored voxels, where the label is `garbage`."""
+    for entry in data.entries:
+        image, target = entry.read(None)
+        ignore = np.zeros_like(target)
+        ignore[..., 2:4] = 1
+        whole = np.concatenate([np.where(ignore > 0, garbage, target), ignore]).astype(np.float32)
+        entry.read = lambda window, x=image, y=whole: (x, y)
+    data.ignores = True
+    return data
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"loss": {"name": "FocalDiceLoss"}},
+        {"mixup_alpha": 0.4},
+        {"augment_on": "device"},
+        {"deep": True},
+    ],
+    ids=str,
+)
+def test_labels_of_ignored_voxels_change_nothing(run, tmp_path, options):
+    deep, where = options.pop("deep", False), options.get("augment_on", "worker")
+    model = MODEL
+    if deep:
+        arguments = {"n_filters": 2, "depth": 2, "deep_supervision": True}
+        model = Architecture("ResidualEncoderUnet", {"in_channel": 1, "out_channel": 1, **arguments})
+    steps = {
+        name: step for name, step in STEPS.items() if name != "RandomAffine"
+    }  # which blurs what it moves
+    results = []
+    for folder, garbage in (("a", 0), ("b", 1)):
+        sides = (["sub-1", "sub-2", "sub-3"], 0), (["sub-4"], 1)
+        training, validation = (
+            ignoring(samples(n, 4, s, steps=steps, augment_on=where), garbage) for n, s in sides
+        )
+        params = parameters(epochs=2, **options)
+        results.append(run(params, training, validation, folder, model, metric_fns=[dice_score]))
+    assert results[0] == results[1]
+    assert math.isfinite(results[0].validation_loss)
+    a, b = (state(tmp_path / name / "final_model.pt") for name in ("a", "b"))
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    counted = run(parameters(epochs=2, **options), folder="all", model=model)
+    assert counted != results[0]
+
+
+def test_a_batch_of_ignored_voxels_teaches_nothing(run, tmp_path):
+    data = ignoring(samples(["sub-1"]), 0)
+    for entry in data.entries:
+        _, labels = entry.read(None)
+        labels[-1] = 1
+    result = run(parameters(epochs=1), data, data)
+    assert (result.training_loss, result.validation_loss) == (0.0, 0.0)

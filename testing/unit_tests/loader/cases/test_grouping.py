@@ -222,3 +222,31 @@ def test_an_unknown_image_is_named(data):
             contrasts=["T1w"],
             multichannel=False,
         )
+
+
+def test_classes_of_a_label_map_by_name_value_and_union(data):
+    for subject in ("sub-01", "sub-02"):
+        write(data, f"{LABELS}/{subject}/anat/{subject}_T1w_dseg.nii.gz")
+    write(data, f"{LABELS}/dseg.tsv", text="index\tname\n1\tanterior\n2\tposterior\n")
+    suffixes = ("_dseg:anterior", "_dseg:2", "_dseg:anterior+posterior", "_seg")
+    found = cases(data, ("T1w",), suffixes, roi_suffix="_dseg:posterior+4", ignore_label="_dseg:255").cases
+    path = data / LABELS / "sub-01/anat/sub-01_T1w_dseg.nii.gz"
+    values = [raters[0].values for raters in found[0].targets]
+    assert values == [(1,), (2,), (1, 2), ()]
+    assert {raters[0].path for raters in found[0].targets[:3]} == {path}
+    assert (found[0].roi, found[0].ignore) == (LabelFile(path, (2, 4)), LabelFile(path, (255,)))
+    with pytest.raises(
+        DataError, match=r"names 'lateral', which its table lacks; it has anterior, posterior"
+    ):
+        cases(data, ("T1w",), ("_dseg:lateral",))
+
+
+def test_raters_of_label_maps_and_images_without_ignored_voxels(tmp_path):
+    image(tmp_path, "sub-01", "T1w", "_rater1_dseg", "_rater2_dseg")
+    image(tmp_path, "sub-02", "T1w", "_rater2_dseg", "_ignore")
+    found = cases(tmp_path, ("T1w",), [["_rater1_dseg:1", "_rater2_dseg:3"]], ignore_label="_ignore").cases
+    assert [[(names([r])[0][-11:], r.values) for r in case.targets[0]] for case in found] == [
+        [("rater1_dseg", (1,)), ("rater2_dseg", (3,))],
+        [("rater2_dseg", (3,))],
+    ]
+    assert [names(case.ignore and [case.ignore]) for case in found] == [None, ["sub-02_T1w_ignore"]]

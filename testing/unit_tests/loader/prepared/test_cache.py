@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ivadomed.errors import DataError, OutputError
-from ivadomed.geometry.windows import Canvas
+from ivadomed.geometry.windows import Canvas, Window
 from ivadomed.loader.prepared import checks as cache_size
 from ivadomed.loader.prepared.cache import FILES, case_key, open_cases
 from ivadomed.loader.prepared.files import FORMAT
@@ -224,3 +224,24 @@ def test_only_cases_that_will_be_prepared_are_checked_and_all_of_them_first(make
         open_cases(cases, RECIPE, mode, tmp_path / "cache", check=refuse)
     assert seen == [case.id for case in (cases[1:] if mode in FILES else cases)]
     assert mode not in FILES or len(list((tmp_path / "cache").iterdir())) == 1
+
+
+@pytest.mark.parametrize("mode", ["disk", "hdf5", "memory", "none"])
+@pytest.mark.parametrize("is_2d", [True, False])
+def test_ignored_voxels_are_kept_behind_the_labels(make_case, tmp_path, mode, is_2d):
+    case = make_case(classes=2)
+    case = replace(case, targets=case.targets[:1], ignore=case.targets[1][0])
+    size = [8, 8] if is_2d else [8, 8, 4]
+    recipe = Recipe(Pipeline.from_config({"CenterCrop": {"size": size}}), is_2d=is_2d)
+    [entry] = open_cases([case], recipe, mode, tmp_path / "cache")
+    window = Window(0, (0, 0, 0), (8, 8, 1 if is_2d else 4))
+    labels = entry.read(Window(0, (0, 0, 2), (8, 8, 1)) if is_2d else window)[1]
+    plain = replace(case, ignore=None, targets=(case.targets[0], (case.ignore,)))
+    [without] = open_cases([plain], recipe, mode, tmp_path / "cache")
+    both = without.read(Window(0, (0, 0, 2), (8, 8, 1)) if is_2d else window)[1]
+    np.testing.assert_array_equal(labels[1], both[1])
+    np.testing.assert_array_equal(labels[0], both[0] * (1 - both[1]))
+    assert labels[1].any()
+    assert len(entry.stored.facts.foreground) == 1
+    assert all(len(raters) == 1 for raters in entry.stored.facts.labelled)
+    assert case_key(case, recipe) != case_key(replace(case, ignore=None), recipe)

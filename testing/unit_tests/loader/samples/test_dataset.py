@@ -180,3 +180,65 @@ def test_weighted_sampler_prefers_heavy_places():
     sampler = EpochSampler(1000, seed=0, weights=np.r_[np.full(900, 1.0), np.full(100, 9.0)])
     heavy = sum(place >= 900 for _, place in sampler)
     assert 420 < heavy < 580
+
+
+@pytest.mark.parametrize("soft_gt", [False, True])
+def test_ignored_voxels_move_with_the_image_and_are_in_no_class(dataset, make_case, soft_gt):
+    case = make_case(classes=2)
+    large, small = (raters[0] for raters in case.targets)
+    twin = replace(case, images=(large.path,), targets=((small,), (large,)), ignore=large)
+    steps = Pipeline.from_config({"RandomAffine": {"degrees": 30, "translate": [0.2, 0.2]}})
+    data = dataset(steps, [twin], soft_gt=soft_gt)
+    met = 0
+    for place in range(len(data)):
+        sample = data[(1, place)]
+        np.testing.assert_array_equal(sample.ignore, sample.image >= 0.5)
+        assert not sample.target.any()
+        met += sample.ignore.sum()
+    assert met > 20
+
+
+def test_a_case_without_ignored_voxels_has_none_and_a_data_set_without_has_no_mask(dataset, make_case):
+    cases = [make_case("sub-00_T1w"), make_case("sub-01_T1w", classes=2)]
+    plain = dataset(Pipeline.from_config({}), [cases[0]])
+    assert plain[0].ignore is None
+    assert batches_of(plain, 0, 0)[0].mask is None
+    cases[1] = replace(cases[1], targets=cases[1].targets[:1], ignore=cases[1].targets[1][0])
+    data = dataset(Pipeline.from_config({}), cases)
+    sums = [int(data[place].ignore.sum()) for place in range(len(data))]
+    assert sums[:5] == [0] * 5
+    assert sum(sums[5:]) > 0
+    batch = batches_of(data, 0, 0)[0]
+    assert batch.mask.shape == (4, 1, 16, 16)
+    assert batch.mask.dtype == torch.bool
+    assert torch.equal(batch.part(slice(1, 3)).mask, batch.mask[1:3])
+
+
+@pytest.mark.parametrize("soft_gt", [False, True])
+def test_ignored_voxels_on_the_device_are_those_of_workers(dataset, make_case, soft_gt):
+    case = make_case(shape=(18, 20, 8), classes=2)
+    case = replace(case, targets=case.targets[:1], ignore=case.targets[1][0])
+    options = {"cases": [case], "soft_gt": soft_gt}
+    finished = batches_of(dataset(CHAIN, **options), 0, 1)
+    left = batches_of(dataset(CHAIN, **options, augment_on="device"), 0, 1)
+    for expected, batch in zip(finished, left, strict=True):
+        on_device = batch.to(torch.device("cpu")).augmented(soft_gt, False)
+        assert torch.equal(on_device.mask, expected.mask)
+        assert set(on_device.ignore.unique().tolist()) <= {0.0, 1.0}
+
+
+def test_no_step_changes_the_values_of_ignored_voxels(dataset, make_case):
+    case = make_case()
+    case = replace(case, ignore=case.targets[0][0])
+    dilate = Pipeline.from_config({"DilateGT": {"dilation_factor": 1.0, "applied_to": ["gt"]}})
+    for place in range(5):
+        np.testing.assert_array_equal(
+            dataset(dilate, [case])[place].ignore, dataset(Pipeline(), [case])[place].ignore
+        )
+
+
+def test_ignored_voxels_are_no_label_for_balancing(dataset, make_case):
+    case = make_case()
+    case = replace(case, ignore=case.targets[0][0])
+    data = dataset(Pipeline(), [case])
+    assert not any(data.sampling_label(place, "gt") for place in range(len(data)))
