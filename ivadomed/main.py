@@ -80,7 +80,7 @@ def get_parser() -> argparse.ArgumentParser:
         help="voxels that neighbouring patches share",
     )
     add = parser.add_argument_group("many processes (preparing images, --segment, evaluation)").add_argument
-    add("-j", "--jobs", type=int, metavar="N", help="processes of this machine")
+    add("-j", "--jobs", type=int, metavar="N", help="processes of this machine; -1: one per core")
     add(
         "--cluster",
         metavar="ADDRESS",
@@ -221,7 +221,7 @@ def _mode(args: argparse.Namespace) -> Mode:
 def _dispatch(source: Any, overrides: Mapping[str, Any], mode: Mode = Mode.SCREEN, **options: Any) -> Any:
     from ivadomed.config.load import load_config
 
-    source = Path(source) if isinstance(source, str) else source
+    source = Path(source).expanduser() if isinstance(source, str | os.PathLike) else source
     with logging_to_terminal(mode):
         config = load_config(source, overrides, first_look=_refuse_absent_data)
         # Torch and the rest are loaded only now: a mistyped option, path or key is answered at once.

@@ -26,6 +26,7 @@ from ivadomed.runtime.ranks import current_world
 from ivadomed.runtime.terminal import say
 from ivadomed.training.checkpoint import CHECKPOINT, refuse_old_checkpoint
 from ivadomed.training.loop import EpochEnd
+from ivadomed.training.network import fewest_samples
 from ivadomed.training.outputs import refuse_to_overwrite
 from ivadomed.transforms import TRANSFORMS
 
@@ -123,6 +124,10 @@ def _check_what_is_named(config: RunConfig) -> None:
     if config.command == "train":
         loss = config.training_parameters.loss
         LOSSES.check(loss.name, loss.arguments)
+        if (
+            config.sample_size is not None and config.metadata_type is None
+        ):  # else only the training knows them
+            fewest_samples(config.architecture, config.sample_size, config.training_parameters.batch_size)
     for name, transform in config.transformation.chain.items():
         TRANSFORMS.check(name, transform.arguments.keys() - {"applied_to"})
     for name, arguments in config.postprocessing.arguments.items():

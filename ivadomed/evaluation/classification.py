@@ -10,6 +10,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from ivadomed.errors import DataError
+from ivadomed.inference.backends import refuse_not_finite
 from ivadomed.loader.samples import Batch, SampleDataset, in_order
 from ivadomed.metrics import accuracy_score, precision_score, recall_score, specificity_score
 from ivadomed.runtime.terminal import hidden_bar
@@ -46,6 +47,7 @@ def classify(
     batches = in_order(dataset, batch_size)
     for batch in tqdm(batches, desc="Classification", unit="batch", leave=False, disable=hidden_bar()):
         probabilities = forward(batch)
+        refuse_not_finite(probabilities, dataset.names_of(batch), "the network")
         labelled = batch.target is not None and batch.target.shape[1] > 0
         truths = batch.target.numpy() if labelled else np.full(probabilities.shape, np.nan)
         for window, guess, truth in zip(batch.windows, probabilities, truths, strict=True):

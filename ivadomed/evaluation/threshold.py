@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from ivadomed.errors import ConfigError
 from ivadomed.images.io import write_figure
-from ivadomed.inference.backends import open_model
+from ivadomed.inference.backends import open_model, refuse_not_finite
 from ivadomed.loader.samples import Batch, SampleDataset, in_order
 from ivadomed.runtime.terminal import hidden_bar
 
@@ -51,7 +51,9 @@ def best_threshold(
     if not 0 < increment < 1:
         raise ConfigError(f"--thr-increment: {increment}; expected a number between 0 and 1, e.g. 0.1")
     thresholds = np.arange(increment, 1.0 - 1e-9, increment)
-    predicted, both, true, size = _counts(open_model(model, device), datasets, batch_size, thresholds)
+    predicted, both, true, size = _counts(
+        open_model(model, device), datasets, batch_size, thresholds, str(model)
+    )
     if metric == "dice":
         total = predicted + true[:, None]
         dice = np.where(total > 0, 2 * both / np.maximum(total, 1), 1.0).mean(axis=0)
@@ -70,6 +72,7 @@ def _counts(
     datasets: Sequence[SampleDataset],
     batch_size: int,
     thresholds: np.ndarray,
+    source: str,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Per sample and class what the metrics need, so that no prediction is kept.
 
@@ -84,7 +87,9 @@ def _counts(
             batches, desc="Threshold analysis", unit="batch", leave=False, disable=hidden_bar()
         ):
             assert batch.target is not None
-            guess = torch.from_numpy(forward(batch)).flatten(0, 1).unsqueeze(-1).flatten(1)
+            predictions = forward(batch)
+            refuse_not_finite(predictions, dataset.names_of(batch), source)
+            guess = torch.from_numpy(predictions).flatten(0, 1).unsqueeze(-1).flatten(1)
             truth = batch.target.flatten(0, 1).unsqueeze(-1).flatten(1) >= 0.5
             counted = torch.ones_like(truth)
             if batch.mask is not None:

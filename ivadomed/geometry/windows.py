@@ -77,12 +77,29 @@ def tile(shape: Sequence[int], length: Sequence[int], stride: Sequence[int]) -> 
     Raises:
         DataError: The image is smaller than a window.
     """
+    check_fits(shape, length)
+    return product(*map(starts, shape, length, stride))
+
+
+PATCH_REMEDY = "reduce the patch length or pad the image with CenterCrop"
+
+
+def check_fits(shape: Sequence[int], length: Sequence[int], remedy: str = PATCH_REMEDY) -> None:
+    """Refuse patches that are larger than an image.
+
+    Args:
+        shape: Voxels of the image after preprocessing.
+        length: Patch size, of as many axes; empty for whole slices or volumes.
+        remedy: What to do.
+
+    Raises:
+        DataError: They are.
+    """
     if any(n < size for n, size in zip(shape, length, strict=True)):
         raise DataError(
-            f"a patch of {_size(length)} voxels does not fit an image of {_size(shape)} voxels after "
-            "preprocessing: reduce the patch length or pad the image with CenterCrop"
+            f"a patch of {_size(length)} voxels does not fit an image of {_size(shape)} voxels after preprocessing: "
+            f"{remedy}"
         )
-    return product(*map(starts, shape, length, stride))
 
 
 def _size(shape: Sequence[int]) -> str:

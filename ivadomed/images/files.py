@@ -63,6 +63,22 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.unlink(temporary)
 
 
+def expand_home(path: str) -> str:
+    """The path with the home of the user in place of a leading ``~`` or ``~name``; others stay as they are.
+
+    Raises:
+        ValueError: There is no such user.
+    """
+    if not path.startswith("~"):
+        return path
+    expanded = os.path.expanduser(path)
+    if expanded.startswith("~"):
+        raise ValueError(
+            f"no user {path[1:].split('/')[0]} has a home here; for a folder of that name write ./{path}"
+        )
+    return expanded
+
+
 def data_path(path: str | os.PathLike[str]) -> Path:
     """Absolute path of an entry of ``loader_parameters.path_data``; ``~`` is the home of the user.
 

@@ -22,7 +22,7 @@ from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid
 from ivadomed.images.files import atomic_path
 from ivadomed.images.pictures import EXTENSIONS as PICTURE_EXTENSIONS
-from ivadomed.images.pictures import grey, is_coloured, read_pixels, read_size
+from ivadomed.images.pictures import grey, is_coloured, png_text, read_pixels, read_size
 from ivadomed.images.volume_of import VolumeOf
 from ivadomed.runtime.failures import refuse_shortage
 from ivadomed.runtime.memory import check_memory
@@ -385,12 +385,13 @@ def write_volume(volume: VolumeOf, path: str | os.PathLike[str]) -> None:
     write_nifti(path, whole, image.affine, image.header)
 
 
-def write_picture(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
-    """Write [rows, columns] or [rows, columns, 3] uint8 as PNG, TIFF or JPEG, atomically."""
+def write_picture(path: str | os.PathLike[str], pixels: np.ndarray, software: str = "") -> None:
+    """Write [rows, columns] or [rows, columns, 3] uint8 as PNG, TIFF or JPEG, atomically; see ``software_of``."""
     import imageio.v3 as iio  # only pictures need it
 
+    options = {"pnginfo": png_text(software)} if software and os.fspath(path).lower().endswith(".png") else {}
     with atomic_path(Path(path)) as temporary:
-        iio.imwrite(temporary, pixels)
+        iio.imwrite(temporary, pixels, **options)
 
 
 def write_figure(path: str | os.PathLike[str], figure: Figure, dpi: float | None = None) -> None:

@@ -228,3 +228,25 @@ _FORMATS = {
     ".tif": (_tiff_size, _read_tiff),
     ".tiff": (_tiff_size, _read_tiff),
 }
+
+
+def png_text(software: str) -> Any:
+    """For Pillow's argument ``pnginfo``: the name of the program, as PNG files have it."""
+    from PIL.PngImagePlugin import PngInfo  # only PNG files need it
+
+    text = PngInfo()
+    text.add_text("Software", software)
+    return text
+
+
+def software_of(path: str | os.PathLike[str]) -> str:
+    """The program that says in a PNG file to have written it; empty for others, and files that cannot be read."""
+    from PIL import Image  # only pictures need it
+
+    if not os.fspath(path).lower().endswith(".png"):
+        return ""
+    try:
+        with Image.open(path) as image:
+            return str(image.info.get("Software", ""))
+    except Exception:  # a damaged file raises nearly anything
+        return ""

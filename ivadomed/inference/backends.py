@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,28 @@ def _thread_limit() -> int:
     if wanted.isdigit() and int(wanted) > 0:
         return int(wanted)
     return available_cores()
+
+
+def refuse_not_finite(predictions: np.ndarray, names: Sequence[str], source: str) -> None:
+    """Refuse predictions that are no numbers: thresholded they would look like empty masks.
+
+    Args:
+        predictions: [B, K, ...] of a batch.
+        names: Image of each of its samples.
+        source: File of the network.
+
+    Raises:
+        ModelError: Names the first such image.
+    """
+    if np.isfinite(predictions).all():
+        return
+    bad = next(k for k, one in enumerate(predictions) if not np.isfinite(one).all())
+    value = predictions[bad][~np.isfinite(predictions[bad])][0]
+    raise ModelError(
+        f"{names[bad]}: {source} predicts {value:g}, which is no probability: its training diverged, or it overflows "
+        "in half precision; train it again with a lower training_parameters.scheduler.initial_lr or with precision 32, "
+        "or use another model"
+    )
 
 
 def open_model(path: Path, device: torch.device) -> TorchForward | OnnxForward:

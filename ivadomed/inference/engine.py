@@ -17,7 +17,8 @@ import torch
 
 from ivadomed.errors import DataError, IvadomedError, ModelError
 from ivadomed.geometry.grid import Grid
-from ivadomed.geometry.windows import Canvas, Window
+from ivadomed.geometry.windows import PATCH_REMEDY, Canvas, Window, check_fits
+from ivadomed.inference.backends import refuse_not_finite
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume
 from ivadomed.loader.conditions import Conditioner, unconditioned
@@ -126,6 +127,7 @@ class Engine:
         conditioner: Condition of the network, of a case.
         progress: Called after each step.
         source: File of the network, for errors.
+        patch_remedy: What to do where a patch does not fit an image.
     """
 
     recipe: Recipe
@@ -140,6 +142,7 @@ class Engine:
     conditioner: Conditioner = unconditioned
     progress: Progress | None = None
     source: str = "the network"
+    patch_remedy: str = PATCH_REMEDY
     _queue: list[_Waiting] = field(default_factory=list, init=False)
     _done: int = field(default=0, init=False)
     _total: int = field(default=0, init=False)
@@ -181,9 +184,10 @@ class Engine:
         path = case.images[0]
         refuse_unknown_pixel_size(case, self.recipe)
         prepared = prepare_volume(volume, self.recipe, path)
-        windows = list_windows(index, prepared.image.shape, prepared.facts, self.recipe)
         first, *others = prepared.image.shape  # [D, C, H, W] of slices, [C, H, W, D] of a volume
         shape = (*others[1:], first) if self.recipe.is_2d else tuple(others)
+        check_fits(shape[: len(self.recipe.length)], self.recipe.length, self.patch_remedy)
+        windows = list_windows(index, prepared.image.shape, prepared.facts, self.recipe)
         check_memory(path, (self.n_classes, *shape), "predicted values after Resample", _LESS)
         check_memory(path, (self.n_classes, *volume.grid.shape), "predicted values", _LESS)
         condition = self.conditioner(case)
@@ -217,6 +221,7 @@ class Engine:
                 f"{self.source}: predicts {predictions.shape[1]} classes, but its configuration names "
                 f"{self.n_classes} (loader_parameters.target_suffix); the two do not belong together"
             )
+        refuse_not_finite(predictions, [str(w.job.case.images[0]) for w in waiting], self.source)
         for item, prediction in zip(waiting, predictions, strict=True):
             undone = item.plan.invert(prediction, "gt", LABEL_ORDER)
             item.job.add(item.window, undone, self.recipe.is_2d, self.blend)

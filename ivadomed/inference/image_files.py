@@ -10,8 +10,9 @@ from typing import Any
 from tqdm import tqdm
 
 from ivadomed.errors import ConfigError, DataError
-from ivadomed.images.io import EXTENSIONS, is_nifti, save_nifti, split_extension, without_extension
+from ivadomed.images.io import is_nifti, save_nifti, split_extension, without_extension
 from ivadomed.inference.outputs import picture_path, pred_to_png
+from ivadomed.inference.own_results import MARK, images_of
 from ivadomed.inference.predictor import Predictor
 from ivadomed.runtime.device import chosen_device
 
@@ -31,7 +32,8 @@ def segment_images(
     Args:
         model: Folder of the packaged model, which is loaded once; or the loaded model, and ``gpu_id`` does not count.
         subjects: Per subject its images, one per channel of the model.
-        output: Folder of the results.
+        output: Folder of the results; of images of one name from several folders, the part of these that differs is
+            made in it.
         suffixes: Suffix of the output of each class, or one text, which comes behind the class names where there are
             several classes; the class names and ``_pred`` when not given.
         gpu_id: GPU to use where there is one; None for the CPU.
@@ -42,29 +44,66 @@ def segment_images(
 
     Raises:
         ConfigError: Not one suffix per class, or one with an extension of another kind of file.
-        DataError: An image cannot be used, or an output would replace an input.
+        DataError: An image cannot be used, or an output would replace an input or another output.
     """
     predictor = model if isinstance(model, Predictor) else Predictor(model, chosen_device(gpu_id))
-    names = _output_suffixes(predictor.class_names, suffixes, predictor.folder)
+    names = output_suffixes(predictor.class_names, suffixes, predictor.folder)
+    stems = _output_stems([_first(images) for images in subjects], names, Path(output))
+    outputs = [
+        [_output_file(stem, name, _first(images)) for name in names]
+        for stem, images in zip(stems, subjects, strict=True)
+    ]
+    _refuse_to_overwrite(subjects, outputs)
     written: list[Path] = []
-    for images in tqdm(subjects, desc="Segmentation", unit="image", leave=False, disable=None):
-        first = next(image for image in images if image is not None)
-        stem = Path(output) / splitext(first.name)[0]
-        files = [_output_file(stem, name, first) for name in names]
-        inputs = {image.resolve() for image in images if image is not None}
+    work = list(zip(subjects, stems, outputs, strict=True))
+    for images, stem, files in tqdm(work, desc="Segmentation", unit="image", leave=False, disable=None):
+        masks = predictor(images, options)
+        if is_nifti(_first(images)):
+            for mask, file in zip(masks, files, strict=True):
+                mask.header["descrip"] = MARK
+                save_nifti(mask, file)
+        else:
+            pred_to_png(masks, names, stem, software=MARK)
+        written += files
+    return written
+
+
+def _first(images: Sequence[Path | None]) -> Path:
+    return next(image for image in images if image is not None)
+
+
+def _output_stems(images: Sequence[Path], suffixes: Sequence[str], output: Path) -> list[Path]:
+    """Path and beginning of the name of the results of each image.
+
+    Images of one name from several folders keep the part of their folders that they do not share.
+    """
+    stems = [output / splitext(image.name)[0] for image in images]
+    files = [_output_file(stem, suffixes[0], image) for stem, image in zip(stems, images, strict=True)]
+    parents = [Path(os.path.abspath(image.parent)) for image in images]
+    if len(set(files)) == len(files) or len({path.anchor for path in parents}) > 1:
+        return stems
+    shared = os.path.commonpath(parents)
+    return [output / path.relative_to(shared) / stem.name for path, stem in zip(parents, stems, strict=True)]
+
+
+def _refuse_to_overwrite(
+    subjects: Sequence[Sequence[Path | None]], outputs: Sequence[Sequence[Path]]
+) -> None:
+    """Raise before anything is predicted when a result would take the place of an input or of another result."""
+    inputs = {image.resolve() for images in subjects for image in images if image is not None}
+    made_from: dict[Path, Path] = {}
+    for images, files in zip(subjects, outputs, strict=True):
         for file in files:
             if file.resolve() in inputs:
                 raise DataError(
                     f"{file}: the output would replace an input; choose another --output or --suffix"
                 )
-        masks = predictor(images, options)
-        if is_nifti(first):
-            for mask, file in zip(masks, files, strict=True):
-                save_nifti(mask, file)
-        else:
-            pred_to_png(masks, names, stem)
-        written += files
-    return written
+            other = made_from.setdefault(file.resolve(), _first(images))
+            if other is not _first(images):
+                raise DataError(
+                    f"{other} and {_first(images)}: both results would be {file}; rename one of the images, or "
+                    "segment them into different folders (--output)"
+                )
 
 
 def segment_image(
@@ -108,9 +147,19 @@ def add_suffix(fname: str, suffix: str) -> str:
     return f"{stem}{suffix}{extension}"
 
 
-def _output_suffixes(
+def output_suffixes(
     classes: Sequence[str], suffixes: Sequence[str] | str | None, model: str | os.PathLike[str]
 ) -> list[str]:
+    """Suffix of the result of each class.
+
+    Args:
+        classes: Names of the classes of the model.
+        suffixes: See ``segment_images``.
+        model: Its folder, for the error.
+
+    Raises:
+        ConfigError: Not one suffix per class.
+    """
     classes = [f"_{without_extension(name).removeprefix('_')}" for name in classes]
     if not suffixes:
         return [f"{name}_pred" for name in classes]
@@ -121,6 +170,8 @@ def _output_suffixes(
             f"--suffix: {len(suffixes)} given, {model} has {len(classes)} classes "
             f"({', '.join(classes)}); give one for each"
         )
+    if len(set(suffixes)) < len(suffixes):
+        raise ConfigError(f"--suffix: {', '.join(suffixes)}; the classes need suffixes that differ")
     return list(suffixes)
 
 
@@ -137,19 +188,30 @@ def _output_file(stem: Path, suffix: str, image: Path) -> Path:
     return Path("".join([f"{stem}", *split_extension(suffix if has_extension else f"{suffix}.nii.gz")]))
 
 
-def list_subjects(groups: Sequence[Sequence[str]], channels: int) -> list[list[Path | None]]:
-    """Images of each subject; of a model with one channel every image is a subject."""
+def list_subjects(
+    groups: Sequence[Sequence[str]], channels: int, suffixes: Sequence[str] = ()
+) -> list[list[Path | None]]:
+    """Images of each subject; of a model with one channel every image is a subject, and is taken once.
+
+    Args:
+        groups: Images and folders, of which results of earlier segmentations are left out; "none" for no image.
+        channels: Of the model.
+        suffixes: Of the results, see ``output_suffixes``.
+
+    Raises:
+        DataError: A folder has no image.
+    """
     subjects: list[list[Path | None]] = []
     for group in groups:
         paths: list[Path | None] = []
         for text in group:
             folder = Path(text)
             if folder.is_dir():
-                found = sorted(p for p in folder.iterdir() if p.name.lower().endswith(EXTENSIONS))
-                if not found:
-                    raise DataError(f"{folder}: holds no image; expected one of {', '.join(EXTENSIONS)}")
-                paths += found
+                paths += images_of(folder, suffixes)
             else:
                 paths.append(None if text.lower() == "none" else folder)
         subjects += [[path] for path in paths] if channels == 1 else [paths]
-    return subjects
+    # A file may be named, and lie in a folder that is named too.
+    return list(
+        {tuple(path and path.resolve() for path in paths): paths for paths in reversed(subjects)}.values()
+    )[::-1]

@@ -151,6 +151,7 @@ def pred_to_png(
     subj_path: str | os.PathLike[str],
     suffix: str = "",
     max_value: int = 1,
+    software: str = "",
 ) -> None:
     """Write one picture per class beside ``subj_path``: ``<subj_path><target><suffix>.png``.
 
@@ -160,6 +161,7 @@ def pred_to_png(
         subj_path: Path without extension.
         suffix: Added to the name, with or without extension too.
         max_value: Value that becomes 255.
+        software: Name of the program, for PNG files.
 
     Raises:
         DataError: A prediction has more than one slice, or there is not one suffix per prediction.
@@ -177,7 +179,7 @@ def pred_to_png(
                 "a volume as NIfTI"
             )
         pixels = data.reshape(data.shape[:2]) / max_value * 255
-        write_picture(path, np.round(pixels).astype(np.uint8))
+        write_picture(path, np.round(pixels).astype(np.uint8), software)
 
 
 def picture_path(stem: str | os.PathLike[str], *suffixes: str) -> str:

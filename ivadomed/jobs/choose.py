@@ -7,18 +7,19 @@ from collections.abc import Sequence
 from ivadomed.errors import ConfigError
 from ivadomed.jobs.workers import Workers, visible_gpus
 from ivadomed.runtime.device import define_device, present_gpus
+from ivadomed.runtime.memory import job_count
 
 
 def choose_workers(jobs: int | None, cluster: str | None, gpu_ids: Sequence[int] = ()) -> Workers:
     """Workers for the options ``--jobs`` and ``--cluster``.
 
     Args:
-        jobs: Processes; None: one for each GPU, one on a CPU.
+        jobs: Processes, see ``job_count``; None: one for each GPU, one on a CPU.
         cluster: Address or scheduler file of a Dask cluster; None: this machine.
         gpu_ids: GPUs that the calls compute on; empty: none.
 
     Raises:
-        ConfigError: Both options are given, there is no such GPU, or more processes than GPUs.
+        ConfigError: Both options are given, there is no such GPU, or no such number of processes.
     """
     if cluster is not None:
         if jobs is not None:
@@ -26,4 +27,6 @@ def choose_workers(jobs: int | None, cluster: str | None, gpu_ids: Sequence[int]
         return Workers(cluster=cluster)
     cuda, _ = define_device(gpu_ids)
     gpus = visible_gpus(present_gpus(gpu_ids)) if cuda else ()
-    return Workers(jobs if jobs is not None else max(1, len(gpus)), gpus=gpus)
+    if jobs is None:
+        return Workers(max(1, len(gpus)), gpus=gpus)
+    return Workers(len(gpus) if gpus and jobs == -1 else job_count(jobs), gpus=gpus)

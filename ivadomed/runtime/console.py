@@ -49,12 +49,19 @@ class ToolParser(argparse.ArgumentParser):
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """As of argparse, which all its ways to parse come to."""
         words = sys.argv[1:] if args is None else args
-        return super().parse_known_args([_with_hyphens(word) for word in words], namespace)
+        return super().parse_known_args([_as_meant(word) for word in words], namespace)
 
 
-def _with_hyphens(word: str) -> str:
+def _as_meant(word: str) -> str:
+    """An option with hyphens, and the home of the user for a ``~`` that no shell has seen to (``--output=~/x``)."""
+    if not word.startswith("--"):
+        return _at_home(word)
     name, equals, value = word.partition("=")
-    return f"{name.replace('_', '-')}{equals}{value}" if name.startswith("--") else word
+    return f"{name.replace('_', '-')}{equals}{_at_home(value)}"
+
+
+def _at_home(path: str) -> str:
+    return os.path.expanduser(path) if path == "~" or path.startswith("~/") else path
 
 
 def console_script(

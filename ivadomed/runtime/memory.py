@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ivadomed.errors import DataError
+from ivadomed.errors import ConfigError, DataError
 from ivadomed.runtime.failures import SHARED_MEMORY
 
 
@@ -35,6 +35,17 @@ def available_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cg
 def available_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def job_count(wanted: int) -> int:
+    """Processes or threads for an option ``--jobs``: as many as it says, and for -1 one per core.
+
+    Raises:
+        ConfigError: 0, or another number below 1.
+    """
+    if wanted < 1 and wanted != -1:
+        raise ConfigError(f"--jobs: {wanted}; expected 1 or more, or -1 for one per core")
+    return available_cores() if wanted == -1 else wanted
 
 
 def check_memory(

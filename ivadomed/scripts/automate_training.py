@@ -12,8 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from ivadomed.config.load import read_json
-from ivadomed.config_manager import ConfigurationManager
+from ivadomed.config.load import load_config, read_json
 from ivadomed.errors import ConfigError
 from ivadomed.runtime.console import ToolParser, console_script
 from ivadomed.runtime.moved import moved_names
@@ -100,7 +99,11 @@ def get_parser() -> argparse.ArgumentParser:
     )
     where = parser.add_argument_group("where they are run").add_mutually_exclusive_group()
     where.add_argument(
-        "-j", "--jobs", type=int, metavar="N", help="runs at a time (default: one for each GPU, one on a CPU)"
+        "-j",
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="runs at a time (default: one per GPU, else one); -1: one per GPU or core",
     )
     where.add_argument(
         "--cluster", metavar="ADDRESS", help="a Dask cluster: address of its scheduler, or its scheduler file"
@@ -199,11 +202,12 @@ def _configuration(
     file: str | os.PathLike[str], path_data: str | Sequence[str] | None, path_output: str | None = None
 ) -> dict[str, Any]:
     """The configuration, whole; what was given beside the file wins."""
-    config = ConfigurationManager(Path(file)).get_config()
+    overrides: dict[str, Any] = {}
     if path_data:
-        paths = [path_data] if isinstance(path_data, str) else list(path_data)
-        config["loader_parameters"] = {**config["loader_parameters"], "path_data": paths}
-    return config | ({"path_output": path_output} if path_output else {})
+        overrides["loader_parameters.path_data"] = path_data
+    if path_output:
+        overrides["path_output"] = path_output
+    return load_config(Path(file), overrides).to_json()
 
 
 main = console_script(get_parser, _run, "interrupted; the same command goes on")

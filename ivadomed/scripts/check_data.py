@@ -13,7 +13,7 @@ from ivadomed.data_check.report import report_data
 from ivadomed.data_check.text import text_of
 from ivadomed.images.files import write_csv
 from ivadomed.runtime.console import ToolParser, console_script
-from ivadomed.runtime.memory import available_cores
+from ivadomed.runtime.memory import job_count
 
 _EXAMPLE = """\
 example:
@@ -32,7 +32,14 @@ def get_parser() -> argparse.ArgumentParser:
     add("-c", "--config", required=True, help="JSON configuration file")
     add("-pd", "--path-data", nargs="+", help="BIDS folder, or several; wins over the configuration")
     add("--csv", metavar="FILE", help="write a table of all files: kept or left out, and what was found")
-    add("-j", "--jobs", type=int, default=available_cores(), help="files read at a time")
+    add(
+        "-j",
+        "--jobs",
+        type=int,
+        default=-1,
+        metavar="N",
+        help="files read at a time; -1, the default: one per core",
+    )
     return parser
 
 
@@ -45,7 +52,7 @@ def check_data(
         config: JSON configuration file.
         path_data: BIDS folders in place of the configuration's.
         csv: File for the table of all files.
-        jobs: Files read at a time.
+        jobs: Files read at a time, see ``job_count``.
 
     Returns:
         Whether the data set can be trained on.
@@ -54,7 +61,7 @@ def check_data(
         IvadomedError: The configuration is wrong, or no image is left.
     """
     overrides = {"command": "train"} | ({"loader_parameters.path_data": list(path_data)} if path_data else {})
-    report = report_data(load_config(Path(config), overrides), jobs)
+    report = report_data(load_config(Path(config), overrides), job_count(jobs))
     if csv:
         write_csv(csv, report.table(), index=False)
     print("\n".join(text_of(report)))

@@ -10,6 +10,7 @@ from typing import Any
 from ivadomed.phantom.micrographs import Micrographs, write_micrographs
 from ivadomed.phantom.study import CONTRASTS, SIZES, Study, write_study
 from ivadomed.runtime.console import ToolParser, console_script
+from ivadomed.runtime.memory import job_count
 
 _EXAMPLE = """\
 examples:
@@ -82,7 +83,14 @@ def get_parser() -> argparse.ArgumentParser:
         metavar=("WIDTH", "HEIGHT"),
         help="pixels of a micrograph (default: 512 512)",
     )
-    add("-j", "--jobs", type=int, default=1, help="processes, -1 for all cores (default: %(default)s)")
+    add(
+        "-j",
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes; -1: one per core (default: %(default)s)",
+    )
     add("--overwrite", action="store_true", help="replace an earlier phantom in DIR; never anything else")
     return parser
 
@@ -111,7 +119,7 @@ def create_microscopy(
 
 
 def _run(options: argparse.Namespace) -> None:
-    common = {"seed": options.seed, "jobs": options.jobs, "overwrite": options.overwrite}
+    common = {"seed": options.seed, "jobs": job_count(options.jobs), "overwrite": options.overwrite}
     if options.subjects is not None or options.microscopy is None:
         names = ("size", "shape", "contrasts", "sessions", "lesions", "coregistered")
         chosen = {name: getattr(options, name) for name in names}

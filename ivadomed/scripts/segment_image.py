@@ -66,7 +66,7 @@ def get_parser() -> argparse.ArgumentParser:
 def _run(args: argparse.Namespace) -> None:
     # Torch and the rest are loaded only now: --help and a mistyped option answer at once.
     from ivadomed.inference import Predictor
-    from ivadomed.inference.image_files import list_subjects, segment_images
+    from ivadomed.inference.image_files import list_subjects, output_suffixes, segment_images
     from ivadomed.runtime.device import chosen_device
 
     if args.gpu.lower() != "none" and not args.gpu.isdigit():
@@ -81,8 +81,9 @@ def _run(args: argparse.Namespace) -> None:
     }
     if args.pixel_size:
         options |= {"pixel_size": args.pixel_size, "pixel_size_units": args.pixel_size_units}
-    subjects = list_subjects(args.input, predictor.in_channel)
-    for file in segment_images(predictor, subjects, args.output, args.suffix, options=options):
+    suffixes = output_suffixes(predictor.class_names, args.suffix, predictor.folder)
+    subjects = list_subjects(args.input, predictor.in_channel, suffixes)
+    for file in segment_images(predictor, subjects, args.output, suffixes, options=options):
         print(file)
 
 

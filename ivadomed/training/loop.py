@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import torch
@@ -41,7 +41,7 @@ from ivadomed.training.checkpoint import (
 from ivadomed.training.gifs import GifRecorder
 from ivadomed.training.mixup import mixup
 from ivadomed.training.monitor import NOTHING, Monitor, Watch, start_tracking
-from ivadomed.training.network import compile_network, initial_model
+from ivadomed.training.network import compile_network, fewest_samples, initial_model
 from ivadomed.training.optimization import Optimization
 from ivadomed.training.processes import Processes
 from ivadomed.training.schedule import EarlyStopping
@@ -176,7 +176,14 @@ class Trainer:
         self.sampler = EpochSampler(len(self.dataset_train), params.seed, weights=balanced)
         in_order = EpochSampler(len(self.dataset_val), params.seed, shuffle=False, weights=in_turn)
         size = params.batch_size
-        self.train_batches = make_loader(self.dataset_train, self.sampler, size, workers, pin, world)
+        least = fewest_samples(
+            self.architecture,
+            self.dataset_train.sample_size,
+            size,
+            world.size if self.device.type == "cpu" else 1,
+            len(self.dataset_train),
+        )
+        self.train_batches = make_loader(self.dataset_train, self.sampler, size, workers, pin, world, least)
         self.val_batches = make_loader(self.dataset_val, in_order, size, min(workers, 1), pin, world)
 
     def resume(self) -> None:
@@ -273,7 +280,7 @@ class Trainer:
             with self.optimization.around(shard.step):
                 prediction, loss, dice = self._predict(batch, shard.size)
                 self.optimization.learn(loss, shard.step)
-            losses.append(self._checked(loss, batch, self.dataset_train))
+            losses.append(self._checked(loss, batch))
             dices.append(dice)
             bar.set_postfix(loss=f"{losses[-1]:.4f}", refresh=False)
             stop.check()
@@ -289,7 +296,7 @@ class Trainer:
         for shard, _ in monitor.progress(self.val_batches, epoch, "validation"):
             batch = self._ready(shard.batch)
             prediction, loss, dice = self._predict(batch, shard.size)
-            losses.append(self._checked(loss, batch, self.dataset_val))
+            losses.append(self._checked(loss, batch))
             dices.append(dice)
             self._measure(metrics, prediction, batch, shard.size)
             stop.check()
@@ -309,6 +316,10 @@ class Trainer:
         assert batch.target is not None
         own = self.network(*self.model.inputs(batch))  # several resolutions under deep supervision
         predictions, targets = self.processes.whole((own, batch.target), size)
+        if not torch.isfinite(full_resolution(predictions)).all():
+            self._refuse(
+                "the loss became nan", batch
+            )  # of what is no number, some losses raise, others hide it
         mask = None if batch.ignore is None else self.processes.whole(batch.ignore, size) < 0.5
         loss = self.loss(predictions, targets, mask)
         dice = self.dice_loss(full_resolution(predictions), targets, mask)
@@ -343,14 +354,18 @@ class Trainer:
         image = image.to(memory_format=self.memory_format)
         return replace(batch, image=image, target=target, ignore=ignore)
 
-    def _checked(self, loss: torch.Tensor, batch: Batch, dataset: SampleDataset) -> float:
+    def _checked(self, loss: torch.Tensor, batch: Batch) -> float:
         value = float(loss.detach())
-        if math.isfinite(value):
-            return value
-        names = {dataset.cases[window.case].id for window in batch.windows}
-        names = set().union(*self.processes.collect(names))
+        if not math.isfinite(value):
+            self._refuse(f"the loss became {value}", batch)
+        return value
+
+    def _refuse(self, fault: str, batch: Batch) -> NoReturn:
+        """End the training for a fault that all processes see."""
+        dataset = self.dataset_train if self.network.training else self.dataset_val
+        names = set().union(*self.processes.collect(set(dataset.names_of(batch))))
         raise ModelError(
-            f"the loss became {value} on a batch of {', '.join(sorted(names))}; {CHECKPOINT} holds the last whole "
+            f"{fault} on a batch of {', '.join(sorted(names))}; {CHECKPOINT} holds the last whole "
             "epoch, if there is one. Lower training_parameters.scheduler.initial_lr or look at these images"
         )
 

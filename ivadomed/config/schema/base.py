@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict
 
+from ivadomed.images.files import expand_home
 from ivadomed.registry.types import Parsed, Positive
 from ivadomed.runtime.failures import is_utf8, utf8_remedy
 
@@ -35,11 +36,12 @@ def _file_name(value: str) -> str:
 
 
 def _usable_path(value: str) -> str:
+    """The path, with the home of the user in place of ``~``."""
     if "\0" in value:
         raise ValueError("expected a path, which has no character 0")
     if not is_utf8(value):
         raise ValueError(f"expected a path in UTF-8, for the files of a run name it; {utf8_remedy()}")
-    return value
+    return expand_home(value)
 
 
 def _paths(value: Any) -> tuple[Any, ...]:

@@ -15,7 +15,7 @@ from ivadomed.loader.conditions import Conditioner, Curriculum, unconditioned, w
 from ivadomed.loader.prepared.cache import Entries
 from ivadomed.loader.prepared.files import StoredCase
 from ivadomed.loader.prepared.prepare import unpack_foreground
-from ivadomed.loader.samples.batch import Sample
+from ivadomed.loader.samples.batch import Batch, Sample
 from ivadomed.transforms import Pipeline, Plan
 from ivadomed.transforms.batch_plan import split_plan
 from ivadomed.transforms.intensity_maths import blank
@@ -77,6 +77,10 @@ class SampleDataset(Dataset[Sample]):
 
     def __len__(self) -> int:
         return len(self.windows)
+
+    def names_of(self, batch: Batch) -> list[str]:
+        """Case of each sample of a batch."""
+        return [self.cases[window.case].id for window in batch.windows]
 
     @property
     def sample_size(self) -> tuple[int, ...]:

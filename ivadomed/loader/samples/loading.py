@@ -92,10 +92,14 @@ class ShardSampler(Sampler[list[tuple[int, int]]]):
         batch_size: Samples of a batch, all processes together.
         rank: Number of this process.
         ranks: Number of processes.
+        least: Fewest samples of the last batch; where fewer are left, they join the batch before.
     """
 
-    def __init__(self, sampler: Sampler[tuple[int, int]], batch_size: int, rank: int, ranks: int) -> None:
+    def __init__(
+        self, sampler: Sampler[tuple[int, int]], batch_size: int, rank: int, ranks: int, least: int = 1
+    ) -> None:
         self.sampler, self.batch_size, self.rank, self.ranks = sampler, batch_size, rank, ranks
+        self.least = least
 
     @property
     def samples(self) -> int:
@@ -104,16 +108,18 @@ class ShardSampler(Sampler[list[tuple[int, int]]]):
         return len(self.sampler)
 
     def __len__(self) -> int:
-        return -(-self.samples // self.batch_size)
+        whole, left = divmod(self.samples, self.batch_size)
+        return whole + (left >= self.least if whole else 1) if left else whole
 
     def size(self, step: int) -> int:
-        """Samples of the whole batch number ``step``; the last one may be smaller than the others."""
-        return min(self.batch_size, self.samples - step * self.batch_size)
+        """Samples of the whole batch number ``step``; the last one may be smaller than the others, or larger."""
+        return self.samples - step * self.batch_size if step == len(self) - 1 else self.batch_size
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         indices = list(self.sampler)
-        for start in range(0, len(indices), self.batch_size):
-            yield shard_of(indices[start : start + self.batch_size], self.rank, self.ranks)
+        for step in range(len(self)):
+            start = step * self.batch_size
+            yield shard_of(indices[start : start + self.size(step)], self.rank, self.ranks)
 
 
 class SampleLoader(DataLoader[Sample]):
@@ -138,6 +144,7 @@ def make_loader(
     num_workers: int,
     pin_memory: bool = False,
     world: World = ALONE,
+    least: int = 1,
 ) -> SampleLoader:
     """Loader whose workers live until it is closed; set ``sampler.epoch`` before each epoch.
 
@@ -148,6 +155,7 @@ def make_loader(
         num_workers: Worker processes, fewer where their batches do not fit into the shared memory; 0: this one.
         pin_memory: Put batches into page-locked memory.
         world: Place of this process among those that train together: it loads its shard of every batch.
+        least: See ``ShardSampler``.
     """
     prefetch = PREFETCH
     if num_workers:
@@ -159,7 +167,7 @@ def make_loader(
         num_workers, prefetch = workers_that_fit(num_workers, batch, world.local_size)
     return SampleLoader(
         dataset,
-        batch_sampler=ShardSampler(sampler, batch_size, world.rank, world.size),
+        batch_sampler=ShardSampler(sampler, batch_size, world.rank, world.size, least),
         num_workers=num_workers,
         collate_fn=collate,
         pin_memory=pin_memory,

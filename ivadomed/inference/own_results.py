@@ -1,0 +1,77 @@
+"""Results of earlier segmentations among the images of a folder."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import nibabel as nib
+
+from ivadomed.errors import DataError
+from ivadomed.images.io import EXTENSIONS, is_nifti, split_extension, without_extension
+from ivadomed.images.pictures import software_of
+
+log = logging.getLogger(__name__)
+
+MARK = "ivadomed prediction"
+"""What a result says of itself: the header of a NIfTI file in "descrip", a PNG in "Software"."""
+
+_PREDICTION = re.compile(r"([-_].+)?[-_]pred(_\d+)?")
+
+
+def images_of(folder: Path, suffixes: Sequence[str] = ()) -> list[Path]:
+    """The images of a folder, in order of their names; results of earlier segmentations are left out, and told.
+
+    A result is known by its mark, whatever its name, and by its name beside the image that it was made from: that of
+    the image and ``..._pred``, or a suffix that the segmentation under way writes.
+
+    Args:
+        folder: The folder; those within it are not looked at.
+        suffixes: Of the results to write, one per class.
+
+    Raises:
+        DataError: It has no image, or nothing but results.
+    """
+    paths = sorted(
+        path for path in folder.iterdir() if path.name.lower().endswith(EXTENSIONS) and path.name[0] != "."
+    )
+    if not paths:
+        raise DataError(f"{folder}: holds no image; expected one of {', '.join(EXTENSIONS)}")
+    stems = {split_extension(path.name)[0] for path in paths}
+    own = [without_extension(suffix) for suffix in suffixes]
+    images = [path for path in paths if not (_is_named_as_result(path, stems, own) or is_marked(path))]
+    if not images:
+        raise DataError(
+            f"{folder}: holds no image but {len(paths)} result(s) of segmentations, such as {paths[0].name}; name a "
+            "file itself to segment it all the same"
+        )
+    if left := len(paths) - len(images):
+        first = next(path for path in paths if path not in images)
+        log.warning(
+            "%s: %d result(s) of an earlier segmentation left out, such as %s; name a file itself to segment it.",
+            folder,
+            left,
+            first.name,
+        )
+    return images
+
+
+def _is_named_as_result(path: Path, stems: set[str], suffixes: Sequence[str]) -> bool:
+    stem = split_extension(path.name)[0]
+    if any(suffix and stem.endswith(suffix) and stem.removesuffix(suffix) in stems for suffix in suffixes):
+        return True
+    starts = (found.start() for found in re.finditer("[-_]", stem))
+    return any(stem[:start] in stems and _PREDICTION.fullmatch(stem[start:]) for start in starts)
+
+
+def is_marked(path: Path) -> bool:
+    """True for a result of ``segment_images``; False for a file that cannot be read, which others say."""
+    if not is_nifti(path):
+        return software_of(path) == MARK
+    try:
+        text = bytes(nib.load(path).header["descrip"])  # type: ignore[index]
+    except Exception:  # a damaged header raises nearly anything
+        return False
+    return text.rstrip(b"\0").decode("latin-1") == MARK
