@@ -71,16 +71,16 @@ class LabelSuffix:
         Raises:
             DataError: The table has no such name.
         """
-        if self.needs_table and self.selection in table:  # a name may hold a plus
-            return tuple(sorted(set(table[self.selection])))
         found: set[int] = set()
-        for part in self.parts:
-            if _VALUE.fullmatch(part):
-                found.add(int(part))
-            elif part in table:
-                found.update(table[part])
-            else:
-                raise DataError(self._unknown(part, table, path))
+        left = self.parts
+        while left:
+            # A name may hold a plus: the longest one counts.
+            joined = (count for count in range(len(left), 0, -1) if "+".join(left[:count]) in table)
+            count = 1 if _VALUE.fullmatch(left[0]) else next(joined, 0)
+            if not count:
+                raise DataError(self._unknown(left[0], table, path))
+            found.update([int(left[0])] if _VALUE.fullmatch(left[0]) else table["+".join(left[:count])])
+            left = left[count:]
         return tuple(sorted(found))
 
     def _unknown(self, name: str, table: LabelTable, path: object) -> str:

@@ -20,6 +20,7 @@ TABLE = {"anterior": (1,), "posterior": (2,), "whole": (1, 2, 3), "CSF+fat": (7,
         ("_dseg:whole", "_dseg", (1, 2, 3)),
         ("_dseg:anterior + 5", "_dseg", (1, 5)),
         ("_dseg:CSF+fat", "_dseg", (7,)),  # a name that holds a plus
+        ("_dseg:1+CSF+fat+posterior", "_dseg", (1, 2, 7)),
         ("_dseg:9", "_dseg", (9,)),  # digits are a value, whatever the table calls so
     ],
 )
