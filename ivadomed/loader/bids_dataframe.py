@@ -29,7 +29,7 @@ from ivadomed.loader.bids.faults import (
 from ivadomed.loader.bids.files import BidsFile, Dropped, Selection, contrast_of, suffix_of
 from ivadomed.loader.bids.index import IMAGE_EXTENSIONS
 from ivadomed.loader.bids.labels import Labels
-from ivadomed.loader.bids.tables import column
+from ivadomed.loader.bids.tables import OWN_COLUMNS, column
 from ivadomed.loader.layouts.index import open_index
 from ivadomed.loader.layouts.layout import DataIndex
 
@@ -209,7 +209,8 @@ class BidsDataframe:
         records: list[dict[str, Any]] = []
         names: set[str] = set()
         for file in files:
-            sidecar = {key: value for key, value in index.metadata(file).items() if value is not None}
+            known = {key: value for key, value in index.metadata(file).items() if value is not None}
+            sidecar = {f"{key}_y" if key in OWN_COLUMNS else key: value for key, value in known.items()}
             if not sidecar and index.layout_of(file).has_sidecars:
                 self.without_sidecar.append(file.path)
             own = {"datatype": file.datatype or np.nan, "extension": file.extension}

@@ -17,9 +17,11 @@ from typing import Any
 from ivadomed.errors import DataError
 from ivadomed.images.files import data_path, parse_json
 from ivadomed.images.label_suffix import LabelTable
+from ivadomed.images.pointers import FETCH
 from ivadomed.loader.bids.files import DEFAULT_EXTENSIONS, BidsFile, Dropped
 from ivadomed.loader.bids.label_tables import LabelTables
 from ivadomed.loader.bids.names import NameFault, NameRules, ParsedName, comparable, load_rules
+from ivadomed.loader.bids.text import read_text
 from ivadomed.runtime.failures import is_utf8, printable, utf8_remedy
 
 IMAGE_EXTENSIONS = (*DEFAULT_EXTENSIONS, ".png", ".tif", ".tiff", ".ome.tif", ".ome.tiff", ".jpg", ".jpeg")
@@ -84,9 +86,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
         DataError: The file cannot be read or holds something else.
     """
     try:
-        content = parse_json(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+        content = parse_json(read_text(path, only_unicode=True))
     except ValueError as error:
         raise DataError(f"{path}: is not valid JSON ({error}); mend or remove the file") from error
     if not isinstance(content, dict):
@@ -232,7 +232,7 @@ class _Scanner:
             except NameFault as error:
                 fault, lacks = str(error), _BREAKS_RULES
         elif entry.is_symlink():
-            fault = "a link without content; fetch it first (git annex get, datalad get)"
+            fault = f"a link without content; {FETCH}"
         else:
             fault = "a folder, not a file"
         if fault:

@@ -18,6 +18,7 @@ from ivadomed.errors import DataError
 from ivadomed.images.files import parse_json
 from ivadomed.images.label_suffix import LabelTable
 from ivadomed.loader.bids.files import BidsFile
+from ivadomed.loader.bids.text import read_text
 
 KEYS = ("LabelMap", "labels")
 """Keys of a sidecar whose object names classes: {"anterior": 1}, {"1": "anterior"} or {"whole": [1, 2]}."""
@@ -84,7 +85,7 @@ def read_table(path: Path) -> LabelTable:
     Raises:
         DataError: The file cannot be read, lacks a column, or has an index that is no whole number.
     """
-    rows = list(csv.reader(_text(path).splitlines(), delimiter="\t"))
+    rows = list(csv.reader(read_text(path, only_unicode=True).splitlines(), delimiter="\t"))
     header = [name.strip().lower() for name in rows[0]] if rows else []
     if not set(_COLUMNS) <= set(header):
         raise DataError(f"{path}: expected the columns index and name, found {', '.join(header) or 'none'}")
@@ -116,21 +117,12 @@ def named_values(content: Mapping[str, Any], path: object) -> LabelTable:
 
 def _read_sidecar(path: Path) -> LabelTable:
     try:
-        content = parse_json(_text(path))
+        content = parse_json(read_text(path, only_unicode=True))
     except ValueError as error:
         raise DataError(f"{path}: is not valid JSON ({error}); mend or remove the file") from error
     objects = (content.get(key) for key in KEYS) if isinstance(content, dict) else ()
     found = next((entry for entry in objects if isinstance(entry, dict)), {})
     return named_values(found, path)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not encoded in UTF-8; save it as UTF-8") from error
 
 
 def _is_whole(value: object) -> bool:

@@ -107,7 +107,7 @@ class Labels:
         return None
 
     def suffixes(self, image: BidsFile) -> set[str]:
-        """Suffixes of all labels of ``image``, each of which ``find`` takes."""
+        """Suffixes of all labels of ``image`` that ``find`` can tell from others."""
         start = without_padding(image.stem)
         behind = {
             stem.removeprefix(start)
@@ -135,8 +135,10 @@ class Labels:
         return ""
 
     def _is_clear(self, image: BidsFile, suffix: str) -> bool:
+        """Tell whether ``find`` takes a label, or has to say that there are copies of it."""
         fits = _usable(self._fits(image, suffix))
-        return any(fit.is_named or not fit.shared_with for fit in fits)
+        unclear = any(fit.shared_with and not fit.is_named for fit in fits)
+        return not unclear and len({fit.file.name for fit in fits}) == 1
 
     def _fits(self, image: BidsFile, suffix: str) -> list[_Fit]:
         """Files in the place of the image whose name fits it, by one way or the other."""

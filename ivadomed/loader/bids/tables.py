@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import logging
 from collections.abc import Iterable
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ivadomed.errors import DataError, some
+from ivadomed.loader.bids.text import read_text
 from ivadomed.registry import nearest
 
 logger = logging.getLogger(__name__)
@@ -44,17 +46,15 @@ def read_tsv(path: Path, key: str) -> list[dict[str, str]]:
         DataError: The file cannot be read, has no column ``key``, or a row has more cells than the header.
     """
     is_csv = path.suffix.lower() == ".csv"
+    text = read_text(path)
+    delimiter = _delimiter(text.partition("\n")[0]) if is_csv else "\t"
+    quoting = csv.QUOTE_MINIMAL if is_csv else csv.QUOTE_NONE
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            delimiter = _delimiter(file.readline()) if is_csv else "\t"
-            file.seek(0)
-            lines = csv.reader(
-                file, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if is_csv else csv.QUOTE_NONE
-            )
-            rows = [row for row in lines if any(row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        lines = csv.reader(StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
+        rows = [row for row in lines if any(row)]
+    except csv.Error as error:
         kind = "comma" if is_csv else "tab"
-        raise DataError(f"{path}: cannot be read as a {kind}-separated UTF-8 table ({error})") from error
+        raise DataError(f"{path}: cannot be read as a {kind}-separated table ({error})") from error
     header = [name.strip() for name in rows[0]] if rows else []
     if key not in header:
         between = {"\t": "tabs", ",": "commas", ";": "semicolons"}[delimiter]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
+import re
 from pathlib import Path
 from unittest import mock
 
@@ -17,7 +19,16 @@ from ivadomed.config import CONFIG_DIR
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.loader.bids import index as bids_index
 from ivadomed.loader.bids.index import scan
-from ivadomed.loader.bids.names import NameFault, NameRules, load_rules
+from ivadomed.loader.bids.labels import Labels
+from ivadomed.loader.bids.names import (
+    ENTITY_NAMES,
+    INDICES,
+    NameFault,
+    NameRules,
+    comparable,
+    load_rules,
+    without_padding,
+)
 
 LABEL = st.text("abcXYZ019", min_size=1, max_size=5)
 INDEX = st.text("0123456789", min_size=1, max_size=3)
@@ -83,6 +94,36 @@ def test_entities_agree_with_pybids(path):
 def test_broken_names_are_refused_with_a_reason(name, reason):
     with pytest.raises(NameFault, match=reason):
         NameRules().parse(name)
+
+
+@given(valid_paths())
+def test_names_written_from_entities_are_parsed_back(path):
+    name = path.rpartition("/")[2]
+    parsed = NameRules().parse(name)
+    keys = {long: short for short, long in ENTITY_NAMES.items()}
+    pairs = [f"{keys[entity]}-{value}" for entity, value in parsed.entities.items()]
+    assert "_".join([*pairs, parsed.suffix]) + parsed.extension == name
+
+
+@given(valid_paths(), st.integers(1, 3))
+def test_padded_names_are_the_same_to_compare(path, zeros):
+    name = path.rpartition("/")[2]
+    padded = re.sub(r"_(run|echo|flip|inv|chunk)-(?=\d)", lambda found: found.group() + "0" * zeros, name)
+    assert without_padding(padded) == without_padding(name)
+    rules = NameRules()
+    expected = comparable(rules.parse(name).entities)
+    assert comparable(rules.parse(padded).entities) == expected
+    assert comparable(rules.parse(without_padding(name)).entities) == expected
+    # pybids has numbers for them as well.
+    numbers = {key: str(int(value)) for key, value in expected.items() if key in INDICES}
+    assert numbers.items() <= expected.items()
+
+
+@pytest.mark.parametrize(
+    "name", ["sub-001_acq-007_T1w", "sub-1_run-01a_T1w", "rerun-01_T1w", "sub-1_run-0_T1w"]
+)
+def test_other_values_keep_their_zeros(name):
+    assert without_padding(name) == name
 
 
 def test_scan_finds_images_and_derivatives_of_all_levels(tmp_path):
@@ -169,18 +210,82 @@ def test_sidecars_are_read_once_and_on_demand(tmp_path):
     write(tmp_path, "sub-1/anat/sub-1_T1w.nii", "sub-1/anat/sub-1_run-1_T1w.nii")
     write(tmp_path, "sub-1/anat/sub-1_T1w.json", text='{"EchoTime": 0.1}')
     index = scan(tmp_path)
-    with mock.patch.object(Path, "read_text", autospec=True, side_effect=Path.read_text) as read:
+    with mock.patch.object(Path, "read_bytes", autospec=True, side_effect=Path.read_bytes) as read:
         assert index.metadata(index[0]) == index.metadata(index[1]) == {"EchoTime": 0.1}
     assert read.call_count == 1
 
 
-@pytest.mark.parametrize("text", ["{", '["list"]', "\x00"])
+@pytest.mark.parametrize("text", ["{", '["list"]', "\x00", "/annex/objects/MD5E-s4--00.json\n"])
 def test_a_damaged_sidecar_is_named(tmp_path, text):
     write(tmp_path, "sub-1/anat/sub-1_T1w.nii")
     write(tmp_path, "sub-1/anat/sub-1_T1w.json", text=text)
     index = scan(tmp_path)
     with pytest.raises(DataError, match=r"sub-1_T1w\.json"):
         index.metadata(index[0])
+
+
+@pytest.mark.parametrize("validate", [True, False])
+@pytest.mark.parametrize("wanted", [[".tif", ".nii.gz"], [".TIF", ".Nii.gz"]])
+def test_capitals_of_extensions_do_not_count(tmp_path, validate, wanted):
+    names = ["sub-1/micr/sub-1_SEM.TIF", "sub-2/anat/sub-2_T1w.NII.GZ", "sub-3/micr/sub-3_SEM.tif"]
+    write(tmp_path, *names, "sub-4/micr/sub-4_SEM.ome.TIF")
+    write(tmp_path, "sub-1/micr/sub-1_SEM.JSON", text='{"PixelSize": 1}')
+    index = scan(tmp_path, wanted, validate=validate)
+    assert [file.relative for file in index][: len(names)] == names
+    assert [file.stem for file in index][:3] == ["sub-1_SEM", "sub-2_T1w", "sub-3_SEM"]
+    assert [file.extension for file in index][:2] == [".TIF", ".NII.GZ"]
+    assert index.metadata(index[0]) == {"PixelSize": 1}
+
+
+def test_a_sidecar_with_another_padding_applies(tmp_path):
+    write(tmp_path, "sub-1/anat/sub-1_run-1_T1w.nii", "sub-1/anat/sub-1_run-2_T1w.nii")
+    write(tmp_path, "sub-1/anat/sub-1_run-02_T1w.json", text='{"EchoTime": 2}')
+    assert [scan(tmp_path).metadata(file) for file in scan(tmp_path)] == [{}, {"EchoTime": 2}]
+
+
+@pytest.mark.parametrize("validate", [True, False])
+def test_links_that_lead_to_each_other_or_nowhere_have_an_end(tmp_path, validate):
+    image, label = "sub-1/anat/sub-1_T1w.nii", "derivatives/a/sub-1/anat/sub-1_T1w_seg.nii"
+    write(
+        tmp_path, image, label, "derivatives/._a/sub-1/anat/sub-1_T1w_seg.nii", "sub-1/anat/._sub-1_T1w.nii"
+    )
+    write(tmp_path, "derivatives/b/readme.txt")
+    for place, target in (
+        ("derivatives/a/to_b", "../b"),
+        ("derivatives/b/to_a", "../a"),
+        ("derivatives/top", "../.."),
+        ("derivatives/itself", "itself"),
+        ("sub-2", "sub-2"),
+        ("sub-1/anat/sub-1_T2w.nii", "sub-1_T2w.nii"),
+    ):
+        (tmp_path / place).symlink_to(target)
+    index = scan(tmp_path, validate=validate)
+    # Links to folders are followed, so that the label has two names; see `Labels`.
+    assert {file.path.resolve().relative_to(tmp_path.resolve()).as_posix() for file in index} == {
+        image,
+        label,
+    }
+    assert [Path(item.file).name for item in index.skipped] == ["sub-1_T2w.nii"]
+    image_file = next(file for file in index if not file.is_derivative)
+    assert Labels(index).find(image_file, "_seg") is not None
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path):
+    write(tmp_path, "sub-1/anat/sub-1_T1w.nii")
+    real = os.scandir
+
+    def denied(folder):
+        if str(folder).endswith("sub-1"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return real(folder)
+
+    with (
+        mock.patch.object(bids_index.os, "scandir", denied),
+        pytest.raises(
+            DataError, match=r"sub-1: cannot be listed \(Permission denied\); check its permissions"
+        ),
+    ):
+        scan(tmp_path)
 
 
 def test_a_missing_data_set_is_named(tmp_path):

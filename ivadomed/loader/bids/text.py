@@ -1,0 +1,55 @@
+"""Text of tables and sidecars, in the encodings in which spreadsheets and editors save them."""
+
+from __future__ import annotations
+
+import codecs
+import logging
+from pathlib import Path
+
+from ivadomed.errors import DataError
+from ivadomed.images.pointers import FETCH, is_pointer
+
+log = logging.getLogger(__name__)
+
+_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+"""Byte order marks and the encodings that they tell."""
+LATIN = "latin-1"
+"""Read where a text is no Unicode: every byte is a letter, so that equal cells stay equal."""
+
+
+def encoding_of(content: bytes) -> str | None:
+    """Encoding of a text: that of its byte order mark, else UTF-8 or Latin-1; None for what is no text."""
+    encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8")
+    if encoding != "utf-16" and b"\0" in content:
+        return None
+    try:
+        content.decode(encoding)
+    except UnicodeDecodeError:
+        return LATIN if encoding == "utf-8" else None
+    return encoding
+
+
+def read_text(path: Path, only_unicode: bool = False) -> str:
+    """Text of a file in UTF-8 or UTF-16, or, with a warning, in Latin-1.
+
+    Args:
+        path: The file.
+        only_unicode: Refuse Latin-1.
+
+    Raises:
+        DataError: The file cannot be read, was not fetched, or has another encoding.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    if is_pointer(content):
+        raise DataError(f"{path}: its content is not here; {FETCH}")
+    encoding = encoding_of(content)
+    if encoding is None or (only_unicode and encoding == LATIN):
+        raise DataError(f"{path}: is no text in UTF-8; save it as UTF-8")
+    if encoding == LATIN:
+        log.warning(
+            "%s: is not in UTF-8 and is read as Latin-1; save it as UTF-8 to be sure of its letters", path
+        )
+    return content.decode(encoding)
