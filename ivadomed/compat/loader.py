@@ -17,8 +17,7 @@ import torch
 
 from ivadomed.compat.pairs import SampleMetadata
 from ivadomed.compat.transforms import TRANSFORM_PARAMS
-from ivadomed.config.schema.loader import SubjectSelection
-from ivadomed.config.schema.split import DataTesting, SplitDataset
+from ivadomed.config.schema.loader import DataTesting, SplitDataset, SubjectSelection
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.geometry.grid import Grid, hwd_to_ras, ras_to_hwd
 from ivadomed.images.io import EXTENSIONS, split_extension

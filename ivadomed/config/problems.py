@@ -13,8 +13,8 @@ from pydantic_core import ErrorDetails
 from ivadomed.config.foreign import meaning
 from ivadomed.config.migrate import RENAMED
 from ivadomed.registry import nearest
+from ivadomed.registry.registry import similarity
 from ivadomed.registry.section import FromRegistry, expectation, shown
-from ivadomed.registry.words import similarity
 
 Keys = tuple[str | int, ...]
 

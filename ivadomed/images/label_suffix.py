@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ivadomed.errors import DataError, some
-from ivadomed.registry.words import did_you_mean
+from ivadomed.registry.registry import did_you_mean
 
 LabelTable = Mapping[str, tuple[int, ...]]
 """Name of a class -> its values in a label map; several make a union."""

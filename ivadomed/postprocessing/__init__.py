@@ -3,12 +3,13 @@
 Importing it costs numpy and connected-components-3d; what one function needs beyond is imported there.
 """
 
-from ivadomed.postprocessing.heatmap import coordinate_from_heatmap, label_file_from_coordinates
 from ivadomed.postprocessing.masks import (
     binarize_with_low_threshold,
+    coordinate_from_heatmap,
     fill_holes,
     keep_largest_object,
     keep_largest_object_per_slice,
+    label_file_from_coordinates,
     mask_predictions,
     multilabel_capable,
     nifti_capable,

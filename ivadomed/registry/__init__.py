@@ -16,7 +16,6 @@ defaults and descriptions; sections of the configuration, JSON Schema, reference
 `OneOf` (a section whose `name` picks an entry) and `InOrder` (a section whose keys are entries, in order).
 """
 
-from ivadomed.registry.registry import Registry, parameters
-from ivadomed.registry.words import did_you_mean, nearest
+from ivadomed.registry.registry import Registry, did_you_mean, nearest, parameters
 
 __all__ = ["Registry", "did_you_mean", "nearest", "parameters"]

@@ -10,7 +10,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ivadomed.visualize.colours import COLOURS, LINE_ORDER
+from ivadomed.visualize import COLOURS, LINE_ORDER
 
 WIDTH = 340
 _DASH = "\u2013"

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ivadomed.download.catalogue import DICT_URL
+from ivadomed.download import DICT_URL
 from ivadomed.download.http import Download, DownloadError, sha256_of
 from ivadomed.download.install import download_data, install, install_data, unzip
 from ivadomed.errors import ConfigError, DataError

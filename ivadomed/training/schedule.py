@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import (
 
 from ivadomed.config.schema.training import TrainingTime
 from ivadomed.errors import ConfigError
-from ivadomed.registry.words import did_you_mean
+from ivadomed.registry.registry import did_you_mean
 
 SCHEDULERS: dict[str, type[LRScheduler]] = {
     "CosineAnnealingLR": CosineAnnealingLR,

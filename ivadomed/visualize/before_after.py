@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivadomed.images.io import write_figure
-from ivadomed.visualize import upright
-from ivadomed.visualize.colours import COLOURS
+from ivadomed.visualize import COLOURS
+from ivadomed.visualize.overlays import upright
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,6 +34,7 @@ class View:
         outlines: Name to [H, W] in 0..1, drawn where it passes 0.5.
         grid: [2, H, W], lines are drawn where one of the two passes k + 0.5; NaN where there are none.
         frame: [H, W], True for what the other side shows too; its border is drawn as a dashed line.
+        slice_axis: RAS axis along which the slice was taken, to turn it upright; None for pictures.
     """
 
     image: np.ndarray
@@ -41,6 +42,14 @@ class View:
     outlines: Mapping[str, np.ndarray] = field(default_factory=dict)
     grid: np.ndarray | None = None
     frame: np.ndarray | None = None
+    slice_axis: int | None = 2
+
+    @property
+    def proportions(self) -> tuple[float, float]:
+        """Height over width of a voxel and of the whole picture, as they are shown."""
+        voxel = self.zooms[0] / self.zooms[1]
+        whole = voxel * self.image.shape[0] / self.image.shape[1]
+        return (1 / voxel, 1 / whole) if self.slice_axis == 2 else (voxel, whole)
 
 
 def save_before_after(
@@ -50,7 +59,6 @@ def save_before_after(
     title: str,
     note: str = "",
     intensities: bool = False,
-    slice_axis: int | None = 2,
 ) -> None:
     """Write a PNG with both sides.
 
@@ -62,7 +70,6 @@ def save_before_after(
         note: What else there is to say, below it.
         intensities: Show what happened to the intensities: histograms, and the difference of the two sides where
             they have one range.
-        slice_axis: RAS axis along which slices were taken, to turn them upright; None for pictures.
     """
     from matplotlib.figure import Figure  # drawn without a window, whatever the backend
 
@@ -70,7 +77,7 @@ def save_before_after(
     comparable = intensities and before.image.shape == after.image.shape and _overlap(*limits)
     if _overlap(*limits):
         limits = [(min(low for low, _ in limits), max(high for _, high in limits))] * 2
-    columns, (_, ratio) = 2 + comparable, _proportions(before, slice_axis)
+    columns, (_, ratio) = 2 + comparable, before.proportions
     height = _PANEL_INCHES * float(np.clip(ratio, 0.15, 1.6))
     note = textwrap.fill(note, 45 * columns)
     around = 0.9 + 0.18 * note.count("\n") + (0.9 if intensities else 0)
@@ -79,10 +86,10 @@ def save_before_after(
         1 + intensities, columns, squeeze=False, height_ratios=[height, 0.9] if intensities else [1]
     )
     for axes, view, limit, name in zip(rows[0], (before, after), limits, ("before", "after"), strict=False):
-        _draw(axes, view, limit, slice_axis)
+        _draw(axes, view, limit)
         axes.set_title(f"{name}: {_size(view)}", fontsize=9)
     if comparable:
-        _draw_difference(figure, rows[0][2], before, after, slice_axis)
+        _draw_difference(figure, rows[0][2], before, after)
         rows[1][2].set_axis_off()
     if intensities:
         for axes, view, limit in zip(rows[1], (before, after), limits, strict=False):
@@ -104,13 +111,6 @@ def _overlap(first: tuple[float, float], second: tuple[float, float]) -> bool:
     return shared >= 0.5 * max(first[1] - first[0], second[1] - second[0])
 
 
-def _proportions(view: View, slice_axis: int | None) -> tuple[float, float]:
-    """Height over width of a voxel and of the whole picture, as they are shown."""
-    voxel = view.zooms[0] / view.zooms[1]
-    whole = voxel * view.image.shape[0] / view.image.shape[1]
-    return (1 / voxel, 1 / whole) if slice_axis == 2 else (voxel, whole)
-
-
 def _size(view: View) -> str:
     height, width = view.image.shape
     smallest = min(view.zooms)
@@ -119,32 +119,29 @@ def _size(view: View) -> str:
     return f"{height} x {width} voxels of {first} x {second} {unit}"
 
 
-def _draw(axes: Axes, view: View, limits: tuple[float, float], slice_axis: int | None) -> None:
-    image = upright(view.image, slice_axis)
-    aspect, _ = _proportions(view, slice_axis)
-    low, high = limits
+def _draw(axes: Axes, view: View, limits: tuple[float, float]) -> None:
+    image, (aspect, _), (low, high) = upright(view.image, view.slice_axis), view.proportions, limits
     axes.imshow(image, cmap="gray", vmin=low, vmax=high, aspect=aspect, interpolation="nearest")
-    if view.grid is not None:
-        _draw_grid(axes, view.grid, slice_axis)
+    for coordinate in () if view.grid is None else view.grid:
+        _draw_grid(axes, upright(coordinate, view.slice_axis))
     for mask, colour in zip(view.outlines.values(), _colours(view.outlines), strict=True):
-        _draw_outline(axes, upright(mask, slice_axis), colour)
+        _draw_outline(axes, upright(mask, view.slice_axis), colour)
     if view.frame is not None:
-        _draw_outline(axes, upright(view.frame, slice_axis), _GEOMETRY, "dashed")
+        _draw_outline(axes, upright(view.frame, view.slice_axis), _GEOMETRY, "dashed")
     axes.set_axis_off()
 
 
-def _draw_grid(axes: Axes, grid: np.ndarray, slice_axis: int | None) -> None:
-    stride = -(-max(grid.shape[1:]) // _GRID_POINTS)
-    for coordinate in grid:
-        turned = upright(coordinate, slice_axis)[::stride, ::stride]
-        if min(turned.shape) < 2 or np.isnan(turned).all():
-            continue
-        levels = np.arange(np.floor(np.nanmin(turned)), np.nanmax(turned)) + 0.5
-        rows, columns = (np.arange(n) * stride for n in turned.shape)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "No contour levels")
-            lines = np.ma.masked_invalid(turned)
-            axes.contour(columns, rows, lines, levels, colors=_GEOMETRY, linewidths=0.6, alpha=0.7)
+def _draw_grid(axes: Axes, coordinate: np.ndarray) -> None:
+    stride = -(-max(coordinate.shape) // _GRID_POINTS)
+    shown = coordinate[::stride, ::stride]
+    if min(shown.shape) < 2 or np.isnan(shown).all():
+        return
+    levels = np.arange(np.floor(np.nanmin(shown)), np.nanmax(shown)) + 0.5
+    rows, columns = (np.arange(n) * stride for n in shown.shape)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "No contour levels")
+        lines = np.ma.masked_invalid(shown)
+        axes.contour(columns, rows, lines, levels, colors=_GEOMETRY, linewidths=0.6, alpha=0.7)
 
 
 def _draw_outline(axes: Axes, mask: np.ndarray, colour: str, style: str = "solid") -> None:
@@ -163,9 +160,8 @@ def _colours(names: Collection[str]) -> list[str]:
     return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in chosen]
 
 
-def _draw_difference(figure: Figure, axes: Axes, before: View, after: View, slice_axis: int | None) -> None:
-    difference = upright(after.image - before.image, slice_axis)
-    aspect, _ = _proportions(before, slice_axis)
+def _draw_difference(figure: Figure, axes: Axes, before: View, after: View) -> None:
+    difference, (aspect, _) = upright(after.image - before.image, before.slice_axis), before.proportions
     most = float(np.percentile(np.abs(difference), 99.5)) or 1e-6
     shown = axes.imshow(
         difference, cmap="RdBu_r", vmin=-most, vmax=most, aspect=aspect, interpolation="nearest"

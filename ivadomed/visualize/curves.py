@@ -16,7 +16,7 @@ from ivadomed.errors import DataError
 from ivadomed.images.files import write_csv
 from ivadomed.images.io import write_figure
 from ivadomed.report.events import read_scalars
-from ivadomed.visualize.colours import COLOURS, LINE_ORDER
+from ivadomed.visualize import COLOURS, LINE_ORDER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

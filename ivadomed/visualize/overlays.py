@@ -9,7 +9,7 @@ import numpy as np
 
 from ivadomed.errors import DataError
 from ivadomed.images.io import read_grid, save_nifti, write_picture
-from ivadomed.visualize.colours import COLOURS
+from ivadomed.visualize import COLOURS
 
 _SLICE_PIXELS = 300
 _MOST_PIXELS = 1200

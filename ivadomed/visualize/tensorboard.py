@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ivadomed.visualize.colours import COLOURS
+from ivadomed.visualize import COLOURS
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

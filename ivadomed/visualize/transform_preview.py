@@ -122,7 +122,8 @@ def views_of(scene: Scene, subject: Subject) -> tuple[View, View]:
 
     def view(arrays: Arrays, zooms: tuple[float, ...], depth: int | None, **marks: np.ndarray | None) -> View:
         outlines = {name: _plane(arrays[kind][index], depth) for name, kind, index in subject.outlines}
-        return View(_plane(arrays[subject.shown][0], depth), zooms[:2], outlines, **marks)
+        image = _plane(arrays[subject.shown][0], depth)
+        return View(image, zooms[:2], outlines, slice_axis=subject.slice_axis, **marks)
 
     grid_before = grid_after = frame = None
     if change.source is not None and subject.shown in change.stage.applied_to:
@@ -228,7 +229,7 @@ def run_visualization(
             note = note_on(scene.change, subject.shown, chances.get(name))
             stage = scene.change.stage
             by_value = subject.shown == "im" in stage.applied_to and not stage.transform.geometric
-            save_before_after(path, *views_of(scene, subject), title, note, by_value, subject.slice_axis)
+            save_before_after(path, *views_of(scene, subject), title, note, by_value)
             written.append(path)
             bar.update()
     return written

@@ -14,7 +14,7 @@ from ivadomed.errors import ConfigError, DataError
 from ivadomed.evaluation.dataset import RESULT_FILE
 from ivadomed.evaluation.paired import compare_each_two
 from ivadomed.images.io import write_figure
-from ivadomed.visualize.colours import COLOURS
+from ivadomed.visualize import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,16 +1,36 @@
-"""`loader_parameters` and `object_detection_params`: what is read, and which slices and patches are kept."""
+"""What is read, who trains and who tests, and how it is changed: `loader_parameters`, `object_detection_params`,
+`split_dataset`, `transformation`."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Strict,
+    model_serializer,
+    model_validator,
+)
 from typing_extensions import Self
 
 from ivadomed.config.schema.base import PathText, PathTexts, Scalar
 from ivadomed.images.label_suffix import LabelSuffix
-from ivadomed.registry.section import Section, key, refuse, section
-from ivadomed.registry.types import Flag, Fraction, NonNegative, Parsed, Positive, PositiveReal, Text
+from ivadomed.registry.section import OrderedSteps, Section, key, refuse, section
+from ivadomed.registry.types import (
+    WHOLE,
+    DatasetType,
+    Flag,
+    Fraction,
+    Int,
+    NonNegative,
+    Parsed,
+    Positive,
+    PositiveReal,
+    Text,
+)
 
 NIFTI = (".nii", ".nii.gz")
 
@@ -260,3 +280,121 @@ class LoaderParameters(Section):
         ]
         refuse(problems)
         return self
+
+
+class DataTesting(Section):
+    """Subjects reserved for the test set by a metadata value."""
+
+    data_type: Text | None = key(
+        None, "Column of participants.tsv, e.g. `institution_id`; null: `split_method`.", "institution_id"
+    )
+    data_value: tuple[Scalar, ...] = key(
+        (),
+        "Values of that column that go to the test set only. Empty with a `data_type`: values are drawn at "
+        "random until `test_fraction` is reached.",
+        ["unf", "ucl"],
+    )
+
+
+class SplitDataset(Section):
+    """The split into training, validation and test sets; no subject is ever in two of them."""
+
+    fname_split: PathText | None = key(
+        None,
+        "File with an earlier split (.joblib or .json) to use again; null: make a new one.",
+        "results/seg_sc/split_datasets.json",
+    )
+    random_seed: Int = key(6, "Seed of the split; the same seed and data give the same split.", 1)
+    split_method: Text = key(
+        "participant_id",
+        "Column of participants.tsv whose values are never shared between the sets, e.g. `participant_id`, "
+        "`institution_id`, `sample_id`.",
+        "institution_id",
+    )
+    data_testing: DataTesting = section("Subjects reserved for testing.")
+    balance: Text | None = key(
+        None,
+        "Categorical column of participants.tsv whose values are spread evenly over the sets; null: none.",
+        "pathology",
+    )
+    train_fraction: Fraction = key(0.6, "Fraction (0 to 1) of the subjects used for training.", 0.7)
+    test_fraction: Fraction = key(
+        0.2, "Fraction (0 to 1) of the subjects used for testing; the remainder validates.", 0.15
+    )
+    n_folds: Annotated[int, Strict(), Field(ge=2), WHOLE] | None = key(
+        None, "Number of folds (>= 2) of a cross-validation grouped by `split_method`; null: one split.", 5
+    )
+    fold: NonNegative = key(0, "Which fold (0 to n_folds - 1) is the test set; only with `n_folds`.", 2)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = []
+        # A sum such as 0.7 + 0.3 may exceed 1 by rounding.
+        if self.train_fraction + self.test_fraction > 1 + 1e-9:
+            problems.append(
+                f"train_fraction: {self.train_fraction} plus test_fraction {self.test_fraction} exceeds 1; "
+                "expected "
+                "a sum of at most 1, the remainder is the validation set"
+            )
+        if self.n_folds is not None and self.fold >= self.n_folds:
+            problems.append(f"fold: {self.fold} is outside 0 to {self.n_folds - 1} (n_folds - 1)")
+        refuse(problems)
+        return self
+
+
+class Transform(Section):
+    """Keys of every transform; the others are arguments of its class."""
+
+    applied_to: tuple[Literal["im", "gt", "roi"], ...] | None = Field(
+        default=None,
+        description="Kinds of data it is applied to: `im`, `gt`, `roi`. null: all three; the image alone for "
+        "RandomBrightness, RandomContrast, RandomLowResolution and NormalizePercentile.",
+        examples=[["im", "gt"]],
+    )
+    dataset_type: tuple[DatasetType, ...] | None = Field(
+        default=None,
+        description="Sets it is applied to: `training`, `validation`, `testing`. null: all three.",
+        examples=[["training"]],
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_idle_flags(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Packaged models are read by older versions too, which refuse keys that they do not know.
+        fields = type(self).model_fields
+        idle = {
+            key for key, field in fields.items() if field.default is False and getattr(self, key) is False
+        }
+        return {key: value for key, value in handler(self).items() if key not in idle}
+
+    def used_in(self, dataset_type: str) -> bool:
+        """True if the transform is part of the chain of that set."""
+        return self.dataset_type is None or dataset_type in self.dataset_type
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments (JSON-ready) and `applied_to`; keys left at null are absent."""
+        return self.model_dump(mode="json", exclude={"dataset_type"}, exclude_none=True)
+
+    @property
+    def crops(self) -> bool:
+        """True if it cuts out a box, of its argument `size`."""
+        return getattr(self.entry, "crops", False)
+
+    @property
+    def resamples(self) -> bool:
+        """True if it changes the voxel size."""
+        return getattr(self.entry, "resamples", False)
+
+    @property
+    def needs_roi(self) -> bool:
+        """True if it reads the region of interest."""
+        return getattr(self.entry, "needs_roi", False)
+
+
+class Transformation(OrderedSteps):
+    """Transforms in the order in which they are applied."""
+
+    @property
+    def chain(self) -> dict[str, Any]:
+        """Name -> transform, in the order in which they are applied."""
+        return self.steps

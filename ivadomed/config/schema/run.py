@@ -11,7 +11,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ivadomed.config.schema.base import FileName, PathText
-from ivadomed.config.schema.loader import LoaderParameters, ObjectDetection
+from ivadomed.config.schema.loader import (
+    LoaderParameters,
+    ObjectDetection,
+    SplitDataset,
+    Transform,
+    Transformation,
+)
 from ivadomed.config.schema.models import (
     ChosenModel,
     DefaultModel,
@@ -26,9 +32,7 @@ from ivadomed.config.schema.predictions import (
     PostprocessingSteps,
     Uncertainty,
 )
-from ivadomed.config.schema.split import SplitDataset
 from ivadomed.config.schema.training import TrainingParameters, Wandb
-from ivadomed.config.schema.transformation import Transform, Transformation
 from ivadomed.models.specs import OWN, NetworkSpec, Task, spec_of
 from ivadomed.registry.section import InOrder, Section, key, section
 from ivadomed.registry.types import DatasetType, Flag, NonNegative

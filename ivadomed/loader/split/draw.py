@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivadomed.config.schema.loader import SubjectSelection
-from ivadomed.config.schema.split import SplitDataset
+from ivadomed.config.schema.loader import SplitDataset, SubjectSelection
 from ivadomed.errors import ConfigError, DataError, some
 from ivadomed.loader.bids.tables import column
 from ivadomed.loader.layouts.layout import HELD_OUT

@@ -6,8 +6,8 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
+from ivadomed.visualize import COLOURS
 from ivadomed.visualize.before_after import View, save_before_after
-from ivadomed.visualize.colours import COLOURS
 
 IMAGE = np.random.default_rng(0).random((40, 50), dtype=np.float32)
 
@@ -32,7 +32,7 @@ def pixels_near(picture, colour, tolerance=40):
 def test_both_sides_are_side_by_side(picture):
     white, black = np.tile([0.0, 1.0], (40, 20)), np.tile([0.0, 1.0], (40, 20))
     white[:, 10:], black[:, 10:] = 1, 0
-    out = picture(View(white, (1.0, 1.0)), View(black, (1.0, 1.0)), slice_axis=None)
+    out = picture(*(View(image, (1.0, 1.0), slice_axis=None) for image in (white, black)))
     middle = out[out.shape[0] // 2]
     half = len(middle) // 2
     assert pixels_near(middle[:half], (255, 255, 255)) > 0.6 * half
@@ -72,8 +72,8 @@ def test_intensities_of_one_range_are_subtracted_and_others_are_not(picture):
 @pytest.mark.parametrize("slice_axis", [0, 1, 2, None])
 def test_voxels_keep_their_proportions(picture, slice_axis):
     # 40 x 50 voxels of 2 x 0.5 mm: 80 mm along H, 25 mm along W.
-    view = View(np.ones((40, 50)), (2.0, 0.5))
-    out = picture(view, view, "", "", slice_axis=slice_axis)
+    view = View(np.ones((40, 50)), (2.0, 0.5), slice_axis=slice_axis)
+    out = picture(view, view, "", "")
     left = (out < 20).all(axis=-1)[60:, : out.shape[1] // 2 - 5]  # below the titles
     height, width = np.ptp(np.argwhere(left), axis=0) + 1
     expected = 25 / 80 if slice_axis == 2 else 80 / 25

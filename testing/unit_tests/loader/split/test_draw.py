@@ -22,8 +22,7 @@ from ivadomed.compat.loader import (
     get_subdatasets_subject_files_list,
     split_dataset,
 )
-from ivadomed.config.schema.loader import SubjectSelection
-from ivadomed.config.schema.split import SplitDataset
+from ivadomed.config.schema.loader import SplitDataset, SubjectSelection
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.loader.split.draw import (
     draw,
