@@ -51,6 +51,9 @@ class LabelSuffix:
             raise ValueError(f"{text!r}; {EXPECTED}")
         return cls(file, selection)
 
+    def __str__(self) -> str:
+        return f"{self.file}:{self.selection}" if self.selection else self.file
+
     @property
     def parts(self) -> tuple[str, ...]:
         """Values and names of the union."""
@@ -84,7 +87,7 @@ class LabelSuffix:
         return tuple(sorted(found))
 
     def _unknown(self, name: str, table: LabelTable, path: object) -> str:
-        label = f'{path}: the label "{self.file}:{self.selection}" names {name!r}'
+        label = f'{path}: the label "{self}" names {name!r}'
         if not table:
             return (
                 f"{label}, and no table tells its values; put a {self.file.split('_')[-1]}.tsv with the columns index "

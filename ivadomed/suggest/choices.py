@@ -85,6 +85,8 @@ def _data(plan: StudyPlan) -> Iterator[Entry]:
     if not data.valid:
         yield ("bids_validate", False, "names or folders break rules of BIDS, but can be read")
     yield ("target_suffix", list(data.targets.suffixes), _why_targets(data))
+    if data.ignore is not None:
+        yield ("ignore_label", data.ignore, "named so by the data set: in neither loss nor metrics")
     if all(kind.soft for kind in data.targets.kinds):
         yield ("soft_gt", True, "the labels have values between 0 and 1")
     counts = ", ".join(f"{number} {name}" for name, number in data.contrasts.items())

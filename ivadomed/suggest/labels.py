@@ -6,14 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 
 from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid
 from ivadomed.images.io import is_nifti
-from ivadomed.images.labels import read_label
+from ivadomed.images.labels import LabelFile, read_labels
 from ivadomed.loader.cases.volumes import ABOVE_ONE
 from ivadomed.postprocessing.objects import label_objects
 
@@ -91,7 +90,7 @@ class Targets:
 
 
 def choose_targets(
-    files: Sequence[Mapping[str, Path]],
+    files: Sequence[Mapping[str, LabelFile]],
     counts: Mapping[str, int],
     grids: Sequence[Grid],
     wanted: Sequence[str] = (),
@@ -101,7 +100,7 @@ def choose_targets(
     A label that an image lacks counts as empty, so labels that few images have would teach that there is nothing.
 
     Args:
-        files: Per image the label files by suffix.
+        files: Per image the labels by suffix.
         counts: Images of the whole data set that have a label, by suffix.
         grids: Per image its grid.
         wanted: Suffixes to train on, whatever the others are like; empty: all that can be used.
@@ -132,22 +131,27 @@ def choose_targets(
     return Targets(tuple(chosen), apart, left_out)
 
 
-def _look(files: Mapping[str, Path], kinds: Mapping[str, LabelKind], grid: Grid) -> dict[str, np.ndarray]:
+def _look(
+    files: Mapping[str, LabelFile], kinds: Mapping[str, LabelKind], grid: Grid
+) -> dict[str, np.ndarray]:
     """Read the labels of one image; masks in RAS order, packed to bits."""
     masks = {}
-    for suffix, file in files.items():
+    for path in dict.fromkeys(file.path for file in files.values()):
+        of_path = {suffix: file for suffix, file in files.items() if file.path == path}
         try:
-            label = read_label(file)
+            labels = read_labels([*of_path.values()])
         except DataError as error:
-            kinds[suffix].fault = f"cannot be read: {error}"
+            for suffix in of_path:
+                kinds[suffix].fault = f"cannot be read: {error}"
             continue
-        own = label.grid()
-        if not grid.matches(own) and (is_nifti(file) or own.shape != grid.shape):  # pictures lie anywhere
-            kinds[suffix].fault = f"is not on the grid of its image: {file}"
-            continue
-        data = own.to_hwd(label.data)  # of axial slices: RAS
-        kinds[suffix].look(data)
-        masks[suffix] = np.packbits(data >= 0.5)
+        for suffix, label in zip(of_path, labels, strict=True):
+            own = label.grid()
+            if not grid.matches(own) and (is_nifti(path) or own.shape != grid.shape):  # pictures lie anywhere
+                kinds[suffix].fault = f"is not on the grid of its image: {path}"
+                continue
+            data = own.to_hwd(label.data)  # of axial slices: RAS
+            kinds[suffix].look(data)
+            masks[suffix] = np.packbits(data >= 0.5)
     return masks
 
 

@@ -13,12 +13,14 @@ import numpy as np
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.geometry.grid import Grid
 from ivadomed.images.io import is_picture, read_grid
+from ivadomed.images.label_suffix import file_suffix
 from ivadomed.loader.bids.files import BidsFile, Selection
 from ivadomed.loader.bids.index import IMAGE_EXTENSIONS
 from ivadomed.loader.bids.labels import Labels
 from ivadomed.loader.cases.volumes import pixel_size_mm
 from ivadomed.loader.layouts.index import open_index
 from ivadomed.loader.layouts.layout import DataIndex
+from ivadomed.suggest.classes import offer_classes
 from ivadomed.suggest.labels import Targets, choose_targets
 
 _LOOKED_AT = 8
@@ -42,6 +44,7 @@ class Survey:
         known_zooms: Whether the size of the pixels is known.
         extensions: Of images and labels.
         valid: Whether the names keep the rules of BIDS.
+        ignore: Voxels that nothing is to be learnt from, as ``ignore_label`` names them; None without.
     """
 
     paths: tuple[Path, ...]
@@ -56,6 +59,7 @@ class Survey:
     known_zooms: bool
     extensions: tuple[str, ...]
     valid: bool
+    ignore: str | None = None
 
     @property
     def images(self) -> int:
@@ -87,12 +91,12 @@ def survey(
 
     Args:
         path_data: Data sets: folders, or tables.
-        target_suffix: Labels to train on; empty: all that can be used.
+        target_suffix: Labels to train on, of a label map without values all its classes; empty: all that can be used.
         contrasts: Contrasts to train on; empty: all with these labels.
 
     Raises:
         DataError: A folder does not exist, there is no labelled image, too few subjects, or no usable label.
-        ConfigError: A contrast has no labelled image.
+        ConfigError: A contrast has no labelled image, or what is asked for cannot be parsed.
     """
     paths = tuple(Path(path).expanduser().absolute() for path in path_data)
     index, labelled, valid = _scan(paths)
@@ -101,13 +105,16 @@ def survey(
         raise ConfigError(f"--contrasts: no labelled image is a {absent[0]}; there are {', '.join(there)}")
     labelled = [item for item in labelled if not contrasts or item.image.suffix in contrasts]
     sample = _spread(labelled, _LOOKED_AT)
+    offer = offer_classes([item.labels for item in sample], index.label_values, target_suffix)
+    files = Counter(chain.from_iterable(item.labels for item in labelled))
     targets = choose_targets(
-        [{suffix: label.path for suffix, label in item.labels.items()} for item in sample],
-        Counter(chain.from_iterable(item.labels for item in labelled)),
+        [offer.files(item.labels, index.label_values) for item in sample],
+        {text: files[suffix.file] for text, suffix in offer.classes.items() if suffix.file in files},
         [_grid(item.image, index)[0] for item in sample],
-        target_suffix,
+        offer.wanted,
     )
-    labelled = [item for item in labelled if not item.labels.keys().isdisjoint(targets.suffixes)]
+    chosen = set(map(file_suffix, targets.suffixes))
+    labelled = [item for item in labelled if not item.labels.keys().isdisjoint(chosen)]
     used = [item.image for item in labelled]
     subjects = {(image.root, image.folders[0]) for image in used}
     if len(subjects) < _FEWEST:
@@ -120,9 +127,7 @@ def survey(
     codes = Counter(
         "" if is_picture(image.path) else grid.axis_codes for image, (grid, _) in zip(used, seen, strict=True)
     )
-    labels = [
-        label for item in labelled for suffix, label in item.labels.items() if suffix in targets.suffixes
-    ]
+    labels = [label for item in labelled for suffix, label in item.labels.items() if suffix in chosen]
     return Survey(
         paths=paths,
         subjects=len(subjects),
@@ -136,6 +141,7 @@ def survey(
         known_zooms=all(known for _, known in seen),
         extensions=tuple(sorted({file.extension for file in (*used, *labels)})),
         valid=valid,
+        ignore=offer.ignore if offer.ignore and file_suffix(offer.ignore) in chosen else None,
     )
 
 

@@ -172,3 +172,16 @@ def test_grey_values_of_pictures(config, tmp_path):
             assert main([command, "-c", str(file), "--quiet"]) == 0
         tables.append(pd.read_csv(tmp_path / name / "results_eval" / "evaluation_3Dmetrics.csv", index_col=0))
     pd.testing.assert_frame_equal(*tables, check_exact=True)
+
+
+def test_a_first_configuration_names_the_classes(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, options, suffixes in (
+        ("names", ["--target-suffix", "_dseg"], ["_dseg:white matter", "_dseg:grey+matter"]),
+        ("union", ["--target-suffix", "_dseg:1+2"], ["_dseg:1+2"]),
+    ):
+        assert main(["--init", name, "--path-data", str(data), "--contrasts", "T2w", *options]) == 0
+        config = json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))
+        assert config["loader_parameters"]["target_suffix"] == suffixes
+        activation = "softmax" if len(suffixes) > 1 else "sigmoid"
+        assert config["default_model"]["final_activation"] == activation

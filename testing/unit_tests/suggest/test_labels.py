@@ -6,6 +6,7 @@ import pytest
 
 from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid
+from ivadomed.images.labels import LabelFile
 from ivadomed.suggest.labels import choose_targets
 
 SHAPE = (12, 10, 8)
@@ -33,6 +34,7 @@ def choose(tmp_path):
             data, counts[suffix] = given if isinstance(given, tuple) else (given, 5)
             files[suffix] = tmp_path / f"sub-01_T1w{suffix}.nii.gz"
             nib.save(nib.Nifti1Image(data, np.eye(4)), files[suffix])
+            files[suffix] = LabelFile(files[suffix])
         return choose_targets([files], counts, [GRID], wanted)
 
     return choose
@@ -118,6 +120,7 @@ def test_a_label_stored_in_another_order_is_looked_at_like_its_image(tmp_path, s
     for file, data in zip(files.values(), (LEFT, RIGHT, LEFT + RIGHT), strict=True):
         nib.save(nib.Nifti1Image(data, np.eye(4)), file)
     stored_as(files["_right"])
-    targets = choose_targets([files], dict.fromkeys(files, 5), [GRID], ())
+    labels = {suffix: LabelFile(file) for suffix, file in files.items()}
+    targets = choose_targets([labels], dict.fromkeys(files, 5), [GRID], ())
     assert targets.suffixes == ("_left", "_right")
     assert targets.left_out == {"_all": "is what _left and _right make up together"}

@@ -1,0 +1,132 @@
+"""Classes that the labels of a data set have to offer: files of one class, and the classes of label maps."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ivadomed.errors import ConfigError, DataError
+from ivadomed.images.io import is_nifti, read_image, read_picture
+from ivadomed.images.label_suffix import LabelSuffix, LabelTable
+from ivadomed.images.labels import LabelFile
+from ivadomed.loader.bids.files import BidsFile
+
+TableOf = Callable[[BidsFile], LabelTable]
+_MOST_CLASSES = 256  # an image of whole numbers has more values
+_MOST_GREYS = 20  # what was compressed or drawn with soft edges has more
+_IGNORE = "ignore"  # as nnU-Net calls it
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Labels that can be trained on, as ``target_suffix`` names them.
+
+    Args:
+        classes: By text; "_seg-manual", and for a label map "_dseg:anterior" or "_dseg:1".
+        wanted: Those that are asked for, in their order; empty: nothing is.
+        ignore: Ignored voxels, which a table calls "ignore"; None without.
+    """
+
+    classes: Mapping[str, LabelSuffix]
+    wanted: tuple[str, ...] = ()
+    ignore: str | None = None
+
+    def files(self, labels: Mapping[str, BidsFile], table_of: TableOf) -> dict[str, LabelFile]:
+        """Labels of one image by class.
+
+        Args:
+            labels: Its label files by suffix.
+            table_of: Names of the classes in a file.
+
+        Raises:
+            DataError: A class has a name that no table has.
+        """
+        found = {}
+        for text, suffix in self.classes.items():
+            if (label := labels.get(suffix.file)) is not None:
+                table = table_of(label) if suffix.needs_table else {}
+                found[text] = LabelFile(label.path, suffix.values(table, label.path))
+        return found
+
+
+def offer_classes(
+    labels: Sequence[Mapping[str, BidsFile]], table_of: TableOf, wanted: Sequence[str] = ()
+) -> Offer:
+    """List the classes of the labels of some images.
+
+    Args:
+        labels: Per image its label files by suffix.
+        table_of: Names of the classes in a file.
+        wanted: What is asked for; "_dseg" of a label map is all of its classes.
+
+    Raises:
+        ConfigError: Something is asked for in a way that cannot be parsed.
+    """
+    files: dict[str, list[BidsFile]] = defaultdict(list)
+    for of_image in labels:
+        for suffix, label in of_image.items():
+            files[suffix].append(label)
+    offered: dict[str, list[LabelSuffix]] = {}
+    ignore = None
+    for suffix, of_suffix in sorted(files.items()):
+        table = _common(map(table_of, of_suffix))
+        named = {name: values for name, values in table.items() if values != (0,)}
+        ignored = next((name for name in named if name.lower() == _IGNORE), None)
+        if values := _classes_of(of_suffix):
+            offered[suffix] = _parts(suffix, values, named, ignored)
+            ignore = ignore or (f"{suffix}:{ignored}" if ignored else None)
+        else:
+            offered[suffix] = [LabelSuffix(suffix)]
+    asked = [one for text in wanted for one in _asked(text, offered)]
+    listed = [*(one for parts in offered.values() for one in parts), *asked]
+    texts = {str(one): one for one in listed}
+    return Offer(texts, tuple(dict.fromkeys(map(str, asked))), ignore)
+
+
+def _asked(text: str, offered: Mapping[str, Sequence[LabelSuffix]]) -> Sequence[LabelSuffix]:
+    try:
+        suffix = LabelSuffix.parse(text)
+    except ValueError as error:
+        raise ConfigError(f"--target-suffix: {error}") from error
+    return [suffix] if suffix.selection else offered.get(suffix.file, [suffix])
+
+
+def _common(tables: Iterable[LabelTable]) -> LabelTable:
+    """Names that mean the same in all of the tables."""
+    first, *others = tables
+    return {
+        name: values for name, values in first.items() if all(table.get(name) == values for table in others)
+    }
+
+
+def _parts(suffix: str, values: Sequence[int], named: LabelTable, ignored: str | None) -> list[LabelSuffix]:
+    """Classes of a label map: those with a name that occur, and the values that no name has."""
+    there = set(values)
+    covered = {value for of_name in named.values() for value in of_name}
+    names = [name for name, of_name in named.items() if name != ignored and there & set(of_name)]
+    texts = [*names, *(str(value) for value in values if value not in covered)]
+    return [LabelSuffix(suffix, text) for text in texts]
+
+
+def _classes_of(files: Sequence[BidsFile]) -> list[int]:
+    """Values of a label map besides 0, increasing; empty when the files hold one class each."""
+    found: set[float] = set()
+    for file in files:
+        try:
+            found.update(_values(file.path))
+        except DataError:  # which says more where the label is looked at
+            return []
+    found.discard(0)
+    most = _MOST_CLASSES if is_nifti(files[0].path) else _MOST_GREYS
+    whole = all(float(value).is_integer() for value in found)
+    return sorted(map(int, found)) if whole and 1 < len(found) <= most else []
+
+
+def _values(path: Path) -> list[float]:
+    image = read_image(path) if is_nifti(path) else read_picture(path, None, is_label=True)
+    values: list[float] = np.unique(image.data).tolist()
+    return values
