@@ -61,7 +61,7 @@ def get_parser() -> argparse.ArgumentParser:
         "-po",
         "--path-output",
         metavar="OUT",
-        help='the folders of the runs are named after it: OUT-depth-2, ... (default: "path_output" of the file)',
+        help='the folders of the runs are named after it: OUT-depth=2, ... (default: "path_output" of the file)',
     )
     add(
         "-o",

@@ -22,8 +22,8 @@ examples:
       the curves of a training
   ivadomed_training_curve -i OUT1,OUT2 -o curves
       two trainings side by side, on the same axes
-  ivadomed_training_curve -i sweep/out-depth-2,sweep/out-depth-3 --multiple -o curves
-      mean and standard deviation of all trainings sweep/out-depth-2*, beside those of sweep/out-depth-3*
+  ivadomed_training_curve -i sweep/out-depth=2,sweep/out-depth=3 --multiple -o curves
+      mean and standard deviation of all trainings sweep/out-depth=2*, beside those of sweep/out-depth=3*
 
 Written are losses.png, a METRIC.png per validation metric (dice_score.png, ...), learning_rate.png with --lr, and
 <training>_training_values.csv.

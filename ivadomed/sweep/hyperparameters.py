@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from itertools import product
 from typing import Any
@@ -14,11 +15,14 @@ from ivadomed.jobs import content_id
 
 log = logging.getLogger(__name__)
 
-FOLDERS = "-"
-"""What stands between key and value in the names of the folders of a sweep."""
-
 _LONGEST = 180
-"""Letters of what a value adds to the name of a folder; file systems take 255 in all."""
+"""Letters of what a value adds to the name of a folder of ivadomed 2; file systems take 255 in all."""
+
+_LONGEST_NAME = 120
+"""Letters of what all values add to the name of a folder of a sweep."""
+
+_UNSAFE = re.compile(r"[^\w.+=-]+")
+"""What a shell would take for something else, and the comma, which stands between options."""
 
 
 class HyperparameterOption:
@@ -40,7 +44,7 @@ class HyperparameterOption:
 
     def create_name_str(self) -> None:
         """Set ``name``."""
-        self.name = self.written(FOLDERS)
+        self.name = self.written("-")
 
     def written(self, between: str) -> str:
         """Key and value with something between them, as a part of the name of a folder."""
@@ -150,7 +154,7 @@ def make_config_list(
     initial_config: Mapping[str, Any],
     all_combin: bool,
     multi_params: bool,
-    between: str = "=",
+    named: Callable[[Sequence[HyperparameterOption]], str] | None = None,
 ) -> list[dict[str, Any]]:
     """The configurations to compare.
 
@@ -160,14 +164,14 @@ def make_config_list(
         all_combin: Every combination of the options of different keys.
         multi_params: The first options of all keys together, then the second ones, ... as far as the shortest list
             goes. Not looked at with ``all_combin``. Neither: one option at a time, all else as in ``initial_config``.
-        between: What stands between key and value in ``path_output``; 2.9.10's function has "=", while the folders
-            of a sweep are named with ``FOLDERS``.
+        named: What options add to ``path_output``; None: key and value as 2.9.10 wrote them, with "=" between. A sweep
+            has ``folder_name``.
 
     Returns:
         Each with a ``path_output`` named after its options.
     """
     configs = [
-        with_options(initial_config, chosen, between)
+        with_options(initial_config, chosen, named or _name_of_2)
         for chosen in combinations(param_list, all_combin, multi_params)
     ]
     # Keys of the same name in different sections may have the same value.
@@ -204,15 +208,47 @@ def combinations(
 
 
 def with_options(
-    config: Mapping[str, Any], options: Iterable[HyperparameterOption], between: str = FOLDERS
+    config: Mapping[str, Any],
+    options: Sequence[HyperparameterOption],
+    named: Callable[[Sequence[HyperparameterOption]], str],
 ) -> dict[str, Any]:
     """A configuration with options in place; its ``path_output`` is named after them."""
     changed = deepcopy(dict(config))
-    path_output = changed["path_output"]
+    path_output = changed["path_output"] + named(options)
     for option in options:
         changed = update_dict(changed, option.option, option.base_key)
-        path_output += option.written(between)
     return changed | {"path_output": path_output}
+
+
+def folder_name(options: Sequence[HyperparameterOption]) -> str:
+    """What options add to the name of the folder of a run: short, and nothing that a shell takes for its own.
+
+    >>> folder_name([option_at(["loss"], {"name": "FocalLoss", "gamma": 2}), option_at(["size"], [32, 48])])
+    '-loss=FocalLoss-gamma=2,size=32x48'
+    """
+    text = ",".join(
+        f"{_UNSAFE.sub('_', str(option.base_key))}={_word(option.base_option)}" for option in options
+    )
+    if len(text) > _LONGEST_NAME:
+        text = f"{text[: _LONGEST_NAME - 7]}-{content_id([option.option for option in options])[:6]}"
+    return f"-{text}"
+
+
+def _word(value: Any) -> str:
+    """A value as a part of the name of a folder."""
+    if isinstance(value, Mapping):
+        parts = [_word(value["name"])] if "name" in value else []
+        text = "-".join([*parts, *(f"{key}={_word(v)}" for key, v in value.items() if key != "name")])
+    elif isinstance(value, list | tuple):
+        between = "x" if all(isinstance(v, int | float) for v in value) else "+"
+        text = between.join(map(_word, value))
+    else:
+        text = str(value)
+    return _UNSAFE.sub("_", text) or "none"
+
+
+def _name_of_2(options: Sequence[HyperparameterOption]) -> str:
+    return "".join(option.written("=") for option in options)
 
 
 def value_at(config: Mapping[str, Any], path: Sequence[str]) -> Any:

@@ -19,7 +19,7 @@ from ivadomed.jobs import JobResult, ResultStore, run_jobs
 from ivadomed.loader.build import draw_split, index_data
 from ivadomed.loader.split.file import FILE_NAME
 from ivadomed.runtime.run_lock import run_lock
-from ivadomed.sweep.hyperparameters import FOLDERS, make_config_list
+from ivadomed.sweep.hyperparameters import folder_name, make_config_list
 from ivadomed.sweep.member import Run
 from ivadomed.sweep.plan import Member, SweepOptions, plan
 from ivadomed.sweep.results import (
@@ -65,7 +65,7 @@ def run_sweep(asked: SweepOptions) -> pd.DataFrame:
 
 
 def _run_sweep(asked: SweepOptions, config: Mapping[str, Any]) -> pd.DataFrame:
-    configs = make_config_list(asked.options, config, asked.all_combin, asked.multi_params, FOLDERS)
+    configs = make_config_list(asked.options, config, asked.all_combin, asked.multi_params, folder_name)
     if not configs:
         raise ConfigError("no values to compare: the parameter file is empty")
     members = plan(configs, config["path_output"], asked)

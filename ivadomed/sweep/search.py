@@ -21,7 +21,7 @@ from ivadomed.errors import ConfigError, Interrupted
 from ivadomed.jobs import ResultStore, content_id, run_jobs
 from ivadomed.report import read_curves
 from ivadomed.runtime.run_lock import run_lock
-from ivadomed.sweep.hyperparameters import HyperparameterOption, option_at, with_options
+from ivadomed.sweep.hyperparameters import HyperparameterOption, folder_name, option_at, with_options
 from ivadomed.sweep.member import SCORES, Run, train_member
 from ivadomed.sweep.plan import Member, SweepOptions, short_name, training_id
 from ivadomed.sweep.results import DETAILED, write_tables
@@ -325,7 +325,7 @@ class _Search:
             yield self.drawn[-1]
 
     def _member(self, options: Sequence[HyperparameterOption], name: str) -> Member:
-        config = with_options(self.config, options)
+        config = with_options(self.config, options, folder_name)
         parsed = load_config({**config, "command": "train"})
         job = content_id(["search", training_id(parsed, self.asked.thr_increment)])
         folder = config["path_output"]

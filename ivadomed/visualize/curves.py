@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import glob
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,7 +127,7 @@ def plot_curve(
 
 
 def run_plot_training_curves(
-    input_folder: str | Path,
+    input_folder: str | Path | Sequence[str | Path],
     output_folder: str | Path,
     multiple_training: bool = False,
     learning_rate: bool = False,
@@ -135,7 +136,7 @@ def run_plot_training_curves(
     """Plot trainings.
 
     Args:
-        input_folder: Folder of a training; several, separated by commas, get a subplot each. With
+        input_folder: Folder of a training; several, in a list or separated by commas, get a subplot each. With
             ``multiple_training`` each stands for all folders that begin so.
         output_folder: Folder of the plots and of a table per training.
         multiple_training: Plot mean and standard deviation of all trainings of a subplot.
@@ -151,7 +152,8 @@ def run_plot_training_curves(
     """
     output = Path(output_folder)
     groups: dict[str, list[pd.DataFrame]] = {}
-    for text in filter(None, (part.strip() for part in str(input_folder).split(","))):
+    given = [input_folder] if isinstance(input_folder, str | Path) else input_folder
+    for text in (part for entry in given for part in _separated(str(entry), multiple_training)):
         folders = _trainings(Path(text), multiple_training)
         title = f"{Path(text).name} ({len(folders)} trainings)" if multiple_training else Path(text).name
         title = title if title not in groups else text  # trainings of one name in different folders
@@ -173,13 +175,29 @@ def run_plot_training_curves(
     ]
 
 
+def _separated(text: str, multiple: bool) -> list[str]:
+    """Folders that commas separate; one whose own name has commas is taken as a whole where it is there."""
+    parts, found = text.split(","), []
+    while parts:
+        for count in range(len(parts), 0, -1):
+            name = os.path.expanduser(",".join(parts[:count]).strip())
+            place = Path(name)
+            if count == 1 or place.is_dir() or (multiple and any(_begin_so(place))):
+                break
+        parts = parts[count:]
+        found += [name] if name else []
+    return found
+
+
+def _begin_so(place: Path) -> Iterator[Path]:
+    return place.parent.glob(f"{glob.escape(place.name)}*")
+
+
 def _trainings(place: Path, multiple: bool) -> list[Path]:
     if not multiple:
         return [place]
     found = sorted(
-        folder
-        for folder in place.parent.glob(f"{glob.escape(place.name)}*")
-        if folder.is_dir() and any(folder.glob(f"{_LOSSES}*/{_EVENTS}"))
+        folder for folder in _begin_so(place) if folder.is_dir() and any(folder.glob(f"{_LOSSES}*/{_EVENTS}"))
     )
     if not found:
         raise DataError(f"{place}*: no folder of a training begins so")

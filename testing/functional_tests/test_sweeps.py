@@ -117,7 +117,7 @@ def test_tables_are_those_of_the_runs(interrupted):
         config = json.loads((run / "config_file.json").read_text())
         depth, batch = config["default_model"]["depth"], config["training_parameters"]["batch_size"]
         assert (row["default_model.depth"], row["training_parameters.batch_size"]) == (depth, batch)
-        assert run.name == f"out-depth-{depth}-batch_size-{batch}"
+        assert run.name == f"out-depth={depth},batch_size={batch}"
         seen.add((depth, batch))
         best = torch.load(run / "checkpoint.pth.tar", weights_only=False)["best"]
         assert row["best_validation_loss"] == pytest.approx(best["validation_loss"])

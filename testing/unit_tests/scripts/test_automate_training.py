@@ -33,7 +33,7 @@ def planned(monkeypatch):
 def test_folders_are_named_after_their_values(files, planned, tmp_path):
     assert automate_training.main([*files, "-n", "2"]) == 0
     assert planned == [
-        ["out-batch_size-2", "out-batch_size-4", "out-batch_size-2_n=01", "out-batch_size-4_n=01"]
+        ["out-batch_size=2", "out-batch_size=4", "out-batch_size=2_n=01", "out-batch_size=4_n=01"]
     ]
     assert (tmp_path / "out" / "average_eval.csv").is_file()
 
@@ -45,7 +45,7 @@ def test_all_combinations_win_over_parameters_together(files, planned, tmp_path,
     assert "--multi-params has no effect" in caplog.text
     assert automate_training.main([*files, "--all_combin"]) == 0
     assert automate_training.main([*files, "-m"]) == 0
-    combined = [f"out-batch_size-{size}-depth-{depth}" for size in (2, 4) for depth in (1, 2)]
+    combined = [f"out-batch_size={size},depth={depth}" for size in (2, 4) for depth in (1, 2)]
     assert planned == [combined, combined, [combined[0], combined[3]]]
 
 

@@ -117,6 +117,17 @@ def test_limits_that_are_none(tmp_path, capsys, limits):
     assert f"--ylim-loss {limits}: expected the lower and the upper end" in line
 
 
+def test_folders_whose_names_have_commas(tmp_path):
+    first, second = (train(tmp_path / f"out-loss=DiceLoss,depth={k}", [-0.25]) for k in (2, 3))
+    assert main(["-i", str(first), "-o", str(tmp_path / "one")]) == 0
+    assert main(["-i", f"{first},{second}", "-o", str(tmp_path / "two")]) == 0
+    assert len(list((tmp_path / "one").glob("*.csv"))) == 1
+    assert len(list((tmp_path / "two").glob("*.csv"))) == 2
+    begin = tmp_path / "out-loss=DiceLoss,depth="
+    assert main(["-i", str(begin), "--multiple", "-o", str(tmp_path / "all")]) == 0
+    assert len(list((tmp_path / "all").glob("*.csv"))) == 2
+
+
 def test_a_training_without_learning_rate_or_values(tmp_path, capsys, caplog):
     run = train(tmp_path / "run", [-0.25])
     for file in run.glob("events*"):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from copy import deepcopy
 
 import pytest
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 
 from ivadomed.errors import ConfigError
 from ivadomed.sweep.hyperparameters import (
-    FOLDERS,
     HyperparameterOption,
+    folder_name,
     get_base_keys,
     get_param_list,
     keys_are_unique,
@@ -110,9 +111,47 @@ def test_all_combinations_win_over_parameters_together():
     assert both == make_config_list(OPTIONS, CONFIG, all_combin=True, multi_params=False)
 
 
-def test_folders_of_a_sweep_have_hyphens():
-    [first, *_] = make_config_list(OPTIONS, CONFIG, True, False, FOLDERS)
-    assert first["path_output"] == "out-batch_size-2-loss-{'name': 'DiceLoss'}-depth-2"
+def test_folders_of_a_sweep_are_short_and_safe_in_a_shell():
+    configs = make_config_list(OPTIONS, CONFIG, True, False, folder_name)
+    assert configs[0]["path_output"] == "out-batch_size=2,loss=DiceLoss,depth=2"
+    assert configs[3]["path_output"] == "out-batch_size=2,loss=FocalLoss-gamma=0.2,depth=2"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(st.lists(st.tuples(st.text(min_size=1), JSON), min_size=1, max_size=4))
+def test_names_of_folders_are_words_of_a_shell(pairs):
+    name = folder_name([option_at([key], value) for key, value in pairs])
+    assert re.fullmatch(r"[\w.+=,-]+", name)
+    assert name.startswith("-")
+    assert len(name) <= 121
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [
+        ([32, 48], "32x48"),
+        (["_a", "_b"], "_a+_b"),
+        ({"size": [32, 48]}, "size=32x48"),
+        ({"name": "OneCycleLR", "max_lr": 1e-05}, "OneCycleLR-max_lr=1e-05"),
+        ("a b/c,d", "a_b_c_d"),
+        (True, "True"),
+        (None, "None"),
+        ({}, "none"),
+    ],
+)
+def test_values_in_names_of_folders(value, word):
+    assert folder_name([option_at(["k"], value)]) == f"-k={word}"
+
+
+def test_values_that_are_written_alike_have_folders_of_their_own():
+    options = get_param_list({"model_name": ["a b", "a/b"]}, [], [])
+    configs = make_config_list(options, CONFIG, False, False, folder_name)
+    assert len({config["path_output"] for config in configs}) == 2
 
 
 @pytest.mark.real_data

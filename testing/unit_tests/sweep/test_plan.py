@@ -4,7 +4,7 @@ import pytest
 
 from ivadomed.config import load_config
 from ivadomed.errors import ConfigError
-from ivadomed.sweep.hyperparameters import FOLDERS, get_param_list, make_config_list
+from ivadomed.sweep.hyperparameters import folder_name, get_param_list, make_config_list
 from ivadomed.sweep.plan import SweepOptions, plan
 
 DEPTHS = {"default_model": {"depth": [2, 3]}}
@@ -12,7 +12,7 @@ DEPTHS = {"default_model": {"depth": [2, 3]}}
 
 def members(changes=None, parameters=DEPTHS, **options):
     config = load_config({"path_output": "/x/out"}, changes).to_json()
-    configs = make_config_list(get_param_list(parameters, [], []), config, False, False, FOLDERS)
+    configs = make_config_list(get_param_list(parameters, [], []), config, False, False, folder_name)
     return plan(configs, config["path_output"], SweepOptions(config, **options))
 
 
@@ -38,15 +38,15 @@ def test_configurations_of_an_iteration_share_their_seeds():
 def test_every_iteration_has_a_folder_and_the_first_one_stays():
     found = members(n_iterations=2)
     assert [m.folder.name for m in found] == [
-        "out-depth-2",
-        "out-depth-3",
-        "out-depth-2_n=01",
-        "out-depth-3_n=01",
+        "out-depth=2",
+        "out-depth=3",
+        "out-depth=2_n=01",
+        "out-depth=3_n=01",
     ]
-    assert [m.path_output for m in found] == ["/x/out-depth-2", "/x/out-depth-3"] * 2
+    assert [m.path_output for m in found] == ["/x/out-depth=2", "/x/out-depth=3"] * 2
     assert [m.is_kept for m in found] == [True, True, False, False]
     kept = members(n_iterations=2, all_logs=True)
-    assert kept[0].folder.name == "out-depth-2_n=00"
+    assert kept[0].folder.name == "out-depth=2_n=00"
     assert all(m.is_kept for m in kept)
 
 
@@ -79,7 +79,7 @@ def test_equal_configurations_are_one_member():
 def test_all_problems_of_all_configurations_are_told_at_once():
     with pytest.raises(ConfigError) as caught:
         members(parameters={"default_model": {"depth": [-1, 2], "dropout": [0.1]}})
-    assert "depth--1" in str(caught.value)
+    assert "depth=-1" in str(caught.value)
     assert "dropout_rate" in str(caught.value)  # what was probably meant
 
 
