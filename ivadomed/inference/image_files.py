@@ -211,7 +211,7 @@ def list_subjects(
             else:
                 paths.append(None if text.lower() == "none" else folder)
         subjects += [[path] for path in paths] if channels == 1 else [paths]
-    # A file may be named, and lie in a folder that is named too.
-    return list(
-        {tuple(path and path.resolve() for path in paths): paths for paths in reversed(subjects)}.values()
-    )[::-1]
+    unique: dict[tuple[Path | None, ...], list[Path | None]] = {}
+    for paths in subjects:  # a file may be named, and lie in a folder that is named too
+        unique.setdefault(tuple(path and path.resolve() for path in paths), paths)
+    return list(unique.values())

@@ -26,6 +26,7 @@ _NO_PROCESS = re.compile(r"can't start new thread|thread creation failed", re.IG
 _WORKER_GONE = re.compile(
     r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\)(?: is killed by signal: (\w[\w ]*))?"
 )
+_NO_TEMPORARY = "No usable temporary directory"  # of Python's tempfile
 _LIBRARIES = ("torch", "onnxruntime", "numpy", "h5py")
 _AROUND = re.compile(r"[\"'\n,]")
 
@@ -71,6 +72,11 @@ def shortage(error: BaseException, remedy: str) -> str | None:
         return (
             "no further process or thread can be started: out of memory, or at a limit of the system (ulimit -u, "
             f"ulimit -v, pids of the container); raise it, use fewer --jobs and num_workers, or {remedy}"
+        )
+    if isinstance(error, FileNotFoundError) and _NO_TEMPORARY in text:
+        return (
+            "no folder for temporary files can be written, such as /tmp: the disk may be full; make room, or set "
+            "TMPDIR to another folder"
         )
     return None
 

@@ -380,3 +380,22 @@ def test_repeats_are_drawn_anew_and_stay_in_order():
     again = list(engine(recipe, identity, steps, repeats=3, batch_size=5).run(cases))
     for one, other in zip(found, again, strict=True):
         np.testing.assert_array_equal(one.soft, other.soft)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_predictions_that_are_no_numbers_name_the_image(value):
+    def diverged(batch):
+        prediction = np.zeros(batch.image.shape, np.float32)
+        prediction[batch.image.numpy() == 7] = value
+        return prediction
+
+    good, (case, volume) = scan("sub-01"), scan("sub-02")
+    volume.image[0, 3, 2, 1] = 7
+    with pytest.raises(ModelError, match=rf"^sub-02_0\.nii\.gz: x\.pt predicts {value:g}.*initial_lr"):
+        list(engine(Recipe(PLAIN), diverged, batch_size=16, source="x.pt").run([good, (case, volume)]))
+
+
+def test_a_patch_that_does_not_fit_has_the_remedy_of_who_applies_the_model():
+    recipe = Recipe(PLAIN, length=(32, 32), stride=(32, 32))
+    with pytest.raises(DataError, match=r"8x9 voxels after preprocessing: use --no-patch$"):
+        list(engine(recipe, patch_remedy="use --no-patch").run([scan()]))

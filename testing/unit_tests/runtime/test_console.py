@@ -73,3 +73,11 @@ def test_a_mistyped_option_is_an_error(parser, capsys, monkeypatch):
         parser.parse_args()
     assert "--y-limit-s" in capsys.readouterr().err
     assert "example:\n  tool -y -1,0\n" in parser.format_help()
+
+
+def test_the_home_folder_for_what_no_shell_has_seen(parser, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    parser.add_argument("place")
+    for word, path in (("~/x", "/home/me/x"), ("~", "/home/me"), ("~x", "~x"), ("a~/x", "a~/x")):
+        assert parser.parse_args([word]).place == path
+        assert parser.parse_args([f"--y-limits={word}", "p"]).y_limits == [path]

@@ -103,3 +103,9 @@ def test_the_remedy_depends_on_the_locale(monkeypatch):
     assert "rename" in utf8_remedy()
     monkeypatch.setattr("sys.getfilesystemencoding", lambda: "ascii")
     assert "PYTHONUTF8=1" in utf8_remedy()
+
+
+def test_no_room_for_temporary_files():
+    error = FileNotFoundError(2, "No usable temporary directory found in ['/tmp', '/x']")
+    assert "set TMPDIR" in shortage(error, "")
+    assert shortage(FileNotFoundError(2, "No such file"), "") is None

@@ -2,7 +2,8 @@
 
 import pytest
 
-from ivadomed.runtime.memory import available_memory
+from ivadomed.errors import ConfigError
+from ivadomed.runtime.memory import available_memory, job_count
 
 GB = 1 << 30
 
@@ -56,3 +57,11 @@ def test_version_1_of_the_groups(system):
 def test_a_system_that_describes_nothing(tmp_path):
     found = available_memory(tmp_path, tmp_path)
     assert found is None or found > 0
+
+
+def test_jobs(monkeypatch):
+    monkeypatch.setattr("ivadomed.runtime.memory.available_cores", lambda: 6)
+    assert [job_count(wanted) for wanted in (1, 4, 20, -1)] == [1, 4, 20, 6]
+    for wanted in (0, -2):
+        with pytest.raises(ConfigError, match=rf"--jobs: {wanted}; expected 1 or more, or -1"):
+            job_count(wanted)

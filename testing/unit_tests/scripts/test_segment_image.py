@@ -120,3 +120,85 @@ def test_suffixes_may_have_an_extension(package, image, tmp_path, capsys):
     assert main(["-m", str(several), "-i", str(path), "-o", str(tmp_path / "two")]) == 0
     names = sorted(p.name for p in (tmp_path / "two").iterdir())
     assert names == ["a_T1w_axon_pred.nii.gz", "a_T1w_myelin_pred.nii.gz"]
+
+
+@pytest.fixture
+def identity(threshold_model):
+    """A model that answers 1 where the image exceeds 0.5; its class is "_seg-manual"."""
+    return threshold_model("model", threshold=0.5)
+
+
+def write_scan(path, voxels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = np.zeros((4, 5, 2), np.float32)
+    data.flat[:voxels] = 1
+    nib.save(nib.Nifti1Image(data, np.eye(4)), path)
+    return str(path)
+
+
+def test_images_of_one_name_keep_their_folders_apart(identity, tmp_path, capsys):
+    scans = [write_scan(tmp_path / f"data/sub{k}/anat/t2.nii.gz", k) for k in (1, 2)]
+    out = tmp_path / "out"
+    assert main(["-m", str(identity), "-i", *scans, scans[0], "-o", str(out), "-s", "_seg"]) == 0
+    files = [out / f"sub{k}/anat/t2_seg.nii.gz" for k in (1, 2)]
+    assert capsys.readouterr().out.split() == list(map(str, files))
+    assert [nib.load(file).get_fdata().sum() for file in files] == [1, 2]
+
+
+@pytest.mark.parametrize("other", ["a.nii", "a.ome.nii.gz"])
+def test_results_that_would_overwrite_each_other_are_refused_before_the_prediction(
+    identity, tmp_path, capsys, other
+):
+    folder = tmp_path / "scans"
+    for name in ("a.nii.gz", other):
+        write_scan(folder / name, 1)
+    code = main(["-m", str(identity), "-i", str(folder), "-o", str(tmp_path / "out")])
+    if other == "a.nii":
+        assert code == 1
+        assert "both results would be" in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
+    else:
+        assert code == 0
+        assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+def test_a_result_never_replaces_another_input(identity, tmp_path, capsys):
+    scans = [write_scan(tmp_path / name, 1) for name in ("a.nii.gz", "a_seg.nii.gz")]
+    assert main(["-m", str(identity), "-i", *scans, "-o", str(tmp_path), "-s", "_seg"]) == 1
+    assert "a_seg.nii.gz: the output would replace an input" in capsys.readouterr().err
+    assert nib.load(scans[1]).get_data_dtype() == np.float32
+
+
+def test_classes_need_suffixes_that_differ(package, image, tmp_path, capsys):
+    folder = package(classes=("_axon", "_myelin"))
+    assert main(["-m", str(folder), "-i", str(image()), "-o", str(tmp_path), "-s", "_a", "_a"]) == 1
+    assert "suffixes that differ" in capsys.readouterr().err
+
+
+def test_further_runs_over_a_folder_leave_results_alone(identity, threshold_model, tmp_path, caplog):
+    folder, other = tmp_path / "scans", threshold_model("other", threshold=0.1)
+    write_scan(folder / "a.nii.gz", 3)
+    iio.imwrite(folder / "b.png", np.full((6, 7), 200, np.uint8))
+    for model, more in (
+        (identity, ()),
+        (identity, ("--threshold", "0.2")),
+        (other, ("-s", "_lesion")),
+        (other, ("-s", "_v2")),
+        (identity, ()),
+    ):
+        assert main(["-m", str(model), "-i", str(folder), "-o", str(folder), *more]) == 0
+    suffixes = ("", "_seg-manual_pred", "_lesion", "_v2")
+    expected = {f"{stem}{s}{end}" for s in suffixes for stem, end in (("a", ".nii.gz"), ("b", ".png"))}
+    assert {path.name for path in folder.iterdir()} == expected
+    assert "6 result(s) of an earlier segmentation left out" in caplog.text
+    # A file that is named is segmented whatever it is.
+    assert main(["-m", str(identity), "-i", str(folder / "a_v2.nii.gz"), "-o", str(tmp_path / "o")]) == 0
+
+
+def test_patches_that_do_not_fit_have_the_remedy_of_a_user(package, image, tmp_path, capsys):
+    network = {"name": "Unet", "depth": 1, "length_2D": [32, 32], "stride_2D": [32, 32]}
+    folder, path = package(default_model=network), image(shape=(20, 24, 3))
+    command = ["-m", str(folder), "-i", str(path), "-o", str(tmp_path / "o")]
+    assert main(command) == 1
+    assert "--no-patch (option no_patch of segment_volume)" in capsys.readouterr().err
+    assert main([*command, "--no-patch"]) == 0

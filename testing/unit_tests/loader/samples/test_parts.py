@@ -34,3 +34,23 @@ def test_a_small_last_batch(rank, expected):
     assert list(sampler) == expected
     assert [sampler.size(step) for step in range(len(sampler))] == [4, 1]
     assert sampler.samples == 5
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"),
+    [(8, [4, 4]), (9, [4, 5]), (10, [4, 4, 2]), (5, [5]), (4, [4]), (1, [1])],
+)
+def test_a_last_batch_of_one_joins_the_one_before(count, sizes):
+    sampler = ShardSampler(range(count), 4, 0, 1, least=2)
+    assert [len(batch) for batch in sampler] == sizes == [sampler.size(k) for k in range(len(sampler))]
+    assert [index for batch in sampler for index in batch] == list(range(count))
+
+
+@given(st.integers(1, 30), st.integers(1, 8), st.integers(2, 4))
+def test_no_share_of_a_batch_is_a_single_sample(samples, batch_size, ranks):
+    least = ranks + 1
+    if batch_size < least or samples < least:
+        return
+    sampler = ShardSampler(range(samples), batch_size, 0, ranks, least)
+    assert all(len(share) > 1 for share in sampler)
+    assert sum(sampler.size(step) for step in range(len(sampler))) == samples
