@@ -48,9 +48,12 @@ def read_tsv(path: Path, key: str) -> list[dict[str, str]]:
     is_csv = path.suffix.lower() == ".csv"
     text = read_text(path)
     delimiter = _delimiter(text.partition("\n")[0]) if is_csv else "\t"
-    quoting = csv.QUOTE_MINIMAL if is_csv else csv.QUOTE_NONE
     try:
-        lines = csv.reader(StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
+        lines = csv.reader(
+            StringIO(text, newline=""),
+            delimiter=delimiter,
+            quoting=csv.QUOTE_MINIMAL if is_csv else csv.QUOTE_NONE,
+        )
         rows = [row for row in lines if any(row)]
     except csv.Error as error:
         kind = "comma" if is_csv else "tab"
