@@ -6,7 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from ivadomed.loader.bids.subset import extract_small_dataset
+from ivadomed.loader.bids.subset import (
+    extract_small_dataset,  # noqa: F401  documented at this place
+    extract_subset,
+)
 from ivadomed.runtime.console import ToolParser, console_script
 from ivadomed.runtime.moved import moved_names
 
@@ -17,7 +20,7 @@ __getattr__ = moved_names(
 _EXAMPLE = """\
 example:
   ivadomed_extract_small_dataset -i DATA -o SMALL -n 10 -c T1w,T2w -d 0 -s 1234
-      ten subjects with their T1w and T2w images, without derivatives
+      ten subjects with their T1w and T2w images, without labels
 
 Subjects are drawn at random among those that have one of the contrasts. The same seed draws the same subjects, and
 a larger -n those and more. Where there are fewer than -n, all are copied.
@@ -44,7 +47,7 @@ def get_parser() -> argparse.ArgumentParser:
         type=int,
         choices=(0, 1),
         default=1,
-        help="whether derivatives/labels is copied too (default: %(default)s)",
+        help="1: with the labels of the images, from all folders below derivatives; 0: without (default: %(default)s)",
     )
     add(
         "-s",
@@ -58,10 +61,18 @@ def get_parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> None:
     contrasts = [name.strip() for name in options.contrasts.split(",")] if options.contrasts else None
-    subjects = extract_small_dataset(
+    copied = extract_subset(
         options.input, options.output, options.number, contrasts, bool(options.derivatives), options.seed
     )
-    print(f"{len(subjects)} subjects in {Path(options.output).resolve()}: {', '.join(subjects)}")
+    place, names = Path(options.output).resolve(), ", ".join(copied.subjects)
+    print(f"{len(copied.subjects)} subjects in {place}: {names}")
+    print(f"{_count(copied.images, 'image')} and {_count(copied.labels, 'label')} copied")
+    if options.derivatives and not copied.labels:
+        print(f"No file below {Path(options.input, 'derivatives')} is named like a label of these images.")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 main = console_script(get_parser, _run)

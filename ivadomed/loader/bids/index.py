@@ -193,7 +193,7 @@ class _Scanner:
                 continue
             if entry.name.startswith("sub-"):
                 self._subject(entry, prefix, derivative=True)
-            elif entry.name not in _NOT_SCANNED and not _leads_back(entry):
+            elif entry.name not in _NOT_SCANNED and not leads_back(entry.path):
                 self._derivatives(entry, f"{prefix}{entry.name}/")
 
     def _subject(self, subject: os.DirEntry[str], prefix: str, derivative: bool) -> None:
@@ -313,7 +313,7 @@ class _LooseScanner(_Scanner):
         for entry in entries_of(folder):
             if not _is_folder(entry):
                 self._file(entry, base, self._folders(entry.name, parts, derivative), datatype, derivative)
-            elif entry.name not in skipped and not _leads_back(entry):
+            elif entry.name not in skipped and not leads_back(entry.path):
                 self._walk(entry.path, (*parts, entry.name), derivative)
 
     def _folders(self, name: str, parts: tuple[str, ...], derivative: bool) -> tuple[str, str]:
@@ -352,11 +352,11 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _leads_back(folder: os.DirEntry[str]) -> bool:
-    """Tell whether a folder is a link to one that it lies in: walking it would have no end."""
-    if not folder.is_symlink():
+def leads_back(folder: str | os.PathLike[str]) -> bool:
+    """Tell whether a path is a link to a folder that it lies in: walking it would have no end."""
+    if not os.path.islink(folder) or not os.path.isdir(folder):
         return False
-    path, target = Path(folder.path), os.stat(folder.path)
+    path, target = Path(folder), os.stat(folder)
     if path.parent.resolve().is_relative_to(path.resolve()):
         return True
     # Links that lead to each other: the path as it was walked has been there.

@@ -18,12 +18,14 @@ from ivadomed.errors import DataError
 from ivadomed.images.files import parse_json
 from ivadomed.images.label_suffix import LabelTable
 from ivadomed.loader.bids.files import BidsFile
+from ivadomed.loader.bids.names import without_padding
 from ivadomed.loader.bids.text import read_text
 
 KEYS = ("LabelMap", "labels")
 """Keys of a sidecar whose object names classes: {"anterior": 1}, {"1": "anterior"} or {"whole": [1, 2]}."""
 
 _COLUMNS = ("index", "name")
+_EXTENSIONS = (".tsv", ".json")
 
 
 class LabelTables:
@@ -39,36 +41,39 @@ class LabelTables:
         Raises:
             DataError: A table cannot be read, or two apply alike.
         """
-        for extension in (".tsv", ".json"):
-            for path in self._applicable(file, extension):
-                if table := self._read(path):
-                    return table
-        return {}
-
-    def _applicable(self, file: BidsFile, extension: str) -> Iterator[Path]:
-        """Files that apply, the nearest first."""
-        own = file.stem.split("_")
-        folder = file.path.parent
-        while True:
-            fitting: dict[int, list[Path]] = {}
-            for path in self._listed(folder):
-                parts = path.stem.split("_")
-                if path.suffix == extension and parts[-1] == own[-1] and set(parts) <= set(own):
-                    fitting.setdefault(len(parts), []).append(path)
-            for length in sorted(fitting, reverse=True):
-                first, *others = fitting[length]
+        for extension in _EXTENSIONS:
+            for first, *others in self.applicable(file, extension):
                 if others:
                     raise DataError(
                         f"{file.path}: two tables apply alike, {first} and {others[0]}; remove or rename one"
                     )
-                yield first
+                if table := self._read(first):
+                    return table
+        return {}
+
+    def applicable(self, file: BidsFile, extension: str) -> Iterator[list[Path]]:
+        """Files with an extension that apply to a label, the nearest first; those in one list apply alike."""
+        own = without_padding(file.stem).split("_")
+        folder = file.path.parent
+        while True:
+            fitting: dict[int, list[Path]] = {}
+            for path in self._listed(folder):
+                parts = without_padding(path.stem).split("_")
+                if path.suffix == extension and parts[-1] == own[-1] and set(parts) <= set(own):
+                    fitting.setdefault(len(parts), []).append(path)
+            yield from (fitting[length] for length in sorted(fitting, reverse=True))
             if folder in (file.root, folder.parent):
                 return
             folder = folder.parent
 
+    def all_of(self, file: BidsFile) -> list[Path]:
+        """Tables and sidecars that apply to a label."""
+        groups = (group for extension in _EXTENSIONS for group in self.applicable(file, extension))
+        return [path for group in groups for path in group]
+
     def _listed(self, folder: Path) -> list[Path]:
         if folder not in self._folders:
-            names = sorted(entry for entry in os.listdir(folder) if entry.endswith((".tsv", ".json")))
+            names = sorted(entry for entry in os.listdir(folder) if entry.endswith(_EXTENSIONS))
             self._folders[folder] = [folder / name for name in names if not name.startswith(".")]
         return self._folders[folder]
 

@@ -109,11 +109,7 @@ class Labels:
     def suffixes(self, image: BidsFile) -> set[str]:
         """Suffixes of all labels of ``image`` that ``find`` can tell from others."""
         start = without_padding(image.stem)
-        behind = {
-            stem.removeprefix(start)
-            for file in self._of_subject.get((image.root, image.folders[0]), ())
-            if (stem := without_padding(file.stem)).startswith(f"{start}_") and _same_place(image, file)
-        }
+        behind = {without_padding(file.stem).removeprefix(start) for file in self._behind(image)}
         near = self._near(image)
         short = [_suffix_for(image, file, with_space=False) for file in near]
         # Where the image has a label with its contrast as "space" and one without, only the full name tells them apart.
@@ -123,6 +119,24 @@ class Labels:
             for suffix, file in zip(short, near, strict=True)
         )
         return behind | {suffix for suffix in found if suffix and self._is_clear(image, suffix)}
+
+    def of(self, image: BidsFile) -> list[BidsFile]:
+        """All files whose names make them labels of ``image``, also where others fit as well."""
+        named = ((file, _suffix_for(image, file, with_space=True)) for file in self._near(image))
+        fits = ((file, self._fits(image, suffix)) for file, suffix in named if suffix)
+        return [
+            *self._behind(image),
+            *(file for file, found in fits if any(fit.file is file for fit in found)),
+        ]
+
+    def _behind(self, image: BidsFile) -> list[BidsFile]:
+        """Files that are named after an image, with something behind its name."""
+        start, subject = f"{without_padding(image.stem)}_", (image.root, image.folders[0])
+        return [
+            file
+            for file in self._of_subject.get(subject, ())
+            if without_padding(file.stem).startswith(start) and _same_place(image, file)
+        ]
 
     def passed_over(self, image: BidsFile, suffix: str) -> str:
         """The file that one could take for the label of an image that has none, and why it is not; else empty."""

@@ -6,6 +6,8 @@ import logging
 import os
 import shutil
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +15,40 @@ from tqdm import tqdm
 
 from ivadomed.errors import ConfigError, DataError, OutputError
 from ivadomed.images.files import atomic_folder
-from ivadomed.loader.bids.names import DATATYPES
+from ivadomed.images.pointers import FETCH, is_pointer
+from ivadomed.loader.bids.files import BidsFile
+from ivadomed.loader.bids.index import IMAGE_EXTENSIONS, BidsIndex, leads_back, scan
+from ivadomed.loader.bids.label_tables import LabelTables
+from ivadomed.loader.bids.labels import SEGMENTATIONS, Labels
+from ivadomed.loader.bids.names import DATATYPES, without_padding
+from ivadomed.loader.bids.text import encoding_of
 
 log = logging.getLogger(__name__)
 
 _TABLES = ("participants.tsv", "samples.tsv")
+_APPLE = "._"  # what macOS writes beside files on disks of other systems
+
+
+@dataclass(frozen=True)
+class Subset:
+    """What was copied.
+
+    Args:
+        subjects: Names of the subjects, sorted.
+        images: Number of image files.
+        labels: Number of their labels.
+    """
+
+    subjects: list[str]
+    images: int
+    labels: int
 
 
 def is_good_contrast(fname: str, good_contrast_list: Iterable[str]) -> bool:
     """Test for an image, a sidecar or a label of one of the contrasts: ``sub-01_T2w.nii.gz`` of "T2w"."""
-    return any(f"_{name}_" in fname or f"_{name}." in fname for name in good_contrast_list)
+    fname = without_padding(fname)
+    names = map(without_padding, good_contrast_list)
+    return any(f"_{name}_" in fname or f"_{name}." in fname for name in names)
 
 
 def remove_some_contrasts(
@@ -31,7 +57,7 @@ def remove_some_contrasts(
     """Delete the images, sidecars and labels of all other contrasts.
 
     Args:
-        folder: BIDS folder, or ``derivatives/labels`` of one.
+        folder: BIDS folder, or one of derivatives.
         subject_list: Subjects ("sub-01") to look at.
         good_contrast_list: Contrasts to keep.
     """
@@ -49,34 +75,52 @@ def extract_small_dataset(
     include_derivatives: bool = True,
     seed: int = -1,
 ) -> list[str]:
-    """Copy subjects, drawn at random, into a new data set.
-
-    Args:
-        input: BIDS folder; it is not changed.
-        output: Folder to be made. It appears when all is copied.
-        n: Number of subjects; all are copied where there are fewer.
-        contrast_list: Contrasts to copy, None for all. Subjects without any of them are not drawn.
-        include_derivatives: Copy ``derivatives/labels`` too.
-        seed: Of the drawing; below 0 each call draws others.
+    """Copy subjects, drawn at random, into a new data set; see ``extract_subset``.
 
     Returns:
         The subjects, sorted.
+    """
+    return extract_subset(input, output, n, contrast_list, include_derivatives, seed).subjects
+
+
+def extract_subset(
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    n: int = 10,
+    contrasts: Sequence[str] | None = None,
+    with_labels: bool = True,
+    seed: int = -1,
+) -> Subset:
+    """Copy subjects, drawn at random, into a new data set.
+
+    Args:
+        source: BIDS folder; it is not changed.
+        output: Folder to be made. It appears when all is copied.
+        n: Number of subjects; all are copied where there are fewer.
+        contrasts: Contrasts to copy, None for all. Subjects without any of them are not drawn.
+        with_labels: Copy the labels of the images, from all folders below ``derivatives``, with the tables and
+            sidecars that apply to them.
+        seed: Of the drawing; below 0 each call draws others.
 
     Raises:
         ConfigError: ``n`` is below 1.
         DataError: There is no subject with one of the contrasts, or a file cannot be read.
         OutputError: ``output`` holds files or cannot be written.
     """
-    source = Path(input)
-    subjects = _choose(source, n, contrast_list, seed)
+    root = Path(source).expanduser().absolute()
+    there = sorted(path.name for path in root.glob("sub-*") if path.is_dir())
+    if n < 1:
+        raise ConfigError(f"-n {n}: expected at least 1")
+    index = scan(root, IMAGE_EXTENSIONS, validate=False) if there else None
+    images = [] if index is None else [file for file in index if _is_image(file, contrasts)]
+    subjects = _choose(root, there, images, n, contrasts, seed)
+    images = [image for image in images if image.participant in subjects]
+    labels = _labels(index, images) if index is not None and with_labels else []
     with atomic_folder(output) as place:
+        copy = _Copy(root, place, subjects, contrasts, frozenset(str(label.path) for label in labels))
         try:
-            for subject in tqdm(subjects, desc="Copying", unit="subject", disable=None):
-                _copy(source / subject, place / subject, contrast_list)
-                labels = Path("derivatives", "labels", subject)
-                if include_derivatives and (source / labels).is_dir():
-                    _copy(source / labels, place / labels, contrast_list)
-            _copy_descriptions(source, place, subjects, include_derivatives)
+            copy.subjects_and_descriptions()
+            copy.labels(labels, index.label_tables if index is not None else LabelTables())
         except shutil.Error as error:
             [(file, _, reason), *_] = error.args[0]
             raise DataError(f"{file}: cannot be copied ({reason}); fetch or remove it") from error
@@ -84,24 +128,39 @@ def extract_small_dataset(
             raise OutputError(
                 f"{output}: {error.filename}: cannot be copied ({error.strerror}); make room"
             ) from error
-    return subjects
+    return Subset(subjects, len(images), len(labels))
 
 
-def _choose(source: Path, n: int, contrasts: Sequence[str] | None, seed: int) -> list[str]:
-    if n < 1:
-        raise ConfigError(f"-n {n}: expected at least 1")
-    subjects = sorted(path.name for path in source.glob("sub-*") if path.is_dir())
+def _is_image(file: BidsFile, contrasts: Sequence[str] | None) -> bool:
+    if file.is_derivative or file.suffix in SEGMENTATIONS:
+        return False
+    return contrasts is None or is_good_contrast(file.name, contrasts)
+
+
+def _labels(index: BidsIndex, images: Iterable[BidsFile]) -> list[BidsFile]:
+    """All labels of some images, each once."""
+    labels = Labels(index)
+    found = {label.path: label for image in images for label in labels.of(image)}
+    return list(found.values())
+
+
+def _choose(
+    source: Path,
+    subjects: Sequence[str],
+    images: Iterable[BidsFile],
+    n: int,
+    contrasts: Sequence[str] | None,
+    seed: int,
+) -> list[str]:
+    """Draw subjects, of those that have one of the contrasts."""
     if contrasts is not None:
-        subjects = [
-            name
-            for name in subjects
-            if any(is_good_contrast(path.name, contrasts) for path in (source / name).rglob("*"))
-        ]
-    having = f" with {' or '.join(contrasts)}" if contrasts else ""
+        having = {image.participant for image in images}
+        subjects = [name for name in subjects if name in having]
+    wanted = f" with {' or '.join(contrasts)}" if contrasts else ""
     if not subjects:
-        raise DataError(f"{source}: has no subjects (sub-*){having}; check -i and -c")
+        raise DataError(f"{source}: has no subjects (sub-*){wanted}; check -i and -c")
     if n > len(subjects):
-        log.warning("%s: has %d subjects%s, not %d; all are taken.", source, len(subjects), having, n)
+        log.warning("%s: has %d subjects%s, not %d; all are taken.", source, len(subjects), wanted, n)
     rng = np.random.default_rng(seed if seed >= 0 else None)
     return sorted(subjects[i] for i in rng.permutation(len(subjects))[:n])
 
@@ -113,37 +172,93 @@ def _unwanted(parent: str, names: Iterable[str], contrasts: Sequence[str]) -> li
     return [name for name in names if not is_good_contrast(name, contrasts)]
 
 
-def _copy(source: Path, place: Path, contrasts: Sequence[str] | None) -> None:
-    def ignore(parent: str, names: list[str]) -> list[str]:
-        return [] if contrasts is None else _unwanted(parent, names, contrasts)
+@dataclass(frozen=True)
+class _Copy:
+    """A copy of a part of a data set.
 
-    shutil.copytree(source, place, ignore=ignore)
+    Args:
+        source: Folder of the data set.
+        place: Folder of the copy.
+        chosen: Subjects to copy.
+        contrasts: Contrasts to copy, None for all.
+        kept: Paths that are copied whatever contrast they have.
+    """
+
+    source: Path
+    place: Path
+    chosen: Sequence[str]
+    contrasts: Sequence[str] | None
+    kept: frozenset[str]
+
+    def subjects_and_descriptions(self) -> None:
+        """Copy the folders of the subjects, and what describes the data set."""
+        for subject in tqdm(self.chosen, desc="Copying", unit="subject", disable=None):
+            shutil.copytree(
+                self.source / subject, self.place / subject, ignore=self._left_out, copy_function=_copy_file
+            )
+        self._descriptions(self.source)
+
+    def labels(self, labels: Iterable[BidsFile], tables: LabelTables) -> None:
+        """Copy labels, the tables and sidecars that apply to them, and what describes the folders they lie in."""
+        files: set[Path] = set()
+        folders: set[Path] = set()
+        for label in labels:
+            files.update([label.path, *tables.all_of(label)])
+            parts = label.relative.split("/")
+            above = next(i for i, part in enumerate(parts) if part.startswith("sub-"))
+            folders.update(self.source.joinpath(*parts[:depth]) for depth in range(1, above + 1))
+        for folder in sorted(folders):
+            self._descriptions(folder)
+        for file in sorted(files):
+            self._file(file)
+
+    def _descriptions(self, folder: Path) -> None:
+        """Copy the files of a folder; of tables the rows of the subjects."""
+        for file in sorted(path for path in folder.iterdir() if path.is_file()):
+            if not file.name.startswith(_APPLE):
+                self._file(file)
+
+    def _file(self, file: Path) -> None:
+        target = self.place / file.relative_to(self.source)
+        if target.exists():
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if file.name in _TABLES:
+            _copy_rows(file, target, self.chosen)
+        else:
+            _copy_file(file, target)
+
+    def _left_out(self, parent: str, names: list[str]) -> list[str]:
+        """Entries of a folder of a subject that are not copied."""
+        unwanted = [] if self.contrasts is None else _unwanted(parent, names, self.contrasts)
+        return [name for name in unwanted if os.path.join(parent, name) not in self.kept] + [
+            name for name in names if name.startswith(_APPLE) or leads_back(os.path.join(parent, name))
+        ]
 
 
-def _copy_descriptions(source: Path, place: Path, subjects: Sequence[str], derivatives: bool) -> None:
-    """Files that describe the data set; of tables the rows of the subjects."""
-    folders = [Path(), *([Path("derivatives"), Path("derivatives", "labels")] if derivatives else [])]
-    for folder in folders:
-        if not (source / folder).is_dir():
-            continue
-        (place / folder).mkdir(parents=True, exist_ok=True)
-        for file in sorted(path for path in (source / folder).iterdir() if path.is_file()):
-            if file.name in _TABLES:
-                _copy_rows(file, place / folder / file.name, subjects)
-            else:
-                shutil.copy2(file, place / folder / file.name)
+def _copy_file(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """Copy a file, unless it stands for content that is elsewhere."""
+    if is_pointer(source):
+        raise DataError(f"{os.fspath(source)}: its content is not here; {FETCH}")
+    shutil.copy2(source, target)
+    return target
 
 
 def _copy_rows(file: Path, place: Path, subjects: Sequence[str]) -> None:
     """Copy the rows of a table whose ``participant_id`` is one of the subjects, as they are written."""
-    lines = file.read_text(encoding="utf-8-sig").splitlines()
-    names = lines[0].split("\t") if lines else []
+    content = file.read_bytes()
+    encoding = encoding_of(content)
+    if encoding is None or is_pointer(content):
+        _copy_file(file, place)
+        return
+    lines = list(StringIO(content.decode(encoding), newline=""))
+    names = [name.strip() for name in lines[0].split("\t")] if lines else []
     if "participant_id" in names:
         column = names.index("participant_id")
-        rows = [line.split("\t") for line in lines]
-        lines = [
-            line
-            for line, row in zip(lines, rows, strict=True)
-            if line is lines[0] or (len(row) > column and row[column].strip() in subjects)
-        ]
-    place.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        lines[1:] = [line for line in lines[1:] if _cell(line, column) in subjects]
+    place.write_bytes("".join(lines).encode(encoding))
+
+
+def _cell(line: str, column: int) -> str:
+    cells = line.split("\t")
+    return cells[column].strip() if len(cells) > column else ""

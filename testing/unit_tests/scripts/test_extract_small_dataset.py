@@ -69,6 +69,74 @@ def test_the_small_one_is_a_data_set(study, tmp_path):
     ]
 
 
+def test_labels_of_all_derivatives_come_along(tmp_path, capsys):
+    data, out = tmp_path / "data", tmp_path / "out"
+    copied = [
+        "derivatives/dataset_description.json",
+        "derivatives/group/manual/dataset_description.json",
+        "derivatives/group/manual/dseg.tsv",
+        "derivatives/group/manual/sub-01/anat/sub-01_space-T1w_dseg.nii.gz",
+        "derivatives/group/manual/sub-01/anat/sub-01_space-T1w_dseg.json",
+        "derivatives/group/manual/sub-01/sub-01_dseg.tsv",
+        "derivatives/rater2/sub-01/anat/sub-01_T1w_lesion.nii.gz",
+        "derivatives/rater2/sub-01/anat/sub-01_T1w_lesion.json",
+        "sub-01/anat/sub-01_T1w.nii.gz",
+    ]
+    other = [
+        "derivatives/freesurfer/sub-01/surf/lh.pial",
+        "derivatives/qc/dataset_description.json",
+        "derivatives/qc/sub-01/anat/sub-01_report.json",
+        "derivatives/group/manual/sub-01/anat/sub-01_space-T2w_dseg.nii.gz",
+        "derivatives/group/manual/sub-02/anat/sub-02_T1w_lesion.nii.gz",
+        "derivatives/rater2/sub-01/anat/._sub-01_T1w_lesion.nii.gz",
+        "sub-01/anat/sub-01_T2w.nii.gz",
+        "sub-01/anat/._sub-01_T1w.nii.gz",
+        "sub-02/anat/sub-02_T2w.nii.gz",
+        "sub-02/anat/._sub-02_T1w.nii.gz",
+    ]
+    for name in (*copied, *other):
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / name).write_text(name)
+    (data / "sub-01" / "anat" / "again").symlink_to("..")
+    assert main(["-i", str(data), "-o", str(out), "-c", "T1w"]) == 0
+    assert set(files(out)) == set(copied)
+    assert "1 image and 2 labels copied" in capsys.readouterr().out
+    assert main(["-i", str(data), "-o", str(tmp_path / "none"), "-c", "T1w", "-d", "0"]) == 0
+    assert set(files(tmp_path / "none")) == {"sub-01/anat/sub-01_T1w.nii.gz"}
+    assert main(["-i", str(data), "-o", str(tmp_path / "T2w"), "-n", "1", "-s", "1", "-c", "SEM"]) == 1
+
+
+def test_it_says_when_no_label_is_there(study, tmp_path, capsys):
+    data = shutil.copytree(study, tmp_path / "data")
+    shutil.rmtree(data / "derivatives")
+    assert main(["-i", str(data), "-o", str(tmp_path / "out"), "-n", "1"]) == 0
+    assert "No file below" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_tables_keep_their_encoding(study, tmp_path, encoding, end):
+    data = shutil.copytree(study, tmp_path / "data")
+    rows = ["participant_id\tcity", *(f"sub-00{i}\tZ\xfcrich\x85" for i in range(1, 7))]
+    (data / "participants.tsv").write_bytes(end.join([*rows, ""]).encode(encoding))
+    subjects = extract_small_dataset(data, tmp_path / "out", 2, seed=3)
+    expected = [rows[0], *(f"{name}\tZ\xfcrich\x85" for name in subjects), ""]
+    assert (tmp_path / "out" / "participants.tsv").read_bytes() == end.join(expected).encode(encoding)
+
+
+def test_a_pointer_is_no_image(study, tmp_path, capsys):
+    data = shutil.copytree(study, tmp_path / "data")
+    image = data / "sub-002" / "anat" / "sub-002_T2w.nii.gz"
+    for content in (
+        "/annex/objects/MD5E-s4--00.nii.gz\n",
+        "version https://git-lfs.github.com/spec/v1\nsize 4\n",
+    ):
+        image.write_text(content)
+        assert main(["-i", str(data), "-o", str(tmp_path / "out")]) == 1
+        assert "sub-002_T2w.nii.gz: its content is not here; fetch it first" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_seeds(study, tmp_path):
     drawn = [extract_small_dataset(study, tmp_path / str(k), n, seed=7) for k, n in enumerate((2, 2, 4))]
     assert drawn[0] == drawn[1]
