@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from ivadomed.config.schema.split import SplitDataset
+from ivadomed.config.schema.loader import SplitDataset
 from ivadomed.errors import DataError
 from ivadomed.loader.split.draw import split_files
 from ivadomed.loader.split.file import read_split
