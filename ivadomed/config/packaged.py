@@ -21,6 +21,7 @@ from ivadomed.config.schema.models import PatchSizes
 from ivadomed.config.schema.run import SECTIONS, RunConfig
 from ivadomed.config.tree import Tree, join, read_json, section
 from ivadomed.errors import ConfigError
+from ivadomed.images.label_suffix import LabelSuffix
 from ivadomed.models.specs import SPECS, spec_of
 from ivadomed.postprocessing import STEPS
 from ivadomed.registry import parameters
@@ -219,10 +220,17 @@ def _class_names(suffixes: Any, network: OpenedNetwork, notes: list[str]) -> lis
     if isinstance(suffixes, str) and suffixes:
         return [suffixes]
     if isinstance(suffixes, list) and suffixes and all(suffixes):
-        return suffixes
+        return [name if _is_label(name) else str(name).replace(":", "-") for name in suffixes]
     names = [f"class_{number}" for number in range(network.count_classes() or 1)]
     notes.append(f"loader_parameters.target_suffix: the classes are called {names}")
     return names
+
+
+def _is_label(name: Any) -> bool:
+    try:
+        return isinstance(name, list) or bool(LabelSuffix.parse(name))
+    except (ValueError, AttributeError):
+        return False
 
 
 def _drop_idle_sections(taken: Tree, notes: list[str]) -> None:

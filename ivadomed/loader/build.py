@@ -8,6 +8,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from ivadomed.config import RunConfig
 from ivadomed.errors import ConfigError, DataError, some
 from ivadomed.geometry.windows import Window
@@ -207,15 +209,33 @@ def sample_dataset(
 def _check_samples(
     config: RunConfig, cases: Sequence[Case], entries: Entries, dataset_type: DatasetType
 ) -> None:
-    """Refuse samples that batches or the network cannot take, and a training set without a label."""
+    """Refuse samples that batches or the network cannot take; see ``_check_classes`` for the training set."""
     first = 2 if config.is_2d else 1  # [N, C, h, w] or [C, H, W, D]
     shapes = {case.id: entry.stored.image_shape[first:] for case, entry in zip(cases, entries, strict=True)}
     check_sizes(shapes, config.length, config.architecture, config.training_parameters.batch_size)
-    labelled = (any(rater) for entry in entries for rater in entry.stored.facts.labelled)
-    if dataset_type == "training" and not any(labelled):
+    if dataset_type == "training":
+        _check_classes(config.class_names, cases, entries)
+
+
+def _check_classes(names: Sequence[str], cases: Sequence[Case], entries: Entries) -> None:
+    """Refuse a training set without a labelled voxel, and warn of a class without one."""
+    empty = set(range(len(names)))
+    for case, entry in zip(cases, entries, strict=True):
+        if not empty:
+            return
+        labelled = np.reshape(entry.stored.facts.labelled, (-1, len(case.rater_files)))  # by slice and rater
+        empty = {k for k in empty if not np.any(labelled[:, list(case.raters[k])])}
+    if len(empty) == len(names):
         raise DataError(
-            f"the training set has no labelled voxel: the labels {some(config.class_names)} of all "
-            f"{len(cases)} images are empty; ivadomed_check_data -c CONFIG lists their values"
+            f"the training set has no labelled voxel: the labels {some(names)} of all {len(cases)} images are empty; "
+            "ivadomed_check_data -c CONFIG lists their values"
+        )
+    for k in sorted(empty):
+        log.warning(
+            "loader_parameters.target_suffix: no voxel of %s in the %d images of the training set, so that the network "
+            "learns that there is none; mend its name or value, or leave it out",
+            names[k],
+            len(cases),
         )
 
 

@@ -185,3 +185,45 @@ def test_a_first_configuration_names_the_classes(data, tmp_path, monkeypatch, ca
         assert config["loader_parameters"]["target_suffix"] == suffixes
         activation = "softmax" if len(suffixes) > 1 else "sigmoid"
         assert config["default_model"]["final_activation"] == activation
+
+
+def test_a_class_without_a_voxel_in_the_training_set_is_mentioned(run, caplog):
+    run("absent", ["_dseg:1", "_dseg:7"])
+    assert "no voxel of _dseg:7 in the 3 images of the training set" in caplog.text
+
+
+def test_data_sets_of_2_take_label_maps(data, tmp_path):
+    from ivadomed.evaluation import evaluate
+    from ivadomed.loader.bids_dataframe import BidsDataframe
+    from ivadomed.loader.bids_dataset import BidsDataset
+
+    suffixes = ["_dseg:white matter", "_dseg:2"]
+    params = {
+        "path_data": [str(data)],
+        "target_suffix": suffixes,
+        "contrast_params": {"contrast_lst": ["T2w"]},
+    }
+    bids_df = BidsDataframe(params, str(tmp_path), derivatives=True)
+    names = sorted(bids_df.get_subject_fnames())
+    sets = [
+        BidsDataset(
+            BidsDataframe({**params, "target_suffix": wanted}, str(tmp_path), derivatives=True),
+            names,
+            wanted,
+            {"contrast_lst": ["T2w"], "balance": {}},
+            {"name": "Unet"},
+        )
+        for wanted in (suffixes, ["_wm", "_gm"])
+    ]
+    assert len(sets[0]) == len(sets[1])
+    for place in range(0, len(sets[0]), 7):
+        of_map, of_files = (data_set[place]["gt"] for data_set in sets)
+        np.testing.assert_array_equal(of_map, of_files)
+    (tmp_path / "pred_masks").mkdir()
+    for name in names:
+        stem, subject = name.removesuffix(".nii.gz"), name.split("_")[0]
+        truth = nib.load(data / f"derivatives/labels/{subject}/anat/{stem}_dseg.nii.gz")
+        both = np.stack([np.asanyarray(truth.dataobj) == k for k in (1, 2)], axis=-1).astype(np.uint8)
+        nib.save(nib.Nifti1Image(both, truth.affine), tmp_path / "pred_masks" / f"{stem}_pred.nii.gz")
+    table = evaluate(bids_df, str(tmp_path), suffixes, {})
+    assert (table[["dice_class0", "dice_class1"]] == 1).all(axis=None)

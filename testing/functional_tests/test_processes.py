@@ -107,3 +107,16 @@ def test_only_training_takes_several_processes(processes_config, monkeypatch):
         monkeypatch.setenv(key, value)
     with pytest.raises(ConfigError, match="--test runs in one process, but 2 were started"):
         run_main({**processes_config, "command": "test"})
+
+
+def test_voxels_that_are_ignored_in_one_process_are_ignored_in_the_batch(processes_config, tmp_path):
+    processes_config["training_parameters"]["training_time"]["num_epochs"] = 1
+    processes_config["loader_parameters"]["ignore_label"] = "_gmseg-manual"
+    one = run_main({**processes_config, "path_output": str(tmp_path / "one")})
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({**processes_config, "path_output": str(tmp_path / "two")}))
+    done = together(["-m", "ivadomed"], "--train", file)
+    assert done.returncode == 0, done.stderr
+    for place, kind in ((1, "train"), (3, "val")):
+        assert losses(tmp_path / "two", kind) == pytest.approx(losses(tmp_path / "one", kind), abs=1e-4)
+        assert losses(tmp_path / "one", kind)[0] == pytest.approx(one[place], abs=1e-6)

@@ -9,21 +9,27 @@ import torch
 from ivadomed.errors import ConfigError
 from ivadomed.evaluation import threshold
 from ivadomed.geometry.windows import Window
+from ivadomed.loader.cases.case import Case
 from ivadomed.loader.samples import Sample, SampleDataset
 
 
 class Known(SampleDataset):
     """Samples whose image is the prediction that the network will give."""
 
-    def __init__(self, predictions: np.ndarray, truths: np.ndarray) -> None:
+    cases = (Case("sub-01", ()),)
+
+    def __init__(self, predictions: np.ndarray, truths: np.ndarray, ignore: np.ndarray | None = None) -> None:
         self.predictions, self.truths = predictions.astype(np.float32), truths.astype(np.uint8)
+        self.ignore = ignore
 
     def __len__(self) -> int:
         return len(self.predictions)
 
     def __getitem__(self, index):
         place = index[1]
-        return Sample(self.predictions[place], self.truths[place], None, Window(0, (0, 0, place), (1, 1, 1)))
+        window = Window(0, (0, 0, place), (1, 1, 1))
+        ignore = None if self.ignore is None else self.ignore[place].astype(np.uint8)
+        return Sample(self.predictions[place], self.truths[place], None, window, ignore=ignore)
 
 
 @pytest.fixture(autouse=True)
@@ -31,10 +37,10 @@ def network_that_returns_its_image(monkeypatch):
     monkeypatch.setattr(threshold, "open_model", lambda path, device: lambda batch: batch.image.numpy())
 
 
-def analyse(predictions, truths, tmp_path, **options):
+def analyse(predictions, truths, tmp_path, ignore=None, **options):
     return threshold.best_threshold(
         Path("best_model.pt"),
-        [Known(predictions, truths)],
+        [Known(predictions, truths, ignore)],
         3,
         torch.device("cpu"),
         picture=tmp_path / "thr.png",
@@ -79,3 +85,20 @@ def test_classifiers_use_youdens_index(tmp_path):
 def test_wrong_arguments_are_named(tmp_path, options, message):
     with pytest.raises(ConfigError, match=message):
         analyse(np.zeros((1, 1, 2, 2)), np.zeros((1, 1, 2, 2)), tmp_path, **options)
+
+
+@pytest.mark.parametrize("metric", threshold.METRICS)
+def test_ignored_voxels_do_not_count(tmp_path, metric):
+    predictions = np.array([0.9, 0.6, 0.3, 0.2, 0.8, 0.1]).reshape(1, 1, 2, 3)
+    truths = np.array([1, 1, 0, 0, 0, 1]).reshape(1, 1, 2, 3)
+    ignore = np.array([0, 0, 0, 0, 1, 1]).reshape(1, 1, 2, 3)
+    # Of the others all are right between 0.3 and 0.6.
+    assert analyse(predictions, truths, tmp_path, ignore, metric=metric) == pytest.approx(0.5, abs=0.1)
+    counts = [
+        threshold._counts(lambda b: b.image.numpy(), [Known(p, t, ignore)], 1, np.array([0.05, 0.5]), "")
+        for p, t in ((predictions, truths), (np.where(ignore, 1, predictions), np.where(ignore, 0, truths)))
+    ]
+    for first, second in zip(*counts, strict=True):
+        np.testing.assert_array_equal(first, second)
+    predicted, both, true, size = counts[0]
+    assert (predicted.tolist(), both.tolist(), true.tolist(), size.tolist()) == ([[4, 2]], [[2, 2]], [2], [4])
