@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from configuration_keys import Key, Part, parts
 from sphinx.application import Sphinx
 
 from ivadomed.config import json_schema
-from ivadomed.config.reference import Key, Part, parts
 from ivadomed.config.schema.run import SECTIONS
 
 MARKER = "<!-- the reference, made from the schema -->"

@@ -13,11 +13,11 @@ from pathlib import Path
 import nbclient
 import nbformat
 import pytest
+from configuration_keys import parts
 from configuration_reference import reference
 from tutorials import NOTEBOOKS, TUTORIALS, blocks, merged, notebook
 
 from ivadomed.config import json_schema, load_config
-from ivadomed.config.reference import parts
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *TUTORIALS.glob("*.md")])

@@ -3,8 +3,7 @@
 import json
 
 import pytest
-
-from ivadomed.config.reference import Key, parts
+from configuration_keys import Key, parts
 
 KEYS = {key.path: key for part in parts() if part.variant is None for key in part.keys}
 PARTS = {(part.path, part.variant): part for part in parts()}
