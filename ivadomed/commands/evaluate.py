@@ -51,7 +51,8 @@ def evaluate_cases(
     """Evaluate the predictions of the cases, paint them over their images and report."""
     log.info("\nRun Evaluation on %s\n", folder / PREDICTIONS)
     params = config.evaluation_parameters
-    pairs = pairs_of_cases(cases, folder / PREDICTIONS, config.loader_parameters.target_suffix)
+    loader = config.loader_parameters
+    pairs = pairs_of_cases(cases, folder / PREDICTIONS, loader.target_suffix, loader.soft_gt)
     table = evaluate_predictions(pairs, folder, params, workers=workers)
     summary = write_summary(table, pairs, folder)
     log.info("%s\n", preview(table))

@@ -263,7 +263,7 @@ def _steps(case: Case, recipe: Recipe) -> list[dict[str, Step]]:
     box = box_in(case, grid)
     roi = None
     if recipe.fixed.needs_roi and case.roi is not None:
-        label = read_label(case.roi)
+        label = read_label(case.roi, soft=True, among=case.labels)
         own = label.grid(recipe.slice_axis)
         # Pictures, which do not say where they lie, and other grids were looked at before.
         roi = grid.to_hwd(grid.align(own, label.data) if grid.matches(own) else label.data)

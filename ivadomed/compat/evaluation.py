@@ -97,7 +97,9 @@ def pairs_of_table(bids_df: Dataset, folder: Path, target_suffix: Suffixes) -> l
             logger.warning("%s: no ground truth %s; counts as an empty mask", image_id, ", ".join(missing))
         subject, contrast = image_id.split("_")[0], image_id.split("_")[-1]
         pairs.append(
-            PredictionPair(image_id, files, targets, image if image.is_file() else None, subject, contrast)
+            PredictionPair(
+                image_id, files, targets, image if image.is_file() else None, subject, contrast, soft=True
+            )
         )
     return pairs
 

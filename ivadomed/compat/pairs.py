@@ -216,9 +216,12 @@ class SegmentationPair:
             is_gt: It is a label.
         """
         pixel_size = pixel_size_mm(self.metadata[0], filename)
-        image = (read_label if is_gt else read_image)(filename, pixel_size)
-        data = (image.data >= 0.5).astype(np.uint8) if is_gt and not self.soft_gt else image.data
-        return make_nifti(data, image.affine, image.header)
+        if not is_gt:
+            image = read_image(filename, pixel_size)
+            return make_nifti(image.data, image.affine, image.header)
+        label = read_label(LabelFile.parse(filename), pixel_size, self.soft_gt, self.case.labels)
+        data = label.data if self.soft_gt else label.data.astype(np.uint8)
+        return make_nifti(data, label.affine, label.header)
 
     def convert_file_to_nifti(
         self, filename: str | os.PathLike[str], extension: str, is_gt: bool = False

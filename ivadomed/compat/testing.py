@@ -19,7 +19,7 @@ from ivadomed.config.load import load_section
 from ivadomed.errors import DataError
 from ivadomed.evaluation.threshold import best_threshold
 from ivadomed.images.io import save_nifti
-from ivadomed.images.labels import read_label
+from ivadomed.images.labels import LabelFile, read_label
 from ivadomed.inference.backends import DropoutForward, TorchForward
 from ivadomed.inference.engine import Forward
 from ivadomed.inference.outputs import PREDICTIONS, finish, to_nifti, write_prediction
@@ -205,7 +205,7 @@ def get_gt(filenames: Sequence[Any]) -> np.ndarray:
         DataError: A file cannot be read, or no class has one.
     """
     firsts = [next(iter(n), None) if isinstance(n, list | tuple) else n for n in filenames]
-    found = {file: read_label(file) for file in filter(None, firsts)}
+    found = {file: read_label(LabelFile.parse(file), soft=True) for file in filter(None, firsts)}
     if not found:
         raise DataError("get_gt: no class has a file; expected one at least")
     first, label = next(iter(found.items()))

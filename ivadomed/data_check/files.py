@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,10 @@ from tqdm import tqdm
 from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid
 from ivadomed.images.io import Image, is_nifti, read_image
-from ivadomed.images.labels import LabelFile, read_label
+from ivadomed.images.labels import LabelFile, StoredLabel, open_label
 from ivadomed.images.volume_of import ImagePath
 from ivadomed.loader.cases.case import Case
-from ivadomed.loader.cases.volumes import ABOVE_ONE, check_same_grid, has_several_classes, pixel_size_mm
+from ivadomed.loader.cases.volumes import check_same_grid, pixel_size_mm
 from ivadomed.loader.prepared.checks import prepared_bytes
 from ivadomed.loader.prepared.prepare import Recipe, refuse_unknown_pixel_size
 from ivadomed.runtime.terminal import hidden_bar
@@ -81,7 +82,7 @@ def check_case(case: Case, recipe: Recipe) -> CaseReport:
     first = case.images[0]
     report = CaseReport()
     for path, contrast in zip(case.images, case.contrasts, strict=True):
-        image = _read(case, path, "image", contrast, report)
+        image = _read(case, path, contrast, report)
         if image is None:
             continue
         if report.grid is None:
@@ -90,15 +91,9 @@ def check_case(case: Case, recipe: Recipe) -> CaseReport:
             _compare(case, report, image, path)
         if np.ptp(image.data) == 0:
             report.find(path, f"is constant ({image.data.flat[0]:g}); leave it out", fatal=True)
-    files = [file for file in case.rater_files if file is not None]
-    for file in (*files, *filter(None, (case.roi,))):
-        path, role = file.path, "roi" if file is case.roi else _suffix_of(file, case)
-        label = _read(case, file, role, case.contrasts[-1], report)
-        if label is not None:
-            _compare(case, report, label, path)
-            fault = _label_fault(label.data, report.rows[-1]["values"], recipe.soft_gt)
-            if fault is not None:
-                report.find(path, *fault)
+    opened: dict[Path, StoredLabel | None] = {}
+    for label in case.labels:
+        _check_label(case, label, recipe, report, opened)
     try:
         refuse_unknown_pixel_size(case, recipe)
         if report.grid is not None:
@@ -108,63 +103,86 @@ def check_case(case: Case, recipe: Recipe) -> CaseReport:
     return report
 
 
-def _read(
-    case: Case, file: ImagePath | LabelFile, role: str, contrast: str, report: CaseReport
-) -> Image | None:
-    """Read one file and add its row; None when it cannot be used."""
-    path = file.path if isinstance(file, LabelFile) else file
+def _read(case: Case, path: ImagePath, contrast: str, report: CaseReport) -> Image | None:
+    """Read an image and add its row; None when it cannot be used."""
     try:
-        pixel_size = pixel_size_mm(case.metadata, case.images[0])
-        is_label = isinstance(file, LabelFile)
-        image = read_label(file, pixel_size) if is_label else read_image(path, pixel_size)
+        image = read_image(path, pixel_size_mm(case.metadata, case.images[0]))
     except DataError as error:
         report.find(path, str(error), fatal=True)
         return None
-    finite = bool(np.isfinite(image.data).all())
-    report.rows.append(
-        {
-            "case": case.id,
-            "file": str(path),
-            "role": role,
-            "contrast": contrast,
-            "grid": image.grid(),
-            "picture": not is_nifti(path),
-            "lowest": float(image.data.min()),
-            "highest": float(image.data.max()),
-            "values": "" if role == "image" else _values(image.data),
-        }
-    )
-    if not finite:
+    report.rows.append(_row(case, path, "image", contrast, image))
+    if not np.isfinite(image.data).all():
         report.find(path, "has NaN or infinite voxels; mend the file or leave the subject out", fatal=True)
         return None
     return image
 
 
-def _values(label: np.ndarray) -> str:
+def _check_label(
+    case: Case, file: LabelFile, recipe: Recipe, report: CaseReport, opened: dict[Path, StoredLabel | None]
+) -> None:
+    """Read a label as the training does, and add its row; ``opened`` holds the files that were read already."""
+    path, is_new = file.path, file.path not in opened
+    try:
+        if is_new:
+            opened[path] = None  # until it is read
+            opened[path] = open_label(path, pixel_size_mm(case.metadata, case.images[0]))
+        stored = opened[path]
+        if stored is None:
+            return
+        role = {case.roi: "roi", case.ignore: "ignored"}.get(file, _suffix_of(file, case))
+        row = _row(case, path, role, case.contrasts[-1], stored.image)
+        report.rows.append(row | {"values": _values(stored)})
+        if is_new:
+            _compare(case, report, stored.image, path)
+        soft = recipe.soft_gt or file is case.roi
+        label = stored.of_class(file.values, soft, [value for other in case.labels for value in other.values])
+    except DataError as error:
+        report.find(path, str(error), fatal=True)
+        return
+    for message, fatal in _remarks(stored, label, file, soft):
+        report.find(path, message, fatal)
+
+
+def _row(case: Case, path: ImagePath, role: str, contrast: str, image: Image) -> dict[str, Any]:
+    return {
+        "case": case.id,
+        "file": str(path),
+        "role": role,
+        "contrast": contrast,
+        "grid": image.grid(),
+        "picture": not is_nifti(path),
+        "lowest": float(image.data.min()),
+        "highest": float(image.data.max()),
+        "values": "",
+    }
+
+
+def _values(label: StoredLabel) -> str:
     """The few values of a label, or their range."""
-    # Nearly all labels are binary, and sorting all voxels takes long.
-    values = np.unique(label[(label != 0) & (label != 1)])
-    values = np.union1d(values, [value for value in (0, 1) if (label == value).any()])
-    if len(values) > _SHOWN_VALUES:
-        return f"{values[0]:g} to {values[-1]:g}"
-    return ", ".join(f"{value:g}" for value in values)
+    low, high = label.extremes
+    data = label.image.data
+    if not label.is_whole:
+        # Sorting all voxels takes long, and most of them are 0 or 1.
+        values = np.unique(data[(data != 0) & (data != 1)])
+        values = np.union1d(values, [value for value in (0, 1) if (data == value).any()])
+    else:
+        values = np.array(list(label.counts))
+    return f"{low:g} to {high:g}" if len(values) > _SHOWN_VALUES else ", ".join(f"{v:g}" for v in values)
 
 
-def _label_fault(label: np.ndarray, values: str, soft_gt: bool) -> tuple[str, bool] | None:
-    """Message about values of a label that are not those of one class, and True when it is fatal."""
-    low, high = float(label.min()), float(label.max())
-    has = f"has the values {values}"
-    if high <= 0:
-        return "is empty", False
-    if soft_gt and (low < 0 or high > ABOVE_ONE):
-        return f"{has}; expected 0 to 1", True
-    if not soft_gt and high < 0.5:
-        return f"{has}; none reaches 0.5, so that it counts as empty", True
-    if has_several_classes(label):
-        return f"{has}, which count as one class; write a file for each class", True
-    if not soft_gt and not np.isin(label, (0, 1)).all():
-        return f"{has}; 0.5 and more count as 1 (soft_gt: true keeps them)", False
-    return None
+def _remarks(stored: StoredLabel, label: Image, file: LabelFile, soft: bool) -> Iterator[tuple[str, bool]]:
+    """Messages about what a label counts as, and True when it is fatal."""
+    has = f"has the values {_values(stored)}"
+    if not label.data.any():
+        if stored.kind == "soft" and not file.values and stored.extremes[1] > 0:
+            yield f"{has}; none reaches 0.5, so that it counts as empty", True
+        else:
+            yield (f"has no voxel of {file}" if file.values else "is empty"), False
+    elif stored.kind == "soft" and not soft:
+        yield f"{has}; 0.5 and more count as 1 (soft_gt: true keeps them)", False
+    if stored.traces and not file.values:
+        greys = ", ".join(f"{value:g} ({count})" for value, count in stored.traces.items())
+        yield f"has a few pixels of other greys: {greys}; each counts as the nearer of its two greys", False
 
 
 def _compare(case: Case, report: CaseReport, image: Image, path: ImagePath) -> None:

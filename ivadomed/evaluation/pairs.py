@@ -16,7 +16,7 @@ from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid
 from ivadomed.images import io
 from ivadomed.images.label_suffix import names_for_files
-from ivadomed.images.labels import LabelFile, read_label
+from ivadomed.images.labels import LabelFile, iter_labels
 from ivadomed.images.volume_of import ImagePath
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import check_same_grid, pixel_size_mm
@@ -45,6 +45,7 @@ class PredictionPair:
         contrast: Contrast of the image; several channels are joined by "+".
         pixel_size: mm along rows and columns of a picture.
         ignore: Voxels that do not count.
+        soft: Keep values of the ground truth between 0 and 1, as the training did; otherwise 0.5 and more are 1.
     """
 
     image_id: str
@@ -55,6 +56,7 @@ class PredictionPair:
     contrast: str = ""
     pixel_size: tuple[float, float] | None = None
     ignore: LabelFile | None = None
+    soft: bool = False
 
     def check_grid(self) -> None:
         """Raise DataError unless all files have the same voxels; only headers are read.
@@ -83,10 +85,18 @@ def job_count(pairs: Sequence[PredictionPair]) -> int:
     return int(np.clip(_MEMORY // (largest * _BYTES_PER_VOXEL), 1, available_cores()))
 
 
-def pairs_of_cases(cases: Sequence[Case], folder: Path, target_suffix: Suffixes) -> list[PredictionPair]:
+def pairs_of_cases(
+    cases: Sequence[Case], folder: Path, target_suffix: Suffixes, soft_gt: bool = False
+) -> list[PredictionPair]:
     """Pairs of the cases that have a prediction in ``folder``; of several raters the first one is the truth.
 
     One warning names the cases without a prediction, and one the predictions that belong to no case.
+
+    Args:
+        cases: Cases of the test set.
+        folder: Folder of the predictions.
+        target_suffix: See ``loader_parameters``.
+        soft_gt: See ``loader_parameters``.
 
     Raises:
         DataError: No case has a prediction, or one lacks the file of a class.
@@ -112,6 +122,7 @@ def pairs_of_cases(cases: Sequence[Case], folder: Path, target_suffix: Suffixes)
             "+".join(case.contrasts),
             None if io.is_nifti(case.images[0]) else pixel_size_mm(case.metadata, case.images[0]),
             case.ignore,
+            soft_gt,
         )
         for case in cases
         if case.id in predictions
@@ -235,11 +246,11 @@ class PairData:
 def read_pair(pair: PredictionPair) -> PairData:
     """Read the files of a pair.
 
-    A label with values above 1 (0 and 255, for example) is a mask at 0.5, as in training.
+    Labels are read as in training, see ``ivadomed.images.labels``.
 
     Raises:
-        DataError: A file is damaged, a prediction has another number of classes or another shape than its ground
-            truth, or holds numbers of classes (0, 1, 2, ...) or NaN in place of values in 0..1.
+        DataError: A file is damaged, a label is none, a prediction has another number of classes or another shape than
+            its ground truth, or holds numbers of classes (0, 1, 2, ...) or NaN in place of values in 0..1.
     """
     images = [io.read_classes(path) for path in pair.predictions]
     n_classes = sum(image.data.shape[3] for image in images)
@@ -256,12 +267,16 @@ def read_pair(pair: PredictionPair) -> PairData:
         _check_values(file, part)
     prediction = np.concatenate(parts, axis=3) if parts[1:] else parts[0]
     target = np.zeros_like(prediction)
+    there = [label for label in (*pair.targets, pair.ignore) if label is not None]
+    labels = iter_labels(there, soft=pair.soft)
     for k, label in enumerate(pair.targets):
         if label is not None:
-            target[..., k] = _read_target(label, first, grid)
+            target[..., k] = voxels_on(grid, first, next(labels), label.path)
+    ignore = None
+    if pair.ignore is not None:
+        ignore = voxels_on(grid, first, next(labels), pair.ignore.path) >= 0.5
     zooms = images[0].zooms if pair.pixel_size is None else (*pair.pixel_size, 1.0)
     is_picture = not io.is_nifti(pair.image or pair.predictions[0])
-    ignore = None if pair.ignore is None else _read_target(pair.ignore, first, grid) >= 0.5
     return PairData(prediction, target, zooms, images[0].affine, images[0].header, is_picture, ignore)
 
 
@@ -307,10 +322,3 @@ def _check_values(path: ImagePath, data: np.ndarray) -> None:
             low,
             high,
         )
-
-
-def _read_target(label: LabelFile, prediction: Path, grid: Grid) -> np.ndarray:
-    target = voxels_on(grid, prediction, read_label(label), label.path)
-    if not np.isfinite(target).all():
-        raise DataError(f"{label.path}: has NaN or infinite voxels; mend the file or leave the subject out")
-    return (target >= 0.5).astype(target.dtype) if target.max() > 1 + _TOLERANCE else target

@@ -22,7 +22,8 @@ from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid
 from ivadomed.images.files import atomic_path
 from ivadomed.images.pictures import EXTENSIONS as PICTURE_EXTENSIONS
-from ivadomed.images.pictures import grey, is_coloured, png_text, read_pixels, read_size
+from ivadomed.images.pictures import grey, png_text, read_pixels, read_size
+from ivadomed.images.pointers import FETCH, is_pointer
 from ivadomed.images.volume_of import VolumeOf
 from ivadomed.runtime.failures import refuse_shortage
 from ivadomed.runtime.memory import check_memory
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 
 _DEFLATE = 1032
 """Bytes that one byte of a gzip file stands for at most."""
+
+_NIFTI1_AXIS = np.iinfo(np.int16).max
+_UNITS = {1: 1000.0, 2: 1.0, 3: 0.001}
+"""Of ``xyzt_units``: metre, millimetre, micrometre."""
 
 NIFTI_EXTENSIONS = (".nii.gz", ".nii")
 EXTENSIONS = NIFTI_EXTENSIONS + PICTURE_EXTENSIONS
@@ -106,7 +111,7 @@ def read_image(path: str | os.PathLike[str], pixel_size: tuple[float, ...] | Non
     """
     if isinstance(path, VolumeOf):
         return next(read_images([path]))
-    return _read_nifti(path) if is_nifti(path) else read_picture(path, pixel_size)
+    return read_nifti(path) if is_nifti(path) else _read_picture(path, pixel_size)
 
 
 def read_images(
@@ -119,7 +124,7 @@ def read_images(
             yield from (read_image(path, pixel_size) for path in images)
             continue
         first = cast(VolumeOf, images[0])
-        whole = _read_nifti(first, several=True)
+        whole = read_nifti(first, several=True)
         for volume in cast(list[VolumeOf], images):
             yield Image(np.ascontiguousarray(whole.data[..., volume.index]), whole.affine, whole.header)
 
@@ -131,10 +136,10 @@ def read_classes(path: str | os.PathLike[str]) -> Image:
         DataError: As ``read_image``.
     """
     if is_nifti(path):
-        image = _read_nifti(path, several=True)
+        image = read_nifti(path, several=True)
     else:
-        image = read_picture(path, None)
-        image = Image(image.data / full_scale(image.data), image.affine)
+        image = _read_picture(path, None)
+        image = Image(image.data / _full_scale(image.data), image.affine)
     return Image(image.data.reshape((*image.data.shape[:3], -1)), image.affine, image.header)
 
 
@@ -156,13 +161,12 @@ def read_grid(
         DataError: As ``read_image``; damage behind the header is not seen.
     """
     if not is_nifti(path):
-        split_extension(path)  # names what can be read
-        _check_exists(path)
+        check_present(path)
         rows, columns = read_size(path)
-        return Grid((rows, columns, 1), _picture_affine(pixel_size), slice_axis)
+        return Grid((rows, columns, 1), picture_affine(pixel_size), slice_axis)
     image = _open_nifti(path, several)
     x, y, z = (*image.shape, 1, 1)[:3]
-    return Grid((x, y, z), image.affine, slice_axis)
+    return Grid((x, y, z), _affine_mm(image), slice_axis)
 
 
 @contextmanager
@@ -179,7 +183,15 @@ _READING = threading.local()
 nib.imageglobals.logger.addFilter(lambda record: not getattr(_READING, "silent", False))
 
 
-def _check_exists(path: str | os.PathLike[str]) -> None:
+def check_present(path: str | os.PathLike[str]) -> None:
+    """Refuse what is no image file by its name, is not there, or only points to an image.
+
+    Raises:
+        DataError: See above.
+    """
+    split_extension(path)  # names what can be read
+    if (os.path.islink(path) and not os.path.exists(path)) or is_pointer(path):
+        raise DataError(f"{os.fspath(path)}: stands for content that is not here; {FETCH}")
     if not os.path.isfile(path):
         raise DataError(f"{os.fspath(path)}: no such image file")
 
@@ -188,7 +200,7 @@ def _open_nifti(path: str | os.PathLike[str], several: bool = False) -> Any:
     """Read the header and refuse what it says can not be used; with ``several``, volumes may be many."""
     expected = path.count if isinstance(path, VolumeOf) else None
     path = os.fspath(path)
-    _check_exists(path)
+    check_present(path)
     try:
         with _silent_nibabel():
             image: Any = nib.load(path)
@@ -223,6 +235,11 @@ def _check_length(image: Any, path: str | os.PathLike[str]) -> None:
 def _check_header(image: Any, name: str, several: bool = False) -> None:
     """Refuse what the header of a nibabel image says can not be used; ``name`` is for the errors."""
     affine = image.affine
+    if affine is None:
+        raise DataError(
+            f"{name}: has no affine, so that its voxels have no size; give one, for example with "
+            "nibabel.Nifti1Image(data, affine)"
+        )
     if (
         min(image.shape, default=0) < 1
         or not np.isfinite(affine).all()
@@ -238,8 +255,15 @@ def _check_header(image: Any, name: str, several: bool = False) -> None:
             f"{name}: has {volumes} volumes (shape {'x'.join(map(str, image.shape))}), expected one; "
             "extract the volume to use, for example with nibabel's img.slicer[..., 0]"
         )
-    if image.get_data_dtype().kind == "c":
+    _check_type(image.get_data_dtype(), name, also="V")
+
+
+def _check_type(dtype: np.dtype, name: str, also: str = "") -> None:
+    """Refuse types of voxels that are no real numbers; ``also`` are kinds that are taken besides."""
+    if dtype.kind == "c":
         raise DataError(f"{name}: has complex voxels; expected real ones, save for example the magnitude")
+    if dtype.kind not in f"buif{also}":
+        raise DataError(f"{name}: has voxels of type {dtype}; expected numbers")
 
 
 def is_file(image: ImageLike) -> bool:
@@ -260,25 +284,33 @@ def as_image(source: ImageLike, pixel_size: tuple[float, ...] | None = None) -> 
     if isinstance(source, (str, os.PathLike)):
         return read_image(source, pixel_size)
     if isinstance(source, np.ndarray):
-        if source.ndim not in (2, 3):
+        if source.ndim not in (2, 3) or 0 in source.shape:
             raise DataError(f"array of shape {source.shape}: expected [X, Y, Z] or [rows, columns]")
+        _check_type(source.dtype, "the given array")
         zooms = (*(pixel_size or (1.0, 1.0)), 1.0, 1.0) if source.ndim == 2 else (1.0,) * 4
         return Image(source.astype(np.float32).reshape((*source.shape, 1)[:3]), np.diag(zooms))
-    if hasattr(source, "dataobj"):
+    if hasattr(source, "dataobj") and hasattr(source, "affine"):
         _check_header(source, "the given image")
         return _voxels(source, "the given image")
     raise DataError(f"an input is a {type(source).__name__}; expected a path, a nibabel image or an array")
 
 
-def _read_nifti(path: str | os.PathLike[str], several: bool = False) -> Image:
+def read_nifti(path: str | os.PathLike[str], several: bool = False, stored: bool = False) -> Image:
+    """Read a NIfTI file, see ``read_image``.
+
+    Args:
+        path: The file.
+        several: It may hold several volumes.
+        stored: Whole numbers keep their type, unless the header scales them; otherwise all becomes float32.
+    """
     image, name = _open_nifti(path, several), os.fspath(path)
     _check_length(image, path)
     if not name.lower().endswith(".gz") or not hasattr(image, "from_stream"):
-        return _voxels(image, name)
+        return _voxels(image, name, stored)
     # A gzip file has its checksum at the end, which nibabel does not reach.
     try:
         with gzip.open(path) as stream, _silent_nibabel():
-            voxels = _voxels(type(image).from_stream(stream), name)
+            voxels = _voxels(type(image).from_stream(stream), name, stored)
             stream.seek(0, os.SEEK_END)
     except (OSError, EOFError, zlib.error) as error:
         if "Not a gzipped file" not in str(error):  # of what follows the end
@@ -286,16 +318,36 @@ def _read_nifti(path: str | os.PathLike[str], several: bool = False) -> Image:
     return voxels
 
 
-def _voxels(image: Any, name: str) -> Image:
-    """Voxels of a nibabel image whose header was checked."""
+def _voxels(image: Any, name: str, stored: bool = False) -> Image:
+    """Voxels of a nibabel image whose header was checked; see ``read_nifti``."""
     is_colour = image.get_data_dtype().kind == "V"  # a structure of bytes: R, G, B and perhaps A
+    scaling = (getattr(image.dataobj, "slope", 1), getattr(image.dataobj, "inter", 0))
+    kept = is_colour or (stored and image.get_data_dtype().kind in "bui" and scaling == (1, 0))
     try:
-        stored = np.asarray(image.dataobj, None if is_colour else np.float32)
-        data = grey(structured_to_unstructured(stored)) if is_colour else stored
+        voxels = np.asarray(image.dataobj, None if kept else np.float32)
+        data = grey(structured_to_unstructured(voxels)) if is_colour else voxels
     except (OSError, EOFError, ValueError, TypeError, zlib.error) as error:
         raise _damaged(error, name) from error
     shape = tuple(n for i, n in enumerate(image.shape) if i < 3 or n > 1)
-    return Image(data.reshape((*shape, 1, 1)[: max(3, len(shape))]), image.affine, image.header)
+    return Image(
+        data.reshape((*shape, 1, 1)[: max(3, len(shape))]), _affine_mm(image), _nifti_header(image.header)
+    )
+
+
+def _nifti_header(header: Any) -> Any:
+    """The header if it is one of NIfTI; those of other formats say nothing that a result must keep."""
+    return header if isinstance(header, nib.Nifti1Header) else None
+
+
+def _unit_mm(header: Any) -> float:
+    """Length in mm of the unit of a header's affine; other formats, and files that name none, are in mm."""
+    return _UNITS.get(int(header["xyzt_units"]) & 7, 1.0) if isinstance(header, nib.Nifti1Header) else 1.0
+
+
+def _affine_mm(image: Any) -> np.ndarray:
+    """[4, 4], voxel indices to mm."""
+    unit = _unit_mm(image.header)
+    return image.affine if unit == 1 else np.diag([unit, unit, unit, 1]) @ image.affine
 
 
 def _damaged(error: Exception, name: str) -> DataError:
@@ -312,27 +364,20 @@ def _reason(error: Exception, path: str | os.PathLike[str]) -> str:
     return line.strip() or type(error).__name__
 
 
-def read_picture(
-    path: str | os.PathLike[str], pixel_size: tuple[float, ...] | None, is_label: bool = False
-) -> Image:
-    """Grey values as they are stored; a label must not be coloured. See ``read_image``."""
-    split_extension(path)  # names what can be read
-    _check_exists(path)
+def _read_picture(path: str | os.PathLike[str], pixel_size: tuple[float, ...] | None) -> Image:
+    check_present(path)
     pixels = read_pixels(path)
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
-    if is_label and is_coloured(pixels):
-        raise DataError(
-            f"{os.fspath(path)}: is coloured; expected a grey label, 0 and 255. Write a file for each class"
-        )
-    return Image(grey(pixels)[..., None], _picture_affine(pixel_size))
+    return Image(grey(pixels)[..., None], picture_affine(pixel_size))
 
 
-def _picture_affine(pixel_size: tuple[float, ...] | None) -> np.ndarray:
+def picture_affine(pixel_size: tuple[float, ...] | None) -> np.ndarray:
+    """[4, 4] of a picture with pixels of this size in mm along rows and columns; 1 without one."""
     rows, columns = pixel_size or (1.0, 1.0)
     return np.diag([rows, columns, 1.0, 1.0])
 
 
-def full_scale(data: np.ndarray) -> float:
+def _full_scale(data: np.ndarray) -> float:
     """The value of a label or prediction picture that stands for 1."""
     highest = data.max()
     return 1.0 if highest <= 1 else 255.0 if highest <= 255 else 65535.0
@@ -341,20 +386,26 @@ def full_scale(data: np.ndarray) -> float:
 def make_nifti(data: np.ndarray, affine: np.ndarray, header: Any = None) -> nib.Nifti1Image:
     """NIfTI image in memory with ``data``'s own type; qform, sform and units of ``header`` are kept.
 
+    An axis of more than 32,767 voxels, which NIfTI-1 cannot count, makes it NIfTI-2.
+
     Args:
         data: [X, Y, Z] or [X, Y, Z, K].
         affine: [4, 4], voxel indices to mm.
-        header: Header of the image that ``data`` was made from; None for a new one.
+        header: NIfTI header of the image that ``data`` was made from; None for a new one.
     """
-    image = nib.Nifti1Image(data, affine)
-    image.header.set_xyzt_units("mm")
-    if header is not None:
-        new = header.copy()
+    kind = nib.Nifti2Image if max(data.shape) > _NIFTI1_AXIS else nib.Nifti1Image
+    if header is None:
+        image = kind(data, affine)
+        image.header.set_xyzt_units("mm")
+    else:
+        with _silent_nibabel():  # about lengths that differ between NIfTI-1 and NIfTI-2
+            new = kind.header_class.from_header(header)
         new.set_data_shape(data.shape)
         new.set_data_dtype(data.dtype)
         new["scl_slope"], new["scl_inter"] = np.nan, np.nan
         new["cal_max"], new["cal_min"] = 0, 0
-        image = nib.Nifti1Image(data, affine, new)
+        scale = 1 / _unit_mm(header)
+        image = kind(data, affine if scale == 1 else np.diag([scale, scale, scale, 1]) @ affine, new)
     image.header.set_data_dtype(data.dtype)
     return image
 
@@ -382,7 +433,7 @@ def write_volume(volume: VolumeOf, path: str | os.PathLike[str]) -> None:
     image = _open_nifti(volume, several=True)
     is_scaled = (image.dataobj.slope, image.dataobj.inter) != (1, 0)
     whole = read_image(volume).data if is_scaled else np.asanyarray(image.dataobj)[..., volume.index]
-    write_nifti(path, whole, image.affine, image.header)
+    write_nifti(path, whole, _affine_mm(image), image.header)
 
 
 def write_picture(path: str | os.PathLike[str], pixels: np.ndarray, software: str = "") -> None:

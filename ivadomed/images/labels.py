@@ -1,14 +1,26 @@
-"""The only reader of labels."""
+"""The only reader of labels, and the rule of what a label is.
+
+- Binary: 0 and one other value; of a picture, one grey or one entry of its palette besides the background.
+- Soft: values from 0 to 1; of a picture, greys as parts of the full scale of their type, when there are so many that
+  they cannot be classes. Where soft labels are not asked for, 0.5 and more count as 1.
+- Label map: whole numbers, of which the values of one class are selected.
+- Anything else is refused with the values found: it is never counted as one of these.
+
+Training, evaluation, data check, a first configuration and the tools read labels here, so that they agree on them.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from scipy.ndimage import maximum_filter, minimum_filter
 
 from ivadomed.errors import DataError
 from ivadomed.images.io import (
@@ -16,13 +28,29 @@ from ivadomed.images.io import (
     Image,
     ImageLike,
     as_image,
-    full_scale,
+    check_present,
     is_nifti,
-    read_image,
-    read_picture,
+    picture_affine,
+    read_nifti,
+    split_extension,
 )
+from ivadomed.images.pictures import Picture, is_coloured, read_stored
+
+Kind = Literal["binary", "soft", "map", "unclear"]
 
 _VALUES = re.compile(r"(?P<path>.+):(?P<values>-?\d+(\+-?\d+)*)")
+_SOFT = 1e-3
+"""Resampling and types of low precision carry soft values this far out of 0..1."""
+
+_FEW_GREYS = 32  # at most, as many classes may have
+_END = 1 / 8  # of the full scale: greys this near to black or white are these, blurred or compressed
+_NOISE = 12 / 255  # difference of neighbours in an area of one grey that JPEG makes
+_AREA = 0.01  # of the labelled pixels: areas of greys between black and white are classes
+_TRACES = 1e-4  # of the labelled pixels: drawing programs leave single pixels of other greys
+_CHUNK = 1 << 20
+_MOST_COUNTED = 1 << 16
+_SHOWN = 6
+_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -50,55 +78,334 @@ class LabelFile:
 
 
 def read_label(
-    file: LabelFile | str | os.PathLike[str], pixel_size: tuple[float, ...] | None = None, soft: bool = False
+    file: LabelFile | str | os.PathLike[str],
+    pixel_size: tuple[float, ...] | None = None,
+    soft: bool = False,
+    among: Sequence[LabelFile] = (),
 ) -> Image:
     """Read the label of one class as float32 in 0..1.
 
     Args:
         file: The file, and the values in it when it is a label map.
-        pixel_size: mm along rows and columns of a picture.
-        soft: Keep values between 0 and 1; otherwise 0.5 and more count as 1.
+        pixel_size: mm along rows and columns of a picture; 1 when not given.
+        soft: Keep values between 0 and 1 (``loader_parameters.soft_gt``); otherwise 0.5 and more count as 1.
+        among: Other labels of the case. A value below 0 that none of them names makes a label map a fault.
 
     Raises:
-        DataError: As ``read_image``; a picture is coloured, or its values are those of several classes (0, 1, 2).
+        DataError: As ``read_image``; or the values are those of no label, see above.
     """
-    return read_labels([file if isinstance(file, LabelFile) else LabelFile(Path(file))], pixel_size, soft)[0]
+    label = file if isinstance(file, LabelFile) else LabelFile(Path(file))
+    return next(iter_labels([label], pixel_size, soft, among))
 
 
 def read_labels(
     files: Sequence[LabelFile], pixel_size: tuple[float, ...] | None = None, soft: bool = False
 ) -> list[Image]:
     """Read the labels of several classes, see ``read_label``; a file is read once, however many classes it holds."""
-    stored: dict[Path, Image] = {}
-    for file in files:
+    return list(iter_labels(files, pixel_size, soft))
+
+
+def iter_labels(
+    files: Sequence[LabelFile],
+    pixel_size: tuple[float, ...] | None = None,
+    soft: bool | Sequence[bool] = False,
+    among: Sequence[LabelFile] = (),
+) -> Iterator[Image]:
+    """Yield what ``read_labels`` returns, one by one; ``soft`` may differ from file to file."""
+    stored: dict[Path, StoredLabel] = {}
+    last = {file.path: place for place, file in enumerate(files)}
+    kept = [soft] * len(files) if isinstance(soft, bool) else soft
+    for place, (file, is_soft) in enumerate(zip(files, kept, strict=True)):
         if file.path not in stored:
-            stored[file.path] = _stored(file.path, pixel_size)
-    return [_class_in(stored[file.path], file) for file in files]
+            stored[file.path] = open_label(file.path, pixel_size)
+        named = {value for other in (*files, *among) if other.path == file.path for value in other.values}
+        yield stored[file.path].of_class(file.values, is_soft, named)
+        if last[file.path] == place:
+            del stored[file.path]
 
 
-def as_label(source: ImageLike, pixel_size: tuple[float, ...] | None = None) -> Image:
-    """Any input as a label: a file is read, see ``read_label``; see ``as_image`` for the others."""
-    return (
-        read_label(source, pixel_size)
-        if isinstance(source, str | os.PathLike)
-        else as_image(source, pixel_size)
-    )
+def as_label(source: ImageLike, pixel_size: tuple[float, ...] | None = None, soft: bool = False) -> Image:
+    """Any input as the label of one class: see ``read_label`` for a file, and ``as_image`` for the others."""
+    if isinstance(source, str | os.PathLike):
+        return read_label(source, pixel_size, soft)
+    return StoredLabel("the given label", as_image(source, pixel_size)).of_class((), soft)
 
 
-def _stored(path: Path, pixel_size: tuple[float, ...] | None) -> Image:
-    """The values as they are stored."""
-    return read_image(path) if is_nifti(path) else read_picture(path, pixel_size, is_label=True)
+def read_map(path: str | os.PathLike[str]) -> Image:
+    """Read all values of a label map as int64.
+
+    Raises:
+        DataError: As ``read_image``, or some are no whole numbers.
+    """
+    label = open_label(path)
+    if not label.is_whole:
+        raise DataError(f"{os.fspath(path)}: {label.found}; expected the whole numbers of a label map")
+    image = label.image
+    return Image(image.data.astype(np.int64), image.affine, image.header)
 
 
-def _class_in(image: Image, file: LabelFile) -> Image:
-    if file.values:
-        return Image(np.isin(image.data, file.values).astype(np.float32), image.affine, image.header)
-    if is_nifti(file.path):
-        return image
-    highest, full = image.data.max(), full_scale(image.data)
-    if 1 < highest < full / 2:
-        raise DataError(
-            f"{file}: has values up to {highest:g}; expected 0 and 1, or 0 and {full:g}. A label has one "
-            "class: write a file for each"
+def open_label(path: str | os.PathLike[str], pixel_size: tuple[float, ...] | None = None) -> StoredLabel:
+    """Read a label file with the values that are stored in it.
+
+    Raises:
+        DataError: As ``read_image``; or it has NaN or infinite values, or colours that are no palette.
+    """
+    if is_nifti(path):
+        return StoredLabel(os.fspath(path), read_nifti(path, stored=True))
+    check_present(path)
+    picture = read_stored(path)
+    pixels = picture.pixels
+    if picture.palette is None or not is_coloured(picture.palette):
+        pixels = picture.shown  # greys of a palette are greys
+        if pixels.ndim == 3 and is_coloured(pixels):
+            raise DataError(
+                f"{os.fspath(path)}: is coloured; expected a label of greys or with a palette. Save it as one grey, or "
+                "one colour of a palette, per class"
+            )
+        pixels = pixels[..., 0] if pixels.ndim == 3 else pixels
+    pixels = pixels.astype(np.uint8) if pixels.dtype == bool else pixels
+    return StoredLabel(os.fspath(path), Image(pixels[..., None], picture_affine(pixel_size)), picture)
+
+
+@dataclass(frozen=True, eq=False)
+class StoredLabel:
+    """A label file with the values that are stored in it.
+
+    Args:
+        path: For errors.
+        image: Stored values, native orientation.
+        picture: How they are stored in a picture.
+
+    Raises:
+        DataError: It has NaN or infinite voxels.
+    """
+
+    path: str
+    image: Image
+    picture: Picture | None = None
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.extremes).all():
+            raise DataError(
+                f"{self.path}: has NaN or infinite voxels; mend the file or leave the subject out"
+            )
+
+    @cached_property
+    def extremes(self) -> tuple[float, float]:
+        """Lowest and highest value."""
+        return float(self.image.data.min()), float(self.image.data.max())
+
+    @cached_property
+    def is_whole(self) -> bool:
+        """True if all values are whole numbers."""
+        data = self.image.data
+        return data.dtype.kind in "bui" or all(np.array_equal(part, np.rint(part)) for part in _chunks(data))
+
+    @cached_property
+    def counts(self) -> Mapping[float, int]:
+        """Number of voxels of each value, increasing. Sorting many values of floats takes long."""
+        data = self.image.data
+        low, high = self.extremes
+        if self.is_whole and high - low < _MOST_COUNTED:
+            counts = np.zeros(int(high - low) + 1, np.int64)
+            for part in _chunks(data):
+                counts += np.bincount((part.astype(np.int64) - int(low)), minlength=len(counts))
+            values = np.flatnonzero(counts)
+            return {float(value + int(low)): int(counts[value]) for value in values}
+        found, counts = np.unique(data, return_counts=True)
+        return dict(zip(found.tolist(), counts.tolist(), strict=True))
+
+    @cached_property
+    def kind(self) -> Kind:
+        """What the file is as a label of one class; "map" and "unclear" are none."""
+        if self._object is not None:
+            return "binary"
+        if self._is_soft:
+            return "soft"
+        return "map" if self.is_whole and not self._is_lossy else "unclear"
+
+    def of_class(self, values: Sequence[int] = (), soft: bool = False, named: Iterable[int] = ()) -> Image:
+        """The label of one class as float32 in 0..1.
+
+        Args:
+            values: Values of a label map that make it up; empty: the file holds this class.
+            soft: See ``read_label``.
+            named: Values of the same file that other classes have or that are ignored.
+
+        Raises:
+            DataError: The values are those of no label.
+        """
+        data = self.image.data
+        if values:
+            made = self._selected(values, {*values, *named})
+        elif self._object is not None:
+            made = data >= self._object
+        elif self._is_soft:
+            scaled = data if self._full == 1 else np.divide(data, self._full, dtype=np.float32)
+            made = np.clip(scaled, 0, 1) if soft else scaled >= 0.5
+        else:
+            raise DataError(f"{self.path}: {self.fault}")
+        return Image(made.astype(np.float32, copy=False), self.image.affine, self.image.header)
+
+    @property
+    def fault(self) -> str:
+        """Why the file is no label of one class, and what to do; empty when it is one."""
+        if self.kind in ("binary", "soft"):
+            return ""
+        if self.kind == "map":
+            return f"{self.found}; expected 0 and one other value. {self._selection}"
+        if self._is_grey:
+            return (
+                f"{self.found}, which are neither one class nor its soft border; expected black and one grey. Save "
+                "it as PNG, with a grey per class, and name that in loader_parameters.target_suffix, such as "
+                f'"{self._suffix}:127"'
+            )
+        return (
+            f"{self.found}; expected 0 and one other value, or soft values from 0 to 1. Save it again within 0 and 1 "
+            "(interpolation of higher order than linear leaves this range)"
         )
-    return Image(image.data / full, image.affine)
+
+    @property
+    def found(self) -> str:
+        """The values, with how many voxels have each, for a message."""
+        low, high = self.extremes
+        unit, noun = (
+            ("pixels", "greys" if self._is_grey else "values") if self.picture else ("voxels", "values")
+        )
+        if not self.is_whole:
+            data = self.image.data
+            parts = {"below 0": data < 0, "between 0 and 1": (data > 0) & (data < 1), "above 1": data > 1}
+            counted = [f"{np.count_nonzero(part):,} {where}" for where, part in parts.items() if part.any()]
+            return f"has values from {low:g} to {high:g} ({unit}: {', '.join(counted)})"
+        counts = [
+            f"{value:g} ({count:,} {unit[: -1 if count == 1 else None]})"
+            for value, count in self.counts.items()
+        ]
+        if len(counts) > _SHOWN:
+            return f"has {len(counts)} {noun} from {counts[0]} to {counts[-1]}"
+        return f"has the {noun} {', '.join(counts)}"
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """Values of a binary label or a label map besides 0, increasing; none of others, which have no classes."""
+        if self.kind == "map":
+            return tuple(int(value) for value in self.counts if value)
+        if self.kind != "binary" or self.extremes[1] == 0:
+            return ()
+        return (int(self._main_grey if self._is_grey else self.extremes[1]),)
+
+    @property
+    def traces(self) -> Mapping[float, int]:
+        """Pixels of other greys than the two of a binary picture; they count as the nearer one."""
+        if self.kind != "binary" or not self._is_grey:
+            return {}
+        main = self._main_grey
+        return {value: count for value, count in self.counts.items() if value not in (0, main)}
+
+    @cached_property
+    def _object(self) -> float | None:
+        """Value from which on voxels of a binary label are its object; None when it is not binary."""
+        low, high = self.extremes
+        data = self.image.data
+        is_unit = data.dtype.kind == "f" and high <= 1 + _SOFT
+        if low < 0 or (is_unit and high not in (0, 1)):
+            return None
+        if high == 0 or np.count_nonzero(data != 0) == np.count_nonzero(data == high):
+            return high or 1
+        if not self._is_grey or self._is_lossy or len(self.counts) > _FEW_GREYS:
+            return None
+        main = self._main_grey
+        labelled = sum(count for value, count in self.counts.items() if value > 0)
+        return np.ceil(main / 2) if labelled - self.counts[main] <= _TRACES * labelled else None
+
+    @property
+    def _main_grey(self) -> float:
+        return max((value for value in self.counts if value > 0), key=self.counts.__getitem__, default=1)
+
+    @cached_property
+    def _is_soft(self) -> bool:
+        """True if values mean how much of a voxel belongs to the class."""
+        low, high = self.extremes
+        if self._full == 1:
+            return self.image.data.dtype.kind == "f" and low >= -_SOFT and high <= 1 + _SOFT
+        if not self._is_grey or high < self._full / 2:
+            return False
+        many = self._is_lossy or len(self.counts) > _FEW_GREYS
+        return many and not _has_areas(
+            self.image.data / np.float32(self._full), _NOISE if self._is_lossy else 0
+        )
+
+    @property
+    def _full(self) -> float:
+        """The value that stands for 1 in a soft label."""
+        return self.picture.full if self.picture and self._is_grey else 1.0
+
+    @property
+    def _is_grey(self) -> bool:
+        """True of a picture whose values are greys, in whole numbers: neither numbers of colours nor floats."""
+        if self.picture is None or self.image.data.dtype.kind == "f":
+            return False
+        return self.picture.palette is None or not is_coloured(self.picture.palette)
+
+    @property
+    def _is_lossy(self) -> bool:
+        return self.picture is not None and self.picture.lossy
+
+    @property
+    def _suffix(self) -> str:
+        """End of the name of the file, as in a configuration."""
+        name = Path(self.path).name
+        stem = split_extension(name)[0] if name.lower().endswith(EXTENSIONS) else name
+        return f"_{stem.rpartition('_')[2]}"
+
+    @property
+    def _selection(self) -> str:
+        """Advice on how to name the classes of a map in a configuration."""
+        values = [f"{value:g}" for value in self.counts if value > 0]
+        entries = ", ".join(f'"{self._suffix}:{value}"' for value in values[:_NAMED])
+        more = ", ..." if len(values) > _NAMED else ""
+        negative = [f"{value:g}" for value in self.counts if value < 0]
+        advice = []
+        if values:
+            both = f' ("{self._suffix}:{"+".join(values[:2])}" joins two)' if values[1:] else ""
+            advice.append(f"Name each class in loader_parameters.target_suffix: [{entries}{more}]{both}")
+        if negative:
+            left_out = f' or leave it out by loader_parameters.ignore_label: "{self._suffix}:{negative[0]}"'
+            advice.append(f"Save {negative[0]} as {f'0,{left_out}' if values else '1'}")
+        return ". ".join(advice)
+
+    def _selected(self, values: Sequence[int], named: set[int]) -> np.ndarray:
+        """Voxels of these values."""
+        data = self.image.data
+        if self._is_lossy:
+            raise DataError(
+                f"{self.path}: is a JPEG picture, which does not keep values; save the label map as PNG"
+            )
+        if not self.is_whole:
+            raise DataError(f"{self.path}: {self.found}; expected the whole numbers of a label map")
+        if self.extremes[0] < 0 and (unknown := [v for v in self.counts if v < 0 and v not in named]):
+            raise DataError(
+                f"{self.path}: {self.found}, of which nothing names {unknown[0]:g}; save it as 0, or name it in "
+                f'loader_parameters.ignore_label: "{self._suffix}:{unknown[0]:g}"'
+            )
+        mask = data == values[0]
+        for value in values[1:]:
+            mask |= data == value
+        return mask
+
+
+def _chunks(data: np.ndarray) -> Iterator[np.ndarray]:
+    """Parts of an array, flat, whose copies are small."""
+    flat = data.reshape(-1, order="A")
+    for start in range(0, flat.size, _CHUNK):
+        yield flat[start : start + _CHUNK]
+
+
+def _has_areas(greys: np.ndarray, flat: float) -> bool:
+    """Tell whether [rows, columns, 1] of 0..1 has areas between black and white, which soft borders do not have."""
+    between = (greys > _END) & (greys < 1 - _END)
+    if not between.any():
+        return False
+    size = (3, 3, 1)
+    inside = between & (maximum_filter(greys, size) - minimum_filter(greys, size) <= flat)
+    return bool(inside.sum() > _AREA * (greys > _END).sum())

@@ -63,5 +63,5 @@ def one_slice(image: Image, data: np.ndarray, ind: int, slice_axis: int) -> Nift
     affine[:3, 3] += affine[:3, :3] @ voxel
     made = make_nifti(np.ascontiguousarray(native), affine, image.header)
     for set_form, code in ((made.set_qform, "qform_code"), (made.set_sform, "sform_code")):
-        set_form(affine, int(made.header[code]))
+        set_form(made.affine, int(made.header[code]))
     return made

@@ -1,12 +1,16 @@
-"""Decode PNG, JPEG and TIFF into the values that are stored in them: no colour management, no rescaling."""
+"""Decode PNG, JPEG and TIFF into the values that are stored in them: no colour management, no rescaling.
+
+They are turned by their orientation tag, as viewers do in which labels are drawn.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +18,7 @@ from typing import Any, cast
 import numpy as np
 
 from ivadomed.errors import DataError, IvadomedError
+from ivadomed.images import exif, png
 from ivadomed.runtime.failures import refuse_shortage
 from ivadomed.runtime.memory import available_memory, check_memory
 
@@ -25,27 +30,70 @@ _SILENT = logging.NullHandler()
 _SMALLEST_PAGE = 18  # bytes: one entry, and the place of the next page
 _PNG_PIXELS = 8 * 1032  # a byte holds at most: of one bit, and Deflate shortens 1032 times at most
 _JPEG_PIXELS = 8 * 64  # a byte holds at most: a block of 8 x 8 pixels has a code of a bit or more
+_EXIF = b"Exif\0\0"
 _REMEDY = "save it as one grey or RGB picture of 8 or 16 bits"
 
 
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """Pixels as they are stored.
+
+    Args:
+        pixels: [rows, columns] or [rows, columns, samples] with 2 (grey, alpha), 3 (RGB) or 4 (RGBA) samples, in the
+            file's own type.
+        palette: [n, 3] uint8, the colours of which ``pixels`` are the numbers; None when they are greys or colours.
+        full: Highest value of the type: 2 to the bits - 1, 1 of floats.
+        lossy: Whether the format changes values a little (JPEG).
+    """
+
+    pixels: np.ndarray
+    palette: np.ndarray | None
+    full: float
+    lossy: bool = False
+
+    @property
+    def shown(self) -> np.ndarray:
+        """``pixels`` with the colours of the palette in place of their numbers."""
+        if self.palette is None:
+            return self.pixels
+        return (self.palette if is_coloured(self.palette) else self.palette[:, 0])[self.pixels]
+
+
+@dataclass(frozen=True)
+class _Header:
+    """Rows and columns as they are stored, and the orientation."""
+
+    rows: int
+    columns: int
+    orientation: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return (self.columns, self.rows) if exif.swaps_axes(self.orientation) else (self.rows, self.columns)
+
+
 def read_pixels(path: str | os.PathLike[str]) -> np.ndarray:
+    """Decode a picture; see ``Picture.pixels``, but with colours in place of their numbers in a palette."""
+    return read_stored(path).shown
+
+
+def read_stored(path: str | os.PathLike[str]) -> Picture:
     """Decode a picture.
 
     Args:
-        path: PNG, JPEG or TIFF, by its extension. Of a TIFF file, thumbnails and masks are passed over.
-
-    Returns:
-        [rows, columns] or [rows, columns, samples] with 2 (grey, alpha), 3 (RGB) or 4 (RGBA) samples, in the file's
-        own type. "White is zero" TIFF is not inverted: masks saved by ImageJ are marked so.
+        path: PNG, JPEG or TIFF, by its extension. Of a TIFF file, thumbnails and masks are passed over; "white is zero"
+            is not inverted: masks saved by ImageJ are marked so.
 
     Raises:
         DataError: The file is damaged, does not fit into the memory, or holds several pictures or colours other than
             grey and RGB.
     """
     with _readable(path):
-        size, read = _FORMATS[Path(path).suffix.lower()]
-        check_memory(path, size(path))
-        pixels = read(path)
+        header_of, read = _FORMATS[Path(path).suffix.lower()]
+        header = header_of(path)
+        check_memory(path, (header.rows, header.columns))
+        picture = read(path)
+    pixels = picture.pixels
     if (
         0 in pixels.shape
         or pixels.ndim > 3
@@ -53,18 +101,20 @@ def read_pixels(path: str | os.PathLike[str]) -> np.ndarray:
         or pixels.dtype.kind not in "buif"
     ):
         raise DataError(f"{path}: has shape {pixels.shape} and type {pixels.dtype}; {_REMEDY}")
-    return pixels
+    if picture.palette is not None and pixels.max() >= len(picture.palette):
+        raise DataError(f"{path}: has a pixel of colour {pixels.max()} of {len(picture.palette)}; {_REMEDY}")
+    return replace(picture, pixels=exif.turn(pixels, header.orientation))
 
 
 def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Rows and columns of a picture, from its header.
+    """Rows and columns of a picture as it is looked at, from its header.
 
     Raises:
-        DataError: As ``read_pixels``; damage behind the header is not seen.
+        DataError: As ``read_stored``; damage behind the header is not seen.
     """
     with _readable(path):
-        size, _ = _FORMATS[Path(path).suffix.lower()]
-        rows, columns = size(path)
+        header_of, _ = _FORMATS[Path(path).suffix.lower()]
+        rows, columns = header_of(path).size
         if not (rows > 0 and columns > 0):
             raise ValueError(f"{rows} x {columns} pixels")
     return rows, columns
@@ -101,13 +151,23 @@ def is_coloured(pixels: np.ndarray) -> bool:
     )
 
 
-def _read_png(path: str | os.PathLike[str]) -> np.ndarray:
-    import imagecodecs  # only pictures need it
-
-    return np.asarray(imagecodecs.png_decode(Path(path).read_bytes()))
+def _full_scale(pixels: np.ndarray) -> float:
+    return float(np.iinfo(pixels.dtype).max) if pixels.dtype.kind in "ui" else 1.0
 
 
-def _read_jpeg(path: str | os.PathLike[str]) -> np.ndarray:
+def _png_header(path: str | os.PathLike[str]) -> _Header:
+    header = png.read_header(path)
+    _check_announced(path, header.rows, header.columns, _PNG_PIXELS)
+    return _Header(header.rows, header.columns, header.orientation)
+
+
+def _read_png(path: str | os.PathLike[str]) -> Picture:
+    header = png.read_header(path)
+    pixels, palette = png.decode(path, header)
+    return Picture(pixels, palette, 2.0**header.bits - 1)
+
+
+def _read_jpeg(path: str | os.PathLike[str]) -> Picture:
     import imagecodecs  # only pictures need it
 
     content = Path(path).read_bytes()
@@ -117,7 +177,7 @@ def _read_jpeg(path: str | os.PathLike[str]) -> np.ndarray:
     pixels = np.asarray(imagecodecs.jpeg_decode(content))
     if pixels.ndim == 3 and pixels.shape[2] == 4:
         raise DataError(f"{path}: has CMYK colours; {_REMEDY}")
-    return pixels
+    return Picture(pixels, None, _full_scale(pixels), lossy=True)
 
 
 def _check_announced(path: str | os.PathLike[str], rows: int, columns: int, per_byte: int) -> None:
@@ -127,21 +187,12 @@ def _check_announced(path: str | os.PathLike[str], rows: int, columns: int, per_
 
 
 # Pillow refuses to open what has more than 179 million pixels, as large micrographs have.
-def _png_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Rows and columns, from the first chunk (PNG specification, section 11.2.1)."""
-    with open(path, "rb") as file:
-        signature, _, name, columns, rows = struct.unpack(">8sI4sII", file.read(24))
-    if signature != b"\x89PNG\r\n\x1a\n" or name != b"IHDR":
-        raise ValueError("no PNG header")
-    _check_announced(path, rows, columns, _PNG_PIXELS)
-    return rows, columns
-
-
-def _jpeg_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Rows and columns, from the frame header (ITU-T T.81, section B.2.2)."""
+def _jpeg_header(path: str | os.PathLike[str]) -> _Header:
+    """Rows and columns, from the frame header (ITU-T T.81, section B.2.2), and the orientation, from a block before."""
     with open(path, "rb") as file:
         if file.read(2) != b"\xff\xd8":
             raise ValueError("no JPEG header")
+        orientation = exif.UPRIGHT
         while True:
             mark, code, length = struct.unpack(">BBH", file.read(4))
             if mark == code == 0xFF:  # the first is a fill byte
@@ -152,26 +203,31 @@ def _jpeg_size(path: str | os.PathLike[str]) -> tuple[int, int]:
             if 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC):  # tables and an extension
                 _, rows, columns = struct.unpack(">BHH", file.read(5))
                 _check_announced(path, rows, columns, _JPEG_PIXELS)
-                return rows, columns
-            file.seek(length - 2, os.SEEK_CUR)
+                return _Header(rows, columns, orientation)
+            block = file.read(length - 2)
+            if code == 0xE1 and block.startswith(_EXIF):
+                orientation = exif.orientation_of(block[len(_EXIF) :])
 
 
-def _tiff_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+def _tiff_header(path: str | os.PathLike[str]) -> _Header:
     with _tiff_page(path) as page:
-        return page.imagelength, page.imagewidth
+        orientation = page.tags.valueof(exif.ORIENTATION, exif.UPRIGHT)
+        return _Header(page.imagelength, page.imagewidth, exif.checked(orientation))
 
 
-def _read_tiff(path: str | os.PathLike[str]) -> np.ndarray:
+def _read_tiff(path: str | os.PathLike[str]) -> Picture:
     import tifffile  # only pictures need it
 
     with _tiff_page(path) as page:
         pixels = page.asarray()
         if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
-            return _of_palette(path, pixels, page.colormap)
+            return Picture(pixels, (page.colormap.T >> 8).astype(np.uint8), _full_scale(pixels))
         known = (0, 1, 2, 6)  # white is zero, black is zero, RGB, YCbCr (which is decoded to RGB)
         if page.photometric not in known:
             raise DataError(f"{path}: has {page.photometric.name} colours; {_REMEDY}")
-        return np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels
+        pixels = np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels
+        bits = page.bitspersample if pixels.dtype.kind in "bu" else 0
+        return Picture(pixels, None, 2.0**bits - 1 if bits else _full_scale(pixels))
 
 
 @contextmanager
@@ -213,20 +269,15 @@ def _check_size(page: Any, file_size: int) -> None:
         )
 
 
-def _of_palette(path: str | os.PathLike[str], indices: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """Grey values 0..255 of a palette [3, n] of 16 bits, which must be grey."""
-    if is_coloured(colours.T):
-        raise DataError(f"{path}: has palette colours; {_REMEDY}")
-    return (colours[0] >> 8).astype(np.uint8)[indices]
-
-
-# By extension: how to read rows and columns, and the pixels.
-_FORMATS = {
-    ".png": (_png_size, _read_png),
-    ".jpg": (_jpeg_size, _read_jpeg),
-    ".jpeg": (_jpeg_size, _read_jpeg),
-    ".tif": (_tiff_size, _read_tiff),
-    ".tiff": (_tiff_size, _read_tiff),
+# By extension: how to read the header, and the pixels.
+_FORMATS: dict[
+    str, tuple[Callable[[str | os.PathLike[str]], _Header], Callable[[str | os.PathLike[str]], Picture]]
+] = {
+    ".png": (_png_header, _read_png),
+    ".jpg": (_jpeg_header, _read_jpeg),
+    ".jpeg": (_jpeg_header, _read_jpeg),
+    ".tif": (_tiff_header, _read_tiff),
+    ".tiff": (_tiff_header, _read_tiff),
 }
 
 

@@ -175,7 +175,7 @@ class Predictor:
     ) -> Volume:
         pixel_size = pixel_size_mm(case.metadata, case.images[0])
         loaded = (as_image(image, pixel_size) for image in inputs if image is not None)
-        mask = None if prior is None else as_label(prior, pixel_size)
+        mask = None if prior is None else as_label(prior, pixel_size, soft=True)
         if prior is not None:
             path = Path(os.fspath(prior)) if is_file(prior) else Path("prior")  # type: ignore[arg-type]
             case = replace(case, roi=LabelFile(path))

@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from ivadomed.errors import DataError
 from ivadomed.images.heatmaps import heatmap_generation
-from ivadomed.images.io import read_image, save_nifti
-from ivadomed.images.labels import read_label
+from ivadomed.images.io import read_grid, read_image, save_nifti
+from ivadomed.images.labels import read_map
 from ivadomed.images.midslice import get_midslice_average, one_slice
 from ivadomed.loader.cases.volumes import check_same_grid
 
@@ -35,9 +35,9 @@ def mask2label(path_label: str | os.PathLike[str], aim: int = 0) -> list[list[in
     Raises:
         DataError: The file cannot be read.
     """
-    image = read_label(path_label)
+    image = read_map(path_label)
     # From RAS to HWD with axial slices is the identity.
-    values = np.rint(image.grid(2).to_hwd(image.data)).astype(int)
+    values = image.grid(2).to_hwd(image.data)
     wanted = values == aim if aim > 0 else np.isin(values, _DISCS)
     points = [[*map(int, place), int(values[tuple(place)])] for place in np.argwhere(wanted)]
     return sorted(points, key=lambda point: point[3])
@@ -91,7 +91,7 @@ def _prepare(image: Path, data: Path, aim: int) -> list[Path]:
     if not shown:
         return []
     volume = read_image(image)
-    check_same_grid(volume.grid(), image, read_label(label).grid(), label)
+    check_same_grid(volume.grid(), image, read_grid(label), label)
     middle = int(np.median([x for x, *_ in discs or shown]))
     height, width, _ = volume.grid(_SAGITTAL).hwd_shape
     plane = np.zeros((height, width))

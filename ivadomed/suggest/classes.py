@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
 
 from ivadomed.errors import ConfigError, DataError
-from ivadomed.images.io import is_nifti, read_image, read_picture
 from ivadomed.images.label_suffix import LabelSuffix, LabelTable
-from ivadomed.images.labels import LabelFile
+from ivadomed.images.labels import LabelFile, open_label
 from ivadomed.loader.bids.files import BidsFile
 
 TableOf = Callable[[BidsFile], LabelTable]
 _MOST_CLASSES = 256  # an image of whole numbers has more values
-_MOST_GREYS = 20  # what was compressed or drawn with soft edges has more
 _IGNORE = "ignore"  # as nnU-Net calls it
 
 
@@ -114,19 +109,10 @@ def _parts(suffix: str, values: Sequence[int], named: LabelTable, ignored: str |
 
 def _classes_of(files: Sequence[BidsFile]) -> list[int]:
     """Values of a label map besides 0, increasing; empty when the files hold one class each."""
-    found: set[float] = set()
+    found: set[int] = set()
     for file in files:
         try:
-            found.update(_values(file.path))
+            found.update(open_label(file.path).classes)
         except DataError:  # which says more where the label is looked at
             return []
-    found.discard(0)
-    most = _MOST_CLASSES if is_nifti(files[0].path) else _MOST_GREYS
-    whole = all(float(value).is_integer() for value in found)
-    return sorted(map(int, found)) if whole and 1 < len(found) <= most else []
-
-
-def _values(path: Path) -> list[float]:
-    image = read_image(path) if is_nifti(path) else read_picture(path, None, is_label=True)
-    values: list[float] = np.unique(image.data).tolist()
-    return values
+    return sorted(found) if 1 < len(found) <= _MOST_CLASSES else []

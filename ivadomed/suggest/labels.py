@@ -13,10 +13,8 @@ from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid
 from ivadomed.images.io import is_nifti
 from ivadomed.images.labels import LabelFile, read_labels
-from ivadomed.loader.cases.volumes import ABOVE_ONE
 from ivadomed.postprocessing.objects import label_objects
 
-_MOST_VALUES = 20  # a soft label has many values, one of several structures few
 _GREY = 0.1
 _RATER = re.compile(r"[-_]?rater-?\w+$")
 _NEARLY_ALL = 0.9
@@ -49,12 +47,9 @@ class LabelKind:
     slices: list[tuple[float, float, float]] = field(default_factory=list)
 
     def look(self, data: np.ndarray) -> None:
-        """Add the values of one label, [R, A, S]."""
-        values = np.unique(data)
-        # A few grey pixels are traces of a drawing program.
-        grey = ((data > 0) & (data < 1)).sum() > _GREY * (data > 0).sum()
-        self.fault = self.fault or _fault(values, bool(grey))
-        self.soft |= bool(grey)
+        """Add one label, [R, A, S] in 0..1."""
+        # A few grey voxels are a border, and no reason to train on soft values.
+        self.soft |= bool(((data > 0) & (data < 1)).sum() > _GREY * (data > 0).sum())
         mask = data >= 0.5
         self.largest = max(self.largest, int(mask.sum()))
         if mask.any():
@@ -139,10 +134,10 @@ def _look(
     for path in dict.fromkeys(file.path for file in files.values()):
         of_path = {suffix: file for suffix, file in files.items() if file.path == path}
         try:
-            labels = read_labels([*of_path.values()])
+            labels = read_labels([*of_path.values()], soft=True)
         except DataError as error:
             for suffix in of_path:
-                kinds[suffix].fault = f"cannot be read: {error}"
+                kinds[suffix].fault = str(error).removeprefix(f"{path}: ")
             continue
         for suffix, label in zip(of_path, labels, strict=True):
             own = label.grid()
@@ -153,17 +148,6 @@ def _look(
             kinds[suffix].look(data)
             masks[suffix] = np.packbits(data >= 0.5)
     return masks
-
-
-def _fault(values: np.ndarray, grey: bool) -> str:
-    """Why a label with these values is no mask; empty when it is one."""
-    if not np.isfinite(values).all():
-        return "has NaN or infinite voxels"
-    if values[0] < 0 or (values[-1] > ABOVE_ONE and len(values) > 2):
-        return f"has {len(values)} values from {values[0]:g} to {values[-1]:g}: a label has one class"
-    if grey and len(values) <= _MOST_VALUES:
-        return f"has the values {', '.join(f'{v:.3g}' for v in values)}: a label has one class"
-    return ""
 
 
 def _usable(

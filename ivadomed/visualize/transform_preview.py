@@ -295,7 +295,7 @@ def _stem_of(path: str | os.PathLike[str]) -> str:
 def _read_mask(
     path: str | os.PathLike[str], axis: int, grid: Grid, reference: str | os.PathLike[str]
 ) -> np.ndarray:
-    mask = read_label(path, None if is_nifti(path) else _pixel_size(reference))
+    mask = read_label(path, None if is_nifti(path) else _pixel_size(reference), soft=True)
     check_same_grid(grid, reference, mask.grid(axis), path)
     return grid.to_hwd(grid.align(mask.grid(axis), mask.data))
 

@@ -94,7 +94,7 @@ def shifted(affine):
         (
             "label",
             {"data": lambda d: d + (d > 0) * (np.arange(40) % 2)},
-            "has the values 0, 1, 2, which count as one",
+            '; expected 0 and one other value. Name each class in loader_parameters.target_suffix: ["_seg-manual:1", ',
         ),
         ("label", {"data": lambda d: d * 0.4}, "has the values 0, 0.4; none reaches 0.5"),
     ],
@@ -110,14 +110,22 @@ def test_faults_are_errors(faulty, capsys, which, fault, expected):
 
 def test_soft_labels_stay_between_0_and_1(faulty, capsys):
     config, _, label = faulty
-    change(label, data=lambda d: d * 3)
+    whole = nib.load(label).get_fdata()
+    change(label, data=lambda d: d * 3)  # 0 and one other value
+    assert main(["-c", str(config)]) == 0
+    assert lines_of(capsys, "remark") == []
+    change(label, data=lambda d: np.where(np.arange(40) % 2, whole, 0.6 * whole))
     assert main(["-c", str(config)]) == 0
     [line] = lines_of(capsys, "remark")
-    assert "has the values 0, 3; 0.5 and more count as 1" in line
-    edit(config, loader_parameters=json.loads(config.read_text())["loader_parameters"] | {"soft_gt": True})
-    assert main(["-c", str(config)]) == 1
-    [line] = lines_of(capsys, "ERROR")
-    assert "has the values 0, 3; expected 0 to 1" in line
+    assert "has the values 0, 0.6, 1; 0.5 and more count as 1 (soft_gt: true keeps them)" in line
+    change(label, data=lambda d: np.where(np.arange(40) % 2, whole, 3.5 * whole))
+    soft = json.loads(config.read_text())["loader_parameters"] | {"soft_gt": True}
+    for more in ({}, {"loader_parameters": soft}):
+        edit(config, **more)
+        assert main(["-c", str(config)]) == 1
+        [line] = lines_of(capsys, "ERROR")
+        assert "has values from 0 to 3.5 (voxels: " in line
+        assert "above 1); expected 0 and one other value, or soft values from 0 to 1" in line
 
 
 def test_remarks_do_not_fail_and_say_once_what_holds_for_many(faulty, capsys):

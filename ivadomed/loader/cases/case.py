@@ -61,7 +61,11 @@ class Case:
         return tuple(groups)
 
     @property
+    def labels(self) -> tuple[LabelFile, ...]:
+        """Every label, with the region of interest and what is ignored."""
+        return tuple(file for file in (*self.rater_files, self.roi, self.ignore) if file is not None)
+
+    @property
     def files(self) -> tuple[ImagePath, ...]:
         """Every file that the arrays of the case depend on; one that holds several classes, once."""
-        labels = (file.path for file in (*self.rater_files, self.roi, self.ignore) if file is not None)
-        return tuple(dict.fromkeys((*self.images, *labels)))
+        return tuple(dict.fromkeys((*self.images, *(file.path for file in self.labels))))

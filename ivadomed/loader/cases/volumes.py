@@ -16,13 +16,11 @@ from ivadomed.errors import DataError
 from ivadomed.geometry.boxes import clip_box
 from ivadomed.geometry.grid import Grid
 from ivadomed.images.io import Image, read_grid, read_images
-from ivadomed.images.labels import read_label, read_labels
+from ivadomed.images.labels import LabelFile, iter_labels
 from ivadomed.loader.cases.case import Case
 from ivadomed.runtime.failures import shortages_explained
 
 _MM_PER_UNIT = {"mm": 1.0, "um": 1e-3, "nm": 1e-6}
-ABOVE_ONE = 1.001
-"""A soft label that is resampled may exceed 1 by rounding; one beyond this has another scale."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +58,8 @@ def read_volume(case: Case, slice_axis: int, soft_gt: bool = False, with_target:
         with_target: Read labels and ROI; a class without a file is all zeros.
 
     Raises:
-        DataError: A file is damaged, holds NaN or Inf, or lies on another grid than the first channel; a soft label
-            exceeds 1, another one has several classes; the box lies outside the image.
+        DataError: A file is damaged, holds NaN or Inf, or lies on another grid than the first channel; the values of
+            a label are those of none, see ``ivadomed.images.labels``; the box lies outside the image.
     """
     with shortages_explained(fspath(case.images[0]), "use a part of the image, or a machine with more"):
         return _read(case, slice_axis, soft_gt, with_target)
@@ -69,41 +67,31 @@ def read_volume(case: Case, slice_axis: int, soft_gt: bool = False, with_target:
 
 def _read(case: Case, slice_axis: int, soft_gt: bool, with_target: bool) -> Volume:
     pixel_size = pixel_size_mm(case.metadata, case.images[0])
-    roi = None if case.roi is None else read_label(case.roi, pixel_size)
+    roi_and_ignore = (case.roi, case.ignore) if with_target else (case.roi, None)
+    files, soft = _label_files(case.rater_files if with_target else (), *roi_and_ignore, soft_gt)
+    labels = iter_labels(files, pixel_size, soft, case.labels)
+    roi = None if case.roi is None else next(labels)
     volume = make_volume(case, read_images(case.images, pixel_size), slice_axis, roi)
     if not with_target:
         return volume
-    count = len(case.rater_files)
-    target = np.zeros((count, *volume.grid.hwd_shape), np.float32)
-    there = [(i, file) for i, file in enumerate((*case.rater_files, case.ignore)) if file is not None]
-    labels = read_labels([file for _, file in there], pixel_size, soft_gt)
-    ignore = None
-    for (i, file), image in zip(there, labels, strict=True):
-        label = _on_grid(volume.grid, case, image, file.path)
-        _check_label(label, file.path, soft_gt)
-        if i == count:
-            ignore = label >= 0.5
-        else:
-            target[i] = label if soft_gt else label >= 0.5
-    if ignore is not None:
-        target[:, ignore] = 0
+    target = np.zeros((len(case.rater_files), *volume.grid.hwd_shape), np.float32)
+    for i, file in enumerate(case.rater_files):
+        if file is not None:
+            target[i] = _on_grid(volume.grid, case, next(labels), file.path)
+    if case.ignore is None:
+        return replace(volume, target=target)
+    ignore = _on_grid(volume.grid, case, next(labels), case.ignore.path) > 0
+    target[:, ignore] = 0
     return replace(volume, target=target, ignore=ignore)
 
 
-def has_several_classes(label: np.ndarray) -> bool:
-    """Tell whether a label has values other than 0 to 1, or 0 and one other value."""
-    highest = label.max()
-    return bool(highest > ABOVE_ONE and not np.isin(label, (0, highest)).all())
-
-
-def _check_label(label: np.ndarray, path: Path, soft_gt: bool) -> None:
-    if soft_gt and label.max() > ABOVE_ONE:
-        raise DataError(f"{path}: has values up to {label.max():g}; expected 0 to 1 with soft_gt true")
-    if has_several_classes(label):
-        raise DataError(
-            f"{path}: has values up to {label.max():g} and others, which would count as one class; expected 0 and 1. "
-            "Write a file for each class"
-        )
+def _label_files(
+    raters: Iterable[LabelFile | None], roi: LabelFile | None, ignore: LabelFile | None, soft_gt: bool
+) -> tuple[list[LabelFile], list[bool]]:
+    """Label files of a case in the order in which they are needed, and which of them are soft."""
+    there = [(roi, True), *((file, soft_gt) for file in raters), (ignore, False)]
+    found = [(file, soft) for file, soft in there if file is not None]
+    return [file for file, _ in found], [soft for _, soft in found]
 
 
 def make_volume(case: Case, images: Iterable[Image], slice_axis: int, roi: Image | None = None) -> Volume:
@@ -123,6 +111,8 @@ def make_volume(case: Case, images: Iterable[Image], slice_axis: int, roi: Image
     for path, image in zip(case.images, images, strict=True):
         if grid is None:
             grid, header = image.grid(slice_axis), image.header
+        if not np.isfinite(image.data).all():
+            raise DataError(f"{path}: has NaN or infinite voxels; mend the file or leave the subject out")
         arrays.append(_on_grid(grid, case, image, path))
     assert grid is not None
     indices = case.channels or range(len(arrays))
@@ -137,8 +127,6 @@ def _on_grid(grid: Grid, case: Case, image: Image, path: str | PathLike[str]) ->
     """Voxels [H, W, D] of an image that must lie on the grid of the case."""
     own = image.grid(grid.slice_axis)
     check_same_grid(grid, case.images[0], own, path)
-    if not np.isfinite(image.data).all():
-        raise DataError(f"{path}: has NaN or infinite voxels; mend the file or leave the subject out")
     return grid.to_hwd(grid.align(own, image.data))
 
 

@@ -6,7 +6,6 @@ import imageio.v3 as iio
 import nibabel as nib
 import numpy as np
 import pytest
-import tifffile
 
 from ivadomed.errors import DataError
 from ivadomed.images import pictures
@@ -19,7 +18,6 @@ from ivadomed.images.io import (
     write_nifti,
     write_picture,
 )
-from ivadomed.images.labels import read_label
 
 
 @pytest.fixture
@@ -106,33 +104,6 @@ def test_colour_becomes_luma_and_alpha_is_dropped(tmp_path):
     np.testing.assert_allclose(
         read_image(tmp_path / "c.png").data, 0.299 * 200 + 0.587 * 100 + 0.114 * 50, rtol=1e-6
     )
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [([0, 255], [0, 1]), ([0, 1], [0, 1]), ([0, 51, 204], [0, 0.2, 0.8]), ([0, 0], [0, 0])],
-)
-def test_labels_of_pictures_are_scaled_to_one(tmp_path, values, expected):
-    write_picture(tmp_path / "l.png", np.array([values], np.uint8))
-    np.testing.assert_allclose(read_label(tmp_path / "l.png").data[0, :, 0], expected, rtol=1e-6)
-
-
-def test_labels_of_sixteen_bits(tmp_path):
-    tifffile.imwrite(tmp_path / "l.tif", np.array([[0, 65535, 13107]], np.uint16))
-    np.testing.assert_allclose(read_label(tmp_path / "l.tif").data[0, :, 0], [0, 1, 0.2], rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("pixels", "message"),
-    [
-        ([[0, 1, 2]], r"has values up to 2; expected 0 and 1, or 0 and 255.*a file for each"),
-        ([[[255, 0, 0], [0, 0, 0]]], r"is coloured; expected a grey label.*a file for each"),
-    ],
-)
-def test_label_pictures_with_several_classes_are_refused(tmp_path, pixels, message):
-    iio.imwrite(tmp_path / "l.png", np.array(pixels, np.uint8))
-    with pytest.raises(DataError, match=rf"l\.png: {message}"):
-        read_label(tmp_path / "l.png")
 
 
 def test_a_faint_prediction_picture_keeps_its_values(tmp_path):

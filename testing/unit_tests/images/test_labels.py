@@ -27,8 +27,8 @@ def test_values_of_a_map_make_up_a_class(dseg):
 
 def test_a_file_is_read_once_however_many_classes_it_holds(dseg, monkeypatch):
     read = []
-    stored = labels._stored
-    monkeypatch.setattr(labels, "_stored", lambda path, size: read.append(path) or stored(path, size))
+    opened = labels.open_label
+    monkeypatch.setattr(labels, "open_label", lambda path, size=None: read.append(path) or opened(path, size))
     read_labels([LabelFile(dseg, (value,)) for value in (1, 2, 3)])
     assert read == [dseg]
     assert not read_label(LabelFile(dseg, (3,))).data.any()

@@ -8,10 +8,11 @@ import zlib
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ivadomed.errors import DataError
-from ivadomed.images.pictures import grey, is_coloured, read_pixels, read_size
+from ivadomed.images.exif import orientation_of
+from ivadomed.images.pictures import grey, is_coloured, read_pixels, read_size, read_stored
 
 GREY = np.random.default_rng(0).integers(0, 256, (21, 34), np.uint8)
 RGB = np.stack([GREY, GREY // 2, 255 - GREY], axis=-1)
@@ -29,7 +30,7 @@ def encoded(image: Image.Image, kind: str, **options) -> bytes:
     return buffer.getvalue()
 
 
-def png(rows: list[bytes], width: int, bits: int, colour: int) -> bytes:
+def png(rows: list[bytes], width: int, bits: int, colour: int, palette: bytes | None = None) -> bytes:
     """A PNG written by the book (ISO 15948): rows of packed samples without filter."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
@@ -37,7 +38,10 @@ def png(rows: list[bytes], width: int, bits: int, colour: int) -> bytes:
 
     header = struct.pack(">IIBBBBB", width, len(rows), bits, colour, 0, 0, 0)
     data = zlib.compress(b"".join(b"\0" + row for row in rows))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    colours = chunk(b"PLTE", palette) if palette else b""
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + colours + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize(("samples", "colour"), [(1, 0), (2, 4), (3, 2), (4, 6)])
@@ -53,7 +57,7 @@ def test_sixteen_bits_of_png_are_kept(tmp_path, samples, colour):
 def test_eight_bit_png_agrees_with_pillow(tmp_path, mode):
     image = Image.fromarray(RGB).convert(mode)
     path = save(tmp_path / "a.png", encoded(image, "PNG"))
-    shown = image.convert({"1": "L", "P": "RGB"}.get(mode, mode))
+    shown = image.convert("RGB") if mode == "P" else image  # of one bit: 0 and 1, as they are stored
     np.testing.assert_array_equal(read_pixels(path), np.asarray(shown))
 
 
@@ -135,13 +139,64 @@ def test_a_grey_palette_is_grey(tmp_path):
     np.testing.assert_array_equal(read_pixels(tmp_path / "a.tif"), 255 - GREY)
 
 
+def test_colours_of_a_palette_are_shown_and_their_numbers_stored(tmp_path):
+    colours = np.random.default_rng(0).integers(0, 256, (256, 3), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", GREY, photometric="palette", colormap=colours.T * 257)
+    image = Image.fromarray(GREY, mode="P")
+    image.putpalette(colours.astype(np.uint8).ravel().tolist())
+    save(tmp_path / "a.png", encoded(image, "PNG"))
+    for path in (tmp_path / "a.tif", tmp_path / "a.png"):
+        np.testing.assert_array_equal(read_pixels(path), colours[GREY])
+        np.testing.assert_array_equal(read_stored(path).pixels, GREY)
+
+
+@pytest.mark.parametrize("colour", [0, 3], ids=["grey", "palette"])
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_png_of_few_bits_keeps_its_values(tmp_path, bits, colour):
+    """Sixteen pixels 0, 1, 2, ... of each row, most significant bits first."""
+    values = np.arange(16) % 2**bits
+    row = np.packbits(((values[:, None] >> np.arange(bits)[::-1]) & 1).astype(np.uint8).ravel()).tobytes()
+    palette = bytes(range(0, 3 * 2**bits)) if colour else None
+    path = save(tmp_path / "a.png", png([row, row], 16, bits, colour, palette))
+    picture = read_stored(path)
+    np.testing.assert_array_equal(picture.pixels, [values, values])
+    assert picture.full == 2**bits - 1
+    if colour:
+        np.testing.assert_array_equal(read_pixels(path)[0, :, 1], 3 * values + 1)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("extension", [".jpg", ".png", ".tif"])
+def test_pictures_are_turned_as_pillow_turns_them(tmp_path, extension, orientation):
+    smooth = np.kron(np.arange(0, 240, 40, dtype=np.uint8).reshape(2, 3), np.ones((8, 8), np.uint8))
+    exif = Image.Exif()
+    exif[274] = orientation
+    path, reference = tmp_path / f"a{extension}", tmp_path / "reference.png"
+    Image.fromarray(smooth).save(reference, exif=exif)
+    seen = np.asarray(ImageOps.exif_transpose(Image.open(reference)))  # Pillow mixes up sides of TIFF files
+    if extension == ".tif":
+        tifffile.imwrite(path, smooth, extratags=[(274, "H", 1, orientation, True)])
+    else:
+        Image.fromarray(smooth).save(path, exif=exif)
+    np.testing.assert_allclose(read_pixels(path).astype(int), seen, atol=2)
+    assert read_size(path) == seen.shape
+
+
+def test_damaged_exif_is_passed_over():
+    block = b"II*\0" + struct.pack("<IHHHIHH", 8, 1, 274, 3, 1, 6, 0)
+    assert orientation_of(block) == 6
+    assert [orientation_of(block[:size]) for size in range(len(block) - 2)] == [1] * (len(block) - 2)
+    assert orientation_of(block.replace(b"\6", b"\x0c")) == 1
+
+
+def test_a_palette_that_lacks_colours_is_refused(tmp_path):
+    path = save(tmp_path / "a.png", png([bytes([0, 1, 7])], 3, 8, 3, bytes(6)))
+    with pytest.raises(DataError, match=r"a\.png: has a pixel of colour 7 of 2"):
+        read_stored(path)
+
+
 def write_stack(path, **options):
     tifffile.imwrite(path, np.stack([GREY] * 3), photometric="minisblack", **options)
-
-
-def write_palette(path):
-    colours = np.random.default_rng(0).integers(0, 65536, (3, 256), np.uint16)
-    tifffile.imwrite(path, GREY, photometric="palette", colormap=colours)
 
 
 def write_cmyk(path):
@@ -156,7 +211,6 @@ def write_cmyk(path):
         ("a.tif", write_stack, r"has 3 pages, expected one; extract .*key=0"),
         ("a.ome.tif", lambda p: write_stack(p, ome=True, metadata={"axes": "ZYX"}), "has 3 pages"),
         ("a.tif", lambda p: write_stack(p, imagej=True), "has 3 pages"),
-        ("a.tif", write_palette, "palette colours; save it as one grey or RGB"),
         ("a.tif", write_cmyk, "SEPARATED colours; save it as one grey or RGB"),
         ("a.jpg", write_cmyk, "CMYK colours; save it as one grey or RGB"),
         ("a.tif", lambda p: tifffile.imwrite(p, GREY * 1j), r"type complex128; save it"),

@@ -63,10 +63,17 @@ def test_the_union_of_others_is_no_class_of_its_own(choose):
 @pytest.mark.parametrize(
     ("label", "reason"),
     [
-        (LEFT + 2 * RIGHT, "has 3 values from 0 to 2: a label has one class"),
-        (LEFT + 0.5 * RIGHT, "has the values 0, 0.5, 1: a label has one class"),
-        (LEFT * np.nan, "has NaN or infinite voxels"),
-        (RIGHT - 1, "has 2 values from -1 to 0: a label has one class"),
+        (
+            LEFT + 2 * RIGHT,
+            "has the values 0 (672 voxels), 1 (144 voxels), 2 (144 voxels); expected 0 and one other value. Name each "
+            'class in loader_parameters.target_suffix: ["_other:1", "_other:2"] ("_other:1+2" joins two)',
+        ),
+        (LEFT + 0.5 * RIGHT, "is soft, others are binary"),
+        (LEFT * np.nan, "has NaN or infinite voxels; mend the file or leave the subject out"),
+        (
+            RIGHT - 1,
+            "has the values -1 (816 voxels), 0 (144 voxels); expected 0 and one other value. Save -1 as 1",
+        ),
         (SOFT, "is soft, others are binary"),
         ((RIGHT, 4), "only 4 images have it, others 5; --target-suffix _other trains on these"),
         (box((0, 1), (0, 1), (0, 1)), "marks points of 1 voxels at most wherever it was looked at"),
@@ -99,14 +106,14 @@ def test_raters_beside_their_consensus(choose):
 def test_wanted_labels_whatever_the_others_are(choose):
     labels = {"_left": LEFT, "_rare": (RIGHT, 1), "_several": LEFT + 2 * RIGHT}
     assert choose(labels, ["_rare", "_left"]).suffixes == ("_rare", "_left")
-    with pytest.raises(DataError, match="--target-suffix: _several has 3 values"):
+    with pytest.raises(DataError, match=r"--target-suffix: _several has the values 0 \(672 voxels\), 1"):
         choose(labels, ["_several"])
     with pytest.raises(DataError, match="--target-suffix: no image has a label _no; there are _left, _rare"):
         choose(labels, ["_no"])
 
 
 def test_no_label_that_can_be_used(choose):
-    with pytest.raises(DataError, match="no label can be trained on: _several has 3 values"):
+    with pytest.raises(DataError, match="no label can be trained on: _several has the values 0"):
         choose({"_several": LEFT + 2 * RIGHT})
 
 

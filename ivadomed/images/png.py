@@ -1,0 +1,120 @@
+"""PNG files with the values that are stored in them.
+
+Decoders expand palettes to colours and stretch greys of 1, 2 and 4 bits to 0..255, after which a label has other values
+than those it was drawn with.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ivadomed.images.exif import UPRIGHT, orientation_of
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_GREY, _PALETTE = 0, 3
+_COLOUR = 9  # place of the colour type in the first chunk
+
+
+@dataclass(frozen=True)
+class PngHeader:
+    """The first chunk, see section 11.2.1 of the specification, and the orientation.
+
+    Args:
+        rows: Stored.
+        columns: Stored.
+        bits: Of a sample.
+        is_palette: Whether samples are numbers of colours in a table.
+        orientation: See ``ivadomed.images.exif``.
+    """
+
+    rows: int
+    columns: int
+    bits: int
+    is_palette: bool
+    orientation: int = UPRIGHT
+
+
+def read_header(path: str | os.PathLike[str]) -> PngHeader:
+    """The header of a file, of which only the lengths of the chunks are read besides.
+
+    Raises:
+        ValueError: There is none.
+    """
+    with open(path, "rb") as file:
+        signature, _, name, start = struct.unpack(">8sI4s13s", file.read(29))
+        if signature != _SIGNATURE or name != b"IHDR":
+            raise ValueError("no PNG header")
+        columns, rows, bits, colour = struct.unpack(">IIBB", start[:10])
+        file.seek(4, os.SEEK_CUR)
+        orientation = UPRIGHT
+        while len(head := file.read(8)) == 8:
+            length, name = struct.unpack(">I4s", head)
+            if name == b"eXIf":
+                orientation = orientation_of(file.read(length))
+                break
+            file.seek(length + 4, os.SEEK_CUR)
+    return PngHeader(rows, columns, bits, colour == _PALETTE, orientation)
+
+
+def decode(path: str | os.PathLike[str], header: PngHeader) -> tuple[np.ndarray, np.ndarray | None]:
+    """Stored samples, and the palette if they are numbers of its colours.
+
+    Returns:
+        [rows, columns] or [rows, columns, samples] uint8 or uint16, not turned; and [n, 3] uint8 or None.
+    """
+    import imagecodecs  # only pictures need it
+
+    content = Path(path).read_bytes()
+    palette = _palette_of(content) if header.is_palette else None
+    if palette is not None:
+        content = _as_grey(content)
+    pixels = np.asarray(imagecodecs.png_decode(content))
+    if header.bits < 8:  # the decoder repeats the bits until there are 8
+        pixels = pixels // (255 // (2**header.bits - 1))
+    return pixels, palette
+
+
+def _palette_of(content: bytes) -> np.ndarray | None:
+    for name, data in _chunks(content):
+        if name == b"PLTE":
+            return np.frombuffer(data, np.uint8).reshape(-1, 3)
+    return None
+
+
+def _as_grey(content: bytes) -> bytes:
+    """The same samples as greys, without the palette that would replace them."""
+    made = [_SIGNATURE]
+    for name, data in _chunks(content):
+        if name == b"IHDR":
+            data = data[:_COLOUR] + bytes([_GREY]) + data[_COLOUR + 1 :]
+        if name in (b"IHDR", b"IDAT", b"IEND"):
+            made += [struct.pack(">I", len(data)), name, data, struct.pack(">I", zlib.crc32(name + data))]
+    return b"".join(made)
+
+
+def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Name and data of each chunk.
+
+    Raises:
+        ValueError: One is cut off, or its checksum is wrong.
+    """
+    place = len(_SIGNATURE)
+    while place < len(content):
+        length, name = struct.unpack_from(">I4s", content, place)
+        data, check = (
+            content[place + 8 : place + 8 + length],
+            content[place + 8 + length : place + 12 + length],
+        )
+        if len(data) < length or check != struct.pack(">I", zlib.crc32(name + data)):
+            raise ValueError("truncated or damaged")
+        yield name, data
+        place += 12 + length
+        if name == b"IEND":
+            return
