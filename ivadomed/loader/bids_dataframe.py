@@ -89,19 +89,17 @@ class BidsDataframe:
         self.dropped = list(index.skipped)
         wanted = [file for file in index if not file.is_derivative and self._is_wanted(file)]
         self.dropped += near_misses(index, wanted, selection.contrasts)
-        kept = [file for file in wanted if not self.derivatives or self._has_labels(file, index)]
-        frames = [self._image_rows(list(files), index) for _, files in groupby(kept, lambda file: file.root)]
-        images = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_KEYS)
-        images = self._drop_unsplittable(images)
+        labelled = self._labelled(index, wanted)
+        images = self._drop_unsplittable(self._image_table([file for file, _ in labelled], index))
         if images.empty:
             raise DataError(self._nothing_found(index, wanted))
         # A file may hold several images, and two data sets a name, which is refused below.
         left = set(zip(images["path"], images["filename"], strict=True))
-        used = [file for file in kept if (str(file.path), file.name) in left]
+        labelled = [pair for pair in labelled if (str(pair[0].path), pair[0].name) in left]
+        used = [file for file, _ in labelled]
         refuse_duplicates(used)
         self.dropped += without_contrast(index, self.dropped, selection.contrasts)
         self.images = {file.name: file for file in used}
-        labelled = [(image, self._labels_of(image)) for image in used] if self.derivatives else []
         found = dict.fromkeys(
             (str(label.path), label.name) for _, labels in labelled for label in labels.values()
         )
@@ -110,7 +108,11 @@ class BidsDataframe:
         self.df = df.sort_values(["filename", "path"], kind="stable", ignore_index=True)
         self.remarks = [*missing_contrasts(selection.contrasts, used), *shared_subjects(used)]
         self.remarks += [*shared_labels(labelled), *index.remarks]
-        logger.info("Data set: kept %d of %d images", len(self.images), len(wanted))
+        self._log(len(wanted))
+
+    def _log(self, wanted: int) -> None:
+        """Report how many of the wanted images are kept, what is left out, and surprises."""
+        logger.info("Data set: kept %d of %d images", len(self.images), wanted)
         for item in self.dropped:
             logger.info("Left out %s: %s", item.file, item.reason)
         for remark in self.remarks:
@@ -185,9 +187,17 @@ class BidsDataframe:
             self.selection, index, wanted, self.dropped, self.derivatives, lambda: open_index(everything)
         )
 
-    def _has_labels(self, image: BidsFile, index: DataIndex) -> bool:
-        """Look for labels of one target and the ROI; record the reason when they are not there."""
-        there = self._labels_of(image)
+    def _labelled(
+        self, index: DataIndex, wanted: Sequence[BidsFile]
+    ) -> list[tuple[BidsFile, dict[str, BidsFile]]]:
+        """Images that have the labels they need, each with its labels by suffix; all where none are asked for."""
+        if not self.derivatives:
+            return [(image, {}) for image in wanted]
+        pairs = [(image, self._labels_of(image)) for image in wanted]
+        return [pair for pair in pairs if self._has_labels(*pair, index)]
+
+    def _has_labels(self, image: BidsFile, there: Mapping[str, BidsFile], index: DataIndex) -> bool:
+        """Look for one target and the ROI among the labels; record the reason when they are not there."""
         targets, roi = self.selection.target_suffixes, self.selection.roi_suffix
         if targets and there.keys().isdisjoint(targets):
             missing = targets
@@ -203,6 +213,13 @@ class BidsDataframe:
         lacks = f"no label {some(missing, separator=' or ')}"
         self.dropped.append(Dropped(str(image.image), reason, lacks, chosen=layout.is_held_out(image)))
         return False
+
+    def _image_table(self, images: Sequence[BidsFile], index: DataIndex) -> pd.DataFrame:
+        """Rows of all data sets."""
+        frames = [
+            self._image_rows(list(files), index) for _, files in groupby(images, lambda image: image.root)
+        ]
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_KEYS)
 
     def _image_rows(self, files: Sequence[BidsFile], index: DataIndex) -> pd.DataFrame:
         """Rows of one data set: path, file name, entities and sidecar fields by name, then the tables."""

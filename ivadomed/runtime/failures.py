@@ -146,7 +146,7 @@ def printable(name: str) -> str:
 
 def is_utf8(name: str) -> bool:
     """Whether a file's name, as Python gives it, is UTF-8."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+    return name.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def _word(error: UnicodeEncodeError) -> str:

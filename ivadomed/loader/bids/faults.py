@@ -110,14 +110,14 @@ def shared_labels(labelled: Iterable[tuple[BidsFile, Mapping[str, BidsFile]]]) -
     Args:
         labelled: Images that are used, each with its labels by suffix.
     """
-    contrasts: dict[Path, set[str]] = defaultdict(set)
+    contrasts: dict[tuple[Path, str], set[str]] = defaultdict(set)
     for image, labels in labelled:
         for label in labels.values():
-            contrasts[label.root / label.relative].add(image.suffix)
+            contrasts[label.root, label.relative].add(image.suffix)
     shared = {label: names for label, names in contrasts.items() if len(names) > 1}
     if not shared:
         return []
-    first, names = next(iter(shared.items()))
+    (_, first), names = next(iter(shared.items()))
     return [
         f"{len(shared)} label file(s) name no contrast and are taken for several, such as {first} for "
         f"{some(sorted(names), separator=' and ')}: they must be right for each; space-{min(names)} in the name of a "

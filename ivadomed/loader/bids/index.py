@@ -168,7 +168,7 @@ class _Scanner:
     def __init__(self, rules: NameRules, extensions: frozenset[str]) -> None:
         self.rules = rules
         self.extensions = extensions
-        self.endings = tuple(extensions)
+        self.endings = tuple(sorted(extensions, key=len, reverse=True))
         self.files: list[BidsFile] = []
         self.skipped: list[Dropped] = []
         self.tables: list[Path] = []
@@ -241,8 +241,10 @@ class _Scanner:
     def _ending(self, name: str) -> str:
         """The longest of the wanted extensions that the name ends with, as it is written; empty for none."""
         lower = name.lower()
-        length = max((len(ending) for ending in self.endings if lower.endswith(ending)), default=0)
-        return name[len(name) - length :]
+        for ending in self.endings:
+            if lower.endswith(ending):
+                return name[-len(ending) :]
+        return ""
 
     def _parsed(self, name: str, folders: tuple[str, str], datatype: str) -> ParsedName:
         """Read the name of an image and compare it with where the image lies."""
