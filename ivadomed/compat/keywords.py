@@ -8,6 +8,10 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any
 
+from ivadomed.config.schema import loader, predictions, training
+from ivadomed.config.schema.run import RunConfig
+from ivadomed.registry.section import Section
+
 
 class Keywords(str, Enum):
     """Base of the groups of keys."""
@@ -19,55 +23,43 @@ class Keywords(str, Enum):
 def _keywords(group: str, texts: str) -> Any:
     """A group of keys: a member is named by its text in capitals, or as ``NAME=text`` says."""
     pairs = (text.rpartition("=") for text in texts.split())
-    members = [(name or text.upper(), text) for name, _, text in pairs]
+    members = [(name or _NAMES.get(text, text.upper()), text) for name, _, text in pairs]
     make: Any = Keywords
     return make(group, members, module=__name__)
 
 
+def _of_section(group: str, section: type[Section], others: str = "") -> Any:
+    """The keys of a section, and others that stand beside them in programs of 2.x."""
+    return _keywords(group, " ".join((*section.model_fields, others)))
+
+
+_NAMES = {"FiLMedUnet": "FILMED_UNET", "HeMISUnet": "HEMIS_UNET", "Modified3DUNet": "MODIFIED_3D_UNET"}
+
 #: Top level of a configuration.
-ConfigKW = _keywords(
-    "ConfigKW",
-    "command gpu_ids path_output model_name debugging log_file wandb object_detection_params "
-    "loader_parameters split_dataset training_parameters default_model FILMED_UNET=FiLMedUnet "
-    "HEMIS_UNET=HeMISUnet MODIFIED_3D_UNET=Modified3DUNet uncertainty postprocessing "
-    "evaluation_parameters transformation",
-)
+ConfigKW = _of_section("ConfigKW", RunConfig)
 #: ``loader_parameters``; the last ones stand in a loader's parameters only, see ``main.set_loader_params``.
-LoaderParamsKW = _keywords(
-    "LoaderParamsKW",
-    "path_data bids_config bids_validate subject_selection target_suffix target_sessions extensions "
-    "roi_params contrast_params slice_filter_params patch_filter_params slice_axis multichannel "
-    "soft_gt is_input_dropout model_params metadata_type object_detection_params",
+LoaderParamsKW = _of_section(
+    "LoaderParamsKW", loader.LoaderParameters, "model_params metadata_type object_detection_params"
 )
 #: ``split_dataset``.
-SplitDatasetKW = _keywords(
-    "SplitDatasetKW", "fname_split random_seed split_method data_testing balance train_fraction test_fraction"
-)
+SplitDatasetKW = _of_section("SplitDatasetKW", loader.SplitDataset)
 #: ``split_dataset.data_testing``.
-DataTestingKW = _keywords("DataTestingKW", "data_type data_value")
+DataTestingKW = _of_section("DataTestingKW", loader.DataTesting)
 #: ``training_parameters``.
-TrainingParamsKW = _keywords(
-    "TrainingParamsKW",
-    "batch_size loss training_time scheduler balance_samples mixup_alpha transfer_learning",
-)
+TrainingParamsKW = _of_section("TrainingParamsKW", training.TrainingParameters)
 #: ``training_parameters.balance_samples``.
-BalanceSamplesKW = _keywords("BalanceSamplesKW", "applied type")
+BalanceSamplesKW = _of_section("BalanceSamplesKW", training.BalanceSamples)
 #: ``loader_parameters.contrast_params``; ``contrast_lst`` stands in a loader's parameters only.
-ContrastParamsKW = _keywords("ContrastParamsKW", "training_validation testing balance contrast_lst")
+ContrastParamsKW = _of_section("ContrastParamsKW", loader.ContrastParams, "contrast_lst")
 #: ``loader_parameters.roi_params``.
-ROIParamsKW = _keywords("ROIParamsKW", "suffix slice_filter_roi")
+ROIParamsKW = _of_section("ROIParamsKW", loader.RoiParams)
 #: ``loader_parameters.slice_filter_params``.
-SliceFilterParamsKW = _keywords(
-    "SliceFilterParamsKW",
-    "filter_empty_input filter_empty_mask filter_absent_class filter_classification classifier_path",
-)
+SliceFilterParamsKW = _of_section("SliceFilterParamsKW", loader.SliceFilterParams)
 #: ``loader_parameters.patch_filter_params``.
-PatchFilterParamsKW = _keywords(
-    "PatchFilterParamsKW", "filter_empty_input filter_empty_mask filter_absent_class"
-)
+PatchFilterParamsKW = _of_section("PatchFilterParamsKW", loader.PatchFilterParams)
 #: ``object_detection_params``; the last two stand in a loader's parameters only.
-ObjectDetectionParamsKW = _keywords(
-    "ObjectDetectionParamsKW", "object_detection_path safety_factor gpu_ids path_output"
+ObjectDetectionParamsKW = _of_section(
+    "ObjectDetectionParamsKW", loader.ObjectDetection, "gpu_ids path_output"
 )
 #: Sections of networks, and ``model_params`` of the data sets, of training and of testing.
 ModelParamsKW = _keywords(
@@ -77,7 +69,7 @@ ModelParamsKW = _keywords(
     "in_channel out_channel missing_probability missing_probability_growth",
 )
 #: ``uncertainty``.
-UncertaintyKW = _keywords("UncertaintyKW", "epistemic aleatoric n_it")
+UncertaintyKW = _of_section("UncertaintyKW", predictions.Uncertainty)
 #: ``postprocessing``.
 PostprocessingKW = _keywords(
     "PostprocessingKW",
@@ -86,9 +78,7 @@ PostprocessingKW = _keywords(
 #: ``postprocessing.binarize_prediction``; the class is spelt as it was in 2.x.
 BinarizeProdictionKW = _keywords("BinarizeProdictionKW", "thr")
 #: ``evaluation_parameters``.
-EvaluationParamsKW = _keywords(
-    "EvaluationParamsKW", "target_size overlap remove_small object_detection_metrics"
-)
+EvaluationParamsKW = _of_section("EvaluationParamsKW", predictions.EvaluationParameters)
 #: ``transformation``.
 TransformationKW = _keywords("TransformationKW", "Resample CenterCrop ROICrop")
 #: Options of ``inference.segment_volume``.
