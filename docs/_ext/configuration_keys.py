@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ivadomed.config.problems import models_in
-from ivadomed.config.schema import RunConfig
+from ivadomed.config.schema.run import RunConfig
 
 _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 _PLURAL = {"integer": "integers", "number": "numbers", "string": "strings", "boolean": "booleans"}

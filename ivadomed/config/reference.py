@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ivadomed.config.schema import RunConfig
+from ivadomed.config.schema.run import RunConfig
 
 
 def json_schema() -> dict[str, Any]:

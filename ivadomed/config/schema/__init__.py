@@ -1,7 +1,62 @@
-"""The configuration's schema: one module per part of the JSON file."""
+"""The configuration's schema, a module per part of the JSON file; here its types that need pydantic: paths, sizes,
+scalars."""
 
 from __future__ import annotations
 
-from ivadomed.config.schema.run import RunConfig
+import os
+from typing import Annotated, Any
 
-__all__ = ["RunConfig"]
+from pydantic import AfterValidator, BeforeValidator, Field, Strict
+
+from ivadomed.images.files import expand_home
+from ivadomed.registry.types import Parsed, Positive
+from ivadomed.runtime.failures import is_utf8, utf8_remedy
+
+
+def _scalar(value: Any) -> str | int | float | bool:
+    if isinstance(value, (str, int, float)):
+        return value
+    raise ValueError("expected a string, a number or a boolean")
+
+
+Scalar = Annotated[str | int | float | bool, Parsed(_scalar)]
+
+
+def _empty_is_none(value: Any) -> Any:
+    return None if isinstance(value, (list, tuple)) and not value else value
+
+
+def _path(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _file_name(value: str) -> str:
+    if value in (".", "..") or not value.isprintable() or set(value) & set("/\\"):
+        raise ValueError("expected a plain name, without / and what cannot be printed")
+    return value
+
+
+def _usable_path(value: str) -> str:
+    """The path, with the home of the user in place of ``~``."""
+    if "\0" in value:
+        raise ValueError("expected a path, which has no character 0")
+    if not is_utf8(value):
+        raise ValueError(f"expected a path in UTF-8, for the files of a run name it; {utf8_remedy()}")
+    return expand_home(value)
+
+
+def _paths(value: Any) -> tuple[Any, ...]:
+    if isinstance(value, (str, os.PathLike)):
+        return (_usable_path(_path(value)),)
+    if isinstance(value, (list, tuple)) and all(isinstance(entry, (str, os.PathLike)) for entry in value):
+        return tuple(_usable_path(_path(entry)) for entry in value)
+    raise ValueError("expected a path or a list of paths")
+
+
+Size2D = Annotated[tuple[Positive, Positive] | None, BeforeValidator(_empty_is_none)]
+Size3D = Annotated[tuple[Positive, Positive, Positive] | None, BeforeValidator(_empty_is_none)]
+PathText = Annotated[
+    str, Strict(), BeforeValidator(_path, json_schema_input_type=str), AfterValidator(_usable_path)
+]
+PathTexts = Annotated[tuple[str, ...], BeforeValidator(_paths, json_schema_input_type=str | list[str])]
+FileName = Annotated[str, Strict(), Field(min_length=1), AfterValidator(_file_name)]

@@ -16,7 +16,7 @@ from pydantic import (
 )
 from typing_extensions import Self
 
-from ivadomed.config.schema.base import PathText, PathTexts, Scalar
+from ivadomed.config.schema import PathText, PathTexts, Scalar
 from ivadomed.images.label_suffix import LabelSuffix
 from ivadomed.registry.section import OrderedSteps, Section, key, refuse, section
 from ivadomed.registry.types import (

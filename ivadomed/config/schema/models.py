@@ -21,7 +21,7 @@ from pydantic import (
 )
 from typing_extensions import Self
 
-from ivadomed.config.schema.base import Size2D, Size3D
+from ivadomed.config.schema import Size2D, Size3D
 from ivadomed.models.specs import SPECS
 from ivadomed.registry import parameters
 from ivadomed.registry.section import (

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ivadomed.config.schema.base import FileName, PathText
+from ivadomed.config.schema import FileName, PathText
 from ivadomed.config.schema.loader import (
     LoaderParameters,
     ObjectDetection,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from typing_extensions import Self
 
-from ivadomed.config.schema.base import PathText
+from ivadomed.config.schema import PathText
 from ivadomed.registry.section import Named, OneOf, Section, key, name_or, refuse, section
 from ivadomed.registry.types import (
     Flag,

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 
-from ivadomed.transforms import sampling
-from ivadomed.transforms.sampling import sample, voxels_to_unit
+from ivadomed.transforms import warp
+from ivadomed.transforms.warp import sample, voxels_to_unit
 
 sizes = st.integers(1, 12)
 
@@ -59,7 +59,7 @@ def test_both_kernels_for_volumes_give_the_same(monkeypatch):
     x = np.random.default_rng(0).random((2, 12, 20, 9), dtype=np.float32)
     at = points(x.shape[1:], 1, count=500)
     by_planes = read(x, at.copy(), 1)
-    monkeypatch.setattr(sampling, "_MOST_ROWS", 0)
+    monkeypatch.setattr(warp, "_MOST_ROWS", 0)
     np.testing.assert_allclose(by_planes, read(x, at.copy(), 1), atol=1e-4)
 
 
