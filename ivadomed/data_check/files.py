@@ -131,15 +131,17 @@ def _check_label(
             return
         role = {case.roi: "roi", case.ignore: "ignored"}.get(file, _suffix_of(file, case))
         row = _row(case, path, role, case.contrasts[-1], stored.image)
-        report.rows.append(row | {"values": _values(stored)})
+        row |= {"values": _values(stored), "label": str(file), "labelled": True}
+        report.rows.append(row)
         if is_new:
             _compare(case, report, stored.image, path)
         soft = recipe.soft_gt or file is case.roi
         label = stored.of_class(file.values, soft, [value for other in case.labels for value in other.values])
+        row["labelled"] = bool(label.data.any())
     except DataError as error:
         report.find(path, str(error), fatal=True)
         return
-    for message, fatal in _remarks(stored, label, file, soft):
+    for message, fatal in _remarks(stored, label, role if file.values else "", soft):
         report.find(path, message, fatal)
 
 
@@ -170,17 +172,17 @@ def _values(label: StoredLabel) -> str:
     return f"{low:g} to {high:g}" if len(values) > _SHOWN_VALUES else ", ".join(f"{v:g}" for v in values)
 
 
-def _remarks(stored: StoredLabel, label: Image, file: LabelFile, soft: bool) -> Iterator[tuple[str, bool]]:
-    """Messages about what a label counts as, and True when it is fatal."""
+def _remarks(stored: StoredLabel, label: Image, of_map: str, soft: bool) -> Iterator[tuple[str, bool]]:
+    """Messages about what a label counts as, and True when it is fatal; ``of_map`` is a class of a label map."""
     has = f"has the values {_values(stored)}"
     if not label.data.any():
-        if stored.kind == "soft" and not file.values and stored.extremes[1] > 0:
+        if stored.kind == "soft" and not of_map and stored.extremes[1] > 0:
             yield f"{has}; none reaches 0.5, so that it counts as empty", True
         else:
-            yield (f"has no voxel of {file}" if file.values else "is empty"), False
+            yield (f"has no voxel of {of_map}" if of_map else "is empty"), False
     elif stored.kind == "soft" and not soft:
         yield f"{has}; 0.5 and more count as 1 (soft_gt: true keeps them)", False
-    if stored.traces and not file.values:
+    if stored.traces and not of_map:
         greys = ", ".join(f"{value:g} ({count})" for value, count in stored.traces.items())
         yield f"has a few pixels of other greys: {greys}; each counts as the nearer of its two greys", False
 
@@ -195,7 +197,8 @@ def _compare(case: Case, report: CaseReport, image: Image, path: ImagePath) -> N
 
 
 def _suffix_of(label: LabelFile, case: Case) -> str:
-    """End of the name of a label behind that of its image."""
+    """End of the name of a label behind that of its image, and its values in a label map: "_dseg:1"."""
     stem = label.path.name.split(".")[0]
     names = [image.name.split(".")[0] for image in case.images]
-    return next((stem.removeprefix(name) for name in reversed(names) if stem.startswith(name)), stem)
+    suffix = next((stem.removeprefix(name) for name in reversed(names) if stem.startswith(name)), stem)
+    return f"{suffix}:{'+'.join(map(str, label.values))}" if label.values else suffix

@@ -155,13 +155,15 @@ def _faults_of_set(
     uneven = (zooms.max(axis=0) > _SAME_ZOOM * zooms.min(axis=0)).any()
     if uneven and not any(step.resamples for step in config.transformation.chain.values()):
         yield "voxels differ in size, and transformation has no Resample to make them equal", False
-    highest = {row["file"]: row["highest"] for of_case in reports for row in of_case.rows}
+    labelled = {
+        row["label"]: row["labelled"] for of_case in reports for row in of_case.rows if "label" in row
+    }
     for k, name in enumerate(config.class_names):
         without = sum(not case.targets[k] for case in cases)
         if without:
             yield f"{without} of {len(cases)} cases have no {name}: it counts as empty there", False
-        files = [str(file.path) for case in cases for file in case.targets[k] or ()]
-        if not any(highest.get(file, 1) > 0 for file in files):  # what cannot be read has its own finding
+        labels = [str(file) for case in cases for file in case.targets[k] or ()]
+        if not any(labelled.get(label, True) for label in labels):  # what cannot be read has its own finding
             yield f"no label {name} has a voxel", dataset_type == "training"
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from ivadomed.main import main
+from ivadomed.scripts.check_data import main as check_data
 from ivadomed.scripts.create_phantom import create_microscopy
 
 TABLE = "index\tname\n1\twhite matter\n2\tgrey+matter\n"
@@ -137,14 +138,24 @@ def test_a_name_that_no_table_has_is_one_line(config, data, tmp_path, capsys):
     assert "did you mean 'white matter'?; it has white matter, grey+matter" in error
 
 
-def test_raters_regions_and_the_data_check(run, config, data, tmp_path, capsys):
+def test_raters_and_regions(run, config):
     config["transformation"] = {"ROICrop": {"size": [16, 16]}, "NormalizeInstance": {"applied_to": ["im"]}}
     roi = {"suffix": "_dseg:1+2", "slice_filter_roi": 1}
     run("raters", [["_dseg:1", "_partial_dseg:1"]], roi_params=roi, ignore_label="_partial_dseg:255")
-    from ivadomed.scripts.check_data import main as check_data
 
-    check_data(["-c", str(tmp_path / "raters.json")])
-    assert "label map" not in capsys.readouterr().out
+
+def test_the_data_check_knows_the_classes_of_a_map(config, data, tmp_path, capsys):
+    config["loader_parameters"] |= {"path_data": [str(data)], "ignore_label": "_partial_dseg:255"}
+    config["loader_parameters"]["target_suffix"] = ["_dseg:white matter", "_dseg:7"]
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(config), encoding="utf-8")
+    assert check_data(["-c", str(file)]) == 1
+    text = capsys.readouterr().out
+    assert "ERROR     training set: no label _dseg:7 has a voxel" in text
+    assert "no label _dseg:white matter" not in text
+    assert "has no voxel of _dseg:7" in text
+    roles = [line.split()[0] for line in text.splitlines() if " T2w " in line]
+    assert roles == ["image", "_dseg:1", "_dseg:7", "ignored"]
 
 
 def test_grey_values_of_pictures(config, tmp_path):
