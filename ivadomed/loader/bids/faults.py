@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ivadomed.errors import DataError, some
 from ivadomed.loader.bids.files import BidsFile, Dropped, Selection, contrast_of, matches
-from ivadomed.loader.bids.labels import SEGMENTATIONS, Labels
+from ivadomed.loader.bids.label_names import SEGMENTATIONS
+from ivadomed.loader.bids.labels import Labels
 from ivadomed.loader.bids.names import without_padding
 
 _DESCRIPTION = "dataset_description.json"

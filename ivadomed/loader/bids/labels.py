@@ -9,34 +9,30 @@ segmentations in BIDS (1.9, "Imaging data type derivatives").
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from itertools import islice, takewhile
 from pathlib import Path
 
 from ivadomed.errors import DataError, some
 from ivadomed.loader.bids.files import BidsFile, contrast_entities, contrast_of
-from ivadomed.loader.bids.names import (
-    DATATYPES,
-    ENTITY_NAMES,
-    NameRules,
-    ParsedName,
-    comparable,
-    without_padding,
+from ivadomed.loader.bids.label_names import (
+    SEGMENTATIONS,
+    Entities,
+    acquisition,
+    ending_of,
+    label_name,
+    lacking_of,
+    suffix_for,
+    written,
 )
+from ivadomed.loader.bids.names import DATATYPES, ParsedName, comparable, without_padding
 
-SEGMENTATIONS = frozenset({"dseg", "mask", "probseg"})
-"""Suffixes that BIDS has for segmentations."""
-
-_ENDS = tuple(SEGMENTATIONS)
-_DESCRIBING = frozenset(["space", "atlas", "segmentation", "roi", "label", "desc", "hemi", "res", "den"])
-"""Entities that say what a label shows, rather than how its image was acquired."""
-_RULES = NameRules(strict=False)
-_KEYS = {name: key for key, name in ENTITY_NAMES.items()}
-
-Lacking = frozenset[tuple[str, str]]
-"""Entities of an image that the name of a label lacks."""
+Subject = tuple[Path, str]
+"""Folder of a data set and name of a subject in it."""
+ByEntities = Mapping[Entities, list[BidsFile]]
 
 
 @dataclass(frozen=True)
@@ -52,7 +48,7 @@ class _Fit:
     """
 
     file: BidsFile
-    lacking: Lacking = frozenset()
+    lacking: Entities = frozenset()
     owner: BidsFile | None = None
     shared_with: tuple[BidsFile, ...] = ()
     is_named: bool = False
@@ -72,11 +68,15 @@ class Labels:
 
     def __init__(self, files: Iterable[BidsFile], contrasts: Sequence[str] = ()) -> None:
         self._contrasts = contrasts
-        self._named: dict[tuple[Path, str], list[BidsFile]] = defaultdict(list)
-        self._of_subject: dict[tuple[Path, str], list[BidsFile]] = defaultdict(list)
-        self._images: dict[tuple[Path, str], list[BidsFile]] = defaultdict(list)
+        self._named: dict[Subject, list[BidsFile]] = defaultdict(list)
+        self._of_subject: dict[Subject, list[BidsFile]] = defaultdict(list)
+        self._images: dict[Subject, list[BidsFile]] = defaultdict(list)
         self._beside: dict[str, list[BidsFile]] = defaultdict(list)
         self._suffixes: set[str] = set()
+        # The following are filled as they are needed.
+        self._sorted: dict[Subject, list[tuple[str, BidsFile]]] = {}
+        self._by_entities: dict[Subject, Mapping[frozenset[str], ByEntities]] = {}
+        self._grouped: dict[tuple[Subject, frozenset[str]], ByEntities] = {}
         for file in files:
             subject = file.root, file.folders[0]
             if file.is_derivative:
@@ -110,19 +110,19 @@ class Labels:
         """Suffixes of all labels of ``image`` that ``find`` can tell from others."""
         start = without_padding(image.stem)
         behind = {without_padding(file.stem).removeprefix(start) for file in self._behind(image)}
-        near = self._near(image)
-        short = [_suffix_for(image, file, with_space=False) for file in near]
+        near = self._near(image, {})
+        short = [suffix_for(image, file, with_space=False) for file in near]
         # Where the image has a label with its contrast as "space" and one without, only the full name tells them apart.
         several = {suffix for suffix, count in Counter(short).items() if count > 1}
         found = (
-            _suffix_for(image, file, with_space=True) if suffix in several else suffix
+            suffix_for(image, file, with_space=True) if suffix in several else suffix
             for suffix, file in zip(short, near, strict=True)
         )
         return behind | {suffix for suffix in found if suffix and self._is_clear(image, suffix)}
 
     def of(self, image: BidsFile) -> list[BidsFile]:
         """All files whose names make them labels of ``image``, also where others fit as well."""
-        named = ((file, _suffix_for(image, file, with_space=True)) for file in self._near(image))
+        named = ((file, suffix_for(image, file, with_space=True)) for file in self._near(image, {}))
         fits = ((file, self._fits(image, suffix)) for file, suffix in named if suffix)
         return [
             *self._behind(image),
@@ -132,11 +132,13 @@ class Labels:
     def _behind(self, image: BidsFile) -> list[BidsFile]:
         """Files that are named after an image, with something behind its name."""
         start, subject = f"{without_padding(image.stem)}_", (image.root, image.folders[0])
-        return [
-            file
-            for file in self._of_subject.get(subject, ())
-            if without_padding(file.stem).startswith(start) and _same_place(image, file)
-        ]
+        if subject not in self._sorted:
+            files = self._of_subject.get(subject, ())
+            self._sorted[subject] = sorted(((without_padding(file.stem), file) for file in files), key=_stem)
+        stems = self._sorted[subject]
+        first = bisect_left(stems, start, key=_stem)
+        named = takewhile(lambda item: item[0].startswith(start), islice(stems, first, None))
+        return [file for _, file in named if _same_place(image, file)]
 
     def passed_over(self, image: BidsFile, suffix: str) -> str:
         """The file that one could take for the label of an image that has none, and why it is not; else empty."""
@@ -145,7 +147,7 @@ class Labels:
                 return f"found in the wrong folder: {file.relative}"
         for fit in self._fits(image, suffix):
             if fit.owner is not None:
-                return f"{fit.file.name} has no {_written(fit.lacking)}: it is that of {fit.owner.name}"
+                return f"{fit.file.name} has no {written(fit.lacking)}: it is that of {fit.owner.name}"
         return ""
 
     def _is_clear(self, image: BidsFile, suffix: str) -> bool:
@@ -158,45 +160,86 @@ class Labels:
         """Files in the place of the image whose name fits it, by one way or the other."""
         named = self._named.get((image.root, without_padding(image.stem + suffix)), ())
         found = [_Fit(file) for file in named if _same_place(image, file)]
-        ending = _ending(suffix)
+        ending = ending_of(suffix)
         if ending is None or self._is_of_other_space(image, ending.entities):
             return found
-        for file in self._near(image):
-            lacking = _lacking(image, file, ending)
+        for file in self._near(image, ending.entities):
+            lacking = lacking_of(image, file, ending)
             if lacking is not None:
                 found.append(self._fit(image, file, lacking, ending))
         return found
 
-    def _fit(self, image: BidsFile, file: BidsFile, lacking: Lacking, ending: ParsedName) -> _Fit:
+    def _fit(self, image: BidsFile, file: BidsFile, lacking: Entities, ending: ParsedName) -> _Fit:
         """Compare with the other images that the label fits."""
         if not lacking:
             return _Fit(file)
-        others = self._images.get((image.root, image.folders[0]), ())
-        near = [other for other in others if other != image and _is_near(other, file)]
-        lacked = [(other, found) for other in near if (found := _lacking(other, file, ending)) is not None]
+        others = [other for other in self._images_like(image, lacking) if _is_near(other, file)]
+        lacked = [
+            (other, found) for other in others if (found := lacking_of(other, file, ending)) is not None
+        ]
         owner = next((other for other, found in lacked if not found), None)
         shared_with = tuple(other for other, found in lacked if found != lacking)
         contrast = contrast_of(image, self._contrasts)
         named = set(contrast_entities(contrast)) if contrast else set()
         return _Fit(file, lacking, owner, shared_with, {key for key, _ in lacking} <= named)
 
-    def _near(self, image: BidsFile) -> list[BidsFile]:
-        """Derivatives in the place of an image, and segmentations beside it or in a data set without images."""
+    def _images_like(self, image: BidsFile, lacking: Entities) -> list[BidsFile]:
+        """Images of the subject with all the entities of one but those that a label lacks, or with more."""
+        missing = dict(lacking)
+        same = {key: value for key, value in comparable(image.entities).items() if key not in missing}
+        subject, keys = (image.root, image.folders[0]), frozenset(same)
+        if (subject, keys) not in self._grouped:
+            groups: dict[Entities, list[BidsFile]] = defaultdict(list)
+            for other in self._images.get(subject, ()):
+                own = comparable(other.entities)
+                if keys <= own.keys():
+                    groups[frozenset((key, own[key]) for key in keys)].append(other)
+            self._grouped[subject, keys] = groups
+        return self._grouped[subject, keys].get(frozenset(same.items()), [])
+
+    def _near(self, image: BidsFile, more: Mapping[str, str]) -> list[BidsFile]:
+        """Labels that BIDS names, in the place of an image and without other entities than those of it and ``more``.
+
+        They are derivatives, or lie beside their image or in a data set that has no image of the subject.
+        """
         if image.suffix in SEGMENTATIONS:
             return []
-        subject = image.folders[0]
+        subject = image.root, image.folders[0]
+        if subject not in self._by_entities:
+            self._by_entities[subject] = self._segmentations(*subject)
+        own = {**comparable(image.entities), **more}
+        found = [
+            file
+            for keys, files in self._by_entities[subject].items()
+            if keys <= own.keys()
+            for file in files.get(frozenset((key, own[key]) for key in keys), ())
+            if _is_near(image, file)
+        ]
+        return sorted(found, key=lambda file: file.relative)
+
+    def _segmentations(self, root: Path, subject: str) -> Mapping[frozenset[str], ByEntities]:
+        """Labels that BIDS names, by those of their entities that say how the image was acquired."""
         beside = (
             file
             for file in self._beside.get(subject, ())
-            if file.root == image.root or (file.root, subject) not in self._images
+            if file.root == root or (file.root, subject) not in self._images
         )
-        derivatives = self._of_subject.get((image.root, subject), ())
-        return [file for file in (*derivatives, *beside) if _is_near(image, file)]
+        found: dict[frozenset[str], dict[Entities, list[BidsFile]]] = {}
+        for file in (*self._of_subject.get((root, subject), ()), *beside):
+            if name := label_name(file):
+                entities = acquisition(name.entities)
+                files = found.setdefault(frozenset(entities), {})
+                files.setdefault(frozenset(entities.items()), []).append(file)
+        return found
 
     def _is_of_other_space(self, image: BidsFile, entities: Mapping[str, str]) -> bool:
         """Tell whether a suffix names the space of another contrast: ``space-T1w`` is not for a T2w image."""
         space = entities.get("space", image.suffix)
         return space in self._suffixes and space not in (image.suffix, image.entities.get("space"))
+
+
+def _stem(item: tuple[str, BidsFile]) -> str:
+    return item[0]
 
 
 def _same_place(image: BidsFile, label: BidsFile) -> bool:
@@ -208,73 +251,6 @@ def _is_near(image: BidsFile, label: BidsFile) -> bool:
     """Tell whether a label that BIDS names may be of an image: the same place, and no other type of data."""
     other_type = label.datatype != image.datatype and label.datatype in DATATYPES
     return _same_place(image, label) and not (other_type and image.datatype in DATATYPES)
-
-
-@lru_cache(maxsize=256)
-def _ending(suffix: str) -> ParsedName | None:
-    """A suffix as the end of a name of BIDS: ``_desc-manual_dseg``; None for others: ``_seg-manual``."""
-    parsed = _RULES.parse(suffix.removeprefix("_"), "")
-    return (
-        ParsedName(dict(comparable(parsed.entities)), parsed.suffix, "") if _is_segmentation(parsed) else None
-    )
-
-
-@lru_cache(maxsize=4096)
-def _label_entities(stem: str, session: str) -> ParsedName | None:
-    """Content of the name of a label that lies in a session; None for names that are not those of segmentations."""
-    parsed = _RULES.parse(stem, "")
-    if not _is_segmentation(parsed):
-        return None
-    entities = dict(comparable(parsed.entities))
-    if session:
-        entities.setdefault("session", session.removeprefix("ses-"))
-    return ParsedName(entities, parsed.suffix, "")
-
-
-def _label_name(file: BidsFile) -> ParsedName | None:
-    stem = file.stem
-    return _label_entities(stem, file.folders[1]) if stem.endswith(_ENDS) else None
-
-
-def _is_segmentation(parsed: ParsedName) -> bool:
-    return parsed.suffix in SEGMENTATIONS
-
-
-def _lacking(image: BidsFile, file: BidsFile, ending: ParsedName) -> Lacking | None:
-    """Entities of an image that the name of a label with this ending lacks; None if it is not one of the image."""
-    label = _label_name(file)
-    if (
-        label is None
-        or label.suffix != ending.suffix
-        or not ending.entities.items() <= label.entities.items()
-    ):
-        return None
-    own = comparable(image.entities)
-    rest = {key: value for key, value in label.entities.items() if key not in ending.entities}
-    if "space" not in own and rest.get("space") == image.suffix:
-        del rest["space"]
-    if rest.get("subject") != own.get("subject") or not rest.items() <= own.items():
-        return None
-    return frozenset(own.items() - rest.items() - ending.entities.items())
-
-
-def _suffix_for(image: BidsFile, file: BidsFile, with_space: bool) -> str:
-    """Suffix by which BIDS makes the name of a label from that of an image; empty where it does not.
-
-    Args:
-        image: An image near the label.
-        file: A label.
-        with_space: Keep the entity ``space`` even where it is the contrast of the image.
-    """
-    label, own = _label_name(file), comparable(image.entities)
-    if label is None:
-        return ""
-    more = {key: value for key, value in label.entities.items() if own.get(key) != value}
-    if not with_space and "space" not in own and more.get("space") == image.suffix:
-        del more["space"]
-    if not _DESCRIBING.issuperset(more):
-        return ""
-    return "".join(f"_{_KEYS[key]}-{value}" for key, value in more.items()) + f"_{label.suffix}"
 
 
 def _usable(fits: Iterable[_Fit]) -> list[_Fit]:
@@ -292,13 +268,8 @@ def _distinct(fits: list[_Fit]) -> list[_Fit]:
     return list({os.path.realpath(fit.file.path): fit for fit in reversed(fits)}.values())[::-1]
 
 
-def _written(entities: Iterable[tuple[str, str]]) -> str:
-    """Entities as file names have them: "acq-hr_run-1"."""
-    return "_".join(f"{_KEYS.get(key, key)}-{value}" for key, value in sorted(entities))
-
-
 def _shared(image: BidsFile, fit: _Fit) -> str:
-    lacking = _written(fit.lacking)
+    lacking = written(fit.lacking)
     return (
         f"{fit.file.path}: its name does not say to which image the label belongs: {image.name} or "
         f"{some((other.name for other in fit.shared_with), 3, ' or ')}. Put the entities of that image into it "

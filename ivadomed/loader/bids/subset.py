@@ -18,8 +18,9 @@ from ivadomed.images.files import atomic_folder
 from ivadomed.images.pointers import FETCH, is_pointer
 from ivadomed.loader.bids.files import BidsFile
 from ivadomed.loader.bids.index import IMAGE_EXTENSIONS, BidsIndex, leads_back, scan
+from ivadomed.loader.bids.label_names import SEGMENTATIONS
 from ivadomed.loader.bids.label_tables import LabelTables
-from ivadomed.loader.bids.labels import SEGMENTATIONS, Labels
+from ivadomed.loader.bids.labels import Labels
 from ivadomed.loader.bids.names import DATATYPES, without_padding
 from ivadomed.loader.bids.text import encoding_of
 
