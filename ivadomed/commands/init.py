@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ivadomed.errors import OutputError
-from ivadomed.images.files import write_json, write_text
-from ivadomed.runtime.terminal import Style
+from ivadomed.images.files import data_path, write_json, write_text
+from ivadomed.runtime.terminal import Mode, Style, shown
 
 if TYPE_CHECKING:
     from ivadomed.suggest import Choice
 
 _WIDEST = 110
+WARNING = "Warning"
+"""Beginning of a line of the summary that the user should not miss."""
 
 
 def init_command(
@@ -48,23 +50,27 @@ def init_command(
     for path in (config, reasons):
         if path.exists():
             raise OutputError(f"{path}: exists already; choose another name, or remove it first")
-    # Torch and pandas are loaded only now: a name that exists is refused at once.
+    for folder in path_data:
+        data_path(folder)
+    # Torch and pandas are loaded only now: what exists already or does not is refused at once.
     from ivadomed.config import load_config
-    from ivadomed.suggest import Machine, suggest, survey, tree
+    from ivadomed.suggest import Machine, suggest, summary, survey, tree
 
-    data = survey(path_data, target_suffix, contrasts)
+    with shown(Mode.QUIET if quiet else Mode.SCREEN):
+        data = survey(path_data, target_suffix, contrasts)
     choices = suggest(data, Machine.here(), stem)
     chosen = tree(choices)
     load_config(chosen)
     write_json(config, chosen)
-    write_text(reasons, _markdown(choices, config))
+    notes = summary(data)
+    write_text(reasons, _markdown(choices, config, notes))
     if not quiet:
-        print("\n".join(_screen(choices, config, reasons)))
+        print("\n".join(_screen(choices, config, reasons, notes)))
     return config
 
 
-def _screen(choices: Sequence[Choice], config: Path, reasons: Path) -> Iterator[str]:
-    """A key and its value, and below it the reason; section by section."""
+def _screen(choices: Sequence[Choice], config: Path, reasons: Path, notes: Sequence[str]) -> Iterator[str]:
+    """A key and its value, and below it the reason, section by section; a summary at the end."""
     style, width = Style.of_terminal(), min(shutil.get_terminal_size((_WIDEST, 24)).columns, _WIDEST)
     for section, group in groupby(choices, lambda choice: choice.key.partition(".")[0]):
         of_section = list(group)
@@ -77,13 +83,17 @@ def _screen(choices: Sequence[Choice], config: Path, reasons: Path) -> Iterator[
                 textwrap.wrap(choice.reason, width, initial_indent=" " * 6, subsequent_indent=" " * 6),
             )
     yield ""
+    for line in notes:
+        yield style.yellow(line) if line.startswith(WARNING) else line
+    yield ""
     yield f"Written: {config}; the reasons are in {reasons}, too."
     yield f"Check the data:  ivadomed_check_data -c {config}"
     yield f"Train:           ivadomed --train -c {config}"
 
 
-def _markdown(choices: Sequence[Choice], config: Path) -> str:
+def _markdown(choices: Sequence[Choice], config: Path, notes: Sequence[str]) -> str:
     rows = [(c.key, f"`{json.dumps(c.value)}`", c.reason) for c in choices]
     lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
     title = f"# Why {config.name} is as it is\n\nMade by `ivadomed --init`; every value may be changed.\n"
-    return "\n".join([title, "| key | value | reason |", "|---|---|---|", *lines, ""])
+    table = ["| key | value | reason |", "|---|---|---|", *lines]
+    return "\n".join([title, "```", *notes, "```", "", *table, ""])

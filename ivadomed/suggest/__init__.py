@@ -2,6 +2,7 @@
 
 from ivadomed.suggest.choices import Choice, suggest, tree
 from ivadomed.suggest.sizes import Machine
+from ivadomed.suggest.summary import summary
 from ivadomed.suggest.survey import Survey, survey
 
-__all__ = ["Choice", "Machine", "Survey", "suggest", "survey", "tree"]
+__all__ = ["Choice", "Machine", "Survey", "suggest", "summary", "survey", "tree"]

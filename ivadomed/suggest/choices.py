@@ -12,15 +12,13 @@ import numpy as np
 from ivadomed.config.tree import expand
 from ivadomed.suggest.plan import TESTING, TRAINING, StudyPlan
 from ivadomed.suggest.sizes import Machine
+from ivadomed.suggest.summary import FEW_SUBJECTS
 from ivadomed.suggest.survey import Survey
 
-_FEW_SUBJECTS = 5
 _RARE = 1 / 3
 _UPDATES = {True: 25_000, False: 5_000}
 _FEWEST_EPOCHS, _MOST_EPOCHS = 20, 500
 _GB = 1e9
-_RATERS_MM = 1.0  # how close raters come on MRI of 1 mm: the default tolerance of the surface Dice
-_RATERS_PIXELS = 5
 _MICROMETRES = 0.01  # mm; smaller voxels are printed in micrometres
 
 
@@ -117,7 +115,7 @@ def _data(plan: StudyPlan) -> Iterator[Entry]:
 
 def _split(plan: StudyPlan) -> Iterator[Entry]:
     data = plan.data
-    few = data.subjects < _FEW_SUBJECTS
+    few = data.subjects < FEW_SUBJECTS
     share = math.ceil(100 * (data.subjects - 2) / data.subjects) / 100 if few else TRAINING
     third = "one each validates and tests" if few else "the rest validates"
     yield ("train_fraction", share, f"of {data.subjects} subjects; {third}")
@@ -183,9 +181,11 @@ def _network(plan: StudyPlan) -> Iterator[Entry]:
         else "a residual 3D U-Net that sizes itself by patch",
         "is_2d": plan.why_2d or "voxels are nearly as deep as wide, so neighbouring slices help",
         "depth": f"{min(size) >> network.get('depth', 0)} pixels are left at the deepest level",
-        "n_filters": f"{plan.network.parameters / 1e6:.1f} million weights; on a GPU more pay"
+        "n_filters": f"{plan.network.parameters / 1e6:.1f} million weights for {plan.data.subjects} subjects; on a GPU "
+        "more pay"
         if not plan.machine.gpu
         else f"{plan.network.parameters / 1e6:.1f} million weights",
+        "max_filters": "ten times as many, as nnU-Net",
         "final_activation": "a voxel has one class" if plan.several else "each class is decided by itself",
     }
     for key, value in network.items():
@@ -208,19 +208,18 @@ def _postprocessing(plan: StudyPlan) -> Iterator[Entry]:
         yield ("binarize_maxpooling", {}, "each voxel goes to its most probable class")
     else:
         yield ("binarize_prediction", {"thr": 0.5}, "--thr-increment 0.1 searches a better one")
-    if all(kind.single for kind in plan.data.targets.kinds):
+    if all(kind.single and not kind.lesions for kind in plan.data.targets.kinds):
         yield ("keep_largest", {}, "every label that was looked at is one connected object")
 
 
 def _evaluation(plan: StudyPlan) -> Iterator[Entry]:
     if not plan.data.known_zooms:
         return
-    smallest = float(np.median(plan.zooms, axis=0)[:2].min())
-    tolerance = _RATERS_PIXELS * smallest if plan.data.pictures else max(_RATERS_MM, 2 * smallest)
+    pixel = float(np.median(plan.zooms[:, :2]))
     yield (
         "surface_tolerance_mm",
-        float(f"{tolerance:.2g}"),
-        f"how far raters are apart, about, with pixels of {_length(smallest)}; set yours",
+        float(f"{pixel:.3g}"),
+        f"one pixel of {_length(pixel)} (median), about as far as raters are apart; set yours",
     )
 
 
@@ -241,7 +240,8 @@ def _transforms(plan: StudyPlan) -> Iterator[Entry]:
             {"size": list(plan.samples.crop)},
             f"one size for all; the largest image has {largest} voxels, so nothing is cut off, smaller ones are padded",
         )
-    if set(plan.data.contrasts) <= {"ct", "CT"}:
+    is_ct = {name.lower() for name in plan.data.contrasts} <= {"ct"}
+    if is_ct:
         clip = {"min_percentile": 0.5, "max_percentile": 99.5}
         yield ("HistogramClipping", clip, "CT: metal and air stand far out")
     uneven = max(plan.spacing) > 1.05 * min(plan.spacing)
@@ -251,7 +251,12 @@ def _transforms(plan: StudyPlan) -> Iterator[Entry]:
     yield ("RandomAffine", affine | training, f"turned by up to 10 degrees, scaled by 10 %, {where}")
     if plan.data.pictures:
         yield ("RandomMirror", {"p": 0.5} | training, "micrographs have no upper side")
-    yield ("NormalizeInstance", {"applied_to": ["im"]}, "mean 0 and deviation 1: scanners differ in scale")
+    reason = "mean 0 and deviation 1: scanners differ in scale"
+    normalize: dict[str, Any] = {"applied_to": ["im"]}
+    if plan.is_padded and not is_ct:
+        normalize["foreground"] = True
+        reason += "; of the voxels above the mean, so that the padding does not count"
+    yield ("NormalizeInstance", normalize, reason)
     for name in ("RandomBrightness", "RandomContrast"):
         yield (name, {"applied_to": ["im"]} | training, "scanners differ in more than scale")
 

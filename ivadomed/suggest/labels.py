@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
+from tqdm import tqdm
 
 from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid
 from ivadomed.images.io import is_nifti
+from ivadomed.images.label_suffix import file_suffix
 from ivadomed.images.labels import LabelFile, read_labels
 from ivadomed.postprocessing.objects import label_objects
+from ivadomed.runtime.terminal import hidden_bar
 
 _GREY = 0.1
 _RATER = re.compile(r"[-_]?rater-?\w+$")
-_NEARLY_ALL = 0.9
+_RARE = 0.25
 _POINT = 10
 _SAME = 0.98
+_ALIKE = 0.9  # Dice of two versions of one structure; raters agree so well at best
+_WITHIN = 0.9
 _APART = 0.02
+_LESIONS = re.compile(
+    r"lesion|tumou?r|cancer|carcinom|metasta|glioma|plaque|o?edema|necro|wmh|hyperintens|stroke|infarct|"
+    r"ha?emorrh|bleed|nodul|cyst|polyp|(?<![a-z])les(?![a-z])",
+    re.IGNORECASE,
+)
 
 
 @dataclass(eq=False)
@@ -36,6 +46,8 @@ class LabelKind:
         largest: Voxels of the largest label that was read.
         slices: Share of the slices that have it, per axis right-left, posterior-anterior, inferior-superior and per
             label that was read.
+        shares: Share of the voxels of the image, per label that was read.
+        scattered: Whether it lies within another label, in several pieces, and is absent from some images.
     """
 
     suffix: str
@@ -45,12 +57,15 @@ class LabelKind:
     pieces: list[int] = field(default_factory=list)
     largest: int = 0
     slices: list[tuple[float, float, float]] = field(default_factory=list)
+    shares: list[float] = field(default_factory=list)
+    scattered: bool = False
 
     def look(self, data: np.ndarray) -> None:
         """Add one label, [R, A, S] in 0..1."""
         # A few grey voxels are a border, and no reason to train on soft values.
         self.soft |= bool(((data > 0) & (data < 1)).sum() > _GREY * (data > 0).sum())
         mask = data >= 0.5
+        self.shares.append(float(mask.mean()))
         self.largest = max(self.largest, int(mask.sum()))
         if mask.any():
             self.pieces.append(label_objects(mask)[1])
@@ -60,8 +75,22 @@ class LabelKind:
 
     @property
     def single(self) -> bool:
-        """Whether each label is one connected object."""
-        return bool(self.pieces) and max(self.pieces) == 1
+        """Whether each label is one connected object, and no image is without."""
+        return bool(self.pieces) and max(self.pieces) == 1 and len(self.pieces) == len(self.shares)
+
+    @property
+    def lesions(self) -> bool:
+        """Whether it marks lesions, by its name or because of what was seen."""
+        return self.scattered or _LESIONS.search(self.suffix) is not None
+
+    @property
+    def name(self) -> str:
+        """The kind in one word, for the user."""
+        if self.fault:
+            return "no label"
+        if self.largest < _POINT:
+            return "points" if self.largest else "empty"
+        return "lesions" if self.lesions else "structure"
 
 
 @dataclass(frozen=True)
@@ -72,11 +101,13 @@ class Targets:
         kinds: One per class.
         apart: Whether no voxel has two of them.
         left_out: Suffix and reason of the others; no reason for what was not asked for.
+        seen: Every label, those to train on included.
     """
 
     kinds: tuple[LabelKind, ...]
     apart: bool
     left_out: Mapping[str, str]
+    seen: tuple[LabelKind, ...] = ()
 
     @property
     def suffixes(self) -> tuple[str, ...]:
@@ -92,7 +123,8 @@ def choose_targets(
 ) -> Targets:
     """Read labels of some images and choose those that a network can learn.
 
-    A label that an image lacks counts as empty, so labels that few images have would teach that there is nothing.
+    Structures come before lesions within them, and both before points. A label that an image lacks counts as empty, so
+    labels that few images have would teach that there is nothing.
 
     Args:
         files: Per image the labels by suffix.
@@ -101,14 +133,15 @@ def choose_targets(
         wanted: Suffixes to train on, whatever the others are like; empty: all that can be used.
 
     Raises:
-        DataError: No label can be used, or one that is wanted does not exist or cannot.
+        DataError: No label can be used, two mark the same, or one that is wanted does not exist or cannot be used.
     """
     if absent := [suffix for suffix in wanted if suffix not in counts]:
         raise DataError(
             f"--target-suffix: no image has a label {absent[0]}; there are {', '.join(sorted(counts))}"
         )
     kinds = {suffix: LabelKind(suffix, count) for suffix, count in counts.items()}
-    masks = [_look(of_image, kinds, grid) for of_image, grid in zip(files, grids, strict=True)]
+    bar = tqdm(files, desc="Reading labels", unit="image", leave=False, disable=hidden_bar())
+    masks = [_look(of_image, kinds, grid) for of_image, grid in zip(bar, grids, strict=True)]
     left_out = {suffix: kind.fault for suffix, kind in kinds.items() if kind.fault}
     usable = {suffix: kind for suffix, kind in kinds.items() if not kind.fault}
     if wanted:
@@ -118,12 +151,51 @@ def choose_targets(
         chosen = [usable[suffix] for suffix in wanted]
     else:
         chosen = _usable(usable, masks, left_out)
+        _refuse_versions(chosen, masks, kinds.values())
     if not chosen:
         reasons = "; ".join(f"{suffix} {reason}" for suffix, reason in left_out.items())
         raise DataError(f"no label can be trained on: {reasons}")
     pairs = combinations([kind.suffix for kind in chosen], 2)
-    apart = all(_share(masks, one, other) < _APART for one, other in pairs)
-    return Targets(tuple(chosen), apart, left_out)
+    apart = all(
+        (not wanted and file_suffix(one) == file_suffix(other)) or _share(masks, one, other) < _APART
+        for one, other in pairs
+    )
+    return Targets(tuple(chosen), apart, left_out, tuple(kinds.values()))
+
+
+def table_of_labels(kinds: Iterable[LabelKind], use: Mapping[str, str] | None = None) -> list[str]:
+    """Lines of a table of labels: how many images have them, what they are like, how much of an image they cover.
+
+    Args:
+        kinds: The labels.
+        use: What becomes of each, by suffix; None for a table without.
+    """
+    rows = [("label", "images", "kind", "of the image", *(("use",) if use else ()))]
+    for kind in kinds:
+        covered = [share for share in kind.shares if share]
+        share = f"{100 * float(np.median(covered)):.2g} %" if covered else "-"
+        rows.append((kind.suffix, str(kind.images), kind.name, share, *((use[kind.suffix],) if use else ())))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+
+
+def _refuse_versions(
+    kinds: Sequence[LabelKind], masks: Sequence[Mapping[str, np.ndarray]], all_kinds: Iterable[LabelKind]
+) -> None:
+    """Raise for labels of one structure, such as those of two raters or methods: which counts, only the user knows."""
+    for one, other in combinations([kind.suffix for kind in kinds], 2):
+        if file_suffix(one) == file_suffix(other):
+            continue  # classes of a label map
+        seen = [m for m in masks if one in m and other in m]
+        both = sum(_count(m[one] & m[other]) for m in seen)
+        total = sum(_count(m[one]) + _count(m[other]) for m in seen)
+        if total and 2 * both >= _ALIKE * total:
+            raise DataError(
+                f"{one} and {other} mark the same (Dice {2 * both / total:.2f} in {len(seen)} images); choose with "
+                f"--target-suffix\n" + "\n".join(table_of_labels(all_kinds))
+            )
 
 
 def _look(
@@ -164,12 +236,26 @@ def _usable(
         marks = f"marks points of {kind.largest} voxels at most" if kind.largest else "is empty"
         left_out[kind.suffix] = f"{marks} wherever it was looked at"
         kinds.remove(kind)
+    _drop_repeated_maps(kinds, masks, left_out)
     most = max((kind.images for kind in kinds), default=0)
-    for kind in [kind for kind in kinds if kind.images < _NEARLY_ALL * most]:
+    for kind in [kind for kind in kinds if kind.images < _RARE * most]:
         left_out[kind.suffix] = (
             f"only {kind.images} images have it, others {most}; --target-suffix {kind.suffix} trains on these"
         )
         kinds.remove(kind)
+    for kind in [kind for kind in kinds if len(kind.pieces) < _RARE * len(kind.shares)]:
+        left_out[kind.suffix] = (
+            f"is empty in {len(kind.shares) - len(kind.pieces)} of {len(kind.shares)} images"
+        )
+        kinds.remove(kind)
+    for kind in kinds:
+        kind.scattered = _is_scattered(kind, [other.suffix for other in kinds if other is not kind], masks)
+    if not all(kind.lesions for kind in kinds):
+        for kind in [kind for kind in kinds if kind.lesions]:
+            left_out[kind.suffix] = (
+                f"marks lesions; structures come first, --target-suffix {kind.suffix} trains on it"
+            )
+            kinds.remove(kind)
     for kind in list(kinds):
         others = [other.suffix for other in kinds if other is not kind]
         if len(others) > 1 and _is_union(kind.suffix, others, masks):
@@ -178,13 +264,47 @@ def _usable(
     return kinds
 
 
+def _is_scattered(kind: LabelKind, others: Sequence[str], masks: Sequence[Mapping[str, np.ndarray]]) -> bool:
+    """Whether a label is like lesions: within another one, in several pieces, and not in every image."""
+    if max(kind.pieces, default=0) < 2 or len(kind.pieces) == len(kind.shares):
+        return False
+    suffix = kind.suffix
+    for other in others:
+        seen = [m for m in masks if suffix in m and other in m]
+        own, around = (sum(_count(m[name]) for m in seen) for name in (suffix, other))
+        if 0 < own < around and sum(_count(m[suffix] & m[other]) for m in seen) >= _WITHIN * own:
+            return True
+    return False
+
+
+def _drop_repeated_maps(
+    kinds: list[LabelKind], masks: Sequence[Mapping[str, np.ndarray]], left_out: dict[str, str]
+) -> None:
+    """Leave out label maps of what files of one class each hold too."""
+    files = [kind.suffix for kind in kinds if kind.suffix == file_suffix(kind.suffix)]
+    maps = {file_suffix(kind.suffix) for kind in kinds} - set(files)
+    for name in sorted(maps) if len(files) > 1 else ():
+        parts = [kind for kind in kinds if file_suffix(kind.suffix) == name]
+        whole = [
+            dict(m) | {name: _union([m[part.suffix] for part in parts if part.suffix in m])} for m in masks
+        ]
+        if _is_union(name, files, whole):
+            for part in parts:
+                left_out[part.suffix] = f"is what {' and '.join(files)} hold"
+                kinds.remove(part)
+
+
+def _union(bits: Sequence[np.ndarray]) -> np.ndarray:
+    return np.bitwise_or.reduce(bits) if bits else np.zeros(0, np.uint8)
+
+
 def _is_union(suffix: str, others: Sequence[str], masks: Sequence[Mapping[str, np.ndarray]]) -> bool:
     """Whether a label is the union of others that have no voxel in common."""
-    seen = [m for m in masks if all(name in m for name in (suffix, *others))]
+    seen = [m for m in masks if all(name in m and m[name].size for name in (suffix, *others))]
     if not seen or any(_share(seen, a, b) > _APART for a, b in combinations(others, 2)):
         return False
     for of_image in seen:
-        union = np.bitwise_or.reduce([of_image[name] for name in others])
+        union = _union([of_image[name] for name in others])
         own = of_image[suffix]
         if 2 * _count(own & union) < _SAME * (_count(own) + _count(union)):
             return False

@@ -12,6 +12,8 @@ from ivadomed.config import load_config
 from ivadomed.geometry.grid import SLICE_AXES
 from ivadomed.models.registry import Footprint, footprint
 from ivadomed.suggest.sizes import (
+    FILTERS,
+    MOST_FILTERS,
     Machine,
     Samples,
     Size,
@@ -104,6 +106,12 @@ class StudyPlan:
         return len(self.data.targets.kinds) > 1 and self.data.targets.apart
 
     @property
+    def is_padded(self) -> bool:
+        """True when images are padded to the size of the largest, or of a patch."""
+        crop = self.samples.crop
+        return crop is not None and bool((self.resampled < np.array(crop)).any())
+
+    @property
     def channels(self) -> dict[str, Any]:
         """What decides about the channels of the network, as keys of the configuration."""
         return {
@@ -114,15 +122,36 @@ class StudyPlan:
 
     def architecture(self, size: Size) -> dict[str, Any]:
         """Name and size of the network for samples of a size, as keys of `default_model`."""
+        most, budget = self.machine.filters(self.n_axes), self.machine.weights(self.data.subjects)
+        widest = self._architecture(size, most)
+        excess = self._footprint(widest, size).parameters / budget
+        if excess <= 1:
+            return widest
+        near = most / math.sqrt(excess)  # weights grow with the square, about
+        narrower = (self._architecture(size, n) for n in FILTERS if n < min(most, 1.2 * near))
+        fitting = (one for one in narrower if self._footprint(one, size).parameters <= budget)
+        return next(fitting, self._architecture(size, FILTERS[-1]))
+
+    def _architecture(self, size: Size, n_filters: int) -> dict[str, Any]:
         activation = "softmax" if self.several else "sigmoid"
-        shared = {"n_filters": self.machine.filters(self.n_axes), "final_activation": activation}
         if self.n_axes == 2:
-            return {"name": "Unet", "is_2d": True, "depth": unet_depth(size), **shared}
-        return {"name": "ResidualEncoderUnet", "is_2d": False, **shared}
+            model: dict[str, Any] = {
+                "name": "Unet",
+                "is_2d": True,
+                "depth": unet_depth(size),
+                "n_filters": n_filters,
+            }
+        else:
+            widest = {"max_filters": MOST_FILTERS * n_filters}
+            model = {"name": "ResidualEncoderUnet", "is_2d": False, "n_filters": n_filters, **widest}
+        return model | {"final_activation": activation}
 
     def _network(self, size: Size) -> Footprint:
-        """Footprint of the network for samples of a size, from the least configuration that makes it."""
-        model = self.architecture(size) | {f"length_{self.n_axes}D": list(size)}
+        return self._footprint(self.architecture(size), size)
+
+    def _footprint(self, architecture: dict[str, Any], size: Size) -> Footprint:
+        """Footprint of a network for samples of a size, from the least configuration that makes it."""
+        model = architecture | {f"length_{self.n_axes}D": list(size)}
         spacing = dict(zip(("hspace", "wspace", "dspace"), self.spacing, strict=False))
         changes = {**self.channels, "default_model": model, "transformation": {"Resample": spacing}}
         found = load_config({}, changes).architecture

@@ -30,6 +30,13 @@ _UNKNOWN = int(4 * _GB)
 _SIDE = {True: {2: 512, 3: 128}, False: {2: 256, 3: 64}}  # a GPU has nnU-Net's first patches
 _BATCH_SIZE = {2: 16, 3: 4}
 _FILTERS = {True: {2: 32, 3: 32}, False: {2: 16, 3: 12}}
+_WEIGHTS = {True: (1_000_000, 50_000_000), False: (100_000, 5_000_000)}  # for each subject, and at most
+_FEWEST_WEIGHTS = 4_000_000
+
+FILTERS = (32, 24, 16, 12, 8, 6, 4)
+"""Feature maps of the first level of a network, of which the most are taken that suit the data set."""
+MOST_FILTERS = 10
+"""Feature maps of the deepest level of a residual 3D U-Net, for each of the first (nnU-Net: 32 and 320)."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,11 @@ class Machine:
     def filters(self, n_axes: int) -> int:
         """Feature maps of the first level of a network."""
         return _FILTERS[self.gpu][n_axes]
+
+    def weights(self, subjects: int) -> int:
+        """Most weights of a network that so many subjects teach here within a first training."""
+        of_each, most = _WEIGHTS[self.gpu]
+        return min(max(of_each * subjects, _FEWEST_WEIGHTS), most)
 
     def __str__(self) -> str:
         return f"{'GPU' if self.gpu else 'CPU'} with {self.memory / _GB:.0f} GB free"

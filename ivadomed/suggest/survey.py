@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+from tqdm import tqdm
 
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.geometry.grid import Grid
@@ -20,11 +22,14 @@ from ivadomed.loader.bids.labels import Labels
 from ivadomed.loader.cases.volumes import pixel_size_mm
 from ivadomed.loader.layouts.index import open_index
 from ivadomed.loader.layouts.layout import DataIndex
+from ivadomed.runtime.terminal import hidden_bar
 from ivadomed.suggest.classes import offer_classes
 from ivadomed.suggest.labels import Targets, choose_targets
 
 _LOOKED_AT = 8
 _FEWEST = 3
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +110,8 @@ def survey(
         raise ConfigError(f"--contrasts: no labelled image is a {absent[0]}; there are {', '.join(there)}")
     labelled = [item for item in labelled if not contrasts or item.image.suffix in contrasts]
     sample = _spread(labelled, _LOOKED_AT)
-    offer = offer_classes([item.labels for item in sample], index.label_values, target_suffix)
+    listed = [item.labels for item in _bar(sample, "Listing classes", "image")]
+    offer = offer_classes(listed, index.label_values, target_suffix)
     files = Counter(chain.from_iterable(item.labels for item in labelled))
     targets = choose_targets(
         [offer.files(item.labels, index.label_values) for item in sample],
@@ -114,8 +120,7 @@ def survey(
         offer.wanted,
     )
     chosen = set(map(file_suffix, targets.suffixes))
-    labelled = [item for item in labelled if not item.labels.keys().isdisjoint(chosen)]
-    used = [item.image for item in labelled]
+    used, seen, channels = _used(labelled, chosen, index)
     subjects = {(image.root, image.folders[0]) for image in used}
     if len(subjects) < _FEWEST:
         raise DataError(
@@ -123,7 +128,6 @@ def survey(
             "one each to learn from, to validate and to test"
         )
     there = Counter(image.suffix for image in used)
-    seen = [_grid(image, index) for image in used]
     codes = Counter(
         "" if is_picture(image.path) else grid.axis_codes for image, (grid, _) in zip(used, seen, strict=True)
     )
@@ -132,7 +136,7 @@ def survey(
         paths=paths,
         subjects=len(subjects),
         contrasts={name: there[name] for name in (contrasts or sorted(there)) if name in there},
-        channels=_on_one_grid(used, [grid for grid, _ in seen]),
+        channels=channels,
         targets=targets,
         looked_at=len(sample),
         grids=tuple(grid for grid, _ in seen),
@@ -143,6 +147,28 @@ def survey(
         valid=valid,
         ignore=offer.ignore if offer.ignore and file_suffix(offer.ignore) in chosen else None,
     )
+
+
+def _used(
+    labelled: Sequence[_Labelled], chosen: set[str], index: DataIndex
+) -> tuple[list[BidsFile], list[tuple[Grid, bool]], bool]:
+    """Images with one of the labels, their grids, see ``_grid``, and whether they are channels.
+
+    A label of one channel counts for all, so that of channels the images without count too.
+    """
+    own = [item.image for item in labelled if not item.labels.keys().isdisjoint(chosen)]
+    subjects = {(image.root, image.folders) for image in own}
+    together = [item.image for item in labelled if (item.image.root, item.image.folders) in subjects]
+    seen = [_grid(image, index) for image in _bar(together, "Reading headers", "image")]
+    if _on_one_grid(together, [grid for grid, _ in seen]):
+        return together, seen, True
+    kept = {image.path for image in own}
+    pairs = [(image, grid) for image, grid in zip(together, seen, strict=True) if image.path in kept]
+    return own, [grid for _, grid in pairs], False
+
+
+def _bar(items: Sequence[Item], title: str, unit: str) -> Iterable[Item]:
+    return tqdm(items, desc=title, unit=unit, leave=False, disable=hidden_bar())
 
 
 def _scan(paths: Sequence[Path]) -> tuple[DataIndex, list[_Labelled], bool]:

@@ -58,7 +58,7 @@ def test_micrographs(init, tmp_path):
     assert config["loader_parameters"]["target_suffix"] == ["_seg-axon-manual", "_seg-myelin-manual"]
     assert config["default_model"]["final_activation"] == "softmax"
     assert config["default_model"]["is_2d"] is True
-    assert config["evaluation_parameters"]["surface_tolerance_mm"] == 0.0005
+    assert config["evaluation_parameters"]["surface_tolerance_mm"] == 0.0001
     assert "RandomMirror" in config["transformation"]
     train_briefly(config)
 
@@ -71,6 +71,34 @@ def test_thick_slices_along_another_axis(init, tmp_path):
     assert config["loader_parameters"]["slice_axis"] == "sagittal"
     assert config["default_model"]["final_activation"] == "sigmoid"  # grey matter lies in the cord
     assert "multichannel" not in config["loader_parameters"]
+    load_config("first.json")
+
+
+def test_an_expert_s_choices(init, tmp_path):
+    """Cords, grey matter, lesions and discs of three subjects, of which one has no label of the grey matter."""
+    options = {"size": "tiny", "contrasts": ["T1w"], "lesions": 1.0}
+    data = create_phantom(tmp_path / "data", n=3, seed=0, **options)
+    for label in (data / "derivatives/labels").glob("sub-01/anat/*_gmseg-manual.nii.gz"):
+        label.unlink()
+    config, text = init(data)
+    assert config["loader_parameters"]["target_suffix"] == ["_csfseg-manual", "_gmseg-manual", "_seg-manual"]
+    assert config["evaluation_parameters"]["surface_tolerance_mm"] == 1.2
+    _, summary = text.split("\n\nLabels of ")
+    words = [line.split() for line in summary.splitlines()]
+    rows = {line[0]: line[1:] for line in words if line and line[0].startswith("_")}
+    assert rows["_lesion-manual"][1] == "lesions"
+    assert "left out: marks lesions; structures come first" in " ".join(rows["_lesion-manual"])
+    assert rows["_seg-manual"][-2:] == ["class", "3"]
+    assert "Of 1 images _gmseg-manual is missing; there it counts as empty." in summary
+    assert "Warning: 3 subjects are few" in summary
+    assert summary.split("\n\n")[0] in Path("first.md").read_text()
+
+
+def test_lesions_are_not_cut_to_the_largest(init, tmp_path):
+    data = create_phantom(tmp_path / "data", n=5, seed=0, size="tiny", contrasts=["T1w"], lesions=1.0)
+    config, text = init(data, "--target-suffix", "_lesion-manual")
+    assert "keep_largest" not in config["postprocessing"]
+    assert "Warning" not in text
     load_config("first.json")
 
 

@@ -75,7 +75,7 @@ def test_the_union_of_others_is_no_class_of_its_own(choose):
             "has the values -1 (816 voxels), 0 (144 voxels); expected 0 and one other value. Save -1 as 1",
         ),
         (SOFT, "is soft, others are binary"),
-        ((RIGHT, 4), "only 4 images have it, others 5; --target-suffix _other trains on these"),
+        ((RIGHT, 1), "only 1 images have it, others 5; --target-suffix _other trains on these"),
         (box((0, 1), (0, 1), (0, 1)), "marks points of 1 voxels at most wherever it was looked at"),
         (0 * LEFT, "is empty wherever it was looked at"),
     ],
@@ -131,3 +131,70 @@ def test_a_label_stored_in_another_order_is_looked_at_like_its_image(tmp_path, s
     targets = choose_targets([labels], dict.fromkeys(files, 5), [GRID], ())
     assert targets.suffixes == ("_left", "_right")
     assert targets.left_out == {"_all": "is what _left and _right make up together"}
+
+
+def test_a_class_that_some_images_lack_stays(choose):
+    assert choose({"_good": LEFT, "_other": (RIGHT, 2)}).suffixes == ("_good", "_other")
+
+
+@pytest.mark.parametrize(
+    "name", ["_lesion-manual", "_tumor", "_WMH", "_seg-les", "_dseg:necrosis", "_label-plaque_mask"]
+)
+def test_structures_come_before_lesions(choose, name):
+    targets = choose({"_seg": LEFT, name: box((1, 3), (4, 6), (2, 6))})
+    assert targets.suffixes == ("_seg",)
+    assert targets.left_out[name].startswith("marks lesions; structures come first")
+    [alone] = choose({name: LEFT}).kinds
+    assert alone.lesions
+
+
+@pytest.mark.parametrize("name", ["_seg-manual", "_lesser-omentum", "_angles", "_dseg:1"])
+def test_names_that_are_no_lesions(choose, name):
+    [kind] = choose({name: LEFT}).kinds
+    assert not kind.lesions
+
+
+def test_what_is_scattered_within_a_structure_and_sometimes_absent_is_like_lesions(tmp_path):
+    # Two pieces in one image, none in the other, both within the structure.
+    spots = box((1, 2), (3, 7), (2, 6)) + box((4, 5), (3, 7), (2, 6))
+    files = []
+    for number, data in enumerate((spots, 0 * spots)):
+        files.append({})
+        for suffix, voxels in (("_seg", LEFT), ("_x", data)):
+            path = tmp_path / f"sub-{number}_T1w{suffix}.nii.gz"
+            nib.save(nib.Nifti1Image(voxels, np.eye(4)), path)
+            files[-1][suffix] = LabelFile(path)
+    targets = choose_targets(files, {"_seg": 2, "_x": 2}, [GRID, GRID])
+    assert targets.suffixes == ("_seg",)
+    assert not targets.seen[1].single  # it may be absent
+
+
+def test_two_versions_of_one_structure_are_for_the_user_to_choose(choose):
+    almost = LEFT.copy()
+    almost[0, 2, 2] = 0
+    with pytest.raises(DataError) as caught:
+        choose({"_seg-auto": LEFT, "_seg-manual": almost, "_other": RIGHT})
+    first, *table = str(caught.value).splitlines()
+    assert first.startswith("_seg-auto and _seg-manual mark the same (Dice 1.00 in 1 images)")
+    assert [line.split()[:3] for line in table] == [
+        ["label", "images", "kind"],
+        ["_seg-auto", "5", "structure"],
+        ["_seg-manual", "5", "structure"],
+        ["_other", "5", "structure"],
+    ]
+    assert "15 %" in table[1]  # 6 x 6 x 4 of 12 x 10 x 8 voxels
+    assert choose({"_seg-auto": LEFT, "_seg-manual": almost}, ["_seg-manual"]).suffixes == ("_seg-manual",)
+
+
+def test_a_map_that_repeats_files_is_left_out(tmp_path):
+    path = tmp_path / "sub-1_T1w_dseg.nii.gz"
+    nib.save(nib.Nifti1Image((LEFT + 2 * RIGHT).astype(np.uint8), np.eye(4)), path)
+    labels = {"_dseg:1": LabelFile(path, (1,)), "_dseg:2": LabelFile(path, (2,))}
+    assert choose_targets([labels], dict.fromkeys(labels, 5), [GRID]).suffixes == ("_dseg:1", "_dseg:2")
+    for suffix, data in (("_left", LEFT), ("_right", RIGHT)):
+        file = tmp_path / f"sub-1_T1w{suffix}.nii.gz"
+        nib.save(nib.Nifti1Image(data, np.eye(4)), file)
+        labels[suffix] = LabelFile(file)
+    targets = choose_targets([labels], dict.fromkeys(labels, 5), [GRID])
+    assert targets.suffixes == ("_left", "_right")
+    assert targets.left_out["_dseg:2"] == "is what _left and _right hold"

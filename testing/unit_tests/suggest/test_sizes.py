@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ivadomed.models.registry import Footprint
 from ivadomed.suggest.sizes import (
+    Machine,
     SampleLimits,
     Samples,
     choose_batch_size,
@@ -111,3 +112,18 @@ def test_batch_size(limits, count, expected):
 def test_tiles_cover_each_image():
     assert count_tiles(np.array([[10, 10], [20, 25], [5, 10]]), (10, 10), (10, 10)) == 1 + 2 * 3 + 1
     assert count_tiles(np.array([[20, 20]]), (10, 10), (5, 10)) == 3 * 2
+
+
+@pytest.mark.parametrize(
+    ("gpu", "subjects", "weights"),
+    [
+        (False, 3, 4e6),
+        (False, 45, 4.5e6),
+        (False, 200, 5e6),
+        (True, 3, 4e6),
+        (True, 20, 20e6),
+        (True, 200, 50e6),
+    ],
+)
+def test_weights_grow_with_the_subjects(gpu, subjects, weights):
+    assert Machine(gpu, 8 << 30).weights(subjects) == weights

@@ -1,0 +1,32 @@
+"""The end of what ``--init`` prints: the labels that were found and what becomes of them, and warnings."""
+
+from __future__ import annotations
+
+from ivadomed.suggest.labels import table_of_labels
+from ivadomed.suggest.survey import Survey
+
+FEW_SUBJECTS = 5
+"""Subjects below which a validation or a test says little."""
+
+
+def summary(data: Survey) -> list[str]:
+    """Lines about the labels, and what a user should know before a training."""
+    targets = data.targets
+    use = {suffix: f"class {number}" for number, suffix in enumerate(targets.suffixes, start=1)}
+    for suffix, reason in targets.left_out.items():
+        use[suffix] = f"left out: {reason or 'not asked for'}"
+    missing = [kind for kind in targets.kinds if kind.images < data.images and not data.channels]
+    lines = [
+        f"Labels of {data.images} images ({data.looked_at} of them looked at; --target-suffix picks others):"
+    ]
+    lines += [f"  {line}" for line in table_of_labels(targets.seen, use)]
+    for kind in missing:
+        lines.append(
+            f"Of {data.images - kind.images} images {kind.suffix} is missing; there it counts as empty."
+        )
+    if data.subjects < FEW_SUBJECTS:
+        lines.append(
+            f"Warning: {data.subjects} subjects are few: one validates and one tests, so that the metrics say little. "
+            f"From {FEW_SUBJECTS} subjects on they begin to."
+        )
+    return lines
