@@ -82,7 +82,8 @@ def test_an_expert_s_choices(init, tmp_path):
         label.unlink()
     config, text = init(data)
     assert config["loader_parameters"]["target_suffix"] == ["_csfseg-manual", "_gmseg-manual", "_seg-manual"]
-    assert config["evaluation_parameters"]["surface_tolerance_mm"] == 1.2
+    assert config["evaluation_parameters"]["surface_tolerance_mm"] == 1.5
+    assert config["transformation"]["Resample"]["hspace"] == 1.5
     _, summary = text.split("\n\nLabels of ")
     words = [line.split() for line in summary.splitlines()]
     rows = {line[0]: line[1:] for line in words if line and line[0].startswith("_")}
@@ -129,7 +130,8 @@ def test_what_cannot_be_a_data_set(tmp_path, monkeypatch, capsys, study):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     assert "no such folder" in refused(["--init", "x", "-pd", "nowhere"], capsys)
-    assert "has no image" in refused(["--init", "x", "-pd", "empty"], capsys)
+    assert main(["--init", "x", "-pd", "empty"]) == 1
+    assert "is no data set of a known kind" in capsys.readouterr().err  # and a line for each kind
     assert "add --path-data" in refused(["--init", "x"], capsys)
     assert "no labelled image is a PDw" in refused(
         ["--init", "x", "-pd", str(study), "--contrasts", "PDw"], capsys
