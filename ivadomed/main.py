@@ -65,7 +65,13 @@ def get_parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("with what (these win over the configuration)").add_argument
     add("config_file", nargs="?", metavar="CONFIG", help="the same as -c")
     add("-c", "--config", metavar="CONFIG", help="JSON configuration file")
-    add("-pd", "--path-data", nargs="+", metavar="PATH_DATA", help="BIDS folder, or several")
+    add(
+        "-pd",
+        "--path-data",
+        nargs="+",
+        metavar="PATH_DATA",
+        help="data set, or several: a folder of BIDS, nnU-Net or the Decathlon, or a table (.tsv, .csv)",
+    )
     add("-po", "--path-output", metavar="PATH_OUTPUT", help="folder of the run")
     _add_init(parser.add_argument_group("a first configuration (--init)"))
     _add_training(parser.add_argument_group("training (--train)"))
@@ -209,7 +215,7 @@ def _init(args: argparse.Namespace) -> Path:
     if args.config_file or args.config:
         raise ConfigError("--init writes a configuration and reads none; leave -c CONFIG out")
     if not args.path_data:
-        raise ConfigError("--init: no data set given; add --path-data FOLDER")
+        raise ConfigError("--init: no data set given; add --path-data DATA")
     return init_command(args.init, args.path_data, args.target_suffix, args.contrasts, quiet=args.quiet)
 
 

@@ -33,7 +33,7 @@ def init_command(
 
     Args:
         name: Path of the configuration, with or without ".json".
-        path_data: BIDS folders.
+        path_data: Data sets: folders, or tables.
         target_suffix: Labels to train on; empty: all that can be used.
         contrasts: Contrasts to train on; empty: all with labels.
         quiet: Print nothing.

@@ -56,7 +56,7 @@ def get_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("-c", "--config", required=True, metavar="FILE", help="configuration that all runs share")
     add("-ch", "--config-hyper", required=True, metavar="FILE", help="values to compare (see below)")
-    add("-pd", "--path-data", nargs="+", metavar="DATA", help="BIDS folder, or several")
+    add("-pd", "--path-data", nargs="+", metavar="DATA", help="data set, or several")
     add(
         "-po",
         "--path-output",
@@ -132,7 +132,7 @@ def automate_training(
         file_config_hyper: JSON file with lists of the values to compare, e.g. ``{"default_model": {"depth": [2, 3]}}``.
         fixed_split: Draw the split once; else it changes with the iteration.
         all_combin: Run all combinations of the values instead of one value at a time.
-        path_data: BIDS folder, or several, instead of that of the configuration.
+        path_data: Data set, or several, instead of that of the configuration.
         n_iterations: How often each configuration is run, with other seeds.
         run_test: Test every trained model.
         all_logs: Keep the folders of all iterations, not just of the first.

@@ -30,7 +30,7 @@ def get_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("-c", "--config", required=True, help="JSON configuration file")
-    add("-pd", "--path-data", nargs="+", help="BIDS folder, or several; wins over the configuration")
+    add("-pd", "--path-data", nargs="+", help="data set, or several; wins over the configuration")
     add("--csv", metavar="FILE", help="write a table of all files: kept or left out, and what was found")
     add(
         "-j",
@@ -50,7 +50,7 @@ def check_data(
 
     Args:
         config: JSON configuration file.
-        path_data: BIDS folders in place of the configuration's.
+        path_data: Data sets in place of the configuration's.
         csv: File for the table of all files.
         jobs: Files read at a time, see ``job_count``.
 

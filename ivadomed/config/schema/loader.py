@@ -192,7 +192,9 @@ class LoaderParameters(Section):
     """The data set, its labels, and how samples are cut from it."""
 
     path_data: PathTexts = key(
-        (), "Folder(s) of the BIDS data set(s): a path or a list of paths.", ["data_example_spinegeneric"]
+        (),
+        "Data set(s), a path or a list of paths: folders of BIDS, nnU-Net or the Decathlon, or tables.",
+        ["data_example_spinegeneric"],
     )
     bids_config: PathText | None = key(
         None,
@@ -301,7 +303,8 @@ class SplitDataset(Section):
 
     fname_split: PathText | None = key(
         None,
-        "File with an earlier split (.joblib or .json) to use again; null: make a new one.",
+        "File with an earlier split (.joblib or .json) to use again, or `splits_final.json` of nnU-Net; null: make a "
+        "new one.",
         "results/seg_sc/split_datasets.json",
     )
     random_seed: Int = key(6, "Seed of the split; the same seed and data give the same split.", 1)
@@ -324,7 +327,11 @@ class SplitDataset(Section):
     n_folds: Annotated[int, Strict(), Field(ge=2), WHOLE] | None = key(
         None, "Number of folds (>= 2) of a cross-validation grouped by `split_method`; null: one split.", 5
     )
-    fold: NonNegative = key(0, "Which fold (0 to n_folds - 1) is the test set; only with `n_folds`.", 2)
+    fold: NonNegative = key(
+        0,
+        "Which fold (0 to n_folds - 1) is the test set, with `n_folds`; or which of `splits_final.json` is taken.",
+        2,
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -205,9 +205,9 @@ def _pixel_size(path: Path) -> dict[str, Any]:
 
 
 def _about_split(root: Path) -> list[str]:
-    if not (root / SPLITS).is_file():
+    path = root / SPLITS
+    if not path.is_file():
         return []
     return [
-        f"{root / SPLITS}: is used where split_dataset.fname_split names it (and fold one of its folds); else the "
-        "split is drawn"
+        f"{path}: split_dataset.fname_split can name it, and fold one of its folds; else the split is drawn"
     ]
