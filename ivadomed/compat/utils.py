@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import ctypes
 import difflib
-import hashlib
 import logging
 import os
 import shutil
@@ -19,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import ivadomed
+from ivadomed.download.http import sha256_of
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.geometry.grid import SLICE_AXES
 from ivadomed.models.specs import SPECS
+from ivadomed.runtime.memory import physical_memory
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -192,7 +193,7 @@ def generate_sha_256(
         if name not in paths:
             raise DataError(f"{name}: is not among the images of the data set")
         try:
-            sums[name] = hashlib.sha256(Path(paths[name]).read_bytes()).hexdigest()
+            sums[name] = sha256_of(paths[name])
         except OSError as error:
             raise DataError(f"{paths[name]}: cannot be read ({error.strerror})") from error
     context["training_sha256"] = sums
@@ -256,9 +257,5 @@ def get_win_system_memory() -> float | None:
 
 
 def _physical_memory() -> float | None:
-    known: Mapping[str, int] = getattr(os, "sysconf_names", {})
-    return (
-        os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / _GIGABYTE
-        if "SC_PHYS_PAGES" in known
-        else None
-    )
+    known = physical_memory()
+    return None if known is None else known / _GIGABYTE

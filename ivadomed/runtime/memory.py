@@ -27,9 +27,16 @@ def available_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cg
     try:
         room.append(_fields(proc / "meminfo")["MemAvailable"] * 1024)
     except (OSError, ValueError, KeyError):
-        if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-            room.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        if (whole := physical_memory()) is not None:
+            room.append(whole)
     return min(room, default=None)
+
+
+def physical_memory() -> int | None:
+    """Bytes of this machine; None where the system does not say."""
+    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return None
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def available_cores() -> int:
