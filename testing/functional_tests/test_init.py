@@ -78,7 +78,7 @@ def test_an_expert_s_choices(init, tmp_path):
     """Cords, grey matter, lesions and discs of three subjects, of which one has no label of the grey matter."""
     options = {"size": "tiny", "contrasts": ["T1w"], "lesions": 1.0}
     data = create_phantom(tmp_path / "data", n=3, seed=0, **options)
-    for label in (data / "derivatives/labels").glob("sub-01/anat/*_gmseg-manual.nii.gz"):
+    for label in (data / "derivatives/labels").glob("sub-001/anat/*_gmseg-manual.nii.gz"):
         label.unlink()
     config, text = init(data)
     assert config["loader_parameters"]["target_suffix"] == ["_csfseg-manual", "_gmseg-manual", "_seg-manual"]
