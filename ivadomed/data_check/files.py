@@ -197,7 +197,9 @@ def _compare(case: Case, report: CaseReport, image: Image, path: ImagePath) -> N
 
 
 def _suffix_of(label: LabelFile, case: Case) -> str:
-    """End of the name of a label behind that of its image, and its values in a label map: "_dseg:1"."""
+    """Name of a label in the configuration, else what its file adds to the name of the image: "_dseg:1"."""
+    if label.name:
+        return label.name
     stem = label.path.name.split(".")[0]
     names = [image.name.split(".")[0] for image in case.images]
     suffix = next((stem.removeprefix(name) for name in reversed(names) if stem.startswith(name)), stem)

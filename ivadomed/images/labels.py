@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -60,10 +60,12 @@ class LabelFile:
     Args:
         path: NIfTI or picture.
         values: In a label map, the values that make up the class together; empty when the file holds one class.
+        name: What a configuration calls it, such as "_dseg:anterior"; empty where none does.
     """
 
     path: Path
     values: tuple[int, ...] = ()
+    name: str = field(default="", compare=False)
 
     @classmethod
     def parse(cls, text: str | os.PathLike[str]) -> LabelFile:

@@ -132,7 +132,7 @@ def _label(bids_df: BidsDataframe, image: BidsFile, suffix: LabelSuffix) -> Labe
     if file is None:
         return None
     table = bids_df.label_values(file) if suffix.needs_table else {}
-    return LabelFile(file.path, suffix.values(table, file.path))
+    return LabelFile(file.path, suffix.values(table, file.path), str(suffix))
 
 
 def _images(
