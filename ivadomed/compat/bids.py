@@ -15,7 +15,7 @@ from ivadomed.compat.pairs import FilenamePair, filename_pair_of
 from ivadomed.compat.transforms import Compose, prepare_transforms
 from ivadomed.compat.utils import get_task
 from ivadomed.detection.cascade import saved_boxes, with_boxes
-from ivadomed.errors import DataError
+from ivadomed.errors import ConfigError, DataError
 from ivadomed.geometry.grid import SLICE_AXES
 from ivadomed.images.io import split_extension
 from ivadomed.images.label_suffix import LabelSuffix, file_suffix
@@ -84,9 +84,14 @@ def load_dataset(
         **kwargs: Not used.
 
     Raises:
-        ConfigError: A transform or filter is not understood.
+        ConfigError: A transform or filter is not understood, or voxels are to be ignored.
         DataError: No image can be used.
     """
+    if kwargs.get("ignore_label"):
+        raise ConfigError(
+            f"loader_parameters.ignore_label: {kwargs['ignore_label']!r}, but samples of 2.x cannot say which "
+            "voxels are ignored; train with `ivadomed --train`, or set it to null"
+        )
     transform, _ = prepare_transforms(transforms_params, requires_undo)
     patch_filter = PatchFilter(**(patch_filter_params or {}), is_train=dataset_type != "testing")
     shared: dict[str, Any] = {

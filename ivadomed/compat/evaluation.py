@@ -79,6 +79,7 @@ def pairs_of_table(bids_df: Dataset, folder: Path, target_suffix: Suffixes) -> l
     for path, name in zip(bids_df.df["path"], bids_df.df["filename"], strict=True):
         if name.lower().endswith(io.EXTENSIONS):
             (labels if name in derivatives else images)[io.split_extension(name)[0]].append(str(path))
+    ignore_label = getattr(getattr(bids_df, "selection", None), "ignore_label", None)
     files_of_index = {file.path: file for file in getattr(bids_df, "index", None) or ()}
 
     def table_of(path: Path) -> LabelTable:
@@ -98,7 +99,14 @@ def pairs_of_table(bids_df: Dataset, folder: Path, target_suffix: Suffixes) -> l
         subject, contrast = image_id.split("_")[0], image_id.split("_")[-1]
         pairs.append(
             PredictionPair(
-                image_id, files, targets, image if image.is_file() else None, subject, contrast, soft=True
+                image_id,
+                files,
+                targets,
+                image if image.is_file() else None,
+                subject,
+                contrast,
+                ignore=_target(labels, image_id, ignore_label or (), extension, table_of),
+                soft=True,
             )
         )
     return pairs

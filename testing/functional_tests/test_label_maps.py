@@ -9,6 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ivadomed.errors import ConfigError
+from ivadomed.evaluation import evaluate
+from ivadomed.inference import segment_volume
+from ivadomed.inference.image_files import segment_images
+from ivadomed.loader.bids_dataframe import BidsDataframe
+from ivadomed.loader.bids_dataset import BidsDataset
+from ivadomed.loader.loader import load_dataset
 from ivadomed.main import main
 from ivadomed.scripts.check_data import main as check_data
 from ivadomed.scripts.create_phantom import create_microscopy
@@ -105,9 +112,6 @@ def test_names_survive_in_reports_and_the_packaged_model(run):
 def test_segmented_files_have_safe_names_that_eval_finds(run, data, tmp_path):
     _, table, folder = run("two", ["_dseg:1+2", "_dseg:grey+matter"])
     image = next(data.glob("sub-*/anat/*_T2w.nii.gz"))
-    from ivadomed.inference import segment_volume
-    from ivadomed.inference.image_files import segment_images
-
     written = segment_images(folder / "seg_sc", [[image]], tmp_path / "out", gpu_id=None)
     stem = image.name.removesuffix(".nii.gz")
     assert [p.name for p in written] == [
@@ -204,10 +208,6 @@ def test_a_class_without_a_voxel_in_the_training_set_is_mentioned(run, caplog):
 
 
 def test_data_sets_of_2_take_label_maps(data, tmp_path):
-    from ivadomed.evaluation import evaluate
-    from ivadomed.loader.bids_dataframe import BidsDataframe
-    from ivadomed.loader.bids_dataset import BidsDataset
-
     suffixes = ["_dseg:white matter", "_dseg:2"]
     params = {
         "path_data": [str(data)],
@@ -238,3 +238,21 @@ def test_data_sets_of_2_take_label_maps(data, tmp_path):
         nib.save(nib.Nifti1Image(both, truth.affine), tmp_path / "pred_masks" / f"{stem}_pred.nii.gz")
     table = evaluate(bids_df, str(tmp_path), suffixes, {})
     assert (table[["dice_class0", "dice_class1"]] == 1).all(axis=None)
+    ignoring = BidsDataframe({**params, "ignore_label": "_ignore"}, str(tmp_path), derivatives=True)
+    smaller = evaluate(ignoring, str(tmp_path), suffixes, {})
+    assert (smaller["vol_pred_class0"] < table["vol_pred_class0"]).all()
+    with pytest.raises(ConfigError, match="ignore_label: '_ignore', but samples"):
+        load_dataset(
+            bids_df,
+            names,
+            {},
+            {"name": "Unet"},
+            suffixes,
+            {},
+            {},
+            {},
+            {},
+            "axial",
+            False,
+            ignore_label="_ignore",
+        )

@@ -150,7 +150,7 @@ class Selection:
         sessions: Wanted sessions without "ses-"; empty for all.
         bids_config: Custom layout, or None.
         validate: See ``scan``.
-        ignore_suffix: Suffix of the file that marks ignored voxels, or None.
+        ignore_label: Label of ignored voxels, see ``LabelSuffix``, or None.
     """
 
     paths: tuple[str, ...]
@@ -161,7 +161,7 @@ class Selection:
     sessions: tuple[str, ...]
     bids_config: str | None
     validate: bool
-    ignore_suffix: str | None = None
+    ignore_label: str | None = None
 
     @classmethod
     def of_section(cls, loader: LoaderParameters) -> Selection:
@@ -176,7 +176,7 @@ class Selection:
             sessions=_sessions(loader.target_sessions),
             bids_config=loader.bids_config,
             validate=loader.bids_validate,
-            ignore_suffix=_file_suffix(loader.ignore_label),
+            ignore_label=loader.ignore_label,
         )
 
     @classmethod
@@ -193,13 +193,15 @@ class Selection:
             sessions=_sessions(params.get("target_sessions") or ()),
             bids_config=params.get("bids_config"),
             validate=params.get("bids_validate", True),
-            ignore_suffix=_file_suffix(params.get("ignore_label")),
+            ignore_label=params.get("ignore_label"),
         )
 
     @property
     def label_suffixes(self) -> tuple[str, ...]:
         """Suffixes of the files of labels, of the region of interest and of ignored voxels."""
-        return _unique(filter(None, (*self.target_suffixes, self.roi_suffix, self.ignore_suffix)))
+        return _unique(
+            filter(None, (*self.target_suffixes, self.roi_suffix, _file_suffix(self.ignore_label)))
+        )
 
     def describe(self) -> str:
         """One line for messages."""

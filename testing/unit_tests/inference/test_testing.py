@@ -1,5 +1,6 @@
 """Predicting a test set."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -17,7 +18,7 @@ from ivadomed.inference.outputs import finish, write_prediction
 from ivadomed.inference.testing import CaseSet, predict_cases
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.prepared.prepare import Recipe
-from ivadomed.metrics import dice_score
+from ivadomed.metrics import dice_score, specificity_score
 from ivadomed.models import Network
 from ivadomed.transforms import Pipeline
 
@@ -176,3 +177,22 @@ def test_of_pictures_each_class_is_a_picture_too(tmp_path, binary):
     first = iio.imread(tmp_path / "cut_class-0_pred.png")
     assert first.tolist() == ([[0, 0, 255], [255, 255, 255]] if binary else [[0, 51, 128], [153, 204, 255]])
     assert iio.imread(tmp_path / "cut_class-1_pred.png").shape == (2, 3)
+
+
+def test_metrics_leave_ignored_voxels_out(case, run, tmp_path):
+    image, label = np.zeros((8, 5, 7)), np.zeros((8, 5, 7))
+    image[:4, :, :] = 0.9
+    label[2:6, :, :] = 1
+    one = case("sub-1", image, label)
+    ignore = np.zeros((8, 5, 7), np.uint8)
+    ignore[4:] = 9
+    nib.save(nib.Nifti1Image(ignore, AFFINE), tmp_path / "ignore.nii.gz")
+    ignoring = replace(one, ignore=LabelFile(tmp_path / "ignore.nii.gz", (9,)))
+    options = {"postprocessing": {"binarize_prediction": {"thr": 0.5}}}
+    options["metric_fns"] = [dice_score, specificity_score]
+    assert run([one], **options)[0] == {"dice_score": 0.5, "specificity_score": 0.5}
+    # In the first four slices: TP 2, FP 2.
+    metrics, folder = run([ignoring], **options)
+    assert metrics == {"dice_score": pytest.approx(2 / 3), "specificity_score": 0}
+    written = nib.load(folder / "sub-1_pred.nii.gz")
+    np.testing.assert_array_equal(written.get_fdata(), image > 0)

@@ -519,6 +519,12 @@ def test_labels_of_ignored_voxels_change_nothing(run, tmp_path, options):
     assert math.isfinite(results[0].validation_loss)
     a, b = (state(tmp_path / name / "final_model.pt") for name in ("a", "b"))
     assert all(torch.equal(a[key], b[key]) for key in a)
+    metrics = [
+        EventAccumulator(str(tmp_path / name / "Validation_Metrics_dice_score")).Reload()
+        for name in ("a", "b")
+    ]
+    a, b = ([event.value for event in one.Scalars("Validation/Metrics")] for one in metrics)
+    assert a == b
     counted = run(parameters(epochs=2, **options), folder="all", model=model)
     assert counted != results[0]
 
