@@ -152,7 +152,8 @@ class Bids_to_hdf5:
         names = [name for name, file in files.items() if name in wanted or file.participant in wanted]
         build = partial(build_cases, self.bids_ds, contrasts=self.contrasts, multichannel=False)
         every = build(names, target_suffix=(), require_target=False, balance=balance).cases
-        names = [case.images[0].name for case in every]
+        by_id = {file.stem: name for name, file in files.items()}
+        names = [by_id[case.id] for case in every]
         found = build(names, target_suffix=target_suffix, roi_suffix=roi_suffix).cases
         labelled = {case.id: case for case in found}
         return [labelled.get(case.id, case) for case in every]

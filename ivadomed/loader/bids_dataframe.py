@@ -182,7 +182,7 @@ class BidsDataframe:
         return {suffix: label for suffix, label in found if label is not None}
 
     def _nothing_found(self, index: DataIndex, wanted: Sequence[BidsFile]) -> str:
-        everything = replace(self.selection, extensions=IMAGE_EXTENSIONS)
+        everything = replace(self.selection, extensions=IMAGE_EXTENSIONS, contrasts=())
         return nothing_found(
             self.selection, index, wanted, self.dropped, self.derivatives, lambda: open_index(everything)
         )

@@ -46,10 +46,10 @@ class DecathlonLayout(Layout):
     def __init__(self, root: Path, selection: Selection) -> None:
         self.description = read_json_object(root / DESCRIPTION)
         self.channels = channels_of(self.description, root / DESCRIPTION)
-        self.names = names_to_values(self.description, root / DESCRIPTION)
         self._held_out: set[tuple[str, str]] = set()
         self._dropped: list[Dropped] = []
         cases = [case for case in self._cases(root) if case.images]
+        self.names = names_to_values(self.description, root / DESCRIPTION, cases)
         super().__init__(root, rows_of(cases, root, selection.extensions), self._dropped)
 
     def metadata(self, file: BidsFile) -> dict[str, Any]:

@@ -157,15 +157,22 @@ def rows_of(cases: Iterable[CaseFiles], root: Path, extensions: Iterable[str]) -
     return sorted(rows, key=lambda file: (not file.is_derivative, file.relative.split("/")))
 
 
-def names_to_values(description: Mapping[str, Any], path: Path) -> LabelTable:
+def names_to_values(description: Mapping[str, Any], path: Path, cases: Iterable[CaseFiles]) -> LabelTable:
     """Values of each structure from ``labels`` of a ``dataset.json``, without the background.
 
     nnU-Net 2 writes {"anterior": 1, "whole": [1, 2]}, its version 1 and the Decathlon {"1": "anterior"}.
+
+    Args:
+        description: Content of the file.
+        path: The file.
+        cases: Where none has a label, as in a data set to be segmented, there need not be names.
 
     Raises:
         DataError: There are none, or a value is no whole number.
     """
     labels = description.get("labels")
+    if labels is None and not any(case.labels for case in cases):
+        return {}
     if not isinstance(labels, dict):
         raise DataError(f'{path}: labels should be {{"background": 0, "anterior": 1}}; add it')
     return {name: values for name, values in named_values(labels, path).items() if values != (0,)}

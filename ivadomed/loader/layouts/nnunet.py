@@ -54,7 +54,6 @@ class NnunetLayout(Layout):
         self.description = read_json_object(root / DESCRIPTION)
         self.ending = str(self.description.get("file_ending", ".nii.gz"))
         self.channels = channels_of(self.description, root / DESCRIPTION)
-        self.names = names_to_values(self.description, root / DESCRIPTION)
         self._dropped: list[Dropped] = []
         if not self.ending.lower().endswith(EXTENSIONS):
             raise DataError(
@@ -62,14 +61,14 @@ class NnunetLayout(Layout):
                 "convert the files, for example to .nii.gz"
             )
         found = self._listed(root) if self.description.get("dataset") else self._scanned(root)
-        cases = {case.folders: held_out for case, held_out in found}
-        self._held_out = {folders for folders, held_out in cases.items() if held_out}
-        super().__init__(
-            root,
-            rows_of([case for case, _ in found], root, selection.extensions),
-            self._dropped,
-            _about_split(root),
-        )
+        cases = [case for case, _ in found]
+        self._held_out = {case.folders for case, held_out in found if held_out}
+        self.names = names_to_values(self.description, root / DESCRIPTION, cases)
+        remarks = [
+            *_about_number(root, self.description, len(found) - len(self._held_out)),
+            *_about_split(root),
+        ]
+        super().__init__(root, rows_of(cases, root, selection.extensions), self._dropped, remarks)
 
     def metadata(self, file: BidsFile) -> dict[str, Any]:
         """``held_out`` of the images in ``imagesTs``; size of pixels from the JSON file beside a picture."""
@@ -202,6 +201,14 @@ def _pixel_size(path: Path) -> dict[str, Any]:
             if isinstance(spacing, list) and len(spacing) > 1:
                 return {"PixelSize": [spacing[-1], spacing[-2]], "PixelSizeUnits": "mm"}
     return {}
+
+
+def _about_number(root: Path, description: Mapping[str, Any], count: int) -> list[str]:
+    """A line when files seem to be missing."""
+    announced = description.get("numTraining", count)
+    if announced == count:
+        return []
+    return [f"{root / DESCRIPTION}: numTraining is {announced}, and there are {count} cases to train on"]
 
 
 def _about_split(root: Path) -> list[str]:

@@ -113,11 +113,17 @@ def _roles(
 ) -> tuple[dict[str, str], dict[str, tuple[str, str]]]:
     """Contrast of each column of images; contrast ("" for all) and suffix of each column of labels."""
     columns = _path_columns(rows)
+    if not columns:
+        raise DataError(
+            f"{root}: no column has paths of images in all its cells, such as images/1.nii.gz; add one (a BIDS data "
+            "set is named by its folder)"
+        )
     contrasts = {column: name for column in columns if (name := _contrast_name(column))}
     named = {column: name for column, name in contrasts.items() if _is_named(name, selection.contrasts)}
     labels = {column: of for column in columns if (of := _suffix_of(column, selection.label_suffixes, named))}
     left = [column for column in columns if column not in {*named, *labels}]
-    if selection.contrasts and selection.label_suffixes:
+    known = {suffix for _, suffix in labels.values()}
+    if selection.contrasts and selection.label_suffixes and known.issuperset(selection.label_suffixes):
         return _without(named, labels), labels
     looks = {column for column in left if _looks_like_label(rows, column, root)}
     if not selection.contrasts:

@@ -1,6 +1,7 @@
 """Raw data sets of nnU-Net."""
 
 import json
+import shutil
 
 import pytest
 
@@ -63,6 +64,20 @@ def test_what_the_folders_hold_besides_is_left_out_with_its_reason(nnunet, opene
     assert "no image brain_5_0000.nii.gz" in reasons.pop("brain_5.nii.gz")
     assert "a link without content" in reasons.pop("brain_7_0000.nii.gz")
     assert not reasons
+
+
+def test_a_data_set_to_be_segmented_needs_no_names_of_labels(nnunet, opened):
+    shutil.rmtree(nnunet / "labelsTr")
+    change(nnunet, labels=None)
+    assert len(opened(nnunet)) == 8
+
+
+def test_missing_cases_and_a_split_are_remarked(nnunet, opened):
+    change(nnunet, numTraining=4)
+    (nnunet / "splits_final.json").write_text("[]")
+    number, split = opened(nnunet).remarks
+    assert number.endswith("numTraining is 4, and there are 3 cases to train on")
+    assert "splits_final.json: split_dataset.fname_split can name it" in split
 
 
 def test_version_1_is_read_too(nnunet, opened):

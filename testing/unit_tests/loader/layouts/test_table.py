@@ -42,6 +42,23 @@ def test_only_the_wanted_contrasts_are_images(table, opened):
     assert names(index) == [f"sub-P{number}_ses-1_T1w.nii.gz" for number in range(3)]
 
 
+@pytest.mark.parametrize(
+    ("contrasts", "labels", "there"),
+    [
+        (["T3w"], ["_seg"], r"images that are there: T1w\.nii\.gz, T2weighted\.nii\.gz"),
+        (["T1w"], ["_cord"], "labels that are there: _seg"),
+    ],
+)
+def test_a_name_that_no_column_has_is_answered_with_those_there_are(table, contrasts, labels, there):
+    params = {
+        "path_data": [str(table)],
+        "target_suffix": labels,
+        "contrast_params": {"training_validation": contrasts},
+    }
+    with pytest.raises(DataError, match=there):
+        BidsDataframe(params, table.parent, derivatives=True)
+
+
 def test_columns_are_columns_of_the_data_frame(table):
     params = {
         "path_data": [str(table)],
@@ -114,6 +131,7 @@ def test_files_that_are_not_there_are_named_with_their_cell(table, opened):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("participant_id\tage\nsub-1\t34\n", "no column has paths of images"),
         ("subject\tT1w\nsub-1\tx.nii\n", 'has no column "participant_id"'),
         ("participant_id\tT1w\na\tx.nii\na\ty.nii\n", '"a" is there twice'),
         ("participant_id\tT1w\na-1\tx.nii\na1\ty.nii\n", '"a-1" and "a1" would both be the subject sub-a1'),
