@@ -13,6 +13,7 @@ import numpy as np
 from ivadomed.config import RunConfig
 from ivadomed.errors import ConfigError, DataError, some
 from ivadomed.geometry.windows import Window
+from ivadomed.images.label_suffix import file_suffix
 from ivadomed.jobs import Workers
 from ivadomed.loader.bids.faults import labels_there, summary
 from ivadomed.loader.bids.files import Dropped, Selection
@@ -115,7 +116,7 @@ def cases_of(
     """Cases of one side of the split, and what is left out of it, which is logged.
 
     Raises:
-        DataError: There is none.
+        DataError: There is none, or none of the training set has the label of ignored voxels.
     """
     found = list_cases(config, bids_df, names, dataset_type)
     for dropped in found.dropped:
@@ -131,6 +132,12 @@ def cases_of(
             f"the {dataset_type} set is empty: its images ({len(names)}) are all left out: {why}; change "
             "split_dataset, the contrasts or the labels"
             + (f"\nOf the whole data set are left out: {before}" if before else "")
+        )
+    ignored = config.loader_parameters.ignore_label
+    if ignored and dataset_type == "training" and all(case.ignore is None for case in found.cases):
+        raise DataError(
+            f"loader_parameters.ignore_label: no image of the training set has a label {file_suffix(ignored)!r}; "
+            f"labels that are there: {labels_there(bids_df.images.values(), bids_df.labels)}. Mend it, or set it to null"
         )
     return found
 

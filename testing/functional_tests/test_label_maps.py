@@ -158,8 +158,24 @@ def test_the_data_check_knows_the_classes_of_a_map(config, data, tmp_path, capsy
     assert "ERROR     training set: no label _dseg:7 has a voxel" in text
     assert "no label _dseg:white matter" not in text
     assert "has no voxel of _dseg:7" in text
-    roles = [line.split()[0] for line in text.splitlines() if " T2w " in line]
-    assert roles == ["image", "_dseg:1", "_dseg:7", "ignored"]
+    roles = [line.split(" T2w ")[0].strip() for line in text.splitlines() if " T2w " in line]
+    assert roles == ["image", "_dseg:white matter", "_dseg:7", "ignored"]
+
+
+def test_ignored_voxels_that_no_image_has_are_an_error(config, data, tmp_path, capsys):
+    config["loader_parameters"] |= {
+        "path_data": [str(data)],
+        "target_suffix": ["_wm"],
+        "ignore_label": "ignore",
+    }
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(config), encoding="utf-8")
+    assert main(["--train", "-c", str(file), "--quiet"]) == 1
+    error = capsys.readouterr().err
+    assert (
+        "ignore_label: no image of the training set has a label 'ignore'; labels that are there: _dseg, _gm"
+        in error
+    )
 
 
 def test_grey_values_of_pictures(config, tmp_path):

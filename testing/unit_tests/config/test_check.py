@@ -1,8 +1,13 @@
 """Keys without effect: a line for each that stands in a file, none for files that say nothing in vain."""
 
+import re
+
 import pytest
+import torch
 
 from ivadomed.config import RunConfig, load_config
+from ivadomed.errors import ConfigError
+from ivadomed.losses import LOSSES
 
 THREE_D = {"applied": True, "length_3D": [32, 32, 16]}
 ROI = {"suffix": "_seg", "slice_filter_roi": 10}
@@ -94,3 +99,71 @@ def test_one_line_for_a_key_without_effect(tree, place, caplog):
 def test_no_word_where_all_has_an_effect(tree, caplog):
     load_config(tree)
     assert not caplog.records
+
+
+class WithoutMask(torch.nn.Module):
+    def forward(self, prediction, target):
+        return (prediction - target).sum()
+
+
+def without_mask(prediction, groundtruth):
+    return 0.0
+
+
+OWN_LOSS = f"{__name__}:WithoutMask"
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        (
+            {"training_parameters": {"loss": {"name": OWN_LOSS}}},
+            f"the forward of {OWN_LOSS} takes no mask of the voxels that count",
+        ),
+        (
+            {
+                "training_parameters": {
+                    "loss": {"name": "LossCombination", "losses_list": ["DiceLoss", OWN_LOSS]}
+                }
+            },
+            f"the forward of {OWN_LOSS} takes no mask",
+        ),
+        (
+            {"evaluation_parameters": {"metrics": ["accuracy_score", f"{__name__}:without_mask"]}},
+            f"evaluation_parameters.metrics: {__name__}:without_mask takes no mask",
+        ),
+        ({"default_model": {"name": "resnet18"}}, "resnet18 classifies whole slices; set it to null"),
+    ],
+)
+def test_what_cannot_ignore_voxels_is_refused(tree, message):
+    assert load_config(tree).loader_parameters.ignore_label is None
+    with pytest.raises(ConfigError, match=re.escape("ignore_label: is '_dseg:255', but ")) as error:
+        load_config(tree, {"loader_parameters.ignore_label": "_dseg:255"})
+    assert message in str(error.value)
+    assert str(error.value).count("\n") == 1  # one problem
+
+
+def test_all_of_our_losses_and_metrics_can_ignore_voxels():
+    for name in LOSSES:
+        loss = {"name": name} | ({"losses_list": ["DiceLoss"]} if name == "LossCombination" else {})
+        load_config(
+            {
+                "loader_parameters": {"ignore_label": "_ignore"},
+                "training_parameters": {"loss": loss},
+                "evaluation_parameters": {"metrics": ["accuracy_score", "mse"]},
+            }
+        )
+
+
+@pytest.mark.parametrize(
+    "loader",
+    [
+        {"target_suffix": ["_dseg:"]},
+        {"target_suffix": [["_r1:1", "_r2:"]]},
+        {"roi_params": {"suffix": "_seg:1+"}},
+        {"ignore_label": ":255"},
+    ],
+)
+def test_labels_that_cannot_be_parsed_are_refused(loader):
+    with pytest.raises(ConfigError, match="expected"):
+        load_config({"loader_parameters": loader})
