@@ -104,7 +104,7 @@ def survey(
         ConfigError: A contrast has no labelled image, or what is asked for cannot be parsed.
     """
     paths = tuple(Path(path).expanduser().absolute() for path in path_data)
-    index, labelled, valid = _scan(paths)
+    index, labelled, valid = _scan(paths, target_suffix)
     there = Counter(item.image.suffix for item in labelled)
     if absent := [name for name in contrasts if name not in there]:
         raise ConfigError(f"--contrasts: no labelled image is a {absent[0]}; there are {', '.join(there)}")
@@ -171,11 +171,14 @@ def _bar(items: Sequence[Item], title: str, unit: str) -> Iterable[Item]:
     return tqdm(items, desc=title, unit=unit, leave=False, disable=hidden_bar())
 
 
-def _scan(paths: Sequence[Path]) -> tuple[DataIndex, list[_Labelled], bool]:
-    """Index, labelled images of the commoner kind (NIfTI or pictures), and whether the names are valid."""
+def _scan(paths: Sequence[Path], target_suffix: Sequence[str]) -> tuple[DataIndex, list[_Labelled], bool]:
+    """Index, labelled images of the commoner kind (NIfTI or pictures), and whether the names are valid.
+
+    The suffixes tell which columns of a table are labels where that does not show.
+    """
+    everything = {"path_data": paths, "extensions": IMAGE_EXTENSIONS, "target_suffix": list(target_suffix)}
     for valid in (True, False):
-        everything = {"path_data": paths, "extensions": IMAGE_EXTENSIONS, "bids_validate": valid}
-        index = open_index(Selection.of(everything))
+        index = open_index(Selection.of({**everything, "bids_validate": valid}))
         labels = Labels(index)
         images = [file for file in index if not file.is_derivative]
         labelled = [item for image in images if (item := _Labelled(image, _labels(image, labels))).labels]

@@ -50,7 +50,7 @@ def open_layout(root: Path, selection: Selection) -> Layout:
             return TableLayout(root, selection)
         raise DataError(f"{root}: is a file, and no table; path_data names one of\n{_KINDS}")
     description = root / DESCRIPTION
-    if description.is_file():
+    if description.is_file() and not _has_subjects(root):
         content = read_json_object(description)
         if is_nnunet(root, content):
             return NnunetLayout(root, selection)
@@ -73,6 +73,11 @@ def identity(path: Path) -> dict[str, Any]:
     return {"layout": kind} | {
         key: content[key] for key in ("name", "release", "reference") if key in content
     }
+
+
+def _has_subjects(root: Path) -> bool:
+    """Tell whether a folder has those of subjects, as in BIDS; a ``dataset.json`` there is of another program."""
+    return any(entry.name.startswith("sub-") and entry.is_dir() for entry in entries_of(root))
 
 
 def _is_bids(root: Path) -> bool:

@@ -38,7 +38,7 @@ def subject_of(case: str) -> tuple[str, str]:
     """
     if named := _IN_BIDS.fullmatch(case):
         return named[1], named[2] or ""
-    return f"sub-{alphanumeric(case)}", ""
+    return f"sub-{alphanumeric(case.removeprefix('sub-'))}", ""
 
 
 def contrast_names(channels: Sequence[str]) -> tuple[str, ...]:

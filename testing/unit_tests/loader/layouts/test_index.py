@@ -69,6 +69,11 @@ def test_a_path_must_be_there_once_and_be_a_table_if_it_is_a_file(nnunet, opened
         opened(nnunet / "dataset.json")
 
 
+def test_a_list_of_files_beside_subjects_is_that_of_another_program(decathlon, opened):
+    save(decathlon / "sub-01/anat/sub-01_T1w.nii.gz", volume(0))
+    assert [file.name for file in opened(decathlon)] == ["sub-01_T1w.nii.gz"]
+
+
 def test_identity(nnunet, decathlon, table, tmp_path):
     assert identity(nnunet) == {"layout": "nnU-Net"}
     assert identity(decathlon) == {"layout": "Decathlon", "name": "Brain"}

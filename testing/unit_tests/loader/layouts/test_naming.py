@@ -19,7 +19,7 @@ from ivadomed.loader.layouts.naming import CaseFiles, contrast_names, rows_of, s
         ("BRATS-Ü 7.1", ("sub-BRATS71", "")),
         ("sub-01", ("sub-01", "")),
         ("sub-01_ses-02", ("sub-01", "ses-02")),
-        ("sub-01_run-2", ("sub-sub01run2", "")),
+        ("sub-01_run-2", ("sub-01run2", "")),
     ],
 )
 def test_the_subject_has_the_letters_and_digits_of_the_case(case, folders):
