@@ -15,7 +15,7 @@ from ivadomed.geometry.windows import Window
 from ivadomed.loader.balanced_sampler import sample_label
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.conditions import Curriculum, withhold
-from ivadomed.loader.samples.batch import Sample
+from ivadomed.loader.samples.batch import Batch, Sample
 from ivadomed.loader.samples.dataset import SampleDataset
 from ivadomed.models.specs import spec_of
 from ivadomed.runtime.randomness import seeded
@@ -89,7 +89,11 @@ class DocumentedSamples(Dataset[Sample]):
     @property
     def cases(self) -> Sequence[Case]:
         """Per sample the image it is of."""
-        return _Cases(self.dataset)
+        return Lazy(len(self.dataset), lambda i: _case(_records(self.dataset[i]), i))
+
+    def names_of(self, batch: Batch) -> Sequence[str]:
+        """Image of each sample of a batch, which is read again for it."""
+        return Lazy(len(batch.windows), lambda k: self.cases[batch.windows[k].case].id)
 
     def sampling_label(self, index: int, key: str) -> Hashable:
         """Label that balanced sampling balances, see `BalancedSampler`."""
@@ -151,17 +155,22 @@ def _present(records: Sequence[Any], channels: int) -> np.ndarray:
     return np.ones(channels, np.float32) if given is None else np.asarray(given, np.float32)
 
 
-class _Cases(Sequence[Case]):
-    """Per sample the image it is of, read when it is asked for."""
+class Lazy(Sequence[Any]):
+    """Values that are made when they are asked for.
 
-    def __init__(self, dataset: Any) -> None:
-        self.dataset = dataset
+    Args:
+        count: Number of values.
+        make: Value of an index.
+    """
+
+    def __init__(self, count: int, make: Callable[[int], Any]) -> None:
+        self.indices, self.make = range(count), make
 
     def __len__(self) -> int:
-        return len(self.dataset)
+        return len(self.indices)
 
     def __getitem__(self, index: Any) -> Any:
-        return _case(_records(self.dataset[index]), index)
+        return self.make(self.indices[index])
 
 
 def _records(item: Mapping[str, Any]) -> list[Any]:

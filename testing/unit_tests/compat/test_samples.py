@@ -38,6 +38,7 @@ def test_items_follow_from_seed_epoch_and_place():
     assert (samples.is_2d, samples.soft_gt, samples.classify) == (True, False, False)
     assert samples[1, 0].condition is None
     assert samples.cases[1].id == "sample 1"
+    assert list(samples.names_of(collate([samples[1], samples[0]]))) == ["sample 1", "sample 0"]
     assert (
         as_samples(Items(metadata=[{"input_filenames": "a/sub-1_T1w.nii.gz"}]), {}).cases[0].id == "sub-1_T1w"
     )
