@@ -135,9 +135,10 @@ def cases_of(
         )
     ignored = config.loader_parameters.ignore_label
     if ignored and dataset_type == "training" and all(case.ignore is None for case in found.cases):
+        there = labels_there(bids_df.images.values(), bids_df.labels)
         raise DataError(
             f"loader_parameters.ignore_label: no image of the training set has a label {file_suffix(ignored)!r}; "
-            f"labels that are there: {labels_there(bids_df.images.values(), bids_df.labels)}. Mend it, or set it to null"
+            f"labels that are there: {there}. Mend it, or set it to null"
         )
     return found
 
