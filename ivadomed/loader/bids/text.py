@@ -47,7 +47,7 @@ def read_text(path: Path, only_unicode: bool = False) -> str:
         raise DataError(f"{path}: its content is not here; {FETCH}")
     encoding = encoding_of(content)
     if encoding is None or (only_unicode and encoding == LATIN):
-        raise DataError(f"{path}: is no text in UTF-8; save it as UTF-8")
+        raise DataError(f"{path}: cannot be read as text in UTF-8; save it as UTF-8")
     if encoding == LATIN:
         log.warning(
             "%s: is not in UTF-8 and is read as Latin-1; save it as UTF-8 to be sure of its letters", path

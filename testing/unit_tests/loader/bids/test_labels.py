@@ -276,13 +276,13 @@ def test_the_order_of_files_does_not_matter(tmp_path, rng):
 
 
 @pytest.mark.parametrize("name", ["sample-{}_run-1_label-a_mask", "sample-{}_label-a_mask"])
-def test_a_subject_with_a_thousand_images_takes_no_longer_for_each(tmp_path, name):
-    """A label lookup that looks at every label of the subject takes half a minute here."""
-    write(tmp_path, *(f"sub-01/micr/sub-01_sample-{i}_run-1_SEM" for i in range(1000)))
-    write(tmp_path, *(f"derivatives/x/sub-01/micr/sub-01_{name.format(i)}" for i in range(1000)))
+def test_a_subject_with_a_hundreds_of_images_takes_no_longer_for_each(tmp_path, name):
+    """A label lookup that looks at every label of the subject takes several seconds here."""
+    write(tmp_path, *(f"sub-01/micr/sub-01_sample-{i}_run-1_SEM" for i in range(500)))
+    write(tmp_path, *(f"derivatives/x/sub-01/micr/sub-01_{name.format(i)}" for i in range(500)))
     start = time.process_time()
-    assert len(dataframe(tmp_path, "_label-a_mask", ["SEM"]).get_deriv_fnames()) == 1000
+    assert len(dataframe(tmp_path, "_label-a_mask", ["SEM"]).get_deriv_fnames()) == 500
     files = scan(tmp_path)
     labels = Labels(files)
     assert all(labels.suffixes(file) == {"_label-a_mask"} for file in files if not file.is_derivative)
-    assert time.process_time() - start < 15
+    assert time.process_time() - start < 4
