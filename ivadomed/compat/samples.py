@@ -65,10 +65,6 @@ class DocumentedSamples(Dataset[Sample]):
         window = Window(i, (0, 0, slice_index), (1, 1, 1))
         return Sample(np.ascontiguousarray(image), _stacked(item["gt"]), condition, window)
 
-    def names_of(self, batch: Batch) -> list[str]:
-        """Case of each sample of a batch."""
-        return [self.cases[window.case].id for window in batch.windows]
-
     @cached_property
     def soft_gt(self) -> bool:
         """True if labels have values between 0 and 1."""
