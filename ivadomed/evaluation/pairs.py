@@ -171,7 +171,8 @@ def find_predictions(
 
 def _prediction_files(folder: Path) -> list[Path]:
     """Prediction files by name, NIfTI files before pictures."""
-    files = (path for path in folder.glob(f"*{_PRED}.*") if path.name.lower().endswith(io.EXTENSIONS))
+    # Hidden ones are those of macOS, "._x_pred.nii.gz", which hold attributes of the file.
+    files = (p for p in folder.glob(f"[!.]*{_PRED}.*") if p.name.lower().endswith(io.EXTENSIONS))
     named = (path for path in files if io.split_extension(path.name)[0].endswith(_PRED))
     return sorted(named, key=lambda path: (not io.is_nifti(path), path.name))
 
