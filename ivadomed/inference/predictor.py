@@ -15,7 +15,7 @@ import nibabel as nib
 import torch
 
 from ivadomed.errors import ConfigError, DataError, ModelError
-from ivadomed.images.io import ImageLike, as_image, is_file, split_extension
+from ivadomed.images.io import ImageLike, as_image, is_file, read_grid, split_extension
 from ivadomed.images.label_suffix import names_for_files
 from ivadomed.images.labels import LabelFile, as_label
 from ivadomed.inference.detection import Detector, prior_box
@@ -23,7 +23,7 @@ from ivadomed.inference.engine import Progress
 from ivadomed.inference.outputs import finish, split_classes, to_nifti
 from ivadomed.inference.packaged import PackagedModel, misspelt_options, pixel_size_of, postprocessing_with
 from ivadomed.loader.cases.case import Case
-from ivadomed.loader.cases.volumes import Volume, make_volume, pixel_size_mm
+from ivadomed.loader.cases.volumes import Volume, check_same_grid, make_volume, on_grid, pixel_size_mm
 from ivadomed.runtime.device import chosen_device, define_device
 
 log = logging.getLogger(__name__)
@@ -175,11 +175,14 @@ class Predictor:
     ) -> Volume:
         pixel_size = pixel_size_mm(case.metadata, case.images[0])
         loaded = (as_image(image, pixel_size) for image in inputs if image is not None)
-        mask = None if prior is None else as_label(prior, pixel_size, soft=True)
+        volume = make_volume(case, loaded, slice_axis)
         if prior is not None:
             path = Path(os.fspath(prior)) if is_file(prior) else Path("prior")  # type: ignore[arg-type]
             case = replace(case, roi=LabelFile(path))
-        volume = make_volume(case, loaded, slice_axis, roi=mask)
+            if is_file(prior):
+                check_same_grid(volume.grid, case.images[0], read_grid(path, slice_axis, pixel_size), path)
+            mask = as_label(prior, pixel_size, soft=True)
+            volume = replace(volume, roi=on_grid(volume.grid, case, mask, path))
         return self._boxed(volume, case, inputs) if self._is_cascade else volume
 
     def _boxed(self, volume: Volume, case: Case, inputs: Sequence[ImageLike | None]) -> Volume:

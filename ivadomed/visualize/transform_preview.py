@@ -17,7 +17,7 @@ from tqdm import tqdm
 from ivadomed.config import load_config
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.geometry.grid import Grid
-from ivadomed.images.io import Image, is_nifti, read_image, split_extension
+from ivadomed.images.io import Image, is_nifti, read_grid, read_image, split_extension
 from ivadomed.images.labels import read_label
 from ivadomed.loader.bids.index import read_json_object
 from ivadomed.loader.cases.volumes import check_same_grid, pixel_size_mm
@@ -295,8 +295,9 @@ def _stem_of(path: str | os.PathLike[str]) -> str:
 def _read_mask(
     path: str | os.PathLike[str], axis: int, grid: Grid, reference: str | os.PathLike[str]
 ) -> np.ndarray:
-    mask = read_label(path, None if is_nifti(path) else _pixel_size(reference), soft=True)
-    check_same_grid(grid, reference, mask.grid(axis), path)
+    pixel_size = None if is_nifti(path) else _pixel_size(reference)
+    check_same_grid(grid, reference, read_grid(path, axis, pixel_size), path)
+    mask = read_label(path, pixel_size, soft=True)
     return grid.to_hwd(grid.align(mask.grid(axis), mask.data))
 
 

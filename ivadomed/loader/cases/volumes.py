@@ -70,17 +70,18 @@ def _read(case: Case, slice_axis: int, soft_gt: bool, with_target: bool) -> Volu
     roi_and_ignore = (case.roi, case.ignore) if with_target else (case.roi, None)
     files, soft = _label_files(case.rater_files if with_target else (), *roi_and_ignore, soft_gt)
     labels = iter_labels(files, pixel_size, soft, case.labels)
-    roi = None if case.roi is None else next(labels)
-    volume = make_volume(case, read_images(case.images, pixel_size), slice_axis, roi)
+    volume = make_volume(case, read_images(case.images, pixel_size), slice_axis)
+    if case.roi is not None:
+        volume = replace(volume, roi=on_grid(volume.grid, case, next(labels), case.roi.path))
     if not with_target:
         return volume
     target = np.zeros((len(case.rater_files), *volume.grid.hwd_shape), np.float32)
     for i, file in enumerate(case.rater_files):
         if file is not None:
-            target[i] = _on_grid(volume.grid, case, next(labels), file.path)
+            target[i] = on_grid(volume.grid, case, next(labels), file.path)
     if case.ignore is None:
         return replace(volume, target=target)
-    ignore = _on_grid(volume.grid, case, next(labels), case.ignore.path) > 0
+    ignore = on_grid(volume.grid, case, next(labels), case.ignore.path) > 0
     target[:, ignore] = 0
     return replace(volume, target=target, ignore=ignore)
 
@@ -94,14 +95,13 @@ def _label_files(
     return [file for file, _ in found], [soft for _, soft in found]
 
 
-def make_volume(case: Case, images: Iterable[Image], slice_axis: int, roi: Image | None = None) -> Volume:
-    """The volume of a case without its labels, from images that are read already.
+def make_volume(case: Case, images: Iterable[Image], slice_axis: int) -> Volume:
+    """The volume of a case without its labels and region of interest, from images that are read already.
 
     Args:
         case: Names and channels of the images.
         images: In the order of ``case.images``.
         slice_axis: RAS axis along which slices are taken.
-        roi: Image of ``case.roi``.
 
     Raises:
         DataError: See ``read_volume``.
@@ -111,20 +111,23 @@ def make_volume(case: Case, images: Iterable[Image], slice_axis: int, roi: Image
     for path, image in zip(case.images, images, strict=True):
         if grid is None:
             grid, header = image.grid(slice_axis), image.header
+        arrays.append(on_grid(grid, case, image, path))
         if not np.isfinite(image.data).all():
             raise DataError(f"{path}: has NaN or infinite voxels; mend the file or leave the subject out")
-        arrays.append(_on_grid(grid, case, image, path))
     assert grid is not None
     indices = case.channels or range(len(arrays))
     data = np.empty((len(indices), *grid.hwd_shape), np.float32)
     for channel, index in enumerate(indices):
         data[channel] = 0 if index is None else arrays[index]
-    region = None if roi is None or case.roi is None else _on_grid(grid, case, roi, case.roi.path)
-    return Volume(data, None, region, grid, header, case.present, box_in(case, grid))
+    return Volume(data, None, None, grid, header, case.present, box_in(case, grid))
 
 
-def _on_grid(grid: Grid, case: Case, image: Image, path: str | PathLike[str]) -> np.ndarray:
-    """Voxels [H, W, D] of an image that must lie on the grid of the case."""
+def on_grid(grid: Grid, case: Case, image: Image, path: str | PathLike[str]) -> np.ndarray:
+    """Voxels [H, W, D] of an image that must lie on the grid of the case.
+
+    Raises:
+        DataError: It lies on another one.
+    """
     own = image.grid(grid.slice_axis)
     check_same_grid(grid, case.images[0], own, path)
     return grid.to_hwd(grid.align(own, image.data))

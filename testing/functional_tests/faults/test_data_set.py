@@ -168,7 +168,7 @@ FAULTS = {
     ),
     "label of several classes": (
         lambda s: change(s.label, lambda d: d + (np.arange(d.shape[0]) % 3 == 0)[:, None, None]),
-        rf"{LABEL}: has values up to 2 and others, which would count as one class; .*a file for each class",
+        rf'{LABEL}: has the values 0 .*, 1 .*, 2 \([\d,]+ voxels\); expected 0 and one other value.*"_seg-manual:2"',
     ),
     "label that is constant NaN": (
         lambda s: change(s.label, lambda d: np.full_like(d, np.nan)),
