@@ -9,9 +9,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from ivadomed.config.schema.loader import SplitDataset, SubjectSelection
 from ivadomed.errors import DataError
+from ivadomed.loader.bids.tables import read_tsv
 from ivadomed.loader.bids_dataframe import BidsDataframe
+from ivadomed.loader.cases.grouping import build_cases
+from ivadomed.loader.conditions import missing_metadata
+from ivadomed.loader.split.draw import draw, select_subjects
 
 LABELS = "derivatives/labels"
 
@@ -334,3 +341,80 @@ def test_sidecar_values_keep_their_types(tmp_path):
     row = BidsDataframe(params(tmp_path), tmp_path, derivatives=False).df.iloc[0]
     assert {key: row[key] for key in values} == values
     assert type(row["Whole"]) is int
+
+
+@pytest.mark.parametrize("value", [["a", "b"], {"a": [1]}, [], [[1, None], "x"], True, "", 10**400])
+def test_sidecar_values_of_any_type_split_and_select_as_text(tmp_path, value):
+    root = tmp_path / "data"
+    for number in range(4):
+        write(root, f"sub-{number}/anat/sub-{number}_T1w.nii.gz")
+        text = json.dumps({"Site": value if number % 2 else "other", "session": value, "path": value})
+        write(root, f"sub-{number}/anat/sub-{number}_T1w.json", text=text)
+        write(root, f"sub-{number}/sub-{number}_sessions.tsv", text="session_id\tage\nses-1\t3\n")
+    bids_df = BidsDataframe(params(root), tmp_path, derivatives=False, split_method="Site")
+    assert bids_df.df["path"].tolist() == [str(path) for path in sorted(root.glob("sub-*/anat/*.nii.gz"))]
+    assert "session" not in bids_df.df
+    bids_df.save(tmp_path / "table.csv")
+    selection = SubjectSelection(n=(1,), metadata=("Site",), value=("other",))
+    split = SplitDataset(train_fraction=0.5, test_fraction=0.25, balance="Site")
+    chosen = select_subjects(bids_df.df, selection, 0)
+    assert chosen["participant_id"].tolist() in (["sub-0"], ["sub-2"])
+    assert sum(map(len, draw(bids_df.df, split))) == 4
+    cases = build_cases(
+        bids_df, bids_df.images, target_suffix=[], contrasts=["T1w"], multichannel=False, require_target=False
+    ).cases
+    usable = isinstance(value, (bool, int))
+    assert [missing_metadata(case, "Site") is None for case in cases] == [True, usable, True, usable]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "latin-1", "cp1252"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_tables_of_spreadsheets_are_read(tmp_path, encoding, end, caplog):
+    path = tmp_path / "participants.tsv"
+    path.write_bytes(end.join(["participant_id\tcity", "sub-01\tZürich", ""]).encode(encoding))
+    if encoding == "utf-16-le":  # without a byte order mark
+        with pytest.raises(DataError, match=r"participants.tsv: cannot be read as text in UTF-8; save it"):
+            read_tsv(path, "participant_id")
+        return
+    assert read_tsv(path, "participant_id") == [{"participant_id": "sub-01", "city": "Zürich"}]
+    assert ("read as Latin-1" in caplog.text) == (encoding in ("latin-1", "cp1252"))
+
+
+@pytest.mark.parametrize("name", ["participants.tsv", "sub-01/anat/sub-01_T1w.json"])
+@pytest.mark.parametrize(
+    "text", ["/annex/objects/MD5E-s4--00\n", "version https://git-lfs.github.com/spec/v1\n"]
+)
+def test_tables_and_sidecars_that_were_not_fetched_say_so(data, tmp_path, name, text):
+    (data / name).write_text(text)
+    with pytest.raises(DataError, match=rf"{name}: its content is not here; fetch it first \(git annex get"):
+        BidsDataframe(params(data), tmp_path, derivatives=True)
+
+
+def test_images_whose_indices_differ_by_zeros_only_are_one_too_many(tmp_path):
+    write(tmp_path, "sub-1/anat/sub-1_run-1_T1w.nii.gz", "sub-1/anat/sub-1_run-01_T1w.nii.gz")
+    message = r"sub-1_run-1_T1w occurs 2 times \(.*sub-1_run-01_T1w.nii.gz, .*sub-1_run-1_T1w.nii.gz\)"
+    with pytest.raises(DataError, match=message):
+        BidsDataframe(params(tmp_path), tmp_path, derivatives=False)
+
+
+@given(st.randoms(use_true_random=False))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_runs_of_two_contrasts_pair_whatever_zeros_they_have(tmp_path_factory, rng):
+    root = tmp_path_factory.mktemp("runs")
+    written = {"T1w": ["1", "2"], "T2w": ["1", "2"]}
+    for contrast, numbers in written.items():
+        for i, number in enumerate(numbers):
+            numbers[i] = "0" * rng.randrange(3) + number
+            write(root, f"sub-1/anat/sub-1_run-{numbers[i]}_{contrast}.nii.gz")
+    bids_df = BidsDataframe(params(root), root, derivatives=False)
+    cases = build_cases(
+        bids_df,
+        bids_df.images,
+        target_suffix=[],
+        contrasts=["T1w", "T2w"],
+        multichannel=True,
+        require_target=False,
+    ).cases
+    found = {tuple(path.name for path in case.images) for case in cases}
+    pairs = zip(written["T1w"], written["T2w"], strict=True)
+    assert found == {(f"sub-1_run-{a}_T1w.nii.gz", f"sub-1_run-{b}_T2w.nii.gz") for a, b in pairs}
