@@ -14,7 +14,6 @@ import torch
 
 from ivadomed import config as configuration
 from ivadomed.errors import ConfigError
-from ivadomed.geometry.windows import PATCH_REMEDY
 from ivadomed.inference.backends import OnnxForward, TorchForward, open_model
 from ivadomed.inference.engine import Engine
 from ivadomed.loader.cases.volumes import pixel_size_mm
@@ -31,7 +30,8 @@ log = logging.getLogger(__name__)
 
 _STEPS = ("binarize_prediction", "binarize_maxpooling", "keep_largest", "fill_holes", "remove_small")
 _OTHERS = ("fname_prior", "pixel_size", "pixel_size_units", "overlap_2D", "no_patch", "metadata")
-_PATCH_REMEDY_2D = "predict whole slices with --no-patch (option no_patch of segment_volume)"
+_WHOLE_SLICES = "predict whole slices with --no-patch (option no_patch of segment_volume)"
+_PADDED = "pad the image, or add CenterCrop to transformation in {}, which pads too"
 _THRESHOLD = 0.5  # of the option that says yes and not how
 _ALIKE = 0.8  # of letters in common: "binarise_prediction", but not "largest" for "keep_largest"
 
@@ -84,7 +84,7 @@ class PackagedModel:
             blend=config.blend or MODEL_OF_2.blend,
             conditioner=conditioner_of(config, self.file.parent),
             source=os.fspath(self.file),
-            patch_remedy=_PATCH_REMEDY_2D if recipe.is_2d else PATCH_REMEDY,
+            patch_remedy=_WHOLE_SLICES if recipe.is_2d else _PADDED.format(self.file.with_suffix(".json")),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, groupby
 
 import numpy as np
 from tqdm import tqdm
@@ -14,7 +14,7 @@ from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid
 from ivadomed.images.io import is_nifti
 from ivadomed.images.label_suffix import file_suffix
-from ivadomed.images.labels import LabelFile, read_labels
+from ivadomed.images.labels import LabelFile, iter_labels
 from ivadomed.postprocessing.objects import label_objects
 from ivadomed.runtime.terminal import hidden_bar
 
@@ -171,14 +171,24 @@ def table_of_labels(kinds: Iterable[LabelKind], use: Mapping[str, str] | None = 
         use: What becomes of each, by suffix; None for a table without.
     """
     rows = [("label", "images", "kind", "of the image", *(("use",) if use else ()))]
-    for kind in kinds:
-        covered = [share for share in kind.shares if share]
+    for (name, what, _, *uses), group in groupby(kinds, key=lambda kind: _row_of(kind, use)):
+        alike = list(group)
+        covered = [share for kind in alike for share in kind.shares if share]
         share = f"{100 * float(np.median(covered)):.2g} %" if covered else "-"
-        rows.append((kind.suffix, str(kind.images), kind.name, share, *((use[kind.suffix],) if use else ())))
+        label = alike[0].suffix if len(alike) == 1 else f"{name} ({len(alike)} classes)"
+        rows.append((label, str(alike[0].images), what, share, *uses))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
+
+
+def _row_of(kind: LabelKind, use: Mapping[str, str] | None) -> tuple[str, ...]:
+    """Labels with the same are one row: classes of a label map that are left out for one reason."""
+    if use is None:
+        return (kind.suffix, kind.name, kind.suffix)
+    left_out = kind.suffix in use and not use[kind.suffix].startswith("class")
+    return (file_suffix(kind.suffix), kind.name, "" if left_out else kind.suffix, use[kind.suffix])
 
 
 def _refuse_versions(
@@ -205,20 +215,20 @@ def _look(
     masks = {}
     for path in dict.fromkeys(file.path for file in files.values()):
         of_path = {suffix: file for suffix, file in files.items() if file.path == path}
-        try:
-            labels = read_labels([*of_path.values()], soft=True)
+        try:  # one class after the other: a label map may have a hundred
+            for suffix, label in zip(of_path, iter_labels([*of_path.values()], soft=True), strict=True):
+                own = label.grid()
+                if not grid.matches(own) and (
+                    is_nifti(path) or own.shape != grid.shape
+                ):  # pictures lie anywhere
+                    kinds[suffix].fault = f"is not on the grid of its image: {path}"
+                    continue
+                data = own.to_hwd(label.data)  # of axial slices: RAS
+                kinds[suffix].look(data)
+                masks[suffix] = np.packbits(data >= 0.5)
         except DataError as error:
             for suffix in of_path:
                 kinds[suffix].fault = str(error).removeprefix(f"{path}: ")
-            continue
-        for suffix, label in zip(of_path, labels, strict=True):
-            own = label.grid()
-            if not grid.matches(own) and (is_nifti(path) or own.shape != grid.shape):  # pictures lie anywhere
-                kinds[suffix].fault = f"is not on the grid of its image: {path}"
-                continue
-            data = own.to_hwd(label.data)  # of axial slices: RAS
-            kinds[suffix].look(data)
-            masks[suffix] = np.packbits(data >= 0.5)
     return masks
 
 
@@ -228,6 +238,7 @@ def _usable(
     """Without what is soft beside hard labels, what few images have, and what others make up together."""
     if not all(kind.soft for kind in usable.values()):
         left_out |= {s: "is soft, others are binary" for s, kind in usable.items() if kind.soft}
+    left_out |= {suffix: "is a prediction" for suffix in usable if suffix.endswith("_pred")}
     for suffix in usable:
         if (consensus := _RATER.sub("", suffix)) != suffix and consensus in usable:
             left_out[suffix] = f"is one rater's, {consensus} that of all"
@@ -320,4 +331,4 @@ def _share(masks: Sequence[Mapping[str, np.ndarray]], one: str, other: str) -> f
 
 
 def _count(bits: np.ndarray) -> int:
-    return int(np.unpackbits(bits).sum())
+    return int(np.bitwise_count(bits).sum())

@@ -7,7 +7,7 @@ import pytest
 from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid
 from ivadomed.images.labels import LabelFile
-from ivadomed.suggest.labels import choose_targets
+from ivadomed.suggest.labels import choose_targets, table_of_labels
 
 SHAPE = (12, 10, 8)
 GRID = Grid(SHAPE, np.eye(4))
@@ -184,6 +184,22 @@ def test_two_versions_of_one_structure_are_for_the_user_to_choose(choose):
     ]
     assert "15 %" in table[1]  # 6 x 6 x 4 of 12 x 10 x 8 voxels
     assert choose({"_seg-auto": LEFT, "_seg-manual": almost}, ["_seg-manual"]).suffixes == ("_seg-manual",)
+
+
+def test_predictions_are_no_labels(choose):
+    targets = choose({"_seg": LEFT, "_class-0_pred": RIGHT})
+    assert targets.suffixes == ("_seg",)
+    assert targets.left_out == {"_class-0_pred": "is a prediction"}
+
+
+def test_classes_of_a_map_that_are_left_out_alike_are_one_row(choose):
+    targets = choose(
+        {"_dseg:1": LEFT, "_discs:3": box((0, 1), (0, 1), (0, 1)), "_discs:4": box((1, 2), (0, 1), (0, 1))}
+    )
+    use = {"_dseg:1": "class 1", "_discs:3": "left out: a point", "_discs:4": "left out: a point"}
+    rows = [line.split(maxsplit=2)[0] for line in table_of_labels(targets.seen, use)]
+    assert rows == ["label", "_dseg:1", "_discs"]
+    assert "_discs (2 classes)" in table_of_labels(targets.seen, use)[2]
 
 
 def test_a_map_that_repeats_files_is_left_out(tmp_path):
