@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from typing import ClassVar
 
@@ -81,17 +81,24 @@ class WarpStep(Step):
 
         Content that this map would push out of the field of view and `later` bring back is kept.
         """
-        matrix = self.matrix @ later.matrix
-        offset = self.matrix @ later.offset + self.offset
-        both = replace(later, matrix=matrix, offset=offset, drawn={**self.drawn, **later.drawn})
+        field, turn = later.field, None
         if self.displacement is None:
             # The displacement is left as it is; multiplying comes with the points that are sampled.
-            return replace(both, turn=self.matrix if later.turn is None else self.matrix @ later.turn)
-        at = CoordinateMaps.of([later]).points()
-        field = sample(as_tensor(self.displacement)[None], at, 1, edge=True)[0]
-        if later.displacement is not None:
-            field += _turn(self.matrix, as_tensor(later.displacement))
-        return replace(both, field=field.numpy(), turn=None)
+            turn = self.matrix if later.turn is None else self.matrix @ later.turn
+        else:
+            at = CoordinateMaps.of([later]).points()
+            moved = sample(as_tensor(self.displacement)[None], at, 1, edge=True)[0]
+            if later.displacement is not None:
+                moved += _turn(self.matrix, as_tensor(later.displacement))
+            field = moved.numpy()
+        return WarpStep.on(
+            self.frame,
+            drawn={**self.drawn, **later.drawn},
+            matrix=self.matrix @ later.matrix,
+            offset=self.matrix @ later.offset + self.offset,
+            field=field,
+            turn=turn,
+        )
 
     @cached_property
     def displacement(self) -> np.ndarray | None:
@@ -206,7 +213,7 @@ class CoordinateMaps:
         if not fields:
             return cls(shape=shape, lines=lines, field=None, turn=None)
         turns = [unit[:, None] * (np.eye(len(unit)) if s.turn is None else s.turn) for s in steps]
-        turn = torch.from_numpy(np.stack(turns).astype(np.float32))
+        turn = torch.from_numpy(np.array(turns, np.float32))
         return cls(shape=shape, lines=lines, field=_stacked(fields), turn=turn)
 
     def __call__(self, x: Tensor, order: int = 1) -> Tensor:
