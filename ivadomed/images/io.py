@@ -166,7 +166,7 @@ def read_grid(
         return Grid((rows, columns, 1), picture_affine(pixel_size), slice_axis)
     image = _open_nifti(path, several)
     x, y, z = (*image.shape, 1, 1)[:3]
-    return Grid((x, y, z), _affine_mm(image), slice_axis)
+    return Grid((x, y, z), affine_mm(image), slice_axis)
 
 
 @contextmanager
@@ -330,7 +330,7 @@ def _voxels(image: Any, name: str, stored: bool = False) -> Image:
         raise _damaged(error, name) from error
     shape = tuple(n for i, n in enumerate(image.shape) if i < 3 or n > 1)
     return Image(
-        data.reshape((*shape, 1, 1)[: max(3, len(shape))]), _affine_mm(image), _nifti_header(image.header)
+        data.reshape((*shape, 1, 1)[: max(3, len(shape))]), affine_mm(image), _nifti_header(image.header)
     )
 
 
@@ -344,8 +344,8 @@ def _unit_mm(header: Any) -> float:
     return _UNITS.get(int(header["xyzt_units"]) & 7, 1.0) if isinstance(header, nib.Nifti1Header) else 1.0
 
 
-def _affine_mm(image: Any) -> np.ndarray:
-    """[4, 4], voxel indices to mm."""
+def affine_mm(image: Any) -> np.ndarray:
+    """Affine of a nibabel image in mm, whatever the unit of its header: [4, 4]."""
     unit = _unit_mm(image.header)
     return image.affine if unit == 1 else np.diag([unit, unit, unit, 1]) @ image.affine
 
@@ -410,6 +410,11 @@ def make_nifti(data: np.ndarray, affine: np.ndarray, header: Any = None) -> nib.
     return image
 
 
+def make_like(data: np.ndarray, image: Any) -> nib.Nifti1Image:
+    """NIfTI image with ``data`` on the grid of a nibabel image, see ``make_nifti``."""
+    return make_nifti(data, affine_mm(image), _nifti_header(image.header))
+
+
 def write_nifti(
     path: str | os.PathLike[str], data: np.ndarray, affine: np.ndarray, header: Any = None, dtype: Any = None
 ) -> None:
@@ -433,7 +438,7 @@ def write_volume(volume: VolumeOf, path: str | os.PathLike[str]) -> None:
     image = _open_nifti(volume, several=True)
     is_scaled = (image.dataobj.slope, image.dataobj.inter) != (1, 0)
     whole = read_image(volume).data if is_scaled else np.asanyarray(image.dataobj)[..., volume.index]
-    write_nifti(path, whole, _affine_mm(image), image.header)
+    write_nifti(path, whole, affine_mm(image), image.header)
 
 
 def write_picture(path: str | os.PathLike[str], pixels: np.ndarray, software: str = "") -> None:

@@ -30,6 +30,7 @@ _SILENT = logging.NullHandler()
 _SMALLEST_PAGE = 18  # bytes: one entry, and the place of the next page
 _PNG_PIXELS = 8 * 1032  # a byte holds at most: of one bit, and Deflate shortens 1032 times at most
 _JPEG_PIXELS = 8 * 64  # a byte holds at most: a block of 8 x 8 pixels has a code of a bit or more
+_LOSSY = (6, 7)  # compressions of TIFF: JPEG, of two kinds
 _EXIF = b"Exif\0\0"
 _REMEDY = "save it as one grey or RGB picture of 8 or 16 bits"
 
@@ -227,7 +228,8 @@ def _read_tiff(path: str | os.PathLike[str]) -> Picture:
             raise DataError(f"{path}: has {page.photometric.name} colours; {_REMEDY}")
         pixels = np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels
         bits = page.bitspersample if pixels.dtype.kind in "bu" else 0
-        return Picture(pixels, None, 2.0**bits - 1 if bits else _full_scale(pixels))
+        full = 2.0**bits - 1 if bits else _full_scale(pixels)
+        return Picture(pixels, None, full, page.compression in _LOSSY)
 
 
 @contextmanager
@@ -292,12 +294,9 @@ def png_text(software: str) -> Any:
 
 def software_of(path: str | os.PathLike[str]) -> str:
     """The program that says in a PNG file to have written it; empty for others, and files that cannot be read."""
-    from PIL import Image  # only pictures need it
-
     if not os.fspath(path).lower().endswith(".png"):
         return ""
     try:
-        with Image.open(path) as image:
-            return str(image.info.get("Software", ""))
-    except Exception:  # a damaged file raises nearly anything
+        return png.read_text(path, "Software")
+    except OSError:
         return ""

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -53,14 +54,32 @@ def read_header(path: str | os.PathLike[str]) -> PngHeader:
             raise ValueError("no PNG header")
         columns, rows, bits, colour = struct.unpack(">IIBB", start[:10])
         file.seek(4, os.SEEK_CUR)
-        orientation = UPRIGHT
-        while len(head := file.read(8)) == 8:
-            length, name = struct.unpack(">I4s", head)
-            if name == b"eXIf":
-                orientation = orientation_of(file.read(length))
-                break
-            file.seek(length + 4, os.SEEK_CUR)
-    return PngHeader(rows, columns, bits, colour == _PALETTE, orientation)
+        exif = next(_read_chunks(file, b"eXIf"), b"")
+    return PngHeader(rows, columns, bits, colour == _PALETTE, orientation_of(exif))
+
+
+def read_text(path: str | os.PathLike[str], key: str) -> str:
+    """Text that a file has under a key, such as "Software"; empty for none. Only texts are read.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    start = key.encode("latin-1") + b"\0"
+    with open(path, "rb") as file:
+        if file.read(len(_SIGNATURE)) != _SIGNATURE:
+            return ""
+        texts = (text for text in _read_chunks(file, b"tEXt") if text.startswith(start))
+        return next(texts, start)[len(start) :].decode("latin-1")
+
+
+def _read_chunks(file: BinaryIO, wanted: bytes) -> Iterator[bytes]:
+    """Data of the chunks of a name, from where the file stands; the others are passed over."""
+    while len(head := file.read(8)) == 8:
+        length, name = struct.unpack(">I4s", head)
+        if name == wanted:
+            yield file.read(length)
+            length = 0
+        file.seek(length + 4, os.SEEK_CUR)
 
 
 def decode(path: str | os.PathLike[str], header: PngHeader) -> tuple[np.ndarray, np.ndarray | None]:

@@ -12,7 +12,16 @@ import numpy as np
 
 from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid
-from ivadomed.images.io import is_nifti, is_picture, make_nifti, save_nifti, split_extension, write_picture
+from ivadomed.images.io import (
+    affine_mm,
+    is_nifti,
+    is_picture,
+    make_like,
+    make_nifti,
+    save_nifti,
+    split_extension,
+    write_picture,
+)
 from ivadomed.inference.engine import Prediction
 from ivadomed.postprocessing import Postprocessing, threshold_predictions
 
@@ -88,7 +97,7 @@ def split_classes(nib_prediction: nib.Nifti1Image) -> list[nib.Nifti1Image]:
     """One 3D image per class of a 4D image [X, Y, Z, K]."""
     data = np.asanyarray(nib_prediction.dataobj)
     channels = [data] if data.ndim == 3 else [data[..., k] for k in range(data.shape[-1])]
-    return [make_nifti(channel, nib_prediction.affine, nib_prediction.header) for channel in channels]
+    return [make_like(channel, nib_prediction) for channel in channels]
 
 
 def pred_to_nib(
@@ -122,7 +131,7 @@ def pred_to_nib(
     """
     reference: Any = nib.load(fname_ref)
     x, y, z = reference.shape[:3]
-    grid = Grid((x, y, z), reference.affine, slice_axis)
+    grid = Grid((x, y, z), affine_mm(reference), slice_axis)
     if kernel_dim == "2d":
         volume = np.zeros((*data_lst[0].shape, grid.hwd_shape[2]), data_lst[0].dtype)
         for index, data in zip(z_lst, data_lst, strict=True):
@@ -136,10 +145,10 @@ def pred_to_nib(
         native = np.where(native <= NOISE_FLOOR, 0, native)
     if postprocessing:
         prefix = "" if fname_out is None else fname_out.split("_pred.nii.gz")[0]
-        zooms = list(reference.header.get_zooms()[:3])
+        zooms = list(nib.affines.voxel_sizes(grid.affine))
         native = Postprocessing(dict(postprocessing), native, zooms, prefix).apply()
     dtype = np.uint8 if bin_thr >= 0 else np.float32
-    image = make_nifti(native.astype(dtype), reference.affine, reference.header)
+    image = make_like(native.astype(dtype), reference)
     if fname_out is not None:
         save_nifti(image, fname_out)
     return image

@@ -46,9 +46,9 @@ def nifti_capable(wrapped: Callable[..., Any]) -> Callable[..., Any]:
         result = wrapped(np.asanyarray(data.dataobj), *args, **kwargs)
         if not isinstance(result, np.ndarray):
             return result
-        from ivadomed.images.io import make_nifti  # loads nibabel, which callers with arrays do not need
+        from ivadomed.images.io import make_like  # loads nibabel, which callers with arrays do not need
 
-        return make_nifti(result, data.affine, data.header)
+        return make_like(result, data)
 
     return wrapper
 
@@ -281,7 +281,7 @@ def label_file_from_coordinates(nifti_image: Nifti1Image, coord_list: Sequence[S
     Raises:
         DataError: A coordinate lies outside the image.
     """
-    from ivadomed.images.io import make_nifti  # loads nibabel, which callers with arrays do not need
+    from ivadomed.images.io import make_like  # loads nibabel, which callers with arrays do not need
 
     label = np.zeros(nifti_image.shape, np.uint8)
     for coordinate in coord_list:
@@ -289,4 +289,4 @@ def label_file_from_coordinates(nifti_image: Nifti1Image, coord_list: Sequence[S
         if len(voxel) != label.ndim or not all(0 <= i < n for i, n in zip(voxel, label.shape, strict=True)):
             raise DataError(f"label coordinate {voxel}: outside of the image of shape {label.shape}")
         label[voxel] = 1
-    return make_nifti(label, nifti_image.affine, nifti_image.header)
+    return make_like(label, nifti_image)

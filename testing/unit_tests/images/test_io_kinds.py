@@ -8,6 +8,8 @@ from ivadomed.errors import DataError
 from ivadomed.images.io import as_image, make_nifti, read_grid, read_image, write_nifti
 from ivadomed.images.labels import as_label
 from ivadomed.images.midslice import get_midslice_average
+from ivadomed.inference.outputs import split_classes
+from ivadomed.postprocessing.masks import label_file_from_coordinates, threshold_predictions
 
 AFFINE = np.array([[-1.5, 0, 0, 10], [0, 0, 2.0, -20], [0, 3.0, 0, 30], [0, 0, 0, 1]])
 DATA = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
@@ -40,6 +42,17 @@ def test_affines_are_in_mm_and_results_in_the_unit_of_their_image(in_unit, tmp_p
     np.testing.assert_allclose(after.affine, before.affine, rtol=1e-6)
     for key in ("xyzt_units", "pixdim", "srow_x", "qform_code", "sform_code"):
         np.testing.assert_allclose(after.header[key], before.header[key], rtol=1e-6)
+
+
+def test_masks_made_of_images_in_micrometres_lie_where_they_did(in_unit):
+    image = nib.load(in_unit("micron", 1000))
+    for made in (
+        threshold_predictions(image, 3),
+        label_file_from_coordinates(image, [[0, 1, 2]]),
+        *split_classes(image),
+    ):
+        np.testing.assert_allclose(made.affine, image.affine, rtol=1e-6)
+        assert made.header["xyzt_units"] == image.header["xyzt_units"]
 
 
 def test_a_slice_of_an_image_in_micrometres_lies_where_it_did(in_unit):

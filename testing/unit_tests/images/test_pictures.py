@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from ivadomed.errors import DataError
 from ivadomed.images.exif import orientation_of
-from ivadomed.images.pictures import grey, is_coloured, read_pixels, read_size, read_stored
+from ivadomed.images.pictures import grey, is_coloured, read_pixels, read_size, read_stored, software_of
 
 GREY = np.random.default_rng(0).integers(0, 256, (21, 34), np.uint8)
 RGB = np.stack([GREY, GREY // 2, 255 - GREY], axis=-1)
@@ -180,6 +181,17 @@ def test_pictures_are_turned_as_pillow_turns_them(tmp_path, extension, orientati
         Image.fromarray(smooth).save(path, exif=exif)
     np.testing.assert_allclose(read_pixels(path).astype(int), seen, atol=2)
     assert read_size(path) == seen.shape
+
+
+def test_the_program_that_wrote_a_png(tmp_path):
+    info = PngInfo()
+    info.add_text("Comment", "Software")
+    info.add_text("Software", "a program")
+    path = save(tmp_path / "a.png", encoded(Image.fromarray(GREY), "PNG", pnginfo=info))
+    assert software_of(path) == "a program"
+    assert software_of(save(tmp_path / "b.png", encoded(Image.fromarray(GREY), "PNG"))) == ""
+    assert software_of(save(tmp_path / "c.png", b"no picture")) == ""
+    assert software_of(tmp_path / "gone.png") == ""
 
 
 def test_damaged_exif_is_passed_over():
