@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import ItemsView, Iterable, KeysView, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import nibabel as nib
@@ -16,6 +15,7 @@ from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid
 from ivadomed.images.io import make_nifti, read_grid, read_image, split_extension
 from ivadomed.images.labels import LabelFile, read_label
+from ivadomed.images.volume_of import parse_image
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume, grid_of, pixel_size_mm, read_volume
 
@@ -255,7 +255,7 @@ def case_of(pair: FilenamePair) -> Case:
             have a ``bounding_box``.
     """
     inputs, labels, roi, metadata = (*pair, None, None)[:4]
-    images = tuple(map(Path, inputs))
+    images = tuple(map(parse_image, inputs))
     channels = _per_channel(metadata, len(images))
     return Case(
         id=split_extension(images[0].name)[0],

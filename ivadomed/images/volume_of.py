@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+_TEXT = re.compile(r"(?P<path>.+) \(volume (?P<number>\d+) of (?P<count>\d+)\)")
 
 
 @dataclass(frozen=True)
@@ -35,3 +38,11 @@ class VolumeOf(os.PathLike[str]):
 
 ImagePath = Path | VolumeOf
 """An image: a file, or one volume of it."""
+
+
+def parse_image(text: str | os.PathLike[str]) -> ImagePath:
+    """The image that ``str`` of one describes."""
+    found = _TEXT.fullmatch(str(text))
+    if found is None:
+        return Path(text)
+    return VolumeOf(Path(found["path"]), int(found["number"]) - 1, int(found["count"]))

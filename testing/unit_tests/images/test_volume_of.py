@@ -8,7 +8,7 @@ import pytest
 
 from ivadomed.errors import DataError
 from ivadomed.images import io
-from ivadomed.images.volume_of import VolumeOf
+from ivadomed.images.volume_of import VolumeOf, parse_image
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import read_volume
 
@@ -35,6 +35,11 @@ def test_it_stands_for_the_path_of_its_file(several):
     assert os.fspath(volume) == str(several)
     assert str(volume) == f"{several} (volume 2 of 3)"
     assert volume.name == "several.nii.gz"
+
+
+def test_its_text_describes_it(several):
+    for image in (several, VolumeOf(several, 1, 3)):
+        assert parse_image(str(image)) == parse_image(image) == image
 
 
 def test_the_file_is_read_once_for_all_its_volumes(several, monkeypatch):
