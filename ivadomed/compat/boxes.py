@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ivadomed.compat.transforms import Chain, Compose, UndoCompose
-from ivadomed.detection.cascade import Boxes, detect, find_box, read_boxes, write_boxes
+from ivadomed.detection.cascade import Boxes, completed_boxes, detect, read_boxes, write_boxes
 from ivadomed.errors import DataError
 from ivadomed.geometry.boxes import BOXES_FILE, adjust_bb_size, box_size, resize_to_multiple
 from ivadomed.images.io import split_extension
@@ -112,8 +112,9 @@ def generate_bounding_box_file(
     Returns:
         What was written.
     """
-    paths = _of_contrasts(subject_path_list, contrast_lst)
-    boxes = _detect_all(paths, model_path, gpu_id, slice_axis, keep_largest_only, safety_factor)
+    detector = Detector.open(model_path, define_device(gpu_id)[1])
+    cases = _cases(subject_path_list, contrast_lst)
+    boxes = detect(detector, cases, slice_axis, keep_largest_only, safety_factor)
     write_boxes(Path(path_output) / BOXES_FILE, boxes)
     return boxes
 
@@ -140,44 +141,26 @@ def load_bounding_boxes(
         DataError: There is a file, but it cannot be read.
     """
     params = object_detection_params or {}
-    output = params.get("path_output")
+    output, model = params.get("path_output"), params.get("object_detection_path")
     file = None if output is None else Path(output) / BOXES_FILE
-    known = read_boxes(file) if file is not None and file.is_file() else {}
-    missing = [
-        path for path in _of_contrasts(subject_path_list, constrast_lst) if find_box(known, [path]) is None
-    ]
-    if not missing or file is None or not params.get("object_detection_path"):
-        return known
+    if file is None or not model:
+        return read_boxes(file) if file is not None and file.is_file() else {}
     gpu = params.get("gpu_ids", 0)
     gpu_id = (gpu[0] if gpu else None) if isinstance(gpu, (list, tuple)) else gpu
-    model, factor = params["object_detection_path"], params.get("safety_factor")
-    boxes = {**known, **_detect_all(missing, model, gpu_id, slice_axis, True, factor)}
-    write_boxes(file, boxes)
-    return boxes
+    cases, device = _cases(subject_path_list, constrast_lst), define_device(gpu_id)[1]
+    return completed_boxes(file, cases, model, slice_axis, device, params.get("safety_factor"))
 
 
-def _of_contrasts(paths: Sequence[str | os.PathLike[str]], contrasts: Sequence[str] | None) -> list[str]:
-    """The images whose name has the suffix and the entities of one of the contrasts."""
+def _cases(paths: Sequence[str | os.PathLike[str]], contrasts: Sequence[str] | None) -> list[Case]:
+    """A case per image whose name has the suffix and the entities of one of the contrasts."""
 
-    def is_wanted(path: str | os.PathLike[str]) -> bool:
-        parts = Path(split_extension(path)[0]).name.split("_")
+    def is_wanted(name: str) -> bool:
+        parts = name.split("_")
         wanted = [contrast.split("_") for contrast in contrasts or ()]
         return contrasts is None or any(w[-1] == parts[-1] and set(w) <= set(parts) for w in wanted)
 
-    return [os.fspath(path) for path in paths if is_wanted(path)]
-
-
-def _detect_all(
-    paths: Sequence[str],
-    model: str | os.PathLike[str],
-    gpu_id: int | None,
-    slice_axis: int,
-    keep_largest: bool,
-    safety_factor: Sequence[float] | None,
-) -> Boxes:
-    detector = Detector.open(model, define_device(gpu_id)[1])
-    cases = [Case(id=split_extension(Path(path).name)[0], images=(Path(path),)) for path in paths]
-    return detect(detector, cases, slice_axis, keep_largest, safety_factor)
+    named = [(split_extension(Path(path).name)[0], Path(path)) for path in paths]
+    return [Case(id=name, images=(path,)) for name, path in named if is_wanted(name)]
 
 
 _PAIR_KEYS = ("input_metadata", "gt_metadata")

@@ -147,7 +147,28 @@ def add_boxes(
     """
     if params.object_detection_path is None:
         return tuple(cases)
-    file = folder / BOXES_FILE
+    model, file = params.object_detection_path, folder / BOXES_FILE
+    return with_boxes(cases, completed_boxes(file, cases, model, slice_axis, device, params.safety_factor))
+
+
+def completed_boxes(
+    file: Path,
+    cases: Sequence[Case],
+    model: str | os.PathLike[str],
+    slice_axis: int,
+    device: torch.device,
+    safety_factor: Sequence[float] | None = None,
+) -> Boxes:
+    """Boxes of a file; the object is detected in cases that are not in it, and their boxes are added to it.
+
+    Args:
+        file: File of boxes, which may be missing.
+        cases: Cases that need a box.
+        model: Folder of the detection model.
+        slice_axis: Axis of the boxes, see ``Detector.run``.
+        device: Device of the detection.
+        safety_factor: See ``Detector.run``.
+    """
     boxes = read_boxes(file) if file.is_file() else {}
     missing = [case for case in cases if find_box(boxes, case.images) is None]
     if len(missing) < len(cases):
@@ -157,8 +178,8 @@ def add_boxes(
             file,
         )
     if missing:
-        detector = Detector.open(params.object_detection_path, device)
-        found = detect(detector, missing, slice_axis, safety_factor=params.safety_factor)
+        detector = Detector.open(model, device)
+        found = detect(detector, missing, slice_axis, safety_factor=safety_factor)
         boxes = {**boxes, **found}
         write_boxes(file, boxes)
         size = np.mean([box_size(of_image[0]) for of_image in found.values()], axis=0)
@@ -166,7 +187,7 @@ def add_boxes(
             "Bounding boxes of %d images found by %s, on average %.0f x %.0f x %.0f voxels: %s",
             *(len(found), detector.folder, *size, file),
         )
-    return with_boxes(cases, boxes)
+    return boxes
 
 
 def detect(

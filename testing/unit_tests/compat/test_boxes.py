@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from ivadomed.compat import boxes as utils
+from ivadomed.detection import cascade
 from ivadomed.detection.cascade import read_boxes
 from ivadomed.errors import DataError
 from ivadomed.loader.sample_meta_data import SampleMetadata
@@ -185,11 +186,11 @@ def test_image_without_object_is_used_whole(tmp_path, images, threshold_model, c
 
 def test_only_images_without_a_box_are_detected(tmp_path, images, threshold_model, monkeypatch):
     looked_at = []
-    detect = utils.detect
+    detect = cascade.detect
     monkeypatch.setattr(
-        utils,
+        cascade,
         "detect",
-        lambda model, cases, *more: looked_at.extend(cases) or detect(model, cases, *more),
+        lambda model, cases, *more, **named: looked_at.extend(cases) or detect(model, cases, *more, **named),
     )
     model = threshold_model()
     params = {"path_output": tmp_path, "object_detection_path": model, "safety_factor": None, "gpu_ids": []}
