@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ivadomed.config import RunConfig, migrate
+from ivadomed.config.migrate import RENAMED
+from ivadomed.transforms.base import OLD_NAMES
 
 
 @pytest.mark.parametrize(
@@ -226,3 +228,7 @@ values = st.one_of(
 def test_migrating_twice_changes_nothing(tree):
     once, _ = migrate(tree)
     assert migrate(once) == (once, [])
+
+
+def test_old_names_of_transforms_are_those_of_python():
+    assert OLD_NAMES.items() <= RENAMED["transformation"].items()
