@@ -36,7 +36,8 @@ from ivadomed.images.io import split_extension, write_nifti
 from ivadomed.loader.bids.names import DATATYPES
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases.case import Case
-from ivadomed.loader.cases.grouping import TargetSuffix, build_cases
+from ivadomed.loader.cases.grouping import build_cases
+from ivadomed.loader.cases.labels import TargetSuffix
 from ivadomed.loader.cases.volumes import Volume, read_volume
 from ivadomed.loader.checked_hdf5 import add_array, checked_hdf5
 from ivadomed.loader.prepared.prepare import LABEL_ORDER, Prepared, Recipe, prepare_volume

@@ -25,7 +25,7 @@ from ivadomed.images.io import split_extension
 from ivadomed.images.labels import LabelFile
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases.case import Case
-from ivadomed.loader.cases.grouping import TargetSuffix
+from ivadomed.loader.cases.labels import TargetSuffix
 from ivadomed.loader.checked_hdf5 import open_checked
 from ivadomed.loader.conditions import withhold
 from ivadomed.loader.prepared.prepare import Recipe

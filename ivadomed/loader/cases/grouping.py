@@ -8,18 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivadomed.errors import ConfigError, DataError, some
-from ivadomed.images.label_suffix import LabelSuffix
-from ivadomed.images.labels import LabelFile
+from ivadomed.errors import ConfigError, DataError
 from ivadomed.loader.bids.files import BidsFile, Dropped, contrast_entities, contrast_of
 from ivadomed.loader.bids.names import comparable
 from ivadomed.loader.cases.case import Case
+from ivadomed.loader.cases.labels import CaseLabels, TargetSuffix
 
 if TYPE_CHECKING:
     from ivadomed.loader.bids_dataframe import BidsDataframe
-
-TargetSuffix = Sequence[str | Sequence[str]]
-"""Per class the suffix of its label, see ``LabelSuffix``, or the suffixes of several raters."""
 
 
 @dataclass(frozen=True)
@@ -82,57 +78,23 @@ def build_cases(
         images = _balanced(images, balance or {}, seed, dropped)
         groups = [((contrast,), (image,)) for image, contrast in images]
     metadata = _metadata(bids_df, {files[0].name for _, files in groups})
-    classes = [[suffix] if isinstance(suffix, str) else [*suffix] for suffix in target_suffix]
-    labelled = classes if require_target or bids_df.derivatives else []
-    ignored = ignore_label if labelled else None
+    labels = CaseLabels(bids_df, target_suffix, roi_suffix, ignore_label, require_target)
     cases = []
     for names, files in groups:
-        roi = _label_of(bids_df, files, roi_suffix)
         case = Case(
             id=files[0].stem,
             images=tuple(file.image for file in files),
-            targets=tuple(_labels_of(bids_df, files, raters) for raters in labelled),
             subject=files[0].participant,
             contrasts=names,
-            roi=roi,
             metadata=metadata[files[0].name],
             channels=_channel_indices(names, contrasts) if multichannel else (),
-            ignore=_label_of(bids_df, files, ignored),
+            **labels.of(files),
         )
-        if require_target and not any(case.targets):
-            suffixes = [suffix for raters in classes for suffix in raters]
-            dropped.append(Dropped(case.id, f"no label {some(suffixes, separator=' or ')}"))
-        elif roi_suffix and roi is None:
-            dropped.append(Dropped(case.id, f"no region of interest {roi_suffix}"))
+        if reason := labels.lacking(case):
+            dropped.append(Dropped(case.id, reason))
         else:
             cases.append(case)
     return CaseList(tuple(sorted(cases, key=lambda case: case.id)), tuple(dropped))
-
-
-def _labels_of(
-    bids_df: BidsDataframe, files: Sequence[BidsFile], suffixes: Sequence[str]
-) -> tuple[LabelFile, ...] | None:
-    """Labels of all raters of the last channel that has any."""
-    for file in reversed(files):
-        found = (_label(bids_df, file, LabelSuffix.parse(suffix)) for suffix in suffixes)
-        if labelled := tuple(filter(None, found)):
-            return labelled
-    return None
-
-
-def _label_of(bids_df: BidsDataframe, files: Sequence[BidsFile], suffix: str | None) -> LabelFile | None:
-    """Label of the last channel that has one."""
-    found = _labels_of(bids_df, files, [suffix]) if suffix else None
-    return found[0] if found else None
-
-
-def _label(bids_df: BidsDataframe, image: BidsFile, suffix: LabelSuffix) -> LabelFile | None:
-    """Label of one image, of a label map with the values of the class."""
-    file = bids_df.labels.find(image, suffix.file)
-    if file is None:
-        return None
-    table = bids_df.label_values(file) if suffix.needs_table else {}
-    return LabelFile(file.path, suffix.values(table, file.path), str(suffix))
 
 
 def _images(
