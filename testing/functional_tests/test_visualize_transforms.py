@@ -148,7 +148,7 @@ def test_what_cannot_be_shown_is_told(image, label, study, write, tmp_path, caps
     assert "has no transform for training" in error_of(write({"Clahe": {"dataset_type": ["testing"]}}))
     roi = {"loader_parameters": {"roi_params": {"suffix": "_seg", "slice_filter_roi": None}}}
     assert "give its mask with -r" in error_of(write({"ROICrop": {"size": [8, 8]}}, **roi))
-    other = study / "derivatives" / "labels" / "sub-001" / "anat" / "sub-001_T1w_seg-manual.nii.gz"
+    other = study / "sub-001" / "anat" / "sub-001_T1w.nii.gz"
     assert "lies on another grid" in error_of(write(), "-l", str(other))
     empty = tmp_path / "empty.nii.gz"
     nib.save(nib.Nifti1Image(np.zeros((8, 8, 3), np.float32), np.eye(4)), empty)
