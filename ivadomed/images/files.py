@@ -83,12 +83,18 @@ def data_path(path: str | os.PathLike[str]) -> Path:
     """Absolute path of an entry of ``loader_parameters.path_data``; ``~`` is the home of the user.
 
     Raises:
-        DataError: There is nothing of that name.
+        DataError: There is nothing of that name, or it may not be read.
         UnicodeEncodeError: The locale cannot express the name, with which nothing would be found.
     """
     place = Path(path).expanduser().absolute()
     os.fsencode(place)
-    if not place.exists():
+    try:
+        is_there = place.exists()
+    except OSError as error:  # of a folder above
+        raise DataError(f"{place}: cannot be read ({error.strerror}); check its permissions") from error
+    if is_there and not os.access(place, os.R_OK | (os.X_OK if place.is_dir() else 0)):
+        raise DataError(f"{place}: cannot be read ({os.strerror(errno.EACCES)}); check its permissions")
+    if not is_there:
         raise DataError(
             f"{place}: no such folder or table; loader_parameters.path_data must name a data set (BIDS, nnU-Net, "
             "Decathlon, or a .tsv or .csv table)"

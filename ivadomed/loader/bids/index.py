@@ -179,9 +179,9 @@ class _Scanner:
         """Add a data set."""
         self.root = root
         for entry in entries_of(root):
-            if entry.name.startswith("sub-") and _is_folder(entry):
+            if entry.name.startswith("sub-") and is_folder(entry):
                 self._subject(entry, "", derivative=False)
-            elif entry.name == _DERIVATIVES and _is_folder(entry):
+            elif entry.name == _DERIVATIVES and is_folder(entry):
                 self._derivatives(entry, "derivatives/")
             else:
                 self._other(entry, str(root))
@@ -189,7 +189,7 @@ class _Scanner:
     def _derivatives(self, folder: os.DirEntry[str], prefix: str) -> None:
         """Subjects of the data sets of derivatives in a folder, which may lie in further folders."""
         for entry in entries_of(folder.path):
-            if not _is_folder(entry):
+            if not is_folder(entry):
                 continue
             if entry.name.startswith("sub-"):
                 self._subject(entry, prefix, derivative=True)
@@ -199,7 +199,7 @@ class _Scanner:
     def _subject(self, subject: os.DirEntry[str], prefix: str, derivative: bool) -> None:
         base = f"{prefix}{subject.name}/"
         for entry in entries_of(subject.path):
-            if entry.name.startswith("ses-") and _is_folder(entry):
+            if entry.name.startswith("ses-") and is_folder(entry):
                 for inner in entries_of(entry.path):
                     self._level(inner, f"{base}{entry.name}/", (subject.name, entry.name), derivative)
             else:
@@ -207,7 +207,7 @@ class _Scanner:
 
     def _level(self, entry: os.DirEntry[str], base: str, folders: tuple[str, str], derivative: bool) -> None:
         """An entry of a subject or session folder: data type folder, table, sidecar, or misplaced image."""
-        if not _is_folder(entry):
+        if not is_folder(entry):
             self._file(entry, base, folders, "", derivative)
             return
         for file in entries_of(entry.path):
@@ -313,7 +313,7 @@ class _LooseScanner(_Scanner):
         base, datatype = "".join(f"{part}/" for part in parts), parts[-1] if parts else ""
         skipped = _NOT_SCANNED if derivative else frozenset() if parts else _NO_SUBJECTS
         for entry in entries_of(folder):
-            if not _is_folder(entry):
+            if not is_folder(entry):
                 self._file(entry, base, self._folders(entry.name, parts, derivative), datatype, derivative)
             elif entry.name not in skipped and not leads_back(entry.path):
                 self._walk(entry.path, (*parts, entry.name), derivative)
@@ -338,7 +338,7 @@ class _LooseScanner(_Scanner):
         return parsed
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def is_folder(entry: os.DirEntry[str]) -> bool:
     """Tell whether an entry is a folder or leads to one; links without an end lead nowhere."""
     try:
         return entry.is_dir()

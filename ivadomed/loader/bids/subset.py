@@ -17,7 +17,7 @@ from ivadomed.errors import ConfigError, DataError, OutputError
 from ivadomed.images.files import atomic_folder
 from ivadomed.images.pointers import FETCH, is_pointer
 from ivadomed.loader.bids.files import BidsFile
-from ivadomed.loader.bids.index import IMAGE_EXTENSIONS, BidsIndex, leads_back, scan
+from ivadomed.loader.bids.index import IMAGE_EXTENSIONS, BidsIndex, entries_of, is_folder, leads_back, scan
 from ivadomed.loader.bids.label_names import SEGMENTATIONS
 from ivadomed.loader.bids.label_tables import LabelTables
 from ivadomed.loader.bids.labels import Labels
@@ -109,9 +109,11 @@ def extract_subset(
         OutputError: ``output`` holds files or cannot be written.
     """
     root = Path(source).expanduser().absolute()
-    there = sorted(path.name for path in root.glob("sub-*") if path.is_dir())
     if n < 1:
         raise ConfigError(f"-n {n}: expected at least 1")
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder; -i names a BIDS folder")
+    there = [entry.name for entry in entries_of(root) if entry.name.startswith("sub-") and is_folder(entry)]
     index = scan(root, IMAGE_EXTENSIONS, validate=False) if there else None
     images = [] if index is None else [file for file in index if _is_image(file, contrasts)]
     subjects = _choose(root, there, images, n, contrasts, seed)

@@ -181,6 +181,7 @@ def test_errors_are_one_line_and_leave_nothing(study, tmp_path, capsys):
     for arguments, message in (
         (["-i", str(data), "-o", "o", "-n", "6"], "sub-001_T2w.nii.gz: cannot be copied"),
         (["-i", str(tmp_path / "mine"), "-o", "o"], "mine: has no subjects (sub-*); check -i and -c"),
+        (["-i", str(tmp_path / "nowhere"), "-o", "o"], "nowhere: no such folder; -i names a BIDS folder"),
         (["-i", str(data), "-o", "o", "-n", "0"], "expected at least 1"),
         (["-i", str(data), "-o", "mine", "-n", "1", "-c", "T1w"], "the folder is not empty"),
     ):

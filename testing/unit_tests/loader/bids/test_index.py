@@ -288,6 +288,21 @@ def test_a_folder_that_may_not_be_read_is_named(tmp_path):
         scan(tmp_path)
 
 
+@pytest.mark.parametrize("above", [False, True])
+def test_a_data_set_that_may_not_be_read_is_named(tmp_path, monkeypatch, above):
+    def denied(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    if above:
+        monkeypatch.setattr(Path, "exists", denied)
+    else:
+        monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(
+        DataError, match=rf"{tmp_path}: cannot be read \(Permission denied\); check its permissions"
+    ):
+        scan(tmp_path)
+
+
 def test_a_missing_data_set_is_named(tmp_path):
     with pytest.raises(DataError, match="nowhere"):
         scan(tmp_path / "nowhere")
