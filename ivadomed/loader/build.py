@@ -223,6 +223,14 @@ def _check_samples(
     check_sizes(shapes, config.length, config.architecture, config.training_parameters.batch_size)
     if dataset_type == "training":
         _check_classes(config.class_names, cases, entries)
+        ignored = config.loader_parameters.ignore_label
+        if ignored and not any(entry.stored.facts.ignores for entry in entries):
+            log.warning(
+                "loader_parameters.ignore_label: no voxel of %s in the %d images of the training set, so that all "
+                "count; mend its name or value, or set it to null",
+                ignored,
+                len(cases),
+            )
 
 
 def _check_classes(names: Sequence[str], cases: Sequence[Case], entries: Entries) -> None:

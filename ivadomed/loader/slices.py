@@ -34,6 +34,7 @@ class SliceStatistics:
         in_box: Per slice, True when it meets the bounding box; empty without a box.
         accepted: Per slice, True when the classifier accepts it; empty without a classifier.
         foreground: Per rater, some labelled voxels after the fixed steps, see ``pack_foreground``.
+        ignores: True when the image has ignored voxels.
     """
 
     input_varies: list[bool]
@@ -42,6 +43,7 @@ class SliceStatistics:
     in_box: list[bool] = field(default_factory=list)
     accepted: list[bool] = field(default_factory=list)
     foreground: list[str] = field(default_factory=list)
+    ignores: bool = False
 
     @classmethod
     def of(cls, volume: Volume) -> SliceStatistics:
@@ -55,7 +57,8 @@ class SliceStatistics:
             roi = None if roi is None else inside_box(roi, box)
             in_box = [box[4] <= z <= box[5] for z in range(volume.image.shape[-1])]
         roi_voxels = [] if roi is None else np.count_nonzero(roi, axis=(0, 1)).tolist()
-        return cls(varies.tolist(), labelled.T.tolist(), roi_voxels, in_box)
+        ignores = volume.ignore is not None and bool(volume.ignore.any())
+        return cls(varies.tolist(), labelled.T.tolist(), roi_voxels, in_box, ignores=ignores)
 
     @classmethod
     def of_sample(cls, sample: Mapping[str, Any]) -> SliceStatistics:

@@ -219,8 +219,12 @@ def test_a_first_configuration_names_the_classes(data, tmp_path, monkeypatch, ca
 
 
 def test_a_class_without_a_voxel_in_the_training_set_is_mentioned(run, caplog):
-    run("absent", ["_dseg:1", "_dseg:7"])
+    run("absent", ["_dseg:1", "_dseg:7"], ignore_label="_dseg:8", cache="hdf5")
     assert "no voxel of _dseg:7 in the 3 images of the training set" in caplog.text
+    assert "ignore_label: no voxel of _dseg:8 in the 3 images of the training set" in caplog.text
+    caplog.clear()
+    run("present", ["_partial_dseg:1"], ignore_label=f"_partial_dseg:{IGNORED}")
+    assert "no voxel of" not in caplog.text
 
 
 def test_data_sets_of_2_take_label_maps(data, tmp_path):
