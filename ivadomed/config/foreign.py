@@ -65,6 +65,11 @@ _KINDS: tuple[tuple[Callable[[Content], bool], str], ...] = (
         "loader_parameters.path_data",
     ),
     (
+        lambda c: "labels" in c and not c.keys().isdisjoint(("channel_names", "modality")),
+        "the dataset.json of a data set of nnU-Net or the Decathlon; the folder it lies in belongs into "
+        "loader_parameters.path_data",
+    ),
+    (
         lambda c: isinstance(c.get("entities"), list) or "default_path_patterns" in c,
         "a BIDS layout; its path belongs into loader_parameters.bids_config",
     ),

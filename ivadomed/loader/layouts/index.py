@@ -48,7 +48,8 @@ def open_layout(root: Path, selection: Selection) -> Layout:
     if root.is_file():
         if root.suffix.lower() in TABLES:
             return TableLayout(root, selection)
-        raise DataError(f"{root}: is a file, and no table; path_data names one of\n{_KINDS}")
+        folder = f" (its folder {root.parent} may be what is meant)" if root.name == DESCRIPTION else ""
+        raise DataError(f"{root}: is a file, and no table{folder}; path_data names one of\n{_KINDS}")
     description = root / DESCRIPTION
     if description.is_file() and not _has_subjects(root):
         content = read_json_object(description)

@@ -9,6 +9,11 @@ from ivadomed.errors import ConfigError
 
 OTHERS = {
     "contrast table": ({"T1w": 0, "T2w": 1, "T2star": 2}, "a table of contrasts"),
+    "nnU-Net": ({"channel_names": {"0": "T1"}, "labels": {"a": 1}, "file_ending": ".nii"}, "dataset.json of"),
+    "Decathlon": (
+        {"name": "x", "modality": {"0": "CT"}, "labels": {"1": "a"}, "training": []},
+        "dataset.json of",
+    ),
     "data set": ({"Name": "x", "BIDSVersion": "1.8.0", "Authors": ["a"]}, "dataset_description.json"),
     "layout": ({"name": "bids", "entities": [{"name": "subject", "pattern": "x"}]}, "bids_config"),
     "sidecar": ({"EchoTime": 0.1, "FlipAngle": 9, "Manufacturer": "Siemens"}, "sidecar of an image"),

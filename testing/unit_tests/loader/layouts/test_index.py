@@ -65,7 +65,9 @@ def test_a_path_must_be_there_once_and_be_a_table_if_it_is_a_file(nnunet, opened
         opened(tmp_path / "absent")
     with pytest.raises(DataError, match="named twice"):
         opened(nnunet, f"{nnunet}/../{nnunet.name}")
-    with pytest.raises(DataError, match="is a file, and no table"):
+    with pytest.raises(
+        DataError, match=r"is a file, and no table \(its folder .*Dataset001_Brain may be what is meant\)"
+    ):
         opened(nnunet / "dataset.json")
 
 
