@@ -26,6 +26,9 @@ _SAME = 0.98
 _ALIKE = 0.9  # Dice of two versions of one structure; raters agree so well at best
 _WITHIN = 0.9
 _APART = 0.02
+_ONES = (
+    np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1).astype(np.uint8)
+)  # of each byte
 _LESIONS = re.compile(
     r"lesion|tumou?r|cancer|carcinom|metasta|glioma|plaque|o?edema|necro|wmh|hyperintens|stroke|infarct|"
     r"ha?emorrh|bleed|nodul|cyst|polyp|(?<![a-z])les(?![a-z])",
@@ -331,4 +334,4 @@ def _share(masks: Sequence[Mapping[str, np.ndarray]], one: str, other: str) -> f
 
 
 def _count(bits: np.ndarray) -> int:
-    return int(np.bitwise_count(bits).sum())
+    return int(_ONES[bits].sum())

@@ -120,7 +120,8 @@ def survey(
         offer.wanted,
     )
     chosen = set(map(file_suffix, targets.suffixes))
-    used, seen, channels = _used(labelled, chosen, index)
+    labelled = [item for item in labelled if not item.labels.keys().isdisjoint(chosen)]
+    used = [item.image for item in labelled]
     subjects = {(image.root, image.folders[0]) for image in used}
     if len(subjects) < _FEWEST:
         raise DataError(
@@ -128,6 +129,7 @@ def survey(
             "one each to learn from, to validate and to test"
         )
     there = Counter(image.suffix for image in used)
+    seen = [_grid(image, index) for image in _bar(used, "Reading headers", "image")]
     codes = Counter(
         "" if is_picture(image.path) else grid.axis_codes for image, (grid, _) in zip(used, seen, strict=True)
     )
@@ -136,7 +138,7 @@ def survey(
         paths=paths,
         subjects=len(subjects),
         contrasts={name: there[name] for name in (contrasts or sorted(there)) if name in there},
-        channels=channels,
+        channels=_on_one_grid(used, [grid for grid, _ in seen]),
         targets=targets,
         looked_at=len(sample),
         grids=tuple(grid for grid, _ in seen),
@@ -147,24 +149,6 @@ def survey(
         valid=valid,
         ignore=offer.ignore if offer.ignore and file_suffix(offer.ignore) in chosen else None,
     )
-
-
-def _used(
-    labelled: Sequence[_Labelled], chosen: set[str], index: DataIndex
-) -> tuple[list[BidsFile], list[tuple[Grid, bool]], bool]:
-    """Images with one of the labels, their grids, see ``_grid``, and whether they are channels.
-
-    A label of one channel counts for all, so that of channels the images without count too.
-    """
-    own = [item.image for item in labelled if not item.labels.keys().isdisjoint(chosen)]
-    subjects = {(image.root, image.folders) for image in own}
-    together = [item.image for item in labelled if (item.image.root, item.image.folders) in subjects]
-    seen = [_grid(image, index) for image in _bar(together, "Reading headers", "image")]
-    if _on_one_grid(together, [grid for grid, _ in seen]):
-        return together, seen, True
-    kept = {image.path for image in own}
-    pairs = [(image, grid) for image, grid in zip(together, seen, strict=True) if image.path in kept]
-    return own, [grid for _, grid in pairs], False
 
 
 def _bar(items: Sequence[Item], title: str, unit: str) -> Iterable[Item]:
