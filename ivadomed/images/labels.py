@@ -40,7 +40,7 @@ Kind = Literal["binary", "soft", "map", "unclear"]
 
 _VALUES = re.compile(r"(?P<path>.+):(?P<values>-?\d+(\+-?\d+)*)")
 _SOFT = 1e-3
-"""Resampling and types of low precision carry soft values this far out of 0..1."""
+"""Resampling and types of low precision carry soft values this far out of 0..1, and whole numbers this far off."""
 
 _FEW_GREYS = 32  # at most, as many classes may have
 _END = 1 / 8  # of the full scale: greys this near to black or white are these, blurred or compressed
@@ -157,6 +157,7 @@ def open_label(path: str | os.PathLike[str], pixel_size: tuple[float, ...] | Non
     check_present(path)
     picture = read_stored(path)
     pixels = picture.pixels
+    _check_background(path, picture)
     if picture.palette is None or not is_coloured(picture.palette):
         pixels = picture.shown  # greys of a palette are greys
         if pixels.ndim == 3 and is_coloured(pixels):
@@ -167,6 +168,25 @@ def open_label(path: str | os.PathLike[str], pixel_size: tuple[float, ...] | Non
         pixels = pixels[..., 0] if pixels.ndim == 3 else pixels
     pixels = pixels.astype(np.uint8) if pixels.dtype == bool else pixels
     return StoredLabel(os.fspath(path), Image(pixels[..., None], picture_affine(pixel_size)), picture)
+
+
+def _check_background(path: str | os.PathLike[str], picture: Picture) -> None:
+    """Refuse a picture whose background may be another than black, or entry 0 of its palette."""
+    pixels, palette = picture.pixels, picture.palette
+    if palette is not None and is_coloured(palette[:1]):
+        black = (pixels > 0) & (palette.sum(axis=1) == 0)[pixels]
+        if black.any():
+            raise DataError(
+                f"{os.fspath(path)}: entry 0 of its palette, the background, is the colour {palette[0].tolist()}, and "
+                f"{np.count_nonzero(black):,} pixels of other entries are black; save it with the background as entry 0"
+            )
+    if palette is None and pixels.ndim == 3 and pixels.shape[2] in (2, 4) and np.ptp(pixels[..., -1]):
+        seen = np.unique(pixels[..., 0] * 65536.0 + pixels[..., -1]) // 65536
+        if len(np.unique(seen)) < len(seen):
+            raise DataError(
+                f"{os.fspath(path)}: pixels of one grey differ in their alpha channel, which is not read; save it "
+                "without transparency, with a grey per class"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,22 +219,24 @@ class StoredLabel:
 
     @cached_property
     def is_whole(self) -> bool:
-        """True if all values are whole numbers."""
+        """True if all values are whole numbers, but for the rounding of floats that a header scales."""
         data = self.image.data
-        return data.dtype.kind in "bui" or all(np.array_equal(part, np.rint(part)) for part in _chunks(data))
+        return data.dtype.kind in "bui" or all(
+            np.abs(part - np.rint(part)).max(initial=0) <= _SOFT for part in _chunks(data)
+        )
 
     @cached_property
     def counts(self) -> Mapping[float, int]:
         """Number of voxels of each value, increasing. Sorting many values of floats takes long."""
         data = self.image.data
-        low, high = self.extremes
+        low, high = (round(value) for value in self.extremes)
         if self.is_whole and high - low < _MOST_COUNTED:
-            counts = np.zeros(int(high - low) + 1, np.int64)
+            counts = np.zeros(high - low + 1, np.int64)
             for part in _chunks(data):
-                counts += np.bincount((part.astype(np.int64) - int(low)), minlength=len(counts))
+                counts += np.bincount(_rounded(part).astype(np.int64) - low, minlength=len(counts))
             values = np.flatnonzero(counts)
-            return {float(value + int(low)): int(counts[value]) for value in values}
-        found, counts = np.unique(data, return_counts=True)
+            return {float(value + low): int(counts[value]) for value in values}
+        found, counts = np.unique(_rounded(data) if self.is_whole else data, return_counts=True)
         return dict(zip(found.tolist(), counts.tolist(), strict=True))
 
     @cached_property
@@ -312,6 +334,8 @@ class StoredLabel:
         is_unit = data.dtype.kind == "f" and high <= 1 + _SOFT
         if low < 0 or (is_unit and high not in (0, 1)):
             return None
+        if self._is_lossy and 0 < high < self._full / 2:
+            return None  # compression takes pixels of dark classes away
         if high == 0 or np.count_nonzero(data != 0) == np.count_nonzero(data == high):
             return high or 1
         if not self._is_grey or self._is_lossy or len(self.counts) > _FEW_GREYS:
@@ -372,9 +396,17 @@ class StoredLabel:
             both = f' ("{self._suffix}:{"+".join(values[:2])}" joins two)' if values[1:] else ""
             advice.append(f"Name each class in loader_parameters.target_suffix: [{entries}{more}]{both}")
         if negative:
-            left_out = f' or leave it out by loader_parameters.ignore_label: "{self._suffix}:{negative[0]}"'
-            advice.append(f"Save {negative[0]} as {f'0,{left_out}' if values else '1'}")
+            advice.append(
+                f"Save {negative[0]} as {f'0, or {self._left_out(negative[0])}' if values else '1'}"
+            )
+        elif values[1:] and values[-1] == "255" and not self.picture:
+            advice.append(f"Where 255 is no class, {self._left_out('255')}")
+        if len(values) > _FEW_GREYS:
+            advice.append("Save a soft label with values from 0 to 1")
         return ". ".join(advice)
+
+    def _left_out(self, value: str) -> str:
+        return f'leave it out by loader_parameters.ignore_label: "{self._suffix}:{value}"'
 
     def _selected(self, values: Sequence[int], named: set[int]) -> np.ndarray:
         """Voxels of these values."""
@@ -390,10 +422,16 @@ class StoredLabel:
                 f"{self.path}: {self.found}, of which nothing names {unknown[0]:g}; save it as 0, or name it in "
                 f'loader_parameters.ignore_label: "{self._suffix}:{unknown[0]:g}"'
             )
+        data = _rounded(data)
         mask = data == values[0]
         for value in values[1:]:
             mask |= data == value
         return mask
+
+
+def _rounded(data: np.ndarray) -> np.ndarray:
+    """Values as whole numbers, in the same type."""
+    return np.rint(data) if data.dtype.kind == "f" else data
 
 
 def _chunks(data: np.ndarray) -> Iterator[np.ndarray]:

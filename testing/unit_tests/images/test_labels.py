@@ -105,7 +105,8 @@ def test_labels_of_one_class(save, values, dtype, kind, hard, soft):
             r"has the values 0 \(1 voxel\), 1 \(1 voxel\), 2 \(2 voxels\); expected 0 and one other value\. Name each "
             r'class in loader_parameters\.target_suffix: \["_seg:1", "_seg:2"\] \("_seg:1\+2" joins two\)$',
         ),
-        ([0, 1, 255], np.float32, r'"_seg:1", "_seg:255"'),
+        ([0, 1, 255], np.float32, r'"_seg:1", "_seg:255".* Where 255 is no class, leave it out by .*ignore_label: "_seg:255"$'),
+        (range(40), np.uint8, r"has 40 values .*Save a soft label with values from 0 to 1$"),
         (
             [0, 1, -1, -1],
             np.int8,
@@ -204,6 +205,26 @@ def test_jpeg_labels(save):
         read_label(LabelFile(one, (255,)))
 
 
+def test_jpeg_takes_pixels_of_dark_classes_away(save):
+    path = save(np.minimum(DISC, 1), "one.jpg")
+    with pytest.raises(DataError, match=r"neither one class nor its soft border.*Save it as PNG"):
+        read_label(path)
+
+
+@pytest.mark.parametrize("largest", [2, 100])
+def test_a_map_whose_header_scales_it_has_whole_numbers(tmp_path, largest):
+    """Saved as 16 bits with a slope, as nibabel does of floats: 1 becomes 0.99998 or 1.0003."""
+    values = np.array([0, 1, 2, largest], np.float32).reshape(-1, 1, 1)
+    image = nib.Nifti1Image(values, np.eye(4))
+    image.set_data_dtype(np.int16)
+    nib.save(image, tmp_path / "l_seg.nii")
+    label = open_label(tmp_path / "l_seg.nii")
+    assert label.kind == "map"
+    assert not np.array_equal(label.image.data, values)
+    assert label.counts == {0: 1, 1: 1, 2: 2} if largest == 2 else {0: 1, 1: 1, 2: 1, largest: 1}
+    assert read(LabelFile(tmp_path / "l_seg.nii", (1, largest))) == [0, 1, int(largest == 2), 1]
+
+
 def test_traces_of_a_drawing_program_count_as_the_nearer_grey(save):
     """Of 30,000 labelled pixels, up to 3 may have other greys; so have the labels of AxonDeepSeg's data."""
     values = np.zeros((200, 200), np.uint8)
@@ -250,6 +271,24 @@ def test_one_bit_and_grey_with_alpha(tmp_path):
     tifffile.imwrite(tmp_path / "b.tif", DISC > 0)
     for name in ("b.png", "a.png", "b.tif"):
         np.testing.assert_array_equal(read_label(tmp_path / name).data[..., 0], DISC > 0)
+
+
+@pytest.mark.parametrize(("background", "label"), [((0, 0), (0, 255)), ((255, 0), (255, 255))])
+def test_a_label_that_only_alpha_shows_is_refused(tmp_path, background, label):
+    """Grey and alpha: drawn in black on nothing, and a white layer with a mask."""
+    pixels = np.where((DISC > 0)[..., None], np.uint8(label), np.uint8(background))
+    PillowImage.fromarray(pixels, mode="LA").save(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"a\.png: pixels of one grey differ in their alpha channel"):
+        read_label(tmp_path / "a.png")
+
+
+def test_a_palette_with_another_background_than_entry_0_is_refused(tmp_path):
+    image = PillowImage.fromarray(np.uint8(DISC == 0), mode="P")
+    image.putpalette([255, 0, 0, 0, 0, 0])
+    image.save(tmp_path / "p.png")
+    count = np.count_nonzero(DISC == 0)
+    with pytest.raises(DataError, match=rf"entry 0 .* colour \[255, 0, 0\], and {count:,} pixels of other"):
+        read_label(tmp_path / "p.png")
 
 
 # Training, evaluation and data check.
