@@ -7,16 +7,20 @@ import time
 from pathlib import Path
 
 import pytest
+from bids.layout import parse_file_entities
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ivadomed.errors import DataError
+from ivadomed.loader.bids.files import BidsFile
 from ivadomed.loader.bids.index import scan
+from ivadomed.loader.bids.label_names import label_name
 from ivadomed.loader.bids.labels import Labels
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.cases.grouping import build_cases
 
 ANAT = "sub-01/anat/sub-01"
+WORD = st.text("abcXYZ019", min_size=1, max_size=5)
 
 
 def write(root: Path, *names: str) -> None:
@@ -286,3 +290,30 @@ def test_a_subject_with_a_hundreds_of_images_takes_no_longer_for_each(tmp_path, 
     labels = Labels(files)
     assert all(labels.suffixes(file) == {"_label-a_mask"} for file in files if not file.is_derivative)
     assert time.process_time() - start < 4
+
+
+@settings(deadline=None)  # pybids reads its layouts on the first call
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "acq": WORD,
+            "space": WORD,
+            "label": WORD,
+            "desc": WORD,
+            "res": WORD,
+        },
+    ),
+    st.sampled_from(["mask", "dseg", "probseg"]),
+)
+def test_names_of_labels_agree_with_pybids(entities, suffix):
+    pairs = [f"{key}-{value}" for key, value in {"sub": "01", **entities}.items()]
+    path = Path("/data/derivatives/x/sub-01/anat") / ("_".join([*pairs, suffix]) + ".nii.gz")
+    expected = parse_file_entities(str(path), config=["bids", "derivatives"])
+    for key in ("extension", "datatype", "fmap"):
+        expected.pop(key, None)
+    name = str(path.relative_to("/data"))
+    file = BidsFile(path, Path("/data"), name, ("sub-01", ""), {}, "", ".nii.gz", "anat", is_derivative=True)
+    found = label_name(file)
+    assert found is not None
+    assert {**found.entities, "suffix": found.suffix} == expected
