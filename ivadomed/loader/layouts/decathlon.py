@@ -11,61 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from ivadomed.errors import DataError
-from ivadomed.images.label_suffix import LabelTable
 from ivadomed.images.volume_of import VolumeOf
-from ivadomed.loader.bids.files import BidsFile, Dropped, Selection
-from ivadomed.loader.bids.index import read_json_object
-from ivadomed.loader.layouts.layout import HELD_OUT, Layout
-from ivadomed.loader.layouts.naming import (
-    LABEL_MAP,
-    CaseFiles,
-    absent,
-    extension_of,
-    names_to_values,
-    rows_of,
-    subject_of,
-)
-from ivadomed.loader.layouts.nnunet import DESCRIPTION, channels_of
+from ivadomed.loader.layouts.description import DESCRIPTION, DescribedLayout
+from ivadomed.loader.layouts.naming import LABEL_MAP, CaseFiles, extension_of, subject_of
 
 _LABELLED = ("training", "validation")
 
 
-class DecathlonLayout(Layout):
-    """A data set like those of the Decathlon.
-
-    Args:
-        root: Folder of ``dataset.json``.
-        selection: Files that are wanted.
-
-    Raises:
-        DataError: ``dataset.json`` lacks a key or holds something else, or two cases have one name.
-    """
+class DecathlonLayout(DescribedLayout):
+    """A data set like those of the Decathlon; see ``DescribedLayout``."""
 
     labels_lie = "in dataset.json"
+    held_out = "test"
 
-    def __init__(self, root: Path, selection: Selection) -> None:
-        self.description = read_json_object(root / DESCRIPTION)
-        self.channels = channels_of(self.description, root / DESCRIPTION)
-        self._held_out: set[tuple[str, str]] = set()
-        self._dropped: list[Dropped] = []
-        cases = [case for case in self._cases(root) if case.images]
-        self.names = names_to_values(self.description, root / DESCRIPTION, cases)
-        super().__init__(root, rows_of(cases, root, selection.extensions), self._dropped)
-
-    def metadata(self, file: BidsFile) -> dict[str, Any]:
-        """``held_out`` of the images that are listed under ``test``."""
-        return {HELD_OUT: "test"} if self.is_held_out(file) else {}
-
-    def is_held_out(self, file: BidsFile) -> bool:
-        """Tell whether an image is one of ``test``."""
-        return file.folders in self._held_out
-
-    def label_values(self, file: BidsFile) -> LabelTable:
-        """Names and values of ``labels``."""
-        return self.names
-
-    def _cases(self, root: Path) -> Iterator[CaseFiles]:
-        for key in (*_LABELLED, "test"):
+    def _cases(self, root: Path) -> Iterator[tuple[CaseFiles, bool]]:
+        for key in (*_LABELLED, self.held_out):
             entries = self.description.get(key, [])
             if not isinstance(entries, list):
                 raise _not_listed(root, key, entries)
@@ -77,11 +37,9 @@ class DecathlonLayout(Layout):
                 if not all(isinstance(name, str) for name in files) or not isinstance(label, str | None):
                     raise _not_listed(root, key, entry)
                 case = self._case(root, files)
-                if label is not None and self._is_there(path := root / label):
+                if label is not None and not self._is_absent(path := root / label):
                     case.labels["", LABEL_MAP] = path
-                if key == "test":
-                    self._held_out.add(case.folders)
-                yield case
+                yield case, key == self.held_out
 
     def _case(self, root: Path, files: list[str]) -> CaseFiles:
         """Images of one case: a file with a volume per channel, or a file per channel."""
@@ -95,16 +53,11 @@ class DecathlonLayout(Layout):
         case = CaseFiles(name, subject_of(name))
         for number, contrast in enumerate(self.channels):
             path = root / files[min(number, len(files) - 1)]
-            if (number == 0 or len(files) > 1) and not self._is_there(path):
+            if (number == 0 or len(files) > 1) and self._is_absent(path):
                 break
             is_volume = len(files) < len(self.channels)
             case.images[contrast] = VolumeOf(path, number, len(self.channels)) if is_volume else path
         return case
-
-    def _is_there(self, path: Path) -> bool:
-        reason = absent(path, DESCRIPTION)
-        self._dropped += [reason] if reason else []
-        return reason is None
 
 
 def is_decathlon(description: Mapping[str, Any]) -> bool:

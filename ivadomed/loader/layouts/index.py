@@ -12,8 +12,9 @@ from ivadomed.loader.bids.files import Selection
 from ivadomed.loader.bids.index import entries_of, read_json_object
 from ivadomed.loader.layouts.bids import BidsLayout, bids_identity
 from ivadomed.loader.layouts.decathlon import DecathlonLayout, is_decathlon
+from ivadomed.loader.layouts.description import DESCRIPTION
 from ivadomed.loader.layouts.layout import DataIndex, Layout
-from ivadomed.loader.layouts.nnunet import DESCRIPTION, NnunetLayout, is_nnunet
+from ivadomed.loader.layouts.nnunet import NnunetLayout, is_nnunet
 from ivadomed.loader.layouts.table import EXTENSIONS as TABLES
 from ivadomed.loader.layouts.table import TableLayout
 

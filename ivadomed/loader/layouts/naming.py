@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ivadomed.errors import DataError
 from ivadomed.images.io import is_picture
-from ivadomed.images.label_suffix import LabelTable
 from ivadomed.images.volume_of import ImagePath, VolumeOf
 from ivadomed.loader.bids.files import BidsFile, Dropped
 from ivadomed.loader.bids.index import IMAGE_EXTENSIONS
-from ivadomed.loader.bids.label_tables import named_values
 from ivadomed.loader.bids.names import NameRules
 
 LABEL_MAP = "_dseg"
@@ -155,27 +152,6 @@ def rows_of(cases: Iterable[CaseFiles], root: Path, extensions: Iterable[str]) -
     refuse_collisions(cases, root)
     rows = [file for case in cases for file in case.rows(root) if file.extension.lower() in wanted]
     return sorted(rows, key=lambda file: (not file.is_derivative, file.relative.split("/")))
-
-
-def names_to_values(description: Mapping[str, Any], path: Path, cases: Iterable[CaseFiles]) -> LabelTable:
-    """Values of each structure from ``labels`` of a ``dataset.json``, without the background.
-
-    nnU-Net 2 writes {"anterior": 1, "whole": [1, 2]}, its version 1 and the Decathlon {"1": "anterior"}.
-
-    Args:
-        description: Content of the file.
-        path: The file.
-        cases: Where none has a label, as in a data set to be segmented, there need not be names.
-
-    Raises:
-        DataError: There are none, or a value is no whole number.
-    """
-    labels = description.get("labels")
-    if labels is None and not any(case.labels for case in cases):
-        return {}
-    if not isinstance(labels, dict):
-        raise DataError(f'{path}: labels should be {{"background": 0, "anterior": 1}}; add it')
-    return {name: values for name, values in named_values(labels, path).items() if values != (0,)}
 
 
 def absent(path: Path, where: str) -> Dropped | None:

@@ -12,81 +12,44 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ivadomed.errors import DataError, some
+from ivadomed.errors import DataError
 from ivadomed.images.io import EXTENSIONS, is_picture
-from ivadomed.images.label_suffix import LabelTable
-from ivadomed.loader.bids.files import BidsFile, Dropped, Selection
+from ivadomed.loader.bids.files import BidsFile, Dropped
 from ivadomed.loader.bids.index import entries_of, read_json_object
-from ivadomed.loader.layouts.layout import HELD_OUT, Layout
-from ivadomed.loader.layouts.naming import (
-    LABEL_MAP,
-    CaseFiles,
-    absent,
-    contrast_names,
-    extension_of,
-    names_to_values,
-    rows_of,
-    subject_of,
-)
+from ivadomed.loader.layouts.description import DESCRIPTION, DescribedLayout
+from ivadomed.loader.layouts.naming import LABEL_MAP, CaseFiles, extension_of, subject_of
 
-DESCRIPTION = "dataset.json"
 SPLITS = "splits_final.json"
 
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
-_SETS = {"Tr": "", "Ts": "imagesTs"}
-"""Ends of the folders of images and labels -> value of the column ``HELD_OUT``."""
 
 
-class NnunetLayout(Layout):
-    """A raw data set of nnU-Net.
-
-    Args:
-        root: Folder of ``dataset.json``.
-        selection: Files that are wanted.
-
-    Raises:
-        DataError: ``dataset.json`` lacks a key or holds something else, or two cases have one name.
-    """
+class NnunetLayout(DescribedLayout):
+    """A raw data set of nnU-Net; see ``DescribedLayout``."""
 
     labels_lie = "in labelsTr"
+    held_out = "imagesTs"
 
-    def __init__(self, root: Path, selection: Selection) -> None:
-        self.description = read_json_object(root / DESCRIPTION)
+    def metadata(self, file: BidsFile) -> dict[str, Any]:
+        """``held_out`` of the images in ``imagesTs``; size of pixels from the JSON file beside a picture."""
+        return super().metadata(file) | (_pixel_size(file.path) if is_picture(file.path) else {})
+
+    def _cases(self, root: Path) -> list[tuple[CaseFiles, bool]]:
         self.ending = str(self.description.get("file_ending", ".nii.gz"))
-        self.channels = channels_of(self.description, root / DESCRIPTION)
-        self._dropped: list[Dropped] = []
         if not self.ending.lower().endswith(EXTENSIONS):
             raise DataError(
                 f'{root / DESCRIPTION}: file_ending is "{self.ending}"; expected one of {", ".join(EXTENSIONS)}: '
                 "convert the files, for example to .nii.gz"
             )
-        found = self._listed(root) if self.description.get("dataset") else self._scanned(root)
-        cases = [case for case, _ in found]
-        self._held_out = {case.folders for case, held_out in found if held_out}
-        self.names = names_to_values(self.description, root / DESCRIPTION, cases)
-        remarks = [
-            *_about_number(root, self.description, len(found) - len(self._held_out)),
-            *_about_split(root),
-        ]
-        super().__init__(root, rows_of(cases, root, selection.extensions), self._dropped, remarks)
+        return self._listed(root) if self.description.get("dataset") else self._scanned(root)
 
-    def metadata(self, file: BidsFile) -> dict[str, Any]:
-        """``held_out`` of the images in ``imagesTs``; size of pixels from the JSON file beside a picture."""
-        known = {HELD_OUT: _SETS["Ts"]} if self.is_held_out(file) else {}
-        return known | (_pixel_size(file.path) if is_picture(file.path) else {})
+    def _remarks(self, root: Path, count: int) -> list[str]:
+        return [*_about_number(root, self.description, count), *_about_split(root)]
 
-    def is_held_out(self, file: BidsFile) -> bool:
-        """Tell whether an image is one of ``imagesTs``."""
-        return file.folders in self._held_out
-
-    def label_values(self, file: BidsFile) -> LabelTable:
-        """Names and values of ``labels``; a region has several values."""
-        return self.names
-
-    def _scanned(self, root: Path) -> list[tuple[CaseFiles, str]]:
-        """Cases of the folders of images, and the name of the folder of those that are kept apart."""
+    def _scanned(self, root: Path) -> list[tuple[CaseFiles, bool]]:
+        """Cases of the folders of images."""
         found = []
-        for end, held_out in _SETS.items():
+        for end in ("Tr", "Ts"):
             images, labels = root / f"images{end}", root / f"labels{end}"
             cases = self._images(images) if images.is_dir() else {}
             for path in self._files(labels) if labels.is_dir() else ():
@@ -97,7 +60,7 @@ class NnunetLayout(Layout):
                     self._drop(
                         path, f"there is no image {name}_0000{self.ending} for this label in {images.name}"
                     )
-            found += [(case, held_out) for case in cases.values()]
+            found += [(case, images.name == self.held_out) for case in cases.values()]
         return found
 
     def _images(self, folder: Path) -> dict[str, CaseFiles]:
@@ -127,7 +90,7 @@ class NnunetLayout(Layout):
         paths = [Path(entry.path) for entry in entries_of(folder) if entry.name.endswith(self.ending)]
         return [path for path in paths if not self._is_absent(path)]
 
-    def _listed(self, root: Path) -> list[tuple[CaseFiles, str]]:
+    def _listed(self, root: Path) -> list[tuple[CaseFiles, bool]]:
         """Cases of the key ``dataset``, which names the files of each."""
         content, where = self.description["dataset"], f"{root / DESCRIPTION}: dataset"
         found = []
@@ -139,17 +102,12 @@ class NnunetLayout(Layout):
                         case.images[contrast] = path
                 if not self._is_absent(path := _placed(root, files["label"])):
                     case.labels["", LABEL_MAP] = path
-                found.append((case, ""))
+                found.append((case, False))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError(
                 f'{where}: expected {{"case": {{"images": [a file per channel], "label": file}}}} ({error!r})'
             ) from error
         return found
-
-    def _is_absent(self, path: Path) -> bool:
-        reason = absent(path, DESCRIPTION)
-        self._dropped += [reason] if reason else []
-        return reason is not None
 
     def _drop(self, path: Path, reason: str) -> None:
         self._dropped.append(Dropped(str(path), reason, "a name that nnU-Net does not know"))
@@ -168,24 +126,6 @@ def is_nnunet(root: Path, description: Mapping[str, Any]) -> bool:
         return False
     first = f"{named.name.removesuffix(extension_of(named.name) or '')}_0000{extension_of(named.name)}"
     return "modality" in description and not named.exists() and named.with_name(first).exists()
-
-
-def channels_of(description: Mapping[str, Any], path: Path) -> tuple[str, ...]:
-    """Contrast of each channel, from ``channel_names`` or ``modality``: {"0": "T1", "1": "FLAIR"}.
-
-    Raises:
-        DataError: The keys are not 0, 1, ... in any order.
-    """
-    key = "channel_names" if "channel_names" in description else "modality"
-    try:
-        names = {int(number): str(name) for number, name in description[key].items()}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f'{path}: {key} should be {{"0": "T1", "1": "FLAIR"}}; add it') from error
-    if not names or sorted(names) != list(range(len(names))):
-        raise DataError(
-            f"{path}: {key} should number the channels 0, 1, ...; it has {some(map(str, names)) or 'none'}"
-        )
-    return contrast_names([names[number] for number in range(len(names))])
 
 
 def _placed(root: Path, path: str) -> Path:
