@@ -64,7 +64,8 @@ class ParsedName:
 
 def without_padding(name: str) -> str:
     """A name with its indices as numbers, to compare: ``sub-01_run-1_T1w`` for ``sub-01_run-01_T1w``."""
-    return _PADDED.sub(r"\1", name)
+    behind_subject = name.find("_") if name.startswith("sub-") else 0
+    return name if name.find("-0", behind_subject) < 0 else _PADDED.sub(r"\1", name)
 
 
 def comparable(entities: Mapping[str, str]) -> Mapping[str, str]:
