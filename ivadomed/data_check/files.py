@@ -129,14 +129,16 @@ def _check_label(
         stored = opened[path]
         if stored is None:
             return
-        role = {case.roi: "roi", case.ignore: "ignored"}.get(file, _suffix_of(file, case))
+        role = "roi" if file is case.roi else "ignored" if file is case.ignore else _suffix_of(file, case)
         row = _row(case, path, role, case.contrasts[-1], stored.image)
         row |= {"values": _values(stored), "label": str(file), "labelled": True}
+        row["object"] = stored.classes if stored.kind == "binary" and not file.values else ()
         report.rows.append(row)
         if is_new:
             _compare(case, report, stored.image, path)
         soft = recipe.soft_gt or file is case.roi
-        label = stored.of_class(file.values, soft, [value for other in case.labels for value in other.values])
+        named = [value for other in case.labels if other.path == path for value in other.values]
+        label = stored.of_class(file.values, soft, named)
         row["labelled"] = bool(label.data.any())
     except DataError as error:
         report.find(path, str(error), fatal=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,6 +17,7 @@ from nibabel.affines import voxel_sizes
 from ivadomed.config import RunConfig
 from ivadomed.data_check.files import CaseReport, Finding, check_cases
 from ivadomed.errors import DataError
+from ivadomed.images.labels import LabelFile
 from ivadomed.loader.bids.faults import summary
 from ivadomed.loader.bids.files import Dropped
 from ivadomed.loader.bids_dataframe import BidsDataframe
@@ -155,16 +158,33 @@ def _faults_of_set(
     uneven = (zooms.max(axis=0) > _SAME_ZOOM * zooms.min(axis=0)).any()
     if uneven and not any(step.resamples for step in config.transformation.chain.values()):
         yield "voxels differ in size, and transformation has no Resample to make them equal", False
-    labelled = {
-        row["label"]: row["labelled"] for of_case in reports for row in of_case.rows if "label" in row
-    }
+    rows = {row["label"]: row for of_case in reports for row in of_case.rows if "label" in row}
     for k, name in enumerate(config.class_names):
-        without = sum(not case.targets[k] for case in cases)
-        if without:
-            yield f"{without} of {len(cases)} cases have no {name}: it counts as empty there", False
-        labels = [str(file) for case in cases for file in case.targets[k] or ()]
-        if not any(labelled.get(label, True) for label in labels):  # what cannot be read has its own finding
-            yield f"no label {name} has a voxel", dataset_type == "training"
+        yield from _faults_of_class(
+            [case.targets[k] for case in cases], name, rows, dataset_type == "training"
+        )
+
+
+def _faults_of_class(
+    labels: Sequence[tuple[LabelFile, ...] | None],
+    name: str,
+    rows: Mapping[str, Mapping[str, Any]],
+    is_training: bool,
+) -> Iterator[tuple[str, bool]]:
+    """Faults of the labels of one class, one per case: absent, empty, or of values that differ."""
+    without = sum(not raters for raters in labels)
+    if without:
+        yield f"{without} of {len(labels)} cases have no {name}: it counts as empty there", False
+    files = [str(file) for raters in labels for file in raters or ()]
+    if not any(rows[file]["labelled"] for file in files if file in rows) and not set(files) - rows.keys():
+        yield f"no label {name} has a voxel", is_training  # what cannot be read has its own finding
+    values = Counter(chain.from_iterable(rows[file]["object"] for file in files if file in rows))
+    if len(values) > 1:
+        counted = ", ".join(f"{value} in {count}" for value, count in sorted(values.items()))
+        yield (
+            f"files of {name} hold 0 and another value, which differs: {counted}; each counts as the class",
+            False,
+        )
 
 
 def _find_unused(bids_df: BidsDataframe, split: Mapping[str, Sequence[str]], report: DataReport) -> None:

@@ -113,7 +113,9 @@ def test_soft_labels_stay_between_0_and_1(faulty, capsys):
     whole = nib.load(label).get_fdata()
     change(label, data=lambda d: d * 3)  # 0 and one other value
     assert main(["-c", str(config)]) == 0
-    assert lines_of(capsys, "remark") == []
+    [line] = lines_of(capsys, "remark")
+    assert "set: files of _seg-manual hold 0 and another value, which differs: 1 in " in line
+    assert line.endswith(", 3 in 1; each counts as the class")
     change(label, data=lambda d: np.where(np.arange(40) % 2, whole, 0.6 * whole))
     assert main(["-c", str(config)]) == 0
     [line] = lines_of(capsys, "remark")

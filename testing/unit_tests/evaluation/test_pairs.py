@@ -54,6 +54,24 @@ def test_cases_get_their_predictions_and_the_first_rater(folder, caplog):
     assert "no prediction of 1 image(s) of the test set, which are left out: c" in missing
 
 
+@pytest.mark.parametrize("soft_gt", [False, True])
+def test_truth_is_as_soft_as_in_training(folder, soft_gt):
+    image = save(folder / "a_pred.nii.gz", np.zeros((3, 1, 1)))
+    truth = LabelFile(save(folder / "truth.nii.gz", np.array([0, 0.4, 0.6]).reshape(3, 1, 1)))
+    [pair] = pairs_of_cases([Case("a", (image,), ((truth,),))], folder, ["_seg"], soft_gt)
+    np.testing.assert_allclose(
+        read_pair(pair).target.ravel(), [0, 0.4, 0.6] if soft_gt else [0, 0, 1], rtol=1e-6
+    )
+
+
+def test_hidden_files_are_no_predictions(folder, caplog):
+    save(folder / "a_pred.nii.gz", np.zeros((2, 2, 2)))
+    (folder / "._a_pred.nii.gz").write_bytes(b"attributes of macOS")
+    [pair] = pairs_of_cases([case("a")], folder, ["_cord", "_lesion"])
+    assert pair.predictions == (folder / "a_pred.nii.gz",)
+    assert caplog.records == []
+
+
 def test_a_suffix_of_the_configuration_may_have_an_extension(folder):
     for suffix in ("_cord", "_lesion"):
         save(folder / f"a{suffix}_pred.nii.gz", np.zeros((2, 2, 2)))
