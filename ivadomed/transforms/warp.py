@@ -207,20 +207,20 @@ class CoordinateMaps:
         """Lay steps of one shape side by side; all have a field, or none."""
         shape = steps[0].shape_in
         unit = voxels_to_unit(shape)
-        matrices = np.array([step.matrix for step in steps]) * unit[:, None]
-        lines = _lines(matrices, np.array([step.offset for step in steps]) * unit - 1, shape)
-        fields = [as_tensor(step.field) for step in steps if step.field is not None]
+        matrices = _stacked([step.matrix for step in steps]) * unit[:, None]
+        lines = _lines(matrices, _stacked([step.offset for step in steps]) * unit - 1, shape)
+        fields = [step.field for step in steps if step.field is not None]
         if not fields:
             return cls(shape=shape, lines=lines, field=None, turn=None)
         turns = [unit[:, None] * (np.eye(len(unit)) if s.turn is None else s.turn) for s in steps]
-        turn = torch.from_numpy(np.array(turns, np.float32))
-        return cls(shape=shape, lines=lines, field=_stacked(fields), turn=turn)
+        turn = torch.from_numpy(_stacked(turns).astype(np.float32))
+        return cls(shape=shape, lines=lines, field=as_tensor(_stacked(fields)), turn=turn)
 
     def __call__(self, x: Tensor, order: int = 1) -> Tensor:
         """Resample [B, C, *shape]."""
         if x.device.type != "cpu":
             return sample(x, self._points.clone(), order)
-        rows = max(1, SLAB_POINTS // (len(x) * math.prod(self.shape[1:])))
+        rows = max(1, SLAB_POINTS // (x.shape[0] * math.prod(self.shape[1:])))
         if rows >= self.shape[0]:
             return sample(x, self.points(), order)
         out = torch.empty_like(x)
@@ -361,8 +361,9 @@ def _turn(matrix: np.ndarray, field: Tensor) -> Tensor:
     return torch.mm(torch.from_numpy(matrix.astype(np.float32)), field.view(len(field), -1)).view_as(field)
 
 
-def _stacked(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.stack(list(tensors)) if len(tensors) > 1 else tensors[0][None]
+def _stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """The arrays along a new first axis; a single one is not copied."""
+    return arrays[0][None] if len(arrays) == 1 else np.array(arrays)
 
 
 @lru_cache(maxsize=64)
