@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid
-from ivadomed.images.io import Image, is_nifti, read_image
+from ivadomed.images.io import Image, fault_of_values, is_nifti, read_image
 from ivadomed.images.labels import LabelFile, StoredLabel, open_label
 from ivadomed.images.volume_of import ImagePath
 from ivadomed.loader.cases.case import Case
@@ -111,8 +111,8 @@ def _read(case: Case, path: ImagePath, contrast: str, report: CaseReport) -> Ima
         report.find(path, str(error), fatal=True)
         return None
     report.rows.append(_row(case, path, "image", contrast, image))
-    if not np.isfinite(image.data).all():
-        report.find(path, "has NaN or infinite voxels; mend the file or leave the subject out", fatal=True)
+    if fault := fault_of_values(image.data):
+        report.find(path, fault, fatal=True)
         return None
     return image
 

@@ -48,9 +48,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         )
         os.close(handle)
     except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror}); choose another --path-output"
-        ) from error
+        raise OutputError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
     try:
         yield Path(temporary)
         sync(temporary)

@@ -23,7 +23,7 @@ from ivadomed.geometry.grid import Grid
 from ivadomed.images.files import atomic_path
 from ivadomed.images.pictures import EXTENSIONS as PICTURE_EXTENSIONS
 from ivadomed.images.pictures import grey, png_text, read_pixels, read_size
-from ivadomed.images.pointers import FETCH, is_pointer
+from ivadomed.images.pointers import FETCH, is_without_content
 from ivadomed.images.volume_of import VolumeOf
 from ivadomed.runtime.failures import refuse_shortage
 from ivadomed.runtime.memory import check_memory
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 _DEFLATE = 1032
 """Bytes that one byte of a gzip file stands for at most."""
+
+_MOST = 1e15
+"""Of a voxel: the sum of the squares of 300 million of them is a number of 32 bits."""
 
 _NIFTI1_AXIS = np.iinfo(np.int16).max
 _UNITS = {1: 1000.0, 2: 1.0, 3: 0.001}
@@ -190,7 +193,7 @@ def check_present(path: str | os.PathLike[str]) -> None:
         DataError: See above.
     """
     split_extension(path)  # names what can be read
-    if (os.path.islink(path) and not os.path.exists(path)) or is_pointer(path):
+    if is_without_content(path):
         raise DataError(f"{os.fspath(path)}: stands for content that is not here; {FETCH}")
     if not os.path.isfile(path):
         raise DataError(f"{os.fspath(path)}: no such image file")
@@ -264,6 +267,16 @@ def _check_type(dtype: np.dtype, name: str, also: str = "") -> None:
         raise DataError(f"{name}: has complex voxels; expected real ones, save for example the magnitude")
     if dtype.kind not in f"buif{also}":
         raise DataError(f"{name}: has voxels of type {dtype}; expected numbers")
+
+
+def fault_of_values(data: np.ndarray) -> str:
+    """Why the voxels of an image cannot be used; empty when they can."""
+    low, high = float(data.min()), float(data.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "has NaN or infinite voxels; mend the file or leave the subject out"
+    if max(-low, high) > _MOST:
+        return f"has voxels up to {max(-low, high):g}, whose variance 32 bits do not hold; divide them, such as by 1e20"
+    return ""
 
 
 def is_file(image: ImageLike) -> bool:

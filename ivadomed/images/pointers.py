@@ -29,3 +29,8 @@ def is_pointer(file: str | os.PathLike[str] | bytes) -> bool:
             return is_pointer(opened.read(_READ))
     except OSError:
         return False
+
+
+def is_without_content(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a path is a link to nothing, or a pointer."""
+    return (os.path.islink(path) and not os.path.exists(path)) or is_pointer(path)

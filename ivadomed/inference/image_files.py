@@ -44,7 +44,8 @@ def segment_images(
 
     Raises:
         ConfigError: Not one suffix per class, or one with an extension of another kind of file.
-        DataError: An image cannot be used, or an output would replace an input or another output.
+        DataError: An image cannot be used (the others are segmented first), or an output would replace an input or
+            another output.
     """
     predictor = model if isinstance(model, Predictor) else Predictor(model, chosen_device(gpu_id))
     names = output_suffixes(predictor.class_names, suffixes, predictor.folder)
@@ -55,9 +56,14 @@ def segment_images(
     ]
     _refuse_to_overwrite(subjects, outputs)
     written: list[Path] = []
+    faults: list[DataError] = []
     work = list(zip(subjects, stems, outputs, strict=True))
     for images, stem, files in tqdm(work, desc="Segmentation", unit="image", leave=False, disable=None):
-        masks = predictor(images, options)
+        try:
+            masks = predictor(images, options)
+        except DataError as fault:
+            faults.append(fault)
+            continue
         if is_nifti(_first(images)):
             for mask, file in zip(masks, files, strict=True):
                 mask.header["descrip"] = MARK
@@ -65,7 +71,16 @@ def segment_images(
         else:
             pred_to_png(masks, names, stem, software=MARK)
         written += files
+    _refuse(faults, len(work))
     return written
+
+
+def _refuse(faults: Sequence[DataError], count: int) -> None:
+    """Raise the first fault, and tell the others."""
+    if len(faults) > 1:
+        raise DataError("\n".join([*map(str, faults), f"{len(faults)} of {count} images were not segmented"]))
+    if faults:
+        raise faults[0]
 
 
 def _first(images: Sequence[Path | None]) -> Path:

@@ -12,6 +12,7 @@ import nibabel as nib
 from ivadomed.errors import DataError
 from ivadomed.images.io import EXTENSIONS, is_nifti, split_extension, without_extension
 from ivadomed.images.pictures import software_of
+from ivadomed.images.pointers import FETCH, is_without_content
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,9 @@ _PREDICTION = re.compile(r"([-_].+)?[-_]pred(_\d+)?")
 
 
 def images_of(folder: Path, suffixes: Sequence[str] = ()) -> list[Path]:
-    """The images of a folder, in order of their names; results of earlier segmentations are left out, and told.
+    """The images of a folder, in order of their names.
+
+    Results of earlier segmentations, and files whose content was not fetched, are left out, and told.
 
     A result is known by its mark, whatever its name, and by its name beside the image that it was made from: that of
     the image and ``..._pred``, or a suffix that the segmentation under way writes.
@@ -32,13 +35,14 @@ def images_of(folder: Path, suffixes: Sequence[str] = ()) -> list[Path]:
         suffixes: Of the results to write, one per class.
 
     Raises:
-        DataError: It has no image, or nothing but results.
+        DataError: It has no image, nothing but results, or nothing with content.
     """
     paths = sorted(
         path for path in folder.iterdir() if path.name.lower().endswith(EXTENSIONS) and path.name[0] != "."
     )
     if not paths:
         raise DataError(f"{folder}: holds no image; expected one of {', '.join(EXTENSIONS)}")
+    paths = _with_content(folder, paths)
     stems = {split_extension(path.name)[0] for path in paths}
     own = [without_extension(suffix) for suffix in suffixes]
     images = [path for path in paths if not (_is_named_as_result(path, stems, own) or is_marked(path))]
@@ -56,6 +60,22 @@ def images_of(folder: Path, suffixes: Sequence[str] = ()) -> list[Path]:
             first.name,
         )
     return images
+
+
+def _with_content(folder: Path, paths: Sequence[Path]) -> list[Path]:
+    absent = [path for path in paths if is_without_content(path)]
+    if not absent:
+        return list(paths)
+    if len(absent) == len(paths):
+        raise DataError(f"{folder}: holds images without content only, such as {absent[0].name}; {FETCH}")
+    log.warning(
+        "%s: %d image(s) without content left out, such as %s; %s.",
+        folder,
+        len(absent),
+        absent[0].name,
+        FETCH,
+    )
+    return [path for path in paths if path not in absent]
 
 
 def _is_named_as_result(path: Path, stems: set[str], suffixes: Sequence[str]) -> bool:

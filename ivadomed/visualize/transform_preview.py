@@ -17,7 +17,7 @@ from tqdm import tqdm
 from ivadomed.config import load_config
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.geometry.grid import Grid
-from ivadomed.images.io import Image, is_nifti, read_grid, read_image, split_extension
+from ivadomed.images.io import Image, fault_of_values, is_nifti, read_grid, read_image, split_extension
 from ivadomed.images.labels import read_label
 from ivadomed.loader.bids.index import read_json_object
 from ivadomed.loader.cases.volumes import check_same_grid, pixel_size_mm
@@ -246,8 +246,8 @@ def get_data(fname_in: str | os.PathLike[str], axis: int) -> tuple[Image, np.nda
         The image, and its voxels [H, W, D] with the slices along D.
     """
     image = read_image(fname_in, None if is_nifti(fname_in) else _pixel_size(fname_in))
-    if not np.isfinite(image.data).all():
-        raise DataError(f"{fname_in}: has NaN or infinite voxels; mend the file")
+    if fault := fault_of_values(image.data):
+        raise DataError(f"{fname_in}: {fault}")
     return image, image.grid(axis).to_hwd(image.data)
 
 

@@ -90,6 +90,11 @@ def shifted(affine):
         ("label", {"affine": shifted}, "lies on another grid than"),
         ("image", {"data": lambda d: np.full_like(d, 7)}, "is constant (7)"),
         ("image", {"data": lambda d: np.where(d == d.max(), np.nan, d)}, "has NaN or infinite voxels"),
+        (
+            "image",
+            {"data": lambda d: d * np.float32(1e30)},
+            "whose variance 32 bits do not hold; divide them",
+        ),
         ("image", {"data": lambda d: np.stack([d, d], axis=-1)}, "has 2 volumes"),
         (
             "label",

@@ -15,7 +15,7 @@ import numpy as np
 from ivadomed.errors import DataError
 from ivadomed.geometry.boxes import clip_box
 from ivadomed.geometry.grid import Grid
-from ivadomed.images.io import Image, read_grid, read_images
+from ivadomed.images.io import Image, fault_of_values, read_grid, read_images
 from ivadomed.images.labels import LabelFile, iter_labels
 from ivadomed.loader.cases.case import Case
 from ivadomed.runtime.failures import shortages_explained
@@ -112,8 +112,8 @@ def make_volume(case: Case, images: Iterable[Image], slice_axis: int) -> Volume:
         if grid is None:
             grid, header = image.grid(slice_axis), image.header
         arrays.append(on_grid(grid, case, image, path))
-        if not np.isfinite(image.data).all():
-            raise DataError(f"{path}: has NaN or infinite voxels; mend the file or leave the subject out")
+        if fault := fault_of_values(image.data):
+            raise DataError(f"{path}: {fault}")
     assert grid is not None
     indices = case.channels or range(len(arrays))
     data = np.empty((len(indices), *grid.hwd_shape), np.float32)

@@ -55,6 +55,16 @@ def test_a_mark_in_the_file_is_enough(tmp_path):
     assert names(tmp_path) == ["a.nii.gz", "b.nii", "c.png"]
 
 
+def test_images_without_content_are_left_out_and_told(tmp_path, caplog):
+    (tmp_path / "a.nii.gz").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "b.nii.gz").write_text("/annex/objects/MD5E-s4--00.nii.gz\n")
+    with pytest.raises(DataError, match=r"without content only, such as a\.nii\.gz; fetch it first"):
+        images_of(tmp_path)
+    touch(tmp_path, "c.nii.gz")
+    assert names(tmp_path) == ["c.nii.gz"]
+    assert "2 image(s) without content left out, such as a.nii.gz; fetch it first" in caplog.text
+
+
 def test_a_folder_of_results_or_without_images_says_so(tmp_path):
     touch(tmp_path, "notes.txt", "._a.nii.gz")
     with pytest.raises(DataError, match="holds no image; expected"):

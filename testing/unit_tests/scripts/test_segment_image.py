@@ -26,6 +26,21 @@ def test_one_image_and_a_folder(package, image, tmp_path, capsys):
     assert {p.name for p in out.glob("*_mask.nii.gz")} == {"b_mask.nii.gz", "c_mask.nii.gz"}
 
 
+def test_a_damaged_image_does_not_stop_a_folder(package, image, tmp_path, capsys):
+    scans, path, folder = tmp_path / "scans", image(), package()
+    scans.mkdir()
+    for name in ("a.nii.gz", "c.nii.gz"):
+        (scans / name).write_bytes(path.read_bytes())
+    (scans / "b.nii.gz").write_bytes(b"no image")
+    out = tmp_path / "out"
+    assert main(["-m", str(folder), "-i", str(scans), "-o", str(out)]) == 1
+    assert "b.nii.gz: not a readable NIfTI file" in capsys.readouterr().err
+    assert {p.name[0] for p in out.iterdir()} == {"a", "c"}
+    (scans / "c.nii.gz").write_bytes(b"no image")
+    assert main(["-m", str(folder), "-i", str(scans), "-o", str(out)]) == 1
+    assert "2 of 3 images were not segmented" in capsys.readouterr().err
+
+
 def test_channels_and_several_subjects(package, image, tmp_path):
     folder = package(contrasts=("T1w", "T2w"), classes=("_axon", "_myelin"))
     files = [image(f"{name}.nii.gz", seed=seed) for seed, name in enumerate(("a1", "a2", "b1", "b2"))]
