@@ -126,11 +126,22 @@ def iter_labels(
             del stored[file.path]
 
 
-def as_label(source: ImageLike, pixel_size: tuple[float, ...] | None = None, soft: bool = False) -> Image:
-    """Any input as the label of one class: see ``read_label`` for a file, and ``as_image`` for the others."""
-    if isinstance(source, str | os.PathLike):
-        return read_label(source, pixel_size, soft)
-    return StoredLabel("the given label", as_image(source, pixel_size)).of_class((), soft)
+def as_region(source: ImageLike, pixel_size: tuple[float, ...] | None = None) -> Image:
+    """Any input as a region of interest, float32 in 0..1: a label of one class, else all voxels that are not 0.
+
+    As in ivadomed 2, to which toolboxes give label maps and images in which the surroundings are 0.
+
+    Raises:
+        DataError: As ``open_label`` for a file, and as ``as_image`` for others.
+    """
+    stored = (
+        open_label(source, pixel_size)
+        if isinstance(source, str | os.PathLike)
+        else StoredLabel("the given prior", as_image(source, pixel_size))
+    )
+    if stored.kind in ("binary", "soft"):
+        return stored.of_class(soft=True)
+    return Image((stored.image.data != 0).astype(np.float32), stored.image.affine, stored.image.header)
 
 
 def read_map(path: str | os.PathLike[str]) -> Image:

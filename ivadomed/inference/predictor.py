@@ -17,7 +17,7 @@ import torch
 from ivadomed.errors import ConfigError, DataError, ModelError
 from ivadomed.images.io import ImageLike, as_image, is_file, read_grid, split_extension
 from ivadomed.images.label_suffix import names_for_files
-from ivadomed.images.labels import LabelFile, as_label
+from ivadomed.images.labels import LabelFile, as_region
 from ivadomed.inference.detection import Detector, prior_box
 from ivadomed.inference.engine import Progress
 from ivadomed.inference.outputs import finish, split_classes, to_nifti
@@ -181,7 +181,7 @@ class Predictor:
             case = replace(case, roi=LabelFile(path))
             if is_file(prior):
                 check_same_grid(volume.grid, case.images[0], read_grid(path, slice_axis, pixel_size), path)
-            mask = as_label(prior, pixel_size, soft=True)
+            mask = as_region(prior, pixel_size)
             volume = replace(volume, roi=on_grid(volume.grid, case, mask, path))
         return self._boxed(volume, case, inputs) if self._is_cascade else volume
 

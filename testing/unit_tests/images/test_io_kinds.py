@@ -6,7 +6,7 @@ import pytest
 
 from ivadomed.errors import DataError
 from ivadomed.images.io import as_image, make_nifti, read_grid, read_image, write_nifti
-from ivadomed.images.labels import as_label
+from ivadomed.images.labels import as_region
 from ivadomed.images.midslice import get_midslice_average
 from ivadomed.inference.outputs import split_classes
 from ivadomed.postprocessing.masks import label_file_from_coordinates, threshold_predictions
@@ -115,10 +115,17 @@ def test_types_of_arrays(dtype):
     np.testing.assert_array_equal(image.data, DATA.astype(dtype).astype(np.float32))
 
 
-def test_labels_in_memory_are_held_to_the_rule():
-    np.testing.assert_array_equal(as_label((DATA > 5) * 255).data, DATA > 5)
-    with pytest.raises(DataError, match=r"^the given label: has 24 values from 0"):
-        as_label(DATA)
+@pytest.mark.parametrize(
+    "given", [(DATA > 5) * 255, np.where(DATA > 5, DATA, 0), np.where(DATA > 5, -2.5, 0)]
+)
+def test_a_region_is_what_is_not_0(given):
+    np.testing.assert_array_equal(as_region(given).data, DATA > 5)
+
+
+def test_a_soft_region_stays_soft():
+    np.testing.assert_array_equal(as_region(DATA / 64).data, np.float32(DATA / 64))
+    with pytest.raises(DataError, match=r"^the given prior: has NaN"):
+        as_region(np.full((2, 2, 2), np.nan))
 
 
 @pytest.mark.parametrize("name", ["a.nii.gz", "a.png"])
@@ -136,6 +143,6 @@ def test_content_that_was_not_fetched(tmp_path, name, content):
         path.symlink_to(tmp_path / ".git" / "annex" / "objects" / "x")
     else:
         path.write_text(content)
-    for read in (read_image, read_grid, as_label):
+    for read in (read_image, read_grid, as_region):
         with pytest.raises(DataError, match=rf"{name}: stands for content .*fetch it first \(git annex get"):
             read(path)

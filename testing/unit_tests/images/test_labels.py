@@ -18,7 +18,7 @@ from ivadomed.errors import DataError
 from ivadomed.evaluation.pairs import PredictionPair, read_pair
 from ivadomed.images import labels
 from ivadomed.images.io import read_grid
-from ivadomed.images.labels import LabelFile, as_label, open_label, read_label, read_labels, read_map
+from ivadomed.images.labels import LabelFile, as_region, open_label, read_label, read_labels, read_map
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import read_volume
 from ivadomed.loader.prepared.prepare import Recipe
@@ -93,7 +93,7 @@ def test_labels_of_one_class(save, values, dtype, kind, hard, soft):
     assert open_label(path).kind == kind
     assert read(path) == hard
     assert read(path, soft=True) == pytest.approx(soft)
-    np.testing.assert_array_equal(as_label(np.array(values, dtype).reshape(-1, 1, 1)).data.ravel(), hard)
+    assert as_region(np.array(values, dtype).reshape(-1, 1, 1)).data.ravel() == pytest.approx(soft)
 
 
 @pytest.mark.parametrize(
