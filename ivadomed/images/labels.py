@@ -47,6 +47,7 @@ _END = 1 / 8  # of the full scale: greys this near to black or white are these, 
 _NOISE = 12 / 255  # difference of neighbours in an area of one grey that JPEG makes
 _AREA = 0.01  # of the labelled pixels: areas of greys between black and white are classes
 _TRACES = 1e-4  # of the labelled pixels: drawing programs leave single pixels of other greys
+_VOID = 255.0
 _CHUNK = 1 << 20
 _MOST_COUNTED = 1 << 16
 _SHOWN = 6
@@ -91,7 +92,8 @@ def read_label(
         file: The file, and the values in it when it is a label map.
         pixel_size: mm along rows and columns of a picture; 1 when not given.
         soft: Keep values between 0 and 1 (``loader_parameters.soft_gt``); otherwise 0.5 and more count as 1.
-        among: Other labels of the case. A value below 0 that none of them names makes a label map a fault.
+        among: Other labels of the case. A value below 0, or 255 far above the others, that none of them names
+            makes a label map a fault.
 
     Raises:
         DataError: As ``read_image``; or the values are those of no label, see above.
@@ -410,11 +412,20 @@ class StoredLabel:
             advice.append(
                 f"Save {negative[0]} as {f'0, or {self._left_out(negative[0])}' if values else '1'}"
             )
-        elif values[1:] and values[-1] == "255" and not self.picture:
+        elif values[1:] and _VOID in self._ignored:
             advice.append(f"Where 255 is no class, {self._left_out('255')}")
         if len(values) > _FEW_GREYS:
             advice.append("Save a soft label with values from 0 to 1")
         return ". ".join(advice)
+
+    @property
+    def _ignored(self) -> list[float]:
+        """Values that mark voxels without a label by custom: those below 0, and of volumes 255 far above the others."""
+        low, high = self.extremes
+        ignored = [value for value in self.counts if value < 0] if low < 0 else []
+        if high == _VOID and not self.picture and sorted(self.counts)[-2:][0] < _VOID / 2:
+            ignored.append(_VOID)
+        return ignored
 
     def _left_out(self, value: str) -> str:
         return f'leave it out by loader_parameters.ignore_label: "{self._suffix}:{value}"'
@@ -428,7 +439,7 @@ class StoredLabel:
             )
         if not self.is_whole:
             raise DataError(f"{self.path}: {self.found}; expected the whole numbers of a label map")
-        if self.extremes[0] < 0 and (unknown := [v for v in self.counts if v < 0 and v not in named]):
+        if unknown := [value for value in self._ignored if value not in named]:
             raise DataError(
                 f"{self.path}: {self.found}, of which nothing names {unknown[0]:g}; save it as 0, or name it in "
                 f'loader_parameters.ignore_label: "{self._suffix}:{unknown[0]:g}"'

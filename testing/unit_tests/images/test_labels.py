@@ -149,6 +149,17 @@ def test_values_below_0_of_a_map_must_be_named(save):
     assert read(LabelFile(path, (1,)), among=[LabelFile(path, (-1,))]) == [0, 1, 0]
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_255_far_above_the_others_must_be_named(save, dtype):
+    path = save([0, 1, 2, 255], dtype=dtype)
+    with pytest.raises(DataError, match=r'of which nothing names 255; save it as 0, or .*"_seg:255"'):
+        read_label(LabelFile(path, (1,)))
+    assert read(LabelFile(path, (1,)), among=[LabelFile(path, (255,))]) == [0, 1, 0, 0]
+    assert read(LabelFile(path, (255,))) == [0, 0, 0, 1]
+    assert read(LabelFile(save([0, 1, 251, 255], dtype=dtype), (1,))) == [0, 1, 0, 0]  # as those of FreeSurfer
+    assert read(LabelFile(save([0, 127, 255], "l.png"), (127,))) == [0, 1, 0]
+
+
 def test_values_cannot_be_selected_from_soft_labels(save):
     path = save([0, 0.5, 1], dtype=np.float32)
     with pytest.raises(DataError, match=r"1 between 0 and 1\); expected the whole numbers of a label map"):
