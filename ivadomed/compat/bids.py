@@ -87,11 +87,7 @@ def load_dataset(
         ConfigError: A transform or filter is not understood, or voxels are to be ignored.
         DataError: No image can be used.
     """
-    if kwargs.get("ignore_label"):
-        raise ConfigError(
-            f"loader_parameters.ignore_label: {kwargs['ignore_label']!r}, but samples of 2.x cannot say which "
-            "voxels are ignored; train with `ivadomed --train`, or set it to null"
-        )
+    _refuse_ignored(kwargs.get("ignore_label"))
     transform, _ = prepare_transforms(transforms_params, requires_undo)
     patch_filter = PatchFilter(**(patch_filter_params or {}), is_train=dataset_type != "testing")
     shared: dict[str, Any] = {
@@ -116,6 +112,14 @@ def load_dataset(
     dataset = BidsDataset(slice_filter_fn=slice_filter, patch_filter_fn=patch_filter, **shared)
     dataset.load_filenames()
     return dataset
+
+
+def _refuse_ignored(ignore_label: str | None) -> None:
+    if ignore_label:
+        raise ConfigError(
+            f"loader_parameters.ignore_label: {ignore_label!r}, but samples of 2.x cannot say which voxels are "
+            "ignored; train with `ivadomed --train`, or set it to null"
+        )
 
 
 def film_values(cases: Sequence[Case], metadata_choice: str | bool | None) -> dict[str, list[Any]]:

@@ -23,7 +23,7 @@ from ivadomed.loader.cases.grouping import CaseList, build_cases
 from ivadomed.loader.conditions import Conditioner, Curriculum, FilmEncoder, missing_metadata, unconditioned
 from ivadomed.loader.prepared.cache import Entries, Entry, open_cases
 from ivadomed.loader.prepared.checks import check_headers, check_sizes
-from ivadomed.loader.prepared.prepare import list_windows
+from ivadomed.loader.prepared.prepare import Recipe, list_windows
 from ivadomed.loader.recipe import conditioner_of, recipe_of, steps_of
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.loader.samples.dataset import RandomPatches, per_image
@@ -171,21 +171,7 @@ def sample_dataset(
     entries = open_cases(
         cases, recipe, loader.cache, cache, available_cores(), f"{dataset_type} set", check, workers
     )
-    windows = []
-    for index, entry in enumerate(entries):
-        try:
-            windows += list_windows(index, entry.stored.image_shape, entry.stored.facts, recipe)
-        except DataError as error:
-            raise DataError(f"{cases[index].id}: {error}") from error
-    filters = loader.patch_filter_params
-    rule = SliceRule(filters.filter_empty_input, filters.filter_empty_mask, filters.filter_absent_class)
-    if config.length and dataset_type != "testing" and rule != SliceRule(empty_input=False):
-        windows = [w for w in windows if _keeps(rule, entries[w.case], cases[w.case], w)]
-    if not windows:
-        raise DataError(
-            f"the {dataset_type} set is empty: the filters left no sample of {len(cases)} images; change "
-            "slice_filter_params, patch_filter_params or roi_params.slice_filter_roi of loader_parameters"
-        )
+    windows = _windows(config, cases, entries, dataset_type, recipe)
     _check_samples(config, cases, entries, dataset_type)
     patches = None
     if loader.random_patch_params.applied and dataset_type == "training":
@@ -212,6 +198,32 @@ def sample_dataset(
         augment_on=config.training_parameters.augment_on,
         patches=patches,
     )
+
+
+def _windows(
+    config: RunConfig, cases: Sequence[Case], entries: Entries, dataset_type: DatasetType, recipe: Recipe
+) -> list[Window]:
+    """Slices and patches of all cases that the filters keep.
+
+    Raises:
+        DataError: None is left, or a patch does not fit into a case.
+    """
+    windows: list[Window] = []
+    for index, entry in enumerate(entries):
+        try:
+            windows += list_windows(index, entry.stored.image_shape, entry.stored.facts, recipe)
+        except DataError as error:
+            raise DataError(f"{cases[index].id}: {error}") from error
+    filters = config.loader_parameters.patch_filter_params
+    rule = SliceRule(filters.filter_empty_input, filters.filter_empty_mask, filters.filter_absent_class)
+    if config.length and dataset_type != "testing" and rule != SliceRule(empty_input=False):
+        windows = [w for w in windows if _keeps(rule, entries[w.case], cases[w.case], w)]
+    if not windows:
+        raise DataError(
+            f"the {dataset_type} set is empty: the filters left no sample of {len(cases)} images; change "
+            "slice_filter_params, patch_filter_params or roi_params.slice_filter_roi of loader_parameters"
+        )
+    return windows
 
 
 def _check_samples(
