@@ -311,15 +311,17 @@ def _check_values(path: ImagePath, data: np.ndarray) -> None:
     low, high = float(data.min()), float(data.max())
     if np.isnan(low) or np.isinf((low, high)).any():
         raise DataError(f"{path}: has NaN or infinite voxels; mend the file or predict the image again")
-    if high > 1 + _TOLERANCE and np.array_equal(data, np.round(data)):
+    if low >= -_TOLERANCE and high <= 1 + _TOLERANCE:
+        return
+    if np.array_equal(data, np.round(data)):
+        found = f"from {low:g}" if low < 0 else f"up to {high:g}"
         raise DataError(
-            f"{path}: has whole numbers up to {high:g}; expected values from 0 to 1. Of a map of several classes, "
-            "write one file per class, <image>_class-0_pred.nii.gz and so on"
+            f"{path}: has whole numbers {found}; expected values from 0 to 1. "
+            "Of a map of several classes, write one file per class, <image>_class-0_pred.nii.gz and so on"
         )
-    if low < -_TOLERANCE or high > 1 + _TOLERANCE:
-        logger.warning(
-            "%s: values from %.3g to %.3g, expected 0 to 1: dice and all that counts voxels mean little",
-            path,
-            low,
-            high,
-        )
+    logger.warning(
+        "%s: values from %.3g to %.3g, expected 0 to 1: dice and all that counts voxels mean little",
+        path,
+        low,
+        high,
+    )

@@ -231,7 +231,11 @@ def test_one_file_per_class(run):
 
 @pytest.mark.parametrize(
     ("prediction", "message"),
-    [(3 * scene()[0], r"whole numbers up to 3; .*_class-0_pred"), (np.where(scene()[0], np.nan, 0), "NaN")],
+    [
+        (3 * scene()[0], r"whole numbers up to 3; .*_class-0_pred"),
+        (-1.0 * scene()[0], r"whole numbers from -1; expected values from 0 to 1"),
+        (np.where(scene()[0], np.nan, 0), "NaN"),
+    ],
 )
 def test_predictions_that_are_no_masks_are_refused(run, prediction, message):
     run.image("sub-01_T1w.nii.gz")

@@ -156,7 +156,12 @@ def test_255_far_above_the_others_must_be_named(save, dtype):
         read_label(LabelFile(path, (1,)))
     assert read(LabelFile(path, (1,)), among=[LabelFile(path, (255,))]) == [0, 1, 0, 0]
     assert read(LabelFile(path, (255,))) == [0, 0, 0, 1]
-    assert read(LabelFile(save([0, 1, 251, 255], dtype=dtype), (1,))) == [0, 1, 0, 0]  # as those of FreeSurfer
+    assert read(LabelFile(save([0, 1, 251, 255], dtype=dtype), (1,))) == [
+        0,
+        1,
+        0,
+        0,
+    ]  # as those of FreeSurfer
     assert read(LabelFile(save([0, 127, 255], "l.png"), (127,))) == [0, 1, 0]
 
 
