@@ -201,8 +201,11 @@ def pixel_size_mm(metadata: Mapping[str, Any], path: str | PathLike[str] = "") -
 
 def _positive(size: Any) -> list[float]:
     """One number, or several, if they are finite and above 0; else empty."""
+    given = size if isinstance(size, (list, tuple, np.ndarray)) else [size]
+    if any(isinstance(value, bool) for value in given):
+        return []
     try:
-        values = [float(value) for value in (size if isinstance(size, (list, tuple, np.ndarray)) else [size])]
+        values = [float(value) for value in given]
     except (TypeError, ValueError, OverflowError):
         return []
     return values if all(0 < value < np.inf for value in values) else []

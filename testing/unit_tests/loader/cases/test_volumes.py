@@ -85,6 +85,11 @@ def test_pixel_size():
     assert pixel_size_mm({"PixelSize": [0.1], "PixelSizeUnits": "mm"}) == (0.1, 0.1)
     with pytest.raises(DataError, match="PixelSizeUnits mm, um or nm"):
         pixel_size_mm({"PixelSize": [1, 1], "PixelSizeUnits": "inch"})
+    for size in (True, [True, True], [0.1, None], [[0.1, 0.1]]):
+        with pytest.raises(
+            DataError, match="in the sidecar is no pixel size; expected one to three positive"
+        ):
+            pixel_size_mm({"PixelSize": size})
 
 
 def test_reading_ahead_keeps_the_order_and_is_one_case_ahead(make_case, monkeypatch):
