@@ -170,9 +170,11 @@ def _scan(paths: Sequence[Path], target_suffix: Sequence[str]) -> tuple[DataInde
         if any(kinds):
             return index, max(kinds, key=len), valid
     what = f"none of its {len(images)} images has a label" if images else "has no image"
+    left = index.skipped
+    example = f"\n{len(left)} left out, such as {left[0].file}: {left[0].reason}" if left else ""
     raise DataError(
         f"{_names(paths)}: {what}; images are sub-XX/anat/sub-XX_T1w.nii.gz, their labels "
-        "derivatives/labels/sub-XX/anat/sub-XX_T1w_SUFFIX.nii.gz"
+        f"derivatives/labels/sub-XX/anat/sub-XX_T1w_SUFFIX.nii.gz{example}"
     )
 
 

@@ -141,6 +141,15 @@ def test_what_cannot_be_a_data_set(tmp_path, monkeypatch, capsys, study):
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 
+def test_a_table_of_files_that_are_not_there(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text("participant_id,T1w,_seg\na,no.nii.gz,no_seg.nii.gz\n")
+    assert main(["--init", "x", "--path-data", "t.csv"]) == 1
+    told = capsys.readouterr().err
+    assert "2 left out, such as" in told
+    assert "no.nii.gz: t.csv (a, column T1w) names it, but there is no such file" in told
+
+
 def test_too_few_subjects(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     data = create_phantom(tmp_path / "data", n=2, seed=0, size="tiny")
