@@ -64,6 +64,12 @@ def _extensions(value: Any) -> Any:
     return NIFTI if isinstance(value, (list, tuple)) and not value else value
 
 
+def _share_values(one: str, other: str) -> bool:
+    """Tell whether two labels are one file, or name a value or class of it alike."""
+    first, second = LabelSuffix.parse(one), LabelSuffix.parse(other)
+    return one == other or (first.file == second.file and not {*first.parts}.isdisjoint(second.parts))
+
+
 class ObjectDetection(Section):
     """A first model that finds the region, whose bounding box the second model works in."""
 
@@ -279,6 +285,13 @@ class LoaderParameters(Section):
             f"extensions: {extension!r} has no leading dot; expected e.g. '.{extension}'"
             for extension in self.extensions
             if not extension.startswith(".")
+        ]
+        problems += [
+            f"ignore_label: {self.ignore_label!r} takes all voxels of {suffix!r}, a class of target_suffix, "
+            "out of losses and metrics; name other values"
+            for entry in self.target_suffix
+            for suffix in ([entry] if isinstance(entry, str) else entry)
+            if self.ignore_label is not None and _share_values(suffix, self.ignore_label)
         ]
         refuse(problems)
         return self

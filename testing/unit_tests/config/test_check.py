@@ -167,3 +167,22 @@ def test_all_of_our_losses_and_metrics_can_ignore_voxels():
 def test_labels_that_cannot_be_parsed_are_refused(loader):
     with pytest.raises(ConfigError, match="expected"):
         load_config({"loader_parameters": loader})
+
+
+@pytest.mark.parametrize(
+    ("target", "ignored", "fits"),
+    [
+        (["_dseg:1", "_dseg:2"], "_dseg:2", False),
+        ([["_r1:1", "_r2:1"]], "_r2:1+255", False),
+        (["_seg"], "_seg", False),
+        (["_dseg:1", "_dseg:2"], "_dseg:255", True),
+        (["_dseg:1"], "_other:1", True),
+    ],
+)
+def test_classes_are_not_ignored(target, ignored, fits):
+    loader = {"loader_parameters": {"target_suffix": target, "ignore_label": ignored}}
+    if fits:
+        assert load_config(loader).loader_parameters.ignore_label == ignored
+    else:
+        with pytest.raises(ConfigError, match=re.escape(f"ignore_label: {ignored!r} takes all voxels of")):
+            load_config(loader)
