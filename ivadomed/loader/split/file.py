@@ -70,7 +70,7 @@ def read_split(path: str | PathLike[str], fold: int = 0) -> dict[str, list[str]]
         value = parse_json(content, unique=True) if path.suffix == ".json" else _load_pickle(content)
     except Exception as error:  # a damaged pickle raises nearly anything
         raise DataError(f"split_dataset.fname_split: {path} is no split file ({error})") from error
-    if isinstance(value, list):
+    if isinstance(value, list) and value:
         return _of_nnunet(path, value, fold)
     if not isinstance(value, dict) or not set(SIDES) <= value.keys():
         raise DataError(f"split_dataset.fname_split: {path} must hold the keys {list(SIDES)}")
