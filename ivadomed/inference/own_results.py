@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nibabel as nib
 
-from ivadomed.errors import DataError
+from ivadomed.errors import DataError, some
 from ivadomed.images.io import EXTENSIONS, is_nifti, split_extension, without_extension
 from ivadomed.images.pictures import software_of
 from ivadomed.images.pointers import FETCH, is_without_content
@@ -41,7 +41,9 @@ def images_of(folder: Path, suffixes: Sequence[str] = ()) -> list[Path]:
         path for path in folder.iterdir() if path.name.lower().endswith(EXTENSIONS) and path.name[0] != "."
     )
     if not paths:
-        raise DataError(f"{folder}: holds no image; expected one of {', '.join(EXTENSIONS)}")
+        within = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+        remedy = f"; name the folders in it instead, {some(within)}" if within else ""
+        raise DataError(f"{folder}: holds no image; expected one of {', '.join(EXTENSIONS)}{remedy}")
     paths = _with_content(folder, paths)
     stems = {split_extension(path.name)[0] for path in paths}
     own = [without_extension(suffix) for suffix in suffixes]

@@ -15,6 +15,7 @@ def names(folder, *suffixes):
 
 def touch(folder, *files):
     for name in files:
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"")
 
 
@@ -68,6 +69,9 @@ def test_images_without_content_are_left_out_and_told(tmp_path, caplog):
 def test_a_folder_of_results_or_without_images_says_so(tmp_path):
     touch(tmp_path, "notes.txt", "._a.nii.gz")
     with pytest.raises(DataError, match="holds no image; expected"):
+        images_of(tmp_path)
+    touch(tmp_path, "b/x.nii.gz", "a/x.nii.gz", ".git/x.nii.gz")
+    with pytest.raises(DataError, match=r"\.jpg; name the folders in it instead, a, b$"):
         images_of(tmp_path)
     write_picture(tmp_path / "d.png", np.zeros((4, 4), np.uint8), MARK)
     with pytest.raises(DataError, match=r"no image but 1 result\(s\) of segmentations, such as d\.png"):
