@@ -366,7 +366,11 @@ def test_training_evaluation_and_data_check_agree_on_volumes(tmp_path_factory, d
         nib.Nifti1Image(np.arange(24, dtype=np.float32).reshape(3, 4, 2), np.eye(4)), folder / "image.nii.gz"
     )
     check_agreement(
-        voxels.astype(float), readings(folder / "sub-01_T1w_seg.nii.gz", selected, soft), selected, soft
+        voxels.astype(float),
+        readings(folder / "sub-01_T1w_seg.nii.gz", selected, soft),
+        selected,
+        soft,
+        is_volume=True,
     )
 
 
@@ -380,10 +384,16 @@ def test_training_evaluation_and_data_check_agree_on_pictures(tmp_path_factory, 
     iio.imwrite(folder / "sub-01_SEM_seg.png", pixels)
     iio.imwrite(folder / "image.png", np.kron([[0, 255], [0, 255]], np.ones((2, 3))).astype(np.uint8)[:, :5])
     found = readings(folder / "sub-01_SEM_seg.png", selected, soft)
-    check_agreement(pixels[..., None].astype(float), found, selected, soft)
+    check_agreement(pixels[..., None].astype(float), found, selected, soft, is_volume=False)
 
 
-def check_agreement(values, found, selected, soft):
+def has_unnamed_void(present, selected, is_volume):
+    """255 far above the other values of a volume marks by custom what has no label."""
+    others = present - {255}
+    return is_volume and 255 in present - {*selected} and bool(others) and max(others) < 128
+
+
+def check_agreement(values, found, selected, soft, is_volume):
     """All refuse, or all read what the rule says."""
     own, trained, evaluated = found
     assert (own is None) == (trained is None) == (evaluated is None)
@@ -391,7 +401,10 @@ def check_agreement(values, found, selected, soft):
     if not np.isfinite(values).all():
         expected = None
     elif selected:
-        expected = np.isin(values, selected) if all(v >= 0 and v == round(v) for v in present) else None
+        is_map = all(v >= 0 and v == round(v) for v in present) and not has_unnamed_void(
+            present, selected, is_volume
+        )
+        expected = np.isin(values, selected) if is_map else None
     elif len(present - {0}) < 2 and min(present) >= 0 and not 0 < max(present) < 1:
         expected = values > 0
     elif min(present) >= 0 and max(present) <= 1:

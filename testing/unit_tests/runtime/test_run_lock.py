@@ -17,11 +17,12 @@ import os, sys, time
 from pathlib import Path
 from ivadomed.runtime.run_lock import run_lock
 with run_lock(Path(sys.argv[1])):
-    if "worker" in sys.argv and os.fork() == 0:
-        time.sleep(60)
-        os._exit(0)
-    print("held", flush=True)
+    is_worker = "worker" in sys.argv and os.fork() == 0
+    if is_worker or "worker" not in sys.argv:  # a worker that speaks has let go of the lock
+        print("held", flush=True)
     time.sleep(60)
+    if is_worker:
+        os._exit(0)
 """
 
 
