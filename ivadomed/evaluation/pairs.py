@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ivadomed.errors import DataError
+from ivadomed.errors import DataError, some
 from ivadomed.geometry.grid import Grid
 from ivadomed.images import io
 from ivadomed.images.label_suffix import names_for_files
@@ -26,7 +26,6 @@ logger = logging.getLogger(__name__)
 
 Suffixes = Sequence[str | Sequence[str]]
 _PRED = "_pred"
-_LISTED = 5
 _MEMORY = 4e9
 _BYTES_PER_VOXEL = 32  # and class, at the peak of an evaluation
 _TOLERANCE = 1e-3  # of soft values, which resampling and float16 carry a little out of 0..1
@@ -110,7 +109,7 @@ def pairs_of_cases(
             "%s: no prediction of %d image(s) of the test set, which are left out: %s",
             folder,
             len(missing),
-            _some(missing),
+            some(missing),
         )
     return [
         PredictionPair(
@@ -159,7 +158,7 @@ def find_predictions(
             "%s: %d prediction(s) belong to no image that is evaluated, and are left out: %s",
             folder,
             len(strangers),
-            _some(sorted(strangers)),
+            some(sorted(strangers)),
         )
     apart = {
         image_id: _complete(folder, image_id, files, len(target_suffix))
@@ -210,11 +209,6 @@ def _complete(folder: Path, image_id: str, files: Mapping[int, Path], n_classes:
             f"{n_classes}, one for each loader_parameters.target_suffix, counted from 0"
         )
     return tuple(files[k] for k in range(n_classes))
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_LISTED])
-    return shown if len(names) <= _LISTED else f"{shown} and {len(names) - _LISTED} more"
 
 
 def raters_of(entry: str | Sequence[str]) -> list[str]:

@@ -359,8 +359,12 @@ def _unit_mm(header: Any) -> float:
 
 def affine_mm(image: Any) -> np.ndarray:
     """Affine of a nibabel image in mm, whatever the unit of its header: [4, 4]."""
-    unit = _unit_mm(image.header)
-    return image.affine if unit == 1 else np.diag([unit, unit, unit, 1]) @ image.affine
+    return _scaled(image.affine, _unit_mm(image.header))
+
+
+def _scaled(affine: np.ndarray, factor: float) -> np.ndarray:
+    """The affine in another unit of length."""
+    return affine if factor == 1 else np.diag([factor, factor, factor, 1]) @ affine
 
 
 def _damaged(error: Exception, name: str) -> DataError:
@@ -417,8 +421,7 @@ def make_nifti(data: np.ndarray, affine: np.ndarray, header: Any = None) -> nib.
         new.set_data_dtype(data.dtype)
         new["scl_slope"], new["scl_inter"] = np.nan, np.nan
         new["cal_max"], new["cal_min"] = 0, 0
-        scale = 1 / _unit_mm(header)
-        image = kind(data, affine if scale == 1 else np.diag([scale, scale, scale, 1]) @ affine, new)
+        image = kind(data, _scaled(affine, 1 / _unit_mm(header)), new)
     image.header.set_data_dtype(data.dtype)
     return image
 

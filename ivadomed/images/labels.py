@@ -102,20 +102,16 @@ def read_label(
     return next(iter_labels([label], pixel_size, soft, among))
 
 
-def read_labels(
-    files: Sequence[LabelFile], pixel_size: tuple[float, ...] | None = None, soft: bool = False
-) -> list[Image]:
-    """Read the labels of several classes, see ``read_label``; a file is read once, however many classes it holds."""
-    return list(iter_labels(files, pixel_size, soft))
-
-
 def iter_labels(
     files: Sequence[LabelFile],
     pixel_size: tuple[float, ...] | None = None,
     soft: bool | Sequence[bool] = False,
     among: Sequence[LabelFile] = (),
 ) -> Iterator[Image]:
-    """Yield what ``read_labels`` returns, one by one; ``soft`` may differ from file to file."""
+    """Read the labels of several classes one by one, see ``read_label``, a file once, however many classes it holds.
+
+    ``soft`` may differ from label to label.
+    """
     stored: dict[Path, StoredLabel] = {}
     last = {file.path: place for place, file in enumerate(files)}
     kept = [soft] * len(files) if isinstance(soft, bool) else soft

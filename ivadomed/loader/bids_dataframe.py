@@ -178,8 +178,7 @@ class BidsDataframe:
 
     def _labels_of(self, image: BidsFile) -> dict[str, BidsFile]:
         """Labels of an image by their suffixes."""
-        found = ((suffix, self.labels.find(image, suffix)) for suffix in self.selection.label_suffixes)
-        return {suffix: label for suffix, label in found if label is not None}
+        return self.labels.by_suffix(image, self.selection.label_suffixes)
 
     def _nothing_found(self, index: DataIndex, wanted: Sequence[BidsFile]) -> str:
         everything = replace(self.selection, extensions=IMAGE_EXTENSIONS, contrasts=())

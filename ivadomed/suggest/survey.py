@@ -165,7 +165,7 @@ def _scan(paths: Sequence[Path], target_suffix: Sequence[str]) -> tuple[DataInde
         index = open_index(Selection.of({**everything, "bids_validate": valid}))
         labels = Labels(index)
         images = [file for file in index if not file.is_derivative]
-        labelled = [item for image in images if (item := _Labelled(image, _labels(image, labels))).labels]
+        labelled = [item for image in images if (item := _Labelled(image, labels.by_suffix(image))).labels]
         kinds = [[item for item in labelled if is_picture(item.image.path) == kind] for kind in (False, True)]
         if any(kinds):
             return index, max(kinds, key=len), valid
@@ -176,11 +176,6 @@ def _scan(paths: Sequence[Path], target_suffix: Sequence[str]) -> tuple[DataInde
         f"{_names(paths)}: {what}; images are sub-XX/anat/sub-XX_T1w.nii.gz, their labels "
         f"derivatives/labels/sub-XX/anat/sub-XX_T1w_SUFFIX.nii.gz{example}"
     )
-
-
-def _labels(image: BidsFile, labels: Labels) -> dict[str, BidsFile]:
-    found = ((suffix, labels.find(image, suffix)) for suffix in sorted(labels.suffixes(image)))
-    return {suffix: label for suffix, label in found if label is not None}
 
 
 def _grid(image: BidsFile, index: DataIndex) -> tuple[Grid, bool]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from ivadomed.images.labels import LabelFile, read_label, read_labels
+from ivadomed.images.labels import LabelFile, iter_labels, read_label
 
 
 def main() -> None:
@@ -37,8 +37,8 @@ def main() -> None:
             options.repeats,
             lambda: np.asarray(nib.load(single[0]).dataobj, np.float32),
             lambda: read_label(single[0]),
-            lambda: read_labels(of_map),
-            lambda: read_labels(of_files),
+            lambda: list(iter_labels(of_map)),
+            lambda: list(iter_labels(of_files)),
         )
     print(f"nibabel alone {alone:.2f} s; one binary label {one:.2f} s, ratio {one / alone:.2f}")
     print(

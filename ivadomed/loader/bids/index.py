@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from ivadomed.errors import DataError
-from ivadomed.images.files import data_path, parse_json
+from ivadomed.images.files import data_path
 from ivadomed.images.label_suffix import LabelTable
 from ivadomed.images.pointers import FETCH
 from ivadomed.loader.bids.files import DEFAULT_EXTENSIONS, BidsFile, Dropped
 from ivadomed.loader.bids.label_tables import LabelTables
 from ivadomed.loader.bids.names import NameFault, NameRules, ParsedName, comparable, load_rules
-from ivadomed.loader.bids.text import read_text
+from ivadomed.loader.bids.text import read_json
 from ivadomed.runtime.failures import is_utf8, printable, utf8_remedy
 
 IMAGE_EXTENSIONS = (*DEFAULT_EXTENSIONS, ".png", ".tif", ".tiff", ".ome.tif", ".ome.tiff", ".jpg", ".jpeg")
@@ -85,10 +85,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
     Raises:
         DataError: The file cannot be read or holds something else.
     """
-    try:
-        content = parse_json(read_text(path, only_unicode=True))
-    except ValueError as error:
-        raise DataError(f"{path}: is not valid JSON ({error}); mend or remove the file") from error
+    content = read_json(path)
     if not isinstance(content, dict):
         raise DataError(f'{path}: expected a JSON object {{"key": value}}, found {type(content).__name__}')
     return content

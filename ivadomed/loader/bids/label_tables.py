@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from ivadomed.errors import DataError
-from ivadomed.images.files import parse_json
 from ivadomed.images.label_suffix import LabelTable
 from ivadomed.loader.bids.files import BidsFile
 from ivadomed.loader.bids.names import without_padding
-from ivadomed.loader.bids.text import read_text
+from ivadomed.loader.bids.text import read_json, read_text
 
 KEYS = ("LabelMap", "labels")
 """Keys of a sidecar whose object names classes: {"anterior": 1}, {"1": "anterior"} or {"whole": [1, 2]}."""
@@ -121,10 +120,7 @@ def named_values(content: Mapping[str, Any], path: object) -> LabelTable:
 
 
 def _read_sidecar(path: Path) -> LabelTable:
-    try:
-        content = parse_json(read_text(path, only_unicode=True))
-    except ValueError as error:
-        raise DataError(f"{path}: is not valid JSON ({error}); mend or remove the file") from error
+    content = read_json(path)
     objects = (content.get(key) for key in KEYS) if isinstance(content, dict) else ()
     found = next((entry for entry in objects if isinstance(entry, dict)), {})
     return named_values(found, path)

@@ -120,6 +120,12 @@ class Labels:
         )
         return behind | {suffix for suffix in found if suffix and self._is_clear(image, suffix)}
 
+    def by_suffix(self, image: BidsFile, suffixes: Iterable[str] | None = None) -> dict[str, BidsFile]:
+        """Labels of ``image`` that are there, by suffix, see ``find``; None: those of all ``suffixes``, sorted."""
+        wanted = sorted(self.suffixes(image)) if suffixes is None else suffixes
+        found = ((suffix, self.find(image, suffix)) for suffix in wanted)
+        return {suffix: label for suffix, label in found if label is not None}
+
     def of(self, image: BidsFile) -> list[BidsFile]:
         """All files whose names make them labels of ``image``, also where others fit as well."""
         named = ((file, suffix_for(image, file, with_space=True)) for file in self._near(image, {}))

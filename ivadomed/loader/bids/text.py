@@ -5,8 +5,10 @@ from __future__ import annotations
 import codecs
 import logging
 from pathlib import Path
+from typing import Any
 
 from ivadomed.errors import DataError
+from ivadomed.images.files import parse_json
 from ivadomed.images.pointers import FETCH, is_pointer
 
 log = logging.getLogger(__name__)
@@ -53,3 +55,15 @@ def read_text(path: Path, only_unicode: bool = False) -> str:
             "%s: is not in UTF-8 and is read as Latin-1; save it as UTF-8 to be sure of its letters", path
         )
     return content.decode(encoding)
+
+
+def read_json(path: Path) -> Any:
+    """Content of a JSON file.
+
+    Raises:
+        DataError: As ``read_text``, or it is no JSON.
+    """
+    try:
+        return parse_json(read_text(path, only_unicode=True))
+    except ValueError as error:
+        raise DataError(f"{path}: is not valid JSON ({error}); mend or remove the file") from error

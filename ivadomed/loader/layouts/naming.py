@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ivadomed.errors import DataError
 from ivadomed.images.io import is_picture
+from ivadomed.images.pointers import FETCH
 from ivadomed.images.volume_of import ImagePath, VolumeOf
 from ivadomed.loader.bids.files import BidsFile, Dropped
 from ivadomed.loader.bids.index import IMAGE_EXTENSIONS
@@ -159,7 +160,7 @@ def absent(path: Path, where: str) -> Dropped | None:
     if path.is_file():
         return None
     if path.is_symlink():
-        return Dropped(str(path), "a link without content; fetch it first (git annex get, datalad get)")
+        return Dropped(str(path), f"a link without content; {FETCH}")
     return Dropped(
         str(path), f"{where} names it, but there is no such file", "a file that is named and not there"
     )

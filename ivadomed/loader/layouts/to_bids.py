@@ -31,51 +31,11 @@ Links = Literal["copy", "hard", "symbolic"]
 
 _BIDS_VERSION = "1.9.0"
 _SUFFIX = re.compile(r"[A-Za-z0-9]+")
-_SUFFIXES = frozenset(
-    [
-        *(
-            "T1w",
-            "T2w",
-            "T2star",
-            "T2starw",
-            "FLAIR",
-            "FLASH",
-            "PD",
-            "PDw",
-            "PDT2",
-            "inplaneT1",
-            "inplaneT2",
-            "angio",
-        ),
-        *(
-            "T1rho",
-            "T1map",
-            "T2map",
-            "T2starmap",
-            "R1map",
-            "R2map",
-            "R2starmap",
-            "PDmap",
-            "M0map",
-            "S0map",
-            "TB1map",
-        ),
-        *(
-            "MTS",
-            "MTR",
-            "MTRmap",
-            "MTsat",
-            "MTVmap",
-            "MWFmap",
-            "UNIT1",
-            "MP2RAGE",
-            "MPM",
-            "MESE",
-            "MEGRE",
-            "VFA",
-        ),
-    ]
+_ANAT = (
+    "T1w T2w T2star T2starw FLAIR FLASH PD PDw PDT2 inplaneT1 inplaneT2 angio T1rho T1map T2map T2starmap R1map R2map "
+    "R2starmap PDmap M0map S0map TB1map MTS MTR MTRmap MTsat MTVmap MWFmap UNIT1 MP2RAGE MPM MESE MEGRE VFA"
 )
+_SUFFIXES = frozenset(_ANAT.split())
 """Suffixes that BIDS has for images of ``anat``."""
 _LABELS = "derivatives/labels"
 
@@ -93,6 +53,15 @@ class Placed:
     file: BidsFile
     relative: str
     names: LabelTable
+
+    @property
+    def suffix(self) -> str:
+        """Last part of the name: "T1w"."""
+        return PurePosixPath(self.relative).name.partition(".")[0].rpartition("_")[2]
+
+    def beside(self, place: Path, extension: str) -> Path:
+        """The file of the same name with another extension."""
+        return place / f"{self.relative.removesuffix(self.file.extension)}{extension}"
 
 
 @dataclass(frozen=True)
@@ -179,10 +148,9 @@ def _places(layout: Layout, contrasts: Sequence[str], rename: Mapping[str, str])
         stem = f"{image.stem.removesuffix(image.suffix)}{suffix}"
         folder = PurePosixPath(image.relative).parent.as_posix()
         yield Placed(image, f"{folder}/{stem}{image.extension}", {})
-        for of_label in sorted(labels.suffixes(image)):
-            if label := labels.find(image, of_label):
-                relative = f"{_LABELS}/{folder}/{stem}{of_label}{label.extension}"
-                yield Placed(label, relative, layout.label_values(label))
+        for of_label, label in labels.by_suffix(image).items():
+            relative = f"{_LABELS}/{folder}/{stem}{of_label}{label.extension}"
+            yield Placed(label, relative, layout.label_values(label))
 
 
 def _refuse_names(rename: Mapping[str, str], there: Iterable[str]) -> None:
@@ -235,8 +203,7 @@ def _describe(layout: Layout, images: Sequence[Placed], place: Path) -> None:
         known = layout.metadata(placed.file)
         fields[placed.file.folders] = {key: value for key, value in known.items() if isinstance(value, str)}
         sidecar = {key: value for key, value in known.items() if not isinstance(value, str)}
-        path = place / placed.relative.removesuffix(placed.file.extension)
-        write_json(path.with_name(f"{path.name}.json"), {**sidecar, **_origin(placed.file)})
+        write_json(placed.beside(place, ".json"), {**sidecar, **_origin(placed.file)})
     _write_tables(fields, place)
     if ignored := _not_in_bids(images):
         (place / ".bidsignore").write_text("".join(f"{line}\n" for line in ignored), encoding="utf-8")
@@ -278,9 +245,8 @@ def _describe_labels(files: Sequence[Placed], place: Path) -> None:
     for placed in files:
         if placed.names:
             rows = sorted((value, name) for name, values in placed.names.items() for value in values)
-            path = place / placed.relative.removesuffix(placed.file.extension)
             text = "".join(f"{value}\t{name}\n" for value, name in rows)
-            path.with_name(f"{path.name}.tsv").write_text(f"index\tname\n{text}", encoding="utf-8")
+            placed.beside(place, ".tsv").write_text(f"index\tname\n{text}", encoding="utf-8")
 
 
 def _check(files: Sequence[Placed], place: Path) -> None:
@@ -304,21 +270,17 @@ def _not_in_bids(images: Iterable[Placed]) -> list[str]:
     """Lines of ``.bidsignore`` for images that BIDS has no name for."""
     lines = set()
     for placed in images:
-        folder, name = PurePosixPath(placed.relative).parts[-2:]
+        folder = PurePosixPath(placed.relative).parent.name
         if folder != "anat":
             lines.add(f"sub-*/**/{folder}/")
             lines.add(f"sub-*/{folder}/")
-        elif (suffix := name.partition(".")[0].rpartition("_")[2]) not in _SUFFIXES:
-            lines.add(f"*_{suffix}.*")
+        elif placed.suffix not in _SUFFIXES:
+            lines.add(f"*_{placed.suffix}.*")
     return sorted(lines)
 
 
 def _about_names(images: Iterable[Placed]) -> Iterator[str]:
-    names = {
-        PurePosixPath(p.relative).name.partition(".")[0].rpartition("_")[2]
-        for p in images
-        if "/anat/" in p.relative
-    }
+    names = {placed.suffix for placed in images if "/anat/" in placed.relative}
     if unknown := sorted(names - _SUFFIXES):
         yield (
             f"BIDS has no images called {some(unknown)}: .bidsignore lists them, so that validators pass over them; "

@@ -18,7 +18,7 @@ from ivadomed.errors import DataError
 from ivadomed.evaluation.pairs import PredictionPair, read_pair
 from ivadomed.images import labels
 from ivadomed.images.io import read_grid
-from ivadomed.images.labels import LabelFile, as_region, open_label, read_label, read_labels, read_map
+from ivadomed.images.labels import LabelFile, as_region, iter_labels, open_label, read_label, read_map
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import read_volume
 from ivadomed.loader.prepared.prepare import Recipe
@@ -51,7 +51,7 @@ def read(path, **options):
 
 def test_values_of_a_map_make_up_a_class(save):
     dseg = save(MAP)
-    one, several = read_labels([LabelFile(dseg, (2,)), LabelFile(dseg, (1, 4))])
+    one, several = iter_labels([LabelFile(dseg, (2,)), LabelFile(dseg, (1, 4))])
     np.testing.assert_array_equal(one.data.ravel(), [0, 0, 1, 1, 0])
     np.testing.assert_array_equal(several.data.ravel(), [0, 1, 0, 0, 1])
     assert one.data.dtype == np.float32
@@ -63,7 +63,7 @@ def test_a_file_is_read_once_however_many_classes_it_holds(save, monkeypatch):
     monkeypatch.setattr(
         labels, "open_label", lambda path, size=None: paths.append(path) or opened(path, size)
     )
-    read_labels([LabelFile(dseg, (value,)) for value in (1, 2, 3)])
+    list(iter_labels([LabelFile(dseg, (value,)) for value in (1, 2, 3)]))
     assert paths == [dseg]
     assert not read_label(LabelFile(dseg, (3,))).data.any()
 
@@ -144,7 +144,7 @@ def test_values_below_0_of_a_map_must_be_named(save):
         DataError, match=r'of which nothing names -1; save it as 0, or name it in .*"_seg:-1"'
     ):
         read_label(LabelFile(path, (1,)))
-    target, ignored = read_labels([LabelFile(path, (1,)), LabelFile(path, (-1,))])
+    target, ignored = iter_labels([LabelFile(path, (1,)), LabelFile(path, (-1,))])
     assert (target.data.ravel().tolist(), ignored.data.ravel().tolist()) == ([0, 1, 0], [0, 0, 1])
     assert read(LabelFile(path, (1,)), among=[LabelFile(path, (-1,))]) == [0, 1, 0]
 
