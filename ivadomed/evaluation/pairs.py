@@ -45,6 +45,7 @@ class PredictionPair:
         pixel_size: mm along rows and columns of a picture.
         ignore: Voxels that do not count.
         soft: Keep values of the ground truth between 0 and 1, as the training did; otherwise 0.5 and more are 1.
+        among: All labels of the case, see ``read_label``.
     """
 
     image_id: str
@@ -56,6 +57,7 @@ class PredictionPair:
     pixel_size: tuple[float, float] | None = None
     ignore: LabelFile | None = None
     soft: bool = False
+    among: tuple[LabelFile, ...] = ()
 
     def check_grid(self) -> None:
         """Raise DataError unless all files have the same voxels; only headers are read.
@@ -122,6 +124,7 @@ def pairs_of_cases(
             None if io.is_nifti(case.images[0]) else pixel_size_mm(case.metadata, case.images[0]),
             case.ignore,
             soft_gt,
+            case.labels,
         )
         for case in cases
         if case.id in predictions
@@ -263,7 +266,7 @@ def read_pair(pair: PredictionPair) -> PairData:
     prediction = np.concatenate(parts, axis=3) if parts[1:] else parts[0]
     target = np.zeros_like(prediction)
     there = [label for label in (*pair.targets, pair.ignore) if label is not None]
-    labels = iter_labels(there, soft=pair.soft)
+    labels = iter_labels(there, soft=pair.soft, among=pair.among)
     for k, label in enumerate(pair.targets):
         if label is not None:
             target[..., k] = voxels_on(grid, first, next(labels), label.path)

@@ -15,6 +15,7 @@ from ivadomed.evaluation.dataset import paint_overlays, worst_first
 from ivadomed.evaluation.pairs import PredictionPair, job_count, read_pair
 from ivadomed.images.labels import LabelFile
 from ivadomed.loader.cases.case import Case
+from ivadomed.loader.cases.volumes import read_volume
 
 
 @pytest.fixture
@@ -174,3 +175,20 @@ def test_chosen_images_are_painted(tmp_path):
     picture = iio.imread(painted["b é#"])
     assert (picture == (255, 255, 0)).all(axis=2).any()
     assert [path.name for path in (tmp_path / "results_eval" / "overlays").iterdir()] == ["b é#.png"]
+
+
+def test_values_that_other_labels_of_the_case_name_are_no_fault(tmp_path):
+    """As in training: 255 of a map is the region of interest, or a class of the second rater."""
+    image = save(tmp_path / "a_T1w.nii.gz", np.arange(8.0).reshape(2, 2, 2))
+    values = np.zeros((2, 2, 2))
+    values[0], values[1, 0] = 1, 255
+    path = save(tmp_path / "a_T1w_dseg.nii.gz", values)
+    save(tmp_path / "a_T1w_pred.nii.gz", np.zeros((2, 2, 2)))
+    first, second = LabelFile(path, (1,)), LabelFile(path, (255,))
+    for labelled in (
+        Case("a_T1w", (image,), ((first,),), contrasts=("T1w",), roi=second),
+        Case("a_T1w", (image,), ((first, second),), contrasts=("T1w",)),
+    ):
+        [pair] = pairs_of_cases([labelled], tmp_path, ["_dseg:1"])
+        np.testing.assert_array_equal(read_pair(pair).target[..., 0], values == 1)
+        assert read_volume(labelled, 2).target[0].sum() == 4
