@@ -15,7 +15,7 @@ import nibabel as nib
 import torch
 
 from ivadomed.errors import ConfigError, DataError, ModelError
-from ivadomed.images.io import ImageLike, as_image, is_file, read_grid, split_extension
+from ivadomed.images.io import ImageLike, as_image, is_file, split_extension
 from ivadomed.images.label_suffix import names_for_files
 from ivadomed.images.labels import LabelFile, as_region
 from ivadomed.inference.detection import Detector, prior_box
@@ -23,7 +23,7 @@ from ivadomed.inference.engine import Progress
 from ivadomed.inference.outputs import finish, split_classes, to_nifti
 from ivadomed.inference.packaged import PackagedModel, misspelt_options, pixel_size_of, postprocessing_with
 from ivadomed.loader.cases.case import Case
-from ivadomed.loader.cases.volumes import Volume, check_same_grid, make_volume, on_grid, pixel_size_mm
+from ivadomed.loader.cases.volumes import Volume, make_volume, on_grid, pixel_size_mm
 from ivadomed.runtime.device import chosen_device, define_device
 
 log = logging.getLogger(__name__)
@@ -179,10 +179,7 @@ class Predictor:
         if prior is not None:
             path = Path(os.fspath(prior)) if is_file(prior) else Path("prior")  # type: ignore[arg-type]
             case = replace(case, roi=LabelFile(path))
-            if is_file(prior):
-                check_same_grid(volume.grid, case.images[0], read_grid(path, slice_axis, pixel_size), path)
-            mask = as_region(prior, pixel_size)
-            volume = replace(volume, roi=on_grid(volume.grid, case, mask, path))
+            volume = replace(volume, roi=on_grid(volume.grid, case, as_region(prior, pixel_size), path))
         return self._boxed(volume, case, inputs) if self._is_cascade else volume
 
     def _boxed(self, volume: Volume, case: Case, inputs: Sequence[ImageLike | None]) -> Volume:
