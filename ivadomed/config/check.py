@@ -242,8 +242,9 @@ def _idle_in_training(config: RunConfig) -> Iterator[str]:
                 yield f"{lr}.{key}: {value:g} has no effect without cycle_momentum true"
     if isinstance(schedule, CyclicLR) and schedule.gamma != 1 and schedule.mode != "exp_range":
         yield f"{lr}.gamma: {schedule.gamma:g} has no effect with mode {schedule.mode!r}"
-    if config.split_dataset.n_folds is None and config.split_dataset.fold:
-        yield f"split_dataset.fold: {config.split_dataset.fold} has no effect without n_folds"
+    split = config.split_dataset
+    if split.n_folds is None and split.fname_split is None and split.fold:
+        yield f"split_dataset.fold: {split.fold} has no effect without n_folds"
 
 
 def _idle_elsewhere(config: RunConfig) -> Iterator[str]:

@@ -33,6 +33,8 @@ from ivadomed.registry.types import (
 )
 
 NIFTI = (".nii", ".nii.gz")
+ALL_FOLDS = "all"
+"""Value of `split_dataset.fold`: one model per fold, and their ensemble."""
 
 
 def _suffixes(value: Any) -> tuple[str, ...] | tuple[tuple[str, ...], ...]:
@@ -62,6 +64,15 @@ Label = Annotated[Text, AfterValidator(_label)]
 
 def _extensions(value: Any) -> Any:
     return NIFTI if isinstance(value, (list, tuple)) and not value else value
+
+
+def _fold(value: Any) -> int | str:
+    if value == ALL_FOLDS:
+        return ALL_FOLDS
+    whole = int(value) if isinstance(value, float) and value.is_integer() else value
+    if type(whole) is not int or whole < 0:
+        raise ValueError('expected the number of a fold, 0 or more, or "all"')
+    return whole
 
 
 def _share_values(one: str, other: str) -> bool:
@@ -340,10 +351,12 @@ class SplitDataset(Section):
     n_folds: Annotated[int, Strict(), Field(ge=2), WHOLE] | None = key(
         None, "Number of folds (>= 2) of a cross-validation grouped by `split_method`; null: one split.", 5
     )
-    fold: NonNegative = key(
+    fold: Annotated[NonNegative | Literal["all"], Parsed(_fold)] = key(
         0,
-        "Which fold (0 to n_folds - 1) is the test set, with `n_folds`; or which of `splits_final.json` is taken.",
-        2,
+        "Which fold (0 to n_folds - 1) is the test set, with `n_folds`; or which of `splits_final.json` is taken. "
+        '`"all"`: train each fold, test each on the subjects that it validates on, and join the models to an '
+        "ensemble; the test set is then chosen as without folds, and no fold sees it.",
+        "all",
     )
 
     @model_validator(mode="after")
@@ -356,7 +369,12 @@ class SplitDataset(Section):
                 "expected "
                 "a sum of at most 1, the remainder is the validation set"
             )
-        if self.n_folds is not None and self.fold >= self.n_folds:
+        if self.fold == ALL_FOLDS:
+            if self.n_folds is None and self.fname_split is None:
+                problems.append(
+                    'fold: "all" needs n_folds, such as 5, or the splits_final.json of nnU-Net as fname_split'
+                )
+        elif self.n_folds is not None and self.fold >= self.n_folds:
             problems.append(f"fold: {self.fold} is outside 0 to {self.n_folds - 1} (n_folds - 1)")
         refuse(problems)
         return self

@@ -7,6 +7,7 @@ the split it gave there.
 from __future__ import annotations
 
 import logging
+from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ def split_files(
             a subject is on two sides.
     """
     if split.fname_split:
-        return _from_file(split.fname_split, df, split.fold)
+        return split_from_file(split.fname_split, df, int(split.fold))
     sides = draw(select_subjects(df, selection, split.random_seed), split)
     write_split(folder, dict(zip(SIDES, sides, strict=True)))
     return sides
@@ -54,20 +55,33 @@ def split_files(
 
 def draw(df: pd.DataFrame, split: SplitDataset) -> Split:
     """Split the files of a table; rows without a value of ``split_method`` are left out."""
-    # Columns of sidecars may hold numbers, lists, or both.
-    named = (split.split_method, split.data_testing.data_type, split.balance)
-    df = df.assign(**{name: df[name].map(str, na_action="ignore") for name in named if name and name in df})
-    data_type, values = _test_values(df, split)
-    rows = df[df[split.split_method].notna()]
+    rows, data_type, values = _usable(df, split)
     if split.n_folds:
         sides = _fold(rows, data_type, values, split)
     elif split.balance:
         sides = _balanced(rows, data_type, values, split)
     else:
         sides = _drawn(rows, data_type, values, split)
-    _check_leak(rows, sides)
+    check_leak(rows, sides)
     _log_fractions(rows, split.split_method, sides)
     return sides
+
+
+def set_test_apart(df: pd.DataFrame, split: SplitDataset) -> tuple[pd.DataFrame, list[str]]:
+    """Rows to train and validate on, and the files to test, which are those of `draw` without folds."""
+    rows, data_type, values = _usable(df, split)
+    chosen = _balanced if split.balance else partial(_drawn, clip=True)
+    train, valid, test = chosen(rows, data_type, values, split)
+    return rows[rows["filename"].isin([*train, *valid])], test
+
+
+def _usable(df: pd.DataFrame, split: SplitDataset) -> tuple[pd.DataFrame, str, set[str]]:
+    """Rows with a value of ``split_method``; the column that chooses the test side and its values, if any."""
+    # Columns of sidecars may hold numbers, lists, or both.
+    named = (split.split_method, split.data_testing.data_type, split.balance)
+    df = df.assign(**{name: df[name].map(str, na_action="ignore") for name in named if name and name in df})
+    data_type, values = _test_values(df, split)
+    return df[df[split.split_method].notna()], data_type, values
 
 
 def select_subjects(df: pd.DataFrame, selection: SubjectSelection, random_seed: int) -> pd.DataFrame:
@@ -137,7 +151,7 @@ def _values_of(values: pd.Series) -> list[str]:
     return sorted(values.dropna().astype(str).unique().tolist())
 
 
-def _files_of(df: pd.DataFrame) -> list[str]:
+def files_of(df: pd.DataFrame) -> list[str]:
     """File names of the rows, each once."""
     return df["filename"].unique().tolist()
 
@@ -169,7 +183,7 @@ def _drawn(
         )
     train, valid = _share(rest, train_frac * total / len(rest), split.random_seed) if rest else ([], [])
     is_train, is_valid = ~is_test & groups.isin(train), ~is_test & groups.isin(valid)
-    return _files_of(df[is_train]), _files_of(df[is_valid]), _files_of(df[is_test])
+    return files_of(df[is_train]), files_of(df[is_valid]), files_of(df[is_test])
 
 
 def _share(values: list[str], fraction: float, seed: int) -> tuple[list[str], list[str]]:
@@ -190,12 +204,12 @@ def _balanced(df: pd.DataFrame, data_type: str, values: set[str], split: SplitDa
     # A value that stays on one side has one category, even where its rows differ: that of its first row.
     category = df.groupby(split.split_method, sort=False)[split.balance].transform("first")
     if category.isna().any():
-        left_out = some(_files_of(df[category.isna()]))
+        left_out = some(files_of(df[category.isna()]))
         logger.warning("split_dataset.balance: left out, without a value of %s: %s", split.balance, left_out)
     sides: Split = ([], [], [])
     for _, rows in df.groupby(category, sort=True):
         if rows[split.split_method].nunique() == 1 and not values:
-            drawn: Split = (_files_of(rows), [], [])  # too few to spread: better to learn from it
+            drawn: Split = (files_of(rows), [], [])  # too few to spread: better to learn from it
         else:
             drawn = _drawn(rows, data_type, values, split, clip=True)
         for side, names in zip(sides, drawn, strict=True):
@@ -209,31 +223,56 @@ def _fold(df: pd.DataFrame, data_type: str, values: set[str], split: SplitDatase
     With test ``values`` these are the test side of every fold, and part ``fold`` validates. Without, part ``fold``
     tests and the next part validates: over all folds each subject is tested once.
     """
-    method, n_folds, fold = split.split_method, split.n_folds or 0, split.fold or 0
+    method, n_folds, fold = split.split_method, split.n_folds or 0, int(split.fold)
     least = 2 if values else 3
     if n_folds < least or not 0 <= fold < n_folds:
         raise ConfigError(
             f"split_dataset: fold {fold} of {n_folds}: expected n_folds >= {least}, 0 <= fold < n_folds"
         )
     is_test = df[data_type].astype(str).isin(values)
-    groups = df[~is_test].drop_duplicates(method).sort_values(method)
-    if len(groups) < n_folds:
-        raise DataError(f"split_dataset.n_folds: {len(groups)} values of {method} for {n_folds} folds")
-    order = np.random.default_rng(split.random_seed).permutation(len(groups))
-    if split.balance:
-        category = column(groups, split.balance, "split_dataset.balance").fillna("").to_numpy()
-        order = order[np.argsort(category[order], kind="stable")]
-    # Dealt out like cards: sizes of parts differ by one at most, also within each category.
-    part_of = {value: index % n_folds for index, value in enumerate(groups[method].to_numpy()[order])}
-    parts = df[method].map(part_of)
+    groups = groups_to_part(df[~is_test], split, n_folds)
+    dealt = deal(categories_of(groups, split), n_folds, split.random_seed)
+    parts = df[method].map(dict(zip(groups[method], dealt, strict=True)))
     if values:
         is_valid = ~is_test & (parts == fold)
     else:
         is_test, is_valid = parts == fold, parts == (fold + 1) % n_folds
-    return _files_of(df[~is_test & ~is_valid]), _files_of(df[is_valid]), _files_of(df[is_test])
+    return files_of(df[~is_test & ~is_valid]), files_of(df[is_valid]), files_of(df[is_test])
 
 
-def _from_file(path: str | PathLike[str], df: pd.DataFrame, fold: int) -> Split:
+def groups_to_part(df: pd.DataFrame, split: SplitDataset, n_folds: int) -> pd.DataFrame:
+    """One row for each value of ``split_method``.
+
+    Raises:
+        DataError: There are fewer than folds.
+    """
+    method = split.split_method
+    groups = df.drop_duplicates(method).sort_values(method)
+    if len(groups) < n_folds:
+        raise DataError(f"split_dataset.n_folds: {len(groups)} values of {method} for {n_folds} folds")
+    return groups
+
+
+def categories_of(groups: pd.DataFrame, split: SplitDataset) -> np.ndarray:
+    """Category of each group in the column ``balance``; one for all without it."""
+    if not split.balance:
+        return np.full(len(groups), "")
+    return column(groups, split.balance, "split_dataset.balance").fillna("").to_numpy()
+
+
+def deal(categories: np.ndarray, n_parts: int, seed: int) -> np.ndarray:
+    """Part of each of many members, dealt out like cards.
+
+    Sizes of parts differ by one at most, also within each category.
+    """
+    order = np.random.default_rng(seed).permutation(len(categories))
+    order = order[np.argsort(categories[order], kind="stable")]
+    parts = np.empty(len(order), int)
+    parts[order] = np.arange(len(order)) % n_parts
+    return parts
+
+
+def split_from_file(path: str | PathLike[str], df: pd.DataFrame, fold: int) -> Split:
     """Sides of a saved split that are in the data set.
 
     The name of a subject, as in old files, or of a session of one ("sub-01_ses-02") means its files. Where the file
@@ -244,7 +283,7 @@ def _from_file(path: str | PathLike[str], df: pd.DataFrame, fold: int) -> Split:
     known = set(images["filename"])
     of_subject = _files_of_subjects(images)
     if not saved["test"] and HELD_OUT in images:
-        saved["test"] = _files_of(images[images[HELD_OUT].notna()])
+        saved["test"] = files_of(images[images[HELD_OUT].notna()])
     split: Split = ([], [], [])
     missing: list[str] = []
     for side, files in zip(SIDES, split, strict=True):
@@ -259,7 +298,7 @@ def _from_file(path: str | PathLike[str], df: pd.DataFrame, fold: int) -> Split:
         logger.warning("%s: %d of its files are not used here: %s", path, len(missing), some(missing))
     if not any(split):
         raise DataError(f"split_dataset.fname_split: {path} names no file of this data set")
-    _check_leak(df, split)
+    check_leak(df, split)
     _log_fractions(df, "participant_id", split)
     return split
 
@@ -275,7 +314,7 @@ def _files_of_subjects(images: pd.DataFrame) -> dict[str, list[str]]:
     return found
 
 
-def _check_leak(df: pd.DataFrame, split: Split) -> None:
+def check_leak(df: pd.DataFrame, split: Split) -> None:
     """Refuse a split that has files of one subject on two sides.
 
     Raises:

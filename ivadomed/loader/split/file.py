@@ -54,33 +54,62 @@ def read_split(path: str | PathLike[str], fold: int = 0) -> dict[str, list[str]]
     """Read a split from ``.json`` or ``.joblib``; the latter may hold plain values only, no code is run.
 
     Args:
-        path: The file; a JSON list is the ``splits_final.json`` of nnU-Net, whose cases are named as in BIDS and which
-            tests none.
-        fold: The one of ``splits_final.json`` to take.
+        path: The file; a JSON list holds the splits of a cross-validation, as a run leaves them, or is the
+            ``splits_final.json`` of nnU-Net, whose cases are named as in BIDS and which tests none.
+        fold: The one of a list to take.
 
     Raises:
         DataError: The file is missing, damaged, holds other objects, or lacks a side or the fold.
     """
     path = Path(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"split_dataset.fname_split: {path} cannot be read ({error.strerror})") from error
-    try:
-        value = parse_json(content, unique=True) if path.suffix == ".json" else _load_pickle(content)
-    except Exception as error:  # a damaged pickle raises nearly anything
-        raise DataError(f"split_dataset.fname_split: {path} is no split file ({error})") from error
+    value = _content(path)
     if isinstance(value, list) and value:
-        return _of_nnunet(path, value, fold)
+        value = _of_fold(path, value, fold)
     if not isinstance(value, dict) or not set(SIDES) <= value.keys():
         raise DataError(f"split_dataset.fname_split: {path} must hold the keys {list(SIDES)}")
     return {side: _names(path, side, value[side]) for side in SIDES}
 
 
-def _of_nnunet(path: Path, folds: list[Any], fold: int) -> dict[str, list[str]]:
+def count_splits(path: str | PathLike[str], expected: int | None = None) -> int:
+    """Number of splits that a file of a cross-validation holds.
+
+    Args:
+        path: A JSON list, see `read_split`.
+        expected: ``split_dataset.n_folds``.
+
+    Raises:
+        DataError: It holds one split, or another number than expected.
+    """
+    value = _content(Path(path))
+    if not isinstance(value, list) or len(value) < 2:
+        raise DataError(
+            f'split_dataset.fname_split: {path} holds one split; fold "all" expects a list of them, such as '
+            "splits_final.json of nnU-Net, or null to draw them"
+        )
+    if expected not in (None, len(value)):
+        raise DataError(
+            f"split_dataset.n_folds: {expected}, but {path} has {len(value)} folds; set it to that or null"
+        )
+    return len(value)
+
+
+def _content(path: Path) -> Any:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"split_dataset.fname_split: {path} cannot be read ({error.strerror})") from error
+    try:
+        return parse_json(content, unique=True) if path.suffix == ".json" else _load_pickle(content)
+    except Exception as error:  # a damaged pickle raises nearly anything
+        raise DataError(f"split_dataset.fname_split: {path} is no split file ({error})") from error
+
+
+def _of_fold(path: Path, folds: list[Any], fold: int) -> dict[str, list[str]]:
     if not 0 <= fold < len(folds):
         raise DataError(f"split_dataset.fold: {path} has the folds 0 to {len(folds) - 1}, and no {fold}")
     content = folds[fold]
+    if isinstance(content, dict) and set(SIDES) <= content.keys():
+        return content
     if not isinstance(content, dict) or not {"train", "val"} <= content.keys():
         raise DataError(
             f'split_dataset.fname_split: {path} must hold {{"train": [...], "val": [...]}} for fold {fold}'
