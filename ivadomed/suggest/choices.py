@@ -41,17 +41,27 @@ class Choice:
     reason: str
 
 
-def suggest(data: Survey, machine: Machine, name: str) -> list[Choice]:
+def suggest(data: Survey, machine: Machine, name: str, minutes: float | None = None) -> list[Choice]:
     """A configuration that trains on a data set, key by key.
 
     Args:
         data: The data set.
         machine: Where it will be trained.
         name: Of the model, and of the folder of the run.
+        minutes: Minutes that the training may take; None for as long as a first training usually does.
     """
-    plan = StudyPlan(data, machine)
+    return choices_of(StudyPlan(data, machine, minutes), name)
+
+
+def choices_of(plan: StudyPlan, name: str) -> list[Choice]:
+    """The configuration of a plan, key by key.
+
+    Args:
+        plan: What is trained, and how.
+        name: Of the model, and of the folder of the run.
+    """
     sections: dict[str, Iterator[Entry]] = {
-        "": _run(machine, name),
+        "": _run(plan.machine, name),
         "loader_parameters.": _data(plan),
         "split_dataset.": _split(plan),
         "training_parameters.": _training(plan),

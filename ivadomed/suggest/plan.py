@@ -37,22 +37,26 @@ class StudyPlan:
     Args:
         data: The data set.
         machine: Where it will be trained.
+        minutes: Minutes that the training may take; None for as long as a first training usually does.
+        n_axes: 2 for slices, 3 for volumes; None: by the thickness of the slices.
 
     Attributes:
         axis: Name of the slice axis.
         shapes: [N, 3] voxels of the images along height, width, depth.
         zooms: [N, 3] their voxel size in mm.
         spacing: Voxel size along the axes of a sample that all are resampled to.
-        why_2d: Why slices are segmented one by one; empty for volumes.
+        why_2d: Why slices are segmented one by one; empty where volumes are preferred.
     """
 
-    def __init__(self, data: Survey, machine: Machine) -> None:
-        self.data, self.machine = data, machine
+    def __init__(
+        self, data: Survey, machine: Machine, minutes: float | None = None, n_axes: int | None = None
+    ) -> None:
+        self.data, self.machine, self.minutes = data, machine, minutes
         self.axis = coarsest_axis(np.median(data.sizes(SLICE_AXES["axial"])[1], axis=0))
         self.shapes, self.zooms = data.sizes(SLICE_AXES[self.axis])
         zooms, shape = np.median(self.zooms, axis=0), np.median(self.shapes, axis=0)
         self.why_2d = "pictures have two dimensions" if data.pictures else why_2d(zooms, shape)
-        self.n_axes = 2 if self.why_2d else 3
+        self.n_axes = n_axes or (2 if self.why_2d else 3)
         self.spacing = tuple(float(f"{mm:.3g}") for mm in zooms[: self.n_axes])
         self.limits = machine.limits(self.n_axes)
         self._networks: dict[tuple[Any, ...], Footprint] = {}
