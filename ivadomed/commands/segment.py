@@ -31,7 +31,7 @@ class _Segmenter:
     Args:
         model: Its folder.
         gpu_ids: GPUs of the run.
-        options: See ``PackagedModel.engine``.
+        options: See ``PackagedModel.predict``.
         folder: For the files.
         postprocessing: Steps by name, in order.
     """
@@ -45,8 +45,8 @@ class _Segmenter:
     def files(self, cases: Sequence[Case], model: PackagedModel | None = None) -> Iterator[list[Path]]:
         """Predict cases; the files of each."""
         model = model or PackagedModel.open(self.model, define_device(self.gpu_ids)[1])
-        engine = model.engine(self.options)
-        for prediction in engine.run(read_ahead(cases, engine.recipe.slice_axis, with_target=False)):
+        volumes = read_ahead(cases, model.slice_axis, with_target=False)
+        for prediction in model.predict(volumes, self.options):
             data = finish(prediction, self.postprocessing, self.folder / prediction.case.id)
             yield write_prediction(prediction, data, self.folder, per_class=True)
 
@@ -72,7 +72,7 @@ def segment_command(
     if config.in_channel != model_config.in_channel:
         raise ConfigError(
             f"loader_parameters: {config.in_channel} input channel(s), but {file_model} takes "
-            f"{model_config.in_channel}; use the contrasts of {file_model.with_suffix('.json')}"
+            f"{model_config.in_channel}; use the contrasts of {model.place}"
         )
     cascade = config if config.object_detection_params.object_detection_path else model_config
     slice_axis = model_config.slice_axis_index

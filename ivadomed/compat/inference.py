@@ -25,8 +25,8 @@ from ivadomed.config import load_config
 from ivadomed.errors import ConfigError
 from ivadomed.images.label_suffix import names_for_files
 from ivadomed.inference.backends import open_model
+from ivadomed.inference.options import postprocessing_with
 from ivadomed.inference.outputs import pred_to_nib, split_classes
-from ivadomed.inference.packaged import postprocessing_with
 from ivadomed.loader.conditions import FilmEncoder
 from ivadomed.loader.samples import Batch
 

@@ -13,11 +13,19 @@ from ivadomed.runtime.moved import moved_names
 
 if TYPE_CHECKING:
     from ivadomed.config.load import load_config
-    from ivadomed.config.packaged import load_packaged
+    from ivadomed.config.packaged import load_packaged, packaged_config
     from ivadomed.config.reference import json_schema
     from ivadomed.config.schema.run import RunConfig
 
-__all__ = ["CONFIG_DIR", "RunConfig", "json_schema", "load_config", "load_packaged", "migrate"]
+__all__ = [
+    "CONFIG_DIR",
+    "RunConfig",
+    "json_schema",
+    "load_config",
+    "load_packaged",
+    "migrate",
+    "packaged_config",
+]
 
 CONFIG_DIR = Path(__file__).parent
 """Folder of the example configurations."""
@@ -29,6 +37,6 @@ __getattr__ = moved_names(
         "ivadomed.config.schema.run": "RunConfig",
         "ivadomed.config.reference": "json_schema",
         "ivadomed.config.load": "load_config",
-        "ivadomed.config.packaged": "load_packaged",
+        "ivadomed.config.packaged": "load_packaged packaged_config",
     },
 )

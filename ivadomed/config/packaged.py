@@ -8,6 +8,7 @@ the prediction (an unknown preprocessing transform, a wrong size) is an error al
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -71,24 +72,38 @@ class OpenedNetwork(Protocol):
 
 
 def load_packaged(path: str | Path, network: OpenedNetwork) -> RunConfig:
-    """Configuration of a packaged model: what prediction takes of its JSON, and defaults.
+    """Configuration of a packaged model: what prediction takes of its JSON file, see ``packaged_config``.
 
     Args:
         path: JSON file.
+        network: Network of the model.
+
+    Raises:
+        ConfigError: The file is no JSON object, or prediction needs a key that is wrong.
+    """
+    return packaged_config(read_json(path, strict=False), network, str(path))
+
+
+def packaged_config(settings: Mapping[str, Any], network: OpenedNetwork, place: str) -> RunConfig:
+    """Configuration of a packaged model: what prediction takes of its settings, and defaults.
+
+    Args:
+        settings: Content of its JSON file.
         network: Network of the model; it decides where the JSON says nothing, or contradicts it.
+        place: Where the settings stand, for messages.
 
     Returns:
         The configuration. What was left aside is logged at debug level; where that may change a prediction, one warning
         says so.
 
     Raises:
-        ConfigError: The file is no JSON object, or prediction needs a key that is wrong.
+        ConfigError: Prediction needs a key that is wrong.
     """
-    raw = read_json(path, strict=False)
+    raw = dict(settings)
     # 2.x read this section when it trained, and not in a packaged model: that is soft where it has no other section.
     testing = raw.pop("testing_parameters", None)
     if testing is not None:
-        logger.debug("%s: testing_parameters: not used by prediction", path)
+        logger.debug("%s: testing_parameters: not used by prediction", place)
     tree, notes = migrate(
         {key: value for key, value in raw.items() if isinstance(value, (dict, str, int, float))}
     )
@@ -99,18 +114,18 @@ def load_packaged(path: str | Path, network: OpenedNetwork) -> RunConfig:
     # Their names are results: they stay as they are written, while a training looks for files with such a suffix.
     suffixes = taken["loader_parameters"].pop("target_suffix", None)
     taken, more = reconcile(taken)
-    _fit(taken, network, notes, str(path))
+    _fit(taken, network, notes, place)
     # Only now it is certain how many axes the sizes in it have.
-    taken["transformation"] = _transforms(section(tree, "transformation"), notes, str(path))
+    taken["transformation"] = _transforms(section(tree, "transformation"), notes, place)
     taken, last = reconcile(taken)
     taken["loader_parameters"]["target_suffix"] = _class_names(suffixes, network, notes)
     _drop_idle_sections(taken, notes)
     notes += [*more, *last]
-    config = _validated(taken, notes, str(path))
+    config = _validated(taken, notes, place)
     for note in notes:
-        logger.debug("%s: %s", path, note)
+        logger.debug("%s: %s", place, note)
     if doubts:
-        logger.warning("%s: ignored for prediction: %s", path, "; ".join(doubts))
+        logger.warning("%s: ignored for prediction: %s", place, "; ".join(doubts))
     return config
 
 

@@ -166,6 +166,10 @@ class OnnxForward:
         raise ModelError(f"{self.path}: the model needs {self.names[1]} beside the image, and none is given")
 
 
+Loaded = TorchForward | OnnxForward
+"""A network of either kind."""
+
+
 def _thread_limit() -> int:
     """Cores this process may use: ``OMP_NUM_THREADS``, else its CPU affinity."""
     wanted = os.environ.get("OMP_NUM_THREADS", "")
@@ -196,7 +200,7 @@ def refuse_not_finite(predictions: np.ndarray, names: Sequence[str], source: str
     )
 
 
-def open_model(path: Path, device: torch.device) -> TorchForward | OnnxForward:
+def open_model(path: Path, device: torch.device) -> Loaded:
     """Load a packaged model file (.pt or .onnx).
 
     Raises:

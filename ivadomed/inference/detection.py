@@ -16,7 +16,7 @@ from scipy.ndimage import find_objects
 from ivadomed.errors import ConfigError, DataError, ModelError
 from ivadomed.geometry.boxes import Box, adjust_bb_size, box_of_slices, whole_image
 from ivadomed.images.volume_of import ImagePath
-from ivadomed.inference.engine import Engine, Prediction
+from ivadomed.inference.engine import Prediction
 from ivadomed.inference.outputs import finish
 from ivadomed.inference.packaged import PackagedModel
 from ivadomed.loader.cases.case import Case
@@ -40,12 +40,12 @@ class Detector:
     Args:
         folder: Folder of the packaged model.
         config: Configuration of the model.
-        engine: Predicts with it.
+        model: Predicts with it.
     """
 
     folder: Path
     config: RunConfig
-    engine: Engine
+    model: PackagedModel
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str], device: torch.device) -> Detector:
@@ -57,7 +57,6 @@ class Detector:
         """
         try:
             model = PackagedModel.open(folder, device)
-            engine = model.engine()
         except ModelError as error:
             raise ModelError(f"{KEY}: {error}") from error
         if model.config.object_detection_params.object_detection_path is not None:
@@ -65,7 +64,7 @@ class Detector:
                 f"{KEY}: {os.fspath(folder)} works in the boxes of a detection model of its own; "
                 "expected a model that takes whole images"
             )
-        return cls(Path(folder), model.config, engine)
+        return cls(Path(folder), model.config, model)
 
     def run(
         self,
@@ -88,9 +87,8 @@ class Detector:
             DataError: An image cannot be used.
         """
         inputs = [self._shown(case) for case in cases]
-        recipe = self.engine.recipe
-        volumes = read_ahead(inputs, recipe.slice_axis, with_target=False)
-        for prediction in self.engine.run(volumes):
+        volumes = read_ahead(inputs, self.model.slice_axis, with_target=False)
+        for prediction in self.model.predict(volumes):
             mask = self._mask(prediction, slice_axis)
             boxes = get_bounding_boxes(keep_largest_object(mask) if keep_largest else mask)
             if not boxes:

@@ -1,69 +1,168 @@
-"""A packaged model: the folder that a training writes and toolboxes ship, and the options it is applied with."""
+"""A packaged model: the folder that a training writes and toolboxes ship, of one network or an ensemble of several."""
 
 from __future__ import annotations
 
-import logging
-import math
+import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from ivadomed import config as configuration
-from ivadomed.errors import ConfigError
-from ivadomed.inference.backends import OnnxForward, TorchForward, open_model
-from ivadomed.inference.engine import Engine
-from ivadomed.loader.cases.volumes import pixel_size_mm
-from ivadomed.loader.prepared.prepare import Recipe
+from ivadomed.inference.averaging import MeanForward
+from ivadomed.inference.backends import Loaded, open_model
+from ivadomed.inference.engine import Engine, Prediction, Progress
+from ivadomed.inference.members import Member, members_of
+from ivadomed.inference.options import recipe_with
+from ivadomed.loader.cases.case import Case
+from ivadomed.loader.cases.volumes import Volume, along
+from ivadomed.loader.conditions import FilmEncoder
 from ivadomed.loader.recipe import MODEL_OF_2, conditioner_of, recipe_of, steps_of
-from ivadomed.models import get_model_filenames
-from ivadomed.registry import nearest
 from ivadomed.runtime.device import batch_voxels
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ivadomed.config import RunConfig
 
-log = logging.getLogger(__name__)
-
-_STEPS = ("binarize_prediction", "binarize_maxpooling", "keep_largest", "fill_holes", "remove_small")
-_OTHERS = ("fname_prior", "pixel_size", "pixel_size_units", "overlap_2D", "no_patch", "metadata")
 _WHOLE_SLICES = "predict whole slices with --no-patch (option no_patch of segment_volume)"
 _PADDED = "pad the image, or add CenterCrop to transformation in {}, which pads too"
-_THRESHOLD = 0.5  # of the option that says yes and not how
-_ALIKE = 0.8  # of letters in common: "binarise_prediction", but not "largest" for "keep_largest"
 
 
 @dataclass(frozen=True, eq=False)
 class PackagedModel:
-    """A packaged model, loaded.
+    """A packaged model, loaded: one network, or an ensemble of several whose soft predictions are averaged.
 
     Args:
         config: Part of its JSON file that prediction takes, see ``config.packaged``.
-        file: Its .pt or .onnx file.
-        forward: The network.
+        file: Its .pt or .onnx file; of an ensemble that of the first member.
+        forward: The network, or the mean of all members of an ensemble for which images are prepared alike.
         device: Device of the network.
+        place: JSON file, and the key in it of a member with settings of its own.
+        encoder: Encoder of a FiLM network.
+        n_members: Networks behind ``forward``.
+        others: Members of an ensemble for which images are prepared in another way.
     """
 
     config: RunConfig
     file: Path
-    forward: TorchForward | OnnxForward
+    forward: Loaded | MeanForward
     device: torch.device
+    place: str = ""
+    encoder: FilmEncoder | None = None
+    n_members: int = 1
+    others: tuple[PackagedModel, ...] = ()
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str], device: torch.device) -> PackagedModel:
-        """Load a packaged model of any version.
+        """Load a packaged model of any version, or an ensemble.
 
         Raises:
             ConfigError: Prediction needs a key of the JSON file that is wrong.
             ModelError: The folder or its files are absent, or no model.
         """
-        file_model, file_config = get_model_filenames(os.fspath(folder))
-        forward = open_model(Path(file_model), device)
-        config = configuration.load_packaged(file_config, forward)
-        return cls(config, Path(file_model), forward, device)
+        members = members_of(folder)
+        own = [member for member in members if not member.as_first]
+        opened = [cls.of(member, device) for member in own]
+        groups = in_groups([one.preparation for one in opened])
+        more = [[own[index] for index in group[1:]] for group in groups]
+        more[0] += [member for member in members if member.as_first]
+        first, *others = (opened[group[0]]._with(added) for group, added in zip(groups, more, strict=True))
+        return replace(first, others=tuple(others))
+
+    @classmethod
+    def of(cls, member: Member, device: torch.device) -> PackagedModel:
+        """Load one member of a packaged model.
+
+        Raises:
+            ConfigError: Prediction needs a key of its settings that is wrong.
+            ModelError: A file is absent, or no model.
+        """
+        forward = open_model(member.weights, device)
+        config = configuration.packaged_config(member.settings, forward, member.place)
+        encoder = None if config.metadata_type is None else member.film_encoder()
+        return cls(config, member.weights, forward, device, member.place, encoder)
+
+    def _with(self, more: Sequence[Member]) -> PackagedModel:
+        """The mean of this model and others for which images are prepared alike."""
+        if not more:
+            return self
+        assert not isinstance(self.forward, MeanForward)
+        forward = MeanForward(self.forward, [member.weights for member in more], self.device)
+        return replace(self, forward=forward, n_members=1 + len(more))
+
+    @property
+    def preparation(self) -> str:
+        """All that decides which windows of a case a network is given, and how its predictions are put together.
+
+        Networks for which this is the same share prepared windows.
+        """
+        config, loader = self.config, self.config.loader_parameters
+        return json.dumps(
+            [
+                config.transforms_for("testing"),
+                [config.slice_axis_index, config.is_2d, config.length, config.stride, config.blend],
+                loader.slice_filter_params.model_dump(mode="json"),
+                loader.roi_params.model_dump(mode="json"),
+                config.object_detection_params.model_dump(mode="json"),
+                config.network.missing_contrasts,
+                None if self.encoder is None else self.encoder.to_json(),
+            ]
+        )
+
+    @property
+    def slice_axis(self) -> int:
+        """RAS axis along which the volumes to predict are sliced."""
+        return self.config.slice_axis_index
+
+    def predict(
+        self,
+        volumes: Iterable[tuple[Case, Volume]],
+        options: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+    ) -> Iterator[Prediction]:
+        """Yield the soft prediction of each case, in order; of an ensemble the mean over all members, weighted equally.
+
+        Args:
+            volumes: Cases with their voxels along ``slice_axis``. They are read as they are needed.
+            options: See ``engine``.
+            progress: See ``Engine``.
+
+        Raises:
+            DataError: A window does not fit an image.
+            ModelError: A network does not take the samples, or has other classes than expected.
+            MachineError: The memory does not suffice.
+        """
+        parts = (self, *self.others)
+        engines = [part.engine(options) for part in parts]
+        if not self.others:
+            engines[0].progress = progress
+            yield from engines[0].run(volumes)
+            return
+        steps = _Steps(progress)
+        weights = [part.n_members / sum(part.n_members for part in parts) for part in parts]
+        for case, volume in volumes:
+            total: Prediction | None = None
+            for part, engine, weight in zip(parts, engines, weights, strict=True):
+                engine.progress = steps.next_run()
+                [prediction] = engine.run([(case, part._as_read_for(volume))])
+                prediction.soft[:] *= np.float32(weight)
+                if total is None:
+                    total = prediction
+                else:
+                    total.soft[:] += prediction.soft
+                del prediction
+            del volume  # not while the next one is read
+            assert total is not None
+            yield total
+
+    def _as_read_for(self, volume: Volume) -> Volume:
+        """A volume as it would have been read for this model alone."""
+        is_cascade = self.config.object_detection_params.object_detection_path is not None
+        return along(replace(volume, box=volume.box if is_cascade else None), self.slice_axis)
 
     def engine(self, options: Mapping[str, Any] | None = None) -> Engine:
         """Prediction engine; ``options`` are "no_patch" and "overlap_2D", see ``segment_volume``."""
@@ -82,122 +181,37 @@ class PackagedModel:
             batch_size=config.training_parameters.batch_size,
             max_voxels=batch_voxels(self.device),
             blend=config.blend or MODEL_OF_2.blend,
-            conditioner=conditioner_of(config, self.file.parent),
+            conditioner=conditioner_of(config, self.encoder or self.file.parent),
             source=os.fspath(self.file),
-            patch_remedy=_WHOLE_SLICES if recipe.is_2d else _PADDED.format(self.file.with_suffix(".json")),
+            patch_remedy=_WHOLE_SLICES if recipe.is_2d else _PADDED.format(self.place),
         )
 
 
-def postprocessing_with(options: Mapping[str, Any], steps: Mapping[str, Any]) -> dict[str, Any]:
-    """Postprocessing steps of a model, changed by the options.
-
-    An option that is absent or None keeps the model's step, a false one (0, False, negative threshold) removes
-    it, any other sets it. New steps come after those of the model.
+class _Steps:
+    """Progress of several runs as that of one.
 
     Args:
-        options: As given to ``segment_volume``; others than those of steps are ignored.
-        steps: The model's ``postprocessing`` section.
+        report: Told of all windows so far; None: nobody.
     """
-    result = dict(steps)
-    for name in _STEPS:
-        value = options.get(name)
-        if value is None:
-            continue
-        result.pop(name, None) if _is_off(value) else result.update({name: _arguments(name, value)})
-    return result
+
+    def __init__(self, report: Progress | None) -> None:
+        self._report = report
+        self._before = self._now = (0, 0)
+
+    def next_run(self) -> Progress | None:
+        """Progress of the next run."""
+        self._before = self._now
+        return None if self._report is None else self._add
+
+    def _add(self, done: int, total: int) -> None:
+        assert self._report is not None
+        self._now = self._before[0] + done, self._before[1] + total
+        self._report(*self._now)
 
 
-def misspelt_options(options: Mapping[str, Any]) -> dict[str, str]:
-    """Unknown options that look like one of ours, and which.
-
-    Toolboxes pass on all of their own variables, so that unknown options are the rule; those that are None, or that
-    stand beside the right one, change nothing.
-    """
-    found = {}
-    for name in options.keys() - {*_STEPS, *_OTHERS}:
-        written = str(name).strip().replace("-", "_").replace(" ", "_")
-        near = nearest(written, (*_STEPS, *_OTHERS), _ALIKE)
-        if near and options[name] is not None and options.get(near) is None:
-            found[name] = near
-        else:
-            log.debug("segment_volume: option %r is not one of ours and was ignored.", name)
-    return found
-
-
-def _is_off(value: Any) -> bool:
-    if isinstance(value, (list, tuple)):
-        return len(value) == 0
-    return not value or value == -1
-
-
-def _arguments(name: str, value: Any) -> dict[str, Any]:
-    if name == "binarize_prediction":
-        return {"thr": _threshold(value)}
-    if name == "remove_small":
-        return _size(value)
-    return {}
-
-
-def _threshold(value: Any) -> float:
-    try:
-        threshold = _THRESHOLD if value is True else float(value)
-    except (TypeError, ValueError):
-        threshold = math.nan
-    if not 0 <= threshold <= 1:
-        raise ConfigError(f"binarize_prediction: {value!r} is no threshold; expected a number from 0 to 1")
-    return threshold
-
-
-def _size(value: Any) -> dict[str, Any]:
-    """ "5", 5, ["5mm3"] or ["3vox", "10vox"] (one per class) as arguments of ``remove_small``."""
-    texts = [str(v) for v in (value if isinstance(value, (list, tuple)) else [value])]
-    unit = "mm3" if "mm3" in texts[-1] else "vox"
-    try:
-        sizes = [float(text.removesuffix(unit)) for text in texts if text != unit]
-    except ValueError:
-        raise ConfigError(
-            f"remove_small: {value!r} is no size; expected for example ['5vox'] or ['3mm3']"
-        ) from None
-    return {"unit": unit, "thr": sizes[0] if len(sizes) == 1 else sizes}
-
-
-def recipe_with(options: Mapping[str, Any], recipe: Recipe) -> Recipe:
-    """Windows of a model, changed by the options ``no_patch`` and ``overlap_2D``.
-
-    Args:
-        options: "no_patch": predict whole slices. "overlap_2D": voxels that neighbouring 2D patches share, along
-            height and width.
-        recipe: Recipe of the model.
-
-    Raises:
-        ConfigError: The overlap is as large as the patch.
-    """
-    if not recipe.is_2d or not recipe.length:
-        return recipe
-    if options.get("no_patch"):
-        return replace(recipe, length=(), stride=())
-    given = options.get("overlap_2D")
-    if given is None or (isinstance(given, Sequence) and not given):
-        return recipe
-    try:
-        overlap = [int(shared) for shared in given]
-    except (TypeError, ValueError):
-        overlap = []
-    if len(overlap) != len(recipe.length) or min(overlap) < 0:
-        raise ConfigError(f"overlap_2D: {given!r}; expected voxels (0 or more) along height and width")
-    stride = tuple(n - shared for n, shared in zip(recipe.length, overlap, strict=True))
-    if min(stride) <= 0:
-        raise ConfigError(
-            f"overlap_2D: {overlap} must be smaller than the patches of {list(recipe.length)} voxels"
-        )
-    return replace(recipe, stride=stride)
-
-
-def pixel_size_of(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Metadata that give a picture its voxel size, from ``pixel_size`` and ``pixel_size_units``."""
-    size = options.get("pixel_size")
-    if size is None:
-        return {}
-    metadata = {"PixelSize": size, "PixelSizeUnits": options.get("pixel_size_units") or "mm"}
-    pixel_size_mm(metadata, "pixel_size")
-    return metadata
+def in_groups(keys: Sequence[str]) -> list[list[int]]:
+    """Positions of equal keys, in the order of the first of each."""
+    groups: dict[str, list[int]] = {}
+    for position, key in enumerate(keys):
+        groups.setdefault(key, []).append(position)
+    return list(groups.values())

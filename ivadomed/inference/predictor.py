@@ -20,8 +20,9 @@ from ivadomed.images.label_suffix import names_for_files
 from ivadomed.images.labels import LabelFile, as_region
 from ivadomed.inference.detection import Detector, prior_box
 from ivadomed.inference.engine import Progress
+from ivadomed.inference.options import misspelt_options, pixel_size_of, postprocessing_with
 from ivadomed.inference.outputs import finish, split_classes, to_nifti
-from ivadomed.inference.packaged import PackagedModel, misspelt_options, pixel_size_of, postprocessing_with
+from ivadomed.inference.packaged import PackagedModel
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume, make_volume, on_grid, pixel_size_mm
 from ivadomed.runtime.device import chosen_device, define_device
@@ -97,13 +98,11 @@ class Predictor:
         self._check_channels(inputs)
         prior = options.get("fname_prior") if self._needs_prior else None
         case = self._case(inputs, options)
-        engine = self._model.engine(options)
-        engine.progress = progress
 
         def volumes() -> Any:  # a generator: the engine lets go of the voxels as soon as it can
-            yield case, self._volume(case, inputs, prior, engine.recipe.slice_axis)
+            yield case, self._volume(case, inputs, prior, self._model.slice_axis)
 
-        [prediction] = engine.run(volumes())
+        [prediction] = self._model.predict(volumes(), options, progress)
         steps = postprocessing_with(options, self._config.postprocessing.arguments)
         return split_classes(to_nifti(prediction, finish(prediction, steps)))
 

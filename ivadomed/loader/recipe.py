@@ -89,18 +89,18 @@ def uncertain_steps_of(config: RunConfig) -> Pipeline | None:
     return steps_of(config, dataset_type)
 
 
-def conditioner_of(config: RunConfig, folder: Path) -> Conditioner:
+def conditioner_of(config: RunConfig, encoder: FilmEncoder | Path) -> Conditioner:
     """Inputs of a network besides the image, as a function of the case.
 
     Args:
         config: Configuration of a run or a packaged model.
-        folder: Folder where the encoder of a FiLM network lies.
+        encoder: Encoder of a FiLM network, or the folder where it lies.
 
     Raises:
         ModelError: There is no encoder.
     """
     if config.metadata_type is not None:
-        return FilmEncoder.load(folder).encode
+        return (FilmEncoder.load(encoder) if isinstance(encoder, Path) else encoder).encode
     return present_contrasts if config.network.missing_contrasts else unconditioned
 
 

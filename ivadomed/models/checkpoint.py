@@ -250,21 +250,41 @@ def get_model_filenames(folder_model: PathLike) -> tuple[str, str]:
     Raises:
         ModelNotFoundError: When the folder or one of the files is missing.
     """
-    folder = Path(folder_model)
-    if not folder.is_dir():
-        raise ModelNotFoundError(f"{folder}: no such model folder; expected <name>.json and <name>.pt in it.")
-    stem = folder / folder.resolve().name
-    # Not `with_suffix`: names of models may have dots.
-    pt, onnx, config = (Path(f"{stem}{suffix}") for suffix in (".pt", ".onnx", ".json"))
-    preferred = (pt, onnx) if torch.cuda.is_available() else (onnx, pt)
-    model = next((path for path in preferred if path.is_file()), None)
+    stem = model_stem(folder_model)
+    folder, config = stem.parent, Path(f"{stem}.json")
+    model = preferred_weights(stem)
+    if model is None and preferred_weights(Path(f"{stem}_0")):
+        raise ModelNotFoundError(
+            f"{folder}: is an ensemble, and none of its files is the whole model; open it with "
+            "ivadomed.inference.Predictor or segment_volume, or name the folder of one model"
+        )
     if model is None:
         raise ModelNotFoundError(
-            f"{folder}: neither {pt.name} nor {onnx.name} found; the files must have the folder's name."
+            f"{folder}: neither {stem.name}.pt nor {stem.name}.onnx found; the files must have the folder's name."
         )
     if not config.is_file():
         raise ModelNotFoundError(f"{folder}: {config.name} not found; it must have the folder's name.")
     return str(model), str(config)
+
+
+def model_stem(folder_model: PathLike) -> Path:
+    """Path of the files of a packaged model without their extensions: ``<name>/<name>``.
+
+    Raises:
+        ModelNotFoundError: When there is no such folder.
+    """
+    folder = Path(folder_model)
+    if not folder.is_dir():
+        raise ModelNotFoundError(f"{folder}: no such model folder; expected <name>.json and <name>.pt in it.")
+    return folder / folder.resolve().name
+
+
+def preferred_weights(stem: Path) -> Path | None:
+    """``<stem>.pt`` or ``<stem>.onnx``, of both ``.pt`` where CUDA is available; None without either."""
+    # Not `with_suffix`: names of models may have dots.
+    pt, onnx = Path(f"{stem}.pt"), Path(f"{stem}.onnx")
+    preferred = (pt, onnx) if torch.cuda.is_available() else (onnx, pt)
+    return next((path for path in preferred if path.is_file()), None)
 
 
 def set_model_for_retrain(

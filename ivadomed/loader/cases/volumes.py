@@ -14,7 +14,7 @@ import numpy as np
 
 from ivadomed.errors import DataError
 from ivadomed.geometry.boxes import clip_box
-from ivadomed.geometry.grid import Grid
+from ivadomed.geometry.grid import Grid, hwd_to_ras, ras_to_hwd
 from ivadomed.images.io import Image, fault_of_values, read_grid, read_images
 from ivadomed.images.labels import LabelFile, iter_labels
 from ivadomed.loader.cases.case import Case
@@ -131,6 +131,26 @@ def on_grid(grid: Grid, case: Case, image: Image, path: str | PathLike[str]) -> 
     own = image.grid(grid.slice_axis)
     check_same_grid(grid, case.images[0], own, path)
     return grid.to_hwd(grid.align(own, image.data))
+
+
+def along(volume: Volume, slice_axis: int) -> Volume:
+    """A volume without box or labels with its axes in the order of another slice axis; views.
+
+    Args:
+        volume: Voxels.
+        slice_axis: RAS axis along which slices are taken.
+    """
+    before = volume.grid.slice_axis
+    if before == slice_axis:
+        return volume
+    assert volume.box is None
+    assert volume.target is None
+    image, roi = (
+        None if data is None else ras_to_hwd(hwd_to_ras(data, before), slice_axis)
+        for data in (volume.image, volume.roi)
+    )
+    assert image is not None
+    return replace(volume, image=image, roi=roi, grid=replace(volume.grid, slice_axis=slice_axis))
 
 
 def box_in(case: Case, grid: Grid) -> tuple[int, ...] | None:

@@ -190,7 +190,8 @@ def test_evaluation_paints_the_worst_and_reports_unless_told_otherwise(loaded, t
 
 def test_segmenting_with_another_number_of_channels_is_refused(loaded, monkeypatch, tmp_path):
     packaged = loaded(loader_parameters__multichannel=True)
-    model = PackagedModel(packaged, tmp_path / "seg_sc.onnx", None, torch.device("cpu"))
+    place = str(tmp_path / "seg_sc.json")
+    model = PackagedModel(packaged, tmp_path / "seg_sc.onnx", None, torch.device("cpu"), place)
     monkeypatch.setattr(PackagedModel, "open", lambda folder, device: model)
     with pytest.raises(ConfigError, match=r"1 input channel\(s\), but .*seg_sc.onnx takes 2; .*seg_sc.json"):
         run_command(loaded(command="segment"))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ivadomed.errors import ConfigError, DataError
-from ivadomed.inference.packaged import misspelt_options, pixel_size_of, postprocessing_with, recipe_with
+from ivadomed.inference.options import misspelt_options, pixel_size_of, postprocessing_with, recipe_with
 from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.transforms import Pipeline
 

@@ -1,0 +1,99 @@
+"""The members of a packaged model: one of a plain model, several of an ensemble.
+
+An ensemble is a folder ``NAME`` with ``NAME.json`` and the weights ``NAME_0.pt`` or ``NAME_0.onnx``, ``NAME_1.pt`` and
+so on. The JSON is that of the first member. Its list ``ensemble`` has an object for each member, in order: ``model`` is
+the name that it had, and a member for which images are prepared in another way than for the first one has its own JSON
+under ``config`` and, with FiLM, its ``film_encoder``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ivadomed.config.tree import read_json
+from ivadomed.errors import ConfigError, DataError
+from ivadomed.loader.conditions import FILM_ENCODER, FilmEncoder
+from ivadomed.models import get_model_filenames
+from ivadomed.models.checkpoint import ModelNotFoundError, model_stem, preferred_weights
+
+KEY = "ensemble"
+"""Key of the list of members in the JSON file of an ensemble."""
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One network of a packaged model.
+
+    Args:
+        weights: Its .pt or .onnx file.
+        settings: Its JSON.
+        place: File, and key in it, of the settings.
+        encoder: Content of the encoder of a FiLM network where that is in the JSON of an ensemble, else None.
+        as_first: It has no settings of its own but those of the first member.
+    """
+
+    weights: Path
+    settings: Mapping[str, Any]
+    place: str
+    encoder: Mapping[str, Any] | None = None
+    as_first: bool = False
+
+    @property
+    def stem(self) -> Path:
+        """Path of the weights without the extension."""
+        return self.weights.parent / self.weights.name.removesuffix(self.weights.suffix)
+
+    def film_encoder(self) -> FilmEncoder:
+        """Encoder of a FiLM network.
+
+        Raises:
+            ConfigError: That in the JSON is none.
+            ModelError: There is none.
+        """
+        if self.encoder is None:
+            return FilmEncoder.load(self.weights.parent)
+        try:
+            return FilmEncoder.from_json(self.encoder)
+        except DataError as error:
+            raise ConfigError(f"{self.place}.{Path(FILM_ENCODER).stem}: {error}") from error
+
+
+def members_of(folder: str | os.PathLike[str]) -> list[Member]:
+    """Members of a packaged model, one of a plain one.
+
+    Raises:
+        ConfigError: The JSON file is none, or its list of members is wrong.
+        ModelError: The folder or one of its files is absent.
+    """
+    stem = model_stem(folder)
+    file = Path(f"{stem}.json")
+    settings = read_json(file, strict=False) if file.is_file() else {}
+    if KEY not in settings:
+        weights, _ = get_model_filenames(folder)
+        return [Member(Path(weights), settings, str(file))]
+    entries = settings.pop(KEY)
+    if not (isinstance(entries, list) and entries and all(isinstance(entry, dict) for entry in entries)):
+        raise ConfigError(f"{file}: {KEY}: {entries!r:.80}; expected a list with an object for each member")
+    return [_member(stem, number, entry, settings) for number, entry in enumerate(entries)]
+
+
+def _member(stem: Path, number: int, entry: Mapping[str, Any], settings: Mapping[str, Any]) -> Member:
+    weights = preferred_weights(Path(f"{stem}_{number}"))
+    if weights is None:
+        raise ModelNotFoundError(
+            f"{stem.parent}: neither {stem.name}_{number}.pt nor {stem.name}_{number}.onnx found, member {number} of "
+            f"this ensemble; join its models anew with ivadomed_ensemble"
+        )
+    own, file = entry.get("config"), f"{stem}.json"
+    if own is None:
+        return Member(weights, settings, file, entry.get(Path(FILM_ENCODER).stem), as_first=number > 0)
+    place = f"{file}: {KEY}[{number}].config"
+    if not isinstance(own, dict):
+        raise ConfigError(
+            f"{place}: {own!r:.80}; expected the configuration of this member, an object {{...}}"
+        )
+    return Member(weights, own, place, entry.get(Path(FILM_ENCODER).stem))
