@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,10 +30,8 @@ class InstanceNorm3d(nn.InstanceNorm3d):
         """``[B, C, H, W, D]`` -> the same shape, each channel of each image with mean 0 and deviation 1."""
         if self.track_running_stats or not _is_channels_last_on_cpu(input):
             return super().forward(input)
-        normalised: Tensor = _Normalise.apply(input, self.eps)
-        if not self.affine:
-            return normalised
-        return torch.addcmul(self.bias.view(-1, 1, 1, 1), normalised, self.weight.view(-1, 1, 1, 1))
+        normalised: Tensor = _Normalise.apply(input, self.weight, self.bias, self.eps)
+        return normalised
 
 
 def _is_channels_last_on_cpu(x: Tensor) -> bool:
@@ -46,24 +45,40 @@ def _is_channels_last_on_cpu(x: Tensor) -> bool:
 
 
 class _Normalise(torch.autograd.Function):
-    """Subtract the mean over space and divide by the deviation, in passes that follow the order of memory."""
+    """Instance normalisation of a channels-last image, in passes that follow the order of memory.
+
+    PyTorch's group normalisation with one group for each channel does that, but not its gradient. It also squares
+    before it subtracts the mean, so that a large mean costs all precision: most of it is taken off first.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, eps: float) -> Tensor:
-        centred = x - x.mean(_SPACE, keepdim=True)
-        inverse = centred.square().mean(_SPACE, keepdim=True).add_(eps).rsqrt_()
-        normalised = centred.mul_(inverse)
-        ctx.save_for_backward(normalised, inverse)
+    def forward(ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+        batch, channels, *space = x.shape
+        shifted = x - x[..., space[-1] // 2, None].mean(_SPACE, keepdim=True)
+        sizes = (batch, channels, math.prod(space), channels)
+        normalised, mean, inverse = torch.native_group_norm(shifted, weight, bias, *sizes, eps)
+        ctx.save_for_backward(shifted, mean, inverse, weight)
         return normalised
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """With y the output and g its gradient: (g - mean(g) - y mean(g y)) / deviation."""
-        normalised, inverse = ctx.saved_tensors
-        gradient = gradients[0]
-        out = gradient - gradient.mean(_SPACE, keepdim=True)
-        out.addcmul_(normalised, (gradient * normalised).mean(_SPACE, keepdim=True), value=-1)
-        return out.mul_(inverse), None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients with respect to x, weight and bias.
+
+        With g the gradient of the output and y the image of mean 0 and deviation 1, that of x is
+        weight (g - mean(g) - y mean(g y)) / deviation.
+        """
+        x, mean, inverse, weight = ctx.saved_tensors
+        gradient, count = gradients[0], math.prod(x.shape[2:])
+        mean, inverse = (moment.view(*x.shape[:2], 1, 1, 1) for moment in (mean, inverse))
+        of_bias = gradient.sum(_SPACE, keepdim=True)
+        of_weight = inverse * ((gradient * x).sum(_SPACE, keepdim=True) - mean * of_bias)
+        scale = inverse if weight is None else inverse * weight.view(-1, 1, 1, 1)
+        # scale (g - of_bias / count - y of_weight / count), as multiples of g and x.
+        of_x = -scale * inverse * of_weight / count
+        out = torch.addcmul(-scale * of_bias / count - mean * of_x, gradient, scale).addcmul_(x, of_x)
+        if weight is None:
+            return out, None, None, None
+        return out, of_weight.sum(0).flatten(), of_bias.sum(0).flatten(), None
 
 
 class DownConv(nn.Module):
