@@ -33,6 +33,7 @@ __getattr__ = moved_names(__name__, {}, KEPT)
 
 _EXAMPLES = """\
 examples:
+  ivadomed --auto my_model --path-data DATA --hours 4      from a folder to an ensemble of models, in four hours
   ivadomed --init my_model --path-data DATA                a first configuration, my_model.json
   ivadomed --train   -c my_model.json                      train; results lie in the configuration's path_output
   ivadomed --test    -c my_model.json                      predict the test set and evaluate
@@ -58,6 +59,12 @@ def get_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="look at the data set PATH_DATA and write NAME.json, a configuration to start with, and why in NAME.md",
     )
+    add(
+        "--auto",
+        metavar="NAME",
+        help="go from the data set PATH_DATA to a tested model in the folder NAME within HOURS; after an interruption "
+        "the same command goes on",
+    )
     add("--train", action="store_true", help="train a model")
     add("--test", action="store_true", help="predict the test set and evaluate the predictions")
     add("--eval", action="store_true", help="evaluate the predictions that are in PATH_OUTPUT/pred_masks")
@@ -73,7 +80,8 @@ def get_parser() -> argparse.ArgumentParser:
         help="data set, or several: a folder of BIDS, nnU-Net or the Decathlon, or a table (.tsv, .csv)",
     )
     add("-po", "--path-output", metavar="PATH_OUTPUT", help="folder of the run")
-    _add_init(parser.add_argument_group("a first configuration (--init)"))
+    _add_auto(parser.add_argument_group("from a folder to an ensemble (--auto)"))
+    _add_init(parser.add_argument_group("what to learn from (--init, --auto)"))
     _add_training(parser.add_argument_group("training (--train)"))
     add = parser.add_argument_group("segmentation with 2D patches (--segment)").add_argument
     add("--no-patch", action="store_true", help="predict whole slices")
@@ -85,7 +93,9 @@ def get_parser() -> argparse.ArgumentParser:
         metavar=("H", "W"),
         help="voxels that neighbouring patches share",
     )
-    add = parser.add_argument_group("many processes (preparing images, --segment, evaluation)").add_argument
+    add = parser.add_argument_group(
+        "many processes (preparing images, --segment, evaluation, trainings of --auto)"
+    ).add_argument
     add("-j", "--jobs", type=int, metavar="N", help="processes of this machine; -1: one per core")
     add(
         "--cluster",
@@ -98,6 +108,22 @@ def get_parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("other").add_argument
     add("--version", action="version", version=f"ivadomed {__version__}")
     return parser
+
+
+def _add_auto(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--hours",
+        type=float,
+        metavar="HOURS",
+        help="the budget, 4 hours without it: it decides on the size of the networks, and how many are trained",
+    )
+    add(
+        "--plan",
+        action="store_true",
+        help="write the plan, NAME/auto.json, and the configurations, NAME/candidates, and stop; change them, and the "
+        "same command without --plan goes on",
+    )
 
 
 def _add_init(group: argparse._ArgumentGroup) -> None:
@@ -174,12 +200,17 @@ def run_main(
 
 
 def _run(args: argparse.Namespace) -> Any:
+    if args.auto:
+        return _auto(args)
+    for option in ("hours", "plan"):
+        if getattr(args, option):
+            raise ConfigError(f"--{option} belongs to --auto")
     if args.init:
         return _init(args)
     for option in ("target_suffix", "contrasts"):
         if getattr(args, option):
             raise ConfigError(
-                f"--{option.replace('_', '-')} belongs to --init; else the configuration says it"
+                f"--{option.replace('_', '-')} belongs to --init and --auto; else the configuration says it"
             )
     if args.config_file and args.config:
         raise ConfigError(f"two configuration files given: {args.config_file} and {args.config}; pass one")
@@ -217,6 +248,42 @@ def _init(args: argparse.Namespace) -> Path:
     if not args.path_data:
         raise ConfigError("--init: no data set given; add --path-data DATA")
     return init_command(args.init, args.path_data, args.target_suffix, args.contrasts, quiet=args.quiet)
+
+
+def _auto(args: argparse.Namespace) -> Path:
+    if source := args.config_file or args.config:
+        raise ConfigError(
+            f"--auto writes configurations and reads none; for folds and an ensemble with the settings of {source} set "
+            '"split_dataset": {"n_folds": 5, "fold": "all"} in it, and run: ivadomed --train -c '
+            + str(source)
+        )
+    if args.path_output:
+        raise ConfigError(f"--path-output: --auto writes into the folder {args.auto}; leave it out")
+    training = {
+        "resume-training": "--auto goes on by itself",
+        "overwrite": f"remove {args.auto} to begin anew",
+    }
+    training |= {"thr-increment": "--auto searches it on held-out subjects", "gif": "see the run folders"}
+    for option, remedy in training.items():
+        if getattr(args, option.replace("-", "_")):
+            raise ConfigError(f"--{option} belongs to --train; {remedy}")
+    mode = _mode(args)
+    with logging_to_terminal(mode):
+        from ivadomed.auto.folder import refuse_useless
+
+        refuse_useless(args.auto, args.path_data or (), args.hours)
+        from ivadomed.auto import AutoOptions, run_auto
+
+        options = AutoOptions(
+            args.auto,
+            args.path_data or (),
+            args.hours,
+            args.jobs,
+            args.cluster,
+            args.target_suffix,
+            args.contrasts,
+        )
+        return run_auto(options, args.plan, mode is Mode.DEBUG)
 
 
 def _mode(args: argparse.Namespace) -> Mode:

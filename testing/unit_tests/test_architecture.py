@@ -20,7 +20,7 @@ LAYERS = {
     4: "inference training",
     5: "evaluation report detection data_check suggest "
     "visualize.curves visualize.transform_preview visualize.violins",
-    6: "commands sweep main __main__",
+    6: "commands sweep auto main __main__",
     7: "scripts compat keywords maths mixup preprocessing utils object_detection testing uncertainty "
     "io grid threshold "
     "loader.adaptative loader.bids3d_dataset loader.bids_dataset loader.film loader.loader "

@@ -1,0 +1,91 @@
+"""The winner among candidates: their scores on the held-out fold, and what the difference is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ivadomed.evaluation.paired import PairedComparison, compare_paired
+
+_TIE = 0.0005
+"""Differences of mean scores below this, half of the last digit that is shown, are none."""
+
+
+def subject_scores(table: pd.DataFrame, subjects: Mapping[str, str], lesions: Collection[int]) -> pd.Series:
+    """Mean score of each subject over its images and classes.
+
+    Args:
+        table: Metrics of each image, see ``ivadomed.evaluation.evaluate_predictions``.
+        subjects: Whose image it is.
+        lesions: Classes with many objects, of which the F1 score of objects counts; of others the Dice.
+
+    Returns:
+        By subject, sorted; NaN where no class is in either mask.
+    """
+    columns = {k: f"dice_class{k}" for k in range(table.shape[1]) if f"dice_class{k}" in table}
+    columns |= {k: f"lf1_class{k}" for k in lesions if table.get(f"lf1_class{k}", pd.Series()).notna().any()}
+    of_images = table[list(columns.values())].mean(axis=1)
+    return of_images.groupby([subjects[image] for image in table.index]).mean().sort_index()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of a comparison.
+
+    Args:
+        winners: Names of the candidates whose folds are trained; two when their ensemble is better than each.
+        scores: Mean score of each, the ensemble of two as "a + b".
+        reasons: What is said about each.
+    """
+
+    winners: tuple[str, ...]
+    scores: Mapping[str, float]
+    reasons: Mapping[str, str]
+
+
+def choose(scores: Mapping[str, pd.Series], cost: Mapping[str, float]) -> Verdict:
+    """The candidate with the highest mean score; of two that are the same to three digits, the cheaper one.
+
+    Args:
+        scores: Score of each held-out subject, by candidate.
+        cost: What decides between equals, by candidate.
+    """
+    means = {name: float(np.nanmean(values)) for name, values in scores.items()}
+    best = max(means.values())
+    winner = min((name for name, mean in means.items() if best - mean < _TIE), key=lambda name: cost[name])
+    reasons = {winner: "the best" if len(scores) > 1 else "the only candidate"}
+    for name in scores.keys() - {winner}:
+        compared = compare_paired(*_aligned(scores[winner], scores[name]))
+        same = best - means[name] < _TIE
+        reasons[name] = f"as good as {winner}, but costs more" if same else _behind(winner, compared)
+    return Verdict((winner,), means, reasons)
+
+
+def pair_is_better(pair: pd.Series, best: pd.Series) -> tuple[bool, str]:
+    """Tell whether an ensemble of two beats the better one by more than chance does, and how that is said.
+
+    Args:
+        pair: Score of each held-out subject by the ensemble.
+        best: By the winner alone.
+    """
+    compared = compare_paired(*_aligned(pair, best))
+    return bool(compared.ci95_low > 0), f"together {compared.difference:+.3f}{_interval(compared)}"
+
+
+def _aligned(first: pd.Series, second: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    first, second = first.align(second, join="inner")
+    return first.to_numpy(), second.to_numpy()
+
+
+def _behind(winner: str, compared: PairedComparison) -> str:
+    return f"{-compared.difference:+.3f}{_interval(compared)} against {winner}, on {compared.n} subjects"
+
+
+def _interval(compared: PairedComparison) -> str:
+    if np.isnan(compared.ci95_low):
+        return ""
+    low, high = sorted((compared.ci95_low, compared.ci95_high))
+    return f" [{low:+.3f}, {high:+.3f}]"

@@ -1,0 +1,96 @@
+"""Division of a budget: how many candidates and folds are trained, and for how long each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ivadomed.runtime.terminal import duration
+
+RESERVE = 0.12
+"""Share of the budget for all that is no training: preparing images, predicting and evaluating."""
+
+FEWEST_UPDATES = 2_500
+"""Updates below which two trainings tell more about chance than about their configurations."""
+
+FOLDS = 5
+"""Folds of a cross-validation (as nnU-Net; Isensee et al., Nature Methods 2021)."""
+
+_FEW_FOLDS = 3
+_PAIR_LENGTH = 2.0
+"""A second winner pays once each training has this many times the least useful length."""
+
+
+@dataclass(frozen=True)
+class Division:
+    """What is trained within a budget.
+
+    Args:
+        candidates: Configurations to compare, the preferred one first.
+        n_folds: Folds of the winner; 0: one split into training, validation and test set.
+        winners: Most candidates whose folds are all trained: 2 when an ensemble of two may be worth it.
+        minutes: Length of each training.
+        reason: Why, in words.
+    """
+
+    candidates: tuple[str, ...]
+    n_folds: int
+    winners: int
+    minutes: float
+    reason: str
+
+    def rounds(self, at_once: int) -> int:
+        """Trainings one after the other, when some run at the same time."""
+        return _rounds(len(self.candidates), self.n_folds, self.winners, at_once)
+
+
+def divide(budget: float, least: Mapping[str, float], subjects: int, at_once: int = 1) -> Division:
+    """The richest division that leaves every training a useful length.
+
+    All trainings have the same length, so that fold 0 of a candidate is fold 0 of the winner too.
+
+    Args:
+        budget: Minutes that are left for trainings.
+        least: Minutes after which a training of a candidate is worth comparing; the preferred one first.
+        subjects: That are not in the test set; each fold needs one.
+        at_once: Trainings that run at the same time.
+    """
+    names = list(least)
+    for candidates, n_folds, winners in _options(len(names), subjects) if subjects > 1 else ():
+        chosen = tuple(names[:candidates])
+        minutes = budget / _rounds(candidates, n_folds, winners, at_once)
+        if minutes >= max(least[name] for name in chosen) * (_PAIR_LENGTH if winners > 1 else 1):
+            return Division(chosen, n_folds, winners, minutes, _reason(minutes, least[names[0]]))
+    shortest = min(_FEW_FOLDS, subjects) * least[names[0]]
+    reason = (
+        f"{duration(60 * budget)} are too short for folds, which take {duration(60 * shortest)} at least here: one "
+        "training with a validation and a test set of its own"
+    )
+    return Division(tuple(names[:1]), 0, 1, budget, reason)
+
+
+def _options(candidates: int, subjects: int) -> Iterator[tuple[int, int, int]]:
+    """Number of candidates, of folds, and of winners, the richest first."""
+    folds = min(FOLDS, subjects)
+    for count in range(candidates, 1, -1):
+        yield count, folds, 2
+        yield count, folds, 1
+    yield 1, folds, 1
+    if folds > _FEW_FOLDS:
+        yield 1, _FEW_FOLDS, 1
+
+
+def _rounds(candidates: int, n_folds: int, winners: int, at_once: int) -> int:
+    if not n_folds:
+        return 1
+    if candidates == 1:
+        return math.ceil(n_folds / at_once)
+    return math.ceil(candidates / at_once) + math.ceil(winners * (n_folds - 1) / at_once)
+
+
+def _reason(minutes: float, least: float) -> str:
+    return (
+        f"each training has {duration(60 * minutes)}; {FEWEST_UPDATES} updates, below which a comparison says little, "
+        f"take {duration(60 * least)} here"
+    )

@@ -1,0 +1,149 @@
+"""``auto.json``: decisions before the first training, which a resumed run keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ivadomed.auto.division import Division
+from ivadomed.auto.folder import PLAN, candidate_file
+from ivadomed.config.tree import read_json
+from ivadomed.errors import ConfigError
+from ivadomed.images.files import write_json
+from ivadomed.runtime.terminal import duration
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run of ``--auto``; a user may change all but the data before the trainings begin.
+
+    Args:
+        path_data: Data sets, absolute.
+        target_suffix: Labels that were asked for; empty: all that can be used.
+        contrasts: Images that were asked for; empty: all.
+        hours: The budget.
+        machine: For whoever reads the file.
+        at_once: Trainings that run at the same time.
+        lesions: Classes with many objects, by the F1 score of which candidates are compared; of others by the Dice.
+        least_minutes: Minutes of ``FEWEST_UPDATES`` updates of a network that is not limited by the time, by candidate.
+        candidates: Names of the configurations in ``candidates/`` that are compared, the preferred one first.
+        n_folds: Folds of the winner; 0: one split.
+        winners: Most candidates whose folds are all trained, 1 or 2.
+        minutes: Length of each training.
+        reason: Why the time is divided so.
+    """
+
+    path_data: tuple[str, ...]
+    target_suffix: tuple[str, ...]
+    contrasts: tuple[str, ...]
+    hours: float
+    machine: str
+    at_once: int
+    lesions: tuple[int, ...]
+    least_minutes: Mapping[str, float]
+    candidates: tuple[str, ...]
+    n_folds: int
+    winners: int
+    minutes: float
+    reason: str
+
+    @property
+    def division(self) -> Division:
+        """What is trained."""
+        return Division(self.candidates, self.n_folds, self.winners, self.minutes, self.reason)
+
+    @property
+    def minutes_to_train(self) -> float:
+        """Of all trainings, those that run at the same time counted once."""
+        return self.minutes * self.division.rounds(self.at_once)
+
+    def lines(self) -> list[str]:
+        """The plan in words."""
+        names, each = " and ".join(self.candidates), duration(60 * self.minutes)
+        if not self.n_folds:
+            steps = f"{names}, one training of {each}, on one split"
+        elif len(self.candidates) == 1:
+            steps = f"{names}, {self.n_folds} folds of {each} each"
+        else:
+            both = ", or of two that are better together" * (self.winners > 1)
+            steps = (
+                f"{names} on fold 0, then the other {self.n_folds - 1} folds of the better one{both}; "
+                f"each training has {each}"
+            )
+        together = f", {self.at_once} at a time" * (self.at_once > 1)
+        return [
+            f"{steps}{together}: {duration(60 * self.minutes_to_train)} of {duration(3600 * self.hours)}",
+            self.reason,
+        ]
+
+    def write(self, folder: Path) -> None:
+        """Write ``auto.json``."""
+        write_json(folder / PLAN, asdict(self))
+
+    def check(
+        self,
+        folder: Path,
+        path_data: Sequence[str],
+        hours: float | None,
+        target_suffix: Sequence[str],
+        contrasts: Sequence[str],
+    ) -> None:
+        """Raise ConfigError when a command asks for something else than this plan; what it leaves out is the plan's."""
+        asked: dict[str, tuple[Any, Any]] = {
+            "--path-data": ([str(Path(path).expanduser().absolute()) for path in path_data], self.path_data),
+            "--hours": (hours, self.hours),
+            "--target-suffix": (list(target_suffix), self.target_suffix),
+            "--contrasts": (list(contrasts), self.contrasts),
+        }
+        for option, (new, old) in asked.items():
+            old = list(old) if isinstance(old, tuple) else old
+            if new and new != old:
+                raise ConfigError(
+                    f"{option}: {_text(new)}, but {folder / PLAN} has {_text(old) or 'none'}, and its trainings have "
+                    "begun with that; leave the option out to continue, or choose another NAME"
+                )
+
+
+def read_plan(folder: Path) -> Plan | None:
+    """The plan of a folder; None without one.
+
+    Raises:
+        ConfigError: A key is missing, unknown, or has a value that cannot be.
+    """
+    path = folder / PLAN
+    if not path.is_file():
+        return None
+    content = read_json(path)
+    _check_keys(path, content)
+    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in content.items()}
+    plan = Plan(**values)
+    for name in plan.candidates:
+        if not candidate_file(folder, name).is_file():
+            raise ConfigError(f"{path}: candidates: {name!r}, but there is no {candidate_file(folder, name)}")
+    return plan
+
+
+def _check_keys(path: Path, content: Mapping[str, Any]) -> None:
+    names = Plan.__dataclass_fields__
+    for key in [*(key for key in names if key not in content), *(key for key in content if key not in names)]:
+        problem = "is missing" if key in names else "is not known"
+        raise ConfigError(f"{path}: {key}: {problem}; expected the keys {', '.join(names)}")
+    expected = {
+        "candidates": ("names of files in candidates/", lambda v: isinstance(v, list) and len(v) > 0),
+        "n_folds": ("0, or 2 or more", lambda v: isinstance(v, int) and (v == 0 or v > 1)),
+        "winners": ("1 or 2", lambda v: v in (1, 2)),
+        "minutes": ("a number above 0", lambda v: isinstance(v, int | float) and v > 0),
+        "at_once": ("1 or more", lambda v: isinstance(v, int) and v > 0),
+        "path_data": ("a list of folders", lambda v: isinstance(v, list) and len(v) > 0),
+    }
+    for key, (text, holds) in expected.items():
+        if isinstance(content[key], bool) or not holds(content[key]):
+            raise ConfigError(f"{path}: {key}: {content[key]!r}; expected {text}")
+    if content["n_folds"] == 0 and len(content["candidates"]) > 1:
+        raise ConfigError(f"{path}: n_folds: 0; to compare candidates takes 2 or more")
+
+
+def _text(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else f"{value:g}"

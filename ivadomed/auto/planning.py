@@ -1,0 +1,189 @@
+"""Plan of a run: a look at the data, configurations that suit it, the pace of the machine, and the time divided."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ivadomed.auto.division import FEWEST_UPDATES, RESERVE, Division, divide
+from ivadomed.auto.folder import candidate_file
+from ivadomed.auto.plan import Plan
+from ivadomed.config import load_config
+from ivadomed.config.schema.training import TrainingTime
+from ivadomed.config.tree import expand, merged
+from ivadomed.images.files import write_json, write_text
+from ivadomed.jobs import Workers
+from ivadomed.jobs.choose import choose_workers
+from ivadomed.jobs.cluster import connected
+from ivadomed.runtime.device import define_device
+from ivadomed.runtime.terminal import say
+from ivadomed.suggest import Candidate, Machine, Survey, candidates, summary, survey
+from ivadomed.training.pace import seconds_per_step
+
+log = logging.getLogger(__name__)
+
+HOURS = 4.0
+"""The budget of whoever gives none."""
+
+_FEW_SUBJECTS = 10
+"""Subjects below which a test set would be one subject: all of them take part in the cross-validation instead."""
+
+
+@dataclass(frozen=True)
+class AutoOptions:
+    """What the user asked for.
+
+    Args:
+        name: Folder of the run.
+        path_data: Data sets; empty: those of the run that is there.
+        hours: The budget; None: that of the run that is there, else ``HOURS``.
+        jobs: Trainings at a time; None: one for each GPU, one on a CPU.
+        cluster: Address or scheduler file of the Dask cluster that trains instead.
+        target_suffix: Labels to train on; empty: all that can be used.
+        contrasts: Contrasts to train on; empty: all with labels.
+    """
+
+    name: str
+    path_data: Sequence[str] = ()
+    hours: float | None = None
+    jobs: int | None = None
+    cluster: str | None = None
+    target_suffix: Sequence[str] = ()
+    contrasts: Sequence[str] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Where everything goes."""
+        return Path(self.name)
+
+    @property
+    def workers(self) -> Workers:
+        """Who trains."""
+        return choose_workers(self.jobs, self.cluster, range(torch.cuda.device_count()))
+
+
+def make_plan(options: AutoOptions) -> Plan:
+    """Look at data and machine, write the candidates' configurations, and return how the time is divided."""
+    started = time.monotonic()
+    say("Data", f"reading the headers of {', '.join(options.path_data)}")
+    data = survey(options.path_data, options.target_suffix, options.contrasts)
+    for line in summary(data):
+        log.info("%s", line)
+    workers = options.workers
+    at_once, machine = trainings_at_once(workers), Machine.here()
+    if at_once > 1 and not machine.gpu and workers.cluster is None:
+        machine = replace(machine, memory=machine.memory // at_once)
+    hours = HOURS if options.hours is None else options.hours
+    least = {one.name: _least_minutes(one, workers.threads) for one in _offered(data, machine, options)}
+    left = 60 * hours * (1 - RESERVE) - (time.monotonic() - started) / 60
+    division = divide(max(left, hours), least, 0, at_once)
+    for one in _offered(data, machine, options, division.minutes):
+        if one.name in division.candidates:
+            _write(one, options.folder, _changes(options, division, one.name, data))
+    return Plan(
+        path_data=tuple(map(str, data.paths)),
+        target_suffix=tuple(options.target_suffix),
+        contrasts=tuple(options.contrasts),
+        hours=hours,
+        machine=str(machine),
+        at_once=at_once,
+        lesions=tuple(k for k, kind in enumerate(data.targets.kinds) if kind.lesions),
+        least_minutes={name: round(minutes, 3) for name, minutes in least.items()},
+        candidates=division.candidates,
+        n_folds=division.n_folds,
+        winners=division.winners,
+        minutes=round(division.minutes, 3),
+        reason=division.reason,
+    )
+
+
+def trainings_at_once(workers: Workers) -> int:
+    """Trainings that the workers make at the same time."""
+    if workers.cluster is None:
+        return workers.n_jobs
+    with connected(workers.cluster) as client:
+        return max(1, len(client.ncores()))
+
+
+def _offered(
+    data: Survey, machine: Machine, options: AutoOptions, minutes: float | None = None
+) -> list[Candidate]:
+    """Candidates that can be trained fold by fold, the preferred one first.
+
+    A cascade reads the model of another candidate, of which each fold would need its own.
+    """
+    return [one for one in candidates(data, machine, options.name, minutes) if one.detector is None]
+
+
+def _subjects_to_learn_from(data: Survey) -> int:
+    return data.subjects if data.subjects < _FEW_SUBJECTS else round(0.8 * data.subjects)
+
+
+def _least_minutes(candidate: Candidate, threads: int) -> float:
+    """Minutes of ``FEWEST_UPDATES`` updates, measured with as many threads as a training will have."""
+    config = load_config(candidate.tree)
+    size = config.sample_size
+    assert size is not None, "suggested configurations have patches, or a crop"
+    say("Pace", f"measuring a step of {candidate.name}")
+    with _threads(threads):
+        seconds = seconds_per_step(
+            config.architecture, config.training_parameters, size, define_device(config.gpu_ids)[1]
+        )
+    say(
+        "",
+        f"{seconds:.2g} s for {config.training_parameters.batch_size} samples of {'x'.join(map(str, size))}",
+    )
+    return FEWEST_UPDATES * seconds / 60
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _changes(options: AutoOptions, division: Division, candidate: str, data: Survey) -> dict[str, Any]:
+    """What a run of ``--auto`` sets in the configuration of a candidate."""
+    folder = options.folder
+    changes: dict[str, Any] = {
+        "path_output": str(folder / candidate),
+        "model_name": model_name(folder),
+        "gpu_ids": list(range(torch.cuda.device_count())) or ([0] if Machine.here().gpu else []),
+        "loader_parameters.cache_dir": str(folder / "cache"),
+    }
+    if "max_minutes" in TrainingTime.model_fields:
+        changes["training_parameters.training_time.max_minutes"] = division.minutes
+    if division.n_folds:
+        changes["split_dataset"] = {"n_folds": division.n_folds, "fold": "all"}
+        if data.subjects < _FEW_SUBJECTS:
+            changes["split_dataset"]["test_fraction"] = 0.0
+    return changes
+
+
+def model_name(folder: Path) -> str:
+    """Name of the packaged models of a run."""
+    return folder.resolve().name
+
+
+def _write(candidate: Candidate, folder: Path, changes: Mapping[str, Any]) -> None:
+    """Write a candidate's configuration, and beside it the reason of each value."""
+    file = candidate_file(folder, candidate.name)
+    content = merged(candidate.tree, expand(changes))
+    load_config(content)
+    write_json(file, content)
+    rows = [f"| {c.key} | `{json.dumps(c.value)}` | {c.reason} |" for c in candidate.choices]
+    title = f"# {candidate.name}: {candidate.reason}\n\nWritten by `ivadomed --auto`; every value may be changed.\n"
+    table = ["| key | value | reason |", "|---|---|---|", *rows]
+    write_text(file.with_suffix(".md"), "\n".join([title, *table, ""]))

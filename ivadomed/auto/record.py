@@ -1,0 +1,74 @@
+"""Results of a run: the table of its candidates, and a page that says what was done, why, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from ivadomed.auto.choice import Verdict
+from ivadomed.auto.plan import Plan
+from ivadomed.evaluation.summary import SUMMARY_FILE, summary_text
+from ivadomed.images.files import write_csv, write_text
+from ivadomed.report.page import REPORT_FILE
+
+TABLE = "candidates.csv"
+PAGE = "summary.md"
+
+
+def write_candidates(
+    folder: Path, plan: Plan, verdict: Verdict, scores: Mapping[str, pd.Series], epochs: Mapping[str, int]
+) -> pd.DataFrame:
+    """Write ``candidates.csv``, a row for each candidate, the best first.
+
+    Args:
+        folder: Of the run.
+        plan: Of the run.
+        verdict: The choice among them.
+        scores: Of the held-out subjects.
+        epochs: Of fold 0, by candidate.
+    """
+    rows = [
+        {
+            "candidate": name,
+            "minutes": plan.minutes,
+            "epochs": epochs.get(name),
+            "subjects": int(scores[name].notna().sum()) if name in scores else None,
+            "score": round(score, 4),
+            "chosen": name in verdict.winners or name == " + ".join(verdict.winners),
+            "reason": verdict.reasons.get(name, ""),
+        }
+        for name, score in sorted(verdict.scores.items(), key=lambda item: -item[1])
+    ]
+    table = pd.DataFrame(rows)
+    write_csv(folder / TABLE, table, index=False)
+    return table
+
+
+def write_page(folder: Path, plan: Plan, winners: Sequence[str], package: Path) -> Path:
+    """Write ``summary.md``: what was done and why, the results, and what to type next."""
+    lines = [f"# {folder.resolve().name}", "", *plan.lines(), ""]
+    for name in winners:
+        lines += [f"Results of {name}:", "", "```", *_results(folder / name), "```", ""]
+    lines += ["What next:", "", *(f"    {line}" for line in next_commands(folder, package)), ""]
+    write_text(folder / PAGE, "\n".join(lines))
+    return folder / PAGE
+
+
+def _results(folder: Path) -> list[str]:
+    file = folder / SUMMARY_FILE
+    if not file.is_file():
+        return [f"none: {file} is not there"]
+    return [
+        summary_text(pd.read_csv(file, dtype={"class": str}, keep_default_na=True)),
+        str(folder / REPORT_FILE),
+    ]
+
+
+def next_commands(folder: Path, package: Path) -> list[str]:
+    """What to type to use the model."""
+    return [
+        f"ivadomed_segment_image -m {package} -i IMAGE.nii.gz",
+        f"ivadomed --segment -c {folder / 'config_file.json'} --path-data NEWDATA",
+    ]
