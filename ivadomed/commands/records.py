@@ -8,7 +8,7 @@ import logging
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -100,14 +100,17 @@ def _refusals_explained(folder: Path) -> Iterator[None]:
 
 
 def write_manifest(
-    config: RunConfig, folder: Path, split: dict[str, list[str]], precision: str | None = None
+    config: RunConfig,
+    folder: Path,
+    split: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    precision: str | None = None,
 ) -> None:
     """Write ``manifest.json``: everything needed to repeat the run.
 
     Args:
         config: Configuration of the run.
         folder: Output folder of the run.
-        split: File names of each side.
+        split: File names of each side; of a cross-validation one such split per fold.
         precision: Number format of the training, see ``precision_text``: the same configuration and seed give other
             numbers in another one.
     """
@@ -136,7 +139,7 @@ def write_manifest(
 def was_trained_on(folder: Path, path_data: Sequence[str]) -> bool:
     """True if the manifest of a training names these data sets."""
     try:
-        known = [entry["path"] for entry in _json_object(folder / MANIFEST).get("data", ())]
+        known = [entry["path"] for entry in read_object(folder / MANIFEST).get("data", ())]
     except (LookupError, TypeError):
         return False
     return known == [str(Path(path).resolve()) for path in path_data]
@@ -144,11 +147,11 @@ def was_trained_on(folder: Path, path_data: Sequence[str]) -> bool:
 
 def trained_in(folder: Path) -> dict[str, str]:
     """The number format that the model of a run was trained in, by a name for the report; {} if that is not known."""
-    precision = _json_object(folder / MANIFEST).get("precision")
+    precision = read_object(folder / MANIFEST).get("precision")
     return {"precision of the training": precision} if isinstance(precision, str) else {}
 
 
-def _json_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
     """Content of a JSON file; {} where none can be read."""
     try:
         content = parse_json(path.read_text(encoding="utf-8"))

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ivadomed.commands.cross_validation import (
+    evaluate_folds,
+    package_ensemble,
+    test_folds,
+    with_packaged_postprocessing,
+)
 from ivadomed.commands.evaluate import eval_command
+from ivadomed.commands.folds import refuse_for_folds, together, train_folds
 from ivadomed.commands.records import run_folder
 from ivadomed.commands.segment import segment_command
 from ivadomed.commands.steps import with_absolute_paths, with_contrasts
@@ -43,8 +51,12 @@ def run_command(
     jobs: int | None = None,
     cluster: str | None = None,
     on_epoch: EpochEnd | None = None,
+    folds: Sequence[int] | None = None,
 ) -> Any:
     """Run the configuration's command in its output folder.
+
+    With ``split_dataset.fold`` "all" the command is that of all folds together, and "train" goes on where it was
+    stopped.
 
     Args:
         config: Configuration of the run.
@@ -57,7 +69,9 @@ def run_command(
         n_gif: "train": validation samples of which an animation over the epochs is made.
         jobs: Processes that prepare images ("train"), evaluate ("test", "eval") or predict ("segment"); None: this one.
         cluster: Address or scheduler file of the Dask cluster that does this instead.
-        on_epoch: "train": see ``training.train``.
+        on_epoch: "train": see ``training.train``; of a single run.
+        folds: "train" and "test" with ``split_dataset.fold`` "all": the folds to train now, or to predict the held-out
+            subjects of; None: all, and what follows: the ensemble, the test set.
 
     Returns:
         See ``ivadomed.main.run_main``.
@@ -67,6 +81,14 @@ def run_command(
     _refuse_training_options(config, resume_training, overwrite, n_gif)
     if thr_increment is not None and config.command not in ("train", "test"):
         raise ConfigError(f"--thr-increment belongs to --train and --test, not to --{config.command}")
+    if config.split_dataset.is_cross_validation and config.command != "segment":
+        refuse_for_folds(config, thr_increment)
+        _check_what_is_named(config)
+        return _run_folds(
+            config, debug, overwrite, n_gif, choose_workers(jobs, cluster, config.gpu_ids), folds
+        )
+    if folds is not None:
+        raise ConfigError('folds: expected with --train or --test and split_dataset.fold "all" only')
     if config.command == "train" and not resume_training and not overwrite:
         if (results := finished_training(config, thr_increment, n_gif)) is not None:
             say("Done", f"already trained: {config.model_folder}; --overwrite trains it again")
@@ -93,7 +115,37 @@ def run_command(
             return test_command(config, folder, thr_increment, workers)
         if config.command == "eval":
             return eval_command(config, folder, workers)
+        if config.split_dataset.is_cross_validation:
+            config = with_packaged_postprocessing(config)
         return segment_command(config, folder, {"no_patch": no_patch, "overlap_2D": overlap_2d}, workers)
+
+
+def _run_folds(
+    config: RunConfig,
+    debug: bool,
+    overwrite: bool,
+    n_gif: int,
+    workers: Workers,
+    folds: Sequence[int] | None,
+) -> Any:
+    """Train, test or evaluate all folds together; see ``run_command``."""
+    config = together(config)
+    with (
+        run_folder(config, debug) as folder,
+        shortages_explained(f"--{config.command}", _less_memory(config)),
+    ):
+        if workers.cluster is None and config.command != "eval":
+            warn_of_absent_gpus(config.gpu_ids)
+        config = with_contrasts(config, folder)
+        if config.command == "test":
+            return test_folds(config, folder, workers, folds)
+        if config.command == "eval":
+            return evaluate_folds(config, folder, workers)
+        run = partial(run_command, debug=debug)
+        results = train_folds(config, folder, run, workers, overwrite, n_gif, folds)
+        if folds is None:
+            package_ensemble(config, folder, workers)
+        return results
 
 
 def _less_memory(config: RunConfig) -> str:

@@ -60,12 +60,12 @@ def announce(config: RunConfig) -> torch.device:
     return device
 
 
-def _changed(config: RunConfig, changes: Mapping[str, Any], keep_in: Path | None = None) -> RunConfig:
+def changed(config: RunConfig, changes: Mapping[str, Any], keep_in: Path | None = None) -> RunConfig:
     """The configuration with other values at dotted paths, kept in the run's configuration file where asked for."""
-    changed = RunConfig.model_validate(merged(config.to_json(), expand(changes)))
+    new = RunConfig.model_validate(merged(config.to_json(), expand(changes)))
     if keep_in is not None and is_first_process():
-        write_json(keep_in / "config_file.json", changed.to_json(hide_secrets=True))
-    return changed
+        write_json(keep_in / "config_file.json", new.to_json(hide_secrets=True))
+    return new
 
 
 def with_contrasts(config: RunConfig, folder: Path) -> RunConfig:
@@ -78,7 +78,7 @@ def with_contrasts(config: RunConfig, folder: Path) -> RunConfig:
     found = _contrasts_of_model(config.model_folder) if config.command != "train" else []
     found = found or sorted({image.suffix for image in index_data(config, folder).images.values()})
     say("Contrasts", f"all, for the configuration names none: {', '.join(found)}")
-    return _changed(config, {f"{_CONTRASTS}.training_validation": found}, keep_in=folder)
+    return changed(config, {f"{_CONTRASTS}.training_validation": found}, keep_in=folder)
 
 
 def _contrasts_of_model(folder: Path) -> list[str]:
@@ -151,7 +151,7 @@ def with_best_threshold(config: RunConfig, folder: Path, increment: float) -> Ru
         threshold_picture(config, folder),
     )
     say("Threshold", f"{threshold:g} is best, and postprocessing.binarize_prediction.thr now")
-    return _changed(config, {"postprocessing.binarize_prediction.thr": threshold}, keep_in=folder)
+    return changed(config, {"postprocessing.binarize_prediction.thr": threshold}, keep_in=folder)
 
 
 def threshold_picture(config: RunConfig, folder: Path) -> Path:
@@ -167,7 +167,7 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
         "loader_parameters.path_data": [str(Path(path).resolve()) for path in loader.path_data],
         "loader_parameters.cache_dir": loader.cache_dir and str(Path(loader.cache_dir).resolve()),
     }
-    return _changed(config, changes)
+    return changed(config, changes)
 
 
 def postprocessing_of(config: RunConfig, folder: Path) -> dict[str, Any]:
@@ -210,8 +210,8 @@ def keep_model_newer(folder: Path) -> None:
         os.utime(model, ns=(max(times) + 1, max(times) + 1))
 
 
-def refuse_outdated(folder: Path, pattern: str, remedy: str) -> None:
-    """Raise when the folder's model was trained after a prediction was made.
+def refuse_outdated(folder: Path, pattern: str, remedy: str, model: Path | None = None) -> None:
+    """Raise when a model was trained after a prediction in the folder was made.
 
     Of folders that ivadomed 2 left, and that have been copied since, the times say nothing.
 
@@ -219,11 +219,12 @@ def refuse_outdated(folder: Path, pattern: str, remedy: str) -> None:
         folder: Output folder of the run.
         pattern: Names of the files in ``pred_masks``.
         remedy: Advice at the end of the message.
+        model: File of the model; None: that of the folder.
 
     Raises:
         DataError: Another model made it.
     """
-    model = folder / BEST
+    model = model or folder / BEST
     if not model.is_file() or trained_by_2(folder):
         return
     trained = model.stat().st_mtime_ns

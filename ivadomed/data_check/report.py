@@ -23,6 +23,7 @@ from ivadomed.loader.bids.files import Dropped
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.build import draw_split, index_data, list_cases
 from ivadomed.loader.cases.case import Case
+from ivadomed.loader.folds import draw_folds
 from ivadomed.loader.prepared.checks import check_patches, check_sizes, prepared_shape
 from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.loader.recipe import recipe_of
@@ -95,7 +96,10 @@ def report_data(config: RunConfig, n_jobs: int = 1) -> DataReport:
     with TemporaryDirectory() as scratch:
         bids_df = index_data(config, Path(scratch))
         try:
-            split = draw_split(config, bids_df, Path(scratch))
+            if config.split_dataset.is_cross_validation:  # all folds have the same cases
+                split = draw_folds(config, bids_df)[0]
+            else:
+                split = draw_split(config, bids_df, Path(scratch))
         except DataError as error:
             report.find("split", str(error).removeprefix("split_dataset: "), fatal=True)
             split = {"train": sorted(bids_df.images)}

@@ -15,9 +15,10 @@ import torch
 from tqdm import tqdm
 
 from ivadomed.config.schema.predictions import Uncertainty
+from ivadomed.geometry.grid import Grid
 from ivadomed.images.io import save_nifti
 from ivadomed.inference.backends import DropoutForward, open_model
-from ivadomed.inference.engine import Engine, Forward
+from ivadomed.inference.engine import Engine, Forward, Prediction
 from ivadomed.inference.outputs import finish, to_nifti, write_prediction
 from ivadomed.inference.uncertainty import MonteCarlo
 from ivadomed.loader.cases.case import Case
@@ -31,6 +32,28 @@ from ivadomed.runtime.terminal import hidden_bar
 from ivadomed.transforms import Pipeline
 
 log = logging.getLogger(__name__)
+
+
+Predict = Callable[[Iterable[tuple[Case, Volume]]], Iterator[Prediction]]
+"""Predicts cases, in order."""
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What the prediction of a case is compared with.
+
+    Args:
+        target: [K, H, W, D] the first rater of each class.
+        ignore: [H, W, D] bool, voxels that do not count; None: all count.
+    """
+
+    target: np.ndarray
+    ignore: np.ndarray | None
+
+    def on_grid(self, grid: Grid) -> tuple[np.ndarray, np.ndarray | None]:
+        """Target [K, X, Y, Z] and the voxels that count [X, Y, Z], or None, as the image is stored."""
+        target = np.stack([grid.to_native(one) for one in self.target])
+        return target, None if self.ignore is None else ~grid.to_native(self.ignore)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,21 +132,62 @@ def predict_cases(
     log.info("\nLoading model: %s", model)
     if uncertainty is not None and uncertainty.applied:
         estimate_uncertainty(data, model, folder, device, batch_size, uncertainty)
-    metrics = MetricManager(list(metric_fns))
     engine = data.engine(open_model(model, device), batch_size, device, source=str(model))
-    recipe = data.recipe
-    volumes = read_ahead(data.cases, recipe.slice_axis, recipe.soft_gt, with_target=bool(metric_fns))
-    truths: dict[str, _Truth] = {}
-    predictions = engine.run(_without_targets(volumes, truths))
-    for prediction in _bar(predictions, "Inference", len(data.cases)):
+    labelled = predict_labelled(
+        engine.run, data.cases, data.recipe.slice_axis, data.recipe.soft_gt, with_target=bool(metric_fns)
+    )
+    shown = _bar(labelled, "Inference", len(data.cases))
+    return write_predictions(shown, folder, metric_fns, postprocessing).get_results()
+
+
+def write_predictions(
+    labelled: Iterable[tuple[Prediction, Truth | None]],
+    folder: Path,
+    metric_fns: Sequence[Callable[..., float]] = (),
+    postprocessing: Mapping[str, Any] | None = None,
+) -> MetricManager:
+    """Postprocess predictions, write ``<case>_pred.nii.gz`` and measure them.
+
+    Args:
+        labelled: See ``predict_labelled``; with truths where there are metrics.
+        folder: For the predictions.
+        metric_fns: See ``predict_cases``.
+        postprocessing: Steps by name, in order.
+
+    Returns:
+        The metrics of the images.
+    """
+    metrics = MetricManager(list(metric_fns))
+    for prediction, truth in labelled:
         voxels = finish(prediction, postprocessing or {}, folder / prediction.case.id)
         write_prediction(prediction, voxels, folder)
-        if metric_fns:
-            truth = truths.pop(prediction.case.id)
-            target = np.stack([prediction.grid.to_native(one) for one in truth.target])
-            mask = None if truth.ignore is None else ~prediction.grid.to_native(truth.ignore)[None, None]
+        if truth is not None and metric_fns:
+            target, counted = truth.on_grid(prediction.grid)
+            mask = None if counted is None else counted[None, None]
             metrics(np.moveaxis(voxels, -1, 0)[None], target[None], mask)
-    return metrics.get_results()
+    return metrics
+
+
+def predict_labelled(
+    predict: Predict,
+    cases: Sequence[Case],
+    slice_axis: int,
+    soft_gt: bool = False,
+    with_target: bool = True,
+) -> Iterator[tuple[Prediction, Truth | None]]:
+    """Soft predictions of cases, in order, each with what it is compared with.
+
+    Args:
+        predict: ``Engine.run`` or ``PackagedModel.predict``.
+        cases: Cases to predict.
+        slice_axis: RAS axis along which slices are taken.
+        soft_gt: Keep values of labels between 0 and 1.
+        with_target: Read the labels; without, there is no truth.
+    """
+    volumes = read_ahead(cases, slice_axis, soft_gt, with_target)
+    truths: dict[str, Truth] = {}
+    for prediction in predict(_without_targets(volumes, truths)):
+        yield prediction, truths.pop(prediction.case.id, None)
 
 
 def estimate_uncertainty(
@@ -163,16 +227,8 @@ def _bar(cases: Iterable[Any], title: str, total: int) -> Iterable[Any]:
     return tqdm(cases, desc=title, total=total, unit="case", leave=False, disable=hidden_bar())
 
 
-@dataclass(frozen=True, eq=False)
-class _Truth:
-    """The first rater of each class [K, H, W, D], and the voxels [H, W, D] that do not count, or None."""
-
-    target: np.ndarray
-    ignore: np.ndarray | None
-
-
 def _without_targets(
-    volumes: Iterable[tuple[Case, Volume]], truths: dict[str, _Truth]
+    volumes: Iterable[tuple[Case, Volume]], truths: dict[str, Truth]
 ) -> Iterator[tuple[Case, Volume]]:
     """The volumes as a network gets them; what they are compared with goes into ``truths``."""
     for case, volume in volumes:
@@ -180,5 +236,5 @@ def _without_targets(
             first = volume.target[[raters[0] for raters in case.raters]]
             is_binary = not np.any((first > 0) & (first < 1))
             # They wait for the prediction.
-            truths[case.id] = _Truth(first.astype(np.uint8) if is_binary else first, volume.ignore)
+            truths[case.id] = Truth(first.astype(np.uint8) if is_binary else first, volume.ignore)
         yield case, replace(volume, target=None, ignore=None)

@@ -8,7 +8,7 @@ import logging
 import os
 import select
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -80,6 +80,7 @@ class Mode(Enum):
 
 
 _mode: ContextVar[Mode] = ContextVar("mode", default=Mode.SCREEN)
+_hidden: ContextVar[frozenset[str]] = ContextVar("hidden", default=frozenset())
 
 
 @contextmanager
@@ -90,6 +91,16 @@ def shown(mode: Mode) -> Iterator[None]:
         yield
     finally:
         _mode.reset(token)
+
+
+@contextmanager
+def without(labels: Iterable[str]) -> Iterator[None]:
+    """Context in which lines of the screen with these labels are not shown: of one of several runs they are known."""
+    token = _hidden.set(_hidden.get().union(labels))
+    try:
+        yield
+    finally:
+        _hidden.reset(token)
 
 
 def hidden_bar() -> bool | None:
@@ -146,7 +157,9 @@ class ScreenFilter(logging.Filter):
         """Warnings always; the lines of the screen unless it is quiet; others when asked for."""
         if record.levelno >= logging.WARNING or self.mode in (Mode.VERBOSE, Mode.DEBUG):
             return True
-        return self.mode is not Mode.QUIET and bool(self.screen.filter(record))
+        if self.mode is Mode.QUIET or getattr(record, "label", None) in _hidden.get():
+            return False
+        return bool(self.screen.filter(record))
 
 
 class ScreenFormatter(logging.Formatter):

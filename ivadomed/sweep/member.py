@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,9 @@ from typing import Any
 import pandas as pd
 
 from ivadomed.commands.run import run_command
-from ivadomed.config import RunConfig, load_config
-from ivadomed.errors import IvadomedError
-from ivadomed.jobs import ResultStore, once, own_gpus, own_threads
+from ivadomed.commands.worker import log_failure, with_own_share
+from ivadomed.config import load_config
+from ivadomed.jobs import ResultStore, once
 from ivadomed.sweep.plan import Member
 from ivadomed.training.checkpoint import BEST, CHECKPOINT
 from ivadomed.training.loop import EpochEnd
@@ -40,7 +39,7 @@ class Run:
         try:
             return self._results(member)
         except Exception as error:
-            _log_failure(member, error)
+            log_failure(member.folder / str(member.config["log_file"]), error)
             raise
 
     def _results(self, member: Member) -> dict[str, Any]:
@@ -76,7 +75,7 @@ def train_config(
     Returns:
         Training Dice loss, training loss, validation Dice loss, validation loss of the best epoch.
     """
-    parsed = _parsed(config, "train")
+    parsed = with_own_share({**config, "command": "train"})
     resume = (Path(parsed.path_output) / CHECKPOINT).is_file()
     return run_command(parsed, resume_training=resume, thr_increment=thr_increment, on_epoch=on_epoch)
 
@@ -96,22 +95,5 @@ def test_config(config: Mapping[str, Any]) -> tuple[float, pd.DataFrame]:
     trained = load_config(Path(config["path_output"]) / "config_file.json")
     # The training may have found a threshold.
     found = trained.to_json()["postprocessing"]
-    table, metrics = run_command(_parsed({**config, "postprocessing": found}, "test"))
+    table, metrics = run_command(with_own_share({**config, "command": "test", "postprocessing": found}))
     return metrics.get("dice_score", math.nan), table
-
-
-def _parsed(config: Mapping[str, Any], command: str) -> RunConfig:
-    parsed = load_config({**config, "command": command})
-    changes: dict[str, Any] = {"gpu_ids": list(own_gpus(parsed.gpu_ids))}
-    threads = own_threads()
-    if threads is not None and parsed.training_parameters.num_workers is None:
-        changes["training_parameters.num_workers"] = min(threads - 1, 8)  # its cores are all it has
-    return load_config({**config, "command": command}, changes)
-
-
-def _log_failure(member: Member, error: Exception) -> None:
-    """Say in the log of a run how it ended, which is no more than a line in that of the sweep."""
-    log = member.folder / str(member.config["log_file"])
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a", encoding="utf-8") as file:
-        file.write(f"{error}\n" if isinstance(error, IvadomedError) else traceback.format_exc())

@@ -10,6 +10,7 @@ from typing import Any
 
 from ivadomed.commands.train import FREE_TO_CHANGE
 from ivadomed.config import RunConfig, load_config
+from ivadomed.config.schema.loader import ALL_FOLDS
 from ivadomed.errors import ConfigError
 from ivadomed.jobs import Workers, content_id
 from ivadomed.jobs.choose import choose_workers
@@ -49,6 +50,9 @@ class SweepOptions:
     plot_comparison: bool = False
     jobs: int | None = None
     cluster: str | None = None
+
+    def __post_init__(self) -> None:
+        _refuse_folds(self.config["split_dataset"].get("fold"))
 
     @property
     def folder(self) -> Path:
@@ -142,7 +146,12 @@ def plan(configs: Sequence[Mapping[str, Any]], base: str, asked: SweepOptions) -
 
 
 def training_id(config: RunConfig, thr_increment: float | None) -> str:
-    """Id of a training: what decides about its results, not where they lie or how fast they come."""
+    """Id of a training: what decides about its results, not where they lie or how fast they come.
+
+    Raises:
+        ConfigError: The configuration trains several models.
+    """
+    _refuse_folds(config.split_dataset.fold)
     return content_id(
         {
             "config": config.relevant(FREE_TO_CHANGE),
@@ -151,6 +160,14 @@ def training_id(config: RunConfig, thr_increment: float | None) -> str:
             "thr_increment": thr_increment,
         }
     )
+
+
+def _refuse_folds(fold: Any) -> None:
+    if fold == ALL_FOLDS:
+        raise ConfigError(
+            'split_dataset.fold: "all" trains a model per fold, and a run of a sweep trains one; compare with one '
+            "split or fold 0, then train all folds of the best"
+        )
 
 
 def short_name(path_output: str, base: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from ivadomed.commands.worker import shared_config
 from ivadomed.config import load_config
 from ivadomed.errors import ConfigError, RunsFailed
 from ivadomed.images.files import write_csv
@@ -83,17 +84,6 @@ def _run_sweep(asked: SweepOptions, config: Mapping[str, Any]) -> pd.DataFrame:
     log.info("%s\n%s", table.to_string(max_colwidth=60), asked.folder / DETAILED)
     progress.raise_failures()
     return table
-
-
-def shared_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with absolute paths and one cache for all members, so that images are prepared once."""
-    loader = config["loader_parameters"]
-    output, data = Path(config["path_output"]).resolve(), loader["path_data"] or []
-    places = {
-        "path_data": [str(Path(path).resolve()) for path in ([data] if isinstance(data, str) else data)],
-        "cache_dir": str(Path(loader.get("cache_dir") or output / "cache").resolve()),
-    }
-    return {**config, "path_output": str(output), "loader_parameters": {**loader, **places}}
 
 
 def split_dataset(initial_config: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ivadomed.commands.worker import shared_config
 from ivadomed.config import load_config
 from ivadomed.errors import ConfigError, Interrupted
 from ivadomed.jobs import ResultStore, content_id, run_jobs
@@ -25,7 +26,7 @@ from ivadomed.sweep.hyperparameters import HyperparameterOption, folder_name, op
 from ivadomed.sweep.member import SCORES, Run, train_member
 from ivadomed.sweep.plan import Member, SweepOptions, short_name, training_id
 from ivadomed.sweep.results import DETAILED, write_tables
-from ivadomed.sweep.run import JOBS, Progress, shared_config, split_dataset
+from ivadomed.sweep.run import JOBS, Progress, split_dataset
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -32,7 +32,8 @@ def refuse_to_overwrite(folder: Path, model_folder: Path) -> None:
     Raises:
         OutputError: The folder holds a trained model or a checkpoint.
     """
-    files = (folder / CHECKPOINT, folder / BEST, folder / FINAL, model_folder / f"{model_folder.name}.pt")
+    packaged = (model_folder / f"{model_folder.name}{end}.pt" for end in ("", "_0"))  # a model, an ensemble
+    files = (folder / CHECKPOINT, folder / BEST, folder / FINAL, *packaged)
     if found := next((file for file in files if file.exists()), None):
         old = is_old_checkpoint(folder / CHECKPOINT)
         resume = "" if old else "--resume-training to go on with it, "

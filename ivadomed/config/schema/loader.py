@@ -369,15 +369,20 @@ class SplitDataset(Section):
                 "expected "
                 "a sum of at most 1, the remainder is the validation set"
             )
-        if self.fold == ALL_FOLDS:
+        if self.is_cross_validation:
             if self.n_folds is None and self.fname_split is None:
                 problems.append(
-                    'fold: "all" needs n_folds, such as 5, or the splits_final.json of nnU-Net as fname_split'
+                    'fold: "all" needs n_folds, such as 5, or splits_final.json of nnU-Net as fname_split'
                 )
-        elif self.n_folds is not None and self.fold >= self.n_folds:
+        elif self.n_folds is not None and int(self.fold) >= self.n_folds:
             problems.append(f"fold: {self.fold} is outside 0 to {self.n_folds - 1} (n_folds - 1)")
         refuse(problems)
         return self
+
+    @property
+    def is_cross_validation(self) -> bool:
+        """True if each fold is trained, instead of one split."""
+        return self.fold == ALL_FOLDS
 
 
 class Transform(Section):

@@ -42,10 +42,12 @@ def split_files(
         selection: Subjects to use; not applied to a split from a file.
 
     Raises:
-        ConfigError: A fold is out of range.
+        ConfigError: A fold is out of range, or all are asked for.
         DataError: The split file does not fit the data, a column or value is missing, there are too few subjects, or
             a subject is on two sides.
     """
+    if split.is_cross_validation:
+        raise ConfigError('split_dataset.fold: "all" stands for several splits; give the number of a fold')
     if split.fname_split:
         return split_from_file(split.fname_split, df, int(split.fold))
     sides = draw(select_subjects(df, selection, split.random_seed), split)

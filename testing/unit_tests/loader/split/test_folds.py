@@ -143,5 +143,5 @@ def test_one_split_is_no_cross_validation(tmp_path):
     with pytest.raises(DataError, match=re.escape(f"{file} holds one split")):
         count_splits(file)
     file.write_text(json.dumps([{"train": [], "val": []}] * 3))
-    with pytest.raises(DataError, match="n_folds: 5, but .* has 3 folds"):
+    with pytest.raises(DataError, match=r"n_folds: 5, but .* has 3 folds"):
         count_splits(file, 5)

@@ -1,0 +1,336 @@
+"""What follows the training of all folds: the ensemble, the test of all of them, and the evaluation of both.
+
+Each subject of the training set is predicted by the model that did not see it, into ``path_output/cross_validation``;
+the test set, which no model saw, by the ensemble, into ``path_output`` as in a single run.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from ivadomed.commands.evaluate import evaluate_cases
+from ivadomed.commands.folds import chosen_folds, is_packaged, saved_splits, trained_folds
+from ivadomed.commands.screen import show_cases, show_left_out
+from ivadomed.commands.steps import classify_cases, evaluate_classifier, refuse_outdated
+from ivadomed.commands.worker import screen_of_worker, with_own_share
+from ivadomed.config import RunConfig
+from ivadomed.config.tree import read_json
+from ivadomed.detection.cascade import add_boxes
+from ivadomed.errors import DataError, ModelError
+from ivadomed.evaluation.classification import SLICES, read_slices
+from ivadomed.evaluation.postprocessing_choice import PostprocessingSearch
+from ivadomed.images.files import write_csv
+from ivadomed.inference.backends import open_model
+from ivadomed.inference.engine import Prediction
+from ivadomed.inference.ensemble import join_models
+from ivadomed.inference.outputs import PREDICTIONS
+from ivadomed.inference.packaged import PackagedModel
+from ivadomed.inference.testing import Truth, predict_labelled, write_predictions
+from ivadomed.jobs import Workers, values
+from ivadomed.loader.bids.faults import summary
+from ivadomed.loader.bids_dataframe import BidsDataframe
+from ivadomed.loader.build import index_data, list_cases
+from ivadomed.loader.cases.case import Case
+from ivadomed.loader.cases.grouping import CaseList
+from ivadomed.metrics import MetricManager, get_metric_fns
+from ivadomed.registry.types import DatasetType
+from ivadomed.runtime.device import define_device
+from ivadomed.runtime.terminal import hidden_bar, say
+from ivadomed.training.checkpoint import BEST
+
+log = logging.getLogger(__name__)
+
+FOLDER = "cross_validation"
+"""Folder of the predictions of the training set and their evaluation, in that of the run."""
+
+_AGAIN = "run --test again"
+_FAULTS_SHOWN = 3
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """The cases that a fold validates on, and the run that did not see them.
+
+    Args:
+        config: Of the run of the fold.
+        cases: With their labels.
+    """
+
+    config: RunConfig
+    cases: tuple[Case, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the fold, "fold_0"."""
+        return Path(self.config.path_output).name
+
+    def predictions(self) -> Iterator[tuple[Prediction, Truth | None]]:
+        """Soft prediction and truth of each case, on the GPU of this process."""
+        own = with_own_share(self.config.to_json())
+        model = PackagedModel.open(own.model_folder, define_device(own.gpu_ids)[1])
+        soft_gt = own.loader_parameters.soft_gt
+        with screen_of_worker():
+            yield from _bar(
+                predict_labelled(model.predict, self.cases, model.slice_axis, soft_gt),
+                self.name,
+                len(self.cases),
+            )
+
+
+def package_ensemble(config: RunConfig, folder: Path, workers: Workers) -> Path | None:
+    """Join the models of all folds to the packaged model of the run, unless that is done.
+
+    Args:
+        config: Of the whole.
+        folder: Its folder.
+        workers: Processes that predict the held-out cases, on which the postprocessing is chosen.
+
+    Returns:
+        Its folder; None for classifiers, which are not joined.
+
+    Raises:
+        ModelError: A fold is not trained.
+    """
+    splits = saved_splits(folder)
+    runs = list(trained_folds(config, folder, range(len(splits))))
+    if config.task == "classification":
+        say("Done", f"{len(runs)} models in {folder}; classifiers are not joined to an ensemble")
+    else:
+        if not is_packaged(config, folder, len(runs)):
+            steps = _chosen_steps(config, folder, runs, workers)
+            members = [run.model_folder for run in runs]
+            join_models(members, config.model_folder, postprocessing=steps, overwrite=True)
+        say("Done", f"the ensemble of {len(runs)} models is {config.model_folder}")
+    say("Next", f"ivadomed --test -c {folder / 'config_file.json'}")
+    return None if config.task == "classification" else config.model_folder
+
+
+def _chosen_steps(
+    config: RunConfig, folder: Path, runs: Sequence[RunConfig], workers: Workers
+) -> dict[str, Any] | None:
+    """The postprocessing that the held-out predictions speak for; None, that of the configuration, for heat maps."""
+    if config.task != "segmentation":
+        return None
+    parts = held_out(config, folder, runs, index_data(config, folder))
+    found = dict(values(search_postprocessing, parts, workers))
+    first, *others = (found[number] for number in range(len(parts)))
+    for other in others:
+        first.merge(other)
+    choice = first.choose()
+    choice.write(folder / FOLDER)
+    log.info("Postprocessing: %s", choice.steps)
+    return choice.steps
+
+
+def search_postprocessing(part: HeldOut) -> PostprocessingSearch:
+    """Try postprocessing on the held-out cases of a fold."""
+    config = part.config
+    search = PostprocessingSearch(
+        config.class_names, config.postprocessing.arguments, config.evaluation_parameters
+    )
+    for prediction, truth in part.predictions():
+        assert truth is not None
+        target, counted = truth.on_grid(prediction.grid)
+        zooms = nib.affines.voxel_sizes(prediction.grid.affine)
+        subject = prediction.case.subject or prediction.case.id
+        search.add(prediction.soft, np.moveaxis(target, 0, -1), counted, list(zooms), subject)
+    return search
+
+
+def held_out(
+    config: RunConfig, folder: Path, runs: Sequence[RunConfig], bids_df: BidsDataframe
+) -> list[HeldOut]:
+    """The cases that each of these folds validates on.
+
+    Args:
+        config: Of the whole.
+        folder: Its folder.
+        runs: Configurations of the folds.
+        bids_df: The data set.
+
+    Raises:
+        DataError: A fold has none that is in the data set.
+    """
+    parts = []
+    splits = saved_splits(folder)
+    for run in runs:
+        names = [name for name in splits[int(run.split_dataset.fold)]["valid"] if name in bids_df.images]
+        found = _cases(run, bids_df, names, "validation", Path(run.path_output))
+        if not found.cases:
+            raise DataError(
+                f"{run.path_output}: no image that this fold validates on is in the data set; give its --path-data"
+            )
+        parts.append(HeldOut(run, found.cases))
+    return parts
+
+
+def _cases(
+    config: RunConfig, bids_df: BidsDataframe, names: Sequence[str], dataset_type: DatasetType, folder: Path
+) -> CaseList:
+    found = list_cases(config, bids_df, names, dataset_type)
+    device = define_device(config.gpu_ids)[1]
+    boxed = add_boxes(found.cases, config.object_detection_params, folder, config.slice_axis_index, device)
+    return CaseList(boxed, found.dropped)
+
+
+def test_folds(
+    config: RunConfig, folder: Path, workers: Workers, folds: Sequence[int] | None
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Predict the training set by the models that did not see it and the test set by the ensemble; evaluate both.
+
+    Args:
+        config: Of the whole.
+        folder: Its folder.
+        workers: Processes that predict a fold each, and evaluate.
+        folds: Folds whose part of the training set is predicted, and nothing else; None: all, and the test set.
+
+    Returns:
+        The table of 3D metrics and the metrics averaged over images: of the test set, or where there is none, or
+        ``folds`` are given, of the cross-validation.
+
+    Raises:
+        ModelError: A fold is not trained, or the ensemble not packaged.
+        DataError: See ``--test``.
+    """
+    runs = list(trained_folds(config, folder, chosen_folds(saved_splits(folder), folds)))
+    bids_df = index_data(config, folder)
+    if config.task == "classification":
+        return _test_classifiers(config, folder, held_out(config, folder, runs, bids_df))
+    if folds is None and not is_packaged(config, folder, len(runs)):
+        raise ModelError(f"{config.model_folder}: is not the ensemble of the folds yet; run --train first")
+    config = with_packaged_postprocessing(config) if folds is None else config
+    cross_validated = _test_held_out(config, folder, held_out(config, folder, runs, bids_df), workers)
+    found = None if folds is not None else _test_cases(config, folder, bids_df)
+    if found is None:
+        return cross_validated
+    return _test_ensemble(config, folder, found.cases, workers)
+
+
+@dataclass(frozen=True, eq=False)
+class _PredictHeldOut:
+    """Predicts the held-out cases of a fold into a folder, in whatever process it is called."""
+
+    folder: Path
+    postprocessing: dict[str, Any]
+
+    def __call__(self, part: HeldOut) -> dict[str, list[float]]:
+        """The values of each metric."""
+        fns = get_metric_fns(part.config.task)
+        return write_predictions(part.predictions(), self.folder, fns, self.postprocessing).result_dict
+
+
+def _test_held_out(
+    config: RunConfig, folder: Path, parts: Sequence[HeldOut], workers: Workers
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    cases = [case for part in parts for case in part.cases]
+    show_cases(cases, "Models", Path(config.path_output) / f"{parts[0].name} ... {parts[-1].name}")
+    predict = _PredictHeldOut(folder / FOLDER / PREDICTIONS, config.postprocessing.arguments)
+    found = dict(values(predict, parts, workers))
+    metrics = MetricManager(get_metric_fns(config.task))
+    metrics.merge(found[number] for number in range(len(parts)))
+    return evaluate_cases(config, cases, folder / FOLDER, _others(workers)), metrics.get_results()
+
+
+def _test_ensemble(
+    config: RunConfig, folder: Path, cases: Sequence[Case], workers: Workers
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    model = PackagedModel.open(config.model_folder, define_device(config.gpu_ids)[1])
+    show_cases(cases, "Model", config.model_folder)
+    labelled = predict_labelled(model.predict, cases, model.slice_axis, config.loader_parameters.soft_gt)
+    metrics = write_predictions(
+        _bar(labelled, "Inference", len(cases)),
+        folder / PREDICTIONS,
+        get_metric_fns(config.task),
+        config.postprocessing.arguments,
+    )
+    return evaluate_cases(config, cases, folder, _others(workers)), metrics.get_results()
+
+
+def _test_cases(config: RunConfig, folder: Path, bids_df: BidsDataframe) -> CaseList | None:
+    """The test set; None, which is told, where it is empty or has no labels."""
+    names = [name for name in saved_splits(folder)[0]["test"] if name in bids_df.images]
+    found = _cases(config, bids_df, names, "testing", folder)
+    show_left_out([*bids_df.dropped, *found.dropped], folder / config.log_file)
+    if found.cases:
+        return found
+    why = f" ({len(names)} images are left out: {summary(found.dropped)})" if names else ""
+    say("Test set", f"none{why}; the cross-validation is all there is")
+    return None
+
+
+def _test_classifiers(
+    config: RunConfig, folder: Path, parts: Sequence[HeldOut]
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Classify the slices of each fold by the model that did not see them; the test set is left to each model alone."""
+    tables = []
+    for part in parts:
+        own = with_own_share(part.config.to_json())
+        forward = open_model(Path(own.path_output) / BEST, define_device(own.gpu_ids)[1])
+        tables.append(classify_cases(own, part.cases, folder / FOLDER / part.name, forward)[0])
+    table = pd.concat(tables, ignore_index=True)
+    write_csv(folder / FOLDER / SLICES, table, index=False)
+    one = Path(parts[0].config.path_output) / "config_file.json"
+    say("Test set", f"not classified, for classifiers are not joined; test one: ivadomed --test -c {one}")
+    evaluation = evaluate_classifier(config, table, folder / FOLDER)
+    return evaluation, {}
+
+
+def evaluate_folds(config: RunConfig, folder: Path, workers: Workers) -> pd.DataFrame:
+    """Evaluate the predictions of the training set and of the test set that are there.
+
+    Returns:
+        The table of 3D metrics, see `test_folds`.
+
+    Raises:
+        DataError: There are none, or the models are newer.
+    """
+    if config.task == "classification":
+        return evaluate_classifier(config, read_slices(folder / FOLDER), folder / FOLDER)
+    places = [place for place in (folder / FOLDER, folder) if (place / PREDICTIONS).is_dir()]
+    if not places:
+        raise DataError(
+            f"{folder}: no predictions, neither of the folds nor of the test set; run --test first"
+        )
+    for place in places:
+        refuse_outdated(place, "*_pred.*", _AGAIN, config.model_folder / f"{config.model_folder.name}.json")
+    bids_df = index_data(config, folder)
+    runs = list(trained_folds(config, folder, chosen_folds(saved_splits(folder), None)))
+    tables = []
+    for place in places:
+        if place == folder:
+            found = _test_cases(config, folder, bids_df)
+            cases = [] if found is None else [*found.cases]
+        else:
+            cases = [case for part in held_out(config, folder, runs, bids_df) for case in part.cases]
+        if cases:
+            show_cases(cases, "Masks", place / PREDICTIONS)
+            tables.append(evaluate_cases(config, cases, place, _others(workers)))
+    return tables[-1]
+
+
+def with_packaged_postprocessing(config: RunConfig) -> RunConfig:
+    """The configuration with the postprocessing of the packaged ensemble, which was chosen for it."""
+    file = config.model_folder / f"{config.model_folder.name}.json"
+    if not file.is_file():
+        return config
+    return RunConfig.model_validate({**config.to_json(), "postprocessing": read_json(file)["postprocessing"]})
+
+
+def _others(workers: Workers) -> Workers | None:
+    """Workers in other processes, if any."""
+    return None if workers.here else workers
+
+
+def _bar(
+    labelled: Iterator[tuple[Prediction, Truth | None]], title: str, total: int
+) -> Iterator[tuple[Prediction, Truth | None]]:
+    yield from tqdm(labelled, desc=title, total=total, unit="case", leave=False, disable=hidden_bar())

@@ -1,0 +1,317 @@
+"""Cross-validation: ``--train`` of a configuration whose ``split_dataset.fold`` is "all".
+
+Each fold is a complete run in ``path_output/fold_K``. Together they make the packaged ensemble of ``path_output``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from filecmp import cmp
+from pathlib import Path
+from typing import Any
+
+from ivadomed.commands.records import MANIFEST, read_object, write_manifest
+from ivadomed.commands.screen import show_data, show_left_out
+from ivadomed.commands.steps import changed
+from ivadomed.commands.train import finished_training
+from ivadomed.commands.worker import log_failure, screen_of_worker, shared_config, with_own_share
+from ivadomed.config import RunConfig, load_config
+from ivadomed.detection.cascade import add_boxes
+from ivadomed.errors import ConfigError, ModelError, RunsFailed
+from ivadomed.geometry.boxes import BOXES_FILE
+from ivadomed.images.files import parse_json, write_json
+from ivadomed.jobs import Workers, run_jobs
+from ivadomed.loader.build import index_data, list_cases
+from ivadomed.loader.folds import SPLITS, draw_folds, write_folds
+from ivadomed.runtime.device import define_device
+from ivadomed.runtime.ranks import current_world
+from ivadomed.runtime.terminal import duration, say, without
+from ivadomed.training.checkpoint import BEST, CHECKPOINT, changes
+from ivadomed.training.loop import TrainingResult
+from ivadomed.training.outputs import refuse_to_overwrite, remove_training
+
+log = logging.getLogger(__name__)
+
+RunTraining = Callable[..., TrainingResult]
+"""``commands.run.run_command`` of a configuration of one fold."""
+
+Split = dict[str, list[str]]
+
+_KNOWN = ("Data", "Left out", "Split", "Memory", "Done", "Next")
+"""Lines of the screen that say nothing new of a fold."""
+
+_ADVICE = "what is finished stays; the same command goes on with the rest"
+
+
+def fold_folder(folder: Path, fold: int) -> Path:
+    """Folder of the run of a fold."""
+    return folder / f"fold_{fold}"
+
+
+def together(config: RunConfig) -> RunConfig:
+    """The configuration of the whole with absolute paths and the cache that the folds share."""
+    return load_config(shared_config(config.to_json()))
+
+
+def of_fold(config: RunConfig, fold: int) -> RunConfig:
+    """The configuration of the run of one fold, which can be trained and tested alone.
+
+    Args:
+        config: Of the whole, see `together`.
+        fold: Its number.
+    """
+    folder = Path(config.path_output)
+    values: dict[str, Any] = {
+        "path_output": str(fold_folder(folder, fold)),
+        "split_dataset.fname_split": str(folder / SPLITS),
+        "split_dataset.fold": fold,
+    }
+    if config.wandb is not None:
+        values["wandb.run_name"] = f"{config.wandb.run_name or config.model_name}-fold_{fold}"
+    return changed(config, values)
+
+
+def saved_splits(folder: Path) -> list[Split]:
+    """The splits that the folds in a folder are trained with.
+
+    Raises:
+        ModelError: There are none.
+    """
+    try:
+        return parse_json((folder / SPLITS).read_bytes())
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{folder / SPLITS}: cannot be read ({error}); run --train first, which draws the folds"
+        ) from error
+
+
+def chosen_folds(splits: Sequence[Split], folds: Sequence[int] | None) -> list[int]:
+    """The folds that are asked for; None: all.
+
+    Raises:
+        ConfigError: One does not exist.
+    """
+    known = range(len(splits))
+    if strange := sorted(set(folds or ()).difference(known)):
+        raise ConfigError(f"folds: {strange[0]}; expected 0 to {len(splits) - 1}")
+    return list(known) if folds is None else sorted(set(folds))
+
+
+def refuse_for_folds(config: RunConfig, thr_increment: float | None) -> None:
+    """Raise ConfigError for what does not go with several models."""
+    if (size := current_world().size) > 1:
+        raise ConfigError(
+            f'split_dataset.fold: "all" gives each fold a GPU of its own, but {size} processes were started to train '
+            "together; start it without torchrun or srun, or train one fold by its fold_0/config_file.json"
+        )
+    if thr_increment is not None:
+        raise ConfigError(
+            '--thr-increment: with split_dataset.fold "all" the threshold is chosen on the predictions of all folds; '
+            "leave it out"
+        )
+    if config.command == "test" and config.uncertainty.applied:
+        raise ConfigError(
+            f'uncertainty.n_it: {config.uncertainty.n_it} with split_dataset.fold "all", but Monte Carlo samples are '
+            "of one model; set it to 0, or test a fold by its fold_0/config_file.json"
+        )
+
+
+def train_folds(
+    config: RunConfig,
+    folder: Path,
+    run: RunTraining,
+    workers: Workers,
+    overwrite: bool = False,
+    n_gif: int = 0,
+    folds: Sequence[int] | None = None,
+) -> list[TrainingResult]:
+    """Train each fold that is not trained yet, and go on with those that were interrupted.
+
+    Args:
+        config: Of the whole, see `together`.
+        folder: Its folder.
+        run: Trains a fold.
+        workers: Processes that train, each a fold at a time.
+        overwrite: Draw the folds and train all of them anew.
+        n_gif: See ``run_command``.
+        folds: Folds to train now; None: all.
+
+    Returns:
+        Losses of the best epoch of each of these folds.
+
+    Raises:
+        ConfigError: The folds in the folder were drawn in another way, or a fold does not exist.
+        OutputError: The folder holds another training.
+        RunsFailed: Folds failed; the others are trained.
+    """
+    splits = prepare_folds(config, folder, overwrite)
+    chosen = chosen_folds(splits, folds)
+    training = _Training(run, n_gif, tell=workers.here)
+    configs = [of_fold(config, fold) for fold in chosen]
+    found: dict[int, TrainingResult] = {}
+    failures = []
+    for result in run_jobs(training, configs, workers, _ADVICE):
+        fold = chosen[result.number]
+        if not result.ok:
+            place = fold_folder(folder, fold) / config.log_file
+            failures.append(f"fold {fold}: {result.reason} (log: {place})")
+            log.warning("Fold %d failed: %s", fold, result.reason)
+            continue
+        found[fold] = TrainingResult(*result.value["losses"])
+        took = (
+            f"trained in {duration(result.value['seconds'])}" if result.value["seconds"] else "trained before"
+        )
+        say(f"Fold {fold}", f"{took}; best validation Dice {-found[fold].validation_dice:.4f}")
+    if failures:
+        head = f"{len(failures)} of {len(chosen)} folds failed; the same command tries them again:"
+        raise RunsFailed("\n  ".join([head, *failures]))
+    return [found[fold] for fold in chosen]
+
+
+@dataclass(frozen=True)
+class _Training:
+    """Trains folds, in whatever process it is called.
+
+    Args:
+        run: See `train_folds`.
+        n_gif: See ``run_command``.
+        tell: Say which fold it is.
+    """
+
+    run: RunTraining
+    n_gif: int
+    tell: bool
+
+    def __call__(self, config: RunConfig) -> dict[str, Any]:
+        """Losses of a fold, and the seconds that it took now; None when it was trained before."""
+        start, own = time.monotonic(), with_own_share(config.to_json())
+        folder = Path(own.path_output)
+        try:
+            if (known := finished_training(own, n_gif=self.n_gif)) is not None:
+                return {"losses": tuple(known), "seconds": None}
+            resume = (folder / CHECKPOINT).is_file()
+            if self.tell:
+                say(f"Fold {own.split_dataset.fold}", f"in {folder}")
+            with screen_of_worker(), without(_KNOWN):
+                losses = self.run(own, resume_training=resume, n_gif=self.n_gif)
+        except Exception as error:
+            log_failure(folder / own.log_file, error)
+            raise
+        return {"losses": tuple(losses), "seconds": time.monotonic() - start}
+
+
+def prepare_folds(config: RunConfig, folder: Path, overwrite: bool = False) -> list[Split]:
+    """The splits of the folds: those that a training was begun with, else new ones, written with all that is shared.
+
+    Each fold gets its ``config_file.json``.
+
+    Args:
+        config: Of the whole, see `together`.
+        folder: Its folder.
+        overwrite: Remove the trainings of all folds and draw anew.
+
+    Raises:
+        ConfigError: The folds in the folder were drawn in another way.
+        OutputError: The folder holds another training.
+    """
+    begun = [path for path in _fold_folders(folder) if (path / CHECKPOINT).exists() or (path / BEST).exists()]
+    if begun and not overwrite:
+        _refuse_other_folds(config, folder, begun[0])
+        return saved_splits(folder)
+    if not overwrite:
+        refuse_to_overwrite(folder, config.model_folder)
+    bids_df = index_data(config, folder)
+    splits = draw_folds(config, bids_df)
+    show_data(config, bids_df)
+    _show_folds(config, splits)
+    show_left_out(bids_df.dropped, folder / config.log_file)
+    if overwrite:
+        remove_training(folder, config.model_folder)
+        for path in _fold_folders(folder):
+            remove_training(path, path / config.model_name)
+    write_folds(folder, splits)
+    write_manifest(config, folder, splits)
+    boxes = _detect(config, folder, bids_df, splits)
+    for fold in range(len(splits)):
+        own = of_fold(config, fold)
+        write_json(Path(own.path_output) / "config_file.json", own.to_json(hide_secrets=True))
+        if boxes is not None:
+            shutil.copyfile(boxes, Path(own.path_output) / BOXES_FILE)
+    return splits
+
+
+def _fold_folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("fold_*") if path.name.removeprefix("fold_").isdigit())
+
+
+def _refuse_other_folds(config: RunConfig, folder: Path, begun: Path) -> None:
+    """Raise ConfigError when the folds that are there were drawn by other rules than the configuration has now."""
+    known = read_object(folder / MANIFEST).get("config", {})
+    if found := changes(_rules(known), json.loads(json.dumps(_rules(config.to_json())))):
+        raise ConfigError(
+            f"{begun}: is a fold that was drawn in another way: {'; '.join(found)}. Set it back, add --overwrite to "
+            "train all folds anew, or choose another --path-output"
+        )
+
+
+def _rules(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the folds are drawn by."""
+    split, loader = config.get("split_dataset") or {}, config.get("loader_parameters") or {}
+    # The fractions of training and validation do not count.
+    rules = {key: value for key, value in split.items() if key not in ("fold", "train_fraction")}
+    return {
+        "split_dataset": rules,
+        "loader_parameters": {"subject_selection": loader.get("subject_selection")},
+    }
+
+
+def _show_folds(config: RunConfig, splits: Sequence[Split]) -> None:
+    """Images of each part and of the test set."""
+    sizes = [len(split["valid"]) for split in splits]
+    text = str(sizes[0]) if len(set(sizes)) == 1 else f"{min(sizes)} to {max(sizes)}"
+    say(
+        "Split",
+        f"{len(splits)} folds, each validates on {text} of {sum(sizes)} images; {len(splits[0]['test'])} images to "
+        f"test the ensemble; by {config.split_dataset.split_method}",
+    )
+
+
+def _detect(config: RunConfig, folder: Path, bids_df: Any, splits: Sequence[Split]) -> Path | None:
+    """Find the boxes of a cascade once for all folds; their file, or None without a cascade."""
+    if config.object_detection_params.object_detection_path is None:
+        return None
+    names = [name for split in splits for name in split["valid"]]
+    cases = list_cases(config, bids_df, names, "training").cases
+    device = define_device(config.gpu_ids)[1]
+    add_boxes(cases, config.object_detection_params, folder, config.slice_axis_index, device)
+    return folder / BOXES_FILE
+
+
+def is_packaged(config: RunConfig, folder: Path, n_folds: int) -> bool:
+    """True if the packaged ensemble has the best models of all folds."""
+    package = config.model_folder
+    members = [
+        (fold_folder(folder, fold) / BEST, package / f"{package.name}_{fold}.pt") for fold in range(n_folds)
+    ]
+    return (package / f"{package.name}.json").is_file() and all(
+        weights.is_file() and member.is_file() and cmp(weights, member, shallow=False)
+        for weights, member in members
+    )
+
+
+def trained_folds(config: RunConfig, folder: Path, folds: Sequence[int]) -> Iterator[RunConfig]:
+    """Configurations of folds that are trained and packaged.
+
+    Raises:
+        ModelError: One is not.
+    """
+    for fold in folds:
+        own = of_fold(config, fold)
+        if not (own.model_folder / f"{own.model_folder.name}.json").is_file():
+            raise ModelError(f"{own.model_folder}: no model of fold {fold} yet; run --train first")
+        yield own
