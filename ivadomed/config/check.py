@@ -9,6 +9,7 @@ from ivadomed.config.schema.models import OwnModel
 from ivadomed.config.schema.run import SECTIONS, RunConfig
 from ivadomed.config.schema.training import CyclicLR, OneCycleLR
 from ivadomed.errors import ConfigError
+from ivadomed.postprocessing import STEPS
 
 
 def refusal(place: str, lines: Iterable[str]) -> ConfigError:
@@ -30,7 +31,7 @@ def contradictions(config: RunConfig, only_predicts: bool = False) -> list[str]:
         return several
     if only_predicts:
         return [*_windows(config), *_crops(config)]
-    checks = (_windows, _film, _hemis, _crops, _classifier, _loss, _random_patches, _ignored)
+    checks = (_windows, _film, _hemis, _crops, _classifier, _loss, _random_patches, _ignored, _steps)
     found = [line for check in checks for line in check(config)]
     # What it follows from must be right before the size of a network makes sense.
     return found or config.network.faults(config)
@@ -96,6 +97,17 @@ def _loss(config: RunConfig) -> Iterator[str]:
             f"training_parameters.loss.classes_of_interest: {list(chosen)}; expected "
             f"positions in target_suffix, 0 to {n_classes - 1}"
         )
+
+
+def _steps(config: RunConfig) -> Iterator[str]:
+    n_classes = max(len(config.class_names), 1)
+    for name, arguments in config.postprocessing.arguments.items():
+        chosen = (arguments.get("classes") if name in STEPS else None) or (0,)
+        if max(chosen) >= n_classes:
+            yield (
+                f"postprocessing.{name}.classes: {list(chosen)}; expected positions in target_suffix, 0 to "
+                f"{n_classes - 1}"
+            )
 
 
 def _crops(config: RunConfig) -> Iterator[str]:

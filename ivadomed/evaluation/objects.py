@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -56,6 +56,46 @@ class Objects:
         return select_objects(self.labels, self.sizes >= small)
 
 
+class Overlaps(NamedTuple):
+    """Pairs of a predicted and a true object that share voxels.
+
+    Args:
+        predicted: [P] index of the predicted object.
+        true: [P] index of the true object.
+        voxels: [P] voxels that both have.
+    """
+
+    predicted: np.ndarray
+    true: np.ndarray
+    voxels: np.ndarray
+
+    @classmethod
+    def between(cls, predicted: Objects, true: Objects) -> Overlaps:
+        """Overlaps of the objects of two masks."""
+        both = (predicted.labels > 0) & (true.labels > 0)
+        pairs = (predicted.labels[both].astype(np.int64) - 1) * len(true) + true.labels[both] - 1
+        unique, voxels = np.unique(pairs, return_counts=True)
+        return cls(*np.divmod(unique, max(len(true), 1)), voxels)
+
+    def of(self, kept: np.ndarray) -> Overlaps:
+        """Overlaps of the predicted objects for which ``kept`` [n_pred] is true."""
+        chosen = kept[self.predicted]
+        return Overlaps(self.predicted[chosen], self.true[chosen], self.voxels[chosen])
+
+    def matches(
+        self, n_predicted: int, true_sizes: np.ndarray, overlap_vox: int | None, overlap_ratio: float | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Predicted objects [n_pred] that are true, and true ones [n_true] that are found; see ``match_objects``."""
+        in_prediction = np.bincount(self.true, self.voxels, len(true_sizes))
+        if overlap_vox is not None:
+            least = max(overlap_vox, 1)
+            return np.bincount(self.predicted, self.voxels, n_predicted) >= least, in_prediction >= least
+        parts = np.maximum(np.round((overlap_ratio or 0.0) * true_sizes), 1)
+        right = np.zeros(n_predicted, bool)
+        right[self.predicted[self.voxels >= parts[self.true]]] = True
+        return right, in_prediction >= parts
+
+
 def match_objects(
     predicted: Objects, true: Objects, overlap_vox: int | None, overlap_ratio: float | None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -71,24 +111,8 @@ def match_objects(
     Returns:
         Booleans [n_pred] and [n_true].
     """
-    pred_index, true_index, voxels = _contingency(predicted, true)
-    in_prediction = np.bincount(true_index, voxels, len(true))
-    if overlap_vox is not None:
-        least = max(overlap_vox, 1)
-        return np.bincount(pred_index, voxels, len(predicted)) >= least, in_prediction >= least
-    parts = np.maximum(np.round((overlap_ratio or 0.0) * true.sizes), 1)
-    right = np.zeros(len(predicted), bool)
-    right[pred_index[voxels >= parts[true_index]]] = True
-    return right, in_prediction >= parts
-
-
-def _contingency(predicted: Objects, true: Objects) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs of objects that share voxels: index of the predicted one, of the true one, number of voxels."""
-    both = (predicted.labels > 0) & (true.labels > 0)
-    pairs = (predicted.labels[both].astype(np.int64) - 1) * len(true) + true.labels[both] - 1
-    unique, voxels = np.unique(pairs, return_counts=True)
-    pred_index, true_index = np.divmod(unique, max(len(true), 1))
-    return pred_index, true_index, voxels
+    overlaps = Overlaps.between(predicted, true)
+    return overlaps.matches(len(predicted), true.sizes, overlap_vox, overlap_ratio)
 
 
 def paint_detection(

@@ -70,17 +70,29 @@ def compare_paired(
     if not difference.any():
         return PairedComparison(n, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0)
     error = spread / np.sqrt(n)
-    half = float(stats.t.ppf((1 + _LEVEL) / 2, n - 1)) * error
+    low, high = mean_interval(difference)
     p_ttest = float(2 * stats.t.sf(abs(mean) / error, n - 1)) if error else 0.0
     return PairedComparison(
         n=n,
         difference=mean,
-        ci95_low=mean - half,
-        ci95_high=mean + half,
+        ci95_low=low,
+        ci95_high=high,
         effect_size=mean / spread if spread else float(np.copysign(np.inf, mean)),
         p_ttest=p_ttest,
         p_wilcoxon=float(stats.wilcoxon(difference).pvalue),
     )
+
+
+def mean_interval(values: np.ndarray) -> tuple[float, float]:
+    """95 % confidence interval of the mean of values [n], of Student's t; NaN for fewer than two."""
+    from scipy import stats  # see `compare_paired`
+
+    n = len(values)
+    if n < 2:
+        return np.nan, np.nan
+    spread = float(values.std(ddof=1)) if np.ptp(values) else 0.0  # the rounding of a mean is no spread
+    half = float(stats.t.ppf((1 + _LEVEL) / 2, n - 1)) * spread / np.sqrt(n)
+    return float(values.mean()) - half, float(values.mean()) + half
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:

@@ -1,10 +1,22 @@
-"""Postprocessing by evidence: which steps raise the metric on predictions of subjects that the model did not see."""
+"""Postprocessing by evidence: steps are kept where they raise the metric on predictions that are not of the training.
+
+What is tried, one after the other, each from what was kept so far:
+
+1. the threshold, 0.1 to 0.9, one for all classes. Where ``binarize_maxpooling`` makes masks, thresholds from 0.5 on,
+   with which classes stay exclusive;
+2. for each class ``fill_holes``, where no true mask has holes;
+3. for each class ``keep_largest`` and ``remove_small``, with sizes 1, 2, 5, 10, ... up to the median true object.
+
+The configuration's own steps are the start, so that what makes no difference stays. For the rule by which a value is
+kept, and its sources, see ``postprocessing_evidence``. Every combination is measured as it runs; in the end the whole
+choice is compared with the configuration's steps.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +24,45 @@ import numpy as np
 import pandas as pd
 
 from ivadomed.config.schema.predictions import EvaluationParameters
+from ivadomed.errors import DataError
+from ivadomed.evaluation.postprocessing_evidence import LEAST_SUBJECTS, Candidate, Evidence, State
+from ivadomed.evaluation.postprocessing_scores import (
+    ALL_OBJECTS,
+    FIRST_SIZE,
+    LARGEST,
+    CaseScores,
+    Size,
+    Steps,
+    Variants,
+    score_case,
+)
 from ivadomed.images.files import write_csv
+from ivadomed.postprocessing.objects import per_class
 
 POSTPROCESSING_FILE = "postprocessing.csv"
+COLUMNS = (
+    "step",
+    "class",
+    "value",
+    "metric",
+    "subjects",
+    "without",
+    "with",
+    "difference",
+    "ci95_low",
+    "ci95_high",
+    "unseen",
+    "unseen_low",
+    "kept",
+)
+
+_MAXPOOLING, _THRESHOLD = "binarize_maxpooling", "binarize_prediction"
+_KNOWN = (_THRESHOLD, _MAXPOOLING, "remove_noise", "fill_holes", "keep_largest", "remove_small")
+_THRESHOLDS = tuple(n / 10 for n in range(1, 10))
+_EXCLUSIVE = 0.5  # classes that add up to 1 do not overlap from here on
+_UNITS = ("vox", "mm3")
+_DECADES = {"vox": range(0, 6), "mm3": range(-9, 6)}  # from a voxel of a micrograph to a large organ
+_SAME_VOXELS = 1.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,17 +71,36 @@ class PostprocessingChoice:
 
     Args:
         steps: The section ``postprocessing``, as a configuration writes it.
-        table: A row for each value that was tried.
+        table: A row for each value that was tried: ``step``, ``class`` (empty: all), ``value``, ``metric``,
+            ``subjects``, mean over subjects ``without`` and ``with`` it, ``difference`` with its confidence interval
+            ``ci95_low`` and ``ci95_high``; of the best value of each step the gain ``unseen`` on subjects that had no
+            part in its choice, with ``unseen_low``, the end of its interval; ``kept``. "without" is what was kept so
+            far. The last row, if anything changes, compares the whole choice with the configuration's steps.
+        note: Why nothing changes; empty when something does.
     """
 
     steps: dict[str, dict[str, Any]]
     table: pd.DataFrame
+    note: str = ""
 
     def write(self, folder: str | os.PathLike[str]) -> Path:
         """Write the table into the folder of a run; return the file."""
         path = Path(folder, POSTPROCESSING_FILE)
         write_csv(path, self.table, index=False)
         return path
+
+    def text(self) -> str:
+        """What is kept and what it brings, for the terminal: a line for each step."""
+        if self.note:
+            return f"as configured: {self.note}"
+        lines = []
+        for row in self.table[self.table["kept"]].to_dict("records"):
+            name = f"{row['step']} {row['value']}".strip() + (f" of {row['class']}" if row["class"] else "")
+            lines.append(
+                f"{name}: {row['metric']} {row['without']:.4f} -> {row['with']:.4f} "
+                f"[{row['ci95_low']:+.4f}, {row['ci95_high']:+.4f}]"
+            )
+        return "\n".join(lines)
 
 
 class PostprocessingSearch:
@@ -45,6 +112,9 @@ class PostprocessingSearch:
         class_names: Suffix of each class.
         steps: The section ``postprocessing`` of the configuration: steps by name, in order.
         params: ``evaluation_parameters`` of the configuration; when an object counts as found.
+
+    Attributes:
+        obstacle: Why nothing can be tried with these steps, which are chosen as they are; empty when something can.
     """
 
     def __init__(
@@ -56,7 +126,10 @@ class PostprocessingSearch:
         self.class_names = tuple(class_names)
         self.steps = {name: dict(arguments or {}) for name, arguments in steps.items()}
         self.params = params or EvaluationParameters()
-        self.subjects: list[str] = []
+        self.obstacle = _obstacle(self.steps)
+        self._variants = Variants(_binarizations(self.steps, len(self.class_names)), _sizes(self.steps))
+        self._start = _state_of(self.steps, len(self.class_names), self._variants.sizes)
+        self._cases: list[CaseScores] = []
 
     def add(
         self,
@@ -75,12 +148,176 @@ class PostprocessingSearch:
             zooms: Voxel size in mm along X, Y, Z.
             subject: Participant; cases of one subject are averaged.
         """
-        self.subjects.append(subject)
+        if self.obstacle:
+            return
+        if soft.shape != truth.shape or soft.shape[3:] != (len(self.class_names),):
+            raise DataError(
+                f"{subject}: prediction {soft.shape} and ground truth {truth.shape}; expected two arrays "
+                f"[X, Y, Z, {len(self.class_names)}]"
+            )
+        try_filled = [filled or not self._with_holes(k) for k, filled in enumerate(self._start.filled)]
+        self._cases.append(
+            score_case(
+                soft, truth, counted, zooms, subject, self._variants, self.steps, try_filled, self.params
+            )
+        )
 
     def merge(self, other: PostprocessingSearch) -> None:
         """Add the cases of another search of the same classes and steps."""
-        self.subjects += other.subjects
+        self._cases += other._cases
 
     def choose(self) -> PostprocessingChoice:
-        """Choose by what was seen so far."""
-        return PostprocessingChoice(self.steps, pd.DataFrame())
+        """Choose by what was added; the order in which cases came makes no difference."""
+        if self.obstacle:
+            return self._as_configured([], self.obstacle)
+        if (subjects := len({case.subject for case in self._cases})) < LEAST_SUBJECTS:
+            return self._as_configured([], f"{LEAST_SUBJECTS} subjects are needed, and there are {subjects}")
+        evidence = Evidence(self._cases, self.class_names)
+        state, rows = evidence.weigh(self._start, self._other_binarizations())
+        for k in range(len(self.class_names)):
+            for propose in (self._holes, self._objects):
+                if candidates := propose(state, k, evidence):
+                    state, tried = evidence.weigh(state, candidates, k)
+                    rows += tried
+        if state == self._start:
+            return self._as_configured(rows, "nothing else is better on subjects that it was not chosen on")
+        rows.append(evidence.against_configured(state))
+        if not rows[-1]["kept"]:
+            return self._as_configured(rows, "all changes together are no better")
+        return PostprocessingChoice(self._as_steps(state, evidence), _table(rows))
+
+    def _as_configured(self, rows: Sequence[Mapping[str, Any]], note: str) -> PostprocessingChoice:
+        return PostprocessingChoice(self.steps, _table(rows), note)
+
+    def _with_holes(self, k: int) -> bool:
+        """Whether a true mask of a class was seen to have holes."""
+        return any(case.has_holes[k] for case in self._cases)
+
+    def _other_binarizations(self) -> list[Candidate]:
+        others = range(1, len(self._variants.binarizations))
+        return [
+            Candidate(*_words(self._variants.binarizations[b]), replace(self._start, binarization=b))
+            for b in others
+        ]
+
+    def _holes(self, state: State, k: int, evidence: Evidence) -> list[Candidate]:
+        if state.filled[k]:
+            return [Candidate("fill_holes", "off", state.changed(k, filled=False))]
+        if evidence.has_holes[k]:
+            return []
+        return [Candidate("fill_holes", "on", state.changed(k, filled=True))]
+
+    def _objects(self, state: State, k: int, evidence: Evidence) -> list[Candidate]:
+        now = state.objects[k]
+        candidates = []
+        if now != ALL_OBJECTS:
+            name = "keep_largest" if now == LARGEST else "remove_small"
+            candidates.append(Candidate(name, "off", state.changed(k, objects=ALL_OBJECTS)))
+        if now != LARGEST:
+            candidates.append(Candidate("keep_largest", "on", state.changed(k, objects=LARGEST)))
+        chosen_unit = self._unit(evidence)
+        largest = evidence.typical_size[k, _UNITS.index(chosen_unit)]
+        smallest = 1.0 if chosen_unit == "vox" else evidence.voxel_volumes.min()
+        for option, (unit, size) in enumerate(self._variants.sizes, start=FIRST_SIZE):
+            if unit == chosen_unit and smallest < size <= largest and option != now:
+                candidates.append(
+                    Candidate("remove_small", f"{size:g} {unit}", state.changed(k, objects=option))
+                )
+        return candidates
+
+    def _unit(self, evidence: Evidence) -> str:
+        """Unit of sizes: the configured one; else voxels, or mm3 where images have voxels of several sizes."""
+        if "remove_small" in self.steps:
+            return self.steps["remove_small"].get("unit", "vox")
+        volumes = evidence.voxel_volumes
+        return "vox" if volumes.max() <= _SAME_VOXELS * volumes.min() else "mm3"
+
+    def _as_steps(self, state: State, evidence: Evidence) -> dict[str, dict[str, Any]]:
+        """The section of a configuration, in the order in which the variants were measured."""
+        binarization = self._variants.binarizations[state.binarization]
+        steps = {name: dict(arguments) for name, arguments in binarization.items()}
+        classes = range(len(self.class_names))
+        filled = [k for k in classes if state.filled[k]]
+        if filled:
+            steps["fill_holes"] = {} if len(filled) == len(classes) else {"classes": filled}
+        largest = [k for k in classes if state.objects[k] == LARGEST]
+        if largest:
+            # Without "classes", overlapping objects of several classes are one: the same only where none overlap.
+            alike = len(largest) == len(classes) and (len(classes) == 1 or _MAXPOOLING in steps)
+            steps["keep_largest"] = {} if alike else {"classes": largest}
+        sizes = [self._size(option) for option in state.objects]
+        if any(sizes):
+            same = len(set(sizes)) == 1
+            steps["remove_small"] = {"unit": self._unit(evidence), "thr": sizes[0] if same else sizes}
+        return steps
+
+    def _size(self, option: int) -> int | float:
+        if option < FIRST_SIZE:
+            return 0
+        size = self._variants.sizes[option - FIRST_SIZE][1]
+        return int(size) if size == int(size) else size
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    return pd.DataFrame(list(rows), columns=list(COLUMNS))
+
+
+def _obstacle(steps: Steps) -> str:
+    """Why steps cannot be compared with others; empty when they can."""
+    if _MAXPOOLING not in steps and steps.get(_THRESHOLD, {"thr": -1}).get("thr", 0.5) < 0:
+        return f"predictions stay soft, for postprocessing has no {_THRESHOLD} or {_MAXPOOLING}"
+    if steps.get("uncertainty", {}).get("thr", -1) >= 0:
+        return "postprocessing.uncertainty reads maps of each prediction, which are not made here"
+    if own := [name for name in steps if name not in (*_KNOWN, "uncertainty")]:
+        return f"postprocessing.{own[0]} is a step of your own, with which others are not compared"
+    return ""
+
+
+def _binarizations(steps: Steps, n_classes: int) -> tuple[Steps, ...]:
+    """Ways to make masks: the configuration's own first, then others, the nearest first."""
+    if _MAXPOOLING in steps:
+        exclusive = (thr for thr in _THRESHOLDS if thr >= _EXCLUSIVE or n_classes == 1)
+        return {_MAXPOOLING: {}}, *({_THRESHOLD: {"thr": thr}} for thr in exclusive)
+    own = steps.get(_THRESHOLD, {}).get("thr", 0.5)
+    others = sorted((thr for thr in _THRESHOLDS if thr != own), key=lambda thr: abs(thr - own))
+    return tuple({_THRESHOLD: {"thr": thr}} for thr in (own, *others))
+
+
+def _sizes(steps: Steps) -> tuple[Size, ...]:
+    """Smallest objects to keep, from small to large, the configuration's own among them."""
+    series = {
+        (unit, float(f"{digit}e{decade}"))
+        for unit, decades in _DECADES.items()
+        for decade in decades
+        for digit in (1, 2, 5)
+    }
+    own = steps.get("remove_small", {})
+    thresholds = np.atleast_1d(np.asarray(own.get("thr", 0), float)).tolist()
+    return tuple(sorted(series | {(own.get("unit", "vox"), size) for size in thresholds if size > 0}))
+
+
+def _state_of(steps: Steps, n_classes: int, sizes: Sequence[Size]) -> State:
+    """The variant that is like the steps of a configuration."""
+    filled = [_applies("fill_holes", steps, k) for k in range(n_classes)]
+    own = steps.get("remove_small", {})
+    objects = []
+    for k, size in enumerate(per_class(own.get("thr", 0), n_classes, "postprocessing.remove_small.thr")):
+        if _applies("keep_largest", steps, k):
+            objects.append(LARGEST)
+        else:
+            objects.append(
+                sizes.index((own.get("unit", "vox"), size)) + FIRST_SIZE if size > 0 else ALL_OBJECTS
+            )
+    return State(0, tuple(filled), tuple(objects))
+
+
+def _applies(name: str, steps: Steps, k: int) -> bool:
+    """Whether a step is there, and not for other classes only."""
+    classes = steps[name].get("classes") if name in steps else ()
+    return classes is None or k in classes
+
+
+def _words(binarization: Steps) -> tuple[str, str]:
+    """Name and value of a step that makes masks."""
+    ((name, arguments),) = binarization.items()
+    return name, f"{arguments['thr']:g}" if arguments else ""

@@ -24,6 +24,11 @@ EXPECTED = (
 _VALUE = re.compile(r"-?\d+")
 _UNSAFE = re.compile(r"[^\w.-]+")
 _NAMES = 20
+_LESIONS = re.compile(
+    r"lesion|tumou?r|cancer|carcinom|metasta|glioma|plaque|o?edema|necro|wmh|hyperintens|stroke|infarct|"
+    r"ha?emorrh|bleed|nodul|cyst|polyp|(?<![a-z])les(?![a-z])",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -116,3 +121,8 @@ def names_for_files(suffixes: Sequence[str]) -> list[str]:
             unique = f"{name}-{count}"
         safe.append(unique)
     return safe
+
+
+def names_lesions(suffix: str) -> bool:
+    """True if a suffix says that its label marks lesions, of which an image may have many or none."""
+    return _LESIONS.search(suffix) is not None

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from ivadomed.errors import DataError
+from ivadomed.errors import ConfigError, DataError
 from ivadomed.postprocessing import masks
 from ivadomed.postprocessing.objects import EDGES, binary_structure, minimum_voxels, per_class
 from ivadomed.registry import Registry
-from ivadomed.registry.types import Doc, Ge, Le, Real, SizeThreshold, Text
+from ivadomed.registry.types import Doc, Ge, Le, Len, NonNegative, Real, SizeThreshold, Text
 
 # In these files a high value means that the samples agree; in all others, that they do not.
 CONFIDENCE_SUFFIXES = ("_unc-iou.nii.gz", "_soft.nii.gz")
@@ -28,6 +28,7 @@ STEPS: Registry[Callable[..., np.ndarray]] = Registry(
 step = STEPS.register
 
 SoftValue = Annotated[Real, Ge(-1), Le(1)]
+Classes = Annotated[tuple[NonNegative, ...], Len(1)] | None
 
 
 class Postprocessing:
@@ -95,13 +96,13 @@ class Postprocessing:
         """Remove objects smaller than `thr`, in "vox" or "mm3"."""
         self._run("remove_small", unit=unit, thr=thr)
 
-    def fill_holes(self) -> None:
-        """Fill the holes of a binary prediction."""
-        self._run("fill_holes")
+    def fill_holes(self, classes: Sequence[int] | None = None) -> None:
+        """Fill the holes of a binary prediction, of all its classes or of some."""
+        self._run("fill_holes", classes=classes)
 
-    def keep_largest(self) -> None:
-        """Keep the largest object."""
-        self._run("keep_largest")
+    def keep_largest(self, classes: Sequence[int] | None = None) -> None:
+        """Keep the largest object, of all classes or of some."""
+        self._run("keep_largest", classes=classes)
 
     def remove_noise(self, thr: float) -> None:
         """Set values below `thr` to 0."""
@@ -120,9 +121,22 @@ def remove_noise(
 
 
 @step
-def keep_largest(prediction: Postprocessing) -> np.ndarray:
+def keep_largest(
+    prediction: Postprocessing,
+    *,
+    classes: Annotated[
+        Classes,
+        Doc(
+            "Classes, counted from 0, of which only the largest component is kept, each on its own. null: all, and "
+            "components of different classes that overlap, such as lesions and the cord around them, are one.",
+            [0],
+        ),
+    ] = None,
+) -> np.ndarray:
     """Keep the largest component of each class."""
-    return masks.keep_largest_object(prediction.data_pred)
+    if classes is None:
+        return masks.keep_largest_object(prediction.data_pred)
+    return _of_classes(masks.keep_largest_object, prediction, classes, "keep_largest")
 
 
 @step
@@ -182,9 +196,17 @@ def uncertainty(
 
 
 @step
-def fill_holes(prediction: Postprocessing) -> np.ndarray:
+def fill_holes(
+    prediction: Postprocessing,
+    *,
+    classes: Annotated[
+        Classes, Doc("Classes, counted from 0, whose holes are filled; null: all.", [0])
+    ] = None,
+) -> np.ndarray:
     """Fill holes inside components."""
-    return masks.fill_holes(prediction.data_pred)
+    if classes is None:
+        return masks.fill_holes(prediction.data_pred)
+    return _of_classes(masks.fill_holes, prediction, classes, "fill_holes")
 
 
 @step
@@ -207,6 +229,22 @@ def remove_small(
     return np.stack(
         [masks.remove_small_objects(data[..., c], structure, size) for c, size in enumerate(sizes)], axis=-1
     )
+
+
+def _of_classes(
+    change: Callable[[np.ndarray], np.ndarray], prediction: Postprocessing, classes: Sequence[int], name: str
+) -> np.ndarray:
+    """The prediction with some of its classes changed, each on its own."""
+    count = prediction.n_classes
+    if strangers := [k for k in classes if k >= count]:
+        raise ConfigError(
+            f"postprocessing.{name}.classes: {strangers[0]}; the prediction has {count}, expected 0 to {count - 1}"
+        )
+    result = prediction.data_pred.copy()
+    parts = result if result.ndim == 4 else result[..., None]
+    for k in classes:
+        parts[..., k] = change(parts[..., k])
+    return result
 
 
 def _read_uncertainty(path: str) -> np.ndarray:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid
 from ivadomed.images.io import is_nifti
-from ivadomed.images.label_suffix import file_suffix
+from ivadomed.images.label_suffix import file_suffix, names_lesions
 from ivadomed.images.labels import LabelFile, iter_labels
 from ivadomed.postprocessing.objects import label_objects
 from ivadomed.runtime.terminal import hidden_bar
@@ -29,11 +29,6 @@ _APART = 0.02
 _ONES = (
     np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1).astype(np.uint8)
 )  # of each byte
-_LESIONS = re.compile(
-    r"lesion|tumou?r|cancer|carcinom|metasta|glioma|plaque|o?edema|necro|wmh|hyperintens|stroke|infarct|"
-    r"ha?emorrh|bleed|nodul|cyst|polyp|(?<![a-z])les(?![a-z])",
-    re.IGNORECASE,
-)
 
 
 @dataclass(eq=False)
@@ -84,7 +79,7 @@ class LabelKind:
     @property
     def lesions(self) -> bool:
         """Whether it marks lesions, by its name or because of what was seen."""
-        return self.scattered or _LESIONS.search(self.suffix) is not None
+        return self.scattered or names_lesions(self.suffix)
 
     @property
     def name(self) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from typing_extensions import Self
 
 from ivadomed.registry.section import OrderedSteps, Section, key, refuse
@@ -14,7 +14,20 @@ Unit = Literal["vox", "mm3"]
 
 
 class PostprocessingStep(Section):
-    """A postprocessing step and its arguments."""
+    """A postprocessing step and its arguments.
+
+    An argument that is null, as it is by default, is not written: earlier versions, which do not know it, read such a
+    step as they always did.
+    """
+
+    @model_serializer(mode="wrap")
+    def _without_nulls(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        return {
+            name: value
+            for name, value in handler(self).items()
+            if value is not None or name not in fields or fields[name].default is not None
+        }
 
 
 class PostprocessingSteps(OrderedSteps):

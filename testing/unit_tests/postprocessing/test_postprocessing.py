@@ -322,3 +322,23 @@ def test_import_is_light():
     code = f"import sys, ivadomed.postprocessing; print({heavy} & set(sys.modules))"
     run_ = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run_.stdout.strip() == "set()"
+
+
+def test_steps_of_some_classes():
+    """Each class on its own, also where they overlap; the others stay as they are."""
+    cord = np.zeros((12, 12, 3), np.uint8)
+    cord[1:4, 1:4], cord[8, 8] = 1, 1
+    lesions = np.zeros_like(cord)
+    lesions[2, 2], lesions[8:10, 8] = 1, 1
+    both = np.stack([cord, lesions], axis=-1)
+    kept = run({"keep_largest": {"classes": [1]}}, both)
+    np.testing.assert_array_equal(kept[..., 0], cord)
+    assert kept[..., 1].sum() == 6
+    assert run({"keep_largest": {"classes": [0]}}, both)[..., 0].sum() == 27
+    ring = np.zeros((5, 5, 1, 2), np.uint8)
+    ring[1:4, 1:4] = 1
+    ring[2, 2] = 0
+    assert run({"fill_holes": {"classes": [0]}}, ring).sum(axis=(0, 1, 2)).tolist() == [9, 8]
+    assert run({"keep_largest": {"classes": [0]}}, squares()).sum() == 9
+    with pytest.raises(ConfigError, match=r"keep_largest\.classes: 2; the prediction has 2, expected 0 to 1"):
+        run({"keep_largest": {"classes": [2]}}, both)

@@ -1,0 +1,208 @@
+"""Evidence for a change of the postprocessing, and the rule that weighs it.
+
+The question is that of nnU-Net (Isensee et al., Nature Methods 18:203-211, 2021, Methods, "Empirical parameters"): it
+keeps the largest object alone where that raises the cross-validated Dice of a class and lowers that of none. Here
+thresholds, sizes and holes are tried too, hence a rule that ten subjects do not fool:
+
+* Values are compared on subjects, each with the mean of its cases. Fewer than 5 subjects change nothing.
+* The gain of the best value is that on subjects that had no part in its choice: for each subject, the value is chosen
+  on all others (leave-one-out; Stone, Journal of the Royal Statistical Society B 36:111-147, 1974).
+* It is kept when the 95 % confidence interval of this gain (Student's t) lies above 0, or when no subject loses.
+* The Dice of no class may fall by more than the standard error of its difference.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ivadomed.evaluation.paired import mean_interval
+from ivadomed.evaluation.postprocessing_scores import CaseScores
+from ivadomed.images.label_suffix import names_lesions
+
+LEAST_SUBJECTS = 5
+_DECIMALS = 9  # beyond them, means are equal
+_DICE, _LESION_F1 = 0, 1
+_METRICS = ("dice", "lf1")
+
+
+@dataclass(frozen=True)
+class State:
+    """One variant of the postprocessing.
+
+    Args:
+        binarization: Index, see ``Variants``.
+        filled: Per class whether holes are filled.
+        objects: Per class which objects stay, see ``Variants``.
+    """
+
+    binarization: int
+    filled: tuple[bool, ...]
+    objects: tuple[int, ...]
+
+    def changed(self, k: int, filled: bool | None = None, objects: int | None = None) -> State:
+        """The state with another value for a class."""
+        fills, kept = list(self.filled), list(self.objects)
+        fills[k] = fills[k] if filled is None else filled
+        kept[k] = kept[k] if objects is None else objects
+        return replace(self, filled=tuple(fills), objects=tuple(kept))
+
+
+class Candidate(NamedTuple):
+    """A value to try: its step and value in words, and the variant."""
+
+    step: str
+    value: str
+    state: State
+
+
+class Evidence:
+    """Scores of all subjects.
+
+    Args:
+        cases: Scores of each case.
+        class_names: Suffix of each class.
+
+    Attributes:
+        subjects: Number of subjects.
+        metrics: Name of the metric of each class: "lf1" where an image has many objects or none, else "dice".
+        has_holes: [K] classes of which a true mask has holes.
+        typical_size: [K, 2] median over cases of the median size of true objects, in voxels and mm3.
+        voxel_volumes: mm3, of each case.
+    """
+
+    def __init__(self, cases: Sequence[CaseScores], class_names: Sequence[str]) -> None:
+        of_subjects: dict[str, list[CaseScores]] = defaultdict(list)
+        for case in cases:
+            of_subjects[case.subject].append(case)
+        groups = [of_subjects[subject] for subject in sorted(of_subjects)]
+        self._names = tuple(class_names)
+        self._scores = np.stack([np.mean([case.scores for case in group], axis=0) for group in groups])
+        self._configured = np.stack(
+            [np.mean([case.configured for case in group], axis=0) for group in groups]
+        )
+        self.subjects = len(groups)
+        n_true = np.stack([case.n_true for case in cases])
+        self._metric = [_metric_of(name, n_true[:, k]) for k, name in enumerate(class_names)]
+        self.metrics = tuple(_METRICS[index] for index in self._metric)
+        self.has_holes = np.any([case.has_holes for case in cases], axis=0)
+        self.voxel_volumes = np.array([case.voxel_volume for case in cases])
+        sizes = np.stack([case.size for case in cases])
+        both = np.stack([sizes, sizes * self.voxel_volumes[:, None]], axis=-1)
+        self.typical_size = np.array([_median(both[:, k]) for k in range(len(class_names))])
+
+    def weigh(
+        self, now: State, candidates: Sequence[Candidate], k: int | None = None
+    ) -> tuple[State, list[dict[str, Any]]]:
+        """Compare values with what is there; of one class, or of all by the mean of their metrics.
+
+        Returns:
+            The state with the best value if it is kept, else as it was; a row of the table for each value.
+        """
+        classes = range(len(self._names)) if k is None else [k]
+        base = self._values(now, classes)
+        values = np.stack([self._values(one.state, classes) for one in candidates], axis=1)
+        best, unseen = left_out(values, base)
+        kept = self._is_kept(values[:, best] - base, unseen, now, candidates[best].state, classes)
+        rows = []
+        for number, one in enumerate(candidates):
+            own = unseen if number == best else None
+            rows.append(
+                {"step": one.step, "class": "" if k is None else self._names[k], "value": one.value}
+                | _row(self._metric_name(classes), values[:, number], base, own, kept and number == best)
+            )
+        return (candidates[best].state if kept else now), rows
+
+    def against_configured(self, state: State) -> dict[str, Any]:
+        """Row of the table for a whole choice, measured as such, against the steps of the configuration."""
+        classes = range(len(self._names))
+        values = self._values(state, classes)
+        base = np.mean([self._configured[:, self._metric[k], k] for k in classes], axis=0)
+        dice = [self._dice(state, k) - self._configured[:, _DICE, k] for k in classes]
+        kept = (values - base).mean() > 0 and not any(map(_falls, dice))
+        names = {"step": "all together", "class": "", "value": ""}
+        return names | _row(self._metric_name(classes), values, base, None, kept)
+
+    def _values(self, state: State, classes: Sequence[int]) -> np.ndarray:
+        """[N] metric of each subject, the mean of classes."""
+        return np.mean([self._of(state, self._metric[k], k) for k in classes], axis=0)
+
+    def _dice(self, state: State, k: int) -> np.ndarray:
+        return self._of(state, _DICE, k)
+
+    def _of(self, state: State, metric: int, k: int) -> np.ndarray:
+        return self._scores[:, metric, k, state.binarization, int(state.filled[k]), state.objects[k]]
+
+    def _is_kept(
+        self, seen: np.ndarray, unseen: np.ndarray, now: State, other: State, classes: Sequence[int]
+    ) -> bool:
+        if self.subjects < LEAST_SUBJECTS or seen.mean() <= 0 or unseen.mean() <= 0:
+            return False
+        if any(_falls(self._dice(other, k) - self._dice(now, k)) for k in classes):
+            return False
+        return bool(unseen.min() >= 0 or mean_interval(unseen)[0] > 0)
+
+    def _metric_name(self, classes: Sequence[int]) -> str:
+        return " and ".join(dict.fromkeys(self.metrics[k] for k in classes))
+
+
+def left_out(values: np.ndarray, base: np.ndarray) -> tuple[int, np.ndarray]:
+    """Choose among values, and what the choice is worth to subjects that have no part in it.
+
+    Args:
+        values: [N, V] metric of each subject with each value.
+        base: [N] metric without.
+
+    Returns:
+        Index of the best value, the first of equals; [N] gain of each subject with the value that is best for all
+        others.
+    """
+    total = values.sum(axis=0)
+    best = int(np.argmax(np.round(total / len(values), _DECIMALS)))
+    others = np.round((total - values) / max(len(values) - 1, 1), _DECIMALS)
+    chosen = np.argmax(others, axis=1)
+    return best, np.round(values[np.arange(len(values)), chosen] - base, _DECIMALS)
+
+
+def _falls(difference: np.ndarray) -> bool:
+    """True when the mean of differences [N] is below 0 by more than its standard error."""
+    error = difference.std(ddof=1) / np.sqrt(len(difference)) if len(difference) > 1 else 0.0
+    return bool(round(difference.mean() + error, _DECIMALS) < 0)
+
+
+def _row(
+    metric: str, values: np.ndarray, base: np.ndarray, unseen: np.ndarray | None, kept: bool
+) -> dict[str, Any]:
+    low, high = mean_interval(values - base)
+    return {
+        "metric": metric,
+        "subjects": len(values),
+        "without": base.mean(),
+        "with": values.mean(),
+        "difference": (values - base).mean(),
+        "ci95_low": low,
+        "ci95_high": high,
+        "unseen": np.nan if unseen is None else unseen.mean(),
+        "unseen_low": np.nan if unseen is None else mean_interval(unseen)[0],
+        "kept": kept,
+    }
+
+
+def _metric_of(name: str, n_true: np.ndarray) -> int:
+    """Metric of a class, from its name and the number of true objects in each case.
+
+    Lesions are told as by ``--init``: by the name, or because images have several of them and some have none.
+    """
+    there = n_true[n_true > 0]
+    several = len(there) > 0 and len(there) < len(n_true) and np.median(there) >= 2
+    return _LESION_F1 if names_lesions(name) or several else _DICE
+
+
+def _median(sizes: np.ndarray) -> np.ndarray:
+    """Median of sizes [n, 2] over cases that have one; 0 where none has."""
+    there = sizes[~np.isnan(sizes[:, 0])]
+    return np.median(there, axis=0) if len(there) else np.zeros(2)
