@@ -17,7 +17,6 @@ from ivadomed.auto.division import FEWEST_UPDATES, RESERVE, Division, divide
 from ivadomed.auto.folder import candidate_file
 from ivadomed.auto.plan import Plan
 from ivadomed.config import load_config
-from ivadomed.config.schema.training import TrainingTime
 from ivadomed.config.tree import expand, merged
 from ivadomed.images.files import write_json, write_text
 from ivadomed.jobs import Workers
@@ -162,9 +161,10 @@ def _changes(options: AutoOptions, division: Division, candidate: str, data: Sur
         "model_name": model_name(folder),
         "gpu_ids": list(range(torch.cuda.device_count())) or ([0] if Machine.here().gpu else []),
         "loader_parameters.cache_dir": str(folder / "cache"),
+        # The minutes alone decide; a number of epochs would be a bound too.
+        "training_parameters.training_time.max_minutes": division.minutes,
+        "training_parameters.training_time.num_epochs": None,
     }
-    if "max_minutes" in TrainingTime.model_fields:
-        changes["training_parameters.training_time.max_minutes"] = division.minutes
     if division.n_folds:
         changes["split_dataset"] = {"n_folds": division.n_folds, "fold": "all"}
         if data.subjects < _FEW_SUBJECTS:

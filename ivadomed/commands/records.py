@@ -136,6 +136,11 @@ def write_manifest(
     )
 
 
+def add_to_manifest(folder: Path, entries: Mapping[str, Any]) -> None:
+    """Add what is known only during the training to ``manifest.json``."""
+    write_json(folder / MANIFEST, {**read_object(folder / MANIFEST), **entries})
+
+
 def was_trained_on(folder: Path, path_data: Sequence[str]) -> bool:
     """True if the manifest of a training names these data sets."""
     try:

@@ -82,11 +82,14 @@ def show_network(config: RunConfig, model: Architecture, size: tuple[int, ...]) 
 
 def show_training(config: RunConfig, devices: Sequence[torch.device], precision: str, folder: Path) -> None:
     """Length, device and number format of a training, and its log."""
-    epochs = config.training_parameters.training_time.num_epochs
+    length = config.training_parameters.training_time
+    epochs = _number(length.num_epochs, "epoch") if length.num_epochs else "as many epochs as fit"
+    if length.max_minutes:
+        epochs += f" within {length.max_minutes:g} min"
     where = str(devices[0]) if len(devices) == 1 else f"{len(devices)} x {devices[0].type}"
     say(
         "Training",
-        f"{_number(epochs, 'epoch')} on {where} in {precision}; everything is in {folder / config.log_file}",
+        f"{epochs} on {where} in {precision}; everything is in {folder / config.log_file}",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from filecmp import cmp
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from ivadomed.commands.records import MANIFEST, was_trained_on, write_manifest
+from ivadomed.commands.records import MANIFEST, add_to_manifest, was_trained_on, write_manifest
 from ivadomed.commands.screen import (
     show_data,
     show_left_out,
@@ -48,6 +49,7 @@ from ivadomed.runtime.device import training_devices
 from ivadomed.runtime.ranks import World, current_world
 from ivadomed.runtime.terminal import say
 from ivadomed.training import read_checkpoint
+from ivadomed.training.budget import planned_epochs
 from ivadomed.training.checkpoint import BEST, CHECKPOINT, FINAL, changes
 from ivadomed.training.film import save_modulation
 from ivadomed.training.gifs import FOLDER as GIFS
@@ -73,6 +75,7 @@ FREE_TO_CHANGE = (
     "loader_parameters.cache_dir",
     "training_parameters.num_workers",
     "training_parameters.training_time.num_epochs",
+    "training_parameters.training_time.max_minutes",
 )
 
 
@@ -87,6 +90,7 @@ def train_command(
     on_epoch: EpochEnd | None = None,
 ) -> TrainingResult:
     """Train, and package the best model. Of several processes that train together, each runs this function."""
+    started = time.monotonic()
     world = current_world()
     announce(config)
     devices = training_devices(config.gpu_ids, world)
@@ -123,6 +127,8 @@ def train_command(
             world,
             Watch(n_gif, config.slice_axis_index, config.debugging, config.wandb),
             on_epoch,
+            lambda epochs: add_to_manifest(folder, {"epochs": epochs}),
+            started=started,
         )
     if world.is_first:
         _package(config, folder, valid, model, thr_increment)
@@ -176,10 +182,13 @@ def finished_training(
         state = read_checkpoint(folder / CHECKPOINT)
     except ModelError:
         return None
-    time = config.training_parameters.training_time
-    stopping = EarlyStopping(time)
+    length = config.training_parameters.training_time
+    stopping = EarlyStopping(length)
     stopping.load_state_dict(state["stopping"])
-    is_over = state["epoch"] == time.num_epochs or (state["epoch"] < time.num_epochs and stopping.stalled)
+    epochs = planned_epochs(length, state.get("budget", {}))
+    is_over = epochs is not None and (
+        state["epoch"] == epochs or (state["epoch"] < epochs and stopping.stalled)
+    )
     same = not changes(state["configuration"], json.loads(json.dumps(config.relevant(FREE_TO_CHANGE))))
     if not (is_over and same and was_trained_on(folder, config.loader_parameters.path_data)):
         return None

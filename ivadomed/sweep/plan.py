@@ -152,12 +152,15 @@ def training_id(config: RunConfig, thr_increment: float | None) -> str:
         ConfigError: The configuration trains several models.
     """
     _refuse_folds(config.split_dataset.fold)
+    length = config.training_parameters.training_time
+    minutes = {} if length.max_minutes is None else {"minutes": length.max_minutes}
     return content_id(
         {
             "config": config.relevant(FREE_TO_CHANGE),
             "data": [str(Path(path).resolve()) for path in config.loader_parameters.path_data],
-            "epochs": config.training_parameters.training_time.num_epochs,
+            "epochs": length.num_epochs,
             "thr_increment": thr_increment,
+            **minutes,
         }
     )
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 import json
 import logging
 import math
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -27,6 +30,7 @@ from ivadomed.models.checkpoint import save_model
 from ivadomed.runtime.ranks import ALONE, World
 from ivadomed.runtime.signals import StopRequest
 from ivadomed.runtime.terminal import say
+from ivadomed.training.budget import Budget, Clock, seconds_of_pass
 from ivadomed.training.checkpoint import (
     BEST,
     CHECKPOINT,
@@ -43,7 +47,7 @@ from ivadomed.training.mixup import mixup
 from ivadomed.training.monitor import NOTHING, Monitor, Watch, start_tracking
 from ivadomed.training.network import compile_network, fewest_samples, initial_model
 from ivadomed.training.optimization import Optimization
-from ivadomed.training.processes import Processes
+from ivadomed.training.processes import Processes, Shard
 from ivadomed.training.schedule import EarlyStopping
 
 log = logging.getLogger(__name__)
@@ -51,6 +55,9 @@ log = logging.getLogger(__name__)
 
 EpochEnd = Callable[[int, float], None]
 """Told the number of an epoch, from 1, and its validation loss."""
+
+Planned = Callable[[Mapping[int, int]], None]
+"""Told the number of epochs, by the first epoch that it was in force for, whenever the time decides on it."""
 
 
 class TrainingResult(NamedTuple):
@@ -83,6 +90,9 @@ def train(
     world: World = ALONE,
     watch: Watch = NOTHING,
     on_epoch: EpochEnd | None = None,
+    on_plan: Planned | None = None,
+    clock: Clock = time.monotonic,
+    started: float | None = None,
 ) -> TrainingResult:
     """Train a network.
 
@@ -103,6 +113,9 @@ def train(
         world: This process among those that call this function to train together.
         watch: Extras for the eye: animations, mixed samples, tracking.
         on_epoch: Called after every epoch, when its checkpoint is written; what it raises ends the training.
+        on_plan: Called when ``training_time.max_minutes`` decides on the number of epochs, in the first process.
+        clock: Seconds that only grow.
+        started: Reading of the clock from which ``max_minutes`` counts; None: now.
 
     Raises:
         ConfigError: The run to resume had another configuration, or has more epochs already.
@@ -111,12 +124,13 @@ def train(
     """
     folder = Path(path_output)
     trainer = Trainer(
-        architecture, dataset_train, dataset_val, params, folder, device, metric_fns, world, watch
+        *(architecture, dataset_train, dataset_val, params, folder, device, metric_fns, world, watch),
+        *(clock, started),
     )
     trainer.configuration = json.loads(json.dumps(configuration or {}))
     if resume_training:
         trainer.resume()
-    result = trainer.fit(on_epoch)
+    result = trainer.fit(on_epoch, on_plan)
     trainer.processes.close()
     return result
 
@@ -135,17 +149,21 @@ class Trainer:
         metric_fns: Sequence[Callable[..., float]] = (),
         world: World = ALONE,
         watch: Watch = NOTHING,
+        clock: Clock = time.monotonic,
+        started: float | None = None,
     ) -> None:
+        started = clock() if started is None else started
         self.architecture, self.params, self.folder = architecture, params, folder
         self.metric_fns, self.watch = metric_fns, watch
         self.configuration: dict[str, Any] = {}
         self.dataset_train, self.dataset_val = dataset_train, dataset_val
-        self.num_epochs = params.training_time.num_epochs
         self.first_epoch, self.best = 1, TrainingResult()
         seed_all(params.seed)
 
         self.processes = Processes(world, device, params.precision)
         self.device = self.processes.fabric.device
+        agree = self.processes.agree
+        self.budget = Budget(params.training_time, lambda: agree(clock()), agree(started))
         self.model = initial_model(architecture, params.transfer_learning)
         self.memory_format = torch.contiguous_format
         if params.channels_last and self.model.channels_last:
@@ -198,11 +216,13 @@ class Trainer:
         if changed := changes(state["configuration"], self.configuration):
             raise ConfigError(
                 f"{path}: was trained under another configuration: {'; '.join(changed)}. Resume with the one in "
-                f"{self.folder / 'config_file.json'} (num_epochs may grow), or train with another --path-output"
+                f"{self.folder / 'config_file.json'} (num_epochs and max_minutes may grow), or train with another "
+                "--path-output"
             )
-        if self.num_epochs < state["epoch"]:
+        most = self.budget.most
+        if most is not None and most < state["epoch"]:
             raise ConfigError(
-                f"training_parameters.training_time.num_epochs: {self.num_epochs}, but {path} has {state['epoch']} "
+                f"training_parameters.training_time.num_epochs: {most}, but {path} has {state['epoch']} "
                 "epochs already; give at least as many"
             )
         try:
@@ -212,48 +232,94 @@ class Trainer:
         say("Resumed", f"after epoch {state['epoch']}")
 
     def _restore(self, state: Mapping[str, Any]) -> None:
+        if "budget" in state:
+            self.budget.load_state_dict(state["budget"])
+        if self.budget.epochs is not None and self.budget.minutes is not None:
+            self.optimization.set_epochs(self.budget.epochs)
         self.optimization.load_state_dict(state["optimization"])
         self.stopping.load_state_dict(state["stopping"])
         self.first_epoch, self.best = state["epoch"] + 1, TrainingResult(**state["best"])
         if (rank := self.processes.world.rank) < len(state["rng"]):
             restore_rng(state["rng"][rank])
 
-    def fit(self, on_epoch: EpochEnd | None = None) -> TrainingResult:
+    def fit(self, on_epoch: EpochEnd | None = None, on_plan: Planned | None = None) -> TrainingResult:
         """Train until the last epoch, or until the validation loss no longer changes; see ``train``."""
-        monitor, gifs = self._monitor(), self._gifs()
-        average = self.optimization.average
         advice = f"add --resume-training to the command to continue from {self.folder / CHECKPOINT}"
-        with (
-            closing(monitor),
-            closing(gifs),
-            closing(self.train_batches),
-            closing(self.val_batches),
-            StopRequest(advice) as stop,
-        ):
-            for epoch in range(self.first_epoch, self.num_epochs + 1):
-                if self.stopping.stalled:
-                    say("Stopped", f"after epoch {epoch - 1}: the validation loss does not change any more")
-                    break
-                training = self._train_epoch(epoch, monitor, stop)
-                with average.in_place():
-                    validation = self.processes.agree(self._validate(epoch, monitor, stop))
-                    is_best = validation.loss < self.best.validation_loss
-                    if is_best:
-                        self.best = TrainingResult(
-                            training.dice, training.loss, validation.dice, validation.loss
+        with closing(self.train_batches), closing(self.val_batches), StopRequest(advice) as stop:
+            if self.budget.epochs is None:
+                self.budget.rehearsed(self._rehearse(stop))
+                self.optimization.set_epochs(self.num_epochs)
+            self._tell(on_plan)
+            with closing(self._monitor()) as monitor, closing(self._gifs()) as gifs:
+                self.budget.begin()
+                for epoch in itertools.count(self.first_epoch):
+                    if epoch > self.num_epochs:
+                        break
+                    if self.stopping.stalled:
+                        say(
+                            "Stopped",
+                            f"after epoch {epoch - 1}: the validation loss does not change any more",
                         )
-                        self._save_model(BEST)
-                    gifs.record(epoch, self._guess)
-                monitor.losses(epoch, training.loss, validation.loss, self.optimization.learning_rate)
-                monitor.finished(epoch, training.loss, validation.loss, is_best, self.device)
-                self.optimization.end_epoch()
-                self.stopping.update(validation.loss)
-                self._save_checkpoint(epoch)
-                if on_epoch is not None:
-                    on_epoch(epoch, validation.loss)
-            with average.in_place():
-                self._save_model(FINAL)
+                        break
+                    validation = self._epoch(epoch, monitor, gifs, stop)
+                    if self.budget.ended():
+                        monitor.num_epochs = self.num_epochs
+                        self.optimization.set_epochs(self.num_epochs)
+                        self._tell(on_plan)
+                    self._save_checkpoint(epoch)
+                    if on_epoch is not None:
+                        on_epoch(epoch, validation.loss)
+                with self.optimization.average.in_place():
+                    self._save_model(FINAL)
         return self.best
+
+    @property
+    def num_epochs(self) -> int:
+        """Last epoch, as far as it is known."""
+        return self.budget.epochs or 0
+
+    def _tell(self, on_plan: Planned | None) -> None:
+        if on_plan is not None and self.budget.history and self.processes.world.is_first:
+            on_plan(self.budget.history)
+
+    def _rehearse(self, stop: StopRequest) -> float:
+        """Seconds that an epoch will take, by its first batches; nothing of what they change stays."""
+        kept, rng = copy.deepcopy(self.optimization.state_dict()), rng_state()
+        drawn, metrics = torch.Generator().manual_seed(0), MetricManager(list(self.metric_fns))
+
+        def learn(shard: Shard) -> None:
+            self._train_batch(shard, drawn)
+            stop.check()
+
+        def validate(shard: Shard) -> None:
+            self._validate_batch(shard, metrics)
+            stop.check()
+
+        self.sampler.epoch = self.first_epoch
+        self.network.train()
+        seconds = seconds_of_pass(self.train_batches, learn, self.budget)
+        self.network.eval()
+        with torch.no_grad():
+            seconds += seconds_of_pass(self.val_batches, validate, self.budget)
+        self.optimization.load_state_dict(kept)
+        restore_rng(rng)
+        return seconds
+
+    def _epoch(self, epoch: int, monitor: Monitor, gifs: GifRecorder, stop: StopRequest) -> _Means:
+        """Train, validate, save the best model and go on to the next learning rate; the means of the validation."""
+        training = self._train_epoch(epoch, monitor, stop)
+        with self.optimization.average.in_place():
+            validation = self.processes.agree(self._validate(epoch, monitor, stop))
+            is_best = validation.loss < self.best.validation_loss
+            if is_best:
+                self.best = TrainingResult(training.dice, training.loss, validation.dice, validation.loss)
+                self._save_model(BEST)
+            gifs.record(epoch, self._guess)
+        monitor.losses(epoch, training.loss, validation.loss, self.optimization.learning_rate)
+        monitor.finished(epoch, training.loss, validation.loss, is_best, self.device)
+        self.optimization.end_epoch()
+        self.stopping.update(validation.loss)
+        return validation
 
     def _monitor(self) -> Monitor:
         shown, wandb = self.processes.world.is_first, self.watch.wandb
@@ -276,11 +342,8 @@ class Trainer:
         drawn = torch.Generator().manual_seed(int(seed))
         losses, dices = [], []
         for shard, bar in monitor.progress(self.train_batches, epoch, "training"):
-            batch = self._mixed(self._ready(shard.batch), shard.size, drawn, shard.step == 0)
-            with self.optimization.around(shard.step):
-                prediction, loss, dice = self._predict(batch, shard.size)
-                self.optimization.learn(loss, shard.step)
-            losses.append(self._checked(loss, batch))
+            batch, prediction, loss, dice = self._train_batch(shard, drawn, shard.step == 0)
+            losses.append(loss)
             dices.append(dice)
             bar.set_postfix(loss=f"{losses[-1]:.4f}", refresh=False)
             stop.check()
@@ -288,23 +351,40 @@ class Trainer:
         monitor.images(epoch, "Training", batch.image, batch.target, prediction.detach())
         return _Means(float(np.mean(losses)), float(np.mean(dices)))
 
+    def _train_batch(
+        self, shard: Shard, drawn: torch.Generator, shown: bool = False
+    ) -> tuple[Batch, torch.Tensor, float, float]:
+        """Learn from a batch: the batch as it was seen, prediction of this process, loss and Dice loss of all."""
+        batch = self._mixed(self._ready(shard.batch), shard.size, drawn, shown)
+        with self.optimization.around(shard.step):
+            prediction, loss, dice = self._predict(batch, shard.size)
+            self.optimization.learn(loss, shard.step)
+        return batch, prediction, self._checked(loss, batch), dice
+
     @torch.no_grad()
     def _validate(self, epoch: int, monitor: Monitor, stop: StopRequest) -> _Means:
         self.network.eval()
         losses, dices = [], []
         metrics = MetricManager(list(self.metric_fns))
         for shard, _ in monitor.progress(self.val_batches, epoch, "validation"):
-            batch = self._ready(shard.batch)
-            prediction, loss, dice = self._predict(batch, shard.size)
-            losses.append(self._checked(loss, batch))
+            batch, prediction, loss, dice = self._validate_batch(shard, metrics)
+            losses.append(loss)
             dices.append(dice)
-            self._measure(metrics, prediction, batch, shard.size)
             stop.check()
         metrics.merge(self.processes.collect(metrics.result_dict))
         monitor.metrics(epoch, metrics.get_results())
         assert batch.target is not None
         monitor.images(epoch, "Validation", batch.image, batch.target, prediction)
         return _Means(float(np.mean(losses)), float(np.mean(dices)))
+
+    def _validate_batch(
+        self, shard: Shard, metrics: MetricManager
+    ) -> tuple[Batch, torch.Tensor, float, float]:
+        """Measure a batch: see ``_train_batch``."""
+        batch = self._ready(shard.batch)
+        prediction, loss, dice = self._predict(batch, shard.size)
+        self._measure(metrics, prediction, batch, shard.size)
+        return batch, prediction, self._checked(loss, batch), dice
 
     def _ready(self, batch: Batch) -> Batch:
         """The batch where it is computed with, after the steps that the workers left to the device."""
@@ -381,6 +461,7 @@ class Trainer:
             "best": self.best._asdict(),
             "optimization": self.optimization.state_dict(),
             "stopping": self.stopping.state_dict(),
+            "budget": self.budget.state_dict(),
             "rng": self.processes.collect(rng_state()),  # of every process
         }
         if self.processes.world.is_first:

@@ -25,7 +25,7 @@ from ivadomed.config.schema.training import Wandb
 from ivadomed.images.files import write_text
 from ivadomed.loader.samples.loading import ShardSampler
 from ivadomed.runtime.terminal import duration, hidden_bar, say
-from ivadomed.training.processes import Shard
+from ivadomed.training.processes import Shard, shards
 from ivadomed.visualize import save_img
 
 log = logging.getLogger(__name__)
@@ -76,9 +76,17 @@ class Monitor:
         self._series: dict[str, Any] = {}
         self._previous_hook = threading.excepthook
         threading.excepthook = self._unless_of_writer
-        self.num_epochs = num_epochs
         self._started = time.perf_counter()
         self._pace = Pace(num_epochs, first_epoch)
+
+    @property
+    def num_epochs(self) -> int:
+        """Last epoch; a training that has a budget in time learns it on its way."""
+        return self._pace.num_epochs
+
+    @num_epochs.setter
+    def num_epochs(self, number: int) -> None:
+        self._pace.num_epochs = number
 
     def progress(self, loader: DataLoader[Any], epoch: int, phase: str) -> Iterator[tuple[Shard, tqdm]]:
         """Iterate batches under a bar that shows samples per second, and what the caller adds to it."""
@@ -91,8 +99,7 @@ class Monitor:
             mininterval=0.5,
             disable=hidden_bar(),
         ) as bar:
-            for step, batch in enumerate(loader):
-                shard = Shard(batch, sampler.size(step), step)
+            for shard in shards(loader):
                 yield shard, bar
                 bar.update(shard.size)
 

@@ -10,12 +10,16 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from ivadomed.config.schema.training import TrainingParameters
 from ivadomed.errors import ConfigError
 from ivadomed.training.schedule import build_scheduler, resume_schedule
 
 log = logging.getLogger(__name__)
+
+_UNKNOWN_LENGTH = 1000
+"""Epochs of a training while its pace is measured, of which no update stays."""
 
 OPTIMIZERS: dict[str, Any] = {
     "Adam": torch.optim.Adam,
@@ -46,19 +50,30 @@ class Optimization:
             raise ConfigError(
                 "training_parameters.transfer_learning.retrain_fraction: leaves no layer to train"
             )
-        rate, schedule, epochs = (
-            params.scheduler.initial_lr,
-            params.scheduler.lr_scheduler,
-            params.training_time.num_epochs,
+        self.rates = params.scheduler
+        chosen, rate = params.optimizer, self.rates.initial_lr
+        self.network, self.optimizer = fabric.setup(
+            model, build_optimizer(chosen.name, chosen.arguments, weights, rate)
         )
-        optimizer = build_optimizer(params.optimizer.name, params.optimizer.arguments, weights, rate)
-        self.network, self.optimizer = fabric.setup(model, optimizer)
+        schedule = self.rates.lr_scheduler
         log.info("\nScheduler parameters: %s", {"name": schedule.name, **schedule.arguments})
-        updates = -(-batches // self.accumulated)
-        self.scheduler, self.steps_per_update = build_scheduler(
-            schedule.name, schedule.arguments, optimizer, epochs, updates
+        self.scheduler, self.steps_per_update = self._schedule(
+            params.training_time.num_epochs or _UNKNOWN_LENGTH
         )
         self.average = WeightAverage(model, params.ema_decay)
+
+    def _schedule(self, epochs: int) -> tuple[LRScheduler, bool]:
+        schedule, updates = self.rates.lr_scheduler, -(-self.batches // self.accumulated)
+        return build_scheduler(schedule.name, schedule.arguments, self.optimizer.optimizer, epochs, updates)
+
+    def set_epochs(self, epochs: int) -> None:
+        """Go on under the schedule of a training of another length, as a resumed training does."""
+        state = self.state_dict()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rates.initial_lr
+            group.pop("initial_lr", None)
+        self.scheduler = self._schedule(epochs)[0]
+        self.load_state_dict(state)
 
     @property
     def learning_rate(self) -> float:

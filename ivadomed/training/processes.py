@@ -23,17 +23,18 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import ClusterEnvironment
 from lightning_fabric.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from ivadomed.errors import IvadomedError, MachineError
 from ivadomed.loader.samples import Batch
-from ivadomed.loader.samples.loading import shard_of
+from ivadomed.loader.samples.loading import ShardSampler, shard_of
 from ivadomed.models import Network
 from ivadomed.runtime.device import fabric_precision
 from ivadomed.runtime.failures import shortage
@@ -61,6 +62,13 @@ class Shard:
     batch: Batch
     size: int
     step: int
+
+
+def shards(loader: DataLoader[Any]) -> Iterator[Shard]:
+    """This process's shards of the batches of an epoch, from a loader of ``make_loader``."""
+    sampler = cast(ShardSampler, loader.batch_sampler)
+    for step, batch in enumerate(loader):
+        yield Shard(batch, sampler.size(step), step)
 
 
 class Processes:

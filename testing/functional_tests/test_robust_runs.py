@@ -92,3 +92,29 @@ def test_a_network_that_diverged_gives_no_masks(home, fails):
         assert "initial_lr" in message
         assert "sub-" in message
     assert not list((home / "run").glob("pred_masks/*"))
+
+
+def test_a_training_of_some_seconds_can_be_given_more(home, monkeypatch):
+    """The user wants a model in three seconds, then a better one."""
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(home)
+
+    def train(minutes, *options):
+        time = {"max_minutes": minutes, "early_stopping_patience": 1000}
+        file = changed(home, training_parameters={"training_time": time}, path_output="~/quick")
+        assert main(["--train", "-c", file, *options]) == 0
+        return (home / "quick/log").read_text()
+
+    screen = train(0.05)
+    assert "as many epochs as fit within 0.05 min on cpu" in screen
+    assert "within 0.05 min, by the first batches; the first epochs will confirm that" in screen
+    checkpoint = torch.load(home / "quick/checkpoint.pth.tar", weights_only=True)
+    manifest = json.loads((home / "quick/manifest.json").read_text())
+    assert list(manifest["epochs"].values())[-1] == checkpoint["epoch"] == checkpoint["budget"]["epochs"]
+    written = json.loads((home / "quick/config_file.json").read_text())["training_parameters"]
+    assert written["training_time"]["num_epochs"] is None
+    assert train(0.05) == screen  # it is finished
+    screen = train(0.12, "--resume-training")
+    more = torch.load(home / "quick/checkpoint.pth.tar", weights_only=True)["epoch"]
+    assert f"Epoch     {more}/{more}" in screen
+    assert more > checkpoint["epoch"]

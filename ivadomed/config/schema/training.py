@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
@@ -35,15 +36,39 @@ Precision = Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(_as_t
 
 
 class TrainingTime(Section):
-    """Length of the training."""
+    """Length of the training: in epochs, in minutes, or both, of which the shorter counts."""
 
-    num_epochs: Positive = key(100, "Largest number of epochs (> 0).", 200)
+    num_epochs: Positive | None = key(
+        100,
+        "Largest number of epochs (> 0). null, and what it is where only `max_minutes` is given: any.",
+        200,
+    )
+    max_minutes: PositiveReal | None = key(
+        None,
+        "Minutes (> 0) that the training may take, preparation of the images included: the pace of the first epochs "
+        "decides on the number of epochs, and the learning rate spans it. null: `num_epochs` alone decides.",
+        90,
+    )
     early_stopping_patience: Positive = key(
         50, "Stop after this many epochs in a row (> 0) in which the validation loss hardly changed.", 20
     )
     early_stopping_epsilon: NonNegativeReal = key(
         0.001, "Smallest change of the validation loss from one epoch to the next (>= 0) that counts.", 0.0001
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _minutes_alone(cls, value: Any) -> Any:
+        # Said in the parsed section, so that the files which are written from it say it too.
+        if not isinstance(value, Mapping) or value.get("max_minutes") is None:
+            return value
+        return {"num_epochs": None, **value}
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.num_epochs is None and self.max_minutes is None:
+            refuse(["num_epochs: null; expected an integer, unless max_minutes is given"])
+        return self
 
 
 class CosineAnnealingLR(Named):
@@ -267,6 +292,18 @@ class TrainingParameters(Section):
     )
     channels_last: Flag = key(True, "Keep tensors in channels-last memory format, mostly faster.")
     compile: Flag = key(False, "Compile the network (torch.compile): slow to start, then mostly faster.")
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        cycle = self.scheduler.lr_scheduler
+        if self.training_time.max_minutes is None or not isinstance(cycle, OneCycleLR):
+            return self
+        given = [name for name in ("total_steps", "epochs") if getattr(cycle, name) is not None]
+        place = "scheduler.lr_scheduler"
+        refuse(
+            [f"{place}.{name}: leave it out; the cycle is as long as max_minutes allows" for name in given]
+        )
+        return self
 
 
 class Wandb(Section):

@@ -1,0 +1,235 @@
+"""Number of epochs of a training that has a budget in time.
+
+A learning-rate schedule needs to know how long the training is from its first update on, and the pace is known only
+when there have been updates. So the number is found in two steps. A rehearsal, the first batches of an epoch of which
+nothing stays, gives a first number, under which the training starts. The first epochs show the real pace. If the first
+number then still ends within the budget and uses most of it, it stays, and the training is the very one that
+``num_epochs`` of this number gives; else the number is corrected, once, and the schedule goes on with the curve of the
+right length. After that nothing depends on a clock any more.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import statistics
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from ivadomed.config.schema.training import TrainingTime
+from ivadomed.runtime.terminal import duration, say
+from ivadomed.training.processes import Shard, shards
+
+log = logging.getLogger(__name__)
+
+Clock = Callable[[], float]
+"""Seconds that only grow; the same in all processes that train together."""
+
+_KEY = "training_parameters.training_time"
+_UNSURE = 0.05
+"""Share of the budget that a rehearsal does not plan with: it saves no model, and batches differ."""
+_RESERVE = 0.02
+"""Share of the budget that the correction leaves to what comes after the last epoch, and to chance."""
+_USED = (0.92, 0.99)
+"""Shares of the budget between which a number of epochs has to end so that it stays."""
+_SHOWN = 0.05
+"""Share of the budget after which the pace of two epochs is believed."""
+_LONG, _SETUP = 0.1, 60.0
+"""Share of the budget, and seconds, after which that of one is: in so long an epoch, what sets things up is lost."""
+_HALF = 0.5
+"""Share of the budget after which that of one has to do."""
+_LATE = 1.05
+"""Share of the budget beyond which an end is worth a warning."""
+_REHEARSAL = 0.01
+_LONGEST_REHEARSAL = 30.0  # seconds
+_BATCHES = 4  # of a rehearsal, at least
+
+
+class Budget:
+    """Length of a training: ``num_epochs``, or as many epochs as ``max_minutes`` allows.
+
+    Args:
+        time: The section.
+        clock: See ``Clock``.
+        started: Reading of the clock when what the budget pays for began.
+
+    Attributes:
+        epochs: The number; None until there is a first one.
+        is_final: It does not change any more.
+        history: First epoch that a number was in force for -> that number.
+    """
+
+    def __init__(self, time: TrainingTime, clock: Clock, started: float) -> None:
+        self.most, self.minutes = time.num_epochs, time.max_minutes
+        self.clock, self.started = clock, started
+        self.epochs: int | None = self.most if self.minutes is None else None
+        self.is_final = self.minutes is None
+        self.history: dict[int, int] = {}
+        self._before, self._is_late = 0.0, False
+        self._took: list[float] = []  # seconds of each epoch, also of those before an interruption
+        self._last_end = started
+
+    @property
+    def seconds(self) -> float:
+        """The budget."""
+        return math.inf if self.minutes is None else 60 * self.minutes
+
+    @property
+    def rehearsal(self) -> float:
+        """Seconds that are worth spending on each pass of a rehearsal."""
+        return min(_REHEARSAL * self.seconds, _LONGEST_REHEARSAL) / 2
+
+    @property
+    def pace(self) -> float:
+        """Seconds of an epoch; the first one, which sets things up, does not count once there are others."""
+        return statistics.fmean(self._took[1:] or self._took)
+
+    def begin(self) -> None:
+        """Note that an epoch begins: what lies before it is no part of its time."""
+        self._last_end = self.clock()
+
+    def rehearsed(self, pace: float) -> None:
+        """Set the number of epochs after a rehearsal.
+
+        Args:
+            pace: Seconds of an epoch.
+        """
+        self.begin()
+        self._set(self._fitting(pace, 1 - _UNSURE), pace)
+
+    def ended(self) -> bool:
+        """Take in that an epoch ended.
+
+        Returns:
+            True if the number of epochs changed.
+        """
+        now, before = self.clock(), self.epochs
+        self._took.append(now - self._last_end)
+        self._last_end = now
+        if self.is_final:
+            self._warn_if_late()
+        elif self._is_certain():
+            self.is_final = True
+            end = self._elapsed() + self.pace * (self._planned - len(self._took))
+            fits = _USED[0] <= end / self.seconds <= _USED[1]
+            self._set(self._planned if fits else self._fitting(self.pace, 1 - _RESERVE), self.pace)
+        return self.epochs != before
+
+    @property
+    def _planned(self) -> int:
+        assert self.epochs is not None
+        return self.epochs
+
+    def _elapsed(self) -> float:
+        """Seconds until the end of the last epoch, those before an interruption included."""
+        return self._before + self._last_end - self.started
+
+    def _is_certain(self) -> bool:
+        done, spent = len(self._took), sum(self._took) / self.seconds
+        tells = spent >= _LONG and self._took[0] >= _SETUP
+        return done >= self._planned or spent >= _HALF or tells or (done >= 2 and spent >= _SHOWN)
+
+    def _fitting(self, pace: float, share: float) -> int:
+        """Epochs that end within a share of the budget: those there are, and one at least."""
+        left = share * self.seconds - self._elapsed()
+        done = len(self._took)
+        fitting = done + int(min(max(left, 0.0) / max(pace, 1e-9), 1e9))
+        return max(done, 1, fitting if self.most is None else min(fitting, self.most))
+
+    def _set(self, epochs: int, pace: float) -> None:
+        if epochs != self.epochs:
+            self.history[len(self._took) + 1] = epochs
+        self.epochs = epochs
+        say("Epochs", self._text(pace))
+
+    def _text(self, pace: float) -> str:
+        """The number, why it is that, and how certain it is."""
+        done = len(self._took)
+        allowed = f"{self.minutes:g} min"
+        each = f"{self.epochs}, at {duration(pace)} each"
+        if self._elapsed() + pace * (self._planned - done) > self.seconds:
+            return f"{each}: longer than max_minutes ({allowed}), but the least there is"
+        if self.epochs == self.most:
+            return f"{each}: num_epochs, which ends before max_minutes ({allowed})"
+        text = f"{each} within {allowed}"
+        if not self.is_final:
+            return f"{text}, by the first batches; the first epochs will confirm that"
+        if len(self.history) > 1:
+            changes = zip(self.history.values(), [*self.history][1:], strict=False)
+            until = [f"that of {number} until epoch {end - 1}" for number, end in changes]
+            text += f" (the learning rate was {', '.join(until)})"
+        return text
+
+    def _warn_if_late(self) -> None:
+        if self.minutes is None or self._is_late:
+            return
+        recent = statistics.median(self._took[-3:])
+        end = self._elapsed() + recent * (self._planned - len(self._took))
+        if end <= _LATE * self.seconds:
+            return
+        self._is_late = True
+        log.warning(
+            "%s.max_minutes: %g, but epochs now take %s, and the training will end after %s; their number (%d) stays, "
+            "so that the result does not depend on what else the machine does.",
+            *(_KEY, self.minutes, duration(recent), duration(end), self.epochs),
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint."""
+        return {
+            **{"minutes": self.minutes, "most": self.most},
+            **{"epochs": self.epochs, "is_final": self.is_final, "history": dict(self.history)},
+            **{"elapsed": self._elapsed(), "took": list(self._took)},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """From the checkpoint; under another budget than its own, the number is decided anew by its pace."""
+        self.begin()
+        self._before, self._took = state["elapsed"], list(state["took"])
+        self.history = dict(state["history"])
+        if self.minutes is None:
+            return
+        if (self.minutes, self.most) == (state["minutes"], state["most"]):
+            self.epochs, self.is_final = state["epochs"], state["is_final"]
+        elif self._took:
+            self.epochs, self.is_final = state["epochs"], True
+            self._set(self._fitting(self.pace, 1 - _RESERVE), self.pace)
+
+
+def planned_epochs(time: TrainingTime, state: Mapping[str, Any]) -> int | None:
+    """Epochs that the training of a checkpoint has under a section; None where that has to be decided first.
+
+    Args:
+        time: The section.
+        state: State of its ``Budget``, or {}: of a training without one.
+    """
+    if time.max_minutes is None:
+        return time.num_epochs
+    is_same = (state.get("minutes"), state.get("most")) == (time.max_minutes, time.num_epochs)
+    return state["epochs"] if is_same and state["is_final"] else None
+
+
+def seconds_of_pass(loader: DataLoader[Any], step: Callable[[Shard], Any], budget: Budget) -> float:
+    """Time of a pass through a data set, from its first batches.
+
+    The first one, for which workers start and convolutions are set up, does not count unless there is no other.
+
+    Args:
+        loader: The batches.
+        step: Works on one.
+        budget: Says how long to go on, and has the clock.
+
+    Returns:
+        Seconds.
+    """
+    ends = [budget.clock()]
+    for shard in shards(loader):
+        step(shard)
+        ends.append(budget.clock())
+        if len(ends) > _BATCHES and ends[-1] - ends[0] >= budget.rehearsal:
+            break
+    counted = ends[1:] if len(ends) > 2 else ends
+    return len(loader) * statistics.fmean(later - sooner for sooner, later in itertools.pairwise(counted))
