@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -142,6 +143,17 @@ def _add_init(group: argparse._ArgumentGroup) -> None:
         metavar="CONTRAST",
         help="images to train on, e.g. T2w; else all with labels",
     )
+    add(
+        "--candidates",
+        action="store_true",
+        help="write all configurations that are worth comparing: NAME_2d.json, NAME_3d.json, ...",
+    )
+    add(
+        "--minutes",
+        type=float,
+        metavar="MINUTES",
+        help="size network and training so that a training on this machine takes so long",
+    )
 
 
 def _add_training(group: argparse._ArgumentGroup) -> None:
@@ -207,7 +219,7 @@ def _run(args: argparse.Namespace) -> Any:
             raise ConfigError(f"--{option} belongs to --auto")
     if args.init:
         return _init(args)
-    for option in ("target_suffix", "contrasts"):
+    for option in ("target_suffix", "contrasts", "candidates", "minutes"):
         if getattr(args, option):
             raise ConfigError(
                 f"--{option.replace('_', '-')} belongs to --init and --auto; else the configuration says it"
@@ -245,9 +257,19 @@ def _init(args: argparse.Namespace) -> Path:
 
     if args.config_file or args.config:
         raise ConfigError("--init writes a configuration and reads none; leave -c CONFIG out")
+    if args.minutes is not None and not 0 < args.minutes < math.inf:
+        raise ConfigError(f"--minutes: {args.minutes:g}; expected a number of minutes above 0")
     if not args.path_data:
         raise ConfigError("--init: no data set given; add --path-data DATA")
-    return init_command(args.init, args.path_data, args.target_suffix, args.contrasts, quiet=args.quiet)
+    return init_command(
+        args.init,
+        args.path_data,
+        args.target_suffix,
+        args.contrasts,
+        args.quiet,
+        args.candidates,
+        args.minutes,
+    )
 
 
 def _auto(args: argparse.Namespace) -> Path:

@@ -15,9 +15,11 @@ from ivadomed.images.files import data_path, write_json, write_text
 from ivadomed.runtime.terminal import Mode, Style, shown
 
 if TYPE_CHECKING:
-    from ivadomed.suggest import Choice
+    from ivadomed.suggest import Candidate, Choice
 
 _WIDEST = 110
+NAMES = ("2d", "3d", "3d_lowres", "3d_cascade")
+"""Candidates that a data set may have."""
 WARNING = "Warning"
 """Beginning of a line of the summary that the user should not miss."""
 
@@ -28,8 +30,12 @@ def init_command(
     target_suffix: Sequence[str] = (),
     contrasts: Sequence[str] = (),
     quiet: bool = False,
+    with_candidates: bool = False,
+    minutes: float | None = None,
 ) -> Path:
     """Write ``NAME.json`` and ``NAME.md``, and print what is in them.
+
+    With candidates, ``NAME_2d.json``, ``NAME_3d.json`` and so on, each with the reasons beside it.
 
     Args:
         name: Path of the configuration, with or without ".json".
@@ -37,39 +43,87 @@ def init_command(
         target_suffix: Labels to train on; empty: all that can be used.
         contrasts: Contrasts to train on; empty: all with labels.
         quiet: Print nothing.
+        with_candidates: Write all configurations that are worth comparing, not the first of them alone.
+        minutes: Minutes that one training may take, on this machine; None for as long as a first training usually
+            does.
 
     Returns:
-        The configuration.
+        The configuration, or the first of the candidates.
 
     Raises:
         OutputError: A file of that name exists.
         DataError: The data set cannot be trained on.
     """
     stem = name.removesuffix(".json")
-    config, reasons = Path(f"{stem}.json"), Path(f"{stem}.md")
-    for path in (config, reasons):
+    for path in (Path(f"{one}{end}") for one in _stems(stem, with_candidates) for end in (".json", ".md")):
         if path.exists():
             raise OutputError(f"{path}: exists already; choose another name, or remove it first")
     for folder in path_data:
         data_path(folder)
     # Torch and pandas are loaded only now: what exists already or does not is refused at once.
-    from ivadomed.config import load_config
-    from ivadomed.suggest import Machine, suggest, summary, survey, tree
+    from ivadomed.suggest import Machine, candidates, suggest, summary, survey
 
     with shown(Mode.QUIET if quiet else Mode.SCREEN):
         data = survey(path_data, target_suffix, contrasts)
-    choices = suggest(data, Machine.here(), stem)
-    chosen = tree(choices)
+    machine, notes = Machine.here(minutes), summary(data)
+    if with_candidates:
+        offered = candidates(data, machine, stem, minutes)
+        written = [_written(f"{stem}_{one.name}", one.choices, notes) for one in offered]
+        lines = _screen_of_candidates(offered, written, notes)
+    else:
+        choices = suggest(data, machine, stem, minutes)
+        written = [_written(stem, choices, notes)]
+        lines = _screen(choices, written[0], notes)
+    if not quiet:
+        print("\n".join(lines))
+    return written[0]
+
+
+def _stems(stem: str, with_candidates: bool) -> list[str]:
+    """Names that may be written, without their ends."""
+    return [f"{stem}_{name}" for name in NAMES] if with_candidates else [stem]
+
+
+def _written(stem: str, choices: Sequence[Choice], notes: Sequence[str]) -> Path:
+    """Write a configuration, and the reasons beside it."""
+    from ivadomed.config import load_config
+    from ivadomed.suggest import tree
+
+    config, chosen = Path(f"{stem}.json"), tree(choices)
     load_config(chosen)
     write_json(config, chosen)
-    notes = summary(data)
-    write_text(reasons, _markdown(choices, config, notes))
-    if not quiet:
-        print("\n".join(_screen(choices, config, reasons, notes)))
+    write_text(config.with_suffix(".md"), _markdown(choices, config, notes))
     return config
 
 
-def _screen(choices: Sequence[Choice], config: Path, reasons: Path, notes: Sequence[str]) -> Iterator[str]:
+def _screen_of_candidates(
+    offered: Sequence[Candidate], written: Sequence[Path], notes: Sequence[str]
+) -> Iterator[str]:
+    """A line for each configuration, the labels, and what to type next."""
+    for candidate, config in zip(offered, written, strict=True):
+        network, training = candidate.tree["default_model"], candidate.tree["training_parameters"]
+        yield f"{config}: {candidate.reason}"
+        yield (
+            f"    {network['name']} with {network['n_filters']} filters, "
+            f"{training['training_time']['num_epochs']} epochs in batches of {training['batch_size']}"
+        )
+        if candidate.detector:
+            yield f"    needs the trained model of {config.stem.removesuffix(candidate.name)}{candidate.detector}"
+    yield ""
+    yield from _noted(notes)
+    yield ""
+    yield "The reasons of each value are in the .md file beside."
+    for config in written:
+        yield f"Train:           ivadomed --train -c {config}"
+
+
+def _noted(notes: Sequence[str]) -> Iterator[str]:
+    style = Style.of_terminal()
+    for line in notes:
+        yield style.yellow(line) if line.startswith(WARNING) else line
+
+
+def _screen(choices: Sequence[Choice], config: Path, notes: Sequence[str]) -> Iterator[str]:
     """A key and its value, and below it the reason, section by section; a summary at the end."""
     style, width = Style.of_terminal(), min(shutil.get_terminal_size((_WIDEST, 24)).columns, _WIDEST)
     for section, group in groupby(choices, lambda choice: choice.key.partition(".")[0]):
@@ -83,10 +137,9 @@ def _screen(choices: Sequence[Choice], config: Path, reasons: Path, notes: Seque
                 textwrap.wrap(choice.reason, width, initial_indent=" " * 6, subsequent_indent=" " * 6),
             )
     yield ""
-    for line in notes:
-        yield style.yellow(line) if line.startswith(WARNING) else line
+    yield from _noted(notes)
     yield ""
-    yield f"Written: {config}; the reasons are in {reasons}, too."
+    yield f"Written: {config}; the reasons are in {config.with_suffix('.md')}, too."
     yield f"Check the data:  ivadomed_check_data -c {config}"
     yield f"Train:           ivadomed --train -c {config}"
 

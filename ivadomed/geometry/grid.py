@@ -18,18 +18,18 @@ from nibabel.orientations import aff2axcodes, apply_orientation, inv_ornt_aff, i
 
 SLICE_AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
 
-# RAS axes in the order H, W, D, by slice axis.
-_HWD_OF_RAS = {0: (2, 1, 0), 1: (2, 0, 1), 2: (0, 1, 2)}
+HWD_OF_RAS = {0: (2, 1, 0), 1: (2, 0, 1), 2: (0, 1, 2)}
+"""RAS axes in the order H, W, D, by slice axis."""
 
 
 def ras_to_hwd(data: np.ndarray, slice_axis: int) -> np.ndarray:
     """Reorder the last three axes from RAS to HWD; a view."""
-    return _transpose_last(data, _HWD_OF_RAS[slice_axis])
+    return _transpose_last(data, HWD_OF_RAS[slice_axis])
 
 
 def hwd_to_ras(data: np.ndarray, slice_axis: int) -> np.ndarray:
     """Reorder the last three axes from HWD to RAS; a view."""
-    return _transpose_last(data, tuple(int(i) for i in np.argsort(_HWD_OF_RAS[slice_axis])))
+    return _transpose_last(data, tuple(int(i) for i in np.argsort(HWD_OF_RAS[slice_axis])))
 
 
 def _transpose_last(data: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
@@ -67,7 +67,7 @@ class Grid:
         native = voxel_sizes(self.affine)
         ras = np.empty(3)
         ras[self.orientation[:, 0].astype(int)] = native
-        height, width, depth = _HWD_OF_RAS[self.slice_axis]
+        height, width, depth = HWD_OF_RAS[self.slice_axis]
         return float(ras[height]), float(ras[width]), float(ras[depth])
 
     @property
@@ -75,7 +75,7 @@ class Grid:
         """Shape in HWD order."""
         ras = np.empty(3, int)
         ras[self.orientation[:, 0].astype(int)] = self.shape
-        height, width, depth = _HWD_OF_RAS[self.slice_axis]
+        height, width, depth = HWD_OF_RAS[self.slice_axis]
         return int(ras[height]), int(ras[width]), int(ras[depth])
 
     def to_hwd(self, data: np.ndarray) -> np.ndarray:

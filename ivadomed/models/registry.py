@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.flop_counter import FlopCounterMode
 
 from ivadomed.errors import ModelError
 from ivadomed.models import classifiers, countception, hemis, residual_unet, unet, unet3d
@@ -99,10 +100,12 @@ class Footprint:
     Args:
         parameters: Number of weights.
         bytes_per_voxel: Memory that a forward pass in float32 keeps for the backward pass, per voxel of one sample.
+        flops_per_voxel: Floating-point operations of a forward pass, per voxel of one sample.
     """
 
     parameters: int
     bytes_per_voxel: float
+    flops_per_voxel: float = 0.0
 
     def training_bytes(self, batch_size: int, size: tuple[int, ...]) -> int:
         """Memory of a training step, about.
@@ -113,6 +116,15 @@ class Footprint:
         """
         kept = self.bytes_per_voxel * batch_size * math.prod(size)
         return round(self.parameters * _PER_PARAMETER + _IN_FLIGHT * kept)
+
+    def training_flops(self, batch_size: int, size: tuple[int, ...]) -> float:
+        """Floating-point operations of a training step: the backward pass has twice those of the forward pass.
+
+        Args:
+            batch_size: Samples.
+            size: Voxels of a sample along each axis.
+        """
+        return 3 * self.flops_per_voxel * batch_size * math.prod(size)
 
 
 def footprint(name: str, arguments: Mapping[str, Any], n_axes: int) -> Footprint:
@@ -143,8 +155,11 @@ def footprint(name: str, arguments: Mapping[str, Any], n_axes: int) -> Footprint
             kept[storage.data_ptr()] = storage.nbytes()
             return tensor.detach()  # a node that keeps its own output, with its history, is never freed
 
-        with saved_tensors_hooks(keep, lambda tensor: tensor):
+        counter = FlopCounterMode(display=False)
+        with saved_tensors_hooks(keep, lambda tensor: tensor), counter:
             output = model(*model.inputs(batch))
         total = sum(count for pointer, count in kept.items() if pointer not in weights)
         del output
-    return Footprint(sum(p.numel() for p in model.parameters()), total / (2 * math.prod(size)))
+    voxels = 2 * math.prod(size)
+    weights_in_all = sum(p.numel() for p in model.parameters())
+    return Footprint(weights_in_all, total / voxels, counter.get_total_flops() / voxels)

@@ -10,15 +10,37 @@ from typing import Any
 import numpy as np
 
 from ivadomed.config.tree import expand
+from ivadomed.suggest.foreground import Intensities
 from ivadomed.suggest.plan import TESTING, TRAINING, StudyPlan
+from ivadomed.suggest.recipe import (
+    EMA_DECAY,
+    FEWEST_EPOCHS,
+    FOREGROUND,
+    FULL,
+    FULL_AFFINE,
+    FULL_FROM_PASSES,
+    LIGHT,
+    LIGHT_DEGREES,
+    LIGHT_SCALE,
+    LIGHT_SHIFT,
+    LONG,
+    MIRROR_P,
+    MOST_EPOCHS,
+    MUCH_PADDING,
+    OPTIMIZER,
+    OVERLAP,
+    SAFETY_FACTOR,
+    SCHEDULER,
+    TIME_OF_UPDATES,
+    UPDATES,
+)
 from ivadomed.suggest.sizes import Machine
 from ivadomed.suggest.summary import FEW_SUBJECTS
 from ivadomed.suggest.survey import Survey
 
 _RARE = 1 / 3
-_UPDATES = {True: 25_000, False: 5_000}
-_FEWEST_EPOCHS, _MOST_EPOCHS = 20, 500
 _GB = 1e9
+_UNEVEN = 1.05  # ratio of voxel sizes
 _MICROMETRES = 0.01  # mm; smaller voxels are printed in micrometres
 
 
@@ -53,12 +75,13 @@ def suggest(data: Survey, machine: Machine, name: str, minutes: float | None = N
     return choices_of(StudyPlan(data, machine, minutes), name)
 
 
-def choices_of(plan: StudyPlan, name: str) -> list[Choice]:
+def choices_of(plan: StudyPlan, name: str, detector: str | None = None) -> list[Choice]:
     """The configuration of a plan, key by key.
 
     Args:
         plan: What is trained, and how.
         name: Of the model, and of the folder of the run.
+        detector: Folder of the packaged model that finds the object, for a network that works in boxes.
     """
     sections: dict[str, Iterator[Entry]] = {
         "": _run(plan.machine, name),
@@ -66,6 +89,7 @@ def choices_of(plan: StudyPlan, name: str) -> list[Choice]:
         "split_dataset.": _split(plan),
         "training_parameters.": _training(plan),
         "default_model.": _network(plan),
+        "object_detection_params.": _detection(detector),
         "postprocessing.": _postprocessing(plan),
         "evaluation_parameters.": _evaluation(plan),
         "transformation.": _transforms(plan),
@@ -118,7 +142,7 @@ def _data(plan: StudyPlan) -> Iterator[Entry]:
     if not plan.samples.whole:
         yield (
             "random_patch_params",
-            {"applied": True, "foreground": 0.33},
+            {"applied": True, "foreground": FOREGROUND},
             "training patches at random places, a third of them on a label (as nnU-Net)",
         )
 
@@ -159,20 +183,16 @@ def _training(plan: StudyPlan) -> Iterator[Entry]:
         {"name": "LossCombination", "losses_list": [dice, "BinaryCrossEntropyLoss"]},
         "Dice copes with small structures, cross-entropy steadies it (as nnU-Net)",
     )
-    updates = math.ceil(plan.count / plan.batch_size)
-    wanted = _UPDATES[plan.machine.gpu]
-    epochs = min(max(round(wanted / updates, -1), _FEWEST_EPOCHS), _MOST_EPOCHS)
-    yield (
-        "training_time",
-        {"num_epochs": int(epochs), "early_stopping_patience": 50, "early_stopping_epsilon": 0.001},
-        f"about {updates} updates an epoch; {wanted} in all are enough to begin with, within {_FEWEST_EPOCHS} to "
-        f"{_MOST_EPOCHS} epochs",
-    )
+    time = {"num_epochs": plan.epochs, "early_stopping_patience": 50, "early_stopping_epsilon": 0.0}
+    yield ("training_time", time, _why_epochs(plan))
+    yield ("optimizer", OPTIMIZER, "decays the weights apart from the gradient")
     yield (
         "scheduler",
-        {"initial_lr": 0.001, "lr_scheduler": {"name": "CosineAnnealingLR"}},
-        "the usual rate of Adam, falling to 0 at the end",
+        SCHEDULER,
+        "one rise and one fall over the whole training, which therefore is not stopped early",
     )
+    long = plan.updates >= LONG
+    yield ("ema_decay", EMA_DECAY[long], f"average of the weights; {EMA_DECAY[True]} from {LONG} updates on")
     if plan.labelled_slices < _RARE and plan.samples.whole and plan.n_axes == 2:
         yield (
             "balance_samples",
@@ -181,20 +201,31 @@ def _training(plan: StudyPlan) -> Iterator[Entry]:
         )
 
 
+def _why_epochs(plan: StudyPlan) -> str:
+    """How long the training is."""
+    updates = f"about {math.ceil(plan.count / plan.batch_size)} updates an epoch"
+    if plan.minutes is None:
+        wanted = UPDATES[plan.machine.gpu]
+        return f"{updates}; {wanted} in all are enough to begin with, within {FEWEST_EPOCHS} to {MOST_EPOCHS} epochs"
+    pace, work = plan.pace / 1e9, plan.network.training_flops(plan.batch_size, plan.samples.size) / 1e9
+    return (
+        f"{updates}, each of {work:.3g} GFLOP; {plan.minutes:g} minutes at {pace:.3g} GFLOP/s, of which "
+        f"{1 - TIME_OF_UPDATES:.0%} go to validation and loading"
+    )
+
+
 def _network(plan: StudyPlan) -> Iterator[Entry]:
     size, samples = plan.samples.size, plan.samples
     network = plan.architecture(size)
-    images = _ranges(plan.resampled)
+    images = _ranges(plan.boxes if plan.in_boxes else plan.resampled)
     reasons = {
         "name": "a U-Net of 2D convolutions"
         if plan.n_axes == 2
         else "a residual 3D U-Net that sizes itself by patch",
-        "is_2d": plan.why_2d or "voxels are nearly as deep as wide, so neighbouring slices help",
-        "depth": f"{min(size) >> network.get('depth', 0)} pixels are left at the deepest level",
-        "n_filters": f"{plan.network.parameters / 1e6:.1f} million weights for {plan.data.subjects} subjects; on a GPU "
-        "more pay"
-        if not plan.machine.gpu
-        else f"{plan.network.parameters / 1e6:.1f} million weights",
+        "is_2d": _why_dimensions(plan),
+        "depth": f"{min(size) >> network.get('depth', 0)} voxels are left at the deepest level",
+        "n_filters": _why_filters(plan),
+        "n_blocks": "of each stage; the published 1, 3, 4, 6 need a longer training",
         "max_filters": "ten times as many, as nnU-Net",
         "final_activation": "a voxel has one class" if plan.several else "each class is decided by itself",
     }
@@ -202,15 +233,43 @@ def _network(plan: StudyPlan) -> Iterator[Entry]:
         yield (key, value, reasons[key])
     if samples.whole and plan.n_axes == 2:
         return
-    reason = f"images have {images} voxels after resampling; "
-    reason += "whole volumes fit" if samples.whole else "this much of the median image fits"
+    reason = (
+        f"{'boxes around the object' if plan.in_boxes else 'images'} have {images} voxels after resampling; "
+    )
+    reason += "a sample is all that is left of them" if samples.whole else "this much of the median one fits"
     yield (f"length_{plan.n_axes}D", list(size), reason)
     overlap = (
         "one patch is a whole volume"
         if samples.whole
-        else "patches overlap by a quarter: borders are predicted worse"
+        else f"patches overlap by {OVERLAP:.0%}, and their middle counts more: borders are predicted worse"
     )
     yield (f"stride_{plan.n_axes}D", list(plan.stride), overlap)
+
+
+def _why_dimensions(plan: StudyPlan) -> str:
+    if plan.n_axes == 2:
+        return plan.why_2d or "slices train fast, and what is learnt of one serves all"
+    return (
+        plan.why_2d and f"{plan.why_2d}; to be compared"
+    ) or "voxels are nearly as deep as wide, so neighbours help"
+
+
+def _why_filters(plan: StudyPlan) -> str:
+    weights = f"{plan.network.parameters / 1e6:.1f} million weights for {plan.data.subjects} subjects"
+    if plan.minutes is not None:
+        return f"{weights}; within the budget the images are shown {plan.passes:.0f} times, wider networks need more"
+    return weights if plan.machine.gpu else f"{weights}; on a GPU more pay"
+
+
+def _detection(detector: str | None) -> Iterator[Entry]:
+    if detector is not None:
+        factors = [SAFETY_FACTOR] * 3
+        yield ("object_detection_path", detector, "finds the object at low resolution, and is trained before")
+        yield (
+            "safety_factor",
+            factors,
+            "the box that the detection model finds, and some of its surroundings",
+        )
 
 
 def _postprocessing(plan: StudyPlan) -> Iterator[Entry]:
@@ -234,7 +293,6 @@ def _evaluation(plan: StudyPlan) -> Iterator[Entry]:
 
 
 def _transforms(plan: StudyPlan) -> Iterator[Entry]:
-    training = {"dataset_type": ["training"]}
     if plan.data.known_zooms:
         names = ("hspace", "wspace", "dspace")[: plan.n_axes]
         seen = _ranges(plan.zooms[:, : plan.n_axes])
@@ -244,31 +302,72 @@ def _transforms(plan: StudyPlan) -> Iterator[Entry]:
             f"median voxel size in mm (the images have {seen})",
         )
     if plan.samples.crop:
-        largest = " x ".join(map(str, plan.resampled.max(axis=0)))
+        yield ("CenterCrop", {"size": list(plan.samples.crop)}, _why_crop(plan))
+    yield from _augmented(plan)
+
+
+def _augmented(plan: StudyPlan) -> Iterator[Entry]:
+    """Normalization and augmentation."""
+    ct, full = plan.data.foreground.ct, plan.passes >= FULL_FROM_PASSES
+    training = {"dataset_type": ["training"]}
+    if (
+        ct is not None
+    ):  # before what moves voxels, so that what comes in from outside is the mean of the foreground
         yield (
-            "CenterCrop",
-            {"size": list(plan.samples.crop)},
-            f"one size for all; the largest image has {largest} voxels, so nothing is cut off, smaller ones are padded",
+            "ClipAndStandardize",
+            _bounds(ct),
+            f"CT: over the labelled voxels of {ct.images} images (nnU-Net)",
         )
-    is_ct = {name.lower() for name in plan.data.contrasts} <= {"ct"}
-    if is_ct:
-        clip = {"min_percentile": 0.5, "max_percentile": 99.5}
-        yield ("HistogramClipping", clip, "CT: metal and air stand far out")
-    uneven = max(plan.spacing) > 1.05 * min(plan.spacing)
-    affine: dict[str, Any] = {"degrees": 10, "scale": [0.1] * plan.n_axes}
-    affine |= {"physical": True} if uneven else {"translate": [0.05] * plan.n_axes}
-    where = "in mm, for voxels are no cubes" if uneven else "moved by up to 5 %"
-    yield ("RandomAffine", affine | training, f"turned by up to 10 degrees, scaled by 10 %, {where}")
+    yield ("RandomAffine", _affine(plan, full) | training, _why_affine(plan, full))
     if plan.data.pictures:
-        yield ("RandomMirror", {"p": 0.5} | training, "micrographs have no upper side")
-    reason = "mean 0 and deviation 1: scanners differ in scale"
-    normalize: dict[str, Any] = {"applied_to": ["im"]}
-    if plan.is_padded and not is_ct:
-        normalize["foreground"] = True
-        reason += "; of the voxels above the mean, so that the padding does not count"
-    yield ("NormalizeInstance", normalize, reason)
-    for name in ("RandomBrightness", "RandomContrast"):
-        yield (name, {"applied_to": ["im"]} | training, "scanners differ in more than scale")
+        yield ("RandomMirror", {"p": MIRROR_P} | training, "micrographs have no upper side")
+    elif full and plan.mirror_axes:
+        sided = "; left and right are different classes" if len(plan.mirror_axes) < plan.n_axes else ""
+        yield ("RandomMirror", {"p": MIRROR_P, "axes": plan.mirror_axes} | training, f"as nnU-Net{sided}")
+    if ct is None:
+        reason = "mean 0 and deviation 1: scanners differ in scale"
+        normalize: dict[str, Any] = {"applied_to": ["im"]}
+        if plan.padding > MUCH_PADDING:
+            normalize["foreground"] = True
+            reason += (
+                f"; over the voxels above the mean, for {plan.padding:.0%} of a median sample are padding"
+            )
+        yield ("NormalizeInstance", normalize, reason)
+    yield from FULL if full else LIGHT
+
+
+def _bounds(ct: Intensities) -> dict[str, Any]:
+    return {"lower": ct.lower, "upper": ct.upper, "mean": ct.mean, "std": ct.std, "applied_to": ["im"]}
+
+
+def _affine(plan: StudyPlan, full: bool) -> dict[str, Any]:
+    """Rotation and scaling; in mm where voxels are no cubes."""
+    uneven: dict[str, Any] = {"physical": True} if max(plan.spacing) > _UNEVEN * min(plan.spacing) else {}
+    if full:
+        return FULL_AFFINE | uneven
+    affine: dict[str, Any] = {"degrees": LIGHT_DEGREES, "scale": [LIGHT_SCALE] * plan.n_axes}
+    return affine | (uneven or {"translate": [LIGHT_SHIFT] * plan.n_axes})
+
+
+def _why_affine(plan: StudyPlan, full: bool) -> str:
+    shown = f"each image is shown {plan.passes:.0f} times"
+    if full:
+        return f"{shown}: augmentation is of nnU-Net's strength, from {FULL_FROM_PASSES} times on"
+    return f"{shown}, too seldom for augmentation of nnU-Net's strength, which pays from {FULL_FROM_PASSES} times on"
+
+
+def _why_crop(plan: StudyPlan) -> str:
+    largest = " x ".join(map(str, plan.resampled.max(axis=0)))
+    if (plan.resampled.max(axis=0) > np.array(plan.samples.crop)).any():
+        return (
+            f"one size for all, in which all of {len(plan.data.foreground.reach)} labels lie; the largest image has "
+            f"{largest} voxels. Check it when images to be segmented show more than these"
+        )
+    padded = f", {plan.padding:.0%} of a median sample" if plan.padding else ""
+    return (
+        f"one size for all; the largest image has {largest} voxels, so nothing is cut off, smaller ones are "
+        f"padded{padded}"
+    )
 
 
 def _ranges(sizes: np.ndarray) -> str:

@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 
 from ivadomed.config import load_config
-from ivadomed.geometry.grid import SLICE_AXES
+from ivadomed.geometry.grid import HWD_OF_RAS, SLICE_AXES
 from ivadomed.models.registry import Footprint, footprint
+from ivadomed.models.sizing import plan_unet
+from ivadomed.suggest.pace import measure_pace
+from ivadomed.suggest.recipe import (
+    FEWEST_EPOCHS,
+    LADDER,
+    MOST_EPOCHS,
+    MOST_EPOCHS_OF_A_BUDGET,
+    OVERLAP,
+    SAFETY_FACTOR,
+    SAMPLES_OF_AN_UPDATE,
+    TIME_OF_UPDATES,
+    UPDATES,
+    UPDATES_OF_A_BATCH,
+    UPDATES_OF_A_PASS,
+)
 from ivadomed.suggest.sizes import (
     FILTERS,
     MOST_FILTERS,
@@ -21,6 +40,7 @@ from ivadomed.suggest.sizes import (
     choose_samples,
     coarsest_axis,
     count_tiles,
+    rounded,
     unet_depth,
     why_2d,
 )
@@ -28,7 +48,9 @@ from ivadomed.suggest.survey import Survey
 
 TRAINING, TESTING = 0.6, 0.2
 """Shares of the subjects."""
-_OVERLAP = 0.25
+_SIDE = re.compile(r"left|right|(?<![a-z])[lr]h?(?![a-z])", re.IGNORECASE)
+_ENOUGH_LABELS = 64
+"""Images that must have been looked at, or all, for the place of their labels to tell where those of others are."""
 
 
 class StudyPlan:
@@ -39,6 +61,8 @@ class StudyPlan:
         machine: Where it will be trained.
         minutes: Minutes that the training may take; None for as long as a first training usually does.
         n_axes: 2 for slices, 3 for volumes; None: by the thickness of the slices.
+        spacing: mm along the axes of a sample that all images are resampled to; None: the median voxel size.
+        in_boxes: A detection model finds the object, and the network works in the box around it.
 
     Attributes:
         axis: Name of the slice axis.
@@ -49,15 +73,22 @@ class StudyPlan:
     """
 
     def __init__(
-        self, data: Survey, machine: Machine, minutes: float | None = None, n_axes: int | None = None
+        self,
+        data: Survey,
+        machine: Machine,
+        minutes: float | None = None,
+        n_axes: int | None = None,
+        spacing: Sequence[float] | None = None,
+        in_boxes: bool = False,
     ) -> None:
-        self.data, self.machine, self.minutes = data, machine, minutes
+        self.data, self.machine, self.minutes, self.in_boxes = data, machine, minutes, in_boxes
         self.axis = coarsest_axis(np.median(data.sizes(SLICE_AXES["axial"])[1], axis=0))
         self.shapes, self.zooms = data.sizes(SLICE_AXES[self.axis])
         zooms, shape = np.median(self.zooms, axis=0), np.median(self.shapes, axis=0)
         self.why_2d = "pictures have two dimensions" if data.pictures else why_2d(zooms, shape)
         self.n_axes = n_axes or (2 if self.why_2d else 3)
-        self.spacing = tuple(float(f"{mm:.3g}") for mm in zooms[: self.n_axes])
+        self.is_lowered = spacing is not None
+        self.spacing = tuple(float(f"{mm:.3g}") for mm in (spacing or zooms)[: self.n_axes])
         self.limits = machine.limits(self.n_axes)
         self._networks: dict[tuple[Any, ...], Footprint] = {}
 
@@ -69,15 +100,41 @@ class StudyPlan:
         return np.maximum(np.round(shapes * factors), 1).astype(int)
 
     @cached_property
+    def boxes(self) -> np.ndarray:
+        """[M, axes of a sample] voxels of the boxes around the objects, as a detection model enlarges them."""
+        extent = self._along_axes(self.data.foreground.extent) * SAFETY_FACTOR
+        return np.minimum(np.ceil(extent), np.median(self.resampled, axis=0)).astype(int)
+
+    @cached_property
     def samples(self) -> Samples:
         """What the network is shown."""
-        return choose_samples(self.resampled, self.spacing, self.limits, self._network)
+        if not self.in_boxes:
+            return choose_samples(self.resampled, self.spacing, self.limits, self._network, self._reach)
+        # The box grows to the patch, which therefore must lie within every image.
+        size = choose_samples(self.boxes, self.spacing, self.limits, self._network).size
+        within = np.minimum(size, self.resampled.min(axis=0))
+        return Samples(rounded(within, self.spacing, math.floor), False, None)
+
+    @property
+    def _reach(self) -> np.ndarray | None:
+        """[axes of a sample] voxels about the centre of an image that hold the labels of all; None: not known."""
+        found = self.data.foreground
+        if self.n_axes == 2 or self.is_lowered or not found.extent.size:
+            return None
+        if not (found.complete or len(found.reach) >= _ENOUGH_LABELS):
+            return None
+        return np.ceil(self._along_axes(found.reach).max(axis=0))
+
+    def _along_axes(self, mm: np.ndarray) -> np.ndarray:
+        """[M, 3] mm along the axes of RAS to [M, axes of a sample] voxels."""
+        order = HWD_OF_RAS[SLICE_AXES[self.axis]]
+        return mm[:, list(order)][:, : self.n_axes] / np.array(self.spacing)
 
     @cached_property
     def stride(self) -> Size:
         """Distance between patches; whole volumes are one patch."""
         size = self.samples.size
-        return size if self.samples.whole else tuple(math.ceil(n * (1 - _OVERLAP)) for n in size)
+        return size if self.samples.whole else tuple(math.ceil(n * (1 - OVERLAP)) for n in size)
 
     @cached_property
     def network(self) -> Footprint:
@@ -86,16 +143,65 @@ class StudyPlan:
 
     @cached_property
     def count(self) -> int:
-        """Training samples, about."""
+        """Training samples of an epoch, about."""
+        tiles = count_tiles(self._shown, self.samples.size, self.stride) / len(self._shown)
+        return max(int(self._images * (1 if self.samples.whole else tiles)), 1)
+
+    def _samples_of_a_pass(self, size: Size) -> float:
+        """Samples that hold as many voxels as the training images, one for each at least."""
+        voxels = self._shown.prod(axis=1) / math.prod(size)
+        return max(self._images * float(np.maximum(voxels, 1).mean()), 1)
+
+    @property
+    def _shown(self) -> np.ndarray:
+        """[N, axes of a sample] voxels of what samples are taken from."""
+        return self.boxes if self.in_boxes else self.resampled
+
+    @property
+    def _images(self) -> float:
+        """Images of the training set, or their slices."""
         images = len(self.shapes) / (len(self.data.contrasts) if self.data.channels else 1)
-        slices = self.shapes[:, 2].mean() if self.n_axes == 2 else 1
-        tiles = count_tiles(self.resampled, self.samples.size, self.stride) / len(self.shapes)
-        return max(int(TRAINING * images * slices * (1 if self.samples.whole else tiles)), 1)
+        return float(TRAINING * images * (self.shapes[:, 2].mean() if self.n_axes == 2 else 1))
 
     @cached_property
     def batch_size(self) -> int:
         """Samples of a batch."""
-        return choose_batch_size(self.samples.size, self.count, self.limits, self.network)
+        size, limits = self.samples.size, self.limits
+        if self.minutes is not None:
+            most = int(self._samples_in_time(self.network, size) / UPDATES_OF_A_BATCH)
+            limits = replace(limits, batch_size=min(limits.batch_size, most))
+        return choose_batch_size(size, self.count, limits, self.network)
+
+    @cached_property
+    def epochs(self) -> int:
+        """Epochs of the training."""
+        updates = math.ceil(self.count / self.batch_size)
+        if self.minutes is None:
+            wanted = round(UPDATES[self.machine.gpu] / updates, -1)
+            return int(min(max(wanted, FEWEST_EPOCHS), MOST_EPOCHS))
+        affordable = self._samples_in_time(self.network, self.samples.size) / self.count
+        return min(max(int(affordable), 1), MOST_EPOCHS_OF_A_BUDGET)
+
+    @property
+    def updates(self) -> int:
+        """Updates of the weights in the whole training."""
+        return self.epochs * math.ceil(self.count / self.batch_size)
+
+    @property
+    def passes(self) -> float:
+        """Times that the training shows each voxel of its images, about."""
+        shown = self._images if self.samples.whole else self._samples_of_a_pass(self.samples.size)
+        return self.epochs * self.count / shown
+
+    def _samples_in_time(self, network: Footprint, size: Size) -> float:
+        """Samples that a network can be shown within the budget."""
+        seconds = 60 * (self.minutes or math.inf) * TIME_OF_UPDATES
+        return seconds * self.pace / network.training_flops(1, size)
+
+    @property
+    def pace(self) -> float:
+        """Floating-point operations per second of training steps."""
+        return self.machine.pace or measure_pace(torch.device("cuda" if self.machine.gpu else "cpu"))
 
     @cached_property
     def labelled_slices(self) -> float:
@@ -110,10 +216,20 @@ class StudyPlan:
         return len(self.data.targets.kinds) > 1 and self.data.targets.apart
 
     @property
-    def is_padded(self) -> bool:
-        """True when images are padded to the size of the largest, or of a patch."""
+    def padding(self) -> float:
+        """Share of the voxels of a median sample that are padding."""
         crop = self.samples.crop
-        return crop is not None and bool((self.resampled < np.array(crop)).any())
+        if crop is None:
+            return 0.0
+        kept = np.minimum(np.median(self.resampled, axis=0) / np.array(crop), 1)
+        return 1 - float(kept.prod())
+
+    @property
+    def mirror_axes(self) -> list[int]:
+        """Axes of a sample along which an image may be mirrored: all, but right-left where classes have a side."""
+        right_left = HWD_OF_RAS[SLICE_AXES[self.axis]].index(0)
+        sided = any(_SIDE.search(suffix) for suffix in self.data.targets.suffixes)
+        return [axis for axis in range(self.n_axes) if not (sided and axis == right_left)]
 
     @property
     def channels(self) -> dict[str, Any]:
@@ -126,6 +242,8 @@ class StudyPlan:
 
     def architecture(self, size: Size) -> dict[str, Any]:
         """Name and size of the network for samples of a size, as keys of `default_model`."""
+        if self.minutes is not None:
+            return self._affordable(size)
         most, budget = self.machine.filters(self.n_axes), self.machine.weights(self.data.subjects)
         widest = self._architecture(size, most)
         excess = self._footprint(widest, size).parameters / budget
@@ -136,7 +254,23 @@ class StudyPlan:
         fitting = (one for one in narrower if self._footprint(one, size).parameters <= budget)
         return next(fitting, self._architecture(size, FILTERS[-1]))
 
-    def _architecture(self, size: Size, n_filters: int) -> dict[str, Any]:
+    def _affordable(self, size: Size) -> dict[str, Any]:
+        """The largest network of which the budget allows the passes that it needs."""
+        weights = self.machine.weights(self.data.subjects, timed=True)
+        per_pass = self._samples_of_a_pass(size)
+        updates = per_pass / SAMPLES_OF_AN_UPDATE[self.n_axes]
+        least, most = UPDATES_OF_A_PASS
+        chosen = self._architecture(size, LADDER[0].n_filters, LADDER[0].n_blocks)
+        for rung in LADDER[1:]:
+            wider = self._architecture(size, rung.n_filters, rung.n_blocks)
+            network = self._footprint(wider, size)
+            needed = rung.passes * min(max(updates, least), most) / updates
+            if network.parameters > weights or self._samples_in_time(network, size) < needed * per_pass:
+                break
+            chosen = wider
+        return chosen
+
+    def _architecture(self, size: Size, n_filters: int, n_blocks: Sequence[int] = ()) -> dict[str, Any]:
         activation = "softmax" if self.several else "sigmoid"
         if self.n_axes == 2:
             model: dict[str, Any] = {
@@ -148,6 +282,10 @@ class StudyPlan:
         else:
             widest = {"max_filters": MOST_FILTERS * n_filters}
             model = {"name": "ResidualEncoderUnet", "is_2d": False, "n_filters": n_filters, **widest}
+            if n_blocks:
+                depth = plan_unet(size, self.spacing).depth
+                blocks = [*n_blocks, *[n_blocks[-1]] * depth][: depth + 1]
+                model |= {"depth": depth, "n_blocks": blocks}
         return model | {"final_activation": activation}
 
     def _network(self, size: Size) -> Footprint:

@@ -14,17 +14,20 @@ from ivadomed.models.registry import Footprint
 from ivadomed.models.sizing import plan_unet
 from ivadomed.runtime.device import batch_voxels, define_device
 from ivadomed.runtime.memory import available_memory
+from ivadomed.suggest.pace import measure_pace
+from ivadomed.suggest.recipe import CONTEXT, CROPPED_VOXELS, LABEL_MARGIN
 
 Size = tuple[int, ...]
 
 ANISOTROPY = 3.0
 """Ratio of voxel sizes above which an axis counts as coarse (nnU-Net; Isensee et al., Nature Methods 2021)."""
-_THIN = 8  # slices, below which a third dimension has nothing to learn from
+THIN = 8
+"""Slices below which a third dimension has nothing to learn from."""
 _ISOTROPIC = 1.2
 _UNEVEN = 1.5
 _SMALLEST = 16
 _DEEPEST = 4
-_LEAST_UPDATES = 8
+_UPDATES_OF_AN_EPOCH = 8
 _GB = 1e9
 _UNKNOWN = int(4 * _GB)
 _SIDE = {True: {2: 512, 3: 128}, False: {2: 256, 3: 64}}  # a GPU has nnU-Net's first patches
@@ -63,18 +66,25 @@ class Machine:
     Args:
         gpu: There is a GPU, CUDA's or Apple's.
         memory: Bytes that are free: of the GPU if CUDA tells, else of the system.
+        pace: Floating-point operations per second of training steps; None when it was not measured.
     """
 
     gpu: bool
     memory: int
+    pace: float | None = None
 
     @classmethod
-    def here(cls) -> Machine:
-        """This machine."""
+    def here(cls, minutes: float | None = None) -> Machine:
+        """This machine.
+
+        Args:
+            minutes: Minutes that a training may take; given, the pace is measured, which takes some seconds.
+        """
         cuda, device = define_device([0])
+        pace = None if minutes is None else measure_pace(device)
         if cuda:
-            return cls(True, torch.cuda.mem_get_info(device)[0])
-        return cls(device.type != "cpu", available_memory() or _UNKNOWN)
+            return cls(True, torch.cuda.mem_get_info(device)[0], pace)
+        return cls(device.type != "cpu", available_memory() or _UNKNOWN, pace)
 
     def limits(self, n_axes: int) -> SampleLimits:
         """For samples of two or three axes; half of the memory is left to the data and to others."""
@@ -85,9 +95,14 @@ class Machine:
         """Feature maps of the first level of a network."""
         return _FILTERS[self.gpu][n_axes]
 
-    def weights(self, subjects: int) -> int:
-        """Most weights of a network that so many subjects teach here within a first training."""
-        of_each, most = _WEIGHTS[self.gpu]
+    def weights(self, subjects: int, timed: bool = False) -> int:
+        """Most weights of a network that so many subjects teach here within a first training.
+
+        Args:
+            subjects: Number of subjects.
+            timed: A budget in time limits the network already; what a GPU may train then holds for a CPU too.
+        """
+        of_each, most = _WEIGHTS[self.gpu or timed]
         return min(max(of_each * subjects, _FEWEST_WEIGHTS), most)
 
     def __str__(self) -> str:
@@ -130,7 +145,7 @@ def why_2d(zooms: np.ndarray, shape: np.ndarray) -> str:
     ratio = zooms[2] / zooms[:2].max()
     if ratio > ANISOTROPY:
         return f"slices are {ratio:.1f} times as thick as pixels are wide; above {ANISOTROPY:g} neighbours tell little"
-    if shape[2] < _THIN:
+    if shape[2] < THIN:
         return f"{shape[2]:.0f} slices an image are too few for a third dimension"
     return ""
 
@@ -141,7 +156,11 @@ def unet_depth(size: Size) -> int:
 
 
 def choose_samples(
-    shapes: np.ndarray, spacing: Sequence[float], limits: SampleLimits, network: Callable[[Size], Footprint]
+    shapes: np.ndarray,
+    spacing: Sequence[float],
+    limits: SampleLimits,
+    network: Callable[[Size], Footprint],
+    reach: np.ndarray | None = None,
 ) -> Samples:
     """Whole slices or volumes if they are alike and fit, else patches.
 
@@ -150,6 +169,8 @@ def choose_samples(
         spacing: mm along each axis.
         limits: Of the machine; two samples are to fit.
         network: Size of the network for samples of some size.
+        reach: [2 or 3] voxels about the centre of an image within which all labels lie; None where that is not known.
+            Small volumes are then cropped to it, and to most of the median image at least.
     """
     largest, median, smallest = shapes.max(axis=0), np.median(shapes, axis=0), shapes.min(axis=0)
 
@@ -157,24 +178,29 @@ def choose_samples(
         enough = math.prod(size) <= limits.sample
         return enough and network(size).training_bytes(2, size) <= limits.memory
 
-    whole = _rounded(largest, spacing, math.ceil)
+    if reach is not None and math.prod(median) <= CROPPED_VOXELS:
+        needed = np.minimum(np.maximum(reach + 2 * LABEL_MARGIN, CONTEXT * median), largest)
+        tight = rounded(needed, spacing, math.ceil)
+        if (needed < largest).any() and fits(tight):
+            return Samples(tight, True, tight)
+    whole = rounded(largest, spacing, math.ceil)
     if (largest <= _UNEVEN * median).all() and fits(whole):
         return Samples(whole, True, whole)
-    size = _rounded(median, spacing, math.floor)
+    size = rounded(median, spacing, math.floor)
     while not fits(size) and max(size) > _SMALLEST:
         # As nnU-Net: the axis that is shown most of.
         axis = int(np.argmax([n / m if n > _SMALLEST else 0 for n, m in zip(size, median, strict=True)]))
         smaller = tuple(n - max(n // 8, 1) if k == axis else n for k, n in enumerate(size))
-        size = _rounded(smaller, spacing, math.floor)
+        size = rounded(smaller, spacing, math.floor)
     padded = (smallest < size).any()
     return Samples(size, False, tuple(map(int, np.maximum(largest, size))) if padded else None)
 
 
-def _rounded(
+def rounded(
     size: Sequence[float] | np.ndarray, spacing: Sequence[float], up_or_down: Callable[[float], int]
 ) -> Size:
     """The next size that every down-sampling of the network divides."""
-    result = tuple(max(_SMALLEST if len(spacing) == 2 else _THIN, int(n)) for n in size)
+    result = tuple(max(_SMALLEST if len(spacing) == 2 else THIN, int(n)) for n in size)
     for _ in range(_DEEPEST):
         grain: Size = (2 ** unet_depth(result),) * 2
         if len(result) == 3:
@@ -194,7 +220,7 @@ def choose_batch_size(size: Size, count: int, limits: SampleLimits, network: Foo
     """
     chosen = 2
     while (
-        2 * chosen <= min(limits.batch_size, count / _LEAST_UPDATES)
+        2 * chosen <= min(limits.batch_size, count / _UPDATES_OF_AN_EPOCH)
         and 2 * chosen * math.prod(size) <= limits.batch
         and network.training_bytes(2 * chosen, size) <= limits.memory
     ):

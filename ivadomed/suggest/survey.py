@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +24,14 @@ from ivadomed.loader.cases.volumes import pixel_size_mm
 from ivadomed.loader.layouts.index import open_index
 from ivadomed.loader.layouts.layout import DataIndex
 from ivadomed.runtime.terminal import hidden_bar
-from ivadomed.suggest.classes import offer_classes
+from ivadomed.suggest.classes import Offer, offer_classes
+from ivadomed.suggest.foreground import (
+    NOTHING,
+    Foreground,
+    LabelledImage,
+    images_to_read,
+    look_at_foreground,
+)
 from ivadomed.suggest.labels import Targets, choose_targets
 
 _LOOKED_AT = 8
@@ -50,6 +58,7 @@ class Survey:
         extensions: Of images and labels.
         valid: Whether the names keep the rules of BIDS.
         ignore: Voxels that nothing is to be learnt from, as ``ignore_label`` names them; None without.
+        foreground: Where the labels lie in the volumes.
     """
 
     paths: tuple[Path, ...]
@@ -65,6 +74,7 @@ class Survey:
     extensions: tuple[str, ...]
     valid: bool
     ignore: str | None = None
+    foreground: Foreground = NOTHING
 
     @property
     def images(self) -> int:
@@ -148,7 +158,27 @@ def survey(
         extensions=tuple(sorted({file.extension for file in (*used, *labels)})),
         valid=valid,
         ignore=offer.ignore if offer.ignore and file_suffix(offer.ignore) in chosen else None,
+        foreground=_foreground(labelled, [grid for grid, _ in seen], index, offer, targets.suffixes),
     )
+
+
+def _foreground(
+    labelled: Sequence[_Labelled],
+    grids: Sequence[Grid],
+    index: DataIndex,
+    offer: Offer,
+    suffixes: Sequence[str],
+) -> Foreground:
+    """Where the classes lie: in all images if they are small, else in some."""
+    if is_picture(labelled[0].image.path):
+        return NOTHING
+    count = images_to_read(len(labelled), int(np.median([math.prod(grid.shape) for grid in grids])))
+    items = []
+    for item in _spread(labelled, count):
+        files = offer.files(item.labels, index.label_values)
+        labels = tuple(files[suffix] for suffix in suffixes if suffix in files)
+        items.append(LabelledImage(item.image.image, item.image.suffix, labels))
+    return look_at_foreground(items, count == len(labelled))
 
 
 def _bar(items: Sequence[Item], title: str, unit: str) -> Iterable[Item]:

@@ -47,6 +47,7 @@ Widths = Annotated[float | Span, Parsed(partial(_interval_or_end, least=0))]
 Symmetric = Annotated[float | Span, Parsed(_interval_or_end)]
 Axes = Annotated[tuple[Annotated[int, Ge(0), Le(2)], ...] | None, Parsed(_axes)]
 Probability = Annotated[Fraction, Doc("Probability (0 to 1).", 0.3)]
+MaybeProbability = Annotated[Fraction | None, Doc("Probability (0 to 1); null: always.", 0.3)]
 
 
 def symmetric(value: float | Span) -> Span:

@@ -13,6 +13,7 @@ from ivadomed.registry.types import (
     WHOLE,
     Doc,
     Flag,
+    Fraction,
     Ge,
     Le,
     Len,
@@ -26,6 +27,7 @@ from ivadomed.transforms.arguments import (
     Axes,
     Factors,
     Interval,
+    MaybeProbability,
     Probability,
     Symmetric,
     Thickness,
@@ -70,6 +72,34 @@ class NormalizeInstance(IntensityTransform):
         return IntensityStep.on(
             frame, function=maths.normalize_foreground if self.foreground else maths.normalize
         )
+
+
+@transform
+class ClipAndStandardize(ImageTransform):
+    """Clip to fixed bounds, subtract a fixed mean and divide by a fixed standard deviation.
+
+    For intensities that mean the same in every image, those of CT: the numbers are measured once, over the labelled
+    voxels of the data set (nnU-Net; Isensee et al., Nature Methods 2021). `ivadomed --init` does.
+    """
+
+    keeps_type: ClassVar[bool] = False
+
+    lower: Annotated[Real, Doc("Smallest intensity; nnU-Net takes the percentile 0.5.", -900.0)]
+    upper: Annotated[Real, Doc("Largest intensity (> lower); nnU-Net takes the percentile 99.5.", 300.0)]
+    mean: Annotated[Real, Doc("Mean of the labelled voxels, which becomes 0.", 100.0)]
+    std: Annotated[
+        PositiveReal, Doc("Standard deviation of the labelled voxels (> 0), which becomes 1.", 75.0)
+    ]
+
+    @staticmethod
+    def problems(lower: float, upper: float, **_: Any) -> list[str]:
+        """Compare the arguments with each other."""
+        return [f"lower: {lower:g} is not below upper {upper:g}"] if lower >= upper else []
+
+    def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
+        """Plan the normalization; nothing is drawn."""
+        numbers = {"low": self.lower, "high": self.upper, "mean": self.mean, "std": self.std}
+        return IntensityStep.on(frame, function=maths.clip_and_standardize, arguments=numbers)
 
 
 @transform
@@ -189,6 +219,7 @@ class AdditiveGaussianNoise(IntensityTransform):
     std: Annotated[
         NonNegativeReal, Doc("Standard deviation of the noise (>= 0), in units of intensity.", 0.02)
     ] = 0.01
+    p: MaybeProbability = None
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
         """Draw the seed of the noise: the number of channels is not known here."""
@@ -208,11 +239,15 @@ class RandomGamma(IntensityTransform):
         Doc("Range of the natural logarithm of the exponent; a number d means [-d, d].", [-0.3, 0.3]),
     ]
     p: Probability = 0.5
+    p_inverted: Annotated[
+        Fraction, Doc("Probability (0 to 1) that the image is inverted before, and back after.", 0.25)
+    ] = 0.0
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
-        """Draw the exponent."""
+        """Draw the exponent, and whether the image is inverted."""
         exponent = float(np.exp(rng.uniform(*symmetric(self.log_gamma_range))))
-        return _by_factor(frame, maths.gamma, "gamma", exponent=exponent)
+        inverted = self.p_inverted > 0 and bool(rng.random() < self.p_inverted)
+        return _by_factor(frame, maths.gamma, "gamma", exponent=exponent, inverted=inverted)
 
 
 @transform

@@ -50,6 +50,13 @@ def normalize_foreground(x: Batch) -> Batch:
     return _divided(centred, mean, deviation).reshape(x.shape)
 
 
+def clip_and_standardize(
+    x: Batch, low: Sequence[float], high: Sequence[float], mean: Sequence[float], std: Sequence[float]
+) -> Batch:
+    """Clip to bounds, subtract a mean and divide by a standard deviation; the numbers are the same for all samples."""
+    return (x.clip(low[0], high[0]) - mean[0]) / std[0]
+
+
 def clip_percentiles(x: Batch, low: Sequence[float], high: Sequence[float]) -> Batch:
     """Clip every entry to its own percentiles `low` and `high`, 0..100, linearly interpolated."""
     flat = _flat(x)
@@ -79,8 +86,10 @@ def add_noise(x: Batch, mean: Sequence[float], std: Sequence[float], seed: Seque
     return out
 
 
-def gamma(x: Batch, exponent: Sequence[float]) -> Batch:
+def gamma(x: Batch, exponent: Sequence[float], inverted: Sequence[bool] = ()) -> Batch:
     """Scale every entry from its range to [0, 1], raise it to a power, and scale back; a constant entry stays.
+
+    Where `inverted`, the power is taken of the distance from 1, as nnU-Net does with the negative of an image.
 
     A power of raw intensities leaves float32 (65535 to the fifth is more than it holds), and a power of numbers about
     0 with their signs, which ivadomed 2.9.10 took, bends both sides away from 0.
@@ -90,7 +99,10 @@ def gamma(x: Batch, exponent: Sequence[float]) -> Batch:
     span = high - low
     out = flat - low
     out /= span + (span == 0)
+    turned = np.flatnonzero(inverted)
+    out[turned] = 1 - out[turned]
     out **= _column(exponent, flat)
+    out[turned] = 1 - out[turned]
     out *= span
     out += low
     return _clip(out, low, high).reshape(x.shape)  # of rounding

@@ -11,7 +11,17 @@ from typing import Annotated, Any
 import numpy as np
 
 from ivadomed.registry.types import Doc, Flag, Fraction, Len, NonNegativeReal
-from ivadomed.transforms.arguments import Axes, Interval, Probability, Symmetric, Widths, from_zero, symmetric
+from ivadomed.transforms.arguments import (
+    Axes,
+    Factors,
+    Interval,
+    MaybeProbability,
+    Probability,
+    Symmetric,
+    Widths,
+    from_zero,
+    symmetric,
+)
 from ivadomed.transforms.base import STEPS_KEY, ImedTransform, transform
 from ivadomed.transforms.smoothing import smooth_field
 from ivadomed.transforms.steps import Frame, IdentityStep, Step
@@ -56,6 +66,15 @@ class RandomAffine(ImedTransform):
             "voxels that are no squares shears."
         ),
     ] = False
+    scale_range: Annotated[
+        Factors | None,
+        Doc(
+            "Range of a factor (> 0) by which all axes are scaled together, drawn evenly on a logarithmic scale; "
+            "null: none.",
+            [0.7, 1.4],
+        ),
+    ] = None
+    p: MaybeProbability = None
 
     def __post_init__(self) -> None:
         """Read a `scale` of configurations before 2.0."""
@@ -94,6 +113,10 @@ class RandomAffine(ImedTransform):
         axes = planes[int(rng.integers(len(planes)))] if len(planes) > 1 else planes[0]
         sizes, shifts = rng.uniform(-1, 1, (2, n)).tolist()
         scale = [1 + s * u for s, u in zip(self.scale or (), sizes, strict=False)]
+        if self.scale_range:
+            smallest, largest = map(math.log, self.scale_range)
+            together = math.exp(rng.uniform(smallest, largest))
+            scale = [together * s for s in (scale or (1.0,) * n)]
         if self.physical:
             shift = [t * u / z for t, u, z in zip(self.translate or (), shifts, frame.zooms, strict=False)]
         else:

@@ -391,7 +391,7 @@ class Transform(Section):
     applied_to: tuple[Literal["im", "gt", "roi"], ...] | None = Field(
         default=None,
         description="Kinds of data it is applied to: `im`, `gt`, `roi`. null: all three; the image alone for "
-        "RandomBrightness, RandomContrast, RandomLowResolution and NormalizePercentile.",
+        "RandomBrightness, RandomContrast, RandomLowResolution, NormalizePercentile and ClipAndStandardize.",
         examples=[["im", "gt"]],
     )
     dataset_type: tuple[DatasetType, ...] | None = Field(
