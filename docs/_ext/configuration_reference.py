@@ -117,6 +117,7 @@ def _write_schema(app: Sphinx, error: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect both to the build."""
+    list(parts())  # autodoc imports modules in a way in which pydantic can't make sections any more
     app.connect("env-get-outdated", lambda *_: ["configuration"])
     app.connect("source-read", _fill)
     app.connect("build-finished", _write_schema)
