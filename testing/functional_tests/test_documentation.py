@@ -247,3 +247,11 @@ def test_examples_of_the_reference_are_valid():
         for name in reversed(part.path.split(".") if part.path else ()):
             content = {name: content}
         load_config(content)
+
+
+def test_tests_that_the_page_on_reliability_names_exist() -> None:
+    page = ROOT / "docs" / "reliability.md"
+    links = re.findall(r'\]\((\.\./testing/[\w/]+\.py)(?: "(\w+)")?\)', text_of(page))
+    assert len(links) > 50
+    for file, name in links:
+        assert f"def {name or 'test_'}" in text_of(page.parent / file)
