@@ -53,7 +53,6 @@ FOLDER = "cross_validation"
 """Folder of the predictions of the training set and their evaluation, in that of the run."""
 
 _AGAIN = "run --test again"
-_FAULTS_SHOWN = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +211,7 @@ def test_folds(
     found = None if folds is not None else _test_cases(config, folder, bids_df)
     if found is None:
         return cross_validated
-    return _test_ensemble(config, folder, found.cases, workers)
+    return _test_ensemble(config, folder, found.cases, workers, [Path(run.path_output) for run in runs])
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,11 +236,13 @@ def _test_held_out(
     found = dict(values(predict, parts, workers))
     metrics = MetricManager(get_metric_fns(config.task))
     metrics.merge(found[number] for number in range(len(parts)))
-    return evaluate_cases(config, cases, folder / FOLDER, _others(workers)), metrics.get_results()
+    trainings = [Path(part.config.path_output) for part in parts]
+    table = evaluate_cases(config, cases, folder / FOLDER, _others(workers), trainings)
+    return table, metrics.get_results()
 
 
 def _test_ensemble(
-    config: RunConfig, folder: Path, cases: Sequence[Case], workers: Workers
+    config: RunConfig, folder: Path, cases: Sequence[Case], workers: Workers, trainings: Sequence[Path]
 ) -> tuple[pd.DataFrame, dict[str, float]]:
     model = PackagedModel.open(config.model_folder, define_device(config.gpu_ids)[1])
     show_cases(cases, "Model", config.model_folder)
@@ -252,7 +253,7 @@ def _test_ensemble(
         get_metric_fns(config.task),
         config.postprocessing.arguments,
     )
-    return evaluate_cases(config, cases, folder, _others(workers)), metrics.get_results()
+    return evaluate_cases(config, cases, folder, _others(workers), trainings), metrics.get_results()
 
 
 def _test_cases(config: RunConfig, folder: Path, bids_df: BidsDataframe) -> CaseList | None:
@@ -313,7 +314,8 @@ def evaluate_folds(config: RunConfig, folder: Path, workers: Workers) -> pd.Data
             cases = [case for part in held_out(config, folder, runs, bids_df) for case in part.cases]
         if cases:
             show_cases(cases, "Masks", place / PREDICTIONS)
-            tables.append(evaluate_cases(config, cases, place, _others(workers)))
+            trainings = [Path(run.path_output) for run in runs]
+            tables.append(evaluate_cases(config, cases, place, _others(workers), trainings))
     return tables[-1]
 
 

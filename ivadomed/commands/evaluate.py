@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -20,7 +21,7 @@ from ivadomed.inference.outputs import PREDICTIONS
 from ivadomed.jobs import Workers
 from ivadomed.loader.build import test_cases
 from ivadomed.loader.cases.case import Case
-from ivadomed.report import Report, read_curves, write_report
+from ivadomed.report import Curve, Report, read_curves, write_report
 from ivadomed.runtime.terminal import say
 
 log = logging.getLogger(__name__)
@@ -46,9 +47,22 @@ def eval_command(config: RunConfig, folder: Path, workers: Workers | None = None
 
 
 def evaluate_cases(
-    config: RunConfig, cases: Sequence[Case], folder: Path, workers: Workers | None = None
+    config: RunConfig,
+    cases: Sequence[Case],
+    folder: Path,
+    workers: Workers | None = None,
+    trainings: Sequence[Path] = (),
 ) -> pd.DataFrame:
-    """Evaluate the predictions of the cases, paint them over their images and report."""
+    """Evaluate the predictions of the cases, paint them over their images and report.
+
+    Args:
+        config: Configuration of the run.
+        cases: Cases that have a prediction.
+        folder: With the predictions, and for the results.
+        workers: Processes that evaluate.
+        trainings: Folders of the trainings that made the predictions; empty: ``folder``.
+    """
+    trainings = trainings or [folder]
     log.info("\nRun Evaluation on %s\n", folder / PREDICTIONS)
     params = config.evaluation_parameters
     loader = config.loader_parameters
@@ -70,8 +84,19 @@ def evaluate_cases(
             class_names=config.class_names,
             overlays=overlays,
             config=config.to_json(hide_secrets=True),
-            versions={**versions(), **trained_in(folder)},
-            curves=read_curves(folder),
+            versions={**versions(), **trained_in(trainings[0])},
+            curves=_curves(trainings),
         )
         say("Report", str(write_report(report)))
     return table
+
+
+def _curves(trainings: Sequence[Path]) -> list[Curve]:
+    """Curves of a training; of several ones, each with the name of its folder."""
+    if len(trainings) == 1:
+        return read_curves(trainings[0])
+    return [
+        replace(curve, name=f"{curve.name}, {training.name}")
+        for training in trainings
+        for curve in read_curves(training)
+    ]

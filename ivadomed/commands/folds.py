@@ -24,10 +24,11 @@ from ivadomed.config import RunConfig, load_config
 from ivadomed.detection.cascade import add_boxes
 from ivadomed.errors import ConfigError, ModelError, RunsFailed
 from ivadomed.geometry.boxes import BOXES_FILE
-from ivadomed.images.files import parse_json, write_json
+from ivadomed.images.files import write_json
 from ivadomed.jobs import Workers, run_jobs
 from ivadomed.loader.build import index_data, list_cases
 from ivadomed.loader.folds import SPLITS, draw_folds, write_folds
+from ivadomed.loader.split.file import count_splits, read_split
 from ivadomed.runtime.device import define_device
 from ivadomed.runtime.ranks import current_world
 from ivadomed.runtime.terminal import duration, say, without
@@ -82,12 +83,10 @@ def saved_splits(folder: Path) -> list[Split]:
     Raises:
         ModelError: There are none.
     """
-    try:
-        return parse_json((folder / SPLITS).read_bytes())
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"{folder / SPLITS}: cannot be read ({error}); run --train first, which draws the folds"
-        ) from error
+    path = folder / SPLITS
+    if not path.is_file():
+        raise ModelError(f"{folder}: no folds are trained here yet; run --train first")
+    return [read_split(path, fold) for fold in range(count_splits(path))]
 
 
 def chosen_folds(splits: Sequence[Split], folds: Sequence[int] | None) -> list[int]:

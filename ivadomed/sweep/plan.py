@@ -124,7 +124,7 @@ def plan(configs: Sequence[Mapping[str, Any]], base: str, asked: SweepOptions) -
             changed = _reseeded(config, iteration, asked.fixed_split)
             changed["path_output"] += f"_n={iteration:02d}" if asked.all_logs or iteration else ""
             try:
-                job = training_id(load_config({**changed, "command": "train"}), asked.thr_increment)
+                job = training_id(of_one_model(changed), asked.thr_increment)
             except ConfigError as error:
                 problems.append(f"{name}: {error}")
                 continue
@@ -145,13 +145,18 @@ def plan(configs: Sequence[Mapping[str, Any]], base: str, asked: SweepOptions) -
     return list(members.values())
 
 
-def training_id(config: RunConfig, thr_increment: float | None) -> str:
-    """Id of a training: what decides about its results, not where they lie or how fast they come.
+def of_one_model(config: Mapping[str, Any]) -> RunConfig:
+    """The configuration of a member, checked.
 
     Raises:
-        ConfigError: The configuration trains several models.
+        ConfigError: It cannot be used, or trains several models.
     """
-    _refuse_folds(config.split_dataset.fold)
+    _refuse_folds(config["split_dataset"].get("fold"))
+    return load_config({**config, "command": "train"})
+
+
+def training_id(config: RunConfig, thr_increment: float | None) -> str:
+    """Id of a training: what decides about its results, not where they lie or how fast they come."""
     length = config.training_parameters.training_time
     minutes = {} if length.max_minutes is None else {"minutes": length.max_minutes}
     return content_id(

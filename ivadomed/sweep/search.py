@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ivadomed.commands.worker import shared_config
-from ivadomed.config import load_config
 from ivadomed.errors import ConfigError, Interrupted
 from ivadomed.jobs import ResultStore, content_id, run_jobs
 from ivadomed.report import read_curves
 from ivadomed.runtime.run_lock import run_lock
 from ivadomed.sweep.hyperparameters import HyperparameterOption, folder_name, option_at, with_options
 from ivadomed.sweep.member import SCORES, Run, train_member
-from ivadomed.sweep.plan import Member, SweepOptions, short_name, training_id
+from ivadomed.sweep.plan import Member, SweepOptions, of_one_model, short_name, training_id
 from ivadomed.sweep.results import DETAILED, write_tables
 from ivadomed.sweep.run import JOBS, Progress, split_dataset
 
@@ -327,8 +326,7 @@ class _Search:
 
     def _member(self, options: Sequence[HyperparameterOption], name: str) -> Member:
         config = with_options(self.config, options, folder_name)
-        parsed = load_config({**config, "command": "train"})
-        job = content_id(["search", training_id(parsed, self.asked.thr_increment)])
+        job = content_id(["search", training_id(of_one_model(config), self.asked.thr_increment)])
         folder = config["path_output"]
         name += f" ({short_name(folder, self.config['path_output'])})"
         return Member(job, name, config, folder, 0, self.asked.thr_increment, self.asked.run_test)
