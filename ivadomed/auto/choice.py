@@ -46,22 +46,25 @@ class Verdict:
     reasons: Mapping[str, str]
 
 
-def choose(scores: Mapping[str, pd.Series], cost: Mapping[str, float]) -> Verdict:
+def choose(
+    scores: Mapping[str, pd.Series], cost: Mapping[str, float], failures: Mapping[str, str]
+) -> Verdict:
     """The candidate with the highest mean score; of two that are the same to three digits, the cheaper one.
 
     Args:
         scores: Score of each held-out subject, by candidate.
         cost: What decides between equals, by candidate.
+        failures: What is said of candidates without a score.
     """
     means = {name: float(np.nanmean(values)) for name, values in scores.items()}
     best = max(means.values())
     winner = min((name for name, mean in means.items() if best - mean < _TIE), key=lambda name: cost[name])
-    reasons = {winner: "the best" if len(scores) > 1 else "the only candidate"}
+    reasons = {winner: "the best" if len(scores) > 1 else "the only one left", **failures}
     for name in scores.keys() - {winner}:
         compared = compare_paired(*_aligned(scores[winner], scores[name]))
         same = best - means[name] < _TIE
         reasons[name] = f"as good as {winner}, but costs more" if same else _behind(winner, compared)
-    return Verdict((winner,), means, reasons)
+    return Verdict((winner,), {**means, **dict.fromkeys(failures, np.nan)}, reasons)
 
 
 def pair_is_better(pair: pd.Series, best: pd.Series) -> tuple[bool, str]:

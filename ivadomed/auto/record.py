@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ivadomed.auto.choice import Verdict
 from ivadomed.auto.plan import Plan
+from ivadomed.commands.cross_validation import FOLDER
 from ivadomed.evaluation.summary import SUMMARY_FILE, summary_text
 from ivadomed.images.files import write_csv, write_text
 from ivadomed.report.page import REPORT_FILE
@@ -39,31 +41,43 @@ def write_candidates(
             "chosen": name in verdict.winners or name == " + ".join(verdict.winners),
             "reason": verdict.reasons.get(name, ""),
         }
-        for name, score in sorted(verdict.scores.items(), key=lambda item: -item[1])
+        for name, score in sorted(verdict.scores.items(), key=lambda item: -np.nan_to_num(item[1]))
     ]
     table = pd.DataFrame(rows)
     write_csv(folder / TABLE, table, index=False)
     return table
 
 
-def write_page(folder: Path, plan: Plan, winners: Sequence[str], package: Path) -> Path:
+def write_page(folder: Path, plan: Plan, verdict: Verdict | None, winners: Sequence[str], package: Path) -> Path:
     """Write ``summary.md``: what was done and why, the results, and what to type next."""
-    lines = [f"# {folder.resolve().name}", "", *plan.lines(), ""]
+    lines = [f"# {folder.resolve().name}", "", "## Plan", "", *plan.lines(), ""]
+    if verdict is not None:
+        table = pd.read_csv(folder / TABLE).fillna("")
+        lines += ["## Candidates", "", _markdown(table), ""]
     for name in winners:
-        lines += [f"Results of {name}:", "", "```", *_results(folder / name), "```", ""]
-    lines += ["What next:", "", *(f"    {line}" for line in next_commands(folder, package)), ""]
+        for title, place in _results(folder / name).items():
+            lines += [f"## {title} ({name})", "", "```", _text(place), "```", "", f"`{place / REPORT_FILE}`", ""]
+    lines += ["## Next", "", *(f"    {line}" for line in next_commands(folder, package)), ""]
     write_text(folder / PAGE, "\n".join(lines))
     return folder / PAGE
 
 
-def _results(folder: Path) -> list[str]:
-    file = folder / SUMMARY_FILE
-    if not file.is_file():
-        return [f"none: {file} is not there"]
-    return [
-        summary_text(pd.read_csv(file, dtype={"class": str}, keep_default_na=True)),
-        str(folder / REPORT_FILE),
-    ]
+def _results(folder: Path) -> dict[str, Path]:
+    """Folders with results, by their title."""
+    places = {
+        "Cross-validation, each subject by the model that did not see it": folder / FOLDER,
+        "Test set": folder,
+    }
+    return {title: place for title, place in places.items() if (place / SUMMARY_FILE).is_file()}
+
+
+def _text(folder: Path) -> str:
+    return summary_text(pd.read_csv(folder / SUMMARY_FILE, dtype={"class": str}, keep_default_na=True))
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    rows = [list(map(str, row)) for row in (table.columns, ["---"] * len(table.columns), *table.to_numpy())]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def next_commands(folder: Path, package: Path) -> list[str]:
