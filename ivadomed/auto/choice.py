@@ -61,7 +61,7 @@ def choose(
     winner = min((name for name, mean in means.items() if best - mean < _TIE), key=lambda name: cost[name])
     reasons = {winner: "the best" if len(scores) > 1 else "the only one left", **failures}
     for name in scores.keys() - {winner}:
-        compared = compare_paired(*_aligned(scores[winner], scores[name]))
+        compared = compare_paired(*_aligned(scores[name], scores[winner]))
         same = best - means[name] < _TIE
         reasons[name] = f"as good as {winner}, but costs more" if same else _behind(winner, compared)
     return Verdict((winner,), {**means, **dict.fromkeys(failures, np.nan)}, reasons)
@@ -84,11 +84,10 @@ def _aligned(first: pd.Series, second: pd.Series) -> tuple[np.ndarray, np.ndarra
 
 
 def _behind(winner: str, compared: PairedComparison) -> str:
-    return f"{-compared.difference:+.3f}{_interval(compared)} against {winner}, on {compared.n} subjects"
+    return f"{compared.difference:+.3f}{_interval(compared)} against {winner}, on {compared.n} subjects"
 
 
 def _interval(compared: PairedComparison) -> str:
     if np.isnan(compared.ci95_low):
         return ""
-    low, high = sorted((compared.ci95_low, compared.ci95_high))
-    return f" [{low:+.3f}, {high:+.3f}]"
+    return f" [{compared.ci95_low:+.3f}, {compared.ci95_high:+.3f}]"

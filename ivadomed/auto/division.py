@@ -11,15 +11,13 @@ from ivadomed.runtime.terminal import duration
 RESERVE = 0.12
 """Share of the budget for all that is no training: preparing images, predicting and evaluating."""
 
-FEWEST_UPDATES = 2_500
-"""Updates below which two trainings tell more about chance than about their configurations."""
-
 FOLDS = 5
 """Folds of a cross-validation (as nnU-Net; Isensee et al., Nature Methods 2021)."""
 
 _FEW_FOLDS = 3
-_PAIR_LENGTH = 2.0
-"""A second winner pays once each training has this many times the least useful length."""
+_WORTH = {"folds": 1.0, "candidates": 2.0, "pair": 4.0}
+"""Length of each training, in least useful ones, from which on folds, a second candidate and a second winner pay: until
+then longer trainings of one candidate gain more."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,8 @@ def divide(budget: float, least: Mapping[str, float], subjects: int, at_once: in
     for candidates, n_folds, winners in _options(len(names), subjects) if subjects > 1 else ():
         chosen = tuple(names[:candidates])
         minutes = budget / _rounds(candidates, n_folds, winners, at_once)
-        if minutes >= max(least[name] for name in chosen) * (_PAIR_LENGTH if winners > 1 else 1):
+        kind = "pair" if winners > 1 else "candidates" if candidates > 1 else "folds"
+        if minutes >= max(least[name] for name in chosen) * _WORTH[kind]:
             return Division(chosen, n_folds, winners, minutes, _reason(minutes, least[names[0]]))
     shortest = min(_FEW_FOLDS, subjects) * least[names[0]]
     reason = (
@@ -90,7 +89,5 @@ def _rounds(candidates: int, n_folds: int, winners: int, at_once: int) -> int:
 
 
 def _reason(minutes: float, least: float) -> str:
-    return (
-        f"each training has {duration(60 * minutes)}; {FEWEST_UPDATES} updates, below which a comparison says little, "
-        f"take {duration(60 * least)} here"
-    )
+    shortest = f"less than {duration(60 * least)} would be too short for these images on this machine"
+    return f"each training has {duration(60 * minutes)}; {shortest}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from ivadomed.auto.division import Division
 from ivadomed.auto.folder import PLAN, candidate_file
-from ivadomed.config.tree import read_json
+from ivadomed.config.tree import expand, read_json
 from ivadomed.errors import ConfigError
 from ivadomed.images.files import write_json
 from ivadomed.runtime.terminal import duration
@@ -27,7 +27,7 @@ class Plan:
         machine: For whoever reads the file.
         at_once: Trainings that run at the same time.
         lesions: Classes with many objects, by the F1 score of which candidates are compared; of others by the Dice.
-        least_minutes: Minutes of ``FEWEST_UPDATES`` updates of a network that is not limited by the time, by candidate.
+        least_minutes: Least useful length of a training, by candidate.
         candidates: Names of the configurations in ``candidates/`` that are compared, the preferred one first.
         n_folds: Folds of the winner; 0: one split.
         winners: Most candidates whose folds are all trained, 1 or 2.
@@ -58,6 +58,21 @@ class Plan:
     def minutes_to_train(self) -> float:
         """Of all trainings, those that run at the same time counted once."""
         return self.minutes * self.division.rounds(self.at_once)
+
+    def settings(self, folder: Path, candidate: str) -> dict[str, Any]:
+        """What the plan decides in the configuration of a candidate."""
+        return expand(
+            {
+                "path_output": str(folder / candidate),
+                "model_name": folder.resolve().name,
+                "loader_parameters.cache_dir": str(folder / "cache"),
+                "split_dataset.n_folds": self.n_folds or None,
+                "split_dataset.fold": "all" if self.n_folds else 0,
+                "training_parameters.training_time.max_minutes": self.minutes,
+                # The minutes alone decide; a number of epochs would be a bound too.
+                "training_parameters.training_time.num_epochs": None,
+            }
+        )
 
     def lines(self) -> list[str]:
         """The plan in words."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from ivadomed.auto.division import FEWEST_UPDATES, RESERVE, Division, divide
+from ivadomed.auto.division import RESERVE, divide
 from ivadomed.auto.folder import candidate_file
 from ivadomed.auto.plan import Plan
 from ivadomed.config import load_config
@@ -22,10 +22,8 @@ from ivadomed.images.files import write_json, write_text
 from ivadomed.jobs import Workers
 from ivadomed.jobs.choose import choose_workers
 from ivadomed.jobs.cluster import connected
-from ivadomed.runtime.device import define_device
 from ivadomed.runtime.terminal import say
 from ivadomed.suggest import Candidate, Machine, Survey, candidates, summary, survey
-from ivadomed.training.pace import seconds_per_step
 
 log = logging.getLogger(__name__)
 
@@ -77,17 +75,12 @@ def make_plan(options: AutoOptions) -> Plan:
     for line in summary(data):
         log.info("%s", line)
     workers = options.workers
-    at_once, machine = trainings_at_once(workers), Machine.here()
-    if at_once > 1 and not machine.gpu and workers.cluster is None:
-        machine = replace(machine, memory=machine.memory // at_once)
-    hours = HOURS if options.hours is None else options.hours
-    least = {one.name: _least_minutes(one, workers.threads) for one in _offered(data, machine, options)}
+    hours, at_once = HOURS if options.hours is None else options.hours, trainings_at_once(workers)
+    machine = _machine(workers, hours, at_once)
+    least = {one.name: one.useful_minutes for one in _offered(data, machine, options, 60 * hours)}
     left = 60 * hours * (1 - RESERVE) - (time.monotonic() - started) / 60
-    division = divide(max(left, hours), least, 0, at_once)
-    for one in _offered(data, machine, options, division.minutes):
-        if one.name in division.candidates:
-            _write(one, options.folder, _changes(options, division, one.name, data))
-    return Plan(
+    division = divide(max(left, hours), least, _subjects_to_learn_from(data), at_once)
+    plan = Plan(
         path_data=tuple(map(str, data.paths)),
         target_suffix=tuple(options.target_suffix),
         contrasts=tuple(options.contrasts),
@@ -102,6 +95,10 @@ def make_plan(options: AutoOptions) -> Plan:
         minutes=round(division.minutes, 3),
         reason=division.reason,
     )
+    for one in _offered(data, machine, options, division.minutes):
+        if one.name in division.candidates:
+            _write(one, options.folder, _settings(plan, options.folder, one.name, data.subjects))
+    return plan
 
 
 def trainings_at_once(workers: Workers) -> int:
@@ -112,9 +109,7 @@ def trainings_at_once(workers: Workers) -> int:
         return max(1, len(client.ncores()))
 
 
-def _offered(
-    data: Survey, machine: Machine, options: AutoOptions, minutes: float | None = None
-) -> list[Candidate]:
+def _offered(data: Survey, machine: Machine, options: AutoOptions, minutes: float) -> list[Candidate]:
     """Candidates that can be trained fold by fold, the preferred one first.
 
     A cascade reads the model of another candidate, of which each fold would need its own.
@@ -126,21 +121,15 @@ def _subjects_to_learn_from(data: Survey) -> int:
     return data.subjects if data.subjects < _FEW_SUBJECTS else round(0.8 * data.subjects)
 
 
-def _least_minutes(candidate: Candidate, threads: int) -> float:
-    """Minutes of ``FEWEST_UPDATES`` updates, measured with as many threads as a training will have."""
-    config = load_config(candidate.tree)
-    size = config.sample_size
-    assert size is not None, "suggested configurations have patches, or a crop"
-    say("Pace", f"measuring a step of {candidate.name}")
-    with _threads(threads):
-        seconds = seconds_per_step(
-            config.architecture, config.training_parameters, size, define_device(config.gpu_ids)[1]
-        )
-    say(
-        "",
-        f"{seconds:.2g} s for {config.training_parameters.batch_size} samples of {'x'.join(map(str, size))}",
-    )
-    return FEWEST_UPDATES * seconds / 60
+def _machine(workers: Workers, hours: float, at_once: int) -> Machine:
+    """This machine, as one of the trainings that run at the same time sees it."""
+    say("Pace", "measuring how fast this machine trains")
+    with _threads(workers.threads):
+        machine = Machine.here(60 * hours)
+    say("", f"{(machine.pace or 0) / 1e9:.3g} GFLOP/s on {machine}")
+    if at_once > 1 and not machine.gpu and workers.cluster is None:
+        return replace(machine, memory=machine.memory // at_once)
+    return machine
 
 
 @contextmanager
@@ -153,34 +142,20 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _changes(options: AutoOptions, division: Division, candidate: str, data: Survey) -> dict[str, Any]:
+def _settings(plan: Plan, folder: Path, candidate: str, subjects: int) -> dict[str, Any]:
     """What a run of ``--auto`` sets in the configuration of a candidate."""
-    folder = options.folder
-    changes: dict[str, Any] = {
-        "path_output": str(folder / candidate),
-        "model_name": model_name(folder),
-        "gpu_ids": list(range(torch.cuda.device_count())) or ([0] if Machine.here().gpu else []),
-        "loader_parameters.cache_dir": str(folder / "cache"),
-        # The minutes alone decide; a number of epochs would be a bound too.
-        "training_parameters.training_time.max_minutes": division.minutes,
-        "training_parameters.training_time.num_epochs": None,
-    }
-    if division.n_folds:
-        changes["split_dataset"] = {"n_folds": division.n_folds, "fold": "all"}
-        if data.subjects < _FEW_SUBJECTS:
-            changes["split_dataset"]["test_fraction"] = 0.0
-    return changes
-
-
-def model_name(folder: Path) -> str:
-    """Name of the packaged models of a run."""
-    return folder.resolve().name
+    changes: dict[str, Any] = {}
+    if (gpus := torch.cuda.device_count()) > 1:
+        changes["gpu_ids"] = list(range(gpus))
+    if plan.n_folds and subjects < _FEW_SUBJECTS:
+        changes["split_dataset.test_fraction"] = 0.0
+    return merged(expand(changes), plan.settings(folder, candidate))
 
 
 def _write(candidate: Candidate, folder: Path, changes: Mapping[str, Any]) -> None:
     """Write a candidate's configuration, and beside it the reason of each value."""
     file = candidate_file(folder, candidate.name)
-    content = merged(candidate.tree, expand(changes))
+    content = merged(candidate.tree, changes)
     load_config(content)
     write_json(file, content)
     rows = [f"| {c.key} | `{json.dumps(c.value)}` | {c.reason} |" for c in candidate.choices]

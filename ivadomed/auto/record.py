@@ -48,7 +48,9 @@ def write_candidates(
     return table
 
 
-def write_page(folder: Path, plan: Plan, verdict: Verdict | None, winners: Sequence[str], package: Path) -> Path:
+def write_page(
+    folder: Path, plan: Plan, verdict: Verdict | None, winners: Sequence[str], package: Path
+) -> Path:
     """Write ``summary.md``: what was done and why, the results, and what to type next."""
     lines = [f"# {folder.resolve().name}", "", "## Plan", "", *plan.lines(), ""]
     if verdict is not None:
@@ -56,7 +58,16 @@ def write_page(folder: Path, plan: Plan, verdict: Verdict | None, winners: Seque
         lines += ["## Candidates", "", _markdown(table), ""]
     for name in winners:
         for title, place in _results(folder / name).items():
-            lines += [f"## {title} ({name})", "", "```", _text(place), "```", "", f"`{place / REPORT_FILE}`", ""]
+            lines += [
+                f"## {title} ({name})",
+                "",
+                "```",
+                _text(place),
+                "```",
+                "",
+                f"`{place / REPORT_FILE}`",
+                "",
+            ]
     lines += ["## Next", "", *(f"    {line}" for line in next_commands(folder, package)), ""]
     write_text(folder / PAGE, "\n".join(lines))
     return folder / PAGE

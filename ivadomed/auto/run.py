@@ -70,4 +70,3 @@ def tell(plan: Plan, folder: Path) -> None:
         say("" if number else "Plan", line)
     end = time.strftime("%H:%M", time.localtime(time.time() + 60 * plan.minutes_to_train))
     say("", f"the last training ends at about {end}, if none is finished yet; {folder / PLAN} has the plan")
-

@@ -16,16 +16,16 @@ import pandas as pd
 from ivadomed.auto.choice import Verdict, choose, subject_scores
 from ivadomed.auto.folder import candidate_file
 from ivadomed.auto.plan import Plan
-from ivadomed.auto.planning import AutoOptions, model_name
+from ivadomed.auto.planning import AutoOptions
 from ivadomed.auto.record import write_candidates, write_page
 from ivadomed.commands.folds import fold_folder
 from ivadomed.commands.run import run_command
 from ivadomed.config import RunConfig, load_config
+from ivadomed.config.tree import merged, read_json
 from ivadomed.errors import Interrupted, IvadomedError, RunsFailed
 from ivadomed.images.files import atomic_folder, write_json
 from ivadomed.jobs import ResultStore, content_id, once, run_jobs
-from ivadomed.runtime.terminal import duration, say
-from ivadomed.sweep.plan import training_id
+from ivadomed.runtime.terminal import duration, say, without
 from ivadomed.training import read_checkpoint
 from ivadomed.training.checkpoint import CHECKPOINT
 
@@ -54,9 +54,12 @@ class Stages:
         self.configs = {name: self._configuration(name) for name in plan.candidates}
 
     def _configuration(self, name: str) -> RunConfig:
-        """Configuration of a candidate, wherever the folder of the run lies now."""
-        place = str((self.folder / name).resolve())
-        return load_config(candidate_file(self.folder, name), {"path_output": place})
+        """Configuration of a candidate, whose file is brought in line with the plan, for the plan may be changed."""
+        file = candidate_file(self.folder, name)
+        content, planned = read_json(file), self.plan.settings(self.folder, name)
+        if merged(content, planned) != content:
+            write_json(file, merged(content, planned))
+        return load_config(file, {"path_output": str((self.folder / name).resolve())})
 
     def carry_out(self) -> Path:
         """Do what is not done yet; the folder of the packaged model."""
@@ -68,20 +71,30 @@ class Stages:
         for name in winners:
             once(self.store, self._job("test", name), f"test of {name}", partial(self._command, "test", name))
         page = write_page(self.folder, self.plan, verdict, winners, package)
-        say("Done", f"the model is {package}; {page} tells what was done, how good it is, and what to do next")
+        say(
+            "Done", f"the model is {package}; {page} tells what was done, how good it is, and what to do next"
+        )
         return package
 
     def _job(self, what: str, name: str) -> str:
         """Id of a step, after what decides about its outcome."""
         config = self.configs[name]
-        time = config.training_parameters.training_time.model_dump(mode="json")
-        return content_id([what, training_id(config, None), time, config.evaluation_parameters.model_dump(mode="json")])
+        return content_id(
+            {
+                "step": what,
+                "config": config.relevant(("command", "path_output", "loader_parameters.cache_dir")),
+                "data": self.plan.path_data,
+            }
+        )
 
     def _compete(self) -> Verdict:
         """Train fold 0 of each candidate, and compare them on the subjects that it validates on."""
         names = self.plan.candidates
         each = duration(60 * self.plan.minutes)
-        say("Compare", f"{', '.join(names)} on fold {_FIRST}, {each} each; logs: {self.folder}/*/fold_{_FIRST}/log")
+        say(
+            "Compare",
+            f"{', '.join(names)} on fold {_FIRST}, {each} each; logs: {self.folder}/*/fold_{_FIRST}/log",
+        )
         entrants = [_Entrant(name, self._job("fold 0", name), self.configs[name]) for name in names]
         compete = _Compete(self.store, self.plan.lesions, self.debug)
         found: dict[str, dict[str, Any]] = {}
@@ -93,13 +106,19 @@ class Stages:
                 found[name] = result.value
                 say("Score", f"{name}: {pd.Series(result.value['scores']).mean():.4f}")
             else:
-                failures[name] = f"failed: {result.reason} (log: {fold_folder(self.folder / name, _FIRST) / 'log'})"
+                failures[name] = (
+                    f"failed: {result.reason} (log: {fold_folder(self.folder / name, _FIRST) / 'log'})"
+                )
                 log.warning("%s %s", name, failures[name])
         if not found:
-            raise RunsFailed("\n".join(["no candidate could be trained:", *(f"{n} {why}" for n, why in failures.items())]))
+            raise RunsFailed(
+                "\n".join(["no candidate could be trained:", *(f"{n} {why}" for n, why in failures.items())])
+            )
         scores = {name: pd.Series(found[name]["scores"], dtype=float) for name in names if name in found}
         verdict = choose(scores, self.plan.least_minutes, failures)
-        table = write_candidates(self.folder, self.plan, verdict, scores, {n: v["epochs"] for n, v in found.items()})
+        table = write_candidates(
+            self.folder, self.plan, verdict, scores, {n: v["epochs"] for n, v in found.items()}
+        )
         say("Winner", f"{' + '.join(verdict.winners)}\n{table.to_string(index=False)}")
         return verdict
 
@@ -108,7 +127,9 @@ class Stages:
         line = f"ivadomed --{command} -c {candidate_file(self.folder, name)}"
         say("Step", line)
         with self._named(command, name):
-            run_step(self.configs[name], command, self.debug, jobs=self.options.jobs, cluster=self.options.cluster)
+            run_step(
+                self.configs[name], command, self.debug, jobs=self.options.jobs, cluster=self.options.cluster
+            )
         return line
 
     @contextmanager
@@ -127,7 +148,7 @@ class Stages:
     def _package(self, winners: Sequence[str]) -> Path:
         """The packaged model of the winner in the folder of the run, and a configuration that segments with it."""
         config = self.configs[winners[0]]
-        package = self.folder / model_name(self.folder)
+        package = self.folder / self.folder.resolve().name
         with atomic_folder(package, replace=True) as temporary:
             shutil.copytree(config.model_folder, temporary, dirs_exist_ok=True)
         write_json(
@@ -142,7 +163,8 @@ def run_step(config: RunConfig, command: str, debug: bool, **options: Any) -> An
     config = load_config(config.to_json(), {"command": command})
     if command == "train" and not config.split_dataset.is_cross_validation:
         options["resume_training"] = (Path(config.path_output) / CHECKPOINT).is_file()
-    return run_command(config, debug=debug, **options)
+    with without(("Next",)):
+        return run_command(config, debug=debug, **options)
 
 
 @dataclass(frozen=True)
@@ -176,7 +198,9 @@ class _Compete:
 
     def __call__(self, entrant: _Entrant) -> dict[str, Any]:
         """Score of each subject, and the number of epochs; JSON-ready."""
-        return once(self.store, entrant.job, f"{entrant.name}, fold {_FIRST}", partial(self._scores, entrant.config))
+        return once(
+            self.store, entrant.job, f"{entrant.name}, fold {_FIRST}", partial(self._scores, entrant.config)
+        )
 
     def _scores(self, config: RunConfig) -> dict[str, Any]:
         run_step(config, "train", self.debug, folds=[_FIRST])
@@ -190,4 +214,6 @@ class _Compete:
 def subjects_of(folder: Path) -> dict[str, str]:
     """Subject of each image of a run, by the name of the image without its extension."""
     table = pd.read_csv(folder / "bids_dataframe.csv", usecols=["filename", "participant_id"], dtype=str)
-    return {name.split(".")[0]: who for name, who in zip(table["filename"], table["participant_id"], strict=True)}
+    return {
+        name.split(".")[0]: who for name, who in zip(table["filename"], table["participant_id"], strict=True)
+    }

@@ -29,12 +29,14 @@ class Candidate:
         choices: Its keys, with a reason each.
         detector: Name of the candidate whose packaged model finds the object, in a cascade; None otherwise. The key
             `object_detection_params.object_detection_path` expects that model in the output folder of its run.
+        useful_minutes: Length below which a training is no use beside others; 0 without a budget in minutes.
     """
 
     name: str
     reason: str
     choices: Sequence[Choice]
     detector: str | None = None
+    useful_minutes: float = 0.0
 
     @property
     def tree(self) -> dict[str, Any]:
@@ -62,7 +64,8 @@ def _candidate(way: str, why: str, plan: StudyPlan, name: str) -> Candidate:
     detector = _LOWRES if way == _CASCADE else None
     model = f"{name}_{_LOWRES}"  # of its run, in which it is packaged under the same name
     choices = choices_of(plan, f"{name}_{way}", f"{model}/{model.rpartition('/')[2]}" if detector else None)
-    return Candidate(way, why, choices, detector)
+    useful = 0.0 if plan.minutes is None else plan.useful_minutes
+    return Candidate(way, why, choices, detector, useful)
 
 
 _Offer = tuple[str, str, StudyPlan]

@@ -29,6 +29,8 @@ from ivadomed.suggest.recipe import (
     UPDATES,
     UPDATES_OF_A_BATCH,
     UPDATES_OF_A_PASS,
+    USEFUL,
+    Rung,
 )
 from ivadomed.suggest.sizes import (
     FILTERS,
@@ -195,8 +197,17 @@ class StudyPlan:
 
     def _samples_in_time(self, network: Footprint, size: Size) -> float:
         """Samples that a network can be shown within the budget."""
-        seconds = 60 * (self.minutes or math.inf) * TIME_OF_UPDATES
-        return seconds * self.pace / network.training_flops(1, size)
+        return (self.minutes or math.inf) * self._samples_a_minute(network, size)
+
+    def _samples_a_minute(self, network: Footprint, size: Size) -> float:
+        return 60 * TIME_OF_UPDATES * self.pace / network.training_flops(1, size)
+
+    @property
+    def useful_minutes(self) -> float:
+        """Length below which a training is no use beside others: its network would be tiny, or see too little."""
+        size = self.samples.size
+        network = self._footprint(self._architecture(size, USEFUL.n_filters, USEFUL.n_blocks), size)
+        return self._samples_needed(USEFUL, size) / self._samples_a_minute(network, size)
 
     @property
     def pace(self) -> float:
@@ -257,18 +268,21 @@ class StudyPlan:
     def _affordable(self, size: Size) -> dict[str, Any]:
         """The largest network of which the budget allows the passes that it needs."""
         weights = self.machine.weights(self.data.subjects, timed=True)
-        per_pass = self._samples_of_a_pass(size)
-        updates = per_pass / SAMPLES_OF_AN_UPDATE[self.n_axes]
-        least, most = UPDATES_OF_A_PASS
         chosen = self._architecture(size, LADDER[0].n_filters, LADDER[0].n_blocks)
         for rung in LADDER[1:]:
             wider = self._architecture(size, rung.n_filters, rung.n_blocks)
             network = self._footprint(wider, size)
-            needed = rung.passes * min(max(updates, least), most) / updates
-            if network.parameters > weights or self._samples_in_time(network, size) < needed * per_pass:
+            allowed = self._samples_in_time(network, size)
+            if network.parameters > weights or allowed < self._samples_needed(rung, size):
                 break
             chosen = wider
         return chosen
+
+    def _samples_needed(self, rung: Rung, size: Size) -> float:
+        """Samples that the network of a rung must be shown."""
+        updates = self._samples_of_a_pass(size) / SAMPLES_OF_AN_UPDATE[self.n_axes]
+        least, most = UPDATES_OF_A_PASS
+        return rung.passes * min(max(updates, least), most) * SAMPLES_OF_AN_UPDATE[self.n_axes]
 
     def _architecture(self, size: Size, n_filters: int, n_blocks: Sequence[int] = ()) -> dict[str, Any]:
         activation = "softmax" if self.several else "sigmoid"

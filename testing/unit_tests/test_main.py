@@ -288,3 +288,27 @@ def test_a_configuration_is_read_once_for_both_looks(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=r"postprocessing\.keep_largest\.key: unknown key"):
         run_main(path)
     assert reads == [path]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-c", "my.json"], '"fold": "all"} in it, and run: ivadomed --train -c my.json'),
+        (["--path-output", "x"], "--auto writes into the folder n"),
+        (["--overwrite"], "--overwrite belongs to --train; remove n to begin anew"),
+        (["--hours", "-1"], "--hours: -1; expected a number above 0"),
+        ([], "--auto: no data set given"),
+    ],
+)
+def test_auto_says_at_once_what_it_cannot_take(arguments, message, capsys):
+    assert main(["--auto", "n", *arguments]) == 1
+    assert message in capsys.readouterr().err
+    assert not Path("n").exists()
+
+
+def test_options_of_auto_belong_to_it(file, capsys):
+    assert main(["--train", "-c", file, "--hours", "2"]) == 1
+    assert "--hours belongs to --auto" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["--auto", "n", "--train"])
+    assert "not allowed with argument" in capsys.readouterr().err

@@ -13,10 +13,10 @@ from ivadomed.auto.division import divide
         (22, 1, 1, 0, 1, 22),  # three folds take 3 x 10 minutes
         (36, 1, 1, 3, 1, 12),
         (50, 1, 1, 5, 1, 10),
-        (90, 1, 2, 5, 1, 15),  # two candidates and four folds; with two winners 2 + 8 trainings of 9 minutes
-        (200, 1, 2, 5, 2, 20),
+        (120, 1, 2, 5, 1, 20),  # two candidates and four folds, each twice as long as need be
+        (400, 1, 2, 5, 2, 40),
         (25, 2, 1, 3, 1, 12.5),  # two at a time: five folds take three rounds of 8.3 minutes, three take two
-        (30, 2, 2, 5, 1, 10),  # three rounds: both candidates, and twice two folds
+        (30, 2, 1, 5, 1, 10),
         (40, 4, 2, 5, 1, 20),  # both candidates, then the four other folds
     ],
 )

@@ -1,0 +1,52 @@
+"""The choice among candidates, with numbers worked out by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ivadomed.auto.choice import choose, pair_is_better, subject_scores
+
+SUBJECTS = {"sub-1_T1w": "sub-1", "sub-1_T2w": "sub-1", "sub-2_T1w": "sub-2"}
+
+
+def table(**columns):
+    return pd.DataFrame(columns, index=pd.Index(list(SUBJECTS), name="image_id"))
+
+
+def test_a_subject_counts_once_however_many_images_it_has():
+    of_images = table(dice_class0=[0.6, 0.8, 0.5], dice_class1=[0.8, 1.0, 0.7], lf1_class0=[0.0, 0.0, 0.0])
+    scores = subject_scores(of_images, SUBJECTS, lesions=())
+    assert scores.to_dict() == pytest.approx({"sub-1": 0.8, "sub-2": 0.6})
+
+
+def test_of_lesions_the_objects_count():
+    of_images = table(
+        dice_class0=[0.6, 0.6, 0.6], dice_class1=[0.1, 0.1, np.nan], lf1_class1=[1.0, 0.8, np.nan]
+    )
+    scores = subject_scores(of_images, SUBJECTS, lesions=(1,))
+    assert scores.to_dict() == pytest.approx({"sub-1": (0.6 + 0.9) / 2, "sub-2": 0.6})
+
+
+def test_the_highest_mean_wins_and_the_difference_is_said():
+    scores = {
+        "2d": pd.Series({"a": 0.7, "b": 0.8, "c": 0.75}),
+        "3d": pd.Series({"a": 0.8, "b": 0.9, "c": 0.85}),
+    }
+    verdict = choose(scores, {"2d": 1, "3d": 9}, {"3d_lowres": "failed: no memory"})
+    assert verdict.winners == ("3d",)
+    assert verdict.reasons["2d"] == "-0.100 [-0.100, -0.100] against 3d, on 3 subjects"
+    assert verdict.reasons["3d_lowres"] == "failed: no memory"
+    assert np.isnan(verdict.scores["3d_lowres"])
+
+
+def test_of_equals_the_cheaper_one_is_taken():
+    scores = {"3d": pd.Series({"a": 0.8, "b": 0.9}), "2d": pd.Series({"a": 0.8999, "b": 0.7999})}
+    verdict = choose(scores, {"2d": 1, "3d": 9}, {})
+    assert verdict.winners == ("2d",)
+    assert verdict.reasons["3d"] == "as good as 2d, but costs more"
+
+
+def test_a_pair_must_be_better_than_chance():
+    alone = pd.Series({"a": 0.80, "b": 0.82, "c": 0.84, "d": 0.86})
+    assert pair_is_better(alone.add([0.02, 0.03, 0.02, 0.03]), alone)[0]
+    assert not pair_is_better(alone.add([0.10, -0.05, 0.10, -0.05]), alone)[0]
