@@ -27,7 +27,7 @@ from ivadomed.config.tree import read_json
 from ivadomed.detection.cascade import add_boxes
 from ivadomed.errors import DataError, ModelError
 from ivadomed.evaluation.classification import SLICES, read_slices
-from ivadomed.evaluation.postprocessing_choice import PostprocessingSearch
+from ivadomed.evaluation.postprocessing_choice import PostprocessingChoice, PostprocessingSearch
 from ivadomed.images.files import write_csv
 from ivadomed.inference.backends import open_model
 from ivadomed.inference.engine import Prediction
@@ -120,14 +120,19 @@ def _chosen_steps(
     if config.task != "segmentation":
         return None
     parts = held_out(config, folder, runs, index_data(config, folder))
+    return choose_postprocessing(parts, workers, folder / FOLDER).steps
+
+
+def choose_postprocessing(parts: Sequence[HeldOut], workers: Workers, folder: Path) -> PostprocessingChoice:
+    """Choose the postprocessing by held-out cases, write what was tried into a folder, and tell what is chosen."""
     found = dict(values(search_postprocessing, parts, workers))
     first, *others = (found[number] for number in range(len(parts)))
     for other in others:
         first.merge(other)
     choice = first.choose()
-    choice.write(folder / FOLDER)
+    say("Postprocessing", f"{choice.text()}\nall that was tried: {choice.write(folder)}")
     log.info("Postprocessing: %s", choice.steps)
-    return choice.steps
+    return choice
 
 
 def search_postprocessing(part: HeldOut) -> PostprocessingSearch:
@@ -163,7 +168,7 @@ def held_out(
     splits = saved_splits(folder)
     for run in runs:
         names = [name for name in splits[int(run.split_dataset.fold)]["valid"] if name in bids_df.images]
-        found = _cases(run, bids_df, names, "validation", Path(run.path_output))
+        found = side_cases(run, bids_df, names, "validation", Path(run.path_output))
         if not found.cases:
             raise DataError(
                 f"{run.path_output}: no image that this fold validates on is in the data set; give its --path-data"
@@ -172,9 +177,10 @@ def held_out(
     return parts
 
 
-def _cases(
+def side_cases(
     config: RunConfig, bids_df: BidsDataframe, names: Sequence[str], dataset_type: DatasetType, folder: Path
 ) -> CaseList:
+    """Cases of these files, those of a cascade with their boxes, and what is left out."""
     found = list_cases(config, bids_df, names, dataset_type)
     device = define_device(config.gpu_ids)[1]
     boxed = add_boxes(found.cases, config.object_detection_params, folder, config.slice_axis_index, device)
@@ -259,7 +265,7 @@ def _test_ensemble(
 def _test_cases(config: RunConfig, folder: Path, bids_df: BidsDataframe) -> CaseList | None:
     """The test set; None, which is told, where it is empty or has no labels."""
     names = [name for name in saved_splits(folder)[0]["test"] if name in bids_df.images]
-    found = _cases(config, bids_df, names, "testing", folder)
+    found = side_cases(config, bids_df, names, "testing", folder)
     show_left_out([*bids_df.dropped, *found.dropped], folder / config.log_file)
     if found.cases:
         return found

@@ -25,7 +25,7 @@ import pandas as pd
 
 from ivadomed.config.schema.predictions import EvaluationParameters
 from ivadomed.errors import DataError
-from ivadomed.evaluation.postprocessing_evidence import LEAST_SUBJECTS, Candidate, Evidence, State
+from ivadomed.evaluation.postprocessing_evidence import LEAST_SUBJECTS, TOGETHER, Candidate, Evidence, State
 from ivadomed.evaluation.postprocessing_scores import (
     ALL_OBJECTS,
     FIRST_SIZE,
@@ -93,14 +93,39 @@ class PostprocessingChoice:
         """What is kept and what it brings, for the terminal: a line for each step."""
         if self.note:
             return f"as configured: {self.note}"
-        lines = []
-        for row in self.table[self.table["kept"]].to_dict("records"):
-            name = f"{row['step']} {row['value']}".strip() + (f" of {row['class']}" if row["class"] else "")
-            lines.append(
-                f"{name}: {row['metric']} {row['without']:.4f} -> {row['with']:.4f} "
-                f"[{row['ci95_low']:+.4f}, {row['ci95_high']:+.4f}]"
-            )
-        return "\n".join(lines)
+        return "\n".join(
+            f"{in_words(row)}: {row['metric']} {row['without']:.4f} -> {row['with']:.4f}"
+            for row in self.table[self.table["kept"]].to_dict("records")
+        )
+
+    def best_of_each(self) -> str:
+        """The best value of each step for the terminal, kept or not; empty when nothing was tried."""
+        if self.table.empty:
+            return ""
+        best = self.table[self.table["unseen"].notna() | (self.table["step"] == TOGETHER)]
+        difference, low, high = (
+            best[name].map("{:+.4f}".format) for name in ("difference", "ci95_low", "ci95_high")
+        )
+        shown = pd.DataFrame(
+            {
+                "": [in_words(row) for row in best.to_dict("records")],
+                "metric": best["metric"],
+                "without": best["without"].map("{:.4f}".format),
+                "with": best["with"].map("{:.4f}".format),
+                "difference [95 % CI]": difference + " [" + low + ", " + high + "]",
+                "unseen": best["unseen"].map(lambda gain: "" if np.isnan(gain) else f"{gain:+.4f}"),
+                "kept": best["kept"].map({True: "yes", False: "no"}),
+            }
+        )
+        return shown.to_string(index=False)
+
+
+def in_words(row: Mapping[str, Any]) -> str:
+    """What a row of the table is about: "remove_small 10 vox of _lesion", "no fill_holes of _seg"."""
+    words = {"on": row["step"], "off": f"no {row['step']}"}.get(
+        row["value"], f"{row['step']} {row['value']}".strip()
+    )
+    return f"{words} of {row['class']}" if row["class"] else words
 
 
 class PostprocessingSearch:

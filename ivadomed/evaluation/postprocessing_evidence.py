@@ -25,6 +25,8 @@ from ivadomed.evaluation.postprocessing_scores import CaseScores
 from ivadomed.images.label_suffix import names_lesions
 
 LEAST_SUBJECTS = 5
+TOGETHER = "all together"
+"""Step of the row that compares a whole choice with the configuration."""
 _DECIMALS = 9  # beyond them, means are equal
 _DICE, _LESION_F1 = 0, 1
 _METRICS = ("dice", "lf1")
@@ -124,7 +126,7 @@ class Evidence:
         base = np.mean([self._configured[:, self._metric[k], k] for k in classes], axis=0)
         dice = [self._dice(state, k) - self._configured[:, _DICE, k] for k in classes]
         kept = (values - base).mean() > 0 and not any(map(_falls, dice))
-        names = {"step": "all together", "class": "", "value": ""}
+        names = {"step": TOGETHER, "class": "", "value": ""}
         return names | _row(self._metric_name(classes), values, base, None, kept)
 
     def _values(self, state: State, classes: Sequence[int]) -> np.ndarray:

@@ -100,7 +100,7 @@ def test_the_largest_object_by_hand():
     )
     last = choice.table.iloc[-1]
     assert (last["step"], last["kept"], last["with"]) == ("all together", True, 1)
-    assert choice.text().splitlines()[0].startswith("keep_largest on of _seg: dice 0.9091 -> 1.0000")
+    assert choice.text().splitlines()[0].startswith("keep_largest of _seg: dice 0.9091 -> 1.0000")
 
 
 def test_fewer_than_five_subjects_change_nothing():
@@ -125,7 +125,10 @@ def test_a_configured_step_that_harms_is_dropped():
     one = search({**THRESHOLD, "keep_largest": {}})
     for n in range(6):
         add(one, bar((5, 15), (20, 28)), bar((5, 15), (20, 28), value=1), f"sub-{n}")
-    assert one.choose().steps == THRESHOLD
+    choice = one.choose()
+    assert choice.steps == THRESHOLD
+    assert choice.text().startswith("no keep_largest of _seg: dice 0.7143 -> 1.0000")
+    assert "no keep_largest of _seg   dice  0.7143 1.0000" in choice.best_of_each()
 
 
 def test_noise_is_not_taken_for_a_gain():

@@ -1,0 +1,64 @@
+"""Choose the postprocessing of a trained model by what raises its scores on images that it was not trained on."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from ivadomed.runtime.console import ToolParser, console_script
+
+_EXAMPLE = """\
+examples:
+  ivadomed_choose_postprocessing -c OUT/config_file.json
+      print what thresholds, keep_largest, remove_small and fill_holes would bring, and write the table
+  ivadomed_choose_postprocessing -c OUT/config_file.json --write
+      write what is better into the packaged model, and for --test into OUT/config_file.json
+
+A run with split_dataset.fold "all" is measured on all of its subjects, each predicted by the model that did not see it
+(--train has done so already); any other run on its validation set. Steps are kept only where they raise the Dice, or of
+lesions the F1 score, by more than chance on subjects that had no part in their choice.
+"""
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """The parser of the command line."""
+    parser = ToolParser("ivadomed_choose_postprocessing", __doc__, _EXAMPLE)
+    add = parser.add_argument
+    add("-c", "--config", required=True, help="configuration of the run, such as OUT/config_file.json")
+    add("-pd", "--path-data", nargs="+", metavar="DIR", help="data set, if not where the configuration says")
+    add("--write", action="store_true", help="write the chosen steps into the packaged model")
+    add(
+        "-j",
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="processes that predict a fold each (-1: one for each core)",
+    )
+    add("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> None:
+    # Torch and the rest are loaded only now: --help and a mistyped option answer at once.
+    from ivadomed.commands.postprocessing import postprocessing_command
+    from ivadomed.config import load_config
+    from ivadomed.runtime.terminal import logging_to_terminal
+
+    changes = {"command": "test"}
+    if options.path_data:
+        changes["loader_parameters.path_data"] = options.path_data
+    with logging_to_terminal():
+        chosen = postprocessing_command(
+            load_config(options.config, changes), options.write, options.jobs, options.debug
+        )
+    print(chosen.choice.best_of_each())
+    print(f'"postprocessing": {json.dumps(chosen.choice.steps)}')
+    if not options.write and not chosen.choice.note:
+        print("--write writes this into the packaged model.")
+
+
+main = console_script(get_parser, _run, "interrupted")
+
+if __name__ == "__main__":
+    sys.exit(main())
