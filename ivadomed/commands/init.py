@@ -102,10 +102,14 @@ def _screen_of_candidates(
     """A line for each configuration, the labels, and what to type next."""
     for candidate, config in zip(offered, written, strict=True):
         network, training = candidate.tree["default_model"], candidate.tree["training_parameters"]
+        time = training["training_time"]
+        length = (
+            f"{time['num_epochs']} epochs" if "num_epochs" in time else f"{time['max_minutes']:g} minutes"
+        )
         yield f"{config}: {candidate.reason}"
         yield (
             f"    {network['name']} with {network['n_filters']} filters, "
-            f"{training['training_time']['num_epochs']} epochs in batches of {training['batch_size']}"
+            f"{length} in batches of {training['batch_size']}"
         )
         if candidate.detector:
             yield f"    needs the trained model of {config.stem.removesuffix(candidate.name)}{candidate.detector}"

@@ -54,10 +54,11 @@ def candidates(data: Survey, machine: Machine, name: str, minutes: float | None 
         minutes: Minutes that one training may take; None for as long as a first training usually does.
     """
     first = StudyPlan(data, machine, minutes)
-    return [
-        _candidate(way, why, plan, name)
-        for way, why, plan in (*_of_slices_or_volumes(first), *_of_large_volumes(first))
-    ]
+    volumes = first if first.n_axes == 3 else StudyPlan(data, machine, minutes, n_axes=3)
+    offered = [*_of_slices_or_volumes(first, volumes)]
+    if volumes in (plan for _, _, plan in offered):
+        offered += _of_large_volumes(volumes)
+    return [_candidate(way, why, plan, name) for way, why, plan in offered]
 
 
 def _candidate(way: str, why: str, plan: StudyPlan, name: str) -> Candidate:
@@ -72,14 +73,13 @@ _Offer = tuple[str, str, StudyPlan]
 """Name, reason, and what is trained."""
 
 
-def _of_slices_or_volumes(first: StudyPlan) -> Iterator[_Offer]:
+def _of_slices_or_volumes(first: StudyPlan, volumes: StudyPlan) -> Iterator[_Offer]:
     """What the thickness of the slices prefers, then the other where it can be trained."""
     data = first.data
     depth = float(np.median(first.shapes[:, 2]))
     if first.n_axes == 2:
         yield "2d", first.why_2d, first
         if not data.pictures and depth >= THIN:
-            volumes = StudyPlan(data, first.machine, first.minutes, n_axes=3)
             yield "3d", f"images have {depth:.0f} slices, enough for a third dimension", volumes
         return
     yield "3d", "voxels are nearly as deep as wide, so that neighbouring slices help", first
@@ -88,12 +88,9 @@ def _of_slices_or_volumes(first: StudyPlan) -> Iterator[_Offer]:
         yield "2d", f"{slices.count} slices to train on: a 2D network is fast and sees all of each", slices
 
 
-def _of_large_volumes(first: StudyPlan) -> Iterator[_Offer]:
+def _of_large_volumes(volumes: StudyPlan) -> Iterator[_Offer]:
     """A low resolution, and a cascade on it, where a patch shows little of a volume."""
-    data, machine, minutes = first.data, first.machine, first.minutes
-    volumes = first if first.n_axes == 3 else StudyPlan(data, machine, minutes, n_axes=3)
-    if data.pictures or np.median(volumes.shapes[:, 2]) < THIN:
-        return
+    data, machine, minutes = volumes.data, volumes.machine, volumes.minutes
     median, patch = np.median(volumes.resampled, axis=0), math.prod(volumes.samples.size)
     shown = patch / median.prod()
     if shown >= SMALL_PATCH:

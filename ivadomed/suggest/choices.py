@@ -27,6 +27,7 @@ from ivadomed.suggest.recipe import (
     MIRROR_P,
     MOST_EPOCHS,
     MUCH_PADDING,
+    NEVER_EARLY,
     OPTIMIZER,
     OVERLAP,
     SAFETY_FACTOR,
@@ -183,8 +184,8 @@ def _training(plan: StudyPlan) -> Iterator[Entry]:
         {"name": "LossCombination", "losses_list": [dice, "BinaryCrossEntropyLoss"]},
         "Dice copes with small structures, cross-entropy steadies it (as nnU-Net)",
     )
-    time = {"num_epochs": plan.epochs, "early_stopping_patience": 50, "early_stopping_epsilon": 0.0}
-    yield ("training_time", time, _why_epochs(plan))
+    length = {"num_epochs": plan.epochs} if plan.minutes is None else {"max_minutes": plan.minutes}
+    yield ("training_time", {**length, **NEVER_EARLY}, _why_epochs(plan))
     yield ("optimizer", OPTIMIZER, "decays the weights apart from the gradient")
     yield (
         "scheduler",
@@ -209,8 +210,8 @@ def _why_epochs(plan: StudyPlan) -> str:
         return f"{updates}; {wanted} in all are enough to begin with, within {FEWEST_EPOCHS} to {MOST_EPOCHS} epochs"
     pace, work = plan.pace / 1e9, plan.network.training_flops(plan.batch_size, plan.samples.size) / 1e9
     return (
-        f"{updates}, each of {work:.3g} GFLOP; {plan.minutes:g} minutes at {pace:.3g} GFLOP/s, of which "
-        f"{1 - TIME_OF_UPDATES:.0%} go to validation and loading"
+        f"about {plan.epochs} epochs: {updates}, each of {work:.3g} GFLOP; this machine trains with {pace:.3g} "
+        f"GFLOP/s, and {1 - TIME_OF_UPDATES:.0%} of the time go to validation and loading"
     )
 
 

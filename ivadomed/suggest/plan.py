@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
-import torch
 
 from ivadomed.config import load_config
 from ivadomed.geometry.grid import HWD_OF_RAS, SLICE_AXES
 from ivadomed.models.registry import Footprint, footprint
 from ivadomed.models.sizing import plan_unet
+from ivadomed.runtime.device import define_device
 from ivadomed.suggest.pace import measure_pace
 from ivadomed.suggest.recipe import (
     FEWEST_EPOCHS,
     LADDER,
     MOST_EPOCHS,
-    MOST_EPOCHS_OF_A_BUDGET,
     OVERLAP,
     SAFETY_FACTOR,
     SAMPLES_OF_AN_UPDATE,
@@ -43,6 +43,7 @@ from ivadomed.suggest.sizes import (
     coarsest_axis,
     count_tiles,
     rounded,
+    tight_crop,
     unet_depth,
     why_2d,
 )
@@ -92,7 +93,6 @@ class StudyPlan:
         self.is_lowered = spacing is not None
         self.spacing = tuple(float(f"{mm:.3g}") for mm in (spacing or zooms)[: self.n_axes])
         self.limits = machine.limits(self.n_axes)
-        self._networks: dict[tuple[Any, ...], Footprint] = {}
 
     @cached_property
     def resampled(self) -> np.ndarray:
@@ -111,21 +111,22 @@ class StudyPlan:
     def samples(self) -> Samples:
         """What the network is shown."""
         if not self.in_boxes:
-            return choose_samples(self.resampled, self.spacing, self.limits, self._network, self._reach)
+            return choose_samples(self.resampled, self.spacing, self.limits, self._network, self._tight)
         # The box grows to the patch, which therefore must lie within every image.
         size = choose_samples(self.boxes, self.spacing, self.limits, self._network).size
         within = np.minimum(size, self.resampled.min(axis=0))
         return Samples(rounded(within, self.spacing, math.floor), False, None)
 
-    @property
-    def _reach(self) -> np.ndarray | None:
-        """[axes of a sample] voxels about the centre of an image that hold the labels of all; None: not known."""
+    @cached_property
+    def _tight(self) -> Size | None:
+        """See `tight_crop`; None, too, where the labels of too few images were seen."""
         found = self.data.foreground
         if self.n_axes == 2 or self.is_lowered or not found.extent.size:
             return None
         if not (found.complete or len(found.reach) >= _ENOUGH_LABELS):
             return None
-        return np.ceil(self._along_axes(found.reach).max(axis=0))
+        reach = np.ceil(self._along_axes(found.reach).max(axis=0))
+        return tight_crop(self.resampled, self.spacing, reach)
 
     def _along_axes(self, mm: np.ndarray) -> np.ndarray:
         """[M, 3] mm along the axes of RAS to [M, axes of a sample] voxels."""
@@ -157,7 +158,9 @@ class StudyPlan:
     @property
     def _shown(self) -> np.ndarray:
         """[N, axes of a sample] voxels of what samples are taken from."""
-        return self.boxes if self.in_boxes else self.resampled
+        if self.in_boxes:
+            return self.boxes
+        return self.resampled if self._tight is None else np.minimum(self.resampled, self._tight)
 
     @property
     def _images(self) -> float:
@@ -176,13 +179,13 @@ class StudyPlan:
 
     @cached_property
     def epochs(self) -> int:
-        """Epochs of the training."""
+        """Epochs of the training; within a budget about so many."""
         updates = math.ceil(self.count / self.batch_size)
         if self.minutes is None:
             wanted = round(UPDATES[self.machine.gpu] / updates, -1)
             return int(min(max(wanted, FEWEST_EPOCHS), MOST_EPOCHS))
         affordable = self._samples_in_time(self.network, self.samples.size) / self.count
-        return min(max(int(affordable), 1), MOST_EPOCHS_OF_A_BUDGET)
+        return max(int(affordable), 1)
 
     @property
     def updates(self) -> int:
@@ -212,7 +215,7 @@ class StudyPlan:
     @property
     def pace(self) -> float:
         """Floating-point operations per second of training steps."""
-        return self.machine.pace or measure_pace(torch.device("cuda" if self.machine.gpu else "cpu"))
+        return self.machine.pace or measure_pace(define_device([0] if self.machine.gpu else [])[1])
 
     @cached_property
     def labelled_slices(self) -> float:
@@ -311,7 +314,10 @@ class StudyPlan:
         spacing = dict(zip(("hspace", "wspace", "dspace"), self.spacing, strict=False))
         changes = {**self.channels, "default_model": model, "transformation": {"Resample": spacing}}
         found = load_config({}, changes).architecture
-        key = (found.name, str(found.arguments))
-        if key not in self._networks:
-            self._networks[key] = footprint(found.name, found.arguments, self.n_axes)
-        return self._networks[key]
+        return _footprint_of(found.name, json.dumps(found.arguments, sort_keys=True), self.n_axes)
+
+
+@lru_cache(maxsize=256)
+def _footprint_of(name: str, arguments: str, n_axes: int) -> Footprint:
+    """Footprint of a network, its arguments written as JSON; candidates have many in common."""
+    return footprint(name, json.loads(arguments), n_axes)

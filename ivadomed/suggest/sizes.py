@@ -160,7 +160,7 @@ def choose_samples(
     spacing: Sequence[float],
     limits: SampleLimits,
     network: Callable[[Size], Footprint],
-    reach: np.ndarray | None = None,
+    tight: Size | None = None,
 ) -> Samples:
     """Whole slices or volumes if they are alike and fit, else patches.
 
@@ -169,8 +169,7 @@ def choose_samples(
         spacing: mm along each axis.
         limits: Of the machine; two samples are to fit.
         network: Size of the network for samples of some size.
-        reach: [2 or 3] voxels about the centre of an image within which all labels lie; None where that is not known.
-            Small volumes are then cropped to it, and to most of the median image at least.
+        tight: See `tight_crop`.
     """
     largest, median, smallest = shapes.max(axis=0), np.median(shapes, axis=0), shapes.min(axis=0)
 
@@ -178,11 +177,8 @@ def choose_samples(
         enough = math.prod(size) <= limits.sample
         return enough and network(size).training_bytes(2, size) <= limits.memory
 
-    if reach is not None and math.prod(median) <= CROPPED_VOXELS:
-        needed = np.minimum(np.maximum(reach + 2 * LABEL_MARGIN, CONTEXT * median), largest)
-        tight = rounded(needed, spacing, math.ceil)
-        if (needed < largest).any() and fits(tight):
-            return Samples(tight, True, tight)
+    if tight is not None and fits(tight):
+        return Samples(tight, True, tight)
     whole = rounded(largest, spacing, math.ceil)
     if (largest <= _UNEVEN * median).all() and fits(whole):
         return Samples(whole, True, whole)
@@ -194,6 +190,24 @@ def choose_samples(
         size = rounded(smaller, spacing, math.floor)
     padded = (smallest < size).any()
     return Samples(size, False, tuple(map(int, np.maximum(largest, size))) if padded else None)
+
+
+def tight_crop(shapes: np.ndarray, spacing: Sequence[float], reach: np.ndarray) -> Size | None:
+    """Size to which small images are cropped about their centre: all labels, and most of the median image at least.
+
+    Args:
+        shapes: [N, 3] voxels of the images after resampling.
+        spacing: mm along each axis.
+        reach: [3] voxels about the centre of an image within which all labels lie.
+
+    Returns:
+        None where the images are large, or nothing would be cut off.
+    """
+    largest, median = shapes.max(axis=0), np.median(shapes, axis=0)
+    needed = np.minimum(np.maximum(reach + 2 * LABEL_MARGIN, CONTEXT * median), largest)
+    if math.prod(median) > CROPPED_VOXELS or (needed >= largest).all():
+        return None
+    return rounded(needed, spacing, math.ceil)
 
 
 def rounded(

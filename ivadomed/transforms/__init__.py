@@ -16,6 +16,7 @@ from ivadomed.transforms.fixed import (
 from ivadomed.transforms.intensity import (
     AdditiveGaussianNoise,
     Clahe,
+    ClipAndStandardize,
     HistogramClipping,
     NormalizeInstance,
     NormalizePercentile,
@@ -38,6 +39,7 @@ __all__ = [
     "BoundingBoxCrop",
     "CenterCrop",
     "Clahe",
+    "ClipAndStandardize",
     "Crop",
     "CropStep",
     "CroppableArray",

@@ -14,6 +14,7 @@ from ivadomed.errors import ConfigError
 from ivadomed.transforms import (
     AdditiveGaussianNoise,
     Clahe,
+    ClipAndStandardize,
     HistogramClipping,
     NormalizeInstance,
     NormalizePercentile,
@@ -42,6 +43,7 @@ ALL = [
     RandomContrast([1.5, 2], p=1),
     RandomLowResolution([2, 4], p=1),
     NormalizePercentile(),
+    ClipAndStandardize(0.2, 0.8, 0.5, 0.25),
     NormalizeInstance(foreground=True),
 ]
 
@@ -251,3 +253,25 @@ def test_probability_counts_once(make):
 def test_values_are_checked(make):
     with pytest.raises(ConfigError, match="transformation"):
         make()
+
+
+def test_bounds_mean_and_deviation_of_a_data_set_by_hand():
+    x = np.array([[-1000, 0, 60, 900]], np.float32)
+    step = plan(ClipAndStandardize(lower=-100, upper=300, mean=50, std=50), shape=(4,))
+    np.testing.assert_allclose(step.apply(x, 2), [[-3, -1, 0.2, 5]], rtol=1e-6)
+    with pytest.raises(ConfigError, match="lower: 3 is not below upper 3"):
+        ClipAndStandardize(3, 3, 0, 1)
+
+
+def test_inverted_gamma_by_hand():
+    x = np.array([[[0, 0.75, 1]], [[2, 2, 2]]], np.float32)
+    # 1 - sqrt(1 - 0.75) = 0.5, where the image itself would give sqrt(0.75).
+    np.testing.assert_allclose(
+        on_sample(maths.gamma, x, exponent=0.5, inverted=True), [[[0, 0.5, 1]], [[2, 2, 2]]]
+    )
+
+
+def test_noise_may_have_a_probability():
+    seeds = range(200)
+    changed = [plan(AdditiveGaussianNoise(std=1, p=0.25), seed=s).apply(X, 2) is not X for s in seeds]
+    assert 30 <= sum(changed) <= 70

@@ -194,3 +194,19 @@ def test_a_volume_of_one_slice_is_not_moved_out_of_view():
     step = RandomAffine(5, [0.1] * 3, [0.2] * 3).plan(Frame((20, 22, 1), (1.0,) * 3), rng(1))
     assert step.drawn["scale"][2] == 1
     assert step.apply(x, 1).sum() > 0.5 * x.sum()
+
+
+def test_one_factor_for_all_axes():
+    frame = Frame((10, 10, 10), (1.0, 1.0, 1.0))
+    factors = [RandomAffine(scale_range=[0.7, 1.4]).plan(frame, rng(s)).drawn["scale"] for s in range(100)]
+    assert all(a == b == c for a, b, c in factors)
+    smallest, largest = min(factors)[0], max(factors)[0]
+    assert 0.7 <= smallest < 0.75
+    assert 1.3 < largest <= 1.4
+    assert 40 <= sum(first < 1 for first, *_ in factors) <= 60  # log(0.7) is about -log(1.4)
+
+
+def test_affine_may_have_a_probability():
+    frame = Frame((10, 10), (1.0, 1.0))
+    steps = [RandomAffine(degrees=30, p=0.25).plan(frame, rng(s)) for s in range(200)]
+    assert 30 <= sum(isinstance(step, WarpStep) for step in steps) <= 70
