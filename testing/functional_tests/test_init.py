@@ -1,12 +1,13 @@
 """A first configuration: written from a data set, and trained with as it is."""
 
 import json
+import runpy
 from pathlib import Path
 
 import nibabel as nib
 import pytest
 
-from ivadomed.config import load_config
+from ivadomed.config import CONFIG_DIR, load_config
 from ivadomed.main import main
 from ivadomed.scripts.create_phantom import create_microscopy, create_phantom
 
@@ -154,6 +155,43 @@ def test_too_few_subjects(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     data = create_phantom(tmp_path / "data", n=2, seed=0, size="tiny")
     assert "2 subject(s) with labelled images" in refused(["--init", "x", "-pd", str(data)], capsys)
+
+
+def test_candidates_for_so_many_minutes(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ivadomed.suggest.sizes.measure_pace", lambda device: 50e9)
+    data = create_phantom(tmp_path / "data", n=5, seed=0, size="tiny", contrasts=["T1w"])
+    asked = ["--init", "x", "-pd", str(data), "--target-suffix", "_seg-manual", "--candidates"]
+    assert main([*asked, "--minutes", "3"]) == 0
+    shown = capsys.readouterr().out
+    written = sorted(path.name for path in tmp_path.glob("x*"))
+    assert "x_3d.json" in written
+    assert [name for name in written if name.endswith(".json")] == [
+        name.replace(".md", ".json") for name in written if name.endswith(".md")
+    ]
+    for name in written[::2]:
+        config = load_config(name)
+        assert config.training_parameters.training_time.max_minutes == 3
+        assert config.path_output == name.removesuffix(".json")
+        assert f"{name}: " in shown
+        assert f"ivadomed --train -c {name}" in shown
+    assert "3 minutes in batches of" in shown
+    assert "exists already" in refused(asked, capsys)
+
+
+def test_options_of_a_first_configuration(capsys):
+    assert "--minutes: 0; expected a number of minutes" in refused(
+        ["--init", "x", "-pd", ".", "--minutes", "0"], capsys
+    )
+    for option in (["--candidates"], ["--minutes", "3"]):
+        assert f"{option[0]} belongs to --init" in refused(["--train", "-c", "y.json", *option], capsys)
+
+
+@pytest.mark.real_data
+def test_the_example_for_the_hippocampus_is_what_25_minutes_make(real_data):
+    path = Path(__file__).parents[1] / "make_config_hippocampus.py"
+    made = runpy.run_path(str(path))["hippocampus_config"](real_data / "msd_hippocampus")
+    assert made == json.loads((CONFIG_DIR / "config_hippocampus.json").read_text()), f"run {path} again"
 
 
 @pytest.mark.real_data
