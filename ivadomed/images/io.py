@@ -172,6 +172,15 @@ def read_grid(
     return Grid((x, y, z), affine_mm(image), slice_axis)
 
 
+def read_header(path: str | os.PathLike[str]) -> Any:
+    """The header of a NIfTI file of one volume or several.
+
+    Raises:
+        DataError: As ``read_grid``.
+    """
+    return _nifti_header(_open_nifti(path, several=True).header)
+
+
 @contextmanager
 def _silent_nibabel() -> Iterator[None]:
     """Context in which nibabel does not print what it thinks of a header, which our errors say."""

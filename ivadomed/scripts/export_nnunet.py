@@ -1,0 +1,76 @@
+"""Write the data of a configuration as a raw data set of nnU-Net, with the same split."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ivadomed.commands.export import export_nnunet
+from ivadomed.config import load_config
+from ivadomed.runtime.console import ToolParser, console_script
+
+_EXAMPLE = """\
+examples:
+  ivadomed_export_nnunet -c config.json -o "$nnUNet_raw"
+  ivadomed_export_nnunet -c OUT/config_file.json -o "$nnUNet_raw" --number 4 --name Hippocampus
+      with the very split that the training in OUT has; of a cross-validation, all folds
+
+nnU-Net looks for the split beside its preprocessed images: after nnUNetv2_plan_and_preprocess, copy splits_final.json
+from the data set to $nnUNet_preprocessed/DatasetXXX_NAME.
+"""
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """The parser of the command line."""
+    parser = ToolParser("ivadomed_export_nnunet", __doc__, _EXAMPLE)
+    add = parser.add_argument
+    add("-c", "--config", type=Path, required=True, help="configuration of the run")
+    add(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder that DatasetXXX_NAME is made in",
+    )
+    add(
+        "-n",
+        "--number",
+        type=int,
+        default=1,
+        metavar="XXX",
+        help="number of the data set, 1 to 999 (default: 1)",
+    )
+    add("--name", help="name of the data set, letters and digits (default: after the folder of the data)")
+    add(
+        "-pd",
+        "--path-data",
+        action="append",
+        metavar="FOLDER",
+        help="data set, in place of the configuration's",
+    )
+    add("-po", "--path-output", metavar="FOLDER", help="folder of the run, in place of the configuration's")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> None:
+    changes = {"loader_parameters.path_data": options.path_data, "path_output": options.path_output}
+    config = load_config(options.config, {key: value for key, value in changes.items() if value})
+    written = export_nnunet(config, options.output, options.number, options.name)
+    for line in written.left_out:
+        print(f"left out  {line}")
+    folds = f"{written.folds} fold{'s' if written.folds > 1 else ''}"
+    print(
+        f"{written.training} cases to train and validate ({folds}), {written.testing} to test in {written.folder}"
+    )
+    print(
+        f"next      nnUNetv2_plan_and_preprocess -d {options.number}, then copy splits_final.json into "
+        f"$nnUNet_preprocessed/{written.folder.name}"
+    )
+
+
+main = console_script(get_parser, _run)
+
+if __name__ == "__main__":
+    sys.exit(main())
