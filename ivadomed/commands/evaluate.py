@@ -22,6 +22,7 @@ from ivadomed.jobs import Workers
 from ivadomed.loader.build import test_cases
 from ivadomed.loader.cases.case import Case
 from ivadomed.report import Curve, Report, read_curves, write_report
+from ivadomed.report.run_tables import read_run_tables
 from ivadomed.runtime.terminal import say
 
 log = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ def evaluate_cases(
             config=config.to_json(hide_secrets=True),
             versions={**versions(), **trained_in(trainings[0])},
             curves=_curves(trainings),
+            tables=read_run_tables(folder, config.model_name),
         )
         say("Report", str(write_report(report)))
     return table

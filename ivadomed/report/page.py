@@ -21,6 +21,7 @@ from ivadomed.evaluation.summary import ALL, by_class, split_column
 from ivadomed.images.files import write_text
 from ivadomed.report.charts import TEMPLATES, Group, distribution, lines, number
 from ivadomed.report.events import Curve
+from ivadomed.report.run_tables import RunTables
 
 REPORT_FILE = Path("results_eval", "report.html")
 
@@ -55,6 +56,7 @@ class Report:
         config: The run's configuration, without secrets.
         versions: Of the software.
         curves: Of the training.
+        tables: What else the folder of the run has.
     """
 
     title: str
@@ -68,6 +70,7 @@ class Report:
     config: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     curves: Sequence[Curve] = ()
+    tables: RunTables = field(default_factory=RunTables)
 
 
 def write_report(report: Report) -> Path:
@@ -86,7 +89,8 @@ def write_report(report: Report) -> Path:
 
 def render(report: Report) -> str:
     """The page as HTML."""
-    metrics, summary = _summary(report)
+    metrics, summary = _summary(report.summary, report.class_names)
+    of_folds = report.tables.cross_validation
     contrast = {pair.image_id: pair.contrast for pair in report.pairs}
     contrasts = sorted(set(contrast.values())) if len(set(contrast.values())) > 1 else []
     embedded = {image: f"picture-{i}" for i, (image, _) in enumerate(_embedded(report))}
@@ -125,6 +129,12 @@ def render(report: Report) -> str:
         contrasts=[(name, name) for name in contrasts],
         columns=columns,
         rows=rows,
+        folds=of_folds,
+        fold_heads=[] if of_folds is None else [_head(report, name) for name in of_folds.folds.columns[1:]],
+        fold_summary=([], []) if of_folds is None else _summary(of_folds.summary, report.class_names),
+        tried=report.tables.postprocessing.to_dict("records"),
+        members=report.tables.members,
+        candidates=report.tables.candidates,
         distributions=_distributions(report),
         curves=_curves(report),
         config=json.dumps(report.config, indent=2, ensure_ascii=False),
@@ -133,19 +143,27 @@ def render(report: Report) -> str:
     )
 
 
-def _summary(report: Report) -> tuple[list[str], list[tuple[str, str, int, list[pd.Series | None]]]]:
+def _summary(
+    summary: pd.DataFrame, class_names: Sequence[str]
+) -> tuple[list[str], list[tuple[str, str, int, list[pd.Series | None]]]]:
     """The main metrics, and per class and contrast: its name, the contrast, images, a row of the summary per metric."""
-    summary = report.summary[report.summary["metric"].isin(MAIN)]
+    summary = summary[summary["metric"].isin(MAIN)]
     metrics = [name for name in MAIN if (summary.loc[summary["metric"] == name, "n"] > 0).any()]
     rows = []
     for (contrast, k), group in by_class(summary):
         cells = group.set_index("metric")
-        known = k.isdigit() and int(k) < len(report.class_names)
-        name = f"{k}: {report.class_names[int(k)]}" if known else k
+        known = k.isdigit() and int(k) < len(class_names)
+        name = f"{k}: {class_names[int(k)]}" if known else k
         images = int((cells["n"] + cells["n_undefined"]).iloc[0])
         values = [cells.loc[metric] if metric in cells.index else None for metric in metrics]
         rows.append((name, str(contrast), images, values))
     return metrics, rows
+
+
+def _head(report: Report, column: str) -> str:
+    """Head of a column of the folds: "dice", of several classes "dice 1: _lesion"."""
+    metric, k = split_column(column)
+    return f"{metric} {k}: {report.class_names[int(k)]}" if len(report.class_names) > 1 else metric
 
 
 def _embedded(report: Report) -> list[tuple[str, Path]]:
