@@ -10,7 +10,7 @@ import pandas as pd
 
 from ivadomed.auto.choice import Verdict
 from ivadomed.auto.plan import Plan
-from ivadomed.commands.cross_validation import FOLDER
+from ivadomed.evaluation.cross_validation import FOLDER
 from ivadomed.evaluation.summary import SUMMARY_FILE, summary_text
 from ivadomed.images.files import write_csv, write_text
 from ivadomed.report.page import REPORT_FILE

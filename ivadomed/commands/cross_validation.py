@@ -27,6 +27,7 @@ from ivadomed.config.tree import read_json
 from ivadomed.detection.cascade import add_boxes
 from ivadomed.errors import DataError, ModelError
 from ivadomed.evaluation.classification import SLICES, read_slices
+from ivadomed.evaluation.cross_validation import FOLDER
 from ivadomed.evaluation.postprocessing_choice import PostprocessingChoice, PostprocessingSearch
 from ivadomed.images.files import write_csv
 from ivadomed.inference.backends import open_model
@@ -48,9 +49,6 @@ from ivadomed.runtime.terminal import hidden_bar, say
 from ivadomed.training.checkpoint import BEST
 
 log = logging.getLogger(__name__)
-
-FOLDER = "cross_validation"
-"""Folder of the predictions of the training set and their evaluation, in that of the run."""
 
 _AGAIN = "run --test again"
 

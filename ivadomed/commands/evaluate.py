@@ -15,6 +15,7 @@ from ivadomed.commands.steps import evaluate_classifier, refuse_outdated
 from ivadomed.config import RunConfig
 from ivadomed.evaluation import evaluate_predictions, pairs_of_cases, preview, summary_text, write_summary
 from ivadomed.evaluation.classification import read_slices
+from ivadomed.evaluation.cross_validation import FOLDER, folds_text
 from ivadomed.evaluation.dataset import paint_overlays, worst_first
 from ivadomed.evaluation.summary import SUMMARY_FILE
 from ivadomed.inference.outputs import PREDICTIONS
@@ -72,11 +73,15 @@ def evaluate_cases(
     summary = write_summary(table, pairs, folder)
     log.info("%s\n", preview(table))
     say("Results", f"{folder / SUMMARY_FILE}\n{summary_text(summary)}")
+    tables = read_run_tables(folder, config.model_name)
+    of_folds = tables.cross_validation if folder.name == FOLDER else None
+    if of_folds is not None:
+        say("Folds", f"means of each\n{folds_text(of_folds.folds)}")
     worst = worst_first(table)
     overlays = paint_overlays(pairs, worst[: params.overlays], folder, config.slice_axis_index)
     if params.report:
         report = Report(
-            title=config.model_name,
+            title=f"{config.model_name}, cross-validation" if of_folds is not None else config.model_name,
             folder=folder,
             table=table,
             summary=summary,
@@ -87,7 +92,7 @@ def evaluate_cases(
             config=config.to_json(hide_secrets=True),
             versions={**versions(), **trained_in(trainings[0])},
             curves=_curves(trainings),
-            tables=read_run_tables(folder, config.model_name),
+            tables=tables,
         )
         say("Report", str(write_report(report)))
     return table

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ivadomed.commands.cross_validation import FOLDER, HeldOut, choose_postprocessing, held_out, side_cases
+from ivadomed.commands.cross_validation import HeldOut, choose_postprocessing, held_out, side_cases
 from ivadomed.commands.folds import chosen_folds, saved_splits, together, trained_folds
 from ivadomed.commands.records import run_folder
 from ivadomed.commands.steps import with_contrasts
 from ivadomed.config import RunConfig
 from ivadomed.config.tree import read_json
 from ivadomed.errors import ConfigError, DataError, ModelError
+from ivadomed.evaluation.cross_validation import FOLDER
 from ivadomed.evaluation.postprocessing_choice import PostprocessingChoice
 from ivadomed.images.files import write_json
 from ivadomed.jobs.choose import choose_workers
