@@ -294,7 +294,9 @@ def _auto(args: argparse.Namespace) -> Path:
         from ivadomed.auto.folder import refuse_useless
 
         refuse_useless(args.auto, args.path_data or (), args.hours)
-        from ivadomed.auto import AutoOptions, run_auto
+        # Torch and the rest are loaded only now.
+        from ivadomed.auto.planning import AutoOptions
+        from ivadomed.auto.run import run_auto
 
         options = AutoOptions(
             args.auto,

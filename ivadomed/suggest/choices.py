@@ -143,8 +143,10 @@ def _data(plan: StudyPlan) -> Iterator[Entry]:
     if not plan.samples.whole:
         yield (
             "random_patch_params",
-            {"applied": True, "foreground": FOREGROUND},
-            "training patches at random places, a third of them on a label (as nnU-Net)",
+            {"applied": True, "foreground": FOREGROUND}
+            | ({} if plan.per_image is None else {"per_image": plan.per_image}),
+            "training patches at random places, a third of them on a label (as nnU-Net)"
+            + ("" if plan.per_image is None else "; so few of an image that the budget has several epochs"),
         )
 
 

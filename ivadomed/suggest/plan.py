@@ -20,7 +20,9 @@ from ivadomed.runtime.device import define_device
 from ivadomed.suggest.pace import measure_pace
 from ivadomed.suggest.recipe import (
     FEWEST_EPOCHS,
+    FEWEST_EPOCHS_OF_A_BUDGET,
     LADDER,
+    MORE_EPOCHS,
     MOST_EPOCHS,
     OVERLAP,
     SAFETY_FACTOR,
@@ -147,8 +149,29 @@ class StudyPlan:
     @cached_property
     def count(self) -> int:
         """Training samples of an epoch, about."""
+        return self._tiles if self.per_image is None else max(round(self.per_image * self._cases), 1)
+
+    @property
+    def _tiles(self) -> int:
+        """Samples that cover the training images, about."""
         tiles = count_tiles(self._shown, self.samples.size, self.stride) / len(self._shown)
         return max(int(self._images * (1 if self.samples.whole else tiles)), 1)
+
+    @cached_property
+    def per_image(self) -> int | None:
+        """Patches of an image and epoch; None for as many as cover it.
+
+        Where those make epochs too long for the budget there are fewer patches and more epochs, for the learning rate
+        changes and the best model is chosen between epochs. Validation covers its images each time.
+        """
+        if self.minutes is None or self.samples.whole:
+            return None
+        affordable = self._samples_in_time(self.network, self.samples.size)
+        epochs = affordable / self._tiles
+        if epochs >= FEWEST_EPOCHS_OF_A_BUDGET:
+            return None
+        wanted = min(max(epochs * MORE_EPOCHS, 1), FEWEST_EPOCHS_OF_A_BUDGET)
+        return max(int(affordable / wanted / self._cases), 1)
 
     def _samples_of_a_pass(self, size: Size) -> float:
         """Samples that hold as many voxels as the training images, one for each at least."""
@@ -165,8 +188,12 @@ class StudyPlan:
     @property
     def _images(self) -> float:
         """Images of the training set, or their slices."""
-        images = len(self.shapes) / (len(self.data.contrasts) if self.data.channels else 1)
-        return float(TRAINING * images * (self.shapes[:, 2].mean() if self.n_axes == 2 else 1))
+        return float(self._cases * (self.shapes[:, 2].mean() if self.n_axes == 2 else 1))
+
+    @property
+    def _cases(self) -> float:
+        """Images of the training set, those of several channels counted once."""
+        return TRAINING * len(self.shapes) / (len(self.data.contrasts) if self.data.channels else 1)
 
     @cached_property
     def batch_size(self) -> int:

@@ -29,6 +29,8 @@ UPDATES = {True: 25_000, False: 5_000}
 """Updates of a first training without a budget, on a GPU and on a CPU."""
 FEWEST_EPOCHS, MOST_EPOCHS = 20, 500
 """Without a budget."""
+FEWEST_EPOCHS_OF_A_BUDGET, MORE_EPOCHS = 10, 4
+"""Below so many epochs they are shortened, to make up to so many of each: validation follows every one."""
 TIME_OF_UPDATES = 0.7
 """Share of a training that its steps take; validation, loading, augmentation and packaging take the rest."""
 UPDATES_OF_A_PASS = (25, 125)
