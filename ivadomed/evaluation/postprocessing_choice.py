@@ -52,7 +52,7 @@ COLUMNS = (
     "ci95_low",
     "ci95_high",
     "unseen",
-    "unseen_low",
+    "unseen_error",
     "kept",
 )
 
@@ -74,7 +74,7 @@ class PostprocessingChoice:
         table: A row for each value that was tried: ``step``, ``class`` (empty: all), ``value``, ``metric``,
             ``subjects``, mean over subjects ``without`` and ``with`` it, ``difference`` with its confidence interval
             ``ci95_low`` and ``ci95_high``; of the best value of each step the gain ``unseen`` on subjects that had no
-            part in its choice, with ``unseen_low``, the end of its interval; ``kept``. "without" is what was kept so
+            part in its choice, with its standard error ``unseen_error``; ``kept``. "without" is what was kept so
             far. The last row, if anything changes, compares the whole choice with the configuration's steps.
         note: Why nothing changes; empty when something does.
     """

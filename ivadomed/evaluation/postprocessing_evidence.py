@@ -7,7 +7,8 @@ thresholds, sizes and holes are tried too, hence a rule that ten subjects do not
 * Values are compared on subjects, each with the mean of its cases. Fewer than 5 subjects change nothing.
 * The gain of the best value is that on subjects that had no part in its choice: for each subject, the value is chosen
   on all others (leave-one-out; Stone, Journal of the Royal Statistical Society B 36:111-147, 1974).
-* It is kept when the 95 % confidence interval of this gain (Student's t) lies above 0, or when no subject loses.
+* It is kept when the mean of this gain is larger than its standard error (the one-standard-error rule; Breiman et al.,
+  Classification and Regression Trees, 1984, section 3.4.3), or when no subject loses.
 * The Dice of no class may fall by more than the standard error of its difference.
 """
 
@@ -146,7 +147,7 @@ class Evidence:
             return False
         if any(_falls(self._dice(other, k) - self._dice(now, k)) for k in classes):
             return False
-        return bool(unseen.min() >= 0 or mean_interval(unseen)[0] > 0)
+        return bool(unseen.min() >= 0 or unseen.mean() > _error(unseen))
 
     def _metric_name(self, classes: Sequence[int]) -> str:
         return " and ".join(dict.fromkeys(self.metrics[k] for k in classes))
@@ -172,8 +173,12 @@ def left_out(values: np.ndarray, base: np.ndarray) -> tuple[int, np.ndarray]:
 
 def _falls(difference: np.ndarray) -> bool:
     """True when the mean of differences [N] is below 0 by more than its standard error."""
-    error = difference.std(ddof=1) / np.sqrt(len(difference)) if len(difference) > 1 else 0.0
-    return bool(round(difference.mean() + error, _DECIMALS) < 0)
+    return bool(round(difference.mean() + _error(difference), _DECIMALS) < 0)
+
+
+def _error(values: np.ndarray) -> float:
+    """Standard error of the mean of values [N]."""
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
 
 
 def _row(
@@ -189,7 +194,7 @@ def _row(
         "ci95_low": low,
         "ci95_high": high,
         "unseen": np.nan if unseen is None else unseen.mean(),
-        "unseen_low": np.nan if unseen is None else mean_interval(unseen)[0],
+        "unseen_error": np.nan if unseen is None else _error(unseen),
         "kept": kept,
     }
 

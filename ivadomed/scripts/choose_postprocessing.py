@@ -17,7 +17,7 @@ examples:
 
 A run with split_dataset.fold "all" is measured on all of its subjects, each predicted by the model that did not see it
 (--train has done so already); any other run on its validation set. Steps are kept only where they raise the Dice, or of
-lesions the F1 score, by more than chance on subjects that had no part in their choice.
+lesions the F1 score, of subjects that had no part in their choice, by more than the standard error.
 """
 
 
