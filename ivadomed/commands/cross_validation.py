@@ -25,7 +25,7 @@ from ivadomed.commands.worker import screen_of_worker, with_own_share
 from ivadomed.config import RunConfig
 from ivadomed.config.tree import read_json
 from ivadomed.detection.cascade import add_boxes
-from ivadomed.errors import DataError, ModelError
+from ivadomed.errors import ConfigError, DataError, ModelError
 from ivadomed.evaluation.classification import SLICES, read_slices
 from ivadomed.evaluation.cross_validation import FOLDER
 from ivadomed.evaluation.postprocessing_choice import PostprocessingChoice, PostprocessingSearch
@@ -210,7 +210,7 @@ def test_folds(
         return _test_classifiers(config, folder, held_out(config, folder, runs, bids_df))
     if folds is None and not is_packaged(config, folder, len(runs)):
         raise ModelError(f"{config.model_folder}: is not the ensemble of the folds yet; run --train first")
-    config = with_packaged_postprocessing(config) if folds is None else config
+    config = as_ensemble(config) if folds is None else config
     cross_validated = _test_held_out(config, folder, held_out(config, folder, runs, bids_df), workers)
     found = None if folds is not None else _test_cases(config, folder, bids_df)
     if found is None:
@@ -323,8 +323,17 @@ def evaluate_folds(config: RunConfig, folder: Path, workers: Workers) -> pd.Data
     return tables[-1]
 
 
-def with_packaged_postprocessing(config: RunConfig) -> RunConfig:
-    """The configuration with the postprocessing of the packaged ensemble, which was chosen for it."""
+def as_ensemble(config: RunConfig) -> RunConfig:
+    """The configuration with the postprocessing of the packaged ensemble, which was chosen for it.
+
+    Raises:
+        ConfigError: Classifiers are not joined.
+    """
+    if config.task == "classification":
+        raise ConfigError(
+            'split_dataset.fold: "all", but classifiers are not joined to an ensemble; use the one of a fold by its '
+            "fold_0/config_file.json"
+        )
     file = config.model_folder / f"{config.model_folder.name}.json"
     if not file.is_file():
         return config

@@ -165,7 +165,10 @@ def train_folds(
         took = (
             f"trained in {duration(result.value['seconds'])}" if result.value["seconds"] else "trained before"
         )
-        say(f"Fold {fold}", f"{took}; best validation Dice {-found[fold].validation_dice:.4f}")
+        best = f"loss {found[fold].validation_loss:.4f}"
+        if config.task == "segmentation":
+            best = f"Dice {-found[fold].validation_dice:.4f}"
+        say(f"Fold {fold}", f"{took}; best validation {best}")
     if failures:
         head = f"{len(failures)} of {len(chosen)} folds failed; the same command tries them again:"
         raise RunsFailed("\n  ".join([head, *failures]))

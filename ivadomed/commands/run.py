@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ivadomed.commands.cross_validation import (
+    as_ensemble,
     evaluate_folds,
     package_ensemble,
     test_folds,
-    with_packaged_postprocessing,
 )
 from ivadomed.commands.evaluate import eval_command
 from ivadomed.commands.folds import refuse_for_folds, together, train_folds
@@ -116,7 +116,7 @@ def run_command(
         if config.command == "eval":
             return eval_command(config, folder, workers)
         if config.split_dataset.is_cross_validation:
-            config = with_packaged_postprocessing(config)
+            config = as_ensemble(config)
         return segment_command(config, folder, {"no_patch": no_patch, "overlap_2D": overlap_2d}, workers)
 
 
