@@ -22,6 +22,7 @@ from ivadomed.suggest.recipe import (
     FEWEST_EPOCHS,
     FEWEST_EPOCHS_OF_A_BUDGET,
     LADDER,
+    LEAST_BOX,
     MORE_EPOCHS,
     MOST_EPOCHS,
     OVERLAP,
@@ -105,9 +106,9 @@ class StudyPlan:
 
     @cached_property
     def boxes(self) -> np.ndarray:
-        """[M, axes of a sample] voxels of the boxes around the objects, as a detection model enlarges them."""
+        """[M, axes of a sample] voxels of the boxes around the objects, enlarged as those of a detection model are."""
         extent = self._along_axes(self.data.foreground.extent) * SAFETY_FACTOR
-        return np.minimum(np.ceil(extent), np.median(self.resampled, axis=0)).astype(int)
+        return np.ceil(extent).clip(LEAST_BOX).clip(max=np.median(self.resampled, axis=0)).astype(int)
 
     @cached_property
     def samples(self) -> Samples:

@@ -122,5 +122,7 @@ LOWRES_SHOWS = 0.5
 """Share of the median image that a patch shows at the low resolution."""
 CASCADE_BOX = 0.5
 """Share of the median image that the box around the object may take for a cascade to be offered."""
+LEAST_BOX = 32
+"""Voxels of a box along each axis, or those of the image: what lies around a small object tells of it."""
 SAFETY_FACTOR = 1.25
 """Enlargement of a box that a model of low resolution finds."""

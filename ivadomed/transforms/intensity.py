@@ -240,13 +240,14 @@ class RandomGamma(IntensityTransform):
     ]
     p: Probability = 0.5
     p_inverted: Annotated[
-        Fraction, Doc("Probability (0 to 1) that the image is inverted before, and back after.", 0.25)
-    ] = 0.0
+        Fraction | None,
+        Doc("Probability (0 to 1) that the image is inverted before, and back after; null: never.", 0.25),
+    ] = None
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
         """Draw the exponent, and whether the image is inverted."""
         exponent = float(np.exp(rng.uniform(*symmetric(self.log_gamma_range))))
-        inverted = self.p_inverted > 0 and bool(rng.random() < self.p_inverted)
+        inverted = self.p_inverted is not None and bool(rng.random() < self.p_inverted)
         return _by_factor(frame, maths.gamma, "gamma", exponent=exponent, inverted=inverted)
 
 

@@ -405,8 +405,10 @@ class Transform(Section):
         # Packaged models are read by older versions too, which refuse keys that they do not know.
         fields = type(self).model_fields
         idle = {
-            key for key, field in fields.items() if field.default is False and getattr(self, key) is False
-        }
+            key
+            for key, field in fields.items()
+            if (field.default is None or field.default is False) and getattr(self, key) is field.default
+        } - Transform.model_fields.keys()
         return {key: value for key, value in handler(self).items() if key not in idle}
 
     def used_in(self, dataset_type: str) -> bool:
