@@ -59,6 +59,7 @@ def test_command(
         conditioner,
         uncertain_steps_of(config),
         config.blend or TRAINED.blend,
+        config.mirror_axes or (),
     )
     display_transforms(config, "testing")
     metrics = predict_cases(

@@ -30,8 +30,19 @@ def contradictions(config: RunConfig, only_predicts: bool = False) -> list[str]:
     if several:  # With an ambiguous architecture the other checks would guess.
         return several
     if only_predicts:
-        return [*_windows(config), *_crops(config)]
-    checks = (_windows, _film, _hemis, _crops, _classifier, _loss, _random_patches, _ignored, _steps)
+        return [*_windows(config), *_mirroring(config), *_crops(config)]
+    checks = (
+        _windows,
+        _mirroring,
+        _film,
+        _hemis,
+        _crops,
+        _classifier,
+        _loss,
+        _random_patches,
+        _ignored,
+        _steps,
+    )
     found = [line for check in checks for line in check(config)]
     # What it follows from must be right before the size of a network makes sense.
     return found or config.network.faults(config)
@@ -61,6 +72,17 @@ def _windows(config: RunConfig) -> Iterator[str]:
         yield (
             f"{place}.stride_{kind}: {list(config.stride)} exceeds length_{kind} {list(config.length)}; expected at "
             "most that"
+        )
+
+
+def _mirroring(config: RunConfig) -> Iterator[str]:
+    axes = config.mirror_axes or ()
+    if axes and config.task == "classification":
+        yield f"mirror_axes: {list(axes)}, but {config.architecture_name} classifies whole slices; set it to null"
+    elif config.is_2d and 2 in axes:
+        yield (
+            f"mirror_axes: {list(axes)}, but samples of this 2D model have the axes 0 (height) and 1 (width) only; "
+            "remove 2"
         )
 
 

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 _NETWORK = (*PatchSizes.model_fields, "metadata", "film_layers")
 # Section ("" is the top level) -> keys that prediction takes from it.
 _TAKEN: dict[str, tuple[str, ...]] = {
-    "": ("blend",),
+    "": ("blend", "mirror_axes"),
     "object_detection_params": ("object_detection_path", "safety_factor", "anchor"),
     "loader_parameters": ("target_suffix", "slice_axis", "multichannel"),
     "loader_parameters.contrast_params": ("training_validation",),
@@ -104,9 +104,12 @@ def packaged_config(settings: Mapping[str, Any], network: OpenedNetwork, place: 
     testing = raw.pop("testing_parameters", None)
     if testing is not None:
         logger.debug("%s: testing_parameters: not used by prediction", place)
-    tree, notes = migrate(
-        {key: value for key, value in raw.items() if isinstance(value, (dict, str, int, float))}
-    )
+    kept = {
+        key: value
+        for key, value in raw.items()
+        if isinstance(value, (dict, str, int, float)) or key in _TAKEN[""]
+    }
+    tree, notes = migrate(kept)
     doubts: list[str] = []
     taken = _take(tree, notes)
     taken["postprocessing"] = _steps(section(tree, "postprocessing"), notes, doubts)

@@ -1,8 +1,10 @@
-"""Networks that are averages: the mean of the networks of an ensemble."""
+"""Networks that are averages: over the networks of an ensemble, and over mirrored samples."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import accumulate, combinations
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,17 @@ import torch
 from ivadomed.inference.backends import Loaded, open_model
 from ivadomed.loader.samples import Batch
 
+_LOADED_BYTES = 64 << 20
+"""Size of the files of an ensemble that stay loaded: a tenth of what a process takes that predicts at all."""
+_LOADED_BYTES_OF_GPU = 1 << 30
+"""The same on a GPU, which takes less time for a batch than loading a large network does."""
+
 
 class MeanForward:
     """Mean of the predictions of several networks, one after the other.
+
+    Networks stay loaded as far as a fixed amount of memory allows, however many there are. The others are loaded for
+    each batch, which takes little time beside what such large networks do with it.
 
     Args:
         first: The first network, loaded.
@@ -22,12 +32,50 @@ class MeanForward:
     """
 
     def __init__(self, first: Loaded, files: Sequence[Path], device: torch.device) -> None:
-        self.members = [first, *(open_model(file, device) for file in files)]
+        self.device, self._first = device, first
+        room = _LOADED_BYTES if device.type == "cpu" else _LOADED_BYTES_OF_GPU
+        sizes = accumulate(file.stat().st_size for file in files)
+        self._others = [
+            self._open(file) if size <= room else file for file, size in zip(files, sizes, strict=True)
+        ]
 
     def __call__(self, batch: Batch) -> np.ndarray:
         """Predictions [B, K, ...] float32."""
-        total = self.members[0](batch).copy()
-        for member in self.members[1:]:
-            total += member(batch)
-        total /= len(self.members)
+        total = self._first(batch).copy()
+        for member in self._others:
+            forward = self._open(member) if isinstance(member, Path) else member
+            total += forward(batch)
+        total /= 1 + len(self._others)
         return total
+
+    def _open(self, file: Path) -> Loaded:
+        # Each network would keep feature maps of its own otherwise.
+        return open_model(file, self.device, arena=False)
+
+
+class MirroredForward:
+    """Mean of the predictions of a batch and of its mirror images, each mirrored back.
+
+    Isensee et al., "nnU-Net", Nature Methods 18, 2021: test-time augmentation by mirroring along all axes.
+
+    Args:
+        forward: The network.
+        axes: Axes of a sample: 0, 1, 2 for height, width, depth. All combinations of them are mirrored, 2 ** n in all.
+    """
+
+    def __init__(self, forward: Callable[[Batch], np.ndarray], axes: Sequence[int]) -> None:
+        self.forward, self.axes = forward, tuple(axes)
+
+    def __call__(self, batch: Batch) -> np.ndarray:
+        """Predictions [B, K, ...] float32."""
+        total = self.forward(batch).copy()
+        for dims in self._mirrorings():
+            total += np.flip(self.forward(replace(batch, image=batch.image.flip(dims))), dims)
+        total /= 2 ** len(self.axes)
+        return total
+
+    def _mirrorings(self) -> Iterator[tuple[int, ...]]:
+        """Axes [B, C, ...] of each combination but the empty one."""
+        for count in range(1, len(self.axes) + 1):
+            for chosen in combinations(self.axes, count):
+                yield tuple(axis + 2 for axis in chosen)

@@ -101,14 +101,16 @@ class OnnxForward:
     Args:
         path: The file.
         device: CPU or CUDA.
+        arena: Keep the memory of feature maps from call to call; else others may have it between two calls.
     """
 
-    def __init__(self, path: Path, device: torch.device) -> None:
+    def __init__(self, path: Path, device: torch.device, arena: bool = True) -> None:
         import onnxruntime  # an alternative to the PyTorch file, and slow to import
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = _thread_limit()
         options.log_severity_level = 3
+        options.enable_cpu_mem_arena = arena
         providers = ["CPUExecutionProvider"]
         if device.type == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
             providers.insert(0, "CUDAExecutionProvider")
@@ -200,14 +202,19 @@ def refuse_not_finite(predictions: np.ndarray, names: Sequence[str], source: str
     )
 
 
-def open_model(path: Path, device: torch.device) -> Loaded:
+def open_model(path: Path, device: torch.device, arena: bool = True) -> Loaded:
     """Load a packaged model file (.pt or .onnx).
+
+    Args:
+        path: The file.
+        device: Device of the network.
+        arena: See ``OnnxForward``.
 
     Raises:
         ModelError: The file is damaged or of another kind.
     """
     if path.suffix == ".onnx":
-        return OnnxForward(path, device)
+        return OnnxForward(path, device, arena)
     return TorchForward(load_model(path, "cpu"), device)
 
 

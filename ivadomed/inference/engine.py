@@ -18,6 +18,7 @@ import torch
 from ivadomed.errors import DataError, IvadomedError, ModelError
 from ivadomed.geometry.grid import Grid
 from ivadomed.geometry.windows import PATCH_REMEDY, Canvas, Window, check_fits
+from ivadomed.inference.averaging import MirroredForward
 from ivadomed.inference.backends import refuse_not_finite
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume
@@ -124,6 +125,7 @@ class Engine:
         blend: Weights of overlapping windows, see ``windows.BLENDS``.
         seed: For random steps among ``steps``.
         repeats: Predictions per case, each with random steps of its own.
+        mirror_axes: Axes of a sample along which it is mirrored too, see ``averaging.MirroredForward``.
         conditioner: Condition of the network, of a case.
         progress: Called after each step.
         source: File of the network, for errors.
@@ -139,6 +141,7 @@ class Engine:
     blend: str = "mean"
     seed: int = 0
     repeats: int = 1
+    mirror_axes: tuple[int, ...] = ()
     conditioner: Conditioner = unconditioned
     progress: Progress | None = None
     source: str = "the network"
@@ -146,6 +149,9 @@ class Engine:
     _queue: list[_Waiting] = field(default_factory=list, init=False)
     _done: int = field(default=0, init=False)
     _total: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self._averaged = MirroredForward(self.forward, self.mirror_axes) if self.mirror_axes else self.forward
 
     def run(self, volumes: Iterable[tuple[Case, Volume]]) -> Iterator[Prediction]:
         """Yield the predictions of each case, in order.
@@ -232,7 +238,7 @@ class Engine:
     def _predict(self, batch: Batch) -> np.ndarray:
         """Predictions of a batch, in two halves where the memory does not suffice for all of it."""
         try:
-            return self.forward(batch)
+            return self._averaged(batch)
         except IvadomedError:
             raise
         except Exception as error:  # onnxruntime has types of its own, and a network may be the user's

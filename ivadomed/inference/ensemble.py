@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -14,6 +14,9 @@ from ivadomed.images.files import atomic_folder, atomic_path, write_json
 from ivadomed.inference.members import KEY, Member, members_of
 from ivadomed.inference.packaged import PackagedModel
 from ivadomed.loader.conditions import FILM_ENCODER
+
+if TYPE_CHECKING:
+    from ivadomed.config import RunConfig
 
 
 def join_models(
@@ -37,29 +40,33 @@ def join_models(
         The folder.
 
     Raises:
-        ConfigError: There is no model, or one has other classes or channels than the first one.
+        ConfigError: There is no model, one is given twice, or one has other classes or channels than the first one, or
+            needs something else beside the image.
         ModelError: One cannot be opened, or classifies.
         OutputError: The folder holds something already, or cannot be written.
     """
     target = Path(folder).expanduser().resolve()
     if not folders:
         raise ConfigError("join_models: no model given; expected the folders of packaged models")
+    places = [Path(one).resolve() for one in folders]
+    if twice := next((place for place in places if places.count(place) > 1), None):
+        raise ConfigError(f"{twice}: is given twice; it would count twice as much as the others")
     with atomic_folder(target, replace=overwrite) as partial:
-        members = [(Path(one), member) for one in folders for member in members_of(one)]
+        members = [member for one in folders for member in members_of(one)]
         entries: list[dict[str, Any]] = []
         first: PackagedModel | None = None
-        for number, (source, member) in enumerate(members):
+        for number, member in enumerate(members):
             # One is open at a time, beside the first.
             model = PackagedModel.of(member, torch.device("cpu"))
             first = first or model
             _refuse_unlike(first, model)
             _copy_weights(member, partial / f"{target.name}_{number}")
             own = {} if model.preparation == first.preparation else _own_settings(model, member)
-            entries.append({"model": source.resolve().name, **own})
+            entries.append({"model": member.origin, **own})
         assert first is not None
         if first.encoder is not None:
             first.encoder.save(partial)
-        settings = {**members[0][1].settings, "model_name": target.name}
+        settings = {**members[0].settings, "model_name": target.name}
         if postprocessing is not None:
             settings["postprocessing"] = dict(postprocessing)
         write_json(partial / f"{target.name}.json", {**settings, KEY: entries})
@@ -83,26 +90,44 @@ def _refuse_unlike(first: PackagedModel, other: PackagedModel) -> None:
     """Refuse a model whose predictions cannot be averaged with those of the first one.
 
     Raises:
-        ConfigError: It has other classes, channels, or boxes to work in.
+        ConfigError: It has other classes or channels, or needs something else beside the image.
         ModelError: It classifies.
     """
     if other.config.task == "classification":
         raise ModelError(f"{other.file}: classifies slices; an ensemble is made of networks that segment")
-    for things, of in _COMPARED.items():
-        one, two = of(first), of(other)
+    for key, of in _COMPARED.items():
+        one, two = of(first.config), of(other.config)
         if one != two:
             raise ConfigError(
-                f"{first.file} and {other.file}: {things} are {one} and {two}; models of an ensemble have the same"
+                f"{other.file}: {key} is {two}, and {one} of {first.file}; the models of an ensemble agree in it"
             )
 
 
-def _channels(model: PackagedModel) -> list[str]:
-    """Contrasts that are channels; a network of one channel may have been trained on several."""
-    return list(model.config.channel_names) if model.config.in_channel > 1 else ["one"]
+def _channels(config: RunConfig) -> Any:
+    """Contrasts that are channels; a network of one channel may be trained on several."""
+    return list(config.channel_names) if config.in_channel > 1 else "one channel"
 
 
-_COMPARED: dict[str, Callable[[PackagedModel], Any]] = {
-    "tasks": lambda model: model.config.task,
-    "classes (loader_parameters.target_suffix)": lambda model: list(model.config.class_names),
-    "channels (loader_parameters.contrast_params.training_validation)": _channels,
+def _boxes(config: RunConfig) -> Any:
+    """All that decides about the box that the second model of a cascade works in; None without a cascade."""
+    detection = config.object_detection_params
+    if detection.object_detection_path is None:
+        return None
+    return {
+        **detection.model_dump(mode="json", exclude={"anchor"}),
+        "slice_axis": config.loader_parameters.slice_axis,
+    }
+
+
+_COMPARED: dict[str, Callable[[RunConfig], Any]] = {
+    "loader_parameters.target_suffix": lambda config: list(config.class_names),
+    "loader_parameters.contrast_params.training_validation": _channels,
+    "the task": lambda config: config.task,
+    "object_detection_params": _boxes,
+    "the need of a region of interest (ROICrop)": lambda config: (
+        config.loader_parameters.roi_params.suffix is not None
+    ),
+    "metadata": lambda config: config.metadata_type,
+    "the use of missing contrasts (HeMISUnet)": lambda config: config.network.missing_contrasts,
 }
+"""What is asked of a caller once for all members, and what the results mean."""

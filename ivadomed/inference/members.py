@@ -1,9 +1,9 @@
 """The members of a packaged model: one of a plain model, several of an ensemble.
 
 An ensemble is a folder ``NAME`` with ``NAME.json`` and the weights ``NAME_0.pt`` or ``NAME_0.onnx``, ``NAME_1.pt`` and
-so on. The JSON is that of the first member. Its list ``ensemble`` has an object for each member, in order: ``model`` is
-the name that it had, and a member for which images are prepared in another way than for the first one has its own JSON
-under ``config`` and, with FiLM, its ``film_encoder``.
+so on. The JSON is that of the first member. Its list ``ensemble`` has an object for each member, in order. ``model`` in
+it says where the member was packaged; one for which images are prepared in another way than for the first one has its
+own JSON under ``config`` and, with FiLM, its ``film_encoder``.
 """
 
 from __future__ import annotations
@@ -32,14 +32,18 @@ class Member:
         weights: Its .pt or .onnx file.
         settings: Its JSON.
         place: File, and key in it, of the settings.
+        origin: Folder that it was packaged in, and the one above it: "fold_0/seg_sc".
         encoder: Content of the encoder of a FiLM network where that is in the JSON of an ensemble, else None.
+        alone: The model has no other member.
         as_first: It has no settings of its own but those of the first member.
     """
 
     weights: Path
     settings: Mapping[str, Any]
     place: str
+    origin: str
     encoder: Mapping[str, Any] | None = None
+    alone: bool = True
     as_first: bool = False
 
     @property
@@ -74,7 +78,7 @@ def members_of(folder: str | os.PathLike[str]) -> list[Member]:
     settings = read_json(file, strict=False) if file.is_file() else {}
     if KEY not in settings:
         weights, _ = get_model_filenames(folder)
-        return [Member(Path(weights), settings, str(file))]
+        return [Member(Path(weights), settings, str(file), "/".join(stem.parent.resolve().parts[-2:]))]
     entries = settings.pop(KEY)
     if not (isinstance(entries, list) and entries and all(isinstance(entry, dict) for entry in entries)):
         raise ConfigError(f"{file}: {KEY}: {entries!r:.80}; expected a list with an object for each member")
@@ -85,15 +89,16 @@ def _member(stem: Path, number: int, entry: Mapping[str, Any], settings: Mapping
     weights = preferred_weights(Path(f"{stem}_{number}"))
     if weights is None:
         raise ModelNotFoundError(
-            f"{stem.parent}: neither {stem.name}_{number}.pt nor {stem.name}_{number}.onnx found, member {number} of "
-            f"this ensemble; join its models anew with ivadomed_ensemble"
+            f"{stem.parent}: neither {stem.name}_{number}.pt nor {stem.name}_{number}.onnx found, a member of this "
+            "ensemble; copy it again, or join its models anew with ivadomed_ensemble"
         )
-    own, file = entry.get("config"), f"{stem}.json"
+    own, encoder = entry.get("config"), entry.get(Path(FILM_ENCODER).stem)
+    origin = str(entry.get("model", weights.name))
     if own is None:
-        return Member(weights, settings, file, entry.get(Path(FILM_ENCODER).stem), as_first=number > 0)
-    place = f"{file}: {KEY}[{number}].config"
+        return Member(weights, settings, f"{stem}.json", origin, encoder, alone=False, as_first=number > 0)
+    place = f"{stem}.json: {KEY}[{number}].config"
     if not isinstance(own, dict):
         raise ConfigError(
             f"{place}: {own!r:.80}; expected the configuration of this member, an object {{...}}"
         )
-    return Member(weights, own, place, entry.get(Path(FILM_ENCODER).stem))
+    return Member(weights, own, place, origin, encoder, alone=False)

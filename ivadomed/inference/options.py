@@ -16,7 +16,15 @@ from ivadomed.registry import nearest
 log = logging.getLogger(__name__)
 
 _STEPS = ("binarize_prediction", "binarize_maxpooling", "keep_largest", "fill_holes", "remove_small")
-_OTHERS = ("fname_prior", "pixel_size", "pixel_size_units", "overlap_2D", "no_patch", "metadata")
+_OTHERS = (
+    "fname_prior",
+    "pixel_size",
+    "pixel_size_units",
+    "overlap_2D",
+    "no_patch",
+    "mirror_axes",
+    "metadata",
+)
 _THRESHOLD = 0.5  # of the option that says yes and not how
 _ALIKE = 0.8  # of letters in common: "binarise_prediction", but not "largest" for "keep_largest"
 
@@ -124,6 +132,34 @@ def recipe_with(options: Mapping[str, Any], recipe: Recipe) -> Recipe:
             f"overlap_2D: {overlap} must be smaller than the patches of {list(recipe.length)} voxels"
         )
     return replace(recipe, stride=stride)
+
+
+def mirror_axes_with(options: Mapping[str, Any], axes: Sequence[int] | None, is_2d: bool) -> tuple[int, ...]:
+    """Axes along which a model mirrors its samples, changed by the option ``mirror_axes``.
+
+    Args:
+        options: "mirror_axes": the axes, [] for none; None keeps those of the model.
+        axes: Those of the model.
+        is_2d: Samples have height and width, else depth too.
+
+    Raises:
+        ConfigError: A sample has no such axis.
+    """
+    given = options.get("mirror_axes")
+    if given is None:
+        return tuple(axes or ())
+    there = (0, 1) if is_2d else (0, 1, 2)
+    chosen = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+    if (
+        isinstance(given, bool | int)
+        or any(axis not in there for axis in chosen)
+        or len(set(chosen)) < len(chosen)
+    ):
+        raise ConfigError(
+            f"mirror_axes: {given!r}; expected some of the axes {list(there)} of the samples of this "
+            f"{2 if is_2d else 3}D model (height, width{'' if is_2d else ', depth'}), or [] for none"
+        )
+    return tuple(sorted(map(int, chosen)))
 
 
 def pixel_size_of(options: Mapping[str, Any]) -> dict[str, Any]:

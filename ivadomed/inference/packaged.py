@@ -16,7 +16,7 @@ from ivadomed.inference.averaging import MeanForward
 from ivadomed.inference.backends import Loaded, open_model
 from ivadomed.inference.engine import Engine, Prediction, Progress
 from ivadomed.inference.members import Member, members_of
-from ivadomed.inference.options import recipe_with
+from ivadomed.inference.options import mirror_axes_with, recipe_with
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume, along
 from ivadomed.loader.conditions import FilmEncoder
@@ -81,7 +81,7 @@ class PackagedModel:
             ConfigError: Prediction needs a key of its settings that is wrong.
             ModelError: A file is absent, or no model.
         """
-        forward = open_model(member.weights, device)
+        forward = open_model(member.weights, device, member.alone)
         config = configuration.packaged_config(member.settings, forward, member.place)
         encoder = None if config.metadata_type is None else member.film_encoder()
         return cls(config, member.weights, forward, device, member.place, encoder)
@@ -104,7 +104,8 @@ class PackagedModel:
         return json.dumps(
             [
                 config.transforms_for("testing"),
-                [config.slice_axis_index, config.is_2d, config.length, config.stride, config.blend],
+                [config.slice_axis_index, config.is_2d, config.length, config.stride],
+                [config.blend or MODEL_OF_2.blend, config.mirror_axes or ()],
                 loader.slice_filter_params.model_dump(mode="json"),
                 loader.roi_params.model_dump(mode="json"),
                 config.object_detection_params.model_dump(mode="json"),
@@ -148,7 +149,7 @@ class PackagedModel:
             total: Prediction | None = None
             for part, engine, weight in zip(parts, engines, weights, strict=True):
                 engine.progress = steps.next_run()
-                [prediction] = engine.run([(case, part._as_read_for(volume))])
+                [prediction] = engine.run([(case, along(volume, part.slice_axis))])
                 prediction.soft[:] *= np.float32(weight)
                 if total is None:
                     total = prediction
@@ -159,13 +160,8 @@ class PackagedModel:
             assert total is not None
             yield total
 
-    def _as_read_for(self, volume: Volume) -> Volume:
-        """A volume as it would have been read for this model alone."""
-        is_cascade = self.config.object_detection_params.object_detection_path is not None
-        return along(replace(volume, box=volume.box if is_cascade else None), self.slice_axis)
-
     def engine(self, options: Mapping[str, Any] | None = None) -> Engine:
-        """Prediction engine; ``options`` are "no_patch" and "overlap_2D", see ``segment_volume``."""
+        """Prediction engine; ``options`` are "no_patch", "overlap_2D" and "mirror_axes", see ``segment_volume``."""
         config = self.config
         anchor = config.object_detection_params.anchor or MODEL_OF_2.anchor
         recipe = replace(recipe_of(config, "testing", self.device), anchor=anchor)
@@ -181,6 +177,7 @@ class PackagedModel:
             batch_size=config.training_parameters.batch_size,
             max_voxels=batch_voxels(self.device),
             blend=config.blend or MODEL_OF_2.blend,
+            mirror_axes=mirror_axes_with(options or {}, config.mirror_axes, config.is_2d),
             conditioner=conditioner_of(config, self.encoder or self.file.parent),
             source=os.fspath(self.file),
             patch_remedy=_WHOLE_SLICES if recipe.is_2d else _PADDED.format(self.place),

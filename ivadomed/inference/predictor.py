@@ -40,10 +40,10 @@ _ARGUMENTS_OF_2020 = {
 
 
 class Predictor:
-    """Applies a packaged model; model and ONNX session are loaded once. Threads may share one.
+    """Applies a packaged model or an ensemble; it is loaded once. Threads may share one.
 
     Args:
-        folder_model: Folder ``NAME`` that holds ``NAME.json`` and ``NAME.pt`` or ``NAME.onnx``.
+        folder_model: Folder ``NAME`` that holds ``NAME.json`` and ``NAME.pt`` or ``NAME.onnx``, or an ensemble.
         device: "cpu", "cuda:1", ...; None for the first GPU where there is one, else the CPU.
 
     Attributes:
@@ -253,7 +253,7 @@ def segment_volume(
     """Segment one image with a packaged model. For more than one image, ``Predictor`` keeps the model loaded.
 
     Args:
-        folder_model: Folder ``NAME`` that holds ``NAME.json`` and ``NAME.pt`` or ``NAME.onnx``.
+        folder_model: Folder ``NAME`` that holds ``NAME.json`` and ``NAME.pt`` or ``NAME.onnx``, or an ensemble.
         fname_images: The image: a path, a nibabel image or an array; for a model of several channels one image per
             channel, in the model's order, all on one grid. None stands for a contrast that a HeMIS network has to
             do without.
@@ -264,9 +264,11 @@ def segment_volume(
             an ROI, or the object in whose bounding box the second model of a cascade works (without it the
             cascade's detection model is run, where its folder is there). "pixel_size", "pixel_size_units": of a
             picture, in "mm" unless given. "no_patch", "overlap_2D": whole slices, or 2D patches that share
-            voxels. "metadata": what a FiLM network is conditioned on: its one value (a contrast such as "T2w", or
-            that of the column), or a dictionary of several, such as {"EchoTime": 0.05, ...}. Unknown options are
-            ignored; one that looks like a misspelt one of these is warned of.
+            voxels. "mirror_axes": axes of a sample (0, 1, 2 for height, width, depth) along which it is mirrored too,
+            so that the mean counts; [] for none, None for those of the model. "metadata": what a FiLM network is
+            conditioned on: its one value (a contrast such as "T2w", or that of the column), or a dictionary of
+            several, such as {"EchoTime": 0.05, ...}. Unknown options are ignored; one that looks like a misspelt one
+            of these is warned of.
 
     Returns:
         One image per class on the grid and with the header of the first input (float32 when soft, uint8 when

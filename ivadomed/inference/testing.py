@@ -67,6 +67,7 @@ class CaseSet:
         conditioner: Condition of the network, of a case.
         uncertain_steps: Transforms per Monte Carlo sample; None for ``steps``.
         blend: Weights of overlapping windows, see ``windows.BLENDS``.
+        mirror_axes: Axes along which samples are mirrored for the prediction, but not for Monte Carlo samples of it.
     """
 
     cases: tuple[Case, ...]
@@ -75,6 +76,7 @@ class CaseSet:
     conditioner: Conditioner = unconditioned
     uncertain_steps: Pipeline | None = None
     blend: str = "mean"
+    mirror_axes: tuple[int, ...] = ()
 
     @property
     def n_classes(self) -> int:
@@ -91,6 +93,7 @@ class CaseSet:
             "batch_size": batch_size,
             "max_voxels": batch_voxels(device),
             "blend": self.blend,
+            "mirror_axes": self.mirror_axes,
             "conditioner": self.conditioner,
         }
         return Engine(**{**given, **options})
@@ -207,7 +210,10 @@ def estimate_uncertainty(
     else:
         forward = open_model(model, device)
     steps, count = data.uncertain_steps or data.steps, uncertainty.n_it
-    engine = data.engine(forward, batch_size, device, source=str(model), steps=steps, repeats=count)
+    # A mean over mirrored samples would hide what Monte Carlo samples are to show.
+    engine = data.engine(
+        forward, batch_size, device, source=str(model), steps=steps, repeats=count, mirror_axes=()
+    )
     predictions = engine.run(read_ahead(data.cases, data.recipe.slice_axis, with_target=False))
     for case in _bar(data.cases, "Uncertainty", len(data.cases)):
         prefix = folder / case.id

@@ -58,6 +58,14 @@ def get_parser() -> argparse.ArgumentParser:
     add("--pixel-size-units", default="mm", choices=("mm", "um", "nm"), help="unit (mm)")
     add("--no-patch", action="store_true", help="predict whole slices instead of 2D patches")
     add("--overlap-2d", nargs=2, type=int, metavar=("H", "W"), help="voxels that neighbouring patches share")
+    add(
+        "--mirror-axes",
+        nargs="*",
+        type=int,
+        metavar="AXIS",
+        help="average over mirrored samples along these of their axes: 0 height, 1 width, 2 depth; none given: do not "
+        "(as the model says)",
+    )
     add("--gpu", default="0", help="number of the GPU, or 'none' for the CPU (0)")
     add("--debug", action="store_true", help="show the traceback of an error")
     return parser
@@ -78,6 +86,7 @@ def _run(args: argparse.Namespace) -> None:
         "metadata": args.metadata,
         "no_patch": args.no_patch,
         "overlap_2D": args.overlap_2d,
+        "mirror_axes": args.mirror_axes,
     }
     if args.pixel_size:
         options |= {"pixel_size": args.pixel_size, "pixel_size_units": args.pixel_size_units}

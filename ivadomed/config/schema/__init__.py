@@ -4,7 +4,7 @@ scalars."""
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict
 
@@ -53,8 +53,15 @@ def _paths(value: Any) -> tuple[Any, ...]:
     raise ValueError("expected a path or a list of paths")
 
 
+def _different(axes: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(axes)) < len(axes):
+        raise ValueError("expected each axis once")
+    return tuple(sorted(axes))
+
+
 Size2D = Annotated[tuple[Positive, Positive] | None, BeforeValidator(_empty_is_none)]
 Size3D = Annotated[tuple[Positive, Positive, Positive] | None, BeforeValidator(_empty_is_none)]
+MirrorAxes = Annotated[tuple[Literal[0, 1, 2], ...], AfterValidator(_different)]
 PathText = Annotated[
     str, Strict(), BeforeValidator(_path, json_schema_input_type=str), AfterValidator(_usable_path)
 ]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ivadomed.config.schema import FileName, PathText
+from ivadomed.config.schema import FileName, MirrorAxes, PathText
 from ivadomed.config.schema.loader import (
     LoaderParameters,
     ObjectDetection,
@@ -76,6 +76,13 @@ class RunConfig(Section):
         "How predictions of overlapping patches are averaged: `mean`: all voxels alike, as ivadomed 2; "
         "`gaussian`: the middle of a patch counts more. null: gaussian for a model that is trained, mean for a "
         "packaged model that does not say.",
+    )
+    mirror_axes: MirrorAxes | None = key(
+        None,
+        "Axes of a sample (0 height, 1 width, 2 depth) along which it is mirrored for prediction too. The mean over "
+        "all combinations counts: each axis doubles the time. It helps a model whose training has mirrored along "
+        "them. null: none.",
+        [0, 1],
     )
     wandb: Wandb | None = key(None, "Tracking with Weights & Biases; null: off.")
     object_detection_params: ObjectDetection = section("First step of a cascade.")
