@@ -45,7 +45,9 @@ _LATE = 1.05
 """Share of the budget beyond which an end is worth a warning."""
 _REHEARSAL = 0.01
 _LONGEST_REHEARSAL = 30.0  # seconds
-_BATCHES = 4  # of a rehearsal, at least
+_BATCHES = 4  # of a pass, at least
+_TOO_LONG = 5
+"""Times what a pass of a rehearsal is worth, after which two batches have to do."""
 
 
 class Budget:
@@ -229,7 +231,8 @@ def seconds_of_pass(loader: DataLoader[Any], step: Callable[[Shard], Any], budge
     for shard in shards(loader):
         step(shard)
         ends.append(budget.clock())
-        if len(ends) > _BATCHES and ends[-1] - ends[0] >= budget.rehearsal:
+        passed = (ends[-1] - ends[0]) / budget.rehearsal
+        if passed >= 1 and (len(ends) > _BATCHES or (passed >= _TOO_LONG and len(ends) > 2)):
             break
     counted = ends[1:] if len(ends) > 2 else ends
     return len(loader) * statistics.fmean(later - sooner for sooner, later in itertools.pairwise(counted))

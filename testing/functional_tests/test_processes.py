@@ -71,7 +71,8 @@ def test_two_processes_have_the_losses_of_one_and_can_be_resumed(processes_confi
     config["training_parameters"]["training_time"]["num_epochs"] = 3
     one = run_main({**config, "path_output": str(tmp_path / "one")})
     out = tmp_path / "two"
-    config["training_parameters"]["training_time"]["num_epochs"] = 2
+    # With a budget in time, whose rehearsal and clock they share, and of which nothing shows.
+    config["training_parameters"]["training_time"] |= {"num_epochs": 2, "max_minutes": 60}
     file = tmp_path / "config.json"
     file.write_text(json.dumps({**config, "path_output": str(out)}))
     done = together(["-m", "ivadomed"], "--train", file)
@@ -81,7 +82,7 @@ def test_two_processes_have_the_losses_of_one_and_can_be_resumed(processes_confi
     assert not (out / "run.lock").exists()
     # The next epoch: by as many processes as there are devices, which this process starts itself.
     monkeypatch.setattr(train, "training_devices", lambda ids, world: (torch.device("cpu"),) * 2)
-    config["training_parameters"]["training_time"]["num_epochs"] = 3
+    config["training_parameters"]["training_time"] |= {"num_epochs": 3, "max_minutes": None}
     two = run_main({**config, "path_output": str(out)}, resume_training=True)
     assert two == pytest.approx(one, abs=1e-4)
     for kind in ("train", "val"):
