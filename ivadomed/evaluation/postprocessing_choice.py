@@ -5,7 +5,7 @@ What is tried, one after the other, each from what was kept so far:
 1. the threshold, 0.1 to 0.9, one for all classes. Where ``binarize_maxpooling`` makes masks, thresholds from 0.5 on,
    with which classes stay exclusive;
 2. for each class ``fill_holes``, where no true mask has holes;
-3. for each class ``keep_largest`` and ``remove_small``, with sizes 1, 2, 5, 10, ... up to the median true object.
+3. for each class ``keep_largest`` and ``remove_small``, with sizes 2, 5, 10, 20, ... up to the median true object.
 
 The configuration's own steps are the start, so that what makes no difference stays. For the rule by which a value is
 kept, and its sources, see ``postprocessing_evidence``. Every combination is measured as it runs; in the end the whole

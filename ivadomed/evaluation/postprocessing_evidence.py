@@ -28,7 +28,7 @@ from ivadomed.images.label_suffix import names_lesions
 LEAST_SUBJECTS = 5
 TOGETHER = "all together"
 """Step of the row that compares a whole choice with the configuration."""
-_DECIMALS = 9  # beyond them, means are equal
+_DECIMALS = 7  # beyond them, means are equal: scores are in single precision
 _DICE, _LESION_F1 = 0, 1
 _METRICS = ("dice", "lf1")
 
@@ -124,7 +124,7 @@ class Evidence:
         """Row of the table for a whole choice, measured as such, against the steps of the configuration."""
         classes = range(len(self._names))
         values = self._values(state, classes)
-        base = np.mean([self._configured[:, self._metric[k], k] for k in classes], axis=0)
+        base = np.mean([self._configured[:, self._metric[k], k] for k in classes], axis=0, dtype=float)
         dice = [self._dice(state, k) - self._configured[:, _DICE, k] for k in classes]
         kept = (values - base).mean() > 0 and not any(map(_falls, dice))
         names = {"step": TOGETHER, "class": "", "value": ""}
@@ -138,12 +138,13 @@ class Evidence:
         return self._of(state, _DICE, k)
 
     def _of(self, state: State, metric: int, k: int) -> np.ndarray:
-        return self._scores[:, metric, k, state.binarization, int(state.filled[k]), state.objects[k]]
+        found = self._scores[:, metric, k, state.binarization, int(state.filled[k]), state.objects[k]]
+        return found.astype(float)  # kept in single precision, of many subjects and classes
 
     def _is_kept(
         self, seen: np.ndarray, unseen: np.ndarray, now: State, other: State, classes: Sequence[int]
     ) -> bool:
-        if self.subjects < LEAST_SUBJECTS or seen.mean() <= 0 or unseen.mean() <= 0:
+        if seen.mean() <= 0 or unseen.mean() <= 0:
             return False
         if any(_falls(self._dice(other, k) - self._dice(now, k)) for k in classes):
             return False

@@ -130,24 +130,24 @@ def score_case(
     overlap = least_overlap(params.overlap, volume)
     truths = [_truth(soft[..., k], truth[..., k], counted, overlap) for k in classes]
     least = np.array([minimum_voxels(size, unit, volume, "remove_small") for unit, size in variants.sizes])
-    scores = np.full((2, len(classes), *variants.shape), np.nan)
+    scores = np.full((2, len(classes), *variants.shape), np.nan, np.float32)
     for b, binarization in enumerate(variants.binarizations):
         masks = Postprocessing(binarization, soft, zooms, "").apply()
         for k in classes:
             mask = _in_box(masks, truths[k], k)
-            scores[:, k, b, 0] = scores[:, k, b, 1] = _score_objects(mask, truths[k], least)
-            filled = fill_holes(mask) != 0 if try_filled[k] else mask
-            if not try_filled[k]:
-                scores[:, k, b, 1] = np.nan
-            elif not np.array_equal(filled, mask):
-                scores[:, k, b, 1] = _score_objects(filled, truths[k], least)
+            scores[:, k, b, 0] = _score_objects(mask, truths[k], least)
+            if try_filled[k]:
+                filled = fill_holes(mask) != 0
+                same = np.array_equal(filled, mask)
+                scores[:, k, b, 1] = scores[:, k, b, 0] if same else _score_objects(filled, truths[k], least)
     configured = Postprocessing(steps, soft, zooms, "").apply()
+    as_configured = [_score_mask(_in_box(configured, truths[k], k), truths[k]) for k in classes]
     true_masks = [true.objects.labels > 0 for true in truths]
     return CaseScores(
         subject,
         volume,
         scores,
-        np.stack([_score_mask(_in_box(configured, truths[k], k), truths[k]) for k in classes], axis=1),
+        np.stack(as_configured, axis=1, dtype=np.float32),
         np.array([len(true.objects) for true in truths]),
         np.array([np.median(true.objects.sizes) if len(true.objects) else np.nan for true in truths]),
         np.array([not np.array_equal(fill_holes(mask) != 0, mask) for mask in true_masks]),
