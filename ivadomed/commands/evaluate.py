@@ -103,7 +103,5 @@ def _curves(trainings: Sequence[Path]) -> list[Curve]:
     if len(trainings) == 1:
         return read_curves(trainings[0])
     return [
-        replace(curve, name=f"{curve.name}, {training.name}")
-        for training in trainings
-        for curve in read_curves(training)
+        replace(curve, training=training.name) for training in trainings for curve in read_curves(training)
     ]

@@ -29,11 +29,13 @@ class Curve:
         chart: Tag of the events, such as "losses".
         name: Of the line, such as "train_loss".
         points: (epoch, value), epochs increasing.
+        training: Name of the training, where there are several.
     """
 
     chart: str
     name: str
     points: tuple[tuple[int, float], ...]
+    training: str = ""
 
 
 def read_curves(folder: Path) -> list[Curve]:

@@ -262,6 +262,7 @@ def _curves(report: Report) -> list[Markup]:
     charts: dict[str, list[tuple[str, tuple[tuple[int, float], ...]]]] = {}
     for curve in report.curves:
         title = "losses" if curve.chart == "losses" else f"{curve.chart} {curve.name}"
-        charts.setdefault(title, []).append((curve.name, curve.points))
+        name = f"{curve.name}, {curve.training}" if curve.training else curve.name
+        charts.setdefault(title, []).append((name, curve.points))
     drawn = (lines(title, series) for title, series in sorted(charts.items(), key=lambda c: c[0] != "losses"))
     return [chart for chart in drawn if chart]

@@ -57,7 +57,7 @@ class RunTables:
     Args:
         cross_validation: None where the run is of one model.
         postprocessing: Rows of ``postprocessing.csv``, each with what it is about in ``words``.
-        members: File, name and network of each member of the packaged ensemble; empty for a single model.
+        members: Name, name before it was joined, and network of each member of an ensemble; empty for a single model.
         candidates: Rows of ``candidates.csv``.
     """
 
@@ -131,7 +131,7 @@ def _members(package: Path) -> list[tuple[str, str, str]]:
     file = package / f"{package.name}.json"
     entries = parse_json(file.read_bytes()).get(KEY, [])
     return [
-        (member.weights.name, str(entry.get("model", "")), _network(member.settings))
+        (member.stem.name, str(entry.get("model", "")), _network(member.settings))
         for entry, member in zip(entries, members_of(package) if entries else [], strict=True)
     ]
 

@@ -46,7 +46,9 @@ def test_a_trained_fold_is_not_trained_again(folds):
     assert (out / "fold_0" / CHECKPOINT).stat().st_mtime_ns == before
     assert run_main(config)[0] == first
     assert (out / "fold_1" / CHECKPOINT).is_file()
-    assert [path for path in out.rglob("cache") if path.is_dir()] == [out / "cache"]  # prepared images are shared
+    assert [path for path in out.rglob("cache") if path.is_dir()] == [
+        out / "cache"
+    ]  # prepared images are shared
 
 
 def test_every_subject_is_predicted_once_by_a_model_that_did_not_see_it(folds):

@@ -188,6 +188,13 @@ def test_message(source, line):
             },
             "training_parameters.loss.classes_of_interest",
         ),
+        (
+            {
+                "postprocessing": {"keep_largest": {"classes": [0, 2]}},
+                "loader_parameters": {"target_suffix": ["_a", "_b"]},
+            },
+            "postprocessing.keep_largest.classes",
+        ),
         ({"transformation": {"ROICrop": {"size": [8, 8]}}}, "loader_parameters.roi_params.suffix"),
         ({"loader_parameters": {"random_patch_params": {"applied": True}}}, "random_patch_params.applied"),
         (

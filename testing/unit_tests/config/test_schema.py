@@ -209,6 +209,13 @@ def test_null_removes_a_step():
     assert config.to_json()["postprocessing"] == {"fill_holes": {}}
 
 
+def test_classes_of_a_step():
+    steps = {"keep_largest": {"classes": [0]}, "fill_holes": {}}
+    config = RunConfig.model_validate({"postprocessing": steps | {"fill_holes": {"classes": None}}})
+    assert config.postprocessing.arguments["fill_holes"] == {"classes": None}
+    assert config.to_json()["postprocessing"] == steps
+
+
 def test_loss_arguments():
     loss = RunConfig.model_validate(
         {"training_parameters": {"loss": {"name": "FocalLoss", "gamma": 0.2}}}

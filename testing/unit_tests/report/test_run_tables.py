@@ -11,6 +11,7 @@ import pytest
 
 from ivadomed.evaluation import PredictionPair, summarize
 from ivadomed.evaluation.cross_validation import FOLDER, fold_means, folds_text
+from ivadomed.report import Curve
 from ivadomed.report.page import render
 from ivadomed.report.run_tables import read_run_tables
 from testing.unit_tests.report.test_page import Page
@@ -87,7 +88,7 @@ def test_the_page_of_a_test_set_shows_what_the_run_has(report, run):
     cells = page.text["td"]
     assert cells.count("remove_small 10 vox of _seg") == 2
     assert cells.count("binarize_prediction 0.4") == 1  # only among all that was tried
-    assert {"seg_0.pt", "two", "HeMISUnet", "<behind>", "+0.0900"} <= set(cells)
+    assert {"seg_0", "two", "HeMISUnet", "<behind>", "+0.0900"} <= set(cells)
     assert "nan" not in cells
 
 
@@ -121,3 +122,11 @@ def test_tables_of_an_earlier_model_and_damaged_ones_are_left_out(tmp_path):
     assert read_run_tables(tmp_path, "seg").postprocessing.empty
     (tmp_path / "candidates.csv").write_text("")
     assert read_run_tables(tmp_path, "seg").candidates.empty
+
+
+def test_curves_of_folds_share_a_chart(report):
+    curves = [Curve("Validation/Metrics", "dice_score", ((1, 0.5), (2, 0.6)), f"fold_{k}") for k in range(2)]
+    page = Page(render(dataclasses.replace(report, curves=curves)))
+    assert len(page.all("polyline")) == 2
+    assert "Validation/Metrics dice_score" in page.text["figcaption"]
+    assert "dice_score, fold_1, last 0.6" in page.text["span"]
