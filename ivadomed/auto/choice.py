@@ -53,15 +53,17 @@ def choose(
 
     Args:
         scores: Score of each held-out subject, by candidate.
-        cost: What decides between equals, by candidate.
+        cost: What decides between equals, by candidate; one without is the dearest.
         failures: What is said of candidates without a score.
     """
     means = {name: float(np.nanmean(values)) for name, values in scores.items()}
     best = max(means.values())
-    winner = min((name for name, mean in means.items() if best - mean < _TIE), key=lambda name: cost[name])
+    winner = min(
+        (name for name, mean in means.items() if best - mean < _TIE), key=lambda name: cost.get(name, np.inf)
+    )
     reasons = {winner: "the best" if len(scores) > 1 else "the only one left", **failures}
     for name in scores.keys() - {winner}:
-        compared = compare_paired(*_aligned(scores[name], scores[winner]))
+        compared = compare_paired(*_aligned(scores[winner], scores[name]))
         same = best - means[name] < _TIE
         reasons[name] = f"as good as {winner}, but costs more" if same else _behind(winner, compared)
     return Verdict((winner,), {**means, **dict.fromkeys(failures, np.nan)}, reasons)
@@ -75,7 +77,9 @@ def pair_is_better(pair: pd.Series, best: pd.Series) -> tuple[bool, str]:
         best: By the winner alone.
     """
     compared = compare_paired(*_aligned(pair, best))
-    return bool(compared.ci95_low > 0), f"together {compared.difference:+.3f}{_interval(compared)}"
+    return bool(
+        compared.ci95_low > 0
+    ), f"better than the best alone by {compared.difference:.3f}{_interval(compared)}"
 
 
 def _aligned(first: pd.Series, second: pd.Series) -> tuple[np.ndarray, np.ndarray]:
@@ -84,10 +88,10 @@ def _aligned(first: pd.Series, second: pd.Series) -> tuple[np.ndarray, np.ndarra
 
 
 def _behind(winner: str, compared: PairedComparison) -> str:
-    return f"{compared.difference:+.3f}{_interval(compared)} against {winner}, on {compared.n} subjects"
+    return f"behind {winner} by {compared.difference:.3f}{_interval(compared)}, on {compared.n} subjects"
 
 
 def _interval(compared: PairedComparison) -> str:
     if np.isnan(compared.ci95_low):
         return ""
-    return f" [{compared.ci95_low:+.3f}, {compared.ci95_high:+.3f}]"
+    return f" [{compared.ci95_low:.3f}, {compared.ci95_high:.3f}]"

@@ -69,8 +69,6 @@ class Plan:
                 "split_dataset.n_folds": self.n_folds or None,
                 "split_dataset.fold": "all" if self.n_folds else 0,
                 "training_parameters.training_time.max_minutes": self.minutes,
-                # The minutes alone decide; a number of epochs would be a bound too.
-                "training_parameters.training_time.num_epochs": None,
             }
         )
 
@@ -84,7 +82,7 @@ class Plan:
         else:
             both = ", or of two that are better together" * (self.winners > 1)
             steps = (
-                f"{names} on fold 0, then the other {self.n_folds - 1} folds of the better one{both}; "
+                f"{names} on fold 0, then the rest of the {self.n_folds} folds of the better one{both}; "
                 f"each training has {each}"
             )
         together = f", {self.at_once} at a time" * (self.at_once > 1)

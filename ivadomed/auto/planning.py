@@ -144,7 +144,8 @@ def _threads(count: int) -> Iterator[None]:
 
 def _settings(plan: Plan, folder: Path, candidate: str, subjects: int) -> dict[str, Any]:
     """What a run of ``--auto`` sets in the configuration of a candidate."""
-    changes: dict[str, Any] = {}
+    # The minutes alone decide; a number of epochs would be a bound too.
+    changes: dict[str, Any] = {"training_parameters.training_time.num_epochs": None}
     if (gpus := torch.cuda.device_count()) > 1:
         changes["gpu_ids"] = list(range(gpus))
     if plan.n_folds and subjects < _FEW_SUBJECTS:

@@ -34,7 +34,7 @@ def test_the_highest_mean_wins_and_the_difference_is_said():
     }
     verdict = choose(scores, {"2d": 1, "3d": 9}, {"3d_lowres": "failed: no memory"})
     assert verdict.winners == ("3d",)
-    assert verdict.reasons["2d"] == "-0.100 [-0.100, -0.100] against 3d, on 3 subjects"
+    assert verdict.reasons["2d"] == "behind 3d by 0.100 [0.100, 0.100], on 3 subjects"
     assert verdict.reasons["3d_lowres"] == "failed: no memory"
     assert np.isnan(verdict.scores["3d_lowres"])
 

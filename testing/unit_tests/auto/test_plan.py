@@ -70,7 +70,7 @@ def test_the_same_command_fits_and_another_does_not(folder):
 def test_settings_of_a_candidate(folder):
     settings = PLANNED.settings(folder, "3d")
     assert settings["split_dataset"] == {"n_folds": 5, "fold": "all"}
-    assert settings["training_parameters"] == {"training_time": {"max_minutes": 17.5, "num_epochs": None}}
+    assert settings["training_parameters"] == {"training_time": {"max_minutes": 17.5}}
     one = replace(PLANNED, candidates=("3d",), n_folds=0).settings(folder, "3d")
     assert one["split_dataset"] == {"n_folds": None, "fold": 0}
 
