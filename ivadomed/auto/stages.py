@@ -20,6 +20,7 @@ from ivadomed.auto.planning import AutoOptions
 from ivadomed.auto.record import write_candidates, write_page
 from ivadomed.commands.folds import fold_folder
 from ivadomed.commands.run import run_command
+from ivadomed.commands.train import finished_training
 from ivadomed.config import RunConfig, load_config
 from ivadomed.config.tree import merged, read_json
 from ivadomed.errors import Interrupted, IvadomedError, RunsFailed
@@ -162,7 +163,8 @@ def run_step(config: RunConfig, command: str, debug: bool, **options: Any) -> An
     """Run a command; a training goes on where it was stopped."""
     config = load_config(config.to_json(), {"command": command})
     if command == "train" and not config.split_dataset.is_cross_validation:
-        options["resume_training"] = (Path(config.path_output) / CHECKPOINT).is_file()
+        begun = (Path(config.path_output) / CHECKPOINT).is_file()
+        options["resume_training"] = begun and finished_training(config) is None
     with without(("Next",)):
         return run_command(config, debug=debug, **options)
 
