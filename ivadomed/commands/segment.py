@@ -78,7 +78,7 @@ def segment_command(
     slice_axis = model_config.slice_axis_index
     found = segment_cases(config, folder)
     cases = add_boxes(found.cases, cascade.object_detection_params, folder, slice_axis, device)
-    show_cases(cases, "Model", file_model)
+    show_cases(cases, "Model", file_model if model.n_networks == 1 else file_model.parent)
     show_left_out(found.dropped, folder / config.log_file)
     display_transforms(model_config, "testing")
     if model_config.task == "classification":

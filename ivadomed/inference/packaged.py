@@ -115,6 +115,11 @@ class PackagedModel:
         )
 
     @property
+    def n_networks(self) -> int:
+        """Networks of the whole model."""
+        return self.n_members + sum(part.n_members for part in self.others)
+
+    @property
     def slice_axis(self) -> int:
         """RAS axis along which the volumes to predict are sliced."""
         return self.config.slice_axis_index
@@ -144,7 +149,7 @@ class PackagedModel:
             yield from engines[0].run(volumes)
             return
         steps = _Steps(progress)
-        weights = [part.n_members / sum(part.n_members for part in parts) for part in parts]
+        weights = [part.n_members / self.n_networks for part in parts]
         for case, volume in volumes:
             total: Prediction | None = None
             for part, engine, weight in zip(parts, engines, weights, strict=True):

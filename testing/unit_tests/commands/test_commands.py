@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+import nibabel as nib
 import pytest
 import torch
 
@@ -13,6 +14,7 @@ from ivadomed.commands.run import run_command
 from ivadomed.commands.steps import as_trained
 from ivadomed.config import load_config
 from ivadomed.errors import ConfigError, DataError, ModelError
+from ivadomed.inference.ensemble import join_models
 from ivadomed.inference.packaged import PackagedModel
 from ivadomed.jobs import Workers
 from ivadomed.loader import build as datasets
@@ -195,6 +197,16 @@ def test_segmenting_with_another_number_of_channels_is_refused(loaded, monkeypat
     monkeypatch.setattr(PackagedModel, "open", lambda folder, device: model)
     with pytest.raises(ConfigError, match=r"1 input channel\(s\), but .*seg_sc.onnx takes 2; .*seg_sc.json"):
         run_command(loaded(command="segment"))
+
+
+def test_an_ensemble_segments_a_data_set(loaded, threshold_model):
+    config = loaded(command="segment", postprocessing__binarize_prediction__thr=-1)
+    above = {f"above_{number}": float(threshold) for number, threshold in enumerate((-1e9, 1e9))}
+    members = [threshold_model(name, threshold) for name, threshold in above.items()]
+    join_models(members, config.model_folder)
+    files = run_command(config)
+    assert files
+    assert all((nib.load(file).get_fdata() == 0.5).all() for file in files)
 
 
 @pytest.mark.parametrize(

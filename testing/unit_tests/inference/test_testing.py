@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from ivadomed.config.schema.predictions import Uncertainty
 from ivadomed.errors import ModelError
 from ivadomed.geometry.grid import Grid
 from ivadomed.images.labels import LabelFile
@@ -140,6 +141,23 @@ def test_metrics_get_the_first_rater_of_each_class_on_the_grid_of_the_image(case
     assert guess.shape == truth.shape == (3, 8, 5, 7)
     np.testing.assert_array_equal(truth, np.stack([label, np.zeros_like(label), 1 - label]))
     np.testing.assert_allclose(guess[2], np.where(image > 0.01, image, 0), atol=1e-6)
+
+
+def test_samples_are_mirrored_for_the_prediction_and_not_for_its_uncertainty(case, tmp_path, monkeypatch):
+    def ramp(batch):  # rows get the weights 0, 1, ..., 7; their mean with those of the mirror image is 3.5
+        seen.append(len(batch.windows))
+        return batch.image.numpy() * np.arange(8, dtype=np.float32).reshape(-1, 1) / 7
+
+    seen = []
+    monkeypatch.setattr(module, "open_model", lambda path, device: ramp)
+    image, label = images(shape=(8, 7, 3))
+    nib.save(nib.Nifti1Image(image, np.eye(4)), tmp_path / "a.nii.gz")
+    one = Case("a", (tmp_path / "a.nii.gz",), targets=case("b", image, label).targets)
+    data = CaseSet((one,), Recipe(PLAIN), PLAIN, mirror_axes=(0,))
+    predict_cases(data, tmp_path / "m.pt", tmp_path, CPU, 4, Uncertainty(aleatoric=True, n_it=2))
+    assert seen == [4, 2, 3, 3]  # slices of two samples, of the image, and of its mirror image
+    written = nib.load(tmp_path / "a_pred.nii.gz").get_fdata()
+    np.testing.assert_allclose(written, np.where(image / 2 > 0.01, image / 2, 0), atol=1e-6)
 
 
 def test_absent_model_is_named(case, tmp_path):
