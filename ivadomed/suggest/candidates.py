@@ -97,7 +97,7 @@ def _of_large_volumes(volumes: StudyPlan) -> Iterator[_Offer]:
         return
     spacing = lowered(volumes.spacing, median.prod() * LOWRES_SHOWS / patch)
     low = StudyPlan(data, machine, minutes, n_axes=3, spacing=spacing)
-    why = f"a patch shows {shown:.0%} of the median image; at {_mm(low.spacing)} mm it shows about {LOWRES_SHOWS:.0%}"
+    why = f"a patch shows {shown:.2%} of the median image; at {_mm(low.spacing)} mm it shows about {LOWRES_SHOWS:.0%}"
     yield _LOWRES, why, low
     cascade = StudyPlan(data, machine, minutes, n_axes=3, in_boxes=True)
     if not len(cascade.boxes):

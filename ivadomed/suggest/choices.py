@@ -85,7 +85,7 @@ def choices_of(plan: StudyPlan, name: str, detector: str | None = None) -> list[
         detector: Folder of the packaged model that finds the object, for a network that works in boxes.
     """
     sections: dict[str, Iterator[Entry]] = {
-        "": _run(plan.machine, name),
+        "": _run(plan, name),
         "loader_parameters.": _data(plan),
         "split_dataset.": _split(plan),
         "training_parameters.": _training(plan),
@@ -103,11 +103,19 @@ def tree(choices: Sequence[Choice]) -> dict[str, Any]:
     return expand({choice.key: choice.value for choice in choices})
 
 
-def _run(machine: Machine, name: str) -> Iterator[Entry]:
+def _run(plan: StudyPlan, name: str) -> Iterator[Entry]:
+    machine = plan.machine
     yield ("command", "train", "what is done when the command line names nothing else")
     yield ("gpu_ids", [0] if machine.gpu else [], f"this machine: {machine}")
     yield ("path_output", name, "folder of the run, named after the configuration")
     yield ("model_name", name.rpartition("/")[2], "folder and files of the trained model")
+    if plan.mirrored:
+        times = 2 ** len(plan.mirrored)
+        yield (
+            "mirror_axes",
+            plan.mirrored,
+            f"mirrored in training, so in prediction too, which takes {times} times as long",
+        )
 
 
 def _data(plan: StudyPlan) -> Iterator[Entry]:
@@ -241,12 +249,17 @@ def _network(plan: StudyPlan) -> Iterator[Entry]:
     )
     reason += "a sample is all that is left of them" if samples.whole else "this much of the median one fits"
     yield (f"length_{plan.n_axes}D", list(size), reason)
-    overlap = (
-        "one patch is a whole volume"
-        if samples.whole
-        else f"patches overlap by {OVERLAP:.0%}, and their middle counts more: borders are predicted worse"
-    )
+    overlap = "one patch is a whole volume" if samples.whole else _why_overlap(plan)
     yield (f"stride_{plan.n_axes}D", list(plan.stride), overlap)
+
+
+def _why_overlap(plan: StudyPlan) -> str:
+    overlap = 1 - plan.stride[0] / plan.samples.size[0]
+    if overlap < OVERLAP / 2:
+        return "patches stand side by side, for all of them are validated after each epoch"
+    return (
+        f"patches overlap by about {overlap:.0%}, and their middle counts more: borders are predicted worse"
+    )
 
 
 def _why_dimensions(plan: StudyPlan) -> str:
@@ -311,7 +324,7 @@ def _transforms(plan: StudyPlan) -> Iterator[Entry]:
 
 def _augmented(plan: StudyPlan) -> Iterator[Entry]:
     """Normalization and augmentation."""
-    ct, full = plan.data.foreground.ct, plan.passes >= FULL_FROM_PASSES
+    ct, full = plan.data.foreground.ct, plan.is_long
     training = {"dataset_type": ["training"]}
     if (
         ct is not None
@@ -324,7 +337,7 @@ def _augmented(plan: StudyPlan) -> Iterator[Entry]:
     yield ("RandomAffine", _affine(plan, full) | training, _why_affine(plan, full))
     if plan.data.pictures:
         yield ("RandomMirror", {"p": MIRROR_P} | training, "micrographs have no upper side")
-    elif full and plan.mirror_axes:
+    elif plan.mirrored:
         sided = "; left and right are different classes" if len(plan.mirror_axes) < plan.n_axes else ""
         yield ("RandomMirror", {"p": MIRROR_P, "axes": plan.mirror_axes} | training, f"as nnU-Net{sided}")
     if ct is None:

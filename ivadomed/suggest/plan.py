@@ -21,6 +21,7 @@ from ivadomed.suggest.pace import measure_pace
 from ivadomed.suggest.recipe import (
     FEWEST_EPOCHS,
     FEWEST_EPOCHS_OF_A_BUDGET,
+    FULL_FROM_PASSES,
     LADDER,
     LEAST_BOX,
     MORE_EPOCHS,
@@ -55,6 +56,8 @@ from ivadomed.suggest.survey import Survey
 TRAINING, TESTING = 0.6, 0.2
 """Shares of the subjects."""
 _SIDE = re.compile(r"left|right|(?<![a-z])[lr]h?(?![a-z])", re.IGNORECASE)
+_NARROW = (4, 6, 8)
+"""Feature maps of networks that tell of wider ones."""
 _ENOUGH_LABELS = 64
 """Images that must have been looked at, or all, for the place of their labels to tell where those of others are."""
 
@@ -140,7 +143,20 @@ class StudyPlan:
     def stride(self) -> Size:
         """Distance between patches; whole volumes are one patch."""
         size = self.samples.size
-        return size if self.samples.whole else tuple(math.ceil(n * (1 - OVERLAP)) for n in size)
+        if self.samples.whole:
+            return size
+        strides = (tuple(math.ceil(n * (1 - overlap)) for n in size) for overlap in (OVERLAP, OVERLAP / 2))
+        return next((stride for stride in strides if self._can_validate(stride)), size)
+
+    def _can_validate(self, stride: Size) -> bool:
+        """Whether the budget allows a few validations, which show all patches of their images."""
+        if self.minutes is None:
+            return True
+        size = self.samples.size
+        tiles = count_tiles(self._shown, size, stride) / len(self._shown)
+        patches = self._images * (1 - TRAINING - TESTING) / TRAINING * tiles
+        work = self.network.training_flops(1, size) / 3 * patches * FEWEST_EPOCHS_OF_A_BUDGET
+        return work / self.pace <= (1 - TIME_OF_UPDATES) * 60 * self.minutes
 
     @cached_property
     def network(self) -> Footprint:
@@ -274,6 +290,16 @@ class StudyPlan:
         return [axis for axis in range(self.n_axes) if not (sided and axis == right_left)]
 
     @property
+    def is_long(self) -> bool:
+        """Whether each image is shown often enough for augmentation of full strength."""
+        return self.passes >= FULL_FROM_PASSES
+
+    @property
+    def mirrored(self) -> list[int]:
+        """Axes that the augmentation mirrors, and so may the prediction."""
+        return self.mirror_axes if self.is_long or self.data.pictures else []
+
+    @property
     def channels(self) -> dict[str, Any]:
         """What decides about the channels of the network, as keys of the configuration."""
         return {
@@ -337,12 +363,38 @@ class StudyPlan:
         return self._footprint(self.architecture(size), size)
 
     def _footprint(self, architecture: dict[str, Any], size: Size) -> Footprint:
-        """Footprint of a network for samples of a size, from the least configuration that makes it."""
+        """Footprint of a network for samples of a size; of a wide one, from narrow ones, which are soon looked at."""
+        n_filters = architecture["n_filters"]
+        if n_filters <= _NARROW[-1]:
+            return self._measured(architecture, size)
+        narrow = []
+        for n in _NARROW:
+            widest = {"max_filters": MOST_FILTERS * n} if "max_filters" in architecture else {}
+            narrow.append(self._measured(architecture | {"n_filters": n, **widest}, size))
+        return extrapolated(_NARROW, narrow, n_filters)
+
+    def _measured(self, architecture: dict[str, Any], size: Size) -> Footprint:
+        """Footprint of a network, from the least configuration that makes it."""
         model = architecture | {f"length_{self.n_axes}D": list(size)}
         spacing = dict(zip(("hspace", "wspace", "dspace"), self.spacing, strict=False))
         changes = {**self.channels, "default_model": model, "transformation": {"Resample": spacing}}
         found = load_config({}, changes).architecture
         return _footprint_of(found.name, json.dumps(found.arguments, sort_keys=True), self.n_axes)
+
+
+def extrapolated(n_filters: Sequence[int], narrow: Sequence[Footprint], wanted: int) -> Footprint:
+    """Footprint of a wide network: weights and operations are quadratic in its feature maps, memory is linear.
+
+    Args:
+        n_filters: Feature maps of the first stage of three networks that differ in their width only.
+        narrow: Their footprints.
+        wanted: Feature maps of the first stage of the wide network.
+    """
+    weights, memory, work = zip(
+        *((f.parameters, f.bytes_per_voxel, f.flops_per_voxel) for f in narrow), strict=True
+    )
+    at = [float(np.polyval(np.polyfit(n_filters, values, 2), wanted)) for values in (weights, memory, work)]
+    return Footprint(round(at[0]), at[1], at[2])
 
 
 @lru_cache(maxsize=256)

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from ivadomed.commands.init import NAMES
 from ivadomed.config import load_config
 from ivadomed.geometry.grid import Grid
+from ivadomed.models.registry import Footprint
 from ivadomed.suggest.candidates import candidates, lowered
 from ivadomed.suggest.choices import suggest, tree
 from ivadomed.suggest.foreground import NOTHING, Foreground, Intensities
 from ivadomed.suggest.labels import LabelKind, Targets
-from ivadomed.suggest.plan import StudyPlan
+from ivadomed.suggest.plan import StudyPlan, extrapolated
 from ivadomed.suggest.recipe import LADDER
 from ivadomed.suggest.sizes import Machine
 from ivadomed.suggest.survey import Survey
@@ -139,9 +140,30 @@ def test_a_longer_training_has_more_passes_then_a_wider_network_and_full_augment
         affine = config.transformation.chain["RandomAffine"]
         assert affine.degrees == (10 if minutes < 60 else 30)
         assert ("RandomMirror" in config.transformation.chain) == (minutes >= 60)
+        assert config.mirror_axes == (None if minutes < 60 else (0, 1, 2))
     assert widths == sorted(widths)
     assert widths[1:3] == [12, 12]
     assert widths[0] < 12 < widths[3]
+
+
+def test_wide_networks_follow_from_narrow_ones():
+    narrow = [Footprint(3 * n**2 + 2 * n + 1, 10.0 * n, 5.0 * n**2 + n) for n in (4, 6, 8)]
+    found = extrapolated((4, 6, 8), narrow, 32)
+    assert found.parameters == 3 * 1024 + 64 + 1
+    assert (found.bytes_per_voxel, found.flops_per_voxel) == pytest.approx((320, 5 * 1024 + 32))
+    plan = StudyPlan(study((40, 40, 40)), SLOW)
+    wide = plan._architecture((40, 40, 40), 12)
+    measured, told = plan._measured(wide, (40, 40, 40)), plan._footprint(wide, (40, 40, 40))
+    assert told.parameters == measured.parameters
+    assert told.flops_per_voxel == pytest.approx(measured.flops_per_voxel)
+    assert told.bytes_per_voxel == pytest.approx(measured.bytes_per_voxel)
+
+
+def test_patches_overlap_by_half_unless_validation_takes_the_time():
+    data = study((300, 300, 200))
+    for minutes, share in ((None, 2), (24 * 60, 2), (1, 1)):
+        plan = StudyPlan(data, SLOW, minutes, n_axes=3)
+        assert plan.stride == tuple(n // share for n in plan.samples.size)
 
 
 def test_the_ladder_grows():
