@@ -9,7 +9,7 @@ from typing import Any
 from ivadomed.commands.cross_validation import HeldOut, choose_postprocessing, held_out, side_cases
 from ivadomed.commands.folds import chosen_folds, saved_splits, together, trained_folds
 from ivadomed.commands.records import run_folder
-from ivadomed.commands.steps import with_contrasts
+from ivadomed.commands.steps import refuse_without_data, with_contrasts
 from ivadomed.config import RunConfig
 from ivadomed.config.tree import read_json
 from ivadomed.errors import ConfigError, DataError, ModelError
@@ -58,6 +58,7 @@ def postprocessing_command(
         raise ConfigError(
             f"{config.architecture_name}: its predictions are no masks; postprocessing is chosen for segmentations"
         )
+    refuse_without_data(config)
     of_folds = config.split_dataset.is_cross_validation
     if not (config.model_folder / f"{config.model_folder.name}.json").is_file():
         raise ModelError(f"{config.model_folder}: no packaged model here; run --train first")

@@ -17,7 +17,7 @@ from ivadomed.commands.evaluate import eval_command
 from ivadomed.commands.folds import refuse_for_folds, together, train_folds
 from ivadomed.commands.records import run_folder
 from ivadomed.commands.segment import segment_command
-from ivadomed.commands.steps import with_absolute_paths, with_contrasts
+from ivadomed.commands.steps import refuse_without_data, with_absolute_paths, with_contrasts
 from ivadomed.commands.test import test_command
 from ivadomed.commands.train import finished_training, train_command
 from ivadomed.config import RunConfig
@@ -76,8 +76,7 @@ def run_command(
     Returns:
         See ``ivadomed.main.run_main``.
     """
-    if not config.loader_parameters.path_data:
-        raise ConfigError("loader_parameters.path_data: no data set given; add it or pass --path-data FOLDER")
+    refuse_without_data(config)
     _refuse_training_options(config, resume_training, overwrite, n_gif)
     if thr_increment is not None and config.command not in ("train", "test"):
         raise ConfigError(f"--thr-increment belongs to --train and --test, not to --{config.command}")

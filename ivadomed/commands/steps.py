@@ -17,7 +17,7 @@ import torch
 from ivadomed.config import RunConfig
 from ivadomed.config.tree import expand, merged, read_json, section
 from ivadomed.detection.cascade import add_boxes
-from ivadomed.errors import DataError
+from ivadomed.errors import ConfigError, DataError
 from ivadomed.evaluation.classification import ALL, EVALUATION, SLICES, classify, evaluate_slices
 from ivadomed.evaluation.threshold import best_threshold
 from ivadomed.images.files import write_csv, write_json
@@ -45,6 +45,12 @@ from ivadomed.training.outputs import trained_by_2
 log = logging.getLogger(__name__)
 
 _CONTRASTS = "loader_parameters.contrast_params"
+
+
+def refuse_without_data(config: RunConfig) -> None:
+    """Raise ConfigError for a configuration that names no data set."""
+    if not config.loader_parameters.path_data:
+        raise ConfigError("loader_parameters.path_data: no data set given; add it or pass --path-data FOLDER")
 
 
 def announce(config: RunConfig) -> torch.device:

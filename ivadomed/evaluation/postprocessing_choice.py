@@ -205,7 +205,7 @@ class PostprocessingSearch:
                     state, tried = evidence.weigh(state, candidates, k)
                     rows += tried
         if state == self._start:
-            return self._as_configured(rows, "nothing else is better on subjects that it was not chosen on")
+            return self._as_configured(rows, "no change gains on subjects that had no part in its choice")
         rows.append(evidence.against_configured(state))
         if not rows[-1]["kept"]:
             return self._as_configured(rows, "all changes together are no better")

@@ -56,6 +56,7 @@ def test_what_cannot_be_chosen_on(run, capfd, tmp_path):
     config = json.loads((run / "config_file.json").read_text())
     for changes, message in (
         ({"model_name": "other"}, "other: no packaged model here; run --train first"),
+        ({"loader_parameters": {**config["loader_parameters"], "path_data": []}}, "no data set given"),
         ({"default_model": {"name": "resnet18"}}, "resnet18: its predictions are no masks"),
     ):
         file = tmp_path / "changed.json"
