@@ -99,7 +99,7 @@ def test_training_writes_split_manifest_and_package_and_hands_on_what_it_needs(l
     handed = {}
 
     def pretend(
-        model, training, valid, params, folder, device, metrics, resume, configuration, world, watch, on_epoch
+        model, training, valid, params, folder, device, metrics, resume, configuration, world, watch, *_, **__
     ):
         handed.update(model=model, training=training, valid=valid, params=params, resume=resume)
         handed.update(configuration=configuration, device=device, world=world, watch=watch)
