@@ -62,6 +62,7 @@ class Budget:
         epochs: The number; None until there is a first one.
         is_final: It does not change any more.
         history: First epoch that a number was in force for -> that number.
+        done: Epochs that ended.
     """
 
     def __init__(self, time: TrainingTime, clock: Clock, started: float) -> None:
@@ -70,8 +71,9 @@ class Budget:
         self.epochs: int | None = self.most if self.minutes is None else None
         self.is_final = self.minutes is None
         self.history: dict[int, int] = {}
+        self.done = 0
         self._before, self._is_late = 0.0, False
-        self._took: list[float] = []  # seconds of each epoch, also of those before an interruption
+        self._took: list[float] = []  # seconds of each epoch, also before an interruption
         self._last_end = started
 
     @property
@@ -111,11 +113,12 @@ class Budget:
         now, before = self.clock(), self.epochs
         self._took.append(now - self._last_end)
         self._last_end = now
+        self.done += 1
         if self.is_final:
             self._warn_if_late()
         elif self._is_certain():
             self.is_final = True
-            end = self._elapsed() + self.pace * (self._planned - len(self._took))
+            end = self._elapsed() + self.pace * (self._planned - self.done)
             fits = _USED[0] <= end / self.seconds <= _USED[1]
             self._set(self._planned if fits else self._fitting(self.pace, 1 - _RESERVE), self.pace)
         return self.epochs != before
@@ -130,29 +133,32 @@ class Budget:
         return self._before + self._last_end - self.started
 
     def _is_certain(self) -> bool:
-        done, spent = len(self._took), sum(self._took) / self.seconds
+        spent = sum(self._took) / self.seconds
         tells = spent >= _LONG and self._took[0] >= _SETUP
-        return done >= self._planned or spent >= _HALF or tells or (done >= 2 and spent >= _SHOWN)
+        return (
+            self.done >= self._planned
+            or spent >= _HALF
+            or tells
+            or (len(self._took) >= 2 and spent >= _SHOWN)
+        )
 
     def _fitting(self, pace: float, share: float) -> int:
         """Epochs that end within a share of the budget: those there are, and one at least."""
         left = share * self.seconds - self._elapsed()
-        done = len(self._took)
-        fitting = done + int(min(max(left, 0.0) / max(pace, 1e-9), 1e9))
-        return max(done, 1, fitting if self.most is None else min(fitting, self.most))
+        fitting = self.done + int(min(max(left, 0.0) / max(pace, 1e-9), 1e9))
+        return max(self.done, 1, fitting if self.most is None else min(fitting, self.most))
 
     def _set(self, epochs: int, pace: float) -> None:
         if epochs != self.epochs:
-            self.history[len(self._took) + 1] = epochs
+            self.history[self.done + 1] = epochs
         self.epochs = epochs
         say("Epochs", self._text(pace))
 
     def _text(self, pace: float) -> str:
         """The number, why it is that, and how certain it is."""
-        done = len(self._took)
         allowed = f"{self.minutes:g} min"
         each = f"{self.epochs}, at {duration(pace)} each"
-        if self._elapsed() + pace * (self._planned - done) > self.seconds:
+        if self._elapsed() + pace * (self._planned - self.done) > self.seconds:
             return f"{each}: longer than max_minutes ({allowed}), but the least there is"
         if self.epochs == self.most:
             return f"{each}: num_epochs, which ends before max_minutes ({allowed})"
@@ -169,7 +175,7 @@ class Budget:
         if self.minutes is None or self._is_late:
             return
         recent = statistics.median(self._took[-3:])
-        end = self._elapsed() + recent * (self._planned - len(self._took))
+        end = self._elapsed() + recent * (self._planned - self.done)
         if end <= _LATE * self.seconds:
             return
         self._is_late = True
@@ -184,14 +190,14 @@ class Budget:
         return {
             **{"minutes": self.minutes, "most": self.most},
             **{"epochs": self.epochs, "is_final": self.is_final, "history": dict(self.history)},
-            **{"elapsed": self._elapsed(), "took": list(self._took)},
+            **{"done": self.done, "elapsed": self._elapsed(), "took": list(self._took)},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """From the checkpoint; under another budget than its own, the number is decided anew by its pace."""
         self.begin()
         self._before, self._took = state["elapsed"], list(state["took"])
-        self.history = dict(state["history"])
+        self.done, self.history = state["done"], dict(state["history"])
         if self.minutes is None:
             return
         if (self.minutes, self.most) == (state["minutes"], state["most"]):
@@ -211,7 +217,7 @@ def planned_epochs(time: TrainingTime, state: Mapping[str, Any]) -> int | None:
     if time.max_minutes is None:
         return time.num_epochs
     is_same = (state.get("minutes"), state.get("most")) == (time.max_minutes, time.num_epochs)
-    return state["epochs"] if is_same and state["is_final"] else None
+    return state["epochs"] if is_same else None
 
 
 def seconds_of_pass(loader: DataLoader[Any], step: Callable[[Shard], Any], budget: Budget) -> float:

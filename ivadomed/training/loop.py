@@ -232,7 +232,8 @@ class Trainer:
         say("Resumed", f"after epoch {state['epoch']}")
 
     def _restore(self, state: Mapping[str, Any]) -> None:
-        if "budget" in state:
+        self.budget.done = state["epoch"]
+        if "budget" in state:  # version 3.0.0 knew none
             self.budget.load_state_dict(state["budget"])
         if self.budget.epochs is not None and self.budget.minutes is not None:
             self.optimization.set_epochs(self.budget.epochs)

@@ -11,7 +11,7 @@ from ivadomed.config.schema.training import TrainingParameters, TrainingTime
 from ivadomed.errors import Interrupted
 from ivadomed.training import loop
 from ivadomed.training.budget import Budget, planned_epochs
-from ivadomed.training.checkpoint import read_checkpoint
+from ivadomed.training.checkpoint import read_checkpoint, save_checkpoint
 from ivadomed.training.loop import Trainer
 from testing.unit_tests.training.test_loop import CPU, MODEL, SCHEDULES, StopAfter, parameters, samples, state
 
@@ -240,3 +240,14 @@ def test_a_training_by_epochs_continues_by_minutes(run, tmp_path):
     run("run", {"num_epochs": 2})
     trainer = run("run", {"max_minutes": 1}, resume=True)
     assert trainer.budget.epochs == 2 + 3  # 20 s are spent
+
+
+def test_a_checkpoint_that_knows_no_time_continues_by_minutes(run, tmp_path):
+    run("run", {"num_epochs": 3})
+    checkpoint = tmp_path / "run" / "checkpoint.pth.tar"
+    state = read_checkpoint(checkpoint)
+    del state["budget"]
+    save_checkpoint(checkpoint, state)
+    trainer = run("run", {"max_minutes": 1}, resume=True)
+    assert trainer.plans == [{4: 3 + 5}]  # (0.95 * 60 s - 6 s) / 10 s
+    assert read_checkpoint(checkpoint)["epoch"] == 8
