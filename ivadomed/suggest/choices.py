@@ -10,23 +10,14 @@ from typing import Any
 import numpy as np
 
 from ivadomed.config.tree import expand
-from ivadomed.suggest.foreground import Intensities
+from ivadomed.suggest.augmentation import Entry, augmentation
 from ivadomed.suggest.plan import TESTING, TRAINING, StudyPlan
 from ivadomed.suggest.recipe import (
     EMA_DECAY,
     FEWEST_EPOCHS,
     FOREGROUND,
-    FULL,
-    FULL_AFFINE,
-    FULL_FROM_PASSES,
-    LIGHT,
-    LIGHT_DEGREES,
-    LIGHT_SCALE,
-    LIGHT_SHIFT,
     LONG,
-    MIRROR_P,
     MOST_EPOCHS,
-    MUCH_PADDING,
     NEVER_EARLY,
     OPTIMIZER,
     OVERLAP,
@@ -41,12 +32,7 @@ from ivadomed.suggest.survey import Survey
 
 _RARE = 1 / 3
 _GB = 1e9
-_UNEVEN = 1.05  # ratio of voxel sizes
 _MICROMETRES = 0.01  # mm; smaller voxels are printed in micrometres
-
-
-Entry = tuple[str, Any, str]
-"""Key within a section, value, and the reason in words."""
 
 
 @dataclass(frozen=True)
@@ -265,27 +251,22 @@ def _why_overlap(plan: StudyPlan) -> str:
 def _why_dimensions(plan: StudyPlan) -> str:
     if plan.n_axes == 2:
         return plan.why_2d or "slices train fast, and what is learnt of one serves all"
-    return (
-        plan.why_2d and f"{plan.why_2d}; to be compared"
-    ) or "voxels are nearly as deep as wide, so neighbours help"
+    if plan.why_2d:
+        return f"{plan.why_2d}; to be compared"
+    return "voxels are nearly as deep as wide, so neighbouring slices help"
 
 
 def _why_filters(plan: StudyPlan) -> str:
     weights = f"{plan.network.parameters / 1e6:.1f} million weights for {plan.data.subjects} subjects"
     if plan.minutes is not None:
-        return f"{weights}; within the budget the images are shown {plan.passes:.0f} times, wider networks need more"
+        return f"{weights}; within the budget the images are shown {plan.times_shown} times, wider networks need more"
     return weights if plan.machine.gpu else f"{weights}; on a GPU more pay"
 
 
 def _detection(detector: str | None) -> Iterator[Entry]:
     if detector is not None:
-        factors = [SAFETY_FACTOR] * 3
         yield ("object_detection_path", detector, "finds the object at low resolution, and is trained before")
-        yield (
-            "safety_factor",
-            factors,
-            "the box that the detection model finds, and some of its surroundings",
-        )
+        yield ("safety_factor", [SAFETY_FACTOR] * 3, "the box that it finds, and some of its surroundings")
 
 
 def _postprocessing(plan: StudyPlan) -> Iterator[Entry]:
@@ -315,61 +296,11 @@ def _transforms(plan: StudyPlan) -> Iterator[Entry]:
         yield (
             "Resample",
             dict(zip(names, plan.spacing, strict=True)),
-            f"median voxel size in mm (the images have {seen})",
+            f"{'larger than the median' if plan.is_lowered else 'median voxel size'} in mm (the images have {seen})",
         )
     if plan.samples.crop:
         yield ("CenterCrop", {"size": list(plan.samples.crop)}, _why_crop(plan))
-    yield from _augmented(plan)
-
-
-def _augmented(plan: StudyPlan) -> Iterator[Entry]:
-    """Normalization and augmentation."""
-    ct, full = plan.data.foreground.ct, plan.is_long
-    training = {"dataset_type": ["training"]}
-    if (
-        ct is not None
-    ):  # before what moves voxels, so that what comes in from outside is the mean of the foreground
-        yield (
-            "ClipAndStandardize",
-            _bounds(ct),
-            f"CT: over the labelled voxels of {ct.images} images (nnU-Net)",
-        )
-    yield ("RandomAffine", _affine(plan, full) | training, _why_affine(plan, full))
-    if plan.data.pictures:
-        yield ("RandomMirror", {"p": MIRROR_P} | training, "micrographs have no upper side")
-    elif plan.mirrored:
-        sided = "; left and right are different classes" if len(plan.mirror_axes) < plan.n_axes else ""
-        yield ("RandomMirror", {"p": MIRROR_P, "axes": plan.mirror_axes} | training, f"as nnU-Net{sided}")
-    if ct is None:
-        reason = "mean 0 and deviation 1: scanners differ in scale"
-        normalize: dict[str, Any] = {"applied_to": ["im"]}
-        if plan.padding > MUCH_PADDING:
-            normalize["foreground"] = True
-            reason += (
-                f"; over the voxels above the mean, for {plan.padding:.0%} of a median sample are padding"
-            )
-        yield ("NormalizeInstance", normalize, reason)
-    yield from FULL if full else LIGHT
-
-
-def _bounds(ct: Intensities) -> dict[str, Any]:
-    return {"lower": ct.lower, "upper": ct.upper, "mean": ct.mean, "std": ct.std, "applied_to": ["im"]}
-
-
-def _affine(plan: StudyPlan, full: bool) -> dict[str, Any]:
-    """Rotation and scaling; in mm where voxels are no cubes."""
-    uneven: dict[str, Any] = {"physical": True} if max(plan.spacing) > _UNEVEN * min(plan.spacing) else {}
-    if full:
-        return FULL_AFFINE | uneven
-    affine: dict[str, Any] = {"degrees": LIGHT_DEGREES, "scale": [LIGHT_SCALE] * plan.n_axes}
-    return affine | (uneven or {"translate": [LIGHT_SHIFT] * plan.n_axes})
-
-
-def _why_affine(plan: StudyPlan, full: bool) -> str:
-    shown = f"each image is shown {plan.passes:.0f} times"
-    if full:
-        return f"{shown}: augmentation is of nnU-Net's strength, from {FULL_FROM_PASSES} times on"
-    return f"{shown}, too seldom for augmentation of nnU-Net's strength, which pays from {FULL_FROM_PASSES} times on"
+    yield from augmentation(plan)
 
 
 def _why_crop(plan: StudyPlan) -> str:

@@ -290,6 +290,11 @@ class StudyPlan:
         return [axis for axis in range(self.n_axes) if not (sided and axis == right_left)]
 
     @property
+    def times_shown(self) -> str:
+        """The passes in words."""
+        return f"{self.passes:.0f}" if self.passes >= 10 else f"{self.passes:.2g}"
+
+    @property
     def is_long(self) -> bool:
         """Whether each image is shown often enough for augmentation of full strength."""
         return self.passes >= FULL_FROM_PASSES

@@ -107,7 +107,9 @@ def test_one_training_for_whoever_has_little_time(data, tmp_path, monkeypatch, c
     new = tmp_path / "new"
     shutil.copytree(data, new, ignore=shutil.ignore_patterns("derivatives", "sub-00[2-9]"))
     assert main(["--segment", "-c", "cord/config_file.json", "--path-data", str(new), "--quiet"]) == 0
-    assert [path.name for path in Path("cord/pred_masks").glob("*.nii.gz")] == ["sub-001_T2w_class-0_pred.nii.gz"]
+    assert [path.name for path in Path("cord/pred_masks").glob("*.nii.gz")] == [
+        "sub-001_T2w_class-0_pred.nii.gz"
+    ]
     assert main([*arguments[:-1], "8"]) == 1
     assert "--hours: 8, but cord/auto.json has 0.001" in capsys.readouterr().err
 
