@@ -52,7 +52,8 @@ def _run(options: argparse.Namespace) -> None:
         chosen = postprocessing_command(
             load_config(options.config, changes), options.write, options.jobs, options.debug
         )
-    print(chosen.choice.best_of_each())
+    if table := chosen.choice.best_of_each():
+        print(table)
     print(f'"postprocessing": {json.dumps(chosen.choice.steps)}')
     if not options.write and not chosen.choice.note:
         print("--write writes this into the packaged model.")
