@@ -57,6 +57,27 @@ def test_values_of_a_map_make_up_a_class(save):
     assert one.data.dtype == np.float32
 
 
+@settings(max_examples=30)
+@given(
+    values=arrays(np.uint8, (4, 1, 1), elements=st.sampled_from([0, 1, 2])),
+    wanted=st.sampled_from([(1,), (1, 2)]),
+)
+def test_a_label_holds_a_class_that_has_a_voxel(tmp_path_factory, values, wanted):
+    path = tmp_path_factory.mktemp("labels") / "dseg.nii.gz"
+    nib.save(nib.Nifti1Image(values, np.eye(4)), path)
+    assert open_label(path).holds(wanted) == read_label(LabelFile(path, wanted)).data.any()
+
+
+@pytest.mark.parametrize("values", [[0, 0], [0, 1], [0, 5]])
+def test_a_binary_label_holds_its_class_or_is_empty(save, values):
+    assert open_label(save(values)).holds() == any(values)
+
+
+def test_a_map_holds_no_single_class(save):
+    with pytest.raises(DataError, match="expected 0 and one other value"):
+        open_label(save(MAP)).holds()
+
+
 def test_a_file_is_read_once_however_many_classes_it_holds(save, monkeypatch):
     dseg, paths = save(MAP), []
     opened = labels.open_label

@@ -86,3 +86,10 @@ def test_all_problems_of_all_configurations_are_told_at_once():
 def test_no_iteration_is_an_error():
     with pytest.raises(ConfigError, match="--n-iterations: 0"):
         members(n_iterations=0)
+
+
+@pytest.mark.parametrize("parameters", [DEPTHS, {"split_dataset": {"fold": [0, "all"]}}])
+def test_a_member_trains_one_model(parameters):
+    changes = {"split_dataset": {"n_folds": 3, "fold": "all" if parameters is DEPTHS else 0}}
+    with pytest.raises(ConfigError, match=r'split_dataset.fold: "all" trains a model per fold'):
+        members(changes, parameters)
