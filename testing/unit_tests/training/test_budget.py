@@ -183,7 +183,8 @@ def same(one, other):
 def test_a_budget_gives_the_training_of_its_number_of_epochs(run, tmp_path, schedule):
     options = {"scheduler": schedule, "ema_decay": 0.5, "mixup_alpha": 0.4}
     # An epoch of 4 training and 2 validation batches takes 10 s; the rehearsal has 2 of each, which take 6 s.
-    trainer = run("minutes", {"max_minutes": 1}, **options)
+    # A worker that the rehearsal leaves in the middle of a pass begins the first epoch from its start.
+    trainer = run("minutes", {"max_minutes": 1}, num_workers=1, **options)
     assert trainer.plans == [{1: 5}]  # (0.95 * 60 s - 6 s) / 10 s
     run("epochs", {"num_epochs": 5}, **options)
     assert same(weights(tmp_path / "minutes"), weights(tmp_path / "epochs"))
