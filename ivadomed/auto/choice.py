@@ -36,12 +36,12 @@ class Verdict:
     """The outcome of a comparison.
 
     Args:
-        winners: Names of the candidates whose folds are trained; two when their ensemble is better than each.
-        scores: Mean score of each, the ensemble of two as "a + b".
+        winner: Name of the candidate whose folds are trained.
+        scores: Mean score of each; NaN of one that failed.
         reasons: What is said about each.
     """
 
-    winners: tuple[str, ...]
+    winner: str
     scores: Mapping[str, float]
     reasons: Mapping[str, str]
 
@@ -66,20 +66,7 @@ def choose(
         compared = compare_paired(*_aligned(scores[winner], scores[name]))
         same = best - means[name] < _TIE
         reasons[name] = f"as good as {winner}, but costs more" if same else _behind(winner, compared)
-    return Verdict((winner,), {**means, **dict.fromkeys(failures, np.nan)}, reasons)
-
-
-def pair_is_better(pair: pd.Series, best: pd.Series) -> tuple[bool, str]:
-    """Tell whether an ensemble of two beats the better one by more than chance does, and how that is said.
-
-    Args:
-        pair: Score of each held-out subject by the ensemble.
-        best: By the winner alone.
-    """
-    compared = compare_paired(*_aligned(pair, best))
-    return bool(
-        compared.ci95_low > 0
-    ), f"better than the best alone by {compared.difference:.3f}{_interval(compared)}"
+    return Verdict(winner, {**means, **dict.fromkeys(failures, np.nan)}, reasons)
 
 
 def _aligned(first: pd.Series, second: pd.Series) -> tuple[np.ndarray, np.ndarray]:

@@ -15,9 +15,9 @@ FOLDS = 5
 """Folds of a cross-validation (as nnU-Net; Isensee et al., Nature Methods 2021)."""
 
 _FEW_FOLDS = 3
-_WORTH = {"folds": 1.0, "candidates": 2.0, "pair": 4.0}
-"""Length of each training, in least useful ones, from which on folds, a second candidate and a second winner pay: until
-then longer trainings of one candidate gain more."""
+_TO_COMPARE = 2.0
+"""Length of each training, in least useful ones, from which on a comparison pays: until then, longer trainings of the
+preferred candidate gain more."""
 
 
 @dataclass(frozen=True)
@@ -27,20 +27,18 @@ class Division:
     Args:
         candidates: Configurations to compare, the preferred one first.
         n_folds: Folds of the winner; 0: one split into training, validation and test set.
-        winners: Most candidates whose folds are all trained: 2 when an ensemble of two may be worth it.
         minutes: Length of each training.
         reason: Why, in words.
     """
 
     candidates: tuple[str, ...]
     n_folds: int
-    winners: int
     minutes: float
     reason: str
 
     def rounds(self, at_once: int) -> int:
         """Trainings one after the other, when some run at the same time."""
-        return _rounds(len(self.candidates), self.n_folds, self.winners, at_once)
+        return _rounds(len(self.candidates), self.n_folds, at_once)
 
 
 def divide(budget: float, least: Mapping[str, float], subjects: int, at_once: int = 1) -> Division:
@@ -55,37 +53,35 @@ def divide(budget: float, least: Mapping[str, float], subjects: int, at_once: in
         at_once: Trainings that run at the same time.
     """
     names = list(least)
-    for candidates, n_folds, winners in _options(len(names), subjects) if subjects > 1 else ():
+    for candidates, n_folds in _options(len(names), subjects) if subjects > 1 else ():
         chosen = tuple(names[:candidates])
-        minutes = budget / _rounds(candidates, n_folds, winners, at_once)
-        kind = "pair" if winners > 1 else "candidates" if candidates > 1 else "folds"
-        if minutes >= max(least[name] for name in chosen) * _WORTH[kind]:
-            return Division(chosen, n_folds, winners, minutes, _reason(minutes, least[names[0]]))
+        minutes = budget / _rounds(candidates, n_folds, at_once)
+        if minutes >= max(least[name] for name in chosen) * (_TO_COMPARE if candidates > 1 else 1):
+            return Division(chosen, n_folds, minutes, _reason(minutes, least[names[0]]))
     shortest = min(_FEW_FOLDS, subjects) * least[names[0]]
     reason = (
         f"{duration(60 * budget)} are too short for folds, which take {duration(60 * shortest)} at least here: one "
         "training with a validation and a test set of its own"
     )
-    return Division(tuple(names[:1]), 0, 1, budget, reason)
+    return Division(tuple(names[:1]), 0, budget, reason)
 
 
-def _options(candidates: int, subjects: int) -> Iterator[tuple[int, int, int]]:
-    """Number of candidates, of folds, and of winners, the richest first."""
+def _options(candidates: int, subjects: int) -> Iterator[tuple[int, int]]:
+    """Number of candidates and of folds, the richest first."""
     folds = min(FOLDS, subjects)
     for count in range(candidates, 1, -1):
-        yield count, folds, 2
-        yield count, folds, 1
-    yield 1, folds, 1
+        yield count, folds
+    yield 1, folds
     if folds > _FEW_FOLDS:
-        yield 1, _FEW_FOLDS, 1
+        yield 1, _FEW_FOLDS
 
 
-def _rounds(candidates: int, n_folds: int, winners: int, at_once: int) -> int:
+def _rounds(candidates: int, n_folds: int, at_once: int) -> int:
     if not n_folds:
         return 1
     if candidates == 1:
         return math.ceil(n_folds / at_once)
-    return math.ceil(candidates / at_once) + math.ceil(winners * (n_folds - 1) / at_once)
+    return math.ceil(candidates / at_once) + math.ceil((n_folds - 1) / at_once)
 
 
 def _reason(minutes: float, least: float) -> str:

@@ -30,7 +30,6 @@ class Plan:
         least_minutes: Least useful length of a training, by candidate.
         candidates: Names of the configurations in ``candidates/`` that are compared, the preferred one first.
         n_folds: Folds of the winner; 0: one split.
-        winners: Most candidates whose folds are all trained, 1 or 2.
         minutes: Length of each training.
         reason: Why the time is divided so.
     """
@@ -45,14 +44,13 @@ class Plan:
     least_minutes: Mapping[str, float]
     candidates: tuple[str, ...]
     n_folds: int
-    winners: int
     minutes: float
     reason: str
 
     @property
     def division(self) -> Division:
         """What is trained."""
-        return Division(self.candidates, self.n_folds, self.winners, self.minutes, self.reason)
+        return Division(self.candidates, self.n_folds, self.minutes, self.reason)
 
     @property
     def minutes_to_train(self) -> float:
@@ -80,9 +78,8 @@ class Plan:
         elif len(self.candidates) == 1:
             steps = f"{names}, {self.n_folds} folds of {each} each"
         else:
-            both = ", or of two that are better together" * (self.winners > 1)
             steps = (
-                f"{names} on fold 0, then the rest of the {self.n_folds} folds of the better one{both}; "
+                f"{names} on fold 0, then the rest of the {self.n_folds} folds of the better one; "
                 f"each training has {each}"
             )
         together = f", {self.at_once} at a time" * (self.at_once > 1)
@@ -146,7 +143,6 @@ def _check_keys(path: Path, content: Mapping[str, Any]) -> None:
     expected = {
         "candidates": ("names of files in candidates/", lambda v: isinstance(v, list) and len(v) > 0),
         "n_folds": ("0, or 2 or more", lambda v: isinstance(v, int) and (v == 0 or v > 1)),
-        "winners": ("1 or 2", lambda v: v in (1, 2)),
         "minutes": ("a number above 0", lambda v: isinstance(v, int | float) and v > 0),
         "at_once": ("1 or more", lambda v: isinstance(v, int) and v > 0),
         "path_data": ("a list of folders", lambda v: isinstance(v, list) and len(v) > 0),

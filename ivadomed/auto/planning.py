@@ -91,7 +91,6 @@ def make_plan(options: AutoOptions) -> Plan:
         least_minutes={name: round(minutes, 3) for name, minutes in least.items()},
         candidates=division.candidates,
         n_folds=division.n_folds,
-        winners=division.winners,
         minutes=round(division.minutes, 3),
         reason=division.reason,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,7 @@ def write_candidates(
             "epochs": epochs.get(name),
             "subjects": int(scores[name].notna().sum()) if name in scores else None,
             "score": round(score, 4),
-            "chosen": name in verdict.winners or name == " + ".join(verdict.winners),
+            "chosen": name == verdict.winner,
             "reason": verdict.reasons.get(name, ""),
         }
         for name, score in sorted(verdict.scores.items(), key=lambda item: -np.nan_to_num(item[1]))
@@ -48,26 +48,23 @@ def write_candidates(
     return table
 
 
-def write_page(
-    folder: Path, plan: Plan, verdict: Verdict | None, winners: Sequence[str], package: Path
-) -> Path:
+def write_page(folder: Path, plan: Plan, verdict: Verdict | None, winner: str, package: Path) -> Path:
     """Write ``summary.md``: what was done and why, the results, and what to type next."""
     lines = [f"# {folder.resolve().name}", "", "## Plan", "", *plan.lines(), ""]
     if verdict is not None:
         table = pd.read_csv(folder / TABLE).fillna("")
         lines += ["## Candidates", "", _markdown(table), ""]
-    for name in winners:
-        for title, place in _results(folder / name).items():
-            lines += [
-                f"## {title} ({name})",
-                "",
-                "```",
-                _text(place),
-                "```",
-                "",
-                f"`{place / REPORT_FILE}`",
-                "",
-            ]
+    for title, place in _results(folder / winner).items():
+        lines += [
+            f"## {title} ({winner})",
+            "",
+            "```",
+            _text(place),
+            "```",
+            "",
+            f"`{place / REPORT_FILE}`",
+            "",
+        ]
     lines += ["## Next", "", *(f"    {line}" for line in next_commands(folder, package)), ""]
     write_text(folder / PAGE, "\n".join(lines))
     return folder / PAGE

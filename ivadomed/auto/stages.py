@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -65,13 +65,13 @@ class Stages:
     def carry_out(self) -> Path:
         """Do what is not done yet; the folder of the packaged model."""
         verdict = self._compete() if len(self.plan.candidates) > 1 else None
-        winners = self.plan.candidates[:1] if verdict is None else verdict.winners
-        for name in winners:
-            self._command("train", name)
-        package = self._package(winners)
-        for name in winners:
-            once(self.store, self._job("test", name), f"test of {name}", partial(self._command, "test", name))
-        page = write_page(self.folder, self.plan, verdict, winners, package)
+        winner = self.plan.candidates[0] if verdict is None else verdict.winner
+        self._command("train", winner)
+        package = self._package(winner)
+        once(
+            self.store, self._job("test", winner), f"test of {winner}", partial(self._command, "test", winner)
+        )
+        page = write_page(self.folder, self.plan, verdict, winner, package)
         say(
             "Done", f"the model is {package}; {page} tells what was done, how good it is, and what to do next"
         )
@@ -120,7 +120,7 @@ class Stages:
         table = write_candidates(
             self.folder, self.plan, verdict, scores, {n: v["epochs"] for n, v in found.items()}
         )
-        say("Winner", f"{' + '.join(verdict.winners)}\n{table.to_string(index=False)}")
+        say("Winner", f"{verdict.winner}\n{table.to_string(index=False)}")
         return verdict
 
     def _command(self, command: str, name: str) -> str:
@@ -146,9 +146,9 @@ class Stages:
                 f"ivadomed --auto {self.folder} goes on"
             ) from error
 
-    def _package(self, winners: Sequence[str]) -> Path:
+    def _package(self, winner: str) -> Path:
         """The packaged model of the winner in the folder of the run, and a configuration that segments with it."""
-        config = self.configs[winners[0]]
+        config = self.configs[winner]
         package = self.folder / self.folder.resolve().name
         with atomic_folder(package, replace=True) as temporary:
             shutil.copytree(config.model_folder, temporary, dirs_exist_ok=True)

@@ -35,7 +35,7 @@ def planned(data, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("planned") / "cord"
     options = ["--path-data", str(data), "--target-suffix", "_seg-manual", "--hours", "1"]
     assert main(["--auto", str(folder), *options, "--plan", "--quiet"]) == 0
-    change(folder / "auto.json", {"candidates": ["3d", "mine"], "n_folds": 2, "winners": 1, "minutes": 5})
+    change(folder / "auto.json", {"candidates": ["3d", "mine"], "n_folds": 2, "minutes": 5})
     change(folder / "candidates/3d.json", TINY)
     shutil.copy(folder / "candidates/3d.json", folder / "candidates/mine.json")
     change(folder / "candidates/mine.json", {"default_model": {"n_filters": 4}})

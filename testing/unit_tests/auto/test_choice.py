@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ivadomed.auto.choice import choose, pair_is_better, subject_scores
+from ivadomed.auto.choice import choose, subject_scores
 
 SUBJECTS = {"sub-1_T1w": "sub-1", "sub-1_T2w": "sub-1", "sub-2_T1w": "sub-2"}
 
@@ -33,7 +33,7 @@ def test_the_highest_mean_wins_and_the_difference_is_said():
         "3d": pd.Series({"a": 0.8, "b": 0.9, "c": 0.85}),
     }
     verdict = choose(scores, {"2d": 1, "3d": 9}, {"3d_lowres": "failed: no memory"})
-    assert verdict.winners == ("3d",)
+    assert verdict.winner == "3d"
     assert verdict.reasons["2d"] == "behind 3d by 0.100 [0.100, 0.100], on 3 subjects"
     assert verdict.reasons["3d_lowres"] == "failed: no memory"
     assert np.isnan(verdict.scores["3d_lowres"])
@@ -42,11 +42,5 @@ def test_the_highest_mean_wins_and_the_difference_is_said():
 def test_of_equals_the_cheaper_one_is_taken():
     scores = {"3d": pd.Series({"a": 0.8, "b": 0.9}), "2d": pd.Series({"a": 0.8999, "b": 0.7999})}
     verdict = choose(scores, {"2d": 1, "3d": 9}, {})
-    assert verdict.winners == ("2d",)
+    assert verdict.winner == "2d"
     assert verdict.reasons["3d"] == "as good as 2d, but costs more"
-
-
-def test_a_pair_must_be_better_than_chance():
-    alone = pd.Series({"a": 0.80, "b": 0.82, "c": 0.84, "d": 0.86})
-    assert pair_is_better(alone.add([0.02, 0.03, 0.02, 0.03]), alone)[0]
-    assert not pair_is_better(alone.add([0.10, -0.05, 0.10, -0.05]), alone)[0]

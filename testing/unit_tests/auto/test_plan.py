@@ -20,7 +20,6 @@ PLANNED = Plan(
     least_minutes={"3d": 10.0, "2d": 5.0},
     candidates=("3d", "2d"),
     n_folds=5,
-    winners=1,
     minutes=17.5,
     reason="why",
 )
