@@ -49,8 +49,7 @@ class MeanForward:
         return total
 
     def _open(self, file: Path) -> Loaded:
-        # Each network would keep feature maps of its own otherwise.
-        return open_model(file, self.device, arena=False)
+        return open_model(file, self.device, share_arena=True)
 
 
 class MirroredForward:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -101,16 +103,18 @@ class OnnxForward:
     Args:
         path: The file.
         device: CPU or CUDA.
-        arena: Keep the memory of feature maps from call to call; else others may have it between two calls.
+        share_arena: Take the memory of feature maps from one pool for all such networks of this process.
     """
 
-    def __init__(self, path: Path, device: torch.device, arena: bool = True) -> None:
+    def __init__(self, path: Path, device: torch.device, share_arena: bool = False) -> None:
         import onnxruntime  # an alternative to the PyTorch file, and slow to import
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = _thread_limit()
         options.log_severity_level = 3
-        options.enable_cpu_mem_arena = arena
+        if share_arena:
+            _register_arena()
+            options.add_session_config_entry("session.use_env_allocators", "1")
         providers = ["CPUExecutionProvider"]
         if device.type == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
             providers.insert(0, "CUDAExecutionProvider")
@@ -172,6 +176,16 @@ Loaded = TorchForward | OnnxForward
 """A network of either kind."""
 
 
+@cache
+def _register_arena() -> None:
+    """Make the pool that ``OnnxForward`` can share; else every network keeps one of the size of its feature maps."""
+    import onnxruntime
+
+    kind, memory = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, onnxruntime.OrtMemType.DEFAULT
+    with suppress(Exception):  # the program that embeds ivadomed has made one, which then is shared
+        onnxruntime.create_and_register_allocator(onnxruntime.OrtMemoryInfo("Cpu", kind, 0, memory), None)
+
+
 def _thread_limit() -> int:
     """Cores this process may use: ``OMP_NUM_THREADS``, else its CPU affinity."""
     wanted = os.environ.get("OMP_NUM_THREADS", "")
@@ -202,19 +216,19 @@ def refuse_not_finite(predictions: np.ndarray, names: Sequence[str], source: str
     )
 
 
-def open_model(path: Path, device: torch.device, arena: bool = True) -> Loaded:
+def open_model(path: Path, device: torch.device, share_arena: bool = False) -> Loaded:
     """Load a packaged model file (.pt or .onnx).
 
     Args:
         path: The file.
         device: Device of the network.
-        arena: See ``OnnxForward``.
+        share_arena: See ``OnnxForward``.
 
     Raises:
         ModelError: The file is damaged or of another kind.
     """
     if path.suffix == ".onnx":
-        return OnnxForward(path, device, arena)
+        return OnnxForward(path, device, share_arena)
     return TorchForward(load_model(path, "cpu"), device)
 
 

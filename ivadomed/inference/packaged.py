@@ -64,13 +64,19 @@ class PackagedModel:
             ConfigError: Prediction needs a key of the JSON file that is wrong.
             ModelError: The folder or its files are absent, or no model.
         """
-        members = members_of(folder)
-        own = [member for member in members if not member.as_first]
-        opened = [cls.of(member, device) for member in own]
-        groups = in_groups([one.preparation for one in opened])
-        more = [[own[index] for index in group[1:]] for group in groups]
-        more[0] += [member for member in members if member.as_first]
-        first, *others = (opened[group[0]]._with(added) for group, added in zip(groups, more, strict=True))
+        first_of_its_kind: dict[str, PackagedModel] = {}
+        alike: dict[str, list[Member]] = {}
+        for member in members_of(folder):
+            if member.as_first:
+                preparation = next(iter(alike))
+            else:
+                model = cls.of(member, device)
+                preparation = model.preparation
+            if preparation in alike:
+                alike[preparation].append(member)
+            else:
+                first_of_its_kind[preparation], alike[preparation] = model, []
+        first, *others = (model._with(alike[key]) for key, model in first_of_its_kind.items())
         return replace(first, others=tuple(others))
 
     @classmethod
@@ -81,7 +87,7 @@ class PackagedModel:
             ConfigError: Prediction needs a key of its settings that is wrong.
             ModelError: A file is absent, or no model.
         """
-        forward = open_model(member.weights, device, member.alone)
+        forward = open_model(member.weights, device, not member.alone)
         config = configuration.packaged_config(member.settings, forward, member.place)
         encoder = None if config.metadata_type is None else member.film_encoder()
         return cls(config, member.weights, forward, device, member.place, encoder)
@@ -209,11 +215,3 @@ class _Steps:
         assert self._report is not None
         self._now = self._before[0] + done, self._before[1] + total
         self._report(*self._now)
-
-
-def in_groups(keys: Sequence[str]) -> list[list[int]]:
-    """Positions of equal keys, in the order of the first of each."""
-    groups: dict[str, list[int]] = {}
-    for position, key in enumerate(keys):
-        groups.setdefault(key, []).append(position)
-    return list(groups.values())

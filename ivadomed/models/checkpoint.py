@@ -253,7 +253,7 @@ def get_model_filenames(folder_model: PathLike) -> tuple[str, str]:
     stem = model_stem(folder_model)
     folder, config = stem.parent, Path(f"{stem}.json")
     model = preferred_weights(stem)
-    if model is None and preferred_weights(Path(f"{stem}_0")):
+    if model is None and config.is_file() and preferred_weights(Path(f"{stem}_0")):
         raise ModelNotFoundError(
             f"{folder}: is an ensemble, and none of its files is the whole model; open it with "
             "ivadomed.inference.Predictor or segment_volume, or name the folder of one model"

@@ -1,7 +1,8 @@
-"""An ensemble of five networks against one: time of an image with an opened ``Predictor``, and peak memory.
+"""An ensemble of five networks against one: CPU time of an image with an opened ``Predictor``, and peak memory.
 
-Each memory figure is that of a process of its own, from start to end. ``IVADOMED_TEST_DATA`` names the folder with
-``msd_hippocampus``; without it that part is left out.
+The networks take five times as long, so that the ratio of the times is 1 + 4 * (their share of the time of one model).
+It is CPU time, which other processes of the machine change little. Each memory figure is that of a process of its own.
+``IVADOMED_TEST_DATA`` names the folder with ``msd_hippocampus``; without it that part is left out.
 """
 
 import json
@@ -37,10 +38,10 @@ PATCHES = {
     "default_model": {
         "name": "Unet",
         "is_2d": False,
-        "depth": 3,
-        "n_filters": 8,
+        "depth": 2,
+        "n_filters": 4,
         "length_3D": [64, 64, 32],
-        "stride_3D": [32, 32, 16],
+        "stride_3D": [48, 48, 32],
     },
     "transformation": {
         "Resample": {"hspace": 1, "wspace": 1, "dspace": 1},
@@ -68,7 +69,7 @@ def package(folder: Path, content: Mapping[str, Any], seed: int, suffix: str) ->
 
 
 def compare(folder: Path, content: Mapping[str, Any], image: Path, suffix: str) -> None:
-    """Print the ratios for one kind of file."""
+    """Print the ratios of one kind of file."""
     members = [package(folder / f"m{seed}", content, seed, suffix) for seed in range(N_MEMBERS)]
     joined = join_models(members, folder / "joined")
     (one, in_network), (five, in_networks) = (seconds(model, image) for model in (members[0], joined))
@@ -82,7 +83,7 @@ def compare(folder: Path, content: Mapping[str, Any], image: Path, suffix: str) 
 
 
 def seconds(model: Path, image: Path, repeats: int = 3) -> tuple[float, float]:
-    """Seconds for an image, and those that the networks take of them: the fastest of several."""
+    """CPU seconds for an image, and those that the networks take of them: the fastest of several."""
     predict, spent = Predictor(model, "cpu"), 0.0
     kinds = (TorchForward, OnnxForward)
     plain = [kind.__call__ for kind in kinds]
@@ -129,7 +130,7 @@ def main() -> None:
         work = {"192x192x64, patches of 64x64x32": (PATCHES, image)}
         if data := os.environ.get("IVADOMED_TEST_DATA"):
             content = json.loads((CONFIG_DIR / "config_hippocampus.json").read_text())
-            scan = Path(data, "msd_hippocampus", "sub-001", "anat", "sub-001_T1w.nii.gz")
+            scan = next(Path(data, "msd_hippocampus").glob("sub-*/**/*_T1w.nii.gz"))
             work["hippocampus"] = (content, scan)
         for name, (content, picture) in work.items():
             for suffix in (".pt", ".onnx"):
