@@ -341,8 +341,8 @@ def as_ensemble(config: RunConfig) -> RunConfig:
 
 
 def _others(workers: Workers) -> Workers | None:
-    """Workers in other processes, if any."""
-    return None if workers.here else workers
+    """Workers that evaluate, if any: those that predict, unless there are as few as GPUs."""
+    return None if workers.here or workers.gpus else workers
 
 
 def _bar(

@@ -15,7 +15,7 @@ from filecmp import cmp
 from pathlib import Path
 from typing import Any
 
-from ivadomed.commands.records import MANIFEST, read_object, write_manifest
+from ivadomed.commands.records import MANIFEST, read_object, was_trained_on, write_manifest
 from ivadomed.commands.screen import show_data, show_left_out
 from ivadomed.commands.steps import changed
 from ivadomed.commands.train import finished_training
@@ -33,7 +33,7 @@ from ivadomed.runtime.device import define_device
 from ivadomed.runtime.ranks import current_world
 from ivadomed.runtime.terminal import duration, say, without
 from ivadomed.training.checkpoint import BEST, CHECKPOINT, changes
-from ivadomed.training.loop import TrainingResult
+from ivadomed.training.loop import EpochEnd, TrainingResult
 from ivadomed.training.outputs import refuse_to_overwrite, remove_training
 
 log = logging.getLogger(__name__)
@@ -101,8 +101,12 @@ def chosen_folds(splits: Sequence[Split], folds: Sequence[int] | None) -> list[i
     return list(known) if folds is None else sorted(set(folds))
 
 
-def refuse_for_folds(config: RunConfig, thr_increment: float | None) -> None:
-    """Raise ConfigError for what does not go with several models."""
+def refuse_for_folds(
+    config: RunConfig, thr_increment: float | None = None, on_epoch: EpochEnd | None = None
+) -> None:
+    """Raise ConfigError for what does not go with several models; see ``run_command`` for the arguments."""
+    if on_epoch is not None:
+        raise ConfigError('on_epoch: with split_dataset.fold "all" there are several trainings; leave it out')
     if (size := current_world().size) > 1:
         raise ConfigError(
             f'split_dataset.fold: "all" gives each fold a GPU of its own, but {size} processes were started to train '
@@ -258,6 +262,12 @@ def _refuse_other_folds(config: RunConfig, folder: Path, begun: Path) -> None:
         raise ConfigError(
             f"{begun}: is a fold that was drawn in another way: {'; '.join(found)}. Set it back, add --overwrite to "
             "train all folds anew, or choose another --path-output"
+        )
+    if not was_trained_on(folder, config.loader_parameters.path_data):
+        log.warning(
+            "%s: its folds were drawn for another data set; going on with the images of these names in %s",
+            folder,
+            ", ".join(config.loader_parameters.path_data),
         )
 
 

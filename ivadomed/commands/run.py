@@ -81,7 +81,7 @@ def run_command(
     if thr_increment is not None and config.command not in ("train", "test"):
         raise ConfigError(f"--thr-increment belongs to --train and --test, not to --{config.command}")
     if config.split_dataset.is_cross_validation and config.command != "segment":
-        refuse_for_folds(config, thr_increment)
+        refuse_for_folds(config, thr_increment, on_epoch)
         _check_what_is_named(config)
         return _run_folds(
             config, debug, overwrite, n_gif, choose_workers(jobs, cluster, config.gpu_ids), folds

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
+from glob import escape as glob_escape
 from pathlib import Path
 
 from ivadomed.config import RunConfig
@@ -65,8 +66,11 @@ def remove_training(folder: Path, model_folder: Path) -> None:
                 with contextlib.suppress(OSError):  # something else is in there
                     events.parent.rmdir()
     remove_frames(folder)
+    name = model_folder.name
     for suffix in (".pt", ".onnx", ".json"):
-        (model_folder / f"{model_folder.name}{suffix}").unlink(missing_ok=True)
+        (model_folder / f"{name}{suffix}").unlink(missing_ok=True)
+        for member in model_folder.glob(f"{glob_escape(name)}_[0-9]*{suffix}"):  # of an ensemble
+            member.unlink()
 
 
 def package_model(config: RunConfig, weights: Path, folder: Path) -> None:

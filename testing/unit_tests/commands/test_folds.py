@@ -1,6 +1,7 @@
 """All folds of a cross-validation: what is trained, gone on with, refused; the trainings themselves are pretended."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,15 @@ def test_other_folds_need_to_overwrite(loaded):
     assert len(train(changed, pretend, overwrite=True)) == 2
     assert pretend.calls == [(0, False), (1, False)]
     assert not (Path(changed.path_output) / "fold_2" / CHECKPOINT).exists()
+
+
+def test_a_data_set_elsewhere_is_told(loaded, study, tmp_path, caplog):
+    train(loaded(), Pretend())
+    train(loaded(), Pretend())
+    assert "another data set" not in caplog.text
+    shutil.copytree(study, tmp_path / "copy")
+    train(loaded(loader_parameters__path_data=[str(tmp_path / "copy")]), Pretend())
+    assert "its folds were drawn for another data set" in caplog.text
 
 
 def test_a_single_run_is_not_overwritten(loaded):
