@@ -25,10 +25,12 @@ class OneConvolution(Network):
 def test_what_a_forward_pass_keeps(monkeypatch):
     monkeypatch.setattr(module, "build_model", lambda name, arguments: OneConvolution(**arguments))
     found = footprint("any", {"in_channel": 1}, 2)
-    assert found == Footprint(parameters=4 * 9 + 4, bytes_per_voxel=(1 + 4) * 4)
+    # Four sums of nine products: a multiplication and an addition each.
+    assert found == Footprint(parameters=4 * 9 + 4, bytes_per_voxel=(1 + 4) * 4, flops_per_voxel=2 * 4 * 9)
 
 
-def test_training_bytes():
+def test_training_bytes_and_operations():
+    assert Footprint(10, 4.0, 5.0).training_flops(2, (8, 8)) == 3 * 5 * 2 * 64
     # Weight, gradient, two averages of Adam; one and a half times what is kept.
     assert Footprint(10, 4.0).training_bytes(2, (8, 8)) == 160 + 1.5 * 4 * 2 * 64
 
