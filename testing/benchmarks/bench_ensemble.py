@@ -41,7 +41,7 @@ PATCHES = {
         "depth": 2,
         "n_filters": 4,
         "length_3D": [64, 64, 32],
-        "stride_3D": [48, 48, 32],
+        "stride_3D": [64, 64, 32],
     },
     "transformation": {
         "Resample": {"hspace": 1, "wspace": 1, "dspace": 1},
@@ -82,7 +82,7 @@ def compare(folder: Path, content: Mapping[str, Any], image: Path, suffix: str) 
     )
 
 
-def seconds(model: Path, image: Path, repeats: int = 3) -> tuple[float, float]:
+def seconds(model: Path, image: Path, repeats: int = 2) -> tuple[float, float]:
     """CPU seconds for an image, and those that the networks take of them: the fastest of several."""
     predict, spent = Predictor(model, "cpu"), 0.0
     kinds = (TorchForward, OnnxForward)

@@ -50,6 +50,20 @@ def test_channels_and_several_subjects(package, image, tmp_path):
     assert names == {f"{s}1{c}_pred.nii.gz" for s in "ab" for c in ("_axon", "_myelin")}
 
 
+def test_mirroring_is_an_option(package, image, tmp_path, capsys):
+    folder, path, out = package(mirror_axes=[0, 1]), image("a.nii.gz"), tmp_path / "out"
+    command = ["-m", str(folder), "-i", str(path), "-o", str(out), "-s", "_seg"]
+    written = []
+    for axes in (["0", "1"], ["0"], []):
+        assert main([*command, "--mirror-axes", *axes]) == 0
+        written.append(nib.load(out / "a_seg.nii.gz").get_fdata())
+    assert main(command) == 0
+    np.testing.assert_array_equal(nib.load(out / "a_seg.nii.gz").get_fdata(), written[0])
+    assert np.abs(written[0] - written[1]).max() > 1e-3 < np.abs(written[1] - written[2]).max()
+    assert main([*command, "--mirror-axes", "2"]) == 1
+    assert "expected some of the axes [0, 1] of the samples of this 2D model" in capsys.readouterr().err
+
+
 def test_pictures_become_pictures(package, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (12, 16), np.uint8)
     iio.imwrite(tmp_path / "rat.png", pixels)
