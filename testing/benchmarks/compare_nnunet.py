@@ -91,7 +91,7 @@ def main() -> int:
     if not _has_nnunet(options.nnunet_python):
         print(
             f"compare_nnunet: {options.nnunet_python} has no nnunetv2; install it into an environment of its own,\n"
-            "  python3 -m venv /tmp/nnunet && /tmp/nnunet/bin/pip install torch nnunetv2\n"
+            "  python3 -m venv /tmp/nnunet && /tmp/nnunet/bin/pip install torch torchvision nnunetv2\n"
             "and pass --nnunet-python /tmp/nnunet/bin/python",
             file=sys.stderr,
         )
