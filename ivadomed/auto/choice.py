@@ -19,7 +19,7 @@ def subject_scores(table: pd.DataFrame, subjects: Mapping[str, str], lesions: Co
 
     Args:
         table: Metrics of each image, see ``ivadomed.evaluation.evaluate_predictions``.
-        subjects: Whose image it is.
+        subjects: Whose image it is; one that is not listed is of a subject of its own.
         lesions: Classes with many objects, of which the F1 score of objects counts; of others the Dice.
 
     Returns:
@@ -28,7 +28,7 @@ def subject_scores(table: pd.DataFrame, subjects: Mapping[str, str], lesions: Co
     columns = {k: f"dice_class{k}" for k in range(table.shape[1]) if f"dice_class{k}" in table}
     columns |= {k: f"lf1_class{k}" for k in lesions if table.get(f"lf1_class{k}", pd.Series()).notna().any()}
     of_images = table[list(columns.values())].mean(axis=1)
-    return of_images.groupby([subjects[image] for image in table.index]).mean().sort_index()
+    return of_images.groupby([subjects.get(image, image) for image in table.index]).mean().sort_index()
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ LOG = "log"
 CANDIDATES = "candidates"
 """Folder of the configurations that are compared."""
 
-_OURS = {PLAN, LOG, CANDIDATES, LOCK, f".{LOCK}"}
-"""What a run leaves that was stopped before it had a plan."""
+_OURS = {PLAN, LOG, CANDIDATES, LOCK}
+"""What a run leaves that was stopped before it had a plan, besides hidden files that were being written."""
 
 
 def refuse_useless(name: str, path_data: Sequence[str], hours: float | None) -> None:
@@ -39,7 +39,8 @@ def refuse_useless(name: str, path_data: Sequence[str], hours: float | None) -> 
         raise OutputError(f"{folder}: is a file; choose another NAME")
     if (folder / PLAN).is_file():
         return
-    if folder.is_dir() and any(path.name not in _OURS for path in folder.iterdir()):
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    if any(name not in _OURS and not name.startswith(".") for name in names):
         raise OutputError(f"{folder}: holds something else than a run of --auto; choose another NAME")
     if not path_data:
         raise ConfigError("--auto: no data set given; add --path-data DATA")

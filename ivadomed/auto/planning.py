@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from ivadomed.auto.division import RESERVE, divide
+from ivadomed.auto.division import RESERVE, Division, divide
 from ivadomed.auto.folder import candidate_file
 from ivadomed.auto.plan import Plan
 from ivadomed.config import load_config
@@ -79,8 +79,25 @@ def make_plan(options: AutoOptions) -> Plan:
     machine = _machine(workers, hours, at_once)
     least = {one.name: one.useful_minutes for one in _offered(data, machine, options, 60 * hours)}
     left = 60 * hours * (1 - RESERVE) - (time.monotonic() - started) / 60
+    # Whatever the look at the data took, something is trained.
     division = divide(max(left, hours), least, _subjects_to_learn_from(data), at_once)
-    plan = Plan(
+    plan = _plan(options, data, hours, machine, at_once, least, division)
+    for one in _offered(data, machine, options, division.minutes):
+        if one.name in division.candidates:
+            _write(one, options.folder, _settings(plan, options.folder, one.name, data.subjects))
+    return plan
+
+
+def _plan(
+    options: AutoOptions,
+    data: Survey,
+    hours: float,
+    machine: Machine,
+    at_once: int,
+    least: Mapping[str, float],
+    division: Division,
+) -> Plan:
+    return Plan(
         path_data=tuple(map(str, data.paths)),
         target_suffix=tuple(options.target_suffix),
         contrasts=tuple(options.contrasts),
@@ -94,10 +111,6 @@ def make_plan(options: AutoOptions) -> Plan:
         minutes=round(division.minutes, 3),
         reason=division.reason,
     )
-    for one in _offered(data, machine, options, division.minutes):
-        if one.name in division.candidates:
-            _write(one, options.folder, _settings(plan, options.folder, one.name, data.subjects))
-    return plan
 
 
 def trainings_at_once(workers: Workers) -> int:
