@@ -16,9 +16,9 @@ from ivadomed.loader.bids.files import Dropped
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.build import cases_of, index_data, list_cases, saved_split
 from ivadomed.loader.cases.case import Case
-from ivadomed.loader.folds import SPLITS, draw_folds
+from ivadomed.loader.folds import draw_folds
 from ivadomed.loader.layouts.to_nnunet import CaseSet, class_labels, write_nnunet
-from ivadomed.loader.split.file import count_splits, read_split, saved_file
+from ivadomed.loader.split.file import SPLITS, count_splits, read_split, saved_file
 from ivadomed.registry.types import DatasetType
 
 _NAME = re.compile(r"[A-Za-z0-9]+")

@@ -27,8 +27,8 @@ from ivadomed.geometry.boxes import BOXES_FILE
 from ivadomed.images.files import write_json
 from ivadomed.jobs import Workers, run_jobs
 from ivadomed.loader.build import index_data, list_cases
-from ivadomed.loader.folds import SPLITS, draw_folds, write_folds
-from ivadomed.loader.split.file import count_splits, read_split
+from ivadomed.loader.folds import draw_folds, write_folds
+from ivadomed.loader.split.file import SPLITS, count_splits, read_split
 from ivadomed.runtime.device import define_device
 from ivadomed.runtime.ranks import current_world
 from ivadomed.runtime.terminal import duration, say, without

@@ -25,7 +25,7 @@ import pandas as pd
 
 from ivadomed.config.schema.predictions import EvaluationParameters
 from ivadomed.errors import DataError
-from ivadomed.evaluation.postprocessing_evidence import LEAST_SUBJECTS, TOGETHER, Candidate, Evidence, State
+from ivadomed.evaluation.postprocessing_evidence import LEAST_SUBJECTS, Candidate, Evidence, State
 from ivadomed.evaluation.postprocessing_scores import (
     ALL_OBJECTS,
     FIRST_SIZE,
@@ -36,10 +36,10 @@ from ivadomed.evaluation.postprocessing_scores import (
     Variants,
     score_case,
 )
+from ivadomed.evaluation.postprocessing_table import POSTPROCESSING_FILE, TOGETHER, in_words
 from ivadomed.images.files import write_csv
 from ivadomed.postprocessing.objects import per_class
 
-POSTPROCESSING_FILE = "postprocessing.csv"
 COLUMNS = (
     "step",
     "class",
@@ -118,14 +118,6 @@ class PostprocessingChoice:
             }
         )
         return shown.to_string(index=False)
-
-
-def in_words(row: Mapping[str, Any]) -> str:
-    """What a row of the table is about: "remove_small 10 vox of _lesion", "no fill_holes of _seg"."""
-    words = {"on": row["step"], "off": f"no {row['step']}"}.get(
-        row["value"], f"{row['step']} {row['value']}".strip()
-    )
-    return f"{words} of {row['class']}" if row["class"] else words
 
 
 class PostprocessingSearch:

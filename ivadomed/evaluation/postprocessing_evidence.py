@@ -23,11 +23,10 @@ import numpy as np
 
 from ivadomed.evaluation.paired import mean_interval
 from ivadomed.evaluation.postprocessing_scores import CaseScores
+from ivadomed.evaluation.postprocessing_table import TOGETHER
 from ivadomed.images.label_suffix import names_lesions
 
 LEAST_SUBJECTS = 5
-TOGETHER = "all together"
-"""Step of the row that compares a whole choice with the configuration."""
 _DECIMALS = 7  # beyond them, means are equal: scores are in single precision
 _DICE, _LESION_F1 = 0, 1
 _METRICS = ("dice", "lf1")

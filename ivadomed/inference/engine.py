@@ -150,9 +150,6 @@ class Engine:
     _done: int = field(default=0, init=False)
     _total: int = field(default=0, init=False)
 
-    def __post_init__(self) -> None:
-        self._averaged = MirroredForward(self.forward, self.mirror_axes) if self.mirror_axes else self.forward
-
     def run(self, volumes: Iterable[tuple[Case, Volume]]) -> Iterator[Prediction]:
         """Yield the predictions of each case, in order.
 
@@ -237,8 +234,9 @@ class Engine:
 
     def _predict(self, batch: Batch) -> np.ndarray:
         """Predictions of a batch, in two halves where the memory does not suffice for all of it."""
+        forward = MirroredForward(self.forward, self.mirror_axes) if self.mirror_axes else self.forward
         try:
-            return self._averaged(batch)
+            return forward(batch)
         except IvadomedError:
             raise
         except Exception as error:  # onnxruntime has types of its own, and a network may be the user's

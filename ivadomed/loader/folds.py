@@ -16,7 +16,7 @@ from ivadomed.images.files import write_json
 from ivadomed.images.labels import StoredLabel, open_label
 from ivadomed.loader.build import list_cases
 from ivadomed.loader.split.draw import Split, select_subjects, split_from_file
-from ivadomed.loader.split.file import SIDES, count_splits
+from ivadomed.loader.split.file import SIDES, SPLITS, count_splits
 from ivadomed.loader.split.folds import cross_validation
 from ivadomed.runtime.memory import available_cores
 from ivadomed.runtime.terminal import hidden_bar
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from ivadomed.loader.cases.case import Case
 
 log = logging.getLogger(__name__)
-
-SPLITS = "splits.json"
-"""Splits of all folds in the folder of the run: a list of what ``split_datasets.json`` holds for one."""
 
 
 def draw_folds(config: RunConfig, bids_df: BidsDataframe) -> list[dict[str, list[str]]]:

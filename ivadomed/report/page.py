@@ -21,7 +21,6 @@ from ivadomed.evaluation.summary import ALL, by_class, split_column
 from ivadomed.images.files import write_text
 from ivadomed.report.charts import TEMPLATES, Group, distribution, lines, number
 from ivadomed.report.events import Curve
-from ivadomed.report.run_tables import RunTables
 
 REPORT_FILE = Path("results_eval", "report.html")
 
@@ -38,6 +37,40 @@ _EMBEDDED_BYTES = 6_000_000
 _OPEN = 6
 _IN_KEY = 30  # colours repeat, and the pictures would be pages below
 _CAPTION = ("dice", "hd95", "nsd")
+
+
+@dataclass(frozen=True, eq=False)
+class CrossValidation:
+    """The cross-validation of a run of all folds.
+
+    Args:
+        summary: See ``ivadomed.evaluation.summarize``.
+        folds: See ``fold_means``.
+        worst: Images with the lowest Dice of a class, and this Dice.
+        page: Address of its own page, from that of the test set; empty on its own page.
+    """
+
+    summary: pd.DataFrame
+    folds: pd.DataFrame
+    worst: Sequence[tuple[str, float]]
+    page: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class RunTables:
+    """What there is beside an evaluation.
+
+    Args:
+        cross_validation: None where the run is of one model.
+        postprocessing: Rows of ``postprocessing.csv``, each with what it is about in ``words``.
+        members: Name, name before it was joined, and network of each member of an ensemble; empty for a single model.
+        candidates: Rows of ``candidates.csv``.
+    """
+
+    cross_validation: CrossValidation | None = None
+    postprocessing: pd.DataFrame = field(default_factory=pd.DataFrame)
+    members: Sequence[tuple[str, str, str]] = ()
+    candidates: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,7 @@ A table that is not there, or cannot be read, is left out of the page.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,12 +15,12 @@ import pandas as pd
 from ivadomed.errors import IvadomedError
 from ivadomed.evaluation.cross_validation import FOLDER, fold_means
 from ivadomed.evaluation.dataset import RESULT_FILE, worst_first
-from ivadomed.evaluation.postprocessing_choice import POSTPROCESSING_FILE, in_words
-from ivadomed.evaluation.postprocessing_evidence import TOGETHER
+from ivadomed.evaluation.postprocessing_table import POSTPROCESSING_FILE, TOGETHER, in_words
 from ivadomed.evaluation.summary import SUMMARY_FILE
 from ivadomed.images.files import parse_json
 from ivadomed.inference.members import KEY, members_of
-from ivadomed.loader.folds import SPLITS
+from ivadomed.loader.split.file import SPLITS
+from ivadomed.report.page import CrossValidation, RunTables
 from ivadomed.training.checkpoint import BEST
 
 log = logging.getLogger(__name__)
@@ -31,40 +30,6 @@ CANDIDATES = "candidates.csv"
 
 _WORST = 5
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, eq=False)
-class CrossValidation:
-    """The cross-validation of a run of all folds.
-
-    Args:
-        summary: See ``ivadomed.evaluation.summarize``.
-        folds: See ``fold_means``.
-        worst: Images with the lowest Dice of a class, and this Dice.
-        page: Address of its own page, from that of the test set; empty on its own page.
-    """
-
-    summary: pd.DataFrame
-    folds: pd.DataFrame
-    worst: Sequence[tuple[str, float]]
-    page: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class RunTables:
-    """What there is beside an evaluation.
-
-    Args:
-        cross_validation: None where the run is of one model.
-        postprocessing: Rows of ``postprocessing.csv``, each with what it is about in ``words``.
-        members: Name, name before it was joined, and network of each member of an ensemble; empty for a single model.
-        candidates: Rows of ``candidates.csv``.
-    """
-
-    cross_validation: CrossValidation | None = None
-    postprocessing: pd.DataFrame = field(default_factory=pd.DataFrame)
-    members: Sequence[tuple[str, str, str]] = ()
-    candidates: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def read_run_tables(folder: Path, model_name: str) -> RunTables:

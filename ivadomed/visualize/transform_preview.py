@@ -261,6 +261,8 @@ def _always_applied(
         known = inspect.signature(TRANSFORMS[name]).parameters
         for key in {"p", "prob"} & known.keys():
             chance = arguments.get(key, known[key].default)
+            if chance is None:  # applied always
+                continue
             several = chance if isinstance(chance, (list, tuple)) else None  # one per axis
             chances[name] = ", ".join(f"{value:g}" for value in several or [chance])
             changed[name][key] = [1.0] * len(several) if several else 1.0

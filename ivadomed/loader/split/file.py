@@ -18,6 +18,8 @@ from ivadomed.runtime.ranks import is_first_process
 
 SIDES = ("train", "valid", "test")
 FILE_NAME = "split_datasets"
+SPLITS = "splits.json"
+"""Splits of all folds in the folder of the run: a list of what ``split_datasets.json`` holds for one."""
 
 _ALLOWED = {
     ("numpy", "ndarray"),
