@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from ivadomed.jobs.choose import choose_workers
 from ivadomed.jobs.cluster import connected
 from ivadomed.runtime.terminal import say
 from ivadomed.suggest import Candidate, Machine, Survey, candidates, summary, survey
+from ivadomed.suggest.choices import table_of_reasons
 
 log = logging.getLogger(__name__)
 
@@ -171,7 +171,5 @@ def _write(candidate: Candidate, folder: Path, changes: Mapping[str, Any]) -> No
     content = merged(candidate.tree, changes)
     load_config(content)
     write_json(file, content)
-    rows = [f"| {c.key} | `{json.dumps(c.value)}` | {c.reason} |" for c in candidate.choices]
     title = f"# {candidate.name}: {candidate.reason}\n\nWritten by `ivadomed --auto`; every value may be changed.\n"
-    table = ["| key | value | reason |", "|---|---|---|", *rows]
-    write_text(file.with_suffix(".md"), "\n".join([title, *table, ""]))
+    write_text(file.with_suffix(".md"), "\n".join([title, *table_of_reasons(candidate.choices), ""]))

@@ -14,8 +14,8 @@ from ivadomed.evaluation.cross_validation import FOLDER
 from ivadomed.evaluation.summary import SUMMARY_FILE, summary_text
 from ivadomed.images.files import write_csv, write_text
 from ivadomed.report.page import REPORT_FILE
+from ivadomed.report.run_tables import CANDIDATES
 
-TABLE = "candidates.csv"
 PAGE = "summary.md"
 
 
@@ -44,7 +44,7 @@ def write_candidates(
         for name, score in sorted(verdict.scores.items(), key=lambda item: -np.nan_to_num(item[1]))
     ]
     table = pd.DataFrame(rows)
-    write_csv(folder / TABLE, table, index=False)
+    write_csv(folder / CANDIDATES, table, index=False)
     return table
 
 
@@ -52,7 +52,7 @@ def write_page(folder: Path, plan: Plan, verdict: Verdict | None, winner: str, p
     """Write ``summary.md``: what was done and why, the results, and what to type next."""
     lines = [f"# {folder.resolve().name}", "", "## Plan", "", *plan.lines(), ""]
     if verdict is not None:
-        table = pd.read_csv(folder / TABLE).fillna("")
+        table = pd.read_csv(folder / CANDIDATES).fillna("")
         lines += ["## Candidates", "", _markdown(table), ""]
     for title, place in _results(folder / winner).items():
         lines += [

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from ivadomed.auto.folder import CANDIDATES, LOG, PLAN
 from ivadomed.auto.plan import Plan, read_plan
 from ivadomed.auto.planning import AutoOptions, make_plan
 from ivadomed.auto.stages import Stages
+from ivadomed.commands.records import log_file
 from ivadomed.errors import Interrupted
 from ivadomed.runtime.run_lock import run_lock
-from ivadomed.runtime.terminal import log_handlers, say
+from ivadomed.runtime.terminal import say
 
 
 def run_auto(options: AutoOptions, plan_only: bool = False, debug: bool = False) -> Path:
@@ -35,7 +33,7 @@ def run_auto(options: AutoOptions, plan_only: bool = False, debug: bool = False)
     """
     folder = options.folder
     folder.mkdir(parents=True, exist_ok=True)
-    with run_lock(folder), _log_file(folder, debug):
+    with run_lock(folder), log_file(folder / LOG, debug):
         plan = read_plan(folder)
         if plan is None:
             plan = make_plan(options)
@@ -54,14 +52,6 @@ def run_auto(options: AutoOptions, plan_only: bool = False, debug: bool = False)
         except Interrupted as error:
             what = str(error).partition(";")[0]
             raise Interrupted(f"{what}; ivadomed --auto {folder} goes on", error.exit_code - 128) from error
-
-
-@contextmanager
-def _log_file(folder: Path, debug: bool) -> Iterator[None]:
-    handler = logging.FileHandler(folder / LOG, encoding="utf-8", errors="backslashreplace")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    with log_handlers([handler], logging.DEBUG if debug else logging.INFO):
-        yield
 
 
 def tell(plan: Plan, folder: Path) -> None:

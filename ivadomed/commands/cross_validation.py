@@ -18,7 +18,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from ivadomed.commands.evaluate import evaluate_cases
-from ivadomed.commands.folds import chosen_folds, is_packaged, saved_splits, trained_folds
+from ivadomed.commands.folds import is_packaged, saved_splits, trained_folds
 from ivadomed.commands.screen import show_cases, show_left_out
 from ivadomed.commands.steps import classify_cases, evaluate_classifier, refuse_outdated
 from ivadomed.commands.worker import screen_of_worker, with_own_share
@@ -97,8 +97,7 @@ def package_ensemble(config: RunConfig, folder: Path, workers: Workers) -> Path 
     Raises:
         ModelError: A fold is not trained.
     """
-    splits = saved_splits(folder)
-    runs = list(trained_folds(config, folder, range(len(splits))))
+    runs = trained_folds(config, folder)
     if config.task == "classification":
         say("Done", f"{len(runs)} models in {folder}; classifiers are not joined to an ensemble")
     else:
@@ -204,7 +203,7 @@ def test_folds(
         ModelError: A fold is not trained, or the ensemble not packaged.
         DataError: See ``--test``.
     """
-    runs = list(trained_folds(config, folder, chosen_folds(saved_splits(folder), folds)))
+    runs = trained_folds(config, folder, folds)
     bids_df = index_data(config, folder)
     if config.task == "classification":
         return _test_classifiers(config, folder, held_out(config, folder, runs, bids_df))
@@ -308,7 +307,7 @@ def evaluate_folds(config: RunConfig, folder: Path, workers: Workers) -> pd.Data
     for place in places:
         refuse_outdated(place, "*_pred.*", _AGAIN, config.model_folder / f"{config.model_folder.name}.json")
     bids_df = index_data(config, folder)
-    runs = list(trained_folds(config, folder, chosen_folds(saved_splits(folder), None)))
+    runs = trained_folds(config, folder)
     tables = []
     for place in places:
         if place == folder:

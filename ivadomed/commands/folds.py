@@ -9,7 +9,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from filecmp import cmp
 from pathlib import Path
@@ -316,14 +316,22 @@ def is_packaged(config: RunConfig, folder: Path, n_folds: int) -> bool:
     )
 
 
-def trained_folds(config: RunConfig, folder: Path, folds: Sequence[int]) -> Iterator[RunConfig]:
+def trained_folds(config: RunConfig, folder: Path, folds: Sequence[int] | None = None) -> list[RunConfig]:
     """Configurations of folds that are trained and packaged.
 
+    Args:
+        config: Of the whole.
+        folder: Its folder.
+        folds: The folds that are asked for; None: all.
+
     Raises:
+        ConfigError: One does not exist.
         ModelError: One is not.
     """
-    for fold in folds:
-        own = of_fold(config, fold)
+    runs = [of_fold(config, fold) for fold in chosen_folds(saved_splits(folder), folds)]
+    for own in runs:
         if not (own.model_folder / f"{own.model_folder.name}.json").is_file():
-            raise ModelError(f"{own.model_folder}: no model of fold {fold} yet; run --train first")
-        yield own
+            raise ModelError(
+                f"{own.model_folder}: no model of fold {own.split_dataset.fold} yet; run --train first"
+            )
+    return runs

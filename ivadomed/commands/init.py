@@ -149,8 +149,7 @@ def _screen(choices: Sequence[Choice], config: Path, notes: Sequence[str]) -> It
 
 
 def _markdown(choices: Sequence[Choice], config: Path, notes: Sequence[str]) -> str:
-    rows = [(c.key, f"`{json.dumps(c.value)}`", c.reason) for c in choices]
-    lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+    from ivadomed.suggest.choices import table_of_reasons
+
     title = f"# Why {config.name} is as it is\n\nMade by `ivadomed --init`; every value may be changed.\n"
-    table = ["| key | value | reason |", "|---|---|---|", *lines]
-    return "\n".join([title, "```", *notes, "```", "", *table, ""])
+    return "\n".join([title, "```", *notes, "```", "", *table_of_reasons(choices), ""])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ivadomed.commands.cross_validation import HeldOut, choose_postprocessing, held_out, side_cases
-from ivadomed.commands.folds import chosen_folds, saved_splits, together, trained_folds
+from ivadomed.commands.folds import together, trained_folds
 from ivadomed.commands.records import run_folder
 from ivadomed.commands.steps import refuse_without_data, with_contrasts
 from ivadomed.config import RunConfig
@@ -73,8 +73,7 @@ def postprocessing_command(
 
 
 def _parts_of_folds(config: RunConfig, folder: Path) -> list[HeldOut]:
-    runs = list(trained_folds(config, folder, chosen_folds(saved_splits(folder), None)))
-    return held_out(config, folder, runs, index_data(config, folder))
+    return held_out(config, folder, trained_folds(config, folder), index_data(config, folder))
 
 
 def _validation_set(config: RunConfig, folder: Path) -> HeldOut:

@@ -9,7 +9,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -59,9 +59,7 @@ def run_folder(config: RunConfig, debug: bool = False) -> Iterator[Path]:
         ) from error
     with _refusals_explained(folder), run_lock(folder):
         remove_leftovers(folder, skip=_may_be_in_use)
-        to_file = _LogFile(folder / config.log_file, encoding="utf-8", errors="backslashreplace")
-        to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        with log_handlers([to_file], logging.DEBUG if debug or config.debugging else logging.INFO):
+        with log_file(folder / config.log_file, debug or config.debugging):
             log.info("Output path already exists: %s" if existed else "Creating output path: %s", folder)
             write_json(folder / "config_file.json", config.to_json(hide_secrets=True))
             write_text(folder / "version_info.log", version_text(config))
@@ -71,6 +69,13 @@ def run_folder(config: RunConfig, debug: bool = False) -> Iterator[Path]:
 def _may_be_in_use(folder: Path) -> bool:
     """True for a folder that the lock of a run around it does not cover: a shared cache, or another run."""
     return folder.name == "cache" or any((folder / name).exists() for name in (LOCK, "config_file.json"))
+
+
+def log_file(path: Path, debug: bool) -> AbstractContextManager[None]:
+    """Context that logs to a file, which is appended to."""
+    to_file = _LogFile(path, encoding="utf-8", errors="backslashreplace")
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    return log_handlers([to_file], logging.DEBUG if debug else logging.INFO)
 
 
 class _LogFile(logging.FileHandler):

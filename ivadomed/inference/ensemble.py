@@ -110,13 +110,10 @@ def _channels(config: RunConfig) -> Any:
 
 def _boxes(config: RunConfig) -> Any:
     """All that decides about the box that the second model of a cascade works in; None without a cascade."""
-    detection = config.object_detection_params
-    if detection.object_detection_path is None:
+    if config.object_detection_params.object_detection_path is None:
         return None
-    return {
-        **detection.model_dump(mode="json", exclude={"anchor"}),
-        "slice_axis": config.loader_parameters.slice_axis,
-    }
+    plain = config.to_json()["object_detection_params"] | {"slice_axis": config.loader_parameters.slice_axis}
+    return {key: value for key, value in plain.items() if key != "anchor"}
 
 
 _COMPARED: dict[str, Callable[[RunConfig], Any]] = {

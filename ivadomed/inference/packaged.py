@@ -106,15 +106,14 @@ class PackagedModel:
 
         Networks for which this is the same share prepared windows.
         """
-        config, loader = self.config, self.config.loader_parameters
+        config, plain = self.config, self.config.to_json()
         return json.dumps(
             [
                 config.transforms_for("testing"),
                 [config.slice_axis_index, config.is_2d, config.length, config.stride],
                 [config.blend or MODEL_OF_2.blend, config.mirror_axes or ()],
-                loader.slice_filter_params.model_dump(mode="json"),
-                loader.roi_params.model_dump(mode="json"),
-                config.object_detection_params.model_dump(mode="json"),
+                [plain["loader_parameters"][key] for key in ("slice_filter_params", "roi_params")],
+                plain["object_detection_params"],
                 config.network.missing_contrasts,
                 None if self.encoder is None else self.encoder.to_json(),
             ]

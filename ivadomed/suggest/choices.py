@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -82,6 +83,13 @@ def choices_of(plan: StudyPlan, name: str, detector: str | None = None) -> list[
         "transformation.": _transforms(plan),
     }
     return [Choice(f"{section}{key}", *rest) for section, part in sections.items() for key, *rest in part]
+
+
+def table_of_reasons(choices: Sequence[Choice]) -> list[str]:
+    """Lines of a Markdown table: key, value and reason of each choice."""
+    rows = [(choice.key, f"`{json.dumps(choice.value)}`", choice.reason) for choice in choices]
+    lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+    return ["| key | value | reason |", "|---|---|---|", *lines]
 
 
 def tree(choices: Sequence[Choice]) -> dict[str, Any]:

@@ -1,1 +1,0 @@
-"""Trainings, tests and held-out predictions of a run, each once, in whatever process they are given to."""
