@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -99,13 +100,7 @@ def run_command(
     workers = _workers(config, jobs, cluster)
     if cluster is not None:
         config = with_absolute_paths(config)
-    with (
-        run_folder(config, debug) as folder,
-        shortages_explained(f"--{config.command}", _less_memory(config)),
-    ):
-        if cluster is None and config.command != "eval":
-            warn_of_absent_gpus(config.gpu_ids)
-        config = with_contrasts(config, folder)
+    with _in_folder(config, debug, cluster) as (config, folder):
         if config.command == "train":
             return train_command(
                 config, folder, resume_training, thr_increment, overwrite, n_gif, workers, on_epoch
@@ -119,6 +114,18 @@ def run_command(
         return segment_command(config, folder, {"no_patch": no_patch, "overlap_2D": overlap_2d}, workers)
 
 
+@contextmanager
+def _in_folder(config: RunConfig, debug: bool, cluster: str | None) -> Iterator[tuple[RunConfig, Path]]:
+    """Context of a command: the configuration with its contrasts, and the folder of the run."""
+    with (
+        run_folder(config, debug) as folder,
+        shortages_explained(f"--{config.command}", _less_memory(config)),
+    ):
+        if cluster is None and config.command != "eval":
+            warn_of_absent_gpus(config.gpu_ids)
+        yield with_contrasts(config, folder), folder
+
+
 def _run_folds(
     config: RunConfig,
     debug: bool,
@@ -128,14 +135,7 @@ def _run_folds(
     folds: Sequence[int] | None,
 ) -> Any:
     """Train, test or evaluate all folds together; see ``run_command``."""
-    config = together(config)
-    with (
-        run_folder(config, debug) as folder,
-        shortages_explained(f"--{config.command}", _less_memory(config)),
-    ):
-        if workers.cluster is None and config.command != "eval":
-            warn_of_absent_gpus(config.gpu_ids)
-        config = with_contrasts(config, folder)
+    with _in_folder(together(config), debug, workers.cluster) as (config, folder):
         if config.command == "test":
             return test_folds(config, folder, workers, folds)
         if config.command == "eval":

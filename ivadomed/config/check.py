@@ -9,7 +9,6 @@ from ivadomed.config.schema.models import OwnModel
 from ivadomed.config.schema.run import SECTIONS, RunConfig
 from ivadomed.config.schema.training import CyclicLR, OneCycleLR
 from ivadomed.errors import ConfigError
-from ivadomed.postprocessing import STEPS
 
 
 def refusal(place: str, lines: Iterable[str]) -> ConfigError:
@@ -124,7 +123,8 @@ def _loss(config: RunConfig) -> Iterator[str]:
 def _steps(config: RunConfig) -> Iterator[str]:
     n_classes = max(len(config.class_names), 1)
     for name, arguments in config.postprocessing.arguments.items():
-        chosen = (arguments.get("classes") if name in STEPS else None) or (0,)
+        is_own = ":" in name  # its arguments are what its author likes
+        chosen = (None if is_own else arguments.get("classes")) or (0,)
         if max(chosen) >= n_classes:
             yield (
                 f"postprocessing.{name}.classes: {list(chosen)}; expected positions in target_suffix, 0 to "
