@@ -1,6 +1,7 @@
 """``report.html``: one self-contained page per evaluation, to look at and to hand on."""
 
+from ivadomed.report.contents import Report
 from ivadomed.report.events import Curve, read_curves
-from ivadomed.report.page import Report, write_report
+from ivadomed.report.page import write_report
 
 __all__ = ["Curve", "Report", "read_curves", "write_report"]

@@ -20,7 +20,7 @@ from ivadomed.evaluation.summary import SUMMARY_FILE
 from ivadomed.images.files import parse_json
 from ivadomed.inference.members import KEY, members_of
 from ivadomed.loader.split.file import SPLITS
-from ivadomed.report.page import CrossValidation, RunTables
+from ivadomed.report.contents import CrossValidation, RunTables
 from ivadomed.training.checkpoint import BEST
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ import pytest
 
 from ivadomed.evaluation import PredictionPair, summarize
 from ivadomed.report import Report, write_report
-from ivadomed.report import page as report_page
+from ivadomed.report import cases as report_cases
 from ivadomed.report.charts import Group, distribution, lines
 from ivadomed.report.page import render
 
@@ -103,9 +103,9 @@ def test_columns_of_the_table(report):
 
 def test_only_the_worst_pictures_are_part_of_the_page(report, monkeypatch):
     whole = len(Page(render(report)).all("figure"))
-    monkeypatch.setattr(report_page, "_EMBEDDED", 1)
+    monkeypatch.setattr(report_cases, "_EMBEDDED", 1)
     assert len(Page(render(report)).all("figure")) == whole - 2
-    monkeypatch.setattr(report_page, "_EMBEDDED_BYTES", 10)
+    monkeypatch.setattr(report_cases, "_EMBEDDED_BYTES", 10)
     page = Page(render(report))
     assert len(page.all("figure")) == whole - 3
     assert len([link for link in page.all("a") if link["href"].startswith("overlays/")]) == 3

@@ -1,0 +1,116 @@
+"""The cases of a report: the rows of its table, and their pictures."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from ivadomed.evaluation.dataset import OVERLAY_FOLDER
+from ivadomed.evaluation.summary import split_column
+from ivadomed.report.charts import number
+from ivadomed.report.contents import LESS_IS_WORSE, MAIN, UNITS, Report
+
+_EMBEDDED = 20
+_EMBEDDED_BYTES = 6_000_000
+_OPEN = 6
+_IN_KEY = 30  # colours repeat, and the pictures would be pages below
+_CAPTION = ("dice", "hd95", "nsd")
+
+
+def cases(report: Report) -> dict[str, Any]:
+    """What the templates of the cases need: columns and rows of the table, pictures of the worst ones."""
+    contrast = {pair.image_id: pair.contrast for pair in report.pairs}
+    contrasts = sorted(set(contrast.values())) if len(set(contrast.values())) > 1 else []
+    embedded = {image: f"picture-{i}" for i, (image, _) in enumerate(_embedded(report))}
+    columns = [_column(report, name) for name in _sorted_columns(report)]
+    values = report.table.loc[list(report.order), [column["name"] for column in columns]].to_numpy(float)
+    rows = [
+        {
+            "image": image,
+            "contrast": contrast[image],
+            "link": _link(report, image),
+            "embedded": embedded.get(image),
+            "cells": cells.tolist(),
+        }
+        for image, cells in zip(report.order, values, strict=True)
+    ]
+    return {
+        "pictures": [
+            {
+                "id": embedded[image],
+                "image": image,
+                "data": base64.b64encode(path.read_bytes()).decode(),
+                "caption": _caption(report, image),
+            }
+            for image, path in _embedded(report)
+        ],
+        "open": _OPEN,
+        "in_key": _IN_KEY,
+        "contrasts": [(name, name) for name in contrasts],
+        "columns": columns,
+        "rows": rows,
+    }
+
+
+def _embedded(report: Report) -> list[tuple[str, Path]]:
+    """The worst cases that have a picture, as many as the page may hold."""
+    chosen: list[tuple[str, Path]] = []
+    size = 0
+    for image in report.order:
+        path = report.overlays.get(image)
+        if path is None:
+            continue
+        size += path.stat().st_size
+        if len(chosen) == _EMBEDDED or size > _EMBEDDED_BYTES:
+            break
+        chosen.append((image, path))
+    return chosen
+
+
+def _sorted_columns(report: Report) -> list[str]:
+    """Columns with a value, class by class, the main metrics first."""
+
+    def key(column: str) -> tuple[bool, str, int, str]:
+        metric, k = split_column(column)
+        return k == "", k.zfill(3), MAIN.index(metric) if metric in MAIN else len(MAIN), metric
+
+    return sorted(report.table.dropna(axis=1, how="all").columns, key=key)
+
+
+def _column(report: Report, column: str) -> dict[str, str]:
+    """Head of a column of the table of cases."""
+    metric, k = split_column(column)
+    notes = [UNITS[metric]] if metric in UNITS else []
+    notes += [f"class {k}"] if k and len(report.class_names) > 1 else []
+    return {
+        "name": column,
+        "metric": metric,
+        "k": k,
+        "worst": "ascending" if metric.split("_")[0] in LESS_IS_WORSE else "descending",
+        "css": " ".join(([f"c{k}"] if k else []) + (["minor"] if metric not in MAIN else [])),
+        "note": ", ".join(notes),
+    }
+
+
+def _link(report: Report, image: str) -> str:
+    """Relative address of an image's picture; empty without one."""
+    path = report.overlays.get(image)
+    return quote(f"{OVERLAY_FOLDER.name}/{path.name}") if path else ""
+
+
+def _caption(report: Report, image: str) -> str:
+    """The main numbers of an image, class by class."""
+    row = report.table.loc[image]
+    classes = []
+    for k in range(len(report.class_names)):
+        values = {metric: row.get(f"{metric}_class{k}", np.nan) for metric in _CAPTION}
+        text = ", ".join(
+            f"{metric} {number(value)}" for metric, value in values.items() if not np.isnan(value)
+        )
+        name = f"class {k}: " if len(report.class_names) > 1 else ""
+        classes += [name + text] if text else []
+    return "; ".join(classes)
