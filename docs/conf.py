@@ -16,6 +16,7 @@ release = version = __version__
 
 extensions = [
     "configuration_reference",
+    "metrics_reference",
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",

@@ -18,6 +18,7 @@ from scipy import ndimage
 
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.evaluation import Evaluation3DMetrics, evaluate_pair
+from ivadomed.metrics.descriptions import COLUMNS
 
 ZOOMS = (0.5, 2.0, 3.0)  # 3 mm3 per voxel
 masks = hnp.arrays(np.uint8, (6, 5, 4, 1), elements=st.sampled_from([0, 0, 1]))
@@ -251,26 +252,16 @@ def test_without_surfaces():
     assert not [name for name in values if name.startswith(("hd", "assd", "nsd"))]
 
 
-def documented_columns() -> dict[str, tuple[str, str, str]]:
-    """Metric -> values for both empty, prediction empty, ground truth empty, from the documentation."""
-    page = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text(encoding="utf-8")
-    rows = [
-        line.replace("\\|", "").strip("| ").split("|") for line in page.splitlines() if line.count("|") > 6
-    ]
-    cells = [[cell.strip() for cell in row] for row in rows]
-    return {row[0].strip("`"): (row[3], row[4], row[5]) for row in cells if row[0].startswith("`")}
-
-
 def test_empty_masks_have_the_documented_values():
     empty, full = np.zeros((6, 6, 4, 1)), np.zeros((6, 6, 4, 1))
     full[1:4, 1:5, 1:3] = 1
-    documented = documented_columns()
     for case, pair in enumerate([(empty, empty), (empty, full), (full, empty)]):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             values = evaluate_pair(*pair, ZOOMS).metrics
-        assert {name.removesuffix("_class0") for name in values} == set(documented)
-        for name, expected in documented.items():
+        assert {name.removesuffix("_class0") for name in values} == set(COLUMNS)
+        for name, described in COLUMNS.items():
+            expected = described.empty
             value = values[f"{name}_class0"]
             if expected[case] == "undefined":
                 assert np.isnan(value), name

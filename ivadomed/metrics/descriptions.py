@@ -1,0 +1,272 @@
+"""Metrics in words: what people call each one, what it tells, its unit, and which way is better.
+
+Reports, comparisons and ``docs/metrics.md`` take their words from here. Columns of the evaluation
+(``evaluation_3Dmetrics.csv``), curves of a training and functions of ``evaluation_parameters.metrics`` are all known by
+name.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import dataclass, replace
+
+from ivadomed.metrics.scores import METRICS
+
+UNDEFINED, USUAL = "undefined", "usual"
+
+
+@dataclass(frozen=True)
+class Description:
+    """One metric.
+
+    Args:
+        title: Its name in full.
+        label: Its short name, for heads of tables.
+        explanation: A sentence or two for somebody who meets it for the first time.
+        better: "higher", "lower", or "" for a count or a volume, which is neither good nor bad.
+        unit: Such as "mm"; empty for ratios and counts.
+        ratio: True where it lies between 0 and 1.
+        formula: P is the prediction, T the ground truth.
+        empty: Its value when both masks are empty, when only P is, and when only T is.
+        source: Who introduced it.
+    """
+
+    title: str
+    label: str
+    explanation: str
+    better: str = ""
+    unit: str = ""
+    ratio: bool = False
+    formula: str = ""
+    empty: tuple[str, str, str] = (USUAL, USUAL, USUAL)
+    source: str = ""
+
+    @property
+    def hint(self) -> str:
+        """Title, explanation and direction, as a page shows them on hover."""
+        direction = f" {self.better.capitalize()} is better." if self.better else ""
+        title = self.title[0].upper() + self.title[1:]
+        return f"{title}{f' ({self.unit})' if self.unit else ''}. {self.explanation}{direction}"
+
+
+def _ratio(title: str, label: str, explanation: str, better: str = "higher", **more: object) -> Description:
+    return Description(title, label, explanation, better, ratio=True, **more)  # type: ignore[arg-type]
+
+
+COLUMNS: dict[str, Description] = {
+    "vol_pred": Description(
+        "predicted volume",
+        "Predicted volume",
+        "Volume of the prediction.",
+        unit="mm³",
+        formula="|P| times the volume of a voxel",
+        empty=("0", "0", USUAL),
+    ),
+    "vol_gt": Description(
+        "true volume",
+        "True volume",
+        "Volume of the ground truth.",
+        unit="mm³",
+        formula="|T| times the volume of a voxel",
+        empty=("0", USUAL, "0"),
+    ),
+    "rvd": Description(
+        "relative volume difference",
+        "RVD",
+        "Part of the true volume that the prediction lacks; negative when the prediction is too large. 0 is best.",
+        formula="(|T| - |P|) / |T|",
+        empty=(UNDEFINED, "1", UNDEFINED),
+    ),
+    "avd": Description(
+        "absolute volume difference",
+        "AVD",
+        "Difference between both volumes as a fraction of the true one, wherever they lie.",
+        "lower",
+        formula="absolute value of `rvd`",
+        empty=(UNDEFINED, "1", UNDEFINED),
+    ),
+    "vs": _ratio(
+        "volumetric similarity",
+        "VS",
+        "Agreement of both volumes, wherever they lie: 1 when they are equal.",
+        formula="1 - abs(|P| - |T|) / (|P| + |T|)",
+        empty=(UNDEFINED, "0", "0"),
+        source="Taha 2015",
+    ),
+    "dice": _ratio(
+        "Dice coefficient",
+        "Dice",
+        "Overlap of prediction and ground truth: 1 when they are equal, 0 when they share no voxel.",
+        formula="2 |P T| / (|P| + |T|)",
+        empty=(UNDEFINED, "0", "0"),
+        source="Dice 1945",
+    ),
+    "precision": _ratio(
+        "precision",
+        "Precision",
+        "Part of the prediction that is right (positive predictive value).",
+        formula="|P T| / |P|",
+        empty=(UNDEFINED, UNDEFINED, "0"),
+    ),
+    "recall": _ratio(
+        "recall",
+        "Recall",
+        "Part of the ground truth that is found (sensitivity).",
+        formula="|P T| / |T|",
+        empty=(UNDEFINED, "0", UNDEFINED),
+    ),
+    "specificity": _ratio(
+        "specificity",
+        "Specificity",
+        "Part of the true background that is predicted as background; near 1 for any small structure.",
+        formula="background of both / background of T",
+        empty=("1", "1", USUAL),
+    ),
+    "mse": Description(
+        "squared error",
+        "Squared error",
+        "Sum of squared differences, divided by the size of a slice.",
+        "lower",
+        formula="sum of squared differences / (voxels along X times Y)",
+        empty=("0", USUAL, USUAL),
+    ),
+    "hd": Description(
+        "Hausdorff distance",
+        "HD",
+        "Largest distance from a point of either surface to the other surface; a single stray voxel decides it.",
+        "lower",
+        "mm",
+        formula="largest distance of a point of either surface to the other surface",
+        empty=(UNDEFINED, UNDEFINED, UNDEFINED),
+        source="Huttenlocher 1993",
+    ),
+    "hd95": Description(
+        "95th-percentile Hausdorff distance",
+        "HD95",
+        "95 % of both surfaces lie no further than this from the other one; unlike the Hausdorff distance it "
+        "ignores a few stray voxels.",
+        "lower",
+        "mm",
+        formula="95th percentile of the distances from each surface to the other, the larger of the two",
+        empty=(UNDEFINED, UNDEFINED, UNDEFINED),
+        source="Nikolov 2021",
+    ),
+    "assd": Description(
+        "average symmetric surface distance",
+        "ASSD",
+        "Mean distance between both surfaces.",
+        "lower",
+        "mm",
+        formula="mean distance over both surfaces",
+        empty=(UNDEFINED, UNDEFINED, UNDEFINED),
+        source="Yeghiazaryan 2018",
+    ),
+    "nsd": _ratio(
+        "normalized surface Dice",
+        "NSD",
+        "Part of both surfaces that lies within the tolerance (surface_tolerance_mm) of the other one.",
+        formula="fraction of both surfaces within `surface_tolerance_mm` of the other one",
+        empty=(UNDEFINED, "0", "0"),
+        source="Nikolov 2021",
+    ),
+    "n_pred": Description(
+        "predicted objects",
+        "Predicted objects",
+        "Number of connected objects in the prediction.",
+        formula="number of predicted objects",
+        empty=("0", "0", USUAL),
+    ),
+    "n_gt": Description(
+        "true objects",
+        "True objects",
+        "Number of connected objects in the ground truth.",
+        formula="number of true objects",
+        empty=("0", USUAL, "0"),
+    ),
+    "ltpr": _ratio(
+        "lesion true positive rate",
+        "LTPR",
+        "Part of the true objects (lesions) that is found, whatever their size.",
+        formula="true objects that are found / `n_gt`",
+        empty=(UNDEFINED, "0", UNDEFINED),
+    ),
+    "lfdr": _ratio(
+        "lesion false detection rate",
+        "LFDR",
+        "Part of the predicted objects (lesions) that is false.",
+        "lower",
+        formula="predicted objects that are false / (these and the true objects that are found)",
+        empty=(UNDEFINED, UNDEFINED, "1"),
+    ),
+    "lf1": _ratio(
+        "lesion-wise F1 score",
+        "Lesion F1",
+        "Balance of objects (lesions) found and false detections: 1 when every true object is found and none is "
+        "false.",
+        formula="harmonic mean of `ltpr` and 1 - `lfdr`",
+        empty=(UNDEFINED, "0", "0"),
+        source="Maier-Hein 2024",
+    ),
+}
+"""Columns of the evaluation, in the order of ``docs/metrics.md``."""
+
+_MEANS = (
+    "Mean over the samples of an epoch (slices, patches or volumes), of predictions that are not thresholded."
+)
+CURVES: dict[str, Description] = {
+    "train_loss": Description(
+        "training loss", "Training", "What the training minimizes, over its own images.", "lower"
+    ),
+    "val_loss": Description(
+        "validation loss",
+        "Validation",
+        "The same loss over images that the training does not learn from; the model with the lowest one is kept.",
+        "lower",
+    ),
+    **{
+        f"{name}_score": replace(COLUMNS[name], explanation=f"{COLUMNS[name].explanation} {_MEANS}")
+        for name in ("dice", "precision", "recall", "specificity")
+    },
+    "multi_class_dice_score": _ratio(
+        "mean Dice over classes", "Dice over classes", f"1 for a class that is in neither mask. {_MEANS}"
+    ),
+    "intersection_over_union": _ratio(
+        "intersection over union", "IoU", f"Overlap of both masks (Jaccard index). {_MEANS}"
+    ),
+    "accuracy_score": _ratio("accuracy", "Accuracy", f"Part of all voxels that is right. {_MEANS}"),
+    "hausdorff_score": Description(
+        "distance of value profiles",
+        "Profile distance",
+        "A distance between rows of values, neither in voxels nor in mm.",
+        "lower",
+    ),
+}
+"""Losses and validation metrics of a training."""
+
+
+def describe(name: str) -> Description:
+    """Description of a metric by its name.
+
+    Args:
+        name: Of a column without its class ("dice", "ltpr_21-100vox"), of a curve ("val_loss"), or of a metric of
+            ``METRICS``.
+
+    Returns:
+        Its description; of a metric that nobody described the name, and the first line of its docstring.
+    """
+    known = {**CURVES, **COLUMNS}
+    if name in known:
+        return known[name]
+    base, _, size = name.partition("_")
+    whole = COLUMNS.get("n_gt" if base == "n" else base)
+    if whole is not None and re.match(r"\d", size):  # objects of a range of sizes
+        return replace(
+            whole,
+            title=f"{whole.title}, objects of {size}",
+            label=f"{whole.label} {size}",
+            explanation=f"{whole.explanation} Only objects of {size} count.",
+        )
+    function = METRICS.get(name)
+    words = name.replace("_", " ")
+    return Description(words, words, (inspect.getdoc(function) or "").split("\n", 1)[0] if function else "")
