@@ -19,8 +19,8 @@ from ivadomed.commands.records import MANIFEST, read_object, was_trained_on, wri
 from ivadomed.commands.screen import show_data, show_left_out
 from ivadomed.commands.steps import changed
 from ivadomed.commands.train import finished_training
-from ivadomed.commands.worker import log_failure, screen_of_worker, shared_config, with_own_share
-from ivadomed.config import RunConfig, load_config
+from ivadomed.commands.worker import log_failure, screen_of_worker, with_own_share
+from ivadomed.config import RunConfig
 from ivadomed.detection.cascade import add_boxes
 from ivadomed.errors import ConfigError, ModelError, RunsFailed
 from ivadomed.geometry.boxes import BOXES_FILE
@@ -54,16 +54,11 @@ def fold_folder(folder: Path, fold: int) -> Path:
     return folder / f"fold_{fold}"
 
 
-def together(config: RunConfig) -> RunConfig:
-    """The configuration of the whole with absolute paths and the cache that the folds share."""
-    return load_config(shared_config(config.to_json()))
-
-
 def of_fold(config: RunConfig, fold: int) -> RunConfig:
     """The configuration of the run of one fold, which can be trained and tested alone.
 
     Args:
-        config: Of the whole, see `together`.
+        config: Of the whole, with absolute paths.
         fold: Its number.
     """
     folder = Path(config.path_output)
@@ -136,7 +131,7 @@ def train_folds(
     """Train each fold that is not trained yet, and go on with those that were interrupted.
 
     Args:
-        config: Of the whole, see `together`.
+        config: Of the whole, with absolute paths.
         folder: Its folder.
         run: Trains a fold.
         workers: Processes that train, each a fold at a time.
@@ -217,7 +212,7 @@ def prepare_folds(config: RunConfig, folder: Path, overwrite: bool = False) -> l
     Each fold gets its ``config_file.json``.
 
     Args:
-        config: Of the whole, see `together`.
+        config: Of the whole, with absolute paths.
         folder: Its folder.
         overwrite: Remove the trainings of all folds and draw anew.
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ivadomed.commands.cross_validation import HeldOut, choose_postprocessing, held_out, side_cases
-from ivadomed.commands.folds import together, trained_folds
+from ivadomed.commands.folds import trained_folds
 from ivadomed.commands.records import run_folder
 from ivadomed.commands.steps import refuse_without_data, with_contrasts
+from ivadomed.commands.worker import with_absolute_paths
 from ivadomed.config import RunConfig
 from ivadomed.config.tree import read_json
 from ivadomed.errors import ConfigError, DataError, ModelError
@@ -62,7 +63,7 @@ def postprocessing_command(
     of_folds = config.split_dataset.is_cross_validation
     if not (config.model_folder / f"{config.model_folder.name}.json").is_file():
         raise ModelError(f"{config.model_folder}: no packaged model here; run --train first")
-    config = together(config) if of_folds else config
+    config = with_absolute_paths(config) if of_folds else config
     with run_folder(config, debug) as folder:
         config = with_contrasts(config, folder)
         parts = _parts_of_folds(config, folder) if of_folds else [_validation_set(config, folder)]

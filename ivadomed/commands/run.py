@@ -15,12 +15,13 @@ from ivadomed.commands.cross_validation import (
     test_folds,
 )
 from ivadomed.commands.evaluate import eval_command
-from ivadomed.commands.folds import refuse_for_folds, together, train_folds
+from ivadomed.commands.folds import refuse_for_folds, train_folds
 from ivadomed.commands.records import run_folder
 from ivadomed.commands.segment import segment_command
-from ivadomed.commands.steps import refuse_without_data, with_absolute_paths, with_contrasts
+from ivadomed.commands.steps import refuse_without_data, with_contrasts
 from ivadomed.commands.test import test_command
 from ivadomed.commands.train import finished_training, train_command
+from ivadomed.commands.worker import with_absolute_paths
 from ivadomed.config import RunConfig
 from ivadomed.errors import ConfigError
 from ivadomed.jobs import Workers
@@ -135,7 +136,7 @@ def _run_folds(
     folds: Sequence[int] | None,
 ) -> Any:
     """Train, test or evaluate all folds together; see ``run_command``."""
-    with _in_folder(together(config), debug, workers.cluster) as (config, folder):
+    with _in_folder(with_absolute_paths(config), debug, workers.cluster) as (config, folder):
         if config.command == "test":
             return test_folds(config, folder, workers, folds)
         if config.command == "eval":

@@ -165,17 +165,6 @@ def threshold_picture(config: RunConfig, folder: Path) -> Path:
     return folder / ("roc.png" if config.task == "classification" else "thr.png")
 
 
-def with_absolute_paths(config: RunConfig) -> RunConfig:
-    """The configuration as another machine can read it that has the same files in the same places."""
-    loader = config.loader_parameters
-    changes: dict[str, Any] = {
-        "path_output": str(Path(config.path_output).resolve()),
-        "loader_parameters.path_data": [str(Path(path).resolve()) for path in loader.path_data],
-        "loader_parameters.cache_dir": loader.cache_dir and str(Path(loader.cache_dir).resolve()),
-    }
-    return changed(config, changes)
-
-
 def postprocessing_of(config: RunConfig, folder: Path) -> dict[str, Any]:
     """Steps by name, in the order in which they run.
 

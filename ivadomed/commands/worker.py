@@ -26,6 +26,11 @@ def shared_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**config, "path_output": str(output), "loader_parameters": {**loader, **places}}
 
 
+def with_absolute_paths(config: RunConfig) -> RunConfig:
+    """The configuration as any process can read it that sees the same files in the same places, see `shared_config`."""
+    return load_config(shared_config(config.to_json()))
+
+
 def with_own_share(config: Mapping[str, Any]) -> RunConfig:
     """The configuration with the GPU and the threads that this process has to itself."""
     parsed = load_config(config)

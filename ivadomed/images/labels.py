@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from scipy.ndimage import maximum_filter, minimum_filter
@@ -50,6 +50,7 @@ _TRACES = 1e-4  # of the labelled pixels: drawing programs leave single pixels o
 _VOID = 255.0
 _CHUNK = 1 << 20
 _MOST_COUNTED = 1 << 16
+_KEPT = 1 << 29
 _SHOWN = 6
 _NAMED = 3
 
@@ -80,6 +81,10 @@ class LabelFile:
         return f"{self.path}:{'+'.join(map(str, self.values))}" if self.values else str(self.path)
 
 
+LabelReader: TypeAlias = Callable[[Path, tuple[float, ...] | None], "StoredLabel"]
+"""Opens a label file, see `open_label`."""
+
+
 def read_label(
     file: LabelFile | str | os.PathLike[str],
     pixel_size: tuple[float, ...] | None = None,
@@ -107,17 +112,18 @@ def iter_labels(
     pixel_size: tuple[float, ...] | None = None,
     soft: bool | Sequence[bool] = False,
     among: Sequence[LabelFile] = (),
+    opened: LabelReader | None = None,
 ) -> Iterator[Image]:
     """Read the labels of several classes one by one, see ``read_label``, a file once, however many classes it holds.
 
-    ``soft`` may differ from label to label.
+    ``soft`` may differ from label to label. Files are opened by ``opened``, if given, else by ``open_label``.
     """
     stored: dict[Path, StoredLabel] = {}
     last = {file.path: place for place, file in enumerate(files)}
     kept = [soft] * len(files) if isinstance(soft, bool) else soft
     for place, (file, is_soft) in enumerate(zip(files, kept, strict=True)):
         if file.path not in stored:
-            stored[file.path] = open_label(file.path, pixel_size)
+            stored[file.path] = (opened or open_label)(file.path, pixel_size)
         named = {value for other in (*files, *among) if other.path == file.path for value in other.values}
         yield stored[file.path].of_class(file.values, is_soft, named)
         if last[file.path] == place:
@@ -177,6 +183,28 @@ def open_label(path: str | os.PathLike[str], pixel_size: tuple[float, ...] | Non
         pixels = pixels[..., 0] if pixels.ndim == 3 else pixels
     pixels = pixels.astype(np.uint8) if pixels.dtype == bool else pixels
     return StoredLabel(os.fspath(path), Image(pixels[..., None], picture_affine(pixel_size)), picture)
+
+
+class KeptLabels:
+    """A reader that keeps the files it opened first, so that looking at them again reads nothing.
+
+    Args:
+        most: Bytes of voxels to keep.
+    """
+
+    def __init__(self, most: int = _KEPT) -> None:
+        self._left = most
+        self._kept: dict[tuple[Path, tuple[float, ...] | None], StoredLabel] = {}
+
+    def __call__(self, path: Path, pixel_size: tuple[float, ...] | None = None) -> StoredLabel:
+        """See `open_label`."""
+        if (known := self._kept.get((path, pixel_size))) is not None:
+            return known
+        label = open_label(path, pixel_size)
+        if (size := label.image.data.nbytes) <= self._left:
+            self._left -= size
+            self._kept[path, pixel_size] = label
+        return label
 
 
 def _check_background(path: str | os.PathLike[str], picture: Picture) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.images.label_suffix import LabelSuffix, LabelTable
-from ivadomed.images.labels import LabelFile, open_label
+from ivadomed.images.labels import LabelFile, LabelReader, open_label
 from ivadomed.loader.bids.files import BidsFile
 
 TableOf = Callable[[BidsFile], LabelTable]
@@ -49,7 +49,10 @@ class Offer:
 
 
 def offer_classes(
-    labels: Sequence[Mapping[str, BidsFile]], table_of: TableOf, wanted: Sequence[str] = ()
+    labels: Sequence[Mapping[str, BidsFile]],
+    table_of: TableOf,
+    wanted: Sequence[str] = (),
+    opened: LabelReader = open_label,
 ) -> Offer:
     """List the classes of the labels of some images.
 
@@ -57,6 +60,7 @@ def offer_classes(
         labels: Per image its label files by suffix.
         table_of: Names of the classes in a file.
         wanted: What is asked for; "_dseg" of a label map is all of its classes.
+        opened: Opens a file.
 
     Raises:
         ConfigError: Something is asked for in a way that cannot be parsed.
@@ -71,7 +75,7 @@ def offer_classes(
         table = _common(map(table_of, of_suffix))
         named = {name: values for name, values in table.items() if values != (0,)}
         ignored = next((name for name in named if name.lower() == _IGNORE), None)
-        if values := _classes_of(of_suffix):
+        if values := _classes_of(of_suffix, opened):
             offered[suffix] = _parts(suffix, values, named, ignored)
             ignore = ignore or (f"{suffix}:{ignored}" if ignored else None)
         else:
@@ -107,12 +111,12 @@ def _parts(suffix: str, values: Sequence[int], named: LabelTable, ignored: str |
     return [LabelSuffix(suffix, text) for text in texts]
 
 
-def _classes_of(files: Sequence[BidsFile]) -> list[int]:
+def _classes_of(files: Sequence[BidsFile], opened: LabelReader) -> list[int]:
     """Values of a label map besides 0, increasing; empty when the files hold one class each."""
     found: set[int] = set()
     for file in files:
         try:
-            found.update(open_label(file.path).classes)
+            found.update(opened(file.path, None).classes)
         except DataError:  # which says more where the label is looked at
             return []
     return sorted(found) if 1 < len(found) <= _MOST_CLASSES else []

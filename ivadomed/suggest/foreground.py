@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from ivadomed.errors import DataError
 from ivadomed.images.io import Image, read_image
-from ivadomed.images.labels import LabelFile, iter_labels
+from ivadomed.images.labels import LabelFile, LabelReader, iter_labels, open_label
 from ivadomed.images.volume_of import ImagePath
 from ivadomed.runtime.terminal import hidden_bar
 
@@ -96,12 +96,15 @@ def images_to_read(count: int, voxels: int) -> int:
     return min(count, max(_FEWEST, min(_VOXELS // max(voxels, 1), _MOST)))
 
 
-def look_at_foreground(images: Iterable[LabelledImage], complete: bool) -> Foreground:
+def look_at_foreground(
+    images: Iterable[LabelledImage], complete: bool, opened: LabelReader = open_label
+) -> Foreground:
     """Read labels, and the images of CT; faulty files, which a check of the data names, are passed over.
 
     Args:
         images: Those to read.
         complete: Whether they are all there are.
+        opened: Opens a label.
     """
     items = list(images)
     boxes: list[tuple[list[float], list[float]]] = []
@@ -109,7 +112,7 @@ def look_at_foreground(images: Iterable[LabelledImage], complete: bool) -> Foreg
     is_ct, rng = _is_ct(items), np.random.default_rng(0)
     for item in tqdm(items, desc="Measuring labels", unit="image", leave=False, disable=hidden_bar()):
         try:
-            mask, zooms = _mask(item.labels)
+            mask, zooms = _mask(item.labels, opened)
             if mask is None or not mask.any():
                 continue
             boxes.append(_box(mask, zooms))
@@ -128,10 +131,10 @@ def _some_of(image: Image, mask: np.ndarray, rng: np.random.Generator) -> np.nda
     return rng.choice(inside, min(len(inside), _PER_IMAGE), replace=False) if len(inside) else inside
 
 
-def _mask(labels: Sequence[LabelFile]) -> tuple[np.ndarray | None, Sequence[float]]:
+def _mask(labels: Sequence[LabelFile], opened: LabelReader) -> tuple[np.ndarray | None, Sequence[float]]:
     """All labels together, [R, A, S], and mm along these axes."""
     mask, zooms = None, (1.0, 1.0, 1.0)
-    for label in iter_labels(labels, soft=True):
+    for label in iter_labels(labels, soft=True, opened=opened):
         grid = label.grid()
         inside, zooms = grid.to_hwd(label.data) >= 0.5, grid.zooms
         mask = inside if mask is None or mask.shape != inside.shape else mask | inside

@@ -14,7 +14,7 @@ from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid
 from ivadomed.images.io import is_nifti
 from ivadomed.images.label_suffix import file_suffix, names_lesions
-from ivadomed.images.labels import LabelFile, iter_labels
+from ivadomed.images.labels import LabelFile, LabelReader, iter_labels, open_label
 from ivadomed.postprocessing.objects import label_objects
 from ivadomed.runtime.terminal import hidden_bar
 
@@ -118,6 +118,7 @@ def choose_targets(
     counts: Mapping[str, int],
     grids: Sequence[Grid],
     wanted: Sequence[str] = (),
+    opened: LabelReader = open_label,
 ) -> Targets:
     """Read labels of some images and choose those that a network can learn.
 
@@ -129,6 +130,7 @@ def choose_targets(
         counts: Images of the whole data set that have a label, by suffix.
         grids: Per image its grid.
         wanted: Suffixes to train on, whatever the others are like; empty: all that can be used.
+        opened: Opens a file.
 
     Raises:
         DataError: No label can be used, two mark the same, or one that is wanted does not exist or cannot be used.
@@ -139,7 +141,7 @@ def choose_targets(
         )
     kinds = {suffix: LabelKind(suffix, count) for suffix, count in counts.items()}
     bar = tqdm(files, desc="Reading labels", unit="image", leave=False, disable=hidden_bar())
-    masks = [_look(of_image, kinds, grid) for of_image, grid in zip(bar, grids, strict=True)]
+    masks = [_look(of_image, kinds, grid, opened) for of_image, grid in zip(bar, grids, strict=True)]
     left_out = {suffix: kind.fault for suffix, kind in kinds.items() if kind.fault}
     usable = {suffix: kind for suffix, kind in kinds.items() if not kind.fault}
     if wanted:
@@ -207,14 +209,15 @@ def _refuse_versions(
 
 
 def _look(
-    files: Mapping[str, LabelFile], kinds: Mapping[str, LabelKind], grid: Grid
+    files: Mapping[str, LabelFile], kinds: Mapping[str, LabelKind], grid: Grid, opened: LabelReader
 ) -> dict[str, np.ndarray]:
     """Read the labels of one image; masks in RAS order, packed to bits."""
     masks = {}
     for path in dict.fromkeys(file.path for file in files.values()):
         of_path = {suffix: file for suffix, file in files.items() if file.path == path}
         try:  # one class after the other: a label map may have a hundred
-            for suffix, label in zip(of_path, iter_labels([*of_path.values()], soft=True), strict=True):
+            labels = iter_labels([*of_path.values()], soft=True, opened=opened)
+            for suffix, label in zip(of_path, labels, strict=True):
                 own = label.grid()
                 if not grid.matches(own) and (
                     is_nifti(path) or own.shape != grid.shape

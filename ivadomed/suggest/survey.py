@@ -17,6 +17,7 @@ from ivadomed.errors import ConfigError, DataError
 from ivadomed.geometry.grid import Grid
 from ivadomed.images.io import is_picture, read_grid
 from ivadomed.images.label_suffix import file_suffix
+from ivadomed.images.labels import KeptLabels, LabelReader
 from ivadomed.loader.bids.files import BidsFile, Selection
 from ivadomed.loader.bids.index import IMAGE_EXTENSIONS
 from ivadomed.loader.bids.labels import Labels
@@ -121,13 +122,15 @@ def survey(
     labelled = [item for item in labelled if not contrasts or item.image.suffix in contrasts]
     sample = _spread(labelled, _LOOKED_AT)
     listed = [item.labels for item in _bar(sample, "Listing classes", "image")]
-    offer = offer_classes(listed, index.label_values, target_suffix)
+    opened = KeptLabels()  # classes, their kinds and where they lie are looked at one after the other
+    offer = offer_classes(listed, index.label_values, target_suffix, opened)
     files = Counter(chain.from_iterable(item.labels for item in labelled))
     targets = choose_targets(
         [offer.files(item.labels, index.label_values) for item in sample],
         {text: files[suffix.file] for text, suffix in offer.classes.items() if suffix.file in files},
         [_grid(item.image, index)[0] for item in sample],
         offer.wanted,
+        opened,
     )
     chosen = set(map(file_suffix, targets.suffixes))
     labelled = [item for item in labelled if not item.labels.keys().isdisjoint(chosen)]
@@ -158,7 +161,7 @@ def survey(
         extensions=tuple(sorted({file.extension for file in (*used, *labels)})),
         valid=valid,
         ignore=offer.ignore if offer.ignore and file_suffix(offer.ignore) in chosen else None,
-        foreground=_foreground(labelled, [grid for grid, _ in seen], index, offer, targets.suffixes),
+        foreground=_foreground(labelled, [grid for grid, _ in seen], index, offer, targets.suffixes, opened),
     )
 
 
@@ -168,6 +171,7 @@ def _foreground(
     index: DataIndex,
     offer: Offer,
     suffixes: Sequence[str],
+    opened: LabelReader,
 ) -> Foreground:
     """Where the classes lie: in all images if they are small, else in some."""
     if is_picture(labelled[0].image.path):
@@ -178,7 +182,7 @@ def _foreground(
         files = offer.files(item.labels, index.label_values)
         labels = tuple(files[suffix] for suffix in suffixes if suffix in files)
         items.append(LabelledImage(item.image.image, item.image.suffix, labels))
-    return look_at_foreground(items, count == len(labelled))
+    return look_at_foreground(items, count == len(labelled), opened)
 
 
 def _bar(items: Sequence[Item], title: str, unit: str) -> Iterable[Item]:

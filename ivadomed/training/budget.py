@@ -194,8 +194,13 @@ class Budget:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """From the checkpoint; under another budget than its own, the number is decided anew by its pace."""
+        """From the checkpoint; under another budget than its own, the number is decided anew by its pace.
+
+        What an interruption costs, such as setting up once more, does not count: the number is that of a training
+        without it.
+        """
         self.begin()
+        self.started = self._last_end
         self._before, self._took = state["elapsed"], list(state["took"])
         self.done, self.history = state["done"], dict(state["history"])
         if self.minutes is None:

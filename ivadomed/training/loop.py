@@ -48,6 +48,7 @@ from ivadomed.training.monitor import NOTHING, Monitor, Watch, start_tracking
 from ivadomed.training.network import compile_network, fewest_samples, initial_model
 from ivadomed.training.optimization import Optimization
 from ivadomed.training.processes import Processes, Shard
+from ivadomed.training.rehearsal import read_rehearsal, write_rehearsal
 from ivadomed.training.schedule import EarlyStopping
 
 log = logging.getLogger(__name__)
@@ -248,8 +249,7 @@ class Trainer:
         advice = f"add --resume-training to the command to continue from {self.folder / CHECKPOINT}"
         with closing(self.train_batches), closing(self.val_batches), StopRequest(advice) as stop:
             if self.budget.epochs is None:
-                self.budget.rehearsed(self._rehearse(stop))
-                self.optimization.set_epochs(self.num_epochs)
+                self._find_number(stop)
             self._tell(on_plan)
             with closing(self._monitor()) as monitor, closing(self._gifs()) as gifs:
                 self.budget.begin()
@@ -282,6 +282,18 @@ class Trainer:
     def _tell(self, on_plan: Planned | None) -> None:
         if on_plan is not None and self.budget.history and self.processes.world.is_first:
             on_plan(self.budget.history)
+
+    def _find_number(self, stop: StopRequest) -> None:
+        """Set the first number of epochs: that of a rehearsal before an interruption, else of one now."""
+        if self.first_epoch == 1:
+            kept = self.processes.collect(read_rehearsal(self.folder, self.configuration))[0]
+            if kept is not None:
+                self.budget.load_state_dict(kept)
+        if self.budget.epochs is None:
+            self.budget.rehearsed(self._rehearse(stop))
+            if self.processes.world.is_first:
+                write_rehearsal(self.folder, self.configuration, self.budget)
+        self.optimization.set_epochs(self.num_epochs)
 
     def _rehearse(self, stop: StopRequest) -> float:
         """Seconds that an epoch will take, by its first batches; nothing of what they change stays."""

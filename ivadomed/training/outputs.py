@@ -17,6 +17,7 @@ from ivadomed.models.checkpoint import load_model
 from ivadomed.models.onnx import write_onnx
 from ivadomed.training.checkpoint import BEST, CHECKPOINT, FINAL, is_old_checkpoint, is_old_model
 from ivadomed.training.gifs import remove_frames
+from ivadomed.training.rehearsal import REHEARSAL
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ def remove_training(folder: Path, model_folder: Path) -> None:
         folder: Output folder of the run.
         model_folder: Folder of its packaged model.
     """
-    for name in (CHECKPOINT, BEST, FINAL):
+    for name in (CHECKPOINT, BEST, FINAL, REHEARSAL):
         (folder / name).unlink(missing_ok=True)
     for pattern in (_EVENTS, f"*/{_EVENTS}"):
         for events in folder.glob(pattern):

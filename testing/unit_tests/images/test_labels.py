@@ -437,3 +437,18 @@ def check_agreement(values, found, selected, soft, is_volume):
         return
     for reading in (own, trained, evaluated):
         np.testing.assert_allclose(reading, expected)
+
+
+def test_kept_labels_are_read_once_while_there_is_room(tmp_path, monkeypatch):
+    paths = [tmp_path / f"{name}.nii.gz" for name in "abc"]
+    for path in paths:
+        nib.save(nib.Nifti1Image(np.eye(4, dtype=np.uint8)[..., None], np.eye(4)), path)
+    read = []
+    original = labels.open_label
+    monkeypatch.setattr(
+        labels, "open_label", lambda path, size=None: read.append(path) or original(path, size)
+    )
+    kept = labels.KeptLabels(most=2 * 16)
+    for path in [*paths, *paths]:
+        assert next(labels.iter_labels([labels.LabelFile(path)], opened=kept)).data.sum() == 4
+    assert read == [*paths, paths[2]]

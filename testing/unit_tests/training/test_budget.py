@@ -13,6 +13,7 @@ from ivadomed.training import loop
 from ivadomed.training.budget import Budget, planned_epochs
 from ivadomed.training.checkpoint import read_checkpoint, save_checkpoint
 from ivadomed.training.loop import Trainer
+from ivadomed.training.rehearsal import read_rehearsal
 from testing.unit_tests.training.test_loop import CPU, MODEL, SCHEDULES, StopAfter, parameters, samples, state
 
 
@@ -148,12 +149,13 @@ def run(tmp_path, monkeypatch):
     batch_takes("_train_batch", 2.0)
     batch_takes("_validate_batch", 1.0)
 
-    def run(folder, time, resume=False, slow=10**9, **changes):
+    def run(folder, time, resume=False, slow=10**9, set_up=0.0, **changes):
         seen["slow"] = slow
+        started, clock.now = clock.now, clock.now + set_up
         params = parameters(batch_size=1, training_time={"early_stopping_epsilon": 0, **time}, **changes)
         (tmp_path / folder).mkdir(exist_ok=True)
         sides = samples(["sub-1", "sub-2"]), samples(["sub-3"], seed=1)
-        trainer = Trainer(MODEL, *sides, params, tmp_path / folder, CPU, clock=clock)
+        trainer = Trainer(MODEL, *sides, params, tmp_path / folder, CPU, clock=clock, started=started)
         if resume:
             trainer.resume()
         trainer.plans, trainer.rates = [], []
@@ -217,10 +219,20 @@ def test_an_interruption_changes_no_number(run, tmp_path, monkeypatch, schedule,
         patch.setattr(loop, "StopRequest", StopAfter(after))
         with pytest.raises(Interrupted):
             run("halves", time, slow=10, **options)
-    resumes = after > 10  # else there is no checkpoint yet
-    halves = run("halves", time, resume=resumes, slow=0 if resumes else 10, **options)
+    resumes = after > 10  # else there is no checkpoint yet, but the number of the rehearsal
+    halves = run("halves", time, resume=resumes, slow=0 if resumes else 6, set_up=25.0, **options)
     assert halves.plans[-1] == whole.budget.history
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "halves"))
+
+
+def test_a_number_found_before_the_first_checkpoint_stays(run, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "StopRequest", StopAfter(6))
+        with pytest.raises(Interrupted):
+            run("run", {"max_minutes": 1})
+    assert run("run", {"max_minutes": 1}, slow=0).plans[0] == {1: 5}  # a rehearsal at this pace gives 2
+    assert read_rehearsal(tmp_path / "run", {})["history"] == {1: 5}
+    assert read_rehearsal(tmp_path / "run", {"task": "another"}) is None
 
 
 def test_a_larger_budget_continues_a_finished_training(run, tmp_path):
