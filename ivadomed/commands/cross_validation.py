@@ -30,6 +30,7 @@ from ivadomed.evaluation.classification import SLICES, read_slices
 from ivadomed.evaluation.cross_validation import FOLDER
 from ivadomed.evaluation.postprocessing_choice import PostprocessingChoice, PostprocessingSearch
 from ivadomed.images.files import write_csv
+from ivadomed.images.label_suffix import class_labels
 from ivadomed.inference.backends import open_model
 from ivadomed.inference.engine import Prediction
 from ivadomed.inference.ensemble import join_models
@@ -136,7 +137,7 @@ def search_postprocessing(part: HeldOut) -> PostprocessingSearch:
     """Try postprocessing on the held-out cases of a fold."""
     config = part.config
     search = PostprocessingSearch(
-        config.class_names, config.postprocessing.arguments, config.evaluation_parameters
+        class_labels(config.class_names), config.postprocessing.arguments, config.evaluation_parameters
     )
     for prediction, truth in part.predictions():
         assert truth is not None

@@ -18,6 +18,7 @@ from ivadomed.evaluation.classification import read_slices
 from ivadomed.evaluation.cross_validation import FOLDER, folds_text
 from ivadomed.evaluation.dataset import paint_overlays, worst_first
 from ivadomed.evaluation.summary import SUMMARY_FILE
+from ivadomed.images.label_suffix import class_labels
 from ivadomed.inference.outputs import PREDICTIONS
 from ivadomed.jobs import Workers
 from ivadomed.loader.build import test_cases
@@ -70,13 +71,14 @@ def evaluate_cases(
     loader = config.loader_parameters
     pairs = pairs_of_cases(cases, folder / PREDICTIONS, loader.target_suffix, loader.soft_gt)
     table = evaluate_predictions(pairs, folder, params, workers=workers)
-    summary = write_summary(table, pairs, folder)
-    log.info("%s\n", preview(table))
+    class_names = class_labels(config.class_names)
+    summary = write_summary(table, pairs, folder, class_names)
+    log.info("%s\n", preview(table, class_names))
     say("Results", f"{folder / SUMMARY_FILE}\n{summary_text(summary)}")
     tables = read_run_tables(folder, config.model_name)
     of_folds = tables.cross_validation if folder.name == FOLDER else None
     if of_folds is not None:
-        say("Folds", f"means of each\n{folds_text(of_folds.folds)}")
+        say("Folds", f"means of each\n{folds_text(of_folds.folds, class_names)}")
     worst = worst_first(table)
     overlays = paint_overlays(pairs, worst[: params.overlays], folder, config.slice_axis_index)
     if params.report:
@@ -87,7 +89,7 @@ def evaluate_cases(
             summary=summary,
             pairs=pairs,
             order=worst,
-            class_names=config.class_names,
+            class_names=class_names,
             overlays=overlays,
             config=config.to_json(hide_secrets=True),
             versions={**versions(), **trained_in(trainings[0])},

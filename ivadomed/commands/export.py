@@ -12,12 +12,13 @@ from tempfile import TemporaryDirectory
 from ivadomed.commands.steps import with_contrasts
 from ivadomed.config import RunConfig
 from ivadomed.errors import ConfigError
+from ivadomed.images.label_suffix import class_labels
 from ivadomed.loader.bids.files import Dropped
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.build import cases_of, index_data, list_cases, saved_split
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.folds import draw_folds
-from ivadomed.loader.layouts.to_nnunet import CaseSet, class_labels, write_nnunet
+from ivadomed.loader.layouts.to_nnunet import CaseSet, write_nnunet
 from ivadomed.loader.split.file import SPLITS, count_splits, read_split, saved_file
 from ivadomed.registry.types import DatasetType
 

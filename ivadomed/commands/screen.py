@@ -11,6 +11,7 @@ import torch
 from ivadomed.config import RunConfig
 from ivadomed.config.schema.run import Architecture
 from ivadomed.errors import some
+from ivadomed.images.label_suffix import class_labels
 from ivadomed.loader.bids.faults import summary
 from ivadomed.loader.bids.files import Dropped
 from ivadomed.loader.bids_dataframe import BidsDataframe
@@ -71,7 +72,7 @@ def show_samples(config: RunConfig, training: SampleDataset, validation: SampleD
 
 def show_network(config: RunConfig, model: Architecture, size: tuple[int, ...]) -> None:
     """Architecture, its size and about the memory that a step of the training takes."""
-    text = f"{model.name} ({len(size)}D) for {some(config.class_names)}"
+    text = f"{model.name} ({len(size)}D) for {some(class_labels(config.class_names))}"
     if config.network is not OWN:  # a network of the user's own may need what only the training gives it
         network = footprint(model.name, model.arguments, len(size))
         memory = network.training_bytes(config.training_parameters.batch_size, size)

@@ -16,7 +16,7 @@ from ivadomed.evaluation.dataset import evaluate_predictions
 from ivadomed.evaluation.pairs import PredictionPair, Suffixes, find_predictions, raters_of
 from ivadomed.evaluation.summary import write_summary
 from ivadomed.images import io
-from ivadomed.images.label_suffix import LabelSuffix, LabelTable
+from ivadomed.images.label_suffix import LabelSuffix, LabelTable, class_labels
 from ivadomed.images.labels import LabelFile
 from ivadomed.inference.outputs import PREDICTIONS
 from ivadomed.loader.bids.files import BidsFile
@@ -63,7 +63,8 @@ def evaluate(
     """
     pairs = pairs_of_table(bids_df, Path(path_output, PREDICTIONS), target_suffix)
     table = evaluate_predictions(pairs, path_output, eval_params)
-    write_summary(table, pairs, path_output)
+    firsts = [raters_of(entry)[0] for entry in target_suffix]
+    write_summary(table, pairs, path_output, class_labels(firsts))
     return table
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ivadomed.evaluation.summary import split_column
+from ivadomed.evaluation.summary import in_words, split_column
 from ivadomed.images.io import split_extension
 
 FOLDER = "cross_validation"
@@ -40,6 +40,7 @@ def fold_means(table: pd.DataFrame, splits: Sequence[Mapping[str, Sequence[str]]
     return means
 
 
-def folds_text(means: pd.DataFrame) -> str:
-    """Means of the folds for the terminal, a line for each."""
-    return means.reset_index().to_string(index=False, float_format="{:.3f}".format)
+def folds_text(means: pd.DataFrame, class_names: Sequence[str] = ()) -> str:
+    """Means of the folds for the terminal, a line for each, with the names of classes."""
+    named = means.rename(columns=lambda column: in_words(column, class_names))
+    return named.reset_index().to_string(index=False, float_format="{:.3f}".format)

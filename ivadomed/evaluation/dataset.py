@@ -24,7 +24,7 @@ from ivadomed.evaluation.pairs import (
     read_pair,
     voxels_on,
 )
-from ivadomed.evaluation.summary import split_column
+from ivadomed.evaluation.summary import in_words, split_column
 from ivadomed.evaluation.volume import evaluate_pair
 from ivadomed.images import io
 from ivadomed.images.files import write_csv
@@ -99,9 +99,10 @@ def _evaluated(
     return enumerate(pool(delayed(evaluate_one)(pair) for pair in pairs))
 
 
-def preview(df: pd.DataFrame, rows: int = 5) -> str:
-    """First rows and the outer columns of a result table, for the terminal."""
-    return df.head(rows).to_string(max_cols=14, show_dimensions=True)
+def preview(df: pd.DataFrame, class_names: Sequence[str] = (), rows: int = 5) -> str:
+    """First rows and the outer columns of a result table, with the names of classes, for the terminal."""
+    named = df.head(rows).rename(columns=lambda column: in_words(str(column), class_names))
+    return named.to_string(max_cols=14, show_dimensions=True)
 
 
 def _check_grids(pairs: Sequence[PredictionPair]) -> None:

@@ -26,7 +26,9 @@ _MOST_LINES = 30
 _SHOWN = ("dice", "hd95", "nsd", "lf1")
 
 
-def summarize(table: pd.DataFrame, pairs: Iterable[PredictionPair]) -> pd.DataFrame:
+def summarize(
+    table: pd.DataFrame, pairs: Iterable[PredictionPair], class_names: Sequence[str] = ()
+) -> pd.DataFrame:
     """Describe each metric over all images and over those of each contrast.
 
     The confidence interval of the mean is the percentile bootstrap (Efron and Tibshirani, 1993) of 5,000 draws
@@ -36,6 +38,7 @@ def summarize(table: pd.DataFrame, pairs: Iterable[PredictionPair]) -> pd.DataFr
     Args:
         table: One row per image, see ``evaluate_predictions``.
         pairs: Subject and contrast of the images.
+        class_names: Name of each class, see ``class_labels``; empty: their numbers.
 
     Returns:
         One row per contrast ("all" first, left alone where there is one contrast), class and metric: ``n`` images
@@ -48,24 +51,28 @@ def summarize(table: pd.DataFrame, pairs: Iterable[PredictionPair]) -> pd.DataFr
     names = sorted(set(contrasts) - {""})
     groups = {ALL: np.ones(len(table), bool)}
     groups |= {name: contrasts == name for name in names if len(names) > 1}
+    columns = sorted(table.columns, key=lambda column: int(split_column(column)[1] or -1))  # 10 comes after 9
     rows = [
-        {"contrast": contrast, "class": k, "metric": metric, **row}
+        {"contrast": contrast, "class": name_of_class(k, class_names), "metric": metric, **row}
         for contrast, chosen in groups.items()
         for (metric, k), row in zip(
-            map(split_column, table.columns),
-            _describe(table.to_numpy(float)[chosen], subjects[chosen]),
+            map(split_column, columns),
+            _describe(table[columns].to_numpy(float)[chosen], subjects[chosen]),
             strict=True,
         )
     ]
-    columns = ["contrast", "class", "metric", "n", "n_undefined", "mean", "std", "median"]
-    return pd.DataFrame(rows, columns=[*columns, "ci95_low", "ci95_high"])
+    names = ["contrast", "class", "metric", "n", "n_undefined", "mean", "std", "median"]
+    return pd.DataFrame(rows, columns=[*names, "ci95_low", "ci95_high"])
 
 
 def write_summary(
-    table: pd.DataFrame, pairs: Iterable[PredictionPair], path_output: str | os.PathLike[str]
+    table: pd.DataFrame,
+    pairs: Iterable[PredictionPair],
+    path_output: str | os.PathLike[str],
+    class_names: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Write ``results_eval/summary.csv`` and return it; see ``summarize``."""
-    summary = summarize(table, pairs)
+    summary = summarize(table, pairs, class_names)
     write_csv(Path(path_output, SUMMARY_FILE), summary, index=False)
     return summary
 
@@ -76,12 +83,22 @@ def split_column(column: str) -> tuple[str, str]:
     return (match[1], match[2]) if match else (column, "")
 
 
+def name_of_class(k: str, class_names: Sequence[str]) -> str:
+    """Name of the class with a number, as in a column; the number where the names do not tell."""
+    return class_names[int(k)] if k.isdigit() and int(k) < len(class_names) else k
+
+
+def in_words(column: str, class_names: Sequence[str]) -> str:
+    """A column as people read it: "dice seg-lesion" of ``dice_class1``; "dice" where there is one class."""
+    metric, k = split_column(column)
+    return f"{metric} {name_of_class(k, class_names)}" if k and len(class_names) > 1 else metric
+
+
 def by_class(summary: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
     """(Contrast, class) and rows of each group of a summary, class by class."""
-    # As numbers, so that class 10 comes after class 9; what has no class comes first.
-    numbers = pd.to_numeric(summary["class"], errors="coerce").fillna(-1)
-    ordered = summary.loc[numbers.sort_values(kind="stable").index]
-    yield from ordered.groupby(["contrast", "class"], sort=False)
+    order = {name: number for number, name in enumerate(summary["class"].unique())}
+    places = summary["class"].map(order)
+    yield from summary.loc[places.sort_values(kind="stable").index].groupby(["contrast", "class"], sort=False)
 
 
 def summary_text(summary: pd.DataFrame) -> str:
@@ -89,11 +106,13 @@ def summary_text(summary: pd.DataFrame) -> str:
     chosen = summary[summary["metric"].isin(_SHOWN)]
     metrics = [metric for metric in _SHOWN if (chosen.loc[chosen["metric"] == metric, "n"] > 0).any()]
     lines = [["", "images", *(f"{metric} (mm)" if metric == "hd95" else metric for metric in metrics)]]
+    several = chosen["contrast"].nunique() > 1
     for (contrast, k), group in by_class(chosen):
         rows = group.set_index("metric")
         images = int((rows["n"] + rows["n_undefined"]).iloc[0])
         cells = [_cell(rows.loc[metric], images) if metric in rows.index else "" for metric in metrics]
-        lines.append([f"class {k}, {contrast}", str(images), *cells])
+        name = f"class {k}" if k.isdigit() else k
+        lines.append([f"{name}, {contrast}" if several else name, str(images), *cells])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
     shown = [line.rstrip() for line in text][: _MOST_LINES + 1]

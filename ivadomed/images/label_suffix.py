@@ -8,7 +8,7 @@ class with this value, ``"_dseg:anterior"`` the one that a table calls so, and `
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ivadomed.errors import DataError, some
@@ -22,6 +22,7 @@ EXPECTED = (
     '"_dseg:anterior")'
 )
 _VALUE = re.compile(r"-?\d+")
+_ONLY_VALUES = re.compile(r"[-+\d]*")
 _UNSAFE = re.compile(r"[^\w.-]+")
 _NAMES = 20
 _LESIONS = re.compile(
@@ -121,6 +122,23 @@ def names_for_files(suffixes: Sequence[str]) -> list[str]:
             unique = f"{name}-{count}"
         safe.append(unique)
     return safe
+
+
+def class_labels(suffixes: Iterable[str]) -> list[str]:
+    """Names of classes as people read them and label maps list them, no two alike.
+
+    "_seg-manual" is "seg-manual" and "_dseg:anterior" is "anterior". A class that is given by its value in a label map
+    is called as in the names of files: "_dseg:1" is "dseg-1".
+    """
+    suffixes = list(suffixes)
+    short = []
+    for text, of_file in zip(suffixes, names_for_files(suffixes), strict=True):
+        selection = text.partition(":")[2]
+        short.append(of_file.lstrip("_") if _ONLY_VALUES.fullmatch(selection) else selection)
+    unusable = ("background", "ignore", "")
+    return [
+        f"{name}{i}" if short.count(name) > 1 or name in unusable else name for i, name in enumerate(short)
+    ]
 
 
 def names_lesions(suffix: str) -> bool:

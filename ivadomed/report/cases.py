@@ -10,7 +10,7 @@ from urllib.parse import quote
 import numpy as np
 
 from ivadomed.evaluation.dataset import OVERLAY_FOLDER
-from ivadomed.evaluation.summary import split_column
+from ivadomed.evaluation.summary import name_of_class, split_column
 from ivadomed.report.charts import number
 from ivadomed.report.contents import LESS_IS_WORSE, MAIN, UNITS, Report
 
@@ -85,7 +85,7 @@ def _column(report: Report, column: str) -> dict[str, str]:
     """Head of a column of the table of cases."""
     metric, k = split_column(column)
     notes = [UNITS[metric]] if metric in UNITS else []
-    notes += [f"class {k}"] if k and len(report.class_names) > 1 else []
+    notes += [name_of_class(k, report.class_names)] if k and len(report.class_names) > 1 else []
     return {
         "name": column,
         "metric": metric,
@@ -106,11 +106,11 @@ def _caption(report: Report, image: str) -> str:
     """The main numbers of an image, class by class."""
     row = report.table.loc[image]
     classes = []
-    for k in range(len(report.class_names)):
+    for k, class_name in enumerate(report.class_names):
         values = {metric: row.get(f"{metric}_class{k}", np.nan) for metric in _CAPTION}
         text = ", ".join(
             f"{metric} {number(value)}" for metric, value in values.items() if not np.isnan(value)
         )
-        name = f"class {k}: " if len(report.class_names) > 1 else ""
+        name = f"{class_name}: " if len(report.class_names) > 1 else ""
         classes += [name + text] if text else []
     return "; ".join(classes)

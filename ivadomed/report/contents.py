@@ -64,7 +64,7 @@ class Report:
         summary: See ``ivadomed.evaluation.summarize``.
         pairs: The images, with contrast and subject.
         order: Names of the images, the worst first.
-        class_names: Suffix of each class.
+        class_names: Name of each class.
         overlays: Picture by image name; an image may have none.
         config: The run's configuration, without secrets.
         versions: Of the software.

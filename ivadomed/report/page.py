@@ -10,7 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from ivadomed import __version__
-from ivadomed.evaluation.summary import ALL, by_class, split_column
+from ivadomed.evaluation.summary import ALL, by_class, in_words, name_of_class
 from ivadomed.images.files import write_text
 from ivadomed.report.cases import cases
 from ivadomed.report.charts import TEMPLATES, Group, distribution, lines
@@ -45,12 +45,14 @@ def render(report: Report) -> str:
         subjects=len({pair.subject for pair in report.pairs if pair.subject}),
         units=UNITS,
         class_names=report.class_names,
-        class_options=[(k, f"{k}: {name}") for k, name in enumerate(report.class_names)],
+        class_options=list(enumerate(report.class_names)),
         metrics=metrics,
         summary=summary,
         **cases(report),
         folds=of_folds,
-        fold_heads=[] if of_folds is None else [_head(report, name) for name in of_folds.folds.columns[1:]],
+        fold_heads=[]
+        if of_folds is None
+        else [in_words(name, report.class_names) for name in of_folds.folds.columns[1:]],
         fold_summary=([], []) if of_folds is None else _summary(of_folds.summary, report.class_names),
         tried=report.tables.postprocessing.to_dict("records"),
         members=report.tables.members,
@@ -72,18 +74,10 @@ def _summary(
     rows = []
     for (contrast, k), group in by_class(summary):
         cells = group.set_index("metric")
-        known = k.isdigit() and int(k) < len(class_names)
-        name = f"{k}: {class_names[int(k)]}" if known else k
         images = int((cells["n"] + cells["n_undefined"]).iloc[0])
         values = [cells.loc[metric] if metric in cells.index else None for metric in metrics]
-        rows.append((name, str(contrast), images, values))
+        rows.append((name_of_class(k, class_names), str(contrast), images, values))
     return metrics, rows
-
-
-def _head(report: Report, column: str) -> str:
-    """Head of a column of the folds: "dice", of several classes "dice 1: _lesion"."""
-    metric, k = split_column(column)
-    return f"{metric} {k}: {report.class_names[int(k)]}" if len(report.class_names) > 1 else metric
 
 
 def _distributions(report: Report) -> list[Markup]:
@@ -98,23 +92,19 @@ def _distributions(report: Report) -> list[Markup]:
 def _groups(report: Report, metric: str) -> Iterator[Group]:
     """Values of one metric by class and contrast; all contrasts together where there is one only."""
     contrasts = {pair.image_id: pair.contrast for pair in report.pairs}
-    rows = report.summary[report.summary["metric"] == metric].sort_values("class", kind="stable")
+    rows = report.summary[report.summary["metric"] == metric]
     several = rows["contrast"].nunique() > 1
-    for row in rows.itertuples(index=False):
-        if several and row.contrast == ALL:
+    numbers = {name: k for k, name in enumerate(report.class_names)}
+    for (contrast, k), group in by_class(rows):
+        if several and contrast == ALL:
             continue
-        k = row[1]  # "class" is no attribute
-        values = report.table[f"{metric}_class{k}"].dropna()
+        name = name_of_class(k, report.class_names)
+        values = report.table[f"{metric}_class{numbers[name]}"].dropna()
         if several:
-            values = values[[contrasts[image] == row.contrast for image in values.index]]
-        name = " ".join([f"class {k}"] * (len(report.class_names) > 1) + [str(row.contrast)] * several)
-        yield Group(
-            name or f"class {k}",
-            values.to_numpy(),
-            values.index.to_list(),
-            int(k),
-            (row.ci95_low, row.ci95_high),
-        )
+            values = values[[contrasts[image] == contrast for image in values.index]]
+        parts = [name] * (len(numbers) > 1 or not several) + [str(contrast)] * several
+        interval = (group["ci95_low"].iloc[0], group["ci95_high"].iloc[0])
+        yield Group(" ".join(parts), values.to_numpy(), values.index.to_list(), numbers[name], interval)
 
 
 def _curves(report: Report) -> list[Markup]:

@@ -29,9 +29,9 @@ from ivadomed.commands.export import export_nnunet
 from ivadomed.config import RunConfig, load_config
 from ivadomed.images.files import write_json
 from ivadomed.images.io import read_classes
+from ivadomed.images.label_suffix import class_labels
 from ivadomed.images.labels import read_map
 from ivadomed.inference.outputs import PREDICTIONS
-from ivadomed.loader.layouts.to_nnunet import class_labels
 from ivadomed.metrics.scores import dice_score
 
 _NO_MODULE = 2

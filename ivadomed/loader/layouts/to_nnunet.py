@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import os
-import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +24,6 @@ from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid
 from ivadomed.images.files import atomic_folder, atomic_path, write_json
 from ivadomed.images.io import is_nifti, read_grid, read_header, read_image, write_nifti, write_volume
-from ivadomed.images.label_suffix import LabelSuffix
 from ivadomed.images.labels import iter_labels
 from ivadomed.images.volume_of import ImagePath, VolumeOf
 from ivadomed.loader.cases.case import Case
@@ -38,7 +36,6 @@ ENDING = ".nii.gz"
 _LEVEL = 6  # of gzip: the others cost much time for little room
 _AXIS = 2  # slices are not asked for
 _MOST_VALUES = np.iinfo(np.uint8).max
-_NUMBER = re.compile(r"[-+\d]*")
 
 Combination = tuple[int, ...]
 """Classes of a voxel, increasing; () is the background."""
@@ -149,19 +146,6 @@ class Combinations:
             on_top = [combination for combination in with_k if max(combination, key=place.__getitem__) == k]
             meant[k] = max(on_top or with_k, key=lambda combination: self.counts[combination])
         return meant
-
-
-def class_labels(names: Iterable[str]) -> list[str]:
-    """Names of classes for ``dataset.json``: "_dseg:anterior" is "anterior", "_seg-manual" is "seg-manual"."""
-    parsed = [LabelSuffix.parse(name) for name in names]
-    short = [
-        f"{each.file}{each.selection}".lstrip("_") if _NUMBER.fullmatch(each.selection) else each.selection
-        for each in parsed
-    ]
-    unusable = ("background", "ignore")
-    return [
-        f"{name}{i}" if short.count(name) > 1 or name in unusable else name for i, name in enumerate(short)
-    ]
 
 
 def write_nnunet(cases: CaseSet, output: str | os.PathLike[str], name: str) -> None:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from ivadomed.evaluation import PredictionPair, summarize, summary_text, write_summary
-from ivadomed.evaluation.summary import bootstrap_intervals, by_class, split_column
+from ivadomed.evaluation.summary import bootstrap_intervals, by_class, in_words, split_column
 
 
 def pair(image_id: str) -> PredictionPair:
@@ -122,10 +122,28 @@ def test_text_for_the_terminal(tmp_path):
     assert lines[5].endswith("undefined")
 
 
+def test_classes_have_their_names():
+    columns = {f"dice_class{k}": [0.5] * 4 for k in (0, 1, 10)}
+    table = table_of(columns).sort_index(axis=1)
+    table["n_1-INFvox"] = 1.0
+    names = [f"seg-{letter}" for letter in "zyxwvutsrqp"]
+    summary = summarize(table, map(pair, table.index), names)
+    assert summary["class"].unique().tolist() == ["", "seg-z", "seg-y", "seg-p"]
+    lines = summary_text(summary).splitlines()
+    assert [line.split("  ")[0] for line in lines[2:]] == [
+        f"{name}, {contrast}" for name in ("seg-z", "seg-y", "seg-p") for contrast in ("all", "T1w", "T2w")
+    ]
+    of_all = summary_text(summary[summary["contrast"] == "all"]).splitlines()
+    assert of_all[2].startswith("seg-z  4")
+    assert in_words("dice_class10", names) == "dice seg-p"
+    assert in_words("n_1-INFvox", names) == "n_1-INFvox"
+    assert in_words("dice_class0", ["seg"]) == "dice"
+
+
 def test_classes_are_in_the_order_of_their_numbers_and_the_screen_shows_the_first():
     columns = {f"dice_class{k}": [0.5] * 4 for k in range(500)}
     summary = summarize(table_of(columns), map(pair, table_of(columns).index))
     assert [int(k) for (contrast, k), _ in by_class(summary) if contrast == "all"] == list(range(500))
     lines = summary_text(summary[summary["contrast"] == "all"]).splitlines()
-    assert [line.split(",")[0] for line in lines[2:-1]] == [f"class {k}" for k in range(30)]
+    assert [line[:8].strip() for line in lines[2:-1]] == [f"class {k}" for k in range(30)]
     assert lines[-1] == "... and 470 more lines"

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ivadomed.errors import DataError
-from ivadomed.images.label_suffix import LabelSuffix, file_suffix, names_for_files
+from ivadomed.images.label_suffix import LabelSuffix, class_labels, file_suffix, names_for_files
 
 TABLE = {"anterior": (1,), "posterior": (2,), "whole": (1, 2, 3), "CSF+fat": (7,), "9": (4,)}
 
@@ -62,3 +62,9 @@ def test_names_of_files_are_unique_and_safe(selections):
     names = names_for_files([f"_dseg:{selection}" for selection in selections])
     assert len({name.lower() for name in names}) == len(names)
     assert not any(set(name) & set(':+/\\*?"<>|') for name in names)
+
+
+def test_names_of_classes_for_people():
+    names = ["_dseg:anterior", "_seg-manual", "_dseg:3", "_dseg:1+2", "class_0"]
+    assert class_labels(names) == ["anterior", "seg-manual", "dseg-3", "dseg-1-2", "class_0"]
+    assert class_labels(["_a:x", "_b:x", "_c:background"]) == ["x0", "x1", "background2"]

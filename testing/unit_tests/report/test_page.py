@@ -159,3 +159,11 @@ def test_charts_of_a_single_value():
     page = Page(lines("losses", [("train", [(1, 2.0)]), ("empty", [])]))
     assert page.text["text"] == ["2", "epoch"]
     assert lines("losses", [("train", [(1, float("nan"))])]) == ""
+
+
+def test_classes_are_called_by_their_names(report):
+    html = render(report)
+    assert not re.search(r">[^<]*\bclass \d", html)
+    page = Page(html)
+    assert page.text["option"][-2:] == ["_seg", "_<lesion>"]
+    assert "_<lesion>: dice 0.95" in " ".join(page.text["figcaption"])

@@ -10,7 +10,7 @@ from PIL import Image as Picture
 from ivadomed.errors import DataError, OutputError
 from ivadomed.images.labels import LabelFile
 from ivadomed.loader.cases.case import Case
-from ivadomed.loader.layouts.to_nnunet import CaseSet, Combinations, class_labels, write_nnunet
+from ivadomed.loader.layouts.to_nnunet import CaseSet, Combinations, write_nnunet
 
 AFFINE = np.array([[0, 0, 2.0, 5], [-1.0, 0, 0, 6], [0, 1.5, 0, 7], [0, 0, 0, 1]])
 IMAGE = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
@@ -131,13 +131,3 @@ def test_too_many_overlaps_are_refused():
     combinations.counts.update({(k, k + 1): 1 for k in range(300)})
     with pytest.raises(DataError, match="overlap in 300 ways"):
         combinations.values(301)
-
-
-def test_names_of_classes():
-    assert class_labels(["_dseg:anterior", "_seg-manual", "_dseg:3", "_dseg:1+2"]) == [
-        "anterior",
-        "seg-manual",
-        "dseg3",
-        "dseg1+2",
-    ]
-    assert class_labels(["_a:x", "_b:x", "_c:background"]) == ["x0", "x1", "background2"]
