@@ -69,4 +69,4 @@ $(NEWEST)/.installed: requirements.txt
 	touch $@
 
 clean:  ## Remove the environment, the demo and the built documentation.
-	rm -rf $(VENV) $(LOWEST) $(NEWEST) requirements-lowest.txt $(DEMO) docs/_build
+	rm -rf $(VENV) $(LOWEST) $(NEWEST) requirements-lowest.txt $(DEMO) docs/_build docs/configuration

@@ -31,6 +31,7 @@ html_theme = "furo"
 html_title = f"ivadomed {release}"
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
+html_js_files = ["filter.js"]
 html_show_copyright = False
 copybutton_prompt_text = "$ "
 

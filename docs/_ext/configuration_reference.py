@@ -1,12 +1,14 @@
-"""Puts the reference of all keys into ``configuration.md``, and the JSON Schema for editors beside the pages.
+"""Writes the reference of all keys, one page per section, and the JSON Schema for editors beside the pages.
 
 Both are made from the schema while the documentation is built, so neither can differ from the program.
 """
 
 from __future__ import annotations
 
+import html
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,27 +18,90 @@ from configuration_keys import Key, Part, parts
 from sphinx.application import Sphinx
 
 from ivadomed.config import json_schema
-from ivadomed.config.schema.run import SECTIONS
+from ivadomed.config.schema.run import SECTIONS, RunConfig
 
-MARKER = "<!-- the reference, made from the schema -->"
+MARKER = "<!-- the sections and the filter, made from the schema -->"
 SCHEMA_FILE = "ivadomed.schema.json"
+FOLDER = "configuration"
 _EVERY_TRANSFORM = ("applied_to", "dataset_type")
+_TOP, _NETWORKS = "top_level", "default_model"
 
 
-def reference(sections: Iterable[Part] | None = None) -> str:
-    """All keys as Markdown: a heading per section, a definition per key.
+def reference(sections: Iterable[Part] | None = None) -> dict[str, str]:
+    """The pages of the reference: name -> Markdown, with a heading per section and a definition per key.
 
     Keys that several variants or sections share are explained once and named where they are shared.
     """
-    lines: list[str] = []
-    known: dict[str, Key] = {}
-    for part in parts() if sections is None else sections:
-        own, shared = _split(part, known)
-        lines += [*_heading(part), *(line for key in own for line in _definition(key, part))]
+    pages: dict[str, list[str]] = {}
+    for part, own, shared in _explained(sections):
+        name = page_of(part)
+        lines = pages.setdefault(name, _title(name))
+        is_page = part.path in (name, "") and not part.variant
+        lines += [] if is_page else _heading(part)
+        lines += [line for key in own for line in _definition(key, part)]
         if shared:
             lines += [_shared(part, shared), ""]
+    return {name: "\n".join(lines) for name, lines in pages.items()}
+
+
+def page_of(part: Part) -> str:
+    """Name of the page that explains a section. All networks share one page."""
+    first = part.path.partition(".")[0]
+    return _NETWORKS if first in SECTIONS else first or _TOP
+
+
+def overview() -> str:
+    """List of the pages, and the filter: every key, linked to its explanation."""
+    sections, keys = defaultdict(int), []
+    for part, own, _ in _explained(None):
+        own = [key for key in own if not _is_tag(key, part)]
+        sections[page_of(part)] += len(own)
+        keys += [_entry(key, part) for key in own]
+    table = [
+        f"| [{_named(name)}]({FOLDER}/{name}.md) | {_describe(name)} | {n} |" for name, n in sections.items()
+    ]
+    tree = ["```{toctree}", ":hidden:", "", *(f"{FOLDER}/{name}" for name in sections), "```"]
+    return "\n".join([*_FILTER, *keys, "</ul></details>", "", *_TABLE, *table, "", *tree])
+
+
+_FILTER = (
+    '<div class="key-filter"><label for="key-filter">Find a key</label>',
+    '<input id="key-filter" type="search" placeholder="dropout, batch, Resample, ..."><output></output></div>',
+    '<details id="key-list"><summary>All keys</summary><ul>',
+)
+_TABLE = ("| section | what it configures | keys |", "|---|---|---|")
+
+
+def _entry(key: Key, part: Part) -> str:
+    place = _place(part, key)
+    link = f"{FOLDER}/{page_of(part)}.html#{_anchor(place)}"
+    words = html.escape(f"{key.type}; {_default(key)}. {key.description}")
+    shown = re.sub(r"`([^`]*)`", r"<code>\1</code>", words)
+    return f'<li><a href="{link}"><code>{html.escape(place)}</code></a> {shown}</li>'
+
+
+def _title(name: str) -> list[str]:
+    return [f"# {_named(name)}", "", _describe(name), ""]
+
+
+def _named(name: str) -> str:
+    return "Top level" if name == _TOP else f"`{name}`"
+
+
+def _describe(name: str) -> str:
+    if name == _TOP:
+        return "What to run, where to write the results, and on which devices."
+    words = RunConfig.model_fields[name].description or ""
+    sections = ", ".join(f"`{section}`" for section in SECTIONS)
+    return f"{words} The sections {sections} select a network of that name." if name == _NETWORKS else words
+
+
+def _explained(sections: Iterable[Part] | None) -> Iterator[tuple[Part, list[Key], list[Key]]]:
+    """Each section with the keys to explain there, and those that were explained before."""
+    known: dict[str, Key] = {}
+    for part in parts() if sections is None else sections:
+        yield (part, *_split(part, known))
         known.update({_place(part, key): key for key in part.keys})
-    return "\n".join(lines)
 
 
 def _split(part: Part, known: dict[str, Key]) -> tuple[list[Key], list[Key]]:
@@ -75,12 +140,9 @@ def _shared(part: Part, keys: list[Key]) -> str:
 
 
 def _heading(part: Part) -> list[str]:
-    if not part.path:
-        return ["## Top level", "", part.description, ""]
-    depth = part.path.count(".") + (1 if part.variant else 0)
     name = f"`{part.path}`" + (f" with the name `{part.variant}`" if part.variant else "")
     anchor = _anchor(f"{part.path}.{part.variant}" if part.variant else part.path)
-    return [f"({anchor})=", f"{'#' * (2 + min(depth, 1))} {name}", "", part.description, ""]
+    return [f"({anchor})=", f"## {name}", "", part.description, ""]
 
 
 def _place(part: Part, key: Key) -> str:
@@ -94,19 +156,40 @@ def _anchor(place: str) -> str:
 
 def _definition(key: Key, part: Part) -> list[str]:
     kind = re.sub(r'("[^"]*")', r"`\1`", key.type) + (f", {key.range}" if key.range else "")
-    if key.name == "name" and part.variant and key.type != "string":
+    if _is_tag(key, part):
         return []
-    default = "required" if key.default == "required" else f"default `{key.default}`"
     return [
-        "[`" + key.name + "`]{#" + _anchor(_place(part, key)) + "}" + f" — {kind}; {default}",
+        "[`" + key.name + "`]{#" + _anchor(_place(part, key)) + "}" + f" — {kind}; {_default(key)}",
         f": {key.description} Example: `{json.dumps(key.name)}: {key.example}`",
         "",
     ]
 
 
+def _default(key: Key) -> str:
+    return "required" if key.default == "required" else f"default `{key.default}`"
+
+
+def _is_tag(key: Key, part: Part) -> bool:
+    """Whether the key is the name that selects this variant, which its heading shows."""
+    return key.name == "name" and bool(part.variant) and key.type != "string"
+
+
+def _write_pages(app: Sphinx) -> None:
+    folder = Path(app.srcdir) / FOLDER
+    folder.mkdir(exist_ok=True)
+    pages = reference()
+    for path in folder.glob("*.md"):
+        if path.stem not in pages:
+            path.unlink()
+    for name, text in pages.items():
+        path = folder / f"{name}.md"
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+
+
 def _fill(app: Sphinx, docname: str, source: list[str]) -> None:
     if docname == "configuration":
-        source[0] = source[0].replace(MARKER, reference())
+        source[0] = source[0].replace(MARKER, overview())
 
 
 def _write_schema(app: Sphinx, error: Exception | None) -> None:
@@ -116,8 +199,9 @@ def _write_schema(app: Sphinx, error: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Connect both to the build."""
+    """Connect all of it to the build."""
     list(parts())  # autodoc imports modules in a way in which pydantic can't make sections any more
+    app.connect("builder-inited", _write_pages)
     app.connect("env-get-outdated", lambda *_: ["configuration"])
     app.connect("source-read", _fill)
     app.connect("build-finished", _write_schema)

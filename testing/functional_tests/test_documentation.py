@@ -14,7 +14,7 @@ import nbclient
 import nbformat
 import pytest
 from configuration_keys import parts
-from configuration_reference import reference
+from configuration_reference import FOLDER, overview, reference
 from tutorials import NOTEBOOKS, TUTORIALS, blocks, merged, notebook
 
 from ivadomed.config import json_schema, load_config
@@ -235,8 +235,16 @@ def test_every_key_of_the_schema_is_in_the_reference():
     names = set(schema["properties"]) - {"$schema"}
     for definition in schema["$defs"].values():
         names |= set(definition.get("properties", ()))
-    shown = set(re.findall(r"`(?:[\w.]+\.)?(\w+)`", reference()))
+    shown = set(re.findall(r"`(?:[\w.]+\.)?(\w+)`", "\n".join(reference().values())))
     assert names - shown == set()
+
+
+def test_filter_of_the_reference_links_to_every_explanation():
+    pages = reference()
+    links = re.findall(rf'href="{FOLDER}/(\w+)\.html#([^"]+)"', overview())
+    explained = {(name, place) for name in pages for place in re.findall(r"`\]\{#([^}]+)\}", pages[name])}
+    assert len(links) == len(explained) > 200
+    assert set(links) == explained
 
 
 def test_examples_of_the_reference_are_valid():

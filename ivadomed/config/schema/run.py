@@ -54,7 +54,7 @@ class Architecture:
 class RunConfig(Section):
     """One run of ivadomed, made by `load_config`; derived values are properties, computed once."""
 
-    command: Literal["train", "test", "eval", "segment"] = key("train", "What to do.")
+    command: Literal["train", "test", "eval", "segment"] = key("train", "Command to run.")
     gpu_ids: tuple[NonNegative, ...] = key(
         (0,),
         "GPUs to use; empty: the CPU. A GPU that the machine does not have means the CPU, with a warning.",
@@ -69,7 +69,7 @@ class RunConfig(Section):
     model_name: FileName = key(
         "my_model", "Name of the packaged model: the folder in `path_output` and its files.", "seg_sc_t2w"
     )
-    debugging: Flag = key(False, "More messages and intermediate results.")
+    debugging: Flag = key(False, "Show more messages and keep intermediate results.")
     log_file: FileName = key("log", "Name of the log file in `path_output`.", "run.log")
     blend: Literal["mean", "gaussian"] | None = key(
         None,
@@ -85,20 +85,22 @@ class RunConfig(Section):
         [0, 1],
     )
     wandb: Wandb | None = key(None, "Tracking with Weights & Biases; null: off.")
-    object_detection_params: ObjectDetection = section("First step of a cascade.")
-    loader_parameters: LoaderParameters = section("Data.")
-    split_dataset: SplitDataset = section("Training, validation and test sets.")
-    training_parameters: TrainingParameters = section("The optimisation.")
-    default_model: Annotated[DefaultModel, ChosenModel()] = section(
-        "Architecture, and arguments that all architectures share."
+    object_detection_params: ObjectDetection = section(
+        "Detection model that finds the region of interest: the first step of a cascade."
     )
+    loader_parameters: LoaderParameters = section("Which images and labels to read, and how.")
+    split_dataset: SplitDataset = section("How subjects are split into training, validation and test sets.")
+    training_parameters: TrainingParameters = section(
+        "Loss, optimizer, schedule, length and precision of a training."
+    )
+    default_model: Annotated[DefaultModel, ChosenModel()] = section("Network architecture and its arguments.")
     FiLMedUnet: Annotated[ModelSection, SectionOf("FiLMedUnet")] = section("U-Net modulated by metadata.")
     HeMISUnet: Annotated[ModelSection, SectionOf("HeMISUnet")] = section(
-        "U-Net that copes with missing contrasts."
+        "U-Net for subjects with missing contrasts."
     )
     Modified3DUNet: Annotated[ModelSection, SectionOf("Modified3DUNet")] = section("3D U-Net.")
     ResidualEncoderUnet: Annotated[ModelSection, SectionOf("ResidualEncoderUnet")] = section(
-        "U-Net with a residual encoder, sized by patch and voxel size."
+        "U-Net with a residual encoder, sized from the patch and the voxel size."
     )
     Countception: Annotated[ModelSection, SectionOf("Countception")] = section(
         "Count-ception, for heat maps."
@@ -109,8 +111,8 @@ class RunConfig(Section):
     postprocessing: Annotated[
         PostprocessingSteps,
         InOrder("ivadomed.postprocessing:STEPS", PostprocessingStep, PostprocessingSteps),
-    ] = section("Steps on predictions, in the order of the keys.")
-    evaluation_parameters: EvaluationParameters = section("Comparison with the ground truth.")
+    ] = section("Postprocessing steps of predictions, in the order of the keys.")
+    evaluation_parameters: EvaluationParameters = section("Metrics, report and pictures of the evaluation.")
     transformation: Annotated[
         Transformation, InOrder("ivadomed.transforms:TRANSFORMS", Transform, Transformation)
     ] = section("Preprocessing and augmentation, in the order of the keys.")
