@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from configuration_keys import Key, Part, parts
+from docutils.nodes import make_id
 from sphinx.application import Sphinx
 
 from ivadomed.config import json_schema
@@ -74,7 +75,7 @@ _TABLE = ("| section | what it configures | keys |", "|---|---|---|")
 
 def _entry(key: Key, part: Part) -> str:
     place = _place(part, key)
-    link = f"{FOLDER}/{page_of(part)}.html#{_anchor(place)}"
+    link = f"{FOLDER}/{page_of(part)}.html#{make_id(_anchor(place))}"
     words = html.escape(f"{key.type}; {_default(key)}. {key.description}")
     shown = re.sub(r"`([^`]*)`", r"<code>\1</code>", words)
     return f'<li><a href="{link}"><code>{html.escape(place)}</code></a> {shown}</li>'

@@ -15,6 +15,7 @@ import nbformat
 import pytest
 from configuration_keys import parts
 from configuration_reference import FOLDER, overview, reference
+from docutils.nodes import make_id
 from tutorials import NOTEBOOKS, TUTORIALS, blocks, merged, notebook
 
 from ivadomed.config import json_schema, load_config
@@ -242,7 +243,9 @@ def test_every_key_of_the_schema_is_in_the_reference():
 def test_filter_of_the_reference_links_to_every_explanation():
     pages = reference()
     links = re.findall(rf'href="{FOLDER}/(\w+)\.html#([^"]+)"', overview())
-    explained = {(name, place) for name in pages for place in re.findall(r"`\]\{#([^}]+)\}", pages[name])}
+    explained = {
+        (name, make_id(place)) for name in pages for place in re.findall(r"`\]\{#([^}]+)\}", pages[name])
+    }
     assert len(links) == len(explained) > 200
     assert set(links) == explained
 
