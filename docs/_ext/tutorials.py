@@ -26,7 +26,7 @@ import nbformat
 NOTEBOOKS = ("one_class_segmentation_2d_unet", "two_class_microscopy")
 TUTORIALS = Path(__file__).parents[1] / "tutorials"
 _FENCE = re.compile(r"^( *)```(\w+)(?: +([^\n]*))?\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
-_REPOSITORY = "neuropoly/ivadomed"
+_REPOSITORY = "ivadomed/ivadomed"
 _PAGES = "https://ivadomed.org"
 
 
