@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ivadomed.commands.folds import fold_folder, is_packaged, of_fold, prepare_folds, together, train_folds
+from ivadomed.commands.folds import fold_folder, is_packaged, of_fold, prepare_folds, train_folds
 from ivadomed.commands.run import run_command
+from ivadomed.commands.worker import with_absolute_paths
 from ivadomed.config import load_config
 from ivadomed.errors import ConfigError, ModelError, OutputError, RunsFailed
 from ivadomed.jobs import ONE
@@ -23,7 +24,9 @@ def loaded(config):
 
     def load(**changes):
         Path(config["path_output"]).mkdir(exist_ok=True)
-        return together(load_config(config, {key.replace("__", "."): v for key, v in changes.items()}))
+        return with_absolute_paths(
+            load_config(config, {key.replace("__", "."): v for key, v in changes.items()})
+        )
 
     return load
 
