@@ -96,6 +96,7 @@ def evaluate_cases(
             curves=_curves(trainings),
             tables=tables,
         )
+        say("Verdict", report.verdict.text)
         say("Report", str(write_report(report)))
     return table
 

@@ -24,7 +24,7 @@ from ivadomed.evaluation.pairs import (
     read_pair,
     voxels_on,
 )
-from ivadomed.evaluation.summary import in_words, split_column
+from ivadomed.evaluation.summary import in_words, mean_over_classes
 from ivadomed.evaluation.volume import evaluate_pair
 from ivadomed.images import io
 from ivadomed.images.files import write_csv
@@ -156,9 +156,8 @@ def _write_painted(pair: PredictionPair, data: PairData, painted: np.ndarray) ->
 
 
 def worst_first(table: pd.DataFrame) -> list[str]:
-    """Images in order of the lowest Dice of their classes; last those where no class is in either mask."""
-    dice = table[[column for column in table.columns if split_column(column)[0] == "dice"]].min(axis=1)
-    return dice.sort_values(kind="stable", na_position="last").index.to_list()
+    """Images in order of their mean Dice over classes; last those where no class is in either mask."""
+    return mean_over_classes(table).sort_values(kind="stable", na_position="last").index.to_list()
 
 
 def paint_overlays(

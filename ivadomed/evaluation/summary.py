@@ -94,6 +94,17 @@ def in_words(column: str, class_names: Sequence[str]) -> str:
     return f"{metric} {name_of_class(k, class_names)}" if k and len(class_names) > 1 else metric
 
 
+def mean_over_classes(table: pd.DataFrame, metric: str = "dice") -> pd.Series:
+    """Mean of a metric over the classes of each image where it exists; NaN where it exists for none.
+
+    Args:
+        table: One row per image, see ``evaluate_predictions``.
+        metric: Its name, without a class.
+    """
+    columns = [column for column in table.columns if split_column(column)[0] == metric]
+    return table[columns].mean(axis=1)
+
+
 def by_class(summary: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
     """(Contrast, class) and rows of each group of a summary, class by class."""
     order = {name: number for number, name in enumerate(summary["class"].unique())}

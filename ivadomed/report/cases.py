@@ -11,8 +11,9 @@ import numpy as np
 
 from ivadomed.evaluation.dataset import OVERLAY_FOLDER
 from ivadomed.evaluation.summary import name_of_class, split_column
+from ivadomed.metrics.descriptions import describe
 from ivadomed.report.charts import number
-from ivadomed.report.contents import LESS_IS_WORSE, MAIN, UNITS, Report
+from ivadomed.report.contents import MAIN, Report
 
 _EMBEDDED = 20
 _EMBEDDED_BYTES = 6_000_000
@@ -84,13 +85,15 @@ def _sorted_columns(report: Report) -> list[str]:
 def _column(report: Report, column: str) -> dict[str, str]:
     """Head of a column of the table of cases."""
     metric, k = split_column(column)
-    notes = [UNITS[metric]] if metric in UNITS else []
+    described = describe(metric)
+    notes = [described.unit] if described.unit else []
     notes += [name_of_class(k, report.class_names)] if k and len(report.class_names) > 1 else []
     return {
         "name": column,
-        "metric": metric,
         "k": k,
-        "worst": "ascending" if metric.split("_")[0] in LESS_IS_WORSE else "descending",
+        "label": described.label,
+        "hint": described.hint,
+        "worst": "ascending" if described.better == "higher" else "descending",
         "css": " ".join(([f"c{k}"] if k else []) + (["minor"] if metric not in MAIN else [])),
         "note": ", ".join(notes),
     }
@@ -109,7 +112,9 @@ def _caption(report: Report, image: str) -> str:
     for k, class_name in enumerate(report.class_names):
         values = {metric: row.get(f"{metric}_class{k}", np.nan) for metric in _CAPTION}
         text = ", ".join(
-            f"{metric} {number(value)}" for metric, value in values.items() if not np.isnan(value)
+            f"{describe(metric).label} {number(value)}"
+            for metric, value in values.items()
+            if not np.isnan(value)
         )
         name = f"{class_name}: " if len(report.class_names) > 1 else ""
         classes += [name + text] if text else []

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
+from ivadomed.metrics.descriptions import Description, describe
 from ivadomed.visualize import COLOURS, LINE_ORDER
 
 WIDTH = 340
@@ -21,6 +26,7 @@ _BINS = 30
 _LINE_HEIGHT = 150
 _LINE_LEFT = 56
 _LETTER = 6.5
+_TICKS = 4
 _SHIFTS = (0, 5, -5, 2.5, -2.5, 7, -7)
 
 
@@ -64,26 +70,92 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Line:
+    """A curve over epochs.
+
+    Args:
+        name: In the legend.
+        points: (epoch, value), all finite, epochs increasing.
+        colour: Place in ``LINE_ORDER``.
+        dashed: True to tell it from another one of this colour.
+        best: Epoch whose model was kept; None where none of the points is of it.
+    """
+
+    name: str
+    points: Sequence[tuple[int, float]]
+    colour: int = 0
+    dashed: bool = False
+    best: int | None = None
+
+    @property
+    def best_value(self) -> float | None:
+        """Value at the best epoch; None without one."""
+        return dict(self.points).get(self.best) if self.best is not None else None
+
+    @property
+    def css(self) -> str:
+        """Colour of the line."""
+        return colour(LINE_ORDER[self.colour % len(LINE_ORDER)])
+
+    @property
+    def data(self) -> str:
+        """The values for those who point at them, as JSON."""
+        return json.dumps([[epoch, number(value)] for epoch, value in self.points], separators=(",", ":"))
+
+
+@dataclass(frozen=True)
 class Scale:
-    """Values ``low`` to ``high`` on the pixels ``start`` to ``end``."""
+    """Values ``low`` to ``high`` on the pixels ``start`` to ``end``; ``ticks`` are round numbers between them."""
 
     low: float
     high: float
     start: float
     end: float
-    single: bool = False  # there is but one value, in the middle
+    ticks: tuple[float, ...]
 
     @classmethod
-    def of(cls, values: Sequence[float] | np.ndarray, start: float, end: float) -> Scale:
-        """Scale that just holds all values; a single value lies in the middle."""
+    def of(
+        cls,
+        values: Sequence[float] | np.ndarray,
+        start: float,
+        end: float,
+        metric: Description | None = None,
+        whole: bool = False,
+    ) -> Scale:
+        """Scale with round ends that holds all values.
+
+        Args:
+            values: At least one, all finite.
+            start: Pixel of the lower end.
+            end: Pixel of the upper end.
+            metric: What the values are of: ratios get the scale from 0 to 1, distances and counts begin at 0.
+            whole: Ticks are whole numbers, and the scale ends with the last value.
+        """
         low, high = float(min(values)), float(max(values))
+        if metric is not None and metric.ratio and low >= 0 and high <= 1:
+            return cls(0, 1, start, end, (0, 0.25, 0.5, 0.75, 1))
+        if metric is not None and not metric.ratio and low >= 0:
+            low = 0.0
         if low == high:
-            return cls(low - 0.5, high + 0.5, start, end, single=True)
-        return cls(low, high, start, end)
+            low, high = low - 0.5, high + 0.5
+        step = _round_step((high - low) / _TICKS, whole)
+        first, last = math.floor(low / step), math.ceil(high / step)
+        ticks = tuple(round(k * step, 12) for k in range(first, last + 1))
+        if whole:
+            return cls(low, high, start, end, tuple(tick for tick in ticks if low <= tick <= high))
+        return cls(ticks[0], ticks[-1], start, end, ticks)
 
     def __call__(self, value: float) -> float:
         """Pixel of a value."""
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
+
+
+def _round_step(least: float, whole: bool) -> float:
+    """The next of 1, 2, 2.5, 5, 10, ... and their multiples by powers of ten; of whole numbers 1, 2, 5, 10, ..."""
+    magnitude = 10.0 ** math.floor(math.log10(least))
+    steps = (1, 2, 5, 10) if whole else (1, 2, 2.5, 5, 10)
+    step = next(k * magnitude for k in steps if k * magnitude >= least * (1 - 1e-9))
+    return max(step, 1.0) if whole else step
 
 
 def colour(k: int) -> str:
@@ -96,6 +168,16 @@ def number(value: float, digits: int = 4) -> str:
     return _DASH if np.isnan(value) else f"{value:.{digits}g}"
 
 
+def linked(text: str, images: Sequence[str]) -> Markup:
+    """A text in which the names of these images lead to them."""
+    if not images:
+        return escape(text)
+    names = "|".join(re.escape(image) for image in sorted(images, key=len, reverse=True))
+    parts = re.split(f"(?<![\\w-])({names})(?![\\w-])", text)
+    link = Markup('<a href="#image={}">{}</a>')
+    return Markup().join(link.format(quote(part), part) if k % 2 else part for k, part in enumerate(parts))
+
+
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,
@@ -103,33 +185,51 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-TEMPLATES.filters |= {"colour": colour, "number": number}
+TEMPLATES.filters |= {"colour": colour, "number": number, "described": describe, "linked": linked}
 
 
-def distribution(title: str, groups: Sequence[Group]) -> Markup:
-    """Strip plot (histogram of many values) with mean and confidence interval, one row per group."""
+def distribution(
+    title: str, groups: Sequence[Group], metric: Description | None = None, zero: bool = False
+) -> Markup:
+    """Strip plot (histogram of many values) with mean and confidence interval, one row per group.
+
+    Args:
+        title: Of the chart.
+        groups: Its rows.
+        metric: What the values are of: decides about the ends of the axis, and is explained on hover.
+        zero: The values are differences: the line where nothing differs is drawn, in the middle.
+    """
     left = _MARGIN + 8 + _LETTER * max(len(group.name) for group in groups)
-    x = Scale.of(np.concatenate([group.values for group in groups]), left, WIDTH - 2 * _MARGIN)
-    return _macro("distribution", title=title, groups=groups, x=x, row=_ROW, margin=_MARGIN)
+    left = min(left, WIDTH * 0.6)
+    values = np.concatenate([group.values for group in groups])
+    if zero:
+        values = np.append(values, -values)
+    x = Scale.of(values, left, WIDTH - 2 * _MARGIN, None if zero else metric)
+    return _macro("distribution", title, metric, groups=groups, x=x, row=_ROW, margin=_MARGIN, zero=zero)
 
 
-def lines(title: str, series: Sequence[tuple[str, Sequence[tuple[int, float]]]]) -> Markup:
+def lines(title: str, series: Sequence[Line], metric: Description | None = None) -> Markup:
     """Curves over epochs with a legend; empty without a finite value.
 
     Args:
         title: Of the chart.
-        series: Name and (epoch, value) points of each line; values that are not finite are left out.
+        series: The lines; values that are not finite are left out.
+        metric: What the values are of, see ``distribution``.
     """
-    kept = [(name, [(e, v) for e, v in points if np.isfinite(v)]) for name, points in series]
-    kept = [(name, points) for name, points in kept if points]
+    finite = (
+        replace(line, points=[(epoch, value) for epoch, value in line.points if np.isfinite(value)])
+        for line in series
+    )
+    kept = [line for line in finite if line.points]
     if not kept:
         return Markup()
-    x = Scale.of([epoch for _, points in kept for epoch, _ in points], _LINE_LEFT, WIDTH - 2 * _MARGIN)
-    y = Scale.of([value for _, points in kept for _, value in points], _LINE_HEIGHT, 10)
-    colours = [colour(LINE_ORDER[k % len(LINE_ORDER)]) for k in range(len(kept))]
-    return _macro("lines", title=title, series=kept, x=x, y=y, colours=colours)
+    epochs = [epoch for line in kept for epoch, _ in line.points]
+    x = Scale.of(epochs, _LINE_LEFT, WIDTH - 2 * _MARGIN, whole=True)
+    scaled = metric if metric is not None and metric.ratio else None  # losses may lie far from 0
+    y = Scale.of([value for line in kept for _, value in line.points], _LINE_HEIGHT, 10, scaled)
+    return _macro("lines", title, metric, series=kept, x=x, y=y)
 
 
-def _macro(name: str, **values: object) -> Markup:
+def _macro(name: str, title: str, metric: Description | None, **values: object) -> Markup:
     module: object = TEMPLATES.get_template("charts.html").make_module({"width": WIDTH})
-    return getattr(module, name)(**values)
+    return getattr(module, name)(title=title, hint=metric.hint if metric else "", **values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,10 @@ import pandas as pd
 
 from ivadomed.evaluation.pairs import PredictionPair
 from ivadomed.report.events import Curve
+from ivadomed.report.verdict import Verdict, verdict
 
-# Metrics of which less is worse, and of which more is worse; of the others the largest come first.
-LESS_IS_WORSE = ("dice", "nsd", "precision", "recall", "specificity", "vs", "ltpr", "lf1")
 MAIN = ("dice", "hd95", "assd", "nsd", "lf1", "avd")
 """Metrics that are shown before one asks for all of them."""
-UNITS = {"hd": "mm", "hd95": "mm", "assd": "mm", "vol_pred": "mm³", "vol_gt": "mm³"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +25,7 @@ class CrossValidation:
     Args:
         summary: See ``ivadomed.evaluation.summarize``.
         folds: See ``fold_means``.
-        worst: Images with the lowest Dice of a class, and this Dice.
+        worst: Images with the lowest mean Dice over classes, and this Dice.
         page: Address of its own page, from that of the test set; empty on its own page.
     """
 
@@ -84,3 +83,8 @@ class Report:
     versions: Mapping[str, str] = field(default_factory=dict)
     curves: Sequence[Curve] = ()
     tables: RunTables = field(default_factory=RunTables)
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """What the evaluation comes to."""
+        return verdict(self.table, self.pairs, self.class_names, self.curves)

@@ -12,9 +12,12 @@ from markupsafe import Markup
 from ivadomed import __version__
 from ivadomed.evaluation.summary import ALL, by_class, in_words, name_of_class
 from ivadomed.images.files import write_text
+from ivadomed.metrics.descriptions import describe
 from ivadomed.report.cases import cases
-from ivadomed.report.charts import TEMPLATES, Group, distribution, lines
-from ivadomed.report.contents import MAIN, UNITS, Report
+from ivadomed.report.charts import TEMPLATES, Group, distribution
+from ivadomed.report.contents import MAIN, Report
+from ivadomed.report.convergence import RULE
+from ivadomed.report.training_charts import training_charts
 
 REPORT_FILE = Path("results_eval", "report.html")
 
@@ -43,7 +46,8 @@ def render(report: Report) -> str:
         title=report.title,
         folder=report.folder,
         subjects=len({pair.subject for pair in report.pairs if pair.subject}),
-        units=UNITS,
+        verdict=report.verdict,
+        rule=RULE,
         class_names=report.class_names,
         class_options=list(enumerate(report.class_names)),
         metrics=metrics,
@@ -58,7 +62,7 @@ def render(report: Report) -> str:
         members=report.tables.members,
         candidates=report.tables.candidates,
         distributions=_distributions(report),
-        curves=_curves(report),
+        curves=training_charts(report.curves),
         config=json.dumps(report.config, indent=2, ensure_ascii=False),
         versions=report.versions,
         version=__version__,
@@ -85,7 +89,10 @@ def _distributions(report: Report) -> list[Markup]:
     for metric in _DRAWN:
         groups = [group for group in _groups(report, metric) if len(group.values)]
         if groups:
-            charts.append(distribution(metric + (f" ({UNITS[metric]})" if metric in UNITS else ""), groups))
+            known = describe(metric)
+            charts.append(
+                distribution(f"{known.label} ({known.unit})" if known.unit else known.label, groups, known)
+            )
     return charts
 
 
@@ -105,14 +112,3 @@ def _groups(report: Report, metric: str) -> Iterator[Group]:
         parts = [name] * (len(numbers) > 1 or not several) + [str(contrast)] * several
         interval = (group["ci95_low"].iloc[0], group["ci95_high"].iloc[0])
         yield Group(" ".join(parts), values.to_numpy(), values.index.to_list(), numbers[name], interval)
-
-
-def _curves(report: Report) -> list[Markup]:
-    """One chart for the losses, then one for each metric."""
-    charts: dict[str, list[tuple[str, tuple[tuple[int, float], ...]]]] = {}
-    for curve in report.curves:
-        title = "losses" if curve.chart == "losses" else f"{curve.chart} {curve.name}"
-        name = f"{curve.name}, {curve.training}" if curve.training else curve.name
-        charts.setdefault(title, []).append((name, curve.points))
-    drawn = (lines(title, series) for title, series in sorted(charts.items(), key=lambda c: c[0] != "losses"))
-    return [chart for chart in drawn if chart]

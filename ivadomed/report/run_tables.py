@@ -16,7 +16,7 @@ from ivadomed.errors import IvadomedError
 from ivadomed.evaluation.cross_validation import FOLDER, fold_means
 from ivadomed.evaluation.dataset import RESULT_FILE, worst_first
 from ivadomed.evaluation.postprocessing_table import POSTPROCESSING_FILE, TOGETHER, in_words
-from ivadomed.evaluation.summary import SUMMARY_FILE
+from ivadomed.evaluation.summary import SUMMARY_FILE, mean_over_classes
 from ivadomed.images.files import parse_json
 from ivadomed.inference.members import KEY, members_of
 from ivadomed.loader.split.file import SPLITS
@@ -70,7 +70,7 @@ def _cross_validation(run: Path, own_page: bool) -> CrossValidation:
     table = pd.read_csv(run / FOLDER / RESULT_FILE, index_col="image_id", dtype={"image_id": str})
     summary = pd.read_csv(run / FOLDER / SUMMARY_FILE, dtype={"class": str, "contrast": str})
     summary[["class", "contrast"]] = summary[["class", "contrast"]].fillna("")
-    dice = table[[column for column in table if column.startswith("dice_class")]].min(axis=1)
+    dice = mean_over_classes(table)
     worst = [(image, dice[image]) for image in worst_first(table)[:_WORST]]
     page = "" if own_page else f"../{FOLDER}/results_eval/report.html"
     return CrossValidation(summary, fold_means(table, splits), worst, page)

@@ -152,7 +152,7 @@ def test_memory_bounds_the_jobs(tmp_path, monkeypatch):
     assert job_count(pairs) == 1
 
 
-def test_worst_first_by_the_worst_class():
+def test_worst_first_by_the_mean_over_classes():
     table = pd.DataFrame(
         {
             "dice_class0": [0.9, np.nan, 0.95, np.nan],
@@ -161,7 +161,7 @@ def test_worst_first_by_the_worst_class():
         },
         index=["a", "b", "c", "d"],
     )
-    assert worst_first(table) == ["c", "d", "a", "b"]
+    assert worst_first(table) == ["d", "c", "a", "b"]
 
 
 def test_chosen_images_are_painted(tmp_path):

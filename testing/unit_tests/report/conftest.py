@@ -21,7 +21,7 @@ def report(tmp_path) -> Report:
         {
             "dice_class0": [0.9, 0.5, 0.7, np.nan],
             "hd95_class0": [10.0, 2.5, np.nan, 9.5],
-            "dice_class1": [0.9, 0.95, 0.8, 0.7],
+            "dice_class1": [0.9, 0.95, 0.8, 0.8],
             "mse_class1": [0.0, 1, 2, 3],
             "n_21-100vox": [1.0, np.nan, 2, 3],
         },

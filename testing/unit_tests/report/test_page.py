@@ -12,13 +12,17 @@ from urllib.parse import unquote
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ivadomed.evaluation import PredictionPair, summarize
+from ivadomed.metrics.descriptions import describe
 from ivadomed.report import Report, write_report
 from ivadomed.report import cases as report_cases
-from ivadomed.report.charts import Group, distribution, lines
+from ivadomed.report.charts import Group, Line, Scale, distribution, lines, linked
 from ivadomed.report.page import render
 
+DICE = describe("dice")
 VOID = {"meta", "img", "br", "input", "link", "hr"}
 
 
@@ -115,7 +119,7 @@ def test_empty_parts_are_left_out(report):
     bare = dataclasses.replace(report, curves=(), overlays={}, versions={})
     page = Page(render(bare))
     assert {"worst", "training", "versions"} & {element.get("id") for element in page.all("section")} == set()
-    assert [link["href"] for link in page.all("a")] == [
+    assert [link["href"] for link in page.all("a") if not link["href"].startswith("#image=")] == [
         "#summary",
         "#all",
         "#distributions",
@@ -153,12 +157,70 @@ def test_distribution_has_a_mark_for_each_value(n):
     assert page.text["title"][-1] == "mean 0.5 [0.4, 0.6]"
 
 
-def test_charts_of_a_single_value():
-    svg = distribution("dice", [Group("a", np.array([0.5]), ["x"], 0, (float("nan"), float("nan")))])
-    assert Page(svg).text["text"] == ["a", "0.5"]
-    page = Page(lines("losses", [("train", [(1, 2.0)]), ("empty", [])]))
-    assert page.text["text"] == ["2", "epoch"]
-    assert lines("losses", [("train", [(1, float("nan"))])]) == ""
+def test_names_in_the_verdict_lead_to_their_images(report):
+    page = Page(render(report))
+    [link] = [link for link in page.all("a") if link["href"].startswith("#image=")]
+    assert unquote(link["href"]) == f"#image={report.order[0]}"
+    assert f"the lowest Dice is that of {report.order[0]} (0.72)" in page.text["p"][1]
+
+
+def test_metrics_are_spelled_out(report):
+    page = Page(render(report))
+    hints = [abbr["title"] for abbr in page.all("abbr")]
+    assert any(hint.startswith("95th-percentile Hausdorff distance (mm).") for hint in hints)
+    heads = {
+        head.get("data-column"): text for head, text in zip(page.all("th"), page.text["th"], strict=True)
+    }
+    assert heads["hd95_class0"] == "HD95 mm, _seg"
+    assert {"Dice", "HD95"} == set(page.text["dt"])
+
+
+def test_links_only_around_whole_names():
+    text = linked("a: sub-1, sub-1_T1w & sub-12", ["sub-1", "sub-1_T1w"])
+    assert text == (
+        'a: <a href="#image=sub-1">sub-1</a>, <a href="#image=sub-1_T1w">sub-1_T1w</a> &amp; sub-12'
+    )
+
+
+def test_ratios_have_the_scale_from_0_to_1():
+    svg = distribution("dice", [Group("a", np.array([0.5]), ["x"], 0, (float("nan"), float("nan")))], DICE)
+    assert Page(svg).text["text"] == ["a", "0", "0.25", "0.5", "0.75", "1"]
+    page = Page(lines("Dice", [Line("val", [(1, 0.8), (3, 0.9)])], DICE))
+    assert page.text["text"] == ["0", "0.25", "0.5", "0.75", "1", "1", "2", "3", "epoch"]
+
+
+def test_differences_lie_around_a_line_at_0():
+    values = np.array([0.01, 0.03])
+    page = Page(distribution("Dice", [Group("a", values, ["x", "y"], 0, (0.0, 0.04))], DICE, zero=True))
+    ticks = [float(text) for text in page.text["text"][1:]]
+    assert ticks == [-tick for tick in reversed(ticks)]
+    assert max(ticks) >= 0.03
+
+
+@given(
+    st.lists(st.floats(-1e6, 1e6).map(lambda value: round(value, 3)), min_size=1, max_size=20), st.booleans()
+)
+def test_a_scale_holds_its_values_and_its_ticks_are_round(values, whole):
+    values = [round(value) for value in values] if whole else values
+    scale = Scale.of(values, 0, 100, whole=whole)
+    assert all(-1e-6 <= scale(value) <= 100 + 1e-6 for value in values)
+    assert 1 <= len(scale.ticks) <= 7
+    assert all(scale.low <= tick <= scale.high for tick in scale.ticks)
+    steps = np.diff(scale.ticks)
+    assert steps == pytest.approx(np.full(len(steps), steps[0] if len(steps) else 0))
+    if len(steps):
+        leading = float(f"{steps[0]:e}".split("e")[0])
+        assert any(leading == pytest.approx(k, rel=1e-4) for k in (1, 2, 2.5, 5, 10))
+
+
+def test_curves_keep_their_values_and_mark_the_best_epoch():
+    line = Line("validation", [(1, 2.0), (2, 0.5), (3, 0.75), (4, float("nan"))], best=2)
+    page = Page(lines("losses", [line, Line("empty", [])]))
+    [curve] = page.all("polyline")
+    assert json.loads(curve["data-values"]) == [[1, "2"], [2, "0.5"], [3, "0.75"]]
+    assert page.text["title"] == ["validation, best epoch 2: 0.5"]
+    assert "best epoch (2) 0.5" in page.text["span"][0]
+    assert lines("losses", [Line("train", [(1, float("nan"))])]) == ""
 
 
 def test_classes_are_called_by_their_names(report):
@@ -166,4 +228,4 @@ def test_classes_are_called_by_their_names(report):
     assert not re.search(r">[^<]*\bclass \d", html)
     page = Page(html)
     assert page.text["option"][-2:] == ["_seg", "_<lesion>"]
-    assert "_<lesion>: dice 0.95" in " ".join(page.text["figcaption"])
+    assert "_<lesion>: Dice 0.95" in " ".join(page.text["figcaption"])

@@ -128,5 +128,5 @@ def test_curves_of_folds_share_a_chart(report):
     curves = [Curve("Validation/Metrics", "dice_score", ((1, 0.5), (2, 0.6)), f"fold_{k}") for k in range(2)]
     page = Page(render(dataclasses.replace(report, curves=curves)))
     assert len(page.all("polyline")) == 2
-    assert "Validation/Metrics dice_score" in page.text["figcaption"]
-    assert "dice_score, fold_1, last 0.6" in page.text["span"]
+    assert "Dice coefficient" in page.text["figcaption"]
+    assert "fold_1: last 0.6" in page.text["span"]

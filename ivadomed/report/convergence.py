@@ -1,0 +1,143 @@
+"""How a training went, by the curves of its losses."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ivadomed.report.events import Curve
+
+FEWEST_EPOCHS = 10
+STILL_FALLING = 0.02
+OVERFITTING = 0.05
+_ERRORS = 3.0
+
+State = Literal["too short", "not learning", "overfitting", "still falling", "converged"]
+RULE = (
+    "Rule: the last fifth of the epochs is compared with the fifth before it and with the best fifth in a row, as mean "
+    "validation losses. The training was still falling when the last fifth is lower than the one before by more than "
+    f"{STILL_FALLING:.0%} of the whole fall (first epoch to best fifth); it was overfitting when the last fifth is "
+    f"higher than the best one by more than {OVERFITTING:.0%} of it while the training loss went on falling. Either "
+    "difference must exceed three times its standard error; otherwise the training had converged. Nothing was learned "
+    f"when the training loss did not fall; fewer than {FEWEST_EPOCHS} epochs are too few to tell."
+)
+
+
+@dataclass(frozen=True)
+class Course:
+    """Judgement of one training.
+
+    Args:
+        state: By ``RULE``.
+        best_epoch: First epoch with the lowest validation loss, whose model is kept.
+        last_epoch: The last one.
+    """
+
+    state: State
+    best_epoch: int
+    last_epoch: int
+
+    @property
+    def text(self) -> str:
+        """The judgement in words, to follow a semicolon."""
+        best, last = self.best_epoch, self.last_epoch
+        return {
+            "too short": f"{last} epochs are too few to tell whether training had converged",
+            "not learning": "the training loss did not fall, so nothing was learned",
+            "overfitting": f"training was overfitting: the validation loss rose after epoch {best} of {last}, whose "
+            "model was kept",
+            "still falling": f"the validation loss was still falling in epoch {last}, so train longer",
+            "converged": f"training had converged (lowest validation loss in epoch {best} of {last})",
+        }[self.state]
+
+
+def best_epoch(validation: Sequence[tuple[int, float]]) -> int | None:
+    """Epoch of the model that a training keeps: the first with the lowest validation loss; None without any."""
+    finite = [(value, epoch) for epoch, value in validation if np.isfinite(value)]
+    return min(finite)[1] if finite else None
+
+
+def judge(training: Sequence[tuple[int, float]], validation: Sequence[tuple[int, float]]) -> Course | None:
+    """Judge a training by ``RULE``.
+
+    Args:
+        training: (epoch, loss), epochs increasing; values that are not finite are left out.
+        validation: The same of the validation.
+
+    Returns:
+        None without a validation loss.
+    """
+    best = best_epoch(validation)
+    if best is None:
+        return None
+    values = {epoch: value for epoch, value in validation if np.isfinite(value)}
+    trained = {epoch: value for epoch, value in training if np.isfinite(value)}
+    last = max(values)
+    losses = np.array(list(values.values()))
+    if len(losses) < FEWEST_EPOCHS:
+        return Course("too short", best, last)
+    learned = np.array([trained.get(epoch, np.nan) for epoch in values])
+    return Course(_state(learned, losses), best, last)
+
+
+def _state(training: np.ndarray, validation: np.ndarray) -> State:
+    """State by the losses [n] of each epoch; the training's may be NaN."""
+    width = max(3, len(validation) // 5)
+    fifths = np.lib.stride_tricks.sliding_window_view(validation, width)
+    learned = np.lib.stride_tricks.sliding_window_view(training, width).mean(axis=1)
+    means = fifths.mean(axis=1)
+    lowest = int(means.argmin())
+    if learned[-1] >= learned[0]:
+        return "not learning"
+    fall = validation[0] - means[lowest]
+    fall = fall if fall > 0 else float(np.ptp(means))
+    rise = means[-1] - means[lowest]
+    if (
+        rise > max(OVERFITTING * fall, _noise(fifths[-1], fifths[lowest]))
+        and not learned[-1] >= learned[lowest]
+    ):
+        return "overfitting"
+    before = fifths[-1 - width]
+    if before.mean() - means[-1] > max(STILL_FALLING * fall, _noise(fifths[-1], before)):
+        return "still falling"
+    return "converged"
+
+
+def _noise(first: np.ndarray, second: np.ndarray) -> float:
+    """Three standard errors of the difference between two means."""
+    return _ERRORS * float(np.sqrt((first.var(ddof=1) + second.var(ddof=1)) / len(first)))
+
+
+def courses(curves: Sequence[Curve]) -> dict[str, Course]:
+    """Judgement of each training that has a validation loss, by its name ("" for the only one)."""
+    losses: dict[str, dict[str, Sequence[tuple[int, float]]]] = {}
+    for curve in curves:
+        losses.setdefault(curve.training, {})[curve.name] = curve.points
+    found = {
+        name: judge(points.get("train_loss", ()), points.get("val_loss", ()))
+        for name, points in losses.items()
+    }
+    return {name: course for name, course in found.items() if course is not None}
+
+
+def courses_text(found: Mapping[str, Course]) -> str:
+    """The judgements in words, to follow a semicolon; empty without any."""
+    if len(found) <= 1:
+        return "".join(course.text for course in found.values())
+    words = {
+        "too short": "too short to tell",
+        "not learning": "not learning",
+        "overfitting": "overfitting",
+        "still falling": "still improving",
+        "converged": "converged",
+    }
+    counts = Counter(course.state for course in found.values())
+    several = []
+    for state, count in counts.most_common():
+        names = ", ".join(name for name, course in found.items() if course.state == state)
+        several.append(f"{count} {words[state]}" + (f" ({names})" if count < len(found) else ""))
+    return f"of {len(found)} trainings {', '.join(several)}"
