@@ -64,5 +64,5 @@ def test_an_image_is_shown(dom):
     viewer = html[html.index("<dialog") : html.index("</dialog>")]
     assert 'open=""' in viewer
     assert "<strong>sub-3_T1w</strong>" in viewer
-    assert "Dice class 0 0.7" in viewer
+    assert "Dice _seg 0.7" in viewer
     assert 'src="data:image/png;base64,' in viewer
