@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from ivadomed.runtime.terminal import duration
 
-RESERVE = 0.12
-"""Share of the budget for all that is no training: preparing images, predicting and evaluating."""
+RESERVE = 0.05
+"""Share of the budget for all that is neither training nor prediction: preparing, packaging, evaluating."""
 
 FOLDS = 5
 """Folds of a cross-validation (as nnU-Net; Isensee et al., Nature Methods 2021)."""

@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 HOURS = 4.0
 """The budget of whoever gives none."""
 
+_PREDICTED = 2
+"""Times that all images are predicted: once by the folds, and the test set by each member of the ensemble."""
+
 _FEW_SUBJECTS = 10
 """Subjects below which a test set would be one subject: all of them take part in the cross-validation instead."""
 
@@ -75,10 +78,18 @@ def make_plan(options: AutoOptions) -> Plan:
     for line in summary(data):
         log.info("%s", line)
     workers = options.workers
+    with _threads(workers.threads):  # the pace is that of one training
+        return _planned(options, data, workers, started)
+
+
+def _planned(options: AutoOptions, data: Survey, workers: Workers, started: float) -> Plan:
     hours, at_once = HOURS if options.hours is None else options.hours, trainings_at_once(workers)
-    machine = _machine(workers, hours, at_once)
-    least = {one.name: one.useful_minutes for one in _offered(data, machine, options, 60 * hours)}
-    left = 60 * hours * (1 - RESERVE) - (time.monotonic() - started) / 60
+    machine = _machine(workers, at_once)
+    say("Pace", f"measuring how fast networks train on {machine}")
+    offered = _offered(data, machine, options, 60 * hours)
+    least = {one.name: one.useful_minutes for one in offered}
+    predicting = _PREDICTED * offered[0].prediction_minutes
+    left = 60 * hours * (1 - RESERVE) - predicting - (time.monotonic() - started) / 60
     # Whatever the look at the data took, something is trained.
     division = divide(max(left, hours), least, _subjects_to_learn_from(data), at_once)
     plan = _plan(options, data, hours, machine, at_once, least, division)
@@ -133,12 +144,9 @@ def _subjects_to_learn_from(data: Survey) -> int:
     return data.subjects if data.subjects < _FEW_SUBJECTS else round(0.8 * data.subjects)
 
 
-def _machine(workers: Workers, hours: float, at_once: int) -> Machine:
+def _machine(workers: Workers, at_once: int) -> Machine:
     """This machine, as one of the trainings that run at the same time sees it."""
-    say("Pace", "measuring how fast this machine trains")
-    with _threads(workers.threads):
-        machine = Machine.here(60 * hours)
-    say("", f"{(machine.pace or 0) / 1e9:.3g} GFLOP/s on {machine}")
+    machine = Machine.here()
     if at_once > 1 and not machine.gpu and workers.cluster is None:
         return replace(machine, memory=machine.memory // at_once)
     return machine

@@ -65,7 +65,7 @@ def init_command(
 
     with shown(Mode.QUIET if quiet else Mode.SCREEN):
         data = survey(path_data, target_suffix, contrasts)
-    machine, notes = Machine.here(minutes), summary(data)
+    machine, notes = Machine.here(), summary(data)
     if with_candidates:
         offered = candidates(data, machine, stem, minutes)
         written = [_written(f"{stem}_{one.name}", one.choices, notes) for one in offered]

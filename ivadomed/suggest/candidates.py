@@ -30,6 +30,7 @@ class Candidate:
         detector: Name of the candidate whose packaged model finds the object, in a cascade; None otherwise. The key
             `object_detection_params.object_detection_path` expects that model in the output folder of its run.
         useful_minutes: Length below which a training is no use beside others; 0 without a budget in minutes.
+        prediction_minutes: What the prediction of all images takes; 0 without a budget in minutes.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Candidate:
     choices: Sequence[Choice]
     detector: str | None = None
     useful_minutes: float = 0.0
+    prediction_minutes: float = 0.0
 
     @property
     def tree(self) -> dict[str, Any]:
@@ -65,8 +67,9 @@ def _candidate(way: str, why: str, plan: StudyPlan, name: str) -> Candidate:
     detector = _LOWRES if way == _CASCADE else None
     model = f"{name}_{_LOWRES}"  # of its run, in which it is packaged under the same name
     choices = choices_of(plan, f"{name}_{way}", f"{model}/{model.rpartition('/')[2]}" if detector else None)
-    useful = 0.0 if plan.minutes is None else plan.useful_minutes
-    return Candidate(way, why, choices, detector, useful)
+    if plan.minutes is None:
+        return Candidate(way, why, choices, detector)
+    return Candidate(way, why, choices, detector, plan.useful_minutes, plan.prediction_minutes)
 
 
 _Offer = tuple[str, str, StudyPlan]

@@ -224,9 +224,7 @@ def _network(plan: StudyPlan) -> Iterator[Entry]:
     network = plan.architecture(size)
     images = _ranges(plan.boxes if plan.in_boxes else plan.resampled)
     reasons = {
-        "name": "a U-Net of 2D convolutions"
-        if plan.n_axes == 2
-        else "a residual 3D U-Net that sizes itself by patch",
+        "name": "a residual U-Net that sizes itself by patch, as nnU-Net",
         "is_2d": _why_dimensions(plan),
         "depth": f"{min(size) >> network.get('depth', 0)} voxels are left at the deepest level",
         "n_filters": _why_filters(plan),

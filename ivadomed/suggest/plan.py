@@ -16,8 +16,6 @@ from ivadomed.config import load_config
 from ivadomed.geometry.grid import HWD_OF_RAS, SLICE_AXES
 from ivadomed.models.registry import Footprint, footprint
 from ivadomed.models.sizing import plan_unet
-from ivadomed.runtime.device import define_device
-from ivadomed.suggest.pace import measure_pace
 from ivadomed.suggest.recipe import (
     FEWEST_EPOCHS,
     FEWEST_EPOCHS_OF_A_BUDGET,
@@ -48,7 +46,6 @@ from ivadomed.suggest.sizes import (
     count_tiles,
     rounded,
     tight_crop,
-    unet_depth,
     why_2d,
 )
 from ivadomed.suggest.survey import Survey
@@ -56,6 +53,8 @@ from ivadomed.suggest.survey import Survey
 TRAINING, TESTING = 0.6, 0.2
 """Shares of the subjects."""
 _SIDE = re.compile(r"left|right|(?<![a-z])[lr]h?(?![a-z])", re.IGNORECASE)
+_PREDICTION = 1 / 3
+"""Share of the operations of a training step, whose backward pass has twice as many."""
 _NARROW = (4, 6, 8)
 """Feature maps of networks that tell of wider ones."""
 _ENOUGH_LABELS = 64
@@ -155,8 +154,11 @@ class StudyPlan:
         size = self.samples.size
         tiles = count_tiles(self._shown, size, stride) / len(self._shown)
         patches = self._images * (1 - TRAINING - TESTING) / TRAINING * tiles
-        work = self.network.training_flops(1, size) / 3 * patches * FEWEST_EPOCHS_OF_A_BUDGET
-        return work / self.pace <= (1 - TIME_OF_UPDATES) * 60 * self.minutes
+        predictions = patches * FEWEST_EPOCHS_OF_A_BUDGET * _PREDICTION
+        return (
+            predictions * self._seconds(self.architecture(size), size)
+            <= (1 - TIME_OF_UPDATES) * 60 * self.minutes
+        )
 
     @cached_property
     def network(self) -> Footprint:
@@ -183,7 +185,7 @@ class StudyPlan:
         """
         if self.minutes is None or self.samples.whole:
             return None
-        affordable = self._samples_in_time(self.network, self.samples.size)
+        affordable = self._affordable_samples
         epochs = affordable / self._tiles
         if epochs >= FEWEST_EPOCHS_OF_A_BUDGET:
             return None
@@ -217,7 +219,7 @@ class StudyPlan:
         """Samples of a batch."""
         size, limits = self.samples.size, self.limits
         if self.minutes is not None:
-            most = int(self._samples_in_time(self.network, size) / UPDATES_OF_A_BATCH)
+            most = int(self._affordable_samples / UPDATES_OF_A_BATCH)
             limits = replace(limits, batch_size=min(limits.batch_size, most))
         return choose_batch_size(size, self.count, limits, self.network)
 
@@ -228,8 +230,7 @@ class StudyPlan:
         if self.minutes is None:
             wanted = round(UPDATES[self.machine.gpu] / updates, -1)
             return int(min(max(wanted, FEWEST_EPOCHS), MOST_EPOCHS))
-        affordable = self._samples_in_time(self.network, self.samples.size) / self.count
-        return max(int(affordable), 1)
+        return max(int(self._affordable_samples / self.count), 1)
 
     @property
     def updates(self) -> int:
@@ -242,24 +243,39 @@ class StudyPlan:
         shown = self._images if self.samples.whole else self._samples_of_a_pass(self.samples.size)
         return self.epochs * self.count / shown
 
-    def _samples_in_time(self, network: Footprint, size: Size) -> float:
-        """Samples that a network can be shown within the budget."""
-        return (self.minutes or math.inf) * self._samples_a_minute(network, size)
+    @cached_property
+    def _affordable_samples(self) -> float:
+        """Samples that the network can be shown within the budget."""
+        size = self.samples.size
+        return self._samples_in_time(self.architecture(size), size)
 
-    def _samples_a_minute(self, network: Footprint, size: Size) -> float:
-        return 60 * TIME_OF_UPDATES * self.pace / network.training_flops(1, size)
+    def _samples_in_time(self, architecture: dict[str, Any], size: Size) -> float:
+        """Samples that a network can be shown within the budget."""
+        return (self.minutes or math.inf) * 60 * TIME_OF_UPDATES / self._seconds(architecture, size)
+
+    def _seconds(self, architecture: dict[str, Any], size: Size) -> float:
+        """What a network takes to learn from a sample."""
+        work = self._footprint(architecture, size).training_flops(1, size)
+        return work / self.machine.pace(self.n_axes, architecture["n_filters"])
 
     @property
     def useful_minutes(self) -> float:
         """Length below which a training is no use beside others: its network would be tiny, or see too little."""
         size = self.samples.size
-        network = self._footprint(self._architecture(size, USEFUL.n_filters, USEFUL.n_blocks), size)
-        return self._samples_needed(USEFUL, size) / self._samples_a_minute(network, size)
+        network = self._architecture(size, USEFUL.n_filters, USEFUL.n_blocks)
+        return self._samples_needed(USEFUL, size) * self._seconds(network, size) / (60 * TIME_OF_UPDATES)
+
+    @property
+    def prediction_minutes(self) -> float:
+        """What the prediction of all images takes, mirrored ones included."""
+        size = self.samples.size
+        tiles = self._tiles / TRAINING * 2 ** len(self.mirrored)
+        return tiles * self._seconds(self.architecture(size), size) * _PREDICTION / 60
 
     @property
     def pace(self) -> float:
         """Floating-point operations per second of training steps."""
-        return self.machine.pace or measure_pace(define_device([0] if self.machine.gpu else [])[1])
+        return self.machine.pace(self.n_axes, self.architecture(self.samples.size)["n_filters"])
 
     @cached_property
     def labelled_slices(self) -> float:
@@ -333,9 +349,9 @@ class StudyPlan:
         chosen = self._architecture(size, LADDER[0].n_filters, LADDER[0].n_blocks)
         for rung in LADDER[1:]:
             wider = self._architecture(size, rung.n_filters, rung.n_blocks)
-            network = self._footprint(wider, size)
-            allowed = self._samples_in_time(network, size)
-            if network.parameters > weights or allowed < self._samples_needed(rung, size):
+            if self._footprint(wider, size).parameters > weights:
+                break
+            if self._samples_in_time(wider, size) < self._samples_needed(rung, size):
                 break
             chosen = wider
         return chosen
@@ -347,22 +363,13 @@ class StudyPlan:
         return rung.passes * min(max(updates, least), most) * SAMPLES_OF_AN_UPDATE[self.n_axes]
 
     def _architecture(self, size: Size, n_filters: int, n_blocks: Sequence[int] = ()) -> dict[str, Any]:
-        activation = "softmax" if self.several else "sigmoid"
-        if self.n_axes == 2:
-            model: dict[str, Any] = {
-                "name": "Unet",
-                "is_2d": True,
-                "depth": unet_depth(size),
-                "n_filters": n_filters,
-            }
-        else:
-            widest = {"max_filters": MOST_FILTERS * n_filters}
-            model = {"name": "ResidualEncoderUnet", "is_2d": False, "n_filters": n_filters, **widest}
-            if n_blocks:
-                depth = plan_unet(size, self.spacing).depth
-                blocks = [*n_blocks, *[n_blocks[-1]] * depth][: depth + 1]
-                model |= {"depth": depth, "n_blocks": blocks}
-        return model | {"final_activation": activation}
+        model: dict[str, Any] = {"name": "ResidualEncoderUnet", "is_2d": self.n_axes == 2}
+        model |= {"n_filters": n_filters, "max_filters": MOST_FILTERS * n_filters}
+        if n_blocks:
+            depth = plan_unet(size, self.spacing).depth
+            blocks = [*n_blocks, *[n_blocks[-1]] * depth][: depth + 1]
+            model |= {"depth": depth, "n_blocks": blocks}
+        return model | {"final_activation": "softmax" if self.several else "sigmoid"}
 
     def _network(self, size: Size) -> Footprint:
         return self._footprint(self.architecture(size), size)
@@ -374,8 +381,8 @@ class StudyPlan:
             return self._measured(architecture, size)
         narrow = []
         for n in _NARROW:
-            widest = {"max_filters": MOST_FILTERS * n} if "max_filters" in architecture else {}
-            narrow.append(self._measured(architecture | {"n_filters": n, **widest}, size))
+            widths = {"n_filters": n, "max_filters": MOST_FILTERS * n}
+            narrow.append(self._measured(architecture | widths, size))
         return extrapolated(_NARROW, narrow, n_filters)
 
     def _measured(self, architecture: dict[str, Any], size: Size) -> Footprint:

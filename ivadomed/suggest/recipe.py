@@ -31,7 +31,7 @@ FEWEST_EPOCHS, MOST_EPOCHS = 20, 500
 """Without a budget."""
 FEWEST_EPOCHS_OF_A_BUDGET, MORE_EPOCHS = 10, 4
 """Below so many epochs they are shortened, to make up to so many of each: validation follows every one."""
-TIME_OF_UPDATES = 0.7
+TIME_OF_UPDATES = 0.8
 """Share of a training that its steps take; validation, loading, augmentation and packaging take the rest."""
 UPDATES_OF_A_PASS = (25, 125)
 """A pass counts as so many updates at least and at most: 40 passes are 1,000 to 5,000 updates."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ THIN = 8
 _ISOTROPIC = 1.2
 _UNEVEN = 1.5
 _SMALLEST = 16
-_DEEPEST = 4
+_TRIES = 4
 _UPDATES_OF_AN_EPOCH = 8
 _GB = 1e9
 _UNKNOWN = int(4 * _GB)
@@ -66,22 +67,18 @@ class Machine:
     Args:
         gpu: There is a GPU, CUDA's or Apple's.
         memory: Bytes that are free: of the GPU if CUDA tells, else of the system.
-        pace: Floating-point operations per second of training steps; None when it was not measured.
+        pace: Floating-point operations per second of training steps, by the axes and the feature maps of a network.
     """
 
     gpu: bool
     memory: int
-    pace: float | None = None
+    pace: Callable[[int, int], float]
 
     @classmethod
-    def here(cls, minutes: float | None = None) -> Machine:
-        """This machine.
-
-        Args:
-            minutes: Minutes that a training may take; given, the pace is measured, which takes some seconds.
-        """
+    def here(cls) -> Machine:
+        """This machine; its pace is measured when it is asked for, which takes some seconds."""
         cuda, device = define_device([0])
-        pace = None if minutes is None else measure_pace(device)
+        pace = partial(measure_pace, device)
         if cuda:
             return cls(True, torch.cuda.mem_get_info(device)[0], pace)
         return cls(device.type != "cpu", available_memory() or _UNKNOWN, pace)
@@ -150,11 +147,6 @@ def why_2d(zooms: np.ndarray, shape: np.ndarray) -> str:
     return ""
 
 
-def unet_depth(size: Size) -> int:
-    """Down-samplings of a 2D U-Net: 8 pixels are left at least, and 4 at most are made."""
-    return min(max(int(math.log2(min(size) / 8)), 1), _DEEPEST)
-
-
 def choose_samples(
     shapes: np.ndarray,
     spacing: Sequence[float],
@@ -215,10 +207,8 @@ def rounded(
 ) -> Size:
     """The next size that every down-sampling of the network divides."""
     result = tuple(max(_SMALLEST if len(spacing) == 2 else THIN, int(n)) for n in size)
-    for _ in range(_DEEPEST):
-        grain: Size = (2 ** unet_depth(result),) * 2
-        if len(result) == 3:
-            grain = tuple(map(math.prod, zip(*plan_unet(result, spacing).strides, strict=True)))
+    for _ in range(_TRIES):
+        grain = tuple(map(math.prod, zip(*plan_unet(result, spacing).strides, strict=True)))
         result = tuple(step * max(up_or_down(n / step), 1) for n, step in zip(result, grain, strict=True))
     return result
 

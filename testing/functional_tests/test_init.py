@@ -159,7 +159,7 @@ def test_too_few_subjects(tmp_path, monkeypatch, capsys):
 
 def test_candidates_for_so_many_minutes(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ivadomed.suggest.sizes.measure_pace", lambda device: 50e9)
+    monkeypatch.setattr("ivadomed.suggest.sizes.measure_pace", lambda device, n_axes, n_filters: 50e9)
     data = create_phantom(tmp_path / "data", n=5, seed=0, size="tiny", contrasts=["T1w"])
     asked = ["--init", "x", "-pd", str(data), "--target-suffix", "_seg-manual", "--candidates"]
     assert main([*asked, "--minutes", "3"]) == 0

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ivadomed.models.registry import Footprint
+from ivadomed.models.sizing import plan_unet
 from ivadomed.suggest.sizes import (
     Machine,
     SampleLimits,
@@ -16,7 +17,6 @@ from ivadomed.suggest.sizes import (
     choose_samples,
     coarsest_axis,
     count_tiles,
-    unet_depth,
     why_2d,
 )
 
@@ -48,17 +48,10 @@ def test_two_dimensions_for_thick_or_few_slices(zooms, shape, reason):
     assert bool(found) == bool(reason)
 
 
-@pytest.mark.parametrize(
-    ("size", "depth"), [((16, 64), 1), ((32, 32), 2), ((100, 90), 3), ((512, 512), 4), ((8, 8), 1)]
-)
-def test_depth_leaves_eight_pixels(size, depth):
-    assert unet_depth(size) == depth
-
-
 def test_images_that_are_alike_are_shown_whole():
     shapes = np.array([[60, 90], [64, 100], [50, 98]])
-    # 64 pixels along the shorter side allow three halvings: the largest image rounded up to multiples of 8.
-    assert choose_samples(shapes, (1, 1), PLENTY, lambda size: SMALL) == Samples((64, 104), True, (64, 104))
+    # 64 pixels are halved four times, down to 4: the largest image rounded up to multiples of 16.
+    assert choose_samples(shapes, (1, 1), PLENTY, lambda size: SMALL) == Samples((64, 112), True, (64, 112))
 
 
 def test_images_of_very_different_sizes_are_shown_in_patches():
@@ -82,7 +75,8 @@ def test_two_samples_fit_and_no_image_is_smaller_than_one(shapes, most, memory):
     smallest_patch = max(samples.size) <= 16
     assert math.prod(samples.size) <= most or smallest_patch
     assert SMALL.training_bytes(2, samples.size) <= memory or smallest_patch
-    assert all(n % 2 ** unet_depth(samples.size) == 0 for n in samples.size)
+    steps = np.prod(plan_unet(samples.size, (1, 1)).strides, axis=0)
+    assert not (np.array(samples.size) % steps).any()
     padded = np.maximum(shapes, samples.crop or 0)
     assert (padded >= samples.size).all()
 
@@ -126,4 +120,4 @@ def test_tiles_cover_each_image():
     ],
 )
 def test_weights_grow_with_the_subjects(gpu, subjects, weights):
-    assert Machine(gpu, 8 << 30).weights(subjects) == weights
+    assert Machine(gpu, 8 << 30, lambda *_: 1e9).weights(subjects) == weights
