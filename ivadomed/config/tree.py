@@ -60,6 +60,21 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Tree:
     return result
 
 
+def flattened(tree: Mapping[str, Any], prefix: str = "") -> Tree:
+    """Values of a tree by their dotted paths; the reverse of ``expand``.
+
+    >>> flattened({"a": {"b": 1}, "c": {}})
+    {'a.b': 1, 'c': {}}
+    """
+    flat: Tree = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flattened(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
 def _other_class(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     return "name" in old and "name" in new and old["name"] != new["name"]
 

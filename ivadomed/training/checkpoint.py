@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ivadomed.config.tree import flattened
 from ivadomed.errors import ModelError
 from ivadomed.models.checkpoint import write_torch
 from ivadomed.models.files import TorchFile
@@ -155,20 +156,10 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     >>> changes({"a": {"b": 1}, "c": 2}, {"a": {"b": 3}, "c": 2})
     ['a.b was 1 and is 3']
     """
-    old, new = _flat(before), _flat(now)
+    old, new = flattened(before), flattened(now)
     keys = [key for key in [*old, *(key for key in new if key not in old)] if old.get(key) != new.get(key)]
     lines = [f"{key} was {_shown(old, key)} and is {_shown(new, key)}" for key in keys[:_SHOWN]]
     return [*lines, f"{len(keys) - _SHOWN} more"] if len(keys) > _SHOWN else lines
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
 
 
 def _shown(flat: Mapping[str, Any], key: str) -> str:
