@@ -46,6 +46,7 @@ docs: $(VENV)/.installed  ## Build the documentation into docs/_build/html; a wa
 	$(BIN)/sphinx-build -q -W --keep-going -j auto docs docs/_build/html
 
 pytest: $(VENV)/.installed
+	@[ -n "$$(which chromium chromium-browser google-chrome 2>/dev/null)" ] || echo "No Chromium on PATH: the tests that open report.html in a browser are skipped."
 	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST)
 
 test-lowest: $(LOWEST)/.installed  ## Run the unit tests with the lowest versions that requirements.txt admits.

@@ -16,7 +16,8 @@ from ivadomed.config import RunConfig
 from ivadomed.evaluation import evaluate_predictions, pairs_of_cases, preview, summary_text, write_summary
 from ivadomed.evaluation.classification import read_slices
 from ivadomed.evaluation.cross_validation import FOLDER, folds_text
-from ivadomed.evaluation.dataset import paint_overlays, worst_first
+from ivadomed.evaluation.dataset import worst_first
+from ivadomed.evaluation.pictures import paint_cases
 from ivadomed.evaluation.summary import SUMMARY_FILE
 from ivadomed.images.label_suffix import class_labels
 from ivadomed.inference.outputs import PREDICTIONS
@@ -80,7 +81,8 @@ def evaluate_cases(
     if of_folds is not None:
         say("Folds", f"means of each\n{folds_text(of_folds.folds, class_names)}")
     worst = worst_first(table)
-    overlays = paint_overlays(pairs, worst[: params.overlays], folder, config.slice_axis_index)
+    slices_mb = params.slices_mb if params.report else 0
+    pictures = paint_cases(pairs, worst[: params.overlays], folder, config.slice_axis_index, slices_mb)
     if params.report:
         report = Report(
             title=f"{config.model_name}, cross-validation" if of_folds is not None else config.model_name,
@@ -90,7 +92,7 @@ def evaluate_cases(
             pairs=pairs,
             order=worst,
             class_names=class_names,
-            overlays=overlays,
+            pictures=pictures,
             config=config.to_json(hide_secrets=True),
             versions={**versions(), **trained_in(trainings[0])},
             curves=_curves(trainings),

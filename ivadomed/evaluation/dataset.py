@@ -1,10 +1,10 @@
-"""The prediction files of a run evaluated: one row of metrics per image, objects painted, pictures of predictions."""
+"""The prediction files of a run evaluated: one row of metrics per image, and objects painted."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from ivadomed.evaluation.pairs import (
     PredictionPair,
     job_count,
     read_pair,
-    voxels_on,
 )
 from ivadomed.evaluation.summary import in_words, mean_over_classes
 from ivadomed.evaluation.volume import evaluate_pair
@@ -31,7 +30,6 @@ from ivadomed.images.files import write_csv
 from ivadomed.jobs import Workers, values
 from ivadomed.runtime.failures import shortages_explained
 from ivadomed.runtime.terminal import hidden_bar
-from ivadomed.visualize import save_overlays
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +38,6 @@ _LESS = "use fewer --jobs, a machine with more, or evaluate a part of the image"
 _PROBLEMS_SHOWN = 5
 _COARSE = 10  # voxels
 _PNG_STEP = 85  # background, TP, FP, FN are 0, 85, 170, 255 in a picture, apart for the eye
-OVERLAY_FOLDER = Path("results_eval", "overlays")
 
 
 def evaluate_predictions(
@@ -158,45 +155,3 @@ def _write_painted(pair: PredictionPair, data: PairData, painted: np.ndarray) ->
 def worst_first(table: pd.DataFrame) -> list[str]:
     """Images in order of their mean Dice over classes; last those where no class is in either mask."""
     return mean_over_classes(table).sort_values(kind="stable", na_position="last").index.to_list()
-
-
-def paint_overlays(
-    pairs: Iterable[PredictionPair], chosen: Collection[str], path_output: Path, slice_axis: int
-) -> dict[str, Path]:
-    """Write ``results_eval/overlays/<image>.png``: the prediction in colour, the ground truth as an outline.
-
-    Args:
-        pairs: Predictions and their images; a pair without an image is left out.
-        chosen: Names of the images to paint.
-        path_output: Folder of the run.
-        slice_axis: RAS axis along which slices were taken.
-
-    Returns:
-        Picture by image name.
-    """
-    folder = path_output / OVERLAY_FOLDER
-    painted = [pair for pair in pairs if pair.image is not None and pair.image_id in chosen]
-    files = [folder / f"{pair.image_id}.png" for pair in painted]
-    jobs = Parallel(n_jobs=job_count(painted), prefer="threads", return_as="generator")(
-        delayed(_paint)(pair, file, slice_axis) for pair, file in zip(painted, files, strict=True)
-    )
-    for _ in tqdm(jobs, total=len(painted), desc="Pictures", unit="image", leave=False, disable=hidden_bar()):
-        pass
-    if painted:
-        logger.info("Pictures of the predictions: %s", folder)
-    return {pair.image_id: file for pair, file in zip(painted, files, strict=True)}
-
-
-def _paint(pair: PredictionPair, file: Path, slice_axis: int) -> None:
-    assert pair.image is not None
-    image, data = io.read_image(pair.image), read_pair(pair)
-    grid = image.grid(slice_axis)
-    aligned = (
-        voxels_on(grid, pair.image, io.Image(classes, data.affine), pair.predictions[0])
-        for classes in (data.prediction, data.target)
-    )
-    prediction, truth = (
-        np.stack([grid.to_hwd(classes[..., k]) for k in range(classes.shape[3])]) for classes in aligned
-    )
-    axis = None if data.is_picture else slice_axis
-    save_overlays(file, grid.to_hwd(image.data), prediction, truth, slice_axis=axis)

@@ -475,6 +475,13 @@ def write_picture(path: str | os.PathLike[str], pixels: np.ndarray, software: st
         iio.imwrite(temporary, pixels, **options)
 
 
+def jpeg_bytes(pixels: np.ndarray, quality: int) -> bytes:
+    """[rows, columns] uint8 as the content of a JPEG file of a quality of 1 to 95."""
+    import imageio.v3 as iio  # only pictures need it
+
+    return iio.imwrite("<bytes>", pixels, extension=".jpg", quality=quality)
+
+
 def write_figure(path: str | os.PathLike[str], figure: Figure, dpi: float | None = None) -> None:
     """Write a figure of matplotlib in the format that the extension names, atomically."""
     with atomic_path(path) as temporary:

@@ -9,11 +9,12 @@ from urllib.parse import quote
 
 import numpy as np
 
-from ivadomed.evaluation.dataset import OVERLAY_FOLDER
+from ivadomed.evaluation.pictures import OVERLAY_FOLDER
 from ivadomed.evaluation.summary import name_of_class, split_column
 from ivadomed.metrics.descriptions import describe
 from ivadomed.report.charts import number
 from ivadomed.report.contents import MAIN, Report
+from ivadomed.visualize import COLOURS
 
 _EMBEDDED = 20
 _EMBEDDED_BYTES = 6_000_000
@@ -27,6 +28,11 @@ def cases(report: Report) -> dict[str, Any]:
     contrast = {pair.image_id: pair.contrast for pair in report.pairs}
     contrasts = sorted(set(contrast.values())) if len(set(contrast.values())) > 1 else []
     embedded = {image: f"picture-{i}" for i, (image, _) in enumerate(_embedded(report))}
+    stacks = {
+        image: f"slices-{i}"
+        for i, image in enumerate(report.order)
+        if image in report.pictures and report.pictures[image].slices
+    }
     columns = [_column(report, name) for name in _sorted_columns(report)]
     values = report.table.loc[list(report.order), [column["name"] for column in columns]].to_numpy(float)
     rows = [
@@ -35,6 +41,7 @@ def cases(report: Report) -> dict[str, Any]:
             "contrast": contrast[image],
             "link": _link(report, image),
             "embedded": embedded.get(image),
+            "slices": stacks.get(image),
             "cells": cells.tolist(),
         }
         for image, cells in zip(report.order, values, strict=True)
@@ -54,6 +61,8 @@ def cases(report: Report) -> dict[str, Any]:
         "contrasts": [(name, name) for name in contrasts],
         "columns": columns,
         "rows": rows,
+        "stacks": [(name, report.pictures[image].slices) for image, name in stacks.items()],
+        "colours": [",".join(f"{value:.0f}" for value in one) for one in COLOURS],
     }
 
 
@@ -62,9 +71,9 @@ def _embedded(report: Report) -> list[tuple[str, Path]]:
     chosen: list[tuple[str, Path]] = []
     size = 0
     for image in report.order:
-        path = report.overlays.get(image)
-        if path is None:
+        if image not in report.pictures:
             continue
+        path = report.pictures[image].file
         size += path.stat().st_size
         if len(chosen) == _EMBEDDED or size > _EMBEDDED_BYTES:
             break
@@ -101,8 +110,8 @@ def _column(report: Report, column: str) -> dict[str, str]:
 
 def _link(report: Report, image: str) -> str:
     """Relative address of an image's picture; empty without one."""
-    path = report.overlays.get(image)
-    return quote(f"{OVERLAY_FOLDER.name}/{path.name}") if path else ""
+    picture = report.pictures.get(image)
+    return quote(f"{OVERLAY_FOLDER.name}/{picture.file.name}") if picture else ""
 
 
 def _caption(report: Report, image: str) -> str:

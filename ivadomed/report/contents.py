@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ivadomed.evaluation.pairs import PredictionPair
+from ivadomed.evaluation.pictures import CasePicture
 from ivadomed.report.events import Curve
 from ivadomed.report.verdict import Verdict, verdict
 
@@ -64,7 +65,7 @@ class Report:
         pairs: The images, with contrast and subject.
         order: Names of the images, the worst first.
         class_names: Name of each class.
-        overlays: Picture by image name; an image may have none.
+        pictures: By image name; an image may have none.
         config: The run's configuration, without secrets.
         versions: Of the software.
         curves: Of the training.
@@ -78,7 +79,7 @@ class Report:
     pairs: Sequence[PredictionPair]
     order: Sequence[str]
     class_names: Sequence[str]
-    overlays: Mapping[str, Path] = field(default_factory=dict)
+    pictures: Mapping[str, CasePicture] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     curves: Sequence[Curve] = ()

@@ -20,6 +20,7 @@ KEPT = {
     "ivadomed.visualize.features": "HookBasedFeatureExtractor save_feature_map",
     "ivadomed.visualize.gif": "AnimatedGif LoopingPillowWriter",
     "ivadomed.visualize.overlays": "overlap_im_seg overlay save_color_labels save_overlays upright",
+    "ivadomed.visualize.slices": "SliceStack stack_slices",
     "ivadomed.visualize.tensorboard": "convert_labels_to_RGB save_img",
 }
 

@@ -15,6 +15,7 @@ _SLICE_PIXELS = 300
 _MOST_PIXELS = 1200
 _GAP = 4  # pixels between slices
 _LEAST_VOXELS = 64
+_SAMPLE = 2**22  # voxels that percentiles are computed of
 _RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 _OUTLINE = (255, 255, 0)  # yellow is no class colour and stands out from grey and white
 
@@ -33,7 +34,7 @@ def overlay(
     Returns:
         [H * scale, W * scale, 3] uint8.
     """
-    low, high = np.percentile(image, (1, 99))
+    low, high = intensity_range(image)
     grey = np.clip((image - low) / max(high - low, 1e-8), 0, 1)
     picture = np.repeat(grey[..., None] * 255, 3, axis=-1)
     for k, mask in enumerate(masks):
@@ -95,7 +96,9 @@ def save_overlays(
     places = candidates[
         np.unique(np.linspace(0, len(candidates) - 1, min(n_slices, len(candidates))).round().astype(int))
     ]
-    box = _surroundings(np.any(labels, axis=2))
+    sides = surroundings(np.any(labels, axis=2))
+    step = -(-max(stop - start for start, stop in sides) // _MOST_PIXELS)
+    box = tuple(slice(start, stop, step) for start, stop in sides)
     image, masks = image[box], masks[(slice(None), *box)]
     truth = None if truth is None else truth[(slice(None), *box)]
     scale = -(-_SLICE_PIXELS // max(image.shape[:2]))
@@ -108,18 +111,23 @@ def save_overlays(
     write_picture(path, np.concatenate(row, axis=1))
 
 
-def _surroundings(labels: np.ndarray) -> tuple[slice, slice]:
-    """The part of [H, W] to show: the labels and as much around them; of large pictures every n-th pixel."""
+def intensity_range(image: np.ndarray) -> tuple[float, float]:
+    """Intensities shown as black and as white: the 1st and the 99th percentile, of a sample of a large image."""
+    every = slice(None, None, max(1, round((image.size / _SAMPLE) ** (1 / image.ndim))))
+    low, high = np.percentile(image[(every,) * image.ndim], (1, 99))
+    return float(low), float(high)
+
+
+def surroundings(labels: np.ndarray) -> list[tuple[int, int]]:
+    """First voxel and end, along each axis, of the labels and as much around them; all where there is no label."""
     box = []
     for axis, length in enumerate(labels.shape):
-        filled = np.flatnonzero(labels.any(axis=1 - axis))
+        filled = np.flatnonzero(labels.any(axis=tuple(a for a in range(labels.ndim) if a != axis)))
         first, last = (int(filled[0]), int(filled[-1]) + 1) if filled.size else (0, length)
         side = min(length, max(_LEAST_VOXELS, 2 * (last - first)))
         start = min(max(0, (first + last - side) // 2), length - side)
         box.append((start, start + side))
-    step = -(-max(stop - start for start, stop in box) // _MOST_PIXELS)
-    height, width = (slice(start, stop, step) for start, stop in box)
-    return height, width
+    return box
 
 
 def upright(picture: np.ndarray, slice_axis: int | None) -> np.ndarray:

@@ -19,7 +19,8 @@ import numpy as np
 
 from ivadomed import metrics
 from ivadomed.evaluation import PredictionPair, evaluate_pair, evaluate_predictions, write_summary
-from ivadomed.evaluation.dataset import paint_overlays, worst_first
+from ivadomed.evaluation.dataset import worst_first
+from ivadomed.evaluation.pictures import paint_cases
 from ivadomed.images.io import write_nifti
 from ivadomed.images.labels import LabelFile
 from ivadomed.postprocessing import Postprocessing
@@ -86,16 +87,16 @@ def bench_run(cases: int = 50) -> None:
         start = time.perf_counter()
         table = evaluate_predictions(pairs[:cases], folder, {**PARAMS, "object_detection_metrics": False})
         evaluated = time.perf_counter()
-        overlays = paint_overlays(pairs[:cases], table.index, folder, slice_axis=2)
+        pictures = paint_cases(pairs[:cases], worst_first(table), folder, slice_axis=2, slices_mb=48)
         painted = time.perf_counter()
         table = table.sample(1000, replace=True, random_state=0).set_axis([pair.image_id for pair in pairs])
         summary = write_summary(table, pairs, folder)
         report = write_report(
-            Report("bench", folder, table, summary, pairs, worst_first(table), ["_seg"], overlays)
+            Report("bench", folder, table, summary, pairs, worst_first(table), ["_seg"], pictures)
         )
         reported = time.perf_counter()
         print(f"test set of 160x160x40: evaluation {(evaluated - start) / cases:.3f} s per image", end=", ")
-        print(f"picture {(painted - evaluated) / cases:.3f} s")
+        print(f"picture and slices {(painted - evaluated) / cases:.3f} s")
         print(f"report of 1000 images: {reported - painted:.1f} s, {report.stat().st_size / 1e6:.1f} MB")
 
 

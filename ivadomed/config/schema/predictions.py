@@ -122,3 +122,8 @@ class EvaluationParameters(Section):
         20,
     )
     report: Flag = key(True, "Write `results_eval/report.html`.")
+    slices_mb: NonNegativeReal = key(
+        48.0,
+        "Megabytes (>= 0) that slices to scroll through take in `report.html` at most; 0: none.",
+        200,
+    )

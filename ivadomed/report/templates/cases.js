@@ -32,14 +32,15 @@
     head.setAttribute("aria-sort", ascending ? "ascending" : "descending");
   }
 
-  // #sort=dice_class0 sorts, the worst first; #sort=dice_class0,reverse the other way; #image=NAME shows one.
+  // #sort=dice_class0 sorts, the worst first; #sort=dice_class0,reverse the other way; #image=NAME shows one,
+  // #image=NAME&plane=coronal&slice=12 a slice of it.
   function followAddress() {
     const wanted = new URLSearchParams(location.hash.slice(1));
     const [name, direction] = (wanted.get("sort") || "").split(",");
     const column = heads.findIndex((head) => head.dataset.column === name);
     if (column >= 0) sort(column, direction === "reverse");
     const row = rows.find((one) => one.cells[0].textContent === wanted.get("image"));
-    if (row && row.classList.contains("has-picture")) show(row);
+    if (row && row.classList.contains("has-picture")) show(row, wanted.get("plane"), Number(wanted.get("slice")));
   }
 
   heads.forEach((head, column) => {
@@ -68,7 +69,7 @@
   }
 
   let shown = null;
-  function show(row) {
+  async function show(row, plane, slice) {
     const link = row.cells[0].querySelector("a");
     const embedded = document.getElementById(link.dataset.embedded);
     const image = dialog.querySelector("img");
@@ -79,10 +80,17 @@
       .filter(([, cell]) => cell.getClientRects().length)
       .map(([head, cell]) => `${head.textContent.trim()} ${cell.textContent}`).join(" · ");
     dialog.querySelector(".absent").hidden = true;
-    image.hidden = false;
-    image.alt = link.textContent;
-    image.src = embedded ? embedded.src : link.getAttribute("href");
+    const packed = document.getElementById(link.dataset.slices);
+    image.hidden = Boolean(packed);
+    if (!packed) {
+      slices.close();
+      image.alt = link.textContent;
+      image.src = embedded ? embedded.src : link.getAttribute("href");
+    }
     if (!dialog.open) dialog.showModal();
+    if (!packed) return;
+    await slices.open(packed.textContent);
+    if (plane || slice) slices.goTo(plane, slice);
   }
 
   function step(by) {
@@ -97,6 +105,7 @@
   });
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
   dialog.addEventListener("keydown", (event) => {
+    if (slices.key(event)) return;
     if (event.key === "ArrowLeft") step(-1);
     if (event.key === "ArrowRight") step(1);
   });

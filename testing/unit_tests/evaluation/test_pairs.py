@@ -11,8 +11,9 @@ import pytest
 
 from ivadomed.errors import DataError
 from ivadomed.evaluation import evaluate_pair, pairs_of_cases
-from ivadomed.evaluation.dataset import paint_overlays, worst_first
+from ivadomed.evaluation.dataset import worst_first
 from ivadomed.evaluation.pairs import PredictionPair, job_count, read_pair
+from ivadomed.evaluation.pictures import paint_cases
 from ivadomed.images.labels import LabelFile
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import read_volume
@@ -128,15 +129,20 @@ def test_files_stored_in_another_order_have_the_numbers_and_the_picture_of_one_o
 
     def results(folder: Path):
         pair.check_grid()
-        [painted] = paint_overlays([pair], ["a"], tmp_path / folder, 0).values()
+        [painted] = paint_cases([pair], ["a"], tmp_path / folder, 0, 1).values()
         data = read_pair(pair)
-        return evaluate_pair(data.prediction, data.target, data.zooms).metrics, iio.imread(painted)
+        return (
+            evaluate_pair(data.prediction, data.target, data.zooms).metrics,
+            iio.imread(painted.file),
+            painted.slices,
+        )
 
-    expected, picture = results(tmp_path / "before")
+    expected, picture, slices = results(tmp_path / "before")
     for path in files[1::2]:  # the label, and the second class of the prediction
         stored_as(path)
-    measured, other = results(tmp_path / "after")
+    measured, other, stack = results(tmp_path / "after")
     assert measured == pytest.approx(expected, nan_ok=True)
+    assert stack == slices != ""
     np.testing.assert_array_equal(other, picture)
     stored_as(files[2])
     np.testing.assert_array_equal(results(tmp_path / "first class")[1], picture)
@@ -170,9 +176,13 @@ def test_chosen_images_are_painted(tmp_path):
     file = save(tmp_path / "mask.nii.gz", mask)
     pairs = [PredictionPair(name, (file,), (LabelFile(file),), file) for name in ("a", "b é#")]
     pairs.append(PredictionPair("without image", (file,), (LabelFile(file),)))
-    painted = paint_overlays(pairs, ["b é#", "without image"], tmp_path, 2)
-    assert painted == {"b é#": tmp_path / "results_eval" / "overlays" / "b é#.png"}
-    picture = iio.imread(painted["b é#"])
+    painted = paint_cases(pairs, ["b é#", "without image"], tmp_path, 2)
+    assert painted.keys() == {"b é#"}
+    assert (painted["b é#"].file, painted["b é#"].slices) == (
+        tmp_path / "results_eval" / "overlays" / "b é#.png",
+        "",
+    )
+    picture = iio.imread(painted["b é#"].file)
     assert (picture == (255, 255, 0)).all(axis=2).any()
     assert [path.name for path in (tmp_path / "results_eval" / "overlays").iterdir()] == ["b é#.png"]
 
