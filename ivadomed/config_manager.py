@@ -24,7 +24,7 @@ def load_json(config_path: str | Path) -> dict[str, Any]:
 
 
 def update(source_dict: Mapping[str, Any], destination_dict: Mapping[str, Any]) -> dict[str, Any]:
-    """`destination_dict` with the values of `source_dict` laid over it, section by section.
+    """Update `destination_dict` with the values of `source_dict`, section by section.
 
     Returns:
         A new dictionary; the arguments are not changed.
@@ -77,7 +77,7 @@ class ConfigurationManager:
         self.path_context = Path(path_context)
 
     def get_config(self) -> dict[str, Any]:
-        """The file with old keys migrated and every key that it leaves out at its default.
+        """The configuration with old keys migrated and missing keys at their defaults.
 
         Raises:
             ConfigError: The file cannot be read, or keys or values in it are wrong.
@@ -85,7 +85,7 @@ class ConfigurationManager:
         return load_config(self.path_context).to_json()
 
     def change_keys(self, context: Mapping[str, Any], keys: list[str]) -> dict[str, Any]:
-        """Old keys and old forms of values replaced by today's.
+        """Replace old keys and old forms of values by the current ones.
 
         Args:
             context: A configuration, or a part of it with its sections; not changed.

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 
 class IvadomedError(Exception):
-    """Base of every error a user can cause and mend.
+    """Base of every error a user can cause and fix.
 
     Args:
         message: One or two lines that name the file, key or value, what was expected and the remedy.
@@ -32,11 +32,11 @@ class ModelError(IvadomedError):
 
 
 class OutputError(IvadomedError):
-    """A result cannot be written, or would overwrite something of the user's."""
+    """A result cannot be written, or would overwrite a file of the user."""
 
 
 class MachineError(IvadomedError):
-    """The machine ran short of what a run needs: memory, processes."""
+    """The machine ran out of a resource: memory, processes."""
 
 
 class Interrupted(IvadomedError):

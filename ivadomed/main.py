@@ -64,7 +64,7 @@ def get_parser() -> argparse.ArgumentParser:
         "--auto",
         metavar="NAME",
         help="go from the data set PATH_DATA to a tested model in the folder NAME within HOURS; after an interruption "
-        "the same command goes on",
+        "the same command continues",
     )
     add("--train", action="store_true", help="train a model")
     add("--test", action="store_true", help="predict the test set and evaluate the predictions")
@@ -123,7 +123,7 @@ def _add_auto(group: argparse._ArgumentGroup) -> None:
         "--plan",
         action="store_true",
         help="write the plan, NAME/auto.json, and the configurations, NAME/candidates, and stop; change them, and the "
-        "same command without --plan goes on",
+        "same command without --plan continues",
     )
 
 
@@ -282,8 +282,8 @@ def _auto(args: argparse.Namespace) -> Path:
     if args.path_output:
         raise ConfigError(f"--path-output: --auto writes into the folder {args.auto}; leave it out")
     training = {
-        "resume-training": "--auto goes on by itself",
-        "overwrite": f"remove {args.auto} to begin anew",
+        "resume-training": "--auto continues by itself",
+        "overwrite": f"remove {args.auto} to start again",
     }
     training |= {"thr-increment": "--auto searches it on held-out subjects", "gif": "see the run folders"}
     for option, remedy in training.items():

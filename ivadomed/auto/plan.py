@@ -24,7 +24,7 @@ class Plan:
         target_suffix: Labels that were asked for; empty: all that can be used.
         contrasts: Images that were asked for; empty: all.
         hours: The budget.
-        machine: For whoever reads the file.
+        machine: For readers of the file.
         at_once: Trainings that run at the same time.
         lesions: Classes with many objects, by the F1 score of which candidates are compared; of others by the Dice.
         least_minutes: Least useful length of a training, by candidate.

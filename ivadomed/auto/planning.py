@@ -28,7 +28,7 @@ from ivadomed.suggest.choices import table_of_reasons
 log = logging.getLogger(__name__)
 
 HOURS = 4.0
-"""The budget of whoever gives none."""
+"""The budget used if none is given."""
 
 _PREDICTED = 2
 """Times that all images are predicted: once by the folds, and the test set by each member of the ensemble."""

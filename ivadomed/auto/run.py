@@ -51,7 +51,7 @@ def run_auto(options: AutoOptions, plan_only: bool = False, debug: bool = False)
             return Stages(plan, options, debug).carry_out()
         except Interrupted as error:
             what = str(error).partition(";")[0]
-            raise Interrupted(f"{what}; ivadomed --auto {folder} goes on", error.exit_code - 128) from error
+            raise Interrupted(f"{what}; ivadomed --auto {folder} continues", error.exit_code - 128) from error
 
 
 def tell(plan: Plan, folder: Path) -> None:

@@ -100,7 +100,7 @@ class Stages:
         compete = _Compete(self.store, self.plan.lesions, self.debug)
         found: dict[str, dict[str, Any]] = {}
         failures: dict[str, str] = {}
-        advice = f"ivadomed --auto {self.folder} goes on"
+        advice = f"ivadomed --auto {self.folder} continues"
         for result in run_jobs(compete, entrants, self.options.workers, advice):
             name = names[result.number]
             if result.ok:
@@ -142,8 +142,8 @@ class Stages:
             raise
         except IvadomedError as error:
             raise type(error)(
-                f"--{command} of {name}: {error}\nMend it (in {candidate_file(self.folder, name)} if it is a setting); "
-                f"ivadomed --auto {self.folder} goes on"
+                f"--{command} of {name}: {error}\nFix it (in {candidate_file(self.folder, name)} if it is a setting); "
+                f"ivadomed --auto {self.folder} continues"
             ) from error
 
     def _package(self, winner: str) -> Path:
@@ -160,7 +160,7 @@ class Stages:
 
 
 def run_step(config: RunConfig, command: str, debug: bool, **options: Any) -> Any:
-    """Run a command; a training goes on where it was stopped."""
+    """Run a command; a training continues where it was stopped."""
     config = load_config(config.to_json(), {"command": command})
     if command == "train" and not config.split_dataset.is_cross_validation:
         begun = (Path(config.path_output) / CHECKPOINT).is_file()

@@ -268,7 +268,7 @@ def _test_cases(config: RunConfig, folder: Path, bids_df: BidsDataframe) -> Case
     if found.cases:
         return found
     why = f" ({len(names)} images are left out: {summary(found.dropped)})" if names else ""
-    say("Test set", f"none{why}; the cross-validation is all there is")
+    say("Test set", f"none{why}; only the cross-validation is available")
     return None
 
 

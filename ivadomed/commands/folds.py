@@ -46,7 +46,7 @@ Split = dict[str, list[str]]
 _KNOWN = ("Data", "Left out", "Split", "Memory", "Done", "Next")
 """Lines of the screen that say nothing new of a fold."""
 
-_ADVICE = "what is finished stays; the same command goes on with the rest"
+_ADVICE = "what is finished stays; the same command continues with the rest"
 
 
 def fold_folder(folder: Path, fold: int) -> Path:
@@ -128,14 +128,14 @@ def train_folds(
     n_gif: int = 0,
     folds: Sequence[int] | None = None,
 ) -> list[TrainingResult]:
-    """Train each fold that is not trained yet, and go on with those that were interrupted.
+    """Train each fold that is not trained yet, and continue with those that were interrupted.
 
     Args:
         config: Of the whole, with absolute paths.
         folder: Its folder.
         run: Trains a fold.
         workers: Processes that train, each a fold at a time.
-        overwrite: Draw the folds and train all of them anew.
+        overwrite: Draw the folds and train all of them again.
         n_gif: See ``run_command``.
         folds: Folds to train now; None: all.
 
@@ -214,7 +214,7 @@ def prepare_folds(config: RunConfig, folder: Path, overwrite: bool = False) -> l
     Args:
         config: Of the whole, with absolute paths.
         folder: Its folder.
-        overwrite: Remove the trainings of all folds and draw anew.
+        overwrite: Remove the trainings of all folds and draw again.
 
     Raises:
         ConfigError: The folds in the folder were drawn in another way.
@@ -256,7 +256,7 @@ def _refuse_other_folds(config: RunConfig, folder: Path, begun: Path) -> None:
     if found := changes(_rules(known), json.loads(json.dumps(_rules(config.to_json())))):
         raise ConfigError(
             f"{begun}: is a fold that was drawn in another way: {'; '.join(found)}. Set it back, add --overwrite to "
-            "train all folds anew, or choose another --path-output"
+            "train all folds again, or choose another --path-output"
         )
     if not was_trained_on(folder, config.loader_parameters.path_data):
         log.warning(

@@ -100,7 +100,7 @@ def _refusals_explained(folder: Path) -> Iterator[None]:
             raise
         path = folder if error.filename is None or isinstance(error.filename, int) else error.filename
         raise OutputError(
-            f"{path}: cannot be written or read ({error.strerror}); mend that, or choose another --path-output"
+            f"{path}: cannot be written or read ({error.strerror}); fix this, or choose another --path-output"
         ) from error
 
 

@@ -57,7 +57,7 @@ def run_command(
 ) -> Any:
     """Run the configuration's command in its output folder.
 
-    With ``split_dataset.fold`` "all" the command is that of all folds together, and "train" goes on where it was
+    With ``split_dataset.fold`` "all" the command is that of all folds together, and "train" continues where it was
     stopped.
 
     Args:

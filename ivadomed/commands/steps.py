@@ -104,7 +104,7 @@ def as_trained(config: RunConfig, folder: Path) -> RunConfig:
 
 
 def fit_missing_encoder(config: RunConfig, folder: Path) -> None:
-    """Fit the encoder of a FiLM network anew that ivadomed 2 trained in the folder, on the training set of that run.
+    """Fit again the encoder of a FiLM network that ivadomed 2 trained in the folder, on the training set of that run.
 
     It kept the encoder as pickles of scikit-learn, which are not opened. The fit draws nothing, so that it is the same;
     it is saved for the packaged model too.
@@ -173,9 +173,9 @@ def postprocessing_of(config: RunConfig, folder: Path) -> dict[str, Any]:
     """
     steps = config.postprocessing.arguments
     step = steps.get("uncertainty")
-    if step and step["thr"] >= 0 and not config.uncertainty.applied:  # else the maps are made anew
+    if step and step["thr"] >= 0 and not config.uncertainty.applied:  # else the maps are made again
         refuse_outdated(
-            folder, f"*{glob_escape(step['suffix'])}", "set uncertainty.n_it above 0 to make it anew"
+            folder, f"*{glob_escape(step['suffix'])}", "set uncertainty.n_it above 0 to create it again"
         )
     return steps
 

@@ -123,7 +123,7 @@ def _refuse_ignored(ignore_label: str | None) -> None:
 
 
 def film_values(cases: Sequence[Case], metadata_choice: str | bool | None) -> dict[str, list[Any]]:
-    """Values of all cases of what FiLM is conditioned on, by name; empty without FiLM."""
+    """Metadata values of all cases for FiLM, by name; empty without FiLM."""
     if not isinstance(metadata_choice, str):
         return {}
     if metadata_choice in CONTRASTS:
@@ -271,7 +271,7 @@ class BidsDataset(MRI2DSegmentationDataset):
     def get_target_filename(
         self, target_suffix: Sequence[Any], target_filename: MutableSequence[Any], derivative: str
     ) -> None:
-        """Enter a label where its class has its place.
+        """Add a label at the position of its class.
 
         Args:
             target_suffix: Suffix of each class; a list of suffixes for several raters.
@@ -297,7 +297,7 @@ class BidsDataset(MRI2DSegmentationDataset):
         df_sub: pd.DataFrame,
         bids_df: BidsDataframe,
     ) -> None:
-        """Enter what FiLM is conditioned on.
+        """Add the metadata for FiLM.
 
         Args:
             metadata: Metadata of an image; for a column it gets the image's value, and all values with their numbers as
@@ -330,7 +330,7 @@ class BidsDataset(MRI2DSegmentationDataset):
         target_filename: Any,
         metadata: Any,
     ) -> Subjects:
-        """Enter an image as a channel of its subject.
+        """Add an image as a channel of its subject.
 
         Args:
             multichannel_subjects: Files of the subjects by name; gets the image.
@@ -369,7 +369,7 @@ class BidsDataset(MRI2DSegmentationDataset):
         idx_dict: Mapping[str, int],
         metadata_choice: str | bool | None,
     ) -> None:
-        """Find the files of an image and enter them into ``filename_pairs``, or as a channel of its subject.
+        """Find the files of an image and add them to ``filename_pairs``, or as a channel of its subject.
 
         An image without a label, or beyond the share of its contrast, is passed over.
 

@@ -1,4 +1,4 @@
-"""``ivadomed.object_detection.utils``: bounding boxes from a detection model, and the crops made of them.
+"""``ivadomed.object_detection.utils``: bounding boxes from a detection model, and crops to them.
 
 Arrays and boxes are in HWD order; see ``ivadomed.geometry.boxes`` for what a box is. Functions that store something
 change the metadata they are given, as those of ivadomed 2.9.10, and return them too.
@@ -168,7 +168,7 @@ Pair = TypeVar("Pair", bound=Mapping[str, Any])
 
 
 def resample_bounding_box(metadata: Pair, transform: Compose | None) -> Pair:
-    """Bring the boxes in metadata to the voxel size that ``Resample`` gives the image; see ``adjust_bb_size``.
+    """Convert the boxes in metadata to the voxel size of ``Resample``; see ``adjust_bb_size``.
 
     Args:
         metadata: ``input_metadata`` and ``gt_metadata``: lists of metadata with ``bounding_box`` and, of the
@@ -211,7 +211,7 @@ def adjust_transforms(
 def adjust_undo_transforms(
     transforms: UndoCompose, seg_pair: Mapping[str, Any], index: int = 0
 ) -> UndoCompose:
-    """Put the crop to the box among the transforms that are undone, in place of that to an earlier box.
+    """Add the crop to the box to the transforms that are undone, replacing an earlier one.
 
     Args:
         transforms: Transforms to undo; gets the crop.
@@ -230,7 +230,7 @@ def adjust_undo_transforms(
 
 
 def verify_metadata(metadata: Mapping[str, Any], has_bounding_box: bool) -> bool:
-    """Tell whether every input and label of a sample has a box.
+    """Return True if every input and label of a sample has a box.
 
     Args:
         metadata: ``input_metadata`` and ``gt_metadata``: lists of metadata.

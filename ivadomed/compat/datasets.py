@@ -48,7 +48,7 @@ SliceChoice = SampleFilter | SliceRule | None
 
 
 def rule_of(slice_filter_fn: SliceChoice) -> SliceRule:
-    """The part of a filter that needs no look at the voxels; of a function none."""
+    """The part of a filter that does not depend on voxels; none for a function."""
     if isinstance(slice_filter_fn, SliceFilter):
         return slice_filter_fn.rule
     return slice_filter_fn if isinstance(slice_filter_fn, SliceRule) else SliceRule(empty_input=False)
@@ -343,10 +343,10 @@ class MRI2DSegmentationDataset(SegmentationDataset):
     def prepare_indices(self) -> None:
         """List the samples: slices that the filters leave, and their patches."""
         vars(self).pop("indexes", None)
-        len(self)  # lists them anew
+        len(self)  # lists them again
 
     def determine_cache_need(self, item: Any, n_slice: int) -> bool:
-        """Tell whether the data set needs the disk, because it does not fit in the memory it may take.
+        """Return True if the data set does not fit into the allowed memory and needs the disk.
 
         Args:
             item: Data kept of one slice.
@@ -409,7 +409,7 @@ class MRI3DSubVolumeSegmentationDataset(SegmentationDataset):
     def determine_cache_need(
         self, seg_pair: Mapping[str, Any], roi_pair: Mapping[str, Any] | None = None
     ) -> bool:
-        """Tell whether the data set needs the disk, because it does not fit in the memory it may take.
+        """Return True if the data set does not fit into the allowed memory and needs the disk.
 
         Args:
             seg_pair: Data kept of the images and labels of one volume.

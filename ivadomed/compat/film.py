@@ -52,7 +52,7 @@ MANUFACTURER_CATEGORY = {"Siemens": 0, "Philips": 1, "GE": 2}
 class FilmDataset(Dataset[Any]):
     """A data set whose samples have ``film_input``, the labels that ``FilmEncoder.transform`` takes, in their metadata.
 
-    Samples are read when they are asked for, so random transforms are drawn anew; all else is that of the data set.
+    Samples are read when they are asked for, so random transforms are drawn again; all else is that of the data set.
 
     Args:
         dataset: The data set.

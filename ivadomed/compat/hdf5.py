@@ -1,4 +1,4 @@
-"""BIDS to HDF5 and back: the images of each subject side by side, after the fixed steps of preprocessing.
+"""Convert BIDS to HDF5 and back: the images of each subject after the fixed preprocessing.
 
 Layout, that of ivadomed 2.9.10::
 

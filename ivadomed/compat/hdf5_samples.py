@@ -1,4 +1,4 @@
-"""Samples from an HDF5 file, of which contrasts can be withheld: the curriculum of HeMIS.
+"""Samples from an HDF5 file, with contrasts withheld at random: the curriculum of HeMIS.
 
 Havaei et al., "HeMIS: Hetero-Modal Image Segmentation", MICCAI 2016, arXiv:1607.05194.
 """
@@ -99,7 +99,7 @@ class Dataframe:
                 rows += [{"Subjects": subject, **row, **place} for place in slices]
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise DataError(
-                f"{name}: has not the layout of ivadomed's files ({error}); remove it and it is made anew"
+                f"{name}: has not the layout of ivadomed's files ({error}); remove it; it will be created again"
             ) from error
         if not rows:
             raise DataError(f"{name}: holds no sample of {', '.join(self.contrasts)}")
@@ -131,14 +131,14 @@ class Dataframe:
         missing = [name for name in wanted if name not in df]
         if missing:
             raise DataError(
-                f"{os.fspath(path)}: has no column {', '.join(missing)}; remove the file and it is made anew"
+                f"{os.fspath(path)}: has no column {', '.join(missing)}; remove the file; it will be created again"
             )
         for column, place in self._places().items():
             there = df[column].notna()
             if (df.loc[there, column] != df.loc[there, "Subjects"] + f"/{place}").any():
                 raise DataError(
                     f"{os.fspath(path)}: the column {column} names places that are not <subject>/{place}; remove the "
-                    "file and it is made anew"
+                    "file; it will be created again"
                 )
         self._set(df)
 
@@ -308,13 +308,13 @@ class HDF5Dataset:
 
     @property
     def recipe(self) -> Recipe:
-        """Steps that made of the images what is in the file."""
+        """Steps that were applied to the images in the file."""
         is_2d, rule = self.dim == 2, rule_of(self.filter_slices)
         return Recipe(self.prepro_transforms, self.slice_axis, is_2d, self.soft_gt, rule)
 
     @property
     def cases(self) -> list[Case]:
-        """The images and labels that the samples were made of, a case per subject (session)."""
+        """Images and labels of the samples, one case per subject (session)."""
         return [self._case(row) for _, row in self.df_object.df.drop_duplicates("Subjects").iterrows()]
 
     def _case(self, row: Any) -> Case:
@@ -356,7 +356,7 @@ class HDF5Dataset:
         self.transform = as_pipeline(transform).split_fixed()[1]
 
     def update(self, strategy: str = "Missing", p: float = 0.0001) -> None:
-        """Draw anew which contrasts are missing; call it before each epoch.
+        """Draw again which contrasts are missing; call it before each epoch.
 
         Args:
             strategy: "Missing": as HeMIS, each contrast that a sample has is withheld with probability ``p``,
@@ -405,7 +405,7 @@ class HDF5Dataset:
             without = "all of" if complet else "any of"
             raise DataError(
                 f"{self.path_hdf5}: no sample of the {len(wanted)} subjects has {without} "
-                f"{', '.join(self.cst_lst)}; change the contrasts, or remove the file and it is made anew"
+                f"{', '.join(self.cst_lst)}; change the contrasts, or remove the file; it will be created again"
             )
 
     def _available(self) -> np.ndarray:
@@ -439,8 +439,8 @@ class HDF5Dataset:
                 self._attributes[key] = {**parse_json(attributes.pop("metadata", "{}")), **attributes}
             except (KeyError, TypeError, ValueError) as error:
                 raise DataError(
-                    f"{self.path_hdf5}: the attributes of {key} are not those of ivadomed ({error}); remove the file "
-                    "and it is made anew"
+                    f"{self.path_hdf5}: the attributes of {key} are not those of ivadomed ({error}); remove the file; "
+                    "it will be created again"
                 ) from error
         return self._attributes[key]
 

@@ -1,4 +1,4 @@
-"""``ivadomed.inference`` of 2.x: the steps of ``segment_volume``, for programs with a loop of their own.
+"""``ivadomed.inference`` of 2.x: the steps of ``segment_volume``, for programs with their own loop.
 
 The loop goes over batches of a documented data set (``imed_collate``); their metadata say where a sample lies.
 """
@@ -154,7 +154,7 @@ def reconstruct_3d_object(
     volume: torch.Tensor | None,
     image: torch.Tensor | None,
 ) -> tuple[list[nib.Nifti1Image], list[str], bool, torch.Tensor | None, Any, Any]:
-    """Take in the predictions of one batch of the samples of one image, and give the image with the last of them.
+    """Collect the predictions of a batch; return the image with the last one.
 
     Args:
         context: ``postprocessing`` and ``loader_parameters.target_suffix``.
@@ -216,7 +216,7 @@ def reconstruct_3d_object(
 def set_option(
     options: Mapping[str, Any], postpro: MutableMapping[str, Any], context: MutableMapping[str, Any], key: str
 ) -> MutableMapping[str, Any]:
-    """Add a postprocessing step without arguments, or take it away.
+    """Add or remove a postprocessing step without arguments.
 
     Args:
         options: See ``segment_volume``; a true value adds the step, any other removes it.
@@ -255,7 +255,7 @@ def process_transformations(
     slice_axis: int,
     fname_images: Sequence[str],
 ) -> Any:
-    """Adapt the transforms of a model to what is given beside the image.
+    """Adapt the transforms of a model to the given prior and metadata.
 
     Args:
         context: The configuration. Without an ROI, its ``transformation`` crops at the centre instead.

@@ -58,7 +58,7 @@ def reorient_image(
 
 
 def get_file_extension(filename: str | os.PathLike[str]) -> str | None:
-    """Extension of an image file (".nii.gz", ".ome.tif", ...), or None when it is none of ours."""
+    """Extension of an image file (".nii.gz", ".ome.tif", ...), or None if it is not supported."""
     try:
         return split_extension(filename)[1]
     except DataError:
@@ -141,7 +141,7 @@ def filter_roi(roi_data: Any, nb_nonzero_thr: int | None) -> bool:
 def update_metadata(
     metadata_src_lst: Sequence[SampleMetadata] | None, metadata_dest_lst: Sequence[Any] | None
 ) -> Any:
-    """Hand on what the transforms drew for one kind of array to the metadata of another.
+    """Copy the random parameters of one kind of array to the metadata of another.
 
     Args:
         metadata_src_lst: Metadata of the array that was transformed first; the first record counts.
@@ -165,7 +165,7 @@ def update_metadata(
 
 
 def get_obj_size(obj: Any) -> int:
-    """Bytes of an object and of all that it holds; voxels of arrays and tensors count once."""
+    """Size in bytes of an object and its contents; arrays and tensors count once."""
     seen: set[int] = set()
 
     def size(item: Any) -> int:

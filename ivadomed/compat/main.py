@@ -201,7 +201,7 @@ def set_output_path(context: Mapping[str, Any]) -> str:
 
 
 def save_config_file(context: Mapping[str, Any], path_output: str | os.PathLike[str]) -> None:
-    """Write the configuration as ``config_file.json``, and as ``MODEL_NAME.json`` beside the model.
+    """Write the configuration as ``config_file.json``, and as ``MODEL_NAME.json`` next to the model.
 
     Args:
         context: The configuration.

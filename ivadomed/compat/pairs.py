@@ -1,4 +1,4 @@
-"""One case as ivadomed 2.x saw it: images and labels by file name, with their metadata."""
+"""A case in the form of ivadomed 2.x: images and labels by file name, with their metadata."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class SampleMetadata:
 
 
 class SegmentationPair:
-    """Images (channels) and labels (classes) on one grid. Files are read when they are asked for.
+    """Images (channels) and labels (classes) on one grid. Files are read on demand.
 
     Args:
         input_filenames: One file per channel.
@@ -123,12 +123,12 @@ class SegmentationPair:
 
     @property
     def input_handle(self) -> list[nib.Nifti1Image]:
-        """Per channel the image, read when it is asked for."""
+        """Image of each channel, read on demand."""
         return [nib.as_closest_canonical(self.read_file(name)) for name in self.input_filenames]
 
     @property
     def gt_handle(self) -> list[Any]:
-        """Per class its label, read when it is asked for."""
+        """Label of each class, read on demand."""
 
         def read(file: Any) -> Any:
             return file and nib.as_closest_canonical(self.read_file(file, is_gt=True))

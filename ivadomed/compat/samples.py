@@ -1,4 +1,4 @@
-"""Data sets of dictionaries, as ivadomed 2.x had them, as the samples that the training loop takes."""
+"""Adapts data sets of dictionaries (ivadomed 2.x) to the samples of the training loop."""
 
 from __future__ import annotations
 
@@ -115,12 +115,12 @@ def as_samples(
 
 
 def takes_contrasts(model_params: Mapping[str, Any]) -> bool:
-    """True for a network that is told which of its contrasts are there."""
+    """True for a network that needs to know which contrasts are available."""
     return spec_of(model_params.get("name", "")).missing_contrasts
 
 
 def condition_of(model_params: Mapping[str, Any]) -> Condition | None:
-    """Function that says what the network of the documented model parameters is told of a sample.
+    """Function that returns the condition of a sample for the network of the documented model parameters.
 
     Args:
         model_params: ``name``, and of a network with ``film_layers`` the encoder ``film_onehotencoder``.

@@ -181,17 +181,17 @@ def load_checkpoint(
         optimizer: Its state is loaded.
         gif_dict: Record of the loop's animations; returned as the checkpoint has it, if it does.
         scheduler: Its state is loaded.
-        fname: The checkpoint. Without one the loop starts anew, with a warning.
+        fname: The checkpoint. Without one the loop starts again, with a warning.
 
     Returns:
-        Model, optimizer, ``gif_dict``, the epoch to go on with (from 1), the best validation loss so far (inf
+        Model, optimizer, ``gif_dict``, the epoch to continue with (from 1), the best validation loss so far (inf
         without a checkpoint), scheduler, and the epochs without an improvement.
 
     Raises:
         ModelError: The file is damaged, or of another network.
     """
     if not Path(fname).is_file():
-        log.warning("No checkpoint found at %s; the training starts anew.", os.fspath(fname))
+        log.warning("No checkpoint found at %s; the training starts from the beginning.", os.fspath(fname))
         return model, optimizer, gif_dict, 1, math.inf, scheduler, 0
     state = _read(fname)
     try:

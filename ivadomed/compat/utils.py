@@ -206,12 +206,12 @@ def get_timestamp() -> str:
 
 
 def init_ivadomed() -> None:
-    """Say the version, as 2.x did at the start of a program."""
+    """Print the version, as 2.x did at the start of a program."""
     log.info("\nivadomed (%s)\n", ivadomed.__version__)
 
 
 def check_exe(name: str) -> str | None:
-    """Path of a program, or None where it cannot be run.
+    """Path of a program, or None if it cannot be run.
 
     Args:
         name: Name of the program, or its path.

@@ -39,7 +39,7 @@ def load_config(
     overrides: Mapping[str, Any] | None = None,
     first_look: Callable[[RunConfig], None] | None = None,
 ) -> RunConfig:
-    """Read, migrate and validate a configuration; what it leaves out has the schema's default.
+    """Read, migrate and validate a configuration; missing keys take their defaults.
 
     Args:
         source: Path of a JSON file, or its content.
@@ -177,7 +177,7 @@ def _repair(tree: dict[str, Any], error: ErrorDetails, path: problems.Keys) -> N
 
 
 def load_section(name: str, content: Mapping[str, Any]) -> Any:
-    """Section of a configuration by itself, not compared with others; what is not given has its default.
+    """Validate a single section of a configuration; missing keys take their defaults.
 
     Args:
         name: Key at the top of a configuration, such as ``training_parameters``.

@@ -1,4 +1,4 @@
-"""Configurations of older versions, read as those versions read them.
+"""Reads configurations of older versions with the meaning they had there.
 
 `migrate` brings keys one by one to today's names and places, `reconcile` settles what sections of a whole configuration
 say against each other. Old names are read and never written. Plain dictionaries only, one warning per change; nothing
@@ -46,7 +46,7 @@ _SCHEDULES_WITHOUT_BOUNDS = ("CosineAnnealingLR", "CosineAnnealingWarmRestarts")
 
 
 def migrate(raw: Mapping[str, Any]) -> tuple[Tree, list[str]]:
-    """Bring a configuration of an older version to today's keys.
+    """Convert a configuration of an older version to the current keys.
 
     Args:
         raw: The JSON's content, complete or a part of it; not changed.
@@ -375,9 +375,9 @@ def _suffixes(tree: Tree, warnings: list[str]) -> None:
     """2.x looked for a suffix anywhere in the name of a label, so files leave out the leading _ or add an extension."""
     loader = section(tree, "loader_parameters")
 
-    def mended(place: str, value: Any) -> Any:
+    def fixed(place: str, value: Any) -> Any:
         if isinstance(value, (list, tuple)):
-            return [mended(f"{place}[{index}]", entry) for index, entry in enumerate(value)]
+            return [fixed(f"{place}[{index}]", entry) for index, entry in enumerate(value)]
         if not isinstance(value, str) or not value:
             return value
         suffix = value.removesuffix(next((end for end in _EXTENSIONS if value.endswith(end)), ""))
@@ -387,10 +387,10 @@ def _suffixes(tree: Tree, warnings: list[str]) -> None:
         return suffix
 
     if loader.get("target_suffix"):
-        loader["target_suffix"] = mended("loader_parameters.target_suffix", loader["target_suffix"])
+        loader["target_suffix"] = fixed("loader_parameters.target_suffix", loader["target_suffix"])
     roi = section(loader, "roi_params")
     if roi.get("suffix"):
-        roi["suffix"] = mended("loader_parameters.roi_params.suffix", roi["suffix"])
+        roi["suffix"] = fixed("loader_parameters.roi_params.suffix", roi["suffix"])
 
 
 def _third_axis_of_2d(tree: Tree, warnings: list[str]) -> None:

@@ -268,7 +268,7 @@ class _Transfer:
             problem = f"sent another file (SHA-256 {found}, expected {self.source.sha256})"
         if problem:
             self.part.unlink()
-            # A part of another version may have been continued: then it is worth to begin anew.
+            # A part of another version may have been continued: then it is worth to start again.
             raise _Passing(problem) if self.continued else _Refused(problem)
         move(self.part, self.path)
         self.note.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Compare predictions with ground truth: voxel metrics, surfaces, volumes, and objects found, missed and made up."""
+"""Compare predictions with ground truth: voxel metrics, surfaces, volumes, and objects found, missed and invented."""
 
 from ivadomed.evaluation.dataset import evaluate_predictions, preview
 from ivadomed.evaluation.pairs import PredictionPair, pairs_of_cases

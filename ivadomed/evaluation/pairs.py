@@ -307,7 +307,7 @@ def voxels_on(grid: Grid, of: ImagePath, image: io.Image, path: ImagePath) -> np
 def _check_values(path: ImagePath, data: np.ndarray) -> None:
     low, high = float(data.min()), float(data.max())
     if np.isnan(low) or np.isinf((low, high)).any():
-        raise DataError(f"{path}: has NaN or infinite voxels; mend the file or predict the image again")
+        raise DataError(f"{path}: has NaN or infinite voxels; fix the file or predict the image again")
     if low >= -_TOLERANCE and high <= 1 + _TOLERANCE:
         return
     if np.array_equal(data, np.round(data)):

@@ -125,7 +125,7 @@ class SurfaceDistances:
         return bool(self.of_prediction.size and self.of_truth.size)
 
     def hausdorff(self, percentile: float = 100) -> float:
-        """Larger one of the distances that ``percentile`` % of either surface are not beyond; NaN without both.
+        """Percentile of the distances from each surface to the other, the larger of the two; NaN without both.
 
         100 gives the Hausdorff distance, 95 the HD95.
         """
@@ -178,7 +178,7 @@ def _triangles() -> np.ndarray:
 
 
 def _percentile(distances: np.ndarray, areas: np.ndarray, percentile: float) -> float:
-    """The distance that ``percentile`` % of an area are not beyond."""
+    """Percentile of distances, weighted by area."""
     order = np.argsort(distances)
     share = np.cumsum(areas[order]) / areas.sum()
     index = int(np.searchsorted(share, percentile / 100))

@@ -28,7 +28,7 @@ def best_threshold(
     increment: float = 0.1,
     picture: str | os.PathLike[str] = "thr.png",
 ) -> float:
-    """Search the best binarization threshold on a grid, and plot what was found.
+    """Search for the best binarization threshold on a grid, and plot the result.
 
     Args:
         model: Model file.

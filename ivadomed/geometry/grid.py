@@ -39,7 +39,7 @@ def _transpose_last(data: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Where the voxels of one image lie.
+    """Position of the voxels of an image.
 
     Args:
         shape: Native shape [X, Y, Z].
@@ -58,7 +58,7 @@ class Grid:
 
     @property
     def axis_codes(self) -> str:
-        """Where the native axes point to, e.g. "RAS"."""
+        """Directions of the native axes, e.g. "RAS"."""
         return "".join(aff2axcodes(self.affine))
 
     @property
@@ -90,7 +90,7 @@ class Grid:
         )
 
     def matches(self, other: Grid) -> bool:
-        """Tell whether two images have the same voxels, in whatever order of the axes each file stores them.
+        """Return True if two images have the same voxels, whatever the order of their axes.
 
         They do when, in one order, their shapes are equal and their corners less than one voxel apart. Some programs
         round the affine to two decimals, which turns a large image by a good part of a voxel; a shift by a voxel is no
@@ -99,7 +99,7 @@ class Grid:
         return self._orientation_of(other) is not None
 
     def align(self, other: Grid, data: np.ndarray) -> np.ndarray:
-        """[X, Y, Z, ...] native to another image to the order of this one; a view.
+        """Reorder the axes [X, Y, Z, ...] of another image to those of this one; a view.
 
         Raises:
             ValueError: The images have other voxels, see ``matches``.

@@ -47,7 +47,7 @@ def gaussian_kernel(kernlen: int = 10) -> NDArray[np.float32]:
 
 
 def heatmap_generation(image: ArrayLike, kernel_size: int) -> NDArray[np.float32]:
-    """Spread the points of an image to Gaussian blobs.
+    """Turn the points of an image into Gaussian blobs.
 
     Args:
         image: ``[H, W]``, non-zero at the points.

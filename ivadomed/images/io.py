@@ -50,7 +50,7 @@ ImageLike = str | os.PathLike[str] | np.ndarray | nib.spatialimages.SpatialImage
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """One image as it lies in its file.
+    """An image as stored in its file.
 
     Args:
         data: [X, Y, Z] or [X, Y, Z, K], native orientation. A picture is [rows, columns, 1].
@@ -93,12 +93,12 @@ def without_extension(suffix: str) -> str:
 
 
 def is_nifti(path: str | os.PathLike[str]) -> bool:
-    """Tell whether the file name is one of a NIfTI file."""
+    """Return True for the name of a NIfTI file."""
     return os.fspath(path).lower().endswith(NIFTI_EXTENSIONS)
 
 
 def is_picture(path: str | os.PathLike[str]) -> bool:
-    """Tell whether the file name is one of a picture, which says nothing of the size of its pixels."""
+    """Return True for the name of a picture, which does not contain a pixel size."""
     return os.fspath(path).lower().endswith(PICTURE_EXTENSIONS)
 
 
@@ -120,7 +120,7 @@ def read_image(path: str | os.PathLike[str], pixel_size: tuple[float, ...] | Non
 def read_images(
     paths: Iterable[str | os.PathLike[str]], pixel_size: tuple[float, ...] | None = None
 ) -> Iterator[Image]:
-    """Read images in order, see ``read_image``; of volumes that follow each other, their file is read once."""
+    """Read images in order, see ``read_image``; consecutive volumes of a file are read together."""
     for source, group in groupby(paths, lambda path: path.path if isinstance(path, VolumeOf) else None):
         images = list(group)
         if source is None:
@@ -133,7 +133,7 @@ def read_images(
 
 
 def read_classes(path: str | os.PathLike[str]) -> Image:
-    """Read a prediction as float32 [X, Y, Z, K]: several classes may lie in one NIfTI file.
+    """Read a prediction as float32 [X, Y, Z, K]: a NIfTI file may contain several classes.
 
     Raises:
         DataError: As ``read_image``.
@@ -196,7 +196,7 @@ nib.imageglobals.logger.addFilter(lambda record: not getattr(_READING, "silent",
 
 
 def check_present(path: str | os.PathLike[str]) -> None:
-    """Refuse what is no image file by its name, is not there, or only points to an image.
+    """Raise DataError for names that are not images, missing files, and pointers to images.
 
     Raises:
         DataError: See above.
@@ -259,7 +259,7 @@ def _check_header(image: Any, name: str, several: bool = False) -> None:
     ):
         raise DataError(
             f"{name}: shape {image.shape} and affine {np.round(affine[:3], 3).tolist()} of its header are "
-            "no grid of voxels; mend the header"
+            "no grid of voxels; fix the header"
         )
     volumes = math.prod(image.shape[3:])
     if volumes > 1 and not several:
@@ -279,22 +279,22 @@ def _check_type(dtype: np.dtype, name: str, also: str = "") -> None:
 
 
 def fault_of_values(data: np.ndarray) -> str:
-    """Why the voxels of an image cannot be used; empty when they can."""
+    """Reason why the voxels of an image cannot be used; empty if they can."""
     low, high = float(data.min()), float(data.max())
     if not (math.isfinite(low) and math.isfinite(high)):
-        return "has NaN or infinite voxels; mend the file or leave the subject out"
+        return "has NaN or infinite voxels; fix the file or leave the subject out"
     if max(-low, high) > _MOST:
         return f"has voxels up to {max(-low, high):g}, whose variance 32 bits do not hold; divide them, such as by 1e20"
     return ""
 
 
 def is_file(image: ImageLike) -> bool:
-    """Tell a path from an image in memory."""
+    """Return True for a path, False for an image in memory."""
     return isinstance(image, (str, os.PathLike))
 
 
 def as_image(source: ImageLike, pixel_size: tuple[float, ...] | None = None) -> Image:
-    """Any input as an image: a file is read, see ``read_image``.
+    """Convert any input to an image; files are read, see ``read_image``.
 
     Args:
         source: Path, nibabel image, or array [X, Y, Z] or [rows, columns], which lies at the origin.
@@ -410,7 +410,7 @@ def _full_scale(data: np.ndarray) -> float:
 
 
 def make_nifti(data: np.ndarray, affine: np.ndarray, header: Any = None) -> nib.Nifti1Image:
-    """NIfTI image in memory with ``data``'s own type; qform, sform and units of ``header`` are kept.
+    """NIfTI image in memory with the data type of ``data``; qform, sform and units of ``header`` are kept.
 
     An axis of more than 32,767 voxels, which NIfTI-1 cannot count, makes it NIfTI-2.
 
@@ -455,7 +455,7 @@ def save_nifti(image: nib.Nifti1Image, path: str | os.PathLike[str]) -> None:
 
 
 def write_volume(volume: VolumeOf, path: str | os.PathLike[str]) -> None:
-    """Write one volume as a file of its own, atomically: the stored numbers, or those that they stand for.
+    """Write one volume as a separate file, atomically: stored or scaled values.
 
     Raises:
         DataError: As ``read_image``.
@@ -483,6 +483,6 @@ def jpeg_bytes(pixels: np.ndarray, quality: int) -> bytes:
 
 
 def write_figure(path: str | os.PathLike[str], figure: Figure, dpi: float | None = None) -> None:
-    """Write a figure of matplotlib in the format that the extension names, atomically."""
+    """Write a matplotlib figure in the format of the extension, atomically."""
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=dpi or figure.dpi)

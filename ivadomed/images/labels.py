@@ -245,9 +245,7 @@ class StoredLabel:
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.extremes).all():
-            raise DataError(
-                f"{self.path}: has NaN or infinite voxels; mend the file or leave the subject out"
-            )
+            raise DataError(f"{self.path}: has NaN or infinite voxels; fix the file or leave the subject out")
 
     @cached_property
     def extremes(self) -> tuple[float, float]:

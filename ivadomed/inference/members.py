@@ -90,7 +90,7 @@ def _member(stem: Path, number: int, entry: Mapping[str, Any], settings: Mapping
     if weights is None:
         raise ModelNotFoundError(
             f"{stem.parent}: neither {stem.name}_{number}.pt nor {stem.name}_{number}.onnx found, a member of this "
-            "ensemble; copy it again, or join its models anew with ivadomed_ensemble"
+            "ensemble; copy it again, or join its models again with ivadomed_ensemble"
         )
     own, encoder = entry.get("config"), entry.get(Path(FILM_ENCODER).stem)
     origin = str(entry.get("model", weights.name))

@@ -1,4 +1,4 @@
-"""Options of ``segment_volume``: what a caller changes of a packaged model."""
+"""Options of ``segment_volume``, which override settings of a packaged model."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def postprocessing_with(options: Mapping[str, Any], steps: Mapping[str, Any]) ->
 
 
 def misspelt_options(options: Mapping[str, Any]) -> dict[str, str]:
-    """Unknown options that look like one of ours, and which.
+    """Unknown options that resemble a known one, with that option.
 
     Toolboxes pass on all of their own variables, so that unknown options are the rule; those that are None, or that
     stand beside the right one, change nothing.
@@ -135,7 +135,7 @@ def recipe_with(options: Mapping[str, Any], recipe: Recipe) -> Recipe:
 
 
 def mirror_axes_with(options: Mapping[str, Any], axes: Sequence[int] | None, is_2d: bool) -> tuple[int, ...]:
-    """Axes along which a model mirrors its samples, changed by the option ``mirror_axes``.
+    """Axes of test-time mirroring, changed by the option ``mirror_axes``.
 
     Args:
         options: "mirror_axes": the axes, [] for none; None keeps those of the model.

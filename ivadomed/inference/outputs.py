@@ -162,7 +162,7 @@ def pred_to_png(
     max_value: int = 1,
     software: str = "",
 ) -> None:
-    """Write one picture per class beside ``subj_path``: ``<subj_path><target><suffix>.png``.
+    """Write one picture per class next to ``subj_path``: ``<subj_path><target><suffix>.png``.
 
     Args:
         pred_list: Predictions [H, W, 1] or [H, W] with values 0..``max_value``.

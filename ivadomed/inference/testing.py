@@ -40,7 +40,7 @@ Predict = Callable[[Iterable[tuple[Case, Volume]]], Iterator[Prediction]]
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What the prediction of a case is compared with.
+    """Ground truth of a case.
 
     Args:
         target: [K, H, W, D] the first rater of each class.
@@ -178,7 +178,7 @@ def predict_labelled(
     soft_gt: bool = False,
     with_target: bool = True,
 ) -> Iterator[tuple[Prediction, Truth | None]]:
-    """Soft predictions of cases, in order, each with what it is compared with.
+    """Soft predictions of cases, in order, each with its ground truth.
 
     Args:
         predict: ``Engine.run`` or ``PackagedModel.predict``.
@@ -201,9 +201,9 @@ def estimate_uncertainty(
     batch_size: int,
     uncertainty: Uncertainty,
 ) -> None:
-    """Write Monte Carlo samples of every case and the maps made of them; see ``predict_cases`` for the arguments.
+    """Write Monte Carlo samples of every case and their uncertainty maps; see ``predict_cases`` for the arguments.
 
-    With test-time augmentation, the random steps of ``data`` are drawn anew for each sample.
+    With test-time augmentation, the random steps of ``data`` are drawn again for each sample.
     """
     if uncertainty.epistemic:
         forward: Forward = DropoutForward(load_model(model), device)

@@ -57,7 +57,7 @@ class UncertaintyMaps:
 
 
 class MonteCarlo:
-    """Takes samples one by one; of each it keeps one bit per voxel, and their sum.
+    """Accumulates samples: keeps their sum, and one bit per voxel and sample.
 
     Attributes:
         count: Samples so far.
@@ -97,7 +97,7 @@ class MonteCarlo:
 
 
 def hard_threshold(count: int) -> float:
-    """Mean from which a voxel belongs to a structure: found by one of the samples, and 0.5 at most."""
+    """Threshold of the mean: found by one sample, but at most 0.5."""
     return min(1 / count, 0.5)
 
 
@@ -116,7 +116,7 @@ def structures(
 
     Args:
         hard: [X, Y, Z, K] bool.
-        samples: Gives the masks of the samples, [X, Y, Z, K] bool each, anew for each class.
+        samples: Gives the masks of the samples, [X, Y, Z, K] bool each, again for each class.
         vox: [X, Y, Z, K] voxel-wise uncertainty.
 
     Returns:

@@ -53,7 +53,7 @@ def run_jobs(
         ConfigError: There is no Dask.
         MachineError: The cluster does not answer.
         Interrupted: SIGINT or SIGTERM came. The calls that were being made on this machine have been stopped; those on
-            a cluster go on to their end.
+            a cluster continue to their end.
     """
     numbered = iter(enumerate(items))
     if workers.cluster is not None:
@@ -179,7 +179,7 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
 
 @dataclass
 class _Pool:
-    """Processes that are started anew when one of them is killed.
+    """Processes that are started again when one of them is killed.
 
     Args:
         function: Called by them.
@@ -199,7 +199,7 @@ class _Pool:
         """Results of the items as they come.
 
         After the death of a process, the calls that were being made are made again one at a time, so that the one
-        that kills its process is known: its result is an error, and the others go on.
+        that kills its process is known: its result is an error, and the others continue.
         """
         while True:
             try:

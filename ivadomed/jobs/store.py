@@ -51,7 +51,7 @@ class ResultStore:
 
         Args:
             job: Its id.
-            name: For whoever reads the file.
+            name: For readers of the file.
             result: JSON-ready.
         """
         write_json(self._path(job), {"job": job, "name": name, "result": result})

@@ -51,7 +51,7 @@ def index_data(config: RunConfig, folder: Path) -> BidsDataframe:
         there = BidsDataframe(selection, folder, derivatives=False)
         raise ConfigError(
             'loader_parameters.target_suffix: is empty; expected the suffix of each class, such as ["_seg-manual"]; '
-            f"labels that are there: {labels_there(there.images.values(), there.labels)}"
+            f"available labels: {labels_there(there.images.values(), there.labels)}"
         )
     split_method = config.split_dataset.split_method if labelled else None
     bids_df = BidsDataframe(selection, folder, derivatives=labelled, split_method=split_method)
@@ -63,7 +63,7 @@ def index_data(config: RunConfig, folder: Path) -> BidsDataframe:
 def draw_split(
     config: RunConfig, bids_df: BidsDataframe, folder: Path, saved: Path | None = None
 ) -> dict[str, list[str]]:
-    """File names of the sides "train", "valid" and "test": drawn anew, or those of ``saved`` or ``fname_split``."""
+    """File names of the sides "train", "valid" and "test": drawn again, or those of ``saved`` or ``fname_split``."""
     split = config.split_dataset
     if saved is not None:
         split = split.model_copy(update={"fname_split": str(saved)})
@@ -138,7 +138,7 @@ def cases_of(
         there = labels_there(bids_df.images.values(), bids_df.labels)
         raise DataError(
             f"loader_parameters.ignore_label: no image of the training set has a label {file_suffix(ignored)!r}; "
-            f"labels that are there: {there}. Mend it, or set it to null"
+            f"available labels: {there}. Correct it, or set it to null"
         )
     return found
 
@@ -239,7 +239,7 @@ def _check_samples(
         if ignored and not any(entry.stored.facts.ignores for entry in entries):
             log.warning(
                 "loader_parameters.ignore_label: no voxel of %s in the %d images of the training set, so that all "
-                "count; mend its name or value, or set it to null",
+                "count; correct its name or value, or set it to null",
                 ignored,
                 len(cases),
             )
@@ -261,7 +261,7 @@ def _check_classes(names: Sequence[str], cases: Sequence[Case], entries: Entries
     for k in sorted(empty):
         log.warning(
             "loader_parameters.target_suffix: no voxel of %s in the %d images of the training set, so that the network "
-            "learns that there is none; mend its name or value, or leave it out",
+            "learns that there is none; correct its name or value, or leave it out",
             names[k],
             len(cases),
         )

@@ -200,7 +200,7 @@ def open_checked(path: str | os.PathLike[str], again: bool = False) -> h5py.File
 
 
 def _refusal(path: str | os.PathLike[str], fault: str) -> DataError:
-    return DataError(f"{os.fspath(path)}: {fault}; remove it and it is made anew")
+    return DataError(f"{os.fspath(path)}: {fault}; remove it; it will be created again")
 
 
 def _faults(group: h5py.Group, place: str, depth: int, size: int) -> Iterator[str]:

@@ -43,7 +43,7 @@ Conditioner = Callable[[Case], "np.ndarray | None"]
 
 
 def unconditioned(case: Case) -> None:
-    """The image is all there is."""
+    """Return no condition, for a network that takes only the image."""
     return None
 
 
@@ -242,7 +242,7 @@ class FilmEncoder:
                 "of a run of ivadomed 2, which kept it as pickles, makes it from the training images)"
             ) from error
         except (OSError, ValueError, DataError) as error:
-            raise ModelError(f"{path}: not a readable FiLM encoder ({error}); train anew") from error
+            raise ModelError(f"{path}: not a readable FiLM encoder ({error}); train again") from error
 
     def to_json(self) -> dict[str, Any]:
         """As values that JSON can hold."""

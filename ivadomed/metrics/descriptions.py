@@ -81,7 +81,7 @@ COLUMNS: dict[str, Description] = {
     "avd": Description(
         "absolute volume difference",
         "AVD",
-        "Difference between both volumes as a fraction of the true one, wherever they lie.",
+        "Difference between both volumes as a fraction of the true one, regardless of their position.",
         "lower",
         formula="absolute value of `rvd`",
         empty=(UNDEFINED, "1", UNDEFINED),
@@ -89,7 +89,7 @@ COLUMNS: dict[str, Description] = {
     "vs": _ratio(
         "volumetric similarity",
         "VS",
-        "Agreement of both volumes, wherever they lie: 1 when they are equal.",
+        "Agreement of both volumes, regardless of their position: 1 when they are equal.",
         formula="1 - abs(|P| - |T|) / (|P| + |T|)",
         empty=(UNDEFINED, "0", "0"),
         source="Taha 2015",

@@ -130,7 +130,7 @@ def accuracy_score(
 def volumetric_similarity(
     im1: np.ndarray, im2: np.ndarray, empty_score: float = np.nan, mask: Mask = None
 ) -> float:
-    """Agreement of two volumes wherever they lie: ``1 - ||A| - |B|| / (|A| + |B|)`` (Taha and Hanbury, 2015).
+    """Similarity of two volumes, whatever their position: ``1 - ||A| - |B|| / (|A| + |B|)`` (Taha and Hanbury, 2015).
 
     Args:
         im1: Values in [0, 1], any shape.

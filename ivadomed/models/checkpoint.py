@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 _KEYS = ("format_version", "name", "arguments", "state_dict")
-_REMEDY = "Copy or download it again, or train the model anew."
+_REMEDY = "Copy or download it again, or train the model again."
 
 MapLocation = str | torch.device | None
 PathLike = str | os.PathLike[str]
@@ -296,7 +296,7 @@ def set_model_for_retrain(
         model_path: Model file.
         retrain_fraction: 0 to 1, share of the layers with learnt parameters to train, counted from the end.
         map_location: Device of the weights.
-        reset: Initialise the trained layers anew instead of starting from the file's weights.
+        reset: Initialise the trained layers again instead of starting from the file's weights.
 
     Returns:
         The model; `frozen_parameters` names what is frozen.

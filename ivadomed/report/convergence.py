@@ -21,7 +21,7 @@ RULE = (
     "Rule: the last fifth of the epochs is compared with the fifth before it and with the best fifth in a row, as mean "
     "validation losses. The training was still falling when the last fifth is lower than the one before by more than "
     f"{STILL_FALLING:.0%} of the whole fall (first epoch to best fifth); it was overfitting when the last fifth is "
-    f"higher than the best one by more than {OVERFITTING:.0%} of it while the training loss went on falling. Either "
+    f"higher than the best one by more than {OVERFITTING:.0%} of it while the training loss kept falling. Either "
     "difference must exceed three times its standard error; otherwise the training had converged. Nothing was learned "
     f"when the training loss did not fall; fewer than {FEWEST_EPOCHS} epochs are too few to tell."
 )

@@ -97,7 +97,7 @@ def console_script(
 
 
 def exit_code(work: Callable[[], int | None], complain: Complain, debug: bool = False) -> int:
-    """Run the work of a command; what the user can mend is told, and anything else keeps its traceback.
+    """Run the work of a command; errors that the user can fix are reported, and anything else keeps its traceback.
 
     Args:
         work: Returns an exit code; None is 0.
@@ -143,7 +143,7 @@ def _told(error: Exception) -> tuple[int, IvadomedError | None]:
             place = "standard output or a file"
             silence(sys.stdout)
         told = OutputError(
-            f"{place}: cannot be written or read ({error.strerror}); mend that, or choose another"
+            f"{place}: cannot be written or read ({error.strerror}); fix this, or choose another"
         )
     return (0, None) if told is None else (told.exit_code, told)
 
@@ -159,5 +159,5 @@ def prepare_process() -> None:
     try:
         os.getcwd()
     except FileNotFoundError:
-        sys.exit("ivadomed: the working folder has been removed; change to one that is there (cd)")
+        sys.exit("ivadomed: the working folder has been removed; change to an existing folder (cd)")
     warnings.filterwarnings("ignore", message=".*joblib will operate in serial mode")

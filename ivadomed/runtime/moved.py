@@ -1,4 +1,4 @@
-"""Import paths of earlier versions that go on working, from a table of names per module.
+"""Import paths of earlier versions that still work, from a table of names per module.
 
 Nothing is imported before it is asked for, so a module may lend names of layers above its own.
 """

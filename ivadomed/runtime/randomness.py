@@ -12,7 +12,7 @@ import torch
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Inside, the shared generators of Python, NumPy and torch (on the CPU) start from a seed; after it they go on.
+    """Inside, the shared generators of Python, NumPy and torch (on the CPU) start from a seed; after it they continue.
 
     Args:
         seed: Not negative.

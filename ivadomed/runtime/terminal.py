@@ -119,7 +119,7 @@ def say(label: str, text: str) -> None:
 
 
 class ScreenHandler(logging.StreamHandler[TextIO]):
-    """Writes to a screen that may go away: a pipe whose reader ends, a full disk. The run goes on without it.
+    """Writes to a screen that may go away: a pipe whose reader ends, a full disk. The run continues without it.
 
     Args:
         stream: Standard output.
@@ -135,7 +135,7 @@ class ScreenHandler(logging.StreamHandler[TextIO]):
         if not isinstance(error, BrokenPipeError):
             with contextlib.suppress(OSError):
                 print(
-                    f"ivadomed: standard output cannot be written ({error.strerror}); the run goes on, and its log "
+                    f"ivadomed: standard output cannot be written ({error.strerror}); the run continues, and its log "
                     "file has every line",
                     file=sys.stderr,
                 )

@@ -46,7 +46,7 @@ examples:
   ivadomed_automate_training -c config.json -ch parameters.json -n 3 --all-combin --run-test
   ivadomed_automate_training -c config.json -ch parameters.json --cluster tcp://node1:8786
   ivadomed_automate_training -c config.json -ch space.json --search tpe --n-trials 50 -j 2
-The same command goes on where it was interrupted.
+The same command continues where it was interrupted.
 """
 
 
@@ -85,7 +85,7 @@ def get_parser() -> argparse.ArgumentParser:
         "-n", "--n-iterations", type=int, default=1, metavar="N", help="run each configuration N times (1)"
     )
     how.add_argument(
-        "--fixed-split", action="store_true", help="draw the split once (default: anew for each iteration)"
+        "--fixed-split", action="store_true", help="draw the split once (default: again for each iteration)"
     )
     how.add_argument("-l", "--all-logs", action="store_true", help="keep the folders of all iterations")
     how.add_argument("--run-test", action="store_true", help="test every trained model")
@@ -210,7 +210,7 @@ def _configuration(
     return load_config(Path(file), overrides).to_json()
 
 
-main = console_script(get_parser, _run, "interrupted; the same command goes on")
+main = console_script(get_parser, _run, "interrupted; the same command continues")
 
 if __name__ == "__main__":
     sys.exit(main())

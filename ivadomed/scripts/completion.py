@@ -20,7 +20,7 @@ examples:
   ivadomed_completion zsh > ~/.ivadomed.zsh && echo 'eval "$(<~/.ivadomed.zsh)"' >> ~/.zshrc
 
 In ~/.zshrc that line stands behind "autoload -Uz compinit && compinit".
-shtab (pip install "ivadomed[completion]") makes the script of the commands themselves; make it anew after an update.
+shtab (pip install "ivadomed[completion]") makes the script of the commands themselves; make it again after an update.
 """
 _FILES = {"bash": "_shtab_compgen_files", "zsh": "_files"}
 

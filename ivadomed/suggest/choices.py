@@ -99,7 +99,7 @@ def tree(choices: Sequence[Choice]) -> dict[str, Any]:
 
 def _run(plan: StudyPlan, name: str) -> Iterator[Entry]:
     machine = plan.machine
-    yield ("command", "train", "what is done when the command line names nothing else")
+    yield ("command", "train", "used unless the command line names another command")
     yield ("gpu_ids", [0] if machine.gpu else [], f"this machine: {machine}")
     yield ("path_output", name, "folder of the run, named after the configuration")
     yield ("model_name", name.rpartition("/")[2], "folder and files of the trained model")
@@ -108,7 +108,7 @@ def _run(plan: StudyPlan, name: str) -> Iterator[Entry]:
         yield (
             "mirror_axes",
             plan.mirrored,
-            f"mirrored in training, so in prediction too, which takes {times} times as long",
+            f"mirrored in training, hence also in prediction, which takes {times} times as long",
         )
 
 
@@ -118,10 +118,10 @@ def _data(plan: StudyPlan) -> Iterator[Entry]:
     yield ("path_data", [str(path) for path in data.paths], subjects)
     yield ("extensions", list(data.extensions), "of images and labels")
     if not data.valid:
-        yield ("bids_validate", False, "names or folders break rules of BIDS, but can be read")
+        yield ("bids_validate", False, "some names or folders are not valid BIDS, but can be read")
     yield ("target_suffix", list(data.targets.suffixes), _why_targets(data))
     if data.ignore is not None:
-        yield ("ignore_label", data.ignore, "named so by the data set: in neither loss nor metrics")
+        yield ("ignore_label", data.ignore, "the data set names it; excluded from loss and metrics")
     if all(kind.soft for kind in data.targets.kinds):
         yield ("soft_gt", True, "the labels have values between 0 and 1")
     counts = ", ".join(f"{number} {name}" for name, number in data.contrasts.items())
@@ -131,24 +131,28 @@ def _data(plan: StudyPlan) -> Iterator[Entry]:
         yield (
             "multichannel",
             data.channels,
-            "the contrasts of a subject lie on one grid: the network sees them together"
+            "the contrasts of a subject share a grid: the network sees them together"
             if data.channels
-            else "the contrasts lie on different grids or are incomplete: each image is a sample of its own",
+            else "the contrasts have different grids or are incomplete: each image is a separate sample",
         )
     mm = " x ".join(_length(zoom) for zoom in np.median(plan.zooms, axis=0)[: 2 if data.pictures else 3])
     files = f"; files are {', '.join(data.orientations[:4])}" if data.orientations else ""
     yield (
         "slice_axis",
         plan.axis,
-        "pictures are slices" if data.pictures else f"coarsest axis of voxels of {mm} (median){files}",
+        "pictures are slices" if data.pictures else f"the coarsest axis; voxels of {mm} (median){files}",
     )
     if not plan.samples.whole:
         yield (
             "random_patch_params",
             {"applied": True, "foreground": FOREGROUND}
             | ({} if plan.per_image is None else {"per_image": plan.per_image}),
-            "training patches at random places, a third of them on a label (as nnU-Net)"
-            + ("" if plan.per_image is None else "; so few of an image that the budget has several epochs"),
+            "training patches at random places, a third of them on a label (as in nnU-Net)"
+            + (
+                ""
+                if plan.per_image is None
+                else "; few per image, so that several epochs fit into the budget"
+            ),
         )
 
 
@@ -162,15 +166,15 @@ def _split(plan: StudyPlan) -> Iterator[Entry]:
 
 
 def _why_targets(data: Survey) -> str:
-    """How many classes, and what became of the other labels."""
+    """Number of classes, and the reasons for leaving out the other labels."""
     targets = data.targets
     classes = "one class" if len(targets.kinds) == 1 else f"{len(targets.kinds)} classes"
-    overlap = "" if len(targets.kinds) == 1 else ", apart" if targets.apart else ", which overlap"
+    overlap = "" if len(targets.kinds) == 1 else ", no overlap" if targets.apart else ", overlapping"
     faults = [f"{suffix} {reason}" for suffix, reason in targets.left_out.items() if reason]
     others = [suffix for suffix, reason in targets.left_out.items() if not reason]
-    parts = [f"{classes}{overlap}, seen in {data.looked_at} images; --target-suffix picks others"]
+    parts = [f"{classes}{overlap}, found in {data.looked_at} images; --target-suffix selects others"]
     parts += ["Left out: " + "; ".join(faults)] if faults else []
-    parts += [f"Not asked for: {', '.join(others)}"] if others else []
+    parts += [f"Not selected: {', '.join(others)}"] if others else []
     return ". ".join(parts)
 
 
@@ -180,29 +184,33 @@ def _training(plan: StudyPlan) -> Iterator[Entry]:
     yield (
         "batch_size",
         plan.batch_size,
-        f"about {plan.count} training samples; a step takes about {memory:.1f} of {free:.0f} GB that are free",
+        f"about {plan.count} training samples; a step takes about {memory:.1f} of {free:.0f} GB of free memory",
     )
     dice = "MultiClassDiceLoss" if len(plan.data.targets.kinds) > 1 else "DiceLoss"
     yield (
         "loss",
         {"name": "LossCombination", "losses_list": [dice, "BinaryCrossEntropyLoss"]},
-        "Dice copes with small structures, cross-entropy steadies it (as nnU-Net)",
+        "Dice handles small structures, cross-entropy stabilizes it (as in nnU-Net)",
     )
     length = {"num_epochs": plan.epochs} if plan.minutes is None else {"max_minutes": plan.minutes}
     yield ("training_time", {**length, **NEVER_EARLY}, _why_epochs(plan))
-    yield ("optimizer", OPTIMIZER, "decays the weights apart from the gradient")
+    yield ("optimizer", OPTIMIZER, "Adam with decoupled weight decay")
     yield (
         "scheduler",
         SCHEDULER,
-        "one rise and one fall over the whole training, which therefore is not stopped early",
+        "one cycle over the whole training, so there is no early stopping",
     )
     long = plan.updates >= LONG
-    yield ("ema_decay", EMA_DECAY[long], f"average of the weights; {EMA_DECAY[True]} from {LONG} updates on")
+    yield (
+        "ema_decay",
+        EMA_DECAY[long],
+        f"moving average of the weights; {EMA_DECAY[True]} from {LONG} updates on",
+    )
     if plan.labelled_slices < _RARE and plan.samples.whole and plan.n_axes == 2:
         yield (
             "balance_samples",
             {"applied": True, "type": "gt"},
-            f"the rarest class is in {plan.labelled_slices:.0%} of the slices: those with a label are drawn as often",
+            f"the rarest class is in {plan.labelled_slices:.0%} of the slices: as many with as without it are drawn",
         )
 
 
@@ -211,11 +219,13 @@ def _why_epochs(plan: StudyPlan) -> str:
     updates = f"about {math.ceil(plan.count / plan.batch_size)} updates an epoch"
     if plan.minutes is None:
         wanted = UPDATES[plan.machine.gpu]
-        return f"{updates}; {wanted} in all are enough to begin with, within {FEWEST_EPOCHS} to {MOST_EPOCHS} epochs"
+        return (
+            f"{updates}; {wanted} in total are a good start, within {FEWEST_EPOCHS} to {MOST_EPOCHS} epochs"
+        )
     pace, work = plan.pace / 1e9, plan.network.training_flops(plan.batch_size, plan.samples.size) / 1e9
     return (
-        f"about {plan.epochs} epochs: {updates}, each of {work:.3g} GFLOP; this machine trains with {pace:.3g} "
-        f"GFLOP/s, and {1 - TIME_OF_UPDATES:.0%} of the time go to validation and loading"
+        f"about {plan.epochs} epochs: {updates}, of {work:.3g} GFLOP each; this machine computes {pace:.3g} "
+        f"GFLOP/s; validation and loading take {1 - TIME_OF_UPDATES:.0%} of the time"
     )
 
 
@@ -224,13 +234,15 @@ def _network(plan: StudyPlan) -> Iterator[Entry]:
     network = plan.architecture(size)
     images = _ranges(plan.boxes if plan.in_boxes else plan.resampled)
     reasons = {
-        "name": "a residual U-Net that sizes itself by patch, as nnU-Net",
+        "name": "a residual U-Net, sized by the patch, as in nnU-Net",
         "is_2d": _why_dimensions(plan),
-        "depth": f"{min(size) >> network.get('depth', 0)} voxels are left at the deepest level",
+        "depth": f"{min(size) >> network.get('depth', 0)} voxels remain at the deepest level",
         "n_filters": _why_filters(plan),
-        "n_blocks": "of each stage; the published 1, 3, 4, 6 need a longer training",
-        "max_filters": "ten times as many, as nnU-Net",
-        "final_activation": "a voxel has one class" if plan.several else "each class is decided by itself",
+        "n_blocks": "blocks per stage; the published 1, 3, 4, 6 need a longer training",
+        "max_filters": "limit: ten times n_filters, as in nnU-Net",
+        "final_activation": "classes do not overlap"
+        if plan.several
+        else "each class is predicted independently",
     }
     for key, value in network.items():
         yield (key, value, reasons[key])
@@ -239,7 +251,7 @@ def _network(plan: StudyPlan) -> Iterator[Entry]:
     reason = (
         f"{'boxes around the object' if plan.in_boxes else 'images'} have {images} voxels after resampling; "
     )
-    reason += "a sample is all that is left of them" if samples.whole else "this much of the median one fits"
+    reason += "a sample is a whole image" if samples.whole else "this part of the median image fits"
     yield (f"length_{plan.n_axes}D", list(size), reason)
     overlap = "one patch is a whole volume" if samples.whole else _why_overlap(plan)
     yield (f"stride_{plan.n_axes}D", list(plan.stride), overlap)
@@ -248,40 +260,38 @@ def _network(plan: StudyPlan) -> Iterator[Entry]:
 def _why_overlap(plan: StudyPlan) -> str:
     overlap = 1 - plan.stride[0] / plan.samples.size[0]
     if overlap < OVERLAP / 2:
-        return "patches stand side by side, for all of them are validated after each epoch"
-    return (
-        f"patches overlap by about {overlap:.0%}, and their middle counts more: borders are predicted worse"
-    )
+        return "patches do not overlap, because all of them are validated after each epoch"
+    return f"patches overlap by about {overlap:.0%}; their middle counts more, because borders are predicted worse"
 
 
 def _why_dimensions(plan: StudyPlan) -> str:
     if plan.n_axes == 2:
-        return plan.why_2d or "slices train fast, and what is learnt of one serves all"
+        return plan.why_2d or "slices train fast and share what is learned"
     if plan.why_2d:
         return f"{plan.why_2d}; to be compared"
-    return "voxels are nearly as deep as wide, so neighbouring slices help"
+    return "voxels are nearly isotropic, so neighbouring slices help"
 
 
 def _why_filters(plan: StudyPlan) -> str:
     weights = f"{plan.network.parameters / 1e6:.1f} million weights for {plan.data.subjects} subjects"
     if plan.minutes is not None:
-        return f"{weights}; within the budget the images are shown {plan.times_shown} times, wider networks need more"
-    return weights if plan.machine.gpu else f"{weights}; on a GPU more pay"
+        return f"{weights}; the budget shows each image {plan.times_shown} times; wider networks need more"
+    return weights if plan.machine.gpu else f"{weights}; use more filters on a GPU"
 
 
 def _detection(detector: str | None) -> Iterator[Entry]:
     if detector is not None:
-        yield ("object_detection_path", detector, "finds the object at low resolution, and is trained before")
-        yield ("safety_factor", [SAFETY_FACTOR] * 3, "the box that it finds, and some of its surroundings")
+        yield ("object_detection_path", detector, "finds the object at low resolution; train it first")
+        yield ("safety_factor", [SAFETY_FACTOR] * 3, "the detected box with a margin")
 
 
 def _postprocessing(plan: StudyPlan) -> Iterator[Entry]:
     if plan.several:
-        yield ("binarize_maxpooling", {}, "each voxel goes to its most probable class")
+        yield ("binarize_maxpooling", {}, "assigns each voxel to its most probable class")
     else:
-        yield ("binarize_prediction", {"thr": 0.5}, "--thr-increment 0.1 searches a better one")
+        yield ("binarize_prediction", {"thr": 0.5}, "--thr-increment 0.1 searches for a better threshold")
     if all(kind.single and not kind.lesions for kind in plan.data.targets.kinds):
-        yield ("keep_largest", {}, "every label that was looked at is one connected object")
+        yield ("keep_largest", {}, "every label that was read is one connected object")
 
 
 def _evaluation(plan: StudyPlan) -> Iterator[Entry]:
@@ -291,7 +301,7 @@ def _evaluation(plan: StudyPlan) -> Iterator[Entry]:
     yield (
         "surface_tolerance_mm",
         float(f"{pixel:.3g}"),
-        f"one pixel of {_length(pixel)} (median), about as far as raters are apart; set yours",
+        f"one pixel of {_length(pixel)} (median), about the distance between raters; adjust it",
     )
 
 
@@ -302,7 +312,7 @@ def _transforms(plan: StudyPlan) -> Iterator[Entry]:
         yield (
             "Resample",
             dict(zip(names, plan.spacing, strict=True)),
-            f"{'larger than the median' if plan.is_lowered else 'median voxel size'} in mm (the images have {seen})",
+            f"{'larger than the median' if plan.is_lowered else 'median voxel size'} in mm (images: {seen})",
         )
     if plan.samples.crop:
         yield ("CenterCrop", {"size": list(plan.samples.crop)}, _why_crop(plan))
@@ -313,12 +323,12 @@ def _why_crop(plan: StudyPlan) -> str:
     largest = " x ".join(map(str, plan.resampled.max(axis=0)))
     if (plan.resampled.max(axis=0) > np.array(plan.samples.crop)).any():
         return (
-            f"one size for all, in which all of {len(plan.data.foreground.reach)} labels lie; the largest image has "
-            f"{largest} voxels. Check it when images to be segmented show more than these"
+            f"contains all {len(plan.data.foreground.reach)} labels; the largest image has "
+            f"{largest} voxels. Adjust it if other images show more than these"
         )
     padded = f", {plan.padding:.0%} of a median sample" if plan.padding else ""
     return (
-        f"one size for all; the largest image has {largest} voxels, so nothing is cut off, smaller ones are "
+        f"the size of the largest image ({largest} voxels), so nothing is cut off; smaller images are "
         f"padded{padded}"
     )
 

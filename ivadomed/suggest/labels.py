@@ -203,8 +203,8 @@ def _refuse_versions(
         total = sum(_count(m[one]) + _count(m[other]) for m in seen)
         if total and 2 * both >= _ALIKE * total:
             raise DataError(
-                f"{one} and {other} mark the same (Dice {2 * both / total:.2f} in {len(seen)} images); choose with "
-                f"--target-suffix\n" + "\n".join(table_of_labels(all_kinds))
+                f"{one} and {other} mark the same structure (Dice {2 * both / total:.2f} in {len(seen)} images); "
+                f"choose one with --target-suffix\n" + "\n".join(table_of_labels(all_kinds))
             )
 
 
@@ -233,6 +233,15 @@ def _look(
     return masks
 
 
+def _points(largest: int) -> str:
+    """Reason for leaving out a label whose largest object has so few voxels."""
+    if largest == 1:
+        return "marks only single-voxel points"
+    return (
+        f"marks only points of up to {largest} voxels" if largest else "is empty in all images that were read"
+    )
+
+
 def _usable(
     usable: Mapping[str, LabelKind], masks: Sequence[Mapping[str, np.ndarray]], left_out: dict[str, str]
 ) -> list[LabelKind]:
@@ -242,17 +251,16 @@ def _usable(
     left_out |= {suffix: "is a prediction" for suffix in usable if suffix.endswith("_pred")}
     for suffix in usable:
         if (consensus := _RATER.sub("", suffix)) != suffix and consensus in usable:
-            left_out[suffix] = f"is one rater's, {consensus} that of all"
+            left_out[suffix] = f"is a single rater's label; {consensus} is the consensus"
     kinds = [kind for suffix, kind in usable.items() if suffix not in left_out]
     for kind in [kind for kind in kinds if kind.largest < _POINT]:
-        marks = f"marks points of {kind.largest} voxels at most" if kind.largest else "is empty"
-        left_out[kind.suffix] = f"{marks} wherever it was looked at"
+        left_out[kind.suffix] = _points(kind.largest)
         kinds.remove(kind)
     _drop_repeated_maps(kinds, masks, left_out)
     most = max((kind.images for kind in kinds), default=0)
     for kind in [kind for kind in kinds if kind.images < _RARE * most]:
         left_out[kind.suffix] = (
-            f"only {kind.images} images have it, others {most}; --target-suffix {kind.suffix} trains on these"
+            f"exists for {kind.images} images, others for {most}; --target-suffix {kind.suffix} trains on these"
         )
         kinds.remove(kind)
     for kind in [kind for kind in kinds if len(kind.pieces) < _RARE * len(kind.shares)]:
@@ -271,7 +279,7 @@ def _usable(
     for kind in list(kinds):
         others = [other.suffix for other in kinds if other is not kind]
         if len(others) > 1 and _is_union(kind.suffix, others, masks):
-            left_out[kind.suffix] = f"is what {' and '.join(others)} make up together"
+            left_out[kind.suffix] = f"is the union of {' and '.join(others)}"
             kinds.remove(kind)
     return kinds
 
@@ -302,7 +310,7 @@ def _drop_repeated_maps(
         ]
         if _is_union(name, files, whole):
             for part in parts:
-                left_out[part.suffix] = f"is what {' and '.join(files)} hold"
+                left_out[part.suffix] = f"repeats {' and '.join(files)}"
                 kinds.remove(part)
 
 

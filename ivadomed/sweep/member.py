@@ -57,7 +57,7 @@ class Run:
 
 
 def train_member(member: Member, on_epoch: EpochEnd | None = None) -> dict[str, float]:
-    """The ``SCORES`` of a member's training, which goes on where an earlier attempt was stopped."""
+    """The ``SCORES`` of a member's training, which continues where an earlier attempt was stopped."""
     values = train_config(member.config, member.thr_increment, on_epoch)
     return dict(zip(SCORES, values, strict=True))
 

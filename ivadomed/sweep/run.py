@@ -71,7 +71,7 @@ def _run_sweep(asked: SweepOptions, config: Mapping[str, Any]) -> pd.DataFrame:
         raise ConfigError("no values to compare: the parameter file is empty")
     members = plan(configs, config["path_output"], asked)
     progress = Progress(asked.folder, config["path_output"], members)
-    advice = f"what is finished is in {asked.folder}; the same command goes on with the rest"
+    advice = f"what is finished is in {asked.folder}; the same command continues with the rest"
     log.info("%d runs; tables and pictures: %s", len(members), asked.folder)
     store = ResultStore(asked.folder.resolve() / JOBS)
     for result in run_jobs(Run(store), members, asked.workers, advice):

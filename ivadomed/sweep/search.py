@@ -173,7 +173,7 @@ class SearchRun:
         try:
             results = Run(self.store, partial(_train, trial=trial))(draw.member)
         except (Interrupted, KeyboardInterrupt):
-            raise  # the trial goes on with the next call
+            raise  # the trial continues with the next call
         except Exception:
             study.tell(trial, state=TrialState.FAIL)
             raise
@@ -241,7 +241,7 @@ def run_search(asked: SweepOptions, space: Space, sampler: str, n_trials: int) -
         progress = Progress(folder, config["path_output"], max(0, missing))
         search = _Search(study, space, config, asked, progress)
         log.info("%d trials are finished, %d to go: %s", len(_finished(study)), max(0, missing), folder)
-        advice = f"what is finished is in {folder}; the same command goes on with the rest"
+        advice = f"what is finished is in {folder}; the same command continues with the rest"
         run = SearchRun(ResultStore(folder / JOBS), folder / STUDY)
         for result in run_jobs(run, search.draws(missing), asked.workers, advice):
             progress.add(result, search.drawn[result.number].member)

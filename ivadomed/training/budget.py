@@ -4,8 +4,8 @@ A learning-rate schedule needs to know how long the training is from its first u
 when there have been updates. So the number is found in two steps. A rehearsal, the first batches of an epoch of which
 nothing stays, gives a first number, under which the training starts. The first epochs show the real pace. If the first
 number then still ends within the budget and uses most of it, it stays, and the training is the very one that
-``num_epochs`` of this number gives; else the number is corrected, once, and the schedule goes on with the curve of the
-right length. After that nothing depends on a clock any more.
+``num_epochs`` of this number gives; else the number is corrected, once, and the schedule continues on the curve of
+the right length. After that nothing depends on a clock any more.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ class Budget:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """From the checkpoint; under another budget than its own, the number is decided anew by its pace.
+        """From the checkpoint; under another budget than its own, the number is decided again by its pace.
 
         What an interruption costs, such as setting up once more, does not count: the number is that of a training
         without it.
@@ -233,7 +233,7 @@ def seconds_of_pass(loader: DataLoader[Any], step: Callable[[Shard], Any], budge
     Args:
         loader: The batches.
         step: Works on one.
-        budget: Says how long to go on, and has the clock.
+        budget: Says how long to continue, and has the clock.
 
     Returns:
         Seconds.

@@ -95,12 +95,12 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise
     except Exception as error:  # of a damaged file torch raises whatever comes
         raise ModelError(
-            f"{path}: damaged or no checkpoint of this version; train anew without it"
+            f"{path}: damaged or no checkpoint of this version; train again without it"
         ) from error
     if not isinstance(state, dict) or state.get("format_version") != FORMAT:
-        raise ModelError(f"{path}: written by another version; train anew without --resume-training")
+        raise ModelError(f"{path}: written by another version; train again without --resume-training")
     if missing := [key for key in KEYS if key not in state]:
-        raise ModelError(f"{path}: has no {', '.join(missing)}; train anew without it")
+        raise ModelError(f"{path}: has no {', '.join(missing)}; train again without it")
     return state
 
 

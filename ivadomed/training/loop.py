@@ -229,7 +229,7 @@ class Trainer:
         try:
             self._restore(state)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            raise ModelError(f"{path}: does not fit the network; train anew with --overwrite") from error
+            raise ModelError(f"{path}: does not fit the network; train again with --overwrite") from error
         say("Resumed", f"after epoch {state['epoch']}")
 
     def _restore(self, state: Mapping[str, Any]) -> None:
@@ -319,7 +319,7 @@ class Trainer:
         return seconds
 
     def _epoch(self, epoch: int, monitor: Monitor, gifs: GifRecorder, stop: StopRequest) -> _Means:
-        """Train, validate, save the best model and go on to the next learning rate; the means of the validation."""
+        """Train, validate, save the best model and advance to the next learning rate; the means of the validation."""
         training = self._train_epoch(epoch, monitor, stop)
         with self.optimization.average.in_place():
             validation = self.processes.agree(self._validate(epoch, monitor, stop))

@@ -188,7 +188,7 @@ class Pace:
 
     Args:
         num_epochs: Last epoch.
-        first_epoch: First epoch of this run, later than 1 when it goes on from a checkpoint.
+        first_epoch: First epoch of this run, later than 1 when it continues from a checkpoint.
         clock: Seconds that only grow.
     """
 
@@ -237,7 +237,7 @@ def start_tracking(section: Wandb, folder: str | os.PathLike[str], resume: bool 
 
     It is online where a key is known (the section's, WANDB_API_KEY, or that of ``wandb login``) and offline where the
     service does not answer: ``wandb sync`` sends it later. The variable WANDB_MODE wins over that. No training stops
-    for its tracking: without a key or without the package it goes on untracked, with a warning.
+    for its tracking: without a key or without the package it continues untracked, with a warning.
 
     Args:
         section: The ``wandb`` section.

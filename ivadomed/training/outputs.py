@@ -38,7 +38,7 @@ def refuse_to_overwrite(folder: Path, model_folder: Path) -> None:
     files = (folder / CHECKPOINT, folder / BEST, folder / FINAL, *packaged)
     if found := next((file for file in files if file.exists()), None):
         old = is_old_checkpoint(folder / CHECKPOINT)
-        resume = "" if old else "--resume-training to go on with it, "
+        resume = "" if old else "--resume-training to continue it, "
         in_python = "" if old else "run_main(config, resume_training=True) or "
         raise OutputError(
             f"{folder}: holds a trained model already ({found.relative_to(folder)}); add {resume}--overwrite to "

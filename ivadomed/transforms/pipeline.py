@@ -136,7 +136,7 @@ class Pipeline:
         return cls(tuple(_stage(name, arguments) for name, arguments in transforms.items()))
 
     def split_fixed(self) -> tuple[Pipeline, Pipeline]:
-        """Return the transforms that run once per case, and those drawn anew for every sample.
+        """Return the transforms that run once per case, and those drawn again for every sample.
 
         Resampling and crops come first whatever their place in the file, as in ivadomed 2.9.10.
         """

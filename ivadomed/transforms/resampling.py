@@ -94,7 +94,7 @@ def spline_matrix(n_in: int, n_out: int, order: int) -> np.ndarray:
 
 def apply_along_axis(matrix: np.ndarray, x: np.ndarray, axis: int) -> np.ndarray:
     """Multiply `matrix` [m, n] with every line of `x` along `axis` (length n)."""
-    # By torch, not numpy: the threads of numpy's BLAS go on spinning for a while and slow the network down.
+    # By torch, not numpy: the threads of numpy's BLAS continue spinning for a while and slow the network down.
     return multiply_lines(as_tensor(matrix), as_tensor(x), axis).numpy()
 
 

@@ -53,7 +53,7 @@ def memory() -> None:
         job = ours(image, image)
         for _ in range(2):  # the first call also loads what it needs
             job()
-        Path("/proc/self/clear_refs").write_text("5")  # starts the high-water mark anew
+        Path("/proc/self/clear_refs").write_text("5")  # starts the high-water mark again
         before = _resident("VmRSS")
         job()
         ratio = (_resident("VmHWM") - before) / (2 * image.nbytes)

@@ -1,6 +1,6 @@
 """Time to the first batch on a warm cache, and what worker processes share.
 
-1,000 cases of 24 slices are written into a cache; then data set and DataLoader are opened anew. The memory figure is
+1,000 cases of 24 slices are written into a cache; then data set and DataLoader are opened again. The memory figure is
 the proportional set size (Linux counts a page that n processes share as 1/n of a page) summed over all processes of
 this benchmark, without regard to others on the machine.
 

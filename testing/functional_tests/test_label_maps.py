@@ -173,7 +173,7 @@ def test_ignored_voxels_that_no_image_has_are_an_error(config, data, tmp_path, c
     assert main(["--train", "-c", str(file), "--quiet"]) == 1
     error = capsys.readouterr().err
     assert (
-        "ignore_label: no image of the training set has a label 'ignore'; labels that are there: _dseg, _gm"
+        "ignore_label: no image of the training set has a label 'ignore'; available labels: _dseg, _gm"
         in error
     )
 

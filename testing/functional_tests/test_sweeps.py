@@ -64,7 +64,7 @@ def records(folder: Path) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def interrupted(study, tmp_path_factory):
-    """A sweep of six configurations by two processes that got SIGINT when the first ones were done, and went on."""
+    """A sweep of six configurations by two processes that got SIGINT when the first ones were done, and continued."""
     folder = tmp_path_factory.mktemp("sweep")
     arguments = write(folder, small(study), GRID)
     command = [
@@ -92,7 +92,7 @@ def test_interrupted_sweep_says_how_to_go_on(interrupted):
     _, code, message, before, _ = interrupted
     assert code == 130, message
     assert "SIGINT" in message
-    assert "the same command goes on" in message
+    assert "the same command continues" in message
     assert "Traceback" not in message
     assert 1 <= len(before) < 12  # six trainings and six tests in all
 

@@ -152,8 +152,8 @@ def test_errors_of_use_are_one_line_and_exit_code_one(capsys, arguments, message
     ("error", "code", "message"),
     [
         (DataError("image.nii.gz: damaged"), 1, "ivadomed: image.nii.gz: damaged\n"),
-        (Interrupted("Stopped by SIGTERM; go on", 15), 143, "ivadomed: Stopped by SIGTERM; go on\n"),
-        (Interrupted("Stopped by SIGINT; go on", 2), 130, "ivadomed: Stopped by SIGINT; go on\n"),
+        (Interrupted("Stopped by SIGTERM; continue", 15), 143, "ivadomed: Stopped by SIGTERM; continue\n"),
+        (Interrupted("Stopped by SIGINT; continue", 2), 130, "ivadomed: Stopped by SIGINT; continue\n"),
         (KeyboardInterrupt(), 130, "ivadomed: interrupted\n"),
     ],
 )
@@ -295,7 +295,7 @@ def test_a_configuration_is_read_once_for_both_looks(tmp_path, monkeypatch):
     [
         (["-c", "my.json"], '"fold": "all"} in it, and run: ivadomed --train -c my.json'),
         (["--path-output", "x"], "--auto writes into the folder n"),
-        (["--overwrite"], "--overwrite belongs to --train; remove n to begin anew"),
+        (["--overwrite"], "--overwrite belongs to --train; remove n to start again"),
         (["--hours", "-1"], "--hours: -1; expected a number above 0"),
         ([], "--auto: no data set given"),
     ],

@@ -194,7 +194,7 @@ class PatchFilterParams(Section):
 
 
 class RandomPatchParams(Section):
-    """Training patches at random places, drawn anew in every epoch, instead of tiles; for small objects."""
+    """Training patches at random places, drawn again in every epoch, instead of tiles; for small objects."""
 
     applied: Flag = key(
         False,
@@ -261,7 +261,7 @@ class LoaderParameters(Section):
     cache: Literal["disk", "hdf5", "memory", "none"] = key(
         "disk",
         "Where preprocessed images are kept: `disk`: memory-mapped files, the fastest; `hdf5`: compressed HDF5 "
-        "files, for less disk; `memory`: arrays in memory; `none`: nowhere, they are prepared anew for each "
+        "files, for less disk; `memory`: arrays in memory; `none`: nowhere, they are prepared again for each "
         "sample. The samples are the same.",
     )
     cache_dir: PathText | None = key(

@@ -119,7 +119,7 @@ class RunConfig(Section):
 
     @property
     def applied_networks(self) -> list[str]:
-        """Networks whose section says ``applied`` is true."""
+        """Networks whose section sets ``applied`` to true."""
         return [name for name in SECTIONS if getattr(self, name).applied]
 
     @cached_property
@@ -192,13 +192,13 @@ class RunConfig(Section):
 
     @property
     def sample_size(self) -> tuple[int, ...] | None:
-        """Size of what the network is shown: the patch size, else that of the last crop; None without both."""
+        """Size of a sample: the patch size, else that of the last crop; None without both."""
         crops = [step.size for step in self.transformation.chain.values() if step.crops]
         return self.length or (crops[-1] if crops else None)
 
     @property
     def spacing(self) -> tuple[float, ...]:
-        """Voxel size along the axes of a sample, that of `transformation.Resample`; 1 where images keep theirs."""
+        """Voxel size along the axes of a sample, from `transformation.Resample`; 1 if images are not resampled."""
         resample = next((step for step in self.transformation.chain.values() if step.resamples), None)
         zooms = (1.0,) * 3 if resample is None else (resample.hspace, resample.wspace, resample.dspace)
         return zooms[: 2 if self.is_2d else 3]
@@ -236,7 +236,7 @@ class RunConfig(Section):
 
     @property
     def memory_keys(self) -> dict[str, Any]:
-        """Keys that decide how much memory a training takes, by their full paths, with their values."""
+        """Keys that determine the memory of a training, by their full paths, with their values."""
         keys: dict[str, Any] = {"training_parameters.batch_size": self.training_parameters.batch_size}
         if self.length:
             keys[self._path_of("length_2D" if self.is_2d else "length_3D")] = list(self.length)
@@ -294,7 +294,7 @@ class RunConfig(Section):
         return RunConfig.model_validate, (self.to_json(),)
 
     def relevant(self, exclude: Iterable[str] = ()) -> dict[str, Any]:
-        """Keys that decide about the result of a run, to be compared with those of another one.
+        """Keys that affect the result of a run, for comparison with another run.
 
         Args:
             exclude: Dotted paths that do not count, e.g. `training_parameters.training_time.num_epochs`.

@@ -41,11 +41,11 @@ def nothing_found(
     labels = f" with labels {list(selection.label_suffixes)}" if labelled else ""
     searched = f"No usable image: searched for {selection.describe()}{labels}"
     if wanted:
-        there = f"labels that are there: {labels_there(wanted, Labels(index))}"
+        there = f"available labels: {labels_there(wanted, Labels(index))}"
     else:
         # The wrong extensions are the commonest reason.
         kinds = sorted({file.suffix + file.extension for file in everything() if not file.is_derivative})
-        there = f"images that are there: {some(kinds, 10) or 'none'}"
+        there = f"available images: {some(kinds, 10) or 'none'}"
     if not dropped:
         return f"{searched}; {there}"
     return f"{searched}; {there}\n{len(dropped)} left out, such as {dropped[0].file}: {dropped[0].reason}"

@@ -66,4 +66,4 @@ def read_json(path: Path) -> Any:
     try:
         return parse_json(read_text(path, only_unicode=True))
     except ValueError as error:
-        raise DataError(f"{path}: is not valid JSON ({error}); mend or remove the file") from error
+        raise DataError(f"{path}: is not valid JSON ({error}); fix or remove the file") from error

@@ -96,7 +96,7 @@ def to_bids(
     Args:
         source: Its folder or table; it is not changed.
         output: Folder to be made; it appears when all is written and was read again.
-        links: Copy files, or make hard or symbolic links to them. One volume of several is always written anew.
+        links: Copy files, or make hard or symbolic links to them. One volume of several is always written again.
         rename: New names of contrasts, {"MRI": "T1w"}.
         contrasts: Contrasts to write; empty: all. In a table, the columns that are images.
         target_suffix: In a table, the columns that are labels; empty: those that look like labels.

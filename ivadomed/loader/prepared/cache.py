@@ -100,7 +100,7 @@ def open_cases(
     Args:
         cases: Cases to open.
         recipe: Fixed steps.
-        mode: "disk" (memory-mapped files), "hdf5" (compressed files), "memory" (arrays), "none" (prepared anew for
+        mode: "disk" (memory-mapped files), "hdf5" (compressed files), "memory" (arrays), "none" (prepared again for
             each sample).
         folder: Folder of the cache, for files.
         n_jobs: Cases prepared at a time, in threads.
@@ -220,7 +220,7 @@ class MemoryCase:
 
 @dataclass(frozen=True, eq=False)
 class TransientCase:
-    """A case that is prepared anew for each sample."""
+    """A case that is prepared again for each sample."""
 
     stored: StoredCase
     case: Case

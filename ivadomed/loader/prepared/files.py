@@ -23,7 +23,7 @@ from ivadomed.loader.prepared.prepare import Prepared, read_window
 from ivadomed.loader.slices import SliceStatistics
 
 FORMAT = 4
-"""Version of the files; those of another one are prepared anew."""
+"""Version of the files; those of another one are prepared again."""
 
 SIDE = 8
 """Voxels of a block along W and D, see `to_blocks`."""
@@ -141,7 +141,7 @@ class CaseFile:
         Raises:
             DataError: The file is gone, or no longer whole.
         """
-        # Mapped anew for each sample: no file handle stays open, and pages do not count as ours afterwards. One plain
+        # Mapped again for each sample: no file handle stays open, and pages do not count as ours afterwards. One plain
         # mapping for both arrays costs a fraction of two np.memmap.
         try:
             with open(self.path, "rb") as file:
@@ -215,7 +215,7 @@ class HDF5Case:
         Raises:
             DataError: The file is gone, or no longer whole.
         """
-        # Opened anew for each sample: handles do not survive the fork of a worker, and thousands of them no process.
+        # Opened again for each sample: handles do not survive the fork of a worker, and thousands of them no process.
         try:
             with _opened(self.path) as file:
                 arrays = (read_window(file[name], window, self.stored.is_2d) for name in ("image", "target"))

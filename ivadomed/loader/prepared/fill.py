@@ -86,7 +86,7 @@ def _in_threads(
 
 
 def _leftovers(folders: Iterable[Path]) -> dict[str, list[Path]]:
-    """Half-written files by the case they belong to; whoever has the lock of a case may remove its own."""
+    """Half-written files by the case they belong to; the process that has the lock of a case may remove its own."""
     found: dict[str, list[Path]] = {}
     for path in (path for folder in folders for path in leftovers(folder)):
         found.setdefault(path.name[1:].split("~")[0], []).append(path)

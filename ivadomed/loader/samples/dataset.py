@@ -46,7 +46,7 @@ class SampleDataset(Dataset[Sample]):
         classify: The target is 1 per class that has a voxel in the sample, else 0.
         augment_on: "worker": samples are finished here. "device": what can be done on batches is left to
             ``Batch.augmented``; the steps are drawn here either way, and are the same.
-        patches: Draw the place of each sample anew; None leaves the windows where they are.
+        patches: Draw the place of each sample again; None leaves the windows where they are.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ def interned(values: Iterable[Value]) -> list[Value]:
 
 @dataclass(frozen=True, eq=False)
 class RandomPatches:
-    """Moves a window to a place drawn anew for every sample.
+    """Moves a window to a place drawn again for every sample.
 
     With the probability `foreground` its centre is on a labelled voxel: of a class drawn among those that the image
     has, so that a rare class is seen as often as a frequent one. Otherwise every place is as likely as any other.
@@ -214,7 +214,7 @@ class RandomPatches:
 
 
 def per_image(windows: Sequence[Window], count: int) -> list[Window]:
-    """`count` windows of every case that has any; their places do not matter, they are drawn anew."""
+    """`count` windows of every case that has any; their places do not matter, they are drawn again."""
     first: dict[int, Window] = {}
     for window in windows:
         first.setdefault(window.case, window)

@@ -175,7 +175,7 @@ def make_loader(
         prefetch_factor=prefetch if num_workers else None,
         worker_init_fn=start_worker,
         # Else it took a number from the global generator whenever it starts workers: dropout would depend on how many
-        # there are, and a resumed training would not go on where it stopped.
+        # there are, and a resumed training would not continue where it stopped.
         generator=torch.Generator(),
     )
 

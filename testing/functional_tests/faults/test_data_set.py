@@ -113,17 +113,17 @@ FAULTS = {
     ),
     "no labels": (
         lambda s: shutil.rmtree(s.labels),
-        rf"No usable image.*labels that are there: none\n6 left out, such as .*{IMAGE}: no label sub-001_T2w_seg",
+        rf"No usable image.*available labels: none\n6 left out, such as .*{IMAGE}: no label sub-001_T2w_seg",
     ),
     "labels of another name": (
         lambda s: [
             path.rename(path.parent / path.name.replace("manual", "x")) for path in s.labels.rglob("*manual*")
         ],
-        "No usable image.*labels that are there: .*_seg-x",
+        "No usable image.*available labels: .*_seg-x",
     ),
     "no subject": (
         lambda s: remove_subjects(s, 0),
-        r"No usable image: .*data set .*images that are there: none",
+        r"No usable image: .*data set .*available images: none",
     ),
     "one subject": (
         lambda s: remove_subjects(s, 1),
@@ -189,11 +189,11 @@ def test_bad_data(broken, config, name, write, refused):
     [
         (
             {"loader_parameters": {"contrast_params": {"training_validation": ["T9w"]}}},
-            r"No usable image: .*'T9w'.*images that are there: T2w\.nii\.gz",
+            r"No usable image: .*'T9w'.*available images: T2w\.nii\.gz",
         ),
         (
             {"loader_parameters": {"extensions": [".png"]}},
-            r"No usable image: .*images that are there: T2w\.nii\.gz",
+            r"No usable image: .*available images: T2w\.nii\.gz",
         ),
         ({"loader_parameters": {"target_sessions": ["07"]}}, r"No usable image: .*of sessions \['07'\]"),
         ({"loader_parameters": {"roi_params": {"suffix": "_roi"}}}, "no label sub-001_T2w_roi"),
@@ -314,7 +314,7 @@ def test_without_the_suffix_of_a_label_the_key_and_the_labels_are_named(config, 
     for step in ("--train", "--test", "--eval"):
         refused(
             [step, write(config)],
-            r'loader_parameters.target_suffix: is empty; expected .*\["_seg-manual"\]; labels that are there: '
+            r'loader_parameters.target_suffix: is empty; expected .*\["_seg-manual"\]; available labels: '
             ".*_seg-manual",
         )
     refused(["-c", write(config)], "loader_parameters.target_suffix: is empty", main=check_data)
@@ -445,7 +445,7 @@ def test_links_to_files_and_folders(broken, config, tmp_path):
     gone.unlink()
     gone.symlink_to("not fetched")
     for path in (broken.folder / "sub-002", broken.labels):
-        kept = path.rename(path.parent / f".{path.name}")  # relative links within go on leading somewhere
+        kept = path.rename(path.parent / f".{path.name}")  # relative links within continue leading somewhere
         path.symlink_to(kept, target_is_directory=True)
     (tmp_path / "link").symlink_to(broken.folder, target_is_directory=True)
     config["loader_parameters"]["path_data"] = [str(tmp_path / "link")]

@@ -47,7 +47,7 @@ def test_a_prediction_of_a_subject_of_the_training_set(run, config, write):
 
 
 def test_a_prediction_left_from_an_earlier_model(run, config, write, refused):
-    """A folder that was trained anew holds the predictions of before until it is tested."""
+    """A folder that was trained again holds the predictions of before until it is tested."""
     path = write(config)
     kept = {file.name: file.read_bytes() for file in predictions(run)}
     assert main(["--train", "--overwrite", str(path)]) == 0

@@ -95,7 +95,7 @@ IMAGES = {
     "one infinite": (lambda p: one_voxel(p, np.inf), "has NaN or infinite voxels"),
     "4D": (lambda p: save(p, np.zeros((8, 8, 4, 3))), "has 3 volumes"),
     "no voxel": (lambda p: header(p, dim=(3, 0, 4, 4, 1, 1, 1, 1)), "header"),
-    "negative dimensions": (lambda p: header(p, dim=(3, -4, 4, 4, 1, 1, 1, 1)), "mend the header"),
+    "negative dimensions": (lambda p: header(p, dim=(3, -4, 4, 4, 1, 1, 1, 1)), "fix the header"),
     "too many dimensions": (lambda p: header(p, dim=(99, 4, 4, 4, 1, 1, 1, 1)), "NIfTI|header"),
     "a huge header": (
         lambda p: header(p, dim=(3, *HUGE, 1, 1, 1, 1)),
@@ -110,7 +110,7 @@ IMAGES = {
     "another magic": (lambda p: header(p, magic=(b"abcd",)), "NIfTI"),
     "flat affine": (
         lambda p: header(p, srow=(1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0)),
-        "no grid of voxels; mend the header",
+        "no grid of voxels; fix the header",
     ),
 }
 

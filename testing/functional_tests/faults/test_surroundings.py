@@ -110,7 +110,7 @@ def wrong_voxel_size(broken) -> Path:
     return broken.folder
 
 
-HUGE = r"T2w\.nii\.gz: its .*voxels after Resample.* take \d.* GB of memory.*mm a voxel: mend that"
+HUGE = r"T2w\.nii\.gz: its .*voxels after Resample.* take \d.* GB of memory.*mm a voxel: fix this"
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_a_voxel_size_that_makes_an_image_huge_is_refused_in_prediction(
     ("options", "reason"), [("ro", "cannot share a semaphore"), ("size=64k", "--shm-size")]
 )
 def test_loading_processes_without_room_in_shared_memory(config, write, options, reason):
-    """The training goes on with fewer processes, or none."""
+    """The training continues with fewer processes, or none."""
     config["training_parameters"]["num_workers"] = 2
     path = write(config)
     code, told = shell(

@@ -235,8 +235,8 @@ def test_nothing_found_says_what_was_searched_for(data, tmp_path):
 
 def test_nothing_found_names_what_is_there_instead(data, tmp_path):
     for wanted, there in (
-        (params(data, ["T1w"], ["_lesion"]), "labels that are there: _seg-manual"),
-        (params(data, extensions=[".png"]), r"images that are there: T1w\.nii\.gz, T2star\.nii\.gz"),
+        (params(data, ["T1w"], ["_lesion"]), "available labels: _seg-manual"),
+        (params(data, extensions=[".png"]), r"available images: T1w\.nii\.gz, T2star\.nii\.gz"),
     ):
         with pytest.raises(DataError, match=there) as caught:
             BidsDataframe(wanted, tmp_path, derivatives=True)

@@ -43,8 +43,8 @@ def test_debugging_shows_the_traceback_too(capsys):
 
 
 def test_an_interruption_says_how_to_go_on_or_is_left_to_python(capsys):
-    assert tool(fails(KeyboardInterrupt()), "stopped; again goes on") == 130
-    assert capsys.readouterr().err == "tool: stopped; again goes on\n"
+    assert tool(fails(KeyboardInterrupt()), "stopped; again continues") == 130
+    assert capsys.readouterr().err == "tool: stopped; again continues\n"
     with pytest.raises(KeyboardInterrupt):
         tool(fails(KeyboardInterrupt()))
 

@@ -34,12 +34,12 @@ def test_a_signal_is_remembered_until_the_next_check(signum, handlers):
     def work(stop):
         stop.check()
         signal.raise_signal(signum)
-        steps.append("ends")  # the step under way goes on
+        steps.append("ends")  # the step under way continues
         stop.check()
         steps.append("next")
 
-    with pytest.raises(Interrupted, match=f"Stopped by {signum.name}; go on like this") as caught:
-        work_within(StopRequest("go on like this"), work)
+    with pytest.raises(Interrupted, match=f"Stopped by {signum.name}; continue like this") as caught:
+        work_within(StopRequest("continue like this"), work)
     assert steps == ["ends"]
     assert caught.value.exit_code == 128 + signum
     assert handlers == []

@@ -57,7 +57,7 @@ def test_nested_classes_overlap(choose):
 def test_the_union_of_others_is_no_class_of_its_own(choose):
     targets = choose({"_all": LEFT + RIGHT, "_left": LEFT, "_right": RIGHT})
     assert targets.suffixes == ("_left", "_right")
-    assert targets.left_out == {"_all": "is what _left and _right make up together"}
+    assert targets.left_out == {"_all": "is the union of _left and _right"}
 
 
 @pytest.mark.parametrize(
@@ -69,15 +69,15 @@ def test_the_union_of_others_is_no_class_of_its_own(choose):
             'class in loader_parameters.target_suffix: ["_other:1", "_other:2"] ("_other:1+2" joins two)',
         ),
         (LEFT + 0.5 * RIGHT, "is soft, others are binary"),
-        (LEFT * np.nan, "has NaN or infinite voxels; mend the file or leave the subject out"),
+        (LEFT * np.nan, "has NaN or infinite voxels; fix the file or leave the subject out"),
         (
             RIGHT - 1,
             "has the values -1 (816 voxels), 0 (144 voxels); expected 0 and one other value. Save -1 as 1",
         ),
         (SOFT, "is soft, others are binary"),
-        ((RIGHT, 1), "only 1 images have it, others 5; --target-suffix _other trains on these"),
-        (box((0, 1), (0, 1), (0, 1)), "marks points of 1 voxels at most wherever it was looked at"),
-        (0 * LEFT, "is empty wherever it was looked at"),
+        ((RIGHT, 1), "exists for 1 images, others for 5; --target-suffix _other trains on these"),
+        (box((0, 1), (0, 1), (0, 1)), "marks only single-voxel points"),
+        (0 * LEFT, "is empty in all images that were read"),
     ],
 )
 def test_labels_that_are_left_out(choose, label, reason):
@@ -100,7 +100,7 @@ def test_soft_labels_alone(choose):
 def test_raters_beside_their_consensus(choose):
     targets = choose({"_seg": LEFT, "_seg-rater1": LEFT, "_seg-rater2": RIGHT})
     assert targets.suffixes == ("_seg",)
-    assert targets.left_out["_seg-rater2"] == "is one rater's, _seg that of all"
+    assert targets.left_out["_seg-rater2"] == "is a single rater's label; _seg is the consensus"
 
 
 def test_wanted_labels_whatever_the_others_are(choose):
@@ -130,7 +130,7 @@ def test_a_label_stored_in_another_order_is_looked_at_like_its_image(tmp_path, s
     labels = {suffix: LabelFile(file) for suffix, file in files.items()}
     targets = choose_targets([labels], dict.fromkeys(files, 5), [GRID], ())
     assert targets.suffixes == ("_left", "_right")
-    assert targets.left_out == {"_all": "is what _left and _right make up together"}
+    assert targets.left_out == {"_all": "is the union of _left and _right"}
 
 
 def test_a_class_that_some_images_lack_stays(choose):
@@ -175,7 +175,7 @@ def test_two_versions_of_one_structure_are_for_the_user_to_choose(choose):
     with pytest.raises(DataError) as caught:
         choose({"_seg-auto": LEFT, "_seg-manual": almost, "_other": RIGHT})
     first, *table = str(caught.value).splitlines()
-    assert first.startswith("_seg-auto and _seg-manual mark the same (Dice 1.00 in 1 images)")
+    assert first.startswith("_seg-auto and _seg-manual mark the same structure (Dice 1.00 in 1 images)")
     assert [line.split()[:3] for line in table] == [
         ["label", "images", "kind"],
         ["_seg-auto", "5", "structure"],
@@ -213,4 +213,4 @@ def test_a_map_that_repeats_files_is_left_out(tmp_path):
         labels[suffix] = LabelFile(file)
     targets = choose_targets([labels], dict.fromkeys(labels, 5), [GRID])
     assert targets.suffixes == ("_left", "_right")
-    assert targets.left_out["_dseg:2"] == "is what _left and _right hold"
+    assert targets.left_out["_dseg:2"] == "repeats _left and _right"

@@ -63,7 +63,7 @@ class RandomRoll(ImedTransform):
 
 
 class Careless(ImedTransform):
-    """Draws anew in every call."""
+    """Draws again in every call."""
 
     def __call__(self, sample, metadata=None):
         shift = random.randrange(100)

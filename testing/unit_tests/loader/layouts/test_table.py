@@ -45,8 +45,8 @@ def test_only_the_wanted_contrasts_are_images(table, opened):
 @pytest.mark.parametrize(
     ("contrasts", "labels", "there"),
     [
-        (["T3w"], ["_seg"], r"images that are there: T1w\.nii\.gz, T2weighted\.nii\.gz"),
-        (["T1w"], ["_cord"], "labels that are there: _seg"),
+        (["T3w"], ["_seg"], r"available images: T1w\.nii\.gz, T2weighted\.nii\.gz"),
+        (["T1w"], ["_cord"], "available labels: _seg"),
     ],
 )
 def test_a_name_that_no_column_has_is_answered_with_those_there_are(table, contrasts, labels, there):
