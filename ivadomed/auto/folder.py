@@ -24,7 +24,7 @@ def refuse_useless(name: str, path_data: Sequence[str], hours: float | None) -> 
 
     Args:
         name: Folder of the run.
-        path_data: Data sets; none: those of the run that is there.
+        path_data: Data sets; none: those of the existing run.
         hours: The budget; None: not given.
 
     Raises:

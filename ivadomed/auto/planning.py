@@ -43,8 +43,8 @@ class AutoOptions:
 
     Args:
         name: Folder of the run.
-        path_data: Data sets; empty: those of the run that is there.
-        hours: The budget; None: that of the run that is there, else ``HOURS``.
+        path_data: Data sets; empty: those of the existing run.
+        hours: The budget; None: that of the existing run, else ``HOURS``.
         jobs: Trainings at a time; None: one for each GPU, one on a CPU.
         cluster: Address or scheduler file of the Dask cluster that trains instead.
         target_suffix: Labels to train on; empty: all that can be used.
@@ -174,7 +174,7 @@ def _settings(plan: Plan, folder: Path, candidate: str, subjects: int) -> dict[s
 
 
 def _write(candidate: Candidate, folder: Path, changes: Mapping[str, Any]) -> None:
-    """Write a candidate's configuration, and beside it the reason of each value."""
+    """Write a candidate's configuration, and next to it the reason for each value."""
     file = candidate_file(folder, candidate.name)
     content = merged(candidate.tree, changes)
     load_config(content)

@@ -28,7 +28,7 @@ def convert_model(model: str | Path, folder: str | Path, config: str | Path | No
     Args:
         model: Model file.
         folder: ``NEW``; gets ``NEW.pt``, ``NEW.onnx`` and, with a configuration, ``NEW.json``.
-        config: JSON configuration; None for the one beside the model, if any.
+        config: JSON configuration; None for the one next to the model, if any.
 
     Returns:
         The files.

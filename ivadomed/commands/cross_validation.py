@@ -261,7 +261,7 @@ def _test_ensemble(
 
 
 def _test_cases(config: RunConfig, folder: Path, bids_df: BidsDataframe) -> CaseList | None:
-    """The test set; None, which is told, where it is empty or has no labels."""
+    """The test set; None, with a message, if it is empty or has no labels."""
     names = [name for name in saved_splits(folder)[0]["test"] if name in bids_df.images]
     found = side_cases(config, bids_df, names, "testing", folder)
     show_left_out([*bids_df.dropped, *found.dropped], folder / config.log_file)

@@ -35,7 +35,7 @@ def init_command(
 ) -> Path:
     """Write ``NAME.json`` and ``NAME.md``, and print what is in them.
 
-    With candidates, ``NAME_2d.json``, ``NAME_3d.json`` and so on, each with the reasons beside it.
+    With candidates, ``NAME_2d.json``, ``NAME_3d.json`` and so on, each with the reasons next to it.
 
     Args:
         name: Path of the configuration, with or without ".json".
@@ -85,7 +85,7 @@ def _stems(stem: str, with_candidates: bool) -> list[str]:
 
 
 def _written(stem: str, choices: Sequence[Choice], notes: Sequence[str]) -> Path:
-    """Write a configuration, and the reasons beside it."""
+    """Write a configuration, and the reasons next to it."""
     from ivadomed.config import load_config
     from ivadomed.suggest import tree
 
@@ -116,7 +116,7 @@ def _screen_of_candidates(
     yield ""
     yield from _noted(notes)
     yield ""
-    yield "The reasons of each value are in the .md file beside."
+    yield "The .md file next to each configuration gives the reason for each value."
     for config in written:
         yield f"Train:           ivadomed --train -c {config}"
 

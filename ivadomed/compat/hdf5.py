@@ -56,7 +56,7 @@ class Bids_to_hdf5:
         root_dir: Folder of the data set, or its ``BidsDataframe``.
         subject_lst: Subjects ("sub-01") or image file names.
         target_suffix: Suffix of the label of each class; of several raters the first is taken.
-        contrast_lst: Contrasts. A subject may lack some of them; labels and ROI may lie beside any of them.
+        contrast_lst: Contrasts. A subject may lack some of them; labels and ROI may lie next to any of them.
         hdf5_name: File to write.
         contrast_balance: Share of the images of a contrast to keep, e.g. {"T1w": 0.1}.
         slice_axis: 0 sagittal, 1 coronal, 2 axial.
@@ -110,7 +110,7 @@ class Bids_to_hdf5:
         if not isinstance(root_dir, BidsDataframe):
             contrasts, roi = {"contrast_lst": self.contrasts}, {"suffix": roi_suffix}
             params = {"target_suffix": target_suffix, "contrast_params": contrasts, "roi_params": roi}
-            # Labels may lie beside one contrast only.
+            # Labels may lie next to one contrast only.
             root_dir = BidsDataframe({**params, "path_data": [os.fspath(root_dir)]}, "", derivatives=False)
         self.bids_ds = root_dir
         boxes = saved_boxes(object_detection_params)

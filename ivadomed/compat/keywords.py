@@ -29,7 +29,7 @@ def _keywords(group: str, texts: str) -> Any:
 
 
 def _of_section(group: str, section: type[Section], others: str = "") -> Any:
-    """The keys of a section, and others that stand beside them in programs of 2.x."""
+    """The keys of a section, and others that stand next to them in programs of 2.x."""
     return _keywords(group, " ".join((*section.model_fields, others)))
 
 

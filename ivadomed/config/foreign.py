@@ -79,7 +79,7 @@ _KINDS: tuple[tuple[Callable[[Content], bool], str], ...] = (
     ),
     (
         lambda c: isinstance(c.get("config"), Mapping) and "libraries" in c,
-        "the manifest of a run; its configuration is config_file.json beside it",
+        "the manifest of a run; its configuration is config_file.json next to it",
     ),
     (lambda c: {"cells", "nbformat"} <= c.keys(), "a Jupyter notebook"),
     (

@@ -1,4 +1,4 @@
-"""The JSON beside a packaged model, of whatever version, read for prediction.
+"""The JSON next to a packaged model, of whatever version, read for prediction.
 
 A configuration that is trained refuses what it does not know. Here prediction takes the keys it needs, and all else is
 left aside: a model must not fail on a loss, a tracker or an augmentation that only its training used. What would change

@@ -149,7 +149,7 @@ def _reason(text: str, error: json.JSONDecodeError) -> str:
     if rest.startswith(("//", "/*", "#")):
         return "JSON has no comments; remove it"
     if rest.startswith("'"):
-        return "a text stands in double quotes, not in single ones"
+        return "write text in double quotes, not single quotes"
     if word := re.match(r"(True|False|None)\b", rest):
         return f"{word[0]} is Python; JSON writes true, false and null"
     # Python 3.13 reports the comma, older versions what follows it.

@@ -81,7 +81,7 @@ def unzip(compressed: str | os.PathLike[str], dest_folder: str | os.PathLike[str
 
     Args:
         compressed: The archive.
-        dest_folder: Folder to be made; in one that is there already, files are added and none is replaced.
+        dest_folder: Folder to be made; if it exists, files are added and none is replaced.
 
     Returns:
         The folder.
@@ -112,13 +112,13 @@ def install(archive: Path, dest: Path, keep: bool = False) -> None:
     """Unpack an archive into a folder; a folder that all of it lies in becomes ``dest``.
 
     Files that an earlier call brought are replaced, or removed where the archive has them no more; such that were
-    changed since then are moved to a folder beside ``dest`` before. All other files stay as they are, also where the
+    changed since then are moved to a folder next to ``dest`` before. All other files stay as they are, also where the
     archive has one of the same name.
 
     Args:
         archive: zip or tar archive.
         dest: The folder; made when it is not there.
-        keep: Add to a folder, whoever made it: no file is replaced, moved or removed, and a folder that was not
+        keep: Add to a folder of any origin: no file is replaced, moved or removed, and a folder that was not
             downloaded stays the user's.
 
     Raises:
@@ -259,7 +259,7 @@ def _some(names: Sequence[str]) -> str:
 
 @contextmanager
 def _scratch(dest: Path) -> Iterator[Path]:
-    """A folder beside ``dest``, from where files can be moved."""
+    """A folder next to ``dest``, from where files can be moved."""
     try:
         dest.parent.mkdir(parents=True, exist_ok=True)
         place = tempfile.TemporaryDirectory(prefix=f".{dest.name}-", dir=dest.parent)

@@ -49,7 +49,7 @@ def evaluate_predictions(
 ) -> pd.DataFrame:
     """Evaluate predictions and write ``results_eval/evaluation_3Dmetrics.csv``.
 
-    With object detection the objects, painted TP = 1, FP = 2, FN = 3, are written beside each prediction
+    With object detection the objects, painted TP = 1, FP = 2, FN = 3, are written next to each prediction
     ``x_pred.nii.gz`` as ``x_pred_TP-FP-FN.nii.gz``; of pictures also as ``x_class-0_pred_TP-FP-FN.png`` and so
     on, with the values 85, 170, 255.
 

@@ -146,7 +146,7 @@ def compute_statistics(
         n_iterations: Runs of each configuration.
         run_test: Compare ``test_dice``, else ``best_validation_dice``.
         csv_out: File for p-values of the paired t-test [configurations, configurations]; the returned
-            table is written beside it, as ``<csv_out>_details.csv``.
+            table is written next to it, as ``<csv_out>_details.csv``.
 
     Returns:
         A row per two configurations, see ``compare_each_two``.

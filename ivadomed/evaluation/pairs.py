@@ -39,7 +39,7 @@ class PredictionPair:
         image_id: Name of the image without extension; the row of the table.
         predictions: One file with all classes ([X, Y, Z] or [X, Y, Z, K]), or one file per class.
         targets: One label per class; None where the image has none of that class.
-        image: The image, on whose grid the others lie; None when it is not at hand.
+        image: The image, on whose grid the others lie; None if it is not available.
         subject: Participant; empty: the image is one of its own.
         contrast: Contrast of the image; several channels are joined by "+".
         pixel_size: mm along rows and columns of a picture.

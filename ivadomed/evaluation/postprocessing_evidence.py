@@ -202,7 +202,7 @@ def _row(
 def _metric_of(name: str, n_true: np.ndarray) -> int:
     """Metric of a class, from its name and the number of true objects in each case.
 
-    Lesions are told as by ``--init``: by the name, or because images have several of them and some have none.
+    Lesions are recognized as by ``--init``: by the name, or because images have several of them and some have none.
     """
     there = n_true[n_true > 0]
     several = len(there) > 0 and len(there) < len(n_true) and np.median(there) >= 2

@@ -30,7 +30,7 @@ _TEMPORARY = re.compile(r"\..*~[a-z0-9_]{8}(\..+)?")
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary name beside ``path``; move it there when the block ends without an error.
+    """Yield a temporary name next to ``path``; move it there when the block ends without an error.
 
     The temporary name keeps the file's extensions (``x.nii.gz``), because writers choose their format by
     them. The data are on disk before the rename, so a power cut leaves the old file or the new one.
@@ -131,7 +131,7 @@ def _is_the_same(path: str | os.PathLike[str], before: os.stat_result) -> bool:
 
 @contextmanager
 def atomic_folder(folder: str | os.PathLike[str], replace: bool = False) -> Iterator[Path]:
-    """Yield a new folder beside ``folder``; move it there when the block ends without an error.
+    """Yield a new folder next to ``folder``; move it there when the block ends without an error.
 
     Args:
         folder: Folder to create; parents are made.

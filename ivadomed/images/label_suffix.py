@@ -49,7 +49,7 @@ class LabelSuffix:
         """Read an entry of ``target_suffix``, ``roi_params.suffix`` or ``ignore_label``.
 
         Raises:
-            ValueError: It has no suffix, or nothing beside a colon or a plus.
+            ValueError: It has no suffix, or nothing next to a colon or a plus.
         """
         file, colon, selection = text.partition(":")
         parts = selection.split("+") if colon else ["1"]
@@ -97,7 +97,7 @@ class LabelSuffix:
         if not table:
             return (
                 f"{label}, and no table tells its values; put a {self.file.split('_')[-1]}.tsv with the columns index "
-                f'and name beside it or above, or give the value, such as "{self.file}:1"'
+                f'and name next to it or above, or give the value, such as "{self.file}:1"'
             )
         return (
             f"{label}, which its table lacks{did_you_mean(name, table)}; it has {some(list(table), _NAMES)}"

@@ -23,7 +23,7 @@ class MeanForward:
     """Mean of the predictions of several networks, one after the other.
 
     Networks stay loaded as far as a fixed amount of memory allows, however many there are. The others are loaded for
-    each batch, which takes little time beside what such large networks do with it.
+    each batch, which takes little time next to what such large networks do with it.
 
     Args:
         first: The first network, loaded.

@@ -169,7 +169,9 @@ class OnnxForward:
             return batch.condition
         if self.names[1] == PRESENT:  # as HeMISUnet takes it: all contrasts are there
             return torch.ones(batch.image.shape[:2])
-        raise ModelError(f"{self.path}: the model needs {self.names[1]} beside the image, and none is given")
+        raise ModelError(
+            f"{self.path}: the model needs {self.names[1]} in addition to the image, and none is given"
+        )
 
 
 Loaded = TorchForward | OnnxForward
@@ -243,6 +245,6 @@ def onnx_inference(model_path: str | os.PathLike[str], inputs: torch.Tensor) -> 
         The prediction, [B, K, ...] float32.
 
     Raises:
-        ModelError: The file is damaged, or the model needs metadata beside the image.
+        ModelError: The file is damaged, or the model needs metadata next to the image.
     """
     return torch.from_numpy(OnnxForward(Path(model_path), torch.device("cpu"))(Batch(inputs, None, None, ())))

@@ -41,7 +41,7 @@ def join_models(
 
     Raises:
         ConfigError: There is no model, one is given twice, or one has other classes or channels than the first one, or
-            needs something else beside the image.
+            needs something else next to the image.
         ModelError: One cannot be opened, or classifies.
         OutputError: The folder holds something already, or cannot be written.
     """
@@ -56,7 +56,7 @@ def join_models(
         entries: list[dict[str, Any]] = []
         first: PackagedModel | None = None
         for number, member in enumerate(members):
-            # One is open at a time, beside the first.
+            # One is open at a time, next to the first.
             model = PackagedModel.of(member, torch.device("cpu"))
             first = first or model
             _refuse_unlike(first, model)
@@ -90,7 +90,7 @@ def _refuse_unlike(first: PackagedModel, other: PackagedModel) -> None:
     """Refuse a model whose predictions cannot be averaged with those of the first one.
 
     Raises:
-        ConfigError: It has other classes or channels, or needs something else beside the image.
+        ConfigError: It has other classes or channels, or needs something else next to the image.
         ModelError: It classifies.
     """
     if other.config.task == "classification":

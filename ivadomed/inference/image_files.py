@@ -1,4 +1,4 @@
-"""Segmentation of image files outside of BIDS: inputs on the command line, and an output file per class beside them."""
+"""Segmentation of image files without BIDS: inputs on the command line, and an output file per class."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def segment_image(
     suffix_out: str,
     options: Mapping[str, Any] | None,
 ) -> list[Path]:
-    """Segment one image and write the result beside it.
+    """Segment one image and write the result next to it.
 
     Args:
         fname_images: The image; for a model of several channels one file per channel, in the model's order.

@@ -52,7 +52,7 @@ def misspelt_options(options: Mapping[str, Any]) -> dict[str, str]:
     """Unknown options that resemble a known one, with that option.
 
     Toolboxes pass on all of their own variables, so that unknown options are the rule; those that are None, or that
-    stand beside the right one, change nothing.
+    stand next to the right one, change nothing.
     """
     found = {}
     for name in options.keys() - {*_STEPS, *_OTHERS}:

@@ -41,7 +41,7 @@ def finish(
     Args:
         prediction: Soft prediction; its values change.
         postprocessing: Steps by name, in order.
-        prefix: Path without "_pred.nii.gz", for steps that read the uncertainty maps beside it.
+        prefix: Path without "_pred.nii.gz", for steps that read the uncertainty maps next to it.
 
     Returns:
         [X, Y, Z, K]: uint8 when it holds only 0 and 1 after a binarizing step, else float32. Soft values up to

@@ -25,9 +25,9 @@ _PREDICTION = re.compile(r"([-_].+)?[-_]pred(_\d+)?")
 def images_of(folder: Path, suffixes: Sequence[str] = ()) -> list[Path]:
     """The images of a folder, in order of their names.
 
-    Results of earlier segmentations, and files whose content was not fetched, are left out, and told.
+    Results of earlier segmentations, and files whose content was not fetched, are left out, with a message.
 
-    A result is known by its mark, whatever its name, and by its name beside the image that it was made from: that of
+    A result is known by its mark, whatever its name, and by its name next to the image that it was made from: that of
     the image and ``..._pred``, or a suffix that the segmentation under way writes.
 
     Args:

@@ -126,7 +126,7 @@ class CallRegistry:
 
     @property
     def stopped(self) -> bool:
-        """True when no call shall begin any more."""
+        """True when no further call may begin."""
         return (self.folder / "stop").exists()
 
     def stop(self) -> None:

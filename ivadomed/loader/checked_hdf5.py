@@ -2,7 +2,7 @@
 
 The HDF5 library writes late, and h5py drops errors of objects that are no longer used: on a disk that fills up, blocks
 would be missing from a file that looks whole, and be read as zeros. So Python does the writing, the first error ends
-it, and every array is read back and compared with the checksum that is stored beside it.
+it, and every array is read back and compared with the checksum that is stored next to it.
 
 A file that anybody may have made can name other files (links, raw and virtual storage), plug-ins (filters), and arrays
 that are far larger than it is. None of this is in the files that ivadomed writes, and ``open_checked`` refuses it.

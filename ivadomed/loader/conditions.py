@@ -238,7 +238,7 @@ class FilmEncoder:
             return cls.from_json(parse_json(path.read_text(encoding="utf-8")))
         except FileNotFoundError as error:
             raise ModelError(
-                f"{path}: not found; a FiLM network needs it beside its weights: copy it there (--test in the folder "
+                f"{path}: not found; a FiLM network needs it next to its weights: copy it there (--test in the folder "
                 "of a run of ivadomed 2, which kept it as pickles, makes it from the training images)"
             ) from error
         except (OSError, ValueError, DataError) as error:

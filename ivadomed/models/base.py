@@ -102,7 +102,7 @@ class Network(nn.Module):
         return (batch.image,)
 
     def condition_input(self) -> tuple[str, int] | None:
-        """Name and length of the vector per image that the network needs beside it, in files that export it.
+        """Name and length of the vector per image that the network needs next to it, in files that export it.
 
         None for networks that need the image only.
         """

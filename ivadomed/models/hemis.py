@@ -22,7 +22,7 @@ from ivadomed.models.base import (
 from ivadomed.models.unet import Decoder, Encoder
 
 PRESENT = "present_contrasts"
-"""Name of the second input of exported files: 1 for each contrast that is there, else 0."""
+"""Name of the second input of exported files: 1 for each available contrast, else 0."""
 
 
 @network

@@ -45,7 +45,7 @@ class ConvNorm(nn.Sequential):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions beside a shortcut (He et al., 2016), with average pooling where there is a stride.
+    """Two convolutions next to a shortcut (He et al., 2016), with average pooling where there is a stride.
 
     Args:
         feat_in: See `ConvNorm`, as the arguments below.
@@ -226,7 +226,7 @@ class ResidualEncoderUnet(Network):
 
 def _average_pool(stride: Sizes) -> nn.Module:
     pool: type[nn.Module] = nn.AvgPool2d if len(stride) == 2 else nn.AvgPool3d
-    # Rounded up as the convolution beside it; onnxruntime counts the voxels beyond the edge unless told not to.
+    # Rounded up as the convolution next to it; onnxruntime counts the voxels beyond the edge unless told not to.
     return pool(tuple(stride), tuple(stride), ceil_mode=True, count_include_pad=False)
 
 

@@ -316,7 +316,7 @@ class Open(Section):
 
 
 def opened(base: type[Section]) -> Any:
-    """Bases of a model that takes any key beside those of `base`."""
+    """Bases of a model that takes any key next to those of `base`."""
     return Open if base is Section else (base, Open)
 
 

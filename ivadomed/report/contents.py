@@ -38,7 +38,7 @@ class CrossValidation:
 
 @dataclass(frozen=True, eq=False)
 class RunTables:
-    """What there is beside an evaluation.
+    """What there is next to an evaluation.
 
     Args:
         cross_validation: None where the run is of one model.

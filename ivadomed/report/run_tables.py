@@ -1,4 +1,4 @@
-"""Tables that the folder of a run has beside an evaluation: cross-validation, postprocessing, members, candidates.
+"""Tables that the folder of a run has next to an evaluation: cross-validation, postprocessing, members, candidates.
 
 A table that is not there, or cannot be read, is left out of the page.
 """

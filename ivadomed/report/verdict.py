@@ -48,7 +48,7 @@ def verdict(
 ) -> Verdict:
     """Sum up an evaluation.
 
-    Images stand out when a class of theirs has a Dice of 0 (missed or made up), or when their mean Dice over classes
+    Images stand out when a class of theirs has a Dice of 0 (missed or invented), or when their mean Dice over classes
     lies more than 1.5 interquartile ranges below the lower quartile (Tukey 1977).
 
     Args:
@@ -109,7 +109,7 @@ def _where_to_look(table: pd.DataFrame, dice: pd.Series) -> tuple[str, list[str]
         outlying = others[others < low - _WHISKER * (high - low)].sort_values(kind="stable")
     found = []
     if len(failed):
-        found.append(f"{_listed(failed)}, where a class is missed or made up")
+        found.append(f"{_listed(failed)}, where a class is missed or invented")
     if len(outlying):
         found.append(f"{_listed(outlying)}, far below the others")
     if found:

@@ -21,7 +21,7 @@ def define_device(gpu_id: int | Sequence[int] | None) -> tuple[bool, torch.devic
     """Choose the device.
 
     Args:
-        gpu_id: GPU to use (the first of several that is there), or None or an empty list for the CPU.
+        gpu_id: GPU to use (the first available one of several), or None or an empty list for the CPU.
 
     Returns:
         Whether CUDA is used, and the device. Without CUDA, Apple's GPU is used when there is one. A GPU that the

@@ -1,4 +1,4 @@
-"""Which of the processes of one training this is, as told by what started it.
+"""Which of the processes of one training this is, from the environment of its launcher.
 
 Several processes train one network together, one per GPU. ``torchrun`` and SLURM (``srun``) start them and say so in
 the environment; without them there is one process.

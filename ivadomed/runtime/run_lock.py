@@ -1,7 +1,7 @@
 """One run at a time in a folder.
 
 The lock is one of the operating system's: it ends with the process that holds it, however that ends, and worker
-processes do not inherit it. A file beside it names the process.
+processes do not inherit it. A file next to it names the process.
 """
 
 from __future__ import annotations

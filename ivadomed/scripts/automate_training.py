@@ -201,7 +201,7 @@ def _run(options: argparse.Namespace) -> None:
 def _configuration(
     file: str | os.PathLike[str], path_data: str | Sequence[str] | None, path_output: str | None = None
 ) -> dict[str, Any]:
-    """The configuration, whole; what was given beside the file wins."""
+    """The configuration, whole; what was given next to the file wins."""
     overrides: dict[str, Any] = {}
     if path_data:
         overrides["loader_parameters.path_data"] = path_data

@@ -21,7 +21,7 @@ examples:
   ivadomed_convert_model model_unet_test.pt seg_sc -c config.json
       seg_sc/seg_sc.pt, seg_sc/seg_sc.onnx and seg_sc/seg_sc.json
   ivadomed_convert_model t2star_sc/t2star_sc.pt converted/t2star_sc
-      takes t2star_sc/t2star_sc.json, which lies beside the model
+      takes t2star_sc/t2star_sc.json, which lies next to the model
 """
 
 
@@ -49,7 +49,7 @@ def _run(options: argparse.Namespace) -> None:
     if ".onnx" in suffixes:
         print(f"The ONNX model agrees with it to {TOLERANCE}.")
     if ".json" not in suffixes:
-        print("No configuration was given: segment_volume needs one beside the model; pass it with -c.")
+        print("No configuration was given: segment_volume needs one next to the model; pass it with -c.")
 
 
 main = console_script(get_parser, _run)

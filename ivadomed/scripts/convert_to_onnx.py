@@ -40,7 +40,7 @@ def get_parser() -> argparse.ArgumentParser:
 def convert_pytorch_to_onnx(
     model: str | os.PathLike[str], dimension: int, n_channels: int = 1, gpu_id: int = 0
 ) -> Path:
-    """Write the ONNX file of a model beside it and check that it gives the same output.
+    """Write the ONNX file of a model next to it and check that it gives the same output.
 
     Args:
         model: Model file (``.pt``), of this version or an older one.

@@ -16,7 +16,7 @@ examples:
   ivadomed_export_nnunet -c OUT/config_file.json -o "$nnUNet_raw" --number 4 --name Hippocampus
       with the very split that the training in OUT has; of a cross-validation, all folds
 
-nnU-Net looks for the split beside its preprocessed images: after nnUNetv2_plan_and_preprocess, copy splits_final.json
+nnU-Net looks for the split next to its preprocessed images: after nnUNetv2_plan_and_preprocess, copy splits_final.json
 from the data set to $nnUNet_preprocessed/DatasetXXX_NAME.
 """
 

@@ -20,7 +20,7 @@ example:
   ivadomed_prepare_dataset_vertebral_labeling -p DATA -s _T2w -a 0
 
 Reads sub-01/anat/sub-01_T2w.nii.gz and derivatives/labels/sub-01/anat/sub-01_T2w_labels-disc-manual.nii.gz (one voxel
-per disc, its value is the number of the disc) of every subject. Writes into the data set, beside them,
+per disc, its value is the number of the disc) of every subject. Writes into the data set, next to them,
 sub-01_T2w_mid.nii.gz, the mean of the 7 slices around the discs, and sub-01_T2w_mid_heatmap0.nii.gz. The configuration
 config_vertebral_labeling.json trains on them.
 """

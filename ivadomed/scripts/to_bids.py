@@ -18,7 +18,7 @@ examples:
   ivadomed_to_bids study.csv -o study --contrasts T1w,T2w --target-suffix _seg,_lesion
 
 A 4D image becomes a file per channel, a label map derivatives/labels/.../*_dseg.nii.gz with the names of its classes in
-*_dseg.tsv beside it. ivadomed itself reads all these data sets as they are: --path-data takes them.
+*_dseg.tsv next to it. ivadomed itself reads all these data sets as they are: --path-data takes them.
 """
 
 

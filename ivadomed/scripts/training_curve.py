@@ -23,7 +23,7 @@ examples:
   ivadomed_training_curve -i OUT1,OUT2 -o curves
       two trainings side by side, on the same axes
   ivadomed_training_curve -i sweep/out-depth=2,sweep/out-depth=3 --multiple -o curves
-      mean and standard deviation of all trainings sweep/out-depth=2*, beside those of sweep/out-depth=3*
+      mean and standard deviation of all trainings sweep/out-depth=2*, next to those of sweep/out-depth=3*
 
 Written are losses.png, a METRIC.png per validation metric (dice_score.png, ...), learning_rate.png with --lr, and
 <training>_training_values.csv.

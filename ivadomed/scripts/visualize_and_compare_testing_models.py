@@ -1,4 +1,4 @@
-"""Violin plots of a metric on the testing set, of one model or of several beside each other."""
+"""Violin plots of a metric on the testing set, of one model or of several next to each other."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def get_parser() -> argparse.ArgumentParser:
         "--metadata",
         nargs="+",
         metavar=("COLUMN", "VALUE"),
-        help="column of bids_dataframe.csv by which violins are told apart; with a value, which images are taken",
+        help="draw a violin for each value of this column of bids_dataframe.csv; with a value, only its images",
     )
     add(
         "-o",

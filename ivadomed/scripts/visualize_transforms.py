@@ -18,8 +18,8 @@ examples:
   ivadomed_visualize_transforms -i t2s.nii.gz -r t2s_seg.nii.gz -c config.json -o pictures
       a configuration with ROICrop, around the region of interest t2s_seg.nii.gz
 
-The transforms are those of a training in its order: resampling and crops come first. Those with a probability are
-applied always. Slices and draws follow training_parameters.seed.
+The transforms are those of a training, in the same order: resampling and crops come first. Random transforms are
+always applied here. Slices and random parameters depend on training_parameters.seed.
 """
 
 

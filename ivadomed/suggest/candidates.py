@@ -29,7 +29,7 @@ class Candidate:
         choices: Its keys, with a reason each.
         detector: Name of the candidate whose packaged model finds the object, in a cascade; None otherwise. The key
             `object_detection_params.object_detection_path` expects that model in the output folder of its run.
-        useful_minutes: Length below which a training is no use beside others; 0 without a budget in minutes.
+        useful_minutes: Shortest training that is of use compared with others; 0 without a budget in minutes.
         prediction_minutes: What the prediction of all images takes; 0 without a budget in minutes.
     """
 

@@ -245,7 +245,7 @@ def _points(largest: int) -> str:
 def _usable(
     usable: Mapping[str, LabelKind], masks: Sequence[Mapping[str, np.ndarray]], left_out: dict[str, str]
 ) -> list[LabelKind]:
-    """Without what is soft beside hard labels, what few images have, and what others make up together."""
+    """Without what is soft next to hard labels, what few images have, and what others make up together."""
     if not all(kind.soft for kind in usable.values()):
         left_out |= {s: "is soft, others are binary" for s, kind in usable.items() if kind.soft}
     left_out |= {suffix: "is a prediction" for suffix in usable if suffix.endswith("_pred")}

@@ -260,7 +260,7 @@ class StudyPlan:
 
     @property
     def useful_minutes(self) -> float:
-        """Length below which a training is no use beside others: its network would be tiny, or see too little."""
+        """Length below which a training is of no use next to others: its network would be tiny, or see too little."""
         size = self.samples.size
         network = self._architecture(size, USEFUL.n_filters, USEFUL.n_blocks)
         return self._samples_needed(USEFUL, size) * self._seconds(network, size) / (60 * TIME_OF_UPDATES)

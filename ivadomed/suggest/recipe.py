@@ -13,7 +13,7 @@ from typing import Any
 CROPPED_VOXELS = 64**3
 """Voxels of a volume up to which it is taken for a box around the object, and cropped to where the labels are."""
 LABEL_MARGIN = 1
-"""Voxels on either side of the labels. Hippocampi: boxes of 32 x 56 x 40 lost nothing beside 48 x 64 x 48."""
+"""Voxels on either side of the labels. Hippocampi: boxes of 32 x 56 x 40 lost nothing next to 48 x 64 x 48."""
 CONTEXT = 0.75
 """Least share of the median image that a crop shows along each axis: what lies around a small object tells of it."""
 FOREGROUND = 0.33
@@ -116,7 +116,7 @@ MIRROR_P = 0.5
 # Candidates.
 
 LEAST_SLICES = 200
-"""Training slices that a 2D network beside a 3D one should have at least."""
+"""Training slices that a 2D network next to a 3D one should have at least."""
 SMALL_PATCH = 0.25
 """Share of the median image that a patch shows, below which a low resolution is offered (nnU-Net)."""
 LOWRES_SHOWS = 0.5

@@ -19,7 +19,7 @@ from ivadomed.training.checkpoint import BEST, CHECKPOINT
 from ivadomed.training.loop import EpochEnd
 
 SCORES = ("best_training_dice", "best_training_loss", "best_validation_dice", "best_validation_loss")
-"""What a training is told by; "dice" is the Dice loss."""
+"""Scores of a training; "dice" is the Dice loss."""
 
 
 @dataclass(frozen=True)

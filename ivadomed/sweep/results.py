@@ -52,7 +52,7 @@ def format_results(
     config_list: Iterable[Mapping[str, Any]],
     param_list: Iterable[HyperparameterOption],
 ) -> pd.DataFrame:
-    """Results beside the hyperparameters that they belong to, the lowest validation loss first.
+    """Results next to the hyperparameters that they belong to, the lowest validation loss first.
 
     Args:
         results_df: Of ``results_table``.

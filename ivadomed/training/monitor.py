@@ -242,7 +242,7 @@ def start_tracking(section: Wandb, folder: str | os.PathLike[str], resume: bool 
     Args:
         section: The ``wandb`` section.
         folder: Folder of the run; wandb's files go into ``wandb`` in it.
-        resume: Go on with the wandb run that is in the folder.
+        resume: Continue the wandb run that is in the folder.
 
     Returns:
         A ``wandb.Run``, or None: the run is not tracked.

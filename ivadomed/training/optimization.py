@@ -67,7 +67,7 @@ class Optimization:
         return build_scheduler(schedule.name, schedule.arguments, self.optimizer.optimizer, epochs, updates)
 
     def set_epochs(self, epochs: int) -> None:
-        """Go on under the schedule of a training of another length, as a resumed training does."""
+        """Continue under the schedule of a training of another length, as a resumed training does."""
         state = self.state_dict()
         for group in self.optimizer.param_groups:
             group["lr"] = self.rates.initial_lr
@@ -104,7 +104,7 @@ class Optimization:
             self.scheduler.step()
 
     def end_epoch(self) -> None:
-        """Go on to the learning rate of the next epoch."""
+        """Advance to the learning rate of the next epoch."""
         if not self.steps_per_update:
             self.scheduler.step()
 

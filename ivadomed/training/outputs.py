@@ -79,7 +79,7 @@ def package_model(config: RunConfig, weights: Path, folder: Path) -> None:
 
     Args:
         config: Configuration of the run.
-        weights: Model file to package, such as ``best_model.pt``; the encoder lies beside it.
+        weights: Model file to package, such as ``best_model.pt``; the encoder lies next to it.
         folder: ``NAME``; its files are replaced.
 
     An ONNX model that does not agree with the PyTorch model is left out, with a warning.

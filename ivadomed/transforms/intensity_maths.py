@@ -1,6 +1,6 @@
 """Intensity changes as pure functions of batches `[B, C, *spatial]`, arrays or tensors on any device.
 
-Each entry `[*spatial]` is treated on its own. Arguments beside the batch are lists with a value per sample; a batch of
+Each entry `[*spatial]` is treated on its own. Other arguments are lists with a value per sample; a batch of
 one, as a sample is, takes its value as a plain number.
 """
 

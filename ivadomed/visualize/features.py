@@ -62,7 +62,7 @@ class HookBasedFeatureExtractor(nn.Module):
         self.outputs_size = [x.shape for x in self.outputs]
 
     def forward(self, x: Any, *others: Any) -> tuple[list[Tensor], list[Tensor]]:
-        """Run the network on an image `[B, C, *spatial]` and whatever it needs beside it.
+        """Run the network on an image `[B, C, *spatial]` and whatever it needs next to it.
 
         Returns:
             Inputs and outputs of the layer; `[B, channels, *spatial]` where it is convolutional.
@@ -101,7 +101,7 @@ def save_feature_map(
     test_input: Tensor,
     slice_axis: int,
 ) -> list[Path]:
-    """Write the feature maps of a layer beside the input they were computed from.
+    """Write the feature maps of a layer next to the input they were computed from.
 
     Attention gates return the gated features and then the attention: its map is the last volume of the file.
     The volumes lie on the grid that the network sees, after preprocessing, in RAS order with voxels of 1; they are

@@ -239,7 +239,7 @@ def get_data(fname_in: str | os.PathLike[str], axis: int) -> tuple[Image, np.nda
     """Read an image.
 
     Args:
-        fname_in: NIfTI file or picture; the pixel size of a picture is read from the JSON file beside it.
+        fname_in: NIfTI file or picture; the pixel size of a picture is read from the JSON file next to it.
         axis: RAS axis along which slices are taken.
 
     Returns:
@@ -308,7 +308,7 @@ def _sidecar(path: str | os.PathLike[str]) -> Path:
 
 
 def _pixel_size(path: str | os.PathLike[str]) -> tuple[float, ...] | None:
-    """Of a picture, in mm, from the JSON file beside it."""
+    """Of a picture, in mm, from the JSON file next to it."""
     sidecar = _sidecar(path)
     return pixel_size_mm(read_json_object(sidecar), path) if sidecar.is_file() else None
 

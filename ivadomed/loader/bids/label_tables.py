@@ -1,6 +1,6 @@
 """Names of the classes in a label map, from the tables and sidecars of a BIDS data set.
 
-The table of ``sub-01_T1w_dseg.nii.gz`` is ``sub-01_T1w_dseg.tsv`` beside it, or one of a folder above it whose name has
+The table of ``sub-01_T1w_dseg.nii.gz`` is ``sub-01_T1w_dseg.tsv`` next to it, or one in a folder above whose name has
 the same ending and no part that the label's lacks: ``sub-01_dseg.tsv``, ``T1w_dseg.tsv``, ``dseg.tsv`` (BIDS 1.9, "The
 Inheritance Principle"). The nearest folder counts, in it the longest name. Where there is none, a JSON file found in
 the same way may have an object ``LabelMap`` or ``labels``.

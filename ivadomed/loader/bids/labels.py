@@ -58,7 +58,7 @@ class Labels:
     """Label files of a data set by the image that they were made for.
 
     A label lies in the folder of its image's subject, or of its session, in any folder below ``derivatives``. One that
-    BIDS names may also lie beside its image, or in another data set that has no image of the subject. A file of the
+    BIDS names may also lie next to its image, or in another data set that has no image of the subject. A file of the
     right name in the folder of another subject or session is not taken.
 
     Args:
@@ -206,7 +206,7 @@ class Labels:
     def _near(self, image: BidsFile, more: Mapping[str, str]) -> list[BidsFile]:
         """Labels that BIDS names, in the place of an image and without other entities than those of it and ``more``.
 
-        They are derivatives, or lie beside their image or in a data set that has no image of the subject.
+        They are derivatives, or lie next to their image or in a data set that has no image of the subject.
         """
         if image.suffix in SEGMENTATIONS:
             return []

@@ -27,7 +27,7 @@ from ivadomed.loader.bids.text import encoding_of
 log = logging.getLogger(__name__)
 
 _TABLES = ("participants.tsv", "samples.tsv")
-_APPLE = "._"  # what macOS writes beside files on disks of other systems
+_APPLE = "._"  # what macOS writes next to files on disks of other systems
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ class NnunetLayout(DescribedLayout):
     held_out = "imagesTs"
 
     def metadata(self, file: BidsFile) -> dict[str, Any]:
-        """``held_out`` of the images in ``imagesTs``; size of pixels from the JSON file beside a picture."""
+        """``held_out`` of the images in ``imagesTs``; size of pixels from the JSON file next to a picture."""
         return super().metadata(file) | (_pixel_size(file.path) if is_picture(file.path) else {})
 
     def _cases(self, root: Path) -> list[tuple[CaseFiles, bool]]:
@@ -133,7 +133,7 @@ def _placed(root: Path, path: str) -> Path:
 
 
 def _pixel_size(path: Path) -> dict[str, Any]:
-    """Size of the pixels from the JSON file that nnU-Net wants beside a TIFF: {"spacing": [Z, Y, X]} in mm."""
+    """Size of the pixels from the JSON file that nnU-Net wants next to a TIFF: {"spacing": [Z, Y, X]} in mm."""
     for stem in (path.name.partition(".")[0], path.name.partition(".")[0].rpartition("_")[0]):
         file = path.with_name(f"{stem}.json")
         if file.is_file():

@@ -64,7 +64,7 @@ class TableLayout(Layout):
         return dict(self._fields[file.folders])
 
     def label_values(self, file: BidsFile) -> LabelTable:
-        """Classes of a label map, from ``<column>.tsv`` beside the table, else from what lies beside the map."""
+        """Classes of a label map, from ``<column>.tsv`` next to the table, else from what lies next to the map."""
         of_column = self.root.with_name(f"{self._columns.get((file.path, file.stem), '')}.tsv")
         if of_column.is_file() and of_column != self.root:
             return read_table(of_column)

@@ -241,7 +241,7 @@ def _write_table(path: Path, key: str, rows: Mapping[str, Mapping[str, object]])
 
 
 def _describe_labels(files: Sequence[Placed], place: Path) -> None:
-    """Write the table of classes beside each label map; a region of several values has a row for each."""
+    """Write the table of classes next to each label map; a region of several values has a row for each."""
     for placed in files:
         if placed.names:
             rows = sorted((value, name) for name, values in placed.names.items() for value in values)

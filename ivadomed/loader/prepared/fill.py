@@ -34,7 +34,7 @@ def fill(
 ) -> None:
     """Prepare the missing cases; wait for those that other processes are at.
 
-    Each case has a lock beside its file while it is prepared. The kernel frees the lock of a process that was killed,
+    Each case has a lock next to its file while it is prepared. The kernel frees the lock of a process that was killed,
     so that another one takes the case over.
 
     Args:

@@ -181,7 +181,7 @@ def _drawn(
     if not clip and train_frac * total > len(rest) * (1 + 1e-9):
         raise DataError(
             f"split_dataset: train_fraction {train_frac} of {total} values of {method} is more than "
-            f"the {len(rest)} left beside the test set; lower train_fraction or test_fraction"
+            f"the {len(rest)} left next to the test set; lower train_fraction or test_fraction"
         )
     train, valid = _share(rest, train_frac * total / len(rest), split.random_seed) if rest else ([], [])
     is_train, is_valid = ~is_test & groups.isin(train), ~is_test & groups.isin(valid)

@@ -86,7 +86,7 @@ def test_missing_metadata_are_named(tmp_path):
         1,
         is_2d=True,
     )
-    with pytest.raises(ModelError, match=r"m.onnx: the model needs metadata beside the image"):
+    with pytest.raises(ModelError, match=r"m.onnx: the model needs metadata in addition to the image"):
         open_model(tmp_path / "m.onnx", CPU)(batch_of(1, 1, 16, 16))
 
 

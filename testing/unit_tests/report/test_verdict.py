@@ -49,14 +49,14 @@ def test_a_class_that_is_missed_or_made_up_comes_first():
     second[5] = 0.0
     found = sentences({"dice_class0": first, "dice_class1": second}, class_names=("cord", "lesion"))
     assert found.sentences[1].startswith(
-        "Look first at sub-05_T1w (0.41), where a class is missed or made up."
+        "Look first at sub-05_T1w (0.41), where a class is missed or invented."
     )
     assert "0.85 for cord, 0.81 for lesion" in found.sentences[0]
 
 
 def test_many_failures_are_counted():
     found = sentences({"dice_class0": [0.0] * 8 + [0.9] * 12})
-    assert "and 5 more, where a class is missed or made up" in found.text
+    assert "and 5 more, where a class is missed or invented" in found.text
     assert len(found.look_at) == 3
 
 
