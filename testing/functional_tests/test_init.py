@@ -48,7 +48,7 @@ def test_spinal_cords(study, init):
     reasons = Path("first.md").read_text()
     for key in ("loader_parameters.slice_axis", "default_model.is_2d", "training_parameters.batch_size"):
         assert f"| {key} | `" in reasons
-    assert "coarsest axis of voxels of 1.2 mm x 1.2 mm x 3 mm" in text
+    assert "the coarsest axis; voxels of 1.2 mm x 1.2 mm x 3 mm" in text
     assert "\x1b" not in text  # this is no terminal
     train_briefly(config)
 
