@@ -1,4 +1,4 @@
-"""``compare.html``: runs beside each other, subject by subject."""
+"""``compare.html``: runs side by side, subject by subject."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def compare(runs: Sequence[EvaluatedRun]) -> Comparison:
 
 
 def write_comparison(comparison: Comparison, path: Path) -> Path:
-    """Write the page, and beside it the tests as a table of the same name (``.csv``).
+    """Write the page, and next to it the tests as a table of the same name (``.csv``).
 
     Returns:
         The page.

@@ -19,7 +19,7 @@ examples:
       candidates of --auto, on the subjects that their fold 0 held out
 
 Only images and classes that all runs have are compared; the page says what is left out. Runs of all folds are compared
-by cross-validation where every run has one. compare.csv, beside the page, has all tests. The report of a single run is
+by cross-validation where every run has one. compare.csv, next to the page, has all tests. The report of a single run is
 results_eval/report.html, which --test and --eval write.
 """
 
