@@ -36,11 +36,11 @@ _EXAMPLES = """\
 examples:
   ivadomed --auto my_model --path-data DATA --hours 4      from a folder to an ensemble of models, in four hours
   ivadomed --init my_model --path-data DATA                a first configuration, my_model.json
-  ivadomed --train   -c my_model.json                      train; results lie in the configuration's path_output
+  ivadomed --train   -c my_model.json                      train; results are written to path_output
   ivadomed --test    -c my_model.json                      predict the test set and evaluate
   ivadomed --segment -c my_model.json --path-data NEWDATA  segment images without labels
-  ivadomed --eval    -c my_model.json                      evaluate predictions that are there
-  ivadomed config.json                                     the command stands in the file
+  ivadomed --eval    -c my_model.json                      evaluate existing predictions
+  ivadomed config.json                                     run the command that the file names
 
 ivadomed_completion lets the Tab key complete options.
 """
@@ -53,24 +53,26 @@ def get_parser() -> argparse.ArgumentParser:
         "Train, test and apply deep learning models on medical images; one JSON file drives everything.",
         _EXAMPLES,
     )
-    what = parser.add_argument_group('what to do (else: the configuration\'s "command")')
+    what = parser.add_argument_group('commands (default: "command" of the configuration)')
     add = what.add_mutually_exclusive_group().add_argument
     add(
         "--init",
         metavar="NAME",
-        help="look at the data set PATH_DATA and write NAME.json, a configuration to start with, and why in NAME.md",
+        help="write a configuration for the data set PATH_DATA, NAME.json, and the reasons, NAME.md",
     )
     add(
         "--auto",
         metavar="NAME",
-        help="go from the data set PATH_DATA to a tested model in the folder NAME within HOURS; after an interruption "
-        "the same command continues",
+        help="train and test a model for the data set PATH_DATA within HOURS, in the folder NAME; after an "
+        "interruption, run the same command again",
     )
     add("--train", action="store_true", help="train a model")
     add("--test", action="store_true", help="predict the test set and evaluate the predictions")
-    add("--eval", action="store_true", help="evaluate the predictions that are in PATH_OUTPUT/pred_masks")
+    add("--eval", action="store_true", help="evaluate the predictions in PATH_OUTPUT/pred_masks")
     add("--segment", action="store_true", help="segment images without labels with the packaged model")
-    add = parser.add_argument_group("with what (these win over the configuration)").add_argument
+    add = parser.add_argument_group(
+        "configuration, data and output (these options override the configuration)"
+    ).add_argument
     add("config_file", nargs="?", metavar="CONFIG", help="the same as -c")
     add("-c", "--config", metavar="CONFIG", help="JSON configuration file")
     add(
@@ -78,11 +80,11 @@ def get_parser() -> argparse.ArgumentParser:
         "--path-data",
         nargs="+",
         metavar="PATH_DATA",
-        help="data set, or several: a folder of BIDS, nnU-Net or the Decathlon, or a table (.tsv, .csv)",
+        help="one or more data sets: BIDS, nnU-Net or Decathlon folders, or tables (.tsv, .csv)",
     )
     add("-po", "--path-output", metavar="PATH_OUTPUT", help="folder of the run")
     _add_auto(parser.add_argument_group("from a folder to an ensemble (--auto)"))
-    _add_init(parser.add_argument_group("what to learn from (--init, --auto)"))
+    _add_init(parser.add_argument_group("choice of the data (--init, --auto)"))
     _add_training(parser.add_argument_group("training (--train)"))
     add = parser.add_argument_group("segmentation with 2D patches (--segment)").add_argument
     add("--no-patch", action="store_true", help="predict whole slices")
@@ -95,16 +97,18 @@ def get_parser() -> argparse.ArgumentParser:
         help="voxels that neighbouring patches share",
     )
     add = parser.add_argument_group(
-        "many processes (preparing images, --segment, evaluation, trainings of --auto)"
+        "parallel jobs (preparing images, --segment, evaluation, trainings of --auto)"
     ).add_argument
-    add("-j", "--jobs", type=int, metavar="N", help="processes of this machine; -1: one per core")
+    add("-j", "--jobs", type=int, metavar="N", help="number of processes on this machine; -1: one per core")
     add(
         "--cluster",
         metavar="ADDRESS",
-        help="the workers of a Dask cluster instead: address of its scheduler, or its scheduler file",
+        help="use a Dask cluster instead: address of its scheduler, or its scheduler file",
     )
     _add_output(
-        parser.add_argument_group("what is shown; the log file has it all").add_mutually_exclusive_group()
+        parser.add_argument_group(
+            "output on the screen (the log file always contains everything)"
+        ).add_mutually_exclusive_group()
     )
     add = parser.add_argument_group("other").add_argument
     add("--version", action="version", version=f"ivadomed {__version__}")
@@ -117,13 +121,13 @@ def _add_auto(group: argparse._ArgumentGroup) -> None:
         "--hours",
         type=float,
         metavar="HOURS",
-        help="the budget, 4 hours without it: it decides on the size of the networks, and how many are trained",
+        help="time budget (default: 4), which determines the size of the networks and how many are trained",
     )
     add(
         "--plan",
         action="store_true",
-        help="write the plan, NAME/auto.json, and the configurations, NAME/candidates, and stop; change them, and the "
-        "same command without --plan continues",
+        help="write the plan (NAME/auto.json) and the configurations (NAME/candidates), then stop; edit them and "
+        "continue without --plan",
     )
 
 
@@ -134,39 +138,39 @@ def _add_init(group: argparse._ArgumentGroup) -> None:
         nargs="+",
         default=[],
         metavar="SUFFIX",
-        help="labels to train on, one per class, e.g. _seg-manual; else all that can be used",
+        help="labels to train on, one per class, e.g. _seg-manual (default: all usable ones)",
     )
     add(
         "--contrasts",
         nargs="+",
         default=[],
         metavar="CONTRAST",
-        help="images to train on, e.g. T2w; else all with labels",
+        help="images to train on, e.g. T2w (default: all with labels)",
     )
     add(
         "--candidates",
         action="store_true",
-        help="write all configurations that are worth comparing: NAME_2d.json, NAME_3d.json, ...",
+        help="write several configurations to compare: NAME_2d.json, NAME_3d.json, ...",
     )
     add(
         "--minutes",
         type=float,
         metavar="MINUTES",
-        help="size network and training so that a training on this machine takes so long",
+        help="choose network and training for this duration on this machine",
     )
 
 
 def _add_training(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("-r", "--resume-training", action="store_true", help="continue from PATH_OUTPUT/checkpoint.pth.tar")
-    add("--overwrite", action="store_true", help="replace the training that is in PATH_OUTPUT already")
+    add("--overwrite", action="store_true", help="replace the training in PATH_OUTPUT")
     add(
         "-t",
         "--thr-increment",
         type=float,
         metavar="STEP",
-        help="after the training (or before the test) search the best threshold, at distances of STEP (e.g. 0.1), "
-        "on the training and validation sets, and write it into the configuration that the run leaves",
+        help="after training (or before the test), search for the best threshold in steps of STEP (e.g. 0.1) on the "
+        "training and validation sets, and save it in the configuration of the run",
     )
     add(
         "-g",
@@ -174,7 +178,7 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="make animations that show how the predictions of N validation samples change over the epochs",
+        help="animate the predictions of N validation samples over the epochs",
     )
 
 
@@ -182,7 +186,7 @@ def _add_output(group: argparse._MutuallyExclusiveGroup) -> None:
     add = group.add_argument
     add("-q", "--quiet", action="store_true", help="warnings and errors only")
     add("-v", "--verbose", action="store_true", help="every line of the log")
-    add("--debug", action="store_true", help="details too; the traceback of an error")
+    add("--debug", action="store_true", help="details, and the traceback of errors")
 
 
 def run_main(
@@ -195,7 +199,7 @@ def run_main(
 
     Args:
         config: A dictionary or the path of a JSON file, whose "command" is run; None to read the command line.
-        resume_training: "train": continue the training that is in the output folder.
+        resume_training: "train": continue the training in the output folder.
         overwrite: "train": replace it.
 
     Returns:

@@ -1,4 +1,4 @@
-"""``--eval``: metrics, pictures and report of the predictions that are there."""
+"""``--eval``: metrics, pictures and report of existing predictions."""
 
 from __future__ import annotations
 
