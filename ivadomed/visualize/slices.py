@@ -24,7 +24,8 @@ _BYTES_OF_VOXEL = 0.3  # of JSON, about; noise takes more
 _LEAST_VOXELS = 64  # of a sprite; fewer show nothing
 _MOST_SETS = 2**16
 _BITS = 32
-_MARGIN = 0.9  # of the bytes that a coarser sprite aims at
+_MARGIN = 0.9  # of the bytes that another try aims at
+_FULL = 0.6  # of the bytes: no finer try
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,15 +101,21 @@ def stack_slices(
     case = _Case(image, masks, truth, zooms, slice_axis, intensity_range(image))
     box = [(0, length) for length in image.shape]
     most_voxels = min(MOST_VOXELS, most_bytes / _BYTES_OF_VOXEL)
+    fitting: SliceStack | None = None
     while most_voxels >= _LEAST_VOXELS:
         if prod(stop - start for start, stop in box) > most_voxels:
             box = surroundings(case.marked)
         step = coarsen([stop - start for start, stop in box], zooms, most_voxels)
         stack = case.stack(box, step)
-        if len(stack.json) <= most_bytes and len(stack.sets) <= _MOST_SETS:
-            return stack
-        most_voxels = stack.labels.size * _MARGIN * min(1, most_bytes / len(stack.json))
-    return None
+        size = len(stack.json)
+        fits = size <= most_bytes and len(stack.sets) <= _MOST_SETS
+        if fitting or (fits and (max(step) == 1 or size >= _FULL * most_bytes)):
+            return stack if fits else fitting
+        fitting = stack if fits else None  # one finer try where there is room
+        most_voxels = min(MOST_VOXELS, stack.labels.size * _MARGIN * most_bytes / size)
+        if not fits:
+            most_voxels = min(most_voxels, stack.labels.size * _MARGIN)
+    return fitting
 
 
 def coarsen(shape: Sequence[int], zooms: Sequence[float], most: float) -> tuple[int, ...]:
