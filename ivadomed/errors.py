@@ -31,6 +31,25 @@ class ModelError(IvadomedError):
     """A model file or folder cannot be used."""
 
 
+class _NotFound(IvadomedError, FileNotFoundError):
+    """Something is not there: programs that embed ivadomed may expect a FileNotFoundError."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class ConfigNotFoundError(ConfigError, _NotFound):
+    """There is no such configuration file."""
+
+
+class DataNotFoundError(DataError, _NotFound):
+    """There is no such image or data set."""
+
+
+class ModelNotFoundError(ModelError, _NotFound):
+    """A model folder, one of its files or a checkpoint is missing."""
+
+
 class OutputError(IvadomedError):
     """A result cannot be written, or would overwrite a file of the user."""
 

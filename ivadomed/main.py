@@ -7,19 +7,16 @@ import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ivadomed import __version__
 from ivadomed.errors import ConfigError, Interrupted, IvadomedError
-from ivadomed.images.files import data_path
 from ivadomed.runtime.console import ToolParser, exit_code
 from ivadomed.runtime.moved import moved_names
 from ivadomed.runtime.ranks import current_world
 from ivadomed.runtime.terminal import Mode, Style, logging_to_terminal
-
-if TYPE_CHECKING:
-    from ivadomed.config import RunConfig
 
 COMMANDS = ("train", "test", "eval", "segment")
 
@@ -320,22 +317,18 @@ def _mode(args: argparse.Namespace) -> Mode:
 
 
 def _dispatch(source: Any, overrides: Mapping[str, Any], mode: Mode = Mode.SCREEN, **options: Any) -> Any:
+    from ivadomed.commands.first_look import RunOptions, refuse_useless
     from ivadomed.config.load import load_config
 
     source = Path(source).expanduser() if isinstance(source, str | os.PathLike) else source
+    known = {field.name for field in fields(RunOptions)}
+    asked = RunOptions(**{name: value for name, value in options.items() if name in known})
     with logging_to_terminal(mode):
-        config = load_config(source, overrides, first_look=_refuse_absent_data)
+        config = load_config(source, overrides, first_look=lambda config: refuse_useless(config, asked))
         # Torch and the rest are loaded only now: a mistyped option, path or key is answered at once.
         from ivadomed.commands.run import run_command
 
         return run_command(config, debug=mode is Mode.DEBUG, **options)
-
-
-def _refuse_absent_data(config: RunConfig) -> None:
-    if config.command == "train" and config.model_folder.is_dir():
-        return  # It may be trained already, which needs no data set.
-    for folder in config.loader_parameters.path_data:
-        data_path(folder)
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -22,13 +22,13 @@ from ivadomed.commands.folds import fold_folder
 from ivadomed.commands.run import run_command
 from ivadomed.commands.train import finished_training
 from ivadomed.config import RunConfig, load_config
+from ivadomed.config.run_files import CHECKPOINT
 from ivadomed.config.tree import merged, read_json
 from ivadomed.errors import Interrupted, IvadomedError, RunsFailed
 from ivadomed.images.files import atomic_folder, write_json
 from ivadomed.jobs import ResultStore, content_id, once, run_jobs
 from ivadomed.runtime.terminal import duration, say, without
 from ivadomed.training import read_checkpoint
-from ivadomed.training.checkpoint import CHECKPOINT
 
 log = logging.getLogger(__name__)
 

@@ -23,6 +23,7 @@ from ivadomed.commands.screen import show_cases, show_left_out
 from ivadomed.commands.steps import classify_cases, evaluate_classifier, refuse_outdated
 from ivadomed.commands.worker import screen_of_worker, with_own_share
 from ivadomed.config import RunConfig
+from ivadomed.config.run_files import BEST
 from ivadomed.config.tree import read_json
 from ivadomed.detection.cascade import add_boxes
 from ivadomed.errors import ConfigError, DataError, ModelError
@@ -47,7 +48,6 @@ from ivadomed.metrics import MetricManager, get_metric_fns
 from ivadomed.registry.types import DatasetType
 from ivadomed.runtime.device import define_device
 from ivadomed.runtime.terminal import hidden_bar, say
-from ivadomed.training.checkpoint import BEST
 
 log = logging.getLogger(__name__)
 

@@ -21,6 +21,7 @@ from ivadomed.commands.steps import changed
 from ivadomed.commands.train import finished_training
 from ivadomed.commands.worker import log_failure, screen_of_worker, with_own_share
 from ivadomed.config import RunConfig
+from ivadomed.config.run_files import BEST, CHECKPOINT
 from ivadomed.detection.cascade import add_boxes
 from ivadomed.errors import ConfigError, ModelError, RunsFailed
 from ivadomed.geometry.boxes import BOXES_FILE
@@ -32,7 +33,7 @@ from ivadomed.loader.split.file import SPLITS, count_splits, read_split
 from ivadomed.runtime.device import define_device
 from ivadomed.runtime.ranks import current_world
 from ivadomed.runtime.terminal import duration, say, without
-from ivadomed.training.checkpoint import BEST, CHECKPOINT, changes
+from ivadomed.training.checkpoint import changes
 from ivadomed.training.loop import EpochEnd, TrainingResult
 from ivadomed.training.outputs import refuse_to_overwrite, remove_training
 

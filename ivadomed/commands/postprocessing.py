@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ivadomed.commands.cross_validation import HeldOut, choose_postprocessing, held_out, side_cases
+from ivadomed.commands.first_look import refuse_without_data
 from ivadomed.commands.folds import trained_folds
 from ivadomed.commands.records import run_folder
-from ivadomed.commands.steps import refuse_without_data, with_contrasts
+from ivadomed.commands.steps import with_contrasts
 from ivadomed.commands.worker import with_absolute_paths
 from ivadomed.config import RunConfig
 from ivadomed.config.tree import read_json

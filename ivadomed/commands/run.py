@@ -15,14 +15,16 @@ from ivadomed.commands.cross_validation import (
     test_folds,
 )
 from ivadomed.commands.evaluate import eval_command
+from ivadomed.commands.first_look import RunOptions, refuse_options, refuse_without_data
 from ivadomed.commands.folds import refuse_for_folds, train_folds
 from ivadomed.commands.records import run_folder
 from ivadomed.commands.segment import segment_command
-from ivadomed.commands.steps import refuse_without_data, with_contrasts
+from ivadomed.commands.steps import with_contrasts
 from ivadomed.commands.test import test_command
 from ivadomed.commands.train import finished_training, train_command
 from ivadomed.commands.worker import with_absolute_paths
 from ivadomed.config import RunConfig
+from ivadomed.config.run_files import CHECKPOINT
 from ivadomed.errors import ConfigError
 from ivadomed.jobs import Workers
 from ivadomed.jobs.choose import choose_workers
@@ -34,7 +36,7 @@ from ivadomed.runtime.device import warn_of_absent_gpus
 from ivadomed.runtime.failures import shortages_explained
 from ivadomed.runtime.ranks import current_world
 from ivadomed.runtime.terminal import say
-from ivadomed.training.checkpoint import CHECKPOINT, refuse_old_checkpoint
+from ivadomed.training.checkpoint import refuse_old_checkpoint
 from ivadomed.training.loop import EpochEnd
 from ivadomed.training.network import fewest_samples
 from ivadomed.training.outputs import refuse_to_overwrite
@@ -79,9 +81,7 @@ def run_command(
         See ``ivadomed.main.run_main``.
     """
     refuse_without_data(config)
-    _refuse_training_options(config, resume_training, overwrite, n_gif)
-    if thr_increment is not None and config.command not in ("train", "test"):
-        raise ConfigError(f"--thr-increment belongs to --train and --test, not to --{config.command}")
+    refuse_options(config, RunOptions(resume_training, overwrite, thr_increment, n_gif, jobs, cluster))
     if config.split_dataset.is_cross_validation and config.command != "segment":
         refuse_for_folds(config, thr_increment, on_epoch)
         _check_what_is_named(config)
@@ -186,19 +186,3 @@ def _check_what_is_named(config: RunConfig) -> None:
         STEPS.check(name, arguments)
     for name in config.evaluation_parameters.metrics:
         METRICS.find(name)
-
-
-def _refuse_training_options(config: RunConfig, resume: bool, overwrite: bool, n_gif: int) -> None:
-    """Raise for options that contradict each other or the command."""
-    if config.command != "train":
-        given = {"--resume-training": resume, "--overwrite": overwrite, "--gif": n_gif}
-        for option in (name for name, value in given.items() if value):
-            raise ConfigError(f"{option} belongs to --train, not to --{config.command}")
-        if (size := current_world().size) > 1:
-            raise ConfigError(
-                f"--{config.command} runs in one process, but {size} were started; start it without torchrun or srun"
-            )
-    elif n_gif < 0:
-        raise ConfigError(f"--gif: {n_gif}; expected a number of validation samples, 0 or more")
-    elif resume and overwrite:
-        raise ConfigError("--resume-training and --overwrite contradict each other; pass one")

@@ -15,9 +15,10 @@ import pandas as pd
 import torch
 
 from ivadomed.config import RunConfig
+from ivadomed.config.run_files import BEST
 from ivadomed.config.tree import expand, merged, read_json, section
 from ivadomed.detection.cascade import add_boxes
-from ivadomed.errors import ConfigError, DataError
+from ivadomed.errors import DataError
 from ivadomed.evaluation.classification import ALL, EVALUATION, SLICES, classify, evaluate_slices
 from ivadomed.evaluation.threshold import best_threshold
 from ivadomed.images.files import write_csv, write_json
@@ -39,18 +40,11 @@ from ivadomed.loader.samples import Batch
 from ivadomed.runtime.device import define_device
 from ivadomed.runtime.ranks import is_first_process
 from ivadomed.runtime.terminal import say
-from ivadomed.training.checkpoint import BEST
 from ivadomed.training.outputs import trained_by_2
 
 log = logging.getLogger(__name__)
 
 _CONTRASTS = "loader_parameters.contrast_params"
-
-
-def refuse_without_data(config: RunConfig) -> None:
-    """Raise ConfigError for a configuration that names no data set."""
-    if not config.loader_parameters.path_data:
-        raise ConfigError("loader_parameters.path_data: no data set given; add it or pass --path-data FOLDER")
 
 
 def announce(config: RunConfig) -> torch.device:

@@ -19,6 +19,7 @@ from ivadomed.commands.steps import (
     with_best_threshold,
 )
 from ivadomed.config import RunConfig
+from ivadomed.config.run_files import BEST
 from ivadomed.detection.cascade import add_boxes
 from ivadomed.inference.outputs import PREDICTIONS
 from ivadomed.inference.testing import CaseSet, predict_cases
@@ -26,7 +27,6 @@ from ivadomed.jobs import Workers
 from ivadomed.loader.build import display_transforms, test_cases
 from ivadomed.loader.recipe import TRAINED, conditioner_of, recipe_of, steps_of, uncertain_steps_of
 from ivadomed.metrics import get_metric_fns
-from ivadomed.training.checkpoint import BEST
 
 log = logging.getLogger(__name__)
 

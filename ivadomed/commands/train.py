@@ -30,6 +30,7 @@ from ivadomed.commands.steps import (
     with_best_threshold,
 )
 from ivadomed.config import RunConfig
+from ivadomed.config.run_files import BEST, CHECKPOINT, FINAL
 from ivadomed.config.schema.run import Architecture
 from ivadomed.errors import ModelError
 from ivadomed.jobs import Workers
@@ -50,7 +51,7 @@ from ivadomed.runtime.ranks import World, current_world
 from ivadomed.runtime.terminal import say
 from ivadomed.training import read_checkpoint
 from ivadomed.training.budget import planned_epochs
-from ivadomed.training.checkpoint import BEST, CHECKPOINT, FINAL, changes
+from ivadomed.training.checkpoint import changes
 from ivadomed.training.film import save_modulation
 from ivadomed.training.gifs import FOLDER as GIFS
 from ivadomed.training.loop import EpochEnd, TrainingResult, train

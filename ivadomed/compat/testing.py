@@ -16,6 +16,7 @@ from ivadomed.compat.datasets import SegmentationDataset
 from ivadomed.compat.samples import as_samples, condition_of
 from ivadomed.compat.transforms import as_pipeline
 from ivadomed.config.load import load_section
+from ivadomed.config.run_files import BEST
 from ivadomed.errors import DataError
 from ivadomed.evaluation.threshold import best_threshold
 from ivadomed.images.io import save_nifti
@@ -28,7 +29,6 @@ from ivadomed.loader.cases.volumes import check_same_grid, read_ahead
 from ivadomed.loader.conditions import Conditioner, present_contrasts, unconditioned
 from ivadomed.models import Network
 from ivadomed.runtime.device import define_device
-from ivadomed.training.checkpoint import BEST
 
 
 def case_set(dataset: Any, model_params: Mapping[str, Any]) -> CaseSet:

@@ -16,11 +16,11 @@ from ivadomed.config import problems
 from ivadomed.config.check import contradictions, idle_keys, refusal
 from ivadomed.config.foreign import kind_of
 from ivadomed.config.migrate import DROPPED_EVERYWHERE, RENAMED, migrate, reconcile
-from ivadomed.config.schema.run import RunConfig
+from ivadomed.config.schema.run import SECTIONS, RunConfig
 from ivadomed.config.tree import expand, merged, read_json
 from ivadomed.errors import ConfigError
 from ivadomed.registry import nearest
-from ivadomed.registry.section import PASS_OVER
+from ivadomed.registry.section import FIRST_LOOK
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +45,8 @@ def load_config(
         source: Path of a JSON file, or its content.
         overrides: Values that win over the file's, with dotted paths
             (``{"training_parameters.batch_size": 4}``), nested, or both.
-        first_look: Called with what is known without torch, once that is right: all but what registries declare, so
-            sections of losses, transforms and postprocessing steps are as they were written.
+        first_look: Called once keys, types and ranges are right, before torch is loaded: sections that a registry
+            declares (network, loss, transforms, postprocessing) are as they were written.
 
     Returns:
         The validated configuration. One warning is logged per key of an older version, and per key that has no effect
@@ -58,7 +58,7 @@ def load_config(
     """
     place, tree, warnings = _migrated(source, overrides or {})
     if first_look is not None:
-        first_look(_validate(tree, place, PASS_OVER))
+        first_look(_validate(tree, place, FIRST_LOOK))
     for warning in warnings:
         logger.warning("%s: %s", place, warning)
     config = _validate(tree, place)
@@ -109,12 +109,12 @@ def _refuse_other_files(raw: Mapping[str, Any], place: str) -> None:
 def _validate(tree: dict[str, Any], place: str, context: str | None = None) -> RunConfig:
     try:
         config = RunConfig.model_validate(tree, context=context)
-        lines = [] if context == PASS_OVER else contradictions(config)
+        lines = [] if context == FIRST_LOOK else contradictions(config)
         if not lines:
             return config
     except ValidationError as error:
         lines = problems.lines(RunConfig, error)
-        if context != PASS_OVER:
+        if context != FIRST_LOOK:
             lines += _further_problems(tree, error)
         if _compares_values(tree, error):
             raise ConfigError(
@@ -139,15 +139,17 @@ def _further_problems(tree: dict[str, Any], error: ValidationError) -> list[str]
     """Contradictions between sections, which pydantic checks only when every section is valid by itself.
 
     Misspelt keys are read as what they probably mean and wrong values as their default; a contradiction that
-    names a key repaired in this way is left out, for it may be a consequence of the repair.
+    names a key repaired in this way is left out, for it may be a consequence of the repair. So are all where a repair
+    may have changed the network, on which most of them depend.
     """
     repaired: dict[str, Any] = deepcopy(tree)
     touched: set[str] = set()
     for _ in range(_REPAIR_ROUNDS):
         for entry in error.errors(include_url=False):
             path, _ = problems.resolve(RunConfig, entry["loc"])
+            if not _repair(repaired, entry, path):
+                return []
             touched.add(next(str(key) for key in reversed(path) if isinstance(key, str)))
-            _repair(repaired, entry, path)
         try:
             lines = contradictions(RunConfig.model_validate(repaired))
         except ValidationError as remaining:
@@ -157,8 +159,12 @@ def _further_problems(tree: dict[str, Any], error: ValidationError) -> list[str]
     return []
 
 
-def _repair(tree: dict[str, Any], error: ErrorDetails, path: problems.Keys) -> None:
-    """Take the faulty key out of the tree in place; a misspelt one moves to its probable name."""
+def _repair(tree: dict[str, Any], error: ErrorDetails, path: problems.Keys) -> bool:
+    """Take the faulty key out of the tree in place; a misspelt one moves to its probable name.
+
+    Returns:
+        False where the tree may be of another network now.
+    """
     # A list or a section with something missing is faulty as a whole.
     path = path[:-1] if error["type"] == "missing" else path
     while isinstance(path[-1], int):
@@ -168,12 +174,14 @@ def _repair(tree: dict[str, Any], error: ErrorDetails, path: problems.Keys) -> N
     for key in parents:
         node = node.get(key) if isinstance(node, dict) else None
     if not isinstance(node, dict) or last not in node:
-        return
+        return True
     value = node.pop(last)
     if error["type"] == "extra_forbidden":
         meant = nearest(last, problems.known_keys(RunConfig, error["loc"]))
         if meant is not None:
             node.setdefault(meant, value)
+        return meant is not None
+    return path[0] not in ("default_model", *SECTIONS)
 
 
 def load_section(name: str, content: Mapping[str, Any]) -> Any:

@@ -25,10 +25,10 @@ _BAD_TAG = ("union_tag_invalid", "union_tag_not_found")
 
 
 def models_in(field: FieldInfo) -> Sequence[type[BaseModel]]:
-    """The models of which a value may be; none of a registry that has not been imported."""
+    """The models of which a value may be; of a registry that has not been imported those of its outlines."""
     for entry in field.metadata:
         if isinstance(entry, FromRegistry):
-            return entry.models_of({}) if entry.loaded else ()
+            return entry.models_of({}, entry.known_entries)
     return _models_in(field.annotation)
 
 
@@ -82,9 +82,6 @@ def all_paths(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> Iterator[
         yield (*prefix, name)
         for child in models_in(field):
             yield from all_paths(child, (*prefix, name))
-        for entry in field.metadata:
-            if isinstance(entry, FromRegistry) and not entry.loaded:
-                yield from ((*prefix, name, *path) for path in entry.paths_in_source())
 
 
 def suggestion(word: Any, known: list[str]) -> str:

@@ -9,7 +9,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from ivadomed.errors import ConfigError
+from ivadomed.errors import ConfigError, ConfigNotFoundError
 from ivadomed.images.files import DuplicateKeyError, NestingError, parse_json
 
 Tree = dict[str, Any]
@@ -118,7 +118,9 @@ def _text(path: Path) -> str:
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; expected the path of a JSON configuration file") from None
+        raise ConfigNotFoundError(
+            f"{path}: no such file; expected the path of a JSON configuration file"
+        ) from None
     except IsADirectoryError:
         raise ConfigError(f"{path}: is a folder; expected the path of a JSON configuration file") from None
     except OSError as error:

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ivadomed.errors import DataError, OutputError
+from ivadomed.errors import DataError, DataNotFoundError, OutputError
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -93,7 +93,7 @@ def data_path(path: str | os.PathLike[str]) -> Path:
     if is_there and not os.access(place, os.R_OK | (os.X_OK if place.is_dir() else 0)):
         raise DataError(f"{place}: cannot be read ({os.strerror(errno.EACCES)}); check its permissions")
     if not is_there:
-        raise DataError(
+        raise DataNotFoundError(
             f"{place}: no such folder or table; loader_parameters.path_data must name a data set (BIDS, nnU-Net, "
             "Decathlon, or a .tsv or .csv table)"
         )

@@ -18,7 +18,7 @@ import nibabel as nib
 import numpy as np
 from numpy.lib.recfunctions import structured_to_unstructured
 
-from ivadomed.errors import DataError
+from ivadomed.errors import DataError, DataNotFoundError
 from ivadomed.geometry.grid import Grid
 from ivadomed.images.files import atomic_path
 from ivadomed.images.pictures import EXTENSIONS as PICTURE_EXTENSIONS
@@ -205,7 +205,7 @@ def check_present(path: str | os.PathLike[str]) -> None:
     if is_without_content(path):
         raise DataError(f"{os.fspath(path)}: stands for content that is not here; {FETCH}")
     if not os.path.isfile(path):
-        raise DataError(f"{os.fspath(path)}: no such image file")
+        raise DataNotFoundError(f"{os.fspath(path)}: no such image file")
 
 
 def _open_nifti(path: str | os.PathLike[str], several: bool = False) -> Any:

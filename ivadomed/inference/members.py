@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from ivadomed.config.tree import read_json
-from ivadomed.errors import ConfigError, DataError
+from ivadomed.errors import ConfigError, DataError, ModelNotFoundError
 from ivadomed.loader.conditions import FILM_ENCODER, FilmEncoder
 from ivadomed.models import get_model_filenames
-from ivadomed.models.checkpoint import ModelNotFoundError, model_stem, preferred_weights
+from ivadomed.models.checkpoint import model_stem, preferred_weights
 
 KEY = "ensemble"
 """Key of the list of members in the JSON file of an ensemble."""

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ivadomed.errors import ModelError
+from ivadomed.errors import ModelError, ModelNotFoundError
 from ivadomed.images.files import atomic_path
 from ivadomed.models.base import Network
 from ivadomed.models.describe import describe
@@ -30,13 +30,6 @@ _REMEDY = "Copy or download it again, or train the model again."
 
 MapLocation = str | torch.device | None
 PathLike = str | os.PathLike[str]
-
-
-class ModelNotFoundError(ModelError, FileNotFoundError):
-    """A model folder or one of its files is missing."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 def save_model(path: PathLike, model: nn.Module, name: str, arguments: Mapping[str, Any]) -> None:

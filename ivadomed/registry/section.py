@@ -5,17 +5,14 @@ This module, unlike the rest of the room, loads pydantic.
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
 from inspect import Parameter
-from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Final, Literal, Union, get_args, get_origin
 
@@ -42,6 +39,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, core_schema
 from typing_extensions import Self
 
+from ivadomed.registry.outline import outlines
 from ivadomed.registry.registry import OWN, Registry, parameters
 from ivadomed.registry.types import INTERNAL, Doc, Text
 from ivadomed.runtime.failures import utf8_remedy
@@ -56,8 +54,8 @@ _EXPECTED = {
     "finite_number": "expected a finite number",
 }
 
-PASS_OVER: Final = "pass over"
-"""Validation context in which what a registry declares is not looked at, hence not imported."""
+FIRST_LOOK: Final = "first look"
+"""Validation context in which no room of a registry is imported: its sections are compared with outlines."""
 
 
 def _holds_several(annotation: Any) -> bool:
@@ -338,6 +336,10 @@ def own_model(base: type[Section]) -> type[Section]:
     )
 
 
+Entries = tuple[tuple[str, Callable[..., Any]], ...]
+"""Names and what they stand for."""
+
+
 class FromRegistry(ABC):
     """Metadata of a field whose models are made from a registry.
 
@@ -354,30 +356,35 @@ class FromRegistry(ABC):
         self.base, self.default = base, default
 
     @property
-    def entries(self) -> tuple[tuple[str, Callable[..., Any]], ...]:
-        """Names and what they stand for, but for what says that no configuration names it."""
+    def entries(self) -> Entries:
+        """Names and what they stand for, but for what says that no configuration names it; imports the room."""
         registry: Registry[Any] = getattr(import_module(self.module), self.name)
         return tuple(
             (name, entry) for name, entry in registry.items() if getattr(entry, "configurable", True)
         )
 
     @property
-    def loaded(self) -> bool:
-        """True when the room of the registry has been imported."""
-        return self.module in sys.modules
-
-    def paths_in_source(self) -> Iterator[tuple[str, ...]]:
-        """Paths of the keys below, read from the source of the room, whose import may load torch."""
-        yield from ()
+    def known_entries(self) -> Entries:
+        """The entries where the room has been imported, else their outlines."""
+        return self.entries if self.module in sys.modules else outlines(self.module, self.name)
 
     @abstractmethod
-    def models_of(self, value: Any) -> tuple[type[Section], ...]:
-        """Models of which a value may be; {} stands for any."""
+    def models_of(self, value: Any, entries: Entries) -> tuple[type[Section], ...]:
+        """Models of which a value may be; {} stands for any.
+
+        Args:
+            value: Value of the configuration.
+            entries: The entries or their outlines.
+        """
 
     def _validate(self, value: Any, info: ValidationInfo) -> Any:
-        if info.context == PASS_OVER:
+        if info.context == FIRST_LOOK:
+            if value and (entries := self.known_entries):  # none where there is no source
+                models = self.models_of(value, entries)
+                adapter(models, self.default).validate_python(value, context=info.context)
             return value
-        found = adapter(self.models_of(value), self.default).validate_python(value, context=info.context)
+        models = self.models_of(value, self.entries)
+        found = adapter(models, self.default).validate_python(value, context=info.context)
         type(found).model_rebuild()  # pydantic 2.11 serializes instances only of classes that are built
         return found
 
@@ -386,44 +393,7 @@ class FromRegistry(ABC):
         return core_schema.with_info_plain_validator_function(self._validate, serialization=by_value)
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> Any:
-        return handler(adapter(self.models_of({}), self.default).core_schema)
-
-
-@cache
-def _in_source(module: str, registry: str) -> dict[str, list[str]]:
-    """Names and arguments of what the modules of a room register with a decorator, such as ``@loss`` for ``LOSSES``."""
-    spec = find_spec(module)
-    files = Path(spec.origin).parent.glob("*.py") if spec and spec.origin else ()
-    room = {
-        node.name: node
-        for path in files
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
-        if isinstance(node, (ast.ClassDef, ast.FunctionDef))
-    }
-    return {
-        name: list(_arguments_in_source(node, room))
-        for name, node in room.items()
-        if any(isinstance(e, ast.Name) and registry.lower().startswith(e.id) for e in node.decorator_list)
-    }
-
-
-def _arguments_in_source(
-    node: ast.ClassDef | ast.FunctionDef, room: Mapping[str, ast.ClassDef | ast.FunctionDef]
-) -> Iterator[str]:
-    """Arguments of a function behind its first; of a class those of its constructor, or its annotated attributes."""
-    if isinstance(node, ast.FunctionDef):
-        yield from (each.arg for each in (*node.args.args[1:], *node.args.kwonlyargs))
-        return
-    for base in node.bases:
-        if isinstance(base, ast.Name) and base.id in room:
-            yield from _arguments_in_source(room[base.id], room)
-    for inner in node.body:
-        if isinstance(inner, ast.FunctionDef) and inner.name == "__init__":
-            yield from _arguments_in_source(inner, room)
-        elif isinstance(inner, ast.AnnAssign) and node.decorator_list:
-            annotation = ast.unparse(inner.annotation)
-            if not re.search(r"\b(ClassVar|INTERNAL)\b", annotation):
-                yield ast.unparse(inner.target)
+        return handler(adapter(self.models_of({}, self.entries), self.default).core_schema)
 
 
 @cache
@@ -439,12 +409,8 @@ def adapter(models: tuple[type[Section], ...], default: str) -> TypeAdapter[Any]
 class OneOf(FromRegistry):
     """A section of which `name` picks an entry; the other keys are its arguments."""
 
-    def paths_in_source(self) -> Iterator[tuple[str, ...]]:
-        for arguments in _in_source(self.module, self.name).values():
-            yield from ((key,) for key in arguments)
-
-    def models_of(self, value: Any) -> tuple[type[Section], ...]:
-        return (*(section_model(entry, self.base) for _, entry in self.entries), own_model(self.base))
+    def models_of(self, value: Any, entries: Entries) -> tuple[type[Section], ...]:
+        return (*(section_model(entry, self.base) for _, entry in entries), own_model(self.base))
 
 
 class InOrder(FromRegistry):
@@ -460,15 +426,10 @@ class InOrder(FromRegistry):
         super().__init__(registry, base)
         self.whole = whole
 
-    def paths_in_source(self) -> Iterator[tuple[str, ...]]:
-        for name, arguments in _in_source(self.module, self.name).items():
-            yield (name,)
-            yield from ((name, key) for key in (*self.base.model_fields, *arguments))
-
-    def models_of(self, value: Any) -> tuple[type[Section], ...]:
+    def models_of(self, value: Any, entries: Entries) -> tuple[type[Section], ...]:
         names = value if isinstance(value, Mapping) else ()
         own = tuple(name for name in names if re.match(OWN_PATTERN, str(name)))
-        return (_ordered(self.entries, self.base, self.whole, own),)
+        return (_ordered(entries, self.base, self.whole, own),)
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> Any:
         reference = super().__get_pydantic_json_schema__(schema, handler)
@@ -480,7 +441,7 @@ class InOrder(FromRegistry):
 
 @cache
 def _ordered(
-    entries: tuple[tuple[str, Callable[..., Any]], ...],
+    entries: Entries,
     base: type[Section],
     whole: type[OrderedSteps],
     own: tuple[str, ...],

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import pandas as pd
 
+from ivadomed.config.run_files import BEST
 from ivadomed.errors import IvadomedError
 from ivadomed.evaluation.cross_validation import FOLDER, fold_means
 from ivadomed.evaluation.dataset import RESULT_FILE, worst_first
@@ -21,7 +22,6 @@ from ivadomed.images.files import parse_json
 from ivadomed.inference.members import KEY, members_of
 from ivadomed.loader.split.file import SPLITS
 from ivadomed.report.contents import CrossValidation, RunTables
-from ivadomed.training.checkpoint import BEST
 
 log = logging.getLogger(__name__)
 

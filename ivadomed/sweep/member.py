@@ -13,9 +13,9 @@ import pandas as pd
 from ivadomed.commands.run import run_command
 from ivadomed.commands.worker import log_failure, with_own_share
 from ivadomed.config import load_config
+from ivadomed.config.run_files import BEST, CHECKPOINT
 from ivadomed.jobs import ResultStore, once
 from ivadomed.sweep.plan import Member
-from ivadomed.training.checkpoint import BEST, CHECKPOINT
 from ivadomed.training.loop import EpochEnd
 
 SCORES = ("best_training_dice", "best_training_loss", "best_validation_dice", "best_validation_loss")

@@ -12,13 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from ivadomed.config.run_files import BEST
 from ivadomed.config.tree import flattened
-from ivadomed.errors import ModelError
+from ivadomed.errors import ModelError, ModelNotFoundError
 from ivadomed.models.checkpoint import write_torch
 from ivadomed.models.files import TorchFile
-
-CHECKPOINT, BEST, FINAL = "checkpoint.pth.tar", "best_model.pt", "final_model.pt"
-"""Files of a training in the folder of its run."""
 
 FORMAT = 2
 _KEY_OF_2 = b"gif_dict"
@@ -87,7 +85,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise ModelError(f"{path}: no checkpoint to resume from; start without --resume-training")
+        raise ModelNotFoundError(f"{path}: no checkpoint to resume from; start without --resume-training")
     refuse_old_checkpoint(path)
     try:
         state = TorchFile(path).plain()

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 import torch
 
+from ivadomed.config.run_files import BEST, CHECKPOINT, FINAL
 from ivadomed.config.schema.run import Architecture
 from ivadomed.config.schema.training import TrainingParameters
 from ivadomed.errors import ConfigError, ModelError
@@ -32,9 +33,6 @@ from ivadomed.runtime.signals import StopRequest
 from ivadomed.runtime.terminal import say
 from ivadomed.training.budget import Budget, Clock, seconds_of_pass
 from ivadomed.training.checkpoint import (
-    BEST,
-    CHECKPOINT,
-    FINAL,
     changes,
     read_checkpoint,
     restore_rng,

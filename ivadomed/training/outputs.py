@@ -9,13 +9,14 @@ from glob import escape as glob_escape
 from pathlib import Path
 
 from ivadomed.config import RunConfig
+from ivadomed.config.run_files import BEST, CHECKPOINT, FINAL
 from ivadomed.errors import OutputError
 from ivadomed.images.files import atomic_path, write_json
 from ivadomed.loader.conditions import FilmEncoder
 from ivadomed.loader.recipe import TRAINED
 from ivadomed.models.checkpoint import load_model
 from ivadomed.models.onnx import write_onnx
-from ivadomed.training.checkpoint import BEST, CHECKPOINT, FINAL, is_old_checkpoint, is_old_model
+from ivadomed.training.checkpoint import is_old_checkpoint, is_old_model
 from ivadomed.training.gifs import remove_frames
 from ivadomed.training.rehearsal import REHEARSAL
 

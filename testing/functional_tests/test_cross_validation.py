@@ -8,9 +8,9 @@ import pytest
 
 from ivadomed.commands.run import run_command
 from ivadomed.config import load_config
+from ivadomed.config.run_files import CHECKPOINT
 from ivadomed.inference import segment_volume
 from ivadomed.main import main, run_main
-from ivadomed.training.checkpoint import CHECKPOINT
 
 N_FOLDS = 2
 

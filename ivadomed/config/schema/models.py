@@ -8,8 +8,8 @@ leaves out is taken from `default_model`. A name such as `my_package.nets:MyNet`
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import cache
-from importlib import import_module
 from typing import Any, Literal
 
 from pydantic import (
@@ -26,6 +26,7 @@ from ivadomed.models.specs import SPECS
 from ivadomed.registry import parameters
 from ivadomed.registry.section import (
     OWN,
+    Entries,
     FromRegistry,
     OneOf,
     Open,
@@ -135,15 +136,10 @@ class MissingContrastKeys(Section):
 Fields = dict[str, tuple[Any, Any]]  # type and pydantic's field
 
 
-def _network(name: str) -> Any:
-    module, _, registry = _MODELS.partition(":")
-    return getattr(import_module(module), registry)[name]
-
-
 @cache
-def network_arguments(name: str) -> Fields:
+def network_arguments(network: Callable[..., Any]) -> Fields:
     """Type and field of each constructor argument of a network that is a key of the configuration."""
-    fields = {key: argument_field(parameter) for key, parameter in parameters(_network(name))[0].items()}
+    fields = {key: argument_field(parameter) for key, parameter in parameters(network)[0].items()}
     return {key: (kind, field) for key, (kind, field) in fields.items() if field.description}
 
 
@@ -157,22 +153,23 @@ def _optional(kind: Any, field: Any, remark: str = "") -> tuple[Any, Any]:
     return kind | None, Field(default=None, description=text, examples=field.examples)
 
 
-def _made(name: str, title: str, base: type[Section], fields: Fields) -> type[Section]:
-    spec, bases = SPECS[name], [base]
+def _made(network: Callable[..., Any], title: str, base: type[Section], fields: Fields) -> type[Section]:
+    spec, bases = SPECS[network.__name__], [base]
     if spec.film:
         bases.append(FilmKeys)
     if spec.missing_contrasts:
         bases.append(MissingContrastKeys)
     definitions: Any = fields
     return create_model(
-        title, __base__=tuple(bases), __doc__=description(_network(name)), __module__=__name__, **definitions
+        title, __base__=tuple(bases), __doc__=description(network), __module__=__name__, **definitions
     )
 
 
 @cache
-def default_model_of(name: str) -> type[Section]:
+def default_model_of(network: Callable[..., Any], unet: Callable[..., Any]) -> type[Section]:
     """`default_model` of a network: the arguments that networks share are those of Unet, with its defaults."""
-    spec, own, shared = SPECS[name], network_arguments(name), network_arguments("Unet")
+    name = network.__name__
+    spec, own, shared = SPECS[name], network_arguments(network), network_arguments(unet)
     title: Any = name
     fields: Fields = {"name": (Literal[title], Field(default=name, description="Architecture."))}
     for argument in shared | own:
@@ -180,13 +177,14 @@ def default_model_of(name: str) -> type[Section]:
         kind, field = (shared if is_shared and argument not in spec.not_shared else own)[argument]
         keeps_default = is_shared and argument not in spec.sized
         fields[argument] = (kind, field) if keeps_default else _optional(kind, field)
-    return _made(name, name, DefaultModel, fields)
+    return _made(network, name, DefaultModel, fields)
 
 
 @cache
-def section_of(name: str) -> type[Section]:
+def section_of(network: Callable[..., Any], unet: Callable[..., Any]) -> type[Section]:
     """Section of a network: its own arguments, and those that take the place of `default_model`'s."""
-    spec, own, shared = SPECS[name], network_arguments(name), network_arguments("Unet")
+    name = network.__name__
+    spec, own, shared = SPECS[name], network_arguments(network), network_arguments(unet)
     fields: Fields = {}
     for argument in shared | own:
         if argument in spec.not_shared:
@@ -199,7 +197,12 @@ def section_of(name: str) -> type[Section]:
             )
         else:
             fields[argument] = _optional(*own[argument])
-    return _made(name, f"{name[:1].upper()}{name[1:]}Section", ModelSection, fields)
+    return _made(network, f"{name[:1].upper()}{name[1:]}Section", ModelSection, fields)
+
+
+def arguments_of(name: str) -> Fields:
+    """See ``network_arguments``; of the network of a name."""
+    return network_arguments(dict(ChosenModel().entries)[name])
 
 
 class ChosenModel(OneOf):
@@ -208,9 +211,10 @@ class ChosenModel(OneOf):
     def __init__(self) -> None:
         super().__init__(_MODELS, DefaultModel, "Unet")
 
-    def models_of(self, value: Any) -> tuple[type[Section], ...]:
+    def models_of(self, value: Any, entries: Entries) -> tuple[type[Section], ...]:
         """`default_model` of each network, and of one of the user's own."""
-        return (*map(default_model_of, SPECS), OwnModel)
+        networks = dict(entries)
+        return (*(default_model_of(networks[name], networks["Unet"]) for name in SPECS), OwnModel)
 
 
 class SectionOf(FromRegistry):
@@ -219,6 +223,7 @@ class SectionOf(FromRegistry):
     def __init__(self, name: str) -> None:
         super().__init__(_MODELS, ModelSection, name)
 
-    def models_of(self, value: Any) -> tuple[type[Section], ...]:
+    def models_of(self, value: Any, entries: Entries) -> tuple[type[Section], ...]:
         """The section."""
-        return (section_of(self.default),)
+        networks = dict(entries)
+        return (section_of(networks[self.default], networks["Unet"]),)

@@ -24,7 +24,7 @@ from ivadomed.config.schema.models import (
     ModelSection,
     OwnModel,
     SectionOf,
-    network_arguments,
+    arguments_of,
 )
 from ivadomed.config.schema.predictions import (
     EvaluationParameters,
@@ -156,7 +156,7 @@ class RunConfig(Section):
         name, network = self.architecture_name, self.network
         if isinstance(self.default_model, OwnModel) and network is OWN:
             return Architecture(name, network.derived(self) | self.default_model.arguments)
-        return Architecture(name, network.arguments(self, network_arguments(name)))
+        return Architecture(name, network.arguments(self, arguments_of(name)))
 
     @cached_property
     def is_2d(self) -> bool:
@@ -247,7 +247,7 @@ class RunConfig(Section):
             keys[f"transformation.{name}.size"] = size
         arguments = self.architecture.arguments
         if "n_filters" in arguments or (
-            self.network is not OWN and "n_filters" in network_arguments(self.architecture_name)
+            self.network is not OWN and "n_filters" in arguments_of(self.architecture_name)
         ):
             keys[self._path_of("n_filters")] = arguments.get("n_filters", "the default")
         return keys

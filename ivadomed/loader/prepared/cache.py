@@ -21,7 +21,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from ivadomed.errors import DataError, OutputError
+from ivadomed.errors import DataError, DataNotFoundError, OutputError
 from ivadomed.geometry.windows import Window
 from ivadomed.images.labels import LabelFile
 from ivadomed.images.volume_of import VolumeOf
@@ -191,6 +191,8 @@ def case_key(case: Case, recipe: Recipe) -> str:
             values = (file.index,)
         try:
             status = os.stat(path)
+        except FileNotFoundError as error:
+            raise DataNotFoundError(f"{path}: no such file any more") from error
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from error
         identity.append([str(Path(path).resolve()), status.st_size, status.st_mtime_ns, values])

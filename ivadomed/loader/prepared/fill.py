@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from ivadomed.errors import OutputError
+from ivadomed.errors import IvadomedError, OutputError
 from ivadomed.images.files import leftovers
 from ivadomed.jobs import Workers, values
 from ivadomed.loader.cases.case import Case
@@ -112,6 +112,8 @@ def _prepare_unless_busy(
             lock.unlink(missing_ok=True)
     except Timeout:
         return item, False
+    except IvadomedError:  # a missing image is an OSError too
+        raise
     except OSError as error:
         raise OutputError(
             f"{path.parent}: cannot be written ({error.strerror or error}); set loader_parameters.cache_dir"

@@ -13,9 +13,10 @@ import time
 from pathlib import Path
 
 import ivadomed.commands.run  # noqa: F401  (so that the forks have it)
+from ivadomed.config.run_files import CHECKPOINT
 from ivadomed.images.files import leftovers, write_json
 from ivadomed.main import main
-from ivadomed.training.checkpoint import CHECKPOINT, read_checkpoint
+from ivadomed.training.checkpoint import read_checkpoint
 
 
 def start(config: Path, folder: Path) -> int:

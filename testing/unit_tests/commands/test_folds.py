@@ -10,10 +10,10 @@ from ivadomed.commands.folds import fold_folder, is_packaged, of_fold, prepare_f
 from ivadomed.commands.run import run_command
 from ivadomed.commands.worker import with_absolute_paths
 from ivadomed.config import load_config
+from ivadomed.config.run_files import BEST, CHECKPOINT
 from ivadomed.errors import ConfigError, ModelError, OutputError, RunsFailed
 from ivadomed.jobs import ONE
 from ivadomed.runtime.ranks import World
-from ivadomed.training.checkpoint import BEST, CHECKPOINT
 from ivadomed.training.loop import TrainingResult
 
 

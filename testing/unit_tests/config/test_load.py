@@ -7,6 +7,8 @@ import pickle
 import subprocess
 import sys
 from copy import deepcopy
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ivadomed
-from ivadomed.config import RunConfig, load_config
+from ivadomed.config import CONFIG_DIR, RunConfig, load_config
 from ivadomed.config.tree import expand, merged
 from ivadomed.errors import ConfigError
 
@@ -312,6 +314,48 @@ def test_a_misspelt_key_causes_no_second_problem():
     assert lines == ["Modified3DUNet.lenght_3D: unknown key; did you mean 'length_3D'?"]
 
 
+HIPPOCAMPUS = json.loads((CONFIG_DIR / "config_hippocampus.json").read_text(encoding="utf-8"))
+
+
+def leaves(tree, path=()):
+    for key, value in tree.items():
+        yield (*path, key)
+        if isinstance(value, dict):
+            yield from leaves(value, (*path, key))
+
+
+@pytest.mark.parametrize("path", list(leaves(HIPPOCAMPUS)), ids=".".join)
+@pytest.mark.parametrize("wrong", ["?", 1e400, [[]], {"a": {}}], ids=repr)
+def test_a_wrong_value_causes_no_second_problem(path, wrong):
+    tree = deepcopy(HIPPOCAMPUS)
+    section = reduce(getitem, path[:-1], tree)
+    section[path[-1]] = wrong
+    try:
+        load_config(tree)
+    except ConfigError as error:
+        for line in str(error).splitlines()[1:]:
+            assert path[-1] in line.split(": ")[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"default_model": {"stride_3D": [400, 8, 8]}}, "default_model.stride_3D: [400, 8, 8] exceeds"),
+        ({"default_model": {"name": "ResEncUnet3"}}, "default_model.name: 'ResEncUnet3' is unknown"),
+        ({"default_model": {"is_2d": "no"}}, "default_model.is_2d: 'no'"),
+        (
+            {"default_model": {"is_2d": None}, "training_parameters": {"is_2d": False}},
+            "training_parameters.is_2d",
+        ),
+    ],
+)
+def test_what_follows_from_a_network_that_is_not_known_is_no_problem(change, line):
+    tree = merged(HIPPOCAMPUS, change)
+    tree["default_model"] = {key: value for key, value in tree["default_model"].items() if value is not None}
+    [found] = problems_of(tree)
+    assert found.startswith(line)
+
+
 @pytest.mark.parametrize(
     ("section", "keys"),
     [
@@ -500,7 +544,7 @@ def _environment() -> dict[str, str]:
 def test_imports_are_light():
     heavy = {"torch", "pandas", "nibabel", "numpy", "scipy", "bids", "sklearn", "skimage"}
     modules = loaded_modules(
-        "from ivadomed.config import RunConfig; RunConfig.model_validate({}, context='pass over')"
+        "from ivadomed.config import RunConfig; RunConfig.model_validate({}, context='first look')"
     )
     assert not heavy & modules
     assert "pydantic" not in loaded_modules("import ivadomed.config; ivadomed.config.migrate({})")

@@ -10,6 +10,7 @@ from ivadomed.config import load_config
 from ivadomed.config.migrate import OWN_ARGUMENTS, reconcile
 from ivadomed.config.schema.models import default_model_of, section_of
 from ivadomed.config.schema.run import SECTIONS
+from ivadomed.models.registry import MODELS
 
 FILM, HEMIS, THREE_D = "FiLMedUnet", "HeMISUnet", "Modified3DUNet"
 LENGTH = {"length_3D": [32, 32, 16]}
@@ -182,7 +183,7 @@ def test_reconciling_twice_changes_nothing(tree, transformation):
 
 def test_the_table_of_arguments_is_that_of_the_networks():
     """The table that is read without torch says what the constructors say: which keys only some networks have."""
-    shared = {*default_model_of("Unet").model_fields, "applied"}
-    own = {name: set(section_of(name).model_fields) - shared for name in SECTIONS}
+    shared = {*default_model_of(MODELS["Unet"], MODELS["Unet"]).model_fields, "applied"}
+    own = {name: set(section_of(MODELS[name], MODELS["Unet"]).model_fields) - shared for name in SECTIONS}
     assert {name: set(keys) for name, keys in OWN_ARGUMENTS.items()} == own
     assert list(OWN_ARGUMENTS) == list(SECTIONS)

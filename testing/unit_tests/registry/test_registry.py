@@ -1,20 +1,14 @@
 """A registry: names, own classes, arguments."""
 
 import sys
-from importlib import import_module
 from types import SimpleNamespace
 from typing import Annotated
 
 import pytest
 
-from ivadomed.config.problems import all_paths
-from ivadomed.config.schema.run import RunConfig
-from ivadomed.config.schema.training import TrainingParameters
 from ivadomed.errors import ConfigError
 from ivadomed.registry import Registry, did_you_mean, nearest, parameters
 from ivadomed.registry.section import (
-    InOrder,
-    OneOf,
     OrderedSteps,
     Section,
     own_model,
@@ -172,24 +166,3 @@ def test_whole_numbers_may_be_written_as_floats():
     assert model(n=128.0).n == 128
     assert parse_arguments(Counted, {"n": True})[1]
     assert OrderedSteps().steps == {}
-
-
-IN_SOURCE = {
-    name: entry
-    for model in (RunConfig, TrainingParameters)
-    for name, field in model.model_fields.items()
-    for entry in field.metadata
-    if isinstance(entry, InOrder) or type(entry) is OneOf
-}
-
-
-@pytest.mark.parametrize("name", IN_SOURCE)
-def test_the_source_of_a_room_tells_the_keys_of_its_sections(name):
-    entry = IN_SOURCE[name]
-    keys = {path for model in entry.models_of({}) for path in all_paths(model)} - {("name",)}
-    not_for_configurations = (
-        getattr(import_module(entry.module), entry.name).keys() - dict(entry.entries).keys()
-    )
-    told = {path for path in entry.paths_in_source() if path[0] not in not_for_configurations}
-    assert len(told) > 10
-    assert told == keys
