@@ -7,9 +7,10 @@ import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ivadomed import __version__
 from ivadomed.errors import ConfigError, Interrupted, IvadomedError
@@ -17,6 +18,10 @@ from ivadomed.runtime.console import ToolParser, exit_code
 from ivadomed.runtime.moved import moved_names
 from ivadomed.runtime.ranks import current_world
 from ivadomed.runtime.terminal import Mode, Style, logging_to_terminal
+from ivadomed.runtime.working import working
+
+if TYPE_CHECKING:
+    from ivadomed.config import RunConfig
 
 COMMANDS = ("train", "test", "eval", "segment")
 
@@ -295,9 +300,10 @@ def _auto(args: argparse.Namespace) -> Path:
         from ivadomed.auto.folder import refuse_useless
 
         refuse_useless(args.auto, args.path_data or (), args.hours)
-        # Torch and the rest are loaded only now.
-        from ivadomed.auto.planning import AutoOptions
-        from ivadomed.auto.run import run_auto
+        with working("Loading libraries"):
+            # Torch and the rest are loaded only now.
+            from ivadomed.auto.planning import AutoOptions
+            from ivadomed.auto.run import run_auto
 
         options = AutoOptions(
             args.auto,
@@ -324,9 +330,15 @@ def _dispatch(source: Any, overrides: Mapping[str, Any], mode: Mode = Mode.SCREE
     known = {field.name for field in fields(RunOptions)}
     asked = RunOptions(**{name: value for name, value in options.items() if name in known})
     with logging_to_terminal(mode):
-        config = load_config(source, overrides, first_look=lambda config: refuse_useless(config, asked))
-        # Torch and the rest are loaded only now: a mistyped option, path or key is answered at once.
-        from ivadomed.commands.run import run_command
+        with ExitStack() as loading:
+
+            def first_look(config: RunConfig) -> None:
+                refuse_useless(config, asked)
+                loading.enter_context(working("Loading libraries"))
+
+            config = load_config(source, overrides, first_look=first_look)
+            # Torch and the rest are loaded only now: a mistyped option, path or key is answered at once.
+            from ivadomed.commands.run import run_command
 
         return run_command(config, debug=mode is Mode.DEBUG, **options)
 

@@ -48,6 +48,7 @@ from ivadomed.metrics import MetricManager, get_metric_fns
 from ivadomed.registry.types import DatasetType
 from ivadomed.runtime.device import define_device
 from ivadomed.runtime.terminal import hidden_bar, say
+from ivadomed.runtime.working import working
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +106,8 @@ def package_ensemble(config: RunConfig, folder: Path, workers: Workers) -> Path 
         if not is_packaged(config, folder, len(runs)):
             steps = _chosen_steps(config, folder, runs, workers)
             members = [run.model_folder for run in runs]
-            join_models(members, config.model_folder, postprocessing=steps, overwrite=True)
+            with working("Joining the models"):
+                join_models(members, config.model_folder, postprocessing=steps, overwrite=True)
         say("Done", f"the ensemble of {len(runs)} models is {config.model_folder}")
     say("Next", f"ivadomed --test -c {folder / 'config_file.json'}")
     return None if config.task == "classification" else config.model_folder

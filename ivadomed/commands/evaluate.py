@@ -27,6 +27,7 @@ from ivadomed.loader.cases.case import Case
 from ivadomed.report import Curve, Report, read_curves, write_report
 from ivadomed.report.run_tables import read_run_tables
 from ivadomed.runtime.terminal import say
+from ivadomed.runtime.working import working
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,8 @@ def evaluate_cases(
     params = config.evaluation_parameters
     loader = config.loader_parameters
     pairs = pairs_of_cases(cases, folder / PREDICTIONS, loader.target_suffix, loader.soft_gt)
-    table = evaluate_predictions(pairs, folder, params, workers=workers)
+    with working(f"Evaluating {len(pairs)} images"):
+        table = evaluate_predictions(pairs, folder, params, workers=workers)
     class_names = class_labels(config.class_names)
     summary = write_summary(table, pairs, folder, class_names)
     log.info("%s\n", preview(table, class_names))
@@ -82,7 +84,8 @@ def evaluate_cases(
         say("Folds", f"means of each\n{folds_text(of_folds.folds, class_names)}")
     worst = worst_first(table)
     slices_mb = params.slices_mb if params.report else 0
-    pictures = paint_cases(pairs, worst[: params.overlays], folder, config.slice_axis_index, slices_mb)
+    with working("Drawing pictures"):
+        pictures = paint_cases(pairs, worst[: params.overlays], folder, config.slice_axis_index, slices_mb)
     if params.report:
         report = Report(
             title=f"{config.model_name}, cross-validation" if of_folds is not None else config.model_name,
@@ -99,7 +102,9 @@ def evaluate_cases(
             tables=tables,
         )
         say("Verdict", report.verdict.text)
-        say("Report", str(write_report(report)))
+        with working("Writing the report"):
+            path = write_report(report)
+        say("Report", str(path))
     return table
 
 

@@ -49,6 +49,11 @@ def refuse_useless(config: RunConfig, options: RunOptions) -> None:
         _refuse_untrained(config)
     if config.command == "train" and config.model_folder.is_dir():
         return  # It may be trained already, which needs no data set.
+    refuse_absent_data(config)
+
+
+def refuse_absent_data(config: RunConfig) -> None:
+    """Raise DataError for a data set that is not there."""
     for folder in config.loader_parameters.path_data:
         data_path(folder)
 

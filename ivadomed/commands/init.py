@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ivadomed.errors import OutputError
 from ivadomed.images.files import data_path, write_json, write_text
 from ivadomed.runtime.terminal import Mode, Style, shown
+from ivadomed.runtime.working import working
 
 if TYPE_CHECKING:
     from ivadomed.suggest import Candidate, Choice
@@ -60,23 +61,36 @@ def init_command(
             raise OutputError(f"{path}: exists already; choose another name, or remove it first")
     for folder in path_data:
         data_path(folder)
-    # Torch and pandas are loaded only now: what exists already or does not is refused at once.
-    from ivadomed.suggest import Machine, candidates, suggest, summary, survey
-
     with shown(Mode.QUIET if quiet else Mode.SCREEN):
-        data = survey(path_data, target_suffix, contrasts)
-    machine, notes = Machine.here(), summary(data)
-    if with_candidates:
-        offered = candidates(data, machine, stem, minutes)
-        written = [_written(f"{stem}_{one.name}", one.choices, notes) for one in offered]
-        lines = _screen_of_candidates(offered, written, notes)
-    else:
-        choices = suggest(data, machine, stem, minutes)
-        written = [_written(stem, choices, notes)]
-        lines = _screen(choices, written[0], notes)
+        written, lines = _suggested(stem, path_data, target_suffix, contrasts, with_candidates, minutes)
     if not quiet:
         print("\n".join(lines))
     return written[0]
+
+
+def _suggested(
+    stem: str,
+    path_data: Sequence[str],
+    target_suffix: Sequence[str],
+    contrasts: Sequence[str],
+    with_candidates: bool,
+    minutes: float | None,
+) -> tuple[list[Path], Iterator[str]]:
+    """Write the configuration, or the candidates: their files, and the lines of the screen."""
+    with working("Loading libraries"):
+        # Torch and pandas are loaded only now: what exists already or does not is refused at once.
+        from ivadomed.suggest import Machine, candidates, suggest, summary, survey
+    with working("Inspecting the data set"):
+        data = survey(path_data, target_suffix, contrasts)
+    with working("Sizing the network for this machine"):
+        machine, notes = Machine.here(), summary(data)
+        if with_candidates:
+            offered = candidates(data, machine, stem, minutes)
+            written = [_written(f"{stem}_{one.name}", one.choices, notes) for one in offered]
+            return written, _screen_of_candidates(offered, written, notes)
+        choices = suggest(data, machine, stem, minutes)
+        written = [_written(stem, choices, notes)]
+        return written, _screen(choices, written[0], notes)
 
 
 def _stems(stem: str, with_candidates: bool) -> list[str]:

@@ -22,6 +22,7 @@ from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import read_ahead
 from ivadomed.runtime.device import define_device
 from ivadomed.runtime.terminal import hidden_bar, say
+from ivadomed.runtime.working import working
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +91,10 @@ def segment_command(
         folder / PREDICTIONS,
         postprocessing_of(config, folder),
     )
-    with tqdm(desc="Segmentation", total=len(cases), unit="case", leave=False, disable=hidden_bar()) as bar:
+    with (
+        working(f"Segmenting {len(cases)} images"),
+        tqdm(desc="Segmentation", total=len(cases), unit="case", leave=False, disable=hidden_bar()) as bar,
+    ):
         written = _segment_in_parts(segmenter, cases, workers, bar) if workers else []
         for files in () if workers else segmenter.files(cases, model):
             written += files

@@ -27,6 +27,7 @@ from ivadomed.jobs import Workers
 from ivadomed.loader.build import display_transforms, test_cases
 from ivadomed.loader.recipe import TRAINED, conditioner_of, recipe_of, steps_of, uncertain_steps_of
 from ivadomed.metrics import get_metric_fns
+from ivadomed.runtime.working import working
 
 log = logging.getLogger(__name__)
 
@@ -62,15 +63,16 @@ def test_command(
         config.mirror_axes or (),
     )
     display_transforms(config, "testing")
-    metrics = predict_cases(
-        data,
-        folder / BEST,
-        folder / PREDICTIONS,
-        device,
-        config.training_parameters.batch_size,
-        config.uncertainty,
-        get_metric_fns(config.task),
-        postprocessing_of(config, folder),
-    )
+    with working(f"Predicting {len(cases)} images"):
+        metrics = predict_cases(
+            data,
+            folder / BEST,
+            folder / PREDICTIONS,
+            device,
+            config.training_parameters.batch_size,
+            config.uncertainty,
+            get_metric_fns(config.task),
+            postprocessing_of(config, folder),
+        )
     log.info("%s", {name: float(value) for name, value in metrics.items()})
     return evaluate_cases(config, cases, folder, workers), metrics

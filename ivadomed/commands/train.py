@@ -49,6 +49,7 @@ from ivadomed.models import load_model
 from ivadomed.runtime.device import training_devices
 from ivadomed.runtime.ranks import World, current_world
 from ivadomed.runtime.terminal import say
+from ivadomed.runtime.working import working
 from ivadomed.training import read_checkpoint
 from ivadomed.training.budget import planned_epochs
 from ivadomed.training.checkpoint import changes
@@ -104,7 +105,8 @@ def train_command(
         model = replace(model, arguments={**model.arguments, "n_metadata": n_metadata})
     if world.is_first:
         show_samples(config, training, valid)
-        show_network(config, model, training.sample_size)
+        with working("Sizing the network"):
+            show_network(config, model, training.sample_size)
     params = config.training_parameters
     precision = resolve_precision(params.precision, device, model, training.sample_size, params.batch_size)
     if world.is_first:
@@ -132,7 +134,8 @@ def train_command(
             started=started,
         )
     if world.is_first:
-        _package(config, folder, valid, model, thr_increment)
+        with working("Packaging the model"):
+            _package(config, folder, valid, model, thr_increment)
         model_folder = folder / config.model_name
         say("Done", f"best validation loss {best.validation_loss:.4f}; the model is {model_folder}")
         say("Next", f"ivadomed --test -c {folder / 'config_file.json'}")
@@ -152,8 +155,9 @@ def _data(
     left_out = [*bids_df.dropped, *(item for side in sides for item in side.dropped)]
     show_left_out(left_out, folder / config.log_file)
     conditioner = fit_conditioner(config, cases, folder)
-    valid = sample_dataset(config, valid_cases, "validation", folder, conditioner, workers)
-    training = sample_dataset(config, cases, "training", folder, conditioner, workers)
+    with working("Preparing images"):
+        valid = sample_dataset(config, valid_cases, "validation", folder, conditioner, workers)
+        training = sample_dataset(config, cases, "training", folder, conditioner, workers)
     return split, training, valid
 
 

@@ -120,8 +120,10 @@ def kind_of(content: Content, known: set[str], deeper: set[str]) -> str | None:
 def meaning(name: str) -> str | None:
     """Name here of what has another name elsewhere, with a word about it; None for a name that is not known."""
     lower, names = name.lower(), _other_names()
-    # MONAI appends a "d" to its dictionary transforms.
-    return names.get(lower) or (names.get(lower[:-1]) if name.endswith("d") else None)
+    # MONAI appends a "d" to its dictionary transforms, batchgenerators "Transform"; some libraries omit "Random".
+    ends = ("", *(end for end in ("d", "transform") if lower.endswith(end)))
+    words = [before + lower.removesuffix(end) for before in ("", "random", "rand") for end in ends]
+    return next((names[word] for word in words if word in names), None)
 
 
 @cache

@@ -34,6 +34,7 @@ from ivadomed.registry.types import DatasetType
 from ivadomed.runtime.device import define_device
 from ivadomed.runtime.memory import available_cores
 from ivadomed.runtime.ranks import is_first_process
+from ivadomed.runtime.working import working
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,8 @@ def index_data(config: RunConfig, folder: Path) -> BidsDataframe:
             f"available labels: {labels_there(there.images.values(), there.labels)}"
         )
     split_method = config.split_dataset.split_method if labelled else None
-    bids_df = BidsDataframe(selection, folder, derivatives=labelled, split_method=split_method)
+    with working("Indexing the data set"):
+        bids_df = BidsDataframe(selection, folder, derivatives=labelled, split_method=split_method)
     if labelled and is_first_process():  # the table of a run is that of the data it was trained and tested on
         bids_df.save(folder / "bids_dataframe.csv")
     return bids_df

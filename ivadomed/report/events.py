@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 _LENGTH = struct.Struct("<QI")  # bytes of the message, checksum of that number
 _CHECKSUM = 4
+_LONGEST = 1 << 12  # bytes: no scalar is that long, and few pictures are shorter
 _NUMBERS = re.compile(r"(?<=\.)\d+")
 """In the name of an event file: its second, its process, and a count of the files of that process."""
 
@@ -41,16 +42,22 @@ class Curve:
 def read_curves(folder: Path) -> list[Curve]:
     """Curves of a run, sorted by chart and name.
 
-    A curve is a folder ``<tag>_<name>`` of event files, as the training and ``SummaryWriter.add_scalars`` write
-    them. Of epochs that were trained again after an interruption the last values count. Files that cannot be
-    read are left out.
+    A curve is a scalar whose tag is ``<chart>/<name>``; of ivadomed 2 and early versions of 3.0 a folder
+    ``<chart>_<name>`` of event files. Of epochs that were trained again after an interruption the last values count.
+    Files that cannot be read are left out.
     """
-    curves = []
+    curves: dict[tuple[str, str], dict[int, float]] = {}
     for inner in sorted({file.parent for file in folder.glob("*/events.out.tfevents.*")}):
         for tag, values in read_scalars(inner).items():
             name = inner.name.removeprefix(tag.replace("/", "_") + "_")
-            curves.append(Curve(tag, name, tuple(values.items())))
-    return sorted(curves, key=lambda curve: (curve.chart, curve.name))
+            curves[tag, name] = values
+    for tag, values in read_scalars(folder).items():
+        chart, slash, name = tag.rpartition("/")
+        if slash:  # a training of an early version may have gone on
+            curves[chart, name] = {**curves.get((chart, name), {}), **values}
+    return [
+        Curve(chart, name, tuple(sorted(values.items()))) for (chart, name), values in sorted(curves.items())
+    ]
 
 
 def read_scalars(folder: Path) -> dict[str, dict[int, float]]:
@@ -89,12 +96,15 @@ def _add_events(file: Path, series: dict[str, dict[int, float]]) -> None:
 
 
 def _records(file: Path) -> Iterator[bytes]:
-    """Messages of an event file; one that was cut off by a crash ends it."""
+    """Messages of an event file but for pictures; one that was cut off by a crash ends it."""
     size = file.stat().st_size
     with file.open("rb") as stream:  # a run with pictures has a file of gigabytes
         while len(head := stream.read(_LENGTH.size)) == _LENGTH.size:
             length, _ = _LENGTH.unpack(head)
             if stream.tell() + length + _CHECKSUM > size:
                 return
+            if length > _LONGEST:
+                stream.seek(length + _CHECKSUM, 1)
+                continue
             yield stream.read(length)
             stream.seek(_CHECKSUM, 1)

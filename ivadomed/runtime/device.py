@@ -46,28 +46,37 @@ def present_gpus(gpu_ids: Sequence[int]) -> tuple[int, ...]:
 
 
 def chosen_device(gpu_id: int | None) -> torch.device:
-    """The device for a GPU that a caller names; a wrong number on a machine with GPUs gets a warning."""
-    if gpu_id is not None and torch.cuda.is_available():
-        warn_of_absent_gpus([gpu_id])
+    """The device for a GPU that a caller names; one that is not there gets a warning.
+
+    0, the default of many callers, means the CPU where there is no GPU.
+    """
+    if gpu_id is not None and (gpu_id != 0 or torch.cuda.is_available()):
+        warn_of_absent_gpus([gpu_id], "gpu_id")
     return define_device(gpu_id)[1]
 
 
-def warn_of_absent_gpus(gpu_ids: Sequence[int]) -> None:
-    """Say which of the GPUs to use this machine does not have, and what is used in their place."""
+def warn_of_absent_gpus(gpu_ids: Sequence[int], name: str = "gpu_ids") -> None:
+    """Say which of the GPUs to use this machine does not have, and what is used in their place.
+
+    Args:
+        gpu_ids: Their numbers.
+        name: Key or argument that gives them.
+    """
     there = present_gpus(gpu_ids)
     if len(there) == len(gpu_ids):
         return
     if not torch.cuda.is_available():
-        log.warning("gpu_ids: %s, but CUDA is not available: working on the CPU.", list(gpu_ids))
+        given = gpu_ids[0] if name == "gpu_id" else list(gpu_ids)
+        log.warning("%s: %s, but CUDA is not available: working on the CPU.", name, given)
         return
     where = f"GPU {', '.join(map(str, there))}" if there else "the CPU"
     absent = [index for index in gpu_ids if index not in there]
-    log.warning("%s: working on %s.", _absence(*absent), where)
+    log.warning("%s: %s: working on %s.", name, _absence(*absent), where)
 
 
 def _absence(*indices: int) -> str:
     names = ", ".join(map(str, indices))
-    return f"gpu_ids: no GPU {names}; this machine has {torch.cuda.device_count()}, counted from 0"
+    return f"no GPU {names}; this machine has {torch.cuda.device_count()}, counted from 0"
 
 
 def cuda(
@@ -106,7 +115,7 @@ def training_devices(gpu_ids: Sequence[int], world: World) -> tuple[torch.device
         raise ConfigError(f"gpu_ids: {list(gpu_ids)} lists a GPU twice")
     there = present_gpus(gpu_ids)
     if world.size > 1 and len(there) < len(gpu_ids) and len(there) != world.local_size:
-        raise ConfigError(_absence(*(index for index in gpu_ids if index not in there)))
+        raise ConfigError(f"gpu_ids: {_absence(*(index for index in gpu_ids if index not in there))}")
     devices = tuple(torch.device("cuda", index) for index in there)
     if world.size == 1 or len(devices) == world.local_size:
         return devices

@@ -16,6 +16,7 @@ from enum import Enum
 from typing import TextIO
 
 from ivadomed.runtime.ranks import is_first_process
+from ivadomed.runtime.status import STATUS
 
 SCREEN = "ivadomed.screen"
 """Logger of the lines of the screen."""
@@ -124,6 +125,11 @@ class ScreenHandler(logging.StreamHandler[TextIO]):
     Args:
         stream: Standard output.
     """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record in the place of the line that says what is being done."""
+        STATUS.clear()
+        super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Tell once, on standard error, that the lines of the screen are lost; of a pipe nothing, it has been read."""

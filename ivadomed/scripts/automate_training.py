@@ -8,20 +8,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from ivadomed.config.load import load_config, read_json
 from ivadomed.errors import ConfigError
 from ivadomed.runtime.console import ToolParser, console_script
 from ivadomed.runtime.moved import moved_names
 from ivadomed.runtime.terminal import logging_to_terminal
-from ivadomed.sweep.hyperparameters import get_param_list
-from ivadomed.sweep.member import test_config, train_config
-from ivadomed.sweep.plan import SweepOptions
-from ivadomed.sweep.run import run_sweep
-from ivadomed.sweep.search import SAMPLERS, get_space, run_search
+from ivadomed.sweep.hyperparameters import SAMPLERS, get_param_list
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __getattr__ = moved_names(
     __name__,
@@ -147,9 +144,13 @@ def automate_training(
     Raises:
         IvadomedError: See its message.
     """
+    config = _configuration(file_config, path_data)
+    from ivadomed.sweep.plan import SweepOptions
+    from ivadomed.sweep.run import run_sweep
+
     return run_sweep(
         SweepOptions(
-            _configuration(file_config, path_data),
+            config,
             get_param_list(read_json(Path(file_config_hyper)), [], []),
             all_combin=all_combin,
             multi_params=multi_params,
@@ -170,6 +171,8 @@ def train_worker(config: Mapping[str, Any], thr_incr: float | None) -> tuple[str
     Returns:
         Folder of the run; training Dice loss, training loss, validation Dice loss, validation loss of the best epoch.
     """
+    from ivadomed.sweep.member import train_config
+
     return str(config["path_output"]), *train_config(config, thr_incr)
 
 
@@ -179,20 +182,25 @@ def test_worker(config: Mapping[str, Any]) -> tuple[str, float, pd.DataFrame]:
     Returns:
         Folder of the run; mean Dice over images; the table of metrics of the images.
     """
+    from ivadomed.sweep.member import test_config
+
     return str(config["path_output"]), *test_config(config)
 
 
 def _run(options: argparse.Namespace) -> None:
-    names = {field.name for field in fields(SweepOptions)} - {"config"}
-    asked = SweepOptions(
-        _configuration(options.config, options.path_data, options.path_output),
-        **{name: value for name, value in vars(options).items() if name in names},
-    )
+    if options.search and (options.all_combin or options.multi_params):
+        raise ConfigError("--search draws values; it goes without --all-combin and --multi-params")
     parameters = read_json(options.config_hyper)
+    config = _configuration(options.config, options.path_data, options.path_output)
+    # Torch and the rest are loaded only now: a mistyped option, path or key is answered at once.
+    from ivadomed.sweep.plan import SweepOptions
+    from ivadomed.sweep.run import run_sweep
+    from ivadomed.sweep.search import get_space, run_search
+
+    names = {field.name for field in fields(SweepOptions)} - {"config"}
+    asked = SweepOptions(config, **{name: value for name, value in vars(options).items() if name in names})
     with logging_to_terminal(source="ivadomed.sweep"):
         if options.search:
-            if options.all_combin or options.multi_params:
-                raise ConfigError("--search draws values; it goes without --all-combin and --multi-params")
             run_search(asked, get_space(parameters), options.search, options.n_trials)
         else:
             run_sweep(replace(asked, options=get_param_list(parameters, [], [])))
@@ -207,7 +215,7 @@ def _configuration(
         overrides["loader_parameters.path_data"] = path_data
     if path_output:
         overrides["path_output"] = path_output
-    return load_config(Path(file), overrides).to_json()
+    return load_config(Path(file), overrides, first_look=lambda _: None).to_json()
 
 
 main = console_script(get_parser, _run, "interrupted; the same command continues")

@@ -8,9 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ivadomed.commands.first_look import refuse_absent_data
 from ivadomed.config import load_config
-from ivadomed.data_check.report import report_data
-from ivadomed.data_check.text import text_of
 from ivadomed.images.files import write_csv
 from ivadomed.runtime.console import ToolParser, console_script
 from ivadomed.runtime.memory import job_count
@@ -61,7 +60,13 @@ def check_data(
         IvadomedError: The configuration is wrong, or no image is left.
     """
     overrides = {"command": "train"} | ({"loader_parameters.path_data": list(path_data)} if path_data else {})
-    report = report_data(load_config(Path(config), overrides), job_count(jobs))
+    count = job_count(jobs)
+    checked = load_config(Path(config), overrides, first_look=refuse_absent_data)
+    # Pandas and the rest are loaded only now: a mistyped option, path or key is answered at once.
+    from ivadomed.data_check.report import report_data
+    from ivadomed.data_check.text import text_of
+
+    report = report_data(checked, count)
     if csv:
         write_csv(csv, report.table(), index=False)
     print("\n".join(text_of(report)))

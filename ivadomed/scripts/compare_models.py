@@ -35,7 +35,7 @@ def get_parser() -> argparse.ArgumentParser:
         "--run-test",
         action="store_true",
         help="compare the Dice scores on the testing set (test_dice), not those on the validation set "
-        "(best_validation_dice, a loss: lower is better)",
+        "(best_validation_dice)",
     )
     add(
         "-o",

@@ -10,11 +10,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from ivadomed.commands.convert import convert_model
-from ivadomed.models.onnx import TOLERANCE
 from ivadomed.runtime.console import ToolParser, console_script
+from ivadomed.runtime.moved import moved_names
 
-__all__ = ["convert_model", "get_parser", "main"]
+__getattr__ = moved_names(__name__, {}, {"ivadomed.commands.convert": "convert_model"})
 
 _EXAMPLE = """\
 examples:
@@ -41,6 +40,9 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from ivadomed.commands.convert import convert_model  # loads torch
+    from ivadomed.models.onnx import TOLERANCE
+
     written = convert_model(options.model, options.folder, options.config)
     for path in written:
         print(path)

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ivadomed.commands.export import export_nnunet
+from ivadomed.commands.first_look import refuse_absent_data
 from ivadomed.config import load_config
 from ivadomed.runtime.console import ToolParser, console_script
 
@@ -56,7 +56,10 @@ def get_parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> None:
     changes = {"loader_parameters.path_data": options.path_data, "path_output": options.path_output}
-    config = load_config(options.config, {key: value for key, value in changes.items() if value})
+    given = {key: value for key, value in changes.items() if value}
+    config = load_config(options.config, given, first_look=refuse_absent_data)
+    from ivadomed.commands.export import export_nnunet  # loads torch
+
     written = export_nnunet(config, options.output, options.number, options.name)
     for line in written.left_out:
         print(f"left out  {line}")

@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 from ivadomed.runtime.console import ToolParser, console_script
-from ivadomed.visualize.transform_preview import get_data, run_visualization, stem_of_chain
+from ivadomed.runtime.moved import moved_names
 
-__all__ = ["get_data", "get_parser", "main", "run_visualization", "stem_of_chain"]
+__getattr__ = moved_names(
+    __name__, {}, {"ivadomed.visualize.transform_preview": "get_data run_visualization stem_of_chain"}
+)
 
 _EXAMPLE = """\
 examples:
@@ -37,6 +39,8 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from ivadomed.visualize.transform_preview import run_visualization  # loads torch
+
     written = run_visualization(
         options.input, options.config, options.number, options.output, options.roi, options.label
     )

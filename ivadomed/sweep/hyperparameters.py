@@ -13,6 +13,9 @@ from typing import Any
 from ivadomed.errors import ConfigError
 from ivadomed.jobs import content_id
 
+SAMPLERS = ("random", "tpe")
+"""How a search may draw values."""
+
 log = logging.getLogger(__name__)
 
 _LONGEST = 180

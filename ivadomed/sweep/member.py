@@ -19,7 +19,7 @@ from ivadomed.sweep.plan import Member
 from ivadomed.training.loop import EpochEnd
 
 SCORES = ("best_training_dice", "best_training_loss", "best_validation_dice", "best_validation_loss")
-"""Scores of a training; "dice" is the Dice loss."""
+"""What a training returns; "dice" is the Dice loss, of which the tables show the negative, the Dice."""
 
 
 @dataclass(frozen=True)

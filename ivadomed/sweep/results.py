@@ -25,6 +25,7 @@ TEMPORARY, DETAILED, AVERAGE = "temporary_results.csv", "detailed_results.csv", 
 COMPARISON, TESTS = "comparison.png", "comparison_test.png"
 
 _METRIC = "dice_class0"
+_DICE_LOSSES = ("best_training_dice", "best_validation_dice")
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito
 _STYLES = ("-", "--", ":", "-.")
 _LETTERS = 48
@@ -35,12 +36,16 @@ Results = Sequence[tuple[Member, Mapping[str, Any]]]
 
 
 def results_table(results: Results) -> pd.DataFrame:
-    """One row per member: the folder of its configuration, the iteration, and its scores."""
+    """One row per member: the folder of its configuration, the iteration, and its scores.
+
+    A Dice is one, from 0 to 1; what a training returns, and the store keeps, is its loss.
+    """
+    known = (*SCORES, "test_dice", "state")
     rows = [
         {
             "path_output": member.path_output,
             "iteration": member.iteration,
-            **{key: scores[key] for key in (*SCORES, "test_dice", "state") if key in scores},
+            **{key: -scores[key] if key in _DICE_LOSSES else scores[key] for key in known if key in scores},
         }
         for member, scores in results
     ]

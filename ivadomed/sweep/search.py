@@ -21,7 +21,12 @@ from ivadomed.errors import ConfigError, Interrupted
 from ivadomed.jobs import ResultStore, content_id, run_jobs
 from ivadomed.report import read_curves
 from ivadomed.runtime.run_lock import run_lock
-from ivadomed.sweep.hyperparameters import HyperparameterOption, folder_name, option_at, with_options
+from ivadomed.sweep.hyperparameters import (
+    HyperparameterOption,
+    folder_name,
+    option_at,
+    with_options,
+)
 from ivadomed.sweep.member import SCORES, Run, train_member
 from ivadomed.sweep.plan import Member, SweepOptions, of_one_model, short_name, training_id
 from ivadomed.sweep.results import DETAILED, write_tables
@@ -33,7 +38,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SAMPLERS = ("random", "tpe")
 STUDY = "study.journal"
 
 _NAME = "sweep"

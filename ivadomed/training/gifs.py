@@ -11,7 +11,7 @@ import imageio.v3 as iio
 import numpy as np
 import torch
 
-from ivadomed.images.io import is_nifti, write_picture
+from ivadomed.images.io import write_picture
 from ivadomed.loader.samples import Batch, SampleDataset, collate
 from ivadomed.runtime.terminal import say
 from ivadomed.visualize import overlay, upright
@@ -30,13 +30,11 @@ class GifRecorder:
         folder: Output folder of the run.
         dataset: Validation samples.
         count: Number of samples; they are spread over the data set, and have a label where there is one nearby.
-        slice_axis: RAS axis along which slices were taken; pictures are upright as they are.
+        slice_axis: RAS axis along which slices were taken; None for pictures, which are upright as they are.
     """
 
-    def __init__(self, folder: Path, dataset: SampleDataset, count: int, slice_axis: int) -> None:
-        self.folder = folder / FOLDER
-        is_picture = count > 0 and not is_nifti(dataset.cases[0].images[0])
-        self.slice_axis = None if is_picture else slice_axis
+    def __init__(self, folder: Path, dataset: SampleDataset, count: int, slice_axis: int | None) -> None:
+        self.folder, self.slice_axis = folder / FOLDER, slice_axis
         self.samples = {_name(dataset, index): collate([dataset[index]]) for index in _chosen(dataset, count)}
 
     def record(self, epoch: int, predict: Callable[[Batch], torch.Tensor]) -> None:

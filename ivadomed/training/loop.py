@@ -22,6 +22,7 @@ from ivadomed.config.run_files import BEST, CHECKPOINT, FINAL
 from ivadomed.config.schema.run import Architecture
 from ivadomed.config.schema.training import TrainingParameters
 from ivadomed.errors import ConfigError, ModelError
+from ivadomed.images.io import is_nifti
 from ivadomed.loader.balanced_sampler import balancing_weights
 from ivadomed.loader.samples import Batch, EpochSampler, SampleDataset, make_loader
 from ivadomed.losses import LOSSES, DeepSupervisionLoss, DiceLoss
@@ -51,6 +52,7 @@ from ivadomed.training.schedule import EarlyStopping
 
 log = logging.getLogger(__name__)
 
+_ADVICE_BEFORE = "no epoch is finished, so there is nothing to continue from; the same command starts again"
 
 EpochEnd = Callable[[int, float], None]
 """Told the number of an epoch, from 1, and its validation loss."""
@@ -244,8 +246,10 @@ class Trainer:
 
     def fit(self, on_epoch: EpochEnd | None = None, on_plan: Planned | None = None) -> TrainingResult:
         """Train until the last epoch, or until the validation loss no longer changes; see ``train``."""
-        advice = f"add --resume-training to the command to continue from {self.folder / CHECKPOINT}"
-        with closing(self.train_batches), closing(self.val_batches), StopRequest(advice) as stop:
+        stop = StopRequest(_ADVICE_BEFORE)
+        with closing(self.train_batches), closing(self.val_batches), stop:
+            if self.first_epoch > 1:
+                stop.advice = self._advice
             if self.budget.epochs is None:
                 self._find_number(stop)
             self._tell(on_plan)
@@ -266,11 +270,16 @@ class Trainer:
                         self.optimization.set_epochs(self.num_epochs)
                         self._tell(on_plan)
                     self._save_checkpoint(epoch)
+                    stop.advice = self._advice
                     if on_epoch is not None:
                         on_epoch(epoch, validation.loss)
                 with self.optimization.average.in_place():
                     self._save_model(FINAL)
         return self.best
+
+    @property
+    def _advice(self) -> str:
+        return f"add --resume-training to the command to continue from {self.folder / CHECKPOINT}"
 
     @property
     def num_epochs(self) -> int:
@@ -339,11 +348,16 @@ class Trainer:
             tracker = start_tracking(wandb, self.folder, resume=self.first_epoch > 1)
             if tracker is not None:
                 tracker.watch(self.model, log="gradients", log_freq=wandb.log_grads_every)
-        return Monitor(self.folder, self.num_epochs, self.first_epoch, shown, tracker)
+        return Monitor(self.folder, self.num_epochs, self.first_epoch, shown, tracker, self._slice_axis)
+
+    @property
+    def _slice_axis(self) -> int | None:
+        """RAS axis along which slices were taken; None for pictures, which are upright as they are stored."""
+        return self.watch.slice_axis if is_nifti(self.dataset_val.cases[0].images[0]) else None
 
     def _gifs(self) -> GifRecorder:
         count = self.watch.gifs if self.processes.world.is_first and not self.dataset_val.classify else 0
-        return GifRecorder(self.folder, self.dataset_val, count, self.watch.slice_axis)
+        return GifRecorder(self.folder, self.dataset_val, count, self._slice_axis)
 
     def _train_epoch(self, epoch: int, monitor: Monitor, stop: StopRequest) -> _Means:
         self.sampler.epoch = epoch

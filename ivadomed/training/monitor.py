@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
@@ -26,13 +27,14 @@ from ivadomed.images.files import write_text
 from ivadomed.loader.samples.loading import ShardSampler
 from ivadomed.runtime.terminal import duration, hidden_bar, say
 from ivadomed.training.processes import Shard, shards
-from ivadomed.visualize import save_img
+from ivadomed.visualize import save_img, upright
 
 log = logging.getLogger(__name__)
 
 _HOST = "api.wandb.ai"
 _SECONDS = 20  # that the service has to answer
 _ID = "run_id.txt"
+_RECENT = 5  # epochs: enough to even out, few enough to follow a machine that becomes slower or faster
 
 
 @dataclass(frozen=True)
@@ -64,16 +66,21 @@ class Monitor:
         first_epoch: Events of this epoch and later ones from an earlier run are hidden (a resumed run).
         shown: False in all but one of several processes that train together: nothing is written or shown.
         tracker: A ``wandb.Run`` that is told the same, or None.
+        slice_axis: See ``Watch``; None for pictures, which are shown as they are stored.
     """
 
     def __init__(
-        self, folder: Path, num_epochs: int, first_epoch: int, shown: bool = True, tracker: Any = None
+        self,
+        folder: Path,
+        num_epochs: int,
+        first_epoch: int,
+        shown: bool = True,
+        tracker: Any = None,
+        slice_axis: int | None = None,
     ) -> None:
-        self.tracker = tracker
-        self.folder, self.purge_step = folder, first_epoch if first_epoch > 1 else None
-        self._new_writer: Any = SummaryWriter if shown else _NoWriter
-        self.writer: Any = self._new_writer(str(folder), purge_step=self.purge_step)
-        self._series: dict[str, Any] = {}
+        self.tracker, self.slice_axis = tracker, slice_axis
+        new_writer: Any = SummaryWriter if shown else _NoWriter
+        self.writer: Any = new_writer(str(folder), purge_step=first_epoch if first_epoch > 1 else None)
         self._previous_hook = threading.excepthook
         threading.excepthook = self._unless_of_writer
         self._started = time.perf_counter()
@@ -127,15 +134,8 @@ class Monitor:
         self._curves("Validation/Metrics", metrics, epoch)
 
     def _curves(self, tag: str, values: Mapping[str, float], epoch: int) -> None:
-        """Several curves in one chart: a folder of events for each, as ``SummaryWriter.add_scalars`` makes them.
-
-        That function would not hide the events of epochs that are trained again after an interruption.
-        """
         for name, value in values.items():
-            curve = f"{tag.replace('/', '_')}_{name}"
-            if curve not in self._series:
-                self._series[curve] = self._new_writer(str(self.folder / curve), purge_step=self.purge_step)
-            self._series[curve].add_scalar(tag, value, epoch)
+            self.writer.add_scalar(f"{tag}/{name}", value, epoch)
         if self.tracker:
             self.tracker.log({f"{tag}/{name}": value for name, value in values.items()} | {"epoch": epoch})
 
@@ -145,8 +145,14 @@ class Monitor:
         """Input, ground truth and prediction of one batch; a classifier's have no picture."""
         if prediction.ndim < image.ndim:
             return
-        is_volume = image.ndim == 5
-        save_img(self.writer, epoch, phase, image, target, prediction, self.tracker, is_three_dim=is_volume)
+        samples = [self._upright(x) for x in (image, target, prediction)]
+        save_img(self.writer, epoch, phase, *samples, self.tracker, is_three_dim=image.ndim == 5)
+
+    def _upright(self, samples: torch.Tensor) -> torch.Tensor:
+        """Samples [B, C, H, W, ...] whose first two axes are those of the pictures."""
+        planes = samples.detach().float().cpu().movedim((2, 3), (0, 1)).numpy()
+        turned = np.ascontiguousarray(upright(planes, self.slice_axis))
+        return torch.from_numpy(turned).movedim((0, 1), (2, 3))
 
     def _unless_of_writer(self, failure: Any) -> None:
         """Print what ended a thread, but not of TensorBoard's, which raises it again where the next event is added."""
@@ -160,9 +166,8 @@ class Monitor:
             OSError: The events cannot be written.
         """
         try:
-            for writer in (self.writer, *self._series.values()):
-                writer.flush()
-                writer.close()
+            self.writer.flush()
+            self.writer.close()
         finally:
             threading.excepthook = self._previous_hook
             if self.tracker:
@@ -184,7 +189,7 @@ class _NoWriter:
 class Pace:
     """Time per epoch and the expected end.
 
-    The first epoch starts the loading processes and tunes convolutions, so it does not count once there are others.
+    Remaining time is estimated from recent epochs, without the first of the run once there are others.
 
     Args:
         num_epochs: Last epoch.
@@ -202,7 +207,9 @@ class Pace:
         """An epoch has ended: what it took, and what is left."""
         self._ends.append(self._clock())
         took = self._ends[-1] - self._ends[-2]
+        # The first epoch starts the loading processes and tunes convolutions.
         counted = self._ends[1:] if len(self._ends) > 2 else self._ends
+        counted = counted[-_RECENT - 1 :]
         left = (counted[-1] - counted[0]) / (len(counted) - 1) * (self.num_epochs - epoch)
         if epoch >= self.num_epochs:
             return duration(took)

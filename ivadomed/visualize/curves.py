@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 _LOSSES = "losses_"
 _METRICS = "Validation_Metrics_"
 _EVENTS = "events.out.tfevents.*"
+_CHARTS = ("losses", "Validation/Metrics")
 _LEARNING_RATE = "learning_rate"
 _INCHES = (5.4, 3.8)
 _MOST_COLUMNS = 3
@@ -34,26 +35,24 @@ _SHORT = 25  # epochs; below it each one is marked, because a line through two p
 
 
 def get_events_path_list(input_folder: str | Path, learning_rate: bool) -> list[Path]:
-    """Folders with the events of a training: one per loss and validation metric.
+    """Folders with the events of a training: its own; of ivadomed 2 one per loss and validation metric before it.
 
     Args:
         input_folder: Folder of the training.
-        learning_rate: Whether the training's own folder, which has the learning rate, comes as the last.
+        learning_rate: Whether the learning rate is wanted, which ivadomed 2 wrote into the training's own folder.
 
     Raises:
         DataError: There are no events.
     """
     folder = Path(input_folder)
+    has_own = any(folder.glob(_EVENTS))
     places = sorted({file.parent for file in folder.glob(f"*/{_EVENTS}")})
     chosen = [place for place in places if place.name.startswith((_LOSSES, _METRICS))]
-    if not chosen:
-        raise DataError(
-            f"{folder}: has no events of a training; expected folders such as {_LOSSES}train_loss"
-        )
-    if learning_rate and not any(folder.glob(_EVENTS)):
+    if not (chosen or has_own):
+        raise DataError(f"{folder}: has no events of a training; expected a file {_EVENTS}")
+    if learning_rate and not has_own:
         log.warning("%s: has no events of the learning rate (%s); it is not plotted.", folder, _EVENTS)
-        return chosen
-    return [*chosen, folder] if learning_rate else chosen
+    return [*chosen, folder] if has_own else chosen
 
 
 def tensorboard_retrieve_event(events_path_list: Sequence[str | Path]) -> pd.DataFrame:
@@ -72,11 +71,11 @@ def tensorboard_retrieve_event(events_path_list: Sequence[str | Path]) -> pd.Dat
     for place in map(Path, events_path_list):
         for tag, values in read_scalars(place).items():
             name = place.name.removeprefix(f"{tag.replace('/', '_')}_")
-            if name == place.name:
-                if tag != _LEARNING_RATE:
-                    continue  # another scalar of the training's own folder
-                name = tag
-            columns[name] = values
+            if name == place.name:  # the training's own folder
+                chart, _, name = tag.rpartition("/")
+                if chart not in _CHARTS and tag != _LEARNING_RATE:
+                    continue  # another scalar
+            columns[name] = {**columns.get(name, {}), **values}
     return pd.DataFrame(columns).sort_index().rename_axis("epoch")
 
 
@@ -160,6 +159,8 @@ def run_plot_training_curves(
         groups[title] = []
         for folder in tqdm(folders, desc=f"Reading {title}", unit="training", leave=False, disable=None):
             values = tensorboard_retrieve_event(get_events_path_list(folder, learning_rate))
+            if not learning_rate:
+                values = values.drop(columns=_LEARNING_RATE, errors="ignore")
             if values.empty:
                 raise DataError(f"{folder}: its events hold no value; train again, or fetch its events again")
             name = folder.resolve().name if title != text else text.strip("/").replace("/", "_")
@@ -197,7 +198,9 @@ def _trainings(place: Path, multiple: bool) -> list[Path]:
     if not multiple:
         return [place]
     found = sorted(
-        folder for folder in _begin_so(place) if folder.is_dir() and any(folder.glob(f"{_LOSSES}*/{_EVENTS}"))
+        folder
+        for folder in _begin_so(place)
+        if folder.is_dir() and (any(folder.glob(_EVENTS)) or any(folder.glob(f"{_LOSSES}*/{_EVENTS}")))
     )
     if not found:
         raise DataError(f"{place}*: no folder of a training begins so")

@@ -123,9 +123,9 @@ def test_tensorboard_has_losses_metrics_and_images(trained):
         return [event.step for event in events.Scalars(tag)]
 
     out = trained[0]
-    assert scalars(out / "losses_train_loss", "losses") == [1, 2]
-    assert scalars(out / "losses_val_loss", "losses") == [1, 2]
-    assert scalars(out / "Validation_Metrics_dice_score", "Validation/Metrics") == [1, 2]
+    for tag in ("losses/train_loss", "losses/val_loss", "Validation/Metrics/dice_score", "learning_rate"):
+        assert scalars(out, tag) == [1, 2]
+    assert {file.parent for file in out.rglob("events.out.tfevents.*")} == {out}  # one run of TensorBoard
     images = EventAccumulator(str(out), size_guidance={"images": 0}).Reload().Tags()["images"]
     assert {"Training/Input", "Validation/Predictions", "Validation/Ground Truth"} <= set(images)
 

@@ -62,7 +62,7 @@ def together(program, *arguments):
 
 
 def losses(folder, kind):
-    events = EventAccumulator(str(Path(folder) / f"losses_{kind}_loss")).Reload().Scalars("losses")
+    events = EventAccumulator(str(folder)).Reload().Scalars(f"losses/{kind}_loss")
     return [event.value for event in events]
 
 

@@ -11,6 +11,7 @@ import pytest
 from ivadomed import __version__
 from ivadomed.commands import run
 from ivadomed.config import load
+from ivadomed.config.run_files import BEST, CHECKPOINT
 from ivadomed.config.tree import read_json
 from ivadomed.errors import ConfigError, DataError, Interrupted
 from ivadomed.main import get_parser, main, run_main
@@ -29,10 +30,13 @@ MINIMAL = {
 
 @pytest.fixture(autouse=True)
 def folders(tmp_path, monkeypatch):
-    """Data sets that the configurations and command lines name."""
+    """Data sets and trainings that the configurations and command lines name."""
     monkeypatch.chdir(tmp_path)
-    for name in ("in the file", "a b", "c"):
-        (tmp_path / name).mkdir()
+    for name in ("in the file", "a b", "c", "from the file/m", "out put/m"):
+        (tmp_path / name).mkdir(parents=True)
+    for run_folder in ("from the file", "out put"):
+        for name in (BEST, CHECKPOINT):
+            (tmp_path / run_folder / name).touch()
 
 
 @pytest.fixture
@@ -83,20 +87,23 @@ def test_the_command_line_wins(file, calls, command):
 
 
 def test_options_are_handed_on(file, calls):
-    arguments = ["--segment", "-c", file, "--no-patch", "--overlap-2d", "8", "4", "-r", "--debug"]
-    assert main([*arguments, "--overwrite", "--gif", "3", "-j", "3", "--cluster", "tcp://node:8786"]) == 0
-    expected = {
+    assert main(["--segment", "-c", file, "--no-patch", "--overlap-2d", "8", "4", "-j", "3", "--debug"]) == 0
+    training = ["--train", "-c", file, "--gif", "3", "-t", "0.2", "--cluster", "tcp://node:8786"]
+    assert main([*training, "-r"]) == main([*training, "--overwrite"]) == 0
+    segment, resume, overwrite = (options for _, options in calls)
+    others = {"no_patch": False, "overlap_2d": None, "debug": False, "jobs": None, "overwrite": False}
+    assert resume == {
+        **others,
         "resume_training": True,
-        "no_patch": True,
-        "overlap_2d": [8, 4],
-        "debug": True,
-        "thr_increment": None,
-        "overwrite": True,
+        "thr_increment": 0.2,
         "n_gif": 3,
-        "jobs": 3,
         "cluster": "tcp://node:8786",
     }
-    assert calls[0][1] == expected
+    assert overwrite == {**resume, "resume_training": False, "overwrite": True}
+    assert segment == {
+        **{"no_patch": True, "overlap_2d": [8, 4], "debug": True, "jobs": 3, "overwrite": False},
+        **{"resume_training": False, "thr_increment": None, "n_gif": 0, "cluster": None},
+    }
 
 
 @pytest.mark.parametrize("source", [MINIMAL, "str", "path"])
@@ -258,15 +265,39 @@ def test_python_dash_m():
         (["--train", "-c", "{folder}/clip.json"], "did you mean 'transformation.Clahe.clip_limit'?"),
         (["--train", "-c", "{folder}/good.json", "-pd", "nowhere"], "nowhere: no such folder"),
         (["--init", "{folder}/good", "-pd", "nowhere"], "exists already"),
+        (["--train", "-c", "{folder}/name.json"], "RandomMirror flips axes"),
+        (["--train", "-c", "{folder}/name.json"], "'DiceLos' is unknown"),
+        (["--train", "-c", "{folder}/range.json"], "3; expected a value less than or equal to 1"),
+        (["--train", "-c", "{folder}/range.json"], "stride_2D: [9, 9] exceeds length_2D [8, 8]"),
+        (["--train", "-c", "{folder}/step.json"], "keep_largest.clases: unknown key; did you mean 'classes'"),
+        (["--train", "-c", "{folder}/metric.json"], "did you mean 'dice_score'"),
+        (["--train", "-c", "{folder}/good.json", "--gif", "-1"], "--gif: -1"),
+        (["--train", "-c", "{folder}/good.json", "-r", "--overwrite"], "contradict each other"),
+        (["--train", "-c", "{folder}/good.json", "-j", "0"], "--jobs: 0"),
+        (["--train", "-c", "{folder}/good.json", "-t", "3"], "--thr-increment: 3; expected"),
+        (["--train", "-c", "{folder}/good.json", "-r"], "no checkpoint to resume from"),
+        (["--test", "-c", "{folder}/good.json"], "best_model.pt: no trained model; run --train first"),
+        (["--segment", "-c", "{folder}/good.json"], "no trained model; run --train first"),
     ],
 )
-def test_what_needs_no_registry_is_refused_before_torch_is_loaded(tmp_path, arguments, message):
+def test_what_is_wrong_is_told_before_torch_is_loaded(tmp_path, arguments, message):
+    data = {"loader_parameters": {"path_data": [str(tmp_path)]}}
     for name, content in {
         "key": {"bach_size": 2},
         "clip": {"training_parameters": {"clip_limit": 2}},
         "type": {"training_parameters": {"batch_size": "2"}},
         "place": {"training_parameters": {"gamma": 2}},
-        "good": {"path_output": str(tmp_path / "out")},
+        "good": {"path_output": str(tmp_path / "out"), **data},
+        "name": {
+            "transformation": {"RandomFlip": {}},
+            "training_parameters": {"loss": {"name": "DiceLos"}},
+        },
+        "range": {
+            "transformation": {"RandomMirror": {"p": 3}},
+            "default_model": {"length_2D": [8, 8], "stride_2D": [9, 9]},
+        },
+        "step": {"postprocessing": {"keep_largest": {"clases": [0]}}},
+        "metric": {"evaluation_parameters": {"metrics": ["dice_scor"]}, **data},
     }.items():
         (tmp_path / f"{name}.json").write_text(json.dumps({"command": "train", **content}))
     given = [argument.format(folder=tmp_path) for argument in arguments]

@@ -299,7 +299,7 @@ PACKAGE_FAULTS = {
         lambda p: (p.with_suffix(".pt").unlink(), p.with_suffix(".onnx").unlink()),
         r"neither seg_sc\.pt nor seg_sc\.onnx found",
     ),
-    "no folder": (lambda p: shutil.rmtree(p.parent), "no such model folder"),
+    "no folder": (lambda p: shutil.rmtree(p.parent), "no such model folder|no trained model"),
     "two classes in the weights": (lambda p: another(p, out_channel=3), r"seg_sc.*classes"),
     "two channels in the weights": (
         lambda p: another(p, in_channel=2),

@@ -111,7 +111,6 @@ def block(path: Path) -> None:
         (["--train"], "split_datasets.json"),
         (["--train"], "manifest.json"),
         (["--train"], "seg_sc"),
-        (["--train"], "losses_val_loss"),
         (["--train", "--overwrite"], "best_model.pt"),
         (["--train", "--overwrite"], "checkpoint.pth.tar"),
         (["--train", "--overwrite"], "final_model.pt"),

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from ivadomed.config import CONFIG_DIR, json_schema, load_config
+from ivadomed.config.foreign import meaning
 from ivadomed.errors import ConfigError
 
 OTHERS = {
@@ -76,3 +77,27 @@ def test_a_configuration_with_mistakes_is_told_its_mistakes(content, words):
     with pytest.raises(ConfigError, match="problem") as caught:
         load_config(content)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("RandomFlip", ["RandomMirror", "RandomReverse"]),
+        ("RandFlipd", ["RandomMirror", "RandomReverse"]),
+        ("HorizontalFlip", ["RandomMirror"]),
+        ("Rotate", ["RandomAffine"]),
+        ("ElasticDeformation", ["ElasticTransform"]),
+        ("BrightnessTransform", ["RandomBrightness"]),
+        ("ZScoreNormalization", ["NormalizeInstance"]),
+    ],
+)
+def test_a_transform_of_another_library_is_told_by_what_it_does(name, meant):
+    with pytest.raises(ConfigError) as caught:
+        load_config({"transformation": {name: {}}})
+    assert all(word in str(caught.value) for word in meant)
+    assert "expected one of" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["GammaTransform", "RandomGamma", "Rand", "d", "transform", ""])
+def test_a_name_has_no_more_than_one_meaning(name):
+    assert meaning(name) is None or "RandomGamma" in meaning(name)

@@ -1,6 +1,7 @@
 """Training curves out of TensorBoard events."""
 
 import pytest
+import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from ivadomed.report import read_curves
@@ -27,6 +28,24 @@ def test_curves_by_chart_and_name(run):
         Curve("Validation/Metrics", "dice_score", ((1, 0.5),)),
         Curve("losses", "train_loss", ((1, -0.25), (2, -0.5))),
     ]
+
+
+def test_curves_of_one_file_with_tags(tmp_path):
+    with SummaryWriter(str(tmp_path)) as writer:
+        for step, value in {1: -0.25, 2: -0.5}.items():
+            writer.add_scalar("losses/train_loss", value, step)
+            writer.add_scalar("learning_rate", value, step)
+            writer.add_image("Training/Input", torch.rand(3, 64, 64), step)
+        writer.add_scalar("Validation/Metrics/dice_score", 0.5, 1)
+    assert read_curves(tmp_path) == [
+        Curve("Validation/Metrics", "dice_score", ((1, 0.5),)),
+        Curve("losses", "train_loss", ((1, -0.25), (2, -0.5))),
+    ]
+
+
+def test_a_training_of_2_that_went_on_with_tags_is_one_curve(run):
+    write(run, "losses/train_loss", {2: -0.75, 3: -1}, purge_step=2)
+    assert read_curves(run)[1].points == ((1, -0.25), (2, -0.75), (3, -1))
 
 
 def test_epochs_that_were_trained_again_count_once(run):

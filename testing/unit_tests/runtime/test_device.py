@@ -94,11 +94,14 @@ def test_an_absent_gpu_is_said_once(machine, caplog, gpu_ids, gpus, message):
     assert [record.getMessage() for record in caplog.records] == ([message] if message else [])
 
 
-@pytest.mark.parametrize(("gpu_id", "gpus", "warned"), [(0, 0, 0), (None, 2, 0), (1, 2, 0), (2, 2, 1)])
+@pytest.mark.parametrize(
+    ("gpu_id", "gpus", "warned"), [(0, 0, 0), (None, 2, 0), (1, 2, 0), (2, 2, 1), (2, 0, 1)]
+)
 def test_a_caller_s_gpu(machine, caplog, gpu_id, gpus, warned):
     machine(gpus=gpus)
     expected = "cuda:1" if gpu_id == 1 else "cpu"
     assert (str(chosen_device(gpu_id)), len(caplog.records)) == (expected, warned)
+    assert all(record.getMessage().startswith("gpu_id: ") for record in caplog.records)
 
 
 @pytest.mark.parametrize(

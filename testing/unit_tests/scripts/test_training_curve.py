@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from torch.utils.tensorboard import SummaryWriter
 
 from ivadomed.scripts.training_curve import (
     get_events_path_list,
@@ -32,20 +33,35 @@ def values_of(folder, learning_rate=False):
 
 def test_values_of_a_training(tmp_path):
     run = train(tmp_path / "run", [-0.25, -0.5])
-    assert [p.name for p in get_events_path_list(run, False)] == [
-        "Validation_Metrics_dice_score",
-        "losses_train_loss",
-        "losses_val_loss",
-    ]
+    assert get_events_path_list(run, False) == get_events_path_list(run, True) == [run]
     values = values_of(run)
     assert list(values.index) == [1, 2]
     assert values.to_dict("list") == {
         "dice_score": [0.25, 0.5],
         "train_loss": [-0.25, -0.5],
         "val_loss": [-0.125, -0.25],
+        "learning_rate": pytest.approx([0.1, 0.01]),
     }
-    assert get_events_path_list(run, True)[-1] == run
-    assert values_of(run, True)["learning_rate"].tolist() == pytest.approx([0.1, 0.01])
+
+
+def test_values_of_a_training_of_ivadomed_2(tmp_path):
+    with SummaryWriter(str(tmp_path)) as writer:
+        for epoch, loss in enumerate([-0.25, -0.5], 1):
+            writer.add_scalars("losses", {"train_loss": loss, "val_loss": loss / 2}, epoch)
+            writer.add_scalars("Validation/Metrics", {"dice_score": -loss}, epoch)
+            writer.add_scalar("learning_rate", 0.1**epoch, epoch)
+    assert [place.name for place in get_events_path_list(tmp_path, True)] == [
+        "Validation_Metrics_dice_score",
+        "losses_train_loss",
+        "losses_val_loss",
+        tmp_path.name,
+    ]
+    assert values_of(tmp_path).to_dict("list") == {
+        "dice_score": [0.25, 0.5],
+        "train_loss": [-0.25, -0.5],
+        "val_loss": [-0.125, -0.25],
+        "learning_rate": pytest.approx([0.1, 0.01]),
+    }
 
 
 def test_a_resumed_training_has_each_epoch_once(tmp_path):

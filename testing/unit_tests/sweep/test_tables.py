@@ -50,6 +50,8 @@ def test_results_stand_beside_their_hyperparameters(results):
     options = [option_at(["default_model", "depth"], 2), option_at(["loss"], {})]
     table = format_results(results_table(results), configs, options)
     assert list(table["best_validation_loss"]) == [-0.9, -0.7, -0.4, -0.2]
+    assert set(table["best_validation_dice"]) == {0.3}
+    assert set(table["best_training_dice"]) == {0.5}
     assert list(table["path_output"]) == [b.path_output, b.path_output, a.path_output, a.path_output]
     assert list(table["iteration"]) == [0, 1, 1, 0]
     assert list(table["default_model.depth"]) == [3, 3, 2, 2]

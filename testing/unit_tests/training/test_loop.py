@@ -84,8 +84,8 @@ def run(tmp_path):
 
 
 def losses(folder, kind):
-    events = EventAccumulator(str(folder / f"losses_{kind}_loss")).Reload()
-    return {event.step: event.value for event in events.Scalars("losses")}
+    events = EventAccumulator(str(folder)).Reload()
+    return {event.step: event.value for event in events.Scalars(f"losses/{kind}_loss")}
 
 
 def state(path):
@@ -418,6 +418,15 @@ class StopAfter:
             raise Interrupted(self.advice, 15)
 
 
+def test_a_run_that_is_stopped_before_its_first_checkpoint_is_not_to_be_resumed(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "StopRequest", StopAfter(2))
+    with pytest.raises(Interrupted, match=r"no epoch is finished.*the same command starts again") as stopped:
+        run(parameters(epochs=10))
+    assert "--resume-training" not in str(stopped.value)
+    assert not (tmp_path / "run" / "checkpoint.pth.tar").exists()
+    assert not (tmp_path / "run" / "best_model.pt").exists()
+
+
 def test_an_interrupted_run_keeps_its_last_epoch_and_its_events(run, tmp_path, monkeypatch):
     closed = []
     original = loop.Monitor.close
@@ -519,11 +528,8 @@ def test_labels_of_ignored_voxels_change_nothing(run, tmp_path, options):
     assert math.isfinite(results[0].validation_loss)
     a, b = (state(tmp_path / name / "final_model.pt") for name in ("a", "b"))
     assert all(torch.equal(a[key], b[key]) for key in a)
-    metrics = [
-        EventAccumulator(str(tmp_path / name / "Validation_Metrics_dice_score")).Reload()
-        for name in ("a", "b")
-    ]
-    a, b = ([event.value for event in one.Scalars("Validation/Metrics")] for one in metrics)
+    metrics = [EventAccumulator(str(tmp_path / name)).Reload() for name in ("a", "b")]
+    a, b = ([event.value for event in one.Scalars("Validation/Metrics/dice_score")] for one in metrics)
     assert a == b
     counted = run(parameters(epochs=2, **options), folder="all", model=model)
     assert counted != results[0]

@@ -29,7 +29,7 @@ def test_losses_are_logged_and_drawn(tmp_path, caplog):
         monitor.close()
     assert "Epoch 1 training loss: -0.1235." in caplog.messages
     assert "Epoch 2 validation loss: -0.2500." in caplog.messages
-    drawn = read(tmp_path / "losses_val_loss").Scalars("losses")
+    drawn = read(tmp_path).Scalars("losses/val_loss")
     assert [(e.step, e.value) for e in drawn] == [(1, pytest.approx(-0.2)), (2, -0.25)]
     assert [e.value for e in read(tmp_path).Scalars("learning_rate")] == pytest.approx([0.01, 0.005])
 
@@ -47,9 +47,7 @@ def test_metrics_have_a_curve_each(tmp_path):
     monitor = Monitor(tmp_path, 1, 1)
     monitor.metrics(1, {"dice_score": 0.75, "precision_score": 0.5})
     monitor.close()
-    assert [
-        e.value for e in read(tmp_path / "Validation_Metrics_dice_score").Scalars("Validation/Metrics")
-    ] == [0.75]
+    assert [e.value for e in read(tmp_path).Scalars("Validation/Metrics/dice_score")] == [0.75]
 
 
 def test_progress_yields_every_batch_and_counts_samples(tmp_path):
@@ -69,6 +67,19 @@ def test_progress_yields_every_batch_and_counts_samples(tmp_path):
         (tuple(windows[4:]), 1, 2, 5),
     ]
     monitor.close()
+
+
+@pytest.mark.parametrize(("slice_axis", "place"), [(2, [3, 4]), (1, [1, 1]), (0, [1, 3]), (None, [4, 1])])
+@pytest.mark.parametrize("depth", [(), (4,)])
+def test_pictures_are_upright(tmp_path, slice_axis, place, depth):
+    monitor = Monitor(tmp_path, 1, 1, slice_axis=slice_axis)
+    truth = torch.zeros((1, 1, 6, 5, *depth))
+    truth[0, 0, 4, 1] = 1
+    monitor.images(1, "Training", truth, truth, truth)
+    monitor.close()
+    [picture] = read(tmp_path).Images("Training/Ground Truth")
+    pixels = np.asarray(Image.open(io.BytesIO(picture.encoded_image_string)))
+    assert np.argwhere(pixels.any(axis=2)).tolist() == [place]
 
 
 @pytest.mark.parametrize("shape", [(3, 1, 6, 5), (3, 1, 6, 5, 4)])
@@ -101,5 +112,5 @@ def test_a_resumed_run_hides_the_events_after_its_checkpoint(tmp_path):
     second.close()
     rates = read(tmp_path).Scalars("learning_rate")
     assert [(e.step, e.value) for e in rates] == [(1, pytest.approx(0.1)), (2, pytest.approx(0.2)), (3, 3.0)]
-    train = read(tmp_path / "losses_train_loss").Scalars("losses")
+    train = read(tmp_path).Scalars("losses/train_loss")
     assert [(e.step, e.value) for e in train] == [(1, 1.0), (2, 2.0), (3, 30.0)]
