@@ -145,8 +145,9 @@ class Monitor:
         """Input, ground truth and prediction of one batch; a classifier's have no picture."""
         if prediction.ndim < image.ndim:
             return
-        samples = [self._upright(x) for x in (image, target, prediction)]
-        save_img(self.writer, epoch, phase, *samples, self.tracker, is_three_dim=image.ndim == 5)
+        image, target, prediction = (self._upright(x) for x in (image, target, prediction))
+        is_volume = image.ndim == 5
+        save_img(self.writer, epoch, phase, image, target, prediction, self.tracker, is_three_dim=is_volume)
 
     def _upright(self, samples: torch.Tensor) -> torch.Tensor:
         """Samples [B, C, H, W, ...] whose first two axes are those of the pictures."""

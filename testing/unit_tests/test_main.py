@@ -255,32 +255,31 @@ def test_python_dash_m():
     assert done.stdout == f"ivadomed {__version__}\n"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--train", "-c", "absent.json"], "no such file"),
-        (["--train", "-c", "{folder}/key.json"], "did you mean 'training_parameters.batch_size'?"),
-        (["--train", "-c", "{folder}/type.json"], "expected an integer"),
-        (["--train", "-c", "{folder}/place.json"], "did you mean 'training_parameters.loss.gamma'?"),
-        (["--train", "-c", "{folder}/clip.json"], "did you mean 'transformation.Clahe.clip_limit'?"),
-        (["--train", "-c", "{folder}/good.json", "-pd", "nowhere"], "nowhere: no such folder"),
-        (["--init", "{folder}/good", "-pd", "nowhere"], "exists already"),
-        (["--train", "-c", "{folder}/name.json"], "RandomMirror flips axes"),
-        (["--train", "-c", "{folder}/name.json"], "'DiceLos' is unknown"),
-        (["--train", "-c", "{folder}/range.json"], "3; expected a value less than or equal to 1"),
-        (["--train", "-c", "{folder}/range.json"], "stride_2D: [9, 9] exceeds length_2D [8, 8]"),
-        (["--train", "-c", "{folder}/step.json"], "keep_largest.clases: unknown key; did you mean 'classes'"),
-        (["--train", "-c", "{folder}/metric.json"], "did you mean 'dice_score'"),
-        (["--train", "-c", "{folder}/good.json", "--gif", "-1"], "--gif: -1"),
-        (["--train", "-c", "{folder}/good.json", "-r", "--overwrite"], "contradict each other"),
-        (["--train", "-c", "{folder}/good.json", "-j", "0"], "--jobs: 0"),
-        (["--train", "-c", "{folder}/good.json", "-t", "3"], "--thr-increment: 3; expected"),
-        (["--train", "-c", "{folder}/good.json", "-r"], "no checkpoint to resume from"),
-        (["--test", "-c", "{folder}/good.json"], "best_model.pt: no trained model; run --train first"),
-        (["--segment", "-c", "{folder}/good.json"], "no trained model; run --train first"),
-    ],
-)
-def test_what_is_wrong_is_told_before_torch_is_loaded(tmp_path, arguments, message):
+WRONG = [
+    (["--train", "-c", "absent.json"], "no such file"),
+    (["--train", "-c", "{folder}/key.json"], "did you mean 'training_parameters.batch_size'?"),
+    (["--train", "-c", "{folder}/type.json"], "expected an integer"),
+    (["--train", "-c", "{folder}/place.json"], "did you mean 'training_parameters.loss.gamma'?"),
+    (["--train", "-c", "{folder}/clip.json"], "did you mean 'transformation.Clahe.clip_limit'?"),
+    (["--train", "-c", "{folder}/good.json", "-pd", "nowhere"], "nowhere: no such folder"),
+    (["--init", "{folder}/good", "-pd", "nowhere"], "exists already"),
+    (["--train", "-c", "{folder}/name.json"], "RandomMirror flips axes"),
+    (["--train", "-c", "{folder}/name.json"], "'DiceLos' is unknown"),
+    (["--train", "-c", "{folder}/range.json"], "3; expected a value less than or equal to 1"),
+    (["--train", "-c", "{folder}/range.json"], "stride_2D: [9, 9] exceeds length_2D [8, 8]"),
+    (["--train", "-c", "{folder}/step.json"], "keep_largest.clases: unknown key; did you mean 'classes'"),
+    (["--train", "-c", "{folder}/metric.json"], "did you mean 'dice_score'"),
+    (["--train", "-c", "{folder}/good.json", "--gif", "-1"], "--gif: -1"),
+    (["--train", "-c", "{folder}/good.json", "-r", "--overwrite"], "contradict each other"),
+    (["--train", "-c", "{folder}/good.json", "-j", "0"], "--jobs: 0"),
+    (["--train", "-c", "{folder}/good.json", "-t", "3"], "--thr-increment: 3; expected"),
+    (["--train", "-c", "{folder}/good.json", "-r"], "no checkpoint to resume from"),
+    (["--test", "-c", "{folder}/good.json"], "best_model.pt: no trained model; run --train first"),
+    (["--segment", "-c", "{folder}/good.json"], "no trained model; run --train first"),
+]
+
+
+def test_what_is_wrong_is_told_before_torch_is_loaded(tmp_path):
     data = {"loader_parameters": {"path_data": [str(tmp_path)]}}
     for name, content in {
         "key": {"bach_size": 2},
@@ -300,10 +299,18 @@ def test_what_is_wrong_is_told_before_torch_is_loaded(tmp_path, arguments, messa
         "metric": {"evaluation_parameters": {"metrics": ["dice_scor"]}, **data},
     }.items():
         (tmp_path / f"{name}.json").write_text(json.dumps({"command": "train", **content}))
-    given = [argument.format(folder=tmp_path) for argument in arguments]
-    code = f"import sys; from ivadomed.main import main; main({given}); print({{'torch', 'pandas'}} & set(sys.modules))"
+    given = [[argument.format(folder=tmp_path) for argument in arguments] for arguments, _ in WRONG]
+    code = f"""
+import sys
+from ivadomed.main import main
+for arguments in {given}:
+    main(arguments)
+    print("----", file=sys.stderr)
+print({{"torch", "pandas"}} & set(sys.modules))
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert message in done.stderr
+    for (_, message), told in zip(WRONG, done.stderr.split("----\n"), strict=False):
+        assert message in told
     assert done.stdout.strip() == "set()"
 
 
