@@ -18,7 +18,7 @@ from ivadomed.runtime.ranks import current_world
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a user may ask of a run beside its configuration; see ``commands.run.run_command``."""
+    """Options of a run in addition to its configuration; see ``commands.run.run_command``."""
 
     resume_training: bool = False
     overwrite: bool = False
@@ -33,12 +33,12 @@ def refuse_useless(config: RunConfig, options: RunOptions) -> None:
 
     Args:
         config: Configuration of the run, of which sections that a registry declares need not be read yet.
-        options: What was asked for beside it.
+        options: Options in addition to the configuration.
 
     Raises:
         ConfigError: Options contradict each other or the command; a metric is unknown; there is no data set.
         DataError: A data set is not there.
-        ModelNotFoundError: There is no training to go on with or to test.
+        ModelNotFoundError: There is no training to resume or to test.
     """
     refuse_without_data(config)
     refuse_options(config, options)

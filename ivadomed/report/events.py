@@ -53,7 +53,7 @@ def read_curves(folder: Path) -> list[Curve]:
             curves[tag, name] = values
     for tag, values in read_scalars(folder).items():
         chart, slash, name = tag.rpartition("/")
-        if slash:  # a training of an early version may have gone on
+        if slash:  # a training of an early version may have been resumed
             curves[chart, name] = {**curves.get((chart, name), {}), **values}
     return [
         Curve(chart, name, tuple(sorted(values.items()))) for (chart, name), values in sorted(curves.items())

@@ -1,4 +1,4 @@
-"""A sign of life from work that takes longer than a moment."""
+"""Status of work that takes longer than a moment."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _tasks: list[object] = []
 
 @contextmanager
 def working(what: str) -> Iterator[None]:
-    """Context of work of which the user sees that it goes on.
+    """Show that work is in progress.
 
-    A terminal shows it with its seconds, in a line that goes away; a bar that is shown meanwhile goes on to count its
-    seconds. Elsewhere it is a line of the screen once the work takes longer than two seconds.
+    A terminal shows it with its elapsed seconds, in a line that is removed afterwards; progress bars keep counting.
+    Otherwise a line is printed once the work takes longer than two seconds.
 
     Args:
         what: In words, such as "Packaging the model".
