@@ -96,15 +96,15 @@ def write_comparison(comparison: Comparison, path: Path) -> Path:
 def _notes(runs: Sequence[EvaluatedRun], images: Sequence[str], classes: Sequence[str]) -> list[str]:
     notes = []
     shared, wanted = set(images), set(classes)
-    for run in runs:
-        left = [image for image in run.metrics.table.index if image not in shared]
-        if left:
-            notes.append(
-                f"{run.name}: {len(left)} of {len(run.metrics.table)} images are left out, because not every run was "
-                f"tested on them ({some(left, _SHOWN_NAMES)})."
-            )
-        if others := [name for name in run.metrics.class_names if name not in wanted]:
-            notes.append(f"{run.name}: {some(others)} left out, because not every run has this class.")
+    left = {run.name: [image for image in run.metrics.table.index if image not in shared] for run in runs}
+    notes += [
+        f"{run.name}: {len(left[run.name])} of {len(run.metrics.table)} images are left out, because not every run was "
+        f"tested on them ({some(left[run.name], _SHOWN_NAMES)})."
+        for run in runs
+        if left[run.name]
+    ]
+    others = dict.fromkeys(name for run in runs for name in run.metrics.class_names if name not in wanted)
+    notes += [f"Classes left out, because not every run has them: {some(others)}."] if others else []
     kinds = {run.is_cross_validation for run in runs}
     if True in kinds:
         notes.append("Each image was predicted by the model of the fold that did not see its subject.")
@@ -121,13 +121,15 @@ def verdict_text(comparison: Comparison) -> str:
     subjects = len(main.values)
     counted = f"{subjects} subject{'s' * (subjects != 1)}"
     first = f"{best} has the highest mean Dice, {means.iloc[0]:.3f} over {counted}: "
-    first += "; ".join(_against(main, best, other, subjects) for other in others) + "."
+    first += "; ".join(_against(main, best, other, subjects) for other in others)
+    first += "; too few subjects to tell this from chance." if subjects < _FEWEST else "."
     gain = main.values[best] - main.values[others[0]]
-    second = f"Against {others[0]}, {int((gain > 0).sum())} of {counted} gain"
-    if (gain < 0).any():
-        second += f" and {gain.idxmin()} loses most ({gain.min():+.3f})"
-    trained = _trainings_text(comparison.runs)
-    return f"{first} {second}{f'; {trained}' if trained else ''}."
+    second = [f"against {others[0]}, {int((gain > 0).sum())} of {counted} gain"] if subjects > 1 else []
+    if (gain < 0).any() and second:
+        second[0] += f" and {gain.idxmin()} loses most ({gain.min():+.3f})"
+    second += [text] if (text := _trainings_text(comparison.runs)) else []
+    joined = "; ".join(second)
+    return f"{first} {joined[:1].upper()}{joined[1:]}.".removesuffix(" .")
 
 
 def _against(main: ComparedMetric, best: str, other: str, subjects: int) -> str:
@@ -137,18 +139,24 @@ def _against(main: ComparedMetric, best: str, other: str, subjects: int) -> str:
     low, high = sorted((sign * row["ci95_low"], sign * row["ci95_high"]))
     text = f"{sign * row['difference']:.3f} above {other}"
     if subjects < 2:
-        return f"{text}, and one subject says nothing about others"
+        return text
     interval = f"95 % confidence interval {low:+.3f} to {high:+.3f}, Wilcoxon p = {number(row['p_wilcoxon_holm'], 2)}"
     if subjects < _FEWEST:
-        sure = "too few subjects to tell it from chance"
-    else:
-        sure = "more than chance" if row["p_wilcoxon_holm"] < _LEVEL else "no more than chance may give"
+        return f"{text} ({interval})"
+    sure = "more than chance" if row["p_wilcoxon_holm"] < _LEVEL else "no more than chance may give"
     return f"{text} ({interval}), {sure}"
 
 
 def _trainings_text(runs: Sequence[EvaluatedRun]) -> str:
-    texts = {run.name: courses_text(courses(of_training(run))) for run in runs}
-    return "; ".join(f"{name}: {text}" for name, text in texts.items() if text)
+    found = {
+        f"{run.name} {training}".strip(): course
+        for run in runs
+        for training, course in courses(of_training(run)).items()
+    }
+    if len(found) == 1:
+        [(name, course)] = found.items()
+        return f"{name}: {course.text}"
+    return courses_text(found)
 
 
 def render_comparison(comparison: Comparison, folder: Path) -> str:

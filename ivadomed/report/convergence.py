@@ -22,8 +22,9 @@ RULE = (
     "validation losses. The training was still falling when the last fifth is lower than the one before by more than "
     f"{STILL_FALLING:.0%} of the whole fall (first epoch to best fifth); it was overfitting when the last fifth is "
     f"higher than the best one by more than {OVERFITTING:.0%} of it while the training loss kept falling. Either "
-    "difference must exceed three times its standard error; otherwise the training had converged. Nothing was learned "
-    f"when the training loss did not fall; fewer than {FEWEST_EPOCHS} epochs are too few to tell."
+    "difference must exceed three times its standard error, by the scatter around the trend; otherwise the training "
+    "had converged. Nothing was learned when the training loss did not fall; fewer than "
+    f"{FEWEST_EPOCHS} epochs are too few to tell."
 )
 
 
@@ -108,8 +109,11 @@ def _state(training: np.ndarray, validation: np.ndarray) -> State:
 
 
 def _noise(first: np.ndarray, second: np.ndarray) -> float:
-    """Three standard errors of the difference between two means."""
-    return _ERRORS * float(np.sqrt((first.var(ddof=1) + second.var(ddof=1)) / len(first)))
+    """Three standard errors of the difference between two means [n], by the scatter around the trend of each."""
+    epochs = np.arange(len(first))
+    scatter = [values - np.polyval(np.polyfit(epochs, values, 1), epochs) for values in (first, second)]
+    variances = [float(residuals @ residuals) / (len(epochs) - 2) for residuals in scatter]
+    return _ERRORS * float(np.sqrt(sum(variances) / len(epochs)))
 
 
 def courses(curves: Sequence[Curve]) -> dict[str, Course]:
@@ -130,14 +134,16 @@ def courses_text(found: Mapping[str, Course]) -> str:
         return "".join(course.text for course in found.values())
     words = {
         "too short": "too short to tell",
-        "not learning": "not learning",
-        "overfitting": "overfitting",
-        "still falling": "still improving",
+        "not learning": "learned nothing",
+        "overfitting": "overfitted",
+        "still falling": "still falling",
         "converged": "converged",
     }
     counts = Counter(course.state for course in found.values())
+    if len(counts) == 1:
+        return f"all {len(found)} trainings: {words[next(iter(counts))]}"
     several = []
     for state, count in counts.most_common():
         names = ", ".join(name for name, course in found.items() if course.state == state)
-        several.append(f"{count} {words[state]}" + (f" ({names})" if count < len(found) else ""))
+        several.append(f"{count} {words[state]} ({names})")
     return f"of {len(found)} trainings {', '.join(several)}"

@@ -44,6 +44,11 @@ def test_noise_alone_is_neither_rise_nor_fall():
     assert states == {"converged"}
 
 
+def test_a_fall_that_slows_down_is_no_noise():
+    losses = curve([0.55, 0.48, 0.4, 0.33, 0.29, 0.25, 0.2, 0.16, 0.13, 0.11, 0.1, 0.1])
+    assert judge(losses, losses).state == "still falling"
+
+
 def test_a_rise_of_both_losses_is_no_overfitting():
     rising = FALLING + np.clip(EPOCHS - 40, 0, None) / 300
     assert judge(curve(rising), curve(rising + 0.1)).state != "overfitting"
@@ -69,5 +74,5 @@ def test_several_trainings_are_counted():
         for name, values in zip(("train_loss", "val_loss"), CURVES[state], strict=True)
     ]
     text = courses_text(courses(found))
-    assert text == "of 3 trainings 2 converged (fold_0, fold_2), 1 overfitting (fold_1)"
+    assert text == "of 3 trainings 2 converged (fold_0, fold_2), 1 overfitted (fold_1)"
     assert courses_text({}) == ""
