@@ -143,11 +143,13 @@ def _data(plan: StudyPlan) -> Iterator[Entry]:
         "pictures are slices" if data.pictures else f"the coarsest axis; voxels of {mm} (median){files}",
     )
     if not plan.samples.whole:
+        third = "a third of them on a label (as in nnU-Net)"
+        share = "half of them on a label, for lesions are small" if plan.lesions else third
         yield (
             "random_patch_params",
-            {"applied": True, "foreground": FOREGROUND}
+            {"applied": True, "foreground": FOREGROUND[plan.lesions]}
             | ({} if plan.per_image is None else {"per_image": plan.per_image}),
-            "training patches at random places, a third of them on a label (as in nnU-Net)"
+            f"training patches at random places, {share}"
             + (
                 ""
                 if plan.per_image is None

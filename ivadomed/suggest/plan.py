@@ -22,6 +22,7 @@ from ivadomed.suggest.recipe import (
     FULL_FROM_PASSES,
     LADDER,
     LEAST_BOX,
+    LESION_PATCH,
     MORE_EPOCHS,
     MOST_EPOCHS,
     OVERLAP,
@@ -116,7 +117,11 @@ class StudyPlan:
     def samples(self) -> Samples:
         """What the network is shown."""
         if not self.in_boxes:
-            return choose_samples(self.resampled, self.spacing, self.limits, self._network, self._tight)
+            limits = self.limits
+            if self.lesions and self.n_axes == 3:
+                share = LESION_PATCH * np.median(self.resampled, axis=0).prod()
+                limits = replace(limits, sample=min(limits.sample, int(share)))
+            return choose_samples(self.resampled, self.spacing, limits, self._network, self._tight)
         # The box grows to the patch, which therefore must lie within every image.
         size = choose_samples(self.boxes, self.spacing, self.limits, self._network).size
         within = np.minimum(size, self.resampled.min(axis=0))
@@ -285,6 +290,11 @@ class StudyPlan:
         return min((float(np.mean([shares[axis] for shares in kind.slices])) for kind in kinds), default=1.0)
 
     @property
+    def lesions(self) -> bool:
+        """True when all classes are lesions."""
+        return all(kind.lesions for kind in self.data.targets.kinds)
+
+    @property
     def several(self) -> bool:
         """True when there are several classes that exclude each other."""
         return len(self.data.targets.kinds) > 1 and self.data.targets.apart
@@ -334,14 +344,15 @@ class StudyPlan:
         if self.minutes is not None:
             return self._affordable(size)
         most, budget = self.machine.filters(self.n_axes), self.machine.weights(self.data.subjects)
-        widest = self._architecture(size, most)
+        blocks = () if self.machine.gpu else USEFUL.n_blocks
+        widest = self._architecture(size, most, blocks)
         excess = self._footprint(widest, size).parameters / budget
         if excess <= 1:
             return widest
         near = most / math.sqrt(excess)  # weights grow with the square, about
-        narrower = (self._architecture(size, n) for n in FILTERS if n < min(most, 1.2 * near))
+        narrower = (self._architecture(size, n, blocks) for n in FILTERS if n < min(most, 1.2 * near))
         fitting = (one for one in narrower if self._footprint(one, size).parameters <= budget)
-        return next(fitting, self._architecture(size, FILTERS[-1]))
+        return next(fitting, self._architecture(size, FILTERS[-1], blocks))
 
     def _affordable(self, size: Size) -> dict[str, Any]:
         """The largest network of which the budget allows the passes that it needs."""

@@ -29,11 +29,11 @@ Clock = Callable[[], float]
 """Seconds that only grow; the same in all processes that train together."""
 
 _KEY = "training_parameters.training_time"
-_UNSURE = 0.05
+_UNSURE = 0.04
 """Share of the budget that a rehearsal does not plan with: it saves no model, and batches differ."""
 _RESERVE = 0.02
 """Share of the budget that the correction leaves to what comes after the last epoch, and to chance."""
-_USED = (0.92, 0.99)
+_USED = (0.95, 0.99)
 """Shares of the budget between which a number of epochs has to end so that it stays."""
 _SHOWN = 0.05
 """Share of the budget after which the pace of two epochs is believed."""

@@ -138,12 +138,44 @@ def test_a_longer_training_has_more_passes_then_a_wider_network_and_full_augment
         config = load_config(tree(suggest(data, SLOW, "x", minutes)))
         widths.append(config.architecture.arguments["n_filters"])
         affine = config.transformation.chain["RandomAffine"]
-        assert affine.degrees == (10 if minutes < 60 else 30)
+        assert affine.degrees == (20 if minutes < 60 else 30)
         assert ("RandomMirror" in config.transformation.chain) == (minutes >= 60)
         assert config.mirror_axes == (None if minutes < 60 else (0, 1, 2))
     assert widths == sorted(widths)
     assert widths[1:3] == [12, 12]
     assert widths[0] < 12 < widths[3]
+
+
+def test_lesions_are_shown_in_patches_half_of_which_are_on_one():
+    volumes = {"shape": (80, 80, 24), "zooms": (1, 1, 2), "extent": (30, 30, 30)}
+    lesions = StudyPlan(study(**volumes, suffixes=("_lesion-manual",)), SLOW, 10)
+    cord = StudyPlan(study(**volumes), SLOW, 10)
+    assert cord.samples.whole
+    assert not lesions.samples.whole
+    assert math.prod(lesions.samples.size) <= 80 * 80 * 24 / 3
+    config = load_config(tree(suggest(lesions.data, SLOW, "x", 10)))
+    patches = config.loader_parameters.random_patch_params
+    assert (patches.applied, patches.foreground) == (True, 0.5)
+
+
+def test_the_width_of_a_network_follows_from_the_pace_of_that_width():
+    data = study(**HIPPOCAMPI)
+    even = Machine(gpu=False, memory=8 << 30, pace=lambda n_axes, n_filters: 80e9)
+    slow_when_wide = Machine(
+        gpu=False, memory=8 << 30, pace=lambda n_axes, n_filters: 80e9 if n_filters <= 8 else 20e9
+    )
+    assert (
+        StudyPlan(data, even, 25).network.parameters > StudyPlan(data, slow_when_wide, 25).network.parameters
+    )
+
+
+def test_predictions_take_a_third_of_learning_and_more_when_mirrored():
+    plan = StudyPlan(study(**HIPPOCAMPI), SLOW, 25)
+    learning = 200 * plan.network.training_flops(1, (32, 56, 40)) / 80e9 / 60
+    assert plan.prediction_minutes == pytest.approx(learning / 3)
+    mirrored = StudyPlan(study(**HIPPOCAMPI), SLOW, 60)
+    assert mirrored.mirrored == [0, 1, 2]
+    assert mirrored.prediction_minutes == pytest.approx(8 * learning / 3)
 
 
 def test_wide_networks_follow_from_narrow_ones():
