@@ -19,8 +19,8 @@ CONTEXT = 0.75
 FOREGROUND = {False: 0.33, True: 0.5}
 """Share of random patches that are centred on a label (nnU-Net: a third); the second is for lesions."""
 LESION_PATCH = 1 / 3
-"""Largest share of a volume in a patch where all classes are lesions, which are too small a part of whole volumes. Phantom,
-10 subjects, ten minutes on a core: Dice 0.48 with patches, 0 with whole volumes."""
+"""Largest share of a volume in a patch where all classes are lesions, which are too small a part of whole volumes.
+Phantom, 10 subjects, ten minutes on a core: Dice 0.48 with patches, 0 with whole volumes."""
 OVERLAP = 0.5
 """Share of a patch that its neighbour shows too (nnU-Net); borders are predicted worse."""
 MUCH_PADDING = 0.25
