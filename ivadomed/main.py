@@ -40,7 +40,9 @@ examples:
   ivadomed --init my_model --path-data DATA                a first configuration, my_model.json
   ivadomed --train   -c my_model.json                      train; results are written to path_output
   ivadomed --test    -c my_model.json                      predict the test set and evaluate
-  ivadomed --segment -c my_model.json --path-data NEWDATA  segment images without labels
+  ivadomed --segment --model MODEL --path-data NEW --path-output OUT
+                                                           segment new images or a data set
+  ivadomed --segment -c my_model.json --path-data NEWDATA  the same with the settings of the run
   ivadomed --eval    -c my_model.json                      evaluate existing predictions
   ivadomed config.json                                     run the command that the file names
 
@@ -82,12 +84,25 @@ def get_parser() -> argparse.ArgumentParser:
         "--path-data",
         nargs="+",
         metavar="PATH_DATA",
-        help="one or more data sets: BIDS, nnU-Net or Decathlon folders, or tables (.tsv, .csv)",
+        help="one or more data sets: BIDS, nnU-Net or Decathlon folders, or tables (.tsv, .csv); with --model also images, "
+        "or folders of images",
     )
-    add("-po", "--path-output", metavar="PATH_OUTPUT", help="folder of the run")
+    add("-po", "--path-output", metavar="PATH_OUTPUT", help="folder of the run, or of the results of --model")
+    add(
+        "-m",
+        "--model",
+        metavar="MODEL",
+        help="--segment: folder of a packaged model or ensemble, instead of a configuration",
+    )
     _add_auto(parser.add_argument_group("from a folder to an ensemble (--auto)"))
     _add_init(parser.add_argument_group("choice of the data (--init, --auto)"))
     _add_training(parser.add_argument_group("training (--train)"))
+    add = parser.add_argument_group("label maps (--test, --segment)").add_argument
+    add(
+        "--no-label-map",
+        action="store_true",
+        help="leave out IMAGE_dseg.nii.gz, all classes in one image (written where classes do not overlap)",
+    )
     add = parser.add_argument_group("segmentation with 2D patches (--segment)").add_argument
     add("--no-patch", action="store_true", help="predict whole slices")
     add(
@@ -147,7 +162,7 @@ def _add_init(group: argparse._ArgumentGroup) -> None:
         nargs="+",
         default=[],
         metavar="CONTRAST",
-        help="images to train on, e.g. T2w (default: all with labels)",
+        help="images to train on, e.g. T2w (default: all with labels); with --segment --model, images to segment",
     )
     add(
         "--candidates",
@@ -220,6 +235,8 @@ def run_main(
 def _run(args: argparse.Namespace) -> Any:
     if args.auto:
         return _auto(args)
+    if args.model:
+        return _segment(args)
     for option in ("hours", "plan"):
         if getattr(args, option):
             raise ConfigError(f"--{option} belongs to --auto")
@@ -234,7 +251,10 @@ def _run(args: argparse.Namespace) -> Any:
         raise ConfigError(f"two configuration files given: {args.config_file} and {args.config}; pass one")
     source = args.config_file or args.config
     if source is None:
-        raise ConfigError("no configuration given; pass one with -c CONFIG (ivadomed --help shows examples)")
+        model = " or a model with --model FOLDER" if args.segment else ""
+        raise ConfigError(
+            f"no configuration given; pass one with -c CONFIG{model} (ivadomed --help shows examples)"
+        )
     overrides: dict[str, Any] = {}
     for name in COMMANDS:
         if getattr(args, name):
@@ -255,7 +275,53 @@ def _run(args: argparse.Namespace) -> Any:
         n_gif=args.gif,
         jobs=args.jobs,
         cluster=args.cluster,
+        label_map=not args.no_label_map,
     )
+
+
+def _segment(args: argparse.Namespace) -> list[Path]:
+    if not args.segment:
+        raise ConfigError("--model belongs to --segment")
+    if args.config_file or args.config:
+        raise ConfigError("--model takes the place of a configuration; leave -c CONFIG out")
+    for option in ("path_data", "path_output"):
+        if not getattr(args, option):
+            raise ConfigError(f"--segment --model: add --{option.replace('_', '-')}")
+    others = (
+        "hours",
+        "plan",
+        "target_suffix",
+        "candidates",
+        "minutes",
+        "resume_training",
+        "overwrite",
+        "gif",
+    )
+    for option in (option for option in (*others, "thr_increment") if getattr(args, option)):
+        raise ConfigError(f"--{option.replace('_', '-')} does not go with --segment --model; leave it out")
+    model, *data = (Path(text).expanduser() for text in (args.model, *args.path_data))
+    if absent := next((path for path in (model, *data) if not path.exists()), None):
+        raise ConfigError(
+            f"{'--model' if absent == model else '--path-data'}: {absent}: no such file or folder"
+        )
+    mode = _mode(args)
+    with logging_to_terminal(mode):
+        # Torch and the rest are loaded only now.
+        from ivadomed.commands.segment_model import ModelRun, segment_with_model
+
+        run = ModelRun(
+            model,
+            data,
+            Path(args.path_output).expanduser(),
+            args.contrasts,
+            args.no_patch,
+            args.overlap_2d,
+            not args.no_label_map,
+            args.jobs,
+            args.cluster,
+            mode is Mode.DEBUG,
+        )
+        return segment_with_model(run)
 
 
 def _init(args: argparse.Namespace) -> Path:

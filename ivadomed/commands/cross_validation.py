@@ -35,6 +35,7 @@ from ivadomed.images.label_suffix import class_labels
 from ivadomed.inference.backends import open_model
 from ivadomed.inference.engine import Prediction
 from ivadomed.inference.ensemble import join_models
+from ivadomed.inference.label_map import LabelMaps
 from ivadomed.inference.outputs import PREDICTIONS
 from ivadomed.inference.packaged import PackagedModel
 from ivadomed.inference.testing import Truth, predict_labelled, write_predictions
@@ -188,7 +189,11 @@ def side_cases(
 
 
 def test_folds(
-    config: RunConfig, folder: Path, workers: Workers, folds: Sequence[int] | None
+    config: RunConfig,
+    folder: Path,
+    workers: Workers,
+    folds: Sequence[int] | None,
+    label_map: bool,
 ) -> tuple[pd.DataFrame, dict[str, float]]:
     """Predict the training set by the models that did not see it and the test set by the ensemble; evaluate both.
 
@@ -197,6 +202,7 @@ def test_folds(
         folder: Its folder.
         workers: Processes that predict a fold each, and evaluate.
         folds: Folds whose part of the training set is predicted, and nothing else; None: all, and the test set.
+        label_map: Write label maps where classes do not overlap.
 
     Returns:
         The table of 3D metrics and the metrics averaged over images: of the test set, or where there is none, or
@@ -213,11 +219,13 @@ def test_folds(
     if folds is None and not is_packaged(config, folder, len(runs)):
         raise ModelError(f"{config.model_folder}: is not the ensemble of the folds yet; run --train first")
     config = as_ensemble(config) if folds is None else config
-    cross_validated = _test_held_out(config, folder, held_out(config, folder, runs, bids_df), workers)
+    maps = LabelMaps.of(config, label_map)
+    cross_validated = _test_held_out(config, folder, held_out(config, folder, runs, bids_df), workers, maps)
     found = None if folds is not None else _test_cases(config, folder, bids_df)
     if found is None:
         return cross_validated
-    return _test_ensemble(config, folder, found.cases, workers, [Path(run.path_output) for run in runs])
+    trainings = [Path(run.path_output) for run in runs]
+    return _test_ensemble(config, folder, found.cases, workers, trainings, maps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,19 +234,24 @@ class _PredictHeldOut:
 
     folder: Path
     postprocessing: dict[str, Any]
+    label_maps: LabelMaps
 
     def __call__(self, part: HeldOut) -> dict[str, list[float]]:
         """The values of each metric."""
         fns = get_metric_fns(part.config.task)
-        return write_predictions(part.predictions(), self.folder, fns, self.postprocessing).result_dict
+        predictions = part.predictions()
+        return write_predictions(
+            predictions, self.folder, fns, self.postprocessing, self.label_maps
+        ).result_dict
 
 
 def _test_held_out(
-    config: RunConfig, folder: Path, parts: Sequence[HeldOut], workers: Workers
+    config: RunConfig, folder: Path, parts: Sequence[HeldOut], workers: Workers, label_maps: LabelMaps
 ) -> tuple[pd.DataFrame, dict[str, float]]:
     cases = [case for part in parts for case in part.cases]
     show_cases(cases, "Models", Path(config.path_output) / f"{parts[0].name} ... {parts[-1].name}")
-    predict = _PredictHeldOut(folder / FOLDER / PREDICTIONS, config.postprocessing.arguments)
+    place = folder / FOLDER / PREDICTIONS
+    predict = _PredictHeldOut(place, config.postprocessing.arguments, label_maps)
     found = dict(values(predict, parts, workers))
     metrics = MetricManager(get_metric_fns(config.task))
     metrics.merge(found[number] for number in range(len(parts)))
@@ -248,7 +261,12 @@ def _test_held_out(
 
 
 def _test_ensemble(
-    config: RunConfig, folder: Path, cases: Sequence[Case], workers: Workers, trainings: Sequence[Path]
+    config: RunConfig,
+    folder: Path,
+    cases: Sequence[Case],
+    workers: Workers,
+    trainings: Sequence[Path],
+    label_maps: LabelMaps,
 ) -> tuple[pd.DataFrame, dict[str, float]]:
     model = PackagedModel.open(config.model_folder, define_device(config.gpu_ids)[1])
     show_cases(cases, "Model", config.model_folder)
@@ -258,6 +276,7 @@ def _test_ensemble(
         folder / PREDICTIONS,
         get_metric_fns(config.task),
         config.postprocessing.arguments,
+        label_maps,
     )
     return evaluate_cases(config, cases, folder, _others(workers), trainings), metrics.get_results()
 

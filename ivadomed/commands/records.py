@@ -34,7 +34,7 @@ _LIBRARIES = ("torch", "numpy", "scipy", "nibabel", "pandas", "lightning-fabric"
 
 
 @contextmanager
-def run_folder(config: RunConfig, debug: bool = False) -> Iterator[Path]:
+def run_folder(config: RunConfig, debug: bool = False, with_records: bool = True) -> Iterator[Path]:
     """Make the folder of a run, log to its log file, and record the configuration.
 
     Of several processes that train together only the first does anything.
@@ -42,6 +42,7 @@ def run_folder(config: RunConfig, debug: bool = False) -> Iterator[Path]:
     Args:
         config: Configuration of the run.
         debug: Log details too.
+        with_records: Write the configuration and versions too.
 
     Raises:
         OutputError: The folder cannot be written, or another run uses it.
@@ -61,8 +62,9 @@ def run_folder(config: RunConfig, debug: bool = False) -> Iterator[Path]:
         remove_leftovers(folder, skip=_may_be_in_use)
         with log_file(folder / config.log_file, debug or config.debugging):
             log.info("Output path already exists: %s" if existed else "Creating output path: %s", folder)
-            write_json(folder / "config_file.json", config.to_json(hide_secrets=True))
-            write_text(folder / "version_info.log", version_text(config))
+            if with_records:
+                write_json(folder / "config_file.json", config.to_json(hide_secrets=True))
+                write_text(folder / "version_info.log", version_text(config))
             yield folder
 
 

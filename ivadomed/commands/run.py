@@ -56,6 +56,7 @@ def run_command(
     cluster: str | None = None,
     on_epoch: EpochEnd | None = None,
     folds: Sequence[int] | None = None,
+    label_map: bool = True,
 ) -> Any:
     """Run the configuration's command in its output folder.
 
@@ -76,18 +77,20 @@ def run_command(
         on_epoch: "train": see ``training.train``; of a single run.
         folds: "train" and "test" with ``split_dataset.fold`` "all": the folds to train now, or to predict the held-out
             subjects of; None: all, and what follows: the ensemble, the test set.
+        label_map: "test" and "segment": write label maps where classes do not overlap.
 
     Returns:
         See ``ivadomed.main.run_main``.
     """
     refuse_without_data(config)
     refuse_options(config, RunOptions(resume_training, overwrite, thr_increment, n_gif, jobs, cluster))
+    if not label_map and config.command not in ("test", "segment"):
+        raise ConfigError(f"--no-label-map belongs to --test and --segment, not to --{config.command}")
     if config.split_dataset.is_cross_validation and config.command != "segment":
         refuse_for_folds(config, thr_increment, on_epoch)
         _check_what_is_named(config)
-        return _run_folds(
-            config, debug, overwrite, n_gif, choose_workers(jobs, cluster, config.gpu_ids), folds
-        )
+        processes = choose_workers(jobs, cluster, config.gpu_ids)
+        return _run_folds(config, debug, overwrite, n_gif, processes, folds, label_map)
     if folds is not None:
         raise ConfigError('folds: expected with --train or --test and split_dataset.fold "all" only')
     if config.command == "train" and not resume_training and not overwrite:
@@ -107,12 +110,13 @@ def run_command(
                 config, folder, resume_training, thr_increment, overwrite, n_gif, workers, on_epoch
             )
         if config.command == "test":
-            return test_command(config, folder, thr_increment, workers)
+            return test_command(config, folder, thr_increment, workers, label_map)
         if config.command == "eval":
             return eval_command(config, folder, workers)
         if config.split_dataset.is_cross_validation:
             config = as_ensemble(config)
-        return segment_command(config, folder, {"no_patch": no_patch, "overlap_2D": overlap_2d}, workers)
+        options = {"no_patch": no_patch, "overlap_2D": overlap_2d}
+        return segment_command(config, folder, options, workers, label_map)
 
 
 @contextmanager
@@ -134,11 +138,12 @@ def _run_folds(
     n_gif: int,
     workers: Workers,
     folds: Sequence[int] | None,
+    label_map: bool,
 ) -> Any:
     """Train, test or evaluate all folds together; see ``run_command``."""
     with _in_folder(with_absolute_paths(config), debug, workers.cluster) as (config, folder):
         if config.command == "test":
-            return test_folds(config, folder, workers, folds)
+            return test_folds(config, folder, workers, folds, label_map)
         if config.command == "eval":
             return evaluate_folds(config, folder, workers)
         run = partial(run_command, debug=debug)

@@ -21,6 +21,7 @@ from ivadomed.commands.steps import (
 from ivadomed.config import RunConfig
 from ivadomed.config.run_files import BEST
 from ivadomed.detection.cascade import add_boxes
+from ivadomed.inference.label_map import LabelMaps
 from ivadomed.inference.outputs import PREDICTIONS
 from ivadomed.inference.testing import CaseSet, predict_cases
 from ivadomed.jobs import Workers
@@ -33,7 +34,11 @@ log = logging.getLogger(__name__)
 
 
 def test_command(
-    config: RunConfig, folder: Path, thr_increment: float | None, workers: Workers | None
+    config: RunConfig,
+    folder: Path,
+    thr_increment: float | None,
+    workers: Workers | None,
+    label_map: bool,
 ) -> tuple[pd.DataFrame, dict[str, float]]:
     """Predict and evaluate the test set.
 
@@ -73,6 +78,7 @@ def test_command(
             config.uncertainty,
             get_metric_fns(config.task),
             postprocessing_of(config, folder),
+            LabelMaps.of(config, label_map),
         )
     log.info("%s", {name: float(value) for name, value in metrics.items()})
     return evaluate_cases(config, cases, folder, workers), metrics

@@ -174,6 +174,16 @@ def _check_free(target: Path, replace: bool) -> None:
         raise OutputError(f"{target}: the folder is not empty; choose another")
 
 
+def share_file(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    """Give a file a second name, atomically; where the file system has no hard links it is copied."""
+    with atomic_path(target) as temporary:
+        temporary.unlink()
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+
+
 def leftovers(folder: str | os.PathLike[str]) -> list[Path]:
     """Temporary files of ``atomic_path`` in a folder: what is being written, or was when its process was killed."""
     return [path for path in Path(folder).glob(".*~*") if _TEMPORARY.fullmatch(path.name)]

@@ -466,8 +466,20 @@ def write_volume(volume: VolumeOf, path: str | os.PathLike[str]) -> None:
     write_nifti(path, whole, affine_mm(image), image.header)
 
 
-def write_picture(path: str | os.PathLike[str], pixels: np.ndarray, software: str = "") -> None:
-    """Write [rows, columns] or [rows, columns, 3] uint8 as PNG, TIFF or JPEG, atomically; see ``software_of``."""
+def write_picture(
+    path: str | os.PathLike[str], pixels: np.ndarray, software: str = "", palette: np.ndarray | None = None
+) -> None:
+    """Write a picture, atomically.
+
+    Args:
+        path: PNG, TIFF or JPEG; with a palette, PNG.
+        pixels: [rows, columns] or [rows, columns, 3] uint8; with a palette [rows, columns], the numbers of its colours.
+        software: Name of the program, see ``software_of``.
+        palette: [n, 3] uint8.
+    """
+    if palette is not None:
+        _write_with_palette(Path(path), pixels, software, palette)
+        return
     import imageio.v3 as iio  # only pictures need it
 
     options = {"pnginfo": png_text(software)} if software and os.fspath(path).lower().endswith(".png") else {}
@@ -480,6 +492,15 @@ def jpeg_bytes(pixels: np.ndarray, quality: int) -> bytes:
     import imageio.v3 as iio  # only pictures need it
 
     return iio.imwrite("<bytes>", pixels, extension=".jpg", quality=quality)
+
+
+def _write_with_palette(path: Path, pixels: np.ndarray, software: str, palette: np.ndarray) -> None:
+    from PIL import Image as Pillow  # imageio writes no palette
+
+    picture = Pillow.fromarray(pixels)
+    picture.putpalette(palette.ravel().tolist())
+    with atomic_path(path) as temporary:
+        picture.save(temporary, format="PNG", pnginfo=png_text(software))
 
 
 def write_figure(path: str | os.PathLike[str], figure: Figure, dpi: float | None = None) -> None:

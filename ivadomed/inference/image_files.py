@@ -1,7 +1,8 @@
-"""Segmentation of image files without BIDS: inputs on the command line, and an output file per class."""
+"""Segmentation of image files without BIDS: inputs on the command line, a file per class and a label map."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,12 +10,15 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ivadomed.errors import ConfigError, DataError
+from ivadomed.errors import ConfigError, DataError, some
 from ivadomed.images.io import is_nifti, save_nifti, split_extension, without_extension
-from ivadomed.inference.outputs import picture_path, pred_to_png
-from ivadomed.inference.own_results import MARK, images_of
+from ivadomed.inference.label_map import NIFTI, NO_LABEL_MAPS, PICTURE, map_files, overlaps_text
+from ivadomed.inference.outputs import picture_path, pred_to_png, refuse_predictions_folder
+from ivadomed.inference.own_results import MARK, images_of, is_marked
 from ivadomed.inference.predictor import Predictor
 from ivadomed.runtime.device import chosen_device
+
+log = logging.getLogger(__name__)
 
 _DOUBLE_EXTENSIONS = (".nii.gz", ".ome.tiff", ".ome.tif", ".tar.gz")
 
@@ -26,8 +30,9 @@ def segment_images(
     suffixes: Sequence[str] | str | None = None,
     gpu_id: int | None = 0,
     options: dict[str, Any] | None = None,
+    label_map: bool = True,
 ) -> list[Path]:
-    """Segment the images of subjects and write one file per class.
+    """Segment the images of subjects and write one file per class, and the label map of several.
 
     Args:
         model: Folder of the packaged model, which is loaded once; or the loaded model, and ``gpu_id`` does not count.
@@ -38,14 +43,17 @@ def segment_images(
             several classes; the class names and ``_pred`` when not given.
         gpu_id: GPU to use where there is one; None for the CPU.
         options: See ``ivadomed.inference.segment_volume``.
+        label_map: Write ``<image>_dseg.nii.gz``, or ``.png``, for models of several classes, where they do not overlap.
 
     Returns:
-        The files: ``<image><suffix>.nii.gz``, or ``.png`` for pictures, unless the suffix has an extension of its own.
+        The files: ``<image><suffix>.nii.gz``, or ``.png`` for pictures, unless the suffix has an extension of its own;
+        of each image its label map is the last one.
 
     Raises:
         ConfigError: Not one suffix per class, or one with an extension of another kind of file.
-        DataError: An image cannot be used (the others are segmented first), or an output would replace an input or
-            another output.
+        OutputError: The folder holds the predictions of a test set.
+        DataError: An image cannot be used (the others are segmented first), or an output would replace an input,
+            another output or a label map that is no result.
     """
     predictor = model if isinstance(model, Predictor) else Predictor(model, chosen_device(gpu_id))
     names = output_suffixes(predictor.class_names, suffixes, predictor.folder)
@@ -54,8 +62,16 @@ def segment_images(
         [_output_file(stem, name, _first(images)) for name in names]
         for stem, images in zip(stems, subjects, strict=True)
     ]
-    _refuse_to_overwrite(subjects, outputs)
+    label_maps = predictor.label_maps if label_map else NO_LABEL_MAPS
+    maps = [
+        map_files(stem, [NIFTI if is_nifti(_first(images)) else PICTURE]) if label_maps.names else []
+        for stem, images in zip(stems, subjects, strict=True)
+    ]
+    refuse_predictions_folder(output)
+    _refuse_to_overwrite(subjects, [[*files, *own] for files, own in zip(outputs, maps, strict=True)])
+    _refuse_labels([file for own in maps for file in own])
     written: list[Path] = []
+    overlaps: list[str] = []
     faults: list[DataError] = []
     work = list(zip(subjects, stems, outputs, strict=True))
     for images, stem, files in tqdm(work, desc="Segmentation", unit="image", leave=False, disable=None):
@@ -70,7 +86,12 @@ def segment_images(
                 save_nifti(mask, file)
         else:
             pred_to_png(masks, names, stem, software=MARK)
-        written += files
+        extension = NIFTI if is_nifti(_first(images)) else PICTURE
+        joined = label_maps.write(stem, masks, [extension])
+        overlaps += [] if joined else [stem.name]
+        written += [*files, *joined]
+    if label_maps.names and overlaps:
+        log.warning("Label maps: %s", overlaps_text(overlaps))
     _refuse(faults, len(work))
     return written
 
@@ -121,6 +142,16 @@ def _refuse_to_overwrite(
                 )
 
 
+def _refuse_labels(label_maps: Sequence[Path]) -> None:
+    """Raise before anything is predicted when a label map that somebody drew would be replaced."""
+    drawn = [path for path in label_maps if path.exists() and not is_marked(path)]
+    if drawn:
+        raise DataError(
+            f"{some(map(str, drawn))}: is no result of ivadomed and would be replaced; choose another --output, or "
+            "leave label maps out with --no-label-map"
+        )
+
+
 def segment_image(
     fname_images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     path_model: str | os.PathLike[str],
@@ -145,7 +176,8 @@ def segment_image(
     """
     names = [fname_images] if isinstance(fname_images, str | os.PathLike) else fname_images
     images = [Path(name) for name in names]
-    return segment_images(path_model, [images], images[0].parent, suffix_out, options=dict(options or {}))
+    given = dict(options or {})
+    return segment_images(path_model, [images], images[0].parent, suffix_out, options=given, label_map=False)
 
 
 def splitext(fname: str) -> tuple[str, str]:

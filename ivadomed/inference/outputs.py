@@ -10,7 +10,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from ivadomed.errors import DataError
+from ivadomed.errors import DataError, OutputError
 from ivadomed.geometry.grid import Grid
 from ivadomed.images.io import (
     affine_mm,
@@ -23,12 +23,26 @@ from ivadomed.images.io import (
     write_picture,
 )
 from ivadomed.inference.engine import Prediction
+from ivadomed.inference.label_map import NIFTI, PICTURE, LabelMaps
 from ivadomed.postprocessing import Postprocessing, threshold_predictions
 
 PREDICTIONS = "pred_masks"
 """Folder of the predictions in that of a run."""
 
 NOISE_FLOOR = 0.01
+
+
+def refuse_predictions_folder(folder: str | os.PathLike[str]) -> None:
+    """Raise for the folder of the test set's predictions of a run, which are evaluated.
+
+    Raises:
+        OutputError: It is that.
+    """
+    place = Path(folder).resolve()
+    if place.name == PREDICTIONS and (place.parent / "config_file.json").exists():
+        raise OutputError(
+            f"{folder}: holds the predictions of a test set, which --eval measures; choose another folder"
+        )
 
 
 def finish(
@@ -79,18 +93,62 @@ def write_prediction(
     Returns:
         The NIfTI files. Of pictures, each class is written as PNG too, to be looked at.
     """
-    name, image = prediction.case.id, to_nifti(prediction, data)
+    stem = folder / prediction.case.id
+    names = [f"_class-{k}_pred" for k in range(data.shape[-1])]
     if per_class:
-        files = {folder / f"{name}_class-{k}_pred.nii.gz": one for k, one in enumerate(split_classes(image))}
-    else:
-        files = {folder / f"{name}_pred.nii.gz": image}
-    for path, one in files.items():
-        save_nifti(one, path)
-    if not is_nifti(prediction.case.images[0]):
-        for k in range(data.shape[-1]):
-            pixels = np.round(data[..., 0, k].astype(np.float32) * 255).astype(np.uint8)
-            write_picture(folder / f"{name}_class-{k}_pred.png", pixels)
-    return list(files)
+        return write_classes(prediction, data, stem, names)
+    path = stem.with_name(f"{stem.name}_pred.nii.gz")
+    save_nifti(to_nifti(prediction, data), path)
+    _write_pictures(prediction, data, stem, names)
+    return [path]
+
+
+def write_classes(
+    prediction: Prediction, data: np.ndarray, stem: Path, suffixes: Sequence[str]
+) -> list[Path]:
+    """Write one file per class, ``<stem><suffix>.nii.gz``, of pictures as PNG too.
+
+    Args:
+        prediction: Prediction of a case.
+        data: [X, Y, Z, K], see ``finish``.
+        stem: Path of the results of the case, without what follows the name of the image.
+        suffixes: One per class.
+
+    Returns:
+        The NIfTI files.
+    """
+    files = class_files(prediction, stem, suffixes)[: len(suffixes)]
+    for path, image in zip(files, split_classes(to_nifti(prediction, data)), strict=True):
+        save_nifti(image, path)
+    _write_pictures(prediction, data, stem, suffixes)
+    return files
+
+
+def class_files(prediction: Prediction, stem: Path, suffixes: Sequence[str]) -> list[Path]:
+    """Names of the files of ``write_classes``: the NIfTI files, then those of pictures."""
+    extensions = (NIFTI,) if is_nifti(prediction.case.images[0]) else (NIFTI, PICTURE)
+    return [
+        stem.with_name(f"{stem.name}{suffix}{extension}") for extension in extensions for suffix in suffixes
+    ]
+
+
+def _write_pictures(prediction: Prediction, data: np.ndarray, stem: Path, suffixes: Sequence[str]) -> None:
+    """Write each class of a picture as PNG, 255 for 1."""
+    for k, path in enumerate(class_files(prediction, stem, suffixes)[len(suffixes) :]):
+        pixels = np.round(data[..., 0, k].astype(np.float32) * 255).astype(np.uint8)
+        write_picture(path, pixels)
+
+
+def write_label_map(
+    prediction: Prediction,
+    data: np.ndarray,
+    stem: Path,
+    label_maps: LabelMaps,
+    tables: Path | None = None,
+) -> list[Path]:
+    """Write the label map of a prediction [X, Y, Z, K], of a picture as PNG too; see ``LabelMaps.write``."""
+    extensions = (NIFTI,) if is_nifti(prediction.case.images[0]) else (NIFTI, PICTURE)
+    return label_maps.write(stem, split_classes(to_nifti(prediction, data)), extensions, tables)
 
 
 def split_classes(nib_prediction: nib.Nifti1Image) -> list[nib.Nifti1Image]:

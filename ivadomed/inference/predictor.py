@@ -20,6 +20,7 @@ from ivadomed.images.label_suffix import names_for_files
 from ivadomed.images.labels import LabelFile, as_region
 from ivadomed.inference.detection import Detector, prior_box
 from ivadomed.inference.engine import Progress
+from ivadomed.inference.label_map import LabelMaps
 from ivadomed.inference.options import misspelt_options, pixel_size_of, postprocessing_with
 from ivadomed.inference.outputs import finish, split_classes, to_nifti
 from ivadomed.inference.packaged import PackagedModel
@@ -48,6 +49,7 @@ class Predictor:
 
     Attributes:
         class_names: Suffix of each class for names of files, such as "_seg-manual", in the order of the results.
+        label_maps: Writer of the label map of all classes.
         contrasts: Contrast of each input, in the model's order.
         in_channel: Number of inputs.
 
@@ -65,9 +67,11 @@ class Predictor:
         self._config = self._model.config
         if self._config.task == "classification":
             raise ModelError(
-                f"{self.folder}: classifies slices and gives no image; use ivadomed --segment, which writes a table"
+                f"{self.folder}: classifies slices and gives no image; ivadomed --segment --model {self.folder} "
+                "--path-data DATA writes a table for a data set"
             )
         self.class_names = names_for_files(self._config.class_names)
+        self.label_maps = LabelMaps.of(self._config)
         self.in_channel = self._config.in_channel
         self.contrasts = list(self._config.loader_parameters.contrast_params.training_validation)
         self._warned_of: set[str] = set()

@@ -19,7 +19,8 @@ from ivadomed.geometry.grid import Grid
 from ivadomed.images.io import save_nifti
 from ivadomed.inference.backends import DropoutForward, open_model
 from ivadomed.inference.engine import Engine, Forward, Prediction
-from ivadomed.inference.outputs import finish, to_nifti, write_prediction
+from ivadomed.inference.label_map import NO_LABEL_MAPS, LabelMaps, overlaps_text
+from ivadomed.inference.outputs import finish, to_nifti, write_label_map, write_prediction
 from ivadomed.inference.uncertainty import MonteCarlo
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume, read_ahead
@@ -28,7 +29,7 @@ from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.metrics import MetricManager
 from ivadomed.models import load_model
 from ivadomed.runtime.device import batch_voxels
-from ivadomed.runtime.terminal import hidden_bar
+from ivadomed.runtime.terminal import hidden_bar, say
 from ivadomed.transforms import Pipeline
 
 log = logging.getLogger(__name__)
@@ -108,6 +109,7 @@ def predict_cases(
     uncertainty: Uncertainty | None = None,
     metric_fns: Sequence[Callable[..., float]] = (),
     postprocessing: Mapping[str, Any] | None = None,
+    label_maps: LabelMaps = NO_LABEL_MAPS,
 ) -> dict[str, float]:
     """Predict a test set and write ``<case>_pred.nii.gz``.
 
@@ -124,6 +126,7 @@ def predict_cases(
         metric_fns: Metrics of each image, of the prediction as it is written and the first rater of each class:
             [K, X, Y, Z] on the grid of the image.
         postprocessing: Steps by name, in order.
+        label_maps: Writes ``<case>_dseg.nii.gz`` where classes do not overlap.
 
     Returns:
         Mean of each metric over the images.
@@ -140,7 +143,7 @@ def predict_cases(
         engine.run, data.cases, data.recipe.slice_axis, data.recipe.soft_gt, with_target=bool(metric_fns)
     )
     shown = _bar(labelled, "Inference", len(data.cases))
-    return write_predictions(shown, folder, metric_fns, postprocessing).get_results()
+    return write_predictions(shown, folder, metric_fns, postprocessing, label_maps).get_results()
 
 
 def write_predictions(
@@ -148,6 +151,7 @@ def write_predictions(
     folder: Path,
     metric_fns: Sequence[Callable[..., float]] = (),
     postprocessing: Mapping[str, Any] | None = None,
+    label_maps: LabelMaps = NO_LABEL_MAPS,
 ) -> MetricManager:
     """Postprocess predictions, write ``<case>_pred.nii.gz`` and measure them.
 
@@ -156,18 +160,24 @@ def write_predictions(
         folder: For the predictions.
         metric_fns: See ``predict_cases``.
         postprocessing: Steps by name, in order.
+        label_maps: See ``predict_cases``.
 
     Returns:
         The metrics of the images.
     """
     metrics = MetricManager(list(metric_fns))
+    without_map: list[str] = []
     for prediction, truth in labelled:
         voxels = finish(prediction, postprocessing or {}, folder / prediction.case.id)
         write_prediction(prediction, voxels, folder)
+        if not write_label_map(prediction, voxels, folder / prediction.case.id, label_maps):
+            without_map.append(prediction.case.id)
         if truth is not None and metric_fns:
             target, counted = truth.on_grid(prediction.grid)
             mask = None if counted is None else counted[None, None]
             metrics(np.moveaxis(voxels, -1, 0)[None], target[None], mask)
+    if label_maps.names and without_map:
+        say("Label maps", overlaps_text(without_map))
     return metrics
 
 

@@ -51,6 +51,11 @@ def get_parser() -> argparse.ArgumentParser:
     )
     add("-o", "--output", default=".", metavar="FOLDER", help="where to write (here)")
     add("-s", "--suffix", nargs="+", help="of the output of each class (the model's class names and _pred)")
+    add(
+        "--no-label-map",
+        action="store_true",
+        help="leave out IMAGE_dseg, all classes in one image (written for several classes that do not overlap)",
+    )
     add("-p", "--prior", metavar="MASK", help="mask of the region that the model crops to")
     add("--threshold", type=float, help="binarize at this value; 0 keeps soft values")
     add("--metadata", help="what a FiLM model is conditioned on, e.g. T2w")
@@ -92,7 +97,9 @@ def _run(args: argparse.Namespace) -> None:
         options |= {"pixel_size": args.pixel_size, "pixel_size_units": args.pixel_size_units}
     suffixes = output_suffixes(predictor.class_names, args.suffix, predictor.folder)
     subjects = list_subjects(args.input, predictor.in_channel, suffixes)
-    for file in segment_images(predictor, subjects, args.output, suffixes, options=options):
+    for file in segment_images(
+        predictor, subjects, args.output, suffixes, options=options, label_map=not args.no_label_map
+    ):
         print(file)
 
 

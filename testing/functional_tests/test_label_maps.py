@@ -117,6 +117,7 @@ def test_segmented_files_have_safe_names_that_eval_finds(run, data, tmp_path):
     assert [p.name for p in written] == [
         f"{stem}_dseg-1-2_pred.nii.gz",
         f"{stem}_dseg-grey-matter_pred.nii.gz",
+        f"{stem}_dseg.nii.gz",
     ]
     assert segment_volume(str(folder / "seg_sc"), [str(image)])[1] == ["_dseg-1-2", "_dseg-grey-matter"]
     # Predictions of another program, a file per class.

@@ -63,6 +63,13 @@ def open_layout(root: Path, selection: Selection) -> Layout:
     raise DataError(f"{root}: {_found_in(root)}; path_data names one of\n{_KINDS}")
 
 
+def is_data_set(path: Path) -> bool:
+    """Tell a data set from an image or a folder of images."""
+    if path.is_file():
+        return path.suffix.lower() in TABLES
+    return path.is_dir() and ((path / DESCRIPTION).is_file() or _has_subjects(path))
+
+
 def identity(path: Path) -> dict[str, Any]:
     """What identifies a data set in the record of a run, from its description; no image is looked for."""
     try:
