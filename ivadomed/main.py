@@ -113,6 +113,9 @@ def get_parser() -> argparse.ArgumentParser:
         metavar=("H", "W"),
         help="voxels that neighbouring patches share",
     )
+    add = parser.add_argument_group("pictures without a data set (--segment --model)").add_argument
+    add("--pixel-size", nargs="+", type=float, metavar="SIZE", help="along columns and rows")
+    add("--pixel-size-units", default="mm", choices=("mm", "um", "nm"), help="unit (mm)")
     add = parser.add_argument_group(
         "parallel jobs (preparing images, --segment, evaluation, trainings of --auto)"
     ).add_argument
@@ -250,6 +253,8 @@ def _run(args: argparse.Namespace) -> Any:
     if args.config_file and args.config:
         raise ConfigError(f"two configuration files given: {args.config_file} and {args.config}; pass one")
     source = args.config_file or args.config
+    if args.pixel_size:
+        raise ConfigError("--pixel-size belongs to --segment --model; the sidecars of a data set give it")
     if source is None:
         model = " or a model with --model FOLDER" if args.segment else ""
         raise ConfigError(
@@ -320,6 +325,8 @@ def _segment(args: argparse.Namespace) -> list[Path]:
             args.jobs,
             args.cluster,
             mode is Mode.DEBUG,
+            args.pixel_size,
+            args.pixel_size_units,
         )
         return segment_with_model(run)
 

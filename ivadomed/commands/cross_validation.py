@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from ivadomed.commands.evaluate import evaluate_cases
 from ivadomed.commands.folds import is_packaged, saved_splits, trained_folds
-from ivadomed.commands.screen import show_cases, show_left_out
+from ivadomed.commands.screen import show_cases, show_left_out, show_next
 from ivadomed.commands.steps import classify_cases, evaluate_classifier, refuse_outdated
 from ivadomed.commands.worker import screen_of_worker, with_own_share
 from ivadomed.config import RunConfig
@@ -278,7 +278,9 @@ def _test_ensemble(
         config.postprocessing.arguments,
         label_maps,
     )
-    return evaluate_cases(config, cases, folder, _others(workers), trainings), metrics.get_results()
+    table = evaluate_cases(config, cases, folder, _others(workers), trainings)
+    show_next(folder, config.model_folder, class_labels(config.class_names), table)
+    return table, metrics.get_results()
 
 
 def _test_cases(config: RunConfig, folder: Path, bids_df: BidsDataframe) -> CaseList | None:

@@ -6,11 +6,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from ivadomed.config import RunConfig
 from ivadomed.config.schema.run import Architecture
 from ivadomed.errors import some
+from ivadomed.evaluation.dataset import worst_first
+from ivadomed.evaluation.pictures import OVERLAY_FOLDER
+from ivadomed.evaluation.summary import in_words, split_column
 from ivadomed.images.label_suffix import class_labels
 from ivadomed.loader.bids.faults import summary
 from ivadomed.loader.bids.files import Dropped
@@ -19,6 +23,7 @@ from ivadomed.loader.cases.case import Case
 from ivadomed.loader.samples import SampleDataset
 from ivadomed.models.registry import footprint
 from ivadomed.models.specs import OWN
+from ivadomed.report.page import REPORT_FILE
 from ivadomed.runtime.terminal import say
 
 _GB = 1e9
@@ -57,6 +62,34 @@ def show_cases(cases: Sequence[Case], title: str, path: Path) -> None:
     subjects = len({case.subject for case in cases})
     say("Images", f"{_number(len(cases), 'image')} of {_number(subjects, 'subject')} ({counts})")
     say(title, str(path))
+
+
+def show_next(folder: Path, model_folder: Path, class_names: Sequence[str], table: pd.DataFrame) -> None:
+    """What to do after a test: read the report, look at the worst case, segment new images.
+
+    Args:
+        folder: Of the evaluation.
+        model_folder: The packaged model.
+        class_names: Name of each class.
+        table: See ``evaluate_predictions``.
+    """
+    steps = []
+    if (report := folder / REPORT_FILE).is_file():
+        steps.append(f"open {report}")
+    if len(table):
+        image = worst_first(table)[0]
+        picture = folder / OVERLAY_FOLDER / f"{image}.png"
+        dice = table.loc[image, [column for column in table if split_column(str(column))[0] == "dice"]]
+        values = ", ".join(f"{in_words(str(name), class_names)} {value:.2g}" for name, value in dice.items())
+        steps.append(
+            f"look at the worst case, {image} ({values}){f': {picture}' if picture.is_file() else ''}"
+        )
+    if model_folder.is_dir():
+        steps.append(
+            f"segment new images: ivadomed --segment --model {model_folder} --path-data IMAGES --path-output OUT"
+        )
+    for number, step in enumerate(steps):
+        say("" if number else "Next", step)
 
 
 def show_samples(config: RunConfig, training: SampleDataset, validation: SampleDataset) -> None:

@@ -45,6 +45,8 @@ class ModelRun:
         jobs: Processes that predict the images of a data set.
         cluster: Dask cluster that does instead.
         debug: Log details.
+        pixel_size: Of pictures that are no data set, along columns and rows.
+        pixel_size_units: "mm", "um" or "nm".
     """
 
     model: Path
@@ -57,11 +59,16 @@ class ModelRun:
     jobs: int | None = None
     cluster: str | None = None
     debug: bool = False
+    pixel_size: Sequence[float] | None = None
+    pixel_size_units: str = "mm"
 
     @property
     def options(self) -> dict[str, Any]:
-        """See ``PackagedModel.predict``."""
-        return {"no_patch": self.no_patch, "overlap_2D": self.overlap_2d}
+        """See ``segment_volume``."""
+        options: dict[str, Any] = {"no_patch": self.no_patch, "overlap_2D": self.overlap_2d}
+        if self.pixel_size:
+            options |= {"pixel_size": list(self.pixel_size), "pixel_size_units": self.pixel_size_units}
+        return options
 
 
 def segment_with_model(run: ModelRun) -> list[Path]:
@@ -102,6 +109,8 @@ def _segment_files(run: ModelRun) -> list[Path]:
 
 
 def _segment_data_sets(run: ModelRun) -> list[Path]:
+    if run.pixel_size:
+        raise ConfigError("--pixel-size belongs to image files; the sidecars of a data set give it")
     data_set = Derivative(run.output)
     data_set.refuse_other_content(run.data)
     device = define_device(0)[1]

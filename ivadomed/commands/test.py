@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from ivadomed.commands.evaluate import evaluate_cases
-from ivadomed.commands.screen import show_cases, show_left_out
+from ivadomed.commands.screen import show_cases, show_left_out, show_next
 from ivadomed.commands.steps import (
     announce,
     as_trained,
@@ -21,6 +21,7 @@ from ivadomed.commands.steps import (
 from ivadomed.config import RunConfig
 from ivadomed.config.run_files import BEST
 from ivadomed.detection.cascade import add_boxes
+from ivadomed.images.label_suffix import class_labels
 from ivadomed.inference.label_map import LabelMaps
 from ivadomed.inference.outputs import PREDICTIONS
 from ivadomed.inference.testing import CaseSet, predict_cases
@@ -81,4 +82,6 @@ def test_command(
             LabelMaps.of(config, label_map),
         )
     log.info("%s", {name: float(value) for name, value in metrics.items()})
-    return evaluate_cases(config, cases, folder, workers), metrics
+    table = evaluate_cases(config, cases, folder, workers)
+    show_next(folder, folder / config.model_name, class_labels(config.class_names), table)
+    return table, metrics

@@ -16,7 +16,13 @@ from tqdm import tqdm
 
 from ivadomed.config.schema.predictions import EvaluationParameters
 from ivadomed.errors import DataError
-from ivadomed.evaluation.objects import evaluation_parameters
+from ivadomed.evaluation.objects import (
+    FALSE_NEGATIVE,
+    FALSE_POSITIVE,
+    TRUE_POSITIVE,
+    evaluation_parameters,
+    paint_voxels,
+)
 from ivadomed.evaluation.pairs import (
     PairData,
     PredictionPair,
@@ -26,7 +32,7 @@ from ivadomed.evaluation.pairs import (
 from ivadomed.evaluation.summary import in_words, mean_over_classes
 from ivadomed.evaluation.volume import evaluate_pair
 from ivadomed.images import io
-from ivadomed.images.files import write_csv
+from ivadomed.images.files import write_csv, write_text
 from ivadomed.jobs import Workers, values
 from ivadomed.runtime.failures import shortages_explained
 from ivadomed.runtime.terminal import hidden_bar
@@ -38,6 +44,20 @@ _LESS = "use fewer --jobs, a machine with more, or evaluate a part of the image"
 _PROBLEMS_SHOWN = 5
 _COARSE = 10  # voxels
 _PNG_STEP = 85  # background, TP, FP, FN are 0, 85, 170, 255 in a picture, apart for the eye
+OBJECTS, VOXELS = "TP-FP-FN", "TP-FP-FN_voxelwise"
+"""Ends of the names of painted objects and voxels."""
+LEGEND_FILE = Path("results_eval", "TP-FP-FN.tsv")
+VOXEL_FOLDER = Path("results_eval", "voxelwise")
+_PAINTED = {OBJECTS: "objects", VOXELS: "voxels"}
+_LEGEND = {
+    TRUE_POSITIVE: ("true positive", "predicted object that is one of the truth", "in both"),
+    FALSE_POSITIVE: (
+        "false positive",
+        "predicted object that is none of the truth",
+        "in the prediction only",
+    ),
+    FALSE_NEGATIVE: ("false negative", "object of the truth that was not found", "in the truth only"),
+}
 
 
 def evaluate_predictions(
@@ -50,8 +70,9 @@ def evaluate_predictions(
     """Evaluate predictions and write ``results_eval/evaluation_3Dmetrics.csv``.
 
     With object detection the objects, painted TP = 1, FP = 2, FN = 3, are written next to each prediction
-    ``x_pred.nii.gz`` as ``x_pred_TP-FP-FN.nii.gz``; of pictures also as ``x_class-0_pred_TP-FP-FN.png`` and so
-    on, with the values 85, 170, 255.
+    ``x_pred.nii.gz`` as ``x_pred_TP-FP-FN.nii.gz``, and the voxels into ``results_eval/voxelwise`` as
+    ``x_pred_TP-FP-FN_voxelwise.nii.gz``; of pictures also as ``x_class-0_pred_TP-FP-FN.png`` and so on, with the values
+    85, 170, 255. ``results_eval/TP-FP-FN.tsv`` is the legend.
 
     Args:
         pairs: Predictions and their ground truth.
@@ -73,7 +94,11 @@ def evaluate_predictions(
     _check_grids(pairs)
     if pairs and params.surface_metrics:
         _check_tolerance(pairs[0], params.surface_tolerance_mm)
-    done = _evaluated(pairs, partial(_evaluate_files, params=params), n_jobs, workers)
+    if params.object_detection_metrics:
+        _write_legend(Path(path_output))
+    done = _evaluated(
+        pairs, partial(_evaluate_files, params=params, path_output=Path(path_output)), n_jobs, workers
+    )
     numbered = dict(tqdm(done, total=len(pairs), desc="Evaluation", unit="image", disable=hidden_bar()))
     rows = [numbered[number] for number in range(len(pairs))]
     index = pd.Index([pair.image_id for pair in pairs], name="image_id")
@@ -129,27 +154,42 @@ def _check_tolerance(pair: PredictionPair, tolerance: float) -> None:
         )
 
 
-def _evaluate_files(pair: PredictionPair, params: EvaluationParameters) -> dict[str, float]:
+def _evaluate_files(
+    pair: PredictionPair, params: EvaluationParameters, path_output: Path
+) -> dict[str, float]:
     with shortages_explained(os.fspath(pair.predictions[0]), _LESS):
         data = read_pair(pair)
         values, painted = evaluate_pair(data.prediction, data.target, data.zooms, params, data.ignore)
         if params.object_detection_metrics:
-            _write_painted(pair, data, painted.reshape(data.prediction.shape))
+            voxels = paint_voxels(data.prediction, data.target, data.ignore)
+            _write_painted(pair, data, painted.reshape(voxels.shape), OBJECTS, pair.predictions[0].parent)
+            _write_painted(pair, data, voxels, VOXELS, path_output / VOXEL_FOLDER)
         return values
 
 
-def _write_painted(pair: PredictionPair, data: PairData, painted: np.ndarray) -> None:
-    """Write painted objects [X, Y, Z, K] in the way in which the prediction was given."""
-    stems = [io.split_extension(path)[0] for path in pair.predictions]
+def _write_painted(
+    pair: PredictionPair, data: PairData, painted: np.ndarray, name: str, folder: Path
+) -> None:
+    """Write painted objects or voxels [X, Y, Z, K] in the way in which the prediction was given."""
+    stems = [folder / io.split_extension(path.name)[0] for path in pair.predictions]
     if io.is_nifti(pair.predictions[0]):
         apart = [painted[..., k] for k in range(painted.shape[3])]
         volumes = [painted] if len(stems) == 1 and len(apart) > 1 else apart
         for stem, volume in zip(stems, volumes, strict=True):
-            io.write_nifti(f"{stem}_TP-FP-FN.nii.gz", volume, data.affine, data.header, dtype=np.uint8)
+            image = io.make_nifti(volume.astype(np.uint8), data.affine, data.header)
+            image.header["descrip"] = f"{_PAINTED[name]}: 1 true positive, 2 false positive, 3 false negative"
+            io.save_nifti(image, f"{stem}_{name}.nii.gz")
     if data.is_picture:
         for k in range(painted.shape[3]):
-            path = pair.predictions[0].with_name(f"{pair.image_id}_class-{k}_pred_TP-FP-FN.png")
+            path = folder / f"{pair.image_id}_class-{k}_pred_{name}.png"
             io.write_picture(path, (painted[..., 0, k] * _PNG_STEP).astype(np.uint8))
+
+
+def _write_legend(path_output: Path) -> None:
+    """Write what the values of painted objects and voxels mean."""
+    heads = ["value", "grey of pictures", "name", *(f"*_{name}: {what}" for name, what in _PAINTED.items())]
+    rows = [[str(value), str(value * _PNG_STEP), *texts] for value, texts in _LEGEND.items()]
+    write_text(path_output / LEGEND_FILE, "".join("\t".join(row) + "\n" for row in [heads, *rows]))
 
 
 def worst_first(table: pd.DataFrame) -> list[str]:

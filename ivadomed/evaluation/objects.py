@@ -24,6 +24,7 @@ from ivadomed.postprocessing.objects import (
 
 TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE = 1, 2, 3
 _SECTION = "evaluation_parameters"
+_VOXEL = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +126,24 @@ def paint_detection(
     missed = true.paint(np.where(true_found, 0, FALSE_NEGATIVE).astype(np.uint8))
     positive = predicted.paint(np.where(predicted_found, TRUE_POSITIVE, FALSE_POSITIVE).astype(np.uint8))
     return np.where(positive > 0, positive, missed)
+
+
+def paint_voxels(predicted: np.ndarray, true: np.ndarray, ignore: np.ndarray | None = None) -> np.ndarray:
+    """Tell voxels of two masks apart: 1 in both (TP), 2 in the prediction only (FP), 3 in the truth only (FN).
+
+    Args:
+        predicted: [X, Y, Z, K], soft values of 0.5 and more are in the mask.
+        true: [X, Y, Z, K], the same.
+        ignore: [X, Y, Z], voxels that do not count and stay 0; None for none.
+
+    Returns:
+        [X, Y, Z, K] uint8.
+    """
+    positive, wanted = predicted >= _VOXEL, true >= _VOXEL
+    painted = np.where(positive, np.where(wanted, TRUE_POSITIVE, FALSE_POSITIVE), FALSE_NEGATIVE * wanted)
+    if ignore is not None:
+        painted[ignore] = 0
+    return painted.astype(np.uint8)
 
 
 def evaluation_parameters(params: Mapping[str, Any] | EvaluationParameters | None) -> EvaluationParameters:

@@ -43,6 +43,10 @@ def images_of(folder: Path, suffixes: Sequence[str] = ()) -> list[Path]:
     if not paths:
         within = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
         remedy = f"; name the folders in it instead, {some(within)}" if within else ""
+        if any(name.startswith("sub-") for name in within):
+            remedy = (
+                f"; for a data set: ivadomed --segment --model MODEL --path-data {folder} --path-output OUT"
+            )
         raise DataError(f"{folder}: holds no image; expected one of {', '.join(EXTENSIONS)}{remedy}")
     paths = _with_content(folder, paths)
     stems = {split_extension(path.name)[0] for path in paths}

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ivadomed.config import CONFIG_DIR, load_config
@@ -66,7 +68,8 @@ def test_files_of_a_run_have_their_names(trained):
     ):
         assert (out / name).is_file(), name
     assert list(out.glob("events.out.tfevents.*"))
-    assert not list(out.rglob(".*"))  # no temporary file is left
+    hidden = [path.relative_to(out).as_posix() for path in out.rglob(".*")]
+    assert hidden == ["segmentations/.bidsignore"]  # no temporary file is left
 
 
 def test_log_has_the_lines_other_programs_read(trained):
@@ -105,6 +108,45 @@ def test_segment_writes_one_file_per_image_and_agrees_with_segment_volume(traine
     assert name == "_seg-manual"
     written = nib.load(out / "pred_masks" / image.name.replace(".nii.gz", "_class-0_pred.nii.gz"))
     np.testing.assert_array_equal(np.asanyarray(one.dataobj), np.asanyarray(written.dataobj))
+
+
+def test_segmentations_are_a_data_set_with_the_same_voxels(trained):
+    out, _, _ = trained
+    description = json.loads((out / "segmentations" / "dataset_description.json").read_text())
+    assert description["GeneratedBy"][0]["Name"] == "ivadomed"
+    files = sorted((out / "segmentations").glob("sub-*/anat/*_seg-manual_pred.nii.gz"))
+    assert len(files) == 12
+    for file in files:
+        numbered = out / "pred_masks" / file.name.replace("_seg-manual_pred", "_class-0_pred")
+        assert file.read_bytes() == numbered.read_bytes()
+        mapped = nib.load(file.with_name(file.name.replace("_seg-manual_pred", "_dseg")))
+        np.testing.assert_array_equal(np.asanyarray(mapped.dataobj), np.asanyarray(nib.load(file).dataobj))
+
+
+def test_images_of_another_data_set_stay_out_of_the_folder_of_the_test_set(trained, tmp_path):
+    out, study, path = trained
+    run, new = shutil.copytree(out, tmp_path / "run"), tmp_path / "new"
+    shutil.copytree(study, new, ignore=shutil.ignore_patterns("derivatives", "sub-00[2-9]"))
+    before = sorted((file, file.stat().st_mtime_ns) for file in (run / "pred_masks").iterdir())
+    arguments = ["-c", path, "--path-data", str(new), "--path-output", str(run), "--quiet"]
+    shutil.rmtree(run / "segmentations")
+    assert main(["--segment", *arguments]) == 0
+    assert sorted((file, file.stat().st_mtime_ns) for file in (run / "pred_masks").iterdir()) == before
+    assert len(list((run / "segmentations").glob("sub-001/anat/*_dseg.nii.gz"))) == 2
+    assert main(["--eval", "--no-label-map", *arguments]) == 1
+
+
+def test_a_test_says_what_to_do_next(trained, capsys):
+    out, study, path = trained
+    arguments = ["-c", path, "--path-data", str(study), "--path-output", str(out)]
+    assert main(["--test", *arguments]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("Next"))
+    assert lines[first].endswith(str(out / "results_eval" / "report.html"))
+    worst = re.search(r"the worst case, (\S+) \(dice [\d.]+\): (.+)", lines[first + 1])
+    assert Path(worst[2]) == out / "results_eval" / "overlays" / f"{worst[1]}.png"
+    assert Path(worst[2]).is_file()
+    assert f"ivadomed --segment --model {out / 'seg_sc'} --path-data" in lines[first + 2]
 
 
 def test_table_has_a_row_per_test_image_and_documented_columns(trained):
@@ -480,6 +522,13 @@ def test_micrographs_with_patches_and_two_classes(tmp_path):
         name = picture.name.replace(".png", f"_class-{k}_pred.png")
         assert imageio.v3.imread(tmp_path / "run" / "pred_masks" / name).shape == shape
     assert len(files) == 8
+    folder = tmp_path / "run" / "segmentations" / picture.relative_to(data).parent
+    joined = np.asarray(Image.open(folder / picture.name.replace(".png", "_dseg.png")))
+    assert joined.shape == shape
+    assert set(np.unique(joined)) <= {0, 1, 2}
+    assert (
+        imageio.v3.imread(folder / picture.name.replace(".png", "_seg-axon-manual_pred.png")).shape == shape
+    )
 
 
 def test_region_of_interest(config):

@@ -91,6 +91,12 @@ def test_table_and_painted_image_of_a_run(run):
     assert painted.get_data_dtype() == np.uint8
     np.testing.assert_allclose(painted.affine, np.diag([*ZOOMS, 1]))
     assert np.bincount(np.asanyarray(painted.dataobj).ravel())[1:].tolist() == [12, 8, 4]
+    assert painted.header["descrip"].item().startswith(b"objects: 1 true positive")
+    voxels = nib.load(run.output / "results_eval/voxelwise/sub-01_T1w_pred_TP-FP-FN_voxelwise.nii.gz")
+    assert np.bincount(np.asanyarray(voxels.dataobj).ravel())[1:].tolist() == [10, 10, 8]
+    legend = pd.read_csv(run.output / "results_eval" / "TP-FP-FN.tsv", sep="\t", index_col="value")
+    assert legend["name"].to_dict() == {1: "true positive", 2: "false positive", 3: "false negative"}
+    assert legend.columns[-2:].tolist() == ["*_TP-FP-FN: objects", "*_TP-FP-FN_voxelwise: voxels"]
     assert run.evaluate().index.tolist() == table.index.tolist()  # the painted images are no predictions
 
 
@@ -206,6 +212,8 @@ def test_objects_of_a_picture_are_painted_as_a_picture(run):
     run.evaluate()
     [painted] = (run.output / "pred_masks").glob("*TP-FP-FN*")
     assert painted.name == "sub-01_SEM_class-0_pred_TP-FP-FN.png"
+    [voxels] = (run.output / "results_eval" / "voxelwise").iterdir()
+    assert voxels.name == "sub-01_SEM_class-0_pred_TP-FP-FN_voxelwise.png"
     counts = np.bincount(iio.imread(painted).ravel())
     assert {value: counts[value] for value in np.flatnonzero(counts)} == {0: 376, 85: 12, 170: 8, 255: 4}
 
