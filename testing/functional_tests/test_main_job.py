@@ -136,11 +136,11 @@ def test_images_of_another_data_set_stay_out_of_the_folder_of_the_test_set(train
     assert main(["--eval", "--no-label-map", *arguments]) == 1
 
 
-def test_a_test_says_what_to_do_next(trained, capsys):
+def test_a_test_says_what_to_do_next(trained, caplog):
     out, study, path = trained
     arguments = ["-c", path, "--path-data", str(study), "--path-output", str(out)]
     assert main(["--test", *arguments]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = caplog.messages
     first = next(number for number, line in enumerate(lines) if line.startswith("Next"))
     assert lines[first].endswith(str(out / "results_eval" / "report.html"))
     worst = re.search(r"the worst case, (\S+) \(dice [\d.]+\): (.+)", lines[first + 1])
