@@ -280,7 +280,7 @@ def _run(args: argparse.Namespace) -> Any:
         n_gif=args.gif,
         jobs=args.jobs,
         cluster=args.cluster,
-        label_map=not args.no_label_map,
+        **({"label_map": False} if args.no_label_map else {}),
     )
 
 
