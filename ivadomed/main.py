@@ -84,7 +84,7 @@ def get_parser() -> argparse.ArgumentParser:
         "--path-data",
         nargs="+",
         metavar="PATH_DATA",
-        help="one or more data sets: BIDS, nnU-Net or Decathlon folders, or tables (.tsv, .csv); with --model also images, "
+        help="one or more data sets: BIDS, nnU-Net or Decathlon folders, or tables (.tsv, .csv); with --model, images "
         "or folders of images",
     )
     add("-po", "--path-output", metavar="PATH_OUTPUT", help="folder of the run, or of the results of --model")

@@ -215,7 +215,7 @@ def _tell(results: Sequence[Written], segmenter: Segmenter) -> None:
 
 
 def _keeps_names_of_2(config: RunConfig, folder: Path) -> bool:
-    """Tell whether ``pred_masks`` may hold these results: not beside those of a test set of another data set."""
+    """Tell whether ``pred_masks`` may hold these results: not next to those of a test set of another data set."""
     if trained_by_2(folder) or was_trained_on(folder, config.loader_parameters.path_data):
         return True
     predictions = (folder / PREDICTIONS).glob("*_pred.*")
