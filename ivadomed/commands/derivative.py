@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ivadomed import __version__
+from ivadomed.config.run_files import BEST, CHECKPOINT
 from ivadomed.errors import OutputError
 from ivadomed.images.files import parse_json, write_json, write_text
 from ivadomed.images.io import is_nifti
 from ivadomed.inference.outputs import PREDICTIONS, refuse_predictions_folder
 from ivadomed.loader.cases.case import Case
-from ivadomed.training.checkpoint import BEST, CHECKPOINT
 
 FOLDER = "segmentations"
 """Name of the folder in that of a run."""
