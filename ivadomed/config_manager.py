@@ -18,7 +18,7 @@ def load_json(config_path: str | Path) -> dict[str, Any]:
     """Content of a JSON file.
 
     Raises:
-        ConfigError: The file is missing or is no JSON object.
+        ConfigError: The file is missing or is not a JSON object.
     """
     return read_json(config_path)
 

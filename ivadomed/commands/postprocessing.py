@@ -58,7 +58,7 @@ def postprocessing_command(
     """
     if config.task != "segmentation":
         raise ConfigError(
-            f"{config.architecture_name}: its predictions are no masks; postprocessing is chosen for segmentations"
+            f"{config.architecture_name}: its predictions are not masks; postprocessing is chosen for segmentations"
         )
     refuse_without_data(config)
     of_folds = config.split_dataset.is_cross_validation

@@ -121,7 +121,7 @@ class Dataframe:
         """Read the table from CSV.
 
         Raises:
-            DataError: The file is no table, or lacks a column.
+            DataError: The file is not a table, or lacks a column.
         """
         try:
             df = pd.read_csv(path, dtype=dict.fromkeys(("Subjects", *self._places()), object))

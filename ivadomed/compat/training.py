@@ -224,5 +224,5 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
     except Exception as error:  # of a damaged file torch raises whatever comes
         raise ModelError(f"{os.fspath(path)}: damaged or no checkpoint of a training") from error
     if not isinstance(content, dict) or "epoch" not in content:
-        raise ModelError(f"{os.fspath(path)}: is no checkpoint of a training")
+        raise ModelError(f"{os.fspath(path)}: is not a checkpoint of a training")
     return content

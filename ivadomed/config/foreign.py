@@ -101,7 +101,7 @@ _KINDS: tuple[tuple[Callable[[Content], bool], str], ...] = (
 
 
 def kind_of(content: Content, known: set[str], deeper: set[str]) -> str | None:
-    """Kind of a JSON object that is no configuration, in words.
+    """Kind of a JSON object that is not a configuration, in words.
 
     Args:
         content: Content of the file.

@@ -53,7 +53,7 @@ def load_config(
         given the others.
 
     Raises:
-        ConfigError: The file is missing or is no JSON, or keys or values are wrong; then all problems are
+        ConfigError: The file is missing or is not JSON, or keys or values are wrong; then all problems are
             reported at once, one line each.
     """
     place, tree, warnings = _migrated(source, overrides or {})
@@ -88,20 +88,21 @@ def _migrated(
 
 
 def _refuse_other_files(raw: Mapping[str, Any], place: str) -> None:
-    """Raise for a JSON object that is no configuration, instead of naming each of its keys."""
+    """Raise for a JSON object that is not a configuration, instead of naming each of its keys."""
     known = {*RunConfig.model_fields, *RENAMED[""], *DROPPED_EVERYWHERE, *_FURTHER_KEYS}
     if not known.isdisjoint(raw):
         return
     deeper = {path[-1] for path in problems.all_paths(RunConfig) if len(path) > 1}
     kind = kind_of(raw, known, deeper)
     if kind is not None:
-        raise ConfigError(f"{place}: is no configuration but {kind}")
+        raise ConfigError(f"{place}: is not a configuration but {kind}")
     if len(raw) < _SEVERAL_KEYS or "$schema" in raw:
         return
     strange = [key for key in raw if key not in deeper and not nearest(key, list(known))]
     if len(strange) > len(raw) / 2:
         raise ConfigError(
-            f"{place}: is no configuration; it has none of its keys ({', '.join(sorted(RunConfig.model_fields)[:4])}, "
+            f"{place}: is not a configuration; it has none of its keys "
+            f"({', '.join(sorted(RunConfig.model_fields)[:4])}, "
             f"...) but {', '.join([*map(repr, strange[:4]), *['...'] * (len(strange) > 4)])}"
         )
 

@@ -79,7 +79,7 @@ def load_packaged(path: str | Path, network: OpenedNetwork) -> RunConfig:
         network: Network of the model.
 
     Raises:
-        ConfigError: The file is no JSON object, or prediction needs a key that is wrong.
+        ConfigError: The file is not a JSON object, or prediction needs a key that is wrong.
     """
     return packaged_config(read_json(path, strict=False), network, str(path))
 

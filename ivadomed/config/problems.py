@@ -19,7 +19,7 @@ from ivadomed.registry.section import FromRegistry, expectation, shown
 Keys = tuple[str | int, ...]
 
 _SECTION = ("model_type", "model_attributes_type")
-_SHOWN_KEYS = 3  # of a section that is no object, in the message
+_SHOWN_KEYS = 3  # of a section that is not an object, in the message
 _VERY_CLOSE = 0.9
 _BAD_TAG = ("union_tag_invalid", "union_tag_not_found")
 

@@ -89,7 +89,7 @@ def read_json(path: str | Path, strict: bool = True) -> Tree:
         strict: Refuse keys that are there twice, of which the last counts else, and text that no file can hold.
 
     Raises:
-        ConfigError: The file is missing, is no valid JSON, holds no object, or see ``strict``.
+        ConfigError: The file is missing, is not valid JSON, holds no object, or see ``strict``.
     """
     path = Path(path)
     text = _text(path)
@@ -131,7 +131,7 @@ def _text(path: Path) -> str:
         return raw.decode(encoding)
     except UnicodeDecodeError as error:
         raise ConfigError(
-            f"{path}: cannot be read as a text file (byte {error.start} is no UTF-8); save it as UTF-8"
+            f"{path}: cannot be read as a text file (byte {error.start} is not UTF-8); save it as UTF-8"
         ) from error
 
 

@@ -111,7 +111,7 @@ def _boxes(value: Any, place: str) -> list[Box]:
     boxes = [value] if isinstance(value, list) and value and not isinstance(value[0], list) else value
     if not isinstance(boxes, list) or not all(_is_box(box) for box in boxes):
         raise DataError(
-            f"{place}: {shortened(value)} is no bounding box; expected [x_min, x_max, y_min, y_max, z_min, z_max] "
+            f"{place}: {shortened(value)} is not a bounding box; expected [x_min, x_max, y_min, y_max, z_min, z_max] "
             "in whole voxels, or a list of such boxes"
         )
     return boxes

@@ -269,7 +269,7 @@ def write_csv(path: str | os.PathLike[str], table: DataFrame, index: bool = True
 
 
 def _inert(cell: Any) -> Any:
-    """A cell that is no formula; see "CSV injection" of the OWASP."""
+    """A cell that is not a formula; see "CSV injection" of the OWASP."""
     if not isinstance(cell, str):
         return cell
     cell = cell.replace("\r\n", "\n").replace("\r", "\n")  # CSV writers put quotes around the latter only

@@ -152,7 +152,7 @@ def read_map(path: str | os.PathLike[str]) -> Image:
     """Read all values of a label map as int64.
 
     Raises:
-        DataError: As ``read_image``, or some are no whole numbers.
+        DataError: As ``read_image``, or some are not whole numbers.
     """
     label = open_label(path)
     if not label.is_whole:
@@ -321,7 +321,7 @@ class StoredLabel:
 
     @property
     def fault(self) -> str:
-        """Why the file is no label of one class, and what to do; empty when it is one."""
+        """Why the file is not a label of one class, and what to do; empty when it is one."""
         if self.kind in ("binary", "soft"):
             return ""
         if self.kind == "map":

@@ -85,7 +85,7 @@ def _threshold(value: Any) -> float:
     except (TypeError, ValueError):
         threshold = math.nan
     if not 0 <= threshold <= 1:
-        raise ConfigError(f"binarize_prediction: {value!r} is no threshold; expected a number from 0 to 1")
+        raise ConfigError(f"binarize_prediction: {value!r} is not a threshold; expected a number from 0 to 1")
     return threshold
 
 
@@ -97,7 +97,7 @@ def _size(value: Any) -> dict[str, Any]:
         sizes = [float(text.removesuffix(unit)) for text in texts if text != unit]
     except ValueError:
         raise ConfigError(
-            f"remove_small: {value!r} is no size; expected for example ['5vox'] or ['3mm3']"
+            f"remove_small: {value!r} is not a size; expected for example ['5vox'] or ['3mm3']"
         ) from None
     return {"unit": unit, "thr": sizes[0] if len(sizes) == 1 else sizes}
 

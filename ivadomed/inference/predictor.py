@@ -219,7 +219,7 @@ def _refuses_calls_of_2020(function: Callable[_P, _R]) -> Callable[_P, _R]:
     def checked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         for old in kwargs.keys() & _ARGUMENTS_OF_2020.keys():
             raise ConfigError(
-                f"segment_volume: {old}, of the manual of 2020, is no argument any more; write "
+                f"segment_volume: {old}, of the manual of 2020, is no longer an argument; write "
                 f"{_ARGUMENTS_OF_2020[old]}"
             )
         given = {**dict(zip(("gpu_id", "options"), args[2:], strict=False)), **kwargs}

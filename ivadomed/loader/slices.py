@@ -117,7 +117,7 @@ class SliceClassifier:
     def __post_init__(self) -> None:
         if not self.path.is_file():
             raise ConfigError(
-                f"{KEY}: {self.path} is no file; expected the .pt file of a trained classifier, or set "
+                f"{KEY}: {self.path} is not a file; expected the .pt file of a trained classifier, or set "
                 "filter_classification to false"
             )
 

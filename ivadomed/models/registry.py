@@ -81,7 +81,7 @@ def model_class(name: str, allow_import: bool = True) -> type[Network]:
             imported already count then.
 
     Raises:
-        ModelError: When there is no such class, or it is no network.
+        ModelError: When there is no such class, or it is not a network.
     """
     return _as_network(MODELS.find(name, allow_import))
 

@@ -126,21 +126,21 @@ def refuse_shortage(error: Exception, path: str | os.PathLike[str]) -> None:
 def unwritable_name(error: UnicodeEncodeError) -> str:
     """What to do about a name that cannot be written or looked for.
 
-    Names that are no UTF-8 come from disks of other systems. Where the locale has no UTF-8, Python hands on every name
+    Names that are not UTF-8 come from disks of other systems. Where the locale has no UTF-8, Python hands on every name
     of other than ASCII letters like that.
     """
     return f"{printable(_word(error))}: cannot be written as {error.encoding} text; {utf8_remedy()}"
 
 
 def utf8_remedy() -> str:
-    """What to do about a name that is no UTF-8."""
+    """What to do about a name that is not UTF-8."""
     if sys.getfilesystemencoding().lower().replace("-", "") != "utf8":
         return "the locale has no UTF-8; set PYTHONUTF8=1 (or LC_ALL=C.UTF-8)"
-    return "rename it, it holds bytes that are no UTF-8"
+    return "rename it, it holds bytes that are not UTF-8"
 
 
 def printable(name: str) -> str:
-    r"""A file's name as it can be written anywhere: bytes that are no UTF-8 become ``\udce9`` and the like."""
+    r"""A file's name as it can be written anywhere: bytes that are not UTF-8 become ``\udce9`` and the like."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

@@ -92,7 +92,7 @@ class Budget:
         return statistics.fmean(self._took[1:] or self._took)
 
     def begin(self) -> None:
-        """Note that an epoch begins: what lies before it is no part of its time."""
+        """Note that an epoch begins: what lies before it is not part of its time."""
         self._last_end = self.clock()
 
     def rehearsed(self, pace: float) -> None:

@@ -424,7 +424,7 @@ class Trainer:
         if not torch.isfinite(full_resolution(predictions)).all():
             self._refuse(
                 "the loss became nan", batch
-            )  # of what is no number, some losses raise, others hide it
+            )  # of what is not a number, some losses raise, others hide it
         mask = None if batch.ignore is None else self.processes.whole(batch.ignore, size) < 0.5
         loss = self.loss(predictions, targets, mask)
         dice = self.dice_loss(full_resolution(predictions), targets, mask)

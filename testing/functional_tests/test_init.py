@@ -132,7 +132,7 @@ def test_what_cannot_be_a_data_set(tmp_path, monkeypatch, capsys, study):
     (tmp_path / "empty").mkdir()
     assert "no such folder" in refused(["--init", "x", "-pd", "nowhere"], capsys)
     assert main(["--init", "x", "-pd", "empty"]) == 1
-    assert "is no data set of a known kind" in capsys.readouterr().err  # and a line for each kind
+    assert "is not a data set of a known kind" in capsys.readouterr().err  # and a line for each kind
     assert "add --path-data" in refused(["--init", "x"], capsys)
     assert "no labelled image is a PDw" in refused(
         ["--init", "x", "-pd", str(study), "--contrasts", "PDw"], capsys

@@ -57,7 +57,7 @@ def test_what_cannot_be_chosen_on(run, capfd, tmp_path):
     for changes, message in (
         ({"model_name": "other"}, "other: no packaged model here; run --train first"),
         ({"loader_parameters": {**config["loader_parameters"], "path_data": []}}, "no data set given"),
-        ({"default_model": {"name": "resnet18"}}, "resnet18: its predictions are no masks"),
+        ({"default_model": {"name": "resnet18"}}, "resnet18: its predictions are not masks"),
     ):
         file = tmp_path / "changed.json"
         file.write_text(json.dumps(config | changes))

@@ -88,7 +88,7 @@ def test_a_network_that_diverged_gives_no_masks(home, fails):
         onnx.unlink()
     for command in (["--test"], ["--test", "-t", "0.5"], ["--segment"]):
         message = fails(*command, "-c", "c.json")
-        assert "predicts nan, which is no probability" in message, command
+        assert "predicts nan, which is not a probability" in message, command
         assert "initial_lr" in message
         assert "sub-" in message
     assert not list((home / "run").glob("pred_masks/*"))

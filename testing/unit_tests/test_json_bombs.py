@@ -115,14 +115,14 @@ def test_faults_of_a_text_are_value_errors():
     [10**400, "wide", None, {"x": 1}, [1, [2]], [1, "x"], [0, 1], [float("inf")], [float("nan"), 1], []],
 )
 def test_pixel_sizes_that_are_none(size):
-    with pytest.raises(IvadomedError, match="is no pixel size") as caught:
+    with pytest.raises(IvadomedError, match="is not a pixel size") as caught:
         pixel_size_mm({"PixelSize": size}, "a.png")
     assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize("unit", [["mm"], {"mm": 1}, None, 1])
 def test_units_of_pixels_that_are_none(unit):
-    with pytest.raises(IvadomedError, match="is no pixel size"):
+    with pytest.raises(IvadomedError, match="is not a pixel size"):
         pixel_size_mm({"PixelSize": [1, 1], "PixelSizeUnits": unit})
 
 
@@ -134,5 +134,5 @@ def test_a_number_beyond_all_floats_is_no_value_for_film():
 def test_boxes_beyond_every_image_are_refused(tmp_path):
     path = tmp_path / "bounding_boxes.json"
     path.write_text(json.dumps({"a": [0, 10**30, 0, 1, 0, 1]}))
-    with pytest.raises(IvadomedError, match="is no bounding box"):
+    with pytest.raises(IvadomedError, match="is not a bounding box"):
         read_boxes(path)

@@ -79,7 +79,7 @@ class Overlap(Section):
     @model_validator(mode="after")
     def _ratio(self) -> Self:
         if self.unit == "ratio" and self.thr > 1:
-            refuse([f"thr: {self.thr:g} is no ratio; expected a number from 0 to 1"])
+            refuse([f"thr: {self.thr:g} is not a ratio; expected a number from 0 to 1"])
         return self
 
 

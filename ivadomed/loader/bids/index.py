@@ -63,7 +63,7 @@ class Sidecars:
             suffix: Suffix of the image.
 
         Raises:
-            DataError: A sidecar is no JSON object.
+            DataError: A sidecar is not a JSON object.
         """
         own = comparable(entities).items()
         merged: dict[str, Any] = {}
@@ -145,7 +145,7 @@ def scan(
 
     Raises:
         DataError: A data set does not exist, or is named twice.
-        ConfigError: ``bids_config`` is no layout.
+        ConfigError: ``bids_config`` is not a layout.
     """
     paths = [path_data] if isinstance(path_data, (str, os.PathLike)) else list(path_data)
     scanner = (_Scanner if validate else _LooseScanner)(
@@ -220,7 +220,7 @@ class _Scanner:
             return
         fault, lacks = "", ""
         if not is_utf8(relative):
-            fault = f"its name is no UTF-8, and tables name it; {utf8_remedy()}"
+            fault = f"its name is not UTF-8, and tables name it; {utf8_remedy()}"
         elif _is_file(entry):
             try:
                 unread = ParsedName({}, "", self._ending(name))
@@ -257,7 +257,9 @@ class _Scanner:
         if named != session:
             raise NameFault(f'the session in the name differs from that of its folder, "{session or "none"}"')
         if not self.rules.knows_datatype(datatype):
-            where = f'"{datatype}" is no data type folder' if datatype else "it lies in no data type folder"
+            where = (
+                f'"{datatype}" is not a data type folder' if datatype else "it lies in no data type folder"
+            )
             raise NameFault(f"{where} such as anat (bids_validate: false accepts it)")
         return parsed
 

@@ -87,7 +87,7 @@ def read_table(path: Path) -> LabelTable:
     """Values of each class in a table with the columns ``index`` and ``name``; a name may stand in several rows.
 
     Raises:
-        DataError: The file cannot be read, lacks a column, or has an index that is no whole number.
+        DataError: The file cannot be read, lacks a column, or has an index that is not a whole number.
     """
     rows = list(csv.reader(read_text(path, only_unicode=True).splitlines(), delimiter="\t"))
     header = [name.strip().lower() for name in rows[0]] if rows else []
@@ -107,7 +107,7 @@ def named_values(content: Mapping[str, Any], path: object) -> LabelTable:
     """Values of each class from an object, see ``KEYS``.
 
     Raises:
-        DataError: A value is no whole number.
+        DataError: A value is not a whole number.
     """
     table: dict[str, tuple[int, ...]] = {}
     for key, entry in content.items():

@@ -133,7 +133,7 @@ class NameRules:
             return found.group(1)
         last = stem.rpartition("_")[2]
         if self.strict and not _LABEL.fullmatch(last):
-            raise NameFault(f'"{last}" is no suffix such as T1w; put it last, without "-"')
+            raise NameFault(f'"{last}" is not a suffix such as T1w; put it last, without "-"')
         return last
 
     def _read_pair(self, pair: str, entities: dict[str, str]) -> bool:
@@ -154,13 +154,13 @@ class NameRules:
             if extra is None:
                 near = nearest(key, ENTITY_NAMES)
                 hint = f'; did you mean "{near}"?' if near else ""
-                raise NameFault(f'"{key}" is no entity of BIDS (bids_config can add it){hint}')
+                raise NameFault(f'"{key}" is not an entity of BIDS (bids_config can add it){hint}')
             entities[extra[0]] = extra[1]
             return True
         if entity in entities:
             raise NameFault(f'the entity "{key}" is given twice')
         if not _VALUES.get(key, _LABEL).fullmatch(value):
-            raise NameFault(f'"{value}" is no value of the entity "{key}"')
+            raise NameFault(f'"{value}" is not a value of the entity "{key}"')
         entities[entity] = value
         return True
 
@@ -180,7 +180,7 @@ def _refuse_behind(parts: Sequence[str]) -> None:
                 f'the entity "{part}" stands behind "{parts[0]}"; entities come before the contrast'
             )
         if not _LABEL.fullmatch(part):
-            raise NameFault(f'"{part}" is not written key-value, and is no part of a suffix such as T1w_reg')
+            raise NameFault(f'"{part}" is not written key-value, and is not part of a suffix such as T1w_reg')
 
 
 def load_rules(bids_config: str | PathLike[str] | None, strict: bool = True) -> NameRules:
@@ -192,7 +192,7 @@ def load_rules(bids_config: str | PathLike[str] | None, strict: bool = True) -> 
         strict: See ``NameRules``.
 
     Raises:
-        ConfigError: The file is missing or is no layout.
+        ConfigError: The file is missing or is not a layout.
     """
     if bids_config is None:
         return NameRules(strict)
@@ -207,7 +207,7 @@ def load_rules(bids_config: str | PathLike[str] | None, strict: bool = True) -> 
         raise ConfigError(f"{where} cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, re.error) as error:
         raise ConfigError(
-            f"{where} is no pybids layout ({error}); "
+            f"{where} is not a pybids layout ({error}); "
             'expected {"entities": [{"name": ..., "pattern": ...}]}'
         ) from error
     for name, pattern in patterns.items():

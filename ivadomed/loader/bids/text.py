@@ -16,11 +16,11 @@ log = logging.getLogger(__name__)
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 """Byte order marks and the encodings that they tell."""
 LATIN = "latin-1"
-"""Read where a text is no Unicode: every byte is a letter, so that equal cells stay equal."""
+"""Read where a text is not Unicode: every byte is a letter, so that equal cells stay equal."""
 
 
 def encoding_of(content: bytes) -> str | None:
-    """Encoding of a text: that of its byte order mark, else UTF-8 or Latin-1; None for what is no text."""
+    """Encoding of a text: that of its byte order mark, else UTF-8 or Latin-1; None for what is not a text."""
     encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8")
     if encoding != "utf-16" and b"\0" in content:
         return None
@@ -61,7 +61,7 @@ def read_json(path: Path) -> Any:
     """Content of a JSON file.
 
     Raises:
-        DataError: As ``read_text``, or it is no JSON.
+        DataError: As ``read_text``, or it is not JSON.
     """
     try:
         return parse_json(read_text(path, only_unicode=True))

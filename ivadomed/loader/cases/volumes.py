@@ -212,7 +212,7 @@ def pixel_size_mm(metadata: Mapping[str, Any], path: str | PathLike[str] = "") -
     values = _positive(size)
     if not isinstance(unit, str) or unit not in _MM_PER_UNIT or not 1 <= len(values) <= 3:
         raise DataError(
-            f"{Path(path)}: PixelSize {shortened(size)} {shortened(unit)} in the sidecar is no pixel size; "
+            f"{Path(path)}: PixelSize {shortened(size)} {shortened(unit)} in the sidecar is not a pixel size; "
             "expected one to three positive numbers and PixelSizeUnits mm, um or nm"
         )
     columns, rows = values[0], values[min(1, len(values) - 1)]

@@ -104,7 +104,7 @@ def names_to_values(description: Mapping[str, Any], path: Path, cases: Iterable[
         cases: Where none has a label, as in a data set to be segmented, there need not be names.
 
     Raises:
-        DataError: There are none, or a value is no whole number.
+        DataError: There are none, or a value is not a whole number.
     """
     labels = description.get("labels")
     if labels is None and not any(case.labels for case in cases):

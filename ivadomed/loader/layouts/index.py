@@ -30,8 +30,8 @@ def open_index(selection: Selection) -> DataIndex:
     """Index the data sets that a selection names.
 
     Raises:
-        DataError: A path is not there, is named twice or is no data set of a known kind, or a data set is damaged.
-        ConfigError: ``bids_config`` is no layout.
+        DataError: A path is not there, is named twice or is not a data set of a known kind, or a data set is damaged.
+        ConfigError: ``bids_config`` is not a layout.
     """
     roots = [data_path(path) for path in selection.paths]
     for number, root in enumerate(roots):
@@ -97,7 +97,7 @@ def _is_bids(root: Path) -> bool:
 
 
 def _found_in(root: Path) -> str:
-    """One line on what is in a folder that is no data set."""
+    """One line on what is in a folder that is not a data set."""
     names = [entry.name + ("/" if entry.is_dir() else "") for entry in entries_of(root)]
     inner = [
         name.rstrip("/") for name in names if name.endswith("/") and (root / name / DESCRIPTION).is_file()
@@ -110,5 +110,5 @@ def _found_in(root: Path) -> str:
     if "imagesTr/" in names:
         return f"has imagesTr and no {DESCRIPTION} that names channels and labels"
     if tables:
-        return f"is no data set, but has {some(tables, _SHOWN)}: name the table itself"
-    return f"is no data set of a known kind: it has {some(names, _SHOWN) or 'nothing in it'}"
+        return f"is not a data set, but has {some(tables, _SHOWN)}: name the table itself"
+    return f"is not a data set of a known kind: it has {some(names, _SHOWN) or 'nothing in it'}"

@@ -103,7 +103,9 @@ class TableLayout(Layout):
         path = root.parent / Path(row[column]).expanduser()
         reason = absent(path, f"{root.name} ({row[_SUBJECT]}, column {column})")
         if reason is None and extension_of(path.name) is None:
-            reason = Dropped(str(path), f"{root.name} (column {column}) names it, and it is no image file")
+            reason = Dropped(
+                str(path), f"{root.name} (column {column}) names it, and it is not an image file"
+            )
         self._dropped += [reason] if reason else []
         return None if reason else path
 

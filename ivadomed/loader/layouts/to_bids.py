@@ -258,7 +258,7 @@ def _check(files: Sequence[Placed], place: Path) -> None:
         if file is None or file.is_derivative != placed.file.is_derivative:
             reasons = [item.reason for item in index.skipped if item.file.endswith(placed.relative)]
             raise DataError(
-                f"{placed.file.path}: {placed.relative} is no name of BIDS ({some(reasons)}); rename it"
+                f"{placed.file.path}: {placed.relative} is not a name of BIDS ({some(reasons)}); rename it"
             )
         if file.is_derivative and dict(index.label_values(file)) != dict(placed.names):
             raise DataError(

@@ -103,7 +103,7 @@ def _content(path: Path) -> Any:
     try:
         return parse_json(content, unique=True) if path.suffix == ".json" else _load_pickle(content)
     except Exception as error:  # a damaged pickle raises nearly anything
-        raise DataError(f"split_dataset.fname_split: {path} is no split file ({error})") from error
+        raise DataError(f"split_dataset.fname_split: {path} is not a split file ({error})") from error
 
 
 def _of_fold(path: Path, folds: list[Any], fold: int) -> dict[str, list[str]]:

@@ -179,12 +179,12 @@ def test_of_a_run_s_split_the_json_file_counts(run, config, write, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is no split file"),
-        (b"{", "is no split file"),
+        (b"", "is not a split file"),
+        (b"{", "is not a split file"),
         (b"[]", "must hold the keys"),
         (b'{"train": [], "valid": []}', "must hold the keys"),
         (b'{"train": [1], "valid": [], "test": []}', '"train" must be a list of file names'),
-        (b"[" * 100_000, "is no split file"),
+        (b"[" * 100_000, "is not a split file"),
     ],
 )
 def test_splits_that_cannot_be_used(config, write, refused, tmp_path, content, message):

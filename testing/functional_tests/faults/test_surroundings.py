@@ -94,7 +94,7 @@ def test_names_that_are_no_utf8(broken, config, write, refused, capsys):
     path = write(config)
     shutil.copy(broken.image, broken.image.with_name(f"sub-001_acq-{foreign}_T2w.nii.gz"))
     assert check_data(["-c", str(path)]) == 0
-    assert "sub-001_acq-caf\\udce9_T2w.nii.gz: its name is no UTF-8" in capsys.readouterr().out
+    assert "sub-001_acq-caf\\udce9_T2w.nii.gz: its name is not UTF-8" in capsys.readouterr().out
     pattern = r"expected .* UTF-8.*rename"
     refused(["--train", path, "--path-data", broken.folder / foreign], f"path_data.*{pattern}")
     refused(["--train", path, "--path-output", broken.folder / foreign], f"path_output.*{pattern}")

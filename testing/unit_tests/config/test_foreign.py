@@ -58,7 +58,7 @@ def test_is_called_by_its_name(content, words, tmp_path):
 
 @pytest.mark.parametrize("name", ["contrast_dct.json", "config_bids.json"])
 def test_files_that_lie_beside_the_examples(name):
-    with pytest.raises(ConfigError, match="is no configuration but"):
+    with pytest.raises(ConfigError, match="is not a configuration but"):
         load_config(CONFIG_DIR / name)
 
 

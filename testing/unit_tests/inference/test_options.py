@@ -73,7 +73,7 @@ def test_the_order_of_the_model_stays_and_new_steps_come_last():
 
 @pytest.mark.parametrize("value", ["big", ["5mm"], ["3vox", "2mm3"], "vox5"])
 def test_a_size_that_is_none_is_refused(value):
-    with pytest.raises(ConfigError, match=r"remove_small: .* is no size; expected for example"):
+    with pytest.raises(ConfigError, match=r"remove_small: .* is not a size; expected for example"):
         postprocessing_with({"remove_small": value}, {})
 
 
@@ -189,5 +189,5 @@ def test_no_unit_given_is_as_good_as_none_named():
 
 @pytest.mark.parametrize(("size", "unit"), [(0, "mm"), ([-1, 1], "mm"), (0.1, "inch"), ([1, 1, 1, 1], "mm")])
 def test_a_pixel_size_that_is_none_is_refused(size, unit):
-    with pytest.raises(DataError, match=r"pixel_size: .* is no pixel size"):
+    with pytest.raises(DataError, match=r"pixel_size: .* is not a pixel size"):
         pixel_size_of({"pixel_size": size, "pixel_size_units": unit})

@@ -87,7 +87,7 @@ def test_pixel_size():
         pixel_size_mm({"PixelSize": [1, 1], "PixelSizeUnits": "inch"})
     for size in (True, [True, True], [0.1, None], [[0.1, 0.1]]):
         with pytest.raises(
-            DataError, match="in the sidecar is no pixel size; expected one to three positive"
+            DataError, match="in the sidecar is not a pixel size; expected one to three positive"
         ):
             pixel_size_mm({"PixelSize": size})
 

@@ -40,7 +40,7 @@ def test_data_sets_of_all_kinds_are_one(nnunet, decathlon, table, tmp_path):
 @pytest.mark.parametrize(
     ("files", "found"),
     [
-        (["a.nii.gz", "b/c.nii.gz"], r"is no data set of a known kind: it has a\.nii\.gz, b/"),
+        (["a.nii.gz", "b/c.nii.gz"], r"is not a data set of a known kind: it has a\.nii\.gz, b/"),
         ([], "nothing in it"),
         (["one/dataset.json", "two/x"], r"holds data sets and is none itself \(one\); name one of them"),
         (["dataset.json"], r"its dataset\.json has neither channel_names nor modality and training"),

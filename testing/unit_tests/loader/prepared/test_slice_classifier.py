@@ -76,7 +76,7 @@ def test_a_contrast_that_a_case_lacks_is_not_shown(make_case, bright):
 
 
 def test_a_missing_file_names_the_key(tmp_path):
-    with pytest.raises(ConfigError, match=r"slice_filter_params.classifier_path: .*none.pt is no file"):
+    with pytest.raises(ConfigError, match=r"slice_filter_params.classifier_path: .*none.pt is not a file"):
         SliceClassifier(tmp_path / "none.pt")
 
 

@@ -374,7 +374,7 @@ class Evil:
 def test_no_code_of_a_split_file_is_run(tmp_path, dump, wrap):
     evil = Evil(tmp_path / "made")
     dump({"train": wrap(evil), "valid": [], "test": []}, tmp_path / "split.joblib")
-    with pytest.raises(DataError, match=r"split\.joblib is no split file"):
+    with pytest.raises(DataError, match=r"split\.joblib is not a split file"):
         read_split(tmp_path / "split.joblib")
     assert not (tmp_path / "made").exists()
 
