@@ -212,7 +212,7 @@ def refuse_not_finite(predictions: np.ndarray, names: Sequence[str], source: str
     bad = next(k for k, one in enumerate(predictions) if not np.isfinite(one).all())
     value = predictions[bad][~np.isfinite(predictions[bad])][0]
     raise ModelError(
-        f"{names[bad]}: {source} predicts {value:g}, which is not a probability: its training diverged, or it overflows "
+        f"{names[bad]}: {source} predicts {value:g}, which is not a probability: its training diverged or it overflows "
         "in half precision; train it again with a lower training_parameters.scheduler.initial_lr or with precision 32, "
         "or use another model"
     )
