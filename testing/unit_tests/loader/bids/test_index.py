@@ -82,12 +82,12 @@ def test_entities_agree_with_pybids(path):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("sub-01_seg-manual.nii.gz", "no suffix"),
+        ("sub-01_seg-manual.nii.gz", "not a suffix"),
         ("sub-01__T1w.nii.gz", "key-value"),
         ("sub-01_acq-_T1w.nii.gz", "key-value"),
         ("sub-01_T1w_acq-sup_reg.nii.gz", "entities come before the contrast"),
         ("sub-01_run-1_run-2_T1w.nii.gz", "twice"),
-        ("sub-01_run-a_T1w.nii.gz", "no value"),
+        ("sub-01_run-a_T1w.nii.gz", "not a value"),
         ("sub-01_aqc-a_T1w.nii.gz", 'did you mean "acq"'),
     ],
 )
