@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ivadomed.evaluation.paired import PairedComparison, compare_paired
+from ivadomed.suggest.recipe import PAIR_GAIN
 
 _TIE = 0.0005
 """Differences of mean scores below this, half of the last digit that is shown, are none."""
@@ -67,6 +68,35 @@ def choose(
         same = best - means[name] < _TIE
         reasons[name] = f"as good as {winner}, but costs more" if same else _behind(winner, compared)
     return Verdict(winner, {**means, **dict.fromkeys(failures, np.nan)}, reasons)
+
+
+def runner_up(verdict: Verdict) -> str | None:
+    """The candidate that is tried together with the winner: the next best one; None where no other has a score."""
+    others = {
+        name: score
+        for name, score in verdict.scores.items()
+        if name != verdict.winner and not np.isnan(score)
+    }
+    return max(others, key=lambda name: others[name]) if others else None
+
+
+def with_pair(verdict: Verdict, name: str, together: pd.Series, alone: pd.Series) -> Verdict:
+    """The verdict after two candidates were tried together, which win when they gain enough, and surely.
+
+    Args:
+        verdict: Over single candidates.
+        name: Of the pair.
+        together: Score of each held-out subject under the mean of their predictions.
+        alone: Those of the winner so far.
+    """
+    compared = compare_paired(*_aligned(together, alone))
+    gain = f"gains {compared.difference:.3f}{_interval(compared)} over {verdict.winner}, on {compared.n} subjects"
+    scores = {**verdict.scores, name: float(np.nanmean(together))}
+    if compared.difference >= PAIR_GAIN and compared.ci95_low > 0:
+        reasons = {**verdict.reasons, name: gain, verdict.winner: "the best of one"}
+        return Verdict(name, scores, reasons)
+    wanted = f"it takes {PAIR_GAIN:g} at least, with an interval above 0"
+    return Verdict(verdict.winner, scores, {**verdict.reasons, name: f"{gain}; {wanted}"})
 
 
 def _aligned(first: pd.Series, second: pd.Series) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ class Plan:
         n_folds: Folds of the winner; 0: one split.
         minutes: Length of each training.
         reason: Why the time is divided so.
+        pair: Whether the two best candidates are tried together, for which ``minutes`` leaves time.
+        left_out: What else suits the data and is not compared, and why.
     """
 
     path_data: tuple[str, ...]
@@ -46,11 +48,13 @@ class Plan:
     n_folds: int
     minutes: float
     reason: str
+    pair: bool = False
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def division(self) -> Division:
         """What is trained."""
-        return Division(self.candidates, self.n_folds, self.minutes, self.reason)
+        return Division(self.candidates, self.n_folds, self.minutes, self.reason, self.pair)
 
     @property
     def minutes_to_train(self) -> float:
@@ -78,14 +82,16 @@ class Plan:
         elif len(self.candidates) == 1:
             steps = f"{names}, {self.n_folds} folds of {each} each"
         else:
+            best = "better one, or of two that are better together" if self.pair else "better one"
             steps = (
-                f"{names} on fold 0, then the rest of the {self.n_folds} folds of the better one; "
+                f"{names} on fold 0, then the rest of the {self.n_folds} folds of the {best}; "
                 f"each training has {each}"
             )
         together = f", {self.at_once} at a time" * (self.at_once > 1)
         return [
             f"{steps}{together}: {duration(60 * self.minutes_to_train)} of {duration(3600 * self.hours)}",
             self.reason,
+            *(f"left out: {name}; {why}" for name, why in self.left_out.items()),
         ]
 
     def write(self, folder: Path) -> None:
@@ -146,12 +152,15 @@ def _check_keys(path: Path, content: Mapping[str, Any]) -> None:
         "minutes": ("a number above 0", lambda v: isinstance(v, int | float) and v > 0),
         "at_once": ("1 or more", lambda v: isinstance(v, int) and v > 0),
         "path_data": ("a list of folders", lambda v: isinstance(v, list) and len(v) > 0),
+        "pair": ("true or false", lambda v: isinstance(v, bool)),
     }
     for key, (text, holds) in expected.items():
-        if isinstance(content[key], bool) or not holds(content[key]):
+        if (isinstance(content[key], bool) and key != "pair") or not holds(content[key]):
             raise ConfigError(f"{path}: {key}: {content[key]!r}; expected {text}")
     if content["n_folds"] == 0 and len(content["candidates"]) > 1:
         raise ConfigError(f"{path}: n_folds: 0; to compare candidates takes 2 or more")
+    if content["pair"] and len(content["candidates"]) < 2:
+        raise ConfigError(f"{path}: pair: true; a pair takes 2 candidates or more")
 
 
 def _text(value: Any) -> str:

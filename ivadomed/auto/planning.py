@@ -86,14 +86,14 @@ def _planned(options: AutoOptions, data: Survey, workers: Workers, started: floa
     hours, at_once = HOURS if options.hours is None else options.hours, trainings_at_once(workers)
     machine = _machine(workers, at_once)
     say("Pace", f"measuring how fast networks train on {machine}")
-    offered = _offered(data, machine, options, 60 * hours)
+    offered, left_out = _offered(data, machine, options, 60 * hours)
     least = {one.name: one.useful_minutes for one in offered}
     predicting = _PREDICTED * offered[0].prediction_minutes
     left = 60 * hours * (1 - RESERVE) - predicting - (time.monotonic() - started) / 60
     # Whatever the look at the data took, something is trained.
     division = divide(max(left, hours), least, _subjects_to_learn_from(data), at_once)
-    plan = _plan(options, data, hours, machine, at_once, least, division)
-    for one in _offered(data, machine, options, division.minutes):
+    plan = _plan(options, data, hours, machine, at_once, least, division, left_out)
+    for one in _offered(data, machine, options, division.minutes)[0]:
         if one.name in division.candidates:
             _write(one, options.folder, _settings(plan, options.folder, one.name, data.subjects))
     return plan
@@ -107,6 +107,7 @@ def _plan(
     at_once: int,
     least: Mapping[str, float],
     division: Division,
+    left_out: Mapping[str, str],
 ) -> Plan:
     return Plan(
         path_data=tuple(map(str, data.paths)),
@@ -121,6 +122,8 @@ def _plan(
         n_folds=division.n_folds,
         minutes=round(division.minutes, 3),
         reason=division.reason,
+        pair=division.pair,
+        left_out=dict(left_out),
     )
 
 
@@ -132,12 +135,21 @@ def trainings_at_once(workers: Workers) -> int:
         return max(1, len(client.ncores()))
 
 
-def _offered(data: Survey, machine: Machine, options: AutoOptions, minutes: float) -> list[Candidate]:
-    """Candidates that can be trained fold by fold, the preferred one first.
+def _offered(
+    data: Survey, machine: Machine, options: AutoOptions, minutes: float
+) -> tuple[list[Candidate], dict[str, str]]:
+    """Candidates that can be trained fold by fold, the preferred one first, and why others are left out.
 
-    A cascade reads the model of another candidate, of which each fold would need its own.
+    A cascade reads the model of another candidate. Were it one for all folds, it would have seen the held-out subjects.
     """
-    return [one for one in candidates(data, machine, options.name, minutes) if one.detector is None]
+    found = candidates(data, machine, options.name, minutes)
+    left_out = {
+        one.name: f"each fold would need the {one.detector} of that fold first, which doubles its trainings; "
+        "--init --candidates writes both"
+        for one in found
+        if one.detector is not None
+    }
+    return [one for one in found if one.name not in left_out], left_out
 
 
 def _subjects_to_learn_from(data: Survey) -> int:

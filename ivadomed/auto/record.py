@@ -29,7 +29,7 @@ def write_candidates(
         plan: Of the run.
         verdict: The choice among them.
         scores: Of the held-out subjects.
-        epochs: Of fold 0, by candidate.
+        epochs: Of fold 0, by candidate; a pair has none of its own.
     """
     rows = [
         {
@@ -43,7 +43,7 @@ def write_candidates(
         }
         for name, score in sorted(verdict.scores.items(), key=lambda item: -np.nan_to_num(item[1]))
     ]
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows).astype({"epochs": "Int64", "subjects": "Int64"})
     write_csv(folder / CANDIDATES, table, index=False)
     return table
 
@@ -52,7 +52,7 @@ def write_page(folder: Path, plan: Plan, verdict: Verdict | None, winner: str, p
     """Write ``summary.md``: what was done and why, the results, and what to type next."""
     lines = [f"# {folder.resolve().name}", "", "## Plan", "", *plan.lines(), ""]
     if verdict is not None:
-        table = pd.read_csv(folder / CANDIDATES).fillna("")
+        table = pd.read_csv(folder / CANDIDATES, dtype=str, keep_default_na=False)
         lines += ["## Candidates", "", _markdown(table), ""]
     for title, place in _results(folder / winner).items():
         lines += [

@@ -1,10 +1,10 @@
-"""The stages of a run: candidates on fold 0, the winner, its other folds, the ensemble, the test. Each is done once."""
+"""Stages of a run: candidates on fold 0, the winners, their other folds, the ensemble, the test. Each is done once."""
 
 from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,22 +13,28 @@ from typing import Any
 
 import pandas as pd
 
-from ivadomed.auto.choice import Verdict, choose, subject_scores
+from ivadomed.auto.choice import Verdict, choose, runner_up, subject_scores, with_pair
 from ivadomed.auto.folder import candidate_file
+from ivadomed.auto.pair import have_one_split, join_folds, pair_config, pair_name
 from ivadomed.auto.plan import Plan
 from ivadomed.auto.planning import AutoOptions
 from ivadomed.auto.record import write_candidates, write_page
+from ivadomed.commands.cross_validation import package_ensemble
 from ivadomed.commands.folds import fold_folder
+from ivadomed.commands.records import run_folder
 from ivadomed.commands.run import run_command
+from ivadomed.commands.steps import with_contrasts
 from ivadomed.commands.train import finished_training
+from ivadomed.commands.worker import with_absolute_paths
 from ivadomed.config import RunConfig, load_config
 from ivadomed.config.run_files import CHECKPOINT
 from ivadomed.config.tree import merged, read_json
-from ivadomed.errors import Interrupted, IvadomedError, RunsFailed
+from ivadomed.errors import ConfigError, Interrupted, IvadomedError, RunsFailed
 from ivadomed.images.files import atomic_folder, write_json
 from ivadomed.jobs import ResultStore, content_id, once, run_jobs
 from ivadomed.runtime.terminal import duration, say, without
 from ivadomed.training import read_checkpoint
+from ivadomed.training.outputs import can_go_on
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +59,7 @@ class Stages:
         self.folder = options.folder
         self.store = ResultStore(self.folder.resolve() / STORE)
         self.configs = {name: self._configuration(name) for name in plan.candidates}
+        self.pairs: dict[str, tuple[str, str]] = {}  # candidates of each pair that was tried
 
     def _configuration(self, name: str) -> RunConfig:
         """Configuration of a candidate, whose file is brought in line with the plan, for the plan may be changed."""
@@ -60,13 +67,16 @@ class Stages:
         content, planned = read_json(file), self.plan.settings(self.folder, name)
         if merged(content, planned) != content:
             write_json(file, merged(content, planned))
-        return load_config(file, {"path_output": str((self.folder / name).resolve())})
+        return with_absolute_paths(load_config(file))
 
     def carry_out(self) -> Path:
         """Do what is not done yet; the folder of the packaged model."""
         verdict = self._compete() if len(self.plan.candidates) > 1 else None
         winner = self.plan.candidates[0] if verdict is None else verdict.winner
-        self._command("train", winner)
+        for name in self.pairs.get(winner, (winner,)):
+            self._command("train", name)
+        if winner in self.pairs:
+            self._join(winner)
         package = self._package(winner)
         once(
             self.store, self._job("test", winner), f"test of {winner}", partial(self._command, "test", winner)
@@ -79,17 +89,28 @@ class Stages:
 
     def _job(self, what: str, name: str) -> str:
         """Id of a step, after what decides about its outcome."""
-        config = self.configs[name]
-        return content_id(
-            {
-                "step": what,
-                "config": config.relevant(("command", "path_output", "loader_parameters.cache_dir")),
-                "data": self.plan.path_data,
-            }
-        )
+        configs = [
+            self.configs[one].relevant(("command", "path_output", "loader_parameters.cache_dir"))
+            for one in self.pairs.get(name, (name,))
+        ]
+        config = configs if name in self.pairs else configs[0]
+        return content_id({"step": what, "config": config, "data": self.plan.path_data})
 
     def _compete(self) -> Verdict:
-        """Train fold 0 of each candidate, and compare them on the subjects that it validates on."""
+        """Compare the candidates on the subjects that fold 0 validates on."""
+        found, failures = self._entered()
+        scores = {name: pd.Series(value["scores"], dtype=float) for name, value in found.items()}
+        verdict = choose(scores, self.plan.least_minutes, failures)
+        if self.plan.pair and (other := runner_up(verdict)) is not None:
+            verdict = self._try_pair(verdict, other, scores)
+        table = write_candidates(
+            self.folder, self.plan, verdict, scores, {n: v["epochs"] for n, v in found.items()}
+        )
+        say("Winner", f"{verdict.winner}\n{table.to_string(index=False)}")
+        return verdict
+
+    def _entered(self) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+        """Train fold 0 of each candidate: what `_Compete` found, and why others failed, by name."""
         names = self.plan.candidates
         each = duration(60 * self.plan.minutes)
         say(
@@ -115,17 +136,52 @@ class Stages:
             raise RunsFailed(
                 "\n".join(["no candidate could be trained:", *(f"{n} {why}" for n, why in failures.items())])
             )
-        scores = {name: pd.Series(found[name]["scores"], dtype=float) for name in names if name in found}
-        verdict = choose(scores, self.plan.least_minutes, failures)
-        table = write_candidates(
-            self.folder, self.plan, verdict, scores, {n: v["epochs"] for n, v in found.items()}
+        return {name: found[name] for name in names if name in found}, failures
+
+    def _try_pair(self, verdict: Verdict, other: str, scores: dict[str, pd.Series]) -> Verdict:
+        """Try the winner and another candidate together; ``scores`` get those of the pair."""
+        names = (verdict.winner, other)
+        configs, name = [self.configs[one] for one in names], pair_name(names)
+        if not have_one_split(configs):
+            log.warning("%s are not tried together: their folds differ", name)
+            return verdict
+        self.pairs[name] = names
+        self.configs[name] = pair = pair_config(configs[0], self.folder / name)
+
+        def together() -> dict[str, float]:
+            join_folds(pair, configs, [_FIRST])
+            return held_out_scores(pair, self.plan.lesions, self.debug)
+
+        try:
+            found = once(self.store, self._job("fold 0", name), f"{name}, fold {_FIRST}", together)
+        except ConfigError as error:  # a candidate of the user's own may have other classes or channels
+            log.warning("%s cannot be joined: %s", name, error)
+            return verdict
+        scores[name] = pd.Series(found, dtype=float)
+        say("Score", f"{name}: {scores[name].mean():.4f}")
+        return with_pair(verdict, name, scores[name], scores[verdict.winner])
+
+    def _join(self, name: str) -> None:
+        """Join the models that a pair has of each fold, and those of all folds."""
+        pair = self.configs[name]
+        join = partial(
+            join_folds, pair, [self.configs[one] for one in self.pairs[name]], range(self.plan.n_folds)
         )
-        say("Winner", f"{verdict.winner}\n{table.to_string(index=False)}")
-        return verdict
+        once(self.store, self._job("join", name), f"folds of {name}", join)
+        with self._named("join", name), run_folder(pair, self.debug) as folder:
+            package_ensemble(with_contrasts(pair, folder), folder, self.options.workers)
+
+    def _file(self, name: str) -> Path:
+        """Configuration of a candidate or a pair."""
+        return (
+            self.folder / name / "config_file.json"
+            if name in self.pairs
+            else candidate_file(self.folder, name)
+        )
 
     def _command(self, command: str, name: str) -> str:
         """Run a command under the configuration of a candidate; the line that does it by hand."""
-        line = f"ivadomed --{command} -c {candidate_file(self.folder, name)}"
+        line = f"ivadomed --{command} -c {self._file(name)}"
         say("Step", line)
         with self._named(command, name):
             run_step(
@@ -142,7 +198,7 @@ class Stages:
             raise
         except IvadomedError as error:
             raise type(error)(
-                f"--{command} of {name}: {error}\nFix it (in {candidate_file(self.folder, name)} if it is a setting); "
+                f"--{command} of {name}: {error}\nFix it (in {self._file(name)} if it is a setting); "
                 f"ivadomed --auto {self.folder} continues"
             ) from error
 
@@ -163,8 +219,8 @@ def run_step(config: RunConfig, command: str, debug: bool, **options: Any) -> An
     """Run a command; a training continues where it was stopped."""
     config = load_config(config.to_json(), {"command": command})
     if command == "train" and not config.split_dataset.is_cross_validation:
-        begun = (Path(config.path_output) / CHECKPOINT).is_file()
-        options["resume_training"] = begun and finished_training(config) is None
+        finished = finished_training(config) is not None
+        options["resume_training"] = not finished and can_go_on(Path(config.path_output))
     with without(("Next",)):
         return run_command(config, debug=debug, **options)
 
@@ -206,11 +262,22 @@ class _Compete:
 
     def _scores(self, config: RunConfig) -> dict[str, Any]:
         run_step(config, "train", self.debug, folds=[_FIRST])
-        table, _ = run_step(config, "test", self.debug, folds=[_FIRST])
-        folder = Path(config.path_output)
-        scores = subject_scores(table, subjects_of(folder), self.lesions)
-        epochs = read_checkpoint(fold_folder(folder, _FIRST) / CHECKPOINT)["epoch"]
-        return {"scores": {str(k): v for k, v in scores.dropna().items()}, "epochs": epochs}
+        scores = held_out_scores(config, self.lesions, self.debug)
+        checkpoint = fold_folder(Path(config.path_output), _FIRST) / CHECKPOINT
+        return {"scores": scores, "epochs": read_checkpoint(checkpoint)["epoch"]}
+
+
+def held_out_scores(config: RunConfig, lesions: Collection[int], debug: bool) -> dict[str, float]:
+    """Score of each subject that the model of fold 0 did not see.
+
+    Args:
+        config: Of all folds.
+        lesions: See ``Plan``.
+        debug: Log details.
+    """
+    table, _ = run_step(config, "test", debug, folds=[_FIRST])
+    scores = subject_scores(table, subjects_of(Path(config.path_output)), lesions)
+    return {str(subject): score for subject, score in scores.dropna().items()}
 
 
 def subjects_of(folder: Path) -> dict[str, str]:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from filecmp import cmp
+from glob import escape as glob_escape
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from ivadomed.runtime.ranks import current_world
 from ivadomed.runtime.terminal import duration, say, without
 from ivadomed.training.checkpoint import changes
 from ivadomed.training.loop import EpochEnd, TrainingResult
-from ivadomed.training.outputs import refuse_to_overwrite, remove_training
+from ivadomed.training.outputs import can_go_on, refuse_to_overwrite, remove_training
 
 log = logging.getLogger(__name__)
 
@@ -196,7 +197,7 @@ class _Training:
         try:
             if (known := finished_training(own, n_gif=self.n_gif)) is not None:
                 return {"losses": tuple(known), "seconds": None}
-            resume = (folder / CHECKPOINT).is_file()
+            resume = can_go_on(folder)
             if self.tell:
                 say(f"Fold {own.split_dataset.fold}", f"in {folder}")
             with screen_of_worker(), without(_KNOWN):
@@ -301,15 +302,19 @@ def _detect(config: RunConfig, folder: Path, bids_df: Any, splits: Sequence[Spli
 
 
 def is_packaged(config: RunConfig, folder: Path, n_folds: int) -> bool:
-    """True if the packaged ensemble has the best models of all folds."""
+    """True if the packaged ensemble has the models of all folds."""
     package = config.model_folder
-    members = [
-        (fold_folder(folder, fold) / BEST, package / f"{package.name}_{fold}.pt") for fold in range(n_folds)
-    ]
+    weights = [file for fold in range(n_folds) for file in _weights(fold_folder(folder, fold), package.name)]
     return (package / f"{package.name}.json").is_file() and all(
-        weights.is_file() and member.is_file() and cmp(weights, member, shallow=False)
-        for weights, member in members
+        file.is_file() and member.is_file() and cmp(file, member, shallow=False)
+        for file, member in ((file, package / f"{package.name}_{k}.pt") for k, file in enumerate(weights))
     )
+
+
+def _weights(folder: Path, name: str) -> list[Path]:
+    """Weights of a fold: of the model that was trained there, or of the members that were joined to be one."""
+    joined = sorted((folder / name).glob(f"{glob_escape(name)}_*.pt"))
+    return joined or [folder / BEST]
 
 
 def trained_folds(config: RunConfig, folder: Path, folds: Sequence[int] | None = None) -> list[RunConfig]:

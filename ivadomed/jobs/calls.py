@@ -9,10 +9,12 @@ import os
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,6 +29,9 @@ from ivadomed.runtime.memory import no_processes
 from ivadomed.runtime.signals import StopRequest
 
 log = logging.getLogger(__name__)
+
+_POLL = 1.0
+"""Seconds between two looks of a worker for the process that started it."""
 
 
 def run_jobs(
@@ -173,6 +178,22 @@ def _stoppable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+@cache
+def end_with_parent() -> None:
+    """End this process soon after the one that started it, which may be killed without a word.
+
+    Else it would train on, and hold the lock of its folder against the process that continues.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_POLL)
+        os._exit(1)  # whatever it does: every file is written so that this does no harm
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _interrupt(signum: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
@@ -274,4 +295,5 @@ class _Call:
     def _settled(self, item: Any) -> Any:
         assert self.share is not None
         settle(*self.share)
+        end_with_parent()
         return self.function(item)

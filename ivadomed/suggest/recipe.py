@@ -134,5 +134,11 @@ CASCADE_BOX = 0.5
 """Share of the median image that the box around the object may take for a cascade to be offered."""
 LEAST_BOX = 32
 """Voxels of a box along each axis, or those of the image: what lies around a small object tells of it."""
+PAIR_FROM = 4.0
+"""Length of each training, in those of `USEFUL`, from which on the folds of two candidates may be trained: until then a
+longer training of one of them gains more."""
+PAIR_GAIN = 0.002
+"""Score that two candidates together must gain over the better one on the held-out subjects, with a 95 % confidence
+interval above 0: they take twice as long to train and to predict."""
 SAFETY_FACTOR = 1.25
 """Enlargement of a box that a model of low resolution finds."""

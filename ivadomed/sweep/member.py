@@ -13,10 +13,11 @@ import pandas as pd
 from ivadomed.commands.run import run_command
 from ivadomed.commands.worker import log_failure, with_own_share
 from ivadomed.config import load_config
-from ivadomed.config.run_files import BEST, CHECKPOINT
+from ivadomed.config.run_files import BEST
 from ivadomed.jobs import ResultStore, once
 from ivadomed.sweep.plan import Member
 from ivadomed.training.loop import EpochEnd
+from ivadomed.training.outputs import can_go_on
 
 SCORES = ("best_training_dice", "best_training_loss", "best_validation_dice", "best_validation_loss")
 """What a training returns; "dice" is the Dice loss, of which the tables show the negative, the Dice."""
@@ -76,7 +77,7 @@ def train_config(
         Training Dice loss, training loss, validation Dice loss, validation loss of the best epoch.
     """
     parsed = with_own_share({**config, "command": "train"})
-    resume = (Path(parsed.path_output) / CHECKPOINT).is_file()
+    resume = can_go_on(Path(parsed.path_output))
     return run_command(parsed, resume_training=resume, thr_increment=thr_increment, on_epoch=on_epoch)
 
 

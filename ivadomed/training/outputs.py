@@ -38,13 +38,28 @@ def refuse_to_overwrite(folder: Path, model_folder: Path) -> None:
     packaged = (model_folder / f"{model_folder.name}{end}.pt" for end in ("", "_0"))  # a model, an ensemble
     files = (folder / CHECKPOINT, folder / BEST, folder / FINAL, *packaged)
     if found := next((file for file in files if file.exists()), None):
-        old = is_old_checkpoint(folder / CHECKPOINT)
-        resume = "" if old else "--resume-training to continue it, "
-        in_python = "" if old else "run_main(config, resume_training=True) or "
+        fresh = not (folder / CHECKPOINT).is_file() or is_old_checkpoint(folder / CHECKPOINT)
+        resume = "" if fresh else "--resume-training to continue it, "
+        in_python = "" if fresh else "run_main(config, resume_training=True) or "
         raise OutputError(
             f"{folder}: holds a trained model already ({found.relative_to(folder)}); add {resume}--overwrite to "
             f"replace it, or choose another --path-output (in Python: {in_python}run_main(config, overwrite=True))"
         )
+
+
+def can_go_on(folder: Path) -> bool:
+    """True if a training in a folder that is left to us can be resumed.
+
+    One that was killed in its first epoch cannot; its best model, if there is one, is removed, so that it begins again.
+
+    Args:
+        folder: Of a run that is continued without asking: a fold, a candidate, a member of a sweep.
+    """
+    if (folder / CHECKPOINT).is_file():
+        return True
+    if not (folder / FINAL).is_file():
+        (folder / BEST).unlink(missing_ok=True)
+    return False
 
 
 def trained_by_2(folder: Path) -> bool:

@@ -27,6 +27,14 @@ def test_divisions_by_hand(budget, at_once, candidates, n_folds, minutes):
     assert division.minutes == pytest.approx(minutes)
 
 
+def test_two_may_win_together_when_there_is_time_for_the_folds_of_both():
+    least = {"3d": 10.0, "2d": 5.0}
+    assert not divide(399, least, 100).pair
+    division = divide(400, least, 100)  # two candidates and four folds of each, four times as long as need be
+    assert (division.pair, division.n_folds, division.minutes) == (True, 5, pytest.approx(40))
+    assert divide(240, least, 100, at_once=2).minutes == pytest.approx(48)  # one round, then two for each
+
+
 def test_no_more_folds_than_subjects():
     assert divide(1000, {"2d": 1.0}, subjects=4).n_folds == 4
     assert divide(1000, {"2d": 1.0}, subjects=2).n_folds == 2
@@ -50,4 +58,5 @@ def test_the_trainings_fill_the_budget(budget, least, subjects, at_once):
 def test_more_time_never_trains_less(budget, more):
     least = {"a": 7.0, "b": 3.0}
     before, after = divide(budget, least, 50), divide(budget + more, least, 50)
-    assert (len(after.candidates), after.n_folds) >= (len(before.candidates), before.n_folds)
+    richness = [(len(one.candidates), one.n_folds, one.pair) for one in (before, after)]
+    assert richness == sorted(richness)

@@ -22,7 +22,15 @@ PLANNED = Plan(
     n_folds=5,
     minutes=17.5,
     reason="why",
+    left_out={"3d_cascade": "it needs another one"},
 )
+
+
+def test_the_plan_in_words():
+    steps, *others = replace(PLANNED, pair=True).lines()
+    assert "the rest of the 5 folds of the better one, or of two that are better together" in steps
+    assert "2 h 55 min of 2 h" in steps  # ten trainings
+    assert others == ["why", "left out: 3d_cascade; it needs another one"]
 
 
 @pytest.fixture
@@ -46,6 +54,8 @@ def test_a_plan_is_read_as_it_was_written(folder):
         ({"candidates": ["4d"]}, r"candidates: '4d', but there is no .*4d.json"),
         ({"n_folds": 1}, "n_folds: 1; expected 0, or 2 or more"),
         ({"n_folds": 0}, "n_folds: 0; to compare candidates takes 2"),
+        ({"pair": 1}, "pair: 1; expected true or false"),
+        ({"pair": True, "candidates": ["3d"]}, "pair: true; a pair takes 2 candidates"),
         ({"minutes": True}, "minutes: True; expected a number above 0"),
         ({"minute": 3}, "minute: is not known"),
     ],

@@ -4,6 +4,7 @@ import importlib.util
 import logging
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -107,3 +108,29 @@ def test_signal_stops_a_call_in_this_process(functions, tmp_path):
     with pytest.raises(Interrupted, match="SIGINT; do it again"):
         list(run_jobs(functions.slow, [str(tmp_path)] * 5, ONE, advice="do it again"))
     assert len(list(tmp_path.glob("begun-*"))) == 1
+
+
+def test_calls_end_with_the_process_that_asked_for_them(tmp_path):
+    code = "import functions, sys; from ivadomed.jobs import Workers, run_jobs; " + (
+        "list(run_jobs(functions.slow, [sys.argv[1]] * 2, Workers(2)))"
+    )
+    here = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], env=here)
+    while len(begun := list(tmp_path.glob("begun-*"))) < 2:
+        assert process.poll() is None
+        time.sleep(0.05)
+    workers = [int(path.name.split("-")[1]) for path in begun]
+    process.kill()
+    process.wait()
+    end = time.monotonic() + 45  # the calls would take a minute
+    while any(map(alive, workers)):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def alive(process: int) -> bool:
+    """True if a process lives; one that has ended and waits for somebody to ask does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
