@@ -64,8 +64,8 @@ def divide(budget: float, least: Mapping[str, float], subjects: int, at_once: in
             return Division(chosen, n_folds, minutes, _reason(minutes, least[names[0]]), pair)
     shortest = min(_FEW_FOLDS, subjects) * least[names[0]]
     reason = (
-        f"{duration(60 * budget)} are too short for folds, which take {duration(60 * shortest)} at least here: one "
-        "training with a validation and a test set of its own"
+        f"the time is too short for folds, which take {duration(60 * shortest)} at least here: one training with a "
+        "validation and a test set of its own"
     )
     return Division(tuple(names[:1]), 0, budget, reason)
 

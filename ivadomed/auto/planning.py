@@ -30,8 +30,9 @@ log = logging.getLogger(__name__)
 HOURS = 4.0
 """The budget used if none is given."""
 
-_PREDICTED = 2
-"""Times that all images are predicted: once by the folds, and the test set by each member of the ensemble."""
+_PREDICTED = (2, 0.4)
+"""Times that all images are predicted with folds, each image once and the test set by each member of the ensemble; and
+without, where only the test set is."""
 
 _FEW_SUBJECTS = 10
 """Subjects below which a test set would be one subject: all of them take part in the cross-validation instead."""
@@ -88,10 +89,12 @@ def _planned(options: AutoOptions, data: Survey, workers: Workers, started: floa
     say("Pace", f"measuring how fast networks train on {machine}")
     offered, left_out = _offered(data, machine, options, 60 * hours)
     least = {one.name: one.useful_minutes for one in offered}
-    predicting = _PREDICTED * offered[0].prediction_minutes
-    left = 60 * hours * (1 - RESERVE) - predicting - (time.monotonic() - started) / 60
+    left = 60 * hours * (1 - RESERVE) - (time.monotonic() - started) / 60
+    with_folds, alone = (left - passes * offered[0].prediction_minutes for passes in _PREDICTED)
     # Whatever the look at the data took, something is trained.
-    division = divide(max(left, hours), least, _subjects_to_learn_from(data), at_once)
+    division = divide(max(with_folds, hours), least, _subjects_to_learn_from(data), at_once)
+    if not division.n_folds:
+        division = replace(division, minutes=max(alone, hours))
     plan = _plan(options, data, hours, machine, at_once, least, division, left_out)
     for one in _offered(data, machine, options, division.minutes)[0]:
         if one.name in division.candidates:
