@@ -12,6 +12,7 @@ from ivadomed.evaluation.pairs import PredictionPair
 from ivadomed.evaluation.summary import mean_over_classes, summarize
 from ivadomed.report.convergence import courses, courses_text
 from ivadomed.report.events import Curve
+from ivadomed.runtime.terminal import length
 
 FEW_SUBJECTS = 10
 """With fewer, the bootstrap interval of a mean is too narrow."""
@@ -81,7 +82,7 @@ def _how_good(
     elif subjects < FEW_SUBJECTS:
         interval += f"too narrow because {subjects} subjects are few; "
     distance = mean_over_classes(table, "hd95").mean()
-    far = "" if np.isnan(distance) else f"; 95 % of the surfaces agree within {distance:.1f} mm"
+    far = "" if np.isnan(distance) else f"; 95 % of the surfaces agree within {length(distance, 2)}"
     return f"The mean Dice is {row['mean']:.2f} ({interval}{counted}){_of_classes(table, class_names)}{far}."
 
 

@@ -241,6 +241,18 @@ def duration(seconds: float) -> str:
     return f"{hours // 24} d {hours % 24} h"
 
 
+def length(mm: float, digits: int = 3) -> str:
+    """In words: "1.2 mm", "70 um" below a hundredth of a millimetre.
+
+    Args:
+        mm: Millimetres.
+        digits: Significant digits.
+    """
+    if mm >= 100:
+        return f"{mm:.0f} mm"
+    return f"{mm * 1000:.{digits}g} um" if mm < 0.01 else f"{mm:.{digits}g} mm"
+
+
 def prepare_streams() -> None:
     """Make the standard streams safe to write to.
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ivadomed.config.tree import expand
+from ivadomed.runtime.terminal import length
 from ivadomed.suggest.augmentation import Entry, augmentation
 from ivadomed.suggest.plan import TESTING, TRAINING, StudyPlan
 from ivadomed.suggest.recipe import (
@@ -33,7 +34,6 @@ from ivadomed.suggest.survey import Survey
 
 _RARE = 1 / 3
 _GB = 1e9
-_MICROMETRES = 0.01  # mm; smaller voxels are printed in micrometres
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _data(plan: StudyPlan) -> Iterator[Entry]:
             if data.channels
             else "the contrasts have different grids or are incomplete: each image is a separate sample",
         )
-    mm = " x ".join(_length(zoom) for zoom in np.median(plan.zooms, axis=0)[: 2 if data.pictures else 3])
+    mm = " x ".join(length(zoom) for zoom in np.median(plan.zooms, axis=0)[: 2 if data.pictures else 3])
     files = f"; files are {', '.join(data.orientations[:4])}" if data.orientations else ""
     yield (
         "slice_axis",
@@ -303,7 +303,7 @@ def _evaluation(plan: StudyPlan) -> Iterator[Entry]:
     yield (
         "surface_tolerance_mm",
         float(f"{pixel:.3g}"),
-        f"one pixel of {_length(pixel)} (median), about the distance between raters; adjust it",
+        f"one pixel of {length(pixel)} (median), about the distance between raters; adjust it",
     )
 
 
@@ -339,7 +339,3 @@ def _ranges(sizes: np.ndarray) -> str:
     """[N, axes] to "31-43 x 40-59"."""
     ends = zip(sizes.min(axis=0), sizes.max(axis=0), strict=True)
     return " x ".join(f"{a:.4g}" if np.isclose(a, b, rtol=1e-2) else f"{a:.4g}-{b:.4g}" for a, b in ends)
-
-
-def _length(mm: float) -> str:
-    return f"{mm * 1000:.3g} um" if mm < _MICROMETRES else f"{mm:.3g} mm"

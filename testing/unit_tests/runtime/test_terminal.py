@@ -7,7 +7,7 @@ import pytest
 
 from ivadomed.runtime import ranks
 from ivadomed.runtime.ranks import World
-from ivadomed.runtime.terminal import Mode, ScreenFormatter, Style, duration, hidden_bar, shown
+from ivadomed.runtime.terminal import Mode, ScreenFormatter, Style, duration, hidden_bar, length, shown
 
 
 class Terminal(io.StringIO):
@@ -68,3 +68,11 @@ def test_bars_are_shown_by_the_first_process_unless_it_is_quiet(monkeypatch):
 )
 def test_duration(seconds, words):
     assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("mm", "words"),
+    [(1.25, "1.25 mm"), (0.01, "0.01 mm"), (0.00129, "1.29 um"), (123.4, "123 mm"), (0.0, "0 um")],
+)
+def test_length(mm, words):
+    assert length(mm) == words
