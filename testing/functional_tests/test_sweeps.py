@@ -121,7 +121,7 @@ def test_tables_are_those_of_the_runs(interrupted):
         seen.add((depth, batch))
         best = torch.load(run / "checkpoint.pth.tar", weights_only=False)["best"]
         assert row["best_validation_loss"] == pytest.approx(best["validation_loss"])
-        assert row["best_training_dice"] == pytest.approx(best["training_dice"])
+        assert row["best_training_dice"] == pytest.approx(-best["training_dice"])  # of a loss
     assert seen == {(depth, batch) for depth in (1, 2, 3) for batch in (4, 8)}
     temporary = pd.read_csv(folder / "out" / "temporary_results.csv")
     assert set(temporary["path_output"]) == set(table["path_output"])

@@ -311,7 +311,7 @@ def test_nothing_that_is_left_out_is_no_line(config, write, caplog):
 
 def test_without_the_suffix_of_a_label_the_key_and_the_labels_are_named(config, write, refused):
     del config["loader_parameters"]["target_suffix"]
-    for step in ("--train", "--test", "--eval"):
+    for step in ("--train", "--eval"):
         refused(
             [step, write(config)],
             r'loader_parameters.target_suffix: is empty; expected .*\["_seg-manual"\]; available labels: '

@@ -45,9 +45,9 @@ def test_each_command_has_its_function(loaded, monkeypatch, command):
     options = {"no_patch": True, "overlap_2D": [8, 4]}
     expected = {
         "train": [True, None, False, 0, None, None],
-        "test": [None, None],
+        "test": [None, None, True],
         "eval": [None],
-        "segment": [options, None],
+        "segment": [options, None, True],
     }
     assert more == expected[command]
     assert (folder / "config_file.json").is_file()

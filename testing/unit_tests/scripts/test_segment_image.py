@@ -148,7 +148,7 @@ def test_suffixes_may_have_an_extension(package, image, tmp_path, capsys):
     several = package("several", classes=("_axon.nii.gz", "_myelin.nii.gz"))
     assert main(["-m", str(several), "-i", str(path), "-o", str(tmp_path / "two")]) == 0
     names = sorted(p.name for p in (tmp_path / "two").iterdir())
-    assert names == ["a_T1w_axon_pred.nii.gz", "a_T1w_myelin_pred.nii.gz"]
+    assert names == ["a_T1w_axon_pred.nii.gz", "a_T1w_dseg.nii.gz", "a_T1w_myelin_pred.nii.gz", "dseg.tsv"]
 
 
 @pytest.fixture

@@ -145,7 +145,9 @@ def test_folders_whose_names_have_commas(tmp_path):
 
 
 def test_a_training_without_learning_rate_or_values(tmp_path, capsys, caplog):
-    run = train(tmp_path / "run", [-0.25])
+    run = tmp_path / "run"
+    with SummaryWriter(str(run)) as writer:  # as ivadomed 2
+        writer.add_scalars("losses", {"train_loss": -0.25, "val_loss": -0.125}, 1)
     for file in run.glob("events*"):
         file.unlink()
     assert main(["-i", str(run), "-o", str(tmp_path / "out"), "--lr"]) == 0
