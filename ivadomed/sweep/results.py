@@ -71,7 +71,9 @@ def format_results(
     columns = [".".join(path) for path in paths]
     settings = pd.DataFrame.from_dict(values, orient="index", columns=columns, dtype=object).infer_objects()
     table = settings.rename_axis("path_output").reset_index().merge(results_df, on="path_output")
-    return table.sort_values("best_validation_loss", kind="stable", ignore_index=True)
+    # pandas before 2.2 orders the columns of an empty merge differently.
+    order = ["path_output", *columns, *results_df.columns.drop("path_output")]
+    return table[order].sort_values("best_validation_loss", kind="stable", ignore_index=True)
 
 
 def average_table(results: Results) -> pd.DataFrame:

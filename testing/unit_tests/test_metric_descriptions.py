@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from metrics_reference import MARKER, metrics_table
 
 from ivadomed.evaluation import evaluate_pair
 from ivadomed.metrics import get_metric_fns
@@ -59,8 +58,9 @@ def test_the_hint_spells_a_metric_out():
 
 
 def test_the_page_has_a_place_for_the_table_and_pipes_stay_in_their_cells():
+    reference = pytest.importorskip("metrics_reference")  # needs Sphinx
     page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
-    assert MARKER in page
-    rows = metrics_table().splitlines()
+    assert reference.MARKER in page
+    rows = reference.metrics_table().splitlines()
     assert len(rows) == len(COLUMNS) + 2
     assert {len(row.replace("\\|", "").split("|")) for row in rows} == {11}
