@@ -137,7 +137,7 @@ def _against(main: ComparedMetric, best: str, other: str, subjects: int) -> str:
     reverse = (best, other) not in pairs.index
     row, sign = pairs.loc[(other, best) if reverse else (best, other)], -1 if reverse else 1
     low, high = sorted((sign * row["ci95_low"], sign * row["ci95_high"]))
-    text = f"{sign * row['difference']:.3f} above {other}"
+    text = f"{abs(row['difference']):.3f} above {other}"
     if subjects < 2:
         return text
     interval = f"95 % confidence interval {low:+.3f} to {high:+.3f}, Wilcoxon p = {number(row['p_wilcoxon_holm'], 2)}"

@@ -133,15 +133,16 @@ def courses_text(found: Mapping[str, Course]) -> str:
     if len(found) <= 1:
         return "".join(course.text for course in found.values())
     words = {
-        "too short": "too short to tell",
+        "too short": "were too short to tell",
         "not learning": "learned nothing",
         "overfitting": "overfitted",
-        "still falling": "still falling",
+        "still falling": "were still falling",
         "converged": "converged",
     }
     counts = Counter(course.state for course in found.values())
     if len(counts) == 1:
-        return f"all {len(found)} trainings: {words[next(iter(counts))]}"
+        subject = "both trainings" if len(found) == 2 else f"all {len(found)} trainings"
+        return f"{subject} {words[next(iter(counts))]}"
     several = []
     for state, count in counts.most_common():
         names = ", ".join(name for name, course in found.items() if course.state == state)

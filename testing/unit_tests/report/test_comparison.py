@@ -62,7 +62,7 @@ def test_differences_are_paired_by_subject(runs):
         "<second> has the highest mean Dice, 0.822 over 10 subjects: 0.022 above first (95 % conf"
     )
     assert "more than chance. Against first, 9 of 10 subjects gain and sub-08 loses most (-0.010); " in text
-    assert text.endswith("; all 2 trainings: too short to tell.")
+    assert text.endswith("; both trainings were too short to tell.")
 
 
 def test_several_images_of_a_subject_count_once(tmp_path):
@@ -113,7 +113,8 @@ def test_few_subjects_are_no_evidence(tmp_path):
     )
     one = [make_run(tmp_path / name, {"dice_class0": [0.5]}, images=images[:1]) for name in ("c", "d")]
     text = verdict_text(compare(open_runs(one)))
-    assert text.endswith("too few subjects to tell this from chance. All 2 trainings: too short to tell.")
+    assert "0.500 over 1 subject: 0.000 above d" in text
+    assert text.endswith("too few subjects to tell this from chance. Both trainings were too short to tell.")
 
 
 def test_of_three_runs_each_two_are_compared(runs, tmp_path):
@@ -156,7 +157,7 @@ def test_runs_of_folds_are_compared_by_their_cross_validation(tmp_path):
     [validation] = [curve for curve in found[0].curves if curve.name == "val_loss"]
     assert validation.points == ((1, 1.0), (2, 0.5), (3, pytest.approx(1 / 3)))
     text = verdict_text(compare(found))
-    assert text.endswith("all 4 trainings: too short to tell.")
+    assert text.endswith("all 4 trainings were too short to tell.")
     with pytest.raises(DataError, match="--cross-validation"):
         open_runs(folders, cross_validation=False)
 
