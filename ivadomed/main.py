@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ivadomed import __version__
 from ivadomed.errors import ConfigError, Interrupted, IvadomedError
-from ivadomed.runtime.console import ToolParser, exit_code
+from ivadomed.runtime.console import ToolParser, add_pixel_size, exit_code
 from ivadomed.runtime.moved import moved_names
 from ivadomed.runtime.ranks import current_world
 from ivadomed.runtime.terminal import Mode, Style, logging_to_terminal
@@ -57,23 +57,7 @@ def get_parser() -> argparse.ArgumentParser:
         "Train, test and apply deep learning models on medical images; one JSON file drives everything.",
         _EXAMPLES,
     )
-    what = parser.add_argument_group('commands (default: "command" of the configuration)')
-    add = what.add_mutually_exclusive_group().add_argument
-    add(
-        "--init",
-        metavar="NAME",
-        help="write a configuration for the data set PATH_DATA, NAME.json, and the reasons, NAME.md",
-    )
-    add(
-        "--auto",
-        metavar="NAME",
-        help="train and test a model for the data set PATH_DATA within HOURS, in the folder NAME; after an "
-        "interruption, run the same command again",
-    )
-    add("--train", action="store_true", help="train a model")
-    add("--test", action="store_true", help="predict the test set and evaluate the predictions")
-    add("--eval", action="store_true", help="evaluate the predictions in PATH_OUTPUT/pred_masks")
-    add("--segment", action="store_true", help="segment images without labels with the packaged model")
+    _add_commands(parser)
     add = parser.add_argument_group(
         "configuration, data and output (these options override the configuration)"
     ).add_argument
@@ -97,25 +81,7 @@ def get_parser() -> argparse.ArgumentParser:
     _add_auto(parser.add_argument_group("from a folder to an ensemble (--auto)"))
     _add_init(parser.add_argument_group("choice of the data (--init, --auto)"))
     _add_training(parser.add_argument_group("training (--train)"))
-    add = parser.add_argument_group("label maps (--test, --segment)").add_argument
-    add(
-        "--no-label-map",
-        action="store_true",
-        help="leave out IMAGE_dseg.nii.gz, all classes in one image (written where classes do not overlap)",
-    )
-    add = parser.add_argument_group("segmentation with 2D patches (--segment)").add_argument
-    add("--no-patch", action="store_true", help="predict whole slices")
-    add(
-        "--overlap-2d",
-        "--overlap-2D",
-        nargs=2,
-        type=int,
-        metavar=("H", "W"),
-        help="voxels that neighbouring patches share",
-    )
-    add = parser.add_argument_group("pictures without a data set (--segment --model)").add_argument
-    add("--pixel-size", nargs="+", type=float, metavar="SIZE", help="along columns and rows")
-    add("--pixel-size-units", default="mm", choices=("mm", "um", "nm"), help="unit (mm)")
+    _add_predictions(parser)
     add = parser.add_argument_group(
         "parallel jobs (preparing images, --segment, evaluation, trainings of --auto)"
     ).add_argument
@@ -133,6 +99,26 @@ def get_parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("other").add_argument
     add("--version", action="version", version=f"ivadomed {__version__}")
     return parser
+
+
+def _add_commands(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_argument_group('commands (default: "command" of the configuration)')
+    add = what.add_mutually_exclusive_group().add_argument
+    add(
+        "--init",
+        metavar="NAME",
+        help="write a configuration for the data set PATH_DATA, NAME.json, and the reasons, NAME.md",
+    )
+    add(
+        "--auto",
+        metavar="NAME",
+        help="train and test a model for the data set PATH_DATA within HOURS, in the folder NAME; after an "
+        "interruption, run the same command again",
+    )
+    add("--train", action="store_true", help="train a model")
+    add("--test", action="store_true", help="predict the test set and evaluate the predictions")
+    add("--eval", action="store_true", help="evaluate the predictions in PATH_OUTPUT/pred_masks")
+    add("--segment", action="store_true", help="segment images without labels with the packaged model")
 
 
 def _add_auto(group: argparse._ArgumentGroup) -> None:
@@ -200,6 +186,26 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="animate the predictions of N validation samples over the epochs",
     )
+
+
+def _add_predictions(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("label maps (--test, --segment)").add_argument
+    add(
+        "--no-label-map",
+        action="store_true",
+        help="leave out IMAGE_dseg.nii.gz, all classes in one image (written where classes do not overlap)",
+    )
+    add = parser.add_argument_group("segmentation with 2D patches (--segment)").add_argument
+    add("--no-patch", action="store_true", help="predict whole slices")
+    add(
+        "--overlap-2d",
+        "--overlap-2D",
+        nargs=2,
+        type=int,
+        metavar=("H", "W"),
+        help="voxels that neighbouring patches share",
+    )
+    add_pixel_size(parser.add_argument_group("pictures without a data set (--segment --model)"))
 
 
 def _add_output(group: argparse._MutuallyExclusiveGroup) -> None:

@@ -148,19 +148,23 @@ def _check_keys(path: Path, content: Mapping[str, Any]) -> None:
         raise ConfigError(f"{path}: {key}: {problem}; expected the keys {', '.join(names)}")
     expected = {
         "candidates": ("names of files in candidates/", lambda v: isinstance(v, list) and len(v) > 0),
-        "n_folds": ("0, or 2 or more", lambda v: isinstance(v, int) and (v == 0 or v > 1)),
-        "minutes": ("a number above 0", lambda v: isinstance(v, int | float) and v > 0),
-        "at_once": ("1 or more", lambda v: isinstance(v, int) and v > 0),
+        "n_folds": ("0, or 2 or more", lambda v: _is_number(v, int) and (v == 0 or v > 1)),
+        "minutes": ("a number above 0", lambda v: _is_number(v, int | float) and v > 0),
+        "at_once": ("1 or more", lambda v: _is_number(v, int) and v > 0),
         "path_data": ("a list of folders", lambda v: isinstance(v, list) and len(v) > 0),
         "pair": ("true or false", lambda v: isinstance(v, bool)),
     }
     for key, (text, holds) in expected.items():
-        if (isinstance(content[key], bool) and key != "pair") or not holds(content[key]):
+        if not holds(content[key]):
             raise ConfigError(f"{path}: {key}: {content[key]!r}; expected {text}")
     if content["n_folds"] == 0 and len(content["candidates"]) > 1:
         raise ConfigError(f"{path}: n_folds: 0; to compare candidates takes 2 or more")
     if content["pair"] and len(content["candidates"]) < 2:
         raise ConfigError(f"{path}: pair: true; a pair takes 2 candidates or more")
+
+
+def _is_number(value: Any, kind: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _text(value: Any) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ivadomed.auto.choice import Verdict
 from ivadomed.auto.plan import Plan
+from ivadomed.config.run_files import CONFIG
 from ivadomed.evaluation.cross_validation import FOLDER
 from ivadomed.evaluation.summary import SUMMARY_FILE, summary_text
 from ivadomed.images.files import write_csv, write_text
@@ -92,5 +93,5 @@ def next_commands(folder: Path, package: Path) -> list[str]:
     """What to type to use the model."""
     return [
         f"ivadomed_segment_image -m {package} -i IMAGE.nii.gz",
-        f"ivadomed --segment -c {folder / 'config_file.json'} --path-data NEWDATA",
+        f"ivadomed --segment -c {folder / CONFIG} --path-data NEWDATA",
     ]

@@ -27,7 +27,7 @@ from ivadomed.commands.steps import with_contrasts
 from ivadomed.commands.train import finished_training
 from ivadomed.commands.worker import with_absolute_paths
 from ivadomed.config import RunConfig, load_config
-from ivadomed.config.run_files import CHECKPOINT
+from ivadomed.config.run_files import CHECKPOINT, CONFIG
 from ivadomed.config.tree import merged, read_json
 from ivadomed.errors import ConfigError, Interrupted, IvadomedError, RunsFailed
 from ivadomed.images.files import atomic_folder, write_json
@@ -173,11 +173,7 @@ class Stages:
 
     def _file(self, name: str) -> Path:
         """Configuration of a candidate or a pair."""
-        return (
-            self.folder / name / "config_file.json"
-            if name in self.pairs
-            else candidate_file(self.folder, name)
-        )
+        return self.folder / name / CONFIG if name in self.pairs else candidate_file(self.folder, name)
 
     def _command(self, command: str, name: str) -> str:
         """Run a command under the configuration of a candidate; the line that does it by hand."""
@@ -209,7 +205,7 @@ class Stages:
         with atomic_folder(package, replace=True) as temporary:
             shutil.copytree(config.model_folder, temporary, dirs_exist_ok=True)
         write_json(
-            self.folder / "config_file.json",
+            self.folder / CONFIG,
             config.to_json() | {"command": "segment", "path_output": str(self.folder.resolve())},
         )
         return package

@@ -23,7 +23,7 @@ from ivadomed.commands.screen import show_cases, show_left_out, show_next
 from ivadomed.commands.steps import classify_cases, evaluate_classifier, refuse_outdated
 from ivadomed.commands.worker import screen_of_worker, with_own_share
 from ivadomed.config import RunConfig
-from ivadomed.config.run_files import BEST
+from ivadomed.config.run_files import BEST, CONFIG
 from ivadomed.config.tree import read_json
 from ivadomed.detection.cascade import add_boxes
 from ivadomed.errors import ConfigError, DataError, ModelError
@@ -110,7 +110,7 @@ def package_ensemble(config: RunConfig, folder: Path, workers: Workers) -> Path 
             with working("Joining the models"):
                 join_models(members, config.model_folder, postprocessing=steps, overwrite=True)
         say("Done", f"the ensemble of {len(runs)} models is {config.model_folder}")
-    say("Next", f"ivadomed --test -c {folder / 'config_file.json'}")
+    say("Next", f"ivadomed --test -c {folder / CONFIG}")
     return None if config.task == "classification" else config.model_folder
 
 
@@ -306,7 +306,7 @@ def _test_classifiers(
         tables.append(classify_cases(own, part.cases, folder / FOLDER / part.name, forward)[0])
     table = pd.concat(tables, ignore_index=True)
     write_csv(folder / FOLDER / SLICES, table, index=False)
-    one = Path(parts[0].config.path_output) / "config_file.json"
+    one = Path(parts[0].config.path_output) / CONFIG
     say("Test set", f"not classified, for classifiers are not joined; test one: ivadomed --test -c {one}")
     evaluation = evaluate_classifier(config, table, folder / FOLDER)
     return evaluation, {}

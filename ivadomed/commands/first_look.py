@@ -116,10 +116,10 @@ def _refuse_absent_checkpoint(config: RunConfig) -> None:
 
 def _refuse_untrained(config: RunConfig) -> None:
     folder = Path(config.path_output)
-    if config.split_dataset.fold == ALL_FOLDS:
-        needed = config.model_folder if config.command == "segment" else folder
+    if config.command == "segment":
+        needed = config.model_folder
     else:
-        needed = config.model_folder if config.command == "segment" else folder / BEST
+        needed = folder if config.split_dataset.fold == ALL_FOLDS else folder / BEST
     if not needed.exists():
         raise ModelNotFoundError(
             f"{needed}: no trained model; run --train first, or name the folder of its training with --path-output"

@@ -22,7 +22,7 @@ from ivadomed.commands.steps import changed
 from ivadomed.commands.train import finished_training
 from ivadomed.commands.worker import log_failure, screen_of_worker, with_own_share
 from ivadomed.config import RunConfig
-from ivadomed.config.run_files import BEST, CHECKPOINT
+from ivadomed.config.run_files import BEST, CHECKPOINT, CONFIG
 from ivadomed.detection.cascade import add_boxes
 from ivadomed.errors import ConfigError, ModelError, RunsFailed
 from ivadomed.geometry.boxes import BOXES_FILE
@@ -242,7 +242,7 @@ def prepare_folds(config: RunConfig, folder: Path, overwrite: bool = False) -> l
     boxes = _detect(config, folder, bids_df, splits)
     for fold in range(len(splits)):
         own = of_fold(config, fold)
-        write_json(Path(own.path_output) / "config_file.json", own.to_json(hide_secrets=True))
+        write_json(Path(own.path_output) / CONFIG, own.to_json(hide_secrets=True))
         if boxes is not None:
             shutil.copyfile(boxes, Path(own.path_output) / BOXES_FILE)
     return splits

@@ -13,6 +13,7 @@ from ivadomed.commands.records import run_folder
 from ivadomed.commands.steps import with_contrasts
 from ivadomed.commands.worker import with_absolute_paths
 from ivadomed.config import RunConfig
+from ivadomed.config.run_files import CONFIG
 from ivadomed.config.tree import read_json
 from ivadomed.errors import ConfigError, DataError, ModelError
 from ivadomed.evaluation.cross_validation import FOLDER
@@ -90,7 +91,7 @@ def _validation_set(config: RunConfig, folder: Path) -> HeldOut:
 def _write(config: RunConfig, folder: Path, steps: dict[str, Any], of_folds: bool) -> tuple[Path, ...]:
     """Write steps to where they are read."""
     packaged = config.model_folder / f"{config.model_folder.name}.json"
-    files = [packaged] if of_folds else [packaged, folder / "config_file.json"]
+    files = [packaged] if of_folds else [packaged, folder / CONFIG]
     for file in files:
         write_json(file, read_json(file, strict=False) | {"postprocessing": steps})
         say("Written", f"postprocessing of {file}")

@@ -18,6 +18,7 @@ import torch
 
 from ivadomed import __version__
 from ivadomed.config import RunConfig
+from ivadomed.config.run_files import CONFIG
 from ivadomed.errors import OutputError
 from ivadomed.images.files import parse_json, remove_leftovers, write_json, write_text
 from ivadomed.loader.layouts.index import identity
@@ -63,14 +64,14 @@ def run_folder(config: RunConfig, debug: bool = False, with_records: bool = True
         with log_file(folder / config.log_file, debug or config.debugging):
             log.info("Output path already exists: %s" if existed else "Creating output path: %s", folder)
             if with_records:
-                write_json(folder / "config_file.json", config.to_json(hide_secrets=True))
+                write_json(folder / CONFIG, config.to_json(hide_secrets=True))
                 write_text(folder / "version_info.log", version_text(config))
             yield folder
 
 
 def _may_be_in_use(folder: Path) -> bool:
     """True for a folder that the lock of a run around it does not cover: a shared cache, or another run."""
-    return folder.name == "cache" or any((folder / name).exists() for name in (LOCK, "config_file.json"))
+    return folder.name == "cache" or any((folder / name).exists() for name in (LOCK, CONFIG))
 
 
 def log_file(path: Path, debug: bool) -> AbstractContextManager[None]:

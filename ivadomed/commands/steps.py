@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from ivadomed.config import RunConfig
-from ivadomed.config.run_files import BEST
+from ivadomed.config.run_files import BEST, CONFIG
 from ivadomed.config.tree import expand, merged, read_json, section
 from ivadomed.detection.cascade import add_boxes
 from ivadomed.errors import DataError
@@ -64,7 +64,7 @@ def changed(config: RunConfig, changes: Mapping[str, Any], keep_in: Path | None 
     """The configuration with other values at dotted paths, kept in the run's configuration file where asked for."""
     new = RunConfig.model_validate(merged(config.to_json(), expand(changes)))
     if keep_in is not None and is_first_process():
-        write_json(keep_in / "config_file.json", new.to_json(hide_secrets=True))
+        write_json(keep_in / CONFIG, new.to_json(hide_secrets=True))
     return new
 
 
@@ -179,7 +179,7 @@ def keep_model_older(folder: Path) -> None:
 
     A clock that was wrong during the training, or is now, would make ``refuse_outdated`` refuse every prediction.
     """
-    model, written = folder / BEST, folder / "config_file.json"
+    model, written = folder / BEST, folder / CONFIG
     if not (model.is_file() and written.is_file()):
         return
     now = written.stat().st_mtime_ns  # by the clock of the file system: every run writes it first

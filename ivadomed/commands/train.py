@@ -30,7 +30,7 @@ from ivadomed.commands.steps import (
     with_best_threshold,
 )
 from ivadomed.config import RunConfig
-from ivadomed.config.run_files import BEST, CHECKPOINT, FINAL
+from ivadomed.config.run_files import BEST, CHECKPOINT, CONFIG, FINAL
 from ivadomed.config.schema.run import Architecture
 from ivadomed.errors import ModelError
 from ivadomed.jobs import Workers
@@ -138,7 +138,7 @@ def train_command(
             _package(config, folder, valid, model, thr_increment)
         model_folder = folder / config.model_name
         say("Done", f"best validation loss {best.validation_loss:.4f}; the model is {model_folder}")
-        say("Next", f"ivadomed --test -c {folder / 'config_file.json'}")
+        say("Next", f"ivadomed --test -c {folder / CONFIG}")
     return best
 
 
@@ -205,7 +205,7 @@ def _all_processes(folder: Path, count: int, resume: bool) -> AbstractContextMan
     world = current_world()
     if world.size > 1 or count == 1:
         return nullcontext(world)
-    command = [sys.executable, "-m", "ivadomed", "--train", str(folder / "config_file.json")]
+    command = [sys.executable, "-m", "ivadomed", "--train", str(folder / CONFIG)]
     return other_processes([*command, "--resume-training"] if resume else command, count)
 
 

@@ -19,6 +19,7 @@ from ivadomed.compat.bids import Bids3DDataset, BidsDataset, load_dataset
 from ivadomed.compat.film import clusters_of, get_film_metadata_models, normalize_metadata
 from ivadomed.compat.utils import display_selected_model_spec
 from ivadomed.config import load_config
+from ivadomed.config.run_files import CONFIG
 from ivadomed.errors import ConfigError, OutputError
 from ivadomed.images.files import write_json, write_text
 from ivadomed.loader.bids_dataframe import BidsDataframe
@@ -209,7 +210,7 @@ def save_config_file(context: Mapping[str, Any], path_output: str | os.PathLike[
     """
     config = load_config(context)
     content = config.to_json(hide_secrets=True)
-    write_json(Path(path_output) / "config_file.json", content)
+    write_json(Path(path_output) / CONFIG, content)
     write_json(Path(path_output) / config.model_name / f"{config.model_name}.json", content)
 
 

@@ -1,3 +1,4 @@
-"""Names of the files that a training leaves in the folder of its run."""
+"""Names of the files in the folder of a run: its configuration, and what a training leaves."""
 
+CONFIG = "config_file.json"
 CHECKPOINT, BEST, FINAL = "checkpoint.pth.tar", "best_model.pt", "final_model.pt"

@@ -64,7 +64,7 @@ def segment_images(
     ]
     label_maps = predictor.label_maps if label_map else NO_LABEL_MAPS
     maps = [
-        map_files(stem, [NIFTI if is_nifti(_first(images)) else PICTURE]) if label_maps.names else []
+        map_files(stem, [_map_extension(images)]) if label_maps.names else []
         for stem, images in zip(stems, subjects, strict=True)
     ]
     refuse_predictions_folder(output)
@@ -86,14 +86,17 @@ def segment_images(
                 save_nifti(mask, file)
         else:
             pred_to_png(masks, names, stem, software=MARK)
-        extension = NIFTI if is_nifti(_first(images)) else PICTURE
-        joined = label_maps.write(stem, masks, [extension])
+        joined = label_maps.write(stem, masks, [_map_extension(images)])
         overlaps += [] if joined else [stem.name]
         written += [*files, *joined]
     if label_maps.names and overlaps:
         log.warning("Label maps: %s", overlaps_text(overlaps))
     _refuse(faults, len(work))
     return written
+
+
+def _map_extension(images: Sequence[Path | None]) -> str:
+    return NIFTI if is_nifti(_first(images)) else PICTURE
 
 
 def _refuse(faults: Sequence[DataError], count: int) -> None:

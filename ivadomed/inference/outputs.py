@@ -10,6 +10,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from ivadomed.config.run_files import CONFIG
 from ivadomed.errors import DataError, OutputError
 from ivadomed.geometry.grid import Grid
 from ivadomed.images.io import (
@@ -39,7 +40,7 @@ def refuse_predictions_folder(folder: str | os.PathLike[str]) -> None:
         OutputError: It is that.
     """
     place = Path(folder).resolve()
-    if place.name == PREDICTIONS and (place.parent / "config_file.json").exists():
+    if place.name == PREDICTIONS and (place.parent / CONFIG).exists():
         raise OutputError(
             f"{folder}: holds the predictions of a test set, which --eval measures; choose another folder"
         )
@@ -126,10 +127,15 @@ def write_classes(
 
 def class_files(prediction: Prediction, stem: Path, suffixes: Sequence[str]) -> list[Path]:
     """Names of the files of ``write_classes``: the NIfTI files, then those of pictures."""
-    extensions = (NIFTI,) if is_nifti(prediction.case.images[0]) else (NIFTI, PICTURE)
+    extensions = _extensions(prediction)
     return [
         stem.with_name(f"{stem.name}{suffix}{extension}") for extension in extensions for suffix in suffixes
     ]
+
+
+def _extensions(prediction: Prediction) -> tuple[str, ...]:
+    """Of the files of a result: NIfTI, and of a picture PNG too."""
+    return (NIFTI,) if is_nifti(prediction.case.images[0]) else (NIFTI, PICTURE)
 
 
 def _write_pictures(prediction: Prediction, data: np.ndarray, stem: Path, suffixes: Sequence[str]) -> None:
@@ -147,8 +153,8 @@ def write_label_map(
     tables: Path | None = None,
 ) -> list[Path]:
     """Write the label map of a prediction [X, Y, Z, K], of a picture as PNG too; see ``LabelMaps.write``."""
-    extensions = (NIFTI,) if is_nifti(prediction.case.images[0]) else (NIFTI, PICTURE)
-    return label_maps.write(stem, split_classes(to_nifti(prediction, data)), extensions, tables)
+    masks = split_classes(to_nifti(prediction, data)) if label_maps.names else []
+    return label_maps.write(stem, masks, _extensions(prediction), tables)
 
 
 def split_classes(nib_prediction: nib.Nifti1Image) -> list[nib.Nifti1Image]:

@@ -43,6 +43,11 @@ class Description:
     source: str = ""
 
     @property
+    def label_with_unit(self) -> str:
+        """Short name for the axis of a chart: "HD95 (mm)"."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+    @property
     def hint(self) -> str:
         """Title, explanation and direction, as a page shows them on hover."""
         direction = f" {self.better.capitalize()} is better." if self.better else ""

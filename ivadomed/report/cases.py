@@ -27,7 +27,8 @@ def cases(report: Report) -> dict[str, Any]:
     """What the templates of the cases need: columns and rows of the table, pictures of the worst ones."""
     contrast = {pair.image_id: pair.contrast for pair in report.pairs}
     contrasts = sorted(set(contrast.values())) if len(set(contrast.values())) > 1 else []
-    embedded = {image: f"picture-{i}" for i, (image, _) in enumerate(_embedded(report))}
+    files = dict(_embedded(report))
+    embedded = {image: f"picture-{i}" for i, image in enumerate(files)}
     stacks = {
         image: f"slices-{i}"
         for i, image in enumerate(report.order)
@@ -54,7 +55,7 @@ def cases(report: Report) -> dict[str, Any]:
                 "data": base64.b64encode(path.read_bytes()).decode(),
                 "caption": _caption(report, image),
             }
-            for image, path in _embedded(report)
+            for image, path in files.items()
         ],
         "open": _OPEN,
         "in_key": _IN_KEY,

@@ -105,8 +105,7 @@ def _notes(runs: Sequence[EvaluatedRun], images: Sequence[str], classes: Sequenc
     ]
     others = dict.fromkeys(name for run in runs for name in run.metrics.class_names if name not in wanted)
     notes += [f"Classes left out, because not every run has them: {some(others)}."] if others else []
-    kinds = {run.is_cross_validation for run in runs}
-    if True in kinds:
+    if any(run.is_cross_validation for run in runs):
         notes.append("Each image was predicted by the model of the fold that did not see its subject.")
     return notes
 
@@ -218,9 +217,7 @@ def _charts(comparison: Comparison) -> list[Markup]:
     drawn = []
     for metric, groups in charts.items():
         known = describe(metric)
-        drawn.append(
-            distribution(known.label + f" ({known.unit})" * bool(known.unit), groups, known, zero=True)
-        )
+        drawn.append(distribution(known.label_with_unit, groups, known, zero=True))
     return drawn
 
 

@@ -90,9 +90,7 @@ def _distributions(report: Report) -> list[Markup]:
         groups = [group for group in _groups(report, metric) if len(group.values)]
         if groups:
             known = describe(metric)
-            charts.append(
-                distribution(f"{known.label} ({known.unit})" if known.unit else known.label, groups, known)
-            )
+            charts.append(distribution(known.label_with_unit, groups, known))
     return charts
 
 

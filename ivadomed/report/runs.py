@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ivadomed.config.run_files import CONFIG
 from ivadomed.errors import DataError, some
 from ivadomed.evaluation.comparison import ClassMetrics
 from ivadomed.evaluation.cross_validation import FOLDER
@@ -22,7 +23,6 @@ from ivadomed.report.events import Curve, read_curves
 from ivadomed.report.page import REPORT_FILE
 from ivadomed.report.run_tables import CANDIDATES
 
-CONFIG = "config_file.json"
 _SUBJECT = re.compile(r"sub-[^_]+")
 
 

@@ -52,6 +52,14 @@ class ToolParser(argparse.ArgumentParser):
         return super().parse_known_args([_as_meant(word) for word in words], namespace)
 
 
+def add_pixel_size(group: argparse._ActionsContainer) -> None:
+    """Add the options that give the size of pixels of pictures without a data set, and its unit."""
+    group.add_argument(
+        "--pixel-size", nargs="+", type=float, metavar="SIZE", help="of pictures, along columns and rows"
+    )
+    group.add_argument("--pixel-size-units", default="mm", choices=("mm", "um", "nm"), help="unit (mm)")
+
+
 def _as_meant(word: str) -> str:
     """An option with hyphens, and the home of the user for a ``~`` that no shell has seen to (``--output=~/x``)."""
     if not word.startswith("--"):

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from ivadomed.errors import ConfigError
-from ivadomed.runtime.console import ToolParser, console_script
+from ivadomed.runtime.console import ToolParser, add_pixel_size, console_script
 from ivadomed.runtime.moved import moved_names
 
 _EXAMPLES = """\
@@ -59,8 +59,7 @@ def get_parser() -> argparse.ArgumentParser:
     add("-p", "--prior", metavar="MASK", help="mask of the region that the model crops to")
     add("--threshold", type=float, help="binarize at this value; 0 keeps soft values")
     add("--metadata", help="what a FiLM model is conditioned on, e.g. T2w")
-    add("--pixel-size", nargs="+", type=float, metavar="SIZE", help="of pictures, along columns and rows")
-    add("--pixel-size-units", default="mm", choices=("mm", "um", "nm"), help="unit (mm)")
+    add_pixel_size(parser)
     add("--no-patch", action="store_true", help="predict whole slices instead of 2D patches")
     add("--overlap-2d", nargs=2, type=int, metavar=("H", "W"), help="voxels that neighbouring patches share")
     add(

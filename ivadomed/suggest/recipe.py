@@ -48,7 +48,7 @@ class Rung:
 
     Args:
         n_filters: Feature maps of the first stage.
-        n_blocks: Residual blocks of each stage of a 3D network, the last entry for all deeper ones; empty for the
+        n_blocks: Residual blocks of each stage, the last entry for all deeper ones; empty for the
             published 1, 3, 4, 6.
         passes: Passes over the training images that a training of this network needs.
     """

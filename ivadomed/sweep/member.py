@@ -13,7 +13,7 @@ import pandas as pd
 from ivadomed.commands.run import run_command
 from ivadomed.commands.worker import log_failure, with_own_share
 from ivadomed.config import load_config
-from ivadomed.config.run_files import BEST
+from ivadomed.config.run_files import BEST, CONFIG
 from ivadomed.jobs import ResultStore, once
 from ivadomed.sweep.plan import Member
 from ivadomed.training.loop import EpochEnd
@@ -93,7 +93,7 @@ def test_config(config: Mapping[str, Any]) -> tuple[float, pd.DataFrame]:
     Returns:
         Mean Dice over images (NaN for a classifier), and the table of metrics of the images.
     """
-    trained = load_config(Path(config["path_output"]) / "config_file.json")
+    trained = load_config(Path(config["path_output"]) / CONFIG)
     # The training may have found a threshold.
     found = trained.to_json()["postprocessing"]
     table, metrics = run_command(with_own_share({**config, "command": "test", "postprocessing": found}))

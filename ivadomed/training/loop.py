@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 import torch
 
-from ivadomed.config.run_files import BEST, CHECKPOINT, FINAL
+from ivadomed.config.run_files import BEST, CHECKPOINT, CONFIG, FINAL
 from ivadomed.config.schema.run import Architecture
 from ivadomed.config.schema.training import TrainingParameters
 from ivadomed.errors import ConfigError, ModelError
@@ -217,7 +217,7 @@ class Trainer:
         if changed := changes(state["configuration"], self.configuration):
             raise ConfigError(
                 f"{path}: was trained under another configuration: {'; '.join(changed)}. Resume with the one in "
-                f"{self.folder / 'config_file.json'} (num_epochs and max_minutes may grow), or train with another "
+                f"{self.folder / CONFIG} (num_epochs and max_minutes may grow), or train with another "
                 "--path-output"
             )
         most = self.budget.most
