@@ -112,6 +112,7 @@ def write_manifest(
     folder: Path,
     split: Mapping[str, Any] | Sequence[Mapping[str, Any]],
     precision: str | None = None,
+    memory_format: str | None = None,
 ) -> None:
     """Write ``manifest.json``: everything needed to repeat the run.
 
@@ -121,6 +122,7 @@ def write_manifest(
         split: File names of each side; of a cross-validation one such split per fold.
         precision: Number format of the training, see ``precision_text``: the same configuration and seed give other
             numbers in another one.
+        memory_format: Memory format of the training, see ``memory_format_text``; roundings depend on it.
     """
     write_json(
         folder / MANIFEST,
@@ -137,6 +139,7 @@ def write_manifest(
                 "training": config.training_parameters.seed,
             },
             "precision": precision,
+            "memory_format": memory_format,
             "data": [_dataset_identity(Path(path)) for path in config.loader_parameters.path_data],
             "split": split,
             "config": config.to_json(hide_secrets=True),

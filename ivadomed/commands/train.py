@@ -56,6 +56,7 @@ from ivadomed.training.checkpoint import changes
 from ivadomed.training.film import save_modulation
 from ivadomed.training.gifs import FOLDER as GIFS
 from ivadomed.training.loop import EpochEnd, TrainingResult, train
+from ivadomed.training.memory_format import memory_format_text, resolve_channels_last
 from ivadomed.training.monitor import Watch
 from ivadomed.training.number_format import precision_text, resolve_precision
 from ivadomed.training.outputs import package_model, remove_training
@@ -109,9 +110,11 @@ def train_command(
             show_network(config, model, training.sample_size)
     params = config.training_parameters
     precision = resolve_precision(params.precision, device, model, training.sample_size, params.batch_size)
+    wanted, n_axes = params.channels_last, len(training.sample_size)
+    channels_last = resolve_channels_last(wanted, device, n_axes, precision, folder if resume else None)
     if world.is_first:
         text = precision_text(precision, params.precision)
-        write_manifest(config, folder, split, text)
+        write_manifest(config, folder, split, text, memory_format_text(channels_last, wanted))
         show_training(config, devices, text, folder)
     if overwrite and world.is_first:
         remove_training(folder, folder / config.model_name)  # only now that nothing but the training can fail
@@ -121,7 +124,13 @@ def train_command(
             model,
             training,
             valid,
-            params.model_copy(update={"precision": precision, "num_workers": workers_of_loader}),
+            params.model_copy(
+                update={
+                    "precision": precision,
+                    "channels_last": channels_last,
+                    "num_workers": workers_of_loader,
+                }
+            ),
             folder,
             devices[world.local_rank],
             get_metric_fns(config.task),

@@ -24,6 +24,7 @@ from ivadomed.loader.conditions import Curriculum
 from ivadomed.models.files import TorchFile
 from ivadomed.models.registry import check_arguments
 from ivadomed.training.loop import train as run_training
+from ivadomed.training.memory_format import resolve_channels_last
 from ivadomed.training.monitor import Watch
 from ivadomed.training.number_format import resolve_precision
 
@@ -106,13 +107,15 @@ def train(
     configuration = {"model": named, **json.loads(params.model_dump_json(exclude=_FREE))}
     size, batch_size = training.sample_size, params.batch_size
     precision = resolve_precision(params.precision, device, model, size, batch_size)
+    resumed = Path(path_output) if resume_training else None
+    channels_last = resolve_channels_last(params.channels_last, device, len(size), precision, resumed)
     Path(path_output).mkdir(parents=True, exist_ok=True)
     wandb = None if wandb_params is None else load_section("wandb", wandb_params)
     return run_training(
         model,
         training,
         validation,
-        params.model_copy(update={"precision": precision}),
+        params.model_copy(update={"precision": precision, "channels_last": channels_last}),
         path_output,
         device,
         tuple(metric_fns or ()),

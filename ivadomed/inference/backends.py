@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -20,14 +20,16 @@ from ivadomed.loader.samples import Batch
 from ivadomed.models.base import Network, example_inputs
 from ivadomed.models.checkpoint import load_model
 from ivadomed.models.files import open_onnx
+from ivadomed.models.folding import with_folded_norms
 from ivadomed.models.hemis import PRESENT
 from ivadomed.runtime.memory import available_cores
+from ivadomed.runtime.memory_format import channels_last, predicts_channels_last, samples_per_call
 
 log = logging.getLogger(__name__)
 
 
 class TorchForward:
-    """A PyTorch module in evaluation mode.
+    """A PyTorch module in evaluation mode, in the memory format and with the samples at a time that are fastest here.
 
     Args:
         model: Network with ``inputs(batch)``.
@@ -35,7 +37,11 @@ class TorchForward:
     """
 
     def __init__(self, model: Network, device: torch.device) -> None:
-        self.model, self.device = model.to(device).eval(), device
+        self.model, self.device = with_folded_norms(model.to(device).eval()), device
+        self._format = torch.contiguous_format
+        if self.is_2d is not None and model.channels_last and predicts_channels_last(device):
+            self._format = channels_last(2 if self.is_2d else 3)
+            self.model.to(memory_format=self._format)  # type: ignore[call-overload]
 
     @property
     def in_channel(self) -> int | None:
@@ -63,11 +69,21 @@ class TorchForward:
     def _first_convolution(self) -> _ConvNd | None:
         return next((module for module in self.model.modules() if isinstance(module, _ConvNd)), None)
 
-    @torch.inference_mode()
     def __call__(self, batch: Batch) -> np.ndarray:
         """Predictions [B, K, ...] float32."""
-        prediction = self.model(*self.model.inputs(batch.to(self.device)))
-        return prediction.float().cpu().numpy()
+        return in_parts(self.at_once, batch, self._samples_per_call(batch))
+
+    def _samples_per_call(self, batch: Batch) -> int | None:
+        conv = self._first_convolution
+        size = batch.image.shape[2:]
+        return None if conv is None else samples_per_call(self.device, conv.out_channels, size)
+
+    @torch.inference_mode()
+    def at_once(self, batch: Batch) -> np.ndarray:
+        """Predictions of all samples in one call of the network."""
+        batch = batch.to(self.device, memory_format=self._format)
+        prediction: torch.Tensor = self.model(*self.model.inputs(batch))
+        return prediction.float().contiguous().cpu().numpy()
 
 
 class DropoutForward(TorchForward):
@@ -82,7 +98,7 @@ class DropoutForward(TorchForward):
     def __init__(self, model: Network, device: torch.device, seed: int = 0) -> None:
         super().__init__(model, device)
         self.seed = seed
-        layers = [module for module in model.modules() if isinstance(module, _DropoutNd)]
+        layers = [module for module in self.model.modules() if isinstance(module, _DropoutNd)]
         for layer in layers:
             layer.train()
         if not any(layer.p > 0 for layer in layers):
@@ -129,6 +145,10 @@ class OnnxForward:
         Raises:
             ModelError: The network needs metadata that the batch does not have.
         """
+        return in_parts(self.at_once, batch, None)
+
+    def at_once(self, batch: Batch) -> np.ndarray:
+        """Predictions of all samples in one call of the network."""
         values = [batch.image, *([self._condition(batch)] if len(self.names) > 1 else [])]
         feed = {name: value.float().numpy() for name, value in zip(self.names, values, strict=True)}
         return np.asarray(self.session.run(None, feed)[0])
@@ -176,6 +196,15 @@ class OnnxForward:
 
 Loaded = TorchForward | OnnxForward
 """A network of either kind."""
+
+
+def in_parts(predict: Callable[[Batch], np.ndarray], batch: Batch, samples: int | None) -> np.ndarray:
+    """Predictions [B, K, ...] of a batch, so many samples at a time; None: all at once."""
+    count = len(batch.image)
+    if samples is None or samples >= count:
+        return predict(batch)
+    starts = range(0, count, samples)
+    return np.concatenate([predict(batch.part(slice(start, start + samples))) for start in starts])
 
 
 @cache

@@ -11,15 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ivadomed.errors import ModelError
+from ivadomed.runtime.memory_format import channels_last
 
 FINAL_ACTIVATIONS = ("sigmoid", "relu", "softmax")
 
 
-_SPACE = (2, 3, 4)
-
-
-class InstanceNorm3d(nn.InstanceNorm3d):
-    """`torch.nn.InstanceNorm3d` with the same values, which leaves a channels-last image channels-last.
+class _InstanceNorm(nn.modules.instancenorm._InstanceNorm):
+    """PyTorch's instance normalization with the same values, which leaves a channels-last image channels-last.
 
     PyTorch's own computes channel by channel: it copies a channels-last image to the other format and hands that
     on, so that the next convolution copies it back, and both again for the gradients. On a CPU such copies take
@@ -27,19 +25,27 @@ class InstanceNorm3d(nn.InstanceNorm3d):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """``[B, C, H, W, D]`` -> the same shape, each channel of each image with mean 0 and deviation 1."""
+        """``[B, C, ...]`` -> the same shape, each channel of each image with mean 0 and deviation 1."""
         if self.track_running_stats or not _is_channels_last_on_cpu(input):
             return super().forward(input)
         normalised: Tensor = _Normalise.apply(input, self.weight, self.bias, self.eps)
         return normalised
 
 
+class InstanceNorm2d(_InstanceNorm, nn.InstanceNorm2d):
+    """Instance normalization of ``[B, C, H, W]``."""
+
+
+class InstanceNorm3d(_InstanceNorm, nn.InstanceNorm3d):
+    """Instance normalization of ``[B, C, H, W, D]``."""
+
+
 def _is_channels_last_on_cpu(x: Tensor) -> bool:
     return (
         x.device.type == "cpu"
         and x.dtype == torch.float32
-        and x.ndim == 5
-        and x.is_contiguous(memory_format=torch.channels_last_3d)
+        and x.ndim in (4, 5)
+        and x.is_contiguous(memory_format=channels_last(x.ndim - 2))
         and not x.is_contiguous()
     )
 
@@ -54,7 +60,7 @@ class _Normalise(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
         batch, channels, *space = x.shape
-        shifted = x - x[..., space[-1] // 2, None].mean(_SPACE, keepdim=True)
+        shifted = x - x[..., space[-1] // 2, None].mean(_axes(x), keepdim=True)
         sizes = (batch, channels, math.prod(space), channels)
         normalised, mean, inverse = torch.native_group_norm(shifted, weight, bias, *sizes, eps)
         ctx.save_for_backward(shifted, mean, inverse, weight)
@@ -68,17 +74,23 @@ class _Normalise(torch.autograd.Function):
         weight (g - mean(g) - y mean(g y)) / deviation.
         """
         x, mean, inverse, weight = ctx.saved_tensors
-        gradient, count = gradients[0], math.prod(x.shape[2:])
-        mean, inverse = (moment.view(*x.shape[:2], 1, 1, 1) for moment in (mean, inverse))
-        of_bias = gradient.sum(_SPACE, keepdim=True)
-        of_weight = inverse * ((gradient * x).sum(_SPACE, keepdim=True) - mean * of_bias)
-        scale = inverse if weight is None else inverse * weight.view(-1, 1, 1, 1)
+        gradient, count, axes = gradients[0], math.prod(x.shape[2:]), _axes(x)
+        ones = (1,) * len(axes)
+        mean, inverse = (moment.view(*x.shape[:2], *ones) for moment in (mean, inverse))
+        of_bias = gradient.sum(axes, keepdim=True)
+        of_weight = inverse * ((gradient * x).sum(axes, keepdim=True) - mean * of_bias)
+        scale = inverse if weight is None else inverse * weight.view(-1, *ones)
         # scale (g - of_bias / count - y of_weight / count), as multiples of g and x.
         of_x = -scale * inverse * of_weight / count
         out = torch.addcmul(-scale * of_bias / count - mean * of_x, gradient, scale).addcmul_(x, of_x)
         if weight is None:
             return out, None, None, None
         return out, of_weight.sum(0).flatten(), of_bias.sum(0).flatten(), None
+
+
+def _axes(x: Tensor) -> tuple[int, ...]:
+    """Axes of the voxels of ``[B, C, ...]``."""
+    return tuple(range(2, x.ndim))
 
 
 class DownConv(nn.Module):

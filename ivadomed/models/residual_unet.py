@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ivadomed.errors import ModelError
 from ivadomed.models.base import Activation, Filters, Network, network
-from ivadomed.models.blocks import InstanceNorm3d, activate, check_final_activation, crop_like
+from ivadomed.models.blocks import InstanceNorm2d, InstanceNorm3d, activate, check_final_activation, crop_like
 from ivadomed.models.sizing import N_FILTERS, stage_blocks, stage_features
 from ivadomed.registry.types import Doc, Flag, Ge, Lt, Positive, Real
 
@@ -36,7 +36,7 @@ class ConvNorm(nn.Sequential):
         is_2d = len(kernel) == 2
         conv: type[nn.Module] = nn.Conv2d if is_2d else nn.Conv3d
         drop: type[nn.Module] = nn.Dropout2d if is_2d else nn.Dropout3d
-        norm: type[nn.Module] = nn.InstanceNorm2d if is_2d else InstanceNorm3d
+        norm: type[nn.Module] = InstanceNorm2d if is_2d else InstanceNorm3d
         padding = tuple(k // 2 for k in kernel)
         # The normalisation would take a bias away again.
         layers = [conv(feat_in, feat_out, tuple(kernel), tuple(stride), padding, bias=False)]

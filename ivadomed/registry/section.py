@@ -274,6 +274,8 @@ def expectation(error: ErrorDetails) -> str:
         count = least if least == most else f"at least {least}" if most is None else f"{least} to {most}"
         return f"expected {count} entries, has {context['actual_length']}"
     message = error["msg"].replace("Value error, ", "")
+    if error["type"] == "literal_error":
+        message = message.replace("True", "true").replace("False", "false")  # as JSON has them
     for begin, plain in (
         ("Input should be ", ""),
         ("greater ", "a value greater "),

@@ -29,6 +29,7 @@ from ivadomed.losses import LOSSES, DeepSupervisionLoss, DiceLoss
 from ivadomed.losses.deep_supervision import full_resolution
 from ivadomed.metrics import MetricManager
 from ivadomed.models.checkpoint import save_model
+from ivadomed.runtime.memory_format import channels_last
 from ivadomed.runtime.ranks import ALONE, World
 from ivadomed.runtime.signals import StopRequest
 from ivadomed.runtime.terminal import say
@@ -104,7 +105,8 @@ def train(
         architecture: Network and its arguments.
         dataset_train: Training samples.
         dataset_val: Validation samples.
-        params: The ``training_parameters`` section; its ``precision`` as ``resolve_precision`` gives it.
+        params: The ``training_parameters`` section; its ``precision`` as ``resolve_precision`` gives it, its
+            ``channels_last`` as ``resolve_channels_last`` does.
         path_output: Folder of the run.
         device: Device of this process.
         metric_fns: Metrics of the soft validation predictions.
@@ -166,9 +168,10 @@ class Trainer:
         agree = self.processes.agree
         self.budget = Budget(params.training_time, lambda: agree(clock()), agree(started))
         self.model = initial_model(architecture, params.transfer_learning)
-        self.memory_format = torch.contiguous_format
-        if params.channels_last and self.model.channels_last:
-            self.memory_format = torch.channels_last if dataset_train.is_2d else torch.channels_last_3d
+        last = params.channels_last is True and self.model.channels_last
+        self.memory_format = (
+            channels_last(2 if dataset_train.is_2d else 3) if last else torch.contiguous_format
+        )
         self.model = self.processes.prepared(self.model, self.memory_format)
         if params.compile:
             compile_network(self.model, self.device)
@@ -487,6 +490,7 @@ class Trainer:
             "optimization": self.optimization.state_dict(),
             "stopping": self.stopping.state_dict(),
             "budget": self.budget.state_dict(),
+            "channels_last": self.params.channels_last,
             "rng": self.processes.collect(rng_state()),  # of every process
         }
         if self.processes.world.is_first:

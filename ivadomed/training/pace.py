@@ -17,7 +17,9 @@ from ivadomed.losses import LOSSES, DeepSupervisionLoss
 from ivadomed.losses.deep_supervision import full_resolution
 from ivadomed.models.base import example_inputs
 from ivadomed.models.registry import build_model
+from ivadomed.runtime.memory_format import channels_last
 from ivadomed.runtime.ranks import ALONE
+from ivadomed.training.memory_format import resolve_channels_last
 from ivadomed.training.number_format import resolve_precision
 from ivadomed.training.optimization import Optimization
 from ivadomed.training.processes import Processes
@@ -69,8 +71,8 @@ def _random_step(
     processes = Processes(ALONE, device, precision)
     model = build_model(architecture.name, architecture.arguments).train()
     layout = torch.contiguous_format
-    if params.channels_last and model.channels_last:
-        layout = torch.channels_last if len(size) == 2 else torch.channels_last_3d
+    if model.channels_last and resolve_channels_last(params.channels_last, device, len(size), precision):
+        layout = channels_last(len(size))
     model = processes.prepared(model, layout)
     channels = architecture.arguments.get("in_channel", 1)
     inputs = model.inputs(example_inputs(model, (params.batch_size, channels, *size)))

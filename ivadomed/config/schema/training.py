@@ -290,7 +290,11 @@ class TrainingParameters(Section):
     seed: NonNegative = key(
         0, "Seed (>= 0) of initial weights, sampling and augmentation; the split has its own.", 42
     )
-    channels_last: Flag = key(True, "Keep tensors in channels-last memory format, mostly faster.")
+    channels_last: Literal[True, False, "auto"] = key(
+        "auto",
+        "Keep images and weights in the channels-last memory format. auto: where that is faster on this processor.",
+        True,
+    )
     compile: Flag = key(False, "Compile the network (torch.compile): slow to start, then mostly faster.")
 
     @model_validator(mode="after")

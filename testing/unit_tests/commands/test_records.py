@@ -165,7 +165,7 @@ def test_the_manifest_holds_what_repeats_the_run(make, monkeypatch, tmp_path):
     config, split = make(), {"train": ["a"], "valid": ["b"], "test": []}
     (tmp_path / "out").mkdir()
     assert trained_in(tmp_path / "out") == {}
-    write_manifest(config, tmp_path / "out", split, "32 bits (auto)")
+    write_manifest(config, tmp_path / "out", split, "32 bits (auto)", "contiguous (auto)")
     assert trained_in(tmp_path / "out") == {"precision of the training": "32 bits (auto)"}
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["ivadomed"] == __version__
@@ -173,6 +173,7 @@ def test_the_manifest_holds_what_repeats_the_run(make, monkeypatch, tmp_path):
     assert manifest["seeds"] == {"split": 6, "training": 11}
     assert manifest["split"] == split
     assert manifest["precision"] == "32 bits (auto)"
+    assert manifest["memory_format"] == "contiguous (auto)"
     assert manifest["libraries"]["torch"] == str(torch.__version__)
     assert manifest["date"].endswith("+00:00")
     [data] = manifest["data"]

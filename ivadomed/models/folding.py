@@ -1,0 +1,104 @@
+"""Batch normalization as part of the convolution before it, for prediction.
+
+In evaluation mode it multiplies each channel by a constant and adds another, which the weights and the bias of a
+convolution can do as well (Jacob et al., 2018, arXiv:1712.05877, section 3.2).
+"""
+
+from __future__ import annotations
+
+import copy
+from itertools import pairwise
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ivadomed.models.blocks import DownConv
+from ivadomed.models.countception import ConvBlock
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def with_folded_norms(model: M) -> M:
+    """A copy of a network with the same predictions and fewer passes over its feature maps.
+
+    Args:
+        model: Network in evaluation mode; it stays as it is. One without batch normalization is returned itself.
+    """
+    if not any(_is_fixed(module) for module in model.modules()):
+        return model
+    model = copy.deepcopy(model)
+    _fold(model)
+    return model
+
+
+def _fold(model: nn.Module) -> None:
+    for name, child in [*model.named_children()]:
+        if (folded := _folded(child)) is not None:
+            setattr(model, name, folded)
+        else:
+            _fold(child)
+
+
+class _BoundedConv(nn.Module):
+    """Convolution, ReLU and batch normalization, in this order.
+
+    With factor a and shift b of the normalization, a relu(z) + b is max(a z + b, b) where a is positive and
+    min(a z + b, b) where it is not.
+
+    Args:
+        conv: Convolution.
+        norm: Batch normalization in evaluation mode.
+    """
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, conv: _ConvNd, norm: _BatchNorm) -> None:
+        super().__init__()
+        self.conv = fuse_conv_bn_eval(conv, norm)
+        with torch.no_grad():
+            shift = norm(conv.weight.new_zeros(1, norm.num_features, *(1 for _ in conv.kernel_size)))
+        factor = shift.new_ones(norm.num_features) if norm.weight is None else norm.weight.detach()
+        rises = factor.view(shift.shape) > 0
+        self.register_buffer("low", torch.where(rises, shift, -torch.inf))
+        self.register_buffer("high", torch.where(rises, torch.inf, shift))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, in, ...]`` -> ``[B, out, ...]``."""
+        z: Tensor = self.conv(x)
+        return z.clamp_(self.low.to(z.dtype), self.high.to(z.dtype))
+
+
+class _FoldedDownConv(nn.Module):
+    """`DownConv` with its batch normalizations folded; dropout, which may be on for Monte Carlo samples, stays."""
+
+    def __init__(self, block: DownConv) -> None:
+        super().__init__()
+        self.conv1, self.conv1_drop = _BoundedConv(block.conv1, block.conv1_bn), block.conv1_drop
+        self.conv2, self.conv2_drop = _BoundedConv(block.conv2, block.conv2_bn), block.conv2_drop
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, in_feat, ...]`` -> ``[B, out_feat, ...]``."""
+        x = self.conv1_drop(self.conv1(x))
+        return self.conv2_drop(self.conv2(x))
+
+
+def _folded(module: nn.Module) -> nn.Module | None:
+    """What takes the place of a module of the copied network; None: it stays."""
+    if type(module) is DownConv and _is_fixed(module.conv1_bn):
+        return _FoldedDownConv(module)
+    if type(module) is ConvBlock and _is_fixed(module.batch_norm):
+        module.conv1, module.batch_norm = fuse_conv_bn_eval(module.conv1, module.batch_norm), nn.Identity()
+    elif type(module) is nn.Sequential:
+        for index, (first, second) in enumerate(pairwise(module)):
+            if isinstance(first, _ConvNd) and _is_fixed(second):
+                module[index], module[index + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
+    return None
+
+
+def _is_fixed(norm: nn.Module) -> bool:
+    return isinstance(norm, _BatchNorm) and norm.running_mean is not None and not norm.training
