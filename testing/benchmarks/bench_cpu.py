@@ -15,6 +15,7 @@ import copy
 import math
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ from ivadomed.images.io import write_picture
 from ivadomed.inference import backends, segment_volume
 from ivadomed.inference.backends import OnnxForward, TorchForward, in_parts
 from ivadomed.loader.samples import Batch
-from ivadomed.models import Network, build_model
+from ivadomed.models import build_model
 from ivadomed.models.folding import with_folded_norms
 from ivadomed.models.onnx import export_onnx
 from ivadomed.runtime.device import CPU_BATCH_VOXELS
@@ -161,10 +162,13 @@ def predictions(work: Work, rounds: int) -> dict[str, float]:
         ("contiguous", torch.contiguous_format),
         ("channels last", channels_last(n_axes)),
     ):
-        folded = Plain(with_folded_norms(copy.deepcopy(model)), memory_format)
+        folded = with_folded_norms(copy.deepcopy(model)).to(memory_format=memory_format)
+        folded = Plain(folded, memory_format)
         ways |= {f"{name}, {count} at a time": way(folded, count) for count in counts}
+        frozen = folded.frozen(batch.image[:1])
+        ways |= {f"frozen, {name}, {count} at a time": way(frozen, count) for count in counts}
     ways |= {f"onnxruntime, {count} at a time": way(onnx.at_once, count) for count in counts}
-    ways |= {RULE: way(TorchForward(model, CPU), most), f"{RULE}, onnxruntime": way(onnx, most)}
+    ways |= {RULE: way(TorchForward(copy.deepcopy(model), CPU), most), f"{RULE}, onnxruntime": way(onnx, most)}
     return least_in_turn(ways, rounds)
 
 
@@ -172,12 +176,21 @@ class Plain:
     """A network in a memory format, without any rule.
 
     Args:
-        model: Network in evaluation mode; it is brought to the format.
-        memory_format: Format of weights and images.
+        model: Network in evaluation mode, in that format.
+        memory_format: Format of images.
     """
 
-    def __init__(self, model: Network, memory_format: torch.memory_format = torch.contiguous_format) -> None:
-        self.model, self.memory_format = model.to(memory_format=memory_format), memory_format  # type: ignore[call-overload]
+    def __init__(self, model: Any, memory_format: torch.memory_format = torch.contiguous_format) -> None:
+        self.model, self.memory_format = model, memory_format
+
+    def frozen(self, image: torch.Tensor) -> Plain:
+        """A trace of the network in which weights are constants, laid out for the convolutions once."""
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter(
+                "ignore"
+            )  # sizes in a trace are those of other images too, see ``export_onnx``
+            trace = torch.jit.trace(self.model, image.to(memory_format=self.memory_format))
+            return Plain(torch.jit.optimize_for_inference(torch.jit.freeze(trace)), self.memory_format)
 
     @torch.inference_mode()
     def __call__(self, batch: Batch) -> np.ndarray:
