@@ -1,6 +1,6 @@
 """The configuration of a run: schema, defaults, migration of old keys, example files.
 
-What needs pydantic is resolved on first use, so that ``import ivadomed.config`` does not load pydantic.
+Names that need pydantic are resolved on first use: ``import ivadomed.config`` does not load it.
 """
 
 from __future__ import annotations

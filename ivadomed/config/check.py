@@ -1,4 +1,4 @@
-"""Checks across sections: contradictions, which stop a run, and keys without effect, which are worth a warning."""
+"""Checks across sections: contradictions, which stop a run, and keys without effect, which cause a warning."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ivadomed.errors import ConfigError
 
 
 def refusal(place: str, lines: Iterable[str]) -> ConfigError:
-    """The error that lists all problems of a configuration, each once."""
+    """Error that lists each problem of a configuration once."""
     found = list(dict.fromkeys(lines))
     count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
     return ConfigError("\n".join([f"{place}: {count}", *(f"  {line}" for line in found)]))
@@ -22,8 +22,8 @@ def contradictions(config: RunConfig, only_predicts: bool = False) -> list[str]:
     """Contradictions between sections, one line each: full key path, value, expectation, remedy.
 
     Args:
-        config: Configuration of which every section is valid by itself.
-        only_predicts: It is not trained, and the network has its arguments already.
+        config: Configuration whose sections are each valid on their own.
+        only_predicts: The configuration is only used for prediction, by a network that already has its arguments.
     """
     several = list(_several_networks(config))
     if several:  # With an ambiguous architecture the other checks would guess.
@@ -43,7 +43,7 @@ def contradictions(config: RunConfig, only_predicts: bool = False) -> list[str]:
         _steps,
     )
     found = [line for check in checks for line in check(config)]
-    # What it follows from must be right before the size of a network makes sense.
+    # The size of a network makes sense only once the keys that determine it are valid.
     return found or config.network.faults(config)
 
 
@@ -123,7 +123,7 @@ def _loss(config: RunConfig) -> Iterator[str]:
 def _steps(config: RunConfig) -> Iterator[str]:
     n_classes = max(len(config.class_names), 1)
     for name, arguments in config.postprocessing.arguments.items():
-        is_own = ":" in name  # its arguments are what its author likes
+        is_own = ":" in name  # a user's step may define "classes" differently
         chosen = (None if is_own else arguments.get("classes")) or (0,)
         if max(chosen) >= n_classes:
             yield (
@@ -165,7 +165,7 @@ def _random_patches(config: RunConfig) -> Iterator[str]:
     if filters:
         yield (
             f"{place} patch_filter_params.{filters[0]} filters tiles, not patches at random places; set it to false "
-            "(random_patch_params.foreground says how often a patch is on a label)"
+            "(random_patch_params.foreground sets how often a patch is centered on a label)"
         )
     balance = config.training_parameters.balance_samples
     if balance.applied and balance.type == "gt":
@@ -182,7 +182,7 @@ def _ignored(config: RunConfig) -> Iterator[str]:
     place = f"loader_parameters.ignore_label: is {label!r}, but"
     if config.task == "classification":
         yield f"{place} {config.architecture_name} classifies whole slices; set it to null"
-    # Torch, which a configuration without ignored voxels does not need here.
+    # Imported here because these modules load torch, which is only needed for ignored voxels.
     from ivadomed.losses import losses_without_mask
     from ivadomed.metrics import metrics_without_mask
 
@@ -200,14 +200,13 @@ def _ignored(config: RunConfig) -> Iterator[str]:
 
 
 def idle_keys(config: RunConfig, given: Mapping[str, Any]) -> list[str]:
-    """Keys of the user's file that cannot have an effect, given the rest of it; one line each.
+    """Keys of the user's file that have no effect given the rest of it, one line each.
 
-    A value that equals the default says nothing that would be lost, and a section with ``applied: false`` says itself
-    that it is not used: neither is worth a word.
+    Values equal to the default and sections with ``applied: false`` are not reported.
 
     Args:
         config: The validated configuration.
-        given: Content of the user's file, with today's names.
+        given: Content of the user's file, with current key names.
     """
     checks = (_idle_in_loader, _idle_in_training, _idle_elsewhere)
     return [*_idle_networks(config, given), *(line for check in checks for line in check(config))]

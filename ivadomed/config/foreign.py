@@ -1,8 +1,8 @@
-"""What users of other libraries and versions bring along: JSON files that are no configuration, names of other things.
+"""Input from users of other libraries and versions: JSON files that are not configurations, and foreign names.
 
-TorchIO, MONAI, nnU-Net and torchvision name the same things differently, as branches of ivadomed 2.x did. Where one of
-ours does the same, the message about an unknown name says so; a name that only looks like it (RandomTranslation,
-RandomContrast) is no help.
+TorchIO, MONAI, nnU-Net, torchvision and branches of ivadomed 2.x use other names for the same things. The message
+about an unknown name suggests our equivalent; one that is merely similar (RandomTranslation, RandomContrast) would
+not help.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ def _is_metrics(content: Content) -> bool:
     )
 
 
-_CONTRASTS = "a table of contrasts and their numbers (contrast_dct.json), which belongs to a FiLM model"
+_CONTRASTS = "a table of contrasts and their ids (contrast_dct.json), which belongs to a FiLM model"
 _SCORES = "a table of metrics or losses of a model"
 _BY_VALUES = (_CONTRASTS, _SCORES)
-# First what has keys of its own, then what is known by its values.
+# First the kinds with distinctive keys, then those recognized by their values.
 _KINDS: tuple[tuple[Callable[[Content], bool], str], ...] = (
     (
         lambda c: {"properties", "$defs"} <= c.keys() or {"properties", "type"} <= c.keys(),
@@ -109,7 +109,7 @@ def kind_of(content: Content, known: set[str], deeper: set[str]) -> str | None:
         deeper: Keys of its sections; a file that has one may be a section without its name.
 
     Returns:
-        None where one of the keys is a configuration's, or where it is not known what the file is.
+        None if a key is one of a configuration's, or if the kind of file is unknown.
     """
     if not content or known & content.keys():
         return None
@@ -118,7 +118,7 @@ def kind_of(content: Content, known: set[str], deeper: set[str]) -> str | None:
 
 
 def meaning(name: str) -> str | None:
-    """Name here of what has another name elsewhere, with a word about it; None for a name that is not known."""
+    """Our equivalent of a foreign name, with a short explanation; None for an unknown name."""
     lower, names = name.lower(), _other_names()
     # MONAI appends a "d" to its dictionary transforms, batchgenerators "Transform"; some libraries omit "Random".
     ends = ("", *(end for end in ("d", "transform") if lower.endswith(end)))

@@ -1,4 +1,4 @@
-"""From a file, a dictionary and the command line to a validated `RunConfig`."""
+"""Build a validated `RunConfig` from a file, a dictionary and the command line."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ logger = logging.getLogger(__name__)
 
 __all__ = ["load_config", "load_section", "read_json"]
 
-# A key that moves to its probable name may be wrong there too.
+# A key moved to its probable name may be wrong there too.
 _REPAIR_ROUNDS = 3
 # Of older versions and of editors, at the top of a file.
 _FURTHER_KEYS = ("gpu", "testing_parameters", "validate_BIDS")
-# An object with fewer keys, none of them known, is a configuration with a misspelt key.
+# An object with fewer keys, none of them known, is a configuration with a misspelled key.
 _SEVERAL_KEYS = 2
 
 
@@ -43,18 +43,17 @@ def load_config(
 
     Args:
         source: Path of a JSON file, or its content.
-        overrides: Values that win over the file's, with dotted paths
+        overrides: Values that take precedence over the file's, with dotted paths
             (``{"training_parameters.batch_size": 4}``), nested, or both.
-        first_look: Called once keys, types and ranges are right, before torch is loaded: sections that a registry
-            declares (network, loss, transforms, postprocessing) are as they were written.
+        first_look: Called once keys, types and ranges are valid, before torch is loaded: sections declared by a
+            registry (network, loss, transforms, postprocessing) are still as written.
 
     Returns:
-        The validated configuration. One warning is logged per key of an older version, and per key that has no effect
-        given the others.
+        The validated configuration. One warning is logged per key of an older version and per key without effect.
 
     Raises:
-        ConfigError: The file is missing or is not JSON, or keys or values are wrong; then all problems are
-            reported at once, one line each.
+        ConfigError: The file is missing or not JSON, or keys or values are wrong; all problems are reported at once,
+            one line each.
     """
     place, tree, warnings = _migrated(source, overrides or {})
     if first_look is not None:
@@ -62,7 +61,7 @@ def load_config(
     for warning in warnings:
         logger.warning("%s: %s", place, warning)
     config = _validate(tree, place)
-    # What `RunConfig.to_json` wrote has every key, and the user has been told about it before.
+    # Files written by `RunConfig.to_json` have every key, and their warnings have been logged before.
     ours = isinstance(source, Mapping) and RunConfig.model_fields.keys() <= source.keys()
     for warning in () if ours else idle_keys(config, tree):
         logger.warning("%s: %s", place, warning)
@@ -72,7 +71,7 @@ def load_config(
 def _migrated(
     source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any]
 ) -> tuple[str, dict[str, Any], list[str]]:
-    """Place for messages, content in the documented shape, and warnings about it."""
+    """Location for messages, content in the documented shape, and warnings about it."""
     if isinstance(source, Mapping):
         place, raw = "configuration", dict(source)
     else:
@@ -126,7 +125,7 @@ def _validate(tree: dict[str, Any], place: str, context: str | None = None) -> R
 
 
 def _compares_values(tree: Mapping[str, Any], error: ValidationError) -> bool:
-    """Whether all that is wrong is that there are lists in the place of values, in a file without a data set."""
+    """True if the only errors are lists in place of values, in a file without a data set."""
     loader = tree.get("loader_parameters")
     if "command" in tree or (isinstance(loader, Mapping) and "path_data" in loader):
         return False
@@ -137,11 +136,11 @@ def _compares_values(tree: Mapping[str, Any], error: ValidationError) -> bool:
 
 
 def _further_problems(tree: dict[str, Any], error: ValidationError) -> list[str]:
-    """Contradictions between sections, which pydantic checks only when every section is valid by itself.
+    """Contradictions between sections, which pydantic checks only if every section is valid on its own.
 
-    Misspelt keys are read as what they probably mean and wrong values as their default; a contradiction that
-    names a key repaired in this way is left out, for it may be a consequence of the repair. So are all where a repair
-    may have changed the network, on which most of them depend.
+    Misspelled keys are read as their probable meaning and wrong values as the default. Contradictions that name such
+    a repaired key are omitted, as the repair may have caused them; if it may have changed the network, on which most
+    checks depend, all are.
     """
     repaired: dict[str, Any] = deepcopy(tree)
     touched: set[str] = set()
@@ -161,12 +160,12 @@ def _further_problems(tree: dict[str, Any], error: ValidationError) -> list[str]
 
 
 def _repair(tree: dict[str, Any], error: ErrorDetails, path: problems.Keys) -> bool:
-    """Take the faulty key out of the tree in place; a misspelt one moves to its probable name.
+    """Remove the faulty key from the tree, in place; a misspelled one moves to its probable name.
 
     Returns:
-        False where the tree may be of another network now.
+        False if the tree may now describe another network.
     """
-    # A list or a section with something missing is faulty as a whole.
+    # A list or section with a missing entry is faulty as a whole.
     path = path[:-1] if error["type"] == "missing" else path
     while isinstance(path[-1], int):
         path = path[:-1]

@@ -1,8 +1,8 @@
-"""Reads configurations of older versions with the meaning they had there.
+"""Read configurations of older versions with their original meaning.
 
-`migrate` brings keys one by one to today's names and places, `reconcile` settles what sections of a whole configuration
-say against each other. Old names are read and never written. Plain dictionaries only, one warning per change; nothing
-is validated here.
+`migrate` moves keys one by one to their current names and places; `reconcile` resolves contradictions between the
+sections of a complete configuration. Old names are read, never written. Both work on plain dictionaries, give one
+warning per change and validate nothing.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ Steps = tuple[Callable[[Tree, list[str]], None], ...]
 
 _TABLES = json.loads(Path(__file__).with_name("tables").joinpath("old_keys.json").read_text(encoding="utf-8"))
 OWN_ARGUMENTS: dict[str, list[str]] = _TABLES["own_arguments"]
-"""Section of a network -> the keys that only some networks have."""
+"""Section of a network -> keys that only some networks have."""
 DROPPED_EVERYWHERE: dict[str, str] = _TABLES["dropped_everywhere"]
-"""Key -> why it is dropped wherever it stands."""
+"""Key -> reason why it is dropped in every section."""
 
 
 def _by_section(table: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Section -> key -> value, from dotted paths; the section ``*`` stands for those of all networks."""
+    """Section -> key -> value, from dotted paths; the section ``*`` means the sections of all networks."""
     found: dict[str, dict[str, str]] = {}
     for path, value in table.items():
         place, _, key = path.rpartition(".")
@@ -49,16 +49,16 @@ def migrate(raw: Mapping[str, Any]) -> tuple[Tree, list[str]]:
     """Convert a configuration of an older version to the current keys.
 
     Args:
-        raw: The JSON's content, complete or a part of it; not changed.
+        raw: Content of the JSON file, complete or in part; not changed.
 
     Returns:
-        A new dictionary, and one warning per key that was renamed, moved or dropped. A key without an old
-        form, known or not, is kept as it is and in its place.
+        A new dictionary, and one warning per key that was renamed, moved or dropped. All other keys, known or not,
+        are kept unchanged.
     """
     tree = deepcopy(dict(raw))
     default = tree.get("default_model")
     is_own = ":" in str(section(tree, "default_model").get("name"))
-    if is_own:  # its keys are arguments of a class that no older version knew
+    if is_own:  # its keys are arguments of a class unknown to older versions
         tree["default_model"] = {}
     warnings = _run(_MIGRATION, tree)
     return ({**tree, "default_model": default} if is_own else tree), warnings
@@ -68,10 +68,10 @@ def reconcile(raw: Mapping[str, Any]) -> tuple[Tree, list[str]]:
     """Resolve contradictions between the sections of a complete configuration.
 
     Args:
-        raw: Migrated content of the file with what wins over it; not changed.
+        raw: Migrated content of the file with the overrides applied; not changed.
 
     Returns:
-        A new dictionary, and one warning per change. Contradictions that no version could read stay for the
+        A new dictionary, and one warning per change. Contradictions that no version could read are left to
         validation.
     """
     tree = deepcopy(dict(raw))
@@ -230,7 +230,7 @@ def _testing(tree: Tree, warnings: list[str]) -> None:
     testing = section(tree, "testing_parameters")
     if "binarize_prediction" in testing:
         _binarize(tree, testing.pop("binarize_prediction"), warnings)
-    if tree.get("testing_parameters") in (None, {}):  # else it stays in sight of the validation
+    if tree.get("testing_parameters") in (None, {}):  # otherwise validation must see it
         tree.pop("testing_parameters", None)
 
 
@@ -266,13 +266,13 @@ def _applied(tree: Tree) -> list[str]:
 
 
 def _name(tree: Tree) -> str:
-    """The architecture; of several the first."""
+    """Name of the architecture; the first of several."""
     name = section(tree, "default_model").get("name", "Unet")
     return (_applied(tree) or [name if isinstance(name, str) else "Unet"])[0]
 
 
 def _value(tree: Tree, key: str) -> Any:
-    """A key of the applied network's section, else of `default_model`."""
+    """Value of a key in the applied network's section, else in `default_model`."""
     own = section(tree, _name(tree)).get(key)
     return section(tree, "default_model").get(key) if own is None else own
 
@@ -308,10 +308,10 @@ def _name_of_the_applied(tree: Tree, warnings: list[str]) -> None:
 
 
 def _arguments_of_other_networks(tree: Tree, warnings: list[str]) -> None:
-    """Arguments of one network in `default_model`, where 2.x took them for whichever network was applied."""
+    """Arguments of one network in `default_model`, which 2.x passed to whichever network was applied."""
     default, name = section(tree, "default_model"), _name(tree)
     if default.get("name", "Unet") == name and name in OWN_ARGUMENTS:
-        return  # they are arguments of this very section
+        return  # the arguments belong to this section
     if ":" in str(default.get("name")):
         return
     for key in [key for key in default if any(key in keys for keys in OWN_ARGUMENTS.values())]:
@@ -372,7 +372,7 @@ def _layers_of_film(tree: Tree, warnings: list[str]) -> None:
 
 
 def _suffixes(tree: Tree, warnings: list[str]) -> None:
-    """2.x looked for a suffix anywhere in the name of a label, so files leave out the leading _ or add an extension."""
+    """2.x searched label names for a suffix, so configurations omit the leading _ or add an extension."""
     loader = section(tree, "loader_parameters")
 
     def fixed(place: str, value: Any) -> Any:
@@ -410,7 +410,7 @@ def _third_axis_of_2d(tree: Tree, warnings: list[str]) -> None:
 
 
 def _bounds_of_the_cosine(tree: Tree, warnings: list[str]) -> None:
-    """The examples of 2.x carry them with every scheduler."""
+    """The example configurations of 2.x have them with every scheduler."""
     scheduler = section(tree, "training_parameters.scheduler.lr_scheduler")
     name = scheduler.get("name", "CosineAnnealingLR")
     if name not in _SCHEDULES_WITHOUT_BOUNDS:

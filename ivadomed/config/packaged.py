@@ -1,8 +1,8 @@
-"""The JSON next to a packaged model, of whatever version, read for prediction.
+"""Read the JSON file of a packaged model of any version for prediction.
 
-A configuration that is trained refuses what it does not know. Here prediction takes the keys it needs, and all else is
-left aside: a model must not fail on a loss, a tracker or an augmentation that only its training used. What would change
-the prediction (an unknown preprocessing transform, a wrong size) is an error all the same.
+Training refuses unknown keys. Prediction uses only the keys it needs and ignores the rest: a model must not fail on
+a loss, a tracker or an augmentation used only in training. Anything that would change the prediction (an unknown
+preprocessing transform, a wrong size) is still an error.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ivadomed.transforms import TRANSFORMS
 logger = logging.getLogger(__name__)
 
 _NETWORK = (*PatchSizes.model_fields, "metadata", "film_layers")
-# Section ("" is the top level) -> keys that prediction takes from it.
+# Section ("" is the top level) -> keys used for prediction.
 _TAKEN: dict[str, tuple[str, ...]] = {
     "": ("blend", "mirror_axes"),
     "object_detection_params": ("object_detection_path", "safety_factor", "anchor"),
@@ -47,13 +47,13 @@ _TAKEN: dict[str, tuple[str, ...]] = {
     "default_model": ("name", "is_2d", *_NETWORK),
     **dict.fromkeys(SECTIONS, ("applied", *_NETWORK)),
 }
-# Keys that change neither what is predicted nor its names; a wrong value is replaced by the default.
+# Keys that affect neither predictions nor their names; a wrong value is replaced by the default.
 _INDIFFERENT = {"training_parameters.batch_size", "blend"}
 _SEEN_BY_A_NETWORK = {"im", "roi"}
 
 
 class OpenedNetwork(Protocol):
-    """Channels and dimensions of a network, as far as its file tells; None where it does not.
+    """Channels and dimensions of a network; None where its file does not specify them.
 
     Attributes:
         in_channel: Channels of the image.
@@ -72,7 +72,7 @@ class OpenedNetwork(Protocol):
 
 
 def load_packaged(path: str | Path, network: OpenedNetwork) -> RunConfig:
-    """Configuration of a packaged model: what prediction takes of its JSON file, see ``packaged_config``.
+    """Configuration of a packaged model for prediction, from its JSON file; see ``packaged_config``.
 
     Args:
         path: JSON file.
@@ -85,22 +85,22 @@ def load_packaged(path: str | Path, network: OpenedNetwork) -> RunConfig:
 
 
 def packaged_config(settings: Mapping[str, Any], network: OpenedNetwork, place: str) -> RunConfig:
-    """Configuration of a packaged model: what prediction takes of its settings, and defaults.
+    """Configuration of a packaged model for prediction: the settings that it uses, completed by defaults.
 
     Args:
         settings: Content of its JSON file.
-        network: Network of the model; it decides where the JSON says nothing, or contradicts it.
-        place: Where the settings stand, for messages.
+        network: Network of the model; it decides where the JSON is silent or contradicts it.
+        place: Location of the settings, for messages.
 
     Returns:
-        The configuration. What was left aside is logged at debug level; where that may change a prediction, one warning
-        says so.
+        The configuration. Ignored settings are logged at debug level, and as one warning if they may change a
+        prediction.
 
     Raises:
         ConfigError: Prediction needs a key that is wrong.
     """
     raw = dict(settings)
-    # 2.x read this section when it trained, and not in a packaged model: that is soft where it has no other section.
+    # 2.x read this section in training only: a packaged model with no other section predicts soft values.
     testing = raw.pop("testing_parameters", None)
     if testing is not None:
         logger.debug("%s: testing_parameters: not used by prediction", place)
@@ -114,11 +114,11 @@ def packaged_config(settings: Mapping[str, Any], network: OpenedNetwork, place: 
     taken = _take(tree, notes)
     taken["postprocessing"] = _steps(section(tree, "postprocessing"), notes, doubts)
     _drop_unknown_network(taken, notes)
-    # Their names are results: they stay as they are written, while a training looks for files with such a suffix.
+    # Suffixes name results here and are kept as written; training searches for files with these suffixes.
     suffixes = taken["loader_parameters"].pop("target_suffix", None)
     taken, more = reconcile(taken)
     _fit(taken, network, notes, place)
-    # Only now it is certain how many axes the sizes in it have.
+    # Only now is the number of axes of its sizes certain.
     taken["transformation"] = _transforms(section(tree, "transformation"), notes, place)
     taken, last = reconcile(taken)
     taken["loader_parameters"]["target_suffix"] = _class_names(suffixes, network, notes)
@@ -133,7 +133,7 @@ def packaged_config(settings: Mapping[str, Any], network: OpenedNetwork, place: 
 
 
 def _take(tree: Tree, notes: list[str]) -> Tree:
-    """The keys of `_TAKEN`, without those that are null."""
+    """Keys of `_TAKEN` that are not null."""
     taken: Tree = {}
     for place, keys in _TAKEN.items():
         target = taken
@@ -149,7 +149,7 @@ def _take(tree: Tree, notes: list[str]) -> Tree:
 
 
 def _transforms(chain: Tree, notes: list[str], place: str) -> Tree:
-    """Transforms that the image of a test set passes through, by name, in order."""
+    """Transforms applied to images of the test set, by name, in order."""
     renamed = RENAMED["transformation"]
     chosen: Tree = {}
     for name, arguments in _switched_on(chain).items():
@@ -175,20 +175,20 @@ def _transforms(chain: Tree, notes: list[str], place: str) -> Tree:
 
 
 def _switched_on(chain: Tree) -> Tree:
-    """Arguments of each step, none where it is just true; steps that are null or false are left out."""
+    """Arguments of each step, none for a step that is just true; steps that are null or false are omitted."""
     return {
         name: {} if value is True else value for name, value in chain.items() if value not in (None, False)
     }
 
 
 def _names(value: Any) -> set[str]:
-    """Names in a list, also of a single one; none in anything else."""
+    """Names in a list, or a single name; empty for anything else."""
     names = [value] if isinstance(value, str) else value if isinstance(value, list) else []
     return {str(name) for name in names}
 
 
 def _steps(chain: Tree, notes: list[str], doubts: list[str]) -> Tree:
-    """Postprocessing steps by name, in order, with the arguments that they have."""
+    """Postprocessing steps by name, in order, with the arguments they accept."""
     chosen: Tree = {}
     for name, arguments in _switched_on(chain).items():
         if not (name in STEPS or ":" in name) or not isinstance(arguments, dict):
@@ -204,14 +204,14 @@ def _steps(chain: Tree, notes: list[str], doubts: list[str]) -> Tree:
         }
     threshold = chosen.get("binarize_prediction", {}).get("thr")
     if isinstance(threshold, (int, float)) and not isinstance(threshold, bool) and threshold <= 0:
-        # A threshold that every voxel reaches would give a mask of ones; it stands for soft predictions.
+        # A threshold that every voxel reaches means soft predictions, not a mask of ones.
         del chosen["binarize_prediction"]
         notes.append(f"postprocessing.binarize_prediction.thr: {threshold}, predictions stay soft")
     return chosen
 
 
 def _fit(taken: Tree, network: OpenedNetwork, notes: list[str], place: str) -> None:
-    """Complete a configuration, in place, by what is known of the network."""
+    """Complete a configuration, in place, from the network."""
     loader, model = taken["loader_parameters"], taken["default_model"]
     name = next((name for name in SECTIONS if taken[name].get("applied")), model.get("name", "Unet"))
     told = spec_of(name).is_2d(model.get("is_2d", True) is not False)
@@ -252,7 +252,7 @@ def _is_label(name: Any) -> bool:
 
 
 def _drop_idle_sections(taken: Tree, notes: list[str]) -> None:
-    """Leave the sections, in place, that the rest of the file switches off: of other networks, of no cascade."""
+    """Remove, in place, sections that the rest of the file disables: other networks, an unused cascade."""
     for name in SECTIONS:
         if taken[name] and not taken[name].get("applied"):
             del taken[name]
@@ -261,12 +261,12 @@ def _drop_idle_sections(taken: Tree, notes: list[str]) -> None:
         del taken["object_detection_params"]
     roi = taken["loader_parameters"]["roi_params"]
     if "ROICrop" in taken["transformation"] and not roi.get("suffix"):
-        # Any name will do: the region is the prior that comes with the image.
+        # Any name will do: the region is the prior passed with the image.
         roi["suffix"] = "_prior"
 
 
 def _drop_unknown_network(taken: Tree, notes: list[str]) -> None:
-    """Leave the name of an architecture that is unknown here: the file of the network is enough."""
+    """Remove the name of an unknown architecture: the file of the network is enough."""
     name = taken["default_model"].get("name")
     if name is not None and not (isinstance(name, str) and (":" in name or name in SPECS)):
         notes.append(f"default_model.name: {name!r} not used by prediction")
@@ -274,7 +274,7 @@ def _drop_unknown_network(taken: Tree, notes: list[str]) -> None:
 
 
 def _set_dimensions(taken: Tree, name: str, is_2d: bool, place: str) -> None:
-    """Make the architecture one of these dimensions, in place."""
+    """Set the dimensions of the architecture, in place."""
     model, others = taken["default_model"], [taken[other] for other in SECTIONS]
     model["is_2d"] = is_2d
     if len(spec_of(name).dimensions) == 1:
@@ -292,7 +292,7 @@ def _set_dimensions(taken: Tree, name: str, is_2d: bool, place: str) -> None:
 
 
 def _validated(taken: Tree, notes: list[str], place: str) -> RunConfig:
-    """The typed configuration; keys that this architecture does not have are left aside one after the other."""
+    """Typed configuration; keys that this architecture does not have are removed one at a time."""
     while True:
         entries: list[ErrorDetails] = []
         try:

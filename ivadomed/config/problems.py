@@ -1,4 +1,4 @@
-"""Validation errors as lines for the user: full key path, value, expectation, what was probably meant."""
+"""Validation errors as lines for the user: full key path, value, expectation, probable meaning."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BAD_TAG = ("union_tag_invalid", "union_tag_not_found")
 
 
 def models_in(field: FieldInfo) -> Sequence[type[BaseModel]]:
-    """The models of which a value may be; of a registry that has not been imported those of its outlines."""
+    """Models that a value may have; for a registry that is not imported yet, those of its outlines."""
     for entry in field.metadata:
         if isinstance(entry, FromRegistry):
             return entry.models_of({}, entry.known_entries)
@@ -48,10 +48,10 @@ def resolve(root: type[BaseModel], location: Keys) -> tuple[Keys, list[type[Base
 
     Args:
         root: Model at which the location starts.
-        location: Keys, indices, and the tags pydantic inserts where a section is chosen by its `name`.
+        location: Keys, indices, and the tags that pydantic inserts for a section chosen by its `name`.
 
     Returns:
-        The location as the user wrote it (without tags), and the models its last section may be.
+        The location as the user wrote it (without tags), and the possible models of its last section.
     """
     path: list[str | int] = []
     models, parents = [root], [root]
@@ -85,7 +85,7 @@ def all_paths(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> Iterator[
 
 
 def suggestion(word: Any, known: list[str]) -> str:
-    """End of a message about an unknown word: what it probably means, "" where that is not known."""
+    """End of a message about an unknown word: its probable meaning, or "" if unknown."""
     hit, meant = nearest(word, known), meaning(word) if isinstance(word, str) else None
     if meant and (hit is None or meant.startswith(hit) or not _very_close(word, hit)):
         return f"; {meant}"
@@ -97,7 +97,7 @@ def _very_close(word: str, hit: str) -> bool:
 
 
 def known_keys(root: type[BaseModel], location: Keys) -> list[str]:
-    """Keys that may stand where the last key of a location stands."""
+    """Valid keys in place of the last key of a location."""
     _, parents = resolve(root, location)
     return list(dict.fromkeys(key for model in parents for key in model.model_fields))
 
@@ -111,7 +111,7 @@ def _unknown_key(root: type[BaseModel], location: Keys, path: Keys) -> str:
 
 
 def _of_a_sibling(root: type[BaseModel], location: Keys, path: Keys) -> str:
-    """Whose key it is, where a section is one of several that its `name` chooses: another loss has it."""
+    """Owners of a key in a section chosen by its `name`, e.g. another loss that has the key."""
     _, siblings = resolve(root, path)
     _, chosen = resolve(root, location)
     owners = [str(_tag(model)) for model in siblings if path[-1] in model.model_fields and _tag(model)]
@@ -124,20 +124,20 @@ def _of_a_sibling(root: type[BaseModel], location: Keys, path: Keys) -> str:
 
 
 def _old_name(key: Any) -> str:
-    """The place of a key that an older version had, in another section than here."""
+    """Place of a key that an older version had in another section."""
     found = [(section, names[key]) for section, names in RENAMED.items() if key in names]
     return f"; did you mean {'.'.join(filter(None, found[0]))!r}?" if len(found) == 1 else ""
 
 
 def _places(root: type[BaseModel], path: Keys) -> dict[str, str]:
-    """Full path -> key, of the whole schema but for the place itself: a section may be of a class without the key."""
+    """Full path -> key for the whole schema, except the place itself: its class may not have the key."""
     places = {".".join(place): place[-1] for place in all_paths(root)}
     places.pop(render_path(path), None)
     return places
 
 
 def _exactly_elsewhere(root: type[BaseModel], path: Keys) -> str:
-    """The place where a key does exist that stands in the wrong section, or with a stray character."""
+    """Correct place of a key in the wrong section, or with a stray character."""
     key = re.sub(r"\W", "", str(path[-1]))
     found = [place for place, name in _places(root, path).items() if name == key]
     own = render_path((*path[:-1], key))
@@ -145,7 +145,7 @@ def _exactly_elsewhere(root: type[BaseModel], path: Keys) -> str:
 
 
 def _almost_elsewhere(root: type[BaseModel], path: Keys) -> str:
-    """The place of a key that is misspelt and in the wrong section."""
+    """Correct place of a key that is both misspelled and in the wrong section."""
     key, places = str(path[-1]), _places(root, path)
     near = nearest(key, places.values(), _VERY_CLOSE)
     found = [place for place, last in places.items() if last == near]
@@ -153,7 +153,7 @@ def _almost_elsewhere(root: type[BaseModel], path: Keys) -> str:
 
 
 def _tag_problem(root: type[BaseModel], error: ErrorDetails) -> tuple[str, str]:
-    """Key and message of a section whose `name` is not known."""
+    """Key and message for a section whose `name` is unknown."""
     location = tuple(error["loc"])
     _, parents = resolve(root, location)
     fields = [model.model_fields[str(location[-1])] for model in parents]
@@ -168,7 +168,7 @@ def _tag_problem(root: type[BaseModel], error: ErrorDetails) -> tuple[str, str]:
 
 
 def lines_of(root: type[BaseModel], error: ErrorDetails) -> list[str]:
-    """The lines that tell the user about one error; cross-checks may report several problems at once."""
+    """Lines for the user about one error; a cross-check may report several problems at once."""
     location: Keys = tuple(error["loc"])
     path, _ = resolve(root, location)
     place = render_path(path)
@@ -202,7 +202,7 @@ def _outline(root: type[BaseModel], location: Keys) -> str:
 
 
 def _purpose(root: type[BaseModel], path: Keys, location: Keys) -> str:
-    """What a missing key or entry is for, from the schema's description."""
+    """Purpose of a missing key or entry, from the schema's description."""
     _, parents = resolve(root, location)
     name = next(str(key) for key in reversed(path) if isinstance(key, str))
     for model in parents:
@@ -215,7 +215,7 @@ def _purpose(root: type[BaseModel], path: Keys, location: Keys) -> str:
 def lines(root: type[BaseModel], error: ValidationError) -> list[str]:
     """All problems of a validation, one line each, in the order of the schema."""
     entries = error.errors(include_url=False)
-    # A list from which pydantic took the wrong entries is too short for it only because of them.
+    # Pydantic drops wrong entries of a list, then reports the list as too short.
     wrong_inside = {entry["loc"][:end] for entry in entries for end in range(len(entry["loc"]))}
     return [
         line

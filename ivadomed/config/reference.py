@@ -8,9 +8,9 @@ from ivadomed.config.schema.run import RunConfig
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of a configuration file, made from the models.
+    """JSON Schema (draft 2020-12) of a configuration file, generated from the models.
 
-    An editor completes and checks a file whose ``$schema`` key names a file with this content.
+    Editors complete and check files whose ``$schema`` key names a file with this content.
     """
     schema = RunConfig.model_json_schema(mode="validation")
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"

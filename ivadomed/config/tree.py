@@ -1,4 +1,4 @@
-"""Configurations as plain dictionaries: read from JSON, looked up by dotted paths, laid over one another."""
+"""Configurations as plain dictionaries: reading from JSON, lookup by dotted paths, merging."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _YAML = (".yaml", ".yml")
 
 
 def section(tree: Mapping[str, Any], path: str) -> Tree:
-    """The dictionary at a dotted path, the tree itself for an empty one; a new, empty one where there is none."""
+    """Dictionary at a dotted path (the tree itself if empty); a new, empty one if missing."""
     node: Any = tree
     for key in filter(None, path.split(".")):
         node = node.get(key) if isinstance(node, dict) else None
@@ -33,7 +33,7 @@ def join(path: str, key: str) -> str:
 def expand(overrides: Mapping[str, Any]) -> Tree:
     """Dotted paths as nested dictionaries: ``{"a.b": 1}`` becomes ``{"a": {"b": 1}}``.
 
-    Later entries win over earlier ones; the argument is not changed.
+    Later entries override earlier ones; the argument is not changed.
     """
     tree: Tree = {}
     for path, value in overrides.items():
@@ -45,10 +45,10 @@ def expand(overrides: Mapping[str, Any]) -> Tree:
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Tree:
-    """`base` with the leaves of `changes` in place; neither is changed.
+    """Copy of `base` updated with the leaves of `changes`; neither is changed.
 
-    Keys keep the order of `base`, new ones follow. An object that names another class than the one it is
-    laid over (``{"name": "FocalLoss"}`` over a TverskyLoss) replaces it: the arguments are another class's.
+    Keys keep the order of `base`; new ones follow. An object that names another class than its counterpart
+    (``{"name": "FocalLoss"}`` over a TverskyLoss) replaces it, as the arguments belong to another class.
     """
     result = deepcopy(dict(base))
     for key, value in changes.items():
@@ -61,7 +61,7 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Tree:
 
 
 def flattened(tree: Mapping[str, Any], prefix: str = "") -> Tree:
-    """Values of a tree by their dotted paths; the reverse of ``expand``.
+    """Values of a tree by their dotted paths; the inverse of ``expand``.
 
     >>> flattened({"a": {"b": 1}, "c": {}})
     {'a.b': 1, 'c': {}}
@@ -82,11 +82,11 @@ def _other_class(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
 def read_json(path: str | Path, strict: bool = True) -> Tree:
     """Content of a JSON file that holds an object.
 
-    Line ends of any system and a byte order mark are fine.
+    Any line endings and a byte order mark are accepted.
 
     Args:
         path: File.
-        strict: Refuse keys that are there twice, of which the last counts else, and text that no file can hold.
+        strict: Refuse duplicate keys (otherwise the last one counts) and text that cannot be written to a file.
 
     Raises:
         ConfigError: The file is missing, is not valid JSON, holds no object, or see ``strict``.
@@ -125,7 +125,7 @@ def _text(path: Path) -> str:
         raise ConfigError(f"{path}: is a folder; expected the path of a JSON configuration file") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    # Editors of Windows write UTF-16 with its mark.
+    # Windows editors write UTF-16 with a byte order mark.
     encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         return raw.decode(encoding)
@@ -136,7 +136,7 @@ def _text(path: Path) -> str:
 
 
 def _explained(path: Path, text: str, error: json.JSONDecodeError) -> str:
-    """Place and reason, in words for those mistakes that people make."""
+    """Location and reason, with specific messages for common mistakes."""
     if not text.strip():
         return f"{path}: is empty; expected a JSON object {{...}}"
     place = f"{path}:{error.lineno}:{error.colno}"

@@ -1,4 +1,4 @@
-"""The configuration's schema, a module per part of the JSON file; here its types that need pydantic: paths, sizes,
+"""Schema of the configuration, one module per part of the JSON file; here, types that need pydantic: paths, sizes,
 scalars."""
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ def _path(value: Any) -> Any:
 
 def _file_name(value: str) -> str:
     if value in (".", "..") or not value.isprintable() or set(value) & set("/\\"):
-        raise ValueError("expected a plain name, without / and what cannot be printed")
+        raise ValueError("expected a plain name, without / or unprintable characters")
     return value
 
 
 def _usable_path(value: str) -> str:
-    """The path, with the home of the user in place of ``~``."""
+    """Path with ``~`` replaced by the user's home folder."""
     if "\0" in value:
-        raise ValueError("expected a path, which has no character 0")
+        raise ValueError("expected a path, without null characters")
     if not is_utf8(value):
-        raise ValueError(f"expected a path in UTF-8, for the files of a run name it; {utf8_remedy()}")
+        raise ValueError(f"expected a path in UTF-8, as it is written to the files of a run; {utf8_remedy()}")
     return expand_home(value)
 
 

@@ -1,5 +1,5 @@
-"""What is read, who trains and who tests, and how it is changed: `loader_parameters`, `object_detection_params`,
-`split_dataset`, `transformation`."""
+"""Input data, its split and its transforms: `loader_parameters`, `object_detection_params`, `split_dataset`,
+`transformation`."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def _suffixes(value: Any) -> tuple[str, ...] | tuple[tuple[str, ...], ...]:
             return tuple(tuple(map(_label, entry)) for entry in value)
     raise ValueError(
         "expected a list of suffixes, e.g. ['_seg-manual'], or one list of suffixes per class when "
-        "several raters labelled, e.g. [['_seg-rater1', '_seg-rater2']]"
+        "several raters labeled, e.g. [['_seg-rater1', '_seg-rater2']]"
     )
 
 
 def _label(text: Any) -> str:
-    """An entry that can be parsed; it stays as it is written."""
+    """Valid entry, as written."""
     if not isinstance(text, str):
         raise ValueError("expected a text")
     LabelSuffix.parse(text)
@@ -76,30 +76,30 @@ def _fold(value: Any) -> int | str:
 
 
 def _share_values(one: str, other: str) -> bool:
-    """Tell whether two labels are one file, or name a value or class of it alike."""
+    """True if two labels are the same file, or share a value or class of it."""
     first, second = LabelSuffix.parse(one), LabelSuffix.parse(other)
     return one == other or (first.file == second.file and not {*first.parts}.isdisjoint(second.parts))
 
 
 class ObjectDetection(Section):
-    """A first model that finds the region, whose bounding box the second model works in."""
+    """First model of a cascade: the second model works in the bounding box of the region it finds."""
 
     object_detection_path: PathText | None = key(
         None,
-        "Folder of the detection model (`NAME/NAME.json` with `.pt` or `.onnx`); null: none. What it finds is "
-        "kept in `path_output/bounding_boxes.json`.",
+        "Folder of the detection model (`NAME/NAME.json` with `.pt` or `.onnx`); null: none. Bounding boxes are "
+        "saved in `path_output/bounding_boxes.json`.",
         "models/find_cord",
     )
     safety_factor: tuple[PositiveReal, PositiveReal, PositiveReal] = key(
         (1.0, 1.0, 1.0),
-        "Factors (> 0) that enlarge the bounding box about its centre along each dimension.",
+        "Factors (> 0) that enlarge the bounding box about its center along each dimension.",
         [1.5, 1.5, 1.0],
     )
     anchor: Literal["center", "corner"] | None = key(
         None,
-        "Where 3D patches lie that are larger than the box: `center`: about its centre, moved back into the "
-        "image; `corner`: from its first voxel on, as ivadomed 2. null: center for a model that is trained, "
-        "corner for a packaged model that does not say.",
+        "Position of 3D patches that are larger than the box: `center`: at its center, shifted back into the "
+        "image; `corner`: from its first voxel, as in ivadomed 2. null: center for a new training, corner for "
+        "a packaged model without this key.",
     )
 
 
@@ -124,11 +124,11 @@ class SubjectSelection(Section):
 
 
 class RoiParams(Section):
-    """The region of interest that `ROICrop` centres on."""
+    """The region of interest on which `ROICrop` is centered."""
 
     suffix: Label | None = key(
         None,
-        "Suffix of the derivative that holds the region, e.g. `_seg-manual`, or `_dseg:cord` of a label map; null: "
+        "Suffix of the derivative with the region, e.g. `_seg-manual`, or `_dseg:cord` for a label map; null: "
         "no region.",
         "_seg-manual",
     )
@@ -145,7 +145,7 @@ class ContrastParams(Section):
     training_validation: tuple[Text, ...] = key(
         (),
         "Contrasts used for training and validation. With `multichannel` they are the channels in this order, "
-        "else they are mixed as separate samples.",
+        "otherwise they are mixed as separate samples.",
         ["T1w", "T2w"],
     )
     testing: tuple[Text, ...] = key(
@@ -153,7 +153,7 @@ class ContrastParams(Section):
     )
     balance: dict[Text, Fraction] = Field(
         default_factory=dict,
-        description="Fraction (0 to 1) of the images of a contrast that is used, e.g. {'T1w': 0.1}. Not with "
+        description="Fraction (0 to 1) of the images of a contrast to use, e.g. {'T1w': 0.1}. Not with "
         "`multichannel`.",
         examples=[{"T1w": 0.1}],
     )
@@ -168,11 +168,11 @@ class SliceFilterParams(Section):
     filter_classification: Flag = key(
         False,
         "Discard slices with a channel that the model at `classifier_path` rejects, in training, validation and "
-        "testing. It sees the slice as the network does at test time. For 2D models.",
+        "testing. It receives slices as preprocessed for testing. For 2D models.",
     )
     classifier_path: PathText | None = key(
         None,
-        "`.pt` file of the classification model (of one channel) used by `filter_classification`.",
+        "`.pt` file of the single-channel classification model used by `filter_classification`.",
         "models/has_tumour/has_tumour.pt",
     )
 
@@ -186,7 +186,7 @@ class SliceFilterParams(Section):
 
 
 class PatchFilterParams(Section):
-    """Filters that discard 2D or 3D patches, in training and validation only."""
+    """Filters that discard 2D or 3D patches in training and validation."""
 
     filter_empty_input: Flag = key(False, "Discard patches where all intensities are zero.")
     filter_empty_mask: Flag = key(False, "Discard patches without any label.")
@@ -194,43 +194,43 @@ class PatchFilterParams(Section):
 
 
 class RandomPatchParams(Section):
-    """Training patches at random places, drawn again in every epoch, instead of tiles; for small objects."""
+    """Training patches at random positions, redrawn every epoch, instead of tiles; for small objects."""
 
     applied: Flag = key(
         False,
-        "Draw the place of each training patch; needs `length_2D` or `length_3D`. Validation and test sets are "
-        "tiled all the same.",
+        "Draw the position of each training patch; needs `length_2D` or `length_3D`. Validation and test sets are "
+        "still tiled.",
     )
-    foreground: Fraction = key(0.33, "Probability (0 to 1) that a patch is centred on a labelled voxel.", 0.5)
+    foreground: Fraction = key(0.33, "Probability (0 to 1) that a patch is centered on a labeled voxel.", 0.5)
     per_image: Positive | None = key(None, "Patches per image and epoch (> 0). null: as many as tiles.", 8)
 
 
 class LoaderParameters(Section):
-    """The data set, its labels, and how samples are cut from it."""
+    """The data set, its labels, and the extraction of samples."""
 
     path_data: PathTexts = key(
         (),
-        "Data set(s), a path or a list of paths: folders of BIDS, nnU-Net or the Decathlon, or tables.",
+        "Path of the data set, or list of paths: folders of BIDS, nnU-Net or the Decathlon, or tables.",
         ["data_example_spinegeneric"],
     )
     bids_config: PathText | None = key(
         None,
-        "pybids layout configuration for data beyond the BIDS release in use; null: the default.",
+        "pybids layout configuration for data that the installed BIDS version does not cover; null: the default.",
         "config/config_bids.json",
     )
     bids_validate: Flag = key(True, "Check that file names follow BIDS.")
     subject_selection: SubjectSelection = section("Use only some of the subjects.")
     target_suffix: Annotated[tuple[str, ...] | tuple[tuple[str, ...], ...], Parsed(_suffixes)] = key(
         (),
-        "Suffix of the label file of each class, e.g. ['_seg-manual']. Of a label map, with a value or a name: "
-        "['_dseg:1', '_dseg:2+3'], ['_dseg:anterior']. Several raters: one list of suffixes per class, of which one "
-        "is drawn per sample.",
+        "Suffix of the label file of each class, e.g. ['_seg-manual']. For a label map, add a value or a name: "
+        "['_dseg:1', '_dseg:2+3'], ['_dseg:anterior']. For several raters, one list of suffixes per class, of which "
+        "one is drawn per sample.",
         ["_seg-manual", "_lesion-manual"],
     )
     ignore_label: Label | None = key(
         None,
-        "Voxels that count neither in losses nor in metrics, written as an entry of `target_suffix`, e.g. "
-        "`_dseg:255`; an image without the file has none. null: all count.",
+        "Voxels to exclude from losses and metrics, written as an entry of `target_suffix`, e.g. `_dseg:255`; "
+        "an image without this file has none. null: all voxels count.",
         "_dseg:255",
     )
     target_sessions: tuple[Text, ...] = key(
@@ -243,9 +243,9 @@ class LoaderParameters(Section):
     )
     roi_params: RoiParams = section("Region of interest.")
     contrast_params: ContrastParams = section("Image contrasts.")
-    slice_filter_params: SliceFilterParams = section("Which 2D slices are discarded.")
-    patch_filter_params: PatchFilterParams = section("Which patches are discarded.")
-    random_patch_params: RandomPatchParams = section("Training patches at random places.")
+    slice_filter_params: SliceFilterParams = section("Filters for 2D slices.")
+    patch_filter_params: PatchFilterParams = section("Filters for patches.")
+    random_patch_params: RandomPatchParams = section("Training patches at random positions.")
     slice_axis: Literal["sagittal", "coronal", "axial"] = key(
         "axial", "Plane of the 2D slices; for 3D models, the last axis of the patches."
     )
@@ -256,18 +256,17 @@ class LoaderParameters(Section):
         False, "Keep labels as real numbers (0 to 1) instead of binarizing them after interpolation."
     )
     is_input_dropout: Flag = key(
-        False, "In training with several channels, blank random channels (at least one stays)."
+        False, "When training on several channels, blank random ones (at least one remains)."
     )
     cache: Literal["disk", "hdf5", "memory", "none"] = key(
         "disk",
-        "Where preprocessed images are kept: `disk`: memory-mapped files, the fastest; `hdf5`: compressed HDF5 "
-        "files, for less disk; `memory`: arrays in memory; `none`: nowhere, they are prepared again for each "
-        "sample. The samples are the same.",
+        "Storage of preprocessed images: `disk`: memory-mapped files, the fastest; `hdf5`: compressed HDF5 files, "
+        "which take less disk space; `memory`: arrays in memory; `none`: images are preprocessed again for each "
+        "sample. Samples are the same in all cases.",
     )
     cache_dir: PathText | None = key(
         None,
-        "Folder of the files for `disk` and `hdf5`, which several runs may share at the same time; null: `cache` "
-        "in `path_output`.",
+        "Folder for `disk` and `hdf5`, which concurrent runs may share; null: `cache` in `path_output`.",
         "/scratch/cache",
     )
 
@@ -298,8 +297,8 @@ class LoaderParameters(Section):
             if not extension.startswith(".")
         ]
         problems += [
-            f"ignore_label: {self.ignore_label!r} takes all voxels of {suffix!r}, a class of target_suffix, "
-            "out of losses and metrics; name other values"
+            f"ignore_label: {self.ignore_label!r} excludes all voxels of {suffix!r}, a class of target_suffix, "
+            "from losses and metrics; name other values"
             for entry in self.target_suffix
             for suffix in ([entry] if isinstance(entry, str) else entry)
             if self.ignore_label is not None and _share_values(suffix, self.ignore_label)
@@ -323,39 +322,39 @@ class DataTesting(Section):
 
 
 class SplitDataset(Section):
-    """The split into training, validation and test sets; no subject is ever in two of them."""
+    """The split into training, validation and test sets; no subject is in more than one."""
 
     fname_split: PathText | None = key(
         None,
-        "File with an earlier split (.joblib or .json) to use again, or `splits_final.json` of nnU-Net; null: make a "
+        "File with an earlier split (.joblib or .json) to reuse, or `splits_final.json` of nnU-Net; null: make a "
         "new one.",
         "results/seg_sc/split_datasets.json",
     )
     random_seed: Int = key(6, "Seed of the split; the same seed and data give the same split.", 1)
     split_method: Text = key(
         "participant_id",
-        "Column of participants.tsv whose values are never shared between the sets, e.g. `participant_id`, "
+        "Column of participants.tsv whose values are never shared between sets, e.g. `participant_id`, "
         "`institution_id`, `sample_id`.",
         "institution_id",
     )
     data_testing: DataTesting = section("Subjects reserved for testing.")
     balance: Text | None = key(
         None,
-        "Categorical column of participants.tsv whose values are spread evenly over the sets; null: none.",
+        "Categorical column of participants.tsv by which sets are stratified; null: none.",
         "pathology",
     )
     train_fraction: Fraction = key(0.6, "Fraction (0 to 1) of the subjects used for training.", 0.7)
     test_fraction: Fraction = key(
-        0.2, "Fraction (0 to 1) of the subjects used for testing; the remainder validates.", 0.15
+        0.2, "Fraction (0 to 1) of the subjects used for testing; the remainder is for validation.", 0.15
     )
     n_folds: Annotated[int, Strict(), Field(ge=2), WHOLE] | None = key(
         None, "Number of folds (>= 2) of a cross-validation grouped by `split_method`; null: one split.", 5
     )
     fold: Annotated[NonNegative | Literal["all"], Parsed(_fold)] = key(
         0,
-        "Which fold (0 to n_folds - 1) is the test set, with `n_folds`; or which of `splits_final.json` is taken. "
-        '`"all"`: train each fold, test each on the subjects that it validates on, and join the models to an '
-        "ensemble; the test set is then chosen as without folds, and no fold sees it.",
+        "With `n_folds`, the fold (0 to n_folds - 1) to use as test set; or the fold of `splits_final.json` to use. "
+        '`"all"`: train every fold, test it on its validation subjects, and combine the models into an '
+        "ensemble; the test set is then chosen as without folds, and no fold uses it.",
         "all",
     )
 
@@ -367,7 +366,7 @@ class SplitDataset(Section):
             problems.append(
                 f"train_fraction: {self.train_fraction} plus test_fraction {self.test_fraction} exceeds 1; "
                 "expected "
-                "a sum of at most 1, the remainder is the validation set"
+                "a sum of at most 1; the remainder is the validation set"
             )
         if self.is_cross_validation:
             if self.n_folds is None and self.fname_split is None:
@@ -386,11 +385,11 @@ class SplitDataset(Section):
 
 
 class Transform(Section):
-    """Keys of every transform; the others are arguments of its class."""
+    """Keys common to all transforms; all others are arguments of its class."""
 
     applied_to: tuple[Literal["im", "gt", "roi"], ...] | None = Field(
         default=None,
-        description="Kinds of data it is applied to: `im`, `gt`, `roi`. null: all three; the image alone for "
+        description="Kinds of data it is applied to: `im`, `gt`, `roi`. null: all three; only the image for "
         "RandomBrightness, RandomContrast, RandomLowResolution, NormalizePercentile and ClipAndStandardize.",
         examples=[["im", "gt"]],
     )
@@ -402,7 +401,7 @@ class Transform(Section):
 
     @model_serializer(mode="wrap")
     def _without_idle_flags(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Packaged models are read by older versions too, which refuse keys that they do not know.
+        # Packaged models are also read by older versions, which refuse unknown keys.
         fields = type(self).model_fields
         idle = {
             key
@@ -417,12 +416,12 @@ class Transform(Section):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Keyword arguments (JSON-ready) and `applied_to`; keys left at null are absent."""
+        """Keyword arguments (JSON-ready) and `applied_to`, without keys that are null."""
         return self.model_dump(mode="json", exclude={"dataset_type"}, exclude_none=True)
 
     @property
     def crops(self) -> bool:
-        """True if it cuts out a box, of its argument `size`."""
+        """True if it crops a box given by its argument `size`."""
         return getattr(self.entry, "crops", False)
 
     @property

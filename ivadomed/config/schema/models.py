@@ -1,8 +1,8 @@
-"""`default_model` and the sections of the other architectures, made from the constructors of the networks.
+"""`default_model` and the sections of the other architectures, generated from the constructors of the networks.
 
-`default_model` picks an architecture by `name` (Unet when absent) and holds the arguments all of them share.
-A section such as `Modified3DUNet` with `applied: true` picks that architecture instead; what the section
-leaves out is taken from `default_model`. A name such as `my_package.nets:MyNet` picks a class of the user's own.
+`default_model` selects an architecture by `name` (Unet by default) and holds the arguments that all of them share. A
+section such as `Modified3DUNet` with `applied: true` selects that architecture instead; keys missing from the section
+are taken from `default_model`. A name such as `my_package.nets:MyNet` selects a user's own class.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _MODELS = "ivadomed.models.registry:MODELS"
 
 
 class PatchSizes(Section):
-    """Size of the patches; shared by `default_model` and the sections."""
+    """Patch sizes, a part of `default_model` and of the sections."""
 
     length_2D: Size2D = key(
         None, "Height and width of 2D patches in pixels after preprocessing; null: whole slices.", [256, 256]
@@ -67,7 +67,7 @@ class PatchSizes(Section):
                 problems.append(
                     f"stride_{kind}: {list(stride)} exceeds length_{kind} {list(length)}; expected at most "
                     "the "
-                    "length along each dimension, or voxels between patches are never seen"
+                    "length along each dimension, otherwise voxels between patches are skipped"
                 )
             if stride and not length and isinstance(self, DefaultModel):
                 problems.append(f"stride_{kind}: {list(stride)} has no effect without length_{kind}")
@@ -76,16 +76,16 @@ class PatchSizes(Section):
 
 
 class DefaultModel(PatchSizes):
-    """Keys of `default_model` that are no arguments of a constructor."""
+    """Keys of `default_model` that are not constructor arguments."""
 
     name: Text = key("Unet", "Architecture.", "Modified3DUNet")
     is_2d: Flag = key(True, "2D convolutions; false: 3D, which needs `length_3D`.")
 
 
 class OwnModel(DefaultModel, Open):
-    """A class of the user's own; all keys but these are arguments of its constructor.
+    """A user's own class; all other keys are arguments of its constructor.
 
-    They are checked against its signature before a run starts: reading a configuration imports no code.
+    Arguments are checked against its signature before a run starts; reading a configuration imports no code.
     """
 
     name: OwnName = key(
@@ -104,7 +104,7 @@ class OwnModel(DefaultModel, Open):
 class ModelSection(PatchSizes):
     """Overrides of `default_model` for one architecture; a key left at null keeps the value from there."""
 
-    applied: Flag = key(False, "Use this architecture; at most one section may say true.")
+    applied: Flag = key(False, "Use this architecture; true in at most one section.")
 
     @model_serializer(mode="wrap")
     def _without_nulls(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -112,24 +112,24 @@ class ModelSection(PatchSizes):
 
 
 class FilmKeys(Section):
-    """Keys of a network that metadata modulate (Perez et al., 2018; Lemay et al., 2021)."""
+    """Keys of a network modulated by metadata (Perez et al., 2018; Lemay et al., 2021)."""
 
     metadata: Text | None = key(
         None,
-        "What conditions the network: `contrasts` (ids of contrast_dct.json), `mri_params` (FlipAngle, EchoTime, "
-        "RepetitionTime, Manufacturer of the sidecar), or a column of participants.tsv. null: contrasts.",
+        "Metadata that condition the network: `contrasts` (ids of contrast_dct.json), `mri_params` (FlipAngle, "
+        "EchoTime, RepetitionTime, Manufacturer from the sidecar), or a column of participants.tsv. null: contrasts.",
         "contrasts",
     )
 
 
 class MissingContrastKeys(Section):
-    """Keys of a network that copes with missing contrasts (Havaei et al., 2016)."""
+    """Keys of a network that handles missing contrasts (Havaei et al., 2016)."""
 
     missing_probability: Fraction | None = key(
-        None, "Probability (0 to 1) that a contrast is withheld in training, at the start. null: 0.", 0.25
+        None, "Initial probability (0 to 1) that a contrast is dropped in training. null: 0.", 0.25
     )
     missing_probability_growth: NonNegativeReal | None = key(
-        None, "After each epoch the probability is raised to this exponent (>= 0). null: 1.", 0.99
+        None, "Exponent (>= 0) to which that probability is raised after each epoch. null: 1.", 0.99
     )
 
 
@@ -138,13 +138,13 @@ Fields = dict[str, tuple[Any, Any]]  # type and pydantic's field
 
 @cache
 def network_arguments(network: Callable[..., Any]) -> Fields:
-    """Type and field of each constructor argument of a network that is a key of the configuration."""
+    """Type and field of each constructor argument that is a key of the configuration."""
     fields = {key: argument_field(parameter) for key, parameter in parameters(network)[0].items()}
     return {key: (kind, field) for key, (kind, field) in fields.items() if field.description}
 
 
 def _optional(kind: Any, field: Any, remark: str = "") -> tuple[Any, Any]:
-    """A field that may be null, by default: the constructor's default then counts."""
+    """Make a field nullable, with null by default: the constructor's default then applies."""
     text = field.description or ""
     if field.default is not None and "null: " not in text:
         value = field.default
@@ -167,7 +167,7 @@ def _made(network: Callable[..., Any], title: str, base: type[Section], fields: 
 
 @cache
 def default_model_of(network: Callable[..., Any], unet: Callable[..., Any]) -> type[Section]:
-    """`default_model` of a network: the arguments that networks share are those of Unet, with its defaults."""
+    """Model of `default_model` for a network: the shared arguments are Unet's, with its defaults."""
     name = network.__name__
     spec, own, shared = SPECS[name], network_arguments(network), network_arguments(unet)
     title: Any = name
@@ -182,7 +182,7 @@ def default_model_of(network: Callable[..., Any], unet: Callable[..., Any]) -> t
 
 @cache
 def section_of(network: Callable[..., Any], unet: Callable[..., Any]) -> type[Section]:
-    """Section of a network: its own arguments, and those that take the place of `default_model`'s."""
+    """Section of a network: its own arguments, and those that override `default_model`'s."""
     name = network.__name__
     spec, own, shared = SPECS[name], network_arguments(network), network_arguments(unet)
     fields: Fields = {}
@@ -201,18 +201,18 @@ def section_of(network: Callable[..., Any], unet: Callable[..., Any]) -> type[Se
 
 
 def arguments_of(name: str) -> Fields:
-    """See ``network_arguments``; of the network of a name."""
+    """See ``network_arguments``, here by the network's name."""
     return network_arguments(dict(ChosenModel().entries)[name])
 
 
 class ChosenModel(OneOf):
-    """Metadata of the field `default_model`, of which `name` picks a network."""
+    """Metadata of the field `default_model`, whose `name` selects a network."""
 
     def __init__(self) -> None:
         super().__init__(_MODELS, DefaultModel, "Unet")
 
     def models_of(self, value: Any, entries: Entries) -> tuple[type[Section], ...]:
-        """`default_model` of each network, and of one of the user's own."""
+        """Models of `default_model` for each network, and for a user's own."""
         networks = dict(entries)
         return (*(default_model_of(networks[name], networks["Unet"]) for name in SPECS), OwnModel)
 

@@ -1,4 +1,4 @@
-"""`postprocessing`, `uncertainty` and `evaluation_parameters`: what is done with predictions."""
+"""Treatment of predictions: `postprocessing`, `uncertainty` and `evaluation_parameters`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Unit = Literal["vox", "mm3"]
 class PostprocessingStep(Section):
     """A postprocessing step and its arguments.
 
-    An argument that is null, as it is by default, is not written: earlier versions, which do not know it, read such a
-    step as they always did.
+    Arguments that are null (the default) are not written, so that earlier versions without them can still read the
+    step.
     """
 
     @model_serializer(mode="wrap")
@@ -31,11 +31,11 @@ class PostprocessingStep(Section):
 
 
 class PostprocessingSteps(OrderedSteps):
-    """Steps in the order in which they run. Empty: predictions stay as the model gives them."""
+    """Steps in order of application. Empty: predictions remain as the model outputs them."""
 
     @property
     def threshold(self) -> float | None:
-        """Threshold that makes masks; None where predictions stay soft."""
+        """Binarization threshold; None if predictions stay soft."""
         thr = getattr(self.steps.get("binarize_prediction"), "thr", -1)
         return thr if thr >= 0 else None
 
@@ -49,7 +49,7 @@ class Uncertainty(Section):
 
     @property
     def applied(self) -> bool:
-        """Whether uncertainty is computed at all."""
+        """True if uncertainty is computed."""
         return self.n_it > 0 and (self.epistemic or self.aleatoric)
 
 
@@ -59,7 +59,7 @@ class TargetSize(Section):
     thr: Annotated[tuple[NonNegativeReal, ...], Field(min_length=1)] = key(
         ..., "Increasing bounds (>= 0), e.g. [20, 100] for 1-20, 21-100 and 101-infinity.", [20, 100]
     )
-    unit: Unit = key("vox", "Unit of `thr`: voxels or cubic millimetres.")
+    unit: Unit = key("vox", "Unit of `thr`: voxels or cubic millimeters.")
 
     @model_validator(mode="after")
     def _increasing(self) -> Self:
@@ -69,11 +69,11 @@ class TargetSize(Section):
 
 
 class Overlap(Section):
-    """Least overlap at which a lesion counts as found."""
+    """Minimum overlap for a lesion to count as detected."""
 
     thr: NonNegativeReal = key(3, "Overlap (>= 0; at most 1 for a ratio).", 0.25)
     unit: Literal["vox", "mm3", "ratio"] = key(
-        "vox", "Unit of `thr`: voxels, cubic millimetres, or the fraction of the lesion."
+        "vox", "Unit of `thr`: voxels, cubic millimeters, or the fraction of the lesion."
     )
 
     @model_validator(mode="after")
@@ -84,46 +84,46 @@ class Overlap(Section):
 
 
 class RemoveSmallObjects(Section):
-    """Objects below this size are ignored in prediction and ground truth."""
+    """Minimum size of objects; smaller ones are ignored in prediction and ground truth."""
 
     thr: SizeThreshold = key(..., "Smallest size that counts (>= 0), or one such number per class.", 3)
-    unit: Unit = key("vox", "Unit of `thr`: voxels or cubic millimetres.")
+    unit: Unit = key("vox", "Unit of `thr`: voxels or cubic millimeters.")
 
 
 class EvaluationParameters(Section):
-    """Metrics and pictures of `ivadomed --test` and `--eval`."""
+    """Metrics and figures of `ivadomed --test` and `--eval`."""
 
     target_size: TargetSize | None = key(
         None, "Report lesion metrics per size class; null: all sizes together."
     )
-    overlap: Overlap | None = key(None, "Overlap at which a lesion counts as found; null: 3 voxels.")
+    overlap: Overlap | None = key(None, "Minimum overlap for a lesion to count as detected; null: 3 voxels.")
     remove_small: RemoveSmallObjects | None = key(None, "Ignore small objects; null: none.")
     object_detection_metrics: Flag = key(
         True, "Compute lesion-wise metrics and write the maps of true and false positives."
     )
     metrics: tuple[Text, ...] = key(
         (),
-        "Further metrics, each a column per class: functions of `ivadomed.metrics`, or functions "
-        "`package.module:function` of your own, of a prediction and a ground truth [H, W, D].",
+        "Further metrics, each a column per class: functions of `ivadomed.metrics`, or your own functions "
+        "`package.module:function` of a prediction and a ground truth [H, W, D].",
         ["intersection_over_union", "my_package.metrics:relative_error"],
     )
     surface_metrics: Flag = key(
-        True, "Compute distances between the surfaces in mm: hd, hd95, assd, and nsd at the tolerance."
+        True, "Compute surface distances in mm: hd, hd95, assd, and nsd at the tolerance."
     )
     surface_tolerance_mm: NonNegativeReal = key(
         1.0,
-        "Distance in mm (>= 0) up to which surfaces agree in the normalized surface Dice (nsd): the "
-        "accuracy that raters reach.",
+        "Tolerance in mm (>= 0) of the normalized surface Dice (nsd), such as the distance between raters' "
+        "surfaces.",
         0.5,
     )
     overlays: NonNegative | None = key(
         None,
-        "Number of cases (>= 0) with a picture in `results_eval/overlays`, the worst ones; null: all.",
+        "Number of cases (>= 0) with a figure in `results_eval/overlays`, worst first; null: all.",
         20,
     )
     report: Flag = key(True, "Write `results_eval/report.html`.")
     slices_mb: NonNegativeReal = key(
         48.0,
-        "Megabytes (>= 0) that slices to scroll through take in `report.html` at most; 0: none.",
+        "Maximum size in megabytes (>= 0) of the scrollable slices in `report.html`; 0: none.",
         200,
     )

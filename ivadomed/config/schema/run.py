@@ -1,4 +1,4 @@
-"""`RunConfig`: the whole configuration, a tree that mirrors the JSON file."""
+"""`RunConfig`: the complete configuration, a tree that mirrors the JSON file."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Architecture:
 
     Args:
         name: Name of a class of `ivadomed.models`, or ``package.module:Class``.
-        arguments: Keyword arguments; what is left out has the class's own default.
+        arguments: Keyword arguments; omitted ones have the default of the class.
     """
 
     name: str
@@ -52,46 +52,46 @@ class Architecture:
 
 
 class RunConfig(Section):
-    """One run of ivadomed, made by `load_config`; derived values are properties, computed once."""
+    """Configuration of one run, made by `load_config`; derived values are cached properties."""
 
     command: Literal["train", "test", "eval", "segment"] = key("train", "Command to run.")
     gpu_ids: tuple[NonNegative, ...] = key(
         (0,),
-        "GPUs to use; empty: the CPU. A GPU that the machine does not have means the CPU, with a warning.",
+        "GPUs to use; empty: the CPU. If a GPU does not exist, the CPU is used, with a warning.",
         [0, 1],
     )
     path_output: PathText = Field(
         default="output",
         min_length=1,
-        description="Folder of the results; created when missing.",
+        description="Folder of the results; created if missing.",
         examples=["results/seg_sc"],
     )
     model_name: FileName = key(
-        "my_model", "Name of the packaged model: the folder in `path_output` and its files.", "seg_sc_t2w"
+        "my_model", "Name of the packaged model: its folder in `path_output` and its files.", "seg_sc_t2w"
     )
     debugging: Flag = key(False, "Show more messages and keep intermediate results.")
     log_file: FileName = key("log", "Name of the log file in `path_output`.", "run.log")
     blend: Literal["mean", "gaussian"] | None = key(
         None,
-        "How predictions of overlapping patches are averaged: `mean`: all voxels alike, as ivadomed 2; "
-        "`gaussian`: the middle of a patch counts more. null: gaussian for a model that is trained, mean for a "
-        "packaged model that does not say.",
+        "Weights for averaging predictions of overlapping patches: `mean`: all voxels equal, as in ivadomed 2; "
+        "`gaussian`: more weight at the center of a patch. null: gaussian for a new training, mean for a "
+        "packaged model without this key.",
     )
     mirror_axes: MirrorAxes | None = key(
         None,
-        "Axes of a sample (0 height, 1 width, 2 depth) along which it is mirrored for prediction too. The mean over "
-        "all combinations counts: each axis doubles the time. It helps a model whose training has mirrored along "
-        "them. null: none.",
+        "Axes of a sample (0 height, 1 width, 2 depth) along which it is mirrored at prediction; predictions of all "
+        "combinations are averaged. Each axis doubles the time. Useful if training mirrored along the same axes. "
+        "null: none.",
         [0, 1],
     )
     wandb: Wandb | None = key(None, "Tracking with Weights & Biases; null: off.")
     object_detection_params: ObjectDetection = section(
-        "Detection model that finds the region of interest: the first step of a cascade."
+        "Detection model for the region of interest: the first step of a cascade."
     )
-    loader_parameters: LoaderParameters = section("Which images and labels to read, and how.")
-    split_dataset: SplitDataset = section("How subjects are split into training, validation and test sets.")
+    loader_parameters: LoaderParameters = section("Images and labels to read, and how.")
+    split_dataset: SplitDataset = section("Split of subjects into training, validation and test sets.")
     training_parameters: TrainingParameters = section(
-        "Loss, optimizer, schedule, length and precision of a training."
+        "Loss, optimizer, schedule, length and precision of the training."
     )
     default_model: Annotated[DefaultModel, ChosenModel()] = section("Network architecture and its arguments.")
     FiLMedUnet: Annotated[ModelSection, SectionOf("FiLMedUnet")] = section("U-Net modulated by metadata.")
@@ -129,21 +129,21 @@ class RunConfig(Section):
 
     @property
     def network(self) -> NetworkSpec:
-        """Needs of the network."""
+        """Requirements of the network."""
         return spec_of(self.architecture_name)
 
     @property
     def network_section(self) -> ModelSection | None:
-        """Section of the network; None for those that `default_model` alone describes."""
+        """Section of the network; None if `default_model` alone describes it."""
         return getattr(self, self.architecture_name, None)
 
     @property
     def network_place(self) -> str:
-        """Section that chooses the network."""
+        """Section that selects the network."""
         return next(iter(self.applied_networks), "default_model")
 
     def network_key(self, key: str) -> Any:
-        """Value of a key: of the network's section, else of `default_model`, else None."""
+        """Value of a key: from the network's section, else from `default_model`, else None."""
         value = getattr(self.network_section, key, None)
         others = self.default_model.name != self.architecture_name
         if value is None and others and key in self.network.not_shared:
@@ -165,17 +165,17 @@ class RunConfig(Section):
 
     @property
     def channel_names(self) -> tuple[str, ...]:
-        """Contrasts of training, which are the channels of a network that takes several."""
+        """Contrasts of training: the channels of a multichannel network."""
         return self.loader_parameters.contrast_params.training_validation
 
     @property
     def in_channel(self) -> int:
-        """Number of input channels: one, or the number of contrasts when they are stacked."""
+        """Number of input channels: 1, or the number of contrasts if they are stacked."""
         return max(len(self.channel_names), 1) if self.loader_parameters.multichannel else 1
 
     @property
     def out_channel(self) -> int:
-        """Number of output channels, the background included when there is more than one class of masks."""
+        """Number of output channels, including the background for masks of more than one class."""
         n_classes = len(self.class_names)
         return n_classes + 1 if n_classes > 1 and self.task != "regression" else max(n_classes, 1)
 
@@ -186,7 +186,7 @@ class RunConfig(Section):
 
     @cached_property
     def stride(self) -> tuple[int, ...]:
-        """Distance between patches, as many entries as `length`."""
+        """Distance between patches, with as many entries as `length`."""
         stride = self.network_key("stride_2D" if self.is_2d else "stride_3D")
         return (stride or self.length) if self.length else ()
 
@@ -205,7 +205,7 @@ class RunConfig(Section):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Suffix of each class; of a class with several raters the first."""
+        """Suffix of each class; the first one for a class with several raters."""
         suffixes = self.loader_parameters.target_suffix
         return tuple(suffix if isinstance(suffix, str) else suffix[0] for suffix in suffixes)
 
@@ -216,7 +216,7 @@ class RunConfig(Section):
 
     @property
     def task(self) -> Task:
-        """Kind of the prediction: masks, the classes of a slice, or heat maps."""
+        """Kind of prediction: masks, slice classes, or heat maps."""
         return self.network.task
 
     @property
@@ -228,7 +228,7 @@ class RunConfig(Section):
 
     @property
     def missing_contrasts(self) -> tuple[float, float]:
-        """Probability that HeMIS withholds a contrast in the first epoch, and its growth; 0 for other networks."""
+        """Probability that HeMIS drops a contrast in the first epoch, and its growth; 0 for other networks."""
         if not self.network.missing_contrasts:
             return 0.0, 1.0
         growth = self.network_key("missing_probability_growth")
@@ -236,7 +236,7 @@ class RunConfig(Section):
 
     @property
     def memory_keys(self) -> dict[str, Any]:
-        """Keys that determine the memory of a training, by their full paths, with their values."""
+        """Full paths and values of the keys that determine the memory needed for training."""
         keys: dict[str, Any] = {"training_parameters.batch_size": self.training_parameters.batch_size}
         if self.length:
             keys[self._path_of("length_2D" if self.is_2d else "length_3D")] = list(self.length)
@@ -262,27 +262,27 @@ class RunConfig(Section):
         return Path(self.path_output) / self.model_name
 
     def contrasts_for(self, dataset_type: DatasetType) -> tuple[str, ...]:
-        """Contrasts of a set; the testing set has those of training unless it lists its own."""
+        """Contrasts of a set; the test set uses those of training unless it lists its own."""
         own = self.loader_parameters.contrast_params.testing if dataset_type == "testing" else ()
         return own or self.channel_names
 
     def transforms_for(self, dataset_type: DatasetType) -> dict[str, dict[str, Any]]:
-        """Transforms of one set in their order.
+        """Transforms of one set, in order.
 
         Args:
             dataset_type: `training`, `validation` or `testing`.
 
         Returns:
-            Name -> arguments, with `applied_to` where it is restricted.
+            Name -> arguments, with `applied_to` if it is restricted.
         """
         chain = self.transformation.chain
         return {name: step.arguments for name, step in chain.items() if step.used_in(dataset_type)}
 
     def to_json(self, *, hide_secrets: bool = False) -> dict[str, Any]:
-        """Plain JSON-ready dictionary of the documented shape; `load_config` reads it back without warnings.
+        """JSON-ready dictionary in the documented form; `load_config` reads it back without warnings.
 
         Args:
-            hide_secrets: Blank the wandb API key, for files that are shared.
+            hide_secrets: Blank the wandb API key, for files to be shared.
         """
         plain = self.model_dump(mode="json")
         if hide_secrets and plain["wandb"]:
@@ -290,18 +290,18 @@ class RunConfig(Section):
         return plain
 
     def __reduce__(self) -> Any:
-        # Sections that are made from a registry have models which stand in no module.
+        # The models of sections generated from a registry belong to no module.
         return RunConfig.model_validate, (self.to_json(),)
 
     def relevant(self, exclude: Iterable[str] = ()) -> dict[str, Any]:
-        """Keys that affect the result of a run, for comparison with another run.
+        """Keys that affect the result of a run, for comparison between runs.
 
         Args:
-            exclude: Dotted paths that do not count, e.g. `training_parameters.training_time.num_epochs`.
-                Secrets never count.
+            exclude: Dotted paths to leave out, e.g. `training_parameters.training_time.num_epochs`. Secrets are
+                always left out.
 
         Returns:
-            JSON-ready; equal for equal configurations, also as to the order of steps.
+            JSON-ready dictionary; equal for equal configurations, including the order of steps.
         """
         plain = self.to_json(hide_secrets=True)
         for path in exclude:
@@ -312,7 +312,7 @@ class RunConfig(Section):
 
 
 SECTIONS = tuple(name for name, field in RunConfig.model_fields.items() if field.annotation is ModelSection)
-"""Networks that have a section of their own; others are described in `default_model` alone."""
+"""Networks with their own section; others are described in `default_model` alone."""
 
 
 def _remove(tree: dict[str, Any], keys: list[str]) -> None:

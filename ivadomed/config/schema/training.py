@@ -1,4 +1,4 @@
-"""`training_parameters` and `wandb`: batches, loss, duration, learning rate, sampling, transfer learning, precision."""
+"""`training_parameters` and `wandb`: batches, loss, length, learning rate, sampling, transfer learning, precision."""
 
 from __future__ import annotations
 
@@ -36,30 +36,30 @@ Precision = Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(_as_t
 
 
 class TrainingTime(Section):
-    """Length of the training: in epochs, in minutes, or both, of which the shorter counts."""
+    """Length of the training, in epochs, in minutes, or the shorter of both."""
 
     num_epochs: Positive | None = key(
         100,
-        "Largest number of epochs (> 0). null, and what it is where only `max_minutes` is given: any.",
+        "Maximum number of epochs (> 0). null, the default if `max_minutes` is given: no limit.",
         200,
     )
     max_minutes: PositiveReal | None = key(
         None,
-        "Minutes (> 0) that the training may take, preparation of the images included: the pace of the first epochs "
-        "decides on the number of epochs, and the learning rate spans it. null: `num_epochs` alone decides.",
+        "Maximum duration of the training in minutes (> 0), preprocessing included: the number of epochs follows "
+        "from the pace of the first ones, and the learning rate schedule spans it. null: no limit.",
         90,
     )
     early_stopping_patience: Positive = key(
-        50, "Stop after this many epochs in a row (> 0) in which the validation loss hardly changed.", 20
+        50, "Stop after this many consecutive epochs (> 0) in which the validation loss hardly changed.", 20
     )
     early_stopping_epsilon: NonNegativeReal = key(
-        0.001, "Smallest change of the validation loss from one epoch to the next (>= 0) that counts.", 0.0001
+        0.001, "Smallest change of the validation loss between epochs (>= 0) that counts.", 0.0001
     )
 
     @model_validator(mode="before")
     @classmethod
     def _minutes_alone(cls, value: Any) -> Any:
-        # Said in the parsed section, so that the files which are written from it say it too.
+        # Set in the parsed section, so that files written from it contain it too.
         if not isinstance(value, Mapping) or value.get("max_minutes") is None:
             return value
         return {"num_epochs": None, **value}
@@ -72,7 +72,7 @@ class TrainingTime(Section):
 
 
 class CosineAnnealingLR(Named):
-    """Half a cosine from `initial_lr` to 0 over `num_epochs`."""
+    """Half a cosine from `initial_lr` to `eta_min` over `num_epochs`."""
 
     name: Literal["CosineAnnealingLR"] = key("CosineAnnealingLR", "Name of the scheduler.")
     T_max: Positive | None = key(None, "Epochs (> 0) until the lowest rate; null: `num_epochs`.", 50)
@@ -80,20 +80,20 @@ class CosineAnnealingLR(Named):
 
 
 class CosineAnnealingWarmRestarts(Named):
-    """Cosine with restarts (Loshchilov and Hutter, SGDR, 2017)."""
+    """Cosine annealing with restarts (Loshchilov and Hutter, SGDR, 2017)."""
 
     name: Literal["CosineAnnealingWarmRestarts"] = key(
         "CosineAnnealingWarmRestarts", "Name of the scheduler."
     )
     T_0: Positive = key(10, "Epochs until the first restart (> 0).", 20)
-    T_mult: Positive = key(1, "Each period is this many times as long as the one before (>= 1).", 2)
+    T_mult: Positive = key(1, "Factor (>= 1) by which each period is longer than the previous one.", 2)
     eta_min: NonNegativeReal = key(0.0, "Lowest learning rate (>= 0).", 1e-06)
 
 
 class Momentum(Named):
-    """Cycles of the momentum against those of the learning rate."""
+    """Momentum cycled inversely to the learning rate."""
 
-    cycle_momentum: Flag = key(False, "Change the momentum (Adam: beta1) against the learning rate.")
+    cycle_momentum: Flag = key(False, "Cycle the momentum (Adam: beta1) inversely to the learning rate.")
     base_momentum: Fraction | None = key(
         None,
         "Momentum (0 to 1) at the highest learning rate, with `cycle_momentum`; null: torch's default.",
@@ -117,11 +117,11 @@ class CyclicLR(Momentum):
         None, "Updates (> 0) of the falling half; null: `step_size_up`.", 500
     )
     mode: Literal["triangular", "triangular2", "exp_range"] = key(
-        "triangular2", "Height of the cycles: all alike, half as high each time, or times `gamma` per update."
+        "triangular2", "Amplitude of the cycles: constant, halved each cycle, or times `gamma` per update."
     )
     gamma: PositiveReal = key(1.0, "Factor (> 0) per update of `exp_range`.", 0.999)
     scale_mode: Literal["cycle", "iterations"] = key(
-        "cycle", "What a scaling function of one's own counts; torch's, kept for files."
+        "cycle", "Unit that a custom scaling function counts; an argument of torch's, kept for compatibility."
     )
 
     @model_validator(mode="after")
@@ -153,7 +153,7 @@ class OneCycleLR(Momentum):
         None, "The cycle starts at `max_lr / div_factor`; null: at `initial_lr`.", 25.0
     )
     final_div_factor: PositiveReal = key(1e4, "The cycle ends at its start divided by this (> 0).", 1000.0)
-    three_phase: Flag = key(False, "Come back to the start before the last decline, in a phase of its own.")
+    three_phase: Flag = key(False, "Return to the start in a separate phase before the final decline.")
 
     @model_validator(mode="after")
     def _length(self) -> Self:
@@ -176,7 +176,7 @@ class Scheduler(Section):
     """The learning rate over time."""
 
     initial_lr: PositiveReal = key(0.001, "Learning rate at the start (> 0).", 0.01)
-    lr_scheduler: LrScheduler = section("How the learning rate changes.")
+    lr_scheduler: LrScheduler = section("Learning rate schedule.")
 
     @model_validator(mode="after")
     def _rises(self) -> Self:
@@ -194,11 +194,11 @@ class Adam(Named):
 
 
 class AdamW(Named):
-    """Adam whose weight decay is not part of the gradient (Loshchilov and Hutter, 2019)."""
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
 
     name: Literal["AdamW"] = key("AdamW", "Name of the optimizer.")
     weight_decay: NonNegativeReal = key(
-        0.01, "Share (>= 0) of a weight that a step takes off, times the learning rate.", 0.05
+        0.01, "Fraction (>= 0) of a weight subtracted per step, times the learning rate.", 0.05
     )
 
 
@@ -207,7 +207,7 @@ class SGD(Named):
 
     name: Literal["SGD"] = key("SGD", "Name of the optimizer.")
     momentum: Annotated[Real, Field(ge=0, lt=1)] = key(
-        0.99, "Share (>= 0, < 1) of the step before that is taken again.", 0.9
+        0.99, "Fraction (>= 0, < 1) of the previous step that is added.", 0.9
     )
     nesterov: Flag = key(True, "Nesterov's momentum; needs a momentum > 0.")
     weight_decay: NonNegativeReal = key(3e-5, "L2 penalty (>= 0) in the gradient.", 0.0001)
@@ -226,11 +226,11 @@ Optimizer = Annotated[
 
 
 class BalanceSamples(Section):
-    """Draw samples so that rare ones are seen as often as frequent ones."""
+    """Balanced sampling: rare samples are drawn as often as frequent ones."""
 
     applied: Flag = key(False, "Balance the samples of the training and validation sets.")
     type: Text = key(
-        "gt", "What is balanced: `gt` (with and without label), or a metadata column, e.g. `sex`.", "sex"
+        "gt", "Criterion to balance: `gt` (with or without label), or a metadata column, e.g. `sex`.", "sex"
     )
 
 
@@ -241,33 +241,31 @@ class TransferLearning(Section):
         None, "Path of the model to start from; null: from scratch.", "models/seg_sc/seg_sc.pt"
     )
     retrain_fraction: Fraction = key(
-        1.0, "Fraction (0 to 1) of the layers, counted from the last, that is trained; others freeze.", 0.5
+        1.0, "Fraction (0 to 1) of the layers to train, counted from the last; the others are frozen.", 0.5
     )
-    reset: Flag = key(True, "Draw new weights for the trained layers instead of keeping the loaded.")
+    reset: Flag = key(True, "Reinitialize the layers to train instead of keeping the loaded weights.")
 
 
 class TrainingParameters(Section):
-    """The optimisation."""
+    """Training: batches, loss, optimizer, schedule and precision."""
 
-    batch_size: Positive = key(
-        18, "Samples per batch (> 0), of all processes together where several train.", 8
-    )
+    batch_size: Positive = key(18, "Samples per batch (> 0), over all processes if several train.", 8)
     loss: Annotated[Loss, OneOf("ivadomed.losses:LOSSES", Loss, "DiceLoss")] = section(
         "Loss function and its arguments."
     )
     training_time: TrainingTime = section("Epochs and early stopping.")
     scheduler: Scheduler = section("Learning rate.")
-    optimizer: Optimizer = section("How gradients change weights.")
+    optimizer: Optimizer = section("Optimizer of the weights.")
     gradient_clipping: PositiveReal | None = key(
-        None, "Largest norm (> 0) of the gradient; a longer one is scaled down. null: any.", 12.0
+        None, "Maximum norm (> 0) of the gradient; larger ones are scaled down. null: no limit.", 12.0
     )
     accumulate_batches: Positive = key(
-        1, "Batches (> 0) whose mean gradient makes one update of the weights.", 4
+        1, "Batches (> 0) whose gradients are averaged for one update of the weights.", 4
     )
     ema_decay: Annotated[Real, Field(gt=0, lt=1)] | None = key(
         None,
-        "Decay (> 0, < 1) of a moving average of the weights, e.g. 0.999, which is then validated and packaged "
-        "in their place; null: none.",
+        "Decay (> 0, < 1) of an exponential moving average of the weights, e.g. 0.999, which is validated and "
+        "packaged in their place; null: none.",
         0.999,
     )
     balance_samples: BalanceSamples = section("Balanced sampling.")
@@ -276,16 +274,15 @@ class TrainingParameters(Section):
     )
     transfer_learning: TransferLearning = section("Start from an earlier model.")
     num_workers: NonNegative | None = key(
-        None, "Processes that load data; 0: the main process; null: by the number of cores.", 4
+        None, "Data loading processes; 0: the main process; null: chosen by the number of cores.", 4
     )
     augment_on: Literal["worker", "device"] = key(
         "worker",
-        "Where the random transforms of a sample are computed: `worker`, sample by sample in the loading "
-        "processes, or `device`, a batch at a time where the training runs (worth it on a GPU). The same are "
-        "drawn.",
+        "Where random transforms are computed: `worker`, per sample in the data loading processes, or "
+        "`device`, per batch on the device of the training (worthwhile on a GPU). Both draw the same parameters.",
     )
     precision: Precision = key(
-        "auto", "Number format: 32 bits, or mixed with bf16 or fp16. auto: what the hardware does well."
+        "auto", "Number format: 32 bits, or mixed with bf16 or fp16. auto: chosen by the hardware."
     )
     seed: NonNegative = key(
         0, "Seed (>= 0) of initial weights, sampling and augmentation; the split has its own.", 42
@@ -295,7 +292,7 @@ class TrainingParameters(Section):
         "Keep images and weights in the channels-last memory format. auto: where that is faster on this processor.",
         True,
     )
-    compile: Flag = key(False, "Compile the network (torch.compile): slow to start, then mostly faster.")
+    compile: Flag = key(False, "Compile the network (torch.compile): slow to start, then usually faster.")
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -316,11 +313,11 @@ class Wandb(Section):
     wandb_api_key: Text = Field(
         default="",
         repr=False,
-        description="API key. Better left empty: the environment variable WANDB_API_KEY or `wandb login` then count, "
-        "and the key is in no file.",
+        description="API key. Preferably left empty in favor of the environment variable WANDB_API_KEY or "
+        "`wandb login`, which keep the key out of files.",
         examples=[""],
     )
     project_name: Text = key("ivadomed", "Name of the project.", "cord")
     group_name: Text | None = key(None, "Name of the group of runs; null: none.", "dropout")
     run_name: Text | None = key(None, "Name of the run; null: chosen by wandb.", "dropout-0.2")
-    log_grads_every: Positive = key(100, "Log gradients every this many batches (> 0).", 50)
+    log_grads_every: Positive = key(100, "Batches (> 0) between logs of the gradients.", 50)

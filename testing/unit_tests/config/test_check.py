@@ -184,5 +184,5 @@ def test_classes_are_not_ignored(target, ignored, fits):
     if fits:
         assert load_config(loader).loader_parameters.ignore_label == ignored
     else:
-        with pytest.raises(ConfigError, match=re.escape(f"ignore_label: {ignored!r} takes all voxels of")):
+        with pytest.raises(ConfigError, match=re.escape(f"ignore_label: {ignored!r} excludes all voxels of")):
             load_config(loader)
