@@ -1,4 +1,4 @@
-"""Slices classified by a network: the probability of every class in every slice, and how right they are."""
+"""Slice classification: the probability of each class in each slice, and its evaluation."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def classify(
 
     Args:
         dataset: Samples; their targets, if any, are [K] of 0 and 1.
-        forward: A batch to probabilities [B, K].
+        forward: Function from a batch to probabilities [B, K].
         class_names: Suffix of each class.
         batch_size: Samples per call of ``forward``.
 
@@ -61,10 +61,10 @@ def classify(
 
 
 def read_slices(folder: Path) -> pd.DataFrame:
-    """The table that ``--test`` left in the folder of a run.
+    """Read the table that ``--test`` wrote to the folder of a run.
 
     Raises:
-        DataError: There is none, or it is of something else.
+        DataError: The table is missing, unreadable, or lacks a column.
     """
     path = folder / SLICES
     if not path.is_file():
@@ -80,15 +80,15 @@ def read_slices(folder: Path) -> pd.DataFrame:
 
 
 def evaluate_slices(table: pd.DataFrame, threshold: float = 0.5) -> pd.DataFrame:
-    """Metrics of every image and, in the rows "all images", of all slices together.
+    """Compute the metrics of each image and, in the rows "all images", of all slices pooled.
 
     Args:
         table: See ``classify``, with truths.
-        threshold: Smallest probability that counts as the class.
+        threshold: Smallest probability that counts as positive.
 
     Returns:
-        One row per image and class: number of slices and of those with the class, accuracy, precision, recall and
-        specificity at the threshold, and the area under the ROC curve. NaN where one does not exist.
+        One row per image and class: number of slices, number of positive slices, accuracy, precision, recall and
+        specificity at the threshold, and area under the ROC curve. NaN where a metric is undefined.
     """
     groups = [(ALL, table), *table.groupby("image_id", sort=True)]
     return pd.DataFrame(

@@ -1,4 +1,4 @@
-"""Metrics of several runs compared subject by subject, on the images and classes that all of them have."""
+"""Subject-wise comparison of the metrics of several runs, on the images and classes they share."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class ComparedMetric:
     """One metric of one class.
 
     Args:
-        metric: Its name.
-        class_name: Of the class, or ``ALL_CLASSES``.
-        values: [subjects, runs] means over the images of a subject, of images where every run has a value.
-        pairs: See ``compare_each_two``; a difference is that of the run ``first`` minus the run ``second``, which was
-            given before it.
-        undefined: Images where a run has no value; they are left out of all runs.
+        metric: Name of the metric.
+        class_name: Name of the class, or ``ALL_CLASSES``.
+        values: [subjects, runs] mean over the images of a subject for which every run has a value.
+        pairs: See ``compare_each_two``; differences are the run ``first`` minus the run ``second``, which precedes it
+            in the order given.
+        undefined: Number of images for which a run has no value; they are excluded from all runs.
     """
 
     metric: str
@@ -40,29 +40,29 @@ class ClassMetrics:
 
     Args:
         table: One row per image, see ``evaluate_predictions``.
-        class_names: Of each class.
+        class_names: Name of each class.
     """
 
     table: pd.DataFrame
     class_names: Sequence[str]
 
     def values(self, metric: str, classes: Sequence[str]) -> pd.Series:
-        """Mean of a metric over these classes where it exists, by image."""
+        """Mean of a metric over these classes, where defined, by image."""
         columns = [f"{metric}_class{self.class_names.index(name)}" for name in classes]
         return self.table[[column for column in columns if column in self.table]].mean(axis=1)
 
     def metrics(self) -> list[str]:
-        """Names of the metrics of classes, sorted."""
+        """Names of the per-class metrics, sorted."""
         return sorted({split_column(column)[0] for column in self.table if split_column(column)[1]})
 
 
 def common_images(runs: Mapping[str, ClassMetrics]) -> list[str]:
-    """Images that all runs have, sorted."""
+    """Images common to all runs, sorted."""
     return sorted(set.intersection(*(set(run.table.index) for run in runs.values())))
 
 
 def common_classes(runs: Mapping[str, ClassMetrics]) -> list[str]:
-    """Classes that all runs have, in the order of the first one."""
+    """Classes common to all runs, in the order of the first run."""
     first, *others = runs.values()
     return [name for name in first.class_names if all(name in run.class_names for run in others)]
 
@@ -70,15 +70,15 @@ def common_classes(runs: Mapping[str, ClassMetrics]) -> list[str]:
 def compare_runs(
     runs: Mapping[str, ClassMetrics], metrics: Sequence[str], subjects: Mapping[str, str]
 ) -> list[ComparedMetric]:
-    """Compare runs on the images and classes that they share.
+    """Compare runs on the images and classes they share.
 
     Args:
-        runs: By name, at least two.
-        metrics: To compare, as far as all runs have them.
-        subjects: Subject of each image; tests are paired by subject, because images of one subject are alike.
+        runs: Metrics of at least two runs, by name.
+        metrics: Metrics to compare; those that a run lacks are skipped.
+        subjects: Subject of each image; tests are paired by subject, because images of one subject are correlated.
 
     Returns:
-        Of each metric the mean over classes, where there are several, and each class.
+        For each metric, the mean over classes (if there are several) and each class.
     """
     images, classes = common_images(runs), common_classes(runs)
     groups = {ALL_CLASSES: classes} if len(classes) > 1 else {}
@@ -110,7 +110,7 @@ def _compared(
 
 
 def table_of(compared: Sequence[ComparedMetric]) -> pd.DataFrame:
-    """All tests, a row per metric, class ("all" for their mean) and two runs."""
+    """Table of all tests: one row per metric, class ("all" for their mean) and pair of runs."""
     parts = [
         found.pairs.assign(
             metric=found.metric, **{"class": found.class_name or "all", "n_undefined": found.undefined}

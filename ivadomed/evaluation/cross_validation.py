@@ -1,4 +1,4 @@
-"""Metrics of a cross-validation, fold by fold."""
+"""Metrics of a cross-validation, per fold."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from ivadomed.evaluation.summary import in_words, split_column
 from ivadomed.images.io import split_extension
 
 FOLDER = "cross_validation"
-"""Folder of the predictions of the training set and their evaluation, in that of a run of all folds."""
+"""Folder of the predictions on the training set and their evaluation, inside the folder of a run of all folds."""
 
 _METRICS = ("dice", "lf1")
 
 
 def fold_means(table: pd.DataFrame, splits: Sequence[Mapping[str, Sequence[str]]]) -> pd.DataFrame:
-    """Mean of the main metrics over the images that each fold validates on; what does not exist is left out.
+    """Mean of the main metrics over the validation images of each fold; undefined values are left out.
 
     Args:
         table: One row per image, see ``evaluate_predictions``.
-        splits: Of each fold its sides; "valid" has the file names of the images that its model did not see.
+        splits: Split of each fold; "valid" lists the file names of the images that its model did not see.
 
     Returns:
         One row per fold that has an image in the table (index ``fold``): ``images``, and a column such as
@@ -41,6 +41,6 @@ def fold_means(table: pd.DataFrame, splits: Sequence[Mapping[str, Sequence[str]]
 
 
 def folds_text(means: pd.DataFrame, class_names: Sequence[str] = ()) -> str:
-    """Means of the folds for the terminal, a line for each, with the names of classes."""
+    """Format the fold means for the terminal, one line per fold, with class names."""
     named = means.rename(columns=lambda column: in_words(column, class_names))
     return named.reset_index().to_string(index=False, float_format="{:.3f}".format)

@@ -1,4 +1,4 @@
-"""The prediction files of a run evaluated: one row of metrics per image, and objects painted."""
+"""Evaluate the prediction files of a run: one row of metrics per image, and images of the objects found or missed."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ RESULT_FILE = Path("results_eval", "evaluation_3Dmetrics.csv")
 _LESS = "use fewer --jobs, a machine with more, or evaluate a part of the image"
 _PROBLEMS_SHOWN = 5
 _COARSE = 10  # voxels
-_PNG_STEP = 85  # background, TP, FP, FN are 0, 85, 170, 255 in a picture, apart for the eye
+_PNG_STEP = 85  # background, TP, FP, FN are 0, 85, 170, 255 in a picture, easy to tell apart
 OBJECTS, VOXELS = "TP-FP-FN", "TP-FP-FN_voxelwise"
-"""Ends of the names of painted objects and voxels."""
+"""File name suffixes of painted objects and voxels."""
 LEGEND_FILE = Path("results_eval", "TP-FP-FN.tsv")
 VOXEL_FOLDER = Path("results_eval", "voxelwise")
 _PAINTED = {OBJECTS: "objects", VOXELS: "voxels"}
@@ -69,25 +69,25 @@ def evaluate_predictions(
 ) -> pd.DataFrame:
     """Evaluate predictions and write ``results_eval/evaluation_3Dmetrics.csv``.
 
-    With object detection the objects, painted TP = 1, FP = 2, FN = 3, are written next to each prediction
-    ``x_pred.nii.gz`` as ``x_pred_TP-FP-FN.nii.gz``, and the voxels into ``results_eval/voxelwise`` as
-    ``x_pred_TP-FP-FN_voxelwise.nii.gz``; of pictures also as ``x_class-0_pred_TP-FP-FN.png`` and so on, with the values
-    85, 170, 255. ``results_eval/TP-FP-FN.tsv`` is the legend.
+    With object detection, objects painted TP = 1, FP = 2, FN = 3 are written next to each prediction
+    ``x_pred.nii.gz`` as ``x_pred_TP-FP-FN.nii.gz``, and voxels to ``results_eval/voxelwise`` as
+    ``x_pred_TP-FP-FN_voxelwise.nii.gz``; for pictures also as ``x_class-0_pred_TP-FP-FN.png`` and so on, with the
+    values 85, 170, 255. ``results_eval/TP-FP-FN.tsv`` is the legend.
 
     Args:
         pairs: Predictions and their ground truth.
         path_output: Folder of the run.
         eval_params: ``evaluation_parameters`` of the configuration.
         n_jobs: Threads, as joblib counts them; None: as many as cores and memory allow.
-        workers: Processes, or a cluster, that evaluate them instead.
+        workers: Processes, or a cluster, to use instead of threads.
 
     Returns:
         One row per image (index ``image_id``, sorted), one column per metric (sorted). See
-        ``Evaluation3DMetrics`` for the metrics and for when they are NaN.
+        ``Evaluation3DMetrics`` for the metrics and when they are NaN.
 
     Raises:
-        DataError: A file is damaged, or a prediction and its ground truth differ in their grid.
-        ConfigError: ``eval_params`` cannot be used.
+        DataError: A file is damaged, or a prediction and its ground truth have different grids.
+        ConfigError: ``eval_params`` is invalid.
     """
     params = evaluation_parameters(eval_params)
     pairs = sorted(pairs, key=lambda pair: pair.image_id)
@@ -113,22 +113,22 @@ def _evaluated(
     n_jobs: int | None,
     workers: Workers | None,
 ) -> Iterator[tuple[int, dict[str, float]]]:
-    """Place and metrics of each pair."""
+    """Index and metrics of each pair."""
     if workers is not None:
         return values(evaluate_one, pairs, workers)
-    # The work is in libraries that release the interpreter; a process would first import them all.
+    # Threads: the work is in libraries that release the GIL, and a process would first have to import them all.
     pool = Parallel(n_jobs=n_jobs or job_count(pairs), prefer="threads", return_as="generator")
     return enumerate(pool(delayed(evaluate_one)(pair) for pair in pairs))
 
 
 def preview(df: pd.DataFrame, class_names: Sequence[str] = (), rows: int = 5) -> str:
-    """First rows and the outer columns of a result table, with the names of classes, for the terminal."""
+    """Format the first rows and outer columns of a result table for the terminal, with class names."""
     named = df.head(rows).rename(columns=lambda column: in_words(str(column), class_names))
     return named.to_string(max_cols=14, show_dimensions=True)
 
 
 def _check_grids(pairs: Sequence[PredictionPair]) -> None:
-    """Raise one DataError for all pairs whose files do not fit, before hours are spent on the others."""
+    """Raise one DataError for all pairs with mismatched grids, before hours are spent on the others."""
     problems = []
     for pair in pairs:
         try:
@@ -142,7 +142,7 @@ def _check_grids(pairs: Sequence[PredictionPair]) -> None:
 
 
 def _check_tolerance(pair: PredictionPair, tolerance: float) -> None:
-    """Warn of a tolerance that is meant for another kind of images, with which nsd is 1 for nearly anything."""
+    """Warn of a tolerance too large for these images, with which nsd is close to 1 for any prediction."""
     finest = min(pair.pixel_size or io.read_grid(pair.predictions[0], several=True).zooms)
     if tolerance >= _COARSE * finest:
         logger.warning(
@@ -170,7 +170,7 @@ def _evaluate_files(
 def _write_painted(
     pair: PredictionPair, data: PairData, painted: np.ndarray, name: str, folder: Path
 ) -> None:
-    """Write painted objects or voxels [X, Y, Z, K] in the way in which the prediction was given."""
+    """Write painted objects or voxels [X, Y, Z, K] in the format of the prediction."""
     stems = [folder / io.split_extension(path.name)[0] for path in pair.predictions]
     if io.is_nifti(pair.predictions[0]):
         apart = [painted[..., k] for k in range(painted.shape[3])]
@@ -186,12 +186,12 @@ def _write_painted(
 
 
 def _write_legend(path_output: Path) -> None:
-    """Write what the values of painted objects and voxels mean."""
+    """Write the legend of painted objects and voxels."""
     heads = ["value", "grey of pictures", "name", *(f"*_{name}: {what}" for name, what in _PAINTED.items())]
     rows = [[str(value), str(value * _PNG_STEP), *texts] for value, texts in _LEGEND.items()]
     write_text(path_output / LEGEND_FILE, "".join("\t".join(row) + "\n" for row in [heads, *rows]))
 
 
 def worst_first(table: pd.DataFrame) -> list[str]:
-    """Images in order of their mean Dice over classes; last those where no class is in either mask."""
+    """Images by increasing mean Dice over classes; those with all masks empty come last."""
     return mean_over_classes(table).sort_values(kind="stable", na_position="last").index.to_list()

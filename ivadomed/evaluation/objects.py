@@ -1,7 +1,7 @@
-"""The objects of one class in prediction and ground truth, and which of them found each other.
+"""Objects of one class in prediction and ground truth, and their matching.
 
-All overlaps are counted in one pass over the voxels that both masks hold, whatever the number of objects. Thresholds of
-the configuration, given in voxels, mm3 or a ratio, become voxels of one image here.
+All overlaps are counted in one pass over the voxels common to both masks, regardless of the number of objects.
+Thresholds of the configuration, given in voxels, mm3 or as a ratio, are converted to voxels of an image here.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ class Objects:
         return len(self.sizes)
 
     def paint(self, values: np.ndarray) -> np.ndarray:
-        """[H, W, D], every object filled with its value of ``values`` [n], background 0."""
+        """Fill each object with its value of ``values`` [n]: [H, W, D], background 0."""
         return np.concatenate([np.zeros(1, values.dtype), values])[self.labels]
 
     def without(self, small: int) -> np.ndarray:
-        """Mask of the objects of at least ``small`` voxels."""
+        """Mask of the objects with at least ``small`` voxels."""
         return select_objects(self.labels, self.sizes >= small)
 
 
@@ -63,7 +63,7 @@ class Overlaps(NamedTuple):
     Args:
         predicted: [P] index of the predicted object.
         true: [P] index of the true object.
-        voxels: [P] voxels that both have.
+        voxels: [P] number of voxels they share.
     """
 
     predicted: np.ndarray
@@ -100,14 +100,14 @@ class Overlaps(NamedTuple):
 def match_objects(
     predicted: Objects, true: Objects, overlap_vox: int | None, overlap_ratio: float | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Match objects: the predicted ones that are true, and the true ones that are found.
+    """Match objects: which predicted ones are true, and which true ones are found.
 
-    Either ``overlap_vox`` or ``overlap_ratio`` is the least overlap; one voxel is needed in any case.
+    Either ``overlap_vox`` or ``overlap_ratio`` is the minimum overlap; at least one voxel is always required.
 
-    * Voxels: an object counts when the other mask holds that many of its voxels, in one object or in several.
-    * Ratio, in whole voxels: a true object is found when that much of it is predicted, in one object or in several. A
-      predicted object is true when it holds that much of one true object, however large it is itself (a generous
-      outline of a small lesion is no false detection).
+    * Voxels: an object counts when the other mask contains that many of its voxels, in one or several objects.
+    * Ratio, in whole voxels: a true object is found when that fraction of it is predicted, in one or several objects.
+      A predicted object is true when it covers that fraction of one true object, whatever its own size (a generous
+      outline of a small lesion is not a false detection).
 
     Returns:
         Booleans [n_pred] and [n_true].
@@ -119,9 +119,9 @@ def match_objects(
 def paint_detection(
     predicted: Objects, true: Objects, predicted_found: np.ndarray, true_found: np.ndarray
 ) -> np.ndarray:
-    """[H, W, D] uint8: predicted objects are 1 (TP) or 2 (FP); what is missed of true objects is 3 (FN).
+    """Paint objects into [H, W, D] uint8: predicted ones are 1 (TP) or 2 (FP); missed true voxels are 3 (FN).
 
-    Every predicted voxel is 1 or 2, also where it touches a true object that counts as missed.
+    Every predicted voxel is 1 or 2, even inside a true object that counts as missed.
     """
     missed = true.paint(np.where(true_found, 0, FALSE_NEGATIVE).astype(np.uint8))
     positive = predicted.paint(np.where(predicted_found, TRUE_POSITIVE, FALSE_POSITIVE).astype(np.uint8))
@@ -129,12 +129,12 @@ def paint_detection(
 
 
 def paint_voxels(predicted: np.ndarray, true: np.ndarray, ignore: np.ndarray | None = None) -> np.ndarray:
-    """Tell voxels of two masks apart: 1 in both (TP), 2 in the prediction only (FP), 3 in the truth only (FN).
+    """Paint voxels of two masks: 1 in both (TP), 2 in the prediction only (FP), 3 in the ground truth only (FN).
 
     Args:
-        predicted: [X, Y, Z, K], soft values of 0.5 and more are in the mask.
-        true: [X, Y, Z, K], the same.
-        ignore: [X, Y, Z], voxels that do not count and stay 0; None for none.
+        predicted: [X, Y, Z, K], soft values are thresholded at 0.5.
+        true: [X, Y, Z, K], likewise.
+        ignore: [X, Y, Z], ignored voxels, painted 0; None for none.
 
     Returns:
         [X, Y, Z, K] uint8.
@@ -147,7 +147,7 @@ def paint_voxels(predicted: np.ndarray, true: np.ndarray, ignore: np.ndarray | N
 
 
 def evaluation_parameters(params: Mapping[str, Any] | EvaluationParameters | None) -> EvaluationParameters:
-    """The section ``evaluation_parameters`` of a dictionary; what it leaves out has the schema's default.
+    """Parse the section ``evaluation_parameters``; missing keys get the defaults of the schema.
 
     Raises:
         ConfigError: An unknown key or unit, limits that do not increase, or a ratio outside 0..1.
@@ -158,9 +158,9 @@ def evaluation_parameters(params: Mapping[str, Any] | EvaluationParameters | Non
 
 
 def least_overlap(overlap: Overlap | None, voxel_volume: float) -> tuple[int | None, float | None]:
-    """Voxels, or fraction, of an object that the other mask must hold for it to count as found: one is None.
+    """Minimum overlap, in voxels or as a fraction, for an object to count as found; the other one is None.
 
-    mm3 are rounded to voxels, as those of the size ranges.
+    mm3 are rounded to voxels, as for the size ranges.
     """
     overlap = overlap or Overlap()
     if overlap.unit == "ratio":
@@ -169,10 +169,10 @@ def least_overlap(overlap: Overlap | None, voxel_volume: float) -> tuple[int | N
 
 
 def smallest_sizes(section: RemoveSmallObjects | None, voxel_volume: float, n_classes: int) -> list[int]:
-    """Voxels of the smallest object to keep, per class; 0 keeps all.
+    """Size in voxels of the smallest object to keep, per class; 0 keeps all.
 
     Raises:
-        ConfigError: There are neither one threshold nor one per class.
+        ConfigError: The number of thresholds is neither one nor the number of classes.
     """
     if section is None:
         return [0] * n_classes
@@ -182,18 +182,18 @@ def smallest_sizes(section: RemoveSmallObjects | None, voxel_volume: float, n_cl
 
 
 def size_ranges(section: TargetSize | None, sizes: np.ndarray, voxel_volume: float) -> np.ndarray:
-    """Range number (1, 2, ...) of objects of ``sizes`` voxels; limits belong to the range below them."""
+    """Size range (1, 2, ...) of objects of ``sizes`` voxels; limits belong to the range below them."""
     if section is None:
         return np.ones(len(sizes), int)
     return np.searchsorted(np.array(_limits(section, voxel_volume)), sizes) + 1
 
 
 def size_suffixes(section: TargetSize | None, voxel_volume: float, size_min: int) -> list[str]:
-    """Name part of each size range, for example ``_21-100vox`` and ``_101-INFvox``.
+    """Name suffix of each size range, for example ``_21-100vox`` and ``_101-INFvox``.
 
-    With "mm3" the numbers are rounded voxel counts, ``_0.0-40.0mm3``. All are those of ivadomed 2.9.10, also where they
-    do not describe the range: that of lower ends in mm3 is the limit before it and 1 mm3, and the first one takes the
-    voxels of ``remove_small`` for mm3.
+    With "mm3" the numbers are rounded voxel counts, ``_0.0-40.0mm3``. Names are those of ivadomed 2.9.10, even where
+    they do not describe the range: in mm3, a lower end is the previous limit plus 1 mm3, and the first one reads the
+    voxels of ``remove_small`` as mm3.
     """
     if section is None:
         return []
@@ -208,7 +208,7 @@ def size_suffixes(section: TargetSize | None, voxel_volume: float, size_min: int
 
 
 def _limits(section: TargetSize, voxel_volume: float) -> list[float]:
-    """Voxels of the largest object of each range but the last."""
+    """Size in voxels of the largest object of each range but the last."""
     if section.unit == "vox":
         return list(section.thr)
     return [float(np.round(limit / voxel_volume)) for limit in section.thr]

@@ -1,4 +1,4 @@
-"""Compare methods on the same runs or images: paired tests, effect size, correction for many comparisons."""
+"""Compare methods on the same runs or images: paired tests, effect size, correction for multiple comparisons."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ class PairedComparison:
     """Distribution of ``first - second``.
 
     Args:
-        n: Pairs.
-        difference: Mean of the differences.
-        ci95_low: Lower end of its confidence interval, of Student's t.
-        ci95_high: Upper end.
+        n: Number of pairs.
+        difference: Mean difference.
+        ci95_low: Lower bound of its confidence interval (Student's t).
+        ci95_high: Upper bound.
         effect_size: Cohen's d_z, the mean difference in standard deviations of the differences (Lakens, Frontiers in
-            Psychology 4:863, 2013); infinite where all differences are one number.
+            Psychology 4:863, 2013); infinite if all differences are equal.
         p_ttest: Two-sided p-value of the paired t-test.
         p_wilcoxon: P-value of the signed-rank test (Wilcoxon, Biometrics Bulletin 1:80-83, 1945), exact for few pairs
-            without ties. With n pairs it is never below 2 ** (1 - n): five pairs cannot reach 0.05.
+            without ties. With n pairs it is at least 2 ** (1 - n): five pairs cannot reach 0.05.
     """
 
     n: int
@@ -52,9 +52,9 @@ class PairedComparison:
 def compare_paired(
     first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray
 ) -> PairedComparison:
-    """Compare values [n] of two methods, pair by pair.
+    """Compare paired values [n] of two methods.
 
-    Pairs with a NaN are left out. What needs two pairs is NaN for fewer. Where nothing differs, p-values are 1.
+    Pairs with a NaN are left out. Statistics that need two pairs are NaN for fewer. If nothing differs, p-values are 1.
     """
     from scipy import stats  # takes a second to load, which an error or --help should not
 
@@ -66,7 +66,7 @@ def compare_paired(
         return PairedComparison(n, mean, np.nan, np.nan, np.nan, np.nan, np.nan)
     mean, spread = float(difference.mean()), float(difference.std(ddof=1))
     if np.ptp(difference) == 0:
-        spread = 0.0  # the rounding of a mean is no spread
+        spread = 0.0  # not the rounding error of the mean
     if not difference.any():
         return PairedComparison(n, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0)
     error = spread / np.sqrt(n)
@@ -84,21 +84,21 @@ def compare_paired(
 
 
 def mean_interval(values: np.ndarray) -> tuple[float, float]:
-    """95 % confidence interval of the mean of values [n], of Student's t; NaN for fewer than two."""
+    """95 % confidence interval of the mean of values [n] (Student's t); NaN for fewer than two."""
     from scipy import stats  # see `compare_paired`
 
     n = len(values)
     if n < 2:
         return np.nan, np.nan
-    spread = float(values.std(ddof=1)) if np.ptp(values) else 0.0  # the rounding of a mean is no spread
+    spread = float(values.std(ddof=1)) if np.ptp(values) else 0.0  # not the rounding error of the mean
     half = float(stats.t.ppf((1 + _LEVEL) / 2, n - 1)) * spread / np.sqrt(n)
     return float(values.mean()) - half, float(values.mean()) + half
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Adjust p-values [m] so that the chance of one false finding among all m is kept.
+    """Adjust p-values [m] to control the family-wise error rate.
 
-    The step-down procedure of Holm (Scandinavian Journal of Statistics 6:65-70, 1979), valid for any dependence. NaN
+    Step-down procedure of Holm (Scandinavian Journal of Statistics 6:65-70, 1979), valid under any dependence. NaN
     stays NaN and does not count.
     """
     p = np.asarray(p_values, float)
@@ -111,14 +111,14 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
 
 
 def compare_each_two(values: Mapping[str, pd.Series]) -> pd.DataFrame:
-    """Compare each two of several methods on the runs or images that both have.
+    """Compare all pairs of methods on the runs or images that both have.
 
     Args:
         values: Values of each method, by run or image.
 
     Returns:
-        A row per two methods: ``first``, ``second``, their means, the fields of ``PairedComparison`` (first minus
-        second), and both p-values corrected for the number of rows (``p_ttest_holm``, ``p_wilcoxon_holm``).
+        One row per pair of methods: ``first``, ``second``, their means, the fields of ``PairedComparison`` (first
+        minus second), and both p-values corrected for the number of rows (``p_ttest_holm``, ``p_wilcoxon_holm``).
     """
     rows = []
     for first, second in combinations(values, 2):
@@ -138,18 +138,18 @@ def compute_statistics(
     run_test: bool = True,
     csv_out: str | os.PathLike[str] = "comparison_models.csv",
 ) -> pd.DataFrame:
-    """Compare each two configurations of a sweep and write the tables.
+    """Compare all pairs of configurations of a sweep and write the tables.
 
     Args:
-        dataframe: A row per run: ``path_output`` names the configuration, ``iteration`` (or ``_n=03`` at the end of
+        dataframe: One row per run: ``path_output`` names the configuration, ``iteration`` (or ``_n=03`` at the end of
             the name) the run; ``test_dice`` or ``best_validation_dice`` is compared.
-        n_iterations: Runs of each configuration.
-        run_test: Compare ``test_dice``, else ``best_validation_dice``.
+        n_iterations: Number of runs of each configuration.
+        run_test: Compare ``test_dice`` instead of ``best_validation_dice``.
         csv_out: File for p-values of the paired t-test [configurations, configurations]; the returned
             table is written next to it, as ``<csv_out>_details.csv``.
 
     Returns:
-        A row per two configurations, see ``compare_each_two``.
+        One row per pair of configurations, see ``compare_each_two``.
 
     Raises:
         DataError: A column is missing, or runs cannot be paired.
@@ -162,7 +162,7 @@ def compute_statistics(
                 "%s: has %d runs with a %s, expected %d.", name, values.notna().sum(), column, n_iterations
             )
     if len(runs) < 2:
-        log.warning("The table has one configuration only: there is nothing to compare.")
+        log.warning("The table has only one configuration: nothing to compare.")
     elif all(len(values) < 2 for values in runs.values()):
         log.warning(
             "Each configuration ran once: tests need at least two runs (-n of ivadomed_automate_training)."
@@ -183,7 +183,7 @@ def _runs(table: pd.DataFrame, column: str) -> dict[str, pd.Series]:
         table = table.rename(columns={_OLD_NAME: _NAME})
     for needed in (_NAME, column):
         if needed not in table:
-            hint = "; test_dice is there after --run-test" if needed == "test_dice" else ""
+            hint = "; test_dice is written with --run-test" if needed == "test_dice" else ""
             raise DataError(f"the table has no column {needed} (it has {', '.join(map(str, table))}){hint}")
     names = table[_NAME].astype(str).str.rstrip("/\\")
     written = table[_RUN] if _RUN in table else names.str.extract(_RUN_NUMBER, expand=False)
@@ -198,19 +198,19 @@ def _runs(table: pd.DataFrame, column: str) -> dict[str, pd.Series]:
     }
     for name, series in runs.items():
         if series.index.has_duplicates:
-            raise DataError(f"{name}: its run {series.index[series.index.duplicated()][0]} is there twice")
+            raise DataError(f"{name}: run {series.index[series.index.duplicated()][0]} occurs twice")
     by_order = bool((order[numbers.isna()] > 0).any())
     if by_order and len({len(series) for series in runs.values()}) > 1:
         counts = ", ".join(f"{name} {len(series)}" for name, series in runs.items())
         raise DataError(
-            f"configurations differ in their number of runs ({counts}), so that runs cannot be paired; "
+            f"configurations differ in their number of runs ({counts}), so runs cannot be paired; "
             "complete the sweep, or give a table with a column iteration"
         )
     return runs
 
 
 def _matrix(names: Sequence[str], details: pd.DataFrame) -> pd.DataFrame:
-    """P-values of the t-test, all against all; empty on the diagonal."""
+    """Matrix of t-test p-values; empty on the diagonal."""
     matrix = pd.DataFrame(np.nan, index=names, columns=names)
     for row in details.itertuples():
         matrix.loc[row.first, row.second] = matrix.loc[row.second, row.first] = row.p_ttest
@@ -218,7 +218,7 @@ def _matrix(names: Sequence[str], details: pd.DataFrame) -> pd.DataFrame:
 
 
 def text_of(details: pd.DataFrame) -> str:
-    """Details for the terminal, a line for each two configurations."""
+    """Format the details for the terminal, one line per pair of configurations."""
     if details.empty:
         return "Nothing to compare."
     interval = [

@@ -1,4 +1,4 @@
-"""Pairs of prediction and ground truth: their files, found by name, and their voxels."""
+"""Pairs of prediction and ground truth: files matched by name, and their voxels."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ logger = logging.getLogger(__name__)
 Suffixes = Sequence[str | Sequence[str]]
 _PRED = "_pred"
 _MEMORY = 4e9
-_BYTES_PER_VOXEL = 32  # and class, at the peak of an evaluation
-_TOLERANCE = 1e-3  # of soft values, which resampling and float16 carry a little out of 0..1
+_BYTES_PER_VOXEL = 32  # and class, peak memory of an evaluation
+_TOLERANCE = 1e-3  # resampling and float16 move soft values slightly out of 0..1
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,15 @@ class PredictionPair:
     """The prediction of one image and its ground truth.
 
     Args:
-        image_id: Name of the image without extension; the row of the table.
+        image_id: Name of the image without extension; the index in the table.
         predictions: One file with all classes ([X, Y, Z] or [X, Y, Z, K]), or one file per class.
-        targets: One label per class; None where the image has none of that class.
-        image: The image, on whose grid the others lie; None if it is not available.
-        subject: Participant; empty: the image is one of its own.
+        targets: One label per class; None if the image has no label of that class.
+        image: The image, whose grid the others share; None if it is not available.
+        subject: Participant; empty: the image is treated as its own subject.
         contrast: Contrast of the image; several channels are joined by "+".
         pixel_size: mm along rows and columns of a picture.
-        ignore: Voxels that do not count.
-        soft: Keep values of the ground truth between 0 and 1, as the training did; otherwise 0.5 and more are 1.
+        ignore: Label of ignored voxels.
+        soft: Keep soft ground truth between 0 and 1, as in training; otherwise it is thresholded at 0.5.
         among: All labels of the case, see ``read_label``.
     """
 
@@ -60,9 +60,9 @@ class PredictionPair:
     among: tuple[LabelFile, ...] = ()
 
     def check_grid(self) -> None:
-        """Raise DataError unless all files have the same voxels; only headers are read.
+        """Raise DataError unless all files have the same voxel grid; only headers are read.
 
-        Pictures have no grid, and their shapes are compared when they are read.
+        Pictures have no grid; their shapes are compared when they are read.
         """
         labels = dict.fromkeys(label.path for label in (*self.targets, self.ignore) if label is not None)
         files = [path for path in (self.image, *labels, *self.predictions) if path and io.is_nifti(path)]
@@ -75,9 +75,11 @@ class PredictionPair:
 
 
 def job_count(pairs: Sequence[PredictionPair]) -> int:
-    """Number of pairs to work on at the same time: as many as there are cores, and as fit into 4 GB."""
+    """Number of pairs to evaluate in parallel: limited by the number of cores and 4 GB of memory."""
     volumes = [pair for pair in pairs if io.is_nifti(pair.predictions[0])]
-    measured = volumes or list(pairs[:1])  # a picture must be read to know its size, and the others are alike
+    measured = volumes or list(
+        pairs[:1]
+    )  # a picture must be read to get its size; the others are assumed alike
     voxels = (
         np.prod(io.read_grid(pair.predictions[0], several=True).shape) * len(pair.targets)
         for pair in measured
@@ -89,9 +91,9 @@ def job_count(pairs: Sequence[PredictionPair]) -> int:
 def pairs_of_cases(
     cases: Sequence[Case], folder: Path, target_suffix: Suffixes, soft_gt: bool = False
 ) -> list[PredictionPair]:
-    """Pairs of the cases that have a prediction in ``folder``; of several raters the first one is the truth.
+    """Pairs of the cases with a prediction in ``folder``; with several raters, the first one is the ground truth.
 
-    One warning names the cases without a prediction, and one the predictions that belong to no case.
+    One warning lists the cases without a prediction, and one the predictions that match no case.
 
     Args:
         cases: Cases of the test set.
@@ -100,7 +102,7 @@ def pairs_of_cases(
         soft_gt: See ``loader_parameters``.
 
     Raises:
-        DataError: No case has a prediction, or one lacks the file of a class.
+        DataError: No case has a prediction, or the file of a class is missing.
     """
     predictions = find_predictions(folder, {case.id for case in cases}, target_suffix)
     if not predictions:
@@ -108,7 +110,7 @@ def pairs_of_cases(
     missing = [case.id for case in cases if case.id not in predictions]
     if missing:
         logger.warning(
-            "%s: no prediction of %d image(s) of the test set, which are left out: %s",
+            "%s: no prediction for %d image(s) of the test set, which are left out: %s",
             folder,
             len(missing),
             some(missing),
@@ -136,12 +138,12 @@ def find_predictions(
 ) -> dict[str, tuple[Path, ...]]:
     """Prediction files by image name, sorted.
 
-    ``<image>_pred.nii.gz`` (all classes) goes before ``<image>_class-0_pred.nii.gz`` and so on, or
-    ``<image><suffix>_pred.nii.gz``, one file per class; NIfTI files go before pictures. One warning names the
-    predictions that belong to no image.
+    ``<image>_pred.nii.gz`` (all classes) takes precedence over ``<image>_class-0_pred.nii.gz`` and so on, or
+    ``<image><suffix>_pred.nii.gz``, one file per class; NIfTI files take precedence over pictures. One warning lists
+    the predictions that match no image.
 
     Raises:
-        DataError: Of the files per class one is missing.
+        DataError: The file of a class is missing.
     """
     whole: dict[str, Path] = {}
     parts: dict[str, dict[int, Path]] = defaultdict(dict)
@@ -158,7 +160,7 @@ def find_predictions(
             strangers.append(path.name)
     if strangers:
         logger.warning(
-            "%s: %d prediction(s) belong to no image that is evaluated, and are left out: %s",
+            "%s: %d prediction(s) match no evaluated image, and are left out: %s",
             folder,
             len(strangers),
             some(sorted(strangers)),
@@ -173,16 +175,16 @@ def find_predictions(
 
 def _prediction_files(folder: Path) -> list[Path]:
     """Prediction files by name, NIfTI files before pictures."""
-    # Hidden ones are those of macOS, "._x_pred.nii.gz", which hold attributes of the file.
+    # Hidden files are those of macOS, "._x_pred.nii.gz", which hold attributes of the file.
     files = (p for p in folder.glob(f"[!.]*{_PRED}.*") if p.name.lower().endswith(io.EXTENSIONS))
     named = (path for path in files if io.split_extension(path.name)[0].endswith(_PRED))
     return sorted(named, key=lambda path: (not io.is_nifti(path), path.name))
 
 
 def _class_of(name: str, images: Collection[str], target_suffix: Suffixes) -> tuple[str, int]:
-    """Image and class that ``<image>_class-K`` or ``<image><suffix>`` names; an empty image when it is neither.
+    """Image and class named by ``<image>_class-K`` or ``<image><suffix>``; an empty image if the name is neither.
 
-    A suffix may end like another one (``_seg`` and ``_lesion_seg``): the longest that leaves an image's name counts.
+    A suffix may end with another one (``_seg`` and ``_lesion_seg``): the longest that leaves the name of an image wins.
     """
     numbered = re.fullmatch(r"(.+)_class-(\d+)", name)
     if numbered:
@@ -197,7 +199,7 @@ def _class_of(name: str, images: Collection[str], target_suffix: Suffixes) -> tu
 
 
 def _names_of_classes(target_suffix: Suffixes) -> Iterator[tuple[int, str]]:
-    """Class and suffix of the files that each rater may have given a name to."""
+    """Class and suffix of each possible file name, for every rater."""
     several = [raters_of(entry) for entry in target_suffix]
     firsts = names_for_files([raters[0] for raters in several])
     for k, (first, raters) in enumerate(zip(firsts, several, strict=True)):
@@ -220,16 +222,16 @@ def raters_of(entry: str | Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class PairData:
-    """The voxels of a pair, native orientation.
+    """Voxels of a pair, in native orientation.
 
     Args:
         prediction: [X, Y, Z, K] float32.
         target: [X, Y, Z, K] float32, zeros for a class without a file.
-        zooms: mm along X, Y, Z; of a picture along rows and columns, and 1.
+        zooms: mm along X, Y, Z; for a picture, along rows and columns, then 1.
         affine: [4, 4] of the prediction.
         header: NIfTI header of the prediction, None when it is a picture.
-        is_picture: True for a picture, not a volume.
-        ignore: [X, Y, Z] bool, voxels that do not count; None for none.
+        is_picture: True for a picture, False for a volume.
+        ignore: [X, Y, Z] bool, ignored voxels; None for none.
     """
 
     prediction: np.ndarray
@@ -247,8 +249,8 @@ def read_pair(pair: PredictionPair) -> PairData:
     Labels are read as in training, see ``ivadomed.images.labels``.
 
     Raises:
-        DataError: A file is damaged, a label is none, a prediction has another number of classes or another shape than
-            its ground truth, or holds numbers of classes (0, 1, 2, ...) or NaN in place of values in 0..1.
+        DataError: A file is damaged, a label is invalid, a prediction differs from its ground truth in number of
+            classes or shape, or holds class numbers (0, 1, 2, ...) or NaN instead of values in 0..1.
     """
     images = [io.read_classes(path) for path in pair.predictions]
     n_classes = sum(image.data.shape[3] for image in images)
@@ -279,27 +281,27 @@ def read_pair(pair: PredictionPair) -> PairData:
 
 
 def voxels_on(grid: Grid, of: ImagePath, image: io.Image, path: ImagePath) -> np.ndarray:
-    """[X, Y, Z, ...] of an image in the order of the axes of another, which has the same voxels.
+    """Voxels [X, Y, Z, ...] of an image, in the axis order of another image with the same voxels.
 
-    Where they do not lie in one place (pictures do not say where they lie, see ``PredictionPair.check_grid`` for the
-    others) their shape counts.
+    If the grids do not match (pictures have no position; for the others see ``PredictionPair.check_grid``), only the
+    shapes are compared.
 
     Args:
-        grid: Grid of the other one.
-        of: Its file.
-        image: Image of any number of volumes.
-        path: Its file.
+        grid: Grid of the reference image.
+        of: File of the reference image.
+        image: Image with any number of volumes.
+        path: File of ``image``.
 
     Raises:
-        DataError: Their shapes differ.
+        DataError: The shapes differ.
     """
     own = image.grid()
     if grid.matches(own):
         return grid.align(own, image.data)
     if own.shape != grid.shape:
         raise DataError(
-            f"{path}: shape {own.shape} differs from {grid.shape} of {of}; a prediction and its ground truth have the "
-            "voxels of their image"
+            f"{path}: shape {own.shape} differs from {grid.shape} of {of}; a prediction and its ground truth must "
+            "have the voxel grid of their image"
         )
     return image.data
 
@@ -314,10 +316,10 @@ def _check_values(path: ImagePath, data: np.ndarray) -> None:
         found = f"from {low:g}" if low < 0 else f"up to {high:g}"
         raise DataError(
             f"{path}: has whole numbers {found}; expected values from 0 to 1. "
-            "Of a map of several classes, write one file per class, <image>_class-0_pred.nii.gz and so on"
+            "Split a map of several classes into one file per class, <image>_class-0_pred.nii.gz and so on"
         )
     logger.warning(
-        "%s: values from %.3g to %.3g, expected 0 to 1: dice and all that counts voxels mean little",
+        "%s: values from %.3g to %.3g, expected 0 to 1: dice and other voxel counts are unreliable",
         path,
         low,
         high,

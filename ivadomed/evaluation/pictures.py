@@ -1,4 +1,4 @@
-"""The cases of an evaluation to look at: a picture of each as a file, and its slices for the report."""
+"""Pictures of evaluated cases: a file for each, and its slices for the report."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ logger = logging.getLogger(__name__)
 
 OVERLAY_FOLDER = Path("results_eval", "overlays")
 MB = 1_000_000
-_MOST = 1 * MB  # of a case
+_MOST = 1 * MB  # per case
 _LEAST = 0.05 * MB  # less shows too little of a large volume
-_FIRST = 20  # cases, the worst ones, that get most
+_FIRST = 20  # number of worst cases, which get the largest share
 
 
 @dataclass(frozen=True, eq=False)
 class CasePicture:
-    """What there is to see of one case.
+    """Pictures of one case.
 
     Args:
         file: PNG of slices that hold a segmentation.
-        slices: JSON of a ``SliceStack``; empty where the page has no room for it.
+        slices: JSON of a ``SliceStack``; empty if the page has no room for it.
     """
 
     file: Path
@@ -48,11 +48,11 @@ def paint_cases(
     """Write ``results_eval/overlays/<image>.png`` and pack the slices of each case.
 
     Args:
-        pairs: Predictions and their images; a pair without an image is left out.
-        chosen: Names of the images to paint, the worst first.
+        pairs: Predictions and their images; pairs without an image are left out.
+        chosen: Names of the images to paint, worst first.
         path_output: Folder of the run.
-        slice_axis: RAS axis along which slices were taken.
-        slices_mb: Megabytes that the slices of all cases may take.
+        slice_axis: RAS axis along which slices were extracted.
+        slices_mb: Size limit in megabytes for the slices of all cases.
 
     Returns:
         Picture by image name.
@@ -75,10 +75,10 @@ def paint_cases(
 
 
 def share(cases: int, total: float) -> list[float]:
-    """Bytes of slices for each case, the worst case first, out of ``total``.
+    """Share ``total`` bytes of slices among cases, worst case first.
 
     A case gets at most 1 MB. Half of the total goes to the 20 worst cases and the rest to the others, in equal shares
-    of at least 50 kB; where there are more cases than that, the last ones get nothing.
+    of at least 50 kB; if that does not suffice for all cases, the last ones get nothing.
     """
     first = min(cases, _FIRST, int(total // _LEAST))
     if not first:

@@ -1,15 +1,15 @@
-"""Postprocessing by evidence: steps are kept where they raise the metric on predictions that are not of the training.
+"""Evidence-based postprocessing: steps are kept if they raise the metric on predictions of images not trained on.
 
-What is tried, one after the other, each from what was kept so far:
+Candidates, tried sequentially, each on top of the steps kept so far:
 
-1. the threshold, 0.1 to 0.9, one for all classes. Where ``binarize_maxpooling`` makes masks, thresholds from 0.5 on,
-   with which classes stay exclusive;
-2. for each class ``fill_holes``, where no true mask has holes;
+1. the threshold, 0.1 to 0.9, one for all classes. With ``binarize_maxpooling``, thresholds of 0.5 and above, for
+   which classes remain mutually exclusive;
+2. for each class ``fill_holes``, if no true mask has holes;
 3. for each class ``keep_largest`` and ``remove_small``, with sizes 2, 5, 10, 20, ... up to the median true object.
 
-The configuration's own steps are the start, so that what makes no difference stays. For the rule by which a value is
-kept, and its sources, see ``postprocessing_evidence``. Every combination is measured as it runs; in the end the whole
-choice is compared with the configuration's steps.
+The search starts from the steps of the configuration, which therefore stay unless a change helps. For the acceptance
+rule and its sources, see ``postprocessing_evidence``. Every combination is measured exactly as it would run; finally
+the whole choice is compared with the steps of the configuration.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ COLUMNS = (
 _MAXPOOLING, _THRESHOLD = "binarize_maxpooling", "binarize_prediction"
 _KNOWN = (_THRESHOLD, _MAXPOOLING, "remove_noise", "fill_holes", "keep_largest", "remove_small")
 _THRESHOLDS = tuple(n / 10 for n in range(1, 10))
-_EXCLUSIVE = 0.5  # classes that add up to 1 do not overlap from here on
+_EXCLUSIVE = 0.5  # at or above this threshold, classes that sum to 1 do not overlap
 _UNITS = ("vox", "mm3")
 _DECADES = {"vox": range(0, 6), "mm3": range(-9, 6)}  # from a voxel of a micrograph to a large organ
 _SAME_VOXELS = 1.01
@@ -67,16 +67,16 @@ _SAME_VOXELS = 1.01
 
 @dataclass(frozen=True, eq=False)
 class PostprocessingChoice:
-    """What was chosen, and the evidence.
+    """The chosen steps and the evidence.
 
     Args:
-        steps: The section ``postprocessing``, as a configuration writes it.
-        table: A row for each value that was tried: ``step``, ``class`` (empty: all), ``value``, ``metric``,
-            ``subjects``, mean over subjects ``without`` and ``with`` it, ``difference`` with its confidence interval
-            ``ci95_low`` and ``ci95_high``; of the best value of each step the gain ``unseen`` on subjects that had no
-            part in its choice, with its standard error ``unseen_error``; ``kept``. "without" is what was kept so
-            far. The last row, if anything changes, compares the whole choice with the configuration's steps.
-        note: Why nothing changes; empty when something does.
+        steps: The section ``postprocessing`` of a configuration.
+        table: One row per value tried: ``step``, ``class`` (empty: all), ``value``, ``metric``, ``subjects``, mean
+            over subjects ``without`` and ``with`` it, ``difference`` with its confidence interval ``ci95_low`` and
+            ``ci95_high``; for the best value of each step, the gain ``unseen`` on subjects not used to choose it, with
+            its standard error ``unseen_error``; ``kept``. "without" means the steps kept so far. If anything changes,
+            the last row compares the whole choice with the steps of the configuration.
+        note: Reason why nothing changes; empty if something does.
     """
 
     steps: dict[str, dict[str, Any]]
@@ -90,7 +90,7 @@ class PostprocessingChoice:
         return path
 
     def text(self) -> str:
-        """What is kept and what it brings, for the terminal: a line for each step."""
+        """Kept steps and their gains for the terminal, one line per step."""
         if self.note:
             return f"as configured: {self.note}"
         return "\n".join(
@@ -99,7 +99,7 @@ class PostprocessingChoice:
         )
 
     def best_of_each(self) -> str:
-        """The best value of each step for the terminal, kept or not; empty when nothing was tried."""
+        """Best value of each step for the terminal, kept or not; empty if nothing was tried."""
         if self.table.empty:
             return ""
         best = self.table[self.table["unseen"].notna() | (self.table["step"] == TOGETHER)]
@@ -121,17 +121,17 @@ class PostprocessingChoice:
 
 
 class PostprocessingSearch:
-    """Try postprocessing on one prediction at a time; only numbers of each case are kept.
+    """Try postprocessing on one prediction at a time; only the scores of each case are kept.
 
-    An object can be pickled, so that each fold may have its own, in a process of its own.
+    Objects can be pickled, so each fold can run in its own process.
 
     Args:
         class_names: Suffix of each class.
         steps: The section ``postprocessing`` of the configuration: steps by name, in order.
-        params: ``evaluation_parameters`` of the configuration; when an object counts as found.
+        params: ``evaluation_parameters`` of the configuration; they define when an object counts as found.
 
     Attributes:
-        obstacle: Why nothing can be tried with these steps, which are chosen as they are; empty when something can.
+        obstacle: Reason why no alternative to these steps can be tried, so they are kept; empty otherwise.
     """
 
     def __init__(
@@ -156,14 +156,14 @@ class PostprocessingSearch:
         zooms: Sequence[float],
         subject: str,
     ) -> None:
-        """Try everything on one case.
+        """Try all variants on one case.
 
         Args:
-            soft: [X, Y, Z, K] prediction in 0..1, before any postprocessing. It is not changed.
-            truth: [X, Y, Z, K], 0.5 and more is the class.
-            counted: [X, Y, Z], False at voxels that do not count; None: all count.
+            soft: [X, Y, Z, K] prediction in 0..1, before any postprocessing. It is not modified.
+            truth: [X, Y, Z, K], thresholded at 0.5.
+            counted: [X, Y, Z], False at ignored voxels; None: all voxels count.
             zooms: Voxel size in mm along X, Y, Z.
-            subject: Participant; cases of one subject are averaged.
+            subject: Participant; cases of the same subject are averaged.
         """
         if self.obstacle:
             return
@@ -184,11 +184,11 @@ class PostprocessingSearch:
         self._cases += other._cases
 
     def choose(self) -> PostprocessingChoice:
-        """Choose by what was added; the order in which cases came makes no difference."""
+        """Choose steps from the cases added; their order makes no difference."""
         if self.obstacle:
             return self._as_configured([], self.obstacle)
         if (subjects := len({case.subject for case in self._cases})) < LEAST_SUBJECTS:
-            return self._as_configured([], f"{LEAST_SUBJECTS} subjects are needed, and there are {subjects}")
+            return self._as_configured([], f"{LEAST_SUBJECTS} subjects are needed, found {subjects}")
         evidence = Evidence(self._cases, self.class_names)
         state, rows = evidence.weigh(self._start, self._other_binarizations())
         for k in range(len(self.class_names)):
@@ -197,7 +197,7 @@ class PostprocessingSearch:
                     state, tried = evidence.weigh(state, candidates, k)
                     rows += tried
         if state == self._start:
-            return self._as_configured(rows, "no change gains on subjects that had no part in its choice")
+            return self._as_configured(rows, "no change gains on subjects not used to choose it")
         rows.append(evidence.against_configured(state))
         if not rows[-1]["kept"]:
             return self._as_configured(rows, "all changes together are no better")
@@ -207,7 +207,7 @@ class PostprocessingSearch:
         return PostprocessingChoice(self.steps, _table(rows), note)
 
     def _with_holes(self, k: int) -> bool:
-        """Whether a true mask of a class was seen to have holes."""
+        """Return True if any true mask of a class has holes."""
         return any(case.has_holes[k] for case in self._cases)
 
     def _other_binarizations(self) -> list[Candidate]:
@@ -243,7 +243,7 @@ class PostprocessingSearch:
         return candidates
 
     def _unit(self, evidence: Evidence) -> str:
-        """Unit of sizes: the configured one; else voxels, or mm3 where images have voxels of several sizes."""
+        """Unit of sizes: the configured one; else voxels, or mm3 if images differ in voxel size."""
         if "remove_small" in self.steps:
             return self.steps["remove_small"].get("unit", "vox")
         volumes = evidence.voxel_volumes
@@ -259,7 +259,7 @@ class PostprocessingSearch:
             steps["fill_holes"] = {} if len(filled) == len(classes) else {"classes": filled}
         largest = [k for k in classes if state.objects[k] == LARGEST]
         if largest:
-            # Without "classes", overlapping objects of several classes are one: the same only where none overlap.
+            # Without "classes", overlapping objects of several classes count as one: equivalent only if none overlap.
             alike = len(largest) == len(classes) and (len(classes) == 1 or _MAXPOOLING in steps)
             steps["keep_largest"] = {} if alike else {"classes": largest}
         sizes = [self._size(option) for option in state.objects]
@@ -280,18 +280,18 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def _obstacle(steps: Steps) -> str:
-    """Why steps cannot be compared with others; empty when they can."""
+    """Reason why steps cannot be compared with others; empty if they can."""
     if _MAXPOOLING not in steps and steps.get(_THRESHOLD, {"thr": -1}).get("thr", 0.5) < 0:
-        return f"predictions stay soft, for postprocessing has no {_THRESHOLD} or {_MAXPOOLING}"
+        return f"predictions stay soft, because postprocessing has no {_THRESHOLD} or {_MAXPOOLING}"
     if steps.get("uncertainty", {}).get("thr", -1) >= 0:
-        return "postprocessing.uncertainty reads maps of each prediction, which are not made here"
+        return "postprocessing.uncertainty needs uncertainty maps, which are not computed here"
     if own := [name for name in steps if name not in (*_KNOWN, "uncertainty")]:
-        return f"postprocessing.{own[0]} is a step of your own, with which others are not compared"
+        return f"postprocessing.{own[0]} is a custom step, for which alternatives are not compared"
     return ""
 
 
 def _binarizations(steps: Steps, n_classes: int) -> tuple[Steps, ...]:
-    """Ways to make masks: the configuration's own first, then others, the nearest first."""
+    """Binarizations: the one configured, then the others, nearest first."""
     if _MAXPOOLING in steps:
         exclusive = (thr for thr in _THRESHOLDS if thr >= _EXCLUSIVE or n_classes == 1)
         return {_MAXPOOLING: {}}, *({_THRESHOLD: {"thr": thr}} for thr in exclusive)
@@ -301,7 +301,7 @@ def _binarizations(steps: Steps, n_classes: int) -> tuple[Steps, ...]:
 
 
 def _sizes(steps: Steps) -> tuple[Size, ...]:
-    """Smallest objects to keep, from small to large, the configuration's own among them."""
+    """Minimum object sizes in increasing order, including the one configured."""
     series = {
         (unit, float(f"{digit}e{decade}"))
         for unit, decades in _DECADES.items()
@@ -314,7 +314,7 @@ def _sizes(steps: Steps) -> tuple[Size, ...]:
 
 
 def _state_of(steps: Steps, n_classes: int, sizes: Sequence[Size]) -> State:
-    """The variant that is like the steps of a configuration."""
+    """The variant equivalent to the steps of a configuration."""
     filled = [_applies("fill_holes", steps, k) for k in range(n_classes)]
     own = steps.get("remove_small", {})
     objects = []
@@ -329,12 +329,12 @@ def _state_of(steps: Steps, n_classes: int, sizes: Sequence[Size]) -> State:
 
 
 def _applies(name: str, steps: Steps, k: int) -> bool:
-    """Whether a step is there, and not for other classes only."""
+    """Return True if a step is configured and applies to class ``k``."""
     classes = steps[name].get("classes") if name in steps else ()
     return classes is None or k in classes
 
 
 def _words(binarization: Steps) -> tuple[str, str]:
-    """Name and value of a step that makes masks."""
+    """Name and value of a binarization step."""
     ((name, arguments),) = binarization.items()
     return name, f"{arguments['thr']:g}" if arguments else ""

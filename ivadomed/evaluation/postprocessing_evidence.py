@@ -1,15 +1,15 @@
-"""Evidence for a change of the postprocessing, and the rule that weighs it.
+"""Evidence for a change of the postprocessing, and the acceptance rule.
 
-The question is that of nnU-Net (Isensee et al., Nature Methods 18:203-211, 2021, Methods, "Empirical parameters"): it
-keeps the largest object alone where that raises the cross-validated Dice of a class and lowers that of none. Here
-thresholds, sizes and holes are tried too, hence a rule that ten subjects do not fool:
+As in nnU-Net (Isensee et al., Nature Methods 18:203-211, 2021, Methods, "Empirical parameters"), which keeps only the
+largest object if that raises the cross-validated Dice of a class and lowers it for none. Here thresholds, sizes and
+holes are tried too, which requires a rule that does not overfit to ten subjects:
 
-* Values are compared on subjects, each with the mean of its cases. Fewer than 5 subjects change nothing.
-* The gain of the best value is that on subjects that had no part in its choice: for each subject, the value is chosen
+* Values are compared on subjects, each with the mean of its cases. With fewer than 5 subjects nothing changes.
+* The gain of the best value is measured on subjects not used to choose it: for each subject, the value is chosen
   on all others (leave-one-out; Stone, Journal of the Royal Statistical Society B 36:111-147, 1974).
-* It is kept when the mean of this gain is larger than its standard error (the one-standard-error rule; Breiman et al.,
-  Classification and Regression Trees, 1984, section 3.4.3), or when no subject loses.
-* The Dice of no class may fall by more than the standard error of its difference.
+* A value is kept if the mean gain exceeds its standard error (the one-standard-error rule; Breiman et al.,
+  Classification and Regression Trees, 1984, section 3.4.3), or if no subject loses.
+* The Dice of no class may drop by more than the standard error of its difference.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ivadomed.evaluation.postprocessing_table import TOGETHER
 from ivadomed.images.label_suffix import names_lesions
 
 LEAST_SUBJECTS = 5
-_DECIMALS = 7  # beyond them, means are equal: scores are in single precision
+_DECIMALS = 7  # means that agree to these are equal: scores are in single precision
 _DICE, _LESION_F1 = 0, 1
 _METRICS = ("dice", "lf1")
 
@@ -38,8 +38,8 @@ class State:
 
     Args:
         binarization: Index, see ``Variants``.
-        filled: Per class whether holes are filled.
-        objects: Per class which objects stay, see ``Variants``.
+        filled: True for each class whose holes are filled.
+        objects: Index of the objects kept in each class, see ``Variants``.
     """
 
     binarization: int
@@ -47,7 +47,7 @@ class State:
     objects: tuple[int, ...]
 
     def changed(self, k: int, filled: bool | None = None, objects: int | None = None) -> State:
-        """The state with another value for a class."""
+        """Copy of the state with another value for a class."""
         fills, kept = list(self.filled), list(self.objects)
         fills[k] = fills[k] if filled is None else filled
         kept[k] = kept[k] if objects is None else objects
@@ -55,7 +55,7 @@ class State:
 
 
 class Candidate(NamedTuple):
-    """A value to try: its step and value in words, and the variant."""
+    """A value to try: its step and value as text, and the variant."""
 
     step: str
     value: str
@@ -71,10 +71,10 @@ class Evidence:
 
     Attributes:
         subjects: Number of subjects.
-        metrics: Name of the metric of each class: "lf1" where an image has many objects or none, else "dice".
-        has_holes: [K] classes of which a true mask has holes.
+        metrics: Name of the metric of each class: "lf1" if images have many objects or none, else "dice".
+        has_holes: [K] True for classes with holes in a true mask.
         typical_size: [K, 2] median over cases of the median size of true objects, in voxels and mm3.
-        voxel_volumes: mm3, of each case.
+        voxel_volumes: Voxel volume of each case in mm3.
     """
 
     def __init__(self, cases: Sequence[CaseScores], class_names: Sequence[str]) -> None:
@@ -100,10 +100,10 @@ class Evidence:
     def weigh(
         self, now: State, candidates: Sequence[Candidate], k: int | None = None
     ) -> tuple[State, list[dict[str, Any]]]:
-        """Compare values with what is there; of one class, or of all by the mean of their metrics.
+        """Compare values with the current state, for one class, or for all by the mean of their metrics.
 
         Returns:
-            The state with the best value if it is kept, else as it was; a row of the table for each value.
+            The state with the best value if it is kept, else the current one; a row of the table for each value.
         """
         classes = range(len(self._names)) if k is None else [k]
         base = self._values(now, classes)
@@ -120,7 +120,7 @@ class Evidence:
         return (candidates[best].state if kept else now), rows
 
     def against_configured(self, state: State) -> dict[str, Any]:
-        """Row of the table for a whole choice, measured as such, against the steps of the configuration."""
+        """Row of the table that compares a whole choice with the steps of the configuration."""
         classes = range(len(self._names))
         values = self._values(state, classes)
         base = np.mean([self._configured[:, self._metric[k], k] for k in classes], axis=0, dtype=float)
@@ -130,7 +130,7 @@ class Evidence:
         return names | _row(self._metric_name(classes), values, base, None, kept)
 
     def _values(self, state: State, classes: Sequence[int]) -> np.ndarray:
-        """[N] metric of each subject, the mean of classes."""
+        """[N] metric of each subject, averaged over classes."""
         return np.mean([self._of(state, self._metric[k], k) for k in classes], axis=0)
 
     def _dice(self, state: State, k: int) -> np.ndarray:
@@ -154,14 +154,14 @@ class Evidence:
 
 
 def left_out(values: np.ndarray, base: np.ndarray) -> tuple[int, np.ndarray]:
-    """Choose among values, and what the choice is worth to subjects that have no part in it.
+    """Choose among values, and estimate the leave-one-out gain of the choice.
 
     Args:
         values: [N, V] metric of each subject with each value.
-        base: [N] metric without.
+        base: [N] metric without any.
 
     Returns:
-        Index of the best value, the first of equals; [N] gain of each subject with the value that is best for all
+        Index of the best value (the first if tied); [N] gain of each subject with the value that is best for all
         others.
     """
     total = values.sum(axis=0)
@@ -172,7 +172,7 @@ def left_out(values: np.ndarray, base: np.ndarray) -> tuple[int, np.ndarray]:
 
 
 def _falls(difference: np.ndarray) -> bool:
-    """True when the mean of differences [N] is below 0 by more than its standard error."""
+    """Return True if the mean of differences [N] is below 0 by more than its standard error."""
     return bool(round(difference.mean() + _error(difference), _DECIMALS) < 0)
 
 
@@ -200,9 +200,9 @@ def _row(
 
 
 def _metric_of(name: str, n_true: np.ndarray) -> int:
-    """Metric of a class, from its name and the number of true objects in each case.
+    """Metric of a class, chosen by its name and the number of true objects in each case.
 
-    Lesions are recognized as by ``--init``: by the name, or because images have several of them and some have none.
+    Lesions are recognized as in ``--init``: by name, or because images have several of them and some have none.
     """
     there = n_true[n_true > 0]
     several = len(there) > 0 and len(there) < len(n_true) and np.median(there) >= 2
@@ -210,6 +210,6 @@ def _metric_of(name: str, n_true: np.ndarray) -> int:
 
 
 def _median(sizes: np.ndarray) -> np.ndarray:
-    """Median of sizes [n, 2] over cases that have one; 0 where none has."""
+    """Median of sizes [n, 2] over cases that have one; 0 if none has."""
     there = sizes[~np.isnan(sizes[:, 0])]
     return np.median(there, axis=0) if len(there) else np.zeros(2)

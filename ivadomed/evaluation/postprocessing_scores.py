@@ -1,7 +1,7 @@
-"""Scores of one case under every postprocessing that is tried, each object labelled once.
+"""Scores of one case under every postprocessing variant, with each object labelled once.
 
-Masks are made as the steps make them, and their objects counted: what ``keep_largest`` and ``remove_small`` leave
-follows from the sizes of the objects and the voxels that each shares with the truth. Only scores leave this module.
+Masks are made as by the steps, and their objects counted: the results of ``keep_largest`` and ``remove_small``
+follow from the sizes of the objects and their overlap with the truth. Only scores leave this module.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from ivadomed.postprocessing.objects import FACES, bounding_box, label_objects, 
 _NOTHING = (slice(0, 1),) * 3
 Steps = Mapping[str, Mapping[str, Any]]
 Size = tuple[str, float]
-"""Unit and number of the smallest object that stays."""
+"""Unit and size of the smallest object that is kept."""
 
 ALL_OBJECTS, LARGEST, FIRST_SIZE = 0, 1, 2
-"""What is kept of the objects: all, the largest, and from FIRST_SIZE on those of a size."""
+"""Index of the objects kept: all, the largest, and from FIRST_SIZE on those of a minimum size."""
 
 
 @dataclass(frozen=True)
 class Variants:
-    """What is tried: every binarization, with and without holes, with every choice of objects.
+    """Variants to try: each binarization, with and without filled holes, with each choice of objects.
 
     Args:
-        binarizations: Steps that make masks, one each.
-        sizes: Smallest objects to keep.
+        binarizations: Binarization steps, one each.
+        sizes: Minimum object sizes.
     """
 
     binarizations: tuple[Steps, ...]
@@ -41,23 +41,23 @@ class Variants:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Binarizations, holes as they are or filled, choices of objects."""
+        """Number of binarizations, of hole options (as is or filled), and of choices of objects."""
         return len(self.binarizations), 2, FIRST_SIZE + len(self.sizes)
 
 
 @dataclass(frozen=True, eq=False)
 class CaseScores:
-    """Numbers of one case. Scores of two empty masks are 1, as in ``best_threshold``.
+    """Scores of one case; 1 for two empty masks, as in ``best_threshold``.
 
     Args:
         subject: Participant.
-        voxel_volume: mm3.
+        voxel_volume: Voxel volume in mm3.
         scores: [2, K, B, 2, O] Dice and lesion-wise F1 of each class and variant, see ``Variants``; NaN where filled
             holes were not tried.
-        configured: [2, K] with the steps of the configuration.
-        n_true: [K] true objects.
+        configured: [2, K] scores with the steps of the configuration.
+        n_true: [K] number of true objects.
         size: [K] median size of the true objects in voxels; NaN without any.
-        has_holes: [K] true masks that have holes.
+        has_holes: [K] True if the true mask has holes.
     """
 
     subject: str
@@ -74,10 +74,10 @@ class _Truth:
     """The truth of one class, in the box around it and the prediction.
 
     Args:
-        box: Where it lies in the arrays of the case.
-        counted: [X, Y, Z] voxels that count; None: all.
-        objects: True objects of what counts.
-        overlap: When one counts as found, see ``least_overlap``.
+        box: Slices of the box in the arrays of the case.
+        counted: [X, Y, Z] True at voxels that count; None: all.
+        objects: True objects among the voxels that count.
+        overlap: Minimum overlap for an object to count as found, see ``least_overlap``.
     """
 
     box: tuple[slice, ...]
@@ -86,7 +86,7 @@ class _Truth:
     overlap: tuple[int | None, float | None]
 
     def dice(self, predicted: np.ndarray, both: np.ndarray) -> np.ndarray:
-        """Dice of masks with so many voxels, and so many in common with this one."""
+        """Dice of masks, from their numbers of voxels and of voxels shared with this one."""
         total = np.asarray(predicted + self.objects.sizes.sum(), float)
         return np.where(total > 0, 2 * both / np.maximum(total, 1), 1.0)
 
@@ -97,7 +97,7 @@ class _Truth:
         return float(2 * found.sum() / whole) if whole else 1.0
 
     def under(self, where: np.ndarray) -> Objects:
-        """The true objects, their labels at the voxels of a prediction only: all that the two have in common."""
+        """The true objects, labelled only at the voxels of a prediction, where the two overlap."""
         return Objects(self.objects.labels.ravel()[where], self.objects.sizes)
 
 
@@ -116,14 +116,14 @@ def score_case(
 
     Args:
         soft: [X, Y, Z, K] in 0..1, before any postprocessing.
-        truth: [X, Y, Z, K], 0.5 and more is the class.
-        counted: [X, Y, Z], False at voxels that do not count; None: all count.
+        truth: [X, Y, Z, K], thresholded at 0.5.
+        counted: [X, Y, Z], False at ignored voxels; None: all voxels count.
         zooms: mm along X, Y, Z.
         subject: Participant.
-        variants: What is tried.
+        variants: Variants to try.
         steps: Postprocessing of the configuration.
         try_filled: [K] False for classes whose holes need not be filled.
-        params: When an object counts as found.
+        params: Evaluation parameters; they define when an object counts as found.
     """
     soft, truth, counted = _cropped(soft, truth, counted)
     classes, volume = range(soft.shape[3]), float(np.prod(np.asarray(zooms[:3], float)))
@@ -157,9 +157,9 @@ def score_case(
 def _cropped(
     soft: np.ndarray, truth: np.ndarray, counted: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """What lies in the box around prediction and truth: the first without its noise, the second as booleans."""
+    """Crop prediction and truth to the box around both: the first without its noise, the second as booleans."""
     used = np.zeros(soft.shape[:3], bool)
-    for k in range(soft.shape[3]):  # all classes at once would need as much memory again
+    for k in range(soft.shape[3]):  # all classes at once would need twice the memory
         used |= soft[..., k] > NOISE_FLOOR
         used |= truth[..., k] >= 0.5
     box = bounding_box(used) or _NOTHING
@@ -180,12 +180,12 @@ def _truth(
 
 
 def _in_box(masks: np.ndarray, truth: _Truth, k: int) -> np.ndarray:
-    """Mask of one class, where it can be anything but 0."""
+    """Mask of one class, cropped to the box where it can be nonzero."""
     return np.ascontiguousarray(masks[..., k][truth.box] != 0)
 
 
 def _score_mask(mask: np.ndarray, truth: _Truth) -> np.ndarray:
-    """Dice and lesion-wise F1 of a mask as it is."""
+    """Dice and lesion-wise F1 of an unmodified mask."""
     objects = Objects.of(mask if truth.counted is None else mask & truth.counted)
     where = np.flatnonzero(objects.labels)
     true = truth.under(where)
@@ -195,16 +195,14 @@ def _score_mask(mask: np.ndarray, truth: _Truth) -> np.ndarray:
 
 
 def _score_objects(mask: np.ndarray, truth: _Truth, least: np.ndarray) -> np.ndarray:
-    """[2, O] Dice and lesion-wise F1 with all objects, with the largest, and with those of ``least`` voxels each."""
+    """[2, O] Dice and lesion-wise F1 with all objects, the largest, and those of at least each ``least`` voxels."""
     where = np.flatnonzero(mask)
     objects = Objects.of(mask)
     own, true = objects.labels.ravel()[where], truth.under(where)
     scores = np.ones((2, FIRST_SIZE + len(least)))
     scores[:, LARGEST] = _score_largest(mask, where, true, truth)
     order = np.argsort(objects.sizes)
-    first = np.searchsorted(
-        objects.sizes[order], [0, *least]
-    )  # of the objects that stay, from small to large
+    first = np.searchsorted(objects.sizes[order], [0, *least])  # of the objects kept, from small to large
     predicted, both = (
         np.append(np.bincount(labels, minlength=len(objects) + 1)[1:][order][::-1].cumsum()[::-1], 0)
         for labels in (
@@ -224,7 +222,7 @@ def _score_objects(mask: np.ndarray, truth: _Truth, least: np.ndarray) -> np.nda
 
 def _score_largest(mask: np.ndarray, where: np.ndarray, true: Objects, truth: _Truth) -> np.ndarray:
     """Dice and lesion-wise F1 of the largest object."""
-    if truth.counted is not None:  # which may cut it into several
+    if truth.counted is not None:  # ignored voxels may split it
         return _score_mask(keep_largest_object(mask) != 0, truth)
     labels, count = label_objects(mask, FACES)
     own = labels.ravel()[where]
@@ -237,9 +235,9 @@ def _score_largest(mask: np.ndarray, where: np.ndarray, true: Objects, truth: _T
 def _parts_that_count(
     objects: Objects, mask: np.ndarray, where: np.ndarray, truth: _Truth
 ) -> tuple[Objects, np.ndarray]:
-    """Objects that the evaluation sees, which end where voxels do not count, and the size of the whole of each.
+    """Objects as evaluated, without ignored voxels, and the full size of each.
 
-    Labels are those at the voxels ``where`` of the mask.
+    Labels are given at the voxels ``where`` of the mask.
     """
     if truth.counted is None:
         return objects, objects.sizes

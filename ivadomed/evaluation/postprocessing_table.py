@@ -1,4 +1,4 @@
-"""The table of postprocessing that was tried: its file, and its rows in words."""
+"""Table of the postprocessing steps tried: its file, and its rows as text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TOGETHER = "all together"
 
 
 def in_words(row: Mapping[str, Any]) -> str:
-    """What a row of the table is about: "remove_small 10 vox of _lesion", "no fill_holes of _seg"."""
+    """Describe a row of the table: "remove_small 10 vox of _lesion", "no fill_holes of _seg"."""
     words = {"on": row["step"], "off": f"no {row['step']}"}.get(
         row["value"], f"{row['step']} {row['value']}".strip()
     )

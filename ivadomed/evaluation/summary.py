@@ -16,7 +16,7 @@ from ivadomed.images.files import write_csv
 
 SUMMARY_FILE = Path("results_eval", "summary.csv")
 ALL = "all"
-"""Name of the group of all contrasts."""
+"""Name of the group with all contrasts."""
 
 DRAWS = 5_000
 _SEED = 0
@@ -29,20 +29,20 @@ _SHOWN = ("dice", "hd95", "nsd", "lf1")
 def summarize(
     table: pd.DataFrame, pairs: Iterable[PredictionPair], class_names: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """Describe each metric over all images and over those of each contrast.
+    """Summarize each metric over all images and per contrast.
 
-    The confidence interval of the mean is the percentile bootstrap (Efron and Tibshirani, 1993) of 5,000 draws
-    with a fixed seed. What is drawn are subjects, each with all of its images, because images of one subject are
-    alike. It does not exist for fewer than two subjects.
+    The confidence interval of the mean is a percentile bootstrap (Efron and Tibshirani, 1993) of 5,000 draws
+    with a fixed seed. Subjects are resampled, each with all of its images, because images of one subject are
+    correlated. It is undefined for fewer than two subjects.
 
     Args:
         table: One row per image, see ``evaluate_predictions``.
         pairs: Subject and contrast of the images.
-        class_names: Name of each class, see ``class_labels``; empty: their numbers.
+        class_names: Name of each class, see ``class_labels``; empty: class numbers are used.
 
     Returns:
-        One row per contrast ("all" first, left alone where there is one contrast), class and metric: ``n`` images
-        where the metric exists, ``n_undefined`` where it does not, ``mean``, ``std`` (of the sample, n - 1),
+        One row per contrast ("all" first, and alone if there is only one contrast), class and metric: ``n`` images
+        where the metric is defined, ``n_undefined`` where it is not, ``mean``, ``std`` (of the sample, n - 1),
         ``median``, ``ci95_low``, ``ci95_high``. ``class`` is empty for columns without one.
     """
     known = {pair.image_id: pair for pair in pairs}
@@ -84,36 +84,36 @@ def split_column(column: str) -> tuple[str, str]:
 
 
 def name_of_class(k: str, class_names: Sequence[str]) -> str:
-    """Name of the class with a number, as in a column; the number where the names do not tell."""
+    """Name of the class with this number, as in a column; the number itself if no name is known."""
     return class_names[int(k)] if k.isdigit() and int(k) < len(class_names) else k
 
 
 def in_words(column: str, class_names: Sequence[str]) -> str:
-    """A column as people read it: "dice seg-lesion" of ``dice_class1``; "dice" where there is one class."""
+    """Readable name of a column: "dice seg-lesion" for ``dice_class1``; "dice" if there is one class."""
     metric, k = split_column(column)
     return f"{metric} {name_of_class(k, class_names)}" if k and len(class_names) > 1 else metric
 
 
 def mean_over_classes(table: pd.DataFrame, metric: str = "dice") -> pd.Series:
-    """Mean of a metric over the classes of each image where it exists; NaN where it exists for none.
+    """Mean of a metric over the classes of each image where it is defined; NaN if it is defined for none.
 
     Args:
         table: One row per image, see ``evaluate_predictions``.
-        metric: Its name, without a class.
+        metric: Name of the metric, without a class.
     """
     columns = [column for column in table.columns if split_column(column)[0] == metric]
     return table[columns].mean(axis=1)
 
 
 def by_class(summary: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
-    """(Contrast, class) and rows of each group of a summary, class by class."""
+    """Yield (contrast, class) and the rows of each group of a summary, class by class."""
     order = {name: number for number, name in enumerate(summary["class"].unique())}
     places = summary["class"].map(order)
     yield from summary.loc[places.sort_values(kind="stable").index].groupby(["contrast", "class"], sort=False)
 
 
 def summary_text(summary: pd.DataFrame) -> str:
-    """The main metrics of a summary for the terminal: mean [confidence interval], a line per group for the first."""
+    """Format the main metrics for the terminal: mean [confidence interval], one line per group for the first groups."""
     chosen = summary[summary["metric"].isin(_SHOWN)]
     metrics = [metric for metric in _SHOWN if (chosen.loc[chosen["metric"] == metric, "n"] > 0).any()]
     lines = [["", "images", *(f"{metric} (mm)" if metric == "hd95" else metric for metric in metrics)]]
@@ -164,22 +164,20 @@ def _describe(values: np.ndarray, subjects: np.ndarray) -> list[dict[str, float]
 def bootstrap_intervals(
     values: np.ndarray, subjects: Sequence[object] | np.ndarray, draws: int = DRAWS
 ) -> np.ndarray:
-    """95 % confidence interval of the mean of each column, by drawing subjects with replacement.
+    """95 % confidence interval of the mean of each column, by resampling subjects with replacement.
 
     Args:
         values: [images, metrics]; NaN is left out.
-        subjects: [images] whose image it is.
-        draws: Number of samples.
+        subjects: [images] subject of each image.
+        draws: Number of bootstrap samples.
 
     Returns:
-        [metrics, 2] lower and upper end; NaN where fewer than two subjects have a value.
+        [metrics, 2] lower and upper bound; NaN if fewer than two subjects have a value.
     """
     _, owner = np.unique(np.asarray(subjects, dtype=str), return_inverse=True)
     exists = ~np.isnan(values)
     intervals = np.full((values.shape[1], 2), np.nan)
-    alike: dict[bytes, list[int]] = defaultdict(
-        list
-    )  # columns that exist for the same images share the draws
+    alike: dict[bytes, list[int]] = defaultdict(list)  # columns defined for the same images share the draws
     for column in range(values.shape[1]):
         alike[exists[:, column].tobytes()].append(column)
     for columns in alike.values():
@@ -197,7 +195,7 @@ def bootstrap_intervals(
 
 
 def _drawn_means(sums: np.ndarray, counts: np.ndarray, draws: int) -> np.ndarray:
-    """[draws, metrics] means over subjects with ``sums`` [subjects, metrics] of ``counts`` [subjects] images."""
+    """[draws, metrics] bootstrap means, from ``sums`` [subjects, metrics] over ``counts`` [subjects] images."""
     rng = np.random.default_rng(_SEED)
     n = len(counts)
     means = []

@@ -1,10 +1,10 @@
 """Distances between the surfaces of two masks, in mm.
 
-The surface runs between the voxels: it has an element at each corner where the eight voxels around it are not all
-alike, of the area that marching cubes gives (Lorensen and Cline, 1987). Elements count by their area, so that the
-first and the last slice of an object weigh no more on a grid of 0.5 x 0.5 x 5 mm than on one of 1 mm. What lies
-outside the image is background; along an axis of one voxel there is no outside, so that the surface of a picture is
-its outline. These are the definitions, and the numbers, of Nikolov et al. (2021) and their ``surface-distance``.
+The surface runs between the voxels: it has an element at each corner whose eight surrounding voxels are not all
+equal, with the area given by marching cubes (Lorensen and Cline, 1987). Elements are weighted by area, so the first
+and last slice of an object weigh no more on a grid of 0.5 x 0.5 x 5 mm than on one of 1 mm. Everything outside the
+image is background; an axis of one voxel has no outside, so the surface of a picture is its outline. Definitions and
+results are those of Nikolov et al. (2021) and their ``surface-distance``.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from scipy.spatial import cKDTree
 
 from ivadomed.postprocessing.objects import bounding_box
 
-# A search tree follows the size of the surface, a distance transform that of the volume. Their times meet where
-# about one voxel of 40 is on the surface, which happens in noise only.
+# The cost of a search tree scales with the surface, that of a distance transform with the volume. They break even at
+# about one surface voxel in 40, which only noise reaches.
 _VOXELS_PER_TREE_POINT = 40
 _ROUNDING = 1e-5  # of a distance transform in float32
-_INSIDE = 255  # code of a corner of which all eight voxels belong to the mask
+_INSIDE = 255  # code of a corner whose eight voxels all belong to the mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Surface:
     """Surface elements of a mask.
 
     Args:
-        codes: [h, w, d] uint8, one bit for each of the eight voxels around a corner.
+        codes: [h, w, d] uint8, one bit per voxel around a corner.
         spacing: mm between corners.
     """
 
@@ -54,7 +54,7 @@ class Surface:
 
     @property
     def elements(self) -> np.ndarray:
-        """[h, w, d] which corners are on the surface."""
+        """[h, w, d] True for corners on the surface."""
         return (self.codes > 0) & (self.codes < _INSIDE)
 
     def areas(self) -> np.ndarray:
@@ -62,7 +62,7 @@ class Surface:
         return element_areas(self.spacing)[self.codes[self.elements]]
 
     def distances_to(self, other: Surface) -> np.ndarray:
-        """[n] mm from each element to the nearest one of another surface; infinite when that has none."""
+        """[n] mm from each element to the nearest one of another surface; infinite if that surface is empty."""
         elements, others = self.elements, other.elements
         found = np.flatnonzero(elements)
         apart = ~others.ravel()[found]
@@ -82,7 +82,7 @@ class Surface:
 
 @dataclass(frozen=True, eq=False)
 class SurfaceDistances:
-    """Distances in mm from the elements of two surfaces to the nearest of the other.
+    """Distances in mm from the elements of each of two surfaces to the other one.
 
     Args:
         of_prediction: [n] from the surface of the prediction to that of the ground truth.
@@ -125,7 +125,7 @@ class SurfaceDistances:
         return bool(self.of_prediction.size and self.of_truth.size)
 
     def hausdorff(self, percentile: float = 100) -> float:
-        """Percentile of the distances from each surface to the other, the larger of the two; NaN without both.
+        """Larger of the two percentiles of distances from one surface to the other; NaN if a mask is empty.
 
         100 gives the Hausdorff distance, 95 the HD95.
         """
@@ -137,16 +137,16 @@ class SurfaceDistances:
         )
 
     def average(self) -> float:
-        """Average symmetric surface distance: mean over the area of both surfaces; NaN without both."""
+        """Average symmetric surface distance: mean over the area of both surfaces; NaN if a mask is empty."""
         if not self.exist:
             return float("nan")
         integral = self.of_prediction @ self.areas_of_prediction + self.of_truth @ self.areas_of_truth
         return float(integral / (self.areas_of_prediction.sum() + self.areas_of_truth.sum()))
 
     def surface_dice(self, tolerance: float) -> float:
-        """Fraction of the area of both surfaces within ``tolerance`` mm of the other one.
+        """Fraction of the area of both surfaces that lies within ``tolerance`` mm of the other one.
 
-        0 where one mask is empty, NaN where both are.
+        0 if one mask is empty, NaN if both are.
         """
         area = self.areas_of_prediction.sum() + self.areas_of_truth.sum()
         reach = tolerance * (1 + _ROUNDING)
@@ -157,13 +157,13 @@ class SurfaceDistances:
 
 def element_areas(spacing: np.ndarray) -> np.ndarray:
     """[256] mm2 of the surface element of each code, on a grid of ``spacing`` mm along H, W, D."""
-    scale = np.prod(spacing) / spacing  # of the three components of a vector of area
+    scale = np.prod(spacing) / spacing  # of the three components of an area vector
     return np.linalg.norm(_triangles() * scale, axis=2).sum(axis=1)
 
 
 @cache
 def _triangles() -> np.ndarray:
-    """[256, triangles, 3] vectors of area of marching cubes in a cube of 1 mm, filled up with zeros."""
+    """[256, triangles, 3] area vectors of marching cubes in a cube of 1 mm, padded with zeros."""
     from skimage.measure import marching_cubes  # a heavy import, for this table only
 
     table = np.zeros((256, 5, 3))
@@ -186,5 +186,5 @@ def _percentile(distances: np.ndarray, areas: np.ndarray, percentile: float) -> 
 
 
 def _places(flat: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """[n, 3] indices of flat ones."""
+    """[n, 3] indices from flat ones."""
     return np.stack(np.unravel_index(flat, shape), axis=1)

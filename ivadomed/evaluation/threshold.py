@@ -32,16 +32,16 @@ def best_threshold(
 
     Args:
         model: Model file.
-        datasets: Samples to search on, as a rule those of training and validation.
+        datasets: Samples to search on, usually those of training and validation.
         batch_size: Samples per call of the network.
         device: Device of the network.
         metric: "dice": mean Dice of the samples (two empty masks count as 1). "recall_specificity": true and false
             positive rate over all voxels or slices; the best threshold has the largest difference (Youden's index).
-        increment: Distance of the thresholds, between 0 and 1.
-        picture: File to write: Dice over the threshold, or the ROC curve.
+        increment: Spacing of the thresholds, between 0 and 1.
+        picture: Figure to write: Dice against the threshold, or the ROC curve.
 
     Returns:
-        The best threshold; of several equally good ones the one in the middle.
+        The best threshold; the middle one if several tie.
 
     Raises:
         ConfigError: Unknown metric, or an increment out of range.
@@ -74,11 +74,11 @@ def _counts(
     thresholds: np.ndarray,
     source: str,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Per sample and class what the metrics need, so that no prediction is kept.
+    """Voxel counts of each sample and class that the metrics need, so predictions need not be kept.
 
     Returns:
-        Predicted voxels [S, T], those of them that are true [S, T], true voxels [S], voxels [S]; ignored
-        ones are in none of them.
+        Number of predicted voxels [S, T], of true positives [S, T], of true voxels [S], of voxels [S], all without
+        ignored voxels.
     """
     parts = []
     for dataset in datasets:
@@ -151,7 +151,7 @@ def _plot(
     diagonal: bool,
     path: str | os.PathLike[str],
 ) -> None:
-    # A Figure of its own needs neither a display nor pyplot's global state.
+    # A standalone Figure needs neither a display nor pyplot's global state.
     from matplotlib.figure import Figure
 
     figure = Figure()

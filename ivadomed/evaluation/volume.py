@@ -48,49 +48,49 @@ class Evaluation3DMetrics:
     """Metrics of a prediction against its ground truth, class by class.
 
     Names end in ``_class0``, ``_class1``, ...; ``docs/metrics.md`` has formulas, sources, and the values for empty
-    masks (what does not exist is NaN):
+    masks (undefined metrics are NaN):
 
-    * ``vol_pred``, ``vol_gt``: volume in mm3; of soft masks the sum of the values;
+    * ``vol_pred``, ``vol_gt``: volume in mm3; for soft masks, the sum of the values;
     * ``rvd``, ``avd``: relative volume difference ``(gt - pred) / gt`` and its absolute value;
     * ``vs``: volumetric similarity ``1 - |pred - gt| / (pred + gt)``;
     * ``dice``, ``precision``, ``recall``, ``specificity``, ``mse``: see ``ivadomed.metrics``;
-    * the functions that ``params`` names under ``metrics``, by their own names;
-    * ``hd``, ``hd95``, ``assd`` in mm, ``nsd``: see ``SurfaceDistances``; of soft masks the surface at 0.5. None of
-      them without ``surface_metrics``;
+    * the functions listed under ``metrics`` in ``params``, by their own names;
+    * ``hd``, ``hd95``, ``assd`` in mm, ``nsd``: see ``SurfaceDistances``; for soft masks, the surface at 0.5. Omitted
+      without ``surface_metrics``;
     * ``n_pred``, ``n_gt``: number of objects;
     * ``ltpr``: found objects of the ground truth / all of its objects (lesion true positive rate);
-    * ``lfdr``: predicted objects that are none / these and the found objects of the ground truth (lesion false
+    * ``lfdr``: false objects of the prediction / (false objects + found objects of the ground truth) (lesion false
       detection rate, 1 - precision);
-    * ``lf1``: harmonic mean of ``ltpr`` and ``1 - lfdr``. The three are NaN without object detection, and see
+    * ``lf1``: harmonic mean of ``ltpr`` and ``1 - lfdr``. All three are NaN without object detection; see
       ``match_objects`` for when an object counts as found;
-    * with size ranges also ``ltpr_21-100vox``, ``lfdr_21-100vox``, ``lf1_21-100vox`` and so on for every range, of the
-      objects that have this size themselves; NaN where there are none. The number of true objects in the range is
-      ``n_21-100vox`` (of the last class, as in ivadomed 2.9.10; with several classes ``n_21-100vox_class0`` and so on
-      as well).
+    * with size ranges also ``ltpr_21-100vox``, ``lfdr_21-100vox``, ``lf1_21-100vox`` and so on for each range, over
+      the objects whose own size is in the range; NaN if there are none. The number of true objects in the range is
+      ``n_21-100vox`` (of the last class, as in ivadomed 2.9.10; with several classes also ``n_21-100vox_class0`` and
+      so on).
 
     Args:
-        data_pred: [H, W, D, C], values in [0, 1]; what is not 0 belongs to an object.
+        data_pred: [H, W, D, C], values in [0, 1]; nonzero voxels belong to an object.
         data_gt: [H, W, D, C].
         dim_lst: Voxel size in mm along H, W, D.
         params: Evaluation parameters of the configuration.
-        ignore: [H, W, D], voxels that do not count: they are in neither mask, before small objects are removed, and
-            in no denominator. None for none.
+        ignore: [H, W, D], ignored voxels: removed from both masks before small objects are, and from all
+            denominators. None for none.
 
     Attributes:
         data_pred, data_gt: The masks, without ignored voxels and the small objects that ``params`` removes.
         n_classes: Number of classes, C.
         px, py, pz: Voxel size in mm.
-        bin_struct: Neighbours of one object: 18.
-        size_min: Voxels of the smallest object that is kept, per class.
-        overlap_vox, overlap_ratio: When an object counts as found; one of them is None.
-        data_pred_label, data_gt_label: [H, W, D, C], every object of a class with its own number.
+        bin_struct: Connectivity of objects: 18 neighbors.
+        size_min: Size in voxels of the smallest object that is kept, per class.
+        overlap_vox, overlap_ratio: Minimum overlap for an object to count as found; one of them is None.
+        data_pred_label, data_gt_label: [H, W, D, C], objects numbered per class.
         n_pred, n_gt: Number of objects per class.
         size_suffix_lst: Name of each size range, per class.
         data_painted: [H, W, D, C], objects of the prediction TP = 1 or FP = 2, missed ones FN = 3. Without
             object detection it is the prediction.
 
     Raises:
-        ConfigError: ``params`` cannot be used.
+        ConfigError: ``params`` is invalid.
         DataError: The two masks differ in shape, or have no class axis.
     """
 
@@ -155,7 +155,7 @@ class Evaluation3DMetrics:
 
     @property
     def data_painted(self) -> np.ndarray:
-        """Objects painted by what became of them [H, W, D, C]."""
+        """Objects painted by outcome [H, W, D, C]."""
         if not self.object_detection_metrics:
             return self.data_pred
         parts = zip(self._pred, self._gt, self._pred_found, self._gt_found, strict=True)
@@ -171,7 +171,7 @@ class Evaluation3DMetrics:
         return float(np.sum(data, dtype=np.float64)) * self.voxel_volume
 
     def get_rvd(self, class_idx: int | None = None) -> float:
-        """Relative volume difference ``(gt - pred) / gt`` of a class (None: of all); NaN without gt."""
+        """Relative volume difference ``(gt - pred) / gt`` of a class (None: of all); NaN if gt is empty."""
         chosen = slice(None) if class_idx is None else class_idx
         true = self.get_vol(self.data_gt[..., chosen])
         return (true - self.get_vol(self.data_pred[..., chosen])) / true if true else float("nan")
@@ -181,7 +181,7 @@ class Evaluation3DMetrics:
         return abs(self.get_rvd(class_idx))
 
     def get_ltpr(self, label_size: int | None = None, class_idx: int = 0) -> tuple[float, int]:
-        """Lesion true positive rate (recall, sensitivity) and the number of true objects it is of.
+        """Lesion true positive rate (recall, sensitivity) and the number of true objects.
 
         Args:
             label_size: Only objects of this size range (1, 2, ...); None for all.
@@ -194,7 +194,7 @@ class Evaluation3DMetrics:
         return self._rate(found, found + missed), found + missed
 
     def get_lfdr(self, label_size: int | None = None, class_idx: int = 0) -> float:
-        """Lesion false detection rate: 1 - precision, where what is found are objects of the ground truth.
+        """Lesion false detection rate: 1 - precision, with found objects of the ground truth as true positives.
 
         Args:
             label_size: Only objects of this size range (1, 2, ...); None for all.
@@ -214,14 +214,13 @@ class Evaluation3DMetrics:
             class_idx: Class.
 
         Returns:
-            The score; 0 when only one of the masks has such objects, NaN when none has or without object
-            detection.
+            The score; 0 if only one of the masks has such objects, NaN if neither has or without object detection.
         """
         found, missed, false = self._detections(label_size, class_idx)
         return self._rate(2 * found, 2 * found + missed + false)
 
     def remove_small_objects(self, data: np.ndarray, class_idx: int = 0) -> np.ndarray:
-        """Copy of a mask without the objects that have fewer than ``size_min`` voxels.
+        """Copy of a mask without the objects of fewer than ``size_min`` voxels.
 
         Args:
             data: [H, W, D] of one class, or [H, W, D, C] of all.
@@ -235,7 +234,7 @@ class Evaluation3DMetrics:
         return np.where(kept_objects, data, np.zeros((), data.dtype))
 
     def run_eval(self) -> EvaluationResult:
-        """Compute all metrics; the painted image has no class axis when there is one class."""
+        """Compute all metrics; the painted image has no class axis if there is one class."""
         values: dict[str, float] = {}
         for c in range(self.n_classes):
             for found in (self._voxel_metrics(c), self._surface_metrics(c), self._object_metrics(c)):
@@ -297,7 +296,7 @@ class Evaluation3DMetrics:
         return values
 
     def _detections(self, label_size: int | None, c: int) -> tuple[int, int, int]:
-        """Number of true objects that are found and missed, and of predicted objects that are none."""
+        """Number of found and of missed true objects, and of false predicted objects."""
         found = self._gt_found[c][self._of_size(self._gt[c], label_size)]
         right = self._pred_found[c][self._of_size(self._pred[c], label_size)]
         return int(found.sum()), int((~found).sum()), int((~right).sum())

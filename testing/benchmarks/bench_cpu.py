@@ -168,7 +168,10 @@ def predictions(work: Work, rounds: int) -> dict[str, float]:
         frozen = folded.frozen(batch.image[:1])
         ways |= {f"frozen, {name}, {count} at a time": way(frozen, count) for count in counts}
     ways |= {f"onnxruntime, {count} at a time": way(onnx.at_once, count) for count in counts}
-    ways |= {RULE: way(TorchForward(copy.deepcopy(model), CPU), most), f"{RULE}, onnxruntime": way(onnx, most)}
+    ways |= {
+        RULE: way(TorchForward(copy.deepcopy(model), CPU), most),
+        f"{RULE}, onnxruntime": way(onnx, most),
+    }
     return least_in_turn(ways, rounds)
 
 

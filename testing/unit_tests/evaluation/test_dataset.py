@@ -143,7 +143,7 @@ def test_prediction_of_another_data_set_is_not_evaluated(run, caplog):
     run.prediction("sub-0_T1w_pred.nii.gz", truth)
     with caplog.at_level(logging.WARNING):
         assert run.evaluate().index.tolist() == ["sub-01_T1w"]
-    assert "1 prediction(s) belong to no image" in caplog.text
+    assert "1 prediction(s) match no evaluated image" in caplog.text
     assert "sub-0_T1w_pred.nii.gz" in caplog.text
 
 

@@ -52,8 +52,8 @@ def test_cases_get_their_predictions_and_the_first_rater(folder, caplog):
     assert first.targets == (LabelFile(Path("rater1.nii.gz")), None)
     assert first.image == Path("a.nii.gz")
     stranger, missing = (record.getMessage() for record in caplog.records)
-    assert "1 prediction(s) belong to no image that is evaluated, and are left out: x_pred.nii.gz" in stranger
-    assert "no prediction of 1 image(s) of the test set, which are left out: c" in missing
+    assert "1 prediction(s) match no evaluated image, and are left out: x_pred.nii.gz" in stranger
+    assert "no prediction for 1 image(s) of the test set, which are left out: c" in missing
 
 
 @pytest.mark.parametrize("soft_gt", [False, True])

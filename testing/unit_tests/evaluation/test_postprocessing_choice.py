@@ -106,7 +106,7 @@ def test_the_largest_object_by_hand():
 def test_fewer_than_five_subjects_change_nothing():
     choice = with_false_object(4).choose()
     assert choice.steps == THRESHOLD
-    assert choice.note == "5 subjects are needed, and there are 4"
+    assert choice.note == "5 subjects are needed, found 4"
     assert list(choice.table.columns) == list(COLUMNS)
 
 
@@ -249,7 +249,7 @@ def test_folds_come_together_in_any_order():
         ({}, "predictions stay soft"),
         ({"binarize_prediction": {"thr": -1}}, "predictions stay soft"),
         ({**THRESHOLD, "uncertainty": {"thr": 0.3}}, "uncertainty reads maps"),
-        ({**THRESHOLD, "my.steps:upper": {}}, "my.steps:upper is a step of your own"),
+        ({**THRESHOLD, "my.steps:upper": {}}, "my.steps:upper is a custom step"),
     ],
 )
 def test_steps_that_cannot_be_compared_stay(steps, message):

@@ -116,9 +116,9 @@ def test_errors_are_one_line(tmp_path, capsys):
         return line
 
     assert "cannot be paired" in error_of(table().drop(index=4), "--run-test")
-    assert "test_dice is there after --run-test" in error_of(table()[["path_output"]], "--run-test")
+    assert "test_dice is written with --run-test" in error_of(table()[["path_output"]], "--run-test")
     twice = pd.concat([table(numbered=True)] * 2)
-    assert "run 0 is there twice" in error_of(twice, "--run-test")
+    assert "run 0 occurs twice" in error_of(twice, "--run-test")
     assert "expected at least 1" in error_of(table(), "-n", "0")
     assert main(["-df", str(tmp_path / "absent.csv"), "-n", "1"]) == 1
     assert "absent.csv: not a readable table" in capsys.readouterr().err
