@@ -1,3 +1,3 @@
-"""Import path of ivadomed 2; `ivadomed.compat.keywords` does the work."""
+"""Import path of ivadomed 2; implemented in `ivadomed.compat.keywords`."""
 
 from ivadomed.compat.keywords import *

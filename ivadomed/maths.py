@@ -1,4 +1,4 @@
-"""Import path of ivadomed 2; `ivadomed.images.heatmaps` does the work."""
+"""Import path of ivadomed 2; implemented in `ivadomed.images.heatmaps`."""
 
 from ivadomed.images.heatmaps import gaussian_kernel as gaussian_kernel
 from ivadomed.images.heatmaps import heatmap_generation as heatmap_generation

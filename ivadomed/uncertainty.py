@@ -1,4 +1,4 @@
-"""Import path of ivadomed 2; `ivadomed.inference.uncertainty` does the work."""
+"""Import path of ivadomed 2; implemented in `ivadomed.inference.uncertainty`."""
 
 from ivadomed.inference.uncertainty import (
     combine_predictions,

@@ -121,7 +121,7 @@ class Grid:
         return orientation if self._corners_agree(turned) else None
 
     def _corners_agree(self, other: Grid) -> bool:
-        """Tell whether the shapes are equal and the corners less than one voxel apart, axis by axis as stored."""
+        """Return whether the shapes are equal and the corners less than one voxel apart, axis by axis as stored."""
         if self.shape != other.shape:
             return False
         corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], float)

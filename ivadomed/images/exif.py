@@ -57,5 +57,5 @@ def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def swaps_axes(orientation: int) -> bool:
-    """Tell whether stored rows are looked at as columns."""
+    """Return whether stored rows are looked at as columns."""
     return orientation >= 5

@@ -121,7 +121,7 @@ def move(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None
 
 
 def _is_the_same(path: str | os.PathLike[str], before: os.stat_result) -> bool:
-    """Tell whether a path now leads to what had this status under another name."""
+    """Return whether a path now leads to what had this status under another name."""
     try:
         status = os.stat(path)
     except OSError:

@@ -499,7 +499,7 @@ def _chunks(data: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _has_areas(greys: np.ndarray, flat: float) -> bool:
-    """Tell whether [rows, columns, 1] of 0..1 has areas between black and white, which soft borders do not have."""
+    """Return whether [rows, columns, 1] of 0..1 has areas between black and white, which soft borders do not have."""
     between = (greys > _END) & (greys < 1 - _END)
     if not between.any():
         return False

@@ -146,7 +146,7 @@ def grey(pixels: np.ndarray) -> np.ndarray:
 
 
 def is_coloured(pixels: np.ndarray) -> bool:
-    """Tell whether [..., samples] has a pixel whose red, green and blue differ."""
+    """Return whether [..., samples] has a pixel whose red, green and blue differ."""
     return pixels.shape[-1] > 2 and not (
         np.array_equal(pixels[..., 0], pixels[..., 1]) and np.array_equal(pixels[..., 0], pixels[..., 2])
     )

@@ -17,7 +17,7 @@ _READ = 1024  # bytes; a link that became a file may go up some folders before i
 
 
 def is_pointer(file: str | os.PathLike[str] | bytes) -> bool:
-    """Tell whether a file holds the name of content that was not fetched, instead of the content.
+    """Return whether a file holds the name of content that was not fetched, instead of the content.
 
     Args:
         file: Path of the file, or what it holds.
@@ -32,5 +32,5 @@ def is_pointer(file: str | os.PathLike[str] | bytes) -> bool:
 
 
 def is_without_content(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a path is a link to nothing, or a pointer."""
+    """Return whether a path is a link to nothing, or a pointer."""
     return (os.path.islink(path) and not os.path.exists(path)) or is_pointer(path)

@@ -1,5 +1,5 @@
-"""From a data set to batches, a folder for each step: ``layouts`` to ``split``, ``cases``, ``prepared``, ``samples``.
+"""From a data set to batches, one folder per step: ``layouts`` to ``split``, ``cases``, ``prepared``, ``samples``.
 
-The modules next to these folders carry or serve the documented names of ivadomed 2.9.10 (``bids_dataframe``,
-``loader``, ``film``, ...); ``recipe`` reads from the configuration what all of them need.
+The modules next to these folders provide the documented import paths of ivadomed 2.9.10 (``bids_dataframe``,
+``loader``, ``film``, ...); ``recipe`` reads the settings that all of them share from the configuration.
 """

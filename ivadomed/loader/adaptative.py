@@ -1,4 +1,4 @@
-"""Import path of the manual of 2020; `ivadomed.compat.hdf5` and `hdf5_samples` do the work."""
+"""Import path from the 2020 manual; implemented in `ivadomed.compat.hdf5` and `hdf5_samples`."""
 
 from ivadomed.compat.hdf5 import Bids_to_hdf5 as Bids_to_hdf5
 from ivadomed.compat.hdf5 import HDF5_to_Bids as HDF5_to_Bids

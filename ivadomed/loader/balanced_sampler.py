@@ -1,4 +1,4 @@
-"""Sampling that balances a data set: what is rare is drawn as often as what is frequent."""
+"""Sampling that balances a data set: rare labels are drawn as often as frequent ones."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def balancing_weights(dataset: Any, metadata: str) -> np.ndarray:
 
 
 class BalancedSampler(Sampler[int]):
-    """Draws as many samples as there are, with replacement, every label equally often on average.
+    """Draws one sample per item of the data set, with replacement; all labels are equally likely.
 
     Args:
         dataset: Samples, e.g. a `SegmentationDataset`, or any sequence of items with ``gt`` and
-            ``input_metadata`` (their labels are then read once from every item).
-        metadata: "gt": balance samples with and without a labelled voxel; else a metadata key, e.g. "sex".
+            ``input_metadata`` (every item is then read once for its label).
+        metadata: "gt": balance samples with and without labelled voxels; otherwise a metadata key, e.g. "sex".
 
     Attributes:
         indices: Indices into the data set.
@@ -64,7 +64,7 @@ class BalancedSampler(Sampler[int]):
 
 
 def sample_label(dataset: Any, index: int, metadata: str) -> Hashable:
-    """Category of a sample: labelled or not ("gt"), or a value of its metadata; None without."""
+    """Category of a sample: labelled or not ("gt"), or the value of a metadata key; None if it is absent."""
     if hasattr(dataset, "sampling_label"):
         return dataset.sampling_label(index, metadata)
     item = dataset[index]
@@ -75,7 +75,7 @@ def sample_label(dataset: Any, index: int, metadata: str) -> Hashable:
 
 
 def get_sampler(ds: Any, balance_bool: bool, metadata: str = "gt") -> tuple[BalancedSampler | None, bool]:
-    """Sampler of a data set, and whether a ``DataLoader`` shuffles instead.
+    """Return the sampler of a data set, and whether a ``DataLoader`` shuffles instead.
 
     Args:
         ds: See ``BalancedSampler``.

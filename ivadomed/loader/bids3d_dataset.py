@@ -1,3 +1,3 @@
-"""Import path of ivadomed 2; `ivadomed.compat.bids` does the work."""
+"""Import path of ivadomed 2; implemented in `ivadomed.compat.bids`."""
 
 from ivadomed.compat.bids import Bids3DDataset as Bids3DDataset

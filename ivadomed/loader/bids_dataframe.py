@@ -1,4 +1,4 @@
-"""The table of a data set: one row per image and label, with entities, sidecars and participants."""
+"""Table of a data set: one row per image and label, with entities, sidecar fields and participant data."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ _KEYS = ["path", "filename"]
 
 
 class BidsDataframe:
-    """Images of a data set that can be used, and their labels.
+    """Usable images of a data set, and their labels.
 
     Args:
-        loader_params: ``loader_parameters`` of the configuration, or what is wanted of them.
-        path_output: Folder of the run; nothing is written before ``save``.
-        derivatives: Keep only images that have a label (and the ROI, if one is named); list labels as rows.
-        split_method: Column that the data set is going to be split by; images without a value are left out.
+        loader_params: ``loader_parameters`` of the configuration (or part of them).
+        path_output: Folder of the run; only ``save`` writes to it.
+        derivatives: Keep only images that have a label (and an ROI, if one is configured); list labels as rows.
+        split_method: Column to split the data set by; images without a value are excluded.
 
     Attributes:
-        df: One row per file in order of file names. Labels have a ``path`` and a ``filename`` only.
-        dropped: Files that were left out, each with its reason.
+        df: One row per file, sorted by file name. Labels have only a ``path`` and a ``filename``.
+        dropped: Excluded files, each with the reason.
         images: Kept images by file name.
         labels: Finds the label files of an image.
         index: All files of the data sets.
-        remarks: Surprises: a contrast without an image, a subject in several data sets.
-        without_sidecar: Images that no sidecar describes.
+        remarks: Anything unexpected: a contrast without an image, a subject in several data sets.
+        without_sidecar: Images without a sidecar.
 
     Raises:
-        DataError: No image is left, a label is not unique, a file name occurs twice, or a table is damaged.
+        DataError: No image is left, a label is not unique, a file name occurs twice, or a table is corrupt.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class BidsDataframe:
         images = self._drop_unsplittable(self._image_table([file for file, _ in labelled], index))
         if images.empty:
             raise DataError(self._nothing_found(index, wanted))
-        # A file may hold several images, and two data sets a name, which is refused below.
+        # A file may hold several images, and two data sets may share a file name, which is refused below.
         left = set(zip(images["path"], images["filename"], strict=True))
         labelled = [pair for pair in labelled if (str(pair[0].path), pair[0].name) in left]
         used = [file for file, _ in labelled]
@@ -111,7 +111,7 @@ class BidsDataframe:
         self._log(len(wanted))
 
     def _log(self, wanted: int) -> None:
-        """Report how many of the wanted images are kept, what is left out, and surprises."""
+        """Report how many of the requested images are kept, what is excluded, and anything unexpected."""
         logger.info("Data set: kept %d of %d images", len(self.images), wanted)
         for item in self.dropped:
             logger.info("Left out %s: %s", item.file, item.reason)
@@ -131,7 +131,7 @@ class BidsDataframe:
         return layout.layout_of_root(Path(path_data).expanduser().absolute()).add_columns(df)
 
     def label_values(self, file: BidsFile) -> LabelTable:
-        """Values of each class in a label map by its name; empty when nothing names them."""
+        """Values of each class in a label map, by class name; empty if no table defines them."""
         return self.index.label_values(file)
 
     def get_subject_fnames(self) -> list[str]:
@@ -143,7 +143,7 @@ class BidsDataframe:
         return [name for name in self.df["filename"] if name not in self.images]
 
     def get_derivatives(self, subject_fname: str, deriv_fnames: Sequence[str]) -> list[str]:
-        """Those of ``deriv_fnames`` that are labels of the image ``subject_fname``."""
+        """Return those of ``deriv_fnames`` that are labels of the image ``subject_fname``."""
         wanted = {label.name for label in self._labels_of(self.images[subject_fname]).values()}
         return [name for name in deriv_fnames if name in wanted]
 
@@ -159,10 +159,10 @@ class BidsDataframe:
         logger.info("Dataframe has been saved in %s.", path)
 
     def write_derivatives_dataset_description(self, path_data: str | os.PathLike[str]) -> None:
-        """Do nothing but warn: the file is not needed, and ivadomed never writes into a data set.
+        """Only warn: the file is not needed, and ivadomed never writes into a data set.
 
-        ivadomed 2.9.10 wrote ``derivatives/dataset_description.json`` because pybids does not index
-        derivatives without it.
+        ivadomed 2.9.10 wrote ``derivatives/dataset_description.json`` because pybids ignores derivatives
+        without it.
         """
         warnings.warn(
             f"{path_data}: derivatives/dataset_description.json is not needed any more and is not written",
@@ -177,7 +177,7 @@ class BidsDataframe:
         return not contrasts or contrast_of(file, contrasts) is not None
 
     def _labels_of(self, image: BidsFile) -> dict[str, BidsFile]:
-        """Labels of an image by their suffixes."""
+        """Labels of an image by suffix."""
         return self.labels.by_suffix(image, self.selection.label_suffixes)
 
     def _nothing_found(self, index: DataIndex, wanted: Sequence[BidsFile]) -> str:
@@ -189,14 +189,14 @@ class BidsDataframe:
     def _labelled(
         self, index: DataIndex, wanted: Sequence[BidsFile]
     ) -> list[tuple[BidsFile, dict[str, BidsFile]]]:
-        """Images that have the labels they need, each with its labels by suffix; all where none are asked for."""
+        """Images with the labels they need, each with its labels by suffix; all images if no label is required."""
         if not self.derivatives:
             return [(image, {}) for image in wanted]
         pairs = [(image, self._labels_of(image)) for image in wanted]
         return [pair for pair in pairs if self._has_labels(*pair, index)]
 
     def _has_labels(self, image: BidsFile, there: Mapping[str, BidsFile], index: DataIndex) -> bool:
-        """Look for one target and the ROI among the labels; record the reason when they are not there."""
+        """Look for a target and the ROI among the labels; record the reason if one is missing."""
         targets, roi = self.selection.target_suffixes, self.selection.roi_suffix
         if targets and there.keys().isdisjoint(targets):
             missing = targets

@@ -40,10 +40,10 @@ log = logging.getLogger(__name__)
 
 
 def index_data(config: RunConfig, folder: Path) -> BidsDataframe:
-    """Index the data set; save its table unless it is only segmented.
+    """Index the data set; save its table unless the data set is only segmented.
 
     Raises:
-        ConfigError: No label is named, and they are needed.
+        ConfigError: Labels are needed, but none is configured.
         DataError: See ``BidsDataframe``.
     """
     loader, labelled = config.loader_parameters, config.command != "segment"
@@ -57,7 +57,7 @@ def index_data(config: RunConfig, folder: Path) -> BidsDataframe:
     split_method = config.split_dataset.split_method if labelled else None
     with working("Indexing the data set"):
         bids_df = BidsDataframe(selection, folder, derivatives=labelled, split_method=split_method)
-    if labelled and is_first_process():  # the table of a run is that of the data it was trained and tested on
+    if labelled and is_first_process():  # a run's table describes its training and test data
         bids_df.save(folder / "bids_dataframe.csv")
     return bids_df
 
@@ -65,7 +65,7 @@ def index_data(config: RunConfig, folder: Path) -> BidsDataframe:
 def draw_split(
     config: RunConfig, bids_df: BidsDataframe, folder: Path, saved: Path | None = None
 ) -> dict[str, list[str]]:
-    """File names of the sides "train", "valid" and "test": drawn again, or those of ``saved`` or ``fname_split``."""
+    """File names of the sides "train", "valid" and "test": newly drawn, or from ``saved`` or ``fname_split``."""
     split = config.split_dataset
     if saved is not None:
         split = split.model_copy(update={"fname_split": str(saved)})
@@ -74,9 +74,9 @@ def draw_split(
 
 
 def saved_split(config: RunConfig, bids_df: BidsDataframe, folder: Path) -> dict[str, list[str]]:
-    """The split that the run in ``folder`` was trained with, else a new one.
+    """Split that the run in ``folder`` was trained with, otherwise a new one.
 
-    Images that are gone are left out; new ones stay out, for nobody knows which side they would be on.
+    Missing images are left out, and so are new ones, because their side is unknown.
     """
     saved = saved_file(folder)
     if config.split_dataset.fname_split or saved is None:
@@ -88,7 +88,7 @@ def saved_split(config: RunConfig, bids_df: BidsDataframe, folder: Path) -> dict
 def list_cases(
     config: RunConfig, bids_df: BidsDataframe, names: Sequence[str], dataset_type: DatasetType
 ) -> CaseList:
-    """Cases of one side of the split, and what is left out of it."""
+    """Cases of one side of the split, and what is excluded."""
     loader = config.loader_parameters
     found = build_cases(
         bids_df,
@@ -115,10 +115,10 @@ def list_cases(
 def cases_of(
     config: RunConfig, bids_df: BidsDataframe, names: Sequence[str], dataset_type: DatasetType
 ) -> CaseList:
-    """Cases of one side of the split, and what is left out of it, which is logged.
+    """Cases of one side of the split; what is excluded is logged.
 
     Raises:
-        DataError: There is none, or none of the training set has the label of ignored voxels.
+        DataError: The side is empty, or no training case has the label of ignored voxels.
     """
     found = list_cases(config, bids_df, names, dataset_type)
     for dropped in found.dropped:
@@ -146,7 +146,7 @@ def cases_of(
 
 
 def fit_conditioner(config: RunConfig, cases: Sequence[Case], folder: Path) -> Conditioner:
-    """Inputs of the network besides the image; the encoder of FiLM is fitted on training cases and saved."""
+    """Additional inputs of the network; the FiLM encoder is fitted on the training cases and saved."""
     if config.metadata_type is not None:
         FilmEncoder.fit(cases, config.metadata_type).save(folder)
     return conditioner_of(config, folder)
@@ -160,10 +160,10 @@ def sample_dataset(
     conditioner: Conditioner = unconditioned,
     workers: Workers | None = None,
 ) -> SampleDataset:
-    """Prepare the cases of one side, in threads unless ``workers`` do it, and list their samples.
+    """Prepare the cases of one side, in threads or by ``workers``, and list their samples.
 
     Raises:
-        DataError: A case cannot be used, no sample is left, or samples do not fit into a batch or the network.
+        DataError: A case is unusable, no sample remains, or samples do not fit a batch or the network.
     """
     display_transforms(config, dataset_type)
     recipe = recipe_of(config, dataset_type, define_device(config.gpu_ids)[1])
@@ -205,10 +205,10 @@ def sample_dataset(
 def _windows(
     config: RunConfig, cases: Sequence[Case], entries: Entries, dataset_type: DatasetType, recipe: Recipe
 ) -> list[Window]:
-    """Slices and patches of all cases that the filters keep.
+    """Slices and patches of all cases that pass the filters.
 
     Raises:
-        DataError: None is left, or a patch does not fit into a case.
+        DataError: None remains, or a patch does not fit into a case.
     """
     windows: list[Window] = []
     for index, entry in enumerate(entries):
@@ -231,7 +231,7 @@ def _windows(
 def _check_samples(
     config: RunConfig, cases: Sequence[Case], entries: Entries, dataset_type: DatasetType
 ) -> None:
-    """Refuse samples that batches or the network cannot take; see ``_check_classes`` for the training set."""
+    """Refuse samples that do not fit a batch or the network; see ``_check_classes`` for the training set."""
     first = 2 if config.is_2d else 1  # [N, C, h, w] or [C, H, W, D]
     shapes = {case.id: entry.stored.image_shape[first:] for case, entry in zip(cases, entries, strict=True)}
     check_sizes(shapes, config.length, config.architecture, config.training_parameters.batch_size)
@@ -248,7 +248,7 @@ def _check_samples(
 
 
 def _check_classes(names: Sequence[str], cases: Sequence[Case], entries: Entries) -> None:
-    """Refuse a training set without a labelled voxel, and warn of a class without one."""
+    """Refuse a training set without labelled voxels, and warn about each class without any."""
     empty = set(range(len(names)))
     for case, entry in zip(cases, entries, strict=True):
         if not empty:
@@ -276,32 +276,32 @@ def _keeps(rule: SliceRule, entry: Entry, case: Case, window: Window) -> bool:
 
 
 def test_cases(config: RunConfig, folder: Path) -> CaseList:
-    """The test set of the run's split, and what is left out of it and of the data set."""
+    """The test set of the run's split, and what is excluded from it and from the data set."""
     bids_df = index_data(config, folder)
     found = cases_of(config, bids_df, saved_split(config, bids_df, folder)["test"], "testing")
     return replace(found, dropped=(*bids_df.dropped, *found.dropped))
 
 
 def segment_cases(config: RunConfig, folder: Path) -> CaseList:
-    """Every image of the data set that has a wanted contrast, and what is left out."""
+    """All images of the data set with a requested contrast, and what is excluded."""
     bids_df = index_data(config, folder)
     found = cases_of(config, bids_df, sorted(bids_df.images), "testing")
     return replace(found, dropped=(*bids_df.dropped, *found.dropped))
 
 
 def display_transforms(config: RunConfig, dataset_type: DatasetType) -> None:
-    """List the transforms of one set in the log."""
+    """Log the transforms of one set."""
     log.info("\nSelected transformations for the ['%s'] dataset:", dataset_type)
     for name, arguments in config.transforms_for(dataset_type).items():
         log.info("%s: %s", name, arguments)
 
 
 def worker_count(config: RunConfig, processes: int = 1) -> int:
-    """DataLoader workers: as configured, else one fewer than cores, at least one and at most eight.
+    """DataLoader workers: as configured, otherwise one fewer than cores, from one to eight.
 
     Args:
         config: Configuration of the run.
-        processes: Processes that train on this machine and share its cores.
+        processes: Training processes that share the cores of this machine.
     """
     wanted = config.training_parameters.num_workers
     return wanted if wanted is not None else min(max(1, available_cores() // processes - 1), 8)

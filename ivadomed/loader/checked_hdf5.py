@@ -1,11 +1,11 @@
-"""HDF5 files: written so that they have their name only when whole, and read only when whole.
+"""HDF5 files that get their name only when complete, and are read only when complete.
 
-The HDF5 library writes late, and h5py drops errors of objects that are no longer used: on a disk that fills up, blocks
-would be missing from a file that looks whole, and be read as zeros. So Python does the writing, the first error ends
-it, and every array is read back and compared with the checksum that is stored next to it.
+The HDF5 library writes late, and h5py drops errors of unused objects: on a full disk, blocks would be missing
+from a file that looks complete, and be read as zeros. Python therefore does the writing, the first error stops
+it, and every array is read back and compared with the checksum stored next to it.
 
-A file that anybody may have made can name other files (links, raw and virtual storage), plug-ins (filters), and arrays
-that are far larger than it is. None of this is in the files that ivadomed writes, and ``open_checked`` refuses it.
+An untrusted file can refer to other files (links, raw and virtual storage) and plug-ins (filters), and declare
+arrays far larger than itself. Files written by ivadomed never do, and ``open_checked`` refuses it.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ _DEPTH = 3
 """Levels of the layout: subject, kind, contrast."""
 
 _FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 32000: "lzf"}
-"""Filters that h5py has built in, and numpy arrays need."""
+"""Filters that are built into h5py and sufficient for numpy arrays."""
 
 _FAULTS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)
 
 
 @contextmanager
 def checked_hdf5(path: str | os.PathLike[str], **options: Any) -> Iterator[h5py.File]:
-    """Yield an HDF5 file to write to; it gets its name when all that ``add_array`` put into it is on disk.
+    """Yield an HDF5 file to write to; it gets its name once everything from ``add_array`` is on disk.
 
     Args:
-        path: The file, replaced if there is one.
+        path: The file; an existing one is replaced.
         options: Options of ``h5py.File``.
 
     Raises:
-        OutputError: The file cannot be written, or does not hold what was written to it.
+        OutputError: The file cannot be written, or its content differs from what was written.
     """
     import h5py  # only users of HDF5 need it
 
@@ -68,9 +68,9 @@ def checked_hdf5(path: str | os.PathLike[str], **options: Any) -> Iterator[h5py.
 
 
 class _Disk(io.RawIOBase):
-    """A file that keeps its first error for ``check``.
+    """File that keeps its first error for ``check``.
 
-    The HDF5 library may crash when it cannot write what it holds, so it is told that all went well.
+    The HDF5 library may crash when it cannot write its buffers, so it is told that all writes succeed.
     """
 
     def __init__(self, raw: io.FileIO) -> None:
@@ -78,7 +78,7 @@ class _Disk(io.RawIOBase):
         self._error: OSError | None = None
 
     def check(self) -> None:
-        """Raise the first error, if there was one."""
+        """Raise the first error, if any."""
         if self._error is not None:
             raise self._error
 
@@ -124,7 +124,7 @@ def add_array(group: h5py.Group, name: str, array: np.ndarray, **options: Any) -
 
 
 def is_allocated(dataset: h5py.Dataset, file_size: int) -> bool:
-    """Tell whether every block of a chunked data set lies in the file; missing ones would be read as zeros.
+    """Return whether all blocks of a chunked data set are in the file; missing ones would be read as zeros.
 
     Args:
         dataset: The data set.
@@ -172,14 +172,14 @@ def _crc(array: np.ndarray, value: int = 0) -> int:
 
 
 def open_checked(path: str | os.PathLike[str], again: bool = False) -> h5py.File:
-    """Open a file for reading when all arrays in it are whole, and in it.
+    """Open a file for reading if all its arrays are complete and stored inside it.
 
     Args:
         path: The file.
-        again: It was checked before, by this function in another process.
+        again: The file was already checked by this function in another process.
 
     Raises:
-        DataError: It is no HDF5 file, or has what is refused; names the place.
+        DataError: It is not an HDF5 file, or has refused content, whose place is named.
     """
     import h5py  # only users of HDF5 need it
 
@@ -204,7 +204,7 @@ def _refusal(path: str | os.PathLike[str], fault: str) -> DataError:
 
 
 def _faults(group: h5py.Group, place: str, depth: int, size: int) -> Iterator[str]:
-    """Faults of the members of a group; deeper levels than the layout has are never read."""
+    """Faults of the members of a group; levels deeper than the layout are not read."""
     import h5py
 
     for name in group:
@@ -222,7 +222,7 @@ def _faults(group: h5py.Group, place: str, depth: int, size: int) -> Iterator[st
 
 
 def _array_fault(dataset: h5py.Dataset, size: int) -> str | None:
-    """Why an array of a file of ``size`` bytes must not be read, or None."""
+    """Reason why an array in a file of ``size`` bytes must not be read, or None."""
     if dataset.dtype.kind not in "biuf":
         return f"holds values of the type {dataset.dtype}, no numbers"
     if dataset.is_virtual or dataset.external:

@@ -1,7 +1,7 @@
-"""Inputs of a network besides the image: metadata (FiLM), or the contrasts that are there (HeMIS).
+"""Inputs of a network in addition to the image: metadata (FiLM) or the available contrasts (HeMIS).
 
-Of metadata, categories (contrast, manufacturer, a column of participants.tsv) are one-hot encoded. Numbers of the MRI
-protocol are first put into clusters, whose borders are the minima of their density over the training set.
+Categorical metadata (contrast, manufacturer, a column of participants.tsv) are one-hot encoded. MRI parameters
+are first clustered; the borders are the minima of their density over the training set.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ log = logging.getLogger(__name__)
 
 CLUSTERED = ("FlipAngle", "EchoTime", "RepetitionTime")
 MRI_PARAMS = (*CLUSTERED, "Manufacturer")
-"""Fields of an image's sidecar behind ``mri_params``, in the order of the vector."""
+"""Sidecar fields used for ``mri_params``, in the order of the vector."""
 
 FILM_ENCODER = "film_encoder.json"
-"""File of the encoder, in the folder of a run and in that of a packaged model."""
+"""File of the encoder, in the folder of a run or of a packaged model."""
 
 CONTRASTS = ("contrasts", "contrast")  # documented spellings of the metadata type
-_N_GRID = 1000  # points at which the density is looked at
+_N_GRID = 1000  # points at which the density is evaluated
 _N_BANDWIDTHS = 20
-_N_VALUES = 1000  # values that decide on the bandwidth
+_N_VALUES = 1000  # values used to choose the bandwidth
 Label = str | int
 
 
@@ -48,19 +48,19 @@ def unconditioned(case: Case) -> None:
 
 
 def present_contrasts(case: Case) -> np.ndarray:
-    """Per channel 1 where the case has its contrast, else 0."""
+    """Per channel, 1 if the case has its contrast, otherwise 0."""
     return np.array(case.present, np.float32)
 
 
 @dataclass(frozen=True)
 class Curriculum:
-    """Rate at which contrasts are withheld in training, so that the network learns to do without.
+    """Rate at which contrasts are withheld in training, so that the network learns to work without them.
 
     Havaei et al., "HeMIS: Hetero-Modal Image Segmentation", MICCAI 2016, section 2.3.
 
     Args:
         probability: Probability of withholding each contrast in the first epoch, between 0 and 1.
-        growth: Exponent that the probability is raised to after each epoch; below 1 it grows towards 1.
+        growth: Exponent applied to the probability after each epoch; below 1, the probability grows towards 1.
     """
 
     probability: float
@@ -72,20 +72,20 @@ class Curriculum:
 
 
 def withhold(present: np.ndarray, probability: float, rng: np.random.Generator) -> np.ndarray:
-    """Withhold each contrast with ``probability``, but never all of a sample.
+    """Withhold each contrast with ``probability``, but never all contrasts of a sample.
 
     Args:
-        present: [..., C], not 0 where a contrast is there.
+        present: [..., C], nonzero where a contrast is available.
         probability: Between 0 and 1.
-        rng: Generator of the draws.
+        rng: Random generator.
 
     Returns:
-        [..., C] bool, the contrasts that stay.
+        [..., C] bool, the contrasts that are kept.
     """
     draws = rng.random(present.shape)
     there = present != 0
     kept = there & (draws >= probability)
-    # Where all were withheld, the one with the highest draw stays: every contrast is equally likely.
+    # If all were withheld, the one with the highest draw is kept: every contrast is equally likely.
     best = np.where(there, draws, -1).argmax(axis=-1)[..., None]
     empty = ~kept.any(axis=-1, keepdims=True)
     np.put_along_axis(kept, best, np.take_along_axis(kept, best, -1) | empty, -1)
@@ -100,9 +100,9 @@ def contrast_ids() -> Mapping[str, int]:
 
 
 def generic_contrast(contrast: str) -> str:
-    """The contrast of ``contrast_dct.json`` that an image has: "acq-ax_T2w" and "T2w_reg" are "T2w".
+    """Contrast of ``contrast_dct.json`` that matches: "acq-ax_T2w" and "T2w_reg" become "T2w".
 
-    A contrast that is none of them is a category of its own.
+    A contrast that matches none forms its own category.
     """
     parts = contrast.split("_")
     return next((name for name in (contrast, *reversed(parts)) if name in contrast_ids()), contrast)
@@ -113,7 +113,7 @@ class Feature:
     """One piece of metadata.
 
     Args:
-        name: Key of ``Case.metadata``; "contrast" for that of the first channel.
+        name: Key of ``Case.metadata``; "contrast" is the contrast of the first channel.
         minima: Borders between the clusters of a number, ascending; None for a category.
     """
 
@@ -124,7 +124,7 @@ class Feature:
         """Category or number of the cluster of a case.
 
         Raises:
-            DataError: The case has no value, or none that is a number where one is needed.
+            DataError: The case has no value, or a value that should be a number and is not.
         """
         if self.name == "contrast":
             if not case.contrasts:
@@ -146,7 +146,7 @@ class FilmEncoder:
 
     Args:
         metadata_type: "contrasts", "mri_params", or a column of participants.tsv.
-        features: Pieces of metadata that are encoded.
+        features: Encoded pieces of metadata.
         known: Labels of each feature in the order of the vector.
     """
 
@@ -160,7 +160,7 @@ class FilmEncoder:
         """Learn categories and clusters.
 
         Raises:
-            DataError: There is no case, or one lacks a value.
+            DataError: No case is given, or one lacks a value.
         """
         return cls.of_features(features_of(cases, metadata_type), cases, metadata_type)
 
@@ -168,14 +168,14 @@ class FilmEncoder:
     def of_features(
         cls, features: Sequence[Feature], cases: Sequence[Case], metadata_type: str
     ) -> FilmEncoder:
-        """Learn the categories of features whose clusters are known."""
+        """Learn the categories of features with known clusters."""
         if not cases:
             raise DataError(f"FiLM on {metadata_type}: there is no training image to learn from")
         return cls(metadata_type, tuple(features), tuple(_labels(feature, cases) for feature in features))
 
     @property
     def categories_(self) -> list[np.ndarray]:
-        """Known labels of each feature, as the one-hot encoder of scikit-learn has them."""
+        """Known labels of each feature, as in the one-hot encoder of scikit-learn."""
         return [np.array(labels) for labels in self.known]
 
     @property
@@ -184,7 +184,7 @@ class FilmEncoder:
         return sum(map(len, self.known))
 
     def labels(self, case: Case) -> list[Label]:
-        """Per feature the category or cluster of a case."""
+        """Per feature, the category or cluster of a case."""
         return [feature.label(case) for feature in self.features]
 
     def encode(self, case: Case) -> np.ndarray:
@@ -198,7 +198,7 @@ class FilmEncoder:
     def transform(self, rows: Sequence[Sequence[Label]], owner: str = "FiLM") -> np.ndarray:
         """One-hot encode labels, one row per image: [B, n_metadata] float32.
 
-        A label that did not occur in training is all zeros, with one warning for each.
+        A label that did not occur in training is encoded as zeros, with one warning per label.
         """
         encoded = np.zeros((len(rows), self.n_metadata), np.float32)
         for vector, row in zip(encoded, rows, strict=True):
@@ -228,10 +228,10 @@ class FilmEncoder:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> FilmEncoder:
-        """The encoder that ``save`` wrote into a folder.
+        """Read the encoder that ``save`` wrote into a folder.
 
         Raises:
-            ModelError: There is none, or it cannot be read.
+            ModelError: The encoder is missing or unreadable.
         """
         path = Path(folder) / FILM_ENCODER
         try:
@@ -245,7 +245,7 @@ class FilmEncoder:
             raise ModelError(f"{path}: not a readable FiLM encoder ({error}); train again") from error
 
     def to_json(self) -> dict[str, Any]:
-        """As values that JSON can hold."""
+        """Content as JSON values."""
         features = [
             {"name": feature.name, "minima": feature.minima, "known": known}
             for feature, known in zip(self.features, self.known, strict=True)
@@ -254,10 +254,10 @@ class FilmEncoder:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> FilmEncoder:
-        """The encoder of which ``to_json`` gave the content.
+        """Rebuild the encoder from the content that ``to_json`` returned.
 
         Raises:
-            DataError: The content is of something else.
+            DataError: The content is not that of an encoder.
         """
         try:
             features = [Feature(entry["name"], _minima(entry["minima"])) for entry in content["features"]]
@@ -274,7 +274,7 @@ def _minima(values: Sequence[Any] | None) -> tuple[float, ...] | None:
 
 
 def features_of(cases: Sequence[Case], metadata_type: str) -> list[Feature]:
-    """Pieces of a metadata type; clusters are those of the cases."""
+    """Pieces of a metadata type, with clusters fitted on the cases."""
     if metadata_type in CONTRASTS:
         return [Feature("contrast")]
     if metadata_type != "mri_params":
@@ -289,7 +289,7 @@ def features_of(cases: Sequence[Case], metadata_type: str) -> list[Feature]:
 
 
 def missing_metadata(case: Case, metadata_type: str) -> str | None:
-    """Why FiLM cannot use a case, or None."""
+    """Reason why FiLM cannot use a case, or None."""
     if metadata_type in CONTRASTS:
         return None if case.contrasts else "has no contrast"
     names = MRI_PARAMS if metadata_type == "mri_params" else (metadata_type,)
@@ -298,7 +298,7 @@ def missing_metadata(case: Case, metadata_type: str) -> str | None:
 
 
 def has_value(name: str, value: Any) -> bool:
-    """Tell whether a value can be encoded: a finite number where clusters are made, else anything but nothing."""
+    """Return whether a value can be encoded: a finite number for clustered fields, otherwise anything but nothing."""
     if name not in CLUSTERED:
         return isinstance(value, (str, bool, int, float, np.generic)) and value == value and value != ""
     try:
@@ -308,22 +308,22 @@ def has_value(name: str, value: Any) -> bool:
 
 
 def category(value: Any) -> str:
-    """Name of a category: "SIEMENS" and "Siemens", 1 and 1.0 are the same."""
+    """Name of a category: "SIEMENS" and "Siemens", 1 and 1.0 are equal."""
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
         value = int(value)
     return str(value).strip().casefold()
 
 
 def cluster(value: float, minima: Sequence[float]) -> int:
-    """Number of the cluster of a value; one that lies on a border belongs to the cluster above."""
+    """Number of the cluster of a value; a value on a border belongs to the cluster above."""
     return int(np.searchsorted(minima, value, side="right"))
 
 
 def fit_clusters(values: Sequence[float]) -> tuple[Any, tuple[float, ...]]:
-    """Density of some numbers and the borders between their clusters, see ``fit_density``.
+    """Density of numbers and the borders between their clusters, see ``fit_density``.
 
-    The bandwidth is searched between 1 % and 100 % of the range of the values. Equal numbers have no density
-    (None) and are one cluster.
+    Bandwidths from 1 % to 100 % of the range of the values are searched. Equal numbers have no density (None)
+    and form one cluster.
     """
     low, high = float(np.min(values)), float(np.max(values))
     if low == high:
@@ -335,20 +335,20 @@ def fit_clusters(values: Sequence[float]) -> tuple[Any, tuple[float, ...]]:
 def fit_density(
     values: Sequence[float], grid: np.ndarray, bandwidths: Sequence[float] | np.ndarray
 ) -> tuple[Any, tuple[float, ...]]:
-    """Gaussian kernel density of some numbers.
+    """Gaussian kernel density of numbers.
 
-    The bandwidth is the one with the largest likelihood in cross-validation; at most 1000 of the numbers,
-    drawn with a fixed seed, decide on it.
+    The bandwidth maximizes the cross-validated likelihood of at most 1000 of the numbers, drawn with a fixed
+    seed.
 
     Args:
-        values: The numbers, one at least.
-        grid: Ascending points at which minima are looked for.
+        values: The numbers, at least one.
+        grid: Ascending points at which minima are searched.
         bandwidths: Candidates.
 
     Returns:
         ``sklearn.neighbors.KernelDensity`` and the local minima.
     """
-    # Only the fit needs them; inference must not pay for the import.
+    # Imported here because only fitting needs them; inference must not pay for the import.
     from scipy.signal import find_peaks
     from sklearn.model_selection import GridSearchCV, KFold
     from sklearn.neighbors import KernelDensity
@@ -361,13 +361,13 @@ def fit_density(
         search = GridSearchCV(KernelDensity(), {"bandwidth": list(bandwidths)}, cv=folds).fit(drawn)
         bandwidth = search.best_params_["bandwidth"]
     density = KernelDensity(kernel="gaussian", bandwidth=bandwidth).fit(column)
-    # Unlike argrelextrema, find_peaks sees a minimum that lies between two equal points of the grid.
+    # Unlike argrelextrema, find_peaks finds a minimum that lies between two equal points of the grid.
     borders, _ = find_peaks(-density.score_samples(np.asarray(grid, float).reshape(-1, 1)))
     return density, tuple(float(point) for point in np.asarray(grid, float)[borders])
 
 
 def _labels(feature: Feature, cases: Sequence[Case]) -> tuple[Label, ...]:
-    """Known labels: all clusters, or the categories of the cases, contrasts by id and others by name."""
+    """Known labels: all clusters, or the categories of the cases; contrasts sorted by id, others by name."""
     if feature.minima is not None:
         return tuple(range(len(feature.minima) + 1))
     found = {str(feature.label(case)) for case in cases}

@@ -1,4 +1,4 @@
-"""Mid-sagittal images and heatmaps of intervertebral discs, written into a BIDS data set to be trained on."""
+"""Mid-sagittal images and heatmaps of intervertebral discs, written into a BIDS data set for training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ivadomed.loader.cases.volumes import check_same_grid
 
 _LABEL = "_labels-disc-manual"
 _EXTENSION = ".nii.gz"
-_DISCS = range(3, 31)  # C2/C3 to the last one; C1/C2 (1, 2) is hard to tell, from 49 on are other landmarks
+_DISCS = range(3, 31)  # C2/C3 to the last; C1/C2 (1, 2) is hard to identify, 49 and above are other landmarks
 _KERNEL = 10  # pixels
 _SAGITTAL = 0
 
@@ -26,8 +26,8 @@ def mask2label(path_label: str | os.PathLike[str], aim: int = 0) -> list[list[in
     """Points of a label image.
 
     Args:
-        path_label: NIfTI file with single voxels, whose values are numbers of discs.
-        aim: Number of the disc to look for; 0 or less for all from 3 (C2/C3) to 30.
+        path_label: NIfTI file with one voxel per disc, whose value is the disc number.
+        aim: Number of the disc to look for; 0 or less for all discs from 3 (C2/C3) to 30.
 
     Returns:
         [x, y, z, value] of each point, in voxels of RAS orientation, sorted by value.
@@ -36,7 +36,7 @@ def mask2label(path_label: str | os.PathLike[str], aim: int = 0) -> list[list[in
         DataError: The file cannot be read.
     """
     image = read_map(path_label)
-    # From RAS to HWD with axial slices is the identity.
+    # From RAS to HWD with axial slices is the identity mapping.
     values = image.grid(2).to_hwd(image.data)
     wanted = values == aim if aim > 0 else np.isin(values, _DISCS)
     points = [[*map(int, place), int(values[tuple(place)])] for place in np.argwhere(wanted)]
@@ -48,19 +48,20 @@ def extract_mid_slice_and_convert_coordinates_to_heatmaps(
 ) -> list[Path]:
     """Write the mid-sagittal image of each subject and the heatmap of its discs into the data set.
 
-    The slice is the one in the middle of all discs of the subject, whatever ``aim`` is. Images without labels, and
-    those without the disc that is looked for, are passed over.
+    The slice is the middle of all discs of the subject, regardless of ``aim``. Images without labels or without
+    the requested disc are skipped.
 
     Args:
         path: BIDS folder.
-        suffix: Of the images, such as "_T2w".
-        aim: Number of the one disc to show; 0 or less for all.
+        suffix: Suffix of the images, such as "_T2w".
+        aim: Number of the disc to show; 0 or less for all.
 
     Returns:
-        The files: ``<image>_mid.nii.gz`` and, in ``derivatives/labels``, ``<image>_mid_heatmap<aim>.nii.gz``.
+        The files written: ``<image>_mid.nii.gz`` and, in ``derivatives/labels``,
+            ``<image>_mid_heatmap<aim>.nii.gz``.
 
     Raises:
-        DataError: There is no image with such a label, or an image and its label lie on different grids.
+        DataError: No image has such a label, or an image and its label lie on different grids.
         OutputError: The data set cannot be written.
     """
     data = Path(path)
@@ -81,7 +82,7 @@ def extract_mid_slice_and_convert_coordinates_to_heatmaps(
 
 
 def _prepare(image: Path, data: Path, aim: int) -> list[Path]:
-    """Write both files of an image; none if it has no such label."""
+    """Write both files of an image, or none if it has no such label."""
     stem = image.name.removesuffix(_EXTENSION)
     labels = data / "derivatives" / "labels" / image.parent.relative_to(data)
     label = labels / f"{stem}{_LABEL}{_EXTENSION}"

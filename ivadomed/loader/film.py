@@ -1,3 +1,3 @@
-"""Import path of ivadomed 2; `ivadomed.compat.film` does the work."""
+"""Import path of ivadomed 2; implemented in `ivadomed.compat.film`."""
 
 from ivadomed.compat.film import *

@@ -1,4 +1,4 @@
-"""The splits of a cross-validation of a run: drawn, or those of a file, and kept in the folder of the run."""
+"""Splits for cross-validating a run: drawn or read from a file, and kept in the folder of the run."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ log = logging.getLogger(__name__)
 
 
 def draw_folds(config: RunConfig, bids_df: BidsDataframe) -> list[dict[str, list[str]]]:
-    """File names of the sides "train", "valid" and "test" of each fold: drawn, or those of ``fname_split``.
+    """File names of the sides "train", "valid" and "test" of each fold: drawn or from ``fname_split``.
 
     Raises:
-        DataError: See ``cross_validation`` and ``split_from_file``; a fold is left without subjects to learn from or
-            to validate on; a label cannot be read.
+        DataError: See ``cross_validation`` and ``split_from_file``; a fold has no subjects to train or
+            validate on; a label cannot be read.
     """
     split = config.split_dataset
     if split.fname_split:
@@ -50,18 +50,18 @@ def draw_folds(config: RunConfig, bids_df: BidsDataframe) -> list[dict[str, list
 
 
 def write_folds(folder: Path, splits: Sequence[dict[str, list[str]]]) -> Path:
-    """Write the splits of all folds into the folder of a run, and return the file."""
+    """Write the splits of all folds into the folder of a run; return the file."""
     write_json(folder / SPLITS, list(splits))
     return folder / SPLITS
 
 
 def classes_of_files(config: RunConfig, bids_df: BidsDataframe, names: Sequence[str]) -> dict[str, Set[int]]:
-    """Classes of which each image has a labelled voxel, in the label of any rater, by file name.
+    """Classes with a labelled voxel in any rater's label of each image, by file name.
 
-    The labels are read, for a file may be empty; a class without a file is absent.
+    The labels are read because a file may be empty; a class without a file is absent.
 
     Raises:
-        DataError: A label cannot be read, or is none.
+        DataError: A label cannot be read or is invalid.
     """
     cases = list_cases(config, bids_df, names, "training").cases
     with ThreadPoolExecutor(available_cores()) as pool:
@@ -92,10 +92,10 @@ def _labelled(case: Case) -> Iterator[int]:
 
 
 def _check_parts(splits: Sequence[Split], path: str) -> None:
-    """Refuse splits of a file that are no cross-validation.
+    """Refuse splits from a file that are not a cross-validation.
 
     Raises:
-        DataError: A fold lacks a side, or validates on files of another one, or the test sets differ.
+        DataError: A fold lacks a side, shares validation files with another one, or the test sets differ.
     """
     seen: set[str] = set()
     for fold, (train, valid, test) in enumerate(splits):

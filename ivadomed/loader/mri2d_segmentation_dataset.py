@@ -1,3 +1,3 @@
-"""Import path of ivadomed 2; `ivadomed.compat.datasets` does the work."""
+"""Import path of ivadomed 2; implemented in `ivadomed.compat.datasets`."""
 
 from ivadomed.compat.datasets import MRI2DSegmentationDataset as MRI2DSegmentationDataset

@@ -1,3 +1,3 @@
-"""Import path of ivadomed 2; `ivadomed.compat.filters` does the work."""
+"""Import path of ivadomed 2; implemented in `ivadomed.compat.filters`."""
 
 from ivadomed.compat.filters import PatchFilter as PatchFilter

@@ -1,4 +1,4 @@
-"""From the configuration to what the loader and the engine do with a case."""
+"""From the configuration to the processing of a case by the loader and the engine."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WindowDefaults:
-    """Use of patches by a model whose configuration does not say.
+    """How a model uses patches if its configuration does not specify it.
 
     Args:
-        blend: Average of the predictions of overlapping patches, see ``windows.BLENDS``.
-        anchor: Where patches lie that are larger than the box of a cascade, see ``box_crop``.
+        blend: Averaging of overlapping patches, see ``windows.BLENDS``.
+        anchor: Position of patches larger than the box of a cascade, see ``box_crop``.
     """
 
     blend: str
@@ -33,9 +33,9 @@ class WindowDefaults:
 
 
 MODEL_OF_2 = WindowDefaults("mean", "corner")
-"""A model of ivadomed 2, or that is packaged and does not say."""
+"""Models of ivadomed 2, and packaged models that do not specify it."""
 TRAINED = WindowDefaults("gaussian", "center")
-"""A model that is trained now."""
+"""Newly trained models."""
 
 
 def recipe_of(config: RunConfig, dataset_type: DatasetType, device: torch.device = CPU) -> Recipe:
@@ -47,7 +47,7 @@ def recipe_of(config: RunConfig, dataset_type: DatasetType, device: torch.device
         device: Device where a classifier of slices runs.
 
     Raises:
-        ConfigError: There is no such classifier.
+        ConfigError: The classifier does not exist.
     """
     loader = config.loader_parameters
     fixed, _ = Pipeline.from_config(config.transforms_for(dataset_type)).split_fixed()
@@ -59,7 +59,7 @@ def recipe_of(config: RunConfig, dataset_type: DatasetType, device: torch.device
         soft_gt=loader.soft_gt,
         slice_filter=SliceRule(
             empty_input=filters.filter_empty_input,
-            # Without labels there is nothing to filter by, and a test set is predicted whole.
+            # Without labels there is nothing to filter by, and test sets are predicted in full.
             empty_mask=filters.filter_empty_mask and dataset_type != "testing",
             absent_class=filters.filter_absent_class and dataset_type != "testing",
             min_roi_voxels=loader.roi_params.slice_filter_roi if fixed.needs_roi else None,
@@ -78,9 +78,9 @@ def steps_of(config: RunConfig, dataset_type: DatasetType) -> Pipeline:
 
 
 def uncertain_steps_of(config: RunConfig) -> Pipeline | None:
-    """Transforms per Monte Carlo sample: those of testing, or of training when testing has no random ones.
+    """Transforms per Monte Carlo sample: those of testing, or of training if testing has no random ones.
 
-    None when the image is not augmented at test time.
+    None if the image is not augmented at test time.
     """
     if not config.uncertainty.aleatoric:
         return None
@@ -90,14 +90,14 @@ def uncertain_steps_of(config: RunConfig) -> Pipeline | None:
 
 
 def conditioner_of(config: RunConfig, encoder: FilmEncoder | Path) -> Conditioner:
-    """Inputs of a network besides the image, as a function of the case.
+    """Inputs of a network in addition to the image, as a function of the case.
 
     Args:
         config: Configuration of a run or a packaged model.
-        encoder: Encoder of a FiLM network, or the folder where it lies.
+        encoder: Encoder of a FiLM network, or its folder.
 
     Raises:
-        ModelError: There is no encoder.
+        ModelError: The encoder is missing.
     """
     if config.metadata_type is not None:
         return (FilmEncoder.load(encoder) if isinstance(encoder, Path) else encoder).encode
@@ -105,7 +105,7 @@ def conditioner_of(config: RunConfig, encoder: FilmEncoder | Path) -> Conditione
 
 
 def _classifier(config: RunConfig, device: torch.device) -> SliceClassifier | None:
-    """The classifier that rejects slices, shown the same slices in every set."""
+    """Classifier that rejects slices; it sees the same slices in every set."""
     filters = config.loader_parameters.slice_filter_params
     if not filters.filter_classification or filters.classifier_path is None:
         return None

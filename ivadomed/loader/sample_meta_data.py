@@ -1,3 +1,3 @@
-"""Import path of ivadomed 2; `ivadomed.compat.pairs` does the work."""
+"""Import path of ivadomed 2; implemented in `ivadomed.compat.pairs`."""
 
 from ivadomed.compat.pairs import SampleMetadata as SampleMetadata

@@ -1,4 +1,4 @@
-"""Filters of slices: by what the image, its labels and its region of interest hold there."""
+"""Filters of slices by the content of the image, its labels and its region of interest."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _BATCH = 16
 
 @dataclass(frozen=True)
 class SliceStatistics:
-    """Statistics of each slice of the image as it was read, for filters, and voxels of its labels.
+    """Statistics of each slice of the image as read, for filters, and voxels of its labels.
 
     Args:
-        input_varies: Per slice, True when every channel that is there has more than one intensity.
-        labelled: Per slice and rater, True when the label has a voxel.
-        roi_voxels: Per slice, voxels of the ROI (in the box, if there is one); empty without an ROI.
-        in_box: Per slice, True when it meets the bounding box; empty without a box.
-        accepted: Per slice, True when the classifier accepts it; empty without a classifier.
+        input_varies: Per slice, True if every available channel has more than one intensity.
+        labelled: Per slice and rater, True if the label is not empty.
+        roi_voxels: Per slice, voxels of the ROI (in the box, if any); empty without an ROI.
+        in_box: Per slice, True if it intersects the bounding box; empty without a box.
+        accepted: Per slice, True if the classifier accepts it; empty without a classifier.
         foreground: Per rater, some labelled voxels after the fixed steps, see ``pack_foreground``.
-        ignores: True when the image has ignored voxels.
+        ignores: True if the image has ignored voxels.
     """
 
     input_varies: list[bool]
@@ -62,10 +62,10 @@ class SliceStatistics:
 
     @classmethod
     def of_sample(cls, sample: Mapping[str, Any]) -> SliceStatistics:
-        """Statistics of one sample (slice or patch), as of a volume with a single slice.
+        """Statistics of one sample (slice or patch), treated as a volume with a single slice.
 
         Args:
-            sample: ``input``: one array per channel; ``gt``: per class one array, or one per rater; or None.
+            sample: ``input``: one array per channel; ``gt``: per class, one array or one per rater; or None.
         """
         channels = [np.asarray(channel) for channel in sample["input"]]
         labels = [np.asarray(label) for label in _flat(sample.get("gt"))]
@@ -75,7 +75,7 @@ class SliceStatistics:
 
 @dataclass(frozen=True)
 class SliceRule:
-    """Rule for slices that are left out; see ``slice_filter_params`` and ``roi_params`` of the configuration."""
+    """Rule that excludes slices; see ``slice_filter_params`` and ``roi_params`` of the configuration."""
 
     empty_input: bool = True
     empty_mask: bool = False
@@ -83,7 +83,7 @@ class SliceRule:
     min_roi_voxels: int | None = None
 
     def keeps(self, facts: SliceStatistics, index: int) -> bool:
-        """Tell whether slice ``index`` stays."""
+        """Return whether slice ``index`` is kept."""
         labelled = facts.labelled[index]
         return not (
             (self.empty_input and not facts.input_varies[index])
@@ -97,9 +97,9 @@ class SliceRule:
 
 @dataclass(frozen=True, eq=False)
 class SliceClassifier:
-    """Rejects slices of prepared cases; the model is loaded when the first case needs it.
+    """Rejects slices of prepared cases; the model is loaded for the first case that needs it.
 
-    It is shown a slice as the network is at test time: after the fixed steps and the transforms per sample.
+    It sees slices as the network does at test time: after the fixed steps and the transforms per sample.
 
     Args:
         path: ``.pt`` file of the classifier, see `accepts`.
@@ -107,7 +107,7 @@ class SliceClassifier:
         device: Where it runs.
 
     Raises:
-        ConfigError: There is no such file.
+        ConfigError: The file does not exist.
     """
 
     path: Path
@@ -123,13 +123,13 @@ class SliceClassifier:
 
     @property
     def identity(self) -> list[Any]:
-        """Everything that its verdict on a prepared slice depends on, for the key of a cache."""
+        """Everything that determines its verdict on a prepared slice, for the key of a cache."""
         status = os.stat(self.path)
         steps = [[sorted(stage.applied_to), repr(stage.transform)] for stage in self.steps.stages]
         return [str(self.path.resolve()), status.st_size, status.st_mtime_ns, steps]
 
     def __call__(self, stack: np.ndarray, zooms: tuple[float, ...]) -> list[bool]:
-        """Tell which slices stay: every channel must be accepted.
+        """Return which slices are kept: every channel must be accepted.
 
         Args:
             stack: [N, C, h, w] slices after the fixed steps.
@@ -159,15 +159,15 @@ def accepts(classifier: torch.nn.Module, images: np.ndarray) -> np.ndarray:
     """Ask a classifier whether images show what it was trained to find.
 
     Args:
-        classifier: Given one channel [B, 1, h, w], it returns the probabilities of the classes but the
-            background, [B, K - 1]. What is more likely background than not is rejected.
+        classifier: Maps one channel [B, 1, h, w] to the probabilities of all classes but the
+            background, [B, K - 1]. Images that are more likely background are rejected.
         images: [B, h, w].
 
     Returns:
         [B] bool
 
     Raises:
-        ModelError: The model is no such classifier.
+        ModelError: The model is not such a classifier.
     """
     device = next((parameter.device for parameter in classifier.parameters()), CPU)
     batch = torch.as_tensor(np.asarray(images, np.float32), device=device)[:, None]
@@ -184,7 +184,7 @@ def accepts(classifier: torch.nn.Module, images: np.ndarray) -> np.ndarray:
 
 
 def _flat(labels: Any) -> list[Any]:
-    """Labels of all raters of all classes in one row."""
+    """Labels of all raters of all classes as a flat list."""
     row: list[Any] = []
     for label in () if labels is None else labels:
         row += label if isinstance(label, (list, tuple)) else [label]

@@ -1,4 +1,4 @@
-"""Import path of ivadomed 2; `ivadomed.compat.loader` does the work."""
+"""Import path of ivadomed 2; implemented in `ivadomed.compat.loader`."""
 
 from ivadomed.compat.loader import *
 from ivadomed.runtime.moved import moved_names

@@ -1,1 +1,1 @@
-"""The index of a BIDS data set: names, tables, sidecars, labels, and what is wrong with them."""
+"""Index of a BIDS data set: names, tables, sidecars, labels and their faults."""

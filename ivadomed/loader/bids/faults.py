@@ -1,4 +1,4 @@
-"""Faults and surprises of a data set as a whole, in words for the user."""
+"""User-facing messages about faults and unexpected properties of a whole data set."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def nothing_found(
     labelled: bool,
     everything: Callable[[], Iterable[BidsFile]],
 ) -> str:
-    """Message for a data set without a usable image: what was searched for, and what is there instead.
+    """Message for a data set without a usable image: what was searched, and what is available instead.
 
     Args:
-        selection: Files that were asked for.
+        selection: Requested files.
         index: Index of the data sets.
-        wanted: Images of the wanted contrasts and sessions.
-        dropped: Files that were left out.
-        labelled: Labels were asked for.
+        wanted: Images of the requested contrasts and sessions.
+        dropped: Excluded files.
+        labelled: Labels were requested.
         everything: Lists the files of all extensions.
     """
     labels = f" with labels {list(selection.label_suffixes)}" if labelled else ""
@@ -43,7 +43,7 @@ def nothing_found(
     if wanted:
         there = f"available labels: {labels_there(wanted, Labels(index))}"
     else:
-        # The wrong extensions are the commonest reason.
+        # Wrong extensions are the most common reason.
         kinds = sorted({file.suffix + file.extension for file in everything() if not file.is_derivative})
         there = f"available images: {some(kinds, 10) or 'none'}"
     if not dropped:
@@ -52,7 +52,7 @@ def nothing_found(
 
 
 def summary(dropped: Sequence[Dropped]) -> str:
-    """Number of files and subjects that are left out, by what they lack, with the first names of each kind."""
+    """Number of excluded files and subjects per reason, with the first names of each."""
     kinds: dict[str, list[str]] = defaultdict(list)
     for item in dropped:
         kinds[item.lacks or item.reason].append(Path(item.file).name)
@@ -63,13 +63,13 @@ def summary(dropped: Sequence[Dropped]) -> str:
 
 
 def labels_there(images: Iterable[BidsFile], found: Labels) -> str:
-    """The suffixes of the labels of the first images, or "none"."""
+    """Suffixes of the labels of the first images, or "none"."""
     suffixes = {suffix for image in islice(images, _LOOKED_AT) for suffix in found.suffixes(image)}
     return some(sorted(suffixes), _SUFFIXES) or "none"
 
 
 def without_description(roots: Iterable[str]) -> list[str]:
-    """A line per data set without ``dataset_description.json``."""
+    """One line per data set without ``dataset_description.json``."""
     return [
         f"{root}: has no {_DESCRIPTION}, which BIDS asks for; add one that names the data set, for example "
         '{"Name": "...", "BIDSVersion": "1.9.0"}, so that manifest.json can tell which one it was'
@@ -79,7 +79,7 @@ def without_description(roots: Iterable[str]) -> list[str]:
 
 
 def refuse_duplicates(images: Iterable[BidsFile]) -> None:
-    """Refuse images that share a name but for the extension and zeros of indices: results are named after it.
+    """Refuse images whose names differ only in extension or zero padding, because results are named after them.
 
     Raises:
         DataError: Names the files.
@@ -96,7 +96,7 @@ def refuse_duplicates(images: Iterable[BidsFile]) -> None:
 
 
 def missing_contrasts(contrasts: Iterable[str], images: Sequence[BidsFile]) -> list[str]:
-    """A line per wanted contrast that no image has."""
+    """One line per requested contrast that no image has."""
     there = some(sorted({image.suffix for image in images}))
     return [
         f"loader_parameters.contrast_params: no usable image has the contrast {contrast}; there are {there}"
@@ -106,10 +106,10 @@ def missing_contrasts(contrasts: Iterable[str], images: Sequence[BidsFile]) -> l
 
 
 def shared_labels(labelled: Iterable[tuple[BidsFile, Mapping[str, BidsFile]]]) -> list[str]:
-    """A line about the labels that are taken for images of several contrasts, because their names have none.
+    """One line about labels used for images of several contrasts because their names contain none.
 
     Args:
-        labelled: Images that are used, each with its labels by suffix.
+        labelled: Images in use, each with its labels by suffix.
     """
     contrasts: dict[tuple[Path, str], set[str]] = defaultdict(set)
     for image, labels in labelled:
@@ -127,7 +127,7 @@ def shared_labels(labelled: Iterable[tuple[BidsFile, Mapping[str, BidsFile]]]) -
 
 
 def shared_subjects(images: Iterable[BidsFile]) -> list[str]:
-    """A line about the subjects that occur in more than one data set."""
+    """One line about subjects that occur in more than one data set."""
     roots: dict[str, set[str]] = defaultdict(set)
     for image in images:
         roots[image.folders[0]].add(str(image.root))
@@ -144,7 +144,7 @@ def shared_subjects(images: Iterable[BidsFile]) -> list[str]:
 def near_misses(
     index: Iterable[BidsFile], wanted: Sequence[BidsFile], contrasts: Sequence[str]
 ) -> list[Dropped]:
-    """Images that end like a wanted contrast but have more in front of it, such as "sub-01_a_T2w"."""
+    """Images whose name ends with a requested contrast but has more in front of it, such as "sub-01_a_T2w"."""
     taken = {file.path for file in wanted}
     return [
         Dropped(
@@ -163,7 +163,7 @@ def near_misses(
 def without_contrast(
     index: Iterable[BidsFile], dropped: Sequence[Dropped], contrasts: Sequence[str]
 ) -> list[Dropped]:
-    """Subjects whose images are all of other contrasts than the wanted ones, unless their names say why."""
+    """Subjects without an image of a requested contrast, unless their file names explain why."""
     named = {item.file for item in dropped}
     images = [
         file for file in index if contrasts and not file.is_derivative and file.suffix not in SEGMENTATIONS

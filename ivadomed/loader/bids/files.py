@@ -1,6 +1,6 @@
-"""Files of a BIDS data set: which are wanted, and their contrasts.
+"""Files of a BIDS data set: selection and contrasts.
 
-A contrast is named "T2w", or "acq-MTon_MTS" for the images with that suffix and these entities.
+A contrast is a suffix, "T2w", or a suffix with entities, "acq-MTon_MTS".
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ DEFAULT_EXTENSIONS = (".nii", ".nii.gz")
 
 @dataclass(frozen=True)
 class Dropped:
-    """A file or subject that is left out, and why.
+    """An excluded file or subject, and the reason.
 
     Args:
         file: Path or name of the file, or name of the subject or case.
-        reason: One sentence about this one.
-        lacks: The same in words that hold for others too, for summaries; empty: the reason does.
-        chosen: The configuration asks to leave it out, so that it is no surprise.
+        reason: One sentence about this file or subject.
+        lacks: Generic form of the reason, for summaries; empty: use the reason itself.
+        chosen: Excluded by the configuration, hence expected.
     """
 
     file: str
@@ -46,19 +46,19 @@ class BidsFile:
     Args:
         path: Absolute path.
         root: Folder of the data set, or its table.
-        relative: Path below ``root``, with "/". In data sets that are not BIDS, the path that the file would have if
-            they were, by which it is found and results are named.
-        folders: Subject folder and session folder ("" if none) the file lies in, e.g. ("sub-01", "ses-02"). Of a
-            file that lies in no folder of a subject the first is the beginning of its name.
+        relative: Path below ``root``, with "/". For data sets in other formats, the equivalent BIDS path, which
+            is used to find the file and to name results.
+        folders: Subject folder and session folder ("" if none) of the file, e.g. ("sub-01", "ses-02"). For a
+            file outside subject folders, the first is the beginning of its name.
         entities: Entities by long name, without the prefix: {"subject": "01", "run": "1"}; empty for
             derivatives, whose names ("sub-01_T1w_seg-manual") do not follow the rules of raw files.
-        suffix: Contrast or modality, all that stands behind the entities, e.g. "T1w" or "T2w_mid"; "" for
+        suffix: Contrast or modality, everything after the entities, e.g. "T1w" or "T2w_mid"; "" for
             derivatives.
-        extension: From the first dot, as it is written, e.g. ".nii.gz" or ".TIF".
-        datatype: Folder the file lies in, e.g. "anat".
-        is_derivative: The file lies below ``derivatives``.
-        loose: The name need not follow the rules, see `matches`.
-        volume: The volume of the file that is meant; None where it has one.
+        extension: From the first dot, as written, e.g. ".nii.gz" or ".TIF".
+        datatype: Folder of the file, e.g. "anat".
+        is_derivative: The file is below ``derivatives``.
+        loose: The name need not follow BIDS, see `matches`.
+        volume: Index of the volume in the file; None for a file with a single volume.
     """
 
     path: Path
@@ -75,12 +75,12 @@ class BidsFile:
 
     @property
     def image(self) -> ImagePath:
-        """What to read as the image: the file, or the volume of it."""
+        """What to read as the image: the file, or a volume of it."""
         return self.volume or self.path
 
     @property
     def participant(self) -> str:
-        """Subject as ``participants.tsv`` names it, e.g. "sub-01"."""
+        """Subject as named in ``participants.tsv``, e.g. "sub-01"."""
         return self.folders[0]
 
     @property
@@ -95,16 +95,16 @@ class BidsFile:
 
 
 def contrast_entities(contrast: str) -> Mapping[str, str]:
-    """Entities that a contrast asks for: {"acquisition": "MTon"} for "acq-MTon_MTS"."""
+    """Entities required by a contrast: {"acquisition": "MTon"} for "acq-MTon_MTS"."""
     return _parsed(contrast).entities
 
 
 def matches(file: BidsFile, contrast: str) -> bool:
-    """Tell whether an image has the suffix and the entities of a contrast.
+    """Return whether an image has the suffix and the entities of a contrast.
 
-    The suffix is all that stands behind the entities of a name, so "T2w" is not the contrast of "sub-01_T2w_reg".
+    The suffix is everything after the entities, so "T2w" is not the contrast of "sub-01_T2w_reg".
     Indices are numbers: "run-1_T2w" is the contrast of "sub-01_run-01_T2w".
-    Where names need not follow BIDS it may have more in front: then "sub-01_a_T2w" is a "T2w", as for pybids.
+    Where names need not follow BIDS, more may precede it: "sub-01_a_T2w" is then a "T2w", as in pybids.
     """
     wanted = _parsed(contrast)
     if wanted.suffix == file.suffix or (file.loose and file.suffix.endswith(f"_{wanted.suffix}")):
@@ -114,16 +114,16 @@ def matches(file: BidsFile, contrast: str) -> bool:
 
 
 def contrast_of(file: BidsFile, contrasts: Sequence[str]) -> str | None:
-    """The most specific of ``contrasts`` that an image belongs to, or None.
+    """Most specific of ``contrasts`` that an image belongs to, or None.
 
-    Of "T2star" and "acq-sup_T2star" the second one takes its images, whatever the order.
+    With "T2star" and "acq-sup_T2star", the latter gets its images, regardless of the order.
     """
     fitting = [contrast for contrast in contrasts if matches(file, contrast)]
     return max(fitting, key=lambda contrast: (contrast.count("_"), len(contrast)), default=None)
 
 
 def suffix_of(file: BidsFile, contrasts: Sequence[str]) -> str:
-    """Suffix of an image; where names need not follow BIDS that of its contrast, without what stands before it."""
+    """Suffix of an image; if names need not follow BIDS, only the part that is its contrast."""
     contrast = contrast_of(file, contrasts) if file.loose else None
     return file.suffix if contrast is None else _parsed(contrast).suffix
 
@@ -139,15 +139,15 @@ def _parsed(contrast: str) -> ParsedName:
 
 @dataclass(frozen=True)
 class Selection:
-    """Files that are wanted of a data set.
+    """Files requested from data sets.
 
     Args:
         paths: Folders of the data sets.
         extensions: Extensions of images and labels.
-        contrasts: Wanted contrasts, see ``contrast_of``; empty for all.
-        target_suffixes: Suffixes of the files of labels, those of several raters side by side.
-        roi_suffix: Suffix of the file of the region of interest, or None.
-        sessions: Wanted sessions without "ses-"; empty for all.
+        contrasts: Requested contrasts, see ``contrast_of``; empty for all.
+        target_suffixes: File suffixes of labels, with those of several raters listed individually.
+        roi_suffix: File suffix of the region of interest, or None.
+        sessions: Requested sessions without "ses-"; empty for all.
         bids_config: Custom layout, or None.
         validate: See ``scan``.
         ignore_label: Label of ignored voxels, see ``LabelSuffix``, or None.
@@ -165,7 +165,7 @@ class Selection:
 
     @classmethod
     def of_section(cls, loader: LoaderParameters) -> Selection:
-        """Take what is wanted from ``loader_parameters``."""
+        """Build the selection from ``loader_parameters``."""
         contrasts = loader.contrast_params
         return cls(
             paths=loader.path_data,
@@ -181,7 +181,7 @@ class Selection:
 
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> Selection:
-        """Take what is wanted from the documented dictionary ``loader_parameters``."""
+        """Build the selection from the documented dictionary ``loader_parameters``."""
         paths, contrasts = params["path_data"], params.get("contrast_params") or {}
         both = (*(contrasts.get("training_validation") or ()), *(contrasts.get("testing") or ()))
         return cls(
@@ -198,7 +198,7 @@ class Selection:
 
     @property
     def label_suffixes(self) -> tuple[str, ...]:
-        """Suffixes of the files of labels, of the region of interest and of ignored voxels."""
+        """File suffixes of labels, the region of interest and ignored voxels."""
         return _unique(
             filter(None, (*self.target_suffixes, self.roi_suffix, _file_suffix(self.ignore_label)))
         )
@@ -215,7 +215,7 @@ def _unique(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _flat(suffixes: Iterable[str | Iterable[str]]) -> tuple[str, ...]:
-    """Suffixes of the files of all raters of all classes."""
+    """File suffixes of all raters of all classes."""
     names = (name for entry in suffixes for name in ([entry] if isinstance(entry, str) else entry))
     return _unique(map(file_suffix, names))
 

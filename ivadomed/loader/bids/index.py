@@ -1,6 +1,6 @@
-"""Fast index of a BIDS data set: one pass of ``os.scandir``, no file is opened.
+"""Fast index of a BIDS data set: one pass of ``os.scandir``, without opening files.
 
-pybids stays the authority on names and entities (the tests compare with it), but its database needs minutes
+pybids remains the reference for names and entities (tests compare with it), but its database takes minutes
 for a thousand subjects. Only what ivadomed uses is indexed: images of subjects, label files below
 ``derivatives``, sidecars, and the tables of subjects. Nothing is written.
 """
@@ -28,18 +28,18 @@ IMAGE_EXTENSIONS = (*DEFAULT_EXTENSIONS, ".png", ".tif", ".tiff", ".ome.tif", ".
 
 _DERIVATIVES = "derivatives"
 _NO_SUBJECTS = frozenset({_DERIVATIVES, "code", "models", "sourcedata", "stimuli"})
-"""Folders below the root that hold no images of subjects."""
+"""Folders below the root without images of subjects."""
 _NOT_SCANNED = frozenset({"sourcedata"})
-"""Folders of a data set of derivatives that hold what it was made from."""
+"""Folders of a derivative data set with its source data."""
 _SIDECAR = ".json"
 _BREAKS_RULES = "a name or place that breaks the rules"
 
 
 class Sidecars:
-    """JSON files of a data set, read when they are asked for and kept, with the inheritance principle of BIDS.
+    """JSON files of a data set, read on demand and cached, with the inheritance principle of BIDS.
 
-    A sidecar applies to every image below its folder that has the sidecar's suffix and all of its entities; a
-    file nearer to the image, then one with more entities, overrides the others (BIDS 1.9, "The Inheritance
+    A sidecar applies to every image below its folder that has the sidecar's suffix and all of its entities;
+    files nearer to the image, then those with more entities, take precedence (BIDS 1.9, "The Inheritance
     Principle").
     """
 
@@ -49,7 +49,7 @@ class Sidecars:
         self._contents: dict[str, dict[str, Any]] = {}
 
     def add(self, folder: str, name: str) -> None:
-        """Register the JSON file ``name`` of ``folder``; other JSON files (participants.json) do no harm."""
+        """Register the JSON file ``name`` in ``folder``; other JSON files (participants.json) do no harm."""
         parsed = self._rules.parse(name, name[-len(_SIDECAR) :])
         entry = frozenset(comparable(parsed.entities).items()), f"{folder}/{name}"
         self._files[folder, parsed.suffix].append(entry)
@@ -58,7 +58,7 @@ class Sidecars:
         """Metadata of an image.
 
         Args:
-            folders: Folders from the root of the data set down to that of the image.
+            folders: Folders from the root of the data set down to the image.
             entities: Entities of the image.
             suffix: Suffix of the image.
 
@@ -80,10 +80,10 @@ class Sidecars:
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
-    """Read a JSON file that holds an object.
+    """Read a JSON file with an object at the top level.
 
     Raises:
-        DataError: The file cannot be read or holds something else.
+        DataError: The file cannot be read or holds another type.
     """
     content = read_json(path)
     if not isinstance(content, dict):
@@ -93,11 +93,11 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class BidsIndex(Sequence[BidsFile]):
-    """A sequence of files in order of their paths.
+    """Files sorted by path.
 
     Args:
         files: Images and derivatives.
-        skipped: Files with a wanted extension that break the rules.
+        skipped: Files with a requested extension that violate the naming rules.
         tables: ``*_sessions.tsv`` and ``*_scans.tsv`` of subjects.
         sidecars: JSON files.
         label_tables: Tables of the classes in label maps.
@@ -123,7 +123,7 @@ class BidsIndex(Sequence[BidsFile]):
         return self.sidecars.metadata(folders, file.entities, file.suffix)
 
     def label_values(self, file: BidsFile) -> LabelTable:
-        """Values of each class in a label map by its name; empty when nothing names them, see ``LabelTables``."""
+        """Values of each class in a label map, by class name; empty if undefined, see ``LabelTables``."""
         return self.label_tables.of(file)
 
 
@@ -136,15 +136,16 @@ def scan(
     """Index one or several BIDS data sets.
 
     Args:
-        path_data: Folder, or folders, of data sets.
-        extensions: Extensions of images and labels, compared with all that follows the first dot of a name; capitals
-            do not count.
+        path_data: Folder or folders of data sets.
+        extensions: Extensions of images and labels, compared with everything from the first dot of a name,
+            ignoring case.
         bids_config: Custom layout, see ``load_rules``.
-        validate: Skip files whose name, entities or folder BIDS does not know. Otherwise all images are taken, in
-            folders of any name and depth: the subject is the folder ``sub-...``, or else the one below the root.
+        validate: Skip files whose name, entities or folder is not valid in BIDS. Otherwise, all images are
+            used, in folders of any name and depth: the subject is the folder ``sub-...``, or the one directly
+            below the root.
 
     Raises:
-        DataError: A data set does not exist, or is named twice.
+        DataError: A data set does not exist, or is listed twice.
         ConfigError: ``bids_config`` is not a layout.
     """
     paths = [path_data] if isinstance(path_data, (str, os.PathLike)) else list(path_data)
@@ -160,7 +161,7 @@ def scan(
 
 
 class _Scanner:
-    """Walks the few levels that BIDS has; entries are sorted, so that their order on disk does not matter."""
+    """Walks the few levels of BIDS; entries are sorted, so their order on disk does not matter."""
 
     def __init__(self, rules: NameRules, extensions: frozenset[str]) -> None:
         self.rules = rules
@@ -184,7 +185,7 @@ class _Scanner:
                 self._other(entry, str(root))
 
     def _derivatives(self, folder: os.DirEntry[str], prefix: str) -> None:
-        """Subjects of the data sets of derivatives in a folder, which may lie in further folders."""
+        """Subjects of the derivative data sets in a folder, including those in nested folders."""
         for entry in entries_of(folder.path):
             if not is_folder(entry):
                 continue
@@ -203,7 +204,7 @@ class _Scanner:
                 self._level(entry, base, (subject.name, ""), derivative)
 
     def _level(self, entry: os.DirEntry[str], base: str, folders: tuple[str, str], derivative: bool) -> None:
-        """An entry of a subject or session folder: data type folder, table, sidecar, or misplaced image."""
+        """Process an entry of a subject or session folder: data type folder, table, sidecar, or misplaced image."""
         if not is_folder(entry):
             self._file(entry, base, folders, "", derivative)
             return
@@ -236,7 +237,7 @@ class _Scanner:
             self.skipped.append(Dropped(printable(str(self.root / relative)), fault, lacks))
 
     def _ending(self, name: str) -> str:
-        """The longest of the wanted extensions that the name ends with, as it is written; empty for none."""
+        """The longest requested extension of a name, as written; empty if none matches."""
         lower = name.lower()
         for ending in self.endings:
             if lower.endswith(ending):
@@ -244,7 +245,7 @@ class _Scanner:
         return ""
 
     def _parsed(self, name: str, folders: tuple[str, str], datatype: str) -> ParsedName:
-        """Read the name of an image and compare it with where the image lies."""
+        """Parse the name of an image and compare it with the image's location."""
         parsed = self.rules.parse(name)
         if parsed.extension.lower() not in self.extensions:
             raise NameFault(
@@ -267,7 +268,7 @@ class _Scanner:
         self, relative: str, folders: tuple[str, str], parsed: ParsedName, datatype: str, derivative: bool
     ) -> None:
         if not derivative:
-            for key, pattern in self.rules.extra:  # entities of the custom layout that the path shows
+            for key, pattern in self.rules.extra:  # entities of the custom layout found in the path
                 if key not in parsed.entities and (found := pattern.search(f"/{relative}")):
                     parsed.entities[key] = found.group(1)
         file = BidsFile(
@@ -294,8 +295,8 @@ class _Scanner:
 class _LooseScanner(_Scanner):
     """Walks all folders of a data set that need not follow BIDS (``bids_validate: false``).
 
-    As pybids does without validation. The files of a subject are those in its folder: ``sub-...`` at any depth, else
-    the folder right below the root; a file in no such folder must begin with ``sub-``.
+    Follows pybids without validation. The files of a subject are those in its folder: ``sub-...`` at any depth,
+    otherwise the folder directly below the root; names of files outside such folders must begin with ``sub-``.
     """
 
     def scan(self, root: Path) -> None:
@@ -338,7 +339,7 @@ class _LooseScanner(_Scanner):
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Tell whether an entry is a folder or leads to one; links without an end lead nowhere."""
+    """Return whether an entry is a folder or a link to one; circular links are not."""
     try:
         return entry.is_dir()
     except OSError:
@@ -346,7 +347,7 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
-    """Tell whether an entry is a file or leads to one."""
+    """Return whether an entry is a file or a link to one."""
     try:
         return entry.is_file()
     except OSError:
@@ -354,13 +355,13 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
 
 
 def leads_back(folder: str | os.PathLike[str]) -> bool:
-    """Tell whether a path is a link to a folder that it lies in: walking it would have no end."""
+    """Return whether a path is a link to a folder that contains it, which would be walked endlessly."""
     if not os.path.islink(folder) or not os.path.isdir(folder):
         return False
     path, target = Path(folder), os.stat(folder)
     if path.parent.resolve().is_relative_to(path.resolve()):
         return True
-    # Links that lead to each other: the path as it was walked has been there.
+    # Mutual links: the walked path has already been there.
     return any(os.path.samestat(target, os.stat(around)) for around in path.parents)
 
 

@@ -1,7 +1,7 @@
-"""Names of labels by the rules of BIDS for derivatives: ``sub-01_space-T1w_desc-manual_dseg``.
+"""Names of labels by the BIDS rules for derivatives: ``sub-01_space-T1w_desc-manual_dseg``.
 
-The entities are those of the image and those that say what the label shows, the suffix is one of segmentations, in
-place of the contrast, which ``space`` may name (BIDS 1.9, "Imaging data type derivatives").
+Entities are those of the image and those that describe the label. The suffix is one for segmentations and
+replaces the contrast, which ``space`` may specify (BIDS 1.9, "Imaging data type derivatives").
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from ivadomed.loader.bids.files import BidsFile
 from ivadomed.loader.bids.names import ENTITY_NAMES, NameRules, ParsedName, comparable
 
 SEGMENTATIONS = frozenset({"dseg", "mask", "probseg"})
-"""Suffixes that BIDS has for segmentations."""
+"""BIDS suffixes of segmentations."""
 
 _ENDS = tuple(SEGMENTATIONS)
 _DESCRIBING = frozenset(["space", "atlas", "segmentation", "roi", "label", "desc", "hemi", "res", "den"])
-"""Entities that say what a label shows, rather than how its image was acquired."""
+"""Entities that describe the content of a label, rather than the acquisition of its image."""
 _RULES = NameRules(strict=False)
 _KEYS = {name: key for key, name in ENTITY_NAMES.items()}
 
@@ -27,7 +27,7 @@ Entities = frozenset[tuple[str, str]]
 
 @lru_cache(maxsize=256)
 def ending_of(suffix: str) -> ParsedName | None:
-    """A suffix as the end of a name of BIDS: ``_desc-manual_dseg``; None for others: ``_seg-manual``."""
+    """A suffix as the end of a BIDS name: ``_desc-manual_dseg``; None for others: ``_seg-manual``."""
     parsed = _RULES.parse(suffix.removeprefix("_"), "")
     return (
         ParsedName(dict(comparable(parsed.entities)), parsed.suffix, "") if _is_segmentation(parsed) else None
@@ -36,7 +36,7 @@ def ending_of(suffix: str) -> ParsedName | None:
 
 @lru_cache(maxsize=4096)
 def _label_entities(stem: str, session: str) -> ParsedName | None:
-    """Content of the name of a label that lies in a session; None for names that are not those of segmentations."""
+    """Parsed name of a label in a session; None for names that are not segmentations."""
     parsed = _RULES.parse(stem, "")
     if not _is_segmentation(parsed):
         return None
@@ -47,7 +47,7 @@ def _label_entities(stem: str, session: str) -> ParsedName | None:
 
 
 def label_name(file: BidsFile) -> ParsedName | None:
-    """Content of the name of a label, indices as numbers; None for names that are not those of segmentations."""
+    """Parsed name of a label, with indices as numbers; None for names that are not segmentations."""
     stem = file.stem
     return _label_entities(stem, file.folders[1]) if stem.endswith(_ENDS) else None
 
@@ -57,7 +57,7 @@ def _is_segmentation(parsed: ParsedName) -> bool:
 
 
 def lacking_of(image: BidsFile, file: BidsFile, ending: ParsedName) -> Entities | None:
-    """Entities of an image that the name of a label with this ending lacks; None if it is not one of the image."""
+    """Entities of an image that the name of a label with this ending lacks; None if it is not the image's label."""
     label = label_name(file)
     if (
         label is None
@@ -75,12 +75,12 @@ def lacking_of(image: BidsFile, file: BidsFile, ending: ParsedName) -> Entities 
 
 
 def suffix_for(image: BidsFile, file: BidsFile, with_space: bool) -> str:
-    """Suffix by which BIDS makes the name of a label from that of an image; empty where it does not.
+    """Suffix by which BIDS derives the name of a label from the image's; empty if it does not.
 
     Args:
         image: An image near the label.
         file: A label.
-        with_space: Keep the entity ``space`` even where it is the contrast of the image.
+        with_space: Keep the entity ``space`` even if it is the contrast of the image.
     """
     label, own = label_name(file), comparable(image.entities)
     if label is None:
@@ -94,10 +94,10 @@ def suffix_for(image: BidsFile, file: BidsFile, with_space: bool) -> str:
 
 
 def written(entities: Iterable[tuple[str, str]]) -> str:
-    """Entities as file names have them: "acq-hr_run-1"."""
+    """Entities as written in file names: "acq-hr_run-1"."""
     return "_".join(f"{_KEYS.get(key, key)}-{value}" for key, value in sorted(entities))
 
 
 def acquisition(entities: Mapping[str, str]) -> dict[str, str]:
-    """Entities that say how the image of a label was acquired."""
+    """Entities that describe the acquisition of the image of a label."""
     return {key: value for key, value in entities.items() if key not in _DESCRIBING}

@@ -1,9 +1,9 @@
 """Names of the classes in a label map, from the tables and sidecars of a BIDS data set.
 
-The table of ``sub-01_T1w_dseg.nii.gz`` is ``sub-01_T1w_dseg.tsv`` next to it, or one in a folder above whose name has
-the same ending and no part that the label's lacks: ``sub-01_dseg.tsv``, ``T1w_dseg.tsv``, ``dseg.tsv`` (BIDS 1.9, "The
-Inheritance Principle"). The nearest folder counts, in it the longest name. Where there is none, a JSON file found in
-the same way may have an object ``LabelMap`` or ``labels``.
+The table of ``sub-01_T1w_dseg.nii.gz`` is ``sub-01_T1w_dseg.tsv`` next to it, or one in a parent folder with
+the same ending and only parts of the label's name: ``sub-01_dseg.tsv``, ``T1w_dseg.tsv``, ``dseg.tsv`` (BIDS
+1.9, "The Inheritance Principle"). The nearest folder takes precedence, then the longest name. If there is no
+table, a JSON file found in the same way may have an object ``LabelMap`` or ``labels``.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from ivadomed.loader.bids.names import without_padding
 from ivadomed.loader.bids.text import read_json, read_text
 
 KEYS = ("LabelMap", "labels")
-"""Keys of a sidecar whose object names classes: {"anterior": 1}, {"1": "anterior"} or {"whole": [1, 2]}."""
+"""Sidecar keys whose object names classes: {"anterior": 1}, {"1": "anterior"} or {"whole": [1, 2]}."""
 
 _COLUMNS = ("index", "name")
 _EXTENSIONS = (".tsv", ".json")
 
 
 class LabelTables:
-    """Tables of a data set, read when they are asked for and kept."""
+    """Tables of a data set, read on demand and cached."""
 
     def __init__(self) -> None:
         self._folders: dict[Path, list[Path]] = {}
         self._tables: dict[Path, LabelTable] = {}
 
     def of(self, file: BidsFile) -> LabelTable:
-        """Values of each class by its name, in the order of the table; empty when nothing names them.
+        """Values of each class by class name, in table order; empty if undefined.
 
         Raises:
-            DataError: A table cannot be read, or two apply alike.
+            DataError: A table cannot be read, or two apply equally.
         """
         for extension in _EXTENSIONS:
             for first, *others in self.applicable(file, extension):
@@ -51,7 +51,7 @@ class LabelTables:
         return {}
 
     def applicable(self, file: BidsFile, extension: str) -> Iterator[list[Path]]:
-        """Files with an extension that apply to a label, the nearest first; those in one list apply alike."""
+        """Files with an extension that apply to a label, nearest first; files in one list have equal precedence."""
         own = without_padding(file.stem).split("_")
         folder = file.path.parent
         while True:
@@ -84,10 +84,10 @@ class LabelTables:
 
 
 def read_table(path: Path) -> LabelTable:
-    """Values of each class in a table with the columns ``index`` and ``name``; a name may stand in several rows.
+    """Values of each class in a table with the columns ``index`` and ``name``; a name may occur in several rows.
 
     Raises:
-        DataError: The file cannot be read, lacks a column, or has an index that is not a whole number.
+        DataError: The file cannot be read, lacks a column, or has an index that is not an integer.
     """
     rows = list(csv.reader(read_text(path, only_unicode=True).splitlines(), delimiter="\t"))
     header = [name.strip().lower() for name in rows[0]] if rows else []
@@ -104,10 +104,10 @@ def read_table(path: Path) -> LabelTable:
 
 
 def named_values(content: Mapping[str, Any], path: object) -> LabelTable:
-    """Values of each class from an object, see ``KEYS``.
+    """Values of each class from a JSON object, see ``KEYS``.
 
     Raises:
-        DataError: A value is not a whole number.
+        DataError: A value is not an integer.
     """
     table: dict[str, tuple[int, ...]] = {}
     for key, entry in content.items():

@@ -1,9 +1,9 @@
-"""Label files of images, by the two ways in which they are named.
+"""Label files of images, found by either of two naming schemes.
 
-The label ``_desc-manual_dseg`` of ``sub-01_T1w.nii.gz`` is ``sub-01_T1w_desc-manual_dseg``, the name of the image with
-the suffix behind it; or, as BIDS names derivatives, ``sub-01_desc-manual_dseg``: the entities of both and the suffix
-``dseg``, in place of the contrast, which ``space-T1w`` may then name. The second way is for suffixes that are those of
-segmentations in BIDS (1.9, "Imaging data type derivatives").
+The label ``_desc-manual_dseg`` of ``sub-01_T1w.nii.gz`` is ``sub-01_T1w_desc-manual_dseg``, the image name
+followed by the suffix; or, as BIDS names derivatives, ``sub-01_desc-manual_dseg``: the entities of both and the
+suffix ``dseg``, which replaces the contrast; ``space-T1w`` may then specify it. The second scheme applies to
+suffixes that BIDS uses for segmentations (1.9, "Imaging data type derivatives").
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ ByEntities = Mapping[Entities, list[BidsFile]]
 
 @dataclass(frozen=True)
 class _Fit:
-    """A label file whose name fits an image.
+    """A label file whose name matches an image.
 
     Args:
         file: The label.
         lacking: Entities of the image that its name lacks.
-        owner: An image all of whose entities it has, while it lacks some of this one's.
-        shared_with: Images of other entities that it fits as well as this one.
-        is_named: The contrast in the configuration has what the name of the label lacks.
+        owner: An image whose entities it has in full, while it lacks some of this image's.
+        shared_with: Images with other entities that it matches equally well.
+        is_named: The contrast in the configuration has what the label name lacks.
     """
 
     file: BidsFile
@@ -55,15 +55,15 @@ class _Fit:
 
 
 class Labels:
-    """Label files of a data set by the image that they were made for.
+    """Label files of a data set by image.
 
-    A label lies in the folder of its image's subject, or of its session, in any folder below ``derivatives``. One that
-    BIDS names may also lie next to its image, or in another data set that has no image of the subject. A file of the
-    right name in the folder of another subject or session is not taken.
+    A label is in the folder of its image's subject or session, in any folder below ``derivatives``. A label
+    with a BIDS name may also be next to its image, or in another data set without images of the subject. A file
+    with a matching name in the folder of another subject or session is not used.
 
     Args:
         files: Images and derivatives of all data sets.
-        contrasts: Contrasts that are wanted: "run-1_T1w" says that labels without a run belong to the first one.
+        contrasts: Requested contrasts: "run-1_T1w" assigns labels without a run to the first one.
     """
 
     def __init__(self, files: Iterable[BidsFile], contrasts: Sequence[str] = ()) -> None:
@@ -73,7 +73,7 @@ class Labels:
         self._images: dict[Subject, list[BidsFile]] = defaultdict(list)
         self._beside: dict[str, list[BidsFile]] = defaultdict(list)
         self._suffixes: set[str] = set()
-        # The following are filled as they are needed.
+        # The following are filled on demand.
         self._sorted: dict[Subject, list[tuple[str, BidsFile]]] = {}
         self._by_entities: dict[Subject, Mapping[frozenset[str], ByEntities]] = {}
         self._grouped: dict[tuple[Subject, frozenset[str]], ByEntities] = {}
@@ -92,7 +92,7 @@ class Labels:
         """The label of ``image``, or None.
 
         Raises:
-            DataError: Several files fit, or the name does not say which of several images the label belongs to.
+            DataError: Several files match, or the name does not identify the image of the label.
         """
         fits = _usable(self._fits(image, suffix))
         if len(fits) > 1:
@@ -107,12 +107,13 @@ class Labels:
         return None
 
     def suffixes(self, image: BidsFile) -> set[str]:
-        """Suffixes of all labels of ``image`` that ``find`` can tell from others."""
+        """Suffixes of all labels of ``image`` that ``find`` can distinguish."""
         start = without_padding(image.stem)
         behind = {without_padding(file.stem).removeprefix(start) for file in self._behind(image)}
         near = self._near(image, {})
         short = [suffix_for(image, file, with_space=False) for file in near]
-        # Where the image has a label with its contrast as "space" and one without, only the full name tells them apart.
+        # If the image has a label with its contrast as "space" and one without, only the full name
+        # distinguishes them.
         several = {suffix for suffix, count in Counter(short).items() if count > 1}
         found = (
             suffix_for(image, file, with_space=True) if suffix in several else suffix
@@ -121,13 +122,13 @@ class Labels:
         return behind | {suffix for suffix in found if suffix and self._is_clear(image, suffix)}
 
     def by_suffix(self, image: BidsFile, suffixes: Iterable[str] | None = None) -> dict[str, BidsFile]:
-        """Labels of ``image`` that are there, by suffix, see ``find``; None: those of all ``suffixes``, sorted."""
+        """Existing labels of ``image``, by suffix, see ``find``; None: those of all ``suffixes``, sorted."""
         wanted = sorted(self.suffixes(image)) if suffixes is None else suffixes
         found = ((suffix, self.find(image, suffix)) for suffix in wanted)
         return {suffix: label for suffix, label in found if label is not None}
 
     def of(self, image: BidsFile) -> list[BidsFile]:
-        """All files whose names make them labels of ``image``, also where others fit as well."""
+        """All files whose names make them labels of ``image``, even if others match as well."""
         named = ((file, suffix_for(image, file, with_space=True)) for file in self._near(image, {}))
         fits = ((file, self._fits(image, suffix)) for file, suffix in named if suffix)
         return [
@@ -136,7 +137,7 @@ class Labels:
         ]
 
     def _behind(self, image: BidsFile) -> list[BidsFile]:
-        """Files that are named after an image, with something behind its name."""
+        """Files named after an image, with a further part."""
         start, subject = f"{without_padding(image.stem)}_", (image.root, image.folders[0])
         if subject not in self._sorted:
             files = self._of_subject.get(subject, ())
@@ -147,7 +148,7 @@ class Labels:
         return [file for _, file in named if _same_place(image, file)]
 
     def passed_over(self, image: BidsFile, suffix: str) -> str:
-        """The file that one could take for the label of an image that has none, and why it is not; else empty."""
+        """A file that could be mistaken for the missing label of an image, and why it is not; otherwise empty."""
         for file in self._named.get((image.root, without_padding(image.stem + suffix)), ()):
             if not _same_place(image, file):
                 return f"found in the wrong folder: {file.relative}"
@@ -157,13 +158,13 @@ class Labels:
         return ""
 
     def _is_clear(self, image: BidsFile, suffix: str) -> bool:
-        """Tell whether ``find`` takes a label, or has to say that there are copies of it."""
+        """Return whether ``find`` returns a label, or has to report copies."""
         fits = _usable(self._fits(image, suffix))
         unclear = any(fit.shared_with and not fit.is_named for fit in fits)
         return not unclear and len({fit.file.name for fit in fits}) == 1
 
     def _fits(self, image: BidsFile, suffix: str) -> list[_Fit]:
-        """Files in the place of the image whose name fits it, by one way or the other."""
+        """Files near the image whose name matches it in either scheme."""
         named = self._named.get((image.root, without_padding(image.stem + suffix)), ())
         found = [_Fit(file) for file in named if _same_place(image, file)]
         ending = ending_of(suffix)
@@ -176,7 +177,7 @@ class Labels:
         return found
 
     def _fit(self, image: BidsFile, file: BidsFile, lacking: Entities, ending: ParsedName) -> _Fit:
-        """Compare with the other images that the label fits."""
+        """Compare with the other images that the label matches."""
         if not lacking:
             return _Fit(file)
         others = [other for other in self._images_like(image, lacking) if _is_near(other, file)]
@@ -190,7 +191,7 @@ class Labels:
         return _Fit(file, lacking, owner, shared_with, {key for key, _ in lacking} <= named)
 
     def _images_like(self, image: BidsFile, lacking: Entities) -> list[BidsFile]:
-        """Images of the subject with all the entities of one but those that a label lacks, or with more."""
+        """Images of the subject with all entities of the image except those that a label lacks, or with more."""
         missing = dict(lacking)
         same = {key: value for key, value in comparable(image.entities).items() if key not in missing}
         subject, keys = (image.root, image.folders[0]), frozenset(same)
@@ -204,9 +205,9 @@ class Labels:
         return self._grouped[subject, keys].get(frozenset(same.items()), [])
 
     def _near(self, image: BidsFile, more: Mapping[str, str]) -> list[BidsFile]:
-        """Labels that BIDS names, in the place of an image and without other entities than those of it and ``more``.
+        """Labels with BIDS names near an image and without entities other than those of the image and ``more``.
 
-        They are derivatives, or lie next to their image or in a data set that has no image of the subject.
+        They are derivatives, or are next to their image or in a data set without images of the subject.
         """
         if image.suffix in SEGMENTATIONS:
             return []
@@ -224,7 +225,7 @@ class Labels:
         return sorted(found, key=lambda file: file.relative)
 
     def _segmentations(self, root: Path, subject: str) -> Mapping[frozenset[str], ByEntities]:
-        """Labels that BIDS names, by those of their entities that say how the image was acquired."""
+        """Labels with BIDS names, by those of their entities that describe the acquisition."""
         beside = (
             file
             for file in self._beside.get(subject, ())
@@ -239,7 +240,7 @@ class Labels:
         return found
 
     def _is_of_other_space(self, image: BidsFile, entities: Mapping[str, str]) -> bool:
-        """Tell whether a suffix names the space of another contrast: ``space-T1w`` is not for a T2w image."""
+        """Return whether a suffix refers to the space of another contrast: ``space-T1w`` is not for a T2w image."""
         space = entities.get("space", image.suffix)
         return space in self._suffixes and space not in (image.suffix, image.entities.get("space"))
 
@@ -249,20 +250,20 @@ def _stem(item: tuple[str, BidsFile]) -> str:
 
 
 def _same_place(image: BidsFile, label: BidsFile) -> bool:
-    # Derivatives may do without session folders: the session is part of the file name as well.
+    # Derivatives may lack session folders because the file name contains the session too.
     return label.folders in (image.folders, (image.folders[0], ""))
 
 
 def _is_near(image: BidsFile, label: BidsFile) -> bool:
-    """Tell whether a label that BIDS names may be of an image: the same place, and no other type of data."""
+    """Return whether a label with a BIDS name may belong to an image: same place, and no other data type."""
     other_type = label.datatype != image.datatype and label.datatype in DATATYPES
     return _same_place(image, label) and not (other_type and image.datatype in DATATYPES)
 
 
 def _usable(fits: Iterable[_Fit]) -> list[_Fit]:
-    """Fits that belong to no other image; without any, those that the configuration names.
+    """Matches that belong to no other image; without any, those specified by the configuration.
 
-    One of the fits for each file is enough: several names may be links to one.
+    One match per file is enough: several names may be links to one file.
     """
     fits = list(fits)
     own = [fit for fit in fits if fit.owner is None] or [fit for fit in fits if fit.is_named]
@@ -270,7 +271,7 @@ def _usable(fits: Iterable[_Fit]) -> list[_Fit]:
 
 
 def _distinct(fits: list[_Fit]) -> list[_Fit]:
-    """The first of the fits for each file."""
+    """The first match of each file."""
     return list({os.path.realpath(fit.file.path): fit for fit in reversed(fits)}.values())[::-1]
 
 

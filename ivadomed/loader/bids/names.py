@@ -1,9 +1,9 @@
-"""Name rules of BIDS: ``sub-01_acq-MTon_run-1_T1w.nii.gz`` <-> entities, suffix, extension.
+"""BIDS naming rules: ``sub-01_acq-MTon_run-1_T1w.nii.gz`` <-> entities, suffix, extension.
 
-A name is a row of ``key-value`` entities joined with ``_``, then the suffix, then the extension from the
-first dot on (BIDS 1.9, "File name structure"). Long names of entities ("acquisition") are those of pybids.
-Other than in BIDS the suffix may hold ``_``: it is all that stands behind the entities, such as the ``T1w_reg``
-and ``T2w_mid`` of processed images.
+A name consists of ``key-value`` entities joined with ``_``, then the suffix, then the extension from the first
+dot (BIDS 1.9, "File name structure"). Long names of entities ("acquisition") are those of pybids. Unlike in
+BIDS, the suffix may contain ``_``: it is everything after the entities, such as ``T1w_reg`` and ``T2w_mid`` of
+processed images.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ DATATYPES = frozenset(
     {"anat", "beh", "ct", "dwi", "eeg", "fmap", "func", "ieeg", "meg", "micr", "microscopy", "motion"}
     | {"mrs", "nirs", "perf", "pet"}
 )
-"""Folders that hold images: those of BIDS, and ``ct`` and ``microscopy``, which ivadomed adds."""
+"""Folders for images: those of BIDS, and ``ct`` and ``microscopy``, added by ivadomed."""
 
 _OWN_LAYOUT = "config_bids.json"
 _LABEL = re.compile(r"[A-Za-z0-9+]+")
 _INDEX = re.compile(r"[0-9]+")
 INDICES = ("run", "echo", "flip", "inv", "chunk")
-"""Entities whose values are numbers: ``run-1`` and ``run-01`` are one run."""
+"""Entities with numeric values: ``run-1`` and ``run-01`` are the same run."""
 _PADDED = re.compile(rf"((?:^|_)(?:{'|'.join(INDICES)})-)0+(?=[0-9]+(?:_|\.|$))")
 _VALUES = {
     **dict.fromkeys(INDICES, _INDEX),
@@ -50,7 +50,7 @@ _PATH_ENTITIES = frozenset({"suffix", "datatype", "extension", "scans", "fmap"})
 
 
 class NameFault(ValueError):
-    """A file name breaks the rules; the message says how."""
+    """A file name violates the rules; the message explains how."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class ParsedName:
 
 
 def without_padding(name: str) -> str:
-    """A name with its indices as numbers, to compare: ``sub-01_run-1_T1w`` for ``sub-01_run-01_T1w``."""
+    """A name with its indices as numbers, for comparison: ``sub-01_run-1_T1w`` for ``sub-01_run-01_T1w``."""
     behind_subject = name.find("_") if name.startswith("sub-") else 0
     return name if name.find("-0", behind_subject) < 0 else _PADDED.sub(r"\1", name)
 
@@ -80,14 +80,14 @@ def _number(index: str) -> str:
 
 @dataclass(frozen=True)
 class NameRules:
-    """Rules for names that are accepted.
+    """Rules for accepted names.
 
     Args:
-        strict: Refuse names that break the rules, and entities that neither BIDS nor the custom layout knows.
-            Otherwise every name can be read: what is not ``key-value`` at its beginning is the suffix.
-        extra: Entities of a custom layout that BIDS does not have: (name, pattern with one group).
+        strict: Refuse names that violate the rules, and entities unknown to both BIDS and the custom layout.
+            Otherwise, every name can be parsed: what does not begin with ``key-value`` is the suffix.
+        extra: Additional entities of a custom layout: (name, pattern with one group).
         suffix: Pattern of the suffix in a custom layout, searched in the path; None for the rule of BIDS.
-        datatype: Pattern of the data type folder in a custom layout, besides ``DATATYPES``.
+        datatype: Pattern of the data type folder in a custom layout, in addition to ``DATATYPES``.
     """
 
     strict: bool = True
@@ -96,14 +96,14 @@ class NameRules:
     datatype: re.Pattern[str] | None = None
 
     def parse(self, name: str, extension: str | None = None) -> ParsedName:
-        """Read the entities, the suffix and the extension of a file name.
+        """Parse the entities, the suffix and the extension of a file name.
 
         Args:
             name: File name.
-            extension: End of the name; None for all from the first dot on.
+            extension: End of the name; None for everything from the first dot.
 
         Raises:
-            NameFault: The name breaks the rules; never when they are not strict.
+            NameFault: The name violates the rules; never raised if they are not strict.
         """
         if extension is None:
             stem, dot, rest = name.partition(".")
@@ -122,13 +122,13 @@ class NameRules:
         return ParsedName(entities, "_".join([*behind, last]), extension)
 
     def knows_datatype(self, folder: str) -> bool:
-        """Tell whether images may lie in this folder of a subject."""
+        """Return whether this folder of a subject may contain images."""
         return folder in DATATYPES or (
             self.datatype is not None and self.datatype.search(f"/{folder}/") is not None
         )
 
     def _last_part(self, name: str, stem: str) -> str:
-        """The part behind the last "_", or what the pattern of a custom layout takes, which may hold "_" or "-"."""
+        """The part after the last "_", or the match of a custom layout's pattern, which may contain "_" or "-"."""
         if self.suffix is not None and (found := self.suffix.search(f"/{name}")):
             return found.group(1)
         last = stem.rpartition("_")[2]
@@ -137,7 +137,7 @@ class NameRules:
         return last
 
     def _read_pair(self, pair: str, entities: dict[str, str]) -> bool:
-        """Add an entity; False if the part is none."""
+        """Add an entity; False if the part is not one."""
         key, dash, value = pair.partition("-")
         if not self.strict:
             if key and value:
@@ -165,7 +165,7 @@ class NameRules:
         return True
 
     def _extra_pair(self, pair: str) -> tuple[str, str] | None:
-        """Name and value of an entity that only the custom layout knows."""
+        """Name and value of an entity known only to the custom layout."""
         for name, pattern in self.extra:
             if found := pattern.search(f"_{pair}"):
                 return name, found.group(1)
@@ -173,7 +173,7 @@ class NameRules:
 
 
 def _refuse_behind(parts: Sequence[str]) -> None:
-    """Refuse what cannot stand between the entities and the end of the suffix."""
+    """Refuse parts that are not allowed between the entities and the end of the suffix."""
     for part in parts:
         if "-" in part:
             raise NameFault(
@@ -187,8 +187,8 @@ def load_rules(bids_config: str | PathLike[str] | None, strict: bool = True) -> 
     """Rules of BIDS, extended by a custom layout in pybids' JSON format.
 
     Args:
-        bids_config: File with {"entities": [{"name": ..., "pattern": ...}]}; None for BIDS alone. The path that
-            earlier versions had for the layout of the package is that layout, whatever folder is the current one.
+        bids_config: File with {"entities": [{"name": ..., "pattern": ...}]}; None for BIDS alone. The path of
+            the packaged layout in earlier versions refers to that layout, regardless of the current folder.
         strict: See ``NameRules``.
 
     Raises:

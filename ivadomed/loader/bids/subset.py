@@ -1,4 +1,4 @@
-"""Copy of some subjects of a BIDS data set, with all or some of their contrasts."""
+"""Copy some subjects of a BIDS data set, with all or some of their contrasts."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from ivadomed.loader.bids.text import encoding_of
 log = logging.getLogger(__name__)
 
 _TABLES = ("participants.tsv", "samples.tsv")
-_APPLE = "._"  # what macOS writes next to files on disks of other systems
+_APPLE = "._"  # files that macOS adds on disks of other systems
 
 
 @dataclass(frozen=True)
 class Subset:
-    """What was copied.
+    """Summary of what was copied.
 
     Args:
         subjects: Names of the subjects, sorted.
@@ -46,7 +46,7 @@ class Subset:
 
 
 def is_good_contrast(fname: str, good_contrast_list: Iterable[str]) -> bool:
-    """Test for an image, a sidecar or a label of one of the contrasts: ``sub-01_T2w.nii.gz`` of "T2w"."""
+    """Return whether a file is an image, sidecar or label of one of the contrasts: ``sub-01_T2w.nii.gz`` of "T2w"."""
     fname = without_padding(fname)
     names = map(without_padding, good_contrast_list)
     return any(f"_{name}_" in fname or f"_{name}." in fname for name in names)
@@ -58,8 +58,8 @@ def remove_some_contrasts(
     """Delete the images, sidecars and labels of all other contrasts.
 
     Args:
-        folder: BIDS folder, or one of derivatives.
-        subject_list: Subjects ("sub-01") to look at.
+        folder: BIDS folder, or a derivatives folder.
+        subject_list: Subjects ("sub-01") to process.
         good_contrast_list: Contrasts to keep.
     """
     for subject in subject_list:
@@ -76,7 +76,7 @@ def extract_small_dataset(
     include_derivatives: bool = True,
     seed: int = -1,
 ) -> list[str]:
-    """Copy subjects, drawn at random, into a new data set; see ``extract_subset``.
+    """Copy randomly drawn subjects into a new data set; see ``extract_subset``.
 
     Returns:
         The subjects, sorted.
@@ -92,20 +92,20 @@ def extract_subset(
     with_labels: bool = True,
     seed: int = -1,
 ) -> Subset:
-    """Copy subjects, drawn at random, into a new data set.
+    """Copy randomly drawn subjects into a new data set.
 
     Args:
         source: BIDS folder; it is not changed.
-        output: Folder to be made. It appears when all is copied.
-        n: Number of subjects; all are copied where there are fewer.
+        output: Folder to create; it appears once everything is copied.
+        n: Number of subjects; all are copied if there are fewer.
         contrasts: Contrasts to copy, None for all. Subjects without any of them are not drawn.
         with_labels: Copy the labels of the images, from all folders below ``derivatives``, with the tables and
             sidecars that apply to them.
-        seed: Of the drawing; below 0 each call draws others.
+        seed: Random seed; below 0, each call draws different subjects.
 
     Raises:
         ConfigError: ``n`` is below 1.
-        DataError: There is no subject with one of the contrasts, or a file cannot be read.
+        DataError: No subject has one of the contrasts, or a file cannot be read.
         OutputError: ``output`` holds files or cannot be written.
     """
     root = Path(source).expanduser().absolute()
@@ -141,7 +141,7 @@ def _is_image(file: BidsFile, contrasts: Sequence[str] | None) -> bool:
 
 
 def _labels(index: BidsIndex, images: Iterable[BidsFile]) -> list[BidsFile]:
-    """All labels of some images, each once."""
+    """Distinct labels of the images."""
     labels = Labels(index)
     found = {label.path: label for image in images for label in labels.of(image)}
     return list(found.values())
@@ -155,7 +155,7 @@ def _choose(
     contrasts: Sequence[str] | None,
     seed: int,
 ) -> list[str]:
-    """Draw subjects, of those that have one of the contrasts."""
+    """Draw subjects from those that have one of the contrasts."""
     if contrasts is not None:
         having = {image.participant for image in images}
         subjects = [name for name in subjects if name in having]
@@ -169,7 +169,7 @@ def _choose(
 
 
 def _unwanted(parent: str, names: Iterable[str], contrasts: Sequence[str]) -> list[str]:
-    """Files of a folder of images that belong to none of the contrasts; other folders hold tables for all."""
+    """Files in an image folder that belong to none of the contrasts; other folders hold tables for all."""
     if Path(parent).name not in DATATYPES:
         return []
     return [name for name in names if not is_good_contrast(name, contrasts)]
@@ -177,14 +177,14 @@ def _unwanted(parent: str, names: Iterable[str], contrasts: Sequence[str]) -> li
 
 @dataclass(frozen=True)
 class _Copy:
-    """A copy of a part of a data set.
+    """Copies part of a data set.
 
     Args:
         source: Folder of the data set.
         place: Folder of the copy.
         chosen: Subjects to copy.
         contrasts: Contrasts to copy, None for all.
-        kept: Paths that are copied whatever contrast they have.
+        kept: Paths to copy regardless of their contrast.
     """
 
     source: Path
@@ -194,7 +194,7 @@ class _Copy:
     kept: frozenset[str]
 
     def subjects_and_descriptions(self) -> None:
-        """Copy the folders of the subjects, and what describes the data set."""
+        """Copy the folders of the subjects and the files that describe the data set."""
         for subject in tqdm(self.chosen, desc="Copying", unit="subject", disable=None):
             shutil.copytree(
                 self.source / subject, self.place / subject, ignore=self._left_out, copy_function=_copy_file
@@ -202,7 +202,7 @@ class _Copy:
         self._descriptions(self.source)
 
     def labels(self, labels: Iterable[BidsFile], tables: LabelTables) -> None:
-        """Copy labels, the tables and sidecars that apply to them, and what describes the folders they lie in."""
+        """Copy labels, the tables and sidecars that apply to them, and the files that describe their folders."""
         files: set[Path] = set()
         folders: set[Path] = set()
         for label in labels:
@@ -216,7 +216,7 @@ class _Copy:
             self._file(file)
 
     def _descriptions(self, folder: Path) -> None:
-        """Copy the files of a folder; of tables the rows of the subjects."""
+        """Copy the files of a folder; for tables, the rows of the subjects."""
         for file in sorted(path for path in folder.iterdir() if path.is_file()):
             if not file.name.startswith(_APPLE):
                 self._file(file)
@@ -232,7 +232,7 @@ class _Copy:
             _copy_file(file, target)
 
     def _left_out(self, parent: str, names: list[str]) -> list[str]:
-        """Entries of a folder of a subject that are not copied."""
+        """Entries of a subject folder that are not copied."""
         unwanted = [] if self.contrasts is None else _unwanted(parent, names, self.contrasts)
         return [name for name in unwanted if os.path.join(parent, name) not in self.kept] + [
             name for name in names if name.startswith(_APPLE) or leads_back(os.path.join(parent, name))
@@ -240,7 +240,7 @@ class _Copy:
 
 
 def _copy_file(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> str | os.PathLike[str]:
-    """Copy a file, unless it stands for content that is elsewhere."""
+    """Copy a file, unless it is a placeholder for content stored elsewhere."""
     if is_pointer(source):
         raise DataError(f"{os.fspath(source)}: its content is not here; {FETCH}")
     shutil.copy2(source, target)
@@ -248,7 +248,7 @@ def _copy_file(source: str | os.PathLike[str], target: str | os.PathLike[str]) -
 
 
 def _copy_rows(file: Path, place: Path, subjects: Sequence[str]) -> None:
-    """Copy the rows of a table whose ``participant_id`` is one of the subjects, as they are written."""
+    """Copy the rows of a table whose ``participant_id`` is one of the subjects, verbatim."""
     content = file.read_bytes()
     encoding = encoding_of(content)
     if encoding is None or is_pointer(content):

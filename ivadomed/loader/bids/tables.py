@@ -37,10 +37,10 @@ OWN_COLUMNS = frozenset(
 
 
 def read_tsv(path: Path, key: str) -> list[dict[str, str]]:
-    """Read the rows of a table that have a value of ``key``; all stay strings, unknown ones are left out.
+    """Read the rows of a table that have a value of ``key``; values stay strings, unknown ones are omitted.
 
-    Cells are separated by tabs; in a ``.csv`` by commas, or by semicolons where the header has no comma, and may stand
-    in quotes.
+    Cells are separated by tabs; in a ``.csv``, by commas, or by semicolons if the header has no comma. They may
+    be quoted.
 
     Raises:
         DataError: The file cannot be read, has no column ``key``, or a row has more cells than the header.
@@ -79,9 +79,9 @@ def _delimiter(header: str) -> str:
 def add_tables(df: pd.DataFrame, root: Path, tables: Iterable[Path]) -> pd.DataFrame:
     """Add the columns of all tables of one data set.
 
-    A column that exists already keeps its values under "<name>_x" and the new one takes the name
-    (``acq_time`` of sessions.tsv and of scans.tsv), unless ivadomed itself needs it: then the new one is
-    called "<name>_y".
+    If a column already exists, it keeps its values as "<name>_x" and the new one takes the name (``acq_time``
+    of sessions.tsv and of scans.tsv), unless ivadomed itself needs the column: then the new one is called
+    "<name>_y".
 
     Args:
         df: Images of the data set ``root``, with ``participant_id`` and ``path``.
@@ -89,7 +89,7 @@ def add_tables(df: pd.DataFrame, root: Path, tables: Iterable[Path]) -> pd.DataF
         tables: Its ``*_sessions.tsv`` and ``*_scans.tsv``.
 
     Raises:
-        DataError: A table cannot be read or names a row twice.
+        DataError: A table cannot be read or has duplicate rows.
     """
     df = _add_participants(df, root / "participants.tsv")
     samples = root / "samples.tsv"
@@ -135,7 +135,7 @@ def _join(
     source: Path,
     columns: list[str] | None = None,
 ) -> pd.DataFrame:
-    """Left join on ``keys``; rows keep their order and number."""
+    """Left join on ``keys``; rows keep their order and count."""
     if columns is None:
         columns = list(dict.fromkeys(name for row in rows for name in row if name not in keys))
     table = pd.DataFrame.from_records(rows, columns=[*keys, *columns]).astype(object)
@@ -158,7 +158,7 @@ def column(df: pd.DataFrame, name: str, where: str) -> pd.Series:
     if name not in df:
         near = nearest(name, map(str, df.columns))
         hint = f', did you mean "{near}"?' if near else "."
-        # Those of the tables come last, behind those of file names and sidecars.
+        # Columns of the tables come last, after those of file names and sidecars.
         columns = some(map(str, reversed(df.columns)), 12)
         raise DataError(f'{where}: the data set has no column "{name}"{hint} Columns: {columns}')
     return df[name]

@@ -1,4 +1,4 @@
-"""Text of tables and sidecars, in the encodings in which spreadsheets and editors save them."""
+"""Text of tables and sidecars, in the encodings used by spreadsheets and editors."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ivadomed.images.pointers import FETCH, is_pointer
 log = logging.getLogger(__name__)
 
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-"""Byte order marks and the encodings that they tell."""
+"""Byte order marks and the encodings they indicate."""
 LATIN = "latin-1"
-"""Read where a text is not Unicode: every byte is a letter, so that equal cells stay equal."""
+"""Fallback for text that is not Unicode: every byte is a character, so equal cells stay equal."""
 
 
 def encoding_of(content: bytes) -> str | None:
-    """Encoding of a text: that of its byte order mark, else UTF-8 or Latin-1; None for what is not a text."""
+    """Encoding of a text, from its byte order mark, otherwise UTF-8 or Latin-1; None if it is not text."""
     encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8")
     if encoding != "utf-16" and b"\0" in content:
         return None
@@ -32,14 +32,14 @@ def encoding_of(content: bytes) -> str | None:
 
 
 def read_text(path: Path, only_unicode: bool = False) -> str:
-    """Text of a file in UTF-8 or UTF-16, or, with a warning, in Latin-1.
+    """Text of a UTF-8 or UTF-16 file, or, with a warning, of a Latin-1 file.
 
     Args:
         path: The file.
         only_unicode: Refuse Latin-1.
 
     Raises:
-        DataError: The file cannot be read, was not fetched, or has another encoding.
+        DataError: The file cannot be read, has not been fetched, or has another encoding.
     """
     try:
         content = path.read_bytes()
@@ -61,7 +61,7 @@ def read_json(path: Path) -> Any:
     """Content of a JSON file.
 
     Raises:
-        DataError: As ``read_text``, or it is not JSON.
+        DataError: See ``read_text``, or the file is not JSON.
     """
     try:
         return parse_json(read_text(path, only_unicode=True))

@@ -1,1 +1,1 @@
-"""Cases: the files that belong to one image, and how they are read."""
+"""Cases: the files that belong to one image, and reading them."""

@@ -15,18 +15,18 @@ class Case:
     """Paths and metadata of one case; no voxel is read.
 
     Args:
-        id: Name that the outputs carry, e.g. "sub-01_T1w".
-        images: One file, or volume of a file, per channel, on one grid; those that are there, see ``channels``.
-        targets: Per class the labels of its raters, or None when the class has no file (all zeros).
+        id: Name used for outputs, e.g. "sub-01_T1w".
+        images: Available images on one grid: per channel a file, or a volume of a file; see ``channels``.
+        targets: Per class, the labels of its raters, or None if the class has no file (all zeros).
         subject: Participant, e.g. "sub-01"; empty for images outside BIDS.
         contrasts: Contrast of each image.
         roi: Region of interest used to crop or to select slices.
-        box: Object that the first model of a cascade found, in voxels along H, W, D of the image's own grid, see
+        box: Object found by the first model of a cascade, in voxels along H, W, D of the image's own grid, see
             ``ivadomed.geometry.boxes``; the case is cropped to it.
         metadata: Columns of participants.tsv and the sidecar of the first channel.
-        channels: Per channel of the network the index of its image in ``images``, None where it is missing; empty
-            when every image is a channel.
-        ignore: Voxels that losses and metrics leave out.
+        channels: Per channel of the network, the index of its image in ``images``, None if it is missing; empty
+            if every image is a channel.
+        ignore: Voxels that losses and metrics ignore.
     """
 
     id: str
@@ -47,7 +47,7 @@ class Case:
 
     @property
     def rater_files(self) -> tuple[LabelFile | None, ...]:
-        """Labels of all raters of all classes in one row; None for a class without a file."""
+        """Labels of all raters of all classes as a flat tuple; None for a class without a file."""
         return tuple(file for raters in self.targets for file in raters or (None,))
 
     @property
@@ -62,10 +62,10 @@ class Case:
 
     @property
     def labels(self) -> tuple[LabelFile, ...]:
-        """Every label, with the region of interest and what is ignored."""
+        """All labels, including the region of interest and the ignored voxels."""
         return tuple(file for file in (*self.rater_files, self.roi, self.ignore) if file is not None)
 
     @property
     def files(self) -> tuple[ImagePath, ...]:
-        """Every file that the arrays of the case depend on; one that holds several classes, once."""
+        """All files that the arrays of the case depend on, each once."""
         return tuple(dict.fromkeys((*self.images, *(file.path for file in self.labels))))

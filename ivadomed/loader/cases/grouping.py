@@ -1,4 +1,4 @@
-"""From rows of the BIDS table to cases: which files make one training or prediction unit."""
+"""From rows of the BIDS table to cases: which files form one training or prediction unit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CaseList:
-    """Cases in order of their ids, and the images or subjects that gave none."""
+    """Cases sorted by id, and the images or subjects that gave none."""
 
     cases: tuple[Case, ...]
     dropped: tuple[Dropped, ...]
@@ -42,28 +42,28 @@ def build_cases(
 ) -> CaseList:
     """Group images into cases and find their labels.
 
-    Without ``multichannel`` each image is a case. With it, a case has one image per contrast, of one subject,
-    session and sample of one data set; where these have several images of a contrast (runs, acquisitions), they
-    are paired by their other entities. Labels of channels lie on one grid: for each class that of the last channel
-    that has one is taken, as in ivadomed 2.9.10. A class without a file counts as empty as long as another class
-    has one. No voxel is read.
+    Without ``multichannel``, each image is a case. With it, a case has one image per contrast, of one subject,
+    session and sample of one data set; several images of a contrast (runs, acquisitions) are paired by their
+    other entities. Labels of channels share one grid: for each class, the label of the last channel that has
+    one is used, as in ivadomed 2.9.10. A class without a file counts as empty as long as another class has one.
+    No voxels are read.
 
     Args:
         bids_df: The data set.
-        filenames: Images of one side of the split; those of other contrasts are passed over.
+        filenames: Images of one side of the split; other contrasts are skipped.
         target_suffix: Suffix per class; a list of suffixes for a class with several raters.
-        contrasts: Wanted contrasts; with ``multichannel``, in order of the channels.
-        multichannel: Contrasts are channels of one input.
+        contrasts: Wanted contrasts; with ``multichannel``, in channel order.
+        multichannel: Use contrasts as channels of one input.
         roi_suffix: Suffix of the region of interest, or None.
         require_target: Drop cases without any label; otherwise labels are optional.
-        balance: Share of the images of a contrast to keep, e.g. {"T1w": 0.1}; drawn with ``seed``.
+        balance: Fraction of the images of a contrast to keep, e.g. {"T1w": 0.1}; drawn with ``seed``.
         seed: Seed of the draw.
-        allow_missing: Keep subjects that lack some of the channels, for networks that do without.
-        ignore_label: Suffix of the voxels that losses and metrics leave out, or None.
+        allow_missing: Keep subjects without some of the channels, for networks that allow it.
+        ignore_label: Suffix of the label of voxels that losses and metrics ignore, or None.
 
     Raises:
-        ConfigError: ``balance`` is combined with ``multichannel`` or is no share.
-        DataError: A file name is not in the data set, a label is not unique, or no table has the name of a class.
+        ConfigError: ``balance`` is combined with ``multichannel`` or is not a fraction.
+        DataError: A file name is not in the data set, a label is not unique, or a class name is in no table.
     """
     images = _images(bids_df, filenames, contrasts)
     dropped: list[Dropped] = []
@@ -100,7 +100,7 @@ def build_cases(
 def _images(
     bids_df: BidsDataframe, filenames: Iterable[str], contrasts: Sequence[str]
 ) -> list[tuple[BidsFile, str]]:
-    """Images of the wanted contrasts with their contrast, in order of their names."""
+    """Images of the requested contrasts with their contrast, sorted by name."""
     images = []
     for name in sorted(set(filenames)):
         image = bids_df.images.get(name)
@@ -115,7 +115,7 @@ def _images(
 def _balanced(
     images: list[tuple[BidsFile, str]], balance: Mapping[str, float], seed: int, dropped: list[Dropped]
 ) -> list[tuple[BidsFile, str]]:
-    """Keep a random share, one image at least, of the contrasts in ``balance``."""
+    """Keep a random fraction, at least one image, of the contrasts in ``balance``."""
     rng = np.random.default_rng(seed)
     left_out: set[str] = set()
     for contrast, share in sorted(balance.items()):
@@ -140,11 +140,11 @@ def _channels(
 ) -> list[tuple[tuple[str, ...], tuple[BidsFile, ...]]]:
     """One group of files per case, in order of the channels."""
     units: dict[tuple[str, ...], dict[str, list[BidsFile]]] = {}
-    # An entity that contrasts name, such as the session in "ses-01_T1w", tells channels apart, not cases.
+    # An entity in a contrast, such as the session in "ses-01_T1w", distinguishes channels, not cases.
     named = {entity for contrast in contrasts for entity in contrast_entities(contrast)}
     separating = [entity for entity in ("subject", "session", "sample") if entity not in named]
     for image, contrast in images:
-        # Subjects of two data sets may be different ones in spite of their name.
+        # Subjects of two data sets may differ even if they share a name.
         key = (str(image.root), *(image.entities.get(entity, "") for entity in separating))
         units.setdefault(key, {}).setdefault(contrast, []).append(image)
     groups = []
@@ -171,7 +171,7 @@ def _channels(
 def _paired(
     by_contrast: Mapping[str, list[BidsFile]], contrasts: Sequence[str]
 ) -> list[tuple[BidsFile, ...]]:
-    """Pair single images, or images that agree in the entities that no contrast names; else empty."""
+    """Pair single images, or images with equal entities apart from those in contrasts; otherwise empty."""
     if all(len(by_contrast[contrast]) == 1 for contrast in contrasts):
         return [tuple(by_contrast[contrast][0] for contrast in contrasts)]
     keyed = []
@@ -191,14 +191,14 @@ def _paired(
 
 
 def _channel_indices(there: Sequence[str], contrasts: Sequence[str]) -> tuple[int | None, ...]:
-    """Per channel the index of its image; empty when every image is a channel."""
+    """Per channel, the index of its image; empty if every image is a channel."""
     if len(there) == len(contrasts):
         return ()
     return tuple(there.index(contrast) if contrast in there else None for contrast in contrasts)
 
 
 def _metadata(bids_df: BidsDataframe, names: set[str]) -> dict[str, dict[str, Any]]:
-    """Per image the columns of the table that have a value."""
+    """Per image, the columns of the table that have a value."""
     rows = bids_df.df[bids_df.df["filename"].isin(names)]
     known = rows.notna().to_numpy()
     columns = rows.columns.to_numpy()

@@ -1,4 +1,4 @@
-"""Labels of a case: which files, and which values in them, make up its classes, its region and its ignored voxels."""
+"""Labels of a case: the files and values that define its classes, its region of interest and its ignored voxels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ivadomed.loader.bids_dataframe import BidsDataframe
 
 TargetSuffix = Sequence[str | Sequence[str]]
-"""Per class the suffix of its label, see ``LabelSuffix``, or the suffixes of several raters."""
+"""Per class, the suffix of its label, see ``LabelSuffix``, or the suffixes of several raters."""
 
 
 class CaseLabels:
@@ -25,8 +25,8 @@ class CaseLabels:
         bids_df: The data set.
         target_suffix: Suffix per class; a list of suffixes for a class with several raters.
         roi_suffix: Suffix of the region of interest, or None.
-        ignore_label: Suffix of the voxels that losses and metrics leave out, or None.
-        required: A case needs the label of one class.
+        ignore_label: Suffix of the label of voxels that losses and metrics ignore, or None.
+        required: A case needs the label of at least one class.
     """
 
     def __init__(
@@ -42,10 +42,10 @@ class CaseLabels:
         self.roi_suffix, self.ignore_label = roi_suffix, ignore_label
 
     def of(self, files: Sequence[BidsFile]) -> dict[str, Any]:
-        """The labels of a case with these images, as arguments of `Case`; none where labels are not looked for.
+        """Labels of a case with these images, as arguments of `Case`; empty if no labels are requested.
 
         Raises:
-            DataError: A label is not unique, or no table has the name of a class.
+            DataError: A label is not unique, or a class name is in no table.
         """
         wanted = self.required or self.bids_df.derivatives
         return {
@@ -55,7 +55,7 @@ class CaseLabels:
         }
 
     def lacking(self, case: Case) -> str:
-        """What a case lacks to be used; empty when it has all that it needs."""
+        """What a case lacks to be usable; empty if nothing is missing."""
         if self.required and not any(case.targets):
             suffixes = [suffix for raters in self.classes for suffix in raters]
             return f"no label {some(suffixes, separator=' or ')}"
@@ -75,7 +75,7 @@ class CaseLabels:
         return found[0] if found else None
 
     def _label(self, image: BidsFile, suffix: LabelSuffix) -> LabelFile | None:
-        """Label of one image, of a label map with the values of the class."""
+        """Label of one image; for a label map, with the values of the class."""
         file = self.bids_df.labels.find(image, suffix.file)
         if file is None:
             return None

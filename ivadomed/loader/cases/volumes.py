@@ -1,4 +1,4 @@
-"""Read the files of one case into arrays in HWD order, and refuse what would train or predict wrongly."""
+"""Read the files of one case into arrays in HWD order; refuse data that would corrupt training or prediction."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ class Volume:
     """The voxels of one case.
 
     Args:
-        image: [C, H, W, D] float32, one entry per channel of the network; a missing one is zeros.
-        target: [R, H, W, D] float32 in 0..1, every rater of every class, 0 in ignored voxels; None when not asked for.
+        image: [C, H, W, D] float32, one entry per channel of the network; zeros for a missing channel.
+        target: [R, H, W, D] float32 in 0..1, all raters of all classes, 0 in ignored voxels; None if not
+            requested.
         roi: [H, W, D] float32 region of interest, or None.
-        grid: Where the voxels lie.
+        grid: Grid of the voxels.
         header: NIfTI header of the first channel, None for pictures.
-        present: Per channel whether the case has it; empty when all are there.
+        present: Per channel, whether the case has it; empty if none is missing.
         box: Box to crop to, inside the image, see ``Case.box``.
-        ignore: [H, W, D] bool, voxels that losses and metrics leave out; None without, or when not asked for.
+        ignore: [H, W, D] bool, voxels that losses and metrics ignore; None if absent or not requested.
     """
 
     image: np.ndarray
@@ -58,8 +59,8 @@ def read_volume(case: Case, slice_axis: int, soft_gt: bool = False, with_target:
         with_target: Read labels and ROI; a class without a file is all zeros.
 
     Raises:
-        DataError: A file is damaged, holds NaN or Inf, or lies on another grid than the first channel; the values of
-            a label are those of none, see ``ivadomed.images.labels``; the box lies outside the image.
+        DataError: A file is corrupt, holds NaN or Inf, or lies on another grid than the first channel; a label
+            has invalid values, see ``ivadomed.images.labels``; the box lies outside the image.
     """
     with shortages_explained(fspath(case.images[0]), "use a part of the image, or a machine with more"):
         return _read(case, slice_axis, soft_gt, with_target)
@@ -96,7 +97,7 @@ def _label_files(
 
 
 def make_volume(case: Case, images: Iterable[Image], slice_axis: int) -> Volume:
-    """The volume of a case without its labels and region of interest, from images that are read already.
+    """Volume of a case without its labels and region of interest, from images already read.
 
     Args:
         case: Names and channels of the images.
@@ -126,7 +127,7 @@ def on_grid(grid: Grid, case: Case, image: Image, path: str | PathLike[str]) -> 
     """Voxels [H, W, D] of an image that must lie on the grid of the case.
 
     Raises:
-        DataError: It lies on another one.
+        DataError: It lies on another grid.
     """
     own = image.grid(grid.slice_axis)
     check_same_grid(grid, case.images[0], own, path)
@@ -134,7 +135,7 @@ def on_grid(grid: Grid, case: Case, image: Image, path: str | PathLike[str]) -> 
 
 
 def along(volume: Volume, slice_axis: int) -> Volume:
-    """A volume without box or labels with its axes in the order of another slice axis; views.
+    """A volume without box or labels, with axes reordered for another slice axis; arrays are views.
 
     Args:
         volume: Voxels.
@@ -154,7 +155,7 @@ def along(volume: Volume, slice_axis: int) -> Volume:
 
 
 def box_in(case: Case, grid: Grid) -> tuple[int, ...] | None:
-    """The part of a case's box that lies in its image; None without a box.
+    """Part of a case's box that lies in its image; None without a box.
 
     Raises:
         DataError: The box lies outside the image.
@@ -170,7 +171,7 @@ def box_in(case: Case, grid: Grid) -> tuple[int, ...] | None:
 def read_ahead(
     cases: Iterable[Case], slice_axis: int, soft_gt: bool = False, with_target: bool = True
 ) -> Iterator[tuple[Case, Volume]]:
-    """Read cases in order, see ``read_volume``, the next one while the caller works on the last."""
+    """Read cases in order, see ``read_volume``; the next one is read while the caller processes the last."""
     with ThreadPoolExecutor(1) as reader:
         upcoming = None
         for case in cases:
@@ -191,7 +192,7 @@ def grid_of(case: Case, slice_axis: int) -> Grid:
 def check_same_grid(
     grid: Grid, path: str | PathLike[str], other: Grid, other_path: str | PathLike[str]
 ) -> None:
-    """Raise DataError unless both images have the same voxels, see ``Grid.matches``."""
+    """Raise DataError unless both images have the same grid, see ``Grid.matches``."""
     if not grid.matches(other):
         raise DataError(
             f"{other_path} lies on another grid than {path}: {other} instead of {grid}; resample it onto the image"
@@ -199,12 +200,12 @@ def check_same_grid(
 
 
 def pixel_size_mm(metadata: Mapping[str, Any], path: str | PathLike[str] = "") -> tuple[float, float] | None:
-    """Pixel size of a picture in mm along rows and columns, from PixelSize and PixelSizeUnits of its sidecar.
+    """Pixel size of a picture in mm along rows and columns, from PixelSize and PixelSizeUnits in its sidecar.
 
     BIDS gives PixelSize as [X, Y] (or [X, Y, Z]) in "mm", "um" or "nm"; X runs along the columns.
 
     Raises:
-        DataError: The unit or the values are none.
+        DataError: The unit or the values are invalid.
     """
     if "PixelSize" not in metadata:
         return None
@@ -220,7 +221,7 @@ def pixel_size_mm(metadata: Mapping[str, Any], path: str | PathLike[str] = "") -
 
 
 def _positive(size: Any) -> list[float]:
-    """One number, or several, if they are finite and above 0; else empty."""
+    """One or several numbers as a list if all are finite and above 0; otherwise empty."""
     given = size if isinstance(size, (list, tuple, np.ndarray)) else [size]
     if any(isinstance(value, bool) for value in given):
         return []

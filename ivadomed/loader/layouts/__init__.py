@@ -1,1 +1,1 @@
-"""Kinds of data sets that are read as they lie on disk, each as rows of the index that BIDS has."""
+"""Supported kinds of data sets, read as they are on disk and indexed with BIDS names."""

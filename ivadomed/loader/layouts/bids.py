@@ -19,11 +19,11 @@ _KEYS = ("Name", "BIDSVersion", "DatasetDOI")
 
 
 class BidsLayout(Layout):
-    """A BIDS data set, or with ``bids_validate: false`` a folder whose names are free.
+    """A BIDS data set or, with ``bids_validate: false``, a folder with arbitrary file names.
 
     Args:
         root: Its folder.
-        selection: Files that are wanted.
+        selection: Requested files.
     """
 
     has_sidecars = True
@@ -38,16 +38,16 @@ class BidsLayout(Layout):
         return self.index.metadata(file)
 
     def add_columns(self, df: pd.DataFrame) -> pd.DataFrame:
-        """Add those of participants.tsv, samples.tsv, sessions.tsv and scans.tsv."""
+        """Add the columns of participants.tsv, samples.tsv, sessions.tsv and scans.tsv."""
         return add_tables(df, self.root, self.index.tables)
 
     def label_values(self, file: BidsFile) -> LabelTable:
-        """Classes of a label map from its ``dseg.tsv`` or sidecar."""
+        """Classes of a label map, from its ``dseg.tsv`` or sidecar."""
         return self.index.label_values(file)
 
 
 def bids_identity(root: Path) -> dict[str, Any]:
-    """What ``dataset_description.json`` says about a data set; empty where none can be read."""
+    """Identity of a data set from ``dataset_description.json``; empty if unreadable."""
     try:
         description = parse_json((root / "dataset_description.json").read_text(encoding="utf-8-sig"))
     except (OSError, ValueError):

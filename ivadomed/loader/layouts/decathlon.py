@@ -1,7 +1,7 @@
 """A task of the Medical Segmentation Decathlon: ``dataset.json`` lists images, [X, Y, Z, channels], and label maps.
 
-Antonelli et al., The Medical Segmentation Decathlon, Nature Communications 2022. The data lists of MONAI that are
-written alike, also those with a file per channel, are read too.
+Antonelli et al., The Medical Segmentation Decathlon, Nature Communications 2022. MONAI data lists in the same
+format are supported too, including those with one file per channel.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LABELLED = ("training", "validation")
 
 
 class DecathlonLayout(DescribedLayout):
-    """A data set like those of the Decathlon; see ``DescribedLayout``."""
+    """A data set in the format of the Decathlon; see ``DescribedLayout``."""
 
     labels_lie = "in dataset.json"
     held_out = "test"
@@ -42,7 +42,7 @@ class DecathlonLayout(DescribedLayout):
                 yield case, key == self.held_out
 
     def _case(self, root: Path, files: list[str]) -> CaseFiles:
-        """Images of one case: a file with a volume per channel, or a file per channel."""
+        """Images of one case: a file with one volume per channel, or one file per channel."""
         if len(files) not in (1, len(self.channels)):
             raise DataError(
                 f"{root / DESCRIPTION}: {files[0]} is one of {len(files)} files; modality has {len(self.channels)} "
@@ -61,7 +61,7 @@ class DecathlonLayout(DescribedLayout):
 
 
 def is_decathlon(description: Mapping[str, Any]) -> bool:
-    """Tell whether a ``dataset.json`` is one of the Decathlon's."""
+    """Return whether a ``dataset.json`` is in the format of the Decathlon."""
     return "modality" in description and "training" in description
 
 

@@ -1,4 +1,4 @@
-"""A data set that ``dataset.json`` describes: its channels, its labels, and the images that are kept apart."""
+"""Data sets described by ``dataset.json``: channels, labels, and images held out for testing."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ DESCRIPTION = "dataset.json"
 
 
 class DescribedLayout(Layout):
-    """The part that data sets of nnU-Net and of the Decathlon share.
+    """Common part of nnU-Net and Decathlon data sets.
 
     Args:
         root: Folder of ``dataset.json``.
-        selection: Files that are wanted.
+        selection: Requested files.
 
     Attributes:
         held_out: Value of the column ``HELD_OUT``.
@@ -31,7 +31,7 @@ class DescribedLayout(Layout):
         names: Values of each structure in a label map.
 
     Raises:
-        DataError: ``dataset.json`` lacks a key or holds something else, or two cases have one name.
+        DataError: ``dataset.json`` lacks a key or is malformed, or two cases share a name.
     """
 
     held_out = ""
@@ -49,11 +49,11 @@ class DescribedLayout(Layout):
         super().__init__(root, rows_of(cases, root, selection.extensions), self._dropped, remarks)
 
     def metadata(self, file: BidsFile) -> dict[str, Any]:
-        """The column ``held_out`` of the images that are kept apart."""
+        """The column ``held_out`` of images held out for testing."""
         return {HELD_OUT: self.held_out} if self.is_held_out(file) else {}
 
     def is_held_out(self, file: BidsFile) -> bool:
-        """Tell whether an image is kept apart for testing."""
+        """Return whether an image is held out for testing."""
         return file.folders in self._apart
 
     def label_values(self, file: BidsFile) -> LabelTable:
@@ -61,15 +61,15 @@ class DescribedLayout(Layout):
         return self.names
 
     def _cases(self, root: Path) -> Iterable[tuple[CaseFiles, bool]]:
-        """Files of each case, and whether it is kept apart for testing."""
+        """Files of each case, and whether it is held out for testing."""
         raise NotImplementedError
 
     def _remarks(self, root: Path, count: int) -> Sequence[str]:
-        """Surprises; ``count`` is the number of cases to train on."""
+        """Anything unexpected; ``count`` is the number of training cases."""
         return ()
 
     def _is_absent(self, path: Path) -> bool:
-        """Tell whether a file is not there, and record it."""
+        """Return whether a file is missing, and record it."""
         reason = absent(path, DESCRIPTION)
         self._dropped += [reason] if reason else []
         return reason is not None
@@ -94,17 +94,17 @@ def channels_of(description: Mapping[str, Any], path: Path) -> tuple[str, ...]:
 
 
 def names_to_values(description: Mapping[str, Any], path: Path, cases: Iterable[CaseFiles]) -> LabelTable:
-    """Values of each structure from ``labels`` of a ``dataset.json``, without the background.
+    """Values of each structure from ``labels`` in a ``dataset.json``, without the background.
 
     nnU-Net 2 writes {"anterior": 1, "whole": [1, 2]}, its version 1 and the Decathlon {"1": "anterior"}.
 
     Args:
         description: Content of the file.
         path: The file.
-        cases: Where none has a label, as in a data set to be segmented, there need not be names.
+        cases: If none has a label, as in a data set to be segmented, names are optional.
 
     Raises:
-        DataError: There are none, or a value is not a whole number.
+        DataError: Names are missing, or a value is not an integer.
     """
     labels = description.get("labels")
     if labels is None and not any(case.labels for case in cases):

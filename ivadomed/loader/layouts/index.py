@@ -1,4 +1,4 @@
-"""Open data sets of any kind: which one a path is, and the index of all."""
+"""Open data sets of any kind: detect the kind of each path and index all of them."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ _SHOWN = 8
 
 
 def open_index(selection: Selection) -> DataIndex:
-    """Index the data sets that a selection names.
+    """Index the data sets named in a selection.
 
     Raises:
-        DataError: A path is not there, is named twice or is not a data set of a known kind, or a data set is damaged.
+        DataError: A path does not exist, is repeated or is not a data set of a known kind, or a data set is
+            corrupt.
         ConfigError: ``bids_config`` is not a layout.
     """
     roots = [data_path(path) for path in selection.paths]
@@ -41,7 +42,7 @@ def open_index(selection: Selection) -> DataIndex:
 
 
 def open_layout(root: Path, selection: Selection) -> Layout:
-    """Index one data set, of the kind that it is.
+    """Index one data set according to its kind.
 
     Raises:
         DataError: See ``open_index``.
@@ -64,14 +65,14 @@ def open_layout(root: Path, selection: Selection) -> Layout:
 
 
 def is_data_set(path: Path) -> bool:
-    """Tell a data set from an image or a folder of images."""
+    """Return whether a path is a data set, rather than an image or a folder of images."""
     if path.is_file():
         return path.suffix.lower() in TABLES
     return path.is_dir() and ((path / DESCRIPTION).is_file() or _has_subjects(path))
 
 
 def identity(path: Path) -> dict[str, Any]:
-    """What identifies a data set in the record of a run, from its description; no image is looked for."""
+    """Identity of a data set for the record of a run, from its description only; images are not searched."""
     try:
         content = parse_json((path / DESCRIPTION).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError):
@@ -85,19 +86,19 @@ def identity(path: Path) -> dict[str, Any]:
 
 
 def _has_subjects(root: Path) -> bool:
-    """Tell whether a folder has those of subjects, as in BIDS; a ``dataset.json`` there is of another program."""
+    """Return whether a folder has BIDS subject folders; a ``dataset.json`` there is from another program."""
     return any(entry.name.startswith("sub-") and entry.is_dir() for entry in entries_of(root))
 
 
 def _is_bids(root: Path) -> bool:
-    """Tell whether a folder has a subject, or what else BIDS has at the top."""
+    """Return whether a folder has a subject or another top-level entry of BIDS."""
     names = [entry.name for entry in entries_of(root)]
     known = {"dataset_description.json", "participants.tsv", "derivatives"}
     return any(name.startswith("sub-") or name in known for name in names)
 
 
 def _found_in(root: Path) -> str:
-    """One line on what is in a folder that is not a data set."""
+    """One line about the content of a folder that is not a data set."""
     names = [entry.name + ("/" if entry.is_dir() else "") for entry in entries_of(root)]
     inner = [
         name.rstrip("/") for name in names if name.endswith("/") and (root / name / DESCRIPTION).is_file()

@@ -1,4 +1,4 @@
-"""The interface of a data set of any kind, and the index of several of them."""
+"""Interface of a data set of any kind, and the index of several data sets."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ivadomed.images.label_suffix import LabelTable
 from ivadomed.loader.bids.files import BidsFile, Dropped
 
 HELD_OUT = "held_out"
-"""Column of the images that a data set keeps apart for testing; its value is the folder they lie in."""
+"""Column of images held out for testing; its value is the folder they are in."""
 
 
 class Layout:
-    """One data set: its files under the names that they have, or would have, in BIDS.
+    """One data set: its files under their BIDS names, actual or assigned.
 
     Attributes:
-        root: What ``path_data`` names, absolute; the ``root`` of all files.
-        files: Images, and labels as derivatives, in order of their names in BIDS.
-        skipped: Files that are there or are named, and cannot be used.
-        remarks: Surprises, a line each.
+        root: Absolute path from ``path_data``; the ``root`` of all files.
+        files: Images, and labels as derivatives, sorted by BIDS name.
+        skipped: Existing or listed files that cannot be used.
+        remarks: Anything unexpected, one line each.
         has_sidecars: Every image should have a sidecar.
-        labels_lie: Where labels are looked for, for messages.
+        labels_lie: Where labels are searched, for messages.
     """
 
     has_sidecars = False
@@ -43,11 +43,11 @@ class Layout:
         self.remarks = tuple(remarks)
 
     def metadata(self, file: BidsFile) -> dict[str, Any]:
-        """Fields that describe an image, as a sidecar of BIDS does."""
+        """Fields that describe an image, as in a BIDS sidecar."""
         return {}
 
     def is_held_out(self, file: BidsFile) -> bool:
-        """Tell whether an image is kept apart for testing; its labels need not be public."""
+        """Return whether an image is held out for testing; its labels need not be public."""
         return False
 
     def add_columns(self, df: pd.DataFrame) -> pd.DataFrame:
@@ -55,7 +55,7 @@ class Layout:
         return df
 
     def label_values(self, file: BidsFile) -> LabelTable:
-        """Names of the structures in a label map and the values that each is made of; empty when nothing says them."""
+        """Names of the structures in a label map and the values of each; empty if undefined."""
         return {}
 
 
@@ -63,7 +63,7 @@ class DataIndex(Sequence[BidsFile]):
     """The files of several data sets, which may be of different kinds.
 
     Args:
-        layouts: The data sets, in the order in which they are named.
+        layouts: The data sets, in the order of the configuration.
     """
 
     def __init__(self, layouts: Sequence[Layout]) -> None:
@@ -84,7 +84,7 @@ class DataIndex(Sequence[BidsFile]):
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Surprises, a line each."""
+        """Anything unexpected, one line each."""
         return tuple(remark for layout in self.layouts for remark in layout.remarks)
 
     def layout_of(self, file: BidsFile) -> Layout:

@@ -1,4 +1,4 @@
-"""Names in BIDS of the cases, channels and labels of data sets that name them otherwise."""
+"""BIDS names for the cases, channels and labels of other data sets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ivadomed.loader.bids.index import IMAGE_EXTENSIONS
 from ivadomed.loader.bids.names import NameRules
 
 LABEL_MAP = "_dseg"
-"""Suffix of the label map of a case, as BIDS calls a discrete segmentation."""
+"""Suffix of the label map of a case: BIDS term for a discrete segmentation."""
 
 _NOT_ALLOWED = re.compile(r"[^A-Za-z0-9]+")
 _IN_BIDS = re.compile(r"(sub-[A-Za-z0-9]+)(?:_(ses-[A-Za-z0-9]+))?")
@@ -25,14 +25,14 @@ _RULES = NameRules(strict=False)
 
 
 def alphanumeric(text: str) -> str:
-    """The letters and digits of a text, which are what values of entities and suffixes are made of in BIDS."""
+    """Letters and digits of a text, the only characters that BIDS allows in values of entities and suffixes."""
     return _NOT_ALLOWED.sub("", text)
 
 
 def subject_of(case: str) -> tuple[str, str]:
     """Subject and session ("" if none) of a case: "hippocampus_001" -> "sub-hippocampus001".
 
-    A name that is one of BIDS already, "sub-01" or "sub-01_ses-02", is taken as such.
+    BIDS names, "sub-01" or "sub-01_ses-02", are kept as they are.
     """
     if named := _IN_BIDS.fullmatch(case):
         return named[1], named[2] or ""
@@ -40,9 +40,9 @@ def subject_of(case: str) -> tuple[str, str]:
 
 
 def contrast_names(channels: Sequence[str]) -> tuple[str, ...]:
-    """Contrasts of channels, as names of BIDS can have them; those that share a name get the number of their channel.
+    """Contrasts of channels as valid BIDS names; duplicates get the number of their channel appended.
 
-    ["T1-weighted", "MRI", "MRI"] -> ["T1weighted", "MRI1", "MRI2"]; one without a letter or digit is "channel0".
+    ["T1-weighted", "MRI", "MRI"] -> ["T1weighted", "MRI1", "MRI2"]; without letters or digits: "channel0".
     """
     safe = [alphanumeric(name) or "channel" for name in channels]
     often = Counter(safe)
@@ -51,14 +51,14 @@ def contrast_names(channels: Sequence[str]) -> tuple[str, ...]:
 
 
 def extension_of(name: str) -> str | None:
-    """The image extension that a file name ends with, the longest; None when it has none."""
+    """Image extension of a file name, the longest match; None if it has none."""
     fitting = (ending for ending in IMAGE_EXTENSIONS if name.lower().endswith(ending))
     longest = max(fitting, key=len, default=None)
     return None if longest is None else name[-len(longest) :]
 
 
 def datatype_of(contrast: str, extension: str) -> str:
-    """Folder that images of a contrast lie in."""
+    """Folder for images of a contrast."""
     if contrast.lower() == "ct":
         return "ct"
     return "micr" if is_picture(f"x{extension}") else "anat"
@@ -66,14 +66,14 @@ def datatype_of(contrast: str, extension: str) -> str:
 
 @dataclass
 class CaseFiles:
-    """The files of one case, as its data set has them; they are added as they are found.
+    """Files of one case under the names in its data set; filled as files are found.
 
     Args:
-        name: The case, as its data set names it.
+        name: Name of the case in its data set.
         folders: Subject and session ("" if none) in BIDS.
-        images: File of each contrast, or the volume of one.
-        labels: File of each label, by the end of its name in BIDS behind that of the image. The key ("T1w", "_seg")
-            is the label of one contrast, ("", "_dseg") that of all.
+        images: File of each contrast, or a volume of a file.
+        labels: File of each label, keyed by what follows the image name in BIDS. The key ("T1w", "_seg") is the
+            label of one contrast, ("", "_dseg") that of all.
     """
 
     name: str
@@ -114,7 +114,7 @@ class CaseFiles:
 
 
 def refuse_collisions(cases: Iterable[CaseFiles], root: Path) -> None:
-    """Refuse cases that would have one name in BIDS, or none.
+    """Refuse cases whose BIDS name is empty or shared.
 
     Raises:
         DataError: Names the cases.
@@ -139,11 +139,11 @@ def refuse_collisions(cases: Iterable[CaseFiles], root: Path) -> None:
 
 
 def rows_of(cases: Iterable[CaseFiles], root: Path, extensions: Iterable[str]) -> list[BidsFile]:
-    """Files with a wanted extension, in the order that they have in a BIDS folder.
+    """Files with a requested extension, sorted as in a BIDS folder.
 
     Args:
         cases: All cases of a data set.
-        root: What ``path_data`` names.
+        root: Path from ``path_data``.
         extensions: See ``scan``.
 
     Raises:
@@ -156,7 +156,7 @@ def rows_of(cases: Iterable[CaseFiles], root: Path, extensions: Iterable[str]) -
 
 
 def absent(path: Path, where: str) -> Dropped | None:
-    """Reason why a file that ``where`` names is not used; None when it is there."""
+    """Reason why a file listed in ``where`` is not used; None if it exists."""
     if path.is_file():
         return None
     if path.is_symlink():

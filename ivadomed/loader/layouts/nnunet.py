@@ -1,7 +1,7 @@
-"""A raw data set of nnU-Net: ``dataset.json``, ``imagesTr/X_0000.nii.gz``, ``labelsTr/X.nii.gz``, ``imagesTs``.
+"""Raw data sets of nnU-Net: ``dataset.json``, ``imagesTr/X_0000.nii.gz``, ``labelsTr/X.nii.gz``, ``imagesTs``.
 
-Isensee et al., nnU-Net, Nature Methods 2021; ``documentation/dataset_format.md`` of version 2. The ``dataset.json`` of
-version 1 is read too, which has ``modality`` and {value: name} as ``labels``.
+Isensee et al., nnU-Net, Nature Methods 2021; ``documentation/dataset_format.md`` of version 2. ``dataset.json``
+of version 1, with ``modality`` and {value: name} as ``labels``, is supported too.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class NnunetLayout(DescribedLayout):
     held_out = "imagesTs"
 
     def metadata(self, file: BidsFile) -> dict[str, Any]:
-        """``held_out`` of the images in ``imagesTs``; size of pixels from the JSON file next to a picture."""
+        """``held_out`` for images in ``imagesTs``; pixel size from the JSON file next to a picture."""
         return super().metadata(file) | (_pixel_size(file.path) if is_picture(file.path) else {})
 
     def _cases(self, root: Path) -> list[tuple[CaseFiles, bool]]:
@@ -47,7 +47,7 @@ class NnunetLayout(DescribedLayout):
         return [*_about_number(root, self.description, count), *_about_split(root)]
 
     def _scanned(self, root: Path) -> list[tuple[CaseFiles, bool]]:
-        """Cases of the folders of images."""
+        """Cases found in the image folders."""
         found = []
         for end in ("Tr", "Ts"):
             images, labels = root / f"images{end}", root / f"labels{end}"
@@ -82,7 +82,7 @@ class NnunetLayout(DescribedLayout):
         return cases
 
     def _is_colour(self, cases: Iterable[CaseFiles]) -> bool:
-        """Tell whether the channels are those of coloured pictures: each case has one file."""
+        """Return whether the channels are those of color pictures, with one file per case."""
         return is_picture(self.ending) and all(list(case.images) == [self.channels[0]] for case in cases)
 
     def _files(self, folder: Path) -> list[Path]:
@@ -91,7 +91,7 @@ class NnunetLayout(DescribedLayout):
         return [path for path in paths if not self._is_absent(path)]
 
     def _listed(self, root: Path) -> list[tuple[CaseFiles, bool]]:
-        """Cases of the key ``dataset``, which names the files of each."""
+        """Cases from the key ``dataset``, which lists the files of each."""
         content, where = self.description["dataset"], f"{root / DESCRIPTION}: dataset"
         found = []
         try:
@@ -114,9 +114,9 @@ class NnunetLayout(DescribedLayout):
 
 
 def is_nnunet(root: Path, description: Mapping[str, Any]) -> bool:
-    """Tell whether the folder of a ``dataset.json`` is a raw data set of nnU-Net, version 1 or 2.
+    """Return whether the folder of a ``dataset.json`` is a raw data set of nnU-Net, version 1 or 2.
 
-    That of version 1 is like the Decathlon's, but for the images, which it names without the number of the channel.
+    Version 1 resembles the Decathlon, but its images are listed without the channel number.
     """
     if "channel_names" in description:
         return True
@@ -133,7 +133,7 @@ def _placed(root: Path, path: str) -> Path:
 
 
 def _pixel_size(path: Path) -> dict[str, Any]:
-    """Size of the pixels from the JSON file that nnU-Net wants next to a TIFF: {"spacing": [Z, Y, X]} in mm."""
+    """Pixel size from the JSON file that nnU-Net requires next to a TIFF: {"spacing": [Z, Y, X]} in mm."""
     for stem in (path.name.partition(".")[0], path.name.partition(".")[0].rpartition("_")[0]):
         file = path.with_name(f"{stem}.json")
         if file.is_file():
@@ -144,7 +144,7 @@ def _pixel_size(path: Path) -> dict[str, Any]:
 
 
 def _about_number(root: Path, description: Mapping[str, Any], count: int) -> list[str]:
-    """A line when files seem to be missing."""
+    """One line if files seem to be missing."""
     announced = description.get("numTraining", count)
     if announced == count:
         return []

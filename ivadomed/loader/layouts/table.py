@@ -1,4 +1,4 @@
-"""A table of subjects: a row per subject or session, columns with the paths of images and labels, further columns.
+"""A table of subjects: one row per subject or session, columns for paths of images and labels, and further columns.
 
 participant_id  session_id  T1w          seg              age
 sub-01          ses-1       a/t1.nii.gz  a/lesion.nii.gz  34
@@ -28,23 +28,24 @@ EXTENSIONS = (".tsv", ".csv")
 _SUBJECT, _SESSION = "participant_id", "session_id"
 _LABEL_NAME = re.compile(r"_|.*(seg|label|mask|lesion|manual|annot|gt$)", re.IGNORECASE)
 _PARTS = re.compile(r"[^A-Za-z0-9_-]+")
-_MOST_VALUES = 20  # an image has more
+_MOST_VALUES = 20  # images have more
 
 
 class TableLayout(Layout):
     """A table as a data set.
 
-    A column of paths is the contrast that ``contrast_params`` names so, or the label with that suffix, whose leading
-    underscore may be left out. ``T1w_seg`` is the label ``_seg`` of the contrast ``T1w``, and ``seg`` that of all
-    contrasts of a row. Where the configuration names no contrasts or no labels, all columns of paths count: a label is
-    what is called one (``_x``, or ``seg``, ``label``, ``mask``, ``lesion`` in its name) or whose file has few values.
+    A column of paths is an image if ``contrast_params`` has its name as a contrast, or a label if it matches a
+    label suffix, with or without the leading underscore. ``T1w_seg`` is the label ``_seg`` of the contrast
+    ``T1w``, and ``seg`` that of all contrasts of a row. If the configuration specifies no contrasts or no
+    labels, all columns of paths are used: labels have a label-like name (``_x``, or with ``seg``, ``label``,
+    ``mask``, ``lesion``) or few values.
 
     Args:
         root: The table.
-        selection: Files that are wanted.
+        selection: Requested files.
 
     Raises:
-        DataError: The table cannot be read, has no ``participant_id``, or has a row twice.
+        DataError: The table cannot be read, has no ``participant_id``, or has duplicate rows.
     """
 
     labels_lie = "in its row"
@@ -60,11 +61,11 @@ class TableLayout(Layout):
         super().__init__(root, rows_of(cases, root, selection.extensions), self._dropped)
 
     def metadata(self, file: BidsFile) -> dict[str, Any]:
-        """The further columns of its row."""
+        """Further columns of its row."""
         return dict(self._fields[file.folders])
 
     def label_values(self, file: BidsFile) -> LabelTable:
-        """Classes of a label map, from ``<column>.tsv`` next to the table, else from what lies next to the map."""
+        """Classes of a label map, from ``<column>.tsv`` next to the table, otherwise from files next to the map."""
         of_column = self.root.with_name(f"{self._columns.get((file.path, file.stem), '')}.tsv")
         if of_column.is_file() and of_column != self.root:
             return read_table(of_column)
@@ -77,7 +78,7 @@ class TableLayout(Layout):
         images: Mapping[str, str],
         labels: Mapping[str, tuple[str, str]],
     ) -> CaseFiles:
-        """Files of a row; those that are not there are recorded."""
+        """Files of a row; missing ones are recorded."""
         session = alphanumeric(row.get(_SESSION, "").removeprefix("ses-"))
         subject = subject_of(row[_SUBJECT])[0]
         folders = (subject, f"ses-{session}" if session else "")
@@ -113,7 +114,7 @@ class TableLayout(Layout):
 def _roles(
     rows: Sequence[Mapping[str, str]], root: Path, selection: Selection
 ) -> tuple[dict[str, str], dict[str, tuple[str, str]]]:
-    """Contrast of each column of images; contrast ("" for all) and suffix of each column of labels."""
+    """Contrast of each image column; contrast ("" for all) and suffix of each label column."""
     columns = _path_columns(rows)
     if not columns:
         raise DataError(
@@ -140,7 +141,7 @@ def _without(named: Mapping[str, str], labels: Mapping[str, object]) -> dict[str
 
 
 def _path_columns(rows: Sequence[Mapping[str, str]]) -> list[str]:
-    """Columns all of whose cells end with an image extension, in the order of the table."""
+    """Columns in which every cell ends with an image extension, in table order."""
     columns = dict.fromkeys(name for row in rows for name in row)
     return [
         name for name in columns if all(extension_of(row[name]) is not None for row in rows if name in row)
@@ -148,21 +149,21 @@ def _path_columns(rows: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def _contrast_name(column: str) -> str:
-    """Name of a column as a contrast: letters, digits and entities."""
+    """Contrast name of a column: letters, digits and entities."""
     return "_".join(filter(None, _PARTS.sub("", column).split("_")))
 
 
 def _is_named(name: str, contrasts: Sequence[str]) -> bool:
-    """Tell whether a column is one of the wanted contrasts, by the rules of the names of images."""
+    """Return whether a column is one of the requested contrasts, by the rules for image names."""
     case = CaseFiles("", ("sub-x", ""), {name: Path("x.nii")})
     [file] = case.rows(Path())
     return contrast_of(file, contrasts) is not None
 
 
 def _suffix_of(column: str, suffixes: Sequence[str], contrasts: Mapping[str, str]) -> tuple[str, str] | None:
-    """Contrast ("" for all) and suffix of a column of labels; None when it is none of the ``suffixes``.
+    """Contrast ("" for all) and suffix of a label column; None if it matches none of the ``suffixes``.
 
-    Without ``suffixes``, of a column that is named after a contrast.
+    Without ``suffixes``, a label column is one named after a contrast.
     """
     bare = column.lstrip("_")
     for suffix in suffixes:
@@ -180,7 +181,7 @@ def _suffix_of(column: str, suffixes: Sequence[str], contrasts: Mapping[str, str
 
 
 def _looks_like_label(rows: Sequence[Mapping[str, str]], column: str, root: Path) -> bool:
-    """Tell whether a column is named like a label, or its first file has few values, all whole numbers."""
+    """Return whether a column is named like a label, or its first file has few values, all integers."""
     if _LABEL_NAME.match(column):
         return True
     paths = (root.parent / Path(row[column]).expanduser() for row in rows if column in row)

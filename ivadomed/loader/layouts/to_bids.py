@@ -1,4 +1,4 @@
-"""Write a data set of another kind as BIDS: images, labels, and what describes them."""
+"""Write a data set of another kind as BIDS: images, labels and metadata."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ _ANAT = (
     "R2starmap PDmap M0map S0map TB1map MTS MTR MTRmap MTsat MTVmap MWFmap UNIT1 MP2RAGE MPM MESE MEGRE VFA"
 )
 _SUFFIXES = frozenset(_ANAT.split())
-"""Suffixes that BIDS has for images of ``anat``."""
+"""BIDS suffixes of ``anat`` images."""
 _LABELS = "derivatives/labels"
 
 
 @dataclass(frozen=True)
 class Placed:
-    """One file and its place in the new data set.
+    """A file and its place in the new data set.
 
     Args:
-        file: The image or label, as the source has it.
+        file: The image or label in the source.
         relative: Path in the new data set, with "/".
-        names: Of a label, the classes by name.
+        names: For a label, its class names and values.
     """
 
     file: BidsFile
@@ -60,20 +60,20 @@ class Placed:
         return PurePosixPath(self.relative).name.partition(".")[0].rpartition("_")[2]
 
     def beside(self, place: Path, extension: str) -> Path:
-        """The file of the same name with another extension."""
+        """File with the same name and another extension."""
         return place / f"{self.relative.removesuffix(self.file.extension)}{extension}"
 
 
 @dataclass(frozen=True)
 class Written:
-    """What was written.
+    """Summary of what was written.
 
     Args:
         subjects: Number of subjects.
         images: Number of images.
         labels: Number of labels.
         left_out: Files of the source that were not used, each with the reason.
-        remarks: What the user should know, a line each.
+        remarks: Notes for the user, one line each.
     """
 
     subjects: int
@@ -91,19 +91,19 @@ def to_bids(
     contrasts: Sequence[str] = (),
     target_suffix: Sequence[str] = (),
 ) -> Written:
-    """Write a data set of nnU-Net or the Decathlon, or that of a table, as a BIDS data set.
+    """Convert a data set of nnU-Net or the Decathlon, or a table, to a BIDS data set.
 
     Args:
-        source: Its folder or table; it is not changed.
-        output: Folder to be made; it appears when all is written and was read again.
-        links: Copy files, or make hard or symbolic links to them. One volume of several is always written again.
+        source: Folder or table to convert; it is not changed.
+        output: Folder to create; it appears once everything is written and verified.
+        links: Copy files, or create hard or symbolic links. Single volumes of a 4D file are always rewritten.
         rename: New names of contrasts, {"MRI": "T1w"}.
-        contrasts: Contrasts to write; empty: all. In a table, the columns that are images.
-        target_suffix: In a table, the columns that are labels; empty: those that look like labels.
+        contrasts: Contrasts to write; empty: all. For a table, the image columns.
+        target_suffix: For a table, the label columns; empty: those that look like labels.
 
     Raises:
-        ConfigError: A name is none that BIDS can have, or no image has it.
-        DataError: The source is BIDS already, or holds no image, or is damaged.
+        ConfigError: A name is not valid in BIDS, or no image has it.
+        DataError: The source is already BIDS, has no image, or is corrupt.
         OutputError: ``output`` holds files or cannot be written.
     """
     root = data_path(source)
@@ -132,7 +132,7 @@ def to_bids(
 
 
 def _places(layout: Layout, contrasts: Sequence[str], rename: Mapping[str, str]) -> Iterator[Placed]:
-    """Images of the wanted contrasts under their new names, each followed by its labels."""
+    """Images of the requested contrasts under their new names, each followed by its labels."""
     labels = Labels(layout.files)
     images = [file for file in layout.files if not file.is_derivative]
     there = {file.suffix for file in images}
@@ -210,7 +210,7 @@ def _describe(layout: Layout, images: Sequence[Placed], place: Path) -> None:
 
 
 def _origin(file: BidsFile) -> dict[str, Any]:
-    """Fields of the sidecar that tell where an image comes from."""
+    """Sidecar fields that record the origin of an image."""
     base = file.root if file.root.is_dir() else file.root.parent
     path = file.path.relative_to(base) if file.path.is_relative_to(base) else file.path
     return {"SourceFile": path.as_posix()} | (
@@ -219,7 +219,7 @@ def _origin(file: BidsFile) -> dict[str, Any]:
 
 
 def _write_tables(fields: Mapping[tuple[str, str], Mapping[str, str]], place: Path) -> None:
-    """Write ``participants.tsv``, and ``sessions.tsv`` of the subjects that have sessions."""
+    """Write ``participants.tsv``, and ``sessions.tsv`` of subjects that have sessions."""
     with_sessions = {subject for subject, session in fields if session}
     subjects = sorted({subject for subject, _ in fields})
     of_subject = {s: {} if s in with_sessions else fields[s, ""] for s in subjects}
@@ -241,7 +241,7 @@ def _write_table(path: Path, key: str, rows: Mapping[str, Mapping[str, object]])
 
 
 def _describe_labels(files: Sequence[Placed], place: Path) -> None:
-    """Write the table of classes next to each label map; a region of several values has a row for each."""
+    """Write a table of classes next to each label map; a region with several values has one row for each."""
     for placed in files:
         if placed.names:
             rows = sorted((value, name) for name, values in placed.names.items() for value in values)
@@ -250,7 +250,7 @@ def _describe_labels(files: Sequence[Placed], place: Path) -> None:
 
 
 def _check(files: Sequence[Placed], place: Path) -> None:
-    """Index what was written; every image and label must be found under its name."""
+    """Index the result; every image and label must be found under its name."""
     index = scan(place, IMAGE_EXTENSIONS)
     found = {file.relative: file for file in index}
     for placed in files:
@@ -267,7 +267,7 @@ def _check(files: Sequence[Placed], place: Path) -> None:
 
 
 def _not_in_bids(images: Iterable[Placed]) -> list[str]:
-    """Lines of ``.bidsignore`` for images that BIDS has no name for."""
+    """Lines of ``.bidsignore`` for images without a BIDS name."""
     lines = set()
     for placed in images:
         folder = PurePosixPath(placed.relative).parent.name

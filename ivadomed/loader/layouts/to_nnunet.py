@@ -1,8 +1,8 @@
 """Write cases as a raw data set of nnU-Net, version 2.
 
 Isensee et al., nnU-Net, Nature Methods 2021; ``documentation/dataset_format.md``, ``region_based_training.md`` and
-``ignore_label.md`` of version 2: a file per channel, one label map per case with values from 1 on without a gap,
-classes that overlap as regions of several values, and ignored voxels as the highest value.
+``ignore_label.md`` of version 2: one file per channel, one label map per case with consecutive values from 1,
+overlapping classes as regions of several values, and ignored voxels as the highest value.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ from ivadomed.loader.layouts.nnunet import SPLITS
 from ivadomed.runtime.terminal import hidden_bar
 
 ENDING = ".nii.gz"
-_LEVEL = 6  # of gzip: the others cost much time for little room
-_AXIS = 2  # slices are not asked for
+_LEVEL = 6  # gzip level: higher ones take much longer for little gain
+_AXIS = 2  # arbitrary: no slices are used
 _MOST_VALUES = np.iinfo(np.uint8).max
 
 Combination = tuple[int, ...]
-"""Classes of a voxel, increasing; () is the background."""
+"""Classes of a voxel, ascending; () is the background."""
 
 
 @dataclass(frozen=True)
 class CaseSet:
-    """The cases of a data set, by the name that each has in it.
+    """Cases of a data set by their names in it.
 
     Args:
         training: Cases to train and validate on.
-        testing: Cases that are kept apart.
-        splits: Names of the cases to train and to validate on, of each fold.
+        testing: Cases held out for testing.
+        splits: Names of the training and validation cases of each fold.
         classes: Names of the classes, see ``class_labels``.
         channels: Contrast of each channel.
     """
@@ -61,7 +61,7 @@ class CaseSet:
 
 
 class Combinations:
-    """Combinations of classes that voxels of a data set have, numbered as they are found.
+    """Combinations of classes that occur in voxels of a data set, numbered as they are found.
 
     Attributes:
         known: Combination -> its number.
@@ -75,10 +75,10 @@ class Combinations:
     def read(self, case: Case, grid: Grid) -> tuple[np.ndarray, np.ndarray | None]:
         """Read the labels of a case.
 
-        A class that several raters drew is where half of them or more did.
+        A class labelled by several raters is present where at least half of them agree.
 
         Returns:
-            Number of the combination [H, W, D]; the mask of ignored voxels, or None.
+            Combination numbers [H, W, D]; the mask of ignored voxels, or None.
 
         Raises:
             DataError: See ``read_volume``.
@@ -98,24 +98,24 @@ class Combinations:
         return found, ignore
 
     def _add(self, found: np.ndarray, mask: np.ndarray, k: int) -> None:
-        """Add class ``k`` to the combinations of the voxels of a mask."""
+        """Add class ``k`` to the combinations of the voxels in a mask."""
         combinations = list(self.known)
         numbers, inverse = np.unique(found[mask], return_inverse=True)
         new = [self.known.setdefault((*combinations[n], k), len(self.known)) for n in numbers]
         found[mask] = np.array(new, np.int32)[inverse]
 
     def count(self, found: np.ndarray) -> None:
-        """Count the voxels of each combination, but for the background."""
+        """Count the voxels of each combination, except the background."""
         counts = np.bincount(found.ravel(), minlength=len(self.known))
         for combination, number in self.known.items():
             if combination and counts[number]:
                 self.counts[combination] += int(counts[number])
 
     def values(self, n_classes: int) -> dict[Combination, int]:
-        """Value of each combination in the label maps, from 1 on: single classes in their order, then what they share.
+        """Label value of each combination, from 1: single classes in order, then their overlaps.
 
         Raises:
-            DataError: There are more than a byte has.
+            DataError: There are more than fit into a byte.
         """
         lacking = set(range(n_classes)).difference(*self.counts)
         wanted = sorted({*self.counts, *((k,) for k in lacking)}, key=lambda each: (len(each), each))
@@ -127,14 +127,14 @@ class Combinations:
         return {combination: value for value, combination in enumerate(wanted, start=1)}
 
     def painted(self, values: Iterable[Combination], n_classes: int) -> dict[int, Combination]:
-        """Order in which nnU-Net is to paint regions over each other, from the largest to the smallest.
+        """Order in which nnU-Net paints regions over each other, from largest to smallest.
 
         Args:
             values: Combinations that have a value.
             n_classes: Number of classes.
 
         Returns:
-            Class -> the combination that a voxel has where this class is painted last, in the order of painting.
+            Class -> the combination of voxels where this class is painted last, in painting order.
         """
         sizes = [
             sum(n for combination, n in self.counts.items() if k in combination) for k in range(n_classes)
@@ -151,12 +151,13 @@ class Combinations:
 def write_nnunet(cases: CaseSet, output: str | os.PathLike[str], name: str) -> None:
     """Write ``imagesTr``, ``labelsTr``, ``imagesTs``, ``labelsTs``, ``dataset.json`` and ``splits_final.json``.
 
-    Images that are NIfTI files are copied; pictures become NIfTI files of one slice. One case is in memory at a time.
+    Images that are NIfTI files are copied; pictures become single-slice NIfTI files. One case is in memory at a
+    time.
 
     Args:
-        cases: What is written.
-        output: Folder to be made, ``DatasetXXX_NAME``; it appears when all is written.
-        name: Of the data set.
+        cases: Cases to write.
+        output: Folder to create, ``DatasetXXX_NAME``; it appears once everything is written.
+        name: Name of the data set.
 
     Raises:
         DataError: A file cannot be used, see ``read_volume``, or classes overlap in too many ways.
@@ -183,7 +184,7 @@ def _bar(items: Sequence[Any], what: str) -> Iterable[Any]:
 
 
 def _write_images(case: Case, folder: Path, key: str) -> Grid:
-    """Write the channels of a case; the grid of the first, on which all lie."""
+    """Write the channels of a case; return their common grid, that of the first."""
     grid = grid_of(case, _AXIS)
     folder.mkdir(exist_ok=True)
     for channel, source in enumerate(case.images):
@@ -196,7 +197,7 @@ def _write_images(case: Case, folder: Path, key: str) -> Grid:
 
 
 def _copied(source: ImagePath, grid: Grid, path: Path) -> bool:
-    """Copy a NIfTI file as it is; False where it is none, or has its axes in another order than the first channel."""
+    """Copy a NIfTI file unchanged; False for other formats, or another axis order than the first channel's."""
     if not is_nifti(source):
         return False
     own = read_grid(source, _AXIS, several=True)
@@ -213,7 +214,7 @@ def _copied(source: ImagePath, grid: Grid, path: Path) -> bool:
 
 
 def _compact(data: np.ndarray) -> np.ndarray:
-    """Values in the smallest type that holds them: whole greys of pictures need no floats."""
+    """Values in the smallest type that holds them: integer gray levels of pictures need no floats."""
     for dtype in (np.uint8, np.uint16):
         limit = np.iinfo(dtype).max
         if data.min() >= 0 and data.max() <= limit and np.array_equal(data, np.rint(data)):
@@ -224,7 +225,7 @@ def _compact(data: np.ndarray) -> np.ndarray:
 def _write_label(
     case: Case, grid: Grid, path: Path, combinations: Combinations, values: Mapping[Combination, int]
 ) -> None:
-    """Write the label map of a case; ignored voxels have the value behind the last one."""
+    """Write the label map of a case; ignored voxels get the value after the last class."""
     found, ignore = combinations.read(case, grid)
     table = np.array([values.get(combination, 0) for combination in combinations.known], np.uint8)
     data = table[found]

@@ -1,1 +1,1 @@
-"""Prepared cases: the fixed steps of preprocessing, done once per case and kept on disk."""
+"""Prepared cases: fixed preprocessing steps, applied once per case and kept on disk."""

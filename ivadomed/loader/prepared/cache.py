@@ -1,8 +1,9 @@
-"""Prepared cases on disk, so that a process never holds the data set.
+"""Prepared cases on disk, so that no process has to hold the data set in memory.
 
-A sample maps just its own slice or patch of a case file, copies it and lets go: memory does not grow with the number
-of subjects, and worker processes share the pages. The name of a file is a hash of what it was made from (paths, sizes
-and times of the case's files, the fixed steps, the format), so a stale entry is never read.
+A sample maps only its own slice or patch of a case file, copies it and closes the mapping: memory does not grow
+with the number of subjects, and worker processes share the pages. File names are hashes of what the file
+depends on (paths, sizes and times of the case's files, the fixed steps, the format), so stale entries are never
+read.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Entry(Protocol):
 
     @property
     def stored(self) -> StoredCase:
-        """Description, known without reading voxels."""
+        """Description, available without reading voxels."""
 
     def read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
         """Image and target of a window, float32."""
@@ -51,10 +52,10 @@ Value = TypeVar("Value")
 
 
 class Packed(Generic[Value]):
-    """Values as bytes in one array, which worker processes share, unpickled when they are asked for.
+    """Values pickled into one array of bytes that worker processes share; unpickled on access.
 
-    Looking at a Python object writes its reference count, and so copies its page into every worker process that
-    looks. With thousands of cases that is more than all else a worker holds; bytes stay shared.
+    Accessing a Python object writes its reference count, and so copies its page into every worker process that
+    does. With thousands of cases, this exceeds everything else a worker holds; bytes stay shared.
 
     Args:
         values: Small values that can be pickled.
@@ -95,21 +96,21 @@ def open_cases(
     check: Callable[[Sequence[Case]], None] = lambda cases: None,
     workers: Workers | None = None,
 ) -> Entries:
-    """Prepare the cases that are not in the cache yet and open all of them.
+    """Prepare the cases that are missing in the cache, and open all.
 
     Args:
         cases: Cases to open.
         recipe: Fixed steps.
-        mode: "disk" (memory-mapped files), "hdf5" (compressed files), "memory" (arrays), "none" (prepared again for
-            each sample).
-        folder: Folder of the cache, for files.
-        n_jobs: Cases prepared at a time, in threads.
-        label: For the progress bar.
-        check: Called with the cases that are going to be prepared, before the first one is.
-        workers: Processes, or a cluster, that prepare files instead.
+        mode: "disk" (memory-mapped files), "hdf5" (compressed files), "memory" (arrays), "none" (prepared again
+            for each sample).
+        folder: Cache folder, for modes with files.
+        n_jobs: Number of cases to prepare in parallel threads.
+        label: Text of the progress bar.
+        check: Called with the cases to prepare, before the first of them.
+        workers: Processes, or a cluster, that prepare the files instead.
 
     Raises:
-        DataError: A case cannot be read, or all cases do not fit into the memory.
+        DataError: A case cannot be read, or the cases do not fit into memory.
         OutputError: The disk is too small, or the folder cannot be written.
     """
     if mode not in FILES:
@@ -139,7 +140,7 @@ def open_cases(
 
 
 def _check_room(cases: Sequence[Case], recipe: Recipe, mode: str, folder: Path) -> None:
-    """Make the folder, and tell what the cases need there."""
+    """Create the folder, and report how much space the cases need there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -161,12 +162,12 @@ def _opened(path: Path, mode: str) -> Entry:
 
 
 def cache_path(folder: Path, case: Case, recipe: Recipe, mode: str) -> Path:
-    """The file of a case in a cache that keeps files of a kind of ``FILES``."""
+    """File of a case in a cache with one of the file formats in ``FILES``."""
     return folder / f"{case_key(case, recipe)}{FILES[mode].EXTENSION}"
 
 
 def case_key(case: Case, recipe: Recipe) -> str:
-    """Hash of everything the prepared arrays of a case depend on."""
+    """Hash of everything that the prepared arrays of a case depend on."""
     steps = [repr(stage.transform) for stage in recipe.fixed.stages]
     identity: list[Any] = [
         FORMAT,
@@ -230,7 +231,7 @@ class TransientCase:
 
     @classmethod
     def prepare(cls, case: Case, recipe: Recipe) -> TransientCase:
-        # The verdicts of a classifier are among the facts that stay; samples need not ask it again.
+        # The verdicts of a classifier are kept with the facts, so samples need not run it again.
         return cls(MemoryCase.prepare(case, recipe).stored, case, replace(recipe, classifier=None))
 
     def read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
@@ -238,12 +239,12 @@ class TransientCase:
 
 
 class RecentCases:
-    """Prepares cases when they are needed and keeps the last used ones in memory.
+    """Prepares cases on demand and keeps the most recently used ones in memory.
 
     Args:
         cases: The cases.
         recipe: Fixed steps.
-        budget: Bytes of voxels to keep; the case in use is kept in any case.
+        budget: Bytes of voxels to keep; the case in use is always kept.
     """
 
     def __init__(self, cases: Sequence[Case], recipe: Recipe, budget: int) -> None:
@@ -265,7 +266,7 @@ class RecentCases:
         return self._held[index]
 
     def entry(self, index: int) -> Entry:
-        """The case at ``index`` as samples are read from it; prepares it once to know its shape."""
+        """The case at ``index`` as an entry for samples; prepares it once to determine its shape."""
         return _RecentCase(self.prepared(index).stored, self, index)
 
 

@@ -1,4 +1,4 @@
-"""Checks of headers before a voxel is read: faults, room for prepared cases, shapes that make no batch."""
+"""Checks of headers before reading voxels: faults, space for prepared cases, shapes that cannot be batched."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ log = logging.getLogger(__name__)
 
 
 def check_headers(cases: Iterable[Case], recipe: Recipe) -> None:
-    """Check what shows without reading voxels: headers of NIfTI files, grids, pixel sizes.
+    """Check everything that does not need voxels: NIfTI headers, grids, pixel sizes.
 
     Raises:
-        DataError: The first fault, and how many other cases have one.
+        DataError: Describes the first fault and counts other faulty cases.
     """
     faults = [fault for case in cases if (fault := _header_fault(case, recipe)) is not None]
     if len(faults) > 1:
@@ -52,7 +52,7 @@ def _header_fault(case: Case, recipe: Recipe) -> str | None:
         for path, grid in zip(files[1:], grids[1:], strict=True):
             check_same_grid(grids[0], files[0], grid, path)
         refuse_unknown_pixel_size(case, recipe)
-        prepared_bytes([case], recipe)  # of a wrong voxel size
+        prepared_bytes([case], recipe)  # raises if the voxel size is wrong
     except DataError as error:
         return str(error)
     return None
@@ -61,7 +61,7 @@ def _header_fault(case: Case, recipe: Recipe) -> str | None:
 def prepared_shape(grid: Grid, recipe: Recipe) -> tuple[int, ...]:
     """Shape of a slice or volume after the fixed steps."""
     roi = np.zeros(grid.hwd_shape, np.float32)
-    roi[tuple(n // 2 for n in roi.shape)] = 1  # wherever the region is, crops around it have one size
+    roi[tuple(n // 2 for n in roi.shape)] = 1  # crops have the same size wherever the region is
     return tuple(plan_fixed(grid, roi, recipe)[0].shape_out)
 
 
@@ -71,16 +71,16 @@ def check_sizes(
     architecture: Architecture,
     batch_size: int = 1,
 ) -> None:
-    """Refuse samples that no batch can hold or that the network makes nothing of.
+    """Refuse samples that cannot be batched or are too small for the network.
 
     Args:
-        shapes: Per case the shape of a slice or volume after the fixed steps.
+        shapes: Per case, the shape of a slice or volume after the fixed steps.
         length: Patch size; empty for whole slices or volumes.
         architecture: Network and its arguments.
-        batch_size: Samples of several cases that are stacked; a prediction stacks those of one size.
+        batch_size: Samples stacked across cases; prediction stacks only equal sizes.
 
     Raises:
-        DataError: Whole slices or volumes differ in size; names two. Samples are too small.
+        DataError: Whole slices or volumes differ in size (two are named), or samples are too small.
     """
     sizes = {tuple(length)} if length else set(map(tuple, shapes.values()))
     if len(sizes) > 1 and batch_size > 1:
@@ -114,19 +114,19 @@ def _times(shape: Sequence[int]) -> str:
 
 
 def prepared_bytes(cases: Iterable[Case], recipe: Recipe, in_blocks: bool = False) -> int:
-    """Bytes of the voxels of prepared cases; of an image, only the header is read.
+    """Bytes of the voxels of prepared cases; only headers of images are read.
 
-    Labels that are resampled are taken to become fractions, with 4 bytes a voxel.
+    Resampled labels are assumed to become fractions, with 4 bytes per voxel.
 
     Args:
-        cases: To prepare.
+        cases: Cases to prepare.
         recipe: Fixed steps.
         in_blocks: Volumes are padded as by `to_blocks`.
 
     Raises:
-        DataError: A header cannot be read, or a case does not fit into the memory while it is prepared.
+        DataError: A header cannot be read, or a case does not fit into memory during preparation.
     """
-    # Where a crop around a region of interest lies, only voxels tell; its size is known.
+    # The position of a crop around a region of interest depends on voxels; its size does not.
     sized = replace(recipe, fixed=Pipeline(tuple(map(_without_roi, recipe.fixed.stages))))
     return sum(_bytes_of(case, sized, in_blocks) for case in cases)
 
@@ -149,12 +149,12 @@ def _bytes_of(case: Case, recipe: Recipe, in_blocks: bool) -> int:
 
 
 def check_disk(folder: Path, size: int, compressed: bool) -> None:
-    """Tell how many bytes ``folder`` has left when that is less than ``size``.
+    """Check that ``folder`` has ``size`` bytes of free space.
 
     Args:
         folder: Folder of the cache.
         size: Bytes that the cases need.
-        compressed: They are going to take less, nobody knows how much: only warn.
+        compressed: The cases need less, by an unknown factor: only warn.
 
     Raises:
         OutputError: The disk is too small.
@@ -173,7 +173,7 @@ def check_disk(folder: Path, size: int, compressed: bool) -> None:
 
 
 def check_memory(size: int) -> None:
-    """Raise DataError when there is less memory left than ``size`` bytes."""
+    """Raise DataError if less than ``size`` bytes of memory are available."""
     available = available_memory()
     if available is not None and size > available:
         raise DataError(

@@ -1,6 +1,6 @@
-"""Files of prepared cases: plain arrays, of which a sample maps just what it needs, or HDF5 for less disk.
+"""Files of prepared cases: plain arrays that samples map in part, or HDF5 to save disk space.
 
-Both hold what is known of the case without its voxels, then image and target as in ``Prepared``.
+Both hold the description of the case, then image and target as in ``Prepared``.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from ivadomed.loader.prepared.prepare import Prepared, read_window
 from ivadomed.loader.slices import SliceStatistics
 
 FORMAT = 4
-"""Version of the files; those of another one are prepared again."""
+"""Format version; files of another version are prepared again."""
 
 SIDE = 8
-"""Voxels of a block along W and D, see `to_blocks`."""
+"""Block size in voxels along W and D, see `to_blocks`."""
 
 _PAGE = 4096
 _CHUNK_2D, _CHUNK_3D = 128, 16
-# On images, level 1 with shuffled bytes is as small as higher levels within 5 %, and smaller than lzf.
+# On images, level 1 with shuffled bytes is within 5 % of the size of higher levels, and smaller than lzf.
 _COMPRESSION = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 _FAULTS = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError)
 
 
 @dataclass(frozen=True)
 class StoredCase:
-    """Description of a prepared case, known without reading its voxels.
+    """Description of a prepared case, available without reading its voxels.
 
     Args:
         image_shape: Shape of ``Prepared.image``.
         target_shape: Shape of ``Prepared.target``.
-        target_dtype: "uint8" when all labels are 0 or 1, else "float32".
-        facts: For the slice filter and for placing patches.
+        target_dtype: "uint8" if all labels are 0 or 1, otherwise "float32".
+        facts: Statistics for the slice filter and for placing patches.
         zooms: mm along H, W, D.
-        is_2d: The arrays are stacks of slices, else volumes.
+        is_2d: The arrays are stacks of slices, otherwise volumes.
     """
 
     image_shape: tuple[int, ...]
@@ -66,7 +66,7 @@ class StoredCase:
 
 
 def arrays_of(prepared: Prepared, is_2d: bool) -> tuple[StoredCase, np.ndarray, np.ndarray]:
-    """Image as float32 and target in the smallest type that loses nothing."""
+    """Image as float32, and target in the smallest lossless type."""
     assert prepared.target is not None
     image = np.ascontiguousarray(prepared.image, np.float32)
     binary = bool(np.isin(prepared.target, (0, 1)).all())
@@ -77,9 +77,9 @@ def arrays_of(prepared: Prepared, is_2d: bool) -> tuple[StoredCase, np.ndarray, 
 
 @dataclass(frozen=True)
 class CaseFile:
-    """A JSON header, then image and target; nothing of an open one is held but the header.
+    """A JSON header, then image and target; an open file holds only the header in memory.
 
-    Slices [N, C, h, w] lie as they are, volumes in blocks, see `to_blocks`.
+    Slices [N, C, h, w] are stored in order, volumes in blocks, see `to_blocks`.
 
     Args:
         path: The file.
@@ -95,7 +95,7 @@ class CaseFile:
 
     @classmethod
     def open(cls, path: Path) -> CaseFile | None:
-        """Read the header; None when the file is absent, damaged, not whole or of another format."""
+        """Read the header; None if the file is absent, corrupt, incomplete or of another format."""
         try:
             with path.open("rb") as file:
                 length, start = int(file.read(8)), int(file.read(8))
@@ -111,7 +111,7 @@ class CaseFile:
 
     @staticmethod
     def write(path: Path, prepared: Prepared, is_2d: bool) -> None:
-        """Write a prepared case, atomically."""
+        """Write a prepared case atomically."""
         stored, image, target = arrays_of(prepared, is_2d)
         header = json.dumps({"format": FORMAT, **asdict(stored)}).encode()
         start = -(-(len(header) + 16) // _PAGE) * _PAGE  # the arrays begin on a page boundary
@@ -139,10 +139,10 @@ class CaseFile:
         """Image and target of a window, float32.
 
         Raises:
-            DataError: The file is gone, or no longer whole.
+            DataError: The file is missing or incomplete.
         """
-        # Mapped again for each sample: no file handle stays open, and pages do not count as ours afterwards. One plain
-        # mapping for both arrays costs a fraction of two np.memmap.
+        # Mapped again for each sample: no file handle stays open, and the pages no longer count as ours
+        # afterwards. A single plain mapping for both arrays costs a fraction of two np.memmap.
         try:
             with open(self.path, "rb") as file:
                 pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -161,14 +161,14 @@ class CaseFile:
 
 @dataclass(frozen=True)
 class HDF5Case:
-    """Compressed chunks instead of plain arrays.
+    """HDF5 file with compressed chunks instead of plain arrays.
 
-    ``image`` and ``target`` have their checksums; the attributes of the file are ``format``, ``is_2d`` and ``zooms``
-    (mm), those of the group ``facts`` what the slice filter needs.
+    ``image`` and ``target`` have checksums; the attributes of the file are ``format``, ``is_2d`` and ``zooms``
+    (mm), those of the group ``facts`` are the statistics for the slice filter.
 
     Args:
         path: The file.
-        stored: Description, known without reading voxels.
+        stored: Description, available without reading voxels.
     """
 
     path: str
@@ -178,7 +178,7 @@ class HDF5Case:
 
     @classmethod
     def open(cls, path: Path) -> HDF5Case | None:
-        """Read the attributes; None when the file is absent, damaged, not whole or of another format."""
+        """Read the attributes; None if the file is absent, corrupt, incomplete or of another format."""
         if not path.is_file():
             return None
         try:
@@ -201,7 +201,7 @@ class HDF5Case:
 
     @staticmethod
     def write(path: Path, prepared: Prepared, is_2d: bool) -> None:
-        """Write a prepared case, atomically; see ``checked_hdf5``."""
+        """Write a prepared case atomically; see ``checked_hdf5``."""
         stored, image, target = arrays_of(prepared, is_2d)
         with checked_hdf5(path, libver=("v110", "v110")) as file:
             file.attrs.update({"format": FORMAT, "is_2d": is_2d, "zooms": stored.zooms})
@@ -213,9 +213,9 @@ class HDF5Case:
         """Image and target of a window, float32.
 
         Raises:
-            DataError: The file is gone, or no longer whole.
+            DataError: The file is missing or incomplete.
         """
-        # Opened again for each sample: handles do not survive the fork of a worker, and thousands of them no process.
+        # Opened for each sample: handles do not survive the fork of a worker, nor can a process hold thousands.
         try:
             with _opened(self.path) as file:
                 arrays = (read_window(file[name], window, self.stored.is_2d) for name in ("image", "target"))
@@ -228,16 +228,16 @@ class HDF5Case:
 
 
 def _opened(path: str | Path) -> Any:
-    """The file for reading, without the locks that some network disks refuse; it is never written again."""
+    """Open the file for reading, without the locks that some network disks refuse; it is never modified."""
     import h5py
 
     return h5py.File(path, "r", locking=False, rdcc_nbytes=0)
 
 
 def _chunks(shape: tuple[int, ...], is_2d: bool) -> tuple[int, ...]:
-    """Chunks of about 128 x 128 pixels of a slice or 16 x 16 x 16 voxels, with all channels: what samples meet."""
+    """Chunks of about 128 x 128 pixels per slice or 16 x 16 x 16 voxels, with all channels, as samples use them."""
     first, side = ((1, shape[1]), _CHUNK_2D) if is_2d else ((shape[0],), _CHUNK_3D)
-    # Equal chunks, as few as are not longer than the side.
+    # Equal chunks, as few as possible without exceeding the side.
     return *first, *(-(-extent // -(-extent // side)) for extent in shape[len(first) :])
 
 
@@ -250,9 +250,9 @@ def blocked_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
 def to_blocks(volume: np.ndarray) -> np.ndarray:
     """Cut [C, H, W, D] into columns of 8 x 8 voxels across W and D that run along all of H.
 
-    A patch of h x w x d voxels then lies in about (w/8) x (d/8) runs of h x 64 neighbouring values each, whatever the
-    size of the volume; in plain order it would be spread over h x w runs of d values. W and D are padded with zeros to
-    multiples of 8.
+    A patch of h x w x d voxels then occupies about (w/8) x (d/8) runs of h x 64 contiguous values, whatever the
+    size of the volume; in plain order, it would be spread over h x w runs of d values. W and D are zero-padded
+    to multiples of 8.
     """
     channels, height, width, depth = volume.shape
     _, n_width, n_depth, *_ = blocked_shape(volume.shape)
@@ -262,7 +262,7 @@ def to_blocks(volume: np.ndarray) -> np.ndarray:
 
 
 def read_blocks(blocks: np.ndarray, window: Window) -> np.ndarray:
-    """Voxels [C, h, w, d] of a window; of a memory-mapped array only the blocks it meets are read."""
+    """Voxels [C, h, w, d] of a window; from a memory-mapped array, only intersecting blocks are read."""
     height, width, depth = window.slices
     columns, rows = (slice(s.start // SIDE, -(-s.stop // SIDE)) for s in (width, depth))
     met = blocks[:, columns, rows, height].transpose(0, 3, 1, 4, 2, 5)

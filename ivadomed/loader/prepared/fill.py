@@ -1,4 +1,4 @@
-"""Preparing the cases that a cache lacks, once among all processes that share it."""
+"""Prepare the cases that a cache lacks, once among all processes that share it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ivadomed.loader.cases.case import Case
 from ivadomed.runtime.terminal import hidden_bar, say
 
 _POLL = 0.2
-"""Seconds between two looks at the cases that other processes prepare."""
+"""Seconds between checks of cases that other processes prepare."""
 
 Item = tuple[Case, Path]
 """A case and its file in the cache."""
@@ -32,18 +32,18 @@ def fill(
     label: str,
     workers: Workers | None = None,
 ) -> None:
-    """Prepare the missing cases; wait for those that other processes are at.
+    """Prepare the missing cases; wait for those that other processes are preparing.
 
-    Each case has a lock next to its file while it is prepared. The kernel frees the lock of a process that was killed,
-    so that another one takes the case over.
+    Each case has a lock next to its file during preparation. The kernel releases the lock of a killed process,
+    so another process can take over the case.
 
     Args:
         missing: Cases to prepare, with their files.
-        is_there: Tells whether a file is whole.
-        prepare: Writes the file of a case, atomically.
-        n_jobs: Cases prepared at a time, in threads.
-        label: For the progress bar.
-        workers: Processes, or a cluster, that prepare them instead.
+        is_there: Returns whether a file is complete.
+        prepare: Writes the file of a case atomically.
+        n_jobs: Number of cases to prepare in parallel threads.
+        label: Text of the progress bar.
+        workers: Processes, or a cluster, that prepare the cases instead.
 
     Raises:
         DataError: A case cannot be read.
@@ -73,9 +73,9 @@ def fill(
 def _in_threads(
     work: Callable[[Item], tuple[Item, bool]], items: Sequence[Item], n_jobs: int
 ) -> Iterator[tuple[Item, bool]]:
-    """Results in the order in which they are ready; after an error, what has begun is finished first.
+    """Results in order of completion; after an error, tasks that have started are finished first.
 
-    Threads: unpacking and resampling release the interpreter, and processes would load everything again.
+    Threads suffice because unpacking and resampling release the GIL; processes would import everything again.
     """
     with ThreadPoolExecutor(n_jobs) as pool:
         try:
@@ -86,7 +86,7 @@ def _in_threads(
 
 
 def _leftovers(folders: Iterable[Path]) -> dict[str, list[Path]]:
-    """Half-written files by the case they belong to; the process that has the lock of a case may remove its own."""
+    """Partially written files by case; only the process with the lock of a case may remove its files."""
     found: dict[str, list[Path]] = {}
     for path in (path for folder in folders for path in leftovers(folder)):
         found.setdefault(path.name[1:].split("~")[0], []).append(path)
@@ -99,7 +99,7 @@ def _prepare_unless_busy(
     prepare: Callable[[Case, Path], None],
     old: Mapping[str, Sequence[Path]],
 ) -> tuple[Item, bool]:
-    """Prepare a case, of which half-written files are removed; False when another process is at it."""
+    """Prepare a case after removing its partial files; False if another process is preparing it."""
     case, path = item
     lock = path.with_suffix(".lock")
     try:
@@ -108,7 +108,8 @@ def _prepare_unless_busy(
                 for leftover in old.get(path.stem, []):
                     leftover.unlink(missing_ok=True)
                 prepare(case, path)
-            # Those who wait for this file find the case done, so that it does not matter which file they lock.
+            # Processes waiting for this file then find the case done, so it does not matter which file they
+            # lock.
             lock.unlink(missing_ok=True)
     except Timeout:
         return item, False

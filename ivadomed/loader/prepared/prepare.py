@@ -1,7 +1,7 @@
-"""The fixed steps of preprocessing, done once per case: resampling and cropping.
+"""Fixed preprocessing steps, applied once per case: resampling and cropping.
 
-A 2D network sees the volume as a stack of slices, a 3D network as a whole; the arrays are laid out so that what
-one sample needs lies together: [N, C, h, w] or [C, H, W, D].
+A 2D network sees the volume as a stack of slices, a 3D network as a whole; the layout of the arrays keeps the
+data of a sample contiguous: [N, C, h, w] or [C, H, W, D].
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ IMAGE_ORDER = 2  # spline orders of ivadomed 2.9.10
 LABEL_ORDER = 1
 
 FOREGROUND_VOXELS = 512
-"""Most labelled voxels of one class that are kept, see `pack_foreground`."""
+"""Maximum number of labelled voxels kept per class, see `pack_foreground`."""
 
 _LESS = "choose a coarser transformation.Resample, leave the image out, or use fewer --jobs"
 
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """Way from a case to arrays.
+    """How to turn a case into arrays.
 
     Args:
         fixed: Resampling and cropping, in order.
         slice_axis: RAS axis along which slices are taken.
-        is_2d: Slices one by one, or the whole volume.
+        is_2d: Treat the case as separate slices instead of a whole volume.
         soft_gt: Keep label values between 0 and 1.
-        slice_filter: Slices to leave out of a 2D data set.
+        slice_filter: Rule that excludes slices of a 2D data set.
         classifier: Rejects slices of a 2D data set, or None.
-        length: Window size: 2 numbers (2D patches), 3 numbers (3D patches), none (whole slices or volumes).
-        stride: Distance of neighbouring windows, as many numbers as ``length``.
-        anchor: Where 3D windows that are larger than the box of a case lie, see ``box_crop``.
+        length: Window size: 2 numbers (2D patches), 3 numbers (3D patches), or empty (whole slices or volumes).
+        stride: Distance of neighbouring windows, in the form of ``length``.
+        anchor: Position of 3D windows larger than the box of a case, see ``box_crop``.
     """
 
     fixed: Pipeline
@@ -68,11 +68,11 @@ class Prepared:
     """One case after the fixed steps.
 
     Args:
-        image: 2D: [N, C, h, w], a slice per entry. 3D: [C, H, W, D].
-        target: As ``image`` with raters instead of channels, behind them the ignored voxels of a case that has some;
+        image: 2D: [N, C, h, w], one entry per slice. 3D: [C, H, W, D].
+        target: As ``image`` with raters instead of channels, followed by the ignored voxels if a case has any;
             None without labels.
-        plans: Fixed steps that were done: one plan per slice (2D) or one for the volume (3D).
-        facts: For the slice filter and for placing patches.
+        plans: Applied fixed steps: one plan per slice (2D) or one for the volume (3D).
+        facts: Statistics for the slice filter and for placing patches.
         zooms: mm along H, W, D after the fixed steps.
     """
 
@@ -87,7 +87,8 @@ def prepare_case(case: Case, recipe: Recipe, with_target: bool = True) -> Prepar
     """Read one case and apply the fixed steps.
 
     Raises:
-        DataError: The files cannot be used, see ``read_volume``, or a picture of unknown pixel size is to be resampled.
+        DataError: The files cannot be used, see ``read_volume``, or a picture to be resampled has no pixel
+            size.
     """
     refuse_unknown_pixel_size(case, recipe)
     with shortages_explained(os.fspath(case.images[0]), _LESS):
@@ -96,7 +97,7 @@ def prepare_case(case: Case, recipe: Recipe, with_target: bool = True) -> Prepar
 
 
 def refuse_unknown_pixel_size(case: Case, recipe: Recipe) -> None:
-    """Raise DataError when a picture is to be resampled and nothing says how large its pixels are."""
+    """Raise DataError if a picture is to be resampled but its pixel size is unknown."""
     resamples = any(stage.transform.resamples for stage in recipe.fixed.stages)
     if resamples and is_picture(case.images[0]) and "PixelSize" not in case.metadata:
         raise DataError(
@@ -108,16 +109,16 @@ def refuse_unknown_pixel_size(case: Case, recipe: Recipe) -> None:
 def refuse_huge_result(
     path: str | os.PathLike[str], grid: Grid, plans: Sequence[Plan], channels: int
 ) -> None:
-    """Refuse an image that grows too large by the fixed steps: a wrong voxel size in a header is enough for that.
+    """Refuse an image that becomes too large by the fixed steps; a wrong voxel size in the header is enough.
 
     Args:
         path: File of the image.
         grid: Grid of the image.
         plans: See ``plan_fixed``.
-        channels: Channels of the image, or raters, whichever are more.
+        channels: Channels of the image, or raters, whichever is larger.
 
     Raises:
-        DataError: The largest array of the steps does not fit into the memory that is left.
+        DataError: The largest array of the steps does not fit into the available memory.
     """
     steps = [step for _, step in plans[0].steps]
     largest = max((step.shape_out for step in steps), key=math.prod, default=())
@@ -139,7 +140,7 @@ def prepare_volume(volume: Volume, recipe: Recipe, path: str | os.PathLike[str] 
     Args:
         volume: Voxels.
         recipe: Fixed steps.
-        path: First image, for errors.
+        path: First image, for error messages.
 
     Raises:
         DataError: See ``plan_fixed`` and ``refuse_huge_result``.
@@ -166,7 +167,7 @@ def prepare_volume(volume: Volume, recipe: Recipe, path: str | os.PathLike[str] 
 
 
 def _apply(plans: list[Plan], volume: np.ndarray, is_2d: bool, kind: str, order: int) -> np.ndarray:
-    """The fixed steps of [C, H, W, D] as slices [N, C, h, w] or as a volume."""
+    """Apply the fixed steps to [C, H, W, D]; return slices [N, C, h, w] or a volume."""
     if not is_2d:
         return plans[0].apply(volume, kind, order)
     stack = np.moveaxis(volume, -1, 0)
@@ -189,12 +190,12 @@ def plan_fixed(
         box: Box that the image is cropped to, see ``Volume.box``.
 
     Returns:
-        Plans; where all slices are treated alike, the same one for each.
+        Plans; the same object for all slices if they are treated alike.
 
     Raises:
-        DataError: ``ROICrop`` without a region of interest.
+        DataError: ``ROICrop`` is used without a region of interest.
     """
-    rng = np.random.default_rng(0)  # the fixed steps draw nothing
+    rng = np.random.default_rng(0)  # the fixed steps are not random
     fixed = fixed_steps(grid, recipe, box)
     if not recipe.is_2d:
         return [fixed.plan(grid.hwd_shape, grid.zooms, rng, roi=roi)]
@@ -205,16 +206,16 @@ def plan_fixed(
     if roi is None:
         raise DataError("ROICrop needs a region of interest: give roi_params.suffix, or a prior image")
     roi = roi if box is None else inside_box(roi, box)
-    # A slice without ROI, which the slice filter leaves out unless it keeps all, is cropped about its middle.
+    # A slice without ROI, which the slice filter excludes unless it keeps all, is cropped around its center.
     everywhere = np.ones((height, width), np.float32)
     slices = np.moveaxis(roi, -1, 0)
     return [fixed.plan((height, width), zooms, rng, roi=x if x.any() else everywhere) for x in slices]
 
 
 def fixed_steps(grid: Grid, recipe: Recipe, box: Sequence[int] | None) -> Pipeline:
-    """The fixed steps of one case: those of the recipe, with the crop to its box among them.
+    """Fixed steps of one case: those of the recipe, including the crop to its box.
 
-    In 2D the box crops height and width; slices beyond its depth are left out, see ``SliceStatistics.in_box``.
+    In 2D the box crops height and width; slices outside its depth are excluded, see ``SliceStatistics.in_box``.
     """
     if box is None:
         return recipe.fixed
@@ -233,21 +234,21 @@ def fixed_steps(grid: Grid, recipe: Recipe, box: Sequence[int] | None) -> Pipeli
 
 
 def pack_foreground(target: np.ndarray, is_2d: bool, soft_gt: bool) -> list[str]:
-    """Pick labelled voxels of every rater of every class, for patches to be centred on.
+    """Select labelled voxels of every rater and class to center patches on.
 
-    A bounded number of each is enough, and a patch is placed without reading a label (Isensee et al., "nnU-Net", Nature
-    Methods 18, 2021, keep class locations the same way).
+    A bounded number of voxels suffices, and patches are placed without reading labels (class locations of
+    Isensee et al., "nnU-Net", Nature Methods 18, 2021).
 
     Args:
-        target: [R, H, W, D], or [N, R, h, w], a slice per entry, in 2D.
+        target: [R, H, W, D], or [N, R, h, w], one entry per slice, in 2D.
         is_2d: The target is a stack of slices.
-        soft_gt: A voxel is labelled from any value above 0 on, else from 0.5 on.
+        soft_gt: Voxels above 0 are labelled; otherwise, those of at least 0.5.
 
     Returns:
-        One text per rater, see `unpack_foreground`; empty without a labelled voxel.
+        One string per rater, see `unpack_foreground`; empty without labelled voxels.
     """
     volumes = np.moveaxis(target, 0, -1) if is_2d else target  # [R, H, W, D]
-    rng = np.random.default_rng(0)  # the same case gives the same file
+    rng = np.random.default_rng(0)  # equal cases give equal files
     packed = []
     for volume in volumes:
         indices = np.flatnonzero(volume > 0 if soft_gt else volume >= 0.5)
@@ -258,7 +259,7 @@ def pack_foreground(target: np.ndarray, is_2d: bool, soft_gt: bool) -> list[str]
 
 
 def unpack_foreground(packed: str, shape: Sequence[int]) -> np.ndarray:
-    """Indices [n, 3] along H, W, D of the voxels in a volume of that shape."""
+    """Indices [n, 3] along H, W, D of the voxels in a volume of this shape."""
     indices = np.frombuffer(base64.b64decode(packed), "<u8").astype(np.intp)
     return np.stack(np.unravel_index(indices, tuple(shape)), axis=1)
 
@@ -267,7 +268,7 @@ def list_windows(case: int, shape: tuple[int, ...], facts: SliceStatistics, reci
     """Windows of one case.
 
     Args:
-        case: Index that the windows carry.
+        case: Index of the case, stored in the windows.
         shape: Shape of ``Prepared.image``.
         facts: Statistics of the same case.
         recipe: Length, stride and slice filter.
@@ -290,7 +291,7 @@ def _three(values: tuple[int, ...]) -> tuple[int, int, int]:
 
 
 def read_window(array: np.ndarray, window: Window, is_2d: bool) -> np.ndarray:
-    """The part of ``Prepared.image`` or ``.target`` in a window: [C, h, w] or [C, h, w, d]."""
+    """Part of ``Prepared.image`` or ``.target`` in a window: [C, h, w] or [C, h, w, d]."""
     height, width, depth = window.slices
     if is_2d:
         return np.asarray(array[window.start[2], :, height, width])

@@ -1,4 +1,4 @@
-"""From prepared cases to batches: windows of them, with the random steps of their transforms."""
+"""From prepared cases to batches: windows of the cases, with random transforms."""
 
 from ivadomed.loader.samples.batch import Batch, Sample, collate, stack_conditions
 from ivadomed.loader.samples.dataset import SampleDataset

@@ -1,4 +1,4 @@
-"""Samples and batches of them: what a network is given, and where each part of it comes from."""
+"""Samples and batches: the input of a network and the origin of its parts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ivadomed.transforms import Plan
 from ivadomed.transforms.batch_plan import BatchPlan
 
 _TRIM_EVERY = 2
-"""Batches between two returns of free memory. Each takes as long as a tenth of a batch of 128 x 128 slices."""
+"""Batches between returns of free memory, each of which takes a tenth of the time of a batch of 128 x 128 slices."""
 
 _batches = itertools.count(1)
 
@@ -30,12 +30,13 @@ class Batch:
 
     Args:
         image: [B, C, h, w] or [B, C, h, w, d] float32.
-        target: [B, K, ...] uint8 (binary) or float32 (soft), [B, K] for classifiers; None at prediction time without
-            labels.
+        target: [B, K, ...] uint8 (binary) or float32 (soft), [B, K] for classifiers; None for prediction
+            without labels.
         condition: [B, n] float32, see ``conditions``, or None.
         windows: Origin of each sample.
-        steps: Random steps that are still to be done, see ``augmented``; None when the workers did all.
-        ignore: [B, 1, ...] 1 at voxels that losses and metrics leave out, else 0; None for a data set without any.
+        steps: Pending random steps, see ``augmented``; None if the workers applied all.
+        ignore: [B, 1, ...] 1 at voxels that losses and metrics ignore, otherwise 0; None for a data set without
+            any.
     """
 
     image: torch.Tensor
@@ -51,7 +52,7 @@ class Batch:
         return None if self.ignore is None else self.ignore < 0.5
 
     def to(self, device: torch.device, memory_format: torch.memory_format = torch.preserve_format) -> Batch:
-        """The batch on another device; floating point where it is computed with."""
+        """Move the batch to a device; convert target and ignored voxels to float32."""
         return Batch(
             self.image.to(device, non_blocking=True, memory_format=memory_format),
             None if self.target is None else self.target.to(device, torch.float32, non_blocking=True),
@@ -62,7 +63,7 @@ class Batch:
         )
 
     def part(self, samples: slice) -> Batch:
-        """Some of the samples."""
+        """Subset of the samples."""
         return Batch(
             self.image[samples],
             None if self.target is None else self.target[samples],
@@ -83,11 +84,11 @@ class Batch:
         )
 
     def augmented(self, soft_gt: bool, classify: bool) -> Batch:
-        """The batch, which ``to`` brought to its device, after the steps that were left to do there.
+        """Apply the pending steps to the batch, which ``to`` has moved to its device.
 
         Args:
-            soft_gt: As of the data set.
-            classify: As of the data set.
+            soft_gt: See ``SampleDataset``.
+            classify: See ``SampleDataset``.
         """
         if self.steps is None:
             return self
@@ -105,9 +106,9 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One entry of a batch, see ``Batch``; ``plan`` holds the steps that are left to the device.
+    """One entry of a batch, see ``Batch``; ``plan`` holds the steps left to the device.
 
-    All samples of a data set have ``ignore``, or none.
+    Either all samples of a data set have ``ignore``, or none.
     """
 
     image: np.ndarray
@@ -122,7 +123,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
     """Stack samples.
 
     Raises:
-        DataError: They differ in shape.
+        DataError: The samples differ in shape.
     """
     trim_memory()
     shapes = {sample.image.shape for sample in samples}
@@ -144,7 +145,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
 
 
 def stack_conditions(conditions: Sequence[np.ndarray | None]) -> torch.Tensor | None:
-    """Conditions of the samples of a batch as [B, n]; None when the network has none."""
+    """Conditions of the samples of a batch as [B, n]; None for a network without conditions."""
     given = [condition for condition in conditions if condition is not None]
     return torch.from_numpy(np.stack(given)) if given else None
 
@@ -154,7 +155,7 @@ def _to(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 def stack(arrays: Sequence[np.ndarray]) -> torch.Tensor:
-    """Stack arrays of one shape and type; a worker does so in memory that it shares with the training.
+    """Stack arrays of one shape and type; a worker does so in memory shared with the training process.
 
     Raises:
         ValueError: The shapes differ.
@@ -167,10 +168,10 @@ def stack(arrays: Sequence[np.ndarray]) -> torch.Tensor:
 
 
 def trim_memory() -> None:
-    """Give free memory back to the system, in a worker and now and then.
+    """Return free memory to the system; called periodically in workers.
 
-    The arrays of numpy and torch leave holes in glibc's heap that the next arrays do not fit, so that each worker
-    would grow by some ten MB (with slices of 128x128 voxels; with larger ones by more).
+    Arrays of numpy and torch leave holes in glibc's heap that are too small for the next arrays, so each worker
+    would grow by some tens of MB (with slices of 128x128 voxels; more with larger ones).
     """
     if get_worker_info() is not None and sys.platform == "linux" and next(_batches) % _TRIM_EVERY == 0:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

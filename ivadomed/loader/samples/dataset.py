@@ -1,4 +1,4 @@
-"""The samples of prepared cases: what a DataLoader worker does for each of them."""
+"""Samples of prepared cases, as a DataLoader worker creates them."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ Value = TypeVar("Value", bound=Hashable)
 
 
 class SampleDataset(Dataset[Sample]):
-    """Windows of prepared cases with the random steps of their transforms.
+    """Windows of prepared cases, with random transforms.
 
     An index is an ``int`` or a pair (epoch, int). All randomness of a sample comes from one generator seeded
-    with (seed, epoch, index), so batches do not depend on the number of workers or on what was drawn before.
+    with (seed, epoch, index), so batches do not depend on the number of workers or on earlier draws.
 
     Args:
-        cases: For names and raters.
+        cases: Cases, for names and raters.
         entries: The prepared cases.
         windows: The samples.
         random_steps: Transforms per sample.
@@ -41,12 +41,12 @@ class SampleDataset(Dataset[Sample]):
         seed: Seed of this data set.
         input_dropout: Blank a random part of the channels of a sample, never all of them (Havaei et al., HeMIS,
             2016), to train for missing contrasts.
-        conditioner: Input of the network besides the image, by case.
-        curriculum: Withhold contrasts as HeMIS does; the condition says which are left.
-        classify: The target is 1 per class that has a voxel in the sample, else 0.
-        augment_on: "worker": samples are finished here. "device": what can be done on batches is left to
-            ``Batch.augmented``; the steps are drawn here either way, and are the same.
-        patches: Draw the place of each sample again; None leaves the windows where they are.
+        conditioner: Maps a case to the additional input of the network.
+        curriculum: Withhold contrasts as HeMIS does; the condition encodes which are kept.
+        classify: The target is 1 per class with a voxel in the sample, otherwise 0.
+        augment_on: "worker": samples are completed here. "device": steps that can run on batches are left to
+            ``Batch.augmented``; either way, the steps are drawn here and are the same.
+        patches: Draws a new position for each sample; None keeps the windows in place.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class SampleDataset(Dataset[Sample]):
         return len(self.windows)
 
     def names_of(self, batch: Batch) -> list[str]:
-        """Case of each sample of a batch."""
+        """Names of the cases in a batch, one per sample."""
         return [self.cases[window.case].id for window in batch.windows]
 
     @property
@@ -130,7 +130,7 @@ class SampleDataset(Dataset[Sample]):
         )
 
     def sampling_label(self, index: int, key: str) -> Hashable:
-        """Category for balanced sampling: labelled or not ("gt"), or a value of the metadata."""
+        """Category for balanced sampling: labelled or not ("gt"), or the value of a metadata key."""
         window = self.windows[index]
         if key == "gt":
             labels = self.entries[window.case].read(window)[1]
@@ -144,28 +144,28 @@ def _count(raters: Raters) -> int:
 
 
 def _with_blank(plan: Plan, channels: np.ndarray) -> Plan:
-    """The plan, with these channels blanked at its end."""
+    """The plan, with these channels blanked as its last step."""
     frame = Frame(plan.shape_out, plan.zooms_out)
     step = IntensityStep.on(frame, function=blank, arguments={"channels": channels.tolist()})
     return plan.then(step, frozenset({"im"}))
 
 
 def interned(values: Iterable[Value]) -> list[Value]:
-    """The values, equal ones being one object: few objects are looked at, so that few pages are copied."""
+    """The values, with equal ones as the same object: accessing fewer objects copies fewer memory pages."""
     known: dict[Value, Value] = {}
     return [known.setdefault(value, value) for value in values]
 
 
 @dataclass(frozen=True, eq=False)
 class RandomPatches:
-    """Moves a window to a place drawn again for every sample.
+    """Moves each window to a random position, drawn again for every sample.
 
-    With the probability `foreground` its centre is on a labelled voxel: of a class drawn among those that the image
-    has, so that a rare class is seen as often as a frequent one. Otherwise every place is as likely as any other.
+    With probability `foreground`, its center is on a labelled voxel of a class drawn among those in the image,
+    so rare classes are seen as often as frequent ones. Otherwise, all positions are equally likely.
 
     Args:
         foreground: Probability, 0 to 1.
-        slices: Per case, the slices that take part.
+        slices: Per case, the slices to sample from.
     """
 
     foreground: float
@@ -173,14 +173,14 @@ class RandomPatches:
 
     @classmethod
     def of(cls, windows: Sequence[Window], n_cases: int, foreground: float) -> RandomPatches:
-        """For the windows that tile the cases; what slices a filter left out stay out."""
+        """Create the sampler for windows that tile the cases; slices excluded by a filter stay excluded."""
         kept: list[set[int]] = [set() for _ in range(n_cases)]
         for window in windows:
             kept[window.case].update(range(window.start[2], window.start[2] + window.size[2]))
         return cls(foreground, tuple(np.array(sorted(slices), int) for slices in kept))
 
     def place(self, window: Window, raters: Raters, stored: StoredCase, rng: np.random.Generator) -> Window:
-        """Draw a place for a window of the case with these ``Case.raters``."""
+        """Draw a position for a window of the case with these ``Case.raters``."""
         shape = stored.volume_shape
         centre = (
             self._labelled_voxel(window.case, raters, stored, rng) if rng.random() < self.foreground else None
@@ -200,7 +200,7 @@ class RandomPatches:
     def _labelled_voxel(
         self, index: int, raters: Raters, stored: StoredCase, rng: np.random.Generator
     ) -> np.ndarray | None:
-        """Place of a labelled voxel, None if the case has none."""
+        """Position of a labelled voxel; None if the case has none."""
         packed, slices = stored.facts.foreground, self.slices[index]
         labels = [[packed[rater] for rater in group if packed[rater]] for group in raters]
         classes = [group for group in labels if group]
@@ -214,7 +214,7 @@ class RandomPatches:
 
 
 def per_image(windows: Sequence[Window], count: int) -> list[Window]:
-    """`count` windows of every case that has any; their places do not matter, they are drawn again."""
+    """`count` windows of every case that has any; positions do not matter because they are drawn again."""
     first: dict[int, Window] = {}
     for window in windows:
         first.setdefault(window.case, window)

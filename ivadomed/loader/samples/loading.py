@@ -1,7 +1,7 @@
-"""Batches of the samples of a data set: their order in each epoch, and the worker processes that load them.
+"""Batches of a data set: order of samples in each epoch, and the worker processes that load them.
 
-Batches pass through memory that processes share. Docker gives a container 64 MB of it unless told otherwise; a worker
-that finds no room is killed (SIGBUS), or fails.
+Batches are passed through shared memory. Docker limits it to 64 MB per container by default; a worker that runs
+out of it is killed (SIGBUS) or fails.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PREFETCH = 4
-"""Batches that each worker has ready."""
+"""Batches that each worker keeps ready."""
 
 _IN_USE = 2
-"""Batches that the training holds: the one it works on, and the next one."""
+"""Batches held by the training process: the current and the next one."""
 _MARGIN = 1.2  # pages, conditions, drawn steps
 
 
@@ -42,10 +42,10 @@ class EpochSampler(Sampler[tuple[int, int]]):
     Args:
         length: Samples of the data set.
         seed: Seed of the run.
-        shuffle: Off for validation: then the epoch is always 0 and the order is always the same, so that losses
-            can be compared.
-        weights: Weight of each sample: with ``shuffle`` it is drawn with replacement, else repeated or left out at even
-            distances. None for every sample once.
+        shuffle: Off for validation: the epoch is then always 0 and the order always the same, which keeps
+            losses comparable.
+        weights: Weight of each sample: with ``shuffle``, samples are drawn with replacement; otherwise they are
+            repeated or skipped at even intervals. None to use every sample once.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
 def shard_of(batch: Sequence[T], rank: int, ranks: int) -> list[T]:
     """Shard of a batch for process ``rank`` of ``ranks``.
 
-    The processes take equal shards in their order; the last entry is repeated where the batch does not fill them.
+    The processes get equal shards in order; the last entry is repeated if the batch does not fill them.
     """
     each = -(-len(batch) // ranks)
     filled = [*batch, *[batch[-1]] * (each * ranks - len(batch))]
@@ -83,16 +83,16 @@ def shard_of(batch: Sequence[T], rank: int, ranks: int) -> list[T]:
 
 
 class ShardSampler(Sampler[list[tuple[int, int]]]):
-    """Cuts the order of an epoch into batches, and every batch into shards; yields those of one process.
+    """Cuts the order of an epoch into batches, and each batch into shards; yields those of one process.
 
-    Whatever the number of processes, the batches of the whole group are the same.
+    The batches of the whole group do not depend on the number of processes.
 
     Args:
-        sampler: Indices into the data set in the order of the epoch, with a length.
-        batch_size: Samples of a batch, all processes together.
+        sampler: Indices into the data set in the order of the epoch; must have a length.
+        batch_size: Samples per batch over all processes.
         rank: Number of this process.
         ranks: Number of processes.
-        least: Fewest samples of the last batch; where fewer are left, they join the batch before.
+        least: Minimum size of the last batch; fewer samples are added to the batch before.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class ShardSampler(Sampler[list[tuple[int, int]]]):
 
     @property
     def samples(self) -> int:
-        """Samples of an epoch."""
+        """Samples per epoch."""
         assert isinstance(self.sampler, Sized)
         return len(self.sampler)
 
@@ -112,7 +112,7 @@ class ShardSampler(Sampler[list[tuple[int, int]]]):
         return whole + (left >= self.least if whole else 1) if left else whole
 
     def size(self, step: int) -> int:
-        """Samples of the whole batch number ``step``; the last one may be smaller than the others, or larger."""
+        """Samples of the whole batch number ``step``; the size of the last one may differ."""
         return self.samples - step * self.batch_size if step == len(self) - 1 else self.batch_size
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
@@ -123,17 +123,17 @@ class ShardSampler(Sampler[list[tuple[int, int]]]):
 
 
 class SampleLoader(DataLoader[Sample]):
-    """A DataLoader whose workers can be ended; else they live until it is collected."""
+    """A DataLoader whose workers can be stopped; otherwise they live until it is garbage-collected."""
 
     def close(self) -> None:
-        """End the workers; at the end of the program it would be too late, and it would wait for them for ever."""
+        """Stop the workers; at program exit it would be too late, and the program would hang waiting for them."""
         iterator, self._iterator = self._iterator, None
         if iterator is not None:
-            iterator._shutdown_workers()  # type: ignore[attr-defined]  # only an iterator with workers is kept
+            iterator._shutdown_workers()  # type: ignore[attr-defined]  # only iterators with workers are kept
 
 
 def in_order(dataset: SampleDataset, batch_size: int) -> SampleLoader:
-    """Batches of all samples in their order, loaded by this process."""
+    """Batches of all samples in order, loaded by this process."""
     return make_loader(dataset, EpochSampler(len(dataset), 0, shuffle=False), batch_size, num_workers=0)
 
 
@@ -146,22 +146,23 @@ def make_loader(
     world: World = ALONE,
     least: int = 1,
 ) -> SampleLoader:
-    """Loader whose workers live until it is closed; set ``sampler.epoch`` before each epoch.
+    """Loader with persistent workers; set ``sampler.epoch`` before each epoch.
 
     Args:
         dataset: Samples to load.
         sampler: Order of the samples.
-        batch_size: Samples of a batch, all processes together.
-        num_workers: Worker processes, fewer where their batches do not fit into the shared memory; 0: this one.
+        batch_size: Samples per batch over all processes.
+        num_workers: Worker processes, fewer if their batches do not fit into shared memory; 0: load in this
+            process.
         pin_memory: Put batches into page-locked memory.
-        world: Place of this process among those that train together: it loads its shard of every batch.
+        world: Rank of this process in the training group; it loads its shard of every batch.
         least: See ``ShardSampler``.
     """
     prefetch = PREFETCH
     if num_workers:
-        # What a sample imports and sets up at its first use is then shared by the workers.
+        # Anything imported and set up by the first sample is then shared by the workers.
         sample = collate([dataset[0]])
-        # A data set of the user's own has no windows.
+        # User-defined data sets have no windows.
         largest = dataset.windows.largest if isinstance(dataset, SampleDataset) else 0
         batch = batch_bytes(sample, largest, -(-batch_size // world.size))
         num_workers, prefetch = workers_that_fit(num_workers, batch, world.local_size)
@@ -174,26 +175,26 @@ def make_loader(
         persistent_workers=num_workers > 0,
         prefetch_factor=prefetch if num_workers else None,
         worker_init_fn=start_worker,
-        # Else it took a number from the global generator whenever it starts workers: dropout would depend on how many
-        # there are, and a resumed training would not continue where it stopped.
+        # Otherwise a number is drawn from the global generator whenever workers start: dropout would depend on
+        # their number, and a resumed training would differ from an uninterrupted one.
         generator=torch.Generator(),
     )
 
 
 def start_worker(worker: int) -> None:
     """Set up a worker process; for the DataLoader's ``worker_init_fn``."""
-    # A worker is one of several: threads within it would only fight with the training for cores.
+    # A worker is one of several: threads within it would only compete with the training for cores.
     torch.set_num_threads(1)
-    # The garbage collector would write into every object that the worker shares with its parent, and so copy them.
+    # The garbage collector would write to all objects shared with the parent, and so copy them.
     gc.freeze()
     # Ctrl-C and batch schedulers signal the whole process group. The training decides when to stop; a worker that
-    # died first would end it with an error. A worker whose parent is gone notices that by itself.
+    # died first would crash it. A worker whose parent is gone notices by itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _outlive_once)
 
 
 def _outlive_once(signum: int, frame: FrameType | None) -> None:
-    # When the parent ends without having closed its DataLoader, multiprocessing terminates the worker, and waits.
+    # If the parent ends without closing its DataLoader, multiprocessing terminates the worker and waits.
     signal.signal(signum, signal.SIG_DFL)
 
 
@@ -203,7 +204,7 @@ def batch_bytes(sample: Batch, largest: int, count: int) -> int:
     Args:
         sample: A batch of one sample.
         largest: Voxels of the largest window of the data set.
-        count: Samples of a batch.
+        count: Samples per batch.
     """
     parts = (sample.image, sample.target)
     size = sum(part.numel() * part.element_size() for part in parts if part is not None)
@@ -212,14 +213,14 @@ def batch_bytes(sample: Batch, largest: int, count: int) -> int:
 
 
 def workers_that_fit(wanted: int, batch: int, sharing: int = 1) -> tuple[int, int]:
-    """Worker processes, and batches that each has ready, for which there is room; warns when they are fewer.
+    """Numbers of workers and of batches that each keeps ready that fit into shared memory; warn if reduced.
 
-    Samples do not depend on their number.
+    Samples do not depend on these numbers.
 
     Args:
         wanted: Worker processes.
         batch: Bytes of a batch.
-        sharing: Trainings that share the memory.
+        sharing: Number of trainings that share the memory.
     """
     if (problem := no_processes()) is not None:
         log.warning("%s: batches are loaded by the training itself.", problem[:1].upper() + problem[1:])

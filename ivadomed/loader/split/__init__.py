@@ -1,1 +1,1 @@
-"""Subjects to train, validate and test on."""
+"""Subjects for training, validation and testing."""

@@ -1,7 +1,7 @@
-"""Split a data set into training, validation and test files, never with one subject on two sides.
+"""Split a data set into training, validation and test files; no subject is on two sides.
 
-The random choices are those of ivadomed 2.9.10 (scikit-learn's ``train_test_split``), so that a seed gives
-the split it gave there.
+Random choices follow ivadomed 2.9.10 (scikit-learn's ``train_test_split``), so a seed gives the same split as
+there.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ def split_files(
     """File names of the three sides, from ``fname_split`` or newly drawn and saved.
 
     Args:
-        split: Columns, shares, seed, folds.
+        split: Columns, fractions, seed, folds.
         df: Table of ``BidsDataframe``.
-        folder: Folder that a new split is saved in, as ``split_datasets.joblib`` and ``split_datasets.json``.
+        folder: Folder in which a new split is saved, as ``split_datasets.joblib`` and ``split_datasets.json``.
         selection: Subjects to use; not applied to a split from a file.
 
     Raises:
-        ConfigError: A fold is out of range, or all are asked for.
+        ConfigError: A fold is out of range, or all folds are requested.
         DataError: The split file does not fit the data, a column or value is missing, there are too few subjects, or
             a subject is on two sides.
     """
@@ -70,7 +70,7 @@ def draw(df: pd.DataFrame, split: SplitDataset) -> Split:
 
 
 def set_test_apart(df: pd.DataFrame, split: SplitDataset) -> tuple[pd.DataFrame, list[str]]:
-    """Rows to train and validate on, and the files to test, which are those of `draw` without folds."""
+    """Rows for training and validation, and the test files, the same as in `draw` without folds."""
     rows, data_type, values = _usable(df, split)
     chosen = _balanced if split.balance else partial(_drawn, clip=True)
     train, valid, test = chosen(rows, data_type, values, split)
@@ -78,8 +78,8 @@ def set_test_apart(df: pd.DataFrame, split: SplitDataset) -> tuple[pd.DataFrame,
 
 
 def _usable(df: pd.DataFrame, split: SplitDataset) -> tuple[pd.DataFrame, str, set[str]]:
-    """Rows with a value of ``split_method``; the column that chooses the test side and its values, if any."""
-    # Columns of sidecars may hold numbers, lists, or both.
+    """Rows with a value of ``split_method``; the column that determines the test side and its values, if any."""
+    # Columns from sidecars may hold numbers, lists, or both.
     named = (split.split_method, split.data_testing.data_type, split.balance)
     df = df.assign(**{name: df[name].map(str, na_action="ignore") for name in named if name and name in df})
     data_type, values = _test_values(df, split)
@@ -91,12 +91,12 @@ def select_subjects(df: pd.DataFrame, selection: SubjectSelection, random_seed: 
 
     Args:
         df: Table of ``BidsDataframe``.
-        selection: Three lists of equal lengths; all subjects stay if they are empty.
+        selection: Three lists of equal length; if they are empty, all subjects are kept.
         random_seed: Seed of the choice.
 
     Raises:
         ConfigError: The three lists differ in length.
-        DataError: There are fewer subjects than asked for.
+        DataError: There are fewer subjects than requested.
     """
     where = "loader_parameters.subject_selection"
     if not len(selection.n) == len(selection.metadata) == len(selection.value):
@@ -117,10 +117,10 @@ def select_subjects(df: pd.DataFrame, selection: SubjectSelection, random_seed: 
 
 
 def _test_values(df: pd.DataFrame, split: SplitDataset) -> tuple[str, set[str]]:
-    """The column that chooses the test side, and those of its wanted values that occur.
+    """Column that determines the test side, and those of its requested values that occur.
 
     Raises:
-        DataError: A column is missing, no row is left, or no file has one of the values.
+        DataError: A column is missing, no row remains, or no file has one of the values.
     """
     method = split.split_method
     df = df[column(df, method, "split_dataset.split_method").notna()]
@@ -154,16 +154,16 @@ def _values_of(values: pd.Series) -> list[str]:
 
 
 def files_of(df: pd.DataFrame) -> list[str]:
-    """File names of the rows, each once."""
+    """Distinct file names of the rows."""
     return df["filename"].unique().tolist()
 
 
 def _drawn(
     df: pd.DataFrame, data_type: str, values: set[str], split: SplitDataset, clip: bool = False
 ) -> Split:
-    """Split by fixed test ``values``, or by drawn ones if there are none.
+    """Split by fixed test ``values``, or by randomly drawn ones if there are none.
 
-    With ``clip``, a test set that leaves fewer groups than wanted for training is no error.
+    With ``clip``, a test set that leaves fewer groups than requested for training is not an error.
     """
     method, train_frac, test_frac = split.split_method, split.train_fraction, split.test_fraction
     if not values and test_frac > 0:
@@ -171,7 +171,7 @@ def _drawn(
         values = set(_share(present, max(test_frac, 1 / len(present)), split.random_seed)[0])
     is_test = df[data_type].astype(str).isin(values)
     groups = df[method].astype(str)
-    # In order of appearance, not sorted: 2.9.10 drew from this order.
+    # In order of appearance, not sorted, as in 2.9.10.
     rest, total = groups[~is_test].unique().tolist(), groups.nunique()
     if not clip and not rest:
         raise DataError(
@@ -189,8 +189,8 @@ def _drawn(
 
 
 def _share(values: list[str], fraction: float, seed: int) -> tuple[list[str], list[str]]:
-    """Draw a share of ``values``, at least one; what is left may be empty."""
-    from sklearn.model_selection import train_test_split  # heavy, and only a new split needs it
+    """Draw a fraction of ``values``, at least one; the remainder may be empty."""
+    from sklearn.model_selection import train_test_split  # heavy, and needed only for a new split
 
     count = max(1, int(fraction * len(values)))
     if count >= len(values):
@@ -200,10 +200,10 @@ def _share(values: list[str], fraction: float, seed: int) -> tuple[list[str], li
 
 
 def _balanced(df: pd.DataFrame, data_type: str, values: set[str], split: SplitDataset) -> Split:
-    """Split each category of the column ``balance`` by itself."""
+    """Split each category of the column ``balance`` separately."""
     assert split.balance is not None
     column(df, split.balance, "split_dataset.balance")
-    # A value that stays on one side has one category, even where its rows differ: that of its first row.
+    # A value must stay on one side, so its category is that of its first row even if rows differ.
     category = df.groupby(split.split_method, sort=False)[split.balance].transform("first")
     if category.isna().any():
         left_out = some(files_of(df[category.isna()]))
@@ -211,7 +211,7 @@ def _balanced(df: pd.DataFrame, data_type: str, values: set[str], split: SplitDa
     sides: Split = ([], [], [])
     for _, rows in df.groupby(category, sort=True):
         if rows[split.split_method].nunique() == 1 and not values:
-            drawn: Split = (files_of(rows), [], [])  # too few to spread: better to learn from it
+            drawn: Split = (files_of(rows), [], [])  # too few to distribute: better used for training
         else:
             drawn = _drawn(rows, data_type, values, split, clip=True)
         for side, names in zip(sides, drawn, strict=True):
@@ -222,8 +222,8 @@ def _balanced(df: pd.DataFrame, data_type: str, values: set[str], split: SplitDa
 def _fold(df: pd.DataFrame, data_type: str, values: set[str], split: SplitDataset) -> Split:
     """One of the splits of a cross-validation.
 
-    With test ``values`` these are the test side of every fold, and part ``fold`` validates. Without, part ``fold``
-    tests and the next part validates: over all folds each subject is tested once.
+    Fixed test ``values`` are the test side of every fold, and part ``fold`` is for validation. Without them,
+    part ``fold`` is for testing and the next part for validation: over all folds, each subject is tested once.
     """
     method, n_folds, fold = split.split_method, split.n_folds or 0, int(split.fold)
     least = 2 if values else 3
@@ -243,10 +243,10 @@ def _fold(df: pd.DataFrame, data_type: str, values: set[str], split: SplitDatase
 
 
 def groups_to_part(df: pd.DataFrame, split: SplitDataset, n_folds: int) -> pd.DataFrame:
-    """One row for each value of ``split_method``.
+    """One row per value of ``split_method``.
 
     Raises:
-        DataError: There are fewer than folds.
+        DataError: There are fewer values than folds.
     """
     method = split.split_method
     groups = df.drop_duplicates(method).sort_values(method)
@@ -256,16 +256,16 @@ def groups_to_part(df: pd.DataFrame, split: SplitDataset, n_folds: int) -> pd.Da
 
 
 def categories_of(groups: pd.DataFrame, split: SplitDataset) -> np.ndarray:
-    """Category of each group in the column ``balance``; one for all without it."""
+    """Category of each group in the column ``balance``; a single one without that column."""
     if not split.balance:
         return np.full(len(groups), "")
     return column(groups, split.balance, "split_dataset.balance").fillna("").to_numpy()
 
 
 def deal(categories: np.ndarray, n_parts: int, seed: int) -> np.ndarray:
-    """Part of each of many members, dealt out like cards.
+    """Part of each member, dealt out like cards.
 
-    Sizes of parts differ by one at most, also within each category.
+    Sizes of parts differ by at most one, also within each category.
     """
     order = np.random.default_rng(seed).permutation(len(categories))
     order = order[np.argsort(categories[order], kind="stable")]
@@ -275,10 +275,10 @@ def deal(categories: np.ndarray, n_parts: int, seed: int) -> np.ndarray:
 
 
 def split_from_file(path: str | PathLike[str], df: pd.DataFrame, fold: int) -> Split:
-    """Sides of a saved split that are in the data set.
+    """Files of a saved split that are in the data set.
 
-    The name of a subject, as in old files, or of a session of one ("sub-01_ses-02") means its files. Where the file
-    tests none, those are tested that the data set keeps apart.
+    The name of a subject, as in old files, or of a session ("sub-01_ses-02") stands for its files. If the file
+    has no test set, the images that the data set holds out are used.
     """
     saved = read_split(path, fold)
     images = df[df["participant_id"].notna()]

@@ -1,4 +1,4 @@
-"""The split of a data set on disk: ``split_datasets.joblib``, as ivadomed 2.9.10, and a readable JSON."""
+"""Split of a data set on disk: ``split_datasets.joblib``, as in ivadomed 2.9.10, and a readable JSON file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ivadomed.runtime.ranks import is_first_process
 SIDES = ("train", "valid", "test")
 FILE_NAME = "split_datasets"
 SPLITS = "splits.json"
-"""Splits of all folds in the folder of the run: a list of what ``split_datasets.json`` holds for one."""
+"""Splits of all folds, in the folder of the run: a list of contents of ``split_datasets.json``."""
 
 _ALLOWED = {
     ("numpy", "ndarray"),
@@ -34,11 +34,11 @@ _ALLOWED = {
 def write_split(folder: str | PathLike[str], split: Mapping[str, Sequence[str]]) -> None:
     """Write a split {"train": [...], "valid": [...], "test": [...]} in both formats, each atomically.
 
-    Of several processes that train together, all of which draw the same one, the first writes.
+    Of several processes that train together and all draw the same split, the first writes it.
     """
     if not is_first_process():
         return
-    import joblib  # not needed by anything else that imports this module
+    import joblib  # needed only here
 
     plain = {side: list(map(str, split[side])) for side in SIDES}
     with atomic_path(Path(folder, f"{FILE_NAME}.joblib")) as temporary:
@@ -47,21 +47,21 @@ def write_split(folder: str | PathLike[str], split: Mapping[str, Sequence[str]])
 
 
 def saved_file(folder: str | PathLike[str]) -> Path | None:
-    """The split that a run left in its folder; ivadomed 2 wrote no JSON."""
+    """Split saved in the folder of a run; ivadomed 2 wrote no JSON."""
     files = (Path(folder, f"{FILE_NAME}{suffix}") for suffix in (".json", ".joblib"))
     return next((file for file in files if file.is_file()), None)
 
 
 def read_split(path: str | PathLike[str], fold: int = 0) -> dict[str, list[str]]:
-    """Read a split from ``.json`` or ``.joblib``; the latter may hold plain values only, no code is run.
+    """Read a split from ``.json`` or ``.joblib``; the latter may hold only plain values, and no code is run.
 
     Args:
-        path: The file; a JSON list holds the splits of a cross-validation, as a run leaves them, or is the
-            ``splits_final.json`` of nnU-Net, whose cases are named as in BIDS and which tests none.
-        fold: The one of a list to take.
+        path: The file; a JSON list holds the splits of a cross-validation, as saved by a run, or is the
+            ``splits_final.json`` of nnU-Net, with BIDS names for its cases and no test set.
+        fold: Index into a list.
 
     Raises:
-        DataError: The file is missing, damaged, holds other objects, or lacks a side or the fold.
+        DataError: The file is missing, corrupt, holds other objects, or lacks a side or the fold.
     """
     path = Path(path)
     value = _content(path)
@@ -73,14 +73,14 @@ def read_split(path: str | PathLike[str], fold: int = 0) -> dict[str, list[str]]
 
 
 def count_splits(path: str | PathLike[str], expected: int | None = None) -> int:
-    """Number of splits that a file of a cross-validation holds.
+    """Number of splits in a cross-validation file.
 
     Args:
         path: A JSON list, see `read_split`.
         expected: ``split_dataset.n_folds``.
 
     Raises:
-        DataError: It holds one split, or another number than expected.
+        DataError: It holds a single split, or not the expected number.
     """
     value = _content(Path(path))
     if not isinstance(value, list) or len(value) < 2:
@@ -102,7 +102,7 @@ def _content(path: Path) -> Any:
         raise DataError(f"split_dataset.fname_split: {path} cannot be read ({error.strerror})") from error
     try:
         return parse_json(content, unique=True) if path.suffix == ".json" else _load_pickle(content)
-    except Exception as error:  # a damaged pickle raises nearly anything
+    except Exception as error:  # a corrupt pickle raises nearly anything
         raise DataError(f"split_dataset.fname_split: {path} is not a split file ({error})") from error
 
 
@@ -134,7 +134,7 @@ def _load_pickle(content: bytes) -> Any:
 
 
 class _JoblibArray:
-    """State of a ``joblib.numpy_pickle.NumpyArrayWrapper``: what describes the raw bytes that follow it."""
+    """State of a ``joblib.numpy_pickle.NumpyArrayWrapper``: it describes the raw bytes that follow."""
 
     subclass: type
     shape: tuple[int, ...]
@@ -143,7 +143,7 @@ class _JoblibArray:
     numpy_array_alignment_bytes: int | None = None
 
     def read(self, file: io.BytesIO, limit: int) -> np.ndarray:
-        """Read the array, as documented for joblib's format since 0.10."""
+        """Read the array, in the format of joblib since 0.10."""
         if self.dtype.kind != "U":
             raise pickle.UnpicklingError(f"arrays of {self.dtype} are not allowed")
         if self.numpy_array_alignment_bytes is not None:
@@ -156,17 +156,17 @@ class _JoblibArray:
 
 
 def _dtype(text: str, *_: Any) -> np.dtype[Any]:
-    """Stand-in for ``numpy.dtype`` in a pickle: the type of strings, or of a list of objects."""
+    """Replacement for ``numpy.dtype`` in a pickle that allows only strings or lists of objects."""
     dtype = np.dtype(str(text))
     if dtype.kind not in "UO" or dtype.names is not None:
         raise pickle.UnpicklingError(f"arrays of {dtype} are not allowed")
     return dtype
 
 
-class _PlainUnpickler(pickle._Unpickler):  # the Python one: arrays lie in the stream between two opcodes
+class _PlainUnpickler(pickle._Unpickler):  # the Python version: arrays are in the stream between two opcodes
     """Unpickles containers, strings, numbers and numpy arrays of strings; refuses everything else."""
 
-    # A copy of the table of opcodes, in which one is changed below.
+    # Copy of the opcode table; one entry is changed below.
     dispatch = dict(pickle._Unpickler.dispatch)  # noqa: RUF012
 
     def __init__(self, file: io.BytesIO, size: int) -> None:
@@ -174,7 +174,7 @@ class _PlainUnpickler(pickle._Unpickler):  # the Python one: arrays lie in the s
         self._stream, self._size = file, size
 
     def find_class(self, module: str, name: str) -> Any:
-        """Resolve a name if it is one of the few harmless ones."""
+        """Resolve a name if it is on the short list of harmless ones."""
         if (module, name) == ("joblib.numpy_pickle", "NumpyArrayWrapper"):
             return _JoblibArray
         if (module, name) == ("numpy", "dtype"):
@@ -186,7 +186,7 @@ class _PlainUnpickler(pickle._Unpickler):  # the Python one: arrays lie in the s
     def load_build(self) -> None:
         """Finish an object; a joblib array is followed by its bytes."""
         if isinstance(self.stack[-2], np.dtype):  # type: ignore[attr-defined]
-            # numpy would take flags from the state, by which memory could be read as objects.
+            # numpy would accept flags from the state that make it read memory as objects.
             order = self.stack.pop()[1]  # type: ignore[attr-defined]
             self.stack[-1] = self.stack[-1].newbyteorder(order)  # type: ignore[attr-defined]
             return

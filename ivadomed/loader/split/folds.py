@@ -1,4 +1,4 @@
-"""Cross-validation: the parts that the folds validate on, alike in size, categories and classes."""
+"""Cross-validation: validation parts of similar size, categories and classes."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from ivadomed.config.schema.loader import SplitDataset
 
 ClassesOf = Callable[[list[str]], dict[str, Set[int]]]
-"""Classes of which each of some files has a labelled voxel, by file name."""
+"""Maps file names to the classes with a labelled voxel in each file."""
 
 
 def cross_validation(df: pd.DataFrame, split: SplitDataset, classes_of: ClassesOf) -> list[Split]:
-    """One split per fold: all test the same files, those of a split without folds, and each validates on its part.
+    """One split per fold: all test the same files, as without folds, and each validates on its own part.
 
-    The parts share out the rest, grouped by ``split_method``. With ``balance`` each category is spread over them, else
-    each class.
+    The remaining files are divided into parts, grouped by ``split_method``. With ``balance``, each category is
+    spread over the parts; otherwise, each class.
 
     Args:
         df: Table of ``BidsDataframe``, with the subjects to use.
@@ -59,11 +59,11 @@ def cross_validation(df: pd.DataFrame, split: SplitDataset, classes_of: ClassesO
 
 
 def spread(classes: Sequence[Set[int]], n_parts: int, seed: int) -> np.ndarray:
-    """Part of each of many members, so that each class is spread over as many parts as it can be.
+    """Part of each member, with each class spread over as many parts as possible.
 
-    Iterative stratification (Sechidis et al., On the stratification of multi-label data, 2011): the class that the
-    fewest members have is dealt out first, each of them to the part that has least of it, then least of the member's
-    other classes. Sizes of the parts differ by one at most.
+    Iterative stratification (Sechidis et al., On the stratification of multi-label data, 2011): the rarest
+    class is dealt out first, each of its members to the part with the fewest of it, then with the fewest of the
+    member's other classes. Sizes of the parts differ by at most one.
 
     Args:
         classes: Classes of each member.
@@ -74,7 +74,7 @@ def spread(classes: Sequence[Set[int]], n_parts: int, seed: int) -> np.ndarray:
     has = np.zeros((len(classes), 1 + max((k for own in classes for k in own), default=0)), bool)
     for member, own in enumerate(classes):
         has[member, list(own)] = True
-    share = has / np.maximum(has.sum(axis=0), 1)  # a voice of a rare class counts more
+    share = has / np.maximum(has.sum(axis=0), 1)  # rare classes weigh more
     smallest, larger = divmod(len(classes), n_parts)
     sizes, held = np.zeros(n_parts, int), np.zeros((n_parts, has.shape[1]))
     parts = np.full(len(classes), -1)
