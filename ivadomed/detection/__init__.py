@@ -1,1 +1,1 @@
-"""A first model finds an object; a second one works in the box around it."""
+"""Object detection: a first model finds an object; a second one works in its bounding box."""

@@ -1,6 +1,6 @@
-"""The cascade: every case is cropped to the box of its object, found once per output folder.
+"""Model cascade: each case is cropped to the bounding box of its object, detected once per output folder.
 
-The boxes stand in one file of the output folder, which the documented data sets read too.
+Boxes are stored in one file of the output folder, which the documented data sets also read.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ Boxes = dict[str, list[Box]]
 """Image path -> boxes of its objects, the largest object first."""
 
 _SHOWN = 500
-"""Characters of a key, which may be longer than any path."""
+"""Maximum length of a key; it may be longer than any path."""
 _FARTHEST = 2**31
 """No voxel has a larger index."""
 
 
 def with_boxes(cases: Sequence[Case], boxes: Boxes) -> tuple[Case, ...]:
-    """Give each case the box of its object.
+    """Attach to each case the box of its object.
 
     Raises:
-        DataError: A case has none.
+        DataError: A case has no box.
     """
     boxed = []
     for case in cases:
@@ -51,16 +51,16 @@ def with_boxes(cases: Sequence[Case], boxes: Boxes) -> tuple[Case, ...]:
 
 
 def saved_boxes(object_detection_params: Mapping[str, Any] | None) -> Boxes | None:
-    """Read the boxes that the documented data sets crop to; they do not run the detection themselves.
+    """Read the boxes to which the documented data sets crop; they do not run the detection themselves.
 
     Args:
         object_detection_params: ``object_detection_path`` and ``path_output``, the folder of the file.
 
     Returns:
-        None when no detection model is named.
+        The boxes; None if no detection model is named.
 
     Raises:
-        ConfigError: A model is named, but there is no file of boxes.
+        ConfigError: A model is named, but the file of boxes is missing.
         DataError: The file cannot be read.
     """
     params = object_detection_params or {}
@@ -76,9 +76,9 @@ def saved_boxes(object_detection_params: Mapping[str, Any] | None) -> Boxes | No
 
 
 def find_box(boxes: Mapping[str, Sequence[Box]], paths: Iterable[str | os.PathLike[str]]) -> Box | None:
-    """Box of the largest object of the first image that has one; None when there is none.
+    """Box of the largest object of the first image that has one; None if none has.
 
-    The file may name an image by its path from the working directory, as ivadomed 2.9.10 did.
+    The file may name an image by its path relative to the working directory, as in ivadomed 2.9.10.
     """
     for path in paths:
         found = boxes.get(os.fspath(path)) or boxes.get(os.path.relpath(path))
@@ -88,10 +88,10 @@ def find_box(boxes: Mapping[str, Sequence[Box]], paths: Iterable[str | os.PathLi
 
 
 def read_boxes(path: str | os.PathLike[str]) -> Boxes:
-    """Read a file of boxes: per image one box, or a list of boxes.
+    """Read a file of boxes: one box or a list of boxes per image.
 
     Raises:
-        DataError: The file cannot be read or holds something else.
+        DataError: The file cannot be read or has other content.
     """
     try:
         content = parse_json(Path(path).read_text(encoding="utf-8"), unique=True)
@@ -132,18 +132,18 @@ if TYPE_CHECKING:
 def add_boxes(
     cases: Sequence[Case], params: ObjectDetection, folder: Path, slice_axis: int, device: torch.device
 ) -> tuple[Case, ...]:
-    """Give cases the boxes of ``bounding_boxes.json``; detect the object in those that are not in it.
+    """Attach the boxes of ``bounding_boxes.json`` to cases; run the detection on cases missing from it.
 
     Args:
         cases: Cases of the second model.
-        params: Detection model and safety factor; without a model the cases stay as they are.
-        folder: Output folder of the run, with the file.
+        params: Detection model and safety factor; without a model, cases are returned unchanged.
+        folder: Output folder of the run, which contains the file.
         slice_axis: Slice axis of the second model.
         device: Device of the detection.
 
     Raises:
-        DataError: An image or the file of boxes cannot be used.
-        ModelError: The detection model cannot be used.
+        DataError: An image or the file of boxes is unusable.
+        ModelError: The detection model is unusable.
     """
     if params.object_detection_path is None:
         return tuple(cases)
@@ -159,10 +159,10 @@ def completed_boxes(
     device: torch.device,
     safety_factor: Sequence[float] | None = None,
 ) -> Boxes:
-    """Boxes of a file; the object is detected in cases that are not in it, and their boxes are added to it.
+    """Boxes of a file, completed by detection on cases missing from it; new boxes are added to the file.
 
     Args:
-        file: File of boxes, which may be missing.
+        file: File of boxes; it may be missing.
         cases: Cases that need a box.
         model: Folder of the detection model.
         slice_axis: Axis of the boxes, see ``Detector.run``.
@@ -173,7 +173,7 @@ def completed_boxes(
     missing = [case for case in cases if find_box(boxes, case.images) is None]
     if len(missing) < len(cases):
         log.info(
-            "Bounding boxes of %d images are those of %s; delete it to detect again.",
+            "Bounding boxes of %d images were read from %s; delete it to detect again.",
             len(cases) - len(missing),
             file,
         )
@@ -197,7 +197,7 @@ def detect(
     keep_largest: bool = True,
     safety_factor: Sequence[float] | None = None,
 ) -> Boxes:
-    """Boxes by the path of the image that was looked at, with a progress bar; see ``Detector.run``."""
+    """Detect boxes, by path of the image, with a progress bar; see ``Detector.run``."""
     found = detector.run(cases, slice_axis, keep_largest, safety_factor)
     progress = tqdm(
         found, desc="Object detection", total=len(cases), unit="image", leave=False, disable=hidden_bar()

@@ -1,7 +1,7 @@
 """Loss functions for imbalanced classes, soft labels and heatmaps.
 
-Predictions are probabilities ``[B, C, ...]`` in [0, 1] of the shape of the target, tensors or arrays; losses are
-scalar tensors, lower is better. A ``mask`` [B, 1, ...] is True at the voxels that count; None is all. Dice and
+Predictions are probabilities ``[B, C, ...]`` in [0, 1] with the shape of the target, tensors or arrays; losses are
+scalar tensors, lower is better. A ``mask`` [B, 1, ...] is True at the voxels that count; None counts all. Dice and
 Tversky losses are negated scores in [-1, 0].
 """
 

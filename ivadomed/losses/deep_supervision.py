@@ -1,4 +1,4 @@
-"""Losses of networks that segment at several resolutions."""
+"""Losses for networks that segment at several resolutions."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Predictions = Tensor | Sequence[Tensor]
-"""One prediction, or those of several resolutions, the full one first."""
+"""One prediction, or predictions at several resolutions, full resolution first."""
 
 
 class DeepSupervisionLoss(nn.Module):
     """Weighted mean of a loss over resolutions (Lee et al., 2015, arXiv:1409.5185; nnU-Net, 2021).
 
-    Every resolution has half the weight of the one above it. Targets are averaged over the voxels that a coarse
+    Each resolution has half the weight of the next finer one. Targets are averaged over the voxels that a coarse
     voxel covers: they become soft, and small lesions do not vanish.
 
     Args:
-        loss: Of a prediction and a target of the same size.
+        loss: Loss of a prediction and a target of the same size.
     """
 
     def __init__(self, loss: nn.Module) -> None:
@@ -27,7 +27,7 @@ class DeepSupervisionLoss(nn.Module):
         self.loss = loss
 
     def forward(self, prediction: Predictions, target: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Scalar; of a single tensor, the loss itself.
+        """Scalar; for a single tensor, the loss itself.
 
         Args:
             prediction: ``[B, C, ...]``, or a sequence of them, full resolution first.
@@ -35,7 +35,7 @@ class DeepSupervisionLoss(nn.Module):
             mask: ``[B, 1, ...]``, True at the voxels that count; None for all.
         """
         if mask is not None and bool(mask.all()):
-            mask = None  # the loss of a batch of which all counts does not differ by a rounding
+            mask = None  # without ignored voxels, the loss must not change even by rounding
         if isinstance(prediction, Tensor):
             return self._of_level(prediction, target, mask)
         weights = level_weights(len(prediction))
@@ -48,19 +48,19 @@ class DeepSupervisionLoss(nn.Module):
 
     def _of_level(self, prediction: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
         size = prediction.shape[2:]
-        if mask is None:  # which a loss need not know
+        if mask is None:  # a loss need not accept a mask
             return self.loss(prediction, coarsened(target, size))
         target, mask = coarsened_where(mask, target, size)
         return self.loss(prediction, target, mask=mask)
 
 
 def full_resolution(prediction: Predictions) -> Tensor:
-    """The prediction that has the size of the image."""
+    """The prediction at full resolution."""
     return prediction if isinstance(prediction, Tensor) else prediction[0]
 
 
 def level_weights(n_levels: int) -> list[float]:
-    """1, 1/2, 1/4, ... divided by their sum."""
+    """Weights 1, 1/2, 1/4, ... divided by their sum."""
     weights = [2.0**-level for level in range(n_levels)]
     return [weight / sum(weights) for weight in weights]
 
@@ -73,7 +73,7 @@ def coarsened(target: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def coarsened_where(mask: Tensor, target: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Mean of the target over the voxels that count in each voxel of a coarser grid, and which of these count.
+    """Mean of the target over the voxels that count in each voxel of a coarser grid, and a mask of coarse voxels.
 
     Args:
         mask: ``[B, 1, ...]``, True at the voxels that count.

@@ -1,10 +1,10 @@
-"""The maths of the losses: pure functions of predictions and targets.
+"""Loss computations: pure functions of predictions and targets.
 
-A ``mask`` [B, 1, ...] is True at the voxels that count. The others are taken out of sums and means, so that neither
-prediction nor target there changes a value or a gradient; None is all voxels.
+A ``mask`` [B, 1, ...] is True at the voxels that count. The others are excluded from sums and means, and affect
+neither values nor gradients; None counts all voxels.
 
-All compute in float32 (float64 stays), whatever autocast chose for the network: logarithms and sums over many
-voxels do not fit half precision.
+All compute in float32 (float64 is kept), whatever autocast chose for the network: logarithms and sums over many
+voxels exceed half precision.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import torch
 from torch import Tensor
 
 EPS = 1e-7
-"""Distance that probabilities keep from 0 and 1."""
+"""Margin by which probabilities are clamped away from 0 and 1."""
 
 
 def as_float(*tensors: Tensor | np.ndarray) -> tuple[Tensor, ...]:
-    """Tensors, or arrays, as float32 tensors; float64 stays."""
+    """Convert tensors or arrays to float32 tensors; float64 is kept."""
     given = (torch.from_numpy(x.copy()) if isinstance(x, np.ndarray) else x for x in tensors)
     return tuple(x if x.dtype == torch.float64 else x.float() for x in given)
 
 
 def without_ignored(prediction: Tensor, target: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Prediction and target as floats, 0 where they do not count: there is no overlap, no volume and no gradient."""
+    """Prediction and target as floats, 0 at ignored voxels, which then have no overlap, volume or gradient."""
     prediction, target = as_float(prediction, target)
     if mask is None:
         return prediction, target
@@ -37,14 +37,14 @@ def sum_of(terms: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def mean_of(terms: Tensor, mask: Tensor | None) -> Tensor:
-    """Mean of the elements that count; 0 where none does."""
+    """Mean of the elements that count; 0 if there are none."""
     if mask is None:
         return terms.mean()
     return sum_of(terms, mask) / mask.expand_as(terms).sum().clamp(min=1)
 
 
 def unless_all_ignored(value: Tensor, mask: Tensor | None) -> Tensor:
-    """The value of a loss; 0, with a gradient of 0, where no voxel counts."""
+    """Value of a loss; 0, with zero gradient, if all voxels are ignored."""
     return value if mask is None else torch.where(mask.any(), value, torch.zeros_like(value))
 
 
@@ -57,9 +57,9 @@ def dice_score(prediction: Tensor, target: Tensor, smooth: float = 1.0, mask: Te
 
 
 def cross_entropy(prediction: Tensor, target: Tensor, eps: float = EPS) -> Tensor:
-    """Element-wise binary cross-entropy; predictions are kept `eps` away from 0 and 1."""
+    """Element-wise binary cross-entropy; predictions are clamped `eps` away from 0 and 1."""
     prediction, target = as_float(prediction, target)
-    # A smaller distance from 1 would be none after rounding.
+    # A smaller margin would be rounded away near 1.
     prediction = prediction.clamp(eps, 1.0 - max(eps, torch.finfo(prediction.dtype).eps))
     return -(target * torch.log(prediction) + (1.0 - target) * torch.log1p(-prediction))
 
@@ -69,7 +69,7 @@ def focal_terms(prediction: Tensor, target: Tensor, gamma: float, alpha: float, 
     entropy = cross_entropy(prediction, target, eps)
     (target,) = as_float(target)
     balance = alpha * target + (1.0 - alpha) * (1.0 - target)
-    # expm1 keeps 1 - p_t above 0, where a gamma below 1 has an infinite slope.
+    # expm1 keeps 1 - p_t above 0, where the slope is infinite for gamma < 1.
     return balance * (-torch.expm1(-entropy)) ** gamma * entropy
 
 
@@ -93,10 +93,10 @@ def tversky_index(
 def generalized_dice(
     prediction: Tensor, target: Tensor, epsilon: float, include_background: bool, mask: Tensor | None = None
 ) -> Tensor:
-    """Dice whose classes weigh by the inverse of their squared volume (arXiv:1707.03237, section 2.1).
+    """Dice with classes weighted by their inverse squared volume (arXiv:1707.03237, section 2.1).
 
-    Every class of every sample has its own weight. The background is where all classes are exactly 0. A sample of
-    which no voxel counts is as if it were not there.
+    Each class of each sample has its own weight. The background is where all classes are exactly 0. Samples with all
+    voxels ignored are skipped.
     """
     prediction, target = without_ignored(prediction, target, mask)
     if include_background:
@@ -127,7 +127,7 @@ def adaptive_wing(
     ratio = theta / epsilon
     slope = omega / (1.0 + ratio**exponent) * exponent * ratio ** (exponent - 1.0) / epsilon
     offset = theta * slope - omega * torch.log1p(ratio**exponent)
-    # The branch `where` does not take must stay finite, also in its gradient.
+    # The branch not selected by `where` must stay finite, including its gradient.
     near = difference.clamp(max=theta)
     curved = omega * torch.log1p((near / epsilon) ** exponent)
     return torch.where(difference < theta, curved, slope * difference - offset)

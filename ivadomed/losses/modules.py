@@ -1,7 +1,7 @@
-"""Losses by name, as modules: thin wrappers of `ivadomed.losses.functional`.
+"""Losses by name, as modules: thin wrappers around `ivadomed.losses.functional`.
 
-``forward(prediction, target, mask=None)`` of those that can leave voxels out; ``mask`` [B, 1, ...] is True at the
-voxels that count, None is all of them. The signature says it: one without ``mask`` cannot.
+Losses that can ignore voxels have the signature ``forward(prediction, target, mask=None)``; ``mask`` [B, 1, ...] is
+True at the voxels that count, None counts all. A loss without ``mask`` in its signature cannot ignore voxels.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class MultiClassDiceLoss(nn.Module):
         self,
         classes_of_interest: Annotated[
             tuple[NonNegative, ...] | None,
-            Doc("Positions in target_suffix, from 0, of the classes that count; null: all.", [0]),
+            Doc("Indices in target_suffix (from 0) of the classes that count; null: all.", [0]),
         ] = None,
     ) -> None:
         super().__init__()
@@ -129,7 +129,7 @@ class FocalLoss(nn.Module):
         gamma: Annotated[NonNegativeReal, Doc("Focusing exponent (>= 0); 0 gives cross-entropy.", 0.5)] = 2.0,
         alpha: Annotated[Fraction, Doc("Weight of the foreground (0 to 1).", 0.5)] = 0.25,
         eps: Annotated[
-            PositiveReal, Doc("Distance that probabilities keep from 0 and 1 (> 0).", 1e-05)
+            PositiveReal, Doc("Margin by which probabilities are clamped away from 0 and 1 (> 0).", 1e-05)
         ] = 1e-7,
     ) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ class FocalLoss(nn.Module):
 
 @loss
 class FocalDiceLoss(nn.Module):
-    """Logarithm of the focal loss minus that of Dice (after Wong et al., 2018, arXiv:1809.00076)."""
+    """Logarithm of the focal loss minus the logarithm of Dice (after Wong et al., 2018, arXiv:1809.00076)."""
 
     def __init__(
         self,
@@ -166,7 +166,7 @@ class FocalDiceLoss(nn.Module):
 class TverskyLoss(nn.Module):
     """Negated Tversky index, mean over classes (Salehi et al., 2017, arXiv:1706.05721).
 
-    `alpha` and `beta` 0.5 make a Dice loss.
+    With `alpha` and `beta` 0.5 it is a Dice loss.
     """
 
     def __init__(self, alpha: FalsePositives = 0.7, beta: FalseNegatives = 0.3, smooth: Smooth = 1.0) -> None:
@@ -239,7 +239,7 @@ class AdapWingLoss(nn.Module):
 
 
 def losses_without_mask(name: str, arguments: Mapping[str, Any]) -> list[str]:
-    """Names of the losses, of a combination each of its parts, that cannot leave voxels out.
+    """Names of the losses that cannot ignore voxels; for a combination, each of its parts is checked.
 
     Raises:
         ConfigError: For an unknown name.
@@ -249,7 +249,7 @@ def losses_without_mask(name: str, arguments: Mapping[str, Any]) -> list[str]:
 
 
 def build_loss(params: Mapping[str, Any]) -> nn.Module:
-    """Make the loss a configuration describes.
+    """Build the loss described by a configuration.
 
     Args:
         params: ``{"name": ..., <its arguments>}``; the name is one of `LOSSES`, or ``package.module:Class``.
@@ -270,7 +270,7 @@ class LossCombination(nn.Module):
         losses_list: Annotated[
             tuple[Text, ...],
             Len(1),
-            Doc("Names of the losses that are added.", ["DiceLoss", "FocalLoss"]),
+            Doc("Names of the losses to sum.", ["DiceLoss", "FocalLoss"]),
         ],
         params_list: Annotated[
             tuple[dict[str, Any] | None, ...] | None,
@@ -297,7 +297,7 @@ class LossCombination(nn.Module):
     def problems(
         losses_list: Sequence[str], params_list: Sequence[Mapping[str, Any] | None] | None
     ) -> list[str]:
-        """Faults of single losses."""
+        """Problems of the individual losses."""
         from ivadomed.registry.section import parse_arguments  # pydantic, which only a configuration needs
 
         single = [name for name in LOSSES if name != "LossCombination"]
@@ -318,6 +318,6 @@ class LossCombination(nn.Module):
         return found
 
     def forward(self, input: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Sum of the losses' scalars."""
+        """Scalar, the sum of the losses."""
         given = {} if mask is None else {"mask": mask}
         return torch.stack([part(input, target, **given) for part in self.losses]).sum()

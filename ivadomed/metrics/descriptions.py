@@ -1,8 +1,8 @@
-"""Metrics in words: what people call each one, what it tells, its unit, and which way is better.
+"""Descriptions of the metrics: common name, meaning, unit, and which direction is better.
 
-Reports, comparisons and ``docs/metrics.md`` take their words from here. Columns of the evaluation
-(``evaluation_3Dmetrics.csv``), curves of a training and functions of ``evaluation_parameters.metrics`` are all known by
-name.
+Reports, comparisons and ``docs/metrics.md`` take their texts from here. Columns of the evaluation
+(``evaluation_3Dmetrics.csv``), training curves and functions of ``evaluation_parameters.metrics`` are all looked up
+by name.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ class Description:
     """One metric.
 
     Args:
-        title: Its name in full.
-        label: Its short name, for heads of tables.
-        explanation: A sentence or two for somebody who meets it for the first time.
+        title: Full name.
+        label: Short name, for table headers.
+        explanation: A sentence or two for readers new to the metric.
         better: "higher", "lower", or "" for a count or a volume, which is neither good nor bad.
-        unit: Such as "mm"; empty for ratios and counts.
-        ratio: True where it lies between 0 and 1.
+        unit: For example "mm"; empty for ratios and counts.
+        ratio: True if it lies between 0 and 1.
         formula: P is the prediction, T the ground truth.
-        empty: Its value when both masks are empty, when only P is, and when only T is.
-        source: Who introduced it.
+        empty: Its value if both masks are empty, if only P is, and if only T is.
+        source: Reference that introduced it.
     """
 
     title: str
@@ -49,7 +49,7 @@ class Description:
 
     @property
     def hint(self) -> str:
-        """Title, explanation and direction, as a page shows them on hover."""
+        """Title, explanation and direction, shown on hover."""
         direction = f" {self.better.capitalize()} is better." if self.better else ""
         title = self.title[0].upper() + self.title[1:]
         return f"{title}{f' ({self.unit})' if self.unit else ''}. {self.explanation}{direction}"
@@ -79,7 +79,7 @@ COLUMNS: dict[str, Description] = {
     "rvd": Description(
         "relative volume difference",
         "RVD",
-        "Part of the true volume that the prediction lacks; negative when the prediction is too large. 0 is best.",
+        "Fraction of the true volume that the prediction lacks; negative if the prediction is too large. 0 is best.",
         formula="(|T| - |P|) / |T|",
         empty=(UNDEFINED, "1", UNDEFINED),
     ),
@@ -110,21 +110,21 @@ COLUMNS: dict[str, Description] = {
     "precision": _ratio(
         "precision",
         "Precision",
-        "Part of the prediction that is right (positive predictive value).",
+        "Fraction of the prediction that is correct (positive predictive value).",
         formula="|P T| / |P|",
         empty=(UNDEFINED, UNDEFINED, "0"),
     ),
     "recall": _ratio(
         "recall",
         "Recall",
-        "Part of the ground truth that is found (sensitivity).",
+        "Fraction of the ground truth that is found (sensitivity).",
         formula="|P T| / |T|",
         empty=(UNDEFINED, "0", UNDEFINED),
     ),
     "specificity": _ratio(
         "specificity",
         "Specificity",
-        "Part of the true background that is predicted as background; near 1 for any small structure.",
+        "Fraction of the true background that is predicted as background; near 1 for any small structure.",
         formula="background of both / background of T",
         empty=("1", "1", USUAL),
     ),
@@ -139,7 +139,7 @@ COLUMNS: dict[str, Description] = {
     "hd": Description(
         "Hausdorff distance",
         "HD",
-        "Largest distance from a point of either surface to the other surface; a single stray voxel decides it.",
+        "Largest distance from a point of either surface to the other surface; a single stray voxel determines it.",
         "lower",
         "mm",
         formula="largest distance of a point of either surface to the other surface",
@@ -149,8 +149,8 @@ COLUMNS: dict[str, Description] = {
     "hd95": Description(
         "95th-percentile Hausdorff distance",
         "HD95",
-        "95 % of both surfaces lie no further than this from the other one; unlike the Hausdorff distance it "
-        "ignores a few stray voxels.",
+        "95 % of both surfaces lie within this distance of the other one; unlike the Hausdorff distance, it is robust "
+        "to a few stray voxels.",
         "lower",
         "mm",
         formula="95th percentile of the distances from each surface to the other, the larger of the two",
@@ -170,7 +170,7 @@ COLUMNS: dict[str, Description] = {
     "nsd": _ratio(
         "normalized surface Dice",
         "NSD",
-        "Part of both surfaces that lies within the tolerance (surface_tolerance_mm) of the other one.",
+        "Fraction of both surfaces that lies within the tolerance (surface_tolerance_mm) of the other one.",
         formula="fraction of both surfaces within `surface_tolerance_mm` of the other one",
         empty=(UNDEFINED, "0", "0"),
         source="Nikolov 2021",
@@ -192,23 +192,23 @@ COLUMNS: dict[str, Description] = {
     "ltpr": _ratio(
         "lesion true positive rate",
         "LTPR",
-        "Part of the true objects (lesions) that is found, whatever their size.",
+        "Fraction of the true objects (lesions) that are found, regardless of their size.",
         formula="true objects that are found / `n_gt`",
         empty=(UNDEFINED, "0", UNDEFINED),
     ),
     "lfdr": _ratio(
         "lesion false detection rate",
         "LFDR",
-        "Part of the predicted objects (lesions) that is false.",
+        "Fraction of the predicted objects (lesions) that are false.",
         "lower",
-        formula="predicted objects that are false / (these and the true objects that are found)",
+        formula="false predicted objects / (false predicted objects + found true objects)",
         empty=(UNDEFINED, UNDEFINED, "1"),
     ),
     "lf1": _ratio(
         "lesion-wise F1 score",
         "Lesion F1",
-        "Balance of objects (lesions) found and false detections: 1 when every true object is found and none is "
-        "false.",
+        "Balance of found objects (lesions) and false detections: 1 if every true object is found and no detection "
+        "is false.",
         formula="harmonic mean of `ltpr` and 1 - `lfdr`",
         empty=(UNDEFINED, "0", "0"),
         source="Maier-Hein 2024",
@@ -217,16 +217,16 @@ COLUMNS: dict[str, Description] = {
 """Columns of the evaluation, in the order of ``docs/metrics.md``."""
 
 _MEANS = (
-    "Mean over the samples of an epoch (slices, patches or volumes), of predictions that are not thresholded."
+    "Mean over the samples of an epoch (slices, patches or volumes), without thresholding the predictions."
 )
 CURVES: dict[str, Description] = {
     "train_loss": Description(
-        "training loss", "Training", "What the training minimizes, over its own images.", "lower"
+        "training loss", "Training", "The loss minimized by the training, on the training images.", "lower"
     ),
     "val_loss": Description(
         "validation loss",
         "Validation",
-        "The same loss over images that the training does not learn from; the model with the lowest one is kept.",
+        "The same loss on images not used for training; the model with the lowest value is kept.",
         "lower",
     ),
     **{
@@ -234,16 +234,16 @@ CURVES: dict[str, Description] = {
         for name in ("dice", "precision", "recall", "specificity")
     },
     "multi_class_dice_score": _ratio(
-        "mean Dice over classes", "Dice over classes", f"1 for a class that is in neither mask. {_MEANS}"
+        "mean Dice over classes", "Dice over classes", f"1 for a class absent from both masks. {_MEANS}"
     ),
     "intersection_over_union": _ratio(
         "intersection over union", "IoU", f"Overlap of both masks (Jaccard index). {_MEANS}"
     ),
-    "accuracy_score": _ratio("accuracy", "Accuracy", f"Part of all voxels that is right. {_MEANS}"),
+    "accuracy_score": _ratio("accuracy", "Accuracy", f"Fraction of all voxels that are correct. {_MEANS}"),
     "hausdorff_score": Description(
         "distance of value profiles",
         "Profile distance",
-        "A distance between rows of values, neither in voxels nor in mm.",
+        "Distance between rows of values, in neither voxels nor mm.",
         "lower",
     ),
 }
@@ -251,14 +251,14 @@ CURVES: dict[str, Description] = {
 
 
 def describe(name: str) -> Description:
-    """Description of a metric by its name.
+    """Look up the description of a metric.
 
     Args:
-        name: Of a column without its class ("dice", "ltpr_21-100vox"), of a curve ("val_loss"), or of a metric of
-            ``METRICS``.
+        name: Name of a column without its class ("dice", "ltpr_21-100vox"), of a curve ("val_loss"), or of a metric
+            of ``METRICS``.
 
     Returns:
-        Its description; of a metric that nobody described the name, and the first line of its docstring.
+        Its description; for a metric without one, the name and the first line of its docstring.
     """
     known = {**CURVES, **COLUMNS}
     if name in known:
@@ -270,7 +270,7 @@ def describe(name: str) -> Description:
             whole,
             title=f"{whole.title}, objects of {size}",
             label=f"{whole.label} {size}",
-            explanation=f"{whole.explanation} Only objects of {size} count.",
+            explanation=f"{whole.explanation} Restricted to objects of {size}.",
         )
     function = METRICS.get(name)
     words = name.replace("_", " ")

@@ -29,12 +29,12 @@ _OF_TASK: dict[str, tuple[Metric, ...]] = {
 
 
 def get_metric_fns(task: str, eval_params: Mapping[str, Any] | None = None) -> list[Metric]:
-    """Metrics to compute on every validation and test batch.
+    """Metrics to compute on each validation and test batch.
 
     Args:
         task: "segmentation", "classification" or "regression" (heat maps).
-        eval_params: Evaluation parameters. They choose among the metrics of whole volumes
-            (``ivadomed.evaluation``); the metrics of batches are the same for all of them.
+        eval_params: Evaluation parameters. They select metrics of whole volumes (``ivadomed.evaluation``); they have
+            no effect on the metrics of batches.
 
     Raises:
         ValueError: Unknown task.
@@ -45,7 +45,7 @@ def get_metric_fns(task: str, eval_params: Mapping[str, Any] | None = None) -> l
 
 
 def metrics_without_mask(names: Iterable[str]) -> list[str]:
-    """Those of the metrics that cannot leave voxels out.
+    """Names of the metrics that cannot ignore voxels.
 
     Raises:
         ConfigError: For an unknown name.
@@ -59,12 +59,12 @@ class MetricManager:
     NaN is left out, so an empty slice neither raises nor lowers the mean Dice.
 
     Args:
-        metric_fns: Functions ``(prediction [C, ...], ground truth [C, ...]) -> float``, with a keyword ``mask`` where
-            voxels are left out.
+        metric_fns: Functions ``(prediction [C, ...], ground truth [C, ...]) -> float``, with a keyword ``mask`` if
+            voxels are ignored.
 
     Attributes:
         metric_fns: The functions.
-        result_dict: Their values so far by function name; NaN (metric undefined for the sample) is left out.
+        result_dict: Values so far by function name; NaN (metric undefined for the sample) is left out.
         num_samples: Number of samples seen.
     """
 
@@ -91,19 +91,19 @@ class MetricManager:
                     self.result_dict[_name(metric)].append(value)
 
     def get_results(self) -> dict[str, float]:
-        """Mean of each metric over the samples where it exists; NaN when there is none."""
+        """Mean of each metric over the samples where it is defined; NaN if there is none."""
         return {
             name: float(np.mean(values)) if values else np.nan for name, values in self.result_dict.items()
         }
 
     def merge(self, results: Iterable[Mapping[str, Sequence[float]]]) -> None:
-        """Replace the values by those of several managers, each of which saw a part of the samples."""
+        """Replace the values by those of several managers, each of which saw part of the samples."""
         parts = [{name: list(values) for name, values in part.items()} for part in results]
         for name, values in self.result_dict.items():
             values[:] = [value for part in parts for value in part[name]]
 
     def reset(self) -> None:
-        """Forget all samples."""
+        """Discard all samples."""
         self.num_samples = 0
         self.result_dict: dict[str, list[float]] = {_name(metric): [] for metric in self.metric_fns}
 
