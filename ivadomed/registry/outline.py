@@ -1,7 +1,7 @@
-"""What a registry holds, read from the source of its room: names and signatures, without an import.
+"""Names and signatures of a registry's entries, read from the source of its room without importing it.
 
-The rooms of losses, networks and transforms load torch, which takes seconds. An outline suffices to tell a misspelt
-name or argument, and mostly a wrong type, before that.
+The rooms of losses, networks and transforms load torch, which takes seconds. An outline suffices to report a
+misspelled name or argument, and usually a wrong type, before that.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from ivadomed.registry.types import INTERNAL
 Definition = ast.ClassDef | ast.FunctionDef
 
 _MATTERS = re.compile(r"Annotated\[|\.register\b|^@[a-z]+\n(class|def) ", re.MULTILINE)
-"""In every module that registers something, or has an alias or a base for that; others are not parsed."""
+"""Found in every module that registers something or defines an alias or base for it; others are not parsed."""
 
 _NO_ARGUMENTS = "ClassVar"
 _LIGHT = ("typing", "collections.abc", types.__name__)
-"""Modules of which the source of a room may use names in its annotations."""
+"""Modules whose names may appear in the annotations of a room."""
 
 
 @cache
 def outlines(module: str, registry: str) -> tuple[tuple[str, Callable[..., Any]], ...]:
-    """Names and outlines of what the modules of a room register, but for what no configuration names.
+    """Names and outlines of the entries registered in a room, except those that no configuration names.
 
     Args:
         module: Package of the room.
         registry: Name of its registry.
 
     Returns:
-        For each entry a function with its name, its docstring, and a signature with the arguments that a configuration
-        may give. What an annotation refers to beyond the room and ``registry.types`` is `Any`.
+        For each entry, a function with its name, docstring, and a signature with the arguments that a configuration
+        may set. Annotations that refer to anything outside the room and ``registry.types`` are `Any`.
     """
     room = _Room(module, registry)
     return tuple((node.name, _outline(node, room)) for node in room.registered())
@@ -71,7 +71,7 @@ class _Room:
                 yield name
 
     def registered(self) -> Iterator[Definition]:
-        """What a configuration can name."""
+        """Definitions that a configuration can name."""
         for node in self.definitions.values():
             named = {each.id for each in node.decorator_list if isinstance(each, ast.Name)}
             if named & self._decorators and not _is_not_configurable(node):
@@ -86,7 +86,7 @@ class _Room:
 
 
 class _Scope(dict[str, Any]):
-    """Names of annotations: those of light modules, and aliases of the room, which are evaluated when asked for."""
+    """Names for annotations: those of light modules, and the room's aliases, which are evaluated on demand."""
 
     def __init__(self) -> None:
         super().__init__(vars(builtins))
@@ -100,7 +100,7 @@ class _Scope(dict[str, Any]):
         return self[name]
 
     def value(self, node: ast.expr | None, otherwise: Any = Any) -> Any:
-        """Value of an expression; `otherwise` where it needs more than is known here."""
+        """Value of an expression; `otherwise` if it uses unknown names."""
         if node is None:
             return otherwise
         try:
@@ -138,11 +138,11 @@ def _outline(node: Definition, room: _Room) -> Callable[..., Any]:
 
 
 Argument = tuple[str, tuple[ast.expr | None, ast.expr | None]]
-"""Name, and annotation and default as they are written."""
+"""Name, annotation and default, as written."""
 
 
 def _class_arguments(node: ast.ClassDef, room: _Room) -> Iterator[Argument]:
-    """Arguments of the constructor, and of those that it hands ``**kwargs`` on to; of a dataclass its attributes."""
+    """Arguments of the constructor and of those it passes ``**kwargs`` to; the attributes of a dataclass."""
     call = next(
         (each for each in node.body if isinstance(each, ast.FunctionDef) and each.name == "__init__"), None
     )
@@ -159,7 +159,7 @@ def _class_arguments(node: ast.ClassDef, room: _Room) -> Iterator[Argument]:
 
 
 def _keywords(node: ast.FunctionDef) -> Iterator[Argument]:
-    """Arguments behind the first; of a function, which is no constructor, those that are keyword-only."""
+    """Arguments after the first; for a function that is not a constructor, the keyword-only ones."""
     args = node.args
     if node.name == "__init__":
         defaults: list[ast.expr | None] = [None] * (len(args.args) - len(args.defaults)) + list(args.defaults)

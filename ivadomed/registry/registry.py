@@ -1,4 +1,4 @@
-"""A dictionary of the classes or functions that a configuration can name, and the name that a misspelt one means."""
+"""Dictionary of the classes or functions that a configuration can name, and suggestions for misspelled names."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ T = TypeVar("T", bound=Callable[..., Any])
 E = TypeVar("E", bound=Callable[..., Any])
 
 OWN = "package.module:Class"
-"""Shape of the name of a class that is not registered, and is imported."""
+"""Form of the name of a class that is imported instead of registered."""
 
 
 class Registry(dict[str, T]):
     """Name -> class or function, filled by its decorator `register`.
 
     Args:
-        base: Class of which entries are, or None for functions.
-        place: Begin of the messages about an entry, with ``{name}``.
-        unknown: Begin of the message about a name that is not registered, with ``{name}``.
+        base: Base class of the entries, or None for functions.
+        place: Start of messages about an entry, with ``{name}``.
+        unknown: Start of the message about a name that is not registered, with ``{name}``.
         no_argument: Message about an argument that is not in the signature, with ``{name}``, ``{key}``, the
-            ``{known}`` ones, and what was meant as ``{hint}``.
-        expected: Base in words, "transform; expected a subclass of ...", for the message about something else.
+            ``{known}`` ones, and a suggestion as ``{hint}``.
+        expected: Base in words, "transform; expected a subclass of ...", for the message about any other class.
         error: Class of the errors.
     """
 
@@ -47,7 +47,7 @@ class Registry(dict[str, T]):
 
     def register(self, entry: E) -> E:
         """Add a class or function under its own name; a decorator."""
-        self[entry.__name__] = entry  # type: ignore[assignment]  # a decorator keeps the type of what it decorates
+        self[entry.__name__] = entry  # type: ignore[assignment]  # a decorator preserves the type of its argument
         return entry
 
     def find(self, name: Any, allow_import: bool = True) -> T:
@@ -55,8 +55,8 @@ class Registry(dict[str, T]):
 
         Args:
             name: A key, or ``package.module:Class``, which is imported.
-            allow_import: False where the name comes from a file that somebody else wrote; only modules that the
-                user has imported already count then, and none of Python itself.
+            allow_import: False if the name comes from an untrusted file; then only modules that the user has already
+                imported are searched, excluding Python's own.
 
         Raises:
             IvadomedError: There is no such entry, or it is of another base.
@@ -77,7 +77,7 @@ class Registry(dict[str, T]):
             )
         try:
             found = getattr(importlib.import_module(module), attribute)
-        except Exception as error:  # whatever the module's own code raises
+        except Exception as error:  # the module's code may raise anything
             raise self.error(
                 f"{place} cannot be imported ({type(error).__name__}: {error}); expected an importable {OWN}; "
                 "add its folder to PYTHONPATH"
@@ -93,7 +93,7 @@ class Registry(dict[str, T]):
         """Call the class of a name.
 
         Raises:
-            IvadomedError: See `check`, and what the class itself raises.
+            IvadomedError: See `check`, and any error of the class itself.
         """
         self.check(name, arguments)
         return self.find(name)(**arguments)
@@ -103,7 +103,7 @@ class Registry(dict[str, T]):
 
         Args:
             name: See `find`.
-            arguments: Names of those that are given.
+            arguments: Names of the given arguments.
 
         Raises:
             IvadomedError: Unknown name, unknown or missing argument.
@@ -121,10 +121,10 @@ class Registry(dict[str, T]):
 
 
 def parameters(entry: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter], bool]:
-    """Arguments that a configuration may give to a class or function, and True if it takes any other.
+    """Arguments of a class or function that a configuration may set, and True if it accepts any others.
 
-    Those of a class are the constructor's, and its base's where it hands ``**kwargs`` on; those of a function are
-    keyword-only. An annotation is evaluated, with its metadata.
+    For a class, these are the constructor's, and its base's if it passes ``**kwargs`` on; for a function, the
+    keyword-only ones. Annotations are evaluated, including metadata.
     """
     found: dict[str, inspect.Parameter] = {}
     takes_any = False
@@ -132,7 +132,7 @@ def parameters(entry: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter],
         own = inspect.signature(call).parameters.values()
         try:
             hints = get_type_hints(call, include_extras=True)
-        except NameError:  # of a class of the user's own: what only type checkers import
+        except NameError:  # a user's own class may use names imported for type checkers only
             hints = {}
         for parameter in own:
             if parameter.name != "self" and parameter.kind in _kinds(entry):
@@ -145,7 +145,7 @@ def parameters(entry: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter],
 
 
 def constructors(entry: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
-    """A function itself; of a class every constructor that takes arguments of a configuration, its own first."""
+    """The function itself; for a class, every constructor with arguments of a configuration, its own first."""
     if not isinstance(entry, type):
         yield entry
         return
@@ -161,7 +161,7 @@ def _kinds(entry: Callable[..., Any]) -> tuple[Any, ...]:
     return (named, inspect.Parameter.POSITIONAL_OR_KEYWORD) if isinstance(entry, type) else (named,)
 
 
-# Classes whose constructors take nothing of a configuration: object, torch.nn.Module.
+# Classes whose constructors have no arguments of a configuration: object, torch.nn.Module.
 _FOREIGN = ("builtins", "torch.")
 
 
@@ -170,19 +170,19 @@ _CUTOFF = 0.65
 
 
 def similarity(one: str, other: str) -> float:
-    """Twice the matching characters over all, 0 to 1; capitals do not count."""
+    """Ratio of twice the matching characters to all characters, 0 to 1; case-insensitive."""
     return difflib.SequenceMatcher(None, one.lower(), other.lower()).ratio()
 
 
 def nearest(word: object, known: Iterable[str], cutoff: float = _CUTOFF) -> str | None:
-    """Known word most like a misspelt one, or None; capitals do not count.
+    """Known word most similar to a misspelled one, or None; case-insensitive.
 
-    What many names begin with does not count either: RandomTranslation is no misspelt RandomContrast.
+    Common prefixes of names do not count: RandomTranslation is not a misspelled RandomContrast.
 
     Args:
-        word: The misspelt word.
-        known: Words that it may be.
-        cutoff: Least `similarity`.
+        word: The misspelled word.
+        known: Candidates.
+        cutoff: Minimum `similarity`.
     """
     lower = {name.lower(): name for name in known}
     text = str(word).lower()
@@ -194,6 +194,6 @@ def nearest(word: object, known: Iterable[str], cutoff: float = _CUTOFF) -> str 
 
 
 def did_you_mean(word: object, known: Iterable[str], otherwise: str = "") -> str:
-    """``; did you mean 'dropout_rate'?`` for a misspelt word, else `otherwise`."""
+    """``; did you mean 'dropout_rate'?`` for a misspelled word, else `otherwise`."""
     near = nearest(word, known)
     return f"; did you mean {near!r}?" if near else otherwise

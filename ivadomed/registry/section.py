@@ -1,4 +1,4 @@
-"""Sections of the configuration: strict models, and those that are made from the signature of what they name.
+"""Sections of the configuration: strict models, and models generated from the signature of the entry they name.
 
 This module, unlike the rest of the room, loads pydantic.
 """
@@ -55,11 +55,11 @@ _EXPECTED = {
 }
 
 FIRST_LOOK: Final = "first look"
-"""Validation context in which no room of a registry is imported: its sections are compared with outlines."""
+"""Validation context that imports no room of a registry: sections are compared with outlines."""
 
 
 def _holds_several(annotation: Any) -> bool:
-    """True for a section, a list or an object of which null is no value."""
+    """True for a section, a list or an object that cannot be null."""
     if get_origin(annotation) is Annotated:
         return _holds_several(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
@@ -69,9 +69,9 @@ def _holds_several(annotation: Any) -> bool:
 
 
 class Section(BaseModel):
-    """A JSON object of the configuration: frozen, and every key in it is known.
+    """A JSON object of the configuration: frozen, without unknown keys.
 
-    A section or a list that is null has its default, as if the key were not there.
+    A section or list that is null has its default, as if the key were missing.
     """
 
     model_config = ConfigDict(
@@ -83,7 +83,7 @@ class Section(BaseModel):
     )
 
     entry: ClassVar[Any] = None
-    """Class or function whose arguments they are."""
+    """Class or function whose arguments the keys are."""
 
     @model_validator(mode="before")
     @classmethod
@@ -106,21 +106,21 @@ class Section(BaseModel):
 
 
 def key(default: Any, description: str, *examples: Any) -> Any:
-    """A field with a default, in words, and a value other than the default."""
+    """Field with a default, a description, and an example other than the default."""
     return Field(default=default, description=description, examples=list(examples) or None)
 
 
 def section(description: str) -> Any:
-    """A field that holds a section, by default with all of its keys at their defaults."""
+    """Field that holds a section, by default with all keys at their defaults."""
     return Field(default_factory=dict, validate_default=True, description=description)
 
 
 class Named(Section):
-    """A section of which `name` picks a class and the other keys are that class's arguments."""
+    """A section whose `name` selects a class and whose other keys are the arguments of that class."""
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Keyword arguments of the class; keys left at null are absent."""
+        """Keyword arguments of the class, without keys that are null."""
         return {key: value for key, value in self if key != "name" and value is not None}
 
 
@@ -135,7 +135,7 @@ def name_or(default: str) -> Callable[[Any], str | None]:
 
 
 class OrderedSteps(Section):
-    """A section whose keys are steps, run in the order in which they are written.
+    """A section whose keys are steps, run in the order written.
 
     Every field is a step or null; null means that the step is not run.
     """
@@ -173,7 +173,7 @@ def refuse(problems: list[str]) -> None:
     """Raise when a section's keys contradict each other.
 
     Args:
-        problems: One entry per problem, ``"key: what is wrong"`` with the key relative to the section.
+        problems: One entry per problem, ``"key: problem"`` with the key relative to the section.
 
     Raises:
         ValueError: All problems, one line each; pydantic adds the section's place.
@@ -199,11 +199,11 @@ OwnName = Annotated[Text, AfterValidator(_own_name), Field(json_schema_extra={"p
 def section_model(entry: Callable[..., Any], base: type[Section]) -> type[Section]:
     """Model of the arguments of a class or function.
 
-    The first line of its docstring is the description. What its ``problems(**arguments)`` says, if it has such a
-    function, one ``"key: what is wrong"`` each, is refused.
+    The first line of its docstring is the description. If it has a function ``problems(**arguments)``, the problems
+    this returns, ``"key: problem"`` each, are refused.
 
     Args:
-        entry: What a registry holds.
+        entry: Entry of a registry.
         base: Model with the keys that do not come from the signature.
     """
     known, takes_any = parameters(entry)
@@ -231,9 +231,9 @@ def section_model(entry: Callable[..., Any], base: type[Section]) -> type[Sectio
 def parse_arguments(
     entry: Callable[..., Any], arguments: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
-    """Arguments of a class or function as their declared types, and their faults, ``"key: what is wrong"`` each.
+    """Arguments of a class or function as their declared types, and their faults, ``"key: problem"`` each.
 
-    What is marked as `INTERNAL` stays as it is.
+    Arguments marked as `INTERNAL` are not changed.
     """
     model = section_model(entry, Section)
     others = {key: value for key, value in arguments.items() if key not in model.model_fields}
@@ -251,21 +251,21 @@ def parse_arguments(
 
 
 def _fault_lines(fault: ErrorDetails) -> list[str]:
-    if not fault["loc"]:  # of arguments that contradict each other
+    if not fault["loc"]:  # arguments contradict each other
         return str(fault["ctx"]["error"]).split("\n")
     return [f"{fault['loc'][0]}: {shown(fault['input'])}; {expectation(fault)}"]
 
 
 def shown(value: Any) -> str:
-    """A value in a message, cut where it is long."""
+    """A value for a message, shortened if long."""
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
 def expectation(error: ErrorDetails) -> str:
-    """ "expected ...", from an error of pydantic."""
+    """Text "expected ..." for an error of pydantic."""
     if error["type"] == "string_unicode":
-        return f"expected text in UTF-8, for the files of a run hold it; {utf8_remedy()}"
+        return f"expected text in UTF-8, as it is written to the files of a run; {utf8_remedy()}"
     if error["type"] in _EXPECTED:
         return _EXPECTED[error["type"]]
     context = error.get("ctx", {})
@@ -275,7 +275,7 @@ def expectation(error: ErrorDetails) -> str:
         return f"expected {count} entries, has {context['actual_length']}"
     message = error["msg"].replace("Value error, ", "")
     if error["type"] == "literal_error":
-        message = message.replace("True", "true").replace("False", "false")  # as JSON has them
+        message = message.replace("True", "true").replace("False", "false")  # as in JSON
     for begin, plain in (
         ("Input should be ", ""),
         ("greater ", "a value greater "),
@@ -291,7 +291,7 @@ def description(entry: Callable[..., Any]) -> str:
 
 
 def argument_field(parameter: Parameter) -> tuple[Any, FieldInfo]:
-    """Type and field of an argument; a `Doc` becomes its description and example."""
+    """Type and field of an argument; a `Doc` provides its description and example."""
     annotation = parameter.annotation
     metadata = getattr(annotation, "__metadata__", ())
     doc = next((entry for entry in metadata if isinstance(entry, Doc)), Doc(""))
@@ -307,7 +307,7 @@ def argument_field(parameter: Parameter) -> tuple[Any, FieldInfo]:
 
 
 class Open(Section):
-    """Arguments of a class of the user's own: they are compared with its signature before a run starts.
+    """Arguments of a user's own class, compared with its signature before a run starts.
 
     Reading a configuration imports no code.
     """
@@ -316,13 +316,13 @@ class Open(Section):
 
 
 def opened(base: type[Section]) -> Any:
-    """Bases of a model that takes any key next to those of `base`."""
+    """Bases of a model that accepts any key in addition to those of `base`."""
     return Open if base is Section else (base, Open)
 
 
 @cache
 def own_model(base: type[Section]) -> type[Section]:
-    """Model of what is named ``package.module:Class``."""
+    """Model of a section that names ``package.module:Class``."""
     kind = base.__name__
     name = Field(
         default=OWN,
@@ -339,18 +339,18 @@ def own_model(base: type[Section]) -> type[Section]:
 
 
 Entries = tuple[tuple[str, Callable[..., Any]], ...]
-"""Names and what they stand for."""
+"""Names and the entries they refer to."""
 
 
 class FromRegistry(ABC):
-    """Metadata of a field whose models are made from a registry.
+    """Metadata of a field whose models are generated from a registry.
 
-    The room of the registry is imported when a value is validated, or a schema or the models are asked for.
+    The room of the registry is imported when a value is validated, or the schema or the models are requested.
 
     Args:
         registry: ``package.module:NAME``.
         base: Model with the keys that do not come from the signatures.
-        default: Name that a section without one means, where its `name` picks the model.
+        default: Name assumed for a section without one, if its `name` selects the model.
     """
 
     def __init__(self, registry: str, base: type[Section], default: str = "") -> None:
@@ -359,7 +359,7 @@ class FromRegistry(ABC):
 
     @property
     def entries(self) -> Entries:
-        """Names and what they stand for, but for what says that no configuration names it; imports the room."""
+        """Names and entries, without those marked as not for configurations; imports the room."""
         registry: Registry[Any] = getattr(import_module(self.module), self.name)
         return tuple(
             (name, entry) for name, entry in registry.items() if getattr(entry, "configurable", True)
@@ -367,12 +367,12 @@ class FromRegistry(ABC):
 
     @property
     def known_entries(self) -> Entries:
-        """The entries where the room has been imported, else their outlines."""
+        """Entries if the room has been imported, else their outlines."""
         return self.entries if self.module in sys.modules else outlines(self.module, self.name)
 
     @abstractmethod
     def models_of(self, value: Any, entries: Entries) -> tuple[type[Section], ...]:
-        """Models of which a value may be; {} stands for any.
+        """Possible models of a value; {} means any.
 
         Args:
             value: Value of the configuration.
@@ -400,7 +400,7 @@ class FromRegistry(ABC):
 
 @cache
 def adapter(models: tuple[type[Section], ...], default: str) -> TypeAdapter[Any]:
-    """Validator of a section that is of one of several models, each of which has its `name`."""
+    """Validator of a section that has one of several models, each with its `name`."""
     if len(models) == 1:
         return TypeAdapter(models[0])
     members: Any = tuple(Annotated[model, Tag(model.model_fields["name"].default)] for model in models)
@@ -409,14 +409,14 @@ def adapter(models: tuple[type[Section], ...], default: str) -> TypeAdapter[Any]
 
 
 class OneOf(FromRegistry):
-    """A section of which `name` picks an entry; the other keys are its arguments."""
+    """A section whose `name` selects an entry; the other keys are its arguments."""
 
     def models_of(self, value: Any, entries: Entries) -> tuple[type[Section], ...]:
         return (*(section_model(entry, self.base) for _, entry in entries), own_model(self.base))
 
 
 class InOrder(FromRegistry):
-    """A section of which each key names an entry; they are run in the order of the keys.
+    """A section whose keys each name an entry, run in the order of the keys.
 
     Args:
         registry: See `FromRegistry`.

@@ -1,7 +1,7 @@
-"""Types of arguments, for signatures: what pydantic reads of them, without pydantic itself.
+"""Types of arguments for signatures, readable by pydantic but without importing it.
 
-Scalars are strict (``true`` is not an integer, ``"4"`` is not 4) while JSON arrays become tuples, so that a
-parsed configuration is immutable all the way down. Bounds are those of `annotated_types`.
+Scalars are strict (``true`` is not an integer, ``"4"`` is not 4). JSON arrays become tuples, which makes a parsed
+configuration deeply immutable. Bounds are those of `annotated_types`.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Doc:
-    """Description of an argument, with its unit and its range in words.
+    """Description of an argument, including unit and range.
 
     Args:
-        text: A sentence or two.
+        text: One or two sentences.
         example: Value other than the default, for the reference.
     """
 
@@ -52,7 +52,7 @@ class Doc:
 
 
 INTERNAL = "internal"
-"""Metadata of an argument that no configuration gives."""
+"""Metadata of an argument that a configuration cannot set."""
 
 
 class _Strict:
@@ -67,7 +67,7 @@ class _Strict:
 
 
 class _Whole:
-    """128.0 is a whole number too: JSON knows numbers only."""
+    """Accepts 128.0 as an integer: JSON does not distinguish them."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
         from pydantic_core import core_schema
@@ -81,7 +81,7 @@ def _whole(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Parsed:
-    """Metadata of a type that a function parses; JSON Schema shows the type.
+    """Metadata of a type parsed by a function; JSON Schema shows the type.
 
     Args:
         parse: Value of the configuration -> argument; raises ValueError with "expected ...".
