@@ -1,1 +1,1 @@
-"""One module per command: train, test, eval, segment. The only functions that take the whole configuration."""
+"""One module per command: train, test, eval, segment. Only these functions accept the complete configuration."""

@@ -1,4 +1,4 @@
-"""A packaged model out of a model file of ivadomed 2.9.10 or older."""
+"""Conversion of model files of ivadomed 2.9.10 or older to packaged models."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TOLERANCE = 1e-6
 
 
 def convert_model(model: str | Path, folder: str | Path, config: str | Path | None = None) -> list[Path]:
-    """Write a packaged model with the weights of an old file, and check that it gives the same output.
+    """Write a packaged model with the weights of an old file, and check that its output is the same.
 
     Args:
         model: Model file.
@@ -31,12 +31,12 @@ def convert_model(model: str | Path, folder: str | Path, config: str | Path | No
         config: JSON configuration; None for the one next to the model, if any.
 
     Returns:
-        The files.
+        The files written.
 
     Raises:
-        ModelError: The file is refused, or the new one gives another output.
-        ConfigError: The configuration is wrong, or of another model.
-        OutputError: There is a model in the folder.
+        ModelError: The file is refused, or the output of the new one differs.
+        ConfigError: The configuration is wrong, or belongs to another model.
+        OutputError: The folder already has a model.
     """
     old, folder = Path(model), Path(folder)
     stem = folder / folder.resolve().name
@@ -63,9 +63,9 @@ def convert_model(model: str | Path, folder: str | Path, config: str | Path | No
 
 
 def _configuration(old: Path, config: str | Path | None, network: Network) -> RunConfig | None:
-    """The whole configuration, or what prediction takes of one that cannot be trained any more.
+    """Complete configuration, or only the keys for prediction if it can no longer be trained.
 
-    In both the model has the postprocessing that it has as a packaged model of older versions.
+    In both cases, the postprocessing is that of the packaged model in older versions.
     """
     path = old.with_suffix(".json") if config is None else Path(config)
     if config is None and not path.is_file():
@@ -74,13 +74,13 @@ def _configuration(old: Path, config: str | Path | None, network: Network) -> Ru
     try:
         run = load_config(path)
     except ConfigError as error:
-        log.warning("%s\nThe packaged model gets what prediction takes of it.", error)
+        log.warning("%s\nThe packaged model gets only the keys for prediction.", error)
         return predicting
     return run.model_copy(update={"postprocessing": predicting.postprocessing})
 
 
 def _check_fits(run: RunConfig, description: Description, old: Path) -> None:
-    """Refuse a configuration of another model: with it, images would be prepared wrongly."""
+    """Refuse a configuration of another model, which would preprocess images wrongly."""
     found = (description.name, description.in_channel, description.out_channel, description.is_2d)
     wanted = (run.architecture.name, run.in_channel, run.out_channel, run.is_2d)
     if found != wanted:
@@ -97,7 +97,7 @@ def _check_same_output(rebuilt: Network, network: Network, description: Descript
     with torch.no_grad():
         one, two = (model(*model.inputs(inputs)) for model in (rebuilt, network))
     difference = float((one - two).abs().max())
-    if not difference <= _TOLERANCE:  # so that not a number is a difference too
+    if not difference <= _TOLERANCE:  # also true for NaN
         raise ModelError(
             f"{old}: rebuilt from {description.arguments} its output differs by {difference:.2g}, at most "
             f"{_TOLERANCE} was expected; nothing was written"

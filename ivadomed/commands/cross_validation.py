@@ -1,7 +1,7 @@
-"""What follows the training of all folds: the ensemble, the test of all of them, and the evaluation of both.
+"""Steps after the training of all folds: packaging the ensemble, testing and evaluation.
 
-Each subject of the training set is predicted by the model that did not see it, into ``path_output/cross_validation``;
-the test set, which no model saw, by the ensemble, into ``path_output`` as in a single run.
+Each subject of the training set is predicted by the model not trained on it, into ``path_output/cross_validation``;
+the test set, which no model has seen, by the ensemble, into ``path_output`` as in a single run.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ _AGAIN = "run --test again"
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """The cases that a fold validates on, and the run that did not see them.
+    """Validation cases of a fold, and the run that was not trained on them.
 
     Args:
-        config: Of the run of the fold.
-        cases: With their labels.
+        config: Configuration of the fold's run.
+        cases: Cases with their labels.
     """
 
     config: RunConfig
@@ -74,7 +74,7 @@ class HeldOut:
         return Path(self.config.path_output).name
 
     def predictions(self) -> Iterator[tuple[Prediction, Truth | None]]:
-        """Soft prediction and truth of each case, on the GPU of this process."""
+        """Soft prediction and ground truth of each case, computed on the GPU of this process."""
         own = with_own_share(self.config.to_json())
         model = PackagedModel.open(own.model_folder, define_device(own.gpu_ids)[1])
         soft_gt = own.loader_parameters.soft_gt
@@ -87,15 +87,15 @@ class HeldOut:
 
 
 def package_ensemble(config: RunConfig, folder: Path, workers: Workers) -> Path | None:
-    """Join the models of all folds to the packaged model of the run, unless that is done.
+    """Combine the models of all folds into the packaged model of the run, unless already done.
 
     Args:
-        config: Of the whole.
+        config: Configuration of the cross-validation.
         folder: Its folder.
         workers: Processes that predict the held-out cases, on which the postprocessing is chosen.
 
     Returns:
-        Its folder; None for classifiers, which are not joined.
+        Its folder; None for classifiers, which are not combined.
 
     Raises:
         ModelError: A fold is not trained.
@@ -117,7 +117,7 @@ def package_ensemble(config: RunConfig, folder: Path, workers: Workers) -> Path 
 def _chosen_steps(
     config: RunConfig, folder: Path, runs: Sequence[RunConfig], workers: Workers
 ) -> dict[str, Any] | None:
-    """The postprocessing that the held-out predictions speak for; None, that of the configuration, for heat maps."""
+    """Best postprocessing for the held-out predictions; None (keep the configured one) for heat maps."""
     if config.task != "segmentation":
         return None
     parts = held_out(config, folder, runs, index_data(config, folder))
@@ -125,7 +125,7 @@ def _chosen_steps(
 
 
 def choose_postprocessing(parts: Sequence[HeldOut], workers: Workers, folder: Path) -> PostprocessingChoice:
-    """Choose the postprocessing by held-out cases, write what was tried into a folder, and tell what is chosen."""
+    """Choose the postprocessing on held-out cases, write all trials to a folder, and report the choice."""
     found = dict(values(search_postprocessing, parts, workers))
     first, *others = (found[number] for number in range(len(parts)))
     for other in others:
@@ -137,7 +137,7 @@ def choose_postprocessing(parts: Sequence[HeldOut], workers: Workers, folder: Pa
 
 
 def search_postprocessing(part: HeldOut) -> PostprocessingSearch:
-    """Try postprocessing on the held-out cases of a fold."""
+    """Evaluate postprocessing on the held-out cases of a fold."""
     config = part.config
     search = PostprocessingSearch(
         class_labels(config.class_names), config.postprocessing.arguments, config.evaluation_parameters
@@ -154,16 +154,16 @@ def search_postprocessing(part: HeldOut) -> PostprocessingSearch:
 def held_out(
     config: RunConfig, folder: Path, runs: Sequence[RunConfig], bids_df: BidsDataframe
 ) -> list[HeldOut]:
-    """The cases that each of these folds validates on.
+    """Validation cases of each of these folds.
 
     Args:
-        config: Of the whole.
+        config: Configuration of the cross-validation.
         folder: Its folder.
         runs: Configurations of the folds.
         bids_df: The data set.
 
     Raises:
-        DataError: A fold has none that is in the data set.
+        DataError: No validation case of a fold is in the data set.
     """
     parts = []
     splits = saved_splits(folder)
@@ -172,7 +172,7 @@ def held_out(
         found = side_cases(run, bids_df, names, "validation", Path(run.path_output))
         if not found.cases:
             raise DataError(
-                f"{run.path_output}: no image that this fold validates on is in the data set; give its --path-data"
+                f"{run.path_output}: the data set has no validation image of this fold; give its --path-data"
             )
         parts.append(HeldOut(run, found.cases))
     return parts
@@ -181,7 +181,7 @@ def held_out(
 def side_cases(
     config: RunConfig, bids_df: BidsDataframe, names: Sequence[str], dataset_type: DatasetType, folder: Path
 ) -> CaseList:
-    """Cases of these files, those of a cascade with their boxes, and what is left out."""
+    """Cases of these files, with bounding boxes in a cascade, and the files left out."""
     found = list_cases(config, bids_df, names, dataset_type)
     device = define_device(config.gpu_ids)[1]
     boxed = add_boxes(found.cases, config.object_detection_params, folder, config.slice_axis_index, device)
@@ -195,21 +195,21 @@ def test_folds(
     folds: Sequence[int] | None,
     label_map: bool,
 ) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Predict the training set by the models that did not see it and the test set by the ensemble; evaluate both.
+    """Predict the training set by the models not trained on it and the test set by the ensemble; evaluate both.
 
     Args:
-        config: Of the whole.
+        config: Configuration of the cross-validation.
         folder: Its folder.
-        workers: Processes that predict a fold each, and evaluate.
-        folds: Folds whose part of the training set is predicted, and nothing else; None: all, and the test set.
+        workers: Processes that predict one fold each, and evaluate.
+        folds: Folds whose held-out cases alone are predicted; None: all folds and the test set.
         label_map: Write label maps where classes do not overlap.
 
     Returns:
-        The table of 3D metrics and the metrics averaged over images: of the test set, or where there is none, or
-        ``folds`` are given, of the cross-validation.
+        Table of 3D metrics, and the metrics averaged over images: for the test set, or for the cross-validation if
+        there is no test set or ``folds`` is given.
 
     Raises:
-        ModelError: A fold is not trained, or the ensemble not packaged.
+        ModelError: A fold is not trained, or the ensemble is not packaged.
         DataError: See ``--test``.
     """
     runs = trained_folds(config, folder, folds)
@@ -230,14 +230,14 @@ def test_folds(
 
 @dataclass(frozen=True, eq=False)
 class _PredictHeldOut:
-    """Predicts the held-out cases of a fold into a folder, in whatever process it is called."""
+    """Predicts the held-out cases of a fold into a folder, in the process that calls it."""
 
     folder: Path
     postprocessing: dict[str, Any]
     label_maps: LabelMaps
 
     def __call__(self, part: HeldOut) -> dict[str, list[float]]:
-        """The values of each metric."""
+        """Values of each metric."""
         fns = get_metric_fns(part.config.task)
         predictions = part.predictions()
         return write_predictions(
@@ -298,7 +298,7 @@ def _test_cases(config: RunConfig, folder: Path, bids_df: BidsDataframe) -> Case
 def _test_classifiers(
     config: RunConfig, folder: Path, parts: Sequence[HeldOut]
 ) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Classify the slices of each fold by the model that did not see them; the test set is left to each model alone."""
+    """Classify the held-out slices of each fold; the test set is not classified, see the message."""
     tables = []
     for part in parts:
         own = with_own_share(part.config.to_json())
@@ -307,19 +307,19 @@ def _test_classifiers(
     table = pd.concat(tables, ignore_index=True)
     write_csv(folder / FOLDER / SLICES, table, index=False)
     one = Path(parts[0].config.path_output) / CONFIG
-    say("Test set", f"not classified, for classifiers are not joined; test one: ivadomed --test -c {one}")
+    say("Test set", f"not classified, as classifiers are not combined; to test one: ivadomed --test -c {one}")
     evaluation = evaluate_classifier(config, table, folder / FOLDER)
     return evaluation, {}
 
 
 def evaluate_folds(config: RunConfig, folder: Path, workers: Workers) -> pd.DataFrame:
-    """Evaluate the predictions of the training set and of the test set that are there.
+    """Evaluate the existing predictions of the training set and of the test set.
 
     Returns:
-        The table of 3D metrics, see `test_folds`.
+        Table of 3D metrics, see `test_folds`.
 
     Raises:
-        DataError: There are none, or the models are newer.
+        DataError: There are no predictions, or the models are newer.
     """
     if config.task == "classification":
         return evaluate_classifier(config, read_slices(folder / FOLDER), folder / FOLDER)
@@ -347,10 +347,10 @@ def evaluate_folds(config: RunConfig, folder: Path, workers: Workers) -> pd.Data
 
 
 def as_ensemble(config: RunConfig) -> RunConfig:
-    """The configuration with the postprocessing of the packaged ensemble, which was chosen for it.
+    """Configuration with the postprocessing that was chosen for the packaged ensemble.
 
     Raises:
-        ConfigError: Classifiers are not joined.
+        ConfigError: The models are classifiers, which are not combined.
     """
     if config.task == "classification":
         raise ConfigError(
@@ -364,7 +364,7 @@ def as_ensemble(config: RunConfig) -> RunConfig:
 
 
 def _others(workers: Workers) -> Workers | None:
-    """Workers that evaluate, if any: those that predict, unless there are as few as GPUs."""
+    """Workers for evaluation, if any: those for prediction, unless their number is limited by the GPUs."""
     return None if workers.here or workers.gpus else workers
 
 

@@ -1,9 +1,9 @@
-"""The folder that ``--segment`` writes: a BIDS data set of derivatives.
+"""Output of ``--segment``: a BIDS derivative data set.
 
     dataset_description.json  README  dseg.tsv  .bidsignore
     sub-01/anat/sub-01_T1w_dseg.nii.gz  sub-01/anat/sub-01_T1w_seg-anterior_pred.nii.gz
 
-BIDS has no names with the contrast in the middle, and none for predictions: ``.bidsignore`` lists them.
+BIDS defines no names with the contrast in the middle, and none for predictions: ``.bidsignore`` lists them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ivadomed.inference.outputs import PREDICTIONS, refuse_predictions_folder
 from ivadomed.loader.cases.case import Case
 
 FOLDER = "segmentations"
-"""Name of the folder in that of a run."""
+"""Name of this folder in the folder of a run."""
 
 _DESCRIPTION = "dataset_description.json"
 _BIDS_VERSION = "1.9.0"
@@ -43,17 +43,17 @@ class Derivative:
     """A data set of segmentations.
 
     Args:
-        folder: Its root.
+        folder: Root of the data set.
     """
 
     folder: Path
 
     def stem(self, case: Case) -> Path:
-        """Path of the results of a case, without what follows the name of the image."""
+        """Path of the results of a case, without the suffix added to the image name."""
         return self.folder.joinpath(*_folders(case), case.id)
 
     def describe(self, data: Sequence[str], model: Path) -> None:
-        """Write what tells where the data set comes from.
+        """Write the provenance of the data set.
 
         Args:
             data: Data sets that were segmented.
@@ -75,13 +75,13 @@ class Derivative:
         write_text(self.folder / ".bidsignore", "".join(f"{line}\n" for line in _IGNORED))
 
     def refuse_other_content(self, data: Sequence[Path]) -> None:
-        """Raise for a folder that has another purpose.
+        """Raise for a folder with another purpose.
 
         Args:
-            data: What is segmented.
+            data: Data to segment.
 
         Raises:
-            OutputError: It is that of a training, of predictions of a test set, or of another data set.
+            OutputError: The folder holds a training, predictions of a test set, or another data set.
         """
         refuse_predictions_folder(self.folder)
         if any((self.folder / name).exists() for name in (BEST, CHECKPOINT, PREDICTIONS)):
@@ -90,7 +90,7 @@ class Derivative:
                 f"{self.folder / FOLDER}"
             )
         if self.folder.resolve() in [path.resolve() for path in data]:
-            raise OutputError(f"{self.folder}: is what is to be segmented; choose another --path-output")
+            raise OutputError(f"{self.folder}: holds the data to segment; choose another --path-output")
         file = self.folder / _DESCRIPTION
         if file.exists() and not _is_ours(file):
             raise OutputError(f"{self.folder}: holds another data set; choose another --path-output")
@@ -106,7 +106,7 @@ def _is_ours(file: Path) -> bool:
 
 
 def _folders(case: Case) -> list[str]:
-    """Folders of subject, session and kind of image."""
+    """Folders of subject, session and data type."""
     session = re.search(r"_(ses-[^_]+)_", case.id)
     parents = Path(case.images[0]).parts
     kind = parents[-2] if len(parents) > 2 and parents[-3].startswith(("sub-", "ses-")) else ""

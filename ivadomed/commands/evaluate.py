@@ -1,4 +1,4 @@
-"""``--eval``: metrics, pictures and report of existing predictions."""
+"""``--eval``: metrics, figures and report of existing predictions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def eval_command(config: RunConfig, folder: Path, workers: Workers | None = None
     """Evaluate the predictions in ``pred_masks``.
 
     Returns:
-        The table of 3D metrics.
+        Table of 3D metrics.
     """
     if config.task == "classification":
         return evaluate_classifier(config, read_slices(folder), folder)
@@ -58,14 +58,14 @@ def evaluate_cases(
     workers: Workers | None = None,
     trainings: Sequence[Path] = (),
 ) -> pd.DataFrame:
-    """Evaluate the predictions of the cases, paint them over their images and report.
+    """Evaluate the predictions of the cases, overlay them on their images, and write a report.
 
     Args:
         config: Configuration of the run.
         cases: Cases that have a prediction.
-        folder: With the predictions, and for the results.
+        folder: Folder of the predictions and of the results.
         workers: Processes that evaluate.
-        trainings: Folders of the trainings that made the predictions; empty: ``folder``.
+        trainings: Folders of the trainings whose models made the predictions; empty: ``folder``.
     """
     trainings = trainings or [folder]
     log.info("\nRun Evaluation on %s\n", folder / PREDICTIONS)
@@ -109,7 +109,7 @@ def evaluate_cases(
 
 
 def _curves(trainings: Sequence[Path]) -> list[Curve]:
-    """Curves of a training; of several ones, each with the name of its folder."""
+    """Curves of a training; for several trainings, each with the name of its folder."""
     if len(trainings) == 1:
         return read_curves(trainings[0])
     return [

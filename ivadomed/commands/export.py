@@ -1,4 +1,4 @@
-"""The data of a configuration as a raw data set of nnU-Net, with the split of the run."""
+"""Export of a configuration's data as a raw nnU-Net data set, with the split of the run."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _NUMBERS = range(1, 1000)
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """Result of an export.
 
     Args:
         folder: The data set.
-        training: Number of cases to train and validate on.
-        testing: Number of cases that are kept apart.
+        training: Number of training and validation cases.
+        testing: Number of test cases.
         folds: Number of splits.
-        left_out: Images that gave no case, each with the reason.
+        left_out: Images without a case, each with the reason.
     """
 
     folder: Path
@@ -50,18 +50,18 @@ def export_nnunet(
 ) -> Exported:
     """Write ``DatasetXXX_NAME`` with the data of a configuration.
 
-    The split is that of the run in ``path_output``; where there is none, it is drawn as ``--train`` would draw it.
-    Nothing is written into ``path_output``.
+    The split is that of the run in ``path_output``, or else drawn as ``--train`` would. Nothing is written to
+    ``path_output``.
 
     Args:
         config: Configuration of the run.
-        output: Folder to make it in, such as that of the variable nnUNet_raw.
+        output: Parent folder, such as the value of the variable nnUNet_raw.
         number: XXX, from 1 to 999.
-        name: NAME, of letters and digits; None: after the folder of the data.
+        name: NAME, letters and digits; None: from the folder of the data.
 
     Raises:
-        ConfigError: The number or the name is none, or the task is no segmentation.
-        DataError: See ``write_nnunet``, and the steps of ``--train`` before the training.
+        ConfigError: The number or the name is invalid, or the task is not segmentation.
+        DataError: See ``write_nnunet``, and the steps of ``--train`` before training.
         OutputError: The folder holds files or cannot be written.
     """
     path_data = config.loader_parameters.path_data
@@ -84,7 +84,7 @@ def export_nnunet(
 
 
 def _cases(config: RunConfig, temporary: Path) -> tuple[CaseSet, list[Dropped]]:
-    """The cases of all sides, and what is left out."""
+    """Cases of all sets, and the images left out."""
     bids_df = index_data(config, temporary)
     splits = _splits(config, bids_df, temporary)
     dropped = {item.file: item for item in bids_df.dropped if not item.chosen}
@@ -113,7 +113,7 @@ def _cases(config: RunConfig, temporary: Path) -> tuple[CaseSet, list[Dropped]]:
 
 
 def _splits(config: RunConfig, bids_df: BidsDataframe, temporary: Path) -> list[dict[str, list[str]]]:
-    """The split of the run, of a cross-validation those of all folds."""
+    """Split of the run; for a cross-validation, the splits of all folds."""
     folder = Path(config.path_output)
     if not config.split_dataset.is_cross_validation:
         known = folder if saved_file(folder) else temporary
@@ -129,6 +129,6 @@ def _channels(config: RunConfig) -> Sequence[str]:
 
 
 def _names(config: RunConfig, cases: Iterable[Case]) -> dict[str, str]:
-    """Name of each case in the new data set, by its id: without the contrast where that leaves all apart."""
+    """Name of each case in the new data set, by its id: without the contrast if names remain unique."""
     short = {case.id: case.id.removesuffix(f"_{case.contrasts[0]}") for case in cases}
     return short if len(set(short.values())) == len(short) else {id: id for id in short}

@@ -1,4 +1,4 @@
-"""What is refused before torch is loaded: options that do not go together, and files that are not there."""
+"""Checks before torch is loaded: incompatible options and missing files."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ class RunOptions:
 
 
 def refuse_useless(config: RunConfig, options: RunOptions) -> None:
-    """Refuse what can be seen without torch and without a look at an image.
+    """Raise for errors that are detectable without torch and without reading an image.
 
     Args:
-        config: Configuration of the run, of which sections that a registry declares need not be read yet.
+        config: Configuration of the run; sections declared by a registry need not be parsed yet.
         options: Options in addition to the configuration.
 
     Raises:
-        ConfigError: Options contradict each other or the command; a metric is unknown; there is no data set.
-        DataError: A data set is not there.
+        ConfigError: Options contradict each other or the command, a metric is unknown, or no data set is given.
+        DataError: A data set is missing.
         ModelNotFoundError: There is no training to resume or to test.
     """
     refuse_without_data(config)
@@ -48,12 +48,12 @@ def refuse_useless(config: RunConfig, options: RunOptions) -> None:
     if config.command in ("test", "segment"):
         _refuse_untrained(config)
     if config.command == "train" and config.model_folder.is_dir():
-        return  # It may be trained already, which needs no data set.
+        return  # Folds that are already trained need no data set.
     refuse_absent_data(config)
 
 
 def refuse_absent_data(config: RunConfig) -> None:
-    """Raise DataError for a data set that is not there."""
+    """Raise DataError for a missing data set."""
     for folder in config.loader_parameters.path_data:
         data_path(folder)
 

@@ -1,6 +1,6 @@
 """Cross-validation: ``--train`` of a configuration whose ``split_dataset.fold`` is "all".
 
-Each fold is a complete run in ``path_output/fold_K``. Together they make the packaged ensemble of ``path_output``.
+Each fold is a complete run in ``path_output/fold_K``. Together they form the packaged ensemble of ``path_output``.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ from ivadomed.training.outputs import can_go_on, refuse_to_overwrite, remove_tra
 log = logging.getLogger(__name__)
 
 RunTraining = Callable[..., TrainingResult]
-"""``commands.run.run_command`` of a configuration of one fold."""
+"""``commands.run.run_command`` for the configuration of one fold."""
 
 Split = dict[str, list[str]]
 
 _KNOWN = ("Data", "Left out", "Split", "Memory", "Done", "Next")
-"""Lines of the screen that say nothing new of a fold."""
+"""Screen lines that add nothing for a single fold."""
 
-_ADVICE = "what is finished stays; the same command continues with the rest"
+_ADVICE = "finished folds are kept; the same command continues with the rest"
 
 
 def fold_folder(folder: Path, fold: int) -> Path:
@@ -57,11 +57,11 @@ def fold_folder(folder: Path, fold: int) -> Path:
 
 
 def of_fold(config: RunConfig, fold: int) -> RunConfig:
-    """The configuration of the run of one fold, which can be trained and tested alone.
+    """Configuration for the run of one fold, which can be trained and tested on its own.
 
     Args:
-        config: Of the whole, with absolute paths.
-        fold: Its number.
+        config: Configuration of the cross-validation, with absolute paths.
+        fold: Number of the fold.
     """
     folder = Path(config.path_output)
     values: dict[str, Any] = {
@@ -75,7 +75,7 @@ def of_fold(config: RunConfig, fold: int) -> RunConfig:
 
 
 def saved_splits(folder: Path) -> list[Split]:
-    """The splits that the folds in a folder are trained with.
+    """Splits with which the folds in a folder are trained.
 
     Raises:
         ModelError: There are none.
@@ -87,7 +87,7 @@ def saved_splits(folder: Path) -> list[Split]:
 
 
 def chosen_folds(splits: Sequence[Split], folds: Sequence[int] | None) -> list[int]:
-    """The folds that are asked for; None: all.
+    """Requested folds; None: all.
 
     Raises:
         ConfigError: One does not exist.
@@ -101,12 +101,12 @@ def chosen_folds(splits: Sequence[Split], folds: Sequence[int] | None) -> list[i
 def refuse_for_folds(
     config: RunConfig, thr_increment: float | None = None, on_epoch: EpochEnd | None = None
 ) -> None:
-    """Raise ConfigError for what does not go with several models; see ``run_command`` for the arguments."""
+    """Raise ConfigError for options incompatible with several models; see ``run_command`` for the arguments."""
     if on_epoch is not None:
         raise ConfigError('on_epoch: with split_dataset.fold "all" there are several trainings; leave it out')
     if (size := current_world().size) > 1:
         raise ConfigError(
-            f'split_dataset.fold: "all" gives each fold a GPU of its own, but {size} processes were started to train '
+            f'split_dataset.fold: "all" gives each fold its own GPU, but {size} processes were started to train '
             "together; start it without torchrun or srun, or train one fold by its fold_0/config_file.json"
         )
     if thr_increment is not None:
@@ -130,14 +130,14 @@ def train_folds(
     n_gif: int = 0,
     folds: Sequence[int] | None = None,
 ) -> list[TrainingResult]:
-    """Train each fold that is not trained yet, and continue with those that were interrupted.
+    """Train all folds that are not trained yet, resuming interrupted ones.
 
     Args:
-        config: Of the whole, with absolute paths.
+        config: Configuration of the cross-validation, with absolute paths.
         folder: Its folder.
-        run: Trains a fold.
-        workers: Processes that train, each a fold at a time.
-        overwrite: Draw the folds and train all of them again.
+        run: Function that trains a fold.
+        workers: Processes that train, each one fold at a time.
+        overwrite: Redraw the folds and train all of them again.
         n_gif: See ``run_command``.
         folds: Folds to train now; None: all.
 
@@ -145,7 +145,7 @@ def train_folds(
         Losses of the best epoch of each of these folds.
 
     Raises:
-        ConfigError: The folds in the folder were drawn in another way, or a fold does not exist.
+        ConfigError: The folds in the folder were drawn differently, or a fold does not exist.
         OutputError: The folder holds another training.
         RunsFailed: Folds failed; the others are trained.
     """
@@ -178,12 +178,12 @@ def train_folds(
 
 @dataclass(frozen=True)
 class _Training:
-    """Trains folds, in whatever process it is called.
+    """Trains folds, in the process that calls it.
 
     Args:
         run: See `train_folds`.
         n_gif: See ``run_command``.
-        tell: Say which fold it is.
+        tell: Show which fold it is.
     """
 
     run: RunTraining
@@ -191,7 +191,7 @@ class _Training:
     tell: bool
 
     def __call__(self, config: RunConfig) -> dict[str, Any]:
-        """Losses of a fold, and the seconds that it took now; None when it was trained before."""
+        """Losses of a fold, and its training time in seconds; None if it was trained before."""
         start, own = time.monotonic(), with_own_share(config.to_json())
         folder = Path(own.path_output)
         try:
@@ -209,17 +209,17 @@ class _Training:
 
 
 def prepare_folds(config: RunConfig, folder: Path, overwrite: bool = False) -> list[Split]:
-    """The splits of the folds: those that a training was begun with, else new ones, written with all that is shared.
+    """Splits of the folds: those of an earlier start, else new ones, written together with all shared files.
 
     Each fold gets its ``config_file.json``.
 
     Args:
-        config: Of the whole, with absolute paths.
+        config: Configuration of the cross-validation, with absolute paths.
         folder: Its folder.
-        overwrite: Remove the trainings of all folds and draw again.
+        overwrite: Remove the trainings of all folds and redraw them.
 
     Raises:
-        ConfigError: The folds in the folder were drawn in another way.
+        ConfigError: The folds in the folder were drawn differently.
         OutputError: The folder holds another training.
     """
     begun = [path for path in _fold_folders(folder) if (path / CHECKPOINT).exists() or (path / BEST).exists()]
@@ -253,25 +253,25 @@ def _fold_folders(folder: Path) -> list[Path]:
 
 
 def _refuse_other_folds(config: RunConfig, folder: Path, begun: Path) -> None:
-    """Raise ConfigError when the folds that are there were drawn by other rules than the configuration has now."""
+    """Raise ConfigError if the existing folds were drawn by rules other than those of the configuration."""
     known = read_object(folder / MANIFEST).get("config", {})
     if found := changes(_rules(known), json.loads(json.dumps(_rules(config.to_json())))):
         raise ConfigError(
-            f"{begun}: is a fold that was drawn in another way: {'; '.join(found)}. Set it back, add --overwrite to "
-            "train all folds again, or choose another --path-output"
+            f"{begun}: is a fold that was drawn differently: {'; '.join(found)}. Revert the change, add --overwrite "
+            "to train all folds again, or choose another --path-output"
         )
     if not was_trained_on(folder, config.loader_parameters.path_data):
         log.warning(
-            "%s: its folds were drawn for another data set; going on with the images of these names in %s",
+            "%s: its folds were drawn for another data set; continuing with the images of the same names in %s",
             folder,
             ", ".join(config.loader_parameters.path_data),
         )
 
 
 def _rules(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What the folds are drawn by."""
+    """Keys that determine how folds are drawn."""
     split, loader = config.get("split_dataset") or {}, config.get("loader_parameters") or {}
-    # The fractions of training and validation do not count.
+    # The fractions of training and validation have no effect.
     rules = {key: value for key, value in split.items() if key not in ("fold", "train_fraction")}
     return {
         "split_dataset": rules,
@@ -280,7 +280,7 @@ def _rules(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _show_folds(config: RunConfig, splits: Sequence[Split]) -> None:
-    """Images of each part and of the test set."""
+    """Show the number of images per fold and in the test set."""
     sizes = [len(split["valid"]) for split in splits]
     text = str(sizes[0]) if len(set(sizes)) == 1 else f"{min(sizes)} to {max(sizes)}"
     say(
@@ -291,7 +291,7 @@ def _show_folds(config: RunConfig, splits: Sequence[Split]) -> None:
 
 
 def _detect(config: RunConfig, folder: Path, bids_df: Any, splits: Sequence[Split]) -> Path | None:
-    """Find the boxes of a cascade once for all folds; their file, or None without a cascade."""
+    """Detect the bounding boxes of a cascade once for all folds; return their file, or None without a cascade."""
     if config.object_detection_params.object_detection_path is None:
         return None
     names = [name for split in splits for name in split["valid"]]
@@ -312,22 +312,22 @@ def is_packaged(config: RunConfig, folder: Path, n_folds: int) -> bool:
 
 
 def _weights(folder: Path, name: str) -> list[Path]:
-    """Weights of a fold: of the model that was trained there, or of the members that were joined to be one."""
+    """Weight files of a fold: of the model trained there, or of the members of its ensemble."""
     joined = sorted((folder / name).glob(f"{glob_escape(name)}_*.pt"))
     return joined or [folder / BEST]
 
 
 def trained_folds(config: RunConfig, folder: Path, folds: Sequence[int] | None = None) -> list[RunConfig]:
-    """Configurations of folds that are trained and packaged.
+    """Configurations of the trained and packaged folds.
 
     Args:
-        config: Of the whole.
+        config: Configuration of the cross-validation.
         folder: Its folder.
-        folds: The folds that are asked for; None: all.
+        folds: Requested folds; None: all.
 
     Raises:
-        ConfigError: One does not exist.
-        ModelError: One is not.
+        ConfigError: A fold does not exist.
+        ModelError: A fold is not trained or packaged.
     """
     runs = [of_fold(config, fold) for fold in chosen_folds(saved_splits(folder), folds)]
     for own in runs:

@@ -1,4 +1,4 @@
-"""``--init``: a starting configuration for a data set, with the reason of each value."""
+"""``--init``: a starting configuration for a data set, with the reason for each value."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WIDEST = 110
 NAMES = ("2d", "3d", "3d_lowres", "3d_cascade")
 """Candidates that a data set may have."""
 WARNING = "Warning"
-"""Beginning of a line of the summary that the user should not miss."""
+"""Start of an important line of the summary."""
 
 
 def init_command(
@@ -34,25 +34,25 @@ def init_command(
     with_candidates: bool = False,
     minutes: float | None = None,
 ) -> Path:
-    """Write ``NAME.json`` and ``NAME.md``, and print what is in them.
+    """Write ``NAME.json`` and ``NAME.md``, and print their content.
 
-    With candidates, ``NAME_2d.json``, ``NAME_3d.json`` and so on, each with the reasons next to it.
+    With candidates, write ``NAME_2d.json``, ``NAME_3d.json`` and so on, each with its own file of reasons.
 
     Args:
         name: Path of the configuration, with or without ".json".
-        path_data: Data sets: folders, or tables.
-        target_suffix: Labels to train on; empty: all that can be used.
+        path_data: Data sets: folders or tables.
+        target_suffix: Labels to train on; empty: all usable ones.
         contrasts: Contrasts to train on; empty: all with labels.
         quiet: Print nothing.
-        with_candidates: Write all configurations that are worth comparing, not the first of them alone.
-        minutes: Minutes that one training may take, on this machine; None for as long as a first training usually
-            does.
+        with_candidates: Write all configurations worth comparing, not just the first.
+        minutes: Maximum duration of one training on this machine, in minutes; None: the usual duration of a first
+            training.
 
     Returns:
         The configuration, or the first of the candidates.
 
     Raises:
-        OutputError: A file of that name exists.
+        OutputError: A file of that name already exists.
         DataError: The data set cannot be trained on.
     """
     stem = name.removesuffix(".json")
@@ -76,9 +76,9 @@ def _suggested(
     with_candidates: bool,
     minutes: float | None,
 ) -> tuple[list[Path], Iterator[str]]:
-    """Write the configuration, or the candidates: their files, and the lines of the screen."""
+    """Write the configuration or the candidates; return the files and the lines to print."""
     with working("Loading libraries"):
-        # Torch and pandas are loaded only now: what exists already or does not is refused at once.
+        # Torch and pandas are loaded only now, after existing outputs and missing inputs have been refused.
         from ivadomed.suggest import Machine, candidates, suggest, summary, survey
     with working("Inspecting the data set"):
         data = survey(path_data, target_suffix, contrasts)
@@ -94,12 +94,12 @@ def _suggested(
 
 
 def _stems(stem: str, with_candidates: bool) -> list[str]:
-    """Names that may be written, without their ends."""
+    """Names of the files that may be written, without extensions."""
     return [f"{stem}_{name}" for name in NAMES] if with_candidates else [stem]
 
 
 def _written(stem: str, choices: Sequence[Choice], notes: Sequence[str]) -> Path:
-    """Write a configuration, and the reasons next to it."""
+    """Write a configuration and its file of reasons."""
     from ivadomed.config import load_config
     from ivadomed.suggest import tree
 
@@ -113,7 +113,7 @@ def _written(stem: str, choices: Sequence[Choice], notes: Sequence[str]) -> Path
 def _screen_of_candidates(
     offered: Sequence[Candidate], written: Sequence[Path], notes: Sequence[str]
 ) -> Iterator[str]:
-    """A line for each configuration, the labels, and what to type next."""
+    """A line per configuration, the labels, and the next commands."""
     for candidate, config in zip(offered, written, strict=True):
         network, training = candidate.tree["default_model"], candidate.tree["training_parameters"]
         time = training["training_time"]
@@ -142,7 +142,7 @@ def _noted(notes: Sequence[str]) -> Iterator[str]:
 
 
 def _screen(choices: Sequence[Choice], config: Path, notes: Sequence[str]) -> Iterator[str]:
-    """A key and its value, and below it the reason, section by section; a summary at the end."""
+    """Keys and values with the reason below, section by section; a summary at the end."""
     style, width = Style.of_terminal(), min(shutil.get_terminal_size((_WIDEST, 24)).columns, _WIDEST)
     for section, group in groupby(choices, lambda choice: choice.key.partition(".")[0]):
         of_section = list(group)

@@ -1,4 +1,4 @@
-"""The postprocessing that suits a trained model, chosen on images that it was not trained on."""
+"""Choice of the postprocessing for a trained model on images it was not trained on."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from ivadomed.runtime.terminal import say
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """The postprocessing that suits a model.
+    """Postprocessing chosen for a model.
 
     Args:
         choice: Steps and evidence.
-        written: Files that have the steps now.
+        written: Files updated with the steps.
     """
 
     choice: PostprocessingChoice
@@ -40,21 +40,21 @@ class Chosen:
 def postprocessing_command(
     config: RunConfig, write: bool = False, jobs: int | None = None, debug: bool = False
 ) -> Chosen:
-    """Choose the postprocessing of a run that is trained, and write what was tried.
+    """Choose the postprocessing of a trained run, and write all trials.
 
-    A run of all folds is measured on all subjects, each predicted by the model that did not see it; any other on its
-    validation set.
+    A cross-validation is evaluated on all subjects, each predicted by the model not trained on it; any other run on
+    its validation set.
 
     Args:
         config: Configuration of the run.
-        write: Write the chosen steps into the packaged model, which `--segment` and others take them from; of a run
-            of one model into its ``config_file.json`` too, which `--test` takes them from.
-        jobs: Processes that predict, each a fold at a time; None: one for each GPU, one on a CPU.
+        write: Write the chosen steps to the packaged model, where `--segment` and others read them; for a run of one
+            model also to its ``config_file.json``, where `--test` reads them.
+        jobs: Processes that predict, each one fold at a time; None: one per GPU, one on a CPU.
         debug: Log details.
 
     Raises:
-        ConfigError: The model predicts no masks.
-        DataError: There is nothing to measure on.
+        ConfigError: The model does not predict masks.
+        DataError: There are no images to evaluate.
         ModelError: There is no trained model.
     """
     if config.task != "segmentation":
@@ -89,7 +89,7 @@ def _validation_set(config: RunConfig, folder: Path) -> HeldOut:
 
 
 def _write(config: RunConfig, folder: Path, steps: dict[str, Any], of_folds: bool) -> tuple[Path, ...]:
-    """Write steps to where they are read."""
+    """Write steps to the files where they are read."""
     packaged = config.model_folder / f"{config.model_folder.name}.json"
     files = [packaged] if of_folds else [packaged, folder / CONFIG]
     for file in files:

@@ -1,4 +1,4 @@
-"""Records that a run keeps of itself: log, configuration, versions, manifest."""
+"""Records of a run: log, configuration, versions, manifest."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from ivadomed.runtime.terminal import log_handlers
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
-"""File of a training of this version; ivadomed 2 had none."""
+"""File written by training; ivadomed 2 had none."""
 
 _LIBRARIES = ("torch", "numpy", "scipy", "nibabel", "pandas", "lightning-fabric", "onnx", "onnxruntime")
 
 
 @contextmanager
 def run_folder(config: RunConfig, debug: bool = False, with_records: bool = True) -> Iterator[Path]:
-    """Make the folder of a run, log to its log file, and record the configuration.
+    """Create the folder of a run, log to its log file, and record the configuration.
 
-    Of several processes that train together only the first does anything.
+    If several processes train together, only the first one does so.
 
     Args:
         config: Configuration of the run.
@@ -70,31 +70,31 @@ def run_folder(config: RunConfig, debug: bool = False, with_records: bool = True
 
 
 def _may_be_in_use(folder: Path) -> bool:
-    """True for a folder that the lock of a run around it does not cover: a shared cache, or another run."""
+    """True for a folder not covered by the lock of the enclosing run: a shared cache, or another run."""
     return folder.name == "cache" or any((folder / name).exists() for name in (LOCK, CONFIG))
 
 
 def log_file(path: Path, debug: bool) -> AbstractContextManager[None]:
-    """Context that logs to a file, which is appended to."""
+    """Context that appends the log to a file."""
     to_file = _LogFile(path, encoding="utf-8", errors="backslashreplace")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     return log_handlers([to_file], logging.DEBUG if debug else logging.INFO)
 
 
 class _LogFile(logging.FileHandler):
-    """A log whose disk may be full, which is no reason for a traceback of the logging module."""
+    """Log file that survives a full disk without a traceback of the logging module."""
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Raise what went wrong with a message."""
+        """Raise the error that occurred for a record."""
         raise
 
 
 @contextmanager
 def _refusals_explained(folder: Path) -> Iterator[None]:
-    """Context in which what the file system refuses becomes an error for the user.
+    """Context that converts errors of the file system to errors for the user.
 
-    Files are written in many places and by other libraries too. A file that is absent where we expect it is a fault of
-    ours, and keeps its traceback.
+    Files are written in many places, also by other libraries. A missing file that should exist is our bug and keeps
+    its traceback.
     """
     try:
         yield
@@ -119,10 +119,9 @@ def write_manifest(
     Args:
         config: Configuration of the run.
         folder: Output folder of the run.
-        split: File names of each side; of a cross-validation one such split per fold.
-        precision: Number format of the training, see ``precision_text``: the same configuration and seed give other
-            numbers in another one.
-        memory_format: Memory format of the training, see ``memory_format_text``; roundings depend on it.
+        split: File names of each set; for a cross-validation, one split per fold.
+        precision: Number format of the training, see ``precision_text``; results differ between formats.
+        memory_format: Memory format of the training, see ``memory_format_text``; rounding depends on it.
     """
     write_json(
         folder / MANIFEST,
@@ -148,7 +147,7 @@ def write_manifest(
 
 
 def add_to_manifest(folder: Path, entries: Mapping[str, Any]) -> None:
-    """Add what is known only during the training to ``manifest.json``."""
+    """Add entries known only during training to ``manifest.json``."""
     write_json(folder / MANIFEST, {**read_object(folder / MANIFEST), **entries})
 
 
@@ -162,13 +161,13 @@ def was_trained_on(folder: Path, path_data: Sequence[str]) -> bool:
 
 
 def trained_in(folder: Path) -> dict[str, str]:
-    """The number format that the model of a run was trained in, by a name for the report; {} if that is not known."""
+    """Number format of a run's training, by its name in the report; {} if unknown."""
     precision = read_object(folder / MANIFEST).get("precision")
     return {"precision of the training": precision} if isinstance(precision, str) else {}
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Content of a JSON file; {} where none can be read."""
+    """Content of a JSON file; {} if it cannot be read."""
     try:
         content = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -177,7 +176,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of ivadomed, Python, the system and the libraries that results depend on."""
+    """Versions of ivadomed, Python, the system and the libraries that affect results."""
     return {
         "ivadomed": __version__,
         "commit": _commit(Path(__file__).parent),
@@ -208,7 +207,7 @@ def _dataset_identity(path: Path) -> dict[str, Any]:
 
 
 def _libraries() -> dict[str, str]:
-    # Builds of torch for a GPU and for the CPU give other numbers; the name of the package may leave the build out.
+    # Results differ between torch builds for GPU and CPU; the package version may omit the build.
     return {name: _installed(name) for name in _LIBRARIES} | {"torch": str(torch.__version__)}
 
 
@@ -220,7 +219,7 @@ def _installed(name: str) -> str:
 
 
 def _commit(folder: Path) -> str:
-    """Commit of the repository that ``folder`` is in, or "unknown"."""
+    """Commit of the repository that contains ``folder``, or "unknown"."""
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"]
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()

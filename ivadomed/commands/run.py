@@ -1,4 +1,4 @@
-"""The one way into the commands: checks, the folder of the run, and the command that the configuration names."""
+"""Single entry point of all commands: checks, the folder of the run, and the command named by the configuration."""
 
 from __future__ import annotations
 
@@ -60,23 +60,23 @@ def run_command(
 ) -> Any:
     """Run the configuration's command in its output folder.
 
-    With ``split_dataset.fold`` "all" the command is that of all folds together, and "train" continues where it was
-    stopped.
+    With ``split_dataset.fold`` "all", the command applies to all folds together, and "train" resumes where it was
+    interrupted.
 
     Args:
         config: Configuration of the run.
         resume_training: "train": continue from the checkpoint.
         no_patch: "segment": whole slices instead of 2D patches.
-        overlap_2d: "segment": voxels that neighbouring 2D patches share.
-        thr_increment: "train" and "test": search the best threshold in such steps, between 0 and 1, and use it.
+        overlap_2d: "segment": overlap of neighboring 2D patches in voxels.
+        thr_increment: "train" and "test": search the best threshold between 0 and 1 in these steps, and use it.
         debug: Log details.
-        overwrite: "train": replace the training that is in the output folder.
-        n_gif: "train": validation samples of which an animation over the epochs is made.
-        jobs: Processes that prepare images ("train"), evaluate ("test", "eval") or predict ("segment"); None: this one.
-        cluster: Address or scheduler file of the Dask cluster that does this instead.
-        on_epoch: "train": see ``training.train``; of a single run.
-        folds: "train" and "test" with ``split_dataset.fold`` "all": the folds to train now, or to predict the held-out
-            subjects of; None: all, and what follows: the ensemble, the test set.
+        overwrite: "train": replace the training in the output folder.
+        n_gif: "train": number of validation samples to animate over the epochs.
+        jobs: Processes that preprocess ("train"), evaluate ("test", "eval") or predict ("segment"); None: this one.
+        cluster: Address or scheduler file of a Dask cluster to use instead.
+        on_epoch: "train": see ``training.train``; for a single run.
+        folds: "train" and "test" with ``split_dataset.fold`` "all": folds to train, or whose held-out subjects to
+            predict; None: all, followed by the ensemble and the test set.
         label_map: "test" and "segment": write label maps where classes do not overlap.
 
     Returns:
@@ -121,7 +121,7 @@ def run_command(
 
 @contextmanager
 def _in_folder(config: RunConfig, debug: bool, cluster: str | None) -> Iterator[tuple[RunConfig, Path]]:
-    """Context of a command: the configuration with its contrasts, and the folder of the run."""
+    """Context of a command; yields the configuration with its contrasts, and the folder of the run."""
     with (
         run_folder(config, debug) as folder,
         shortages_explained(f"--{config.command}", _less_memory(config)),
@@ -154,16 +154,16 @@ def _run_folds(
 
 
 def _less_memory(config: RunConfig) -> str:
-    """Remedy when memory does not suffice for a command and no file is known that is to blame."""
+    """Remedy if a command runs out of memory and no particular file is the cause."""
     if config.command in ("segment", "eval"):
-        return "use fewer --jobs, smaller images, or a machine with more"
+        return "use fewer --jobs, smaller images, or a machine with more memory"
     of_model = config.command != "train"
     keys = {k: v for k, v in config.memory_keys.items() if not (of_model and k.endswith("n_filters"))}
     return f"reduce one of {', '.join(f'{key} ({value})' for key, value in keys.items())}"
 
 
 def _workers(config: RunConfig, jobs: int | None, cluster: str | None) -> Workers | None:
-    """The processes that were asked for; those that predict need GPUs."""
+    """Requested worker processes; those for prediction need GPUs."""
     if jobs is None and cluster is None:
         return None
     if current_world().size > 1:
@@ -172,9 +172,9 @@ def _workers(config: RunConfig, jobs: int | None, cluster: str | None) -> Worker
 
 
 def _check_what_is_named(config: RunConfig) -> None:
-    """Import what is of the user's own, and compare arguments with signatures, before anything is written.
+    """Import the user's own code, and compare arguments with signatures, before anything is written.
 
-    Model files may name a class of the user's own only because this configuration does.
+    Model files may name a user's own class only if this configuration does.
     """
     if config.command != "eval":
         check_arguments(config.architecture.name, config.architecture.arguments)
@@ -183,7 +183,7 @@ def _check_what_is_named(config: RunConfig) -> None:
         LOSSES.check(loss.name, loss.arguments)
         if (
             config.sample_size is not None and config.metadata_type is None
-        ):  # else only the training knows them
+        ):  # otherwise known only in training
             fewest_samples(config.architecture, config.sample_size, config.training_parameters.batch_size)
     for name, transform in config.transformation.chain.items():
         TRANSFORMS.check(name, transform.arguments.keys() - {"applied_to"})

@@ -1,4 +1,4 @@
-"""The lines of the screen that say what a run works on: data, samples, network."""
+"""Screen lines about the input of a run: data, samples, network."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _GB = 1e9
 
 
 def show_data(config: RunConfig, bids_df: BidsDataframe) -> None:
-    """Images, subjects and contrasts of the data set."""
+    """Show images, subjects and contrasts of the data set."""
     images = bids_df.images.values()
     subjects = len({(image.root, image.folders[0]) for image in images})
     contrasts = Counter(bids_df.df["suffix"].dropna())
@@ -40,14 +40,14 @@ def show_data(config: RunConfig, bids_df: BidsDataframe) -> None:
 
 
 def show_left_out(dropped: Sequence[Dropped], log_file: Path) -> None:
-    """One line of what is not used though the configuration does not ask for that."""
+    """Show one line about images that are left out although the configuration does not exclude them."""
     surprising = [item for item in dropped if not item.chosen]
     if surprising:
-        say("Left out", f"{len(surprising)}: {summary(surprising)}. {log_file} names all")
+        say("Left out", f"{len(surprising)}: {summary(surprising)}. {log_file} lists all")
 
 
 def show_split(config: RunConfig, sides: Mapping[str, Sequence[Case]]) -> None:
-    """Cases and subjects of each set."""
+    """Show cases and subjects of each set."""
     parts = []
     for name, cases in sides.items():
         subjects = len({case.subject for case in cases})
@@ -56,7 +56,7 @@ def show_split(config: RunConfig, sides: Mapping[str, Sequence[Case]]) -> None:
 
 
 def show_cases(cases: Sequence[Case], title: str, path: Path) -> None:
-    """Cases that are predicted or evaluated; under ``title`` the model, or the folder of the predictions."""
+    """Show the cases to predict or evaluate; under ``title`` the model, or the folder of the predictions."""
     contrasts = Counter(contrast for case in cases for contrast in case.contrasts)
     counts = ", ".join(f"{number} {name}" for name, number in sorted(contrasts.items()))
     subjects = len({case.subject for case in cases})
@@ -65,10 +65,10 @@ def show_cases(cases: Sequence[Case], title: str, path: Path) -> None:
 
 
 def show_next(folder: Path, model_folder: Path, class_names: Sequence[str], table: pd.DataFrame) -> None:
-    """What to do after a test: read the report, look at the worst case, segment new images.
+    """Show the steps after a test: read the report, view the worst case, segment new images.
 
     Args:
-        folder: Of the evaluation.
+        folder: Folder of the evaluation.
         model_folder: The packaged model.
         class_names: Name of each class.
         table: See ``evaluate_predictions``.
@@ -93,7 +93,7 @@ def show_next(folder: Path, model_folder: Path, class_names: Sequence[str], tabl
 
 
 def show_samples(config: RunConfig, training: SampleDataset, validation: SampleDataset) -> None:
-    """Samples of a training."""
+    """Show the samples of a training."""
     kind = "patches" if config.length else "slices" if config.is_2d else "volumes"
     voxels = "x".join(map(str, training.sample_size))
     say(
@@ -104,9 +104,9 @@ def show_samples(config: RunConfig, training: SampleDataset, validation: SampleD
 
 
 def show_network(config: RunConfig, model: Architecture, size: tuple[int, ...]) -> None:
-    """Architecture, its size and about the memory that a step of the training takes."""
+    """Show the architecture, its size, and the approximate memory of a training step."""
     text = f"{model.name} ({len(size)}D) for {some(class_labels(config.class_names))}"
-    if config.network is not OWN:  # a network of the user's own may need what only the training gives it
+    if config.network is not OWN:  # a user's own network may need inputs available only in training
         network = footprint(model.name, model.arguments, len(size))
         memory = network.training_bytes(config.training_parameters.batch_size, size)
         gigabytes = f"about {memory / _GB:.1f}" if memory > _GB / 10 else "less than 0.1"
@@ -115,7 +115,7 @@ def show_network(config: RunConfig, model: Architecture, size: tuple[int, ...]) 
 
 
 def show_training(config: RunConfig, devices: Sequence[torch.device], precision: str, folder: Path) -> None:
-    """Length, device and number format of a training, and its log."""
+    """Show length, device, number format and log of a training."""
     length = config.training_parameters.training_time
     epochs = _number(length.num_epochs, "epoch") if length.num_epochs else "as many epochs as fit"
     if length.max_minutes:

@@ -1,4 +1,4 @@
-"""``--segment``: a packaged model on images without labels."""
+"""``--segment``: apply a packaged model to images without labels."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ class Written:
     """Files of one case.
 
     Args:
-        case: Its name.
+        case: Name of the case.
         classes: NIfTI file of each class.
-        has_map: A label map was written.
+        has_map: True if a label map was written.
     """
 
     case: str
@@ -57,18 +57,18 @@ class Written:
 
 @dataclass(frozen=True, eq=False)
 class Segmenter:
-    """The packaged model, in whatever process it is called.
+    """Segmentation by a packaged model, in the process that calls it.
 
     Args:
-        model: Its folder.
+        model: Folder of the model.
         gpu_ids: GPUs of the run.
         options: See ``PackagedModel.predict``.
-        data_set: Where the results go.
+        data_set: Output data set.
         postprocessing: Steps by name, in order.
-        suffixes: Of the file of each class.
+        suffixes: Suffix of the file of each class.
         label_maps: Writer of the label maps.
-        also: Folder for the file of each class under the names of ivadomed 2, <case>_class-N_pred; None: none.
-        maps: Folder of the uncertainty maps that a step of the postprocessing reads.
+        also: Folder for class files with the names of ivadomed 2, <case>_class-N_pred; None: none.
+        maps: Folder of the uncertainty maps read by postprocessing.
     """
 
     model: Path
@@ -104,7 +104,7 @@ class Segmenter:
         return Written(case, names, bool(written))
 
     def __call__(self, cases: Sequence[Case]) -> list[Written]:
-        """The same with the GPU of a worker."""
+        """Predict cases on the GPU of a worker."""
         return list(replace(self, gpu_ids=own_gpus(self.gpu_ids)).results(cases))
 
 
@@ -115,16 +115,16 @@ def segment_command(
     workers: Workers | None = None,
     label_map: bool = True,
 ) -> list[Path]:
-    """Segment every image of a data set, labelled or not, with the packaged model of a run.
+    """Segment all images of a data set, labeled or not, with the packaged model of a run.
 
-    The run's configuration says which images and which postprocessing, the model's how they are prepared. Of a
-    cascade, the first model is that of the model's configuration unless the run's names one.
+    The run's configuration determines the images and the postprocessing, the model's the preprocessing. In a cascade,
+    the first model is that of the model's configuration unless the run's names one.
 
-    The results are a data set, ``segmentations``. The file of each class is in ``pred_masks`` too, as in ivadomed 2,
-    unless that holds the predictions of a test set and these images are of another data set.
+    The results are a data set, ``segmentations``. As in ivadomed 2, the class files are also written to
+    ``pred_masks``, unless it holds predictions of a test set from another data set.
 
     Returns:
-        The file of each class, ``pred_masks/<case>_class-N_pred.nii.gz`` where these are written; of a classifier
+        The class files, ``pred_masks/<case>_class-N_pred.nii.gz`` if these are written; for a classifier,
         ``classified_slices.csv``.
     """
     _, device = define_device(config.gpu_ids)
@@ -149,7 +149,7 @@ def segment_command(
 def segmenter_of(
     model: PackagedModel, data_set: Derivative, options: Mapping[str, Any], label_map: bool
 ) -> Segmenter:
-    """What applies a model as its own configuration says."""
+    """Segmenter that applies a model according to its own configuration."""
     config = model.config
     return Segmenter(
         model.file.parent,
@@ -174,12 +174,12 @@ def segment_found(
     """Segment the cases of a data set and describe the results.
 
     Args:
-        found: The cases, and what is left out.
+        found: The cases, and the images left out.
         config: Configuration of the run, with its data sets.
         model: The packaged model.
         cascade: Configuration that names the first model of a cascade.
-        folder: Of the run, for its log, and boxes and tables of slices.
-        segmenter: The same model with what it writes.
+        folder: Folder of the run, for its log, bounding boxes and slice tables.
+        segmenter: The same model with its outputs.
         workers: Processes that predict.
 
     Returns:
@@ -206,7 +206,7 @@ def segment_found(
 
 
 def _tell(results: Sequence[Written], segmenter: Segmenter) -> None:
-    """Say what was written and where."""
+    """Report the results and their location."""
     without = [written.case for written in results if not written.has_map]
     if segmenter.label_maps.names and without:
         say("Label maps", overlaps_text(without))
@@ -215,7 +215,7 @@ def _tell(results: Sequence[Written], segmenter: Segmenter) -> None:
 
 
 def _keeps_names_of_2(config: RunConfig, folder: Path) -> bool:
-    """Tell whether ``pred_masks`` may hold these results: not next to those of a test set of another data set."""
+    """True if ``pred_masks`` may hold these results, i.e. has no predictions of a test set from another data set."""
     if trained_by_2(folder) or was_trained_on(folder, config.loader_parameters.path_data):
         return True
     predictions = (folder / PREDICTIONS).glob("*_pred.*")
@@ -225,7 +225,7 @@ def _keeps_names_of_2(config: RunConfig, folder: Path) -> bool:
 def _segment_in_parts(
     segmenter: Segmenter, cases: Sequence[Case], workers: Workers, bar: tqdm
 ) -> list[Written]:
-    """Predict cases elsewhere; their files, in order."""
+    """Predict cases in workers; return their files, in order."""
     size = -(-len(cases) // workers.portions)
     parts = [cases[start : start + size] for start in range(0, len(cases), size)]
     written: dict[int, list[Written]] = {}

@@ -1,4 +1,4 @@
-"""``--segment --model``: a packaged model on data sets or image files, without the folder of a training."""
+"""``--segment --model``: apply a packaged model to data sets or image files, without the folder of a training."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ivadomed.runtime.device import define_device
 from ivadomed.runtime.failures import shortages_explained
 from ivadomed.runtime.terminal import say
 
-_LESS = "use fewer --jobs, smaller images, or a machine with more"
+_LESS = "use fewer --jobs, smaller images, or a machine with more memory"
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class ModelRun:
         model: Folder of the packaged model.
         data: Data sets, or images and folders of images.
         output: Folder for the results.
-        contrasts: Images to segment, of a model of several channels in their order; empty: those of the training.
+        contrasts: Contrasts to segment, in channel order for a multichannel model; empty: those of the training.
         no_patch: Whole slices instead of 2D patches.
-        overlap_2d: Voxels that neighbouring 2D patches share.
+        overlap_2d: Overlap of neighboring 2D patches in voxels.
         label_map: Write label maps where classes do not overlap.
         jobs: Processes that predict the images of a data set.
-        cluster: Dask cluster that does instead.
+        cluster: Dask cluster to use instead.
         debug: Log details.
-        pixel_size: Of pictures that are no data set, along columns and rows.
+        pixel_size: Pixel size of image files outside a data set, along columns and rows.
         pixel_size_units: "mm", "um" or "nm".
     """
 
@@ -72,13 +72,13 @@ class ModelRun:
 
 
 def segment_with_model(run: ModelRun) -> list[Path]:
-    """Segment data sets into a BIDS data set of derivatives, or image files into a folder.
+    """Segment data sets into a BIDS derivative data set, or image files into a folder.
 
     Returns:
-        The file of each class; of image files the label maps too.
+        The class files; for image files, also the label maps.
 
     Raises:
-        ConfigError: The data are of both kinds, lack the contrasts of the model, or an option does not fit them.
+        ConfigError: The data are of both kinds or lack the contrasts of the model, or an option does not apply.
         OutputError: The folder has another purpose.
         DataError: An image cannot be used.
         ModelError: The model cannot be used.
@@ -86,7 +86,7 @@ def segment_with_model(run: ModelRun) -> list[Path]:
     kinds = {is_data_set(path) for path in run.data}
     if len(kinds) > 1:
         raise ConfigError(
-            f"--path-data: {some(map(str, run.data))} are data sets and image files; segment them one after the other"
+            f"--path-data: {some(map(str, run.data))} are data sets and image files; segment them separately"
         )
     return _segment_data_sets(run) if kinds == {True} else _segment_files(run)
 
@@ -94,7 +94,7 @@ def segment_with_model(run: ModelRun) -> list[Path]:
 def _segment_files(run: ModelRun) -> list[Path]:
     given = {"--jobs": run.jobs, "--cluster": run.cluster, "--contrasts": run.contrasts}
     for option in (option for option, value in given.items() if value):
-        raise ConfigError(f"{option} belongs to data sets, and {run.data[0]} is none")
+        raise ConfigError(f"{option} belongs to data sets, but {run.data[0]} is not one")
     Derivative(run.output).refuse_other_content(())
     predictor = Predictor(run.model)
     suffixes = output_suffixes(predictor.class_names, None, predictor.folder)
@@ -110,7 +110,7 @@ def _segment_files(run: ModelRun) -> list[Path]:
 
 def _segment_data_sets(run: ModelRun) -> list[Path]:
     if run.pixel_size:
-        raise ConfigError("--pixel-size belongs to image files; the sidecars of a data set give it")
+        raise ConfigError("--pixel-size belongs to image files; data sets specify it in sidecars")
     data_set = Derivative(run.output)
     data_set.refuse_other_content(run.data)
     device = define_device(0)[1]
@@ -131,7 +131,7 @@ def _segment_data_sets(run: ModelRun) -> list[Path]:
 
 
 def _with(config: RunConfig, **changes: Any) -> RunConfig:
-    """The configuration with other ``loader_parameters``."""
+    """Configuration with changed ``loader_parameters``."""
     loader = config.loader_parameters.model_copy(update=changes)
     return config.model_copy(update={"loader_parameters": loader})
 
@@ -145,7 +145,7 @@ def _with_contrasts(config: RunConfig, contrasts: Sequence[str]) -> RunConfig:
 def _cases(
     config: RunConfig, model: PackagedModel, run: ModelRun, folder: Path
 ) -> tuple[CaseList, RunConfig]:
-    """The images of the data sets that the model takes, and the configuration that names their contrasts."""
+    """Images of the data sets for this model, and the configuration with their contrasts."""
     known = run.contrasts or config.channel_names
     bids_df = index_data(_with_contrasts(config, run.contrasts), folder)
     config = _with_contrasts(config, _contrasts(bids_df, known, model, run))
@@ -156,11 +156,11 @@ def _cases(
 def _contrasts(
     bids_df: BidsDataframe, known: Sequence[str], model: PackagedModel, run: ModelRun
 ) -> Sequence[str]:
-    """Contrasts to segment: those that are known, or the only one that is there."""
+    """Contrasts to segment: the known ones, or the only one available."""
     channels = model.config.in_channel
     if run.contrasts and channels > 1 and len(run.contrasts) != channels:
         raise ConfigError(
-            f"--contrasts: {len(run.contrasts)} given, and {run.model} has {channels} channels; give one for each"
+            f"--contrasts: {len(run.contrasts)} given, but {run.model} has {channels} channels; give one for each"
         )
     images = bids_df.images.values()
     there = sorted({image.suffix for image in images})
@@ -168,12 +168,12 @@ def _contrasts(
     if len(absent) < len(known) if channels == 1 or model.config.network.missing_contrasts else not absent:
         return known
     if channels == 1 and len(there) == 1 and not run.contrasts:
-        trained = f", though the model was trained on {some(known)}: there is no other" if known else ""
+        trained = f", although the model was trained on {some(known)}: no other is available" if known else ""
         say("Contrasts", f"{there[0]}{trained}")
         return there
-    wanted = f"takes {some(known)}" if known else "does not say which contrasts it takes"
+    wanted = f"expects {some(known)}" if known else "does not specify its contrasts"
     example = f" {there[0]}" if there and channels == 1 else ""
     raise ConfigError(
-        f"{run.model}: {wanted}, and {some(map(str, run.data))} has {some(there) or 'no image'}; choose with "
+        f"{run.model}: {wanted}, but {some(map(str, run.data))} has {some(there) or 'no image'}; choose with "
         f"--contrasts{example}"
     )

@@ -1,4 +1,4 @@
-"""Steps that several commands share."""
+"""Steps shared by several commands."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _CONTRASTS = "loader_parameters.contrast_params"
 
 
 def announce(config: RunConfig) -> torch.device:
-    """Say where and what."""
+    """Log the device and the architecture; return the device."""
     cuda, device = define_device(config.gpu_ids)
     if not cuda:
         log.info("Cuda is not available.")
@@ -61,7 +61,7 @@ def announce(config: RunConfig) -> torch.device:
 
 
 def changed(config: RunConfig, changes: Mapping[str, Any], keep_in: Path | None = None) -> RunConfig:
-    """The configuration with other values at dotted paths, kept in the run's configuration file where asked for."""
+    """Configuration with other values at dotted paths, also written to the run's configuration file on request."""
     new = RunConfig.model_validate(merged(config.to_json(), expand(changes)))
     if keep_in is not None and is_first_process():
         write_json(keep_in / CONFIG, new.to_json(hide_secrets=True))
@@ -69,15 +69,15 @@ def changed(config: RunConfig, changes: Mapping[str, Any], keep_in: Path | None 
 
 
 def with_contrasts(config: RunConfig, folder: Path) -> RunConfig:
-    """The configuration with its contrasts; where it names none those of the trained model, else of the data set.
+    """Configuration with its contrasts; if it names none, those of the trained model, else of the data set.
 
-    They are shown, and the run's configuration file keeps them: the channels of a network are contrasts.
+    They are shown and written to the run's configuration file: the channels of a network are contrasts.
     """
     if config.contrasts_for("training"):
         return config
     found = _contrasts_of_model(config.model_folder) if config.command != "train" else []
     found = found or sorted({image.suffix for image in index_data(config, folder).images.values()})
-    say("Contrasts", f"all, for the configuration names none: {', '.join(found)}")
+    say("Contrasts", f"all, as the configuration names none: {', '.join(found)}")
     return changed(config, {f"{_CONTRASTS}.training_validation": found}, keep_in=folder)
 
 
@@ -88,7 +88,7 @@ def _contrasts_of_model(folder: Path) -> list[str]:
 
 
 def as_trained(config: RunConfig, folder: Path) -> RunConfig:
-    """The configuration, with what ivadomed 2 did where it does not say, when that trained the model in the folder."""
+    """Configuration, with the behavior of ivadomed 2 for unset keys if that trained the model in the folder."""
     if not trained_by_2(folder):
         return config
     detection = config.object_detection_params
@@ -98,13 +98,13 @@ def as_trained(config: RunConfig, folder: Path) -> RunConfig:
 
 
 def fit_missing_encoder(config: RunConfig, folder: Path) -> None:
-    """Fit again the encoder of a FiLM network that ivadomed 2 trained in the folder, on the training set of that run.
+    """Refit the metadata encoder of a FiLM network trained by ivadomed 2, on the training set of that run.
 
-    It kept the encoder as pickles of scikit-learn, which are not opened. The fit draws nothing, so that it is the same;
-    it is saved for the packaged model too.
+    ivadomed 2 saved the encoder as scikit-learn pickles, which are not opened. The fit is deterministic and thus
+    gives the same encoder; it is also saved for the packaged model.
 
     Raises:
-        DataError: The training images are not there.
+        DataError: The training images are missing.
     """
     if config.metadata_type is None or (folder / FILM_ENCODER).is_file() or not trained_by_2(folder):
         return
@@ -123,7 +123,7 @@ def labelled_cases(
     folder: Path,
     device: torch.device,
 ) -> tuple[CaseList, CaseList]:
-    """The training and the validation set, the cases of a cascade with their boxes."""
+    """Training and validation set; cases of a cascade have bounding boxes."""
     validation = cases_of(config, bids_df, split["valid"], "validation")
     training = cases_of(config, bids_df, split["train"], "training")
     cases = [*training.cases, *validation.cases]
@@ -133,9 +133,9 @@ def labelled_cases(
 
 
 def with_best_threshold(config: RunConfig, folder: Path, increment: float) -> RunConfig:
-    """The configuration with the threshold that suits the trained model, which the run's file keeps too.
+    """Configuration with the best threshold for the trained model, also written to the run's configuration file.
 
-    It is searched on the training and validation sets, prepared as at test time.
+    The threshold is searched on the training and validation sets, preprocessed as for testing.
     """
     device = define_device(config.gpu_ids)[1]
     bids_df = index_data(config, folder)
@@ -155,19 +155,19 @@ def with_best_threshold(config: RunConfig, folder: Path, increment: float) -> Ru
 
 
 def threshold_picture(config: RunConfig, folder: Path) -> Path:
-    """The picture that a search of the threshold leaves."""
+    """Path of the figure of a threshold search."""
     return folder / ("roc.png" if config.task == "classification" else "thr.png")
 
 
 def postprocessing_of(config: RunConfig, folder: Path) -> dict[str, Any]:
-    """Steps by name, in the order in which they run.
+    """Steps by name, in order of application.
 
     Raises:
-        DataError: A step reads uncertainty maps, and those in the folder are of an earlier model.
+        DataError: A step reads uncertainty maps, but those in the folder are from an earlier model.
     """
     steps = config.postprocessing.arguments
     step = steps.get("uncertainty")
-    if step and step["thr"] >= 0 and not config.uncertainty.applied:  # else the maps are made again
+    if step and step["thr"] >= 0 and not config.uncertainty.applied:  # otherwise the maps are recomputed
         refuse_outdated(
             folder, f"*{glob_escape(step['suffix'])}", "set uncertainty.n_it above 0 to create it again"
         )
@@ -175,23 +175,23 @@ def postprocessing_of(config: RunConfig, folder: Path) -> dict[str, Any]:
 
 
 def keep_model_older(folder: Path) -> None:
-    """Set the time of the trained model to now when it lies ahead, so that what is predicted now is newer.
+    """Set the file time of the trained model to now if it is in the future, so that new predictions are newer.
 
-    A clock that was wrong during the training, or is now, would make ``refuse_outdated`` refuse every prediction.
+    If the clock was wrong during training, or is wrong now, ``refuse_outdated`` would refuse every prediction.
     """
     model, written = folder / BEST, folder / CONFIG
     if not (model.is_file() and written.is_file()):
         return
-    now = written.stat().st_mtime_ns  # by the clock of the file system: every run writes it first
+    now = written.stat().st_mtime_ns  # clock of the file system: every run writes this file first
     if model.stat().st_mtime_ns > now:
-        log.warning("%s is of the future; its time is set to now", model)
+        log.warning("%s is dated in the future; its time is set to now", model)
         os.utime(model, ns=(now, now))
 
 
 def keep_model_newer(folder: Path) -> None:
-    """Give a model that was just trained a time after that of every prediction in its folder.
+    """Set the file time of a newly trained model after that of every prediction in its folder.
 
-    A clock that was set back since they were made would let them pass for its own, see ``refuse_outdated``.
+    If the clock was set back since, old predictions would pass for its own, see ``refuse_outdated``.
     """
     model = folder / BEST
     times = [path.stat().st_mtime_ns for path in (folder / PREDICTIONS).glob("*")]
@@ -200,18 +200,18 @@ def keep_model_newer(folder: Path) -> None:
 
 
 def refuse_outdated(folder: Path, pattern: str, remedy: str, model: Path | None = None) -> None:
-    """Raise when a model was trained after a prediction in the folder was made.
+    """Raise if a model was trained after a prediction in the folder was made.
 
-    Of folders that ivadomed 2 left, and that have been copied since, the times say nothing.
+    File times are meaningless in folders of ivadomed 2 that have been copied since.
 
     Args:
         folder: Output folder of the run.
         pattern: Names of the files in ``pred_masks``.
         remedy: Advice at the end of the message.
-        model: File of the model; None: that of the folder.
+        model: File of the model; None: the one in the folder.
 
     Raises:
-        DataError: Another model made it.
+        DataError: Another model made the prediction.
     """
     model = model or folder / BEST
     if not model.is_file() or trained_by_2(folder):
@@ -237,7 +237,7 @@ def classify_cases(
 def test_classifier(
     config: RunConfig, cases: Sequence[Case], folder: Path, device: torch.device
 ) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Classify the slices of cases by the trained network, and measure the result.
+    """Classify the slices of cases with the trained network, and evaluate the result.
 
     Args:
         config: Configuration of the run.
@@ -255,10 +255,10 @@ def test_classifier(
 
 
 def evaluate_classifier(config: RunConfig, table: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    """Measure the classes of slices and write the measures to ``results_eval``.
+    """Evaluate slice classes and write the metrics to ``results_eval``.
 
     Args:
-        config: Configuration of the run; its postprocessing has the threshold (0.5 without one).
+        config: Configuration of the run; the threshold is that of its postprocessing (default 0.5).
         table: Probability and label of each slice, see `classify_cases`.
         folder: Folder of the run.
 

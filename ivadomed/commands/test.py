@@ -44,7 +44,7 @@ def test_command(
     """Predict and evaluate the test set.
 
     Returns:
-        The table of 3D metrics and the metrics averaged over images.
+        Table of 3D metrics, and the metrics averaged over images.
     """
     config = as_trained(config, folder)
     keep_model_older(folder)

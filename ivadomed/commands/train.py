@@ -1,4 +1,4 @@
-"""``--train``: data, training, package."""
+"""``--train``: data, training, packaging."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ from ivadomed.training.schedule import EarlyStopping
 
 log = logging.getLogger(__name__)
 
-# A longer training may continue a shorter one; where files lie and how fast they are read changes no number.
+# A longer training may continue a shorter one; location of files and reading speed do not affect results.
 FREE_TO_CHANGE = (
     "command",
     "gpu_ids",
@@ -92,7 +92,7 @@ def train_command(
     workers: Workers | None = None,
     on_epoch: EpochEnd | None = None,
 ) -> TrainingResult:
-    """Train, and package the best model. Of several processes that train together, each runs this function."""
+    """Train, and package the best model. If several processes train together, each runs this function."""
     started = time.monotonic()
     world = current_world()
     announce(config)
@@ -117,7 +117,7 @@ def train_command(
         write_manifest(config, folder, split, text, memory_format_text(channels_last, wanted))
         show_training(config, devices, text, folder)
     if overwrite and world.is_first:
-        remove_training(folder, folder / config.model_name)  # only now that nothing but the training can fail
+        remove_training(folder, folder / config.model_name)  # only now, when nothing but training can fail
     workers_of_loader = worker_count(config, len(devices))
     with _all_processes(folder, len(devices), resume) as world, explained(config.memory_keys, world):
         best = train(
@@ -173,15 +173,15 @@ def _data(
 def finished_training(
     config: RunConfig, thr_increment: float | None = None, n_gif: int = 0
 ) -> TrainingResult | None:
-    """Result of the training in the output folder, if it is that of this configuration and nothing of it is missing.
+    """Result of the training in the output folder, if it belongs to this configuration and is complete.
 
     Args:
         config: Configuration of the run.
-        thr_increment: The threshold is to be searched too.
-        n_gif: Animations that are to be made too.
+        thr_increment: Step of a threshold search that must be done too.
+        n_gif: Number of animations that must exist too.
 
     Returns:
-        Losses of the best epoch; None when there is no such training.
+        Losses of the best epoch; None if there is no such training.
     """
     folder, package = Path(config.path_output), config.model_folder
     packaged = [package / f"{package.name}{suffix}" for suffix in (".pt", ".json")]
@@ -210,7 +210,7 @@ def finished_training(
 
 
 def _all_processes(folder: Path, count: int, resume: bool) -> AbstractContextManager[World]:
-    """Start a process for every GPU unless that has been done from outside."""
+    """Start one process per GPU unless started externally."""
     world = current_world()
     if world.size > 1 or count == 1:
         return nullcontext(world)
@@ -225,7 +225,7 @@ def _package(
     model: Architecture,
     thr_increment: float | None,
 ) -> None:
-    """Package the best model of a training, of which the threshold may be searched first."""
+    """Package the best model of a training, after an optional threshold search."""
     if thr_increment is not None:
         config = with_best_threshold(config, folder, thr_increment)
     package_model(config, folder / BEST, folder / config.model_name)

@@ -1,4 +1,4 @@
-"""A run in the process of a worker: paths that mean the same there, its GPU and threads, and how it ended."""
+"""Runs in worker processes: valid paths, the worker's GPU and threads, and logging of failures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ivadomed.runtime.terminal import Mode, shown
 
 
 def shared_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with absolute paths and one cache for all runs, so that images are prepared once."""
+    """Configuration with absolute paths and one cache for all runs, so that images are preprocessed once."""
     loader = config["loader_parameters"]
     output, data = Path(config["path_output"]).resolve(), loader["path_data"] or []
     places: dict[str, Any] = {
@@ -27,27 +27,27 @@ def shared_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_absolute_paths(config: RunConfig) -> RunConfig:
-    """The configuration as any process can read it that sees the same files in the same places, see `shared_config`."""
+    """Configuration for any process that sees the same files under the same paths, see `shared_config`."""
     return load_config(shared_config(config.to_json()))
 
 
 def with_own_share(config: Mapping[str, Any]) -> RunConfig:
-    """The configuration with the GPU and the threads that this process has to itself."""
+    """Configuration with the GPU and the threads reserved for this process."""
     parsed = load_config(config)
     changes: dict[str, Any] = {"gpu_ids": list(own_gpus(parsed.gpu_ids))}
     threads = own_threads()
     if threads is not None and parsed.training_parameters.num_workers is None:
-        changes["training_parameters.num_workers"] = min(threads - 1, 8)  # its cores are all it has
+        changes["training_parameters.num_workers"] = min(threads - 1, 8)  # limited to its own cores
     return load_config(config, changes)
 
 
 def screen_of_worker() -> AbstractContextManager[None]:
-    """Context without progress bars where several processes share a terminal."""
+    """Context that disables progress bars if several processes share a terminal."""
     return nullcontext() if own_threads() is None else shown(Mode.QUIET)
 
 
 def log_failure(log: Path, error: Exception) -> None:
-    """Say in the log of a run how it ended, which is no more than a line in that of the runs together."""
+    """Write the failure of a run to its log; the common log of all runs has only one line about it."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as file:
         file.write(f"{error}\n" if isinstance(error, IvadomedError) else traceback.format_exc())

@@ -80,7 +80,7 @@ def test_a_configuration_of_2020_trains_tests_and_segments(old, tmp_path, capsys
         "transformation.CenterCrop.size",
     } <= places
     assert len(said) == len(set(said))
-    assert "all, for the configuration names none: T1w, T2star, T2w" in caplog.text
+    assert "all, as the configuration names none: T1w, T2star, T2w" in caplog.text
     kept = json.loads((out / "config_file.json").read_text(encoding="utf-8"))
     assert kept["loader_parameters"]["contrast_params"]["training_validation"] == ["T1w", "T2star", "T2w"]
     assert kept["transformation"]["CenterCrop"]["size"] == [16, 16]

@@ -267,7 +267,7 @@ def test_what_is_left_out_is_one_line_of_the_screen(broken, config, write, caplo
     log = Path(config["path_output"]) / "log"
     assert screen_lines(caplog, "Left out") == [
         "Left out 3: a name or place that breaks the rules (sub-003_T2w.nii.gz); no label _seg-manual "
-        f"(sub-001_T2w.nii.gz); no image of the contrast T2w (sub-009). {log} names all"
+        f"(sub-001_T2w.nii.gz); no image of the contrast T2w (sub-009). {log} lists all"
     ]
     for name in ("sub-003_T2w.nii.gz", "sub-001_T2w.nii.gz", "sub-009"):
         assert any("eft out" in line and name in line for line in log.read_text("utf-8").splitlines())
