@@ -1,4 +1,4 @@
-"""A starting configuration for a data set: what is there (`survey`), and what follows from it (`choices`)."""
+"""Starting configuration for a data set: its properties (`survey`), and the resulting choices (`choices`)."""
 
 from ivadomed.suggest.candidates import Candidate, candidates
 from ivadomed.suggest.choices import Choice, suggest, tree

@@ -1,4 +1,4 @@
-"""Normalization and augmentation of a plan, by modality and by the length of the training."""
+"""Normalization and augmentation of a plan, by modality and length of the training."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _TRAINING = {"dataset_type": ["training"]}
 def augmentation(plan: StudyPlan) -> Iterator[Entry]:
     """Transforms after resampling and crop.
 
-    CT is normalized before voxels are moved, so that what comes in from outside is the mean of the foreground; other
-    images after it, so that it is their zero.
+    CT is normalized before spatial transforms, so that voxels from outside the image get the foreground mean; other
+    images are normalized after them, so that those voxels count as zero.
     """
     ct, full = plan.data.foreground.ct, plan.is_long
     if ct is not None:
@@ -52,7 +52,7 @@ def _bounds(ct: Intensities) -> dict[str, Any]:
 
 
 def _affine(plan: StudyPlan, full: bool) -> dict[str, Any]:
-    """Rotation and scaling; in mm where voxels are no cubes."""
+    """Rotation and scaling; in mm if voxels are anisotropic."""
     uneven: dict[str, Any] = {"physical": True} if max(plan.spacing) > _UNEVEN * min(plan.spacing) else {}
     if full:
         return FULL_AFFINE | uneven
@@ -68,7 +68,7 @@ def _why_affine(plan: StudyPlan, full: bool) -> str:
 
 
 def _normalization(plan: StudyPlan) -> Entry:
-    """Image by image; over the foreground where much is padding."""
+    """Per image; over the foreground if there is much padding."""
     reason, arguments = "mean 0 and deviation 1: scanners differ in scale", {"applied_to": ["im"]}
     if plan.padding <= MUCH_PADDING:
         return ("NormalizeInstance", arguments, reason)

@@ -1,4 +1,4 @@
-"""Configurations for one data set that are worth comparing: slices, volumes, and a cascade for large volumes."""
+"""Configurations worth comparing for a data set: slices, volumes, and a cascade for large volumes."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _STEP, _ALIKE = 1.03, 1.05  # of a voxel size; within the second factor axes are
 
 @dataclass(frozen=True)
 class Candidate:
-    """A configuration to be compared with others.
+    """A configuration to compare with others.
 
     Args:
         name: "2d", "3d", "3d_lowres" or "3d_cascade".
-        reason: Why it is offered, in words.
+        reason: Why it is offered.
         choices: Its keys, with a reason each.
-        detector: Name of the candidate whose packaged model finds the object, in a cascade; None otherwise. The key
+        detector: In a cascade, name of the candidate whose packaged model finds the object; None otherwise. The key
             `object_detection_params.object_detection_path` expects that model in the output folder of its run.
-        useful_minutes: Shortest training that is of use compared with others; 0 without a budget in minutes.
-        prediction_minutes: What the prediction of all images takes; 0 without a budget in minutes.
+        useful_minutes: Shortest useful training in comparison with others; 0 without a budget in minutes.
+        prediction_minutes: Duration of the prediction of all images; 0 without a budget in minutes.
     """
 
     name: str
@@ -47,13 +47,13 @@ class Candidate:
 
 
 def candidates(data: Survey, machine: Machine, name: str, minutes: float | None = None) -> list[Candidate]:
-    """Configurations that suit a data set; the first one is what `suggest` gives.
+    """Configurations suited to a data set; the first one is that of `suggest`.
 
     Args:
         data: The data set.
-        machine: Where they will be trained.
-        name: Beginning of the names of the models and of the folders of the runs, which end in `_2d`, `_3d`...
-        minutes: Minutes that one training may take; None for as long as a first training usually does.
+        machine: Machine for training.
+        name: Prefix of the names of models and run folders, which end in `_2d`, `_3d`...
+        minutes: Maximum duration of one training; None: the usual duration of a first training.
     """
     first = StudyPlan(data, machine, minutes)
     volumes = first if first.n_axes == 3 else StudyPlan(data, machine, minutes, n_axes=3)
@@ -65,7 +65,7 @@ def candidates(data: Survey, machine: Machine, name: str, minutes: float | None 
 
 def _candidate(way: str, why: str, plan: StudyPlan, name: str) -> Candidate:
     detector = _LOWRES if way == _CASCADE else None
-    model = f"{name}_{_LOWRES}"  # of its run, in which it is packaged under the same name
+    model = f"{name}_{_LOWRES}"  # folder of its run, where it is packaged under the same name
     choices = choices_of(plan, f"{name}_{way}", f"{model}/{model.rpartition('/')[2]}" if detector else None)
     if plan.minutes is None:
         return Candidate(way, why, choices, detector)
@@ -73,11 +73,11 @@ def _candidate(way: str, why: str, plan: StudyPlan, name: str) -> Candidate:
 
 
 _Offer = tuple[str, str, StudyPlan]
-"""Name, reason, and what is trained."""
+"""Name, reason and plan."""
 
 
 def _of_slices_or_volumes(first: StudyPlan, volumes: StudyPlan) -> Iterator[_Offer]:
-    """What the thickness of the slices prefers, then the other where it can be trained."""
+    """The variant preferred for the slice thickness, then the other if it can be trained."""
     data = first.data
     depth = float(np.median(first.shapes[:, 2]))
     if first.n_axes == 2:
@@ -85,14 +85,14 @@ def _of_slices_or_volumes(first: StudyPlan, volumes: StudyPlan) -> Iterator[_Off
         if not data.pictures and depth >= THIN:
             yield "3d", f"images have {depth:.0f} slices, enough for a third dimension", volumes
         return
-    yield "3d", "voxels are nearly as deep as wide, so that neighbouring slices help", first
+    yield "3d", "voxels are nearly isotropic, so neighboring slices help", first
     slices = StudyPlan(data, first.machine, first.minutes, n_axes=2)
     if slices.count >= LEAST_SLICES:
-        yield "2d", f"{slices.count} slices to train on: a 2D network is fast and sees all of each", slices
+        yield "2d", f"{slices.count} slices to train on: a 2D network is fast and sees whole slices", slices
 
 
 def _of_large_volumes(volumes: StudyPlan) -> Iterator[_Offer]:
-    """A low resolution, and a cascade on it, where a patch shows little of a volume."""
+    """A low resolution, and a cascade based on it, if a patch covers little of a volume."""
     data, machine, minutes = volumes.data, volumes.machine, volumes.minutes
     median, patch = np.median(volumes.resampled, axis=0), math.prod(volumes.samples.size)
     shown = patch / median.prod()
@@ -112,11 +112,11 @@ def _of_large_volumes(volumes: StudyPlan) -> Iterator[_Offer]:
 
 
 def lowered(spacing: Sequence[float], factor: float) -> tuple[float, ...]:
-    """Coarser voxels, of which a volume has fewer by a factor: the finest axes are coarsened first (nnU-Net).
+    """Coarser voxel size, with fewer voxels by a factor; the finest axes are coarsened first (nnU-Net).
 
     Args:
-        spacing: mm along each axis.
-        factor: Voxels before, divided by voxels after; 1 at least.
+        spacing: Voxel size in mm along each axis.
+        factor: Voxels before divided by voxels after, at least 1.
     """
     coarser = np.array(spacing, float)
     while coarser.prod() < factor * math.prod(spacing):

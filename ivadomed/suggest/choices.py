@@ -1,4 +1,4 @@
-"""A value and a reason for each key of a configuration that depends on the data or the machine."""
+"""Value and reason for each configuration key that depends on the data or the machine."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class Choice:
     """One key of the configuration.
 
     Args:
-        key: Its dotted path.
-        value: What it is set to.
-        reason: Why, in words.
+        key: Dotted path of the key.
+        value: Value of the key.
+        reason: Reason for the value.
     """
 
     key: str
@@ -56,20 +56,20 @@ def suggest(data: Survey, machine: Machine, name: str, minutes: float | None = N
 
     Args:
         data: The data set.
-        machine: Where it will be trained.
-        name: Of the model, and of the folder of the run.
-        minutes: Minutes that the training may take; None for as long as a first training usually does.
+        machine: Machine for training.
+        name: Name of the model and of the folder of the run.
+        minutes: Maximum duration of the training; None: the usual duration of a first training.
     """
     return choices_of(StudyPlan(data, machine, minutes), name)
 
 
 def choices_of(plan: StudyPlan, name: str, detector: str | None = None) -> list[Choice]:
-    """The configuration of a plan, key by key.
+    """Configuration of a plan, key by key.
 
     Args:
-        plan: What is trained, and how.
-        name: Of the model, and of the folder of the run.
-        detector: Folder of the packaged model that finds the object, for a network that works in boxes.
+        plan: Plan of the training.
+        name: Name of the model and of the folder of the run.
+        detector: Folder of the packaged detection model, for a network that works in bounding boxes.
     """
     sections: dict[str, Iterator[Entry]] = {
         "": _run(plan, name),
@@ -93,7 +93,7 @@ def table_of_reasons(choices: Sequence[Choice]) -> list[str]:
 
 
 def tree(choices: Sequence[Choice]) -> dict[str, Any]:
-    """The configuration that choices make up."""
+    """Configuration consisting of these choices."""
     return expand({choice.key: choice.value for choice in choices})
 
 
@@ -149,7 +149,7 @@ def _data(plan: StudyPlan) -> Iterator[Entry]:
             "random_patch_params",
             {"applied": True, "foreground": FOREGROUND[plan.lesions]}
             | ({} if plan.per_image is None else {"per_image": plan.per_image}),
-            f"training patches at random places, {share}"
+            f"training patches at random positions, {share}"
             + (
                 ""
                 if plan.per_image is None
@@ -217,7 +217,7 @@ def _training(plan: StudyPlan) -> Iterator[Entry]:
 
 
 def _why_epochs(plan: StudyPlan) -> str:
-    """How long the training is."""
+    """Reason for the length of the training."""
     updates = f"about {math.ceil(plan.count / plan.batch_size)} updates an epoch"
     if plan.minutes is None:
         wanted = UPDATES[plan.machine.gpu]
@@ -263,15 +263,15 @@ def _why_overlap(plan: StudyPlan) -> str:
     overlap = 1 - plan.stride[0] / plan.samples.size[0]
     if overlap < OVERLAP / 2:
         return "patches do not overlap, because all of them are validated after each epoch"
-    return f"patches overlap by about {overlap:.0%}; their middle counts more, because borders are predicted worse"
+    return f"patches overlap by about {overlap:.0%}; their center has more weight, as borders are predicted worse"
 
 
 def _why_dimensions(plan: StudyPlan) -> str:
     if plan.n_axes == 2:
-        return plan.why_2d or "slices train fast and share what is learned"
+        return plan.why_2d or "slices train fast and share features"
     if plan.why_2d:
         return f"{plan.why_2d}; to be compared"
-    return "voxels are nearly isotropic, so neighbouring slices help"
+    return "voxels are nearly isotropic, so neighboring slices help"
 
 
 def _why_filters(plan: StudyPlan) -> str:
@@ -336,6 +336,6 @@ def _why_crop(plan: StudyPlan) -> str:
 
 
 def _ranges(sizes: np.ndarray) -> str:
-    """[N, axes] to "31-43 x 40-59"."""
+    """Ranges of sizes [N, axes] as text, e.g. "31-43 x 40-59"."""
     ends = zip(sizes.min(axis=0), sizes.max(axis=0), strict=True)
     return " x ".join(f"{a:.4g}" if np.isclose(a, b, rtol=1e-2) else f"{a:.4g}-{b:.4g}" for a, b in ends)

@@ -1,4 +1,4 @@
-"""Classes that the labels of a data set have to offer: files of one class, and the classes of label maps."""
+"""Classes available in the labels of a data set: files of one class, and the classes of label maps."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from ivadomed.images.labels import LabelFile, LabelReader, open_label
 from ivadomed.loader.bids.files import BidsFile
 
 TableOf = Callable[[BidsFile], LabelTable]
-_MOST_CLASSES = 256  # an image of whole numbers has more values
-_IGNORE = "ignore"  # as nnU-Net calls it
+_MOST_CLASSES = 256  # a file with more integer values is an image
+_IGNORE = "ignore"  # nnU-Net's name
 
 
 @dataclass(frozen=True)
 class Offer:
-    """Labels that can be trained on, as ``target_suffix`` names them.
+    """Labels available for training, by their names in ``target_suffix``.
 
     Args:
-        classes: By text; "_seg-manual", and for a label map "_dseg:anterior" or "_dseg:1".
-        wanted: Those that are asked for, in their order; empty: nothing is.
-        ignore: Ignored voxels, which a table calls "ignore"; None without.
+        classes: Classes by text: "_seg-manual", or "_dseg:anterior" or "_dseg:1" for a label map.
+        wanted: Requested classes, in order; empty if none are requested.
+        ignore: Ignored voxels, called "ignore" in a table; None if there are none.
     """
 
     classes: Mapping[str, LabelSuffix]
@@ -34,11 +34,11 @@ class Offer:
         """Labels of one image by class.
 
         Args:
-            labels: Its label files by suffix.
+            labels: Label files of the image, by suffix.
             table_of: Names of the classes in a file.
 
         Raises:
-            DataError: A class has a name that no table has.
+            DataError: A class has a name that is in no table.
         """
         found = {}
         for text, suffix in self.classes.items():
@@ -57,13 +57,13 @@ def offer_classes(
     """List the classes of the labels of some images.
 
     Args:
-        labels: Per image its label files by suffix.
+        labels: Label files by suffix, per image.
         table_of: Names of the classes in a file.
-        wanted: What is asked for; "_dseg" of a label map is all of its classes.
-        opened: Opens a file.
+        wanted: Requested labels; "_dseg" of a label map means all of its classes.
+        opened: Function that opens a file.
 
     Raises:
-        ConfigError: Something is asked for in a way that cannot be parsed.
+        ConfigError: A requested label cannot be parsed.
     """
     files: dict[str, list[BidsFile]] = defaultdict(list)
     for of_image in labels:
@@ -95,7 +95,7 @@ def _asked(text: str, offered: Mapping[str, Sequence[LabelSuffix]]) -> Sequence[
 
 
 def _common(tables: Iterable[LabelTable]) -> LabelTable:
-    """Names that mean the same in all of the tables."""
+    """Names with the same meaning in all tables."""
     first, *others = tables
     return {
         name: values for name, values in first.items() if all(table.get(name) == values for table in others)
@@ -103,7 +103,7 @@ def _common(tables: Iterable[LabelTable]) -> LabelTable:
 
 
 def _parts(suffix: str, values: Sequence[int], named: LabelTable, ignored: str | None) -> list[LabelSuffix]:
-    """Classes of a label map: those with a name that occur, and the values that no name has."""
+    """Classes of a label map: names that occur in it, and values without a name."""
     there = set(values)
     covered = {value for of_name in named.values() for value in of_name}
     names = [name for name, of_name in named.items() if name != ignored and there & set(of_name)]
@@ -112,11 +112,11 @@ def _parts(suffix: str, values: Sequence[int], named: LabelTable, ignored: str |
 
 
 def _classes_of(files: Sequence[BidsFile], opened: LabelReader) -> list[int]:
-    """Values of a label map besides 0, increasing; empty when the files hold one class each."""
+    """Nonzero values of a label map in increasing order; empty if the files hold one class each."""
     found: set[int] = set()
     for file in files:
         try:
             found.update(opened(file.path, None).classes)
-        except DataError:  # which says more where the label is looked at
+        except DataError:  # reported with more detail when the label is inspected
             return []
     return sorted(found) if 1 < len(found) <= _MOST_CLASSES else []

@@ -1,4 +1,4 @@
-"""Where the labels of a data set lie in its images, and the intensities below them in CT."""
+"""Location of the labels in the images of a data set, and intensities of labeled voxels in CT."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from ivadomed.images.volume_of import ImagePath
 from ivadomed.runtime.terminal import hidden_bar
 
 _VOXELS = 1 << 26
-"""Voxels of all labels that are read; a label of 512 x 512 x 256 is one of them."""
+"""Total number of label voxels to read: one label of 512 x 512 x 256, or more smaller ones."""
 _FEWEST, _MOST = 8, 1000
 _CT = re.compile(r"ct(?![a-z])", re.IGNORECASE)
 _AIR, _AIR_SHARE = (-1100, -900), 0.01
-_TOLD_BY = 3  # images whose values tell CT
-_PER_IMAGE = 10_000  # intensities, as nnU-Net
+_TOLD_BY = 3  # images whose values identify CT
+_PER_IMAGE = 10_000  # intensities, as in nnU-Net
 _PERCENTILES = (0.5, 99.5)
 
 
 @dataclass(frozen=True)
 class Intensities:
-    """Distribution of the intensities of labelled voxels over a data set.
+    """Distribution of the intensities of labeled voxels in a data set.
 
     Args:
         images: Images that were read.
@@ -45,7 +45,7 @@ class Intensities:
 
     @classmethod
     def of(cls, samples: Sequence[np.ndarray]) -> Intensities | None:
-        """From the values of each image; None without any, or where all are one value."""
+        """Compute from the values of each image; None if there are none or all are equal."""
         values = np.concatenate(samples).astype(float) if samples else np.zeros(0)
         if not len(values) or np.ptp(values) == 0:
             return None
@@ -57,12 +57,12 @@ class Intensities:
 
 @dataclass(frozen=True, eq=False)
 class Foreground:
-    """Boxes around all labels of an image together, and intensities in them.
+    """Box around all labels of each image, and intensities of labeled voxels.
 
     Args:
-        extent: [M, 3] mm of the boxes along right-left, posterior-anterior, inferior-superior.
-        reach: [M, 3] mm of the smallest boxes about the centre of the image that hold these.
-        complete: Whether the labels of all images were read.
+        extent: [M, 3] size of the boxes in mm along right-left, posterior-anterior, inferior-superior.
+        reach: [M, 3] size in mm of the smallest boxes about the image center that contain these.
+        complete: True if the labels of all images were read.
         ct: Intensities of CT; None for other images.
     """
 
@@ -78,7 +78,7 @@ NOTHING = Foreground(np.zeros((0, 3)), np.zeros((0, 3)), complete=False)
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """An image and the labels that are trained on.
+    """An image and the labels to train on.
 
     Args:
         image: The image.
@@ -92,19 +92,19 @@ class LabelledImage:
 
 
 def images_to_read(count: int, voxels: int) -> int:
-    """Number of images, of so many with so many voxels, whose labels are read: all of small ones."""
+    """Number of images whose labels are read, given their count and voxels per image: all if they are small."""
     return min(count, max(_FEWEST, min(_VOXELS // max(voxels, 1), _MOST)))
 
 
 def look_at_foreground(
     images: Iterable[LabelledImage], complete: bool, opened: LabelReader = open_label
 ) -> Foreground:
-    """Read labels, and the images of CT; faulty files, which a check of the data names, are passed over.
+    """Read labels, and CT images; faulty files are skipped, as the data check reports them.
 
     Args:
-        images: Those to read.
-        complete: Whether they are all there are.
-        opened: Opens a label.
+        images: Images to read.
+        complete: True if these are all images.
+        opened: Function that opens a label.
     """
     items = list(images)
     boxes: list[tuple[list[float], list[float]]] = []
@@ -125,14 +125,14 @@ def look_at_foreground(
 
 
 def _some_of(image: Image, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Intensities of some voxels of a mask [R, A, S]; none where it is on another grid."""
+    """Intensities of some voxels of a mask [R, A, S]; none if it is on another grid."""
     data = image.grid().to_hwd(image.data)
     inside = data[mask] if data.shape == mask.shape else data[:0].ravel()
     return rng.choice(inside, min(len(inside), _PER_IMAGE), replace=False) if len(inside) else inside
 
 
 def _mask(labels: Sequence[LabelFile], opened: LabelReader) -> tuple[np.ndarray | None, Sequence[float]]:
-    """All labels together, [R, A, S], and mm along these axes."""
+    """Union of all labels, [R, A, S], and the voxel size in mm along these axes."""
     mask, zooms = None, (1.0, 1.0, 1.0)
     for label in iter_labels(labels, soft=True, opened=opened):
         grid = label.grid()
@@ -153,7 +153,7 @@ def _box(mask: np.ndarray, zooms: Sequence[float]) -> tuple[list[float], list[fl
 
 
 def _is_ct(items: Sequence[LabelledImage]) -> bool:
-    """Whether all contrasts are called CT, or most images have air at about -1000."""
+    """True if all contrasts are named CT, or most images have air at about -1000."""
     if items and all(_CT.match(item.contrast) for item in items):
         return True
     told = [_has_air(item.image) for item in items[:: max(len(items) // _TOLD_BY, 1)][:_TOLD_BY]]

@@ -1,4 +1,4 @@
-"""What the labels of a data set are like, from the voxels of some of them, and which of them to train on."""
+"""Properties of the labels of a data set, from the voxels of some of them, and the choice of those to train on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _RATER = re.compile(r"[-_]?rater-?\w+$")
 _RARE = 0.25
 _POINT = 10
 _SAME = 0.98
-_ALIKE = 0.9  # Dice of two versions of one structure; raters agree so well at best
+_ALIKE = 0.9  # Dice of two versions of one structure; the best agreement between raters
 _WITHIN = 0.9
 _APART = 0.02
 _ONES = (
@@ -33,19 +33,19 @@ _ONES = (
 
 @dataclass(eq=False)
 class LabelKind:
-    """What was seen of the labels with one suffix; it grows file by file.
+    """Properties of the labels with one suffix, accumulated file by file.
 
     Args:
-        suffix: What their names add to those of the images.
-        images: Images that have one.
-        fault: Why it cannot be trained on; empty when it can.
-        soft: Whether it has values between 0 and 1.
-        pieces: Connected objects in each label that was read.
-        largest: Voxels of the largest label that was read.
-        slices: Share of the slices that have it, per axis right-left, posterior-anterior, inferior-superior and per
-            label that was read.
-        shares: Share of the voxels of the image, per label that was read.
-        scattered: Whether it lies within another label, in several pieces, and is absent from some images.
+        suffix: Suffix added to the names of the images.
+        images: Number of images with this label.
+        fault: Why it cannot be used for training; empty if it can.
+        soft: True if it has values between 0 and 1.
+        pieces: Connected objects in each label read.
+        largest: Voxels of the largest label read.
+        slices: Fraction of slices with the label, per axis right-left, posterior-anterior, inferior-superior and per
+            label read.
+        shares: Fraction of the voxels of the image, per label read.
+        scattered: True if it lies within another label, in several pieces, and is absent from some images.
     """
 
     suffix: str
@@ -60,7 +60,7 @@ class LabelKind:
 
     def look(self, data: np.ndarray) -> None:
         """Add one label, [R, A, S] in 0..1."""
-        # A few grey voxels are a border, and no reason to train on soft values.
+        # A few intermediate values are partial-volume borders, no reason to train on soft values.
         self.soft |= bool(((data > 0) & (data < 1)).sum() > _GREY * (data > 0).sum())
         mask = data >= 0.5
         self.shares.append(float(mask.mean()))
@@ -73,17 +73,17 @@ class LabelKind:
 
     @property
     def single(self) -> bool:
-        """Whether each label is one connected object, and no image is without."""
+        """True if each label is one connected object and none is empty."""
         return bool(self.pieces) and max(self.pieces) == 1 and len(self.pieces) == len(self.shares)
 
     @property
     def lesions(self) -> bool:
-        """Whether it marks lesions, by its name or because of what was seen."""
+        """True if it marks lesions, according to its name or voxels."""
         return self.scattered or names_lesions(self.suffix)
 
     @property
     def name(self) -> str:
-        """The kind in one word, for the user."""
+        """Kind in one word, for the user."""
         if self.fault:
             return "no label"
         if self.largest < _POINT:
@@ -96,10 +96,10 @@ class Targets:
     """The labels to train on.
 
     Args:
-        kinds: One per class.
-        apart: Whether no voxel has two of them.
-        left_out: Suffix and reason of the others; no reason for what was not asked for.
-        seen: Every label, those to train on included.
+        kinds: Labels, one per class.
+        apart: True if classes do not overlap.
+        left_out: Suffix and reason of the other labels; no reason if a label was not requested.
+        seen: All labels, including those to train on.
     """
 
     kinds: tuple[LabelKind, ...]
@@ -120,20 +120,21 @@ def choose_targets(
     wanted: Sequence[str] = (),
     opened: LabelReader = open_label,
 ) -> Targets:
-    """Read labels of some images and choose those that a network can learn.
+    """Read labels of some images and choose those to train on.
 
-    Structures come before lesions within them, and both before points. A label that an image lacks counts as empty, so
-    labels that few images have would teach that there is nothing.
+    Structures take precedence over lesions within them, and both over points. A missing label counts as empty, so
+    training on labels that few images have would teach the network to predict nothing.
 
     Args:
-        files: Per image the labels by suffix.
-        counts: Images of the whole data set that have a label, by suffix.
-        grids: Per image its grid.
-        wanted: Suffixes to train on, whatever the others are like; empty: all that can be used.
-        opened: Opens a file.
+        files: Labels by suffix, per image.
+        counts: Number of images in the data set with a label, by suffix.
+        grids: Grid of each image.
+        wanted: Suffixes to train on, regardless of the others; empty: all usable ones.
+        opened: Function that opens a file.
 
     Raises:
-        DataError: No label can be used, two mark the same, or one that is wanted does not exist or cannot be used.
+        DataError: No label can be used, two mark the same structure, or a requested one does not exist or cannot be
+            used.
     """
     if absent := [suffix for suffix in wanted if suffix not in counts]:
         raise DataError(
@@ -164,11 +165,11 @@ def choose_targets(
 
 
 def table_of_labels(kinds: Iterable[LabelKind], use: Mapping[str, str] | None = None) -> list[str]:
-    """Lines of a table of labels: how many images have them, what they are like, how much of an image they cover.
+    """Lines of a table of labels: number of images, kind, and fraction of the image covered.
 
     Args:
         kinds: The labels.
-        use: What becomes of each, by suffix; None for a table without.
+        use: Use of each label, by suffix; None for a table without this column.
     """
     rows = [("label", "images", "kind", "of the image", *(("use",) if use else ()))]
     for (name, what, _, *uses), group in groupby(kinds, key=lambda kind: _row_of(kind, use)):
@@ -184,7 +185,7 @@ def table_of_labels(kinds: Iterable[LabelKind], use: Mapping[str, str] | None = 
 
 
 def _row_of(kind: LabelKind, use: Mapping[str, str] | None) -> tuple[str, ...]:
-    """Labels with the same are one row: classes of a label map that are left out for one reason."""
+    """Key of a label's row, shared by e.g. the classes of a label map that are left out for the same reason."""
     if use is None:
         return (kind.suffix, kind.name, kind.suffix)
     left_out = kind.suffix in use and not use[kind.suffix].startswith("class")
@@ -194,7 +195,7 @@ def _row_of(kind: LabelKind, use: Mapping[str, str] | None) -> tuple[str, ...]:
 def _refuse_versions(
     kinds: Sequence[LabelKind], masks: Sequence[Mapping[str, np.ndarray]], all_kinds: Iterable[LabelKind]
 ) -> None:
-    """Raise for labels of one structure, such as those of two raters or methods: which counts, only the user knows."""
+    """Raise if labels mark the same structure, e.g. those of two raters or methods; only the user can choose."""
     for one, other in combinations([kind.suffix for kind in kinds], 2):
         if file_suffix(one) == file_suffix(other):
             continue  # classes of a label map
@@ -211,17 +212,17 @@ def _refuse_versions(
 def _look(
     files: Mapping[str, LabelFile], kinds: Mapping[str, LabelKind], grid: Grid, opened: LabelReader
 ) -> dict[str, np.ndarray]:
-    """Read the labels of one image; masks in RAS order, packed to bits."""
+    """Read the labels of one image; masks are in RAS order, packed to bits."""
     masks = {}
     for path in dict.fromkeys(file.path for file in files.values()):
         of_path = {suffix: file for suffix, file in files.items() if file.path == path}
-        try:  # one class after the other: a label map may have a hundred
+        try:  # one class at a time: a label map may have a hundred
             labels = iter_labels([*of_path.values()], soft=True, opened=opened)
             for suffix, label in zip(of_path, labels, strict=True):
                 own = label.grid()
                 if not grid.matches(own) and (
                     is_nifti(path) or own.shape != grid.shape
-                ):  # pictures lie anywhere
+                ):  # pictures have no position
                     kinds[suffix].fault = f"is not on the grid of its image: {path}"
                     continue
                 data = own.to_hwd(label.data)  # of axial slices: RAS
@@ -234,7 +235,7 @@ def _look(
 
 
 def _points(largest: int) -> str:
-    """Reason for leaving out a label whose largest object has so few voxels."""
+    """Reason for leaving out a label whose largest object has few voxels."""
     if largest == 1:
         return "marks only single-voxel points"
     return (
@@ -245,7 +246,7 @@ def _points(largest: int) -> str:
 def _usable(
     usable: Mapping[str, LabelKind], masks: Sequence[Mapping[str, np.ndarray]], left_out: dict[str, str]
 ) -> list[LabelKind]:
-    """Without what is soft next to hard labels, what few images have, and what others make up together."""
+    """Usable labels: without soft ones next to binary ones, those of few images, and unions of others."""
     if not all(kind.soft for kind in usable.values()):
         left_out |= {s: "is soft, others are binary" for s, kind in usable.items() if kind.soft}
     left_out |= {suffix: "is a prediction" for suffix in usable if suffix.endswith("_pred")}
@@ -285,7 +286,7 @@ def _usable(
 
 
 def _is_scattered(kind: LabelKind, others: Sequence[str], masks: Sequence[Mapping[str, np.ndarray]]) -> bool:
-    """Whether a label is like lesions: within another one, in several pieces, and not in every image."""
+    """True if a label resembles lesions: within another one, in several pieces, and not in every image."""
     if max(kind.pieces, default=0) < 2 or len(kind.pieces) == len(kind.shares):
         return False
     suffix = kind.suffix
@@ -300,7 +301,7 @@ def _is_scattered(kind: LabelKind, others: Sequence[str], masks: Sequence[Mappin
 def _drop_repeated_maps(
     kinds: list[LabelKind], masks: Sequence[Mapping[str, np.ndarray]], left_out: dict[str, str]
 ) -> None:
-    """Leave out label maps of what files of one class each hold too."""
+    """Leave out label maps that repeat files of one class each."""
     files = [kind.suffix for kind in kinds if kind.suffix == file_suffix(kind.suffix)]
     maps = {file_suffix(kind.suffix) for kind in kinds} - set(files)
     for name in sorted(maps) if len(files) > 1 else ():
@@ -319,7 +320,7 @@ def _union(bits: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _is_union(suffix: str, others: Sequence[str], masks: Sequence[Mapping[str, np.ndarray]]) -> bool:
-    """Whether a label is the union of others that have no voxel in common."""
+    """True if a label is the union of others that do not overlap."""
     seen = [m for m in masks if all(name in m and m[name].size for name in (suffix, *others))]
     if not seen or any(_share(seen, a, b) > _APART for a, b in combinations(others, 2)):
         return False
@@ -332,7 +333,7 @@ def _is_union(suffix: str, others: Sequence[str], masks: Sequence[Mapping[str, n
 
 
 def _share(masks: Sequence[Mapping[str, np.ndarray]], one: str, other: str) -> float:
-    """Voxels that two labels have in common, as a share of the smaller one."""
+    """Common voxels of two labels as a fraction of the smaller one."""
     seen = [m for m in masks if one in m and other in m]
     common = sum(_count(m[one] & m[other]) for m in seen)
     smaller = min(sum(_count(m[one]) for m in seen), sum(_count(m[other]) for m in seen))

@@ -1,4 +1,4 @@
-"""Floating-point operations per second that training steps reach on this machine."""
+"""Floating-point operations per second of training steps on this machine."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _SECONDS = 1.0
 
 @lru_cache
 def measure_pace(device: torch.device, n_axes: int, n_filters: int) -> float:
-    """Floating-point operations per second of training steps of a network of a width, measured once per process.
+    """Floating-point operations per second of training steps for a network width, measured once per process.
 
-    Narrow networks reach less than wide ones: a processor computes several feature maps at a time, and the layers
-    between convolutions weigh more.
+    Narrow networks reach fewer than wide ones: processors compute several feature maps at a time, and the layers
+    between convolutions take a larger part of the time.
 
     Args:
         device: Device of the training.

@@ -1,4 +1,4 @@
-"""What follows from a survey and a machine: slices or volumes, voxel size, network, patch and batch."""
+"""Plan derived from a survey and a machine: slices or volumes, voxel size, network, patch and batch."""
 
 from __future__ import annotations
 
@@ -52,33 +52,33 @@ from ivadomed.suggest.sizes import (
 from ivadomed.suggest.survey import Survey
 
 TRAINING, TESTING = 0.6, 0.2
-"""Shares of the subjects."""
+"""Fractions of the subjects."""
 _SIDE = re.compile(r"left|right|(?<![a-z])[lr]h?(?![a-z])", re.IGNORECASE)
 _PREDICTION = 1 / 3
-"""Share of the operations of a training step, whose backward pass has twice as many."""
+"""Fraction of the operations of a training step; the backward pass has twice as many."""
 _NARROW = (4, 6, 8)
-"""Feature maps of networks that tell of wider ones."""
+"""Feature maps of the narrow networks from which wider ones are extrapolated."""
 _ENOUGH_LABELS = 64
-"""Images that must have been looked at, or all, for the place of their labels to tell where those of others are."""
+"""Minimum number of images (or all) whose labels must be read to infer the location of labels in the others."""
 
 
 class StudyPlan:
-    """The quantities of a training; each is computed once.
+    """Quantities of a training, each computed once.
 
     Args:
         data: The data set.
-        machine: Where it will be trained.
-        minutes: Minutes that the training may take; None for as long as a first training usually does.
-        n_axes: 2 for slices, 3 for volumes; None: by the thickness of the slices.
-        spacing: mm along the axes of a sample that all images are resampled to; None: the median voxel size.
-        in_boxes: A detection model finds the object, and the network works in the box around it.
+        machine: Machine for training.
+        minutes: Maximum duration of the training; None: the usual duration of a first training.
+        n_axes: 2 for slices, 3 for volumes; None: chosen by the slice thickness.
+        spacing: Voxel size in mm, along the axes of a sample, to which images are resampled; None: the median.
+        in_boxes: True if the network works in bounding boxes found by a detection model.
 
     Attributes:
         axis: Name of the slice axis.
         shapes: [N, 3] voxels of the images along height, width, depth.
-        zooms: [N, 3] their voxel size in mm.
-        spacing: Voxel size along the axes of a sample that all are resampled to.
-        why_2d: Why slices are segmented one by one; empty where volumes are preferred.
+        zooms: [N, 3] voxel size of the images in mm.
+        spacing: Voxel size along the axes of a sample after resampling.
+        why_2d: Why slices are segmented individually; empty if volumes are preferred.
     """
 
     def __init__(
@@ -109,27 +109,27 @@ class StudyPlan:
 
     @cached_property
     def boxes(self) -> np.ndarray:
-        """[M, axes of a sample] voxels of the boxes around the objects, enlarged as those of a detection model are."""
+        """[M, axes of a sample] voxels of the boxes around objects, enlarged like those of a detection model."""
         extent = self._along_axes(self.data.foreground.extent) * SAFETY_FACTOR
         return np.ceil(extent).clip(LEAST_BOX).clip(max=np.median(self.resampled, axis=0)).astype(int)
 
     @cached_property
     def samples(self) -> Samples:
-        """What the network is shown."""
+        """Samples for the network."""
         if not self.in_boxes:
             limits = self.limits
             if self.lesions and self.n_axes == 3:
                 share = LESION_PATCH * np.median(self.resampled, axis=0).prod()
                 limits = replace(limits, sample=min(limits.sample, int(share)))
             return choose_samples(self.resampled, self.spacing, limits, self._network, self._tight)
-        # The box grows to the patch, which therefore must lie within every image.
+        # The box is enlarged to the patch size, which therefore must not exceed any image.
         size = choose_samples(self.boxes, self.spacing, self.limits, self._network).size
         within = np.minimum(size, self.resampled.min(axis=0))
         return Samples(rounded(within, self.spacing, math.floor), False, None)
 
     @cached_property
     def _tight(self) -> Size | None:
-        """See `tight_crop`; None, too, where the labels of too few images were seen."""
+        """See `tight_crop`; also None if the labels of too few images were read."""
         found = self.data.foreground
         if self.n_axes == 2 or self.is_lowered or not found.extent.size:
             return None
@@ -139,7 +139,7 @@ class StudyPlan:
         return tight_crop(self.resampled, self.spacing, reach)
 
     def _along_axes(self, mm: np.ndarray) -> np.ndarray:
-        """[M, 3] mm along the axes of RAS to [M, axes of a sample] voxels."""
+        """Convert mm along RAS axes, [M, 3], to voxels, [M, axes of a sample]."""
         order = HWD_OF_RAS[SLICE_AXES[self.axis]]
         return mm[:, list(order)][:, : self.n_axes] / np.array(self.spacing)
 
@@ -153,7 +153,7 @@ class StudyPlan:
         return next((stride for stride in strides if self._can_validate(stride)), size)
 
     def _can_validate(self, stride: Size) -> bool:
-        """Whether the budget allows a few validations, which show all patches of their images."""
+        """True if the budget allows a few validations, which cover all patches of their images."""
         if self.minutes is None:
             return True
         size = self.samples.size
@@ -172,21 +172,21 @@ class StudyPlan:
 
     @cached_property
     def count(self) -> int:
-        """Training samples of an epoch, about."""
+        """Approximate number of training samples per epoch."""
         return self._tiles if self.per_image is None else max(round(self.per_image * self._cases), 1)
 
     @property
     def _tiles(self) -> int:
-        """Samples that cover the training images, about."""
+        """Approximate number of samples that cover the training images."""
         tiles = count_tiles(self._shown, self.samples.size, self.stride) / len(self._shown)
         return max(int(self._images * (1 if self.samples.whole else tiles)), 1)
 
     @cached_property
     def per_image(self) -> int | None:
-        """Patches of an image and epoch; None for as many as cover it.
+        """Patches per image and epoch; None for as many as cover the image.
 
-        Where those make epochs too long for the budget there are fewer patches and more epochs, for the learning rate
-        changes and the best model is chosen between epochs. Validation covers its images each time.
+        If those make epochs too long for the budget, there are fewer patches and more epochs, because the learning
+        rate changes and the best model is chosen between epochs. Validation always covers whole images.
         """
         if self.minutes is None or self.samples.whole:
             return None
@@ -198,30 +198,30 @@ class StudyPlan:
         return max(int(affordable / wanted / self._cases), 1)
 
     def _samples_of_a_pass(self, size: Size) -> float:
-        """Samples that hold as many voxels as the training images, one for each at least."""
+        """Number of samples with as many voxels as the training images, at least one per image."""
         voxels = self._shown.prod(axis=1) / math.prod(size)
         return max(self._images * float(np.maximum(voxels, 1).mean()), 1)
 
     @property
     def _shown(self) -> np.ndarray:
-        """[N, axes of a sample] voxels of what samples are taken from."""
+        """[N, axes of a sample] voxels of the images or boxes that samples are taken from."""
         if self.in_boxes:
             return self.boxes
         return self.resampled if self._tight is None else np.minimum(self.resampled, self._tight)
 
     @property
     def _images(self) -> float:
-        """Images of the training set, or their slices."""
+        """Number of images in the training set, or of their slices."""
         return float(self._cases * (self.shapes[:, 2].mean() if self.n_axes == 2 else 1))
 
     @property
     def _cases(self) -> float:
-        """Images of the training set, those of several channels counted once."""
+        """Number of images in the training set, counting multichannel ones once."""
         return TRAINING * len(self.shapes) / (len(self.data.contrasts) if self.data.channels else 1)
 
     @cached_property
     def batch_size(self) -> int:
-        """Samples of a batch."""
+        """Samples per batch."""
         size, limits = self.samples.size, self.limits
         if self.minutes is not None:
             most = int(self._affordable_samples / UPDATES_OF_A_BATCH)
@@ -230,7 +230,7 @@ class StudyPlan:
 
     @cached_property
     def epochs(self) -> int:
-        """Epochs of the training; within a budget about so many."""
+        """Number of epochs; approximate within a budget."""
         updates = math.ceil(self.count / self.batch_size)
         if self.minutes is None:
             wanted = round(UPDATES[self.machine.gpu] / updates, -1)
@@ -239,40 +239,40 @@ class StudyPlan:
 
     @property
     def updates(self) -> int:
-        """Updates of the weights in the whole training."""
+        """Weight updates of the whole training."""
         return self.epochs * math.ceil(self.count / self.batch_size)
 
     @property
     def passes(self) -> float:
-        """Times that the training shows each voxel of its images, about."""
+        """Approximate number of times that the training shows each voxel of its images."""
         shown = self._images if self.samples.whole else self._samples_of_a_pass(self.samples.size)
         return self.epochs * self.count / shown
 
     @cached_property
     def _affordable_samples(self) -> float:
-        """Samples that the network can be shown within the budget."""
+        """Number of samples that the network can train on within the budget."""
         size = self.samples.size
         return self._samples_in_time(self.architecture(size), size)
 
     def _samples_in_time(self, architecture: dict[str, Any], size: Size) -> float:
-        """Samples that a network can be shown within the budget."""
+        """Number of samples that a network can train on within the budget."""
         return (self.minutes or math.inf) * 60 * TIME_OF_UPDATES / self._seconds(architecture, size)
 
     def _seconds(self, architecture: dict[str, Any], size: Size) -> float:
-        """What a network takes to learn from a sample."""
+        """Training time per sample."""
         work = self._footprint(architecture, size).training_flops(1, size)
         return work / self.machine.pace(self.n_axes, architecture["n_filters"])
 
     @property
     def useful_minutes(self) -> float:
-        """Length below which a training is of no use next to others: its network would be tiny, or see too little."""
+        """Minimum useful length of a training compared with others: below it, networks are tiny or undertrained."""
         size = self.samples.size
         network = self._architecture(size, USEFUL.n_filters, USEFUL.n_blocks)
         return self._samples_needed(USEFUL, size) * self._seconds(network, size) / (60 * TIME_OF_UPDATES)
 
     @property
     def prediction_minutes(self) -> float:
-        """What the prediction of all images takes, mirrored ones included."""
+        """Duration of the prediction of all images, including mirrored ones."""
         size = self.samples.size
         tiles = self._tiles / TRAINING * 2 ** len(self.mirrored)
         return tiles * self._seconds(self.architecture(size), size) * _PREDICTION / 60
@@ -284,24 +284,24 @@ class StudyPlan:
 
     @cached_property
     def labelled_slices(self) -> float:
-        """Share of the slices that have the rarest class, among the labels that were read."""
+        """Fraction of slices with the rarest class, among the labels read."""
         axis = SLICE_AXES[self.axis]
         kinds = [kind for kind in self.data.targets.kinds if kind.slices]
         return min((float(np.mean([shares[axis] for shares in kind.slices])) for kind in kinds), default=1.0)
 
     @property
     def lesions(self) -> bool:
-        """True when all classes are lesions."""
+        """True if all classes are lesions."""
         return all(kind.lesions for kind in self.data.targets.kinds)
 
     @property
     def several(self) -> bool:
-        """True when there are several classes that exclude each other."""
+        """True if there are several mutually exclusive classes."""
         return len(self.data.targets.kinds) > 1 and self.data.targets.apart
 
     @property
     def padding(self) -> float:
-        """Share of the voxels of a median sample that are padding."""
+        """Fraction of padding voxels in a median sample."""
         crop = self.samples.crop
         if crop is None:
             return 0.0
@@ -310,29 +310,29 @@ class StudyPlan:
 
     @property
     def mirror_axes(self) -> list[int]:
-        """Axes of a sample along which an image may be mirrored: all, but right-left where classes have a side."""
+        """Axes of a sample along which images may be mirrored: all, except right-left if classes have a side."""
         right_left = HWD_OF_RAS[SLICE_AXES[self.axis]].index(0)
         sided = any(_SIDE.search(suffix) for suffix in self.data.targets.suffixes)
         return [axis for axis in range(self.n_axes) if not (sided and axis == right_left)]
 
     @property
     def times_shown(self) -> str:
-        """The passes in words."""
+        """Number of passes as text."""
         return f"{self.passes:.0f}" if self.passes >= 10 else f"{self.passes:.2g}"
 
     @property
     def is_long(self) -> bool:
-        """Whether each image is shown often enough for augmentation of full strength."""
+        """True if each image is shown often enough for full-strength augmentation."""
         return self.passes >= FULL_FROM_PASSES
 
     @property
     def mirrored(self) -> list[int]:
-        """Axes that the augmentation mirrors, and so may the prediction."""
+        """Axes mirrored in augmentation and possibly in prediction."""
         return self.mirror_axes if self.is_long or self.data.pictures else []
 
     @property
     def channels(self) -> dict[str, Any]:
-        """What decides about the channels of the network, as keys of the configuration."""
+        """Configuration keys that determine the channels of the network."""
         return {
             "loader_parameters.target_suffix": list(self.data.targets.suffixes),
             "loader_parameters.contrast_params.training_validation": list(self.data.contrasts),
@@ -349,13 +349,13 @@ class StudyPlan:
         excess = self._footprint(widest, size).parameters / budget
         if excess <= 1:
             return widest
-        near = most / math.sqrt(excess)  # weights grow with the square, about
+        near = most / math.sqrt(excess)  # weights grow approximately with the square
         narrower = (self._architecture(size, n, blocks) for n in FILTERS if n < min(most, 1.2 * near))
         fitting = (one for one in narrower if self._footprint(one, size).parameters <= budget)
         return next(fitting, self._architecture(size, FILTERS[-1], blocks))
 
     def _affordable(self, size: Size) -> dict[str, Any]:
-        """The largest network of which the budget allows the passes that it needs."""
+        """Largest network whose required passes fit into the budget."""
         weights = self.machine.weights(self.data.subjects, timed=True)
         chosen = self._architecture(size, LADDER[0].n_filters, LADDER[0].n_blocks)
         for rung in LADDER[1:]:
@@ -368,7 +368,7 @@ class StudyPlan:
         return chosen
 
     def _samples_needed(self, rung: Rung, size: Size) -> float:
-        """Samples that the network of a rung must be shown."""
+        """Number of samples that the network of a rung needs for training."""
         updates = self._samples_of_a_pass(size) / SAMPLES_OF_AN_UPDATE[self.n_axes]
         least, most = UPDATES_OF_A_PASS
         return rung.passes * min(max(updates, least), most) * SAMPLES_OF_AN_UPDATE[self.n_axes]
@@ -386,7 +386,7 @@ class StudyPlan:
         return self._footprint(self.architecture(size), size)
 
     def _footprint(self, architecture: dict[str, Any], size: Size) -> Footprint:
-        """Footprint of a network for samples of a size; of a wide one, from narrow ones, which are soon looked at."""
+        """Footprint of a network for a sample size; if it is wide, extrapolated from narrow ones to save time."""
         n_filters = architecture["n_filters"]
         if n_filters <= _NARROW[-1]:
             return self._measured(architecture, size)
@@ -397,7 +397,7 @@ class StudyPlan:
         return extrapolated(_NARROW, narrow, n_filters)
 
     def _measured(self, architecture: dict[str, Any], size: Size) -> Footprint:
-        """Footprint of a network, from the least configuration that makes it."""
+        """Footprint of a network, from its minimal configuration."""
         model = architecture | {f"length_{self.n_axes}D": list(size)}
         spacing = dict(zip(("hspace", "wspace", "dspace"), self.spacing, strict=False))
         changes = {**self.channels, "default_model": model, "transformation": {"Resample": spacing}}
@@ -409,8 +409,8 @@ def extrapolated(n_filters: Sequence[int], narrow: Sequence[Footprint], wanted: 
     """Footprint of a wide network: weights and operations are quadratic in its feature maps, memory is linear.
 
     Args:
-        n_filters: Feature maps of the first stage of three networks that differ in their width only.
-        narrow: Their footprints.
+        n_filters: Feature maps of the first stage of three networks that differ only in width.
+        narrow: Footprints of these networks.
         wanted: Feature maps of the first stage of the wide network.
     """
     weights, memory, work = zip(
@@ -422,5 +422,5 @@ def extrapolated(n_filters: Sequence[int], narrow: Sequence[Footprint], wanted: 
 
 @lru_cache(maxsize=256)
 def _footprint_of(name: str, arguments: str, n_axes: int) -> Footprint:
-    """Footprint of a network, its arguments written as JSON; candidates have many in common."""
+    """Footprint of a network, cached by its arguments as JSON, which candidates often share."""
     return footprint(name, json.loads(arguments), n_axes)

@@ -1,4 +1,4 @@
-"""Slices, patches and batches of a training, from the sizes of the images and what the machine has free."""
+"""Slices, patches and batches of a training, from the image sizes and the free memory of the machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Size = tuple[int, ...]
 ANISOTROPY = 3.0
 """Ratio of voxel sizes above which an axis counts as coarse (nnU-Net; Isensee et al., Nature Methods 2021)."""
 THIN = 8
-"""Slices below which a third dimension has nothing to learn from."""
+"""Number of slices below which a third dimension is not useful."""
 _ISOTROPIC = 1.2
 _UNEVEN = 1.5
 _SMALLEST = 16
@@ -31,21 +31,21 @@ _TRIES = 4
 _UPDATES_OF_AN_EPOCH = 8
 _GB = 1e9
 _UNKNOWN = int(4 * _GB)
-_SIDE = {True: {2: 512, 3: 128}, False: {2: 256, 3: 64}}  # a GPU has nnU-Net's first patches
+_SIDE = {True: {2: 512, 3: 128}, False: {2: 256, 3: 64}}  # nnU-Net's initial patch sizes on a GPU
 _BATCH_SIZE = {2: 16, 3: 4}
 _FILTERS = {True: {2: 32, 3: 32}, False: {2: 16, 3: 12}}
-_WEIGHTS = {True: (1_000_000, 50_000_000), False: (100_000, 5_000_000)}  # for each subject, and at most
+_WEIGHTS = {True: (1_000_000, 50_000_000), False: (100_000, 5_000_000)}  # per subject, and maximum
 _FEWEST_WEIGHTS = 4_000_000
 
 FILTERS = (32, 24, 16, 12, 8, 6, 4)
-"""Feature maps of the first level of a network, of which the most are taken that suit the data set."""
+"""Feature maps of the first level of a network; the largest number suited to the data set is chosen."""
 MOST_FILTERS = 10
-"""Feature maps of the deepest level of a residual 3D U-Net, for each of the first (nnU-Net: 32 and 320)."""
+"""Feature maps of the deepest level of a residual 3D U-Net, per feature map of the first (nnU-Net: 32 and 320)."""
 
 
 @dataclass(frozen=True)
 class SampleLimits:
-    """What a machine allows.
+    """Limits of a machine.
 
     Args:
         sample: Voxels of a sample.
@@ -62,12 +62,12 @@ class SampleLimits:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where a training will run.
+    """Machine for training.
 
     Args:
-        gpu: There is a GPU, CUDA's or Apple's.
-        memory: Bytes that are free: of the GPU if CUDA tells, else of the system.
-        pace: Floating-point operations per second of training steps, by the axes and the feature maps of a network.
+        gpu: True if there is a GPU, CUDA's or Apple's.
+        memory: Free bytes: of the GPU if CUDA reports them, else of the system.
+        pace: Floating-point operations per second of training steps, by number of axes and feature maps.
     """
 
     gpu: bool
@@ -76,7 +76,7 @@ class Machine:
 
     @classmethod
     def here(cls) -> Machine:
-        """This machine; its pace is measured when it is asked for, which takes some seconds."""
+        """This machine; its pace is measured on demand, which takes a few seconds."""
         cuda, device = define_device([0])
         pace = partial(measure_pace, device)
         if cuda:
@@ -84,7 +84,7 @@ class Machine:
         return cls(device.type != "cpu", available_memory() or _UNKNOWN, pace)
 
     def limits(self, n_axes: int) -> SampleLimits:
-        """For samples of two or three axes; half of the memory is left to the data and to others."""
+        """Limits for samples of two or three axes; half of the memory is left for data and other processes."""
         most = batch_voxels(torch.device("cuda" if self.gpu else "cpu"))
         return SampleLimits(_SIDE[self.gpu][n_axes] ** n_axes, most, _BATCH_SIZE[n_axes], self.memory // 2)
 
@@ -93,11 +93,11 @@ class Machine:
         return _FILTERS[self.gpu][n_axes]
 
     def weights(self, subjects: int, timed: bool = False) -> int:
-        """Most weights of a network that so many subjects teach here within a first training.
+        """Maximum number of network weights that this number of subjects can train here in a first training.
 
         Args:
             subjects: Number of subjects.
-            timed: A budget in time limits the network already; what a GPU may train then holds for a CPU too.
+            timed: True if a time budget already limits the network; the limit of a GPU then applies to a CPU too.
         """
         of_each, most = _WEIGHTS[self.gpu or timed]
         return min(max(of_each * subjects, _FEWEST_WEIGHTS), most)
@@ -108,12 +108,12 @@ class Machine:
 
 @dataclass(frozen=True)
 class Samples:
-    """What the network is shown.
+    """Samples for the network.
 
     Args:
         size: Voxels of a sample along each axis.
-        whole: Whether a sample is a whole slice or volume.
-        crop: Size that images are cropped or padded to first; None when that is not needed.
+        whole: True if a sample is a whole slice or volume.
+        crop: Size to which images are first cropped or padded; None if not needed.
     """
 
     size: Size
@@ -122,10 +122,10 @@ class Samples:
 
 
 def coarsest_axis(zooms: np.ndarray) -> str:
-    """Name of the slice axis: that with the coarsest voxels, axial when all are alike.
+    """Name of the slice axis: the one with the coarsest voxels, axial if all are alike.
 
     Args:
-        zooms: [3] mm along right-left, posterior-anterior, inferior-superior.
+        zooms: [3] voxel size in mm along right-left, posterior-anterior, inferior-superior.
     """
     if zooms.max() < _ISOTROPIC * zooms.min():
         return "axial"
@@ -133,11 +133,11 @@ def coarsest_axis(zooms: np.ndarray) -> str:
 
 
 def why_2d(zooms: np.ndarray, shape: np.ndarray) -> str:
-    """Why slices should be segmented one by one; empty when volumes should.
+    """Why slices should be segmented individually; empty if volumes should be segmented.
 
     Args:
-        zooms: [3] mm along height, width, depth.
-        shape: [3] voxels.
+        zooms: [3] voxel size in mm along height, width, depth.
+        shape: [3] size in voxels.
     """
     ratio = zooms[2] / zooms[:2].max()
     if ratio > ANISOTROPY:
@@ -154,13 +154,13 @@ def choose_samples(
     network: Callable[[Size], Footprint],
     tight: Size | None = None,
 ) -> Samples:
-    """Whole slices or volumes if they are alike and fit, else patches.
+    """Choose whole slices or volumes if their sizes are similar and fit into memory, else patches.
 
     Args:
         shapes: [N, 2 or 3] voxels of the images after resampling.
-        spacing: mm along each axis.
-        limits: Of the machine; two samples are to fit.
-        network: Size of the network for samples of some size.
+        spacing: Voxel size in mm along each axis.
+        limits: Limits of the machine; two samples must fit.
+        network: Function from the sample size to the size of the network.
         tight: See `tight_crop`.
     """
     largest, median, smallest = shapes.max(axis=0), np.median(shapes, axis=0), shapes.min(axis=0)
@@ -176,7 +176,7 @@ def choose_samples(
         return Samples(whole, True, whole)
     size = rounded(median, spacing, math.floor)
     while not fits(size) and max(size) > _SMALLEST:
-        # As nnU-Net: the axis that is shown most of.
+        # As in nnU-Net: the axis of which a patch covers the largest part.
         axis = int(np.argmax([n / m if n > _SMALLEST else 0 for n, m in zip(size, median, strict=True)]))
         smaller = tuple(n - max(n // 8, 1) if k == axis else n for k, n in enumerate(size))
         size = rounded(smaller, spacing, math.floor)
@@ -185,15 +185,15 @@ def choose_samples(
 
 
 def tight_crop(shapes: np.ndarray, spacing: Sequence[float], reach: np.ndarray) -> Size | None:
-    """Size to which small images are cropped about their centre: all labels, and most of the median image at least.
+    """Size to which small images are cropped about their center: all labels, and at least most of the median image.
 
     Args:
         shapes: [N, 3] voxels of the images after resampling.
         spacing: mm along each axis.
-        reach: [3] voxels about the centre of an image within which all labels lie.
+        reach: [3] voxels about the center of an image that contain all labels.
 
     Returns:
-        None where the images are large, or nothing would be cut off.
+        None if the images are large, or nothing would be cropped.
     """
     largest, median = shapes.max(axis=0), np.median(shapes, axis=0)
     needed = np.minimum(np.maximum(reach + 2 * LABEL_MARGIN, CONTEXT * median), largest)
@@ -205,7 +205,7 @@ def tight_crop(shapes: np.ndarray, spacing: Sequence[float], reach: np.ndarray) 
 def rounded(
     size: Sequence[float] | np.ndarray, spacing: Sequence[float], up_or_down: Callable[[float], int]
 ) -> Size:
-    """The next size that every down-sampling of the network divides."""
+    """Next size divisible by all down-samplings of the network."""
     result = tuple(max(_SMALLEST if len(spacing) == 2 else THIN, int(n)) for n in size)
     for _ in range(_TRIES):
         grain = tuple(map(math.prod, zip(*plan_unet(result, spacing).strides, strict=True)))
@@ -214,13 +214,13 @@ def rounded(
 
 
 def choose_batch_size(size: Size, count: int, limits: SampleLimits, network: Footprint) -> int:
-    """The largest power of two that fits and leaves several updates an epoch; two at least.
+    """Largest power of two that fits and leaves several updates per epoch; at least two.
 
     Args:
-        size: Of a sample.
-        count: Training samples.
-        limits: Of the machine.
-        network: Its size.
+        size: Sample size.
+        count: Number of training samples.
+        limits: Limits of the machine.
+        network: Size of the network.
     """
     chosen = 2
     while (
@@ -233,6 +233,6 @@ def choose_batch_size(size: Size, count: int, limits: SampleLimits, network: Foo
 
 
 def count_tiles(shapes: np.ndarray, size: Size, stride: Size) -> int:
-    """Patches that cover images of these shapes, [N, 2 or 3], or one each when they are no larger."""
+    """Number of patches that cover images of these shapes, [N, 2 or 3]; one per image that is no larger."""
     tiles = np.ceil(np.maximum(shapes - np.array(size), 0) / np.array(stride)) + 1
     return int(tiles.prod(axis=1).sum())

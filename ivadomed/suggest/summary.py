@@ -1,4 +1,4 @@
-"""The end of what ``--init`` prints: the labels that were found and what becomes of them, and warnings."""
+"""End of the output of ``--init``: the labels found and their use, and warnings."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from ivadomed.suggest.labels import table_of_labels
 from ivadomed.suggest.survey import Survey
 
 FEW_SUBJECTS = 5
-"""Subjects below which a validation or a test says little."""
+"""Number of subjects below which validation and test are not meaningful."""
 
 
 def summary(data: Survey) -> list[str]:
-    """Lines about the labels, and what a user should know before a training."""
+    """Lines about the labels, and warnings before training."""
     targets = data.targets
     use = {suffix: f"class {number}" for number, suffix in enumerate(targets.suffixes, start=1)}
     for suffix, reason in targets.left_out.items():

@@ -1,4 +1,4 @@
-"""What a data set holds: contrasts, labels, sizes, orientations. Of the images only headers are read."""
+"""Content of a data set: contrasts, labels, sizes, orientations. Only the headers of images are read."""
 
 from __future__ import annotations
 
@@ -43,23 +43,23 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """A data set as a training would see it.
+    """A data set as seen by a training.
 
     Args:
-        paths: Its folders.
-        subjects: Number of subjects with labelled images.
-        contrasts: Labelled images by contrast.
-        channels: Whether the contrasts of a subject lie on one grid, in every subject.
+        paths: Folders of the data set.
+        subjects: Number of subjects with labeled images.
+        contrasts: Number of labeled images by contrast.
+        channels: True if the contrasts of each subject share one grid.
         targets: The labels to train on.
-        looked_at: Images whose labels were read.
-        grids: Of the labelled images.
-        orientations: Orientations of the files, the commonest first.
-        pictures: Whether the images are pictures rather than NIfTI files.
-        known_zooms: Whether the size of the pixels is known.
-        extensions: Of images and labels.
-        valid: Whether the names keep the rules of BIDS.
-        ignore: Voxels that nothing is to be learnt from, as ``ignore_label`` names them; None without.
-        foreground: Where the labels lie in the volumes.
+        looked_at: Number of images whose labels were read.
+        grids: Grids of the labeled images.
+        orientations: Orientations of the files, the most common first.
+        pictures: True if the images are pictures rather than NIfTI files.
+        known_zooms: True if the pixel size is known.
+        extensions: Extensions of images and labels.
+        valid: True if names follow the rules of BIDS.
+        ignore: Voxels to ignore in training, in the form of ``ignore_label``; None if there are none.
+        foreground: Location of the labels in the volumes.
     """
 
     paths: tuple[Path, ...]
@@ -79,11 +79,11 @@ class Survey:
 
     @property
     def images(self) -> int:
-        """Number of labelled images."""
+        """Number of labeled images."""
         return len(self.grids)
 
     def sizes(self, slice_axis: int) -> tuple[np.ndarray, np.ndarray]:
-        """Voxels and mm of each image along height, width and depth, [N, 3] each.
+        """Size in voxels and voxel size in mm of each image along height, width and depth, [N, 3] each.
 
         Args:
             slice_axis: RAS axis along which slices are taken.
@@ -103,16 +103,16 @@ class _Labelled:
 def survey(
     path_data: Sequence[str | Path], target_suffix: Sequence[str] = (), contrasts: Sequence[str] = ()
 ) -> Survey:
-    """Look at a data set.
+    """Survey a data set.
 
     Args:
-        path_data: Data sets: folders, or tables.
-        target_suffix: Labels to train on, of a label map without values all its classes; empty: all that can be used.
+        path_data: Data sets: folders or tables.
+        target_suffix: Labels to train on; a label map without values means all its classes; empty: all usable ones.
         contrasts: Contrasts to train on; empty: all with these labels.
 
     Raises:
-        DataError: A folder does not exist, there is no labelled image, too few subjects, or no usable label.
-        ConfigError: A contrast has no labelled image, or what is asked for cannot be parsed.
+        DataError: A folder does not exist, or there is no labeled image, too few subjects, or no usable label.
+        ConfigError: A contrast has no labeled image, or a requested label cannot be parsed.
     """
     paths = tuple(Path(path).expanduser().absolute() for path in path_data)
     index, labelled, valid = _scan(paths, target_suffix)
@@ -122,7 +122,7 @@ def survey(
     labelled = [item for item in labelled if not contrasts or item.image.suffix in contrasts]
     sample = _spread(labelled, _LOOKED_AT)
     listed = [item.labels for item in _bar(sample, "Listing classes", "image")]
-    opened = KeptLabels()  # classes, their kinds and where they lie are looked at one after the other
+    opened = KeptLabels()  # the same labels are read for classes, kinds and location
     offer = offer_classes(listed, index.label_values, target_suffix, opened)
     files = Counter(chain.from_iterable(item.labels for item in labelled))
     targets = choose_targets(
@@ -173,7 +173,7 @@ def _foreground(
     suffixes: Sequence[str],
     opened: LabelReader,
 ) -> Foreground:
-    """Where the classes lie: in all images if they are small, else in some."""
+    """Location of the classes: in all images if they are small, else in some."""
     if is_picture(labelled[0].image.path):
         return NOTHING
     count = images_to_read(len(labelled), int(np.median([math.prod(grid.shape) for grid in grids])))
@@ -190,9 +190,9 @@ def _bar(items: Sequence[Item], title: str, unit: str) -> Iterable[Item]:
 
 
 def _scan(paths: Sequence[Path], target_suffix: Sequence[str]) -> tuple[DataIndex, list[_Labelled], bool]:
-    """Index, labelled images of the commoner kind (NIfTI or pictures), and whether the names are valid.
+    """Index, labeled images of the more common kind (NIfTI or pictures), and True if the names are valid.
 
-    The suffixes tell which columns of a table are labels where that does not show.
+    The suffixes identify the label columns of a table if they are not evident.
     """
     everything = {"path_data": paths, "extensions": IMAGE_EXTENSIONS, "target_suffix": list(target_suffix)}
     for valid in (True, False):
@@ -213,7 +213,7 @@ def _scan(paths: Sequence[Path], target_suffix: Sequence[str]) -> tuple[DataInde
 
 
 def _grid(image: BidsFile, index: DataIndex) -> tuple[Grid, bool]:
-    """Grid of an image, axial slices, and whether the size of its pixels is known."""
+    """Grid of an image with axial slices, and True if its pixel size is known."""
     if not is_picture(image.path):
         return read_grid(image.image), True
     size = pixel_size_mm(index.metadata(image), image.path)
@@ -221,13 +221,13 @@ def _grid(image: BidsFile, index: DataIndex) -> tuple[Grid, bool]:
 
 
 def _spread(images: Sequence[_Labelled], most: int) -> list[_Labelled]:
-    """Up to so many images, evenly over the data set."""
+    """At most this many images, spread evenly over the data set."""
     places = np.linspace(0, len(images) - 1, min(most, len(images))).round().astype(int)
     return [images[place] for place in places]
 
 
 def _on_one_grid(images: Sequence[BidsFile], grids: Sequence[Grid]) -> bool:
-    """True when each subject (session, sample) has one image of each of several contrasts, all on one grid."""
+    """True if each subject (session, sample) has one image of each of several contrasts, all on one grid."""
     contrasts = {image.suffix for image in images}
     groups: dict[tuple[object, ...], list[tuple[str, Grid]]] = defaultdict(list)
     for image, grid in zip(images, grids, strict=True):
