@@ -1,4 +1,4 @@
-"""``report.html``: one self-contained page per evaluation, to look at and to hand on."""
+"""``report.html``: one self-contained page per evaluation, easy to share."""
 
 from ivadomed.report.contents import Report
 from ivadomed.report.events import Curve, read_curves

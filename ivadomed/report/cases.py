@@ -1,4 +1,4 @@
-"""The cases of a report: the rows of its table, and their pictures."""
+"""Cases of a report: rows of its table, and their pictures."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ivadomed.visualize import COLOURS
 _EMBEDDED = 20
 _EMBEDDED_BYTES = 6_000_000
 _OPEN = 6
-_IN_KEY = 30  # colours repeat, and the pictures would be pages below
+_IN_KEY = 30  # more would repeat colours and push the pictures down by pages
 _CAPTION = ("dice", "hd95", "nsd")
 
 
 def cases(report: Report) -> dict[str, Any]:
-    """What the templates of the cases need: columns and rows of the table, pictures of the worst ones."""
+    """Template variables of the cases: columns and rows of the table, pictures of the worst cases."""
     contrast = {pair.image_id: pair.contrast for pair in report.pairs}
     contrasts = sorted(set(contrast.values())) if len(set(contrast.values())) > 1 else []
     files = dict(_embedded(report))
@@ -68,7 +68,7 @@ def cases(report: Report) -> dict[str, Any]:
 
 
 def _embedded(report: Report) -> list[tuple[str, Path]]:
-    """The worst cases that have a picture, as many as the page may hold."""
+    """The worst cases with a picture, as many as the page may hold."""
     chosen: list[tuple[str, Path]] = []
     size = 0
     for image in report.order:
@@ -83,7 +83,7 @@ def _embedded(report: Report) -> list[tuple[str, Path]]:
 
 
 def _sorted_columns(report: Report) -> list[str]:
-    """Columns with a value, class by class, the main metrics first."""
+    """Columns with any value, class by class, main metrics first."""
 
     def key(column: str) -> tuple[bool, str, int, str]:
         metric, k = split_column(column)
@@ -93,7 +93,7 @@ def _sorted_columns(report: Report) -> list[str]:
 
 
 def _column(report: Report, column: str) -> dict[str, str]:
-    """Head of a column of the table of cases."""
+    """Header of a column of the table of cases."""
     metric, k = split_column(column)
     described = describe(metric)
     notes = [described.unit] if described.unit else []
@@ -110,7 +110,7 @@ def _column(report: Report, column: str) -> dict[str, str]:
 
 
 def _link(report: Report, image: str) -> str:
-    """Relative address of an image's picture; empty without one."""
+    """Relative URL of the picture of an image; empty if there is none."""
     picture = report.pictures.get(image)
     return quote(f"{OVERLAY_FOLDER.name}/{picture.file.name}") if picture else ""
 

@@ -21,7 +21,7 @@ WIDTH = 340
 _DASH = "\u2013"
 _ROW = 26
 _MARGIN = 8
-_MOST_POINTS = 150  # of a strip; more are drawn as a histogram
+_MOST_POINTS = 150  # of a strip plot; more are drawn as a histogram
 _BINS = 30
 _LINE_HEIGHT = 150
 _LINE_LEFT = 56
@@ -35,11 +35,11 @@ class Group:
     """Values of a metric in one row of a chart.
 
     Args:
-        name: Shown at the left.
+        name: Label on the left.
         values: [n], no NaN.
         cases: [n] names of the images.
-        colour: Number of the class.
-        interval: Confidence interval of the mean; NaN when there is none.
+        colour: Index of the class.
+        interval: Confidence interval of the mean; NaN if undefined.
     """
 
     name: str
@@ -50,19 +50,19 @@ class Group:
 
     @property
     def is_strip(self) -> bool:
-        """True when each value gets a point, and there is no histogram."""
+        """True if each value is drawn as a point, False for a histogram."""
         return len(self.values) <= _MOST_POINTS
 
     def points(self) -> Iterator[tuple[float, str, float]]:
-        """Value, case and vertical shift of each point, by value.
+        """Yield value, case and vertical shift of each point, sorted by value.
 
-        Neighbours are set apart by a fixed pattern: the same page for the same numbers.
+        Neighbors are separated by a fixed pattern, so equal numbers give an equal page.
         """
         for place, i in enumerate(np.argsort(self.values, kind="stable")):
             yield self.values[i], self.cases[i], _SHIFTS[place % len(_SHIFTS)]
 
     def bars(self, low: float, high: float) -> Iterator[tuple[float, float, float, int]]:
-        """Both edges, height and count of each bar that is not empty."""
+        """Yield both edges, height and count of each nonempty bar."""
         counts, edges = np.histogram(self.values, bins=_BINS, range=(low, high))
         for start, end, count in zip(edges, edges[1:], counts, strict=False):
             if count:
@@ -74,11 +74,11 @@ class Line:
     """A curve over epochs.
 
     Args:
-        name: In the legend.
+        name: Name in the legend.
         points: (epoch, value), all finite, epochs increasing.
-        colour: Place in ``LINE_ORDER``.
-        dashed: True to tell it from another one of this colour.
-        best: Epoch whose model was kept; None where none of the points is of it.
+        colour: Index in ``LINE_ORDER``.
+        dashed: True to distinguish it from another line of the same colour.
+        best: Epoch whose model was kept; None if no point belongs to it.
     """
 
     name: str
@@ -99,13 +99,13 @@ class Line:
 
     @property
     def data(self) -> str:
-        """The values for those who point at them, as JSON."""
+        """Values to show on hover, as JSON."""
         return json.dumps([[epoch, number(value)] for epoch, value in self.points], separators=(",", ":"))
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Values ``low`` to ``high`` on the pixels ``start`` to ``end``; ``ticks`` are round numbers between them."""
+    """Map values ``low`` to ``high`` to pixels ``start`` to ``end``; ``ticks`` are round numbers between them."""
 
     low: float
     high: float
@@ -122,14 +122,14 @@ class Scale:
         metric: Description | None = None,
         whole: bool = False,
     ) -> Scale:
-        """Scale with round ends that holds all values.
+        """Scale with round limits that covers all values.
 
         Args:
             values: At least one, all finite.
             start: Pixel of the lower end.
             end: Pixel of the upper end.
-            metric: What the values are of: ratios get the scale from 0 to 1, distances and counts begin at 0.
-            whole: Ticks are whole numbers, and the scale ends with the last value.
+            metric: Metric of the values: ratios get a scale from 0 to 1, distances and counts start at 0.
+            whole: Ticks are integers, and the scale ends at the last value.
         """
         low, high = float(min(values)), float(max(values))
         if metric is not None and metric.ratio and low >= 0 and high <= 1:
@@ -151,7 +151,7 @@ class Scale:
 
 
 def _round_step(least: float, whole: bool) -> float:
-    """The next of 1, 2, 2.5, 5, 10, ... and their multiples by powers of ten; of whole numbers 1, 2, 5, 10, ..."""
+    """Round up to 1, 2, 2.5 or 5 times a power of ten; for integers to 1, 2 or 5 times one."""
     magnitude = 10.0 ** math.floor(math.log10(least))
     steps = (1, 2, 5, 10) if whole else (1, 2, 2.5, 5, 10)
     step = next(k * magnitude for k in steps if k * magnitude >= least * (1 - 1e-9))
@@ -159,17 +159,17 @@ def _round_step(least: float, whole: bool) -> float:
 
 
 def colour(k: int) -> str:
-    """CSS colour of a class, the one that it has in the pictures."""
+    """CSS colour of a class, as in the pictures."""
     return "rgb({:.0f},{:.0f},{:.0f})".format(*COLOURS[k % len(COLOURS)])
 
 
 def number(value: float, digits: int = 4) -> str:
-    """A value with so many significant digits; a dash for NaN."""
+    """Format a value with this many significant digits; a dash for NaN."""
     return _DASH if np.isnan(value) else f"{value:.{digits}g}"
 
 
 def linked(text: str, images: Sequence[str]) -> Markup:
-    """A text in which the names of these images lead to them."""
+    """Turn the names of these images in a text into links to them."""
     if not images:
         return escape(text)
     names = "|".join(re.escape(image) for image in sorted(images, key=len, reverse=True))
@@ -191,13 +191,13 @@ TEMPLATES.filters |= {"colour": colour, "number": number, "described": describe,
 def distribution(
     title: str, groups: Sequence[Group], metric: Description | None = None, zero: bool = False
 ) -> Markup:
-    """Strip plot (histogram of many values) with mean and confidence interval, one row per group.
+    """Strip plot (histogram for many values) with mean and confidence interval, one row per group.
 
     Args:
-        title: Of the chart.
-        groups: Its rows.
-        metric: What the values are of: decides about the ends of the axis, and is explained on hover.
-        zero: The values are differences: the line where nothing differs is drawn, in the middle.
+        title: Title of the chart.
+        groups: Rows of the chart.
+        metric: Metric of the values: determines the axis limits, and is explained on hover.
+        zero: The values are differences: draw a line at zero, in the middle.
     """
     left = _MARGIN + 8 + _LETTER * max(len(group.name) for group in groups)
     left = min(left, WIDTH * 0.6)
@@ -209,12 +209,12 @@ def distribution(
 
 
 def lines(title: str, series: Sequence[Line], metric: Description | None = None) -> Markup:
-    """Curves over epochs with a legend; empty without a finite value.
+    """Curves over epochs with a legend; empty if there is no finite value.
 
     Args:
-        title: Of the chart.
-        series: The lines; values that are not finite are left out.
-        metric: What the values are of, see ``distribution``.
+        title: Title of the chart.
+        series: The lines; non-finite values are left out.
+        metric: Metric of the values, see ``distribution``.
     """
     finite = (
         replace(line, points=[(epoch, value) for epoch, value in line.points if np.isfinite(value)])
@@ -225,7 +225,7 @@ def lines(title: str, series: Sequence[Line], metric: Description | None = None)
         return Markup()
     epochs = [epoch for line in kept for epoch, _ in line.points]
     x = Scale.of(epochs, _LINE_LEFT, WIDTH - 2 * _MARGIN, whole=True)
-    scaled = metric if metric is not None and metric.ratio else None  # losses may lie far from 0
+    scaled = metric if metric is not None and metric.ratio else None  # losses may be far from 0
     y = Scale.of([value for line in kept for _, value in line.points], _LINE_HEIGHT, 10, scaled)
     return _macro("lines", title, metric, series=kept, x=x, y=y)
 

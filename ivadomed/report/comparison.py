@@ -34,18 +34,18 @@ _OPEN_ROWS = 24
 _SHOWN_NAMES = 5
 _VALUE = 120  # characters of a setting
 _LEVEL = 0.05
-_FEWEST = 6  # the signed-rank test of fewer cannot reach 0.05
+_FEWEST = 6  # with fewer, the signed-rank test cannot reach 0.05
 _NOT_COMPARED = ("path_output", "model_name", "command", "log_file", "gpu_ids")
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Runs on what they share.
+    """Comparison of runs on the images and classes they share.
 
     Args:
-        runs: In the order in which they were given.
-        metrics: The main metrics, of the mean over classes and of each class.
-        notes: What is left out, and other things to know.
+        runs: In the order given.
+        metrics: The main metrics, for the mean over classes and for each class.
+        notes: Images and classes left out, and other remarks.
     """
 
     runs: Sequence[EvaluatedRun]
@@ -54,23 +54,23 @@ class Comparison:
 
     @property
     def main(self) -> ComparedMetric:
-        """Dice, its mean over classes where there are several."""
+        """Dice, averaged over classes if there are several."""
         return self.metrics[0]
 
 
 def compare(runs: Sequence[EvaluatedRun]) -> Comparison:
-    """Compare runs on the images and classes that all of them have.
+    """Compare runs on the images and classes they share.
 
     Raises:
-        DataError: They share no image, or no class.
+        DataError: They share no image or no class.
     """
     by_name = {run.name: run.metrics for run in runs}
     images, classes = common_images(by_name), common_classes(by_name)
     if not images:
         tested = "; ".join(f"{run.name}: {some(run.metrics.table.index, 3)}" for run in runs)
         raise DataError(
-            f"the runs were tested on different images, so none can be compared ({tested}); test them on the same "
-            "ones, for example with one split_dataset.fname_split"
+            f"the runs share no test image, so they cannot be compared ({tested}); test them on the same images, "
+            "for example with one split_dataset.fname_split"
         )
     if not classes:
         named = "; ".join(f"{run.name}: {some(run.metrics.class_names)}" for run in runs)
@@ -78,12 +78,12 @@ def compare(runs: Sequence[EvaluatedRun]) -> Comparison:
     subjects = {image: subject_of(image) for image in images}
     compared = compare_runs(by_name, MAIN, subjects)
     if not compared or compared[0].metric != "dice":
-        raise DataError("the tables have no Dice for every run; run ivadomed --eval again")
+        raise DataError("the table of at least one run has no Dice; run ivadomed --eval again")
     return Comparison(runs, compared, _notes(runs, images, classes))
 
 
 def write_comparison(comparison: Comparison, path: Path) -> Path:
-    """Write the page, and next to it the tests as a table of the same name (``.csv``).
+    """Write the page, and next to it the statistical tests as a table of the same name (``.csv``).
 
     Returns:
         The page.
@@ -111,10 +111,10 @@ def _notes(runs: Sequence[EvaluatedRun], images: Sequence[str], classes: Sequenc
 
 
 def verdict_text(comparison: Comparison) -> str:
-    """Two sentences: which run is better, and how sure that is; how many subjects gain, and how the trainings went."""
+    """Two sentences: the best run and its certainty; the number of subjects that gain and the course of training."""
     main = comparison.main
     if main.values.empty:
-        return f"Dice exists for no image in all runs. {_trainings_text(comparison.runs)}".strip()
+        return f"Dice is undefined for all images. {_trainings_text(comparison.runs)}".strip()
     means = main.values.mean().sort_values(ascending=False, kind="stable")
     best, *others = map(str, means.index)
     subjects = len(main.values)
@@ -159,7 +159,7 @@ def _trainings_text(runs: Sequence[EvaluatedRun]) -> str:
 
 
 def render_comparison(comparison: Comparison, folder: Path) -> str:
-    """The page as HTML; addresses of other reports are those from ``folder``."""
+    """Render the page as HTML; URLs of other reports are relative to ``folder``."""
     runs, main = comparison.runs, comparison.main
     names = [run.name for run in runs]
     metrics = list(dict.fromkeys(found.metric for found in comparison.metrics))
@@ -189,12 +189,12 @@ def _address(page: Path | None, folder: Path) -> str:
         return ""
     try:
         return quote(Path(os.path.relpath(page, folder)).as_posix())
-    except ValueError:  # another drive of Windows
+    except ValueError:  # another drive on Windows
         return page.resolve().as_uri()
 
 
 def _charts(comparison: Comparison) -> list[Markup]:
-    """Differences of each run to the first one, a chart for each metric with a row for each class and run."""
+    """Differences of each run to the first one: a chart per metric with a row per class and run."""
     first = comparison.runs[0].name
     charts: dict[str, list[Group]] = {}
     colours: dict[str, int] = {}
@@ -222,7 +222,7 @@ def _charts(comparison: Comparison) -> list[Markup]:
 
 
 def _settings(runs: Sequence[EvaluatedRun]) -> list[tuple[str, list[str]]]:
-    """Keys of the configurations that differ, with the value of each run."""
+    """Configuration keys that differ, with the value of each run."""
     trees: list[dict[str, Any]] = [flattened(run.config) for run in runs]
     keys = [key for key in dict.fromkeys(key for tree in trees for key in tree) if key not in _NOT_COMPARED]
     rows = []

@@ -1,4 +1,4 @@
-"""What a report shows of an evaluation and of the run around it."""
+"""Contents of a report: the evaluation and the run it belongs to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ivadomed.report.events import Curve
 from ivadomed.report.verdict import Verdict, verdict
 
 MAIN = ("dice", "hd95", "assd", "nsd", "lf1", "avd")
-"""Metrics that are shown before one asks for all of them."""
+"""Metrics shown by default."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,7 @@ class CrossValidation:
         summary: See ``ivadomed.evaluation.summarize``.
         folds: See ``fold_means``.
         worst: Images with the lowest mean Dice over classes, and this Dice.
-        page: Address of its own page, from that of the test set; empty on its own page.
+        page: URL of its own page, relative to the page of the test set; empty on its own page.
     """
 
     summary: pd.DataFrame
@@ -38,12 +38,12 @@ class CrossValidation:
 
 @dataclass(frozen=True, eq=False)
 class RunTables:
-    """What there is next to an evaluation.
+    """Tables that accompany an evaluation.
 
     Args:
-        cross_validation: None where the run is of one model.
-        postprocessing: Rows of ``postprocessing.csv``, each with what it is about in ``words``.
-        members: Name, name before it was joined, and network of each member of an ensemble; empty for a single model.
+        cross_validation: None for a run of one model.
+        postprocessing: Rows of ``postprocessing.csv``, each described in ``words``.
+        members: Name, original name and network of each member of an ensemble; empty for a single model.
         candidates: Rows of ``candidates.csv``.
     """
 
@@ -59,17 +59,17 @@ class Report:
 
     Args:
         title: Name of the model.
-        folder: Of the run.
+        folder: Folder of the run.
         table: One row per image, see ``ivadomed.evaluation.evaluate_predictions``.
         summary: See ``ivadomed.evaluation.summarize``.
         pairs: The images, with contrast and subject.
-        order: Names of the images, the worst first.
+        order: Names of the images, worst first.
         class_names: Name of each class.
-        pictures: By image name; an image may have none.
-        config: The run's configuration, without secrets.
-        versions: Of the software.
-        curves: Of the training.
-        tables: What else the folder of the run has.
+        pictures: Picture by image name; an image may have none.
+        config: Configuration of the run, without secrets.
+        versions: Versions of the software.
+        curves: Curves of the training.
+        tables: Other tables in the folder of the run.
     """
 
     title: str
@@ -87,5 +87,5 @@ class Report:
 
     @cached_property
     def verdict(self) -> Verdict:
-        """What the evaluation comes to."""
+        """Summary of the evaluation in two sentences."""
         return verdict(self.table, self.pairs, self.class_names, self.curves)

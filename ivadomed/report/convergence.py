@@ -1,4 +1,4 @@
-"""How a training went, by the curves of its losses."""
+"""Assessment of a training from its loss curves."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ RULE = (
 
 @dataclass(frozen=True)
 class Course:
-    """Judgement of one training.
+    """Assessment of one training.
 
     Args:
-        state: By ``RULE``.
+        state: State according to ``RULE``.
         best_epoch: First epoch with the lowest validation loss, whose model is kept.
-        last_epoch: The last one.
+        last_epoch: Last epoch.
     """
 
     state: State
@@ -44,7 +44,7 @@ class Course:
 
     @property
     def text(self) -> str:
-        """The judgement in words, to follow a semicolon."""
+        """The assessment as text, to follow a semicolon."""
         best, last = self.best_epoch, self.last_epoch
         return {
             "too short": f"{last} epochs are too few to tell whether training had converged",
@@ -57,20 +57,20 @@ class Course:
 
 
 def best_epoch(validation: Sequence[tuple[int, float]]) -> int | None:
-    """Epoch of the model that a training keeps: the first with the lowest validation loss; None without any."""
+    """Epoch whose model is kept: the first with the lowest validation loss; None without any loss."""
     finite = [(value, epoch) for epoch, value in validation if np.isfinite(value)]
     return min(finite)[1] if finite else None
 
 
 def judge(training: Sequence[tuple[int, float]], validation: Sequence[tuple[int, float]]) -> Course | None:
-    """Judge a training by ``RULE``.
+    """Assess a training by ``RULE``.
 
     Args:
-        training: (epoch, loss), epochs increasing; values that are not finite are left out.
-        validation: The same of the validation.
+        training: (epoch, loss), epochs increasing; non-finite values are left out.
+        validation: Likewise for the validation.
 
     Returns:
-        None without a validation loss.
+        The assessment; None without a validation loss.
     """
     best = best_epoch(validation)
     if best is None:
@@ -86,7 +86,7 @@ def judge(training: Sequence[tuple[int, float]], validation: Sequence[tuple[int,
 
 
 def _state(training: np.ndarray, validation: np.ndarray) -> State:
-    """State by the losses [n] of each epoch; the training's may be NaN."""
+    """State, from the losses [n] of each epoch; training losses may be NaN."""
     width = max(3, len(validation) // 5)
     fifths = np.lib.stride_tricks.sliding_window_view(validation, width)
     learned = np.lib.stride_tricks.sliding_window_view(training, width).mean(axis=1)
@@ -109,7 +109,7 @@ def _state(training: np.ndarray, validation: np.ndarray) -> State:
 
 
 def _noise(first: np.ndarray, second: np.ndarray) -> float:
-    """Three standard errors of the difference between two means [n], by the scatter around the trend of each."""
+    """Three standard errors of the difference between two means [n], from the scatter around each trend."""
     epochs = np.arange(len(first))
     scatter = [values - np.polyval(np.polyfit(epochs, values, 1), epochs) for values in (first, second)]
     variances = [float(residuals @ residuals) / (len(epochs) - 2) for residuals in scatter]
@@ -117,7 +117,7 @@ def _noise(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def courses(curves: Sequence[Curve]) -> dict[str, Course]:
-    """Judgement of each training that has a validation loss, by its name ("" for the only one)."""
+    """Assessment of each training with a validation loss, by name ("" for a single training)."""
     losses: dict[str, dict[str, Sequence[tuple[int, float]]]] = {}
     for curve in curves:
         losses.setdefault(curve.training, {})[curve.name] = curve.points
@@ -129,7 +129,7 @@ def courses(curves: Sequence[Curve]) -> dict[str, Course]:
 
 
 def courses_text(found: Mapping[str, Course]) -> str:
-    """The judgements in words, to follow a semicolon; empty without any."""
+    """The assessments as text, to follow a semicolon; empty without any."""
     if len(found) <= 1:
         return "".join(course.text for course in found.values())
     words = {

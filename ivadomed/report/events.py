@@ -1,6 +1,6 @@
-"""Scalars and training curves out of TensorBoard events.
+"""Scalars and training curves from TensorBoard events.
 
-TensorBoard's own reader takes seconds to import; the format is a length, a checksum, a message and a checksum.
+TensorBoard's own reader takes seconds to import; the format is simply a length, a checksum, a message and a checksum.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ logger = logging.getLogger(__name__)
 
 _LENGTH = struct.Struct("<QI")  # bytes of the message, checksum of that number
 _CHECKSUM = 4
-_LONGEST = 1 << 12  # bytes: no scalar is that long, and few pictures are shorter
+_LONGEST = 1 << 12  # bytes: scalars are shorter, and pictures hardly ever are
 _NUMBERS = re.compile(r"(?<=\.)\d+")
-"""In the name of an event file: its second, its process, and a count of the files of that process."""
+"""Parts of the name of an event file: timestamp, process, and number of the file within that process."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Curve:
 
     Args:
         chart: Tag of the events, such as "losses".
-        name: Of the line, such as "train_loss".
+        name: Name of the line, such as "train_loss".
         points: (epoch, value), epochs increasing.
-        training: Name of the training, where there are several.
+        training: Name of the training, if there are several.
     """
 
     chart: str
@@ -42,9 +42,9 @@ class Curve:
 def read_curves(folder: Path) -> list[Curve]:
     """Curves of a run, sorted by chart and name.
 
-    A curve is a scalar whose tag is ``<chart>/<name>``; of ivadomed 2 and early versions of 3.0 a folder
-    ``<chart>_<name>`` of event files. Of epochs that were trained again after an interruption the last values count.
-    Files that cannot be read are left out.
+    A curve is a scalar with the tag ``<chart>/<name>``, or, in ivadomed 2 and early versions of 3.0, a folder
+    ``<chart>_<name>`` of event files. For epochs repeated after an interruption, the last values are used. Unreadable
+    files are skipped.
     """
     curves: dict[tuple[str, str], dict[int, float]] = {}
     for inner in sorted({file.parent for file in folder.glob("*/events.out.tfevents.*")}):
@@ -53,7 +53,7 @@ def read_curves(folder: Path) -> list[Curve]:
             curves[tag, name] = values
     for tag, values in read_scalars(folder).items():
         chart, slash, name = tag.rpartition("/")
-        if slash:  # a training of an early version may have been resumed
+        if slash:  # a training started with an early version may have been resumed
             curves[chart, name] = {**curves.get((chart, name), {}), **values}
     return [
         Curve(chart, name, tuple(sorted(values.items()))) for (chart, name), values in sorted(curves.items())
@@ -61,10 +61,9 @@ def read_curves(folder: Path) -> list[Curve]:
 
 
 def read_scalars(folder: Path) -> dict[str, dict[int, float]]:
-    """Scalars of the event files that lie in one folder: tag to values by step, steps increasing.
+    """Scalars of the event files in one folder: tag -> values by step, steps increasing.
 
-    Of steps that were written again after an interruption the last values count. Files that cannot be read are left
-    out.
+    For steps written again after an interruption, the last values are used. Unreadable files are skipped.
     """
     series: dict[str, dict[int, float]] = {}
     for file in sorted(
@@ -87,7 +86,7 @@ def _add_events(file: Path, series: dict[str, dict[int, float]]) -> None:
             event: Any = Event.FromString(message)
         except DecodeError as error:
             raise ValueError(f"damaged: {error}") from error
-        if event.session_log.status == SessionLog.START:  # what follows replaces the events from this step on
+        if event.session_log.status == SessionLog.START:  # later events replace those from this step on
             for tag, values in series.items():
                 series[tag] = {step: value for step, value in values.items() if step < event.step}
         for value in event.summary.value:
@@ -96,9 +95,9 @@ def _add_events(file: Path, series: dict[str, dict[int, float]]) -> None:
 
 
 def _records(file: Path) -> Iterator[bytes]:
-    """Messages of an event file but for pictures; one that was cut off by a crash ends it."""
+    """Yield the messages of an event file except pictures; stop at one truncated by a crash."""
     size = file.stat().st_size
-    with file.open("rb") as stream:  # a run with pictures has a file of gigabytes
+    with file.open("rb") as stream:  # with pictures, the file of a run may have gigabytes
         while len(head := stream.read(_LENGTH.size)) == _LENGTH.size:
             length, _ = _LENGTH.unpack(head)
             if stream.tell() + length + _CHECKSUM > size:

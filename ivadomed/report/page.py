@@ -1,4 +1,4 @@
-"""``report.html``: tables, pictures and charts of an evaluation in the ``templates``."""
+"""``report.html``: tables, pictures and charts of an evaluation, rendered with the ``templates``."""
 
 from __future__ import annotations
 
@@ -27,8 +27,7 @@ _DRAWN = (*MAIN, "vs", "precision", "recall", "ltpr", "lfdr", "hd")
 def write_report(report: Report) -> Path:
     """Write ``results_eval/report.html``, which needs no other file and no network.
 
-    The pictures of the worst cases lie in the page; those of the others are linked, so that the page of 1,000
-    cases stays below 10 MB.
+    Pictures of the worst cases are embedded; the others are linked, which keeps the page of 1,000 cases below 10 MB.
 
     Returns:
         The file.
@@ -39,7 +38,7 @@ def write_report(report: Report) -> Path:
 
 
 def render(report: Report) -> str:
-    """The page as HTML."""
+    """Render the page as HTML."""
     metrics, summary = _summary(report.summary, report.class_names)
     of_folds = report.tables.cross_validation
     return TEMPLATES.get_template("page.html").render(
@@ -72,7 +71,7 @@ def render(report: Report) -> str:
 def _summary(
     summary: pd.DataFrame, class_names: Sequence[str]
 ) -> tuple[list[str], list[tuple[str, str, int, list[pd.Series | None]]]]:
-    """The main metrics, and per class and contrast: its name, the contrast, images, a row of the summary per metric."""
+    """Main metrics, and per class and contrast: its name, contrast, number of images, summary row per metric."""
     summary = summary[summary["metric"].isin(MAIN)]
     metrics = [name for name in MAIN if (summary.loc[summary["metric"] == name, "n"] > 0).any()]
     rows = []
@@ -95,7 +94,7 @@ def _distributions(report: Report) -> list[Markup]:
 
 
 def _groups(report: Report, metric: str) -> Iterator[Group]:
-    """Values of one metric by class and contrast; all contrasts together where there is one only."""
+    """Values of one metric by class and contrast; all contrasts together if there is only one."""
     contrasts = {pair.image_id: pair.contrast for pair in report.pairs}
     rows = report.summary[report.summary["metric"] == metric]
     several = rows["contrast"].nunique() > 1

@@ -1,6 +1,6 @@
-"""Tables that the folder of a run has next to an evaluation: cross-validation, postprocessing, members, candidates.
+"""Tables in the folder of a run that accompany an evaluation: cross-validation, postprocessing, members, candidates.
 
-A table that is not there, or cannot be read, is left out of the page.
+A missing or unreadable table is left out of the page.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ivadomed.report.contents import CrossValidation, RunTables
 log = logging.getLogger(__name__)
 
 CANDIDATES = "candidates.csv"
-"""Table of the candidates among which ``--auto`` chose, in the folder around that of the run."""
+"""Table of the candidates of ``--auto``, in the parent folder of the run."""
 
 _WORST = 5
 T = TypeVar("T")
@@ -36,8 +36,8 @@ def read_run_tables(folder: Path, model_name: str) -> RunTables:
     """Tables for the page of an evaluation.
 
     Args:
-        folder: In which the evaluation is: of a run, or ``cross_validation`` in it.
-        model_name: Of the packaged model.
+        folder: Folder with the evaluation: that of a run, or ``cross_validation`` in it.
+        model_name: Name of the packaged model.
     """
     own_page = folder.name == FOLDER
     run = folder.parent if own_page else folder
@@ -55,7 +55,7 @@ def read_run_tables(folder: Path, model_name: str) -> RunTables:
 
 
 def _read(read: Callable[[], T]) -> T | None:
-    """What is read; None for what is not there."""
+    """Return the table read; None if it is missing."""
     try:
         return read()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Folders of runs as a comparison reads them: evaluation, classes, configuration and curves."""
+"""Read the folders of runs for a comparison: evaluation, classes, configuration and curves."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _SUBJECT = re.compile(r"sub-[^_]+")
 
 @dataclass(frozen=True, eq=False)
 class EvaluatedRun:
-    """One run, with the evaluation that is compared.
+    """One run, with the evaluation to compare.
 
     Args:
-        name: That tells it from the others.
-        folder: Of the run.
-        evaluation: Folder that has ``results_eval``.
-        metrics: Of each image.
-        config: Its configuration; empty where there is none.
-        trainings: Curves of each training, by its name.
+        name: Name that distinguishes it from the others.
+        folder: Folder of the run.
+        evaluation: Folder that contains ``results_eval``.
+        metrics: Metrics of each image.
+        config: Configuration; empty if there is none.
+        trainings: Curves of each training, by name.
     """
 
     name: str
@@ -48,18 +48,18 @@ class EvaluatedRun:
 
     @property
     def is_cross_validation(self) -> bool:
-        """True where each image was predicted by the fold that did not see it."""
+        """True if each image was predicted by the fold that did not see it."""
         return self.evaluation != self.folder
 
     @property
     def page(self) -> Path | None:
-        """Its own report; None where there is none."""
+        """Report of the run; None if there is none."""
         file = self.evaluation / REPORT_FILE
         return file if file.is_file() else None
 
     @property
     def curves(self) -> list[Curve]:
-        """Curves of the training, with the name of the run; of several trainings their mean at each epoch."""
+        """Curves of the training, with the name of the run; for several trainings, their mean at each epoch."""
         found: dict[tuple[str, str], list[Mapping[int, float]]] = {}
         for curves in self.trainings.values():
             for curve in curves:
@@ -71,7 +71,7 @@ class EvaluatedRun:
 
 
 def _mean_points(trainings: Sequence[Mapping[int, float]]) -> list[tuple[int, float]]:
-    """Means of the epochs that all trainings have: where one ends, the mean would jump."""
+    """Means over the epochs common to all trainings; the mean would jump where one ends."""
     epochs = sorted(set.intersection(*(set(points) for points in trainings)))
     return [(epoch, float(np.mean([points[epoch] for points in trainings]))) for epoch in epochs]
 
@@ -80,13 +80,13 @@ def open_runs(folders: Sequence[Path], cross_validation: bool | None = None) -> 
     """Read runs.
 
     Args:
-        folders: At least two: of runs, of runs of all folds, or of ``--auto``, which stands for the candidate that it
-            chose.
-        cross_validation: Take the evaluation of the folds (True) or of the test set (False); None: of the folds where
-            every run has it.
+        folders: At least two folders: of runs, of runs of all folds, or of ``--auto``, which stands for the chosen
+            candidate.
+        cross_validation: Use the evaluation of the folds (True) or of the test set (False); None: of the folds if
+            every run has one.
 
     Raises:
-        DataError: A folder is not there or has no evaluation, or a table cannot be read.
+        DataError: A folder is missing or has no evaluation, or a table cannot be read.
     """
     places = [_run_in(folder) for folder in folders]
     if cross_validation is None:
@@ -96,7 +96,7 @@ def open_runs(folders: Sequence[Path], cross_validation: bool | None = None) -> 
 
 
 def _run_in(folder: Path) -> Path:
-    """The folder itself, or in a folder of ``--auto`` that of the candidate that it chose."""
+    """The folder itself, or, for a folder of ``--auto``, that of the chosen candidate."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; give the output folders of runs")
     if _is_evaluated(folder):
@@ -118,12 +118,12 @@ def _is_evaluated(folder: Path) -> bool:
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """As few of the last parts of each path as tell them apart."""
+    """Shortest trailing parts of each path that distinguish them."""
     for count in range(1, max(len(folder.parts) for folder in folders)):
         names = ["/".join(folder.parts[-count:]) for folder in folders]
         if len(set(names)) == len(names):
             return names
-    raise DataError(f"{folders[0]}: is given twice; give different runs")
+    raise DataError(f"{folders[0]}: was given twice; give different runs")
 
 
 def _open(name: str, folder: Path, cross_validation: bool) -> EvaluatedRun:
@@ -133,7 +133,7 @@ def _open(name: str, folder: Path, cross_validation: bool) -> EvaluatedRun:
         table = pd.read_csv(file, index_col="image_id", dtype={"image_id": str}).astype(float)
     except FileNotFoundError as error:
         other = "--test-set" if cross_validation else "--cross-validation"
-        raise DataError(f"{file}: is not there; run ivadomed --test first, or add {other}") from error
+        raise DataError(f"{file}: not found; run ivadomed --test first, or add {other}") from error
     except (OSError, ValueError) as error:
         raise DataError(f"{file}: not a readable table ({error}); run ivadomed --eval again") from error
     if table.index.has_duplicates:
@@ -148,7 +148,7 @@ def _open(name: str, folder: Path, cross_validation: bool) -> EvaluatedRun:
 
 
 def _config(folder: Path) -> dict[str, Any]:
-    """Configuration of a run of any version; empty where there is none to read."""
+    """Configuration of a run of any version; empty if missing or unreadable."""
     try:
         content = parse_json((folder / CONFIG).read_bytes())
     except (OSError, ValueError):
@@ -157,7 +157,7 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _classes(table: pd.DataFrame, config: Mapping[str, Any]) -> list[str]:
-    """Names of the classes, out of the configuration; their numbers where it does not tell."""
+    """Names of the classes, from the configuration; their numbers if it does not name them."""
     count = 1 + max((int(k) for _, k in map(split_column, table.columns) if k), default=-1)
     loader = config.get("loader_parameters")
     suffixes = loader.get("target_suffix") if isinstance(loader, dict) else None
@@ -167,13 +167,13 @@ def _classes(table: pd.DataFrame, config: Mapping[str, Any]) -> list[str]:
 
 
 def subject_of(image: str) -> str:
-    """Subject of an image: ``sub-...`` at the begin of its name; other images are subjects of their own."""
+    """Subject of an image: ``sub-...`` at the start of its name; any other image is its own subject."""
     found = _SUBJECT.match(image)
     return found[0] if found else image
 
 
 def of_training(run: EvaluatedRun) -> list[Curve]:
-    """Curves of every training of a run; of several ones with the name of each."""
+    """Curves of each training of a run; with the name of each if there are several."""
     several = len(run.trainings) > 1
     return [
         replace(curve, training=name if several else "")

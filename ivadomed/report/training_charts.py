@@ -15,7 +15,7 @@ _LOSSES = ("train_loss", "val_loss")
 
 
 def training_charts(curves: Sequence[Curve]) -> list[Markup]:
-    """One chart for the losses, then one for each metric; several trainings have a colour each."""
+    """One chart for the losses, then one per metric; with several trainings, each has its own colour."""
     trainings = list(dict.fromkeys(curve.training for curve in curves))
     best = {curve.training: best_epoch(curve.points) for curve in curves if curve.name == "val_loss"}
     charts: dict[str, list[Line]] = {}

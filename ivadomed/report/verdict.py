@@ -1,4 +1,4 @@
-"""Two sentences at the top of a report: how good, how sure, where to look, and how the training went."""
+"""Two sentences at the top of a report: quality, certainty, images to inspect, and course of the training."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _FEWEST_FOR_OUTLIERS = 5
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an evaluation comes to.
+    """Summary of an evaluation in two sentences.
 
     Args:
-        sentences: How good and how sure; where to look and how the training went.
-        look_at: Images that the second one names.
+        sentences: Quality and certainty; images to inspect and course of the training.
+        look_at: Images named in the second sentence.
     """
 
     sentences: tuple[str, str]
@@ -47,21 +47,23 @@ def verdict(
     class_names: Sequence[str],
     curves: Sequence[Curve] = (),
 ) -> Verdict:
-    """Sum up an evaluation.
+    """Summarize an evaluation.
 
-    Images stand out when a class of theirs has a Dice of 0 (missed or invented), or when their mean Dice over classes
+    Images stand out if one of their classes has a Dice of 0 (missed or invented), or if their mean Dice over classes
     lies more than 1.5 interquartile ranges below the lower quartile (Tukey 1977).
 
     Args:
         table: One row per image, see ``evaluate_predictions``.
         pairs: The images, with their subjects.
-        class_names: Of each class.
-        curves: Of the training, or trainings.
+        class_names: Name of each class.
+        curves: Curves of the training or trainings.
     """
     training = courses_text(courses(curves))
     dice = mean_over_classes(table).dropna()
     if dice.empty:
-        good = f"Dice exists for none of the {_images(len(table))}: prediction and ground truth are empty in all."
+        good = (
+            f"Dice is undefined for all of the {_images(len(table))}: prediction and ground truth are empty."
+        )
         return Verdict((good, f"{training[:1].upper()}{training[1:]}." if training else ""))
     where, named = _where_to_look(table, dice)
     second = f"{where}; {training}." if training else f"{where}."
@@ -87,7 +89,7 @@ def _how_good(
 
 
 def _of_classes(table: pd.DataFrame, class_names: Sequence[str]) -> str:
-    """Mean Dice of each class; of many the lowest and the highest."""
+    """Mean Dice of each class; for many classes, the lowest and the highest."""
     means = table[[f"dice_class{k}" for k in range(len(class_names))]].mean()
     known = pd.Series(means.to_numpy(), index=list(class_names)).dropna()
     if len(known) < 2:

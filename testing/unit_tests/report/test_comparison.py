@@ -100,7 +100,7 @@ def test_an_image_without_a_value_in_one_run_is_left_out_of_all(tmp_path):
     assert main_metric.values["a"].mean() == main_metric.values["b"].mean()
     none = make_run(tmp_path / "none", {"dice_class0": np.nan})
     empty = compare(open_runs([a, none]))
-    assert verdict_text(empty).startswith("Dice exists for no image in all runs.")
+    assert verdict_text(empty).startswith("Dice is undefined for all images.")
     Page(render_comparison(empty, tmp_path))
 
 
@@ -184,8 +184,8 @@ def test_names_tell_runs_apart(tmp_path):
         (["one"], "is one run only"),
         (["one", "absent"], "no such folder"),
         (["one", "bare"], "run ivadomed --test"),
-        (["one", "one"], "is given twice"),
-        (["one", "elsewhere"], "tested on different images"),
+        (["one", "one"], "was given twice"),
+        (["one", "elsewhere"], "share no test image"),
         (["one", "other"], "no class in common"),
         (["one", "elsewhere", "-o", "page.pdf"], "expected the name of a page"),
     ],

@@ -65,7 +65,7 @@ def test_empty_truth():
     dice[:5] = np.nan
     assert "15 images; in 5 more both masks are empty)" in sentences({"dice_class0": dice}).text
     none = sentences({"dice_class0": [np.nan] * 3})
-    assert none.text == "Dice exists for none of the 3 images: prediction and ground truth are empty in all."
+    assert none.text == "Dice is undefined for all of the 3 images: prediction and ground truth are empty."
     assert none.look_at == ()
 
 
