@@ -92,7 +92,7 @@ def imed_collate(batch: Sequence[Any]) -> Any:
         shapes = {tuple(tensor.shape) for tensor in tensors}
         if len(shapes) > 1:
             raise DataError(
-                f"samples of shapes {sorted(shapes)} make no batch; add CenterCrop to the transformations, "
+                f"samples of shapes {sorted(shapes)} cannot form a batch; add CenterCrop to the transformations, "
                 "give a patch length, or use a batch size of 1"
             )
         return torch.stack(tensors)

@@ -81,7 +81,7 @@ def saved_split(config: RunConfig, bids_df: BidsDataframe, folder: Path) -> dict
     saved = saved_file(folder)
     if config.split_dataset.fname_split or saved is None:
         return draw_split(config, bids_df, folder)
-    log.info("The split is that of %s.", saved)
+    log.info("Using the split of %s.", saved)
     return draw_split(config, bids_df, folder, saved)
 
 
@@ -125,7 +125,7 @@ def cases_of(
         log.info("%s is left out: %s.", dropped.file, dropped.reason)
     if not names:
         raise DataError(
-            f"the {dataset_type} set is empty: the split puts no image there; change split_dataset or add subjects"
+            f"the {dataset_type} set is empty: the split assigns no image to it; change split_dataset or add subjects"
         )
     if not found.cases:
         why = summary(found.dropped) or f"no contrast of {some(config.contrasts_for(dataset_type))}"
@@ -133,7 +133,7 @@ def cases_of(
         raise DataError(
             f"the {dataset_type} set is empty: its images ({len(names)}) are all left out: {why}; change "
             "split_dataset, the contrasts or the labels"
-            + (f"\nOf the whole data set are left out: {before}" if before else "")
+            + (f"\nLeft out of the whole data set: {before}" if before else "")
         )
     ignored = config.loader_parameters.ignore_label
     if ignored and dataset_type == "training" and all(case.ignore is None for case in found.cases):
@@ -240,8 +240,8 @@ def _check_samples(
         ignored = config.loader_parameters.ignore_label
         if ignored and not any(entry.stored.facts.ignores for entry in entries):
             log.warning(
-                "loader_parameters.ignore_label: no voxel of %s in the %d images of the training set, so that all "
-                "count; correct its name or value, or set it to null",
+                "loader_parameters.ignore_label: no voxel of %s in the %d images of the training set, so all "
+                "voxels count; correct its name or value, or set it to null",
                 ignored,
                 len(cases),
             )
@@ -262,8 +262,8 @@ def _check_classes(names: Sequence[str], cases: Sequence[Case], entries: Entries
         )
     for k in sorted(empty):
         log.warning(
-            "loader_parameters.target_suffix: no voxel of %s in the %d images of the training set, so that the network "
-            "learns that there is none; correct its name or value, or leave it out",
+            "loader_parameters.target_suffix: no voxel of %s in the %d images of the training set, so the network "
+            "learns never to predict it; correct its name or value, or leave it out",
             names[k],
             len(cases),
         )

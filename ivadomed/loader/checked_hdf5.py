@@ -64,7 +64,9 @@ def checked_hdf5(path: str | os.PathLike[str], **options: Any) -> Iterator[h5py.
                 disk.check()
         sync(temporary)
         if not _holds_its_checksums(temporary):
-            raise OutputError(f"{path}: does not hold what was written to it; is the disk full or damaged?")
+            raise OutputError(
+                f"{path}: its content differs from what was written; is the disk full or damaged?"
+            )
 
 
 class _Disk(io.RawIOBase):
@@ -224,17 +226,17 @@ def _faults(group: h5py.Group, place: str, depth: int, size: int) -> Iterator[st
 def _array_fault(dataset: h5py.Dataset, size: int) -> str | None:
     """Reason why an array in a file of ``size`` bytes must not be read, or None."""
     if dataset.dtype.kind not in "biuf":
-        return f"holds values of the type {dataset.dtype}, no numbers"
+        return f"holds values of type {dataset.dtype}, not numbers"
     if dataset.is_virtual or dataset.external:
-        return "has its values in other files"
+        return "stores its values in other files"
     made = dataset.id.get_create_plist()
     filters = [made.get_filter(number)[0] for number in range(made.get_nfilters())]
     if not set(filters) <= set(_FILTERS) or len(set(filters)) < len(filters):
-        return f"needs filters that are not expected here ({filters}; known are {_FILTERS})"
+        return f"needs unknown filters ({filters}; known: {_FILTERS})"
     announced = math.prod(dataset.shape or ()) * dataset.dtype.itemsize
     whole = (
         is_allocated(dataset, size) if dataset.chunks else announced <= dataset.id.get_storage_size() <= size
     )
     if not whole:
-        return f"is not whole: it announces {announced} bytes of values that are not in the file"
+        return f"is incomplete: it declares {announced} bytes of values that are not in the file"
     return None

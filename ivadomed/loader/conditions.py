@@ -170,7 +170,7 @@ class FilmEncoder:
     ) -> FilmEncoder:
         """Learn the categories of features with known clusters."""
         if not cases:
-            raise DataError(f"FiLM on {metadata_type}: there is no training image to learn from")
+            raise DataError(f"FiLM on {metadata_type}: no training image to learn from")
         return cls(metadata_type, tuple(features), tuple(_labels(feature, cases) for feature in features))
 
     @property
@@ -215,7 +215,7 @@ class FilmEncoder:
         if (name, label) not in self._unknown:
             self._unknown.add((name, label))
             log.warning(
-                "%s: %s is %r, which the training set did not have: it is encoded as zeros (known are %s)",
+                "%s: %s is %r, which did not occur in the training set: encoded as zeros (known: %s)",
                 owner,
                 name,
                 label,

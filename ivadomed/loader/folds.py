@@ -111,7 +111,7 @@ def _check_parts(splits: Sequence[Split], path: str) -> None:
             )
         if set(test) != set(splits[0][2]):
             raise DataError(
-                f"split_dataset.fname_split: {path}: fold {fold} tests other images than fold 0; expected one test "
-                "set, that no fold sees"
+                f"split_dataset.fname_split: {path}: fold {fold} tests other images than fold 0; expected the same "
+                "test set for all folds"
             )
         seen.update(valid)

@@ -174,11 +174,11 @@ def accepts(classifier: torch.nn.Module, images: np.ndarray) -> np.ndarray:
     try:
         probabilities = classifier(batch)
     except RuntimeError as error:
-        raise ModelError(f"{KEY}: the model does not take slices of one channel ({error})") from error
+        raise ModelError(f"{KEY}: the model does not accept single-channel slices ({error})") from error
     if probabilities.ndim != 2:
         raise ModelError(
             f"{KEY}: {type(classifier).__name__} gives {list(probabilities.shape)} for a batch of slices; expected "
-            "the probabilities of the classes, as a classifier of ivadomed gives them"
+            "the probabilities of the classes, as ivadomed's classifiers return them"
         )
     return (probabilities.sum(dim=1) >= 0.5).cpu().numpy()
 

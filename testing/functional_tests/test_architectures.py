@@ -87,7 +87,9 @@ def test_film_on_mri_parameters_and_without_them(film, study, tmp_path, caplog):
     run(film, "test")
     assert len(run(film, "segment")) == 12
     warned = [
-        record for record in caplog.records if "which the training set did not have" in record.getMessage()
+        record
+        for record in caplog.records
+        if "which did not occur in the training set" in record.getMessage()
     ]
     assert len(warned) == 3  # one per call
     assert all("'nobody'" in record.getMessage() for record in warned)

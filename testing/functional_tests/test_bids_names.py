@@ -105,9 +105,7 @@ def test_a_table_of_a_spreadsheet_is_read(run, data, caplog, encoding):
         "\r\n".join([f"{lines[0]}\tcity", *(f"{line}\tZürich" for line in lines[1:])]).encode(encoding)
     )
     run("table", ["_seg-manual"], commands=("--train",))
-    assert ("participants.tsv: is not in UTF-8 and is read as Latin-1" in caplog.text) == (
-        encoding == "latin-1"
-    )
+    assert ("participants.tsv: is not UTF-8 and is read as Latin-1" in caplog.text) == (encoding == "latin-1")
 
 
 def test_two_files_that_fit_are_an_error_of_every_command(run, data, config, tmp_path, capsys):

@@ -198,7 +198,7 @@ def test_contrasts_and_classes_that_are_not_there(faulty, capsys):
     edit(config, loader_parameters=loader | suffixes | {"contrast_params": contrasts})
     assert main(["-c", str(config)]) == 1
     text = capsys.readouterr().out
-    assert "no usable image has the contrast T9w; there are T2w" in text
+    assert "no usable image has the contrast T9w; available: T2w" in text
     assert "ERROR     testing set: is empty" in text
     assert "ERROR     training set: no label _tumour has a voxel" in text
     assert "remark    training set: 3 of 3 cases have no _tumour: it counts as empty there" in text

@@ -148,7 +148,7 @@ def test_a_table_of_files_that_are_not_there(tmp_path, monkeypatch, capsys):
     assert main(["--init", "x", "--path-data", "t.csv"]) == 1
     told = capsys.readouterr().err
     assert "2 left out, such as" in told
-    assert "no.nii.gz: t.csv (a, column T1w) names it, but there is no such file" in told
+    assert "no.nii.gz: t.csv (a, column T1w) lists it, but it does not exist" in told
 
 
 def test_too_few_subjects(tmp_path, monkeypatch, capsys):

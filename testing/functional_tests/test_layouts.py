@@ -174,6 +174,6 @@ def test_a_first_configuration_is_trained_as_it_is(copies, tmp_path, monkeypatch
 def test_a_folder_that_is_no_data_set_is_answered_with_the_four(copies, capsys):
     assert main(["--init", "first", "--path-data", str(copies)]) == 1
     message = capsys.readouterr().err
-    assert "holds data sets and is none itself" in message
+    assert "contains data sets but is not one itself" in message
     for kind in ("BIDS", "nnU-Net", "Decathlon", "a table"):
         assert f"  {kind} " in message

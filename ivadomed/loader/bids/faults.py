@@ -71,8 +71,8 @@ def labels_there(images: Iterable[BidsFile], found: Labels) -> str:
 def without_description(roots: Iterable[str]) -> list[str]:
     """One line per data set without ``dataset_description.json``."""
     return [
-        f"{root}: has no {_DESCRIPTION}, which BIDS asks for; add one that names the data set, for example "
-        '{"Name": "...", "BIDSVersion": "1.9.0"}, so that manifest.json can tell which one it was'
+        f"{root}: has no {_DESCRIPTION}, which BIDS requires; add one that names the data set, for example "
+        '{"Name": "...", "BIDSVersion": "1.9.0"}, so that manifest.json can identify it'
         for root in roots
         if not (Path(root).expanduser() / _DESCRIPTION).is_file()
     ]
@@ -91,7 +91,7 @@ def refuse_duplicates(images: Iterable[BidsFile]) -> None:
         if len(paths) > 1:
             raise DataError(
                 f"The image name {name} occurs {len(paths)} times ({some(map(str, paths))}); names must differ, also "
-                "between data sets: rename or remove all but one, or take one data set out of path_data"
+                "between data sets: rename or remove all but one, or remove one data set from path_data"
             )
 
 
@@ -99,7 +99,7 @@ def missing_contrasts(contrasts: Iterable[str], images: Sequence[BidsFile]) -> l
     """One line per requested contrast that no image has."""
     there = some(sorted({image.suffix for image in images}))
     return [
-        f"loader_parameters.contrast_params: no usable image has the contrast {contrast}; there are {there}"
+        f"loader_parameters.contrast_params: no usable image has the contrast {contrast}; available: {there}"
         for contrast in contrasts
         if not any(matches(image, contrast) for image in images)
     ]
@@ -120,9 +120,9 @@ def shared_labels(labelled: Iterable[tuple[BidsFile, Mapping[str, BidsFile]]]) -
         return []
     (_, first), names = next(iter(shared.items()))
     return [
-        f"{len(shared)} label file(s) name no contrast and are taken for several, such as {first} for "
-        f"{some(sorted(names), separator=' and ')}: they must be right for each; space-{min(names)} in the name of a "
-        "file is for that one alone"
+        f"{len(shared)} label file(s) have no contrast in their names and are used for several, such as {first} for "
+        f"{some(sorted(names), separator=' and ')}: they must be correct for each; space-{min(names)} in a file name "
+        "restricts it to that contrast"
     ]
 
 
@@ -137,7 +137,7 @@ def shared_subjects(images: Iterable[BidsFile]) -> list[str]:
     folders = sorted(roots[shared[0]])
     return [
         f"subjects of more than one data set ({' and '.join(folders)}): {some(shared)}; each counts as one subject "
-        "and stays on one side of the split: rename them if they are different ones"
+        "and stays on one side of the split: rename them if they are different subjects"
     ]
 
 
@@ -149,7 +149,7 @@ def near_misses(
     return [
         Dropped(
             str(file.path),
-            f'its contrast is "{file.suffix}", all that stands behind the entities, and not "{contrast}"; name it in '
+            f'its contrast is "{file.suffix}" (everything after the entities), not "{contrast}"; add it to '
             "contrast_params, or set bids_validate to false",
             f"a contrast that is more than {contrast}",
         )

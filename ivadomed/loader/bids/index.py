@@ -249,7 +249,7 @@ class _Scanner:
         parsed = self.rules.parse(name)
         if parsed.extension.lower() not in self.extensions:
             raise NameFault(
-                f'the extension, from the first dot on, is "{parsed.extension}", which is not wanted'
+                f'the extension, from the first dot on, is "{parsed.extension}", which was not requested'
             )
         subject, session = folders
         if subject != f"sub-{parsed.entities.get('subject')}":
@@ -259,7 +259,7 @@ class _Scanner:
             raise NameFault(f'the session in the name differs from that of its folder, "{session or "none"}"')
         if not self.rules.knows_datatype(datatype):
             where = (
-                f'"{datatype}" is not a data type folder' if datatype else "it lies in no data type folder"
+                f'"{datatype}" is not a data type folder' if datatype else "it is not in a data type folder"
             )
             raise NameFault(f"{where} such as anat (bids_validate: false accepts it)")
         return parsed
@@ -331,7 +331,7 @@ class _LooseScanner(_Scanner):
         parsed = self.rules.parse(name, self._ending(name))
         subject, session = folders
         if not subject:
-            raise NameFault("it lies in no folder of a subject, and its name does not begin with sub-")
+            raise NameFault("it is not in a subject folder, and its name does not begin with sub-")
         parsed.entities["subject"] = subject.removeprefix("sub-")
         if session:
             parsed.entities.setdefault("session", session.removeprefix("ses-"))

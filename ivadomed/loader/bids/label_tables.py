@@ -44,7 +44,7 @@ class LabelTables:
             for first, *others in self.applicable(file, extension):
                 if others:
                     raise DataError(
-                        f"{file.path}: two tables apply alike, {first} and {others[0]}; remove or rename one"
+                        f"{file.path}: two tables apply equally, {first} and {others[0]}; remove or rename one"
                     )
                 if table := self._read(first):
                     return table
@@ -135,5 +135,5 @@ def _is_whole(value: object) -> bool:
 
 def _whole(value: object, name: str, path: object) -> int:
     if isinstance(value, bool) or not _is_whole(value):
-        raise DataError(f"{path}: the value of {name!r} is {str(value)!r}; expected a whole number")
+        raise DataError(f"{path}: the value of {name!r} is {str(value)!r}; expected an integer")
     return int(float(str(value)))

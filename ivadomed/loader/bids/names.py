@@ -147,7 +147,7 @@ class NameRules:
         if not dash and pair:
             return False
         if not dash or not value:
-            raise NameFault(f'"{pair}" is not written key-value')
+            raise NameFault(f'"{pair}" is not of the form key-value')
         entity = ENTITY_NAMES.get(key)
         if entity is None:
             extra = self._extra_pair(pair)
@@ -177,10 +177,12 @@ def _refuse_behind(parts: Sequence[str]) -> None:
     for part in parts:
         if "-" in part:
             raise NameFault(
-                f'the entity "{part}" stands behind "{parts[0]}"; entities come before the contrast'
+                f'the entity "{part}" comes after "{parts[0]}"; entities come before the contrast'
             )
         if not _LABEL.fullmatch(part):
-            raise NameFault(f'"{part}" is not written key-value, and is not part of a suffix such as T1w_reg')
+            raise NameFault(
+                f'"{part}" is not of the form key-value, and is not part of a suffix such as T1w_reg'
+            )
 
 
 def load_rules(bids_config: str | PathLike[str] | None, strict: bool = True) -> NameRules:

@@ -129,7 +129,7 @@ def extract_subset(
             raise DataError(f"{file}: cannot be copied ({reason}); fetch or remove it") from error
         except OSError as error:
             raise OutputError(
-                f"{output}: {error.filename}: cannot be copied ({error.strerror}); make room"
+                f"{output}: {error.filename}: cannot be copied ({error.strerror}); free some disk space"
             ) from error
     return Subset(subjects, len(images), len(labels))
 
@@ -163,7 +163,7 @@ def _choose(
     if not subjects:
         raise DataError(f"{source}: has no subjects (sub-*){wanted}; check -i and -c")
     if n > len(subjects):
-        log.warning("%s: has %d subjects%s, not %d; all are taken.", source, len(subjects), wanted, n)
+        log.warning("%s: has %d subjects%s, not %d; all are copied.", source, len(subjects), wanted, n)
     rng = np.random.default_rng(seed if seed >= 0 else None)
     return sorted(subjects[i] for i in rng.permutation(len(subjects))[:n])
 
@@ -242,7 +242,7 @@ class _Copy:
 def _copy_file(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> str | os.PathLike[str]:
     """Copy a file, unless it is a placeholder for content stored elsewhere."""
     if is_pointer(source):
-        raise DataError(f"{os.fspath(source)}: its content is not here; {FETCH}")
+        raise DataError(f"{os.fspath(source)}: its content is missing; {FETCH}")
     shutil.copy2(source, target)
     return target
 

@@ -46,13 +46,13 @@ def read_text(path: Path, only_unicode: bool = False) -> str:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     if is_pointer(content):
-        raise DataError(f"{path}: its content is not here; {FETCH}")
+        raise DataError(f"{path}: its content is missing; {FETCH}")
     encoding = encoding_of(content)
     if encoding is None or (only_unicode and encoding == LATIN):
-        raise DataError(f"{path}: cannot be read as text in UTF-8; save it as UTF-8")
+        raise DataError(f"{path}: cannot be read as UTF-8 text; save it as UTF-8")
     if encoding == LATIN:
         log.warning(
-            "%s: is not in UTF-8 and is read as Latin-1; save it as UTF-8 to be sure of its letters", path
+            "%s: is not UTF-8 and is read as Latin-1; save it as UTF-8 to preserve its characters", path
         )
     return content.decode(encoding)
 

@@ -46,7 +46,7 @@ class DecathlonLayout(DescribedLayout):
         if len(files) not in (1, len(self.channels)):
             raise DataError(
                 f"{root / DESCRIPTION}: {files[0]} is one of {len(files)} files; modality has {len(self.channels)} "
-                "channels, so that one file or that many are expected"
+                "channels, so one file or that many are expected"
             )
         name = Path(files[0]).name
         name = name.removesuffix(extension_of(name) or "")

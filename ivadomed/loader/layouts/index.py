@@ -50,8 +50,8 @@ def open_layout(root: Path, selection: Selection) -> Layout:
     if root.is_file():
         if root.suffix.lower() in TABLES:
             return TableLayout(root, selection)
-        folder = f" (its folder {root.parent} may be what is meant)" if root.name == DESCRIPTION else ""
-        raise DataError(f"{root}: is a file, and no table{folder}; path_data names one of\n{_KINDS}")
+        folder = f" (its folder {root.parent} may be meant)" if root.name == DESCRIPTION else ""
+        raise DataError(f"{root}: is a file, but not a table{folder}; path_data names one of\n{_KINDS}")
     description = root / DESCRIPTION
     if description.is_file() and not _has_subjects(root):
         content = read_json_object(description)
@@ -104,12 +104,12 @@ def _found_in(root: Path) -> str:
         name.rstrip("/") for name in names if name.endswith("/") and (root / name / DESCRIPTION).is_file()
     ]
     if inner:
-        return f"holds data sets and is none itself ({some(inner, _SHOWN)}); name one of them"
+        return f"contains data sets but is not one itself ({some(inner, _SHOWN)}); name one of them"
     tables = [name for name in names if name.lower().endswith(TABLES)]
     if DESCRIPTION in names:
         return f"its {DESCRIPTION} has neither channel_names nor modality and training"
     if "imagesTr/" in names:
-        return f"has imagesTr and no {DESCRIPTION} that names channels and labels"
+        return f"has imagesTr, but no {DESCRIPTION} that names channels and labels"
     if tables:
         return f"is not a data set, but has {some(tables, _SHOWN)}: name the table itself"
     return f"is not a data set of a known kind: it has {some(names, _SHOWN) or 'nothing in it'}"

@@ -128,9 +128,7 @@ def refuse_collisions(cases: Iterable[CaseFiles], root: Path) -> None:
                 f'{root}: the case "{names[0]}" has no letter or digit to name its subject by; rename it'
             )
         if len(names) > 1 and names[0] == names[1]:
-            raise DataError(
-                f'{root}: "{names[0]}" is there twice; keep one, or tell them apart by their sessions'
-            )
+            raise DataError(f'{root}: "{names[0]}" occurs twice; keep one, or distinguish them by session')
         if len(names) > 1:
             raise DataError(
                 f'{root}: the cases "{names[0]}" and "{names[1]}" would both be the subject {folders[0]}, for which '
@@ -161,6 +159,4 @@ def absent(path: Path, where: str) -> Dropped | None:
         return None
     if path.is_symlink():
         return Dropped(str(path), f"a link without content; {FETCH}")
-    return Dropped(
-        str(path), f"{where} names it, but there is no such file", "a file that is named and not there"
-    )
+    return Dropped(str(path), f"{where} lists it, but it does not exist", "a listed file does not exist")

@@ -74,7 +74,7 @@ class NnunetLayout(DescribedLayout):
             elif named:
                 self._drop(path, f"{DESCRIPTION} names {len(self.channels)} channels, from _0000 on")
             else:
-                self._drop(path, f"the name does not end with the number of a channel, _0000{self.ending}")
+                self._drop(path, f"the name does not end with a channel number, _0000{self.ending}")
         if cases and len(self.channels) > 1 and self._is_colour(cases.values()):
             joined = "".join(self.channels)
             for case in cases.values():
@@ -110,7 +110,7 @@ class NnunetLayout(DescribedLayout):
         return found
 
     def _drop(self, path: Path, reason: str) -> None:
-        self._dropped.append(Dropped(str(path), reason, "a name that nnU-Net does not know"))
+        self._dropped.append(Dropped(str(path), reason, "a name unknown to nnU-Net"))
 
 
 def is_nnunet(root: Path, description: Mapping[str, Any]) -> bool:
@@ -148,7 +148,7 @@ def _about_number(root: Path, description: Mapping[str, Any], count: int) -> lis
     announced = description.get("numTraining", count)
     if announced == count:
         return []
-    return [f"{root / DESCRIPTION}: numTraining is {announced}, and there are {count} cases to train on"]
+    return [f"{root / DESCRIPTION}: numTraining is {announced}, but there are {count} training cases"]
 
 
 def _about_split(root: Path) -> list[str]:
@@ -156,5 +156,5 @@ def _about_split(root: Path) -> list[str]:
     if not path.is_file():
         return []
     return [
-        f"{path}: split_dataset.fname_split can name it, and fold one of its folds; else the split is drawn"
+        f"{path}: split_dataset.fname_split can select it, and fold one of its folds; otherwise the split is drawn"
     ]

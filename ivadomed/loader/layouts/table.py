@@ -105,7 +105,7 @@ class TableLayout(Layout):
         reason = absent(path, f"{root.name} ({row[_SUBJECT]}, column {column})")
         if reason is None and extension_of(path.name) is None:
             reason = Dropped(
-                str(path), f"{root.name} (column {column}) names it, and it is not an image file"
+                str(path), f"{root.name} (column {column}) lists it, but it is not an image file"
             )
         self._dropped += [reason] if reason else []
         return None if reason else path

@@ -141,7 +141,7 @@ def _places(layout: Layout, contrasts: Sequence[str], rename: Mapping[str, str])
     if not images:
         of = f" of {some(contrasts)}" if contrasts else ""
         raise DataError(
-            f"{layout.root}: has no image{of} to write; there are {some(sorted(there)) or 'none'}"
+            f"{layout.root}: has no image{of} to write; available: {some(sorted(there)) or 'none'}"
         )
     for image in images:
         suffix = rename.get(image.suffix, image.suffix)
@@ -155,7 +155,9 @@ def _places(layout: Layout, contrasts: Sequence[str], rename: Mapping[str, str])
 
 def _refuse_names(rename: Mapping[str, str], there: Iterable[str]) -> None:
     if unknown := sorted(set(rename) - set(there)):
-        raise ConfigError(f"--rename {unknown[0]}={rename[unknown[0]]}: there are {some(sorted(there))}")
+        raise ConfigError(
+            f"--rename {unknown[0]}={rename[unknown[0]]}: no such contrast; available: {some(sorted(there))}"
+        )
     for old, new in rename.items():
         if not _SUFFIX.fullmatch(new):
             raise ConfigError(f"--rename {old}={new}: expected letters and digits")
@@ -176,7 +178,7 @@ def _write(placed: Placed, path: Path, links: Links) -> None:
         else:
             (os.link if links == "hard" else os.symlink)(source, path)
     except OSError as error:
-        remedy = "use --links copy" if links != "copy" else "make room"
+        remedy = "use --links copy" if links != "copy" else "free some disk space"
         raise OutputError(
             f"{placed.file.path}: cannot be written there ({error.strerror}); {remedy}"
         ) from error
@@ -283,6 +285,6 @@ def _about_names(images: Iterable[Placed]) -> Iterator[str]:
     names = {placed.suffix for placed in images if "/anat/" in placed.relative}
     if unknown := sorted(names - _SUFFIXES):
         yield (
-            f"BIDS has no images called {some(unknown)}: .bidsignore lists them, so that validators pass over them; "
-            f"--rename {unknown[0]}=T1w gives them one of its names"
+            f"BIDS has no image suffix {some(unknown)}: .bidsignore lists these images, so validators skip them; "
+            f"--rename {unknown[0]}=T1w gives them a BIDS name"
         )

@@ -121,8 +121,8 @@ class Combinations:
         wanted = sorted({*self.counts, *((k,) for k in lacking)}, key=lambda each: (len(each), each))
         if len(wanted) >= _MOST_VALUES:
             raise DataError(
-                f"loader_parameters.target_suffix: the classes overlap in {len(wanted)} ways, and a label map of "
-                "nnU-Net has 255 values; leave classes out"
+                f"loader_parameters.target_suffix: the classes overlap in {len(wanted)} ways, but an nnU-Net "
+                "label map has 255 values; leave out some classes"
             )
         return {combination: value for value, combination in enumerate(wanted, start=1)}
 

@@ -145,7 +145,7 @@ def _check_room(cases: Sequence[Case], recipe: Recipe, mode: str, folder: Path) 
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"{folder}: cannot be made ({error.strerror}); set loader_parameters.cache_dir"
+            f"{folder}: cannot be created ({error.strerror}); set loader_parameters.cache_dir"
         ) from error
     compressed = mode == "hdf5"
     size = prepared_bytes(cases, recipe, in_blocks=not compressed)
@@ -193,7 +193,7 @@ def case_key(case: Case, recipe: Recipe) -> str:
         try:
             status = os.stat(path)
         except FileNotFoundError as error:
-            raise DataNotFoundError(f"{path}: no such file any more") from error
+            raise DataNotFoundError(f"{path}: the file no longer exists") from error
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from error
         identity.append([str(Path(path).resolve()), status.st_size, status.st_mtime_ns, values])

@@ -96,7 +96,7 @@ def check_sizes(
         if fault is not None:
             raise DataError(
                 f"samples of {_times(size)} voxels are too small for {architecture.name}: {fault}; use larger "
-                "patches or crops, or a network of less depth"
+                "patches or crops, or a shallower network"
             )
 
 

@@ -130,7 +130,7 @@ def refuse_huge_result(
         path,
         shape if channels == 1 else (channels, *shape),
         "voxels after Resample and crops",
-        f"its header says {zooms} mm a voxel: fix this, or choose a coarser transformation.Resample",
+        f"its header says {zooms} mm per voxel: fix this, or choose a coarser transformation.Resample",
     )
 
 

@@ -129,8 +129,8 @@ def collate(samples: Sequence[Sample]) -> Batch:
     shapes = {sample.image.shape for sample in samples}
     if len(shapes) > 1:
         raise DataError(
-            f"samples of shapes {sorted(shapes)} make no batch; add CenterCrop to the transformations, give a patch "
-            "length, or use a batch size of 1"
+            f"samples of shapes {sorted(shapes)} cannot form a batch; add CenterCrop to the transformations, "
+            "give a patch length, or use a batch size of 1"
         )
     plans = [s.plan for s in samples if s.plan is not None]
     ignored = [s.ignore for s in samples if s.ignore is not None]

@@ -233,7 +233,7 @@ def workers_that_fit(wanted: int, batch: int, sharing: int = 1) -> tuple[int, in
         return wanted, min(PREFETCH, batches // wanted)
     workers = max(0, batches)
     log.warning(
-        "%s has %.3g MB free, and batches of %.3g MB pass through it: loading with %d processes in place of %d; more "
+        "%s has %.3g MB free, and batches of %.3g MB pass through it: loading with %d processes instead of %d; more "
         "shared memory (docker run --shm-size=8g) lets all of them work.",
         SHARED_MEMORY,
         free / 1e6,

@@ -143,7 +143,7 @@ def _test_values(df: pd.DataFrame, split: SplitDataset) -> tuple[str, set[str]]:
     if wanted and wanted.isdisjoint(present):
         raise DataError(
             f"split_dataset.data_testing: no file has one of the {data_type} {sorted(wanted)}; "
-            f"there are {some(present)}"
+            f"available: {some(present)}"
         )
     return data_type, wanted.intersection(present)
 
@@ -180,8 +180,8 @@ def _drawn(
         )
     if not clip and train_frac * total > len(rest) * (1 + 1e-9):
         raise DataError(
-            f"split_dataset: train_fraction {train_frac} of {total} values of {method} is more than "
-            f"the {len(rest)} left next to the test set; lower train_fraction or test_fraction"
+            f"split_dataset: train_fraction {train_frac} of {total} values of {method} exceeds "
+            f"the {len(rest)} outside the test set; lower train_fraction or test_fraction"
         )
     train, valid = _share(rest, train_frac * total / len(rest), split.random_seed) if rest else ([], [])
     is_train, is_valid = ~is_test & groups.isin(train), ~is_test & groups.isin(valid)

@@ -108,7 +108,7 @@ def _content(path: Path) -> Any:
 
 def _of_fold(path: Path, folds: list[Any], fold: int) -> dict[str, list[str]]:
     if not 0 <= fold < len(folds):
-        raise DataError(f"split_dataset.fold: {path} has the folds 0 to {len(folds) - 1}, and no {fold}")
+        raise DataError(f"split_dataset.fold: {path} has the folds 0 to {len(folds) - 1}, but no {fold}")
     content = folds[fold]
     if isinstance(content, dict) and set(SIDES) <= content.keys():
         return content

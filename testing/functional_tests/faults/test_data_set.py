@@ -131,7 +131,7 @@ FAULTS = {
     ),
     "two subjects": (
         lambda s: remove_subjects(s, 2),
-        "validation set is empty: the split puts no image there",
+        "validation set is empty: the split assigns no image to it",
     ),
     "no data set": (lambda s: shutil.rmtree(s.folder), "data set: no such folder"),
     "participant twice": (
@@ -358,7 +358,7 @@ def test_a_contrast_without_an_image_is_a_warning(config):
     config["loader_parameters"]["contrast_params"] = T2W | {"testing": ["T9w"]}
     run_main(config)
     log = (Path(config["path_output"]) / "log").read_text(encoding="utf-8")
-    assert "no usable image has the contrast T9w; there are T2w" in log
+    assert "no usable image has the contrast T9w; available: T2w" in log
     with pytest.raises(DataError, match=r"the testing set is empty.*T9w"):
         run_main({**config, "command": "test"})
 

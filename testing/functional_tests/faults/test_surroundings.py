@@ -110,7 +110,7 @@ def wrong_voxel_size(broken) -> Path:
     return broken.folder
 
 
-HUGE = r"T2w\.nii\.gz: its .*voxels after Resample.* take \d.* GB of memory.*mm a voxel: fix this"
+HUGE = r"T2w\.nii\.gz: its .*voxels after Resample.* take \d.* GB of memory.*mm per voxel: fix this"
 
 
 @pytest.fixture

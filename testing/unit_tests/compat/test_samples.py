@@ -48,7 +48,7 @@ def test_what_cannot_be_trained_on_is_named():
     with pytest.raises(DataError, match="sample 0: has no label"):
         as_samples(Items(labelled=False), {})[0]
     samples = as_samples(Items((4, 5)), {})
-    with pytest.raises(DataError, match="make no batch; add CenterCrop"):
+    with pytest.raises(DataError, match="cannot form a batch; add CenterCrop"):
         collate([samples[0], samples[1]])
     film = {"name": "FiLMedUnet", "film_layers": [0, 1]}
     with pytest.raises(ModelError, match=r"film_onehotencoder.*get_film_metadata_models"):

@@ -266,7 +266,7 @@ def test_remarks_on_what_may_surprise(data, tmp_path):
     write(tmp_path, "second/sub-01/anat/sub-01_acq-x_T1w.nii.gz", "second/sub-77/anat/sub-77_T1w.nii.gz")
     wanted = params(data, ["T1w", "T9w"]) | {"path_data": [str(data), str(tmp_path / "second")]}
     contrast, subject = remarks(wanted)
-    assert "no usable image has the contrast T9w; there are T1w" in contrast
+    assert "no usable image has the contrast T9w; available: T1w" in contrast
     assert f"({data} and {tmp_path / 'second'}): sub-01; each counts as one subject" in subject
 
 
@@ -373,7 +373,7 @@ def test_tables_of_spreadsheets_are_read(tmp_path, encoding, end, caplog):
     path = tmp_path / "participants.tsv"
     path.write_bytes(end.join(["participant_id\tcity", "sub-01\tZürich", ""]).encode(encoding))
     if encoding == "utf-16-le":  # without a byte order mark
-        with pytest.raises(DataError, match=r"participants.tsv: cannot be read as text in UTF-8; save it"):
+        with pytest.raises(DataError, match=r"participants.tsv: cannot be read as UTF-8 text; save it"):
             read_tsv(path, "participant_id")
         return
     assert read_tsv(path, "participant_id") == [{"participant_id": "sub-01", "city": "Zürich"}]
@@ -386,7 +386,7 @@ def test_tables_of_spreadsheets_are_read(tmp_path, encoding, end, caplog):
 )
 def test_tables_and_sidecars_that_were_not_fetched_say_so(data, tmp_path, name, text):
     (data / name).write_text(text)
-    with pytest.raises(DataError, match=rf"{name}: its content is not here; fetch it first \(git annex get"):
+    with pytest.raises(DataError, match=rf"{name}: its content is missing; fetch it first \(git annex get"):
         BidsDataframe(params(data), tmp_path, derivatives=True)
 
 

@@ -58,7 +58,7 @@ def test_many_arrays_in_one_file_on_a_full_disk(tmp_path, largest_file, share):
 
 def test_what_reads_back_differently_gets_no_name(tmp_path):
     with (
-        pytest.raises(OutputError, match="does not hold what was written"),
+        pytest.raises(OutputError, match="its content differs from what was written"),
         checked_hdf5(tmp_path / "a.h5") as file,
     ):
         add_array(file, "image", IMAGE)[0, 3, 3, 3] += 1

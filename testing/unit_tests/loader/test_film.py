@@ -113,7 +113,7 @@ def test_a_category_that_training_did_not_see_is_zeros_with_one_warning(
     [record] = caplog.records
     assert record.levelname == "WARNING"
     assert re.search(
-        "sub-09: .* which the training set did not have: .*zeros .known are ", record.getMessage()
+        "sub-09: .* which did not occur in the training set: .*zeros .known: ", record.getMessage()
     )
 
 

@@ -83,21 +83,21 @@ FAULTS = {
     "soft link": (replace_by(h5py.SoftLink("/sub-01/gt/T1w")), "is a link to another place or file"),
     "raw data in another file": (
         lambda f: put(f, shape=(3, 8, 8), dtype="f4", external=[("/etc/passwd", 0, 3 * 8 * 8 * 4)]),
-        "has its values in other files",
+        "stores its values in other files",
     ),
-    "virtual data set": (virtual, "has its values in other files"),
+    "virtual data set": (virtual, "stores its values in other files"),
     "huge and empty": (
         lambda f: put(f, shape=(10**5, 10**5, 100), dtype="f4"),
-        "announces 4000000000000 bytes",
+        "declares 4000000000000 bytes",
     ),
     "huge and empty blocks": (
         lambda f: put(f, shape=(10**5, 10**5, 100), dtype="f4", chunks=(1, 64, 64), compression="gzip"),
-        "is not whole",
+        "is incomplete",
     ),
-    "gzip within gzip": (gzip_twice, "filters that are not expected"),
-    "filter of a plug-in": (plugin, "filters that are not expected"),
-    "text": (lambda f: put(f, np.array([b"x"] * 3)), "no numbers"),
-    "objects": (lambda f: put(f, shape=(3,), dtype=h5py.special_dtype(vlen=str)), "no numbers"),
+    "gzip within gzip": (gzip_twice, "needs unknown filters"),
+    "filter of a plug-in": (plugin, "needs unknown filters"),
+    "text": (lambda f: put(f, np.array([b"x"] * 3)), "not numbers"),
+    "objects": (lambda f: put(f, shape=(3,), dtype=h5py.special_dtype(vlen=str)), "not numbers"),
 }
 
 

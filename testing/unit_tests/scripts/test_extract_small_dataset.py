@@ -133,7 +133,7 @@ def test_a_pointer_is_no_image(study, tmp_path, capsys):
     ):
         image.write_text(content)
         assert main(["-i", str(data), "-o", str(tmp_path / "out")]) == 1
-        assert "sub-002_T2w.nii.gz: its content is not here; fetch it first" in capsys.readouterr().err
+        assert "sub-002_T2w.nii.gz: its content is missing; fetch it first" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -167,7 +167,7 @@ def test_all_subjects_are_taken_where_there_are_fewer(study, tmp_path, contrasts
     assert main(["-i", str(data), "-o", str(tmp_path / "small"), "-n", "10", *chosen]) == 0
     assert sorted(path.name for path in (tmp_path / "small").glob("sub-*")) == left
     what = " with T2w" if contrasts else ""
-    assert f"has 3 subjects{what}, not 10; all are taken" in caplog.text
+    assert f"has 3 subjects{what}, not 10; all are copied" in caplog.text
     assert f"3 subjects in {tmp_path / 'small'}: {', '.join(left)}" in capsys.readouterr().out
 
 

@@ -161,7 +161,7 @@ def test_rule_breakers_are_skipped_with_a_reason(tmp_path):
     assert "subject of its folder, sub-01" in reasons["sub-01/anat/sub-02_T1w.nii.gz"]
     assert "session" in reasons["sub-01/anat/sub-01_ses-1_T1w.nii.gz"]
     assert '"backup" is not a data type folder' in reasons["sub-01/backup/sub-01_T1w.nii.gz"]
-    assert "no data type folder" in reasons["sub-01/sub-01_T1w.nii.gz"]
+    assert "not in a data type folder" in reasons["sub-01/sub-01_T1w.nii.gz"]
     assert ".old.nii.gz" in reasons["sub-01/anat/sub-01_T1w.old.nii.gz"]
     assert "datalad get" in reasons["sub-01/anat/sub-01_T2w.nii.gz"]
 

@@ -55,7 +55,7 @@ def test_tables_of_others_do_not_count(tmp_path, place):
 def test_two_tables_that_apply_alike_are_an_error(tmp_path):
     for place in ("sub-01_dseg.tsv", "T1w_dseg.tsv"):
         write(tmp_path, f"derivatives/labels/{place}", "1\ta")
-    with pytest.raises(DataError, match=r"two tables apply alike, .*T1w_dseg.tsv and .*sub-01_dseg.tsv"):
+    with pytest.raises(DataError, match=r"two tables apply equally, .*T1w_dseg.tsv and .*sub-01_dseg.tsv"):
         LabelTables().of(label(tmp_path))
 
 
@@ -98,7 +98,7 @@ def test_a_table_has_further_columns_and_names_twice(tmp_path):
     [
         ("value\tname\n1\ta\n", "expected the columns index and name, found value, name"),
         ("", "found none"),
-        ("index\tname\none\ta\n", "the value of 'a' is 'one'; expected a whole number"),
+        ("index\tname\none\ta\n", "the value of 'a' is 'one'; expected an integer"),
         ("index\tname\n1.5\ta\n", "the value of 'a' is '1.5'"),
     ],
 )

@@ -103,7 +103,7 @@ def test_a_label_without_contrast_is_that_of_all_contrasts_and_said_to_be(tmp_pa
     [remark] = [
         line for line in dataframe(tmp_path, "_dseg", ["T1w", "T2w"]).remarks if "no contrast" in line
     ]
-    assert f"{ANAT}_dseg.nii.gz for T1w and T2w: they must be right for each; space-T1w" in remark
+    assert f"{ANAT}_dseg.nii.gz for T1w and T2w: they must be correct for each; space-T1w" in remark
     assert not any("no contrast" in line for line in dataframe(tmp_path, "_dseg", ["T1w"]).remarks)
 
 

@@ -42,9 +42,12 @@ def test_data_sets_of_all_kinds_are_one(nnunet, decathlon, table, tmp_path):
     [
         (["a.nii.gz", "b/c.nii.gz"], r"is not a data set of a known kind: it has a\.nii\.gz, b/"),
         ([], "nothing in it"),
-        (["one/dataset.json", "two/x"], r"holds data sets and is none itself \(one\); name one of them"),
+        (
+            ["one/dataset.json", "two/x"],
+            r"contains data sets but is not one itself \(one\); name one of them",
+        ),
         (["dataset.json"], r"its dataset\.json has neither channel_names nor modality and training"),
-        (["imagesTr/a_0000.nii.gz"], r"has imagesTr and no dataset\.json"),
+        (["imagesTr/a_0000.nii.gz"], r"has imagesTr, but no dataset\.json"),
         (["patients.csv"], r"has patients\.csv: name the table itself"),
     ],
 )
@@ -66,7 +69,7 @@ def test_a_path_must_be_there_once_and_be_a_table_if_it_is_a_file(nnunet, opened
     with pytest.raises(DataError, match="named twice"):
         opened(nnunet, f"{nnunet}/../{nnunet.name}")
     with pytest.raises(
-        DataError, match=r"is a file, and no table \(its folder .*Dataset001_Brain may be what is meant\)"
+        DataError, match=r"is a file, but not a table \(its folder .*Dataset001_Brain may be meant\)"
     ):
         opened(nnunet / "dataset.json")
 

@@ -60,7 +60,7 @@ def test_what_the_folders_hold_besides_is_left_out_with_its_reason(nnunet, opene
     (nnunet / "imagesTr/brain_7_0000.nii.gz").symlink_to("away")
     reasons = {item.file.rpartition("/")[2]: item.reason for item in opened(nnunet).skipped}
     assert "names 2 channels" in reasons.pop("brain_0_0002.nii.gz")
-    assert "the number of a channel" in reasons.pop("brain.nii.gz")
+    assert "a channel number" in reasons.pop("brain.nii.gz")
     assert "no image brain_5_0000.nii.gz" in reasons.pop("brain_5.nii.gz")
     assert "a link without content" in reasons.pop("brain_7_0000.nii.gz")
     assert not reasons
@@ -76,8 +76,8 @@ def test_missing_cases_and_a_split_are_remarked(nnunet, opened):
     change(nnunet, numTraining=4)
     (nnunet / "splits_final.json").write_text("[]")
     number, split = opened(nnunet).remarks
-    assert number.endswith("numTraining is 4, and there are 3 cases to train on")
-    assert "splits_final.json: split_dataset.fname_split can name it" in split
+    assert number.endswith("numTraining is 4, but there are 3 training cases")
+    assert "splits_final.json: split_dataset.fname_split can select it" in split
 
 
 def test_version_1_is_read_too(nnunet, opened):
@@ -104,7 +104,7 @@ def test_files_of_cases_may_be_listed(nnunet, opened):
         "derivatives/labels/sub-A1/anat/sub-A1_T1w_dseg.nii.gz",
         "sub-A1/anat/sub-A1_T1w.nii.gz",
     ]
-    assert [item.reason for item in index.skipped] == ["dataset.json names it, but there is no such file"]
+    assert [item.reason for item in index.skipped] == ["dataset.json lists it, but it does not exist"]
     change(nnunet, dataset={"A": {"images": ["one"], "label": "x"}})
     with pytest.raises(DataError, match=r"dataset\.json: dataset: expected"):
         opened(nnunet)
@@ -143,7 +143,7 @@ def test_the_json_beside_a_tiff_tells_the_size_of_its_pixels(tmp_path, opened):
     ("keys", "message"),
     [
         ({"labels": None}, "labels should be"),
-        ({"labels": {"edema": "one"}}, "expected a whole number"),
+        ({"labels": {"edema": "one"}}, "expected an integer"),
         ({"channel_names": {"1": "T1w"}}, "number the channels 0, 1"),
         ({"channel_names": ["T1w"]}, "channel_names should be"),
         ({"file_ending": ".mha"}, r'file_ending is "\.mha"; expected one of'),

@@ -123,7 +123,7 @@ def test_files_that_are_not_there_are_named_with_their_cell(table, opened):
     assert [(item.file, item.reason) for item in index.skipped] == [
         (
             str(table.parent / "images/7.nii.gz"),
-            "subjects.tsv (p, column T1w) names it, but there is no such file",
+            "subjects.tsv (p, column T1w) lists it, but it does not exist",
         )
     ]
 
@@ -133,7 +133,7 @@ def test_files_that_are_not_there_are_named_with_their_cell(table, opened):
     [
         ("participant_id\tage\nsub-1\t34\n", "no column has paths of images"),
         ("subject\tT1w\nsub-1\tx.nii\n", 'has no column "participant_id"'),
-        ("participant_id\tT1w\na\tx.nii\na\ty.nii\n", '"a" is there twice'),
+        ("participant_id\tT1w\na\tx.nii\na\ty.nii\n", '"a" occurs twice'),
         ("participant_id\tT1w\na-1\tx.nii\na1\ty.nii\n", '"a-1" and "a1" would both be the subject sub-a1'),
     ],
 )

@@ -104,10 +104,14 @@ def test_scaled_volumes_keep_what_is_read_of_them(decathlon, tmp_path):
 def test_nothing_is_left_when_something_is_wrong(nnunet, decathlon, tmp_path):
     target = tmp_path / "bids"
     for error, arguments, message in (
-        (ConfigError, {"rename": {"T3": "T1w"}}, "--rename T3=T1w: there are T1w, T2weighted"),
+        (
+            ConfigError,
+            {"rename": {"T3": "T1w"}},
+            "--rename T3=T1w: no such contrast; available: T1w, T2weighted",
+        ),
         (ConfigError, {"rename": {"T1w": "T2weighted"}}, "two contrasts would be T2weighted"),
         (ConfigError, {"rename": {"T1w": "a b"}}, "expected letters and digits"),
-        (DataError, {"contrasts": ["CT"]}, "has no image of CT to write; there are T1w, T2weighted"),
+        (DataError, {"contrasts": ["CT"]}, "has no image of CT to write; available: T1w, T2weighted"),
     ):
         with pytest.raises(error, match=message):
             to_bids(nnunet, target, **arguments)

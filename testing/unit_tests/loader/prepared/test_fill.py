@@ -125,7 +125,7 @@ def test_waiting_is_told_once_and_ends_when_the_other_is_done(tmp_path, monkeypa
 
 def test_a_cache_that_cannot_be_written_says_which_key_to_set(make_case, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match=r"file: cannot be made .*loader_parameters.cache_dir"):
+    with pytest.raises(OutputError, match=r"file: cannot be created .*loader_parameters.cache_dir"):
         open_cases([make_case()], RECIPE, "disk", tmp_path / "file")
     path = tmp_path / "file" / "nowhere" / "a.case"
     with pytest.raises(OutputError, match=r"nowhere: cannot be written .*loader_parameters.cache_dir"):

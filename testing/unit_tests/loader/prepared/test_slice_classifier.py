@@ -89,7 +89,7 @@ def test_a_model_that_is_no_classifier_is_refused(tmp_path):
     images = np.zeros((2, 16, 16), np.float32)
     with pytest.raises(ModelError, match="classifier_path: Unet gives"):
         accepts(build_model("Unet", {"depth": 1, "n_filters": 2}), images)
-    with pytest.raises(ModelError, match="does not take slices of one channel"):
+    with pytest.raises(ModelError, match="does not accept single-channel slices"):
         accepts(build_model("Unet", {"in_channel": 2, "depth": 1, "n_filters": 2}), images)
 
 

@@ -220,7 +220,7 @@ def test_leaks_are_refused():
     [
         (("sitte", ANY, 1, 0.5, 0.2), 'did you mean "site"'),
         (("participant_id", {"data_type": "side", "data_value": ["a"]}, 1, 0.5, 0.2), "data_type"),
-        (("participant_id", {"data_type": "site", "data_value": ["q"]}, 1, 0.5, 0.2), "there are a, b, c"),
+        (("participant_id", {"data_type": "site", "data_value": ["q"]}, 1, 0.5, 0.2), "available: a, b, c"),
         (
             ("participant_id", {"data_type": "site", "data_value": ["a", "b"]}, 1, 0.9, 0.2),
             "lower train_fraction",

@@ -73,7 +73,7 @@ def test_values_that_the_configuration_names_go_before(tmp_path):
 
 def test_a_fold_that_is_not_there_and_another_list_are_refused(splits, tmp_path):
     with pytest.raises(
-        DataError, match=r"split_dataset\.fold: .*splits_final\.json has the folds 0 to 1, and no 2"
+        DataError, match=r"split_dataset\.fold: .*splits_final\.json has the folds 0 to 1, but no 2"
     ):
         read_split(splits, 2)
     for content in ([["a"]], [{"train": ["a"]}], [{"train": "a", "val": []}]):
