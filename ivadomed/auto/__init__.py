@@ -1,1 +1,1 @@
-"""From a data set to a packaged ensemble within a budget of time: candidates, folds, their choice and their record."""
+"""From a data set to a packaged ensemble within a time budget: candidates, folds, selection and records."""

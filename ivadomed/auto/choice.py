@@ -1,4 +1,4 @@
-"""The winner among candidates: their scores on the held-out fold, and what the difference is worth."""
+"""Selection of the winner: scores of the candidates on the held-out fold, and significance of the differences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ivadomed.evaluation.paired import PairedComparison, compare_paired
 from ivadomed.suggest.recipe import PAIR_GAIN
 
 _TIE = 0.0005
-"""Differences of mean scores below this, half of the last digit that is shown, are none."""
+"""Differences of mean scores below this (half of the last digit shown) are ignored."""
 
 
 def subject_scores(table: pd.DataFrame, subjects: Mapping[str, str], lesions: Collection[int]) -> pd.Series:
@@ -20,11 +20,11 @@ def subject_scores(table: pd.DataFrame, subjects: Mapping[str, str], lesions: Co
 
     Args:
         table: Metrics of each image, see ``ivadomed.evaluation.evaluate_predictions``.
-        subjects: Whose image it is; one that is not listed is of a subject of its own.
-        lesions: Classes with many objects, of which the F1 score of objects counts; of others the Dice.
+        subjects: Subject of each image; an image that is not listed counts as a separate subject.
+        lesions: Classes with many objects, scored by the object-wise F1; others are scored by Dice.
 
     Returns:
-        By subject, sorted; NaN where no class is in either mask.
+        Scores by subject, sorted; NaN if neither mask has any class.
     """
     columns = {k: f"dice_class{k}" for k in range(table.shape[1]) if f"dice_class{k}" in table}
     columns |= {k: f"lf1_class{k}" for k in lesions if table.get(f"lf1_class{k}", pd.Series()).notna().any()}
@@ -34,12 +34,12 @@ def subject_scores(table: pd.DataFrame, subjects: Mapping[str, str], lesions: Co
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of a comparison.
+    """Outcome of a comparison.
 
     Args:
         winner: Name of the candidate whose folds are trained.
-        scores: Mean score of each; NaN of one that failed.
-        reasons: What is said about each.
+        scores: Mean score of each candidate; NaN if it failed.
+        reasons: Remark about each candidate.
     """
 
     winner: str
@@ -50,12 +50,12 @@ class Verdict:
 def choose(
     scores: Mapping[str, pd.Series], cost: Mapping[str, float], failures: Mapping[str, str]
 ) -> Verdict:
-    """The candidate with the highest mean score; of two that are the same to three digits, the cheaper one.
+    """Choose the candidate with the highest mean score; of two that are equal to three digits, the cheaper one.
 
     Args:
         scores: Score of each held-out subject, by candidate.
-        cost: What decides between equals, by candidate; one without is the dearest.
-        failures: What is said of candidates without a score.
+        cost: Cost by candidate, which decides between equal scores; a candidate without cost is the most expensive.
+        failures: Remarks about candidates without a score.
     """
     means = {name: float(np.nanmean(values)) for name, values in scores.items()}
     best = max(means.values())
@@ -71,7 +71,7 @@ def choose(
 
 
 def runner_up(verdict: Verdict) -> str | None:
-    """The candidate that is tried together with the winner: the next best one; None where no other has a score."""
+    """Candidate to combine with the winner: the next best one; None if no other has a score."""
     others = {
         name: score
         for name, score in verdict.scores.items()
@@ -81,13 +81,13 @@ def runner_up(verdict: Verdict) -> str | None:
 
 
 def with_pair(verdict: Verdict, name: str, together: pd.Series, alone: pd.Series) -> Verdict:
-    """The verdict after two candidates were tried together, which win when they gain enough, and surely.
+    """Verdict after two candidates were evaluated as a pair, which wins if its gain is large and significant.
 
     Args:
-        verdict: Over single candidates.
-        name: Of the pair.
-        together: Score of each held-out subject under the mean of their predictions.
-        alone: Those of the winner so far.
+        verdict: Verdict on single candidates.
+        name: Name of the pair.
+        together: Score of each held-out subject for the mean of their predictions.
+        alone: Scores of the winner so far.
     """
     compared = compare_paired(*_aligned(together, alone))
     gain = f"gains {compared.difference:.3f}{_interval(compared)} over {verdict.winner}, on {compared.n} subjects"

@@ -1,4 +1,4 @@
-"""Division of a budget: how many candidates and folds are trained, and for how long each."""
+"""Division of a budget: number of candidates and folds to train, and the length of each training."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from ivadomed.runtime.terminal import duration
 from ivadomed.suggest.recipe import PAIR_FROM
 
 RESERVE = 0.05
-"""Share of the budget for all that is neither training nor prediction: preparing, packaging, evaluating."""
+"""Fraction of the budget for everything but training and prediction: preprocessing, packaging, evaluation."""
 
 FOLDS = 5
-"""Folds of a cross-validation (as nnU-Net; Isensee et al., Nature Methods 2021)."""
+"""Folds of a cross-validation (as in nnU-Net; Isensee et al., Nature Methods 2021)."""
 
 _FEW_FOLDS = 3
 _TO_COMPARE = 2.0
-"""Length of each training, in least useful ones, from which on a comparison pays: until then, longer trainings of the
-preferred candidate gain more."""
+"""Length of each training, in units of the minimum useful length, from which a comparison is worthwhile; below it,
+longer trainings of the preferred candidate gain more."""
 
 
 @dataclass(frozen=True)
 class Division:
-    """What is trained within a budget.
+    """Trainings within a budget.
 
     Args:
         candidates: Configurations to compare, the preferred one first.
         n_folds: Folds of the winner; 0: one split into training, validation and test set.
         minutes: Length of each training.
-        reason: Why, in words.
-        pair: The two best candidates are tried together, and there is time to train all folds of both.
+        reason: Reason for this division.
+        pair: True if the two best candidates are also evaluated as a pair, with time to train all folds of both.
     """
 
     candidates: tuple[str, ...]
@@ -40,20 +40,20 @@ class Division:
     pair: bool = False
 
     def rounds(self, at_once: int) -> int:
-        """Trainings one after the other, when some run at the same time."""
+        """Number of sequential rounds of training, if some run in parallel."""
         return _rounds(len(self.candidates), self.n_folds, self.pair, at_once)
 
 
 def divide(budget: float, least: Mapping[str, float], subjects: int, at_once: int = 1) -> Division:
-    """The richest division that leaves every training a useful length.
+    """Choose the most extensive division in which every training has a useful length.
 
-    All trainings have the same length, so that fold 0 of a candidate is fold 0 of the winner too.
+    All trainings have the same length, so that fold 0 of the winning candidate can be reused.
 
     Args:
-        budget: Minutes that are left for trainings.
-        least: Minutes after which a training of a candidate is worth comparing; the preferred one first.
-        subjects: That are not in the test set; each fold needs one.
-        at_once: Trainings that run at the same time.
+        budget: Minutes available for training.
+        least: Minimum minutes for a useful training, by candidate, the preferred one first.
+        subjects: Number of subjects outside the test set; each fold needs one.
+        at_once: Number of parallel trainings.
     """
     names = list(least)
     for candidates, n_folds, pair in _options(len(names), subjects) if subjects > 1 else ():
@@ -64,14 +64,14 @@ def divide(budget: float, least: Mapping[str, float], subjects: int, at_once: in
             return Division(chosen, n_folds, minutes, _reason(minutes, least[names[0]]), pair)
     shortest = min(_FEW_FOLDS, subjects) * least[names[0]]
     reason = (
-        f"the time is too short for folds, which take {duration(60 * shortest)} at least here: one training with a "
-        "validation and a test set of its own"
+        f"the time is too short for folds, which take at least {duration(60 * shortest)} here: one training with its "
+        "own validation and test sets"
     )
     return Division(tuple(names[:1]), 0, budget, reason)
 
 
 def _options(candidates: int, subjects: int) -> Iterator[tuple[int, int, bool]]:
-    """Number of candidates, of folds, and whether two may win together; the richest first."""
+    """Number of candidates, number of folds, and True if a pair may win; the most extensive option first."""
     folds = min(FOLDS, subjects)
     for count in range(candidates, 1, -1):
         yield count, folds, True

@@ -1,4 +1,4 @@
-"""The folder of a run of ``--auto``: what may be in it before, and where things lie."""
+"""Folder of an ``--auto`` run: permitted existing content, and layout."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from ivadomed.runtime.run_lock import LOCK
 PLAN = "auto.json"
 LOG = "log"
 CANDIDATES = "candidates"
-"""Folder of the configurations that are compared."""
+"""Folder of the configurations to compare."""
 
 _OURS = {PLAN, LOG, CANDIDATES, LOCK}
-"""What a run leaves that was stopped before it had a plan, besides hidden files that were being written."""
+"""Content left by a run interrupted before its plan was made, besides hidden temporary files."""
 
 
 def refuse_useless(name: str, path_data: Sequence[str], hours: float | None) -> None:
-    """Refuse what can be seen without looking at images.
+    """Raise for errors that are detectable without reading images.
 
     Args:
         name: Folder of the run.
-        path_data: Data sets; none: those of the existing run.
-        hours: The budget; None: not given.
+        path_data: Data sets; empty: those of the existing run.
+        hours: Budget; None: not given.
 
     Raises:
         ConfigError: No data set or no budget.
-        DataError: A data set is not there.
-        OutputError: The folder holds something else.
+        DataError: A data set is missing.
+        OutputError: The folder has other content.
     """
     folder = Path(name)
     if hours is not None and not (math.isfinite(hours) and hours > 0):

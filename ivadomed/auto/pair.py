@@ -1,4 +1,4 @@
-"""Two candidates together: a run whose fold K is the ensemble of the models that both have of fold K."""
+"""Pairs of candidates: a run whose fold K is the ensemble of both candidates' models of fold K."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ from ivadomed.loader.folds import write_folds
 
 
 def pair_name(names: Sequence[str]) -> str:
-    """Name of the pair, and of the folder of its run."""
+    """Name of the pair and of the folder of its run."""
     return "+".join(names)
 
 
 def pair_config(first: RunConfig, folder: Path) -> RunConfig:
-    """Configuration of a pair: all but the networks is as the first candidate has it.
+    """Configuration of a pair: that of the first candidate, except for the networks.
 
     Args:
         first: The better candidate.
-        folder: Of the run of the pair.
+        folder: Folder of the pair's run.
     """
     return load_config(first.to_json(), {"path_output": str(folder.resolve())})
 
 
 def have_one_split(configs: Sequence[RunConfig]) -> bool:
-    """True if the folds of candidates are the same, so that neither has seen what the other validates on."""
+    """True if the candidates have the same folds, so that none was trained on validation data of another."""
     splits = [saved_splits(Path(config.path_output)) for config in configs]
     return all(split == splits[0] for split in splits)
 
 
 def join_folds(pair: RunConfig, configs: Sequence[RunConfig], folds: Sequence[int]) -> list[str]:
-    """Join the models that candidates have of a fold, for each of these folds.
+    """Combine the models of several candidates, for each of these folds.
 
     Args:
-        pair: Of the pair.
-        configs: Of the candidates, the better one first.
-        folds: Numbers of folds that both have trained.
+        pair: Configuration of the pair.
+        configs: Configurations of the candidates, the better one first.
+        folds: Numbers of folds trained by both.
 
     Returns:
-        The packaged models of the pair.
+        Packaged models of the pair.
 
     Raises:
-        ConfigError: The models have other classes or channels.
-        ModelError: One is not trained.
+        ConfigError: The models differ in classes or channels.
+        ModelError: A model is not trained.
     """
     folder = Path(pair.path_output)
     write_folds(folder, saved_splits(Path(configs[0].path_output)))

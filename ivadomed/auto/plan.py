@@ -1,4 +1,4 @@
-"""``auto.json``: decisions before the first training, which a resumed run keeps."""
+"""``auto.json``: decisions made before the first training and kept by a resumed run."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from ivadomed.runtime.terminal import duration
 
 @dataclass(frozen=True)
 class Plan:
-    """A run of ``--auto``; a user may change all but the data before the trainings begin.
+    """Plan of an ``--auto`` run; users may change everything but the data before training starts.
 
     Args:
-        path_data: Data sets, absolute.
-        target_suffix: Labels that were asked for; empty: all that can be used.
-        contrasts: Images that were asked for; empty: all.
-        hours: The budget.
-        machine: For readers of the file.
-        at_once: Trainings that run at the same time.
-        lesions: Classes with many objects, by the F1 score of which candidates are compared; of others by the Dice.
-        least_minutes: Least useful length of a training, by candidate.
-        candidates: Names of the configurations in ``candidates/`` that are compared, the preferred one first.
+        path_data: Data sets, as absolute paths.
+        target_suffix: Requested labels; empty: all usable ones.
+        contrasts: Requested contrasts; empty: all.
+        hours: Budget.
+        machine: Description of the machine, for information.
+        at_once: Number of parallel trainings.
+        lesions: Classes with many objects, scored by the object-wise F1; others are scored by Dice.
+        least_minutes: Minimum useful length of a training, by candidate.
+        candidates: Names of the configurations in ``candidates/`` to compare, the preferred one first.
         n_folds: Folds of the winner; 0: one split.
         minutes: Length of each training.
-        reason: Why the time is divided so.
-        pair: Whether the two best candidates are tried together, for which ``minutes`` leaves time.
-        left_out: What else suits the data and is not compared, and why.
+        reason: Reason for the division of the time.
+        pair: True if the two best candidates are also evaluated as a pair, for which ``minutes`` leaves time.
+        left_out: Other suitable configurations that are not compared, with the reason.
     """
 
     path_data: tuple[str, ...]
@@ -53,16 +53,16 @@ class Plan:
 
     @property
     def division(self) -> Division:
-        """What is trained."""
+        """Trainings of the plan."""
         return Division(self.candidates, self.n_folds, self.minutes, self.reason, self.pair)
 
     @property
     def minutes_to_train(self) -> float:
-        """Of all trainings, those that run at the same time counted once."""
+        """Total training time, counting parallel trainings once."""
         return self.minutes * self.division.rounds(self.at_once)
 
     def settings(self, folder: Path, candidate: str) -> dict[str, Any]:
-        """What the plan decides in the configuration of a candidate."""
+        """Settings of the plan in the configuration of a candidate."""
         return expand(
             {
                 "path_output": str(folder / candidate),
@@ -75,7 +75,7 @@ class Plan:
         )
 
     def lines(self) -> list[str]:
-        """The plan in words."""
+        """The plan as text."""
         names, each = " and ".join(self.candidates), duration(60 * self.minutes)
         if not self.n_folds:
             steps = f"{names}, one training of {each}, on one split"
@@ -106,7 +106,7 @@ class Plan:
         target_suffix: Sequence[str],
         contrasts: Sequence[str],
     ) -> None:
-        """Raise ConfigError when a command asks for something else than this plan; what it leaves out is the plan's."""
+        """Raise ConfigError if options contradict this plan; omitted options are taken from the plan."""
         asked: dict[str, tuple[Any, Any]] = {
             "--path-data": ([str(Path(path).expanduser().absolute()) for path in path_data], self.path_data),
             "--hours": (hours, self.hours),
@@ -123,10 +123,10 @@ class Plan:
 
 
 def read_plan(folder: Path) -> Plan | None:
-    """The plan of a folder; None without one.
+    """Plan in a folder; None if there is none.
 
     Raises:
-        ConfigError: A key is missing, unknown, or has a value that cannot be.
+        ConfigError: A key is missing or unknown, or has an invalid value.
     """
     path = folder / PLAN
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""Plan of a run: a look at the data, configurations that suit it, the pace of the machine, and the time divided."""
+"""Planning of a run: data survey, suitable configurations, pace of the machine, and division of the time."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ from ivadomed.suggest.choices import table_of_reasons
 log = logging.getLogger(__name__)
 
 HOURS = 4.0
-"""The budget used if none is given."""
+"""Default budget."""
 
 _PREDICTED = (2, 0.4)
-"""Times that all images are predicted with folds, each image once and the test set by each member of the ensemble; and
-without, where only the test set is."""
+"""Number of predictions per image with folds, each image once and the test set by each member of the ensemble; and
+without folds, for the test set only."""
 
 _FEW_SUBJECTS = 10
-"""Subjects below which a test set would be one subject: all of them take part in the cross-validation instead."""
+"""Number of subjects below which a test set would have one subject: then all are used in the cross-validation."""
 
 
 @dataclass(frozen=True)
 class AutoOptions:
-    """What the user asked for.
+    """Options of the user.
 
     Args:
         name: Folder of the run.
         path_data: Data sets; empty: those of the existing run.
-        hours: The budget; None: that of the existing run, else ``HOURS``.
-        jobs: Trainings at a time; None: one for each GPU, one on a CPU.
-        cluster: Address or scheduler file of the Dask cluster that trains instead.
-        target_suffix: Labels to train on; empty: all that can be used.
+        hours: Budget; None: that of the existing run, else ``HOURS``.
+        jobs: Number of parallel trainings; None: one per GPU, one on a CPU.
+        cluster: Address or scheduler file of a Dask cluster to use instead.
+        target_suffix: Labels to train on; empty: all usable ones.
         contrasts: Contrasts to train on; empty: all with labels.
     """
 
@@ -62,17 +62,17 @@ class AutoOptions:
 
     @property
     def folder(self) -> Path:
-        """Where everything goes."""
+        """Folder of the run."""
         return Path(self.name)
 
     @property
     def workers(self) -> Workers:
-        """Who trains."""
+        """Workers for training."""
         return choose_workers(self.jobs, self.cluster, range(torch.cuda.device_count()))
 
 
 def make_plan(options: AutoOptions) -> Plan:
-    """Look at data and machine, write the candidates' configurations, and return how the time is divided."""
+    """Survey data and machine, write the candidates' configurations, and divide the time."""
     started = time.monotonic()
     say("Data", f"reading the headers of {', '.join(options.path_data)}")
     data = survey(options.path_data, options.target_suffix, options.contrasts)
@@ -91,7 +91,7 @@ def _planned(options: AutoOptions, data: Survey, workers: Workers, started: floa
     least = {one.name: one.useful_minutes for one in offered}
     left = 60 * hours * (1 - RESERVE) - (time.monotonic() - started) / 60
     with_folds, alone = (left - passes * offered[0].prediction_minutes for passes in _PREDICTED)
-    # Whatever the look at the data took, something is trained.
+    # Something is trained no matter how long the survey took.
     division = divide(max(with_folds, hours), least, _subjects_to_learn_from(data), at_once)
     if not division.n_folds:
         division = replace(division, minutes=max(alone, hours))
@@ -131,7 +131,7 @@ def _plan(
 
 
 def trainings_at_once(workers: Workers) -> int:
-    """Trainings that the workers make at the same time."""
+    """Number of trainings that the workers run in parallel."""
     if workers.cluster is None:
         return workers.n_jobs
     with connected(workers.cluster) as client:
@@ -141,9 +141,9 @@ def trainings_at_once(workers: Workers) -> int:
 def _offered(
     data: Survey, machine: Machine, options: AutoOptions, minutes: float
 ) -> tuple[list[Candidate], dict[str, str]]:
-    """Candidates that can be trained fold by fold, the preferred one first, and why others are left out.
+    """Candidates that can be trained by fold, the preferred one first, and the reasons for leaving out others.
 
-    A cascade reads the model of another candidate. Were it one for all folds, it would have seen the held-out subjects.
+    A cascade uses the model of another candidate. A single one for all folds would have seen the held-out subjects.
     """
     found = candidates(data, machine, options.name, minutes)
     left_out = {
@@ -160,7 +160,7 @@ def _subjects_to_learn_from(data: Survey) -> int:
 
 
 def _machine(workers: Workers, at_once: int) -> Machine:
-    """This machine, as one of the trainings that run at the same time sees it."""
+    """This machine, as available to one of the parallel trainings."""
     machine = Machine.here()
     if at_once > 1 and not machine.gpu and workers.cluster is None:
         return replace(machine, memory=machine.memory // at_once)
@@ -178,8 +178,8 @@ def _threads(count: int) -> Iterator[None]:
 
 
 def _settings(plan: Plan, folder: Path, candidate: str, subjects: int) -> dict[str, Any]:
-    """What a run of ``--auto`` sets in the configuration of a candidate."""
-    # The minutes alone decide; a number of epochs would be a bound too.
+    """Settings of an ``--auto`` run in the configuration of a candidate."""
+    # The length is set by minutes alone; a number of epochs would also limit it.
     changes: dict[str, Any] = {"training_parameters.training_time.num_epochs": None}
     if (gpus := torch.cuda.device_count()) > 1:
         changes["gpu_ids"] = list(range(gpus))
@@ -189,7 +189,7 @@ def _settings(plan: Plan, folder: Path, candidate: str, subjects: int) -> dict[s
 
 
 def _write(candidate: Candidate, folder: Path, changes: Mapping[str, Any]) -> None:
-    """Write a candidate's configuration, and next to it the reason for each value."""
+    """Write a candidate's configuration, and a file with the reason for each value next to it."""
     file = candidate_file(folder, candidate.name)
     content = merged(candidate.tree, changes)
     load_config(content)

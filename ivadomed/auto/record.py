@@ -1,4 +1,4 @@
-"""Results of a run: the table of its candidates, and a page that says what was done, why, and what to do next."""
+"""Results of a run: a table of the candidates, and a page with decisions, results and next commands."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ PAGE = "summary.md"
 def write_candidates(
     folder: Path, plan: Plan, verdict: Verdict, scores: Mapping[str, pd.Series], epochs: Mapping[str, int]
 ) -> pd.DataFrame:
-    """Write ``candidates.csv``, a row for each candidate, the best first.
+    """Write ``candidates.csv``, one row per candidate, the best first.
 
     Args:
-        folder: Of the run.
-        plan: Of the run.
-        verdict: The choice among them.
-        scores: Of the held-out subjects.
-        epochs: Of fold 0, by candidate; a pair has none of its own.
+        folder: Folder of the run.
+        plan: Plan of the run.
+        verdict: Outcome of the comparison.
+        scores: Scores of the held-out subjects.
+        epochs: Number of epochs of fold 0, by candidate; a pair has none.
     """
     rows = [
         {
@@ -50,7 +50,7 @@ def write_candidates(
 
 
 def write_page(folder: Path, plan: Plan, verdict: Verdict | None, winner: str, package: Path) -> Path:
-    """Write ``summary.md``: what was done and why, the results, and what to type next."""
+    """Write ``summary.md``: decisions with reasons, results, and next commands."""
     lines = [f"# {folder.resolve().name}", "", "## Plan", "", *plan.lines(), ""]
     if verdict is not None:
         table = pd.read_csv(folder / CANDIDATES, dtype=str, keep_default_na=False)
@@ -72,7 +72,7 @@ def write_page(folder: Path, plan: Plan, verdict: Verdict | None, winner: str, p
 
 
 def _results(folder: Path) -> dict[str, Path]:
-    """Folders with results, by their title."""
+    """Folders with results, by title."""
     places = {
         "Cross-validation, each subject by the model that did not see it": folder / FOLDER,
         "Test set": folder,
@@ -90,7 +90,7 @@ def _markdown(table: pd.DataFrame) -> str:
 
 
 def next_commands(folder: Path, package: Path) -> list[str]:
-    """What to type to use the model."""
+    """Commands that use the model."""
     return [
         f"ivadomed_segment_image -m {package} -i IMAGE.nii.gz",
         f"ivadomed --segment -c {folder / CONFIG} --path-data NEWDATA",

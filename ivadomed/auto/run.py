@@ -1,4 +1,4 @@
-"""A run of ``--auto``, from its plan to its model."""
+"""An ``--auto`` run, from the plan to the model."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from ivadomed.runtime.terminal import say
 
 
 def run_auto(options: AutoOptions, plan_only: bool = False, debug: bool = False) -> Path:
-    """Go from a data set to a packaged model within a budget, or on from where an earlier call was stopped.
+    """Build a packaged model from a data set within a budget, or resume an interrupted run.
 
     Args:
-        options: What is asked for.
-        plan_only: Stop when plan and configurations are written.
+        options: Options of the user.
+        plan_only: Stop after writing the plan and the configurations.
         debug: Log details.
 
     Returns:
-        Folder of the packaged model; with ``plan_only`` the plan.
+        Folder of the packaged model; the plan with ``plan_only``.
 
     Raises:
-        ConfigError: The folder holds the run of another data set or budget.
-        IvadomedError: A step failed; the message says which.
-        Interrupted: SIGINT or SIGTERM came; the same call continues.
+        ConfigError: The folder holds a run with another data set or budget.
+        IvadomedError: A step failed; the message names it.
+        Interrupted: SIGINT or SIGTERM was received; the same call continues.
     """
     folder = options.folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def run_auto(options: AutoOptions, plan_only: bool = False, debug: bool = False)
 
 
 def tell(plan: Plan, folder: Path) -> None:
-    """Say how the time is divided, before it is spent."""
+    """Show the division of the time before training."""
     for number, line in enumerate(plan.lines()):
         say("" if number else "Plan", line)
     end = time.strftime("%H:%M", time.localtime(time.time() + 60 * plan.minutes_to_train))

@@ -1,4 +1,4 @@
-"""Stages of a run: candidates on fold 0, the winners, their other folds, the ensemble, the test. Each is done once."""
+"""Stages of a run, each done once: candidates on fold 0, the winner's other folds, the ensemble, the test."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ from ivadomed.training.outputs import can_go_on
 log = logging.getLogger(__name__)
 
 STORE = "steps"
-"""Folder that remembers what is done."""
+"""Folder that records finished stages."""
 
 _FIRST = 0
 """Fold on which candidates are compared."""
 
 
 class Stages:
-    """What a plan asks for, stage by stage.
+    """Execution of a plan, stage by stage.
 
     Args:
         plan: The plan.
-        options: Of the run.
+        options: Options of the run.
         debug: Log details.
     """
 
@@ -59,10 +59,10 @@ class Stages:
         self.folder = options.folder
         self.store = ResultStore(self.folder.resolve() / STORE)
         self.configs = {name: self._configuration(name) for name in plan.candidates}
-        self.pairs: dict[str, tuple[str, str]] = {}  # candidates of each pair that was tried
+        self.pairs: dict[str, tuple[str, str]] = {}  # candidates of each evaluated pair
 
     def _configuration(self, name: str) -> RunConfig:
-        """Configuration of a candidate, whose file is brought in line with the plan, for the plan may be changed."""
+        """Configuration of a candidate, after updating its file with the plan, which users may change."""
         file = candidate_file(self.folder, name)
         content, planned = read_json(file), self.plan.settings(self.folder, name)
         if merged(content, planned) != content:
@@ -70,7 +70,7 @@ class Stages:
         return with_absolute_paths(load_config(file))
 
     def carry_out(self) -> Path:
-        """Do what is not done yet; the folder of the packaged model."""
+        """Run all remaining stages; return the folder of the packaged model."""
         verdict = self._compete() if len(self.plan.candidates) > 1 else None
         winner = self.plan.candidates[0] if verdict is None else verdict.winner
         for name in self.pairs.get(winner, (winner,)):
@@ -88,7 +88,7 @@ class Stages:
         return package
 
     def _job(self, what: str, name: str) -> str:
-        """Id of a step, after what decides about its outcome."""
+        """Id of a step, derived from everything that determines its outcome."""
         configs = [
             self.configs[one].relevant(("command", "path_output", "loader_parameters.cache_dir"))
             for one in self.pairs.get(name, (name,))
@@ -97,7 +97,7 @@ class Stages:
         return content_id({"step": what, "config": config, "data": self.plan.path_data})
 
     def _compete(self) -> Verdict:
-        """Compare the candidates on the subjects that fold 0 validates on."""
+        """Compare the candidates on the validation subjects of fold 0."""
         found, failures = self._entered()
         scores = {name: pd.Series(value["scores"], dtype=float) for name, value in found.items()}
         verdict = choose(scores, self.plan.least_minutes, failures)
@@ -110,7 +110,7 @@ class Stages:
         return verdict
 
     def _entered(self) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-        """Train fold 0 of each candidate: what `_Compete` found, and why others failed, by name."""
+        """Train fold 0 of each candidate; return the results of `_Compete` and the reasons of failures, by name."""
         names = self.plan.candidates
         each = duration(60 * self.plan.minutes)
         say(
@@ -139,7 +139,7 @@ class Stages:
         return {name: found[name] for name in names if name in found}, failures
 
     def _try_pair(self, verdict: Verdict, other: str, scores: dict[str, pd.Series]) -> Verdict:
-        """Try the winner and another candidate together; ``scores`` get those of the pair."""
+        """Evaluate the winner and another candidate as a pair; its scores are added to ``scores``."""
         names = (verdict.winner, other)
         configs, name = [self.configs[one] for one in names], pair_name(names)
         if not have_one_split(configs):
@@ -154,15 +154,15 @@ class Stages:
 
         try:
             found = once(self.store, self._job("fold 0", name), f"{name}, fold {_FIRST}", together)
-        except ConfigError as error:  # a candidate of the user's own may have other classes or channels
-            log.warning("%s cannot be joined: %s", name, error)
+        except ConfigError as error:  # a user's own candidate may differ in classes or channels
+            log.warning("%s cannot be combined: %s", name, error)
             return verdict
         scores[name] = pd.Series(found, dtype=float)
         say("Score", f"{name}: {scores[name].mean():.4f}")
         return with_pair(verdict, name, scores[name], scores[verdict.winner])
 
     def _join(self, name: str) -> None:
-        """Join the models that a pair has of each fold, and those of all folds."""
+        """Combine the models of a pair, for each fold and for all folds."""
         pair = self.configs[name]
         join = partial(
             join_folds, pair, [self.configs[one] for one in self.pairs[name]], range(self.plan.n_folds)
@@ -176,7 +176,7 @@ class Stages:
         return self.folder / name / CONFIG if name in self.pairs else candidate_file(self.folder, name)
 
     def _command(self, command: str, name: str) -> str:
-        """Run a command under the configuration of a candidate; the line that does it by hand."""
+        """Run a command with the configuration of a candidate; return the equivalent command line."""
         line = f"ivadomed --{command} -c {self._file(name)}"
         say("Step", line)
         with self._named(command, name):
@@ -187,7 +187,7 @@ class Stages:
 
     @contextmanager
     def _named(self, command: str, name: str) -> Iterator[None]:
-        """Context in which an error says which step it ended, and what to do."""
+        """Context that adds the failed step and a remedy to errors."""
         try:
             yield
         except Interrupted:
@@ -199,7 +199,7 @@ class Stages:
             ) from error
 
     def _package(self, winner: str) -> Path:
-        """The packaged model of the winner in the folder of the run, and a configuration that segments with it."""
+        """Copy the winner's packaged model to the folder of the run, with a configuration for segmentation."""
         config = self.configs[winner]
         package = self.folder / self.folder.resolve().name
         with atomic_folder(package, replace=True) as temporary:
@@ -212,7 +212,7 @@ class Stages:
 
 
 def run_step(config: RunConfig, command: str, debug: bool, **options: Any) -> Any:
-    """Run a command; a training continues where it was stopped."""
+    """Run a command; an interrupted training is resumed."""
     config = load_config(config.to_json(), {"command": command})
     if command == "train" and not config.split_dataset.is_cross_validation:
         finished = finished_training(config) is not None
@@ -223,12 +223,12 @@ def run_step(config: RunConfig, command: str, debug: bool, **options: Any) -> An
 
 @dataclass(frozen=True)
 class _Entrant:
-    """A candidate that is to be compared.
+    """A candidate in a comparison.
 
     Args:
-        name: For the store.
+        name: Name in the store.
         job: Id of its training and test on fold 0.
-        config: Of all its folds.
+        config: Configuration for all its folds.
     """
 
     name: str
@@ -238,7 +238,7 @@ class _Entrant:
 
 @dataclass(frozen=True)
 class _Compete:
-    """Trains fold 0 of a candidate and scores it on the subjects that it did not see, in whatever process it is called.
+    """Trains fold 0 of a candidate and scores it on the held-out subjects, in the process that calls it.
 
     Args:
         store: Results so far.
@@ -264,10 +264,10 @@ class _Compete:
 
 
 def held_out_scores(config: RunConfig, lesions: Collection[int], debug: bool) -> dict[str, float]:
-    """Score of each subject that the model of fold 0 did not see.
+    """Score of each subject held out from the model of fold 0.
 
     Args:
-        config: Of all folds.
+        config: Configuration for all folds.
         lesions: See ``Plan``.
         debug: Log details.
     """
@@ -277,7 +277,7 @@ def held_out_scores(config: RunConfig, lesions: Collection[int], debug: bool) ->
 
 
 def subjects_of(folder: Path) -> dict[str, str]:
-    """Subject of each image of a run, by the name of the image without its extension."""
+    """Subject of each image of a run, by image name without extension."""
     table = pd.read_csv(folder / "bids_dataframe.csv", usecols=["filename", "participant_id"], dtype=str)
     return {
         name.split(".")[0]: who for name, who in zip(table["filename"], table["participant_id"], strict=True)
