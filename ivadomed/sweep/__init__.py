@@ -1,4 +1,4 @@
-"""Many trainings that differ in hyperparameters: their plan, their runs, their tables and pictures."""
+"""Hyperparameter sweeps: plan, runs, tables and figures of trainings that differ in hyperparameters."""
 
 from ivadomed.sweep.hyperparameters import HyperparameterOption
 from ivadomed.sweep.plan import SweepOptions

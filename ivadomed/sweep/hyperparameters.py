@@ -1,4 +1,4 @@
-"""Values of hyperparameters, and the configurations that they make."""
+"""Values of hyperparameters, and the resulting configurations."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ivadomed.errors import ConfigError
 from ivadomed.jobs import content_id
 
 SAMPLERS = ("random", "tpe")
-"""How a search may draw values."""
+"""Ways to draw values in a search."""
 
 log = logging.getLogger(__name__)
 
 _LONGEST = 180
-"""Letters of what a value adds to the name of a folder of ivadomed 2; file systems take 255 in all."""
+"""Maximum length of a value's part in folder names of ivadomed 2; file systems allow 255 in total."""
 
 _LONGEST_NAME = 120
-"""Letters of what all values add to the name of a folder of a sweep."""
+"""Maximum length of all values' part in folder names of a sweep."""
 
 _UNSAFE = re.compile(r"[^\w.+=-]+")
-"""What a shell would take for something else, and the comma, which stands between options."""
+"""Characters with a special meaning in a shell, and the comma, which separates options."""
 
 
 class HyperparameterOption:
@@ -33,11 +33,12 @@ class HyperparameterOption:
 
     Args:
         base_key: Key whose value is replaced, e.g. "loss".
-        option: Its place in the configuration, e.g. ``{"training_parameters": {"loss": {"name": "DiceLoss"}}}``.
-        base_option: The value, e.g. ``{"name": "DiceLoss"}``.
+        option: Value at its place in the configuration, e.g.
+            ``{"training_parameters": {"loss": {"name": "DiceLoss"}}}``.
+        base_option: Value alone, e.g. ``{"name": "DiceLoss"}``.
 
     Attributes:
-        name: What the value adds to the name of the output folder, e.g. "-depth-3".
+        name: Part of the output folder's name, e.g. "-depth-3".
     """
 
     def __init__(self, base_key: Any = None, option: Any = None, base_option: Any = None) -> None:
@@ -50,13 +51,13 @@ class HyperparameterOption:
         self.name = self.written("-")
 
     def written(self, between: str) -> str:
-        """Key and value with something between them, as a part of the name of a folder."""
+        """Key and value with a separator, as part of a folder name."""
         text = f"-{self.base_key}{between}{self.base_option}".replace("/", "_")
         return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}~{content_id(self.base_option)[:6]}"
 
     @property
     def path(self) -> tuple[str, ...]:
-        """Keys that lead to the value in the configuration."""
+        """Path of keys to the value in the configuration."""
         keys: list[str] = []
         node = self.option
         while isinstance(node, Mapping) and len(node) == 1:
@@ -83,18 +84,18 @@ class HyperparameterOption:
 def get_param_list(
     my_dict: Mapping[str, Any], param_list: list[HyperparameterOption], superkeys: Sequence[str]
 ) -> list[HyperparameterOption]:
-    """The options of a parameter file: every list in it holds the values of the key that it belongs to.
+    """Options of a parameter file, in which every list holds the values of its key.
 
     Args:
         my_dict: Content of the file, or a section of it.
-        param_list: Options that come before; not changed.
-        superkeys: Keys that lead to the section.
+        param_list: Preceding options; not changed.
+        superkeys: Path of keys to the section.
 
     Returns:
         ``param_list`` and the options of the section, in the order of the file.
 
     Raises:
-        ConfigError: A key has neither a list of values nor a section, or an empty one.
+        ConfigError: A key has neither a list of values nor a section, or the list is empty.
     """
     found = list(param_list)
     for key, value in my_dict.items():
@@ -111,7 +112,7 @@ def get_param_list(
 
 
 def option_at(path: Sequence[str], value: Any) -> HyperparameterOption:
-    """The option that sets the key at ``path``."""
+    """Option that sets the key at ``path``."""
     nested = value
     for key in reversed(path):
         nested = {key: nested}
@@ -119,7 +120,7 @@ def option_at(path: Sequence[str], value: Any) -> HyperparameterOption:
 
 
 def update_dict(d: Mapping[str, Any], u: Mapping[str, Any], base_key: str) -> dict[str, Any]:
-    """``d`` with the values of ``u`` in place; the value of ``base_key`` is replaced as a whole.
+    """Copy of ``d`` updated with the values of ``u``; the value of ``base_key`` is replaced as a whole.
 
     >>> update_dict({"foo": {"bar": 1, "baz": {"zag": 5}}}, {"foo": {"baz": {"zag": 7}}}, "zag")
     {'foo': {'bar': 1, 'baz': {'zag': 7}}}
@@ -142,12 +143,12 @@ def update_dict(d: Mapping[str, Any], u: Mapping[str, Any], base_key: str) -> di
 
 
 def get_base_keys(hyperparam_list: Iterable[HyperparameterOption]) -> list[Any]:
-    """The base keys, each once, in order."""
+    """Unique base keys, in order."""
     return list(dict.fromkeys(option.base_key for option in hyperparam_list))
 
 
 def keys_are_unique(hyperparam_list: Iterable[HyperparameterOption]) -> bool:
-    """Whether no two options have the same base key."""
+    """True if no two options have the same base key."""
     keys = [option.base_key for option in hyperparam_list]
     return len(keys) == len(set(keys))
 
@@ -159,19 +160,19 @@ def make_config_list(
     multi_params: bool,
     named: Callable[[Sequence[HyperparameterOption]], str] | None = None,
 ) -> list[dict[str, Any]]:
-    """The configurations to compare.
+    """Configurations to compare.
 
     Args:
         param_list: All options.
-        initial_config: What they change; not changed itself.
-        all_combin: Every combination of the options of different keys.
-        multi_params: The first options of all keys together, then the second ones, ... as far as the shortest list
-            goes. Not looked at with ``all_combin``. Neither: one option at a time, all else as in ``initial_config``.
-        named: What options add to ``path_output``; None: key and value as 2.9.10 wrote them, with "=" between. A sweep
-            has ``folder_name``.
+        initial_config: Configuration to modify; not changed itself.
+        all_combin: Use all combinations of the options of different keys.
+        multi_params: Combine the first options of all keys, then the second ones, ... up to the shortest list.
+            Ignored with ``all_combin``. With neither: one option at a time, all else as in ``initial_config``.
+        named: Function for the part of ``path_output`` added by options; None: key and value as in 2.9.10, separated
+            by "=". A sweep uses ``folder_name``.
 
     Returns:
-        Each with a ``path_output`` named after its options.
+        Configurations, each with a ``path_output`` named after its options.
     """
     configs = [
         with_options(initial_config, chosen, named or _name_of_2)
@@ -188,7 +189,7 @@ def make_config_list(
 def combinations(
     param_list: Sequence[HyperparameterOption], all_combin: bool, multi_params: bool
 ) -> list[tuple[HyperparameterOption, ...]]:
-    """The options of each configuration; see ``make_config_list``."""
+    """Options of each configuration; see ``make_config_list``."""
     # Keys of different sections may have the same name.
     groups: dict[tuple[str, ...], list[HyperparameterOption]] = {}
     for option in dict.fromkeys(param_list):
@@ -201,7 +202,7 @@ def combinations(
     for path, options in groups.items():
         if len(options) > shortest:
             log.warning(
-                "%s: %d of its %d values are left out, for another key has just %d.",
+                "%s: %d of its %d values are left out, as another key has only %d.",
                 ".".join(path),
                 len(options) - shortest,
                 len(options),
@@ -215,7 +216,7 @@ def with_options(
     options: Sequence[HyperparameterOption],
     named: Callable[[Sequence[HyperparameterOption]], str],
 ) -> dict[str, Any]:
-    """A configuration with options in place; its ``path_output`` is named after them."""
+    """Configuration with options applied; its ``path_output`` is named after them."""
     changed = deepcopy(dict(config))
     path_output = changed["path_output"] + named(options)
     for option in options:
@@ -224,7 +225,7 @@ def with_options(
 
 
 def folder_name(options: Sequence[HyperparameterOption]) -> str:
-    """What options add to the name of the folder of a run: short, and nothing that a shell takes for its own.
+    """Part of a run's folder name added by options: short, without special characters of a shell.
 
     >>> folder_name([option_at(["loss"], {"name": "FocalLoss", "gamma": 2}), option_at(["size"], [32, 48])])
     '-loss=FocalLoss-gamma=2,size=32x48'
@@ -238,7 +239,7 @@ def folder_name(options: Sequence[HyperparameterOption]) -> str:
 
 
 def _word(value: Any) -> str:
-    """A value as a part of the name of a folder."""
+    """A value as part of a folder name."""
     if isinstance(value, Mapping):
         parts = [_word(value["name"])] if "name" in value else []
         text = "-".join([*parts, *(f"{key}={_word(v)}" for key, v in value.items() if key != "name")])
@@ -255,7 +256,7 @@ def _name_of_2(options: Sequence[HyperparameterOption]) -> str:
 
 
 def value_at(config: Mapping[str, Any], path: Sequence[str]) -> Any:
-    """The value of a configuration at a path of keys; NaN, an empty cell of a table, where there is none."""
+    """Value of a configuration at a path of keys; NaN, an empty table cell, if missing."""
     node: Any = config
     for key in path:
         if not isinstance(node, Mapping) or key not in node:

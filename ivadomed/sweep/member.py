@@ -1,4 +1,4 @@
-"""The run of one member of a sweep, in whatever process it is given to."""
+"""Run of one member of a sweep, in any process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ivadomed.training.loop import EpochEnd
 from ivadomed.training.outputs import can_go_on
 
 SCORES = ("best_training_dice", "best_training_loss", "best_validation_dice", "best_validation_loss")
-"""What a training returns; "dice" is the Dice loss, of which the tables show the negative, the Dice."""
+"""Scores returned by a training; "dice" is the Dice loss, whose negative, the Dice, is shown in tables."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,14 @@ class Run:
 
     Args:
         store: Results so far.
-        train: Trains a member; JSON-ready scores.
+        train: Function that trains a member and returns JSON-ready scores.
     """
 
     store: ResultStore
     train: Callable[[Member], dict[str, Any]] | None = None
 
     def __call__(self, member: Member) -> dict[str, Any]:
-        """Results of a member, JSON-ready: the ``SCORES``; when it is tested "test_dice" and the table "metrics"."""
+        """Results of a member, JSON-ready: the ``SCORES``; if tested, also "test_dice" and the table "metrics"."""
         try:
             return self._results(member)
         except Exception as error:
@@ -47,7 +47,7 @@ class Run:
         train = self.train or train_member
         test = self.store.read(member.test_job) if member.run_test else None
         if member.run_test and test is None and not (member.folder / BEST).is_file():
-            # The model may have gone with its folder, or was never made.
+            # The model may have been deleted with its folder, or never made.
             scores = train(member)
             self.store.write(member.job, member.name, scores)
         else:
@@ -58,7 +58,7 @@ class Run:
 
 
 def train_member(member: Member, on_epoch: EpochEnd | None = None) -> dict[str, float]:
-    """The ``SCORES`` of a member's training, which continues where an earlier attempt was stopped."""
+    """Train a member, resuming an interrupted attempt; return the ``SCORES``."""
     values = train_config(member.config, member.thr_increment, on_epoch)
     return dict(zip(SCORES, values, strict=True))
 
@@ -66,10 +66,10 @@ def train_member(member: Member, on_epoch: EpochEnd | None = None) -> dict[str, 
 def train_config(
     config: Mapping[str, Any], thr_increment: float | None, on_epoch: EpochEnd | None = None
 ) -> tuple[float, float, float, float]:
-    """Train under a configuration on the GPU and the threads of this process.
+    """Train with a configuration on the GPU and the threads of this process.
 
     Args:
-        config: Of the run.
+        config: Configuration of the run.
         thr_increment: See ``run_command``.
         on_epoch: See ``training.train``.
 
@@ -88,10 +88,10 @@ def test_member(member: Member) -> dict[str, Any]:
 
 
 def test_config(config: Mapping[str, Any]) -> tuple[float, pd.DataFrame]:
-    """Test the model that was trained under a configuration.
+    """Test the model trained with a configuration.
 
     Returns:
-        Mean Dice over images (NaN for a classifier), and the table of metrics of the images.
+        Mean Dice over images (NaN for a classifier), and the table of metrics per image.
     """
     trained = load_config(Path(config["path_output"]) / CONFIG)
     # The training may have found a threshold.

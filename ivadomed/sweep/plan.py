@@ -1,4 +1,4 @@
-"""The plan of a sweep: its members, each a training, and perhaps a test, under a configuration of its own."""
+"""Plan of a sweep: its members, each a training, optionally with a test, with its own configuration."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from ivadomed.sweep.hyperparameters import HyperparameterOption
 
 @dataclass(frozen=True)
 class SweepOptions:
-    """What a user may ask of a sweep.
+    """User options of a sweep.
 
     Args:
-        config: The configuration that all members share, whole; "path_output" is what their folders are named after.
+        config: Complete configuration shared by all members; their folders are named after its "path_output".
         options: Values to compare.
         all_combin: See ``make_config_list``.
         multi_params: See ``make_config_list``.
-        fixed_split: Draw the split once; else its seed grows by one with each iteration, as that of the training.
+        fixed_split: Draw the split once; otherwise its seed increases by 1 per iteration, like that of training.
         n_iterations: Runs of each configuration.
-        all_logs: Keep the folders of all iterations, not just of the first.
+        all_logs: Keep the folders of all iterations, not only of the first.
         run_test: Test every trained model.
-        thr_increment: Search the best threshold after each training, in such steps.
-        output_dir: Where tables and pictures go; None: the configuration's ``path_output``.
-        plot_comparison: Draw the tests too.
-        jobs: Processes; None: one for each GPU, one on a CPU.
-        cluster: Address or scheduler file of the Dask cluster that runs the members instead.
+        thr_increment: Search the best threshold after each training, in these steps.
+        output_dir: Folder for tables and figures; None: the configuration's ``path_output``.
+        plot_comparison: Also plot the test results.
+        jobs: Processes; None: one per GPU, one on a CPU.
+        cluster: Address or scheduler file of a Dask cluster to use instead.
     """
 
     config: Mapping[str, Any]
@@ -56,12 +56,12 @@ class SweepOptions:
 
     @property
     def folder(self) -> Path:
-        """Where tables and pictures go."""
+        """Folder for tables and figures."""
         return Path(self.output_dir or self.config["path_output"])
 
     @property
     def workers(self) -> Workers:
-        """Who runs the members."""
+        """Workers that run the members."""
         return choose_workers(self.jobs, self.cluster, self.config["gpu_ids"])
 
 
@@ -70,14 +70,14 @@ class Member:
     """One run of a sweep.
 
     Args:
-        job: Id of its training, after the content of its configuration.
-        name: For the user.
-        config: Of the run; ``path_output`` is its folder.
-        path_output: Folder that stands for the configuration in the tables, the same for all its iterations.
-        iteration: From 0.
+        job: Id of its training, derived from the content of its configuration.
+        name: Name shown to the user.
+        config: Configuration of the run; ``path_output`` is its folder.
+        path_output: Folder that identifies the configuration in tables, the same for all iterations.
+        iteration: Number of the iteration, from 0.
         thr_increment: See ``run_command``.
-        run_test: Whether the trained model is tested.
-        is_kept: Whether the folder stays when its results are in the tables.
+        run_test: True to test the trained model.
+        is_kept: True to keep the folder once its results are in the tables.
     """
 
     job: str
@@ -91,7 +91,7 @@ class Member:
 
     @property
     def folder(self) -> Path:
-        """Where the run lies."""
+        """Folder of the run."""
         return Path(self.config["path_output"])
 
     @property
@@ -101,17 +101,17 @@ class Member:
 
 
 def plan(configs: Sequence[Mapping[str, Any]], base: str, asked: SweepOptions) -> list[Member]:
-    """The members of a sweep: all configurations, then all once more with other seeds, and so on.
+    """Members of a sweep: all configurations, then all again with other seeds, and so on.
 
     The configurations of an iteration share the seeds of training and split.
 
     Args:
-        configs: Of ``make_config_list``.
-        base: ``path_output`` that their folders are named after.
-        asked: How they are run.
+        configs: Configurations from ``make_config_list``.
+        base: ``path_output`` after which their folders are named.
+        asked: Options of the sweep.
 
     Raises:
-        ConfigError: A configuration cannot be used; all problems of all of them at once.
+        ConfigError: A configuration cannot be used; the problems of all are reported at once.
     """
     if asked.n_iterations < 1:
         raise ConfigError(f"--n-iterations: {asked.n_iterations}; expected 1 or more")
@@ -146,7 +146,7 @@ def plan(configs: Sequence[Mapping[str, Any]], base: str, asked: SweepOptions) -
 
 
 def of_one_model(config: Mapping[str, Any]) -> RunConfig:
-    """The configuration of a member, checked.
+    """Validated configuration of a member.
 
     Raises:
         ConfigError: It cannot be used, or trains several models.
@@ -156,7 +156,7 @@ def of_one_model(config: Mapping[str, Any]) -> RunConfig:
 
 
 def training_id(config: RunConfig, thr_increment: float | None) -> str:
-    """Id of a training: what decides about its results, not where they lie or how fast they come."""
+    """Id of a training: depends on everything that determines its results, not on location or speed."""
     length = config.training_parameters.training_time
     minutes = {} if length.max_minutes is None else {"minutes": length.max_minutes}
     return content_id(
@@ -179,7 +179,7 @@ def _refuse_folds(fold: Any) -> None:
 
 
 def short_name(path_output: str, base: str) -> str:
-    """The part that the options of a configuration added to the name of its folder."""
+    """Part of a configuration's folder name that was added by its options."""
     return path_output.removeprefix(base).removeprefix("-") or Path(path_output).name
 
 

@@ -1,4 +1,4 @@
-"""Tables and pictures of a sweep."""
+"""Tables and figures of a sweep."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _LETTERS = 48
 _ROW = 0.32  # inches
 
 Results = Sequence[tuple[Member, Mapping[str, Any]]]
-"""Members that are done, and what ``member.Run`` returned for them."""
+"""Finished members with their results from ``member.Run``."""
 
 
 def results_table(results: Results) -> pd.DataFrame:
-    """One row per member: the folder of its configuration, the iteration, and its scores.
+    """Table with one row per member: the folder of its configuration, the iteration, and its scores.
 
-    A Dice is one, from 0 to 1; what a training returns, and the store keeps, is its loss.
+    Dice values range from 0 to 1; trainings return, and the store keeps, Dice losses.
     """
     known = (*SCORES, "test_dice", "state")
     rows = [
@@ -57,11 +57,11 @@ def format_results(
     config_list: Iterable[Mapping[str, Any]],
     param_list: Iterable[HyperparameterOption],
 ) -> pd.DataFrame:
-    """Results next to the hyperparameters that they belong to, the lowest validation loss first.
+    """Results next to their hyperparameters, the lowest validation loss first.
 
     Args:
-        results_df: Of ``results_table``.
-        config_list: Configurations; ``path_output`` says to which rows they belong.
+        results_df: Table from ``results_table``.
+        config_list: Configurations; ``path_output`` identifies their rows.
         param_list: Hyperparameters that differ; each gets a column, named by its path with dots.
     """
     paths = list(dict.fromkeys(option.path for option in param_list))
@@ -79,8 +79,8 @@ def format_results(
 def average_table(results: Results) -> pd.DataFrame:
     """Mean and standard deviation of the scores and of the metrics of the test images, two columns per configuration.
 
-    Scores are averaged over the iterations, so that one run has no deviation. So are the metrics of the test images, of
-    which each iteration has a mean; those of a configuration that was run once are averaged over its images.
+    Scores are averaged over iterations; a single run has no deviation. So are the mean test metrics of each
+    iteration; for a configuration that was run once, these metrics are averaged over its images.
     """
     tests = _tables_by_configuration(results)
     columns: dict[str, pd.Series] = {}
@@ -107,7 +107,7 @@ def write_tables(
     config_list: Sequence[Mapping[str, Any]],
     param_list: Sequence[HyperparameterOption],
 ) -> pd.DataFrame:
-    """Write ``detailed_results.csv`` and ``average_eval.csv``; the former is returned."""
+    """Write ``detailed_results.csv`` and ``average_eval.csv``; return the former."""
     detailed = format_results(results_table(results), config_list, param_list)
     write_csv(folder / DETAILED, detailed)
     write_csv(folder / AVERAGE, average_table(results))
@@ -125,14 +125,14 @@ def _tables_by_configuration(results: Results) -> dict[str, list[pd.DataFrame]]:
 
 
 def _cell(value: Any) -> Any:
-    """A value as a cell: a number or text."""
+    """A value as a table cell: a number or text."""
     if isinstance(value, Mapping | list | tuple):
         return json.dumps(value)
     return math.nan if value is None else value
 
 
 def labels_of(results: Results, base: str) -> dict[str, str]:
-    """Name of each configuration, by its folder: what its options added to the name of ``base``."""
+    """Name of each configuration, by its folder: the part that its options added to the name of ``base``."""
     names = {member.path_output: short_name(member.path_output, base) for member, _ in results}
     return {
         path: name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1]}…" for path, name in names.items()
@@ -140,13 +140,13 @@ def labels_of(results: Results, base: str) -> dict[str, str]:
 
 
 def comparison_figure(results: Results, base: str) -> Figure:
-    """Draw the validation loss of every run over its epochs, and the best loss and Dice of the configurations.
+    """Plot the validation loss of each run over its epochs, and the best loss and Dice of the configurations.
 
-    Configurations are sorted, the best one on top; a dot is a run, a bar the mean of the iterations.
+    Configurations are sorted, the best one on top; dots are runs, bars the mean over iterations.
 
     Args:
-        results: Members that are done.
-        base: ``path_output`` that their folders are named after.
+        results: Finished members.
+        base: ``path_output`` after which their folders are named.
     """
     names = labels_of(results, base)
     losses = _by_configuration(results, "best_validation_loss")
@@ -166,14 +166,14 @@ def comparison_figure(results: Results, base: str) -> Figure:
 
 
 def tests_figure(results: Results, base: str) -> Figure | None:
-    """Draw the Dice of the test images, a violin for each configuration.
+    """Plot the Dice of the test images, one violin per configuration.
 
     Args:
-        results: Members that are done.
-        base: ``path_output`` that their folders are named after.
+        results: Finished members.
+        base: ``path_output`` after which their folders are named.
 
     Returns:
-        None when no model was tested by its Dice.
+        None if no test has a Dice.
     """
     values = {folder: x for folder, x in test_values(results, _METRIC).items() if len(x)}
     if not values:
@@ -233,5 +233,5 @@ def _by_configuration(results: Results, score: str) -> dict[str, list[Any]]:
 
 
 def _style(number: int) -> tuple[str, str]:
-    """Colour and line style; no two of the first 28 are alike."""
+    """Color and line style; the first 28 are distinct."""
     return _COLOURS[number % len(_COLOURS)], _STYLES[number // len(_COLOURS) % len(_STYLES)]

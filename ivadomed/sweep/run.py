@@ -1,4 +1,4 @@
-"""A whole sweep: plan, runs, tables and pictures."""
+"""A complete sweep: plan, runs, tables and figures."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ JOBS = "jobs"
 """Folder of the results."""
 
 _DRAWN_EVERY = 30.0
-"""Seconds between two pictures of a sweep that runs."""
+"""Seconds between updates of the figure of a running sweep."""
 
 
 def run_sweep(asked: SweepOptions) -> pd.DataFrame:
-    """Train, and test, every member that the store does not hold yet.
+    """Train, and optionally test, every member that is not in the store yet.
 
     Returns:
-        The table of ``detailed_results.csv``.
+        Table of ``detailed_results.csv``.
 
     Raises:
         ConfigError: Options or configurations cannot be used.
-        RunsFailed: Members failed; the tables hold the others.
-        Interrupted: SIGINT or SIGTERM came; the same call continues.
+        RunsFailed: Members failed; the tables contain the others.
+        Interrupted: SIGINT or SIGTERM was received; the same call continues.
     """
     if asked.all_combin and asked.multi_params:
-        log.warning("--multi-params has no effect: --all-combin runs its configurations too, and all others.")
+        log.warning("--multi-params has no effect: --all-combin already includes its configurations.")
     if asked.plot_comparison and not asked.run_test:
         log.warning("--plot-comparison has no effect: it draws the test images; pass --run-test too.")
     config = shared_config(asked.config)
@@ -71,8 +71,8 @@ def _run_sweep(asked: SweepOptions, config: Mapping[str, Any]) -> pd.DataFrame:
         raise ConfigError("no values to compare: the parameter file is empty")
     members = plan(configs, config["path_output"], asked)
     progress = Progress(asked.folder, config["path_output"], members)
-    advice = f"what is finished is in {asked.folder}; the same command continues with the rest"
-    log.info("%d runs; tables and pictures: %s", len(members), asked.folder)
+    advice = f"finished runs are in {asked.folder}; the same command continues with the rest"
+    log.info("%d runs; tables and figures: %s", len(members), asked.folder)
     store = ResultStore(asked.folder.resolve() / JOBS)
     for result in run_jobs(Run(store), members, asked.workers, advice):
         progress.add(result, members[result.number])
@@ -87,7 +87,7 @@ def _run_sweep(asked: SweepOptions, config: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def split_dataset(initial_config: Mapping[str, Any]) -> dict[str, Any]:
-    """Draw the split once, into ``path_output``; the configuration that is returned names its file."""
+    """Draw the split once, into ``path_output``; the returned configuration names its file."""
     folder = Path(initial_config["path_output"])
     folder.mkdir(parents=True, exist_ok=True)
     config = load_config({**initial_config, "command": "train"})
@@ -97,12 +97,12 @@ def split_dataset(initial_config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Progress:
-    """What a user sees of a sweep that runs.
+    """Progress of a running sweep for the user.
 
     Args:
-        folder: For table and picture.
-        base: ``path_output`` that the folders of the members are named after.
-        members: All of them.
+        folder: Folder for table and figure.
+        base: ``path_output`` after which the folders of the members are named.
+        members: All members.
     """
 
     def __init__(self, folder: Path, base: str, members: Sequence[Member] | int) -> None:
@@ -113,7 +113,7 @@ class Progress:
         self._drawn = time.monotonic()
 
     def add(self, result: JobResult, member: Member) -> None:
-        """Record and tell the outcome of a member."""
+        """Record and report the outcome of a member."""
         count = f"[{len(self.results) + len(self.failures) + 1}/{self.total}] {member.name}"
         if not result.ok:
             place = member.folder / member.config["log_file"]
@@ -129,18 +129,18 @@ class Progress:
             self.draw()
 
     def draw(self) -> None:
-        """Draw what is finished."""
+        """Plot the finished members."""
         if self.results:
             write_figure(self.folder / COMPARISON, comparison_figure(self.results, self.base), 110)
         self._drawn = time.monotonic()
 
     def draw_tests(self, results: Results) -> None:
-        """Draw the metrics of the test images."""
+        """Plot the metrics of the test images."""
         if (figure := tests_figure(results, self.base)) is not None:
             write_figure(self.folder / TESTS, figure, 110)
 
     def in_order(self, members: Iterable[Member]) -> list[tuple[Member, dict[str, Any]]]:
-        """The results in the order of the plan."""
+        """Results in the order of the plan."""
         known = {member.job: (member, scores) for member, scores in self.results}
         return [known[member.job] for member in members if member.job in known]
 

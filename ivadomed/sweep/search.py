@@ -1,4 +1,4 @@
-"""Search for the best hyperparameters with Optuna: values are drawn, and bad runs are ended early.
+"""Search for the best hyperparameters with Optuna: values are sampled, and bad runs are pruned.
 
 Akiba et al., "Optuna: A next-generation hyperparameter optimization framework", KDD 2019.
 """
@@ -42,7 +42,7 @@ STUDY = "study.journal"
 
 _NAME = "sweep"
 _STARTUP, _WARMUP = 5, 3
-"""Trials that are never ended early, and the epoch after which others may be."""
+"""Number of trials that are never pruned, and the epoch after which others may be."""
 
 
 _RANGE = {"low", "high", "log", "step"}
@@ -50,13 +50,13 @@ _RANGE = {"low", "high", "log", "step"}
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers to draw from; whole ones when both limits are.
+    """Range of numbers to draw from; integers if both limits are.
 
     Args:
-        low: Least.
-        high: Greatest.
-        log: Draw the logarithm.
-        step: Distance of the numbers.
+        low: Lower limit.
+        high: Upper limit.
+        log: Draw on a logarithmic scale.
+        step: Spacing of the numbers.
     """
 
     low: float
@@ -66,14 +66,14 @@ class Range:
 
 
 Space = Mapping[tuple[str, ...], tuple[Any, ...] | Range]
-"""What to draw the value of each key from."""
+"""Values or range of each key."""
 
 
 def get_space(parameters: Mapping[str, Any], superkeys: Sequence[str] = ()) -> dict[tuple[str, ...], Any]:
-    """The space of a parameter file: lists of values, and ranges ``{"low": 1e-4, "high": 1e-2, "log": true}``.
+    """Search space of a parameter file: lists of values, and ranges ``{"low": 1e-4, "high": 1e-2, "log": true}``.
 
     Raises:
-        ConfigError: A key has neither values nor a range nor a section.
+        ConfigError: A key has no values, range or section.
     """
     space: dict[tuple[str, ...], Any] = {}
     for key, value in parameters.items():
@@ -104,12 +104,12 @@ def _range(place: str, value: Mapping[str, Any]) -> Range:
 
 
 def suggest(trial: Trial, name: str, values: tuple[Any, ...] | Range) -> Any:
-    """The value of a key in a trial.
+    """Value of a key in a trial.
 
     Args:
-        trial: Draws it.
-        name: Of the key.
-        values: What to draw from.
+        trial: Trial that draws the value.
+        name: Name of the key.
+        values: Values or range to draw from.
     """
     if isinstance(values, Range):
         if isinstance(values.low, int) and isinstance(values.high, int):
@@ -117,17 +117,17 @@ def suggest(trial: Trial, name: str, values: tuple[Any, ...] | Range) -> Any:
                 name, values.low, values.high, step=int(values.step or 1), log=values.log
             )
         return _rounded(trial.suggest_float(name, values.low, values.high, step=values.step, log=values.log))
-    # Optuna keeps choices as text, numbers and truth values; sections travel as JSON.
+    # Optuna stores choices as text, numbers and booleans; sections are passed as JSON.
     return json.loads(trial.suggest_categorical(name, [json.dumps(value) for value in values]))
 
 
 def _rounded(value: float) -> float:
-    """A number as one would write it down, and name a folder after it."""
+    """A number rounded for readability, also in folder names."""
     return value if isinstance(value, int) else float(f"{value:.3g}")
 
 
 def options_of_trial(trial: FrozenTrial, space: Space) -> list[HyperparameterOption]:
-    """What a finished trial had drawn."""
+    """Options drawn in a finished trial."""
     values = {".".join(path): (path, choices) for path, choices in space.items()}
     return [
         option_at(
@@ -138,7 +138,7 @@ def options_of_trial(trial: FrozenTrial, space: Space) -> list[HyperparameterOpt
 
 
 class _Pruned(Exception):
-    """A trial is not worth to be finished."""
+    """The trial was pruned."""
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,8 @@ class Draw:
     """A trial of the study as a member of the sweep.
 
     Args:
-        member: Its run.
-        trial: Its id in the storage.
+        member: Run of the trial.
+        trial: Id of the trial in the storage.
     """
 
     member: Member
@@ -156,7 +156,7 @@ class Draw:
 
 @dataclass(frozen=True)
 class SearchRun:
-    """Runs trials and tells the study, in whatever process it is called.
+    """Runs trials and reports to the study, in the process that calls it.
 
     Args:
         store: Results so far.
@@ -167,7 +167,7 @@ class SearchRun:
     journal: Path
 
     def __call__(self, draw: Draw) -> dict[str, Any]:
-        """Results of a trial, as of ``member.Run``, and its "state": "complete" or "pruned"."""
+        """Results of a trial, see ``member.Run``, and its "state": "complete" or "pruned"."""
         import optuna
         from optuna.trial import TrialState
 
@@ -195,7 +195,7 @@ def _train(member: Member, trial: Trial) -> dict[str, Any]:
         losses.append(loss)
         trial.report(loss, epoch)
         if trial.should_prune():
-            log.info("This run is ended after epoch %d: others were better by then.", epoch)
+            log.info("This run is stopped after epoch %d: others were better at that point.", epoch)
             raise _Pruned
 
     try:
@@ -206,7 +206,7 @@ def _train(member: Member, trial: Trial) -> dict[str, Any]:
 
 
 def _report_earlier_epochs(member: Member, trial: Trial) -> list[float]:
-    """Tell the study what an attempt that was interrupted has reached."""
+    """Report the epochs of an interrupted attempt to the study."""
     points = next((c.points for c in read_curves(member.folder) if c.name == "val_loss"), ())
     for epoch, loss in points:
         trial.report(loss, epoch)
@@ -217,18 +217,18 @@ def run_search(asked: SweepOptions, space: Space, sampler: str, n_trials: int) -
     """Run trials until the study has ``n_trials``.
 
     Args:
-        asked: What is run and where; its ``options`` are not looked at.
-        space: What to draw from.
-        sampler: Of ``SAMPLERS``.
-        n_trials: Finished trials, those of earlier calls included.
+        asked: Options of the sweep; its ``options`` are ignored.
+        space: Search space.
+        sampler: Name from ``SAMPLERS``.
+        n_trials: Number of finished trials, including those of earlier calls.
 
     Returns:
-        The table of ``detailed_results.csv``; "state" tells which trials were ended early.
+        Table of ``detailed_results.csv``; "state" indicates which trials were pruned.
 
     Raises:
         ConfigError: Optuna is not installed, or options or the space cannot be used.
         RunsFailed: Trials failed.
-        Interrupted: SIGINT or SIGTERM came; the same call continues.
+        Interrupted: SIGINT or SIGTERM was received; the same call continues.
     """
     if asked.n_iterations != 1:
         raise ConfigError("--n-iterations: a search runs each configuration once")
@@ -244,8 +244,8 @@ def run_search(asked: SweepOptions, space: Space, sampler: str, n_trials: int) -
         missing = n_trials - len(_finished(study))
         progress = Progress(folder, config["path_output"], max(0, missing))
         search = _Search(study, space, config, asked, progress)
-        log.info("%d trials are finished, %d to go: %s", len(_finished(study)), max(0, missing), folder)
-        advice = f"what is finished is in {folder}; the same command continues with the rest"
+        log.info("%d trials are finished, %d remaining: %s", len(_finished(study)), max(0, missing), folder)
+        advice = f"finished trials are in {folder}; the same command continues with the rest"
         run = SearchRun(ResultStore(folder / JOBS), folder / STUDY)
         for result in run_jobs(run, search.draws(missing), asked.workers, advice):
             progress.add(result, search.drawn[result.number].member)
@@ -253,9 +253,9 @@ def run_search(asked: SweepOptions, space: Space, sampler: str, n_trials: int) -
 
 
 def open_study(journal: Path, space: Space, sampler: str, seed: int) -> Study:
-    """The study in a file, made when it is not there.
+    """Open the study in a file, or create it if missing.
 
-    Trials that were interrupted are queued, to be drawn first.
+    Interrupted trials are queued to be drawn first.
 
     Raises:
         ConfigError: Optuna is not installed, or the study has another space.
@@ -270,7 +270,7 @@ def open_study(journal: Path, space: Space, sampler: str, seed: int) -> Study:
     study = optuna.create_study(
         study_name=_NAME, storage=_storage(journal), load_if_exists=True, direction="minimize"
     )
-    # With the same seed a second call would draw what the first one drew.
+    # With the same seed, a second call would draw the same values as the first.
     seed += len(study.get_trials(deepcopy=False))
     study.sampler = (
         optuna.samplers.RandomSampler(seed=seed)
@@ -301,7 +301,7 @@ def _finished(study: Study) -> list[FrozenTrial]:
 
 
 class _Search:
-    """The trials of one call, as they are drawn."""
+    """Trials of one call, drawn on demand."""
 
     def __init__(
         self, study: Study, space: Space, config: Mapping[str, Any], asked: SweepOptions, progress: Progress
@@ -311,7 +311,7 @@ class _Search:
         self.drawn: list[Draw] = []
 
     def draws(self, count: int) -> Iterator[Draw]:
-        """Draw trials, each when somebody is free to run it and knows how the others went."""
+        """Draw trials, each when a worker is free and the results of earlier ones are known."""
         from optuna.trial import TrialState
 
         for _ in range(count):
@@ -321,7 +321,7 @@ class _Search:
             ]
             try:
                 member = self._member(options, f"trial {trial.number}")
-            except ConfigError as error:  # values that do not go together
+            except ConfigError as error:  # incompatible values
                 self.progress.failures.append(f"trial {trial.number}: {error}")
                 self.study.tell(trial, state=TrialState.FAIL)
                 continue
@@ -336,7 +336,7 @@ class _Search:
         return Member(job, name, config, folder, 0, self.asked.thr_increment, self.asked.run_test)
 
     def conclude(self, folder: Path) -> pd.DataFrame:
-        """Tables and pictures of all trials of the study, and what failed."""
+        """Write tables and figures of all trials of the study, and report failures."""
         store = ResultStore(folder / JOBS)
         results: dict[str, tuple[Member, dict[str, Any]]] = {}
         for trial in _finished(self.study):
