@@ -1,6 +1,6 @@
-"""Many independent calls, in processes of this machine or on a Dask cluster: the one place that knows which.
+"""Independent calls in processes of this machine or on a Dask cluster; no other package distinguishes them.
 
-``run_jobs`` makes the calls. A ``ResultStore`` remembers results that are worth hours, so that no call is made twice.
+``run_jobs`` makes the calls. A ``ResultStore`` saves expensive results, so that no call is repeated.
 """
 
 from ivadomed.jobs.calls import run_jobs, values

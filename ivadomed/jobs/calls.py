@@ -31,7 +31,7 @@ from ivadomed.runtime.signals import StopRequest
 log = logging.getLogger(__name__)
 
 _POLL = 1.0
-"""Seconds between two looks of a worker for the process that started it."""
+"""Seconds between a worker's checks for its parent process."""
 
 
 def run_jobs(
@@ -41,24 +41,24 @@ def run_jobs(
     advice: str = "start again",
     listen: bool = False,
 ) -> Iterator[JobResult]:
-    """Call ``function(item)`` for each item; results come in the order in which calls end.
+    """Call ``function(item)`` for each item; results are yielded in order of completion.
 
-    A call that fails stops no other one. An item is taken when a worker is free for it. A call may be made twice when
-    the process that made it is killed.
+    A failed call does not stop the others. Items are drawn when a worker is free. A call may be repeated if its
+    process is killed.
 
     Args:
-        function: It and the items are sent to other processes; on a cluster they name files by paths that mean the
-            same on every machine.
-        items: What to call it with.
-        workers: Who calls it.
+        function: Function to call. It and the items are sent to other processes; on a cluster, their file paths must
+            be valid on every machine.
+        items: Arguments of the calls.
+        workers: Workers that make the calls.
         advice: How to continue after a signal.
-        listen: Bring back what the calls log.
+        listen: Return the log records of the calls.
 
     Raises:
-        ConfigError: There is no Dask.
+        ConfigError: Dask is not installed.
         MachineError: The cluster does not answer.
-        Interrupted: SIGINT or SIGTERM came. The calls that were being made on this machine have been stopped; those on
-            a cluster continue to their end.
+        Interrupted: SIGINT or SIGTERM was received. Running calls on this machine are stopped; those on a cluster
+            continue to their end.
     """
     numbered = iter(enumerate(items))
     if workers.cluster is not None:
@@ -69,11 +69,11 @@ def run_jobs(
 def values(
     function: Callable[[Any], Any], items: Iterable[Any], workers: Workers
 ) -> Iterator[tuple[int, Any]]:
-    """Index and value of each call, as they come; what the calls log is logged here.
+    """Index and value of each call, in order of completion; log records of the calls are logged here.
 
     Raises:
-        IvadomedError: The first call that fails.
-        Interrupted: SIGINT or SIGTERM came.
+        IvadomedError: A call failed; the first such error.
+        Interrupted: SIGINT or SIGTERM was received.
     """
     for result in run_jobs(function, items, workers, listen=not workers.here):
         for record in result.records:
@@ -99,7 +99,7 @@ def _local_results(
             for result in pool.results(items):
                 if not result.signum:
                     yield result
-                elif stop.signum is None:  # a training in this process took the signal
+                elif stop.signum is None:  # a training in this process handled the signal
                     stop.signum = result.signum
                     registry.stop()
             stop.check()
@@ -107,15 +107,15 @@ def _local_results(
 
 @dataclass(frozen=True)
 class CallRegistry:
-    """A folder of files named after the calls that are being made; they hold the process."""
+    """A folder with one file per running call, which contains the process id."""
 
     folder: Path
 
     @contextmanager
     def at_work(self, number: int) -> Iterator[None]:
-        """Context in which this process makes a call and can be stopped.
+        """Context of a call in this process, in which it can be stopped.
 
-        Only the process that asked for the calls stops the others; the terminal tells Ctrl-C to all of them.
+        Only the requesting process stops the others, because the terminal sends Ctrl-C to all of them.
         """
         mark = self.folder / f"{number}.call"
         with _stoppable():
@@ -126,16 +126,16 @@ class CallRegistry:
                 mark.unlink(missing_ok=True)
 
     def begun(self) -> set[int]:
-        """Calls that were begun and not finished."""
+        """Calls that were started and not finished."""
         return {int(mark.stem) for mark in self.folder.glob("*.call")}
 
     @property
     def stopped(self) -> bool:
-        """True when no further call may begin."""
+        """True if no further call may start."""
         return (self.folder / "stop").exists()
 
     def stop(self) -> None:
-        """Let no call begin and ask the processes to end those that they make."""
+        """Prevent new calls and ask the processes to end running ones."""
         (self.folder / "stop").touch()
         for mark in self.folder.glob("*.call"):
             with contextlib.suppress(OSError, ValueError):
@@ -145,12 +145,12 @@ class CallRegistry:
 
 
 class StopCalls(StopRequest):
-    """A request to stop that is passed on to the processes.
+    """A stop request that is passed on to the processes.
 
     Args:
-        registry: Of the calls.
+        registry: Registry of the calls.
         advice: How to continue.
-        here: The calls are made in this process.
+        here: True if the calls are made in this process.
     """
 
     def __init__(self, registry: CallRegistry, advice: str, here: bool) -> None:
@@ -166,11 +166,11 @@ class StopCalls(StopRequest):
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """Context in which SIGTERM interrupts this process and SIGINT is left to the process that asked."""
+    """Context in which SIGTERM interrupts this process and SIGINT is left to the requesting process."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # from now on: between calls too
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # from now on, also between calls
     before: Any = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
@@ -180,16 +180,16 @@ def _stoppable() -> Iterator[None]:
 
 @cache
 def end_with_parent() -> None:
-    """End this process soon after the one that started it, which may be killed without a word.
+    """End this process soon after its parent, which may be killed without notice.
 
-    Else it would train on, and hold the lock of its folder against the process that continues.
+    Otherwise it would continue training and hold the lock of its folder, blocking the process that resumes.
     """
     parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(_POLL)
-        os._exit(1)  # whatever it does: every file is written so that this does no harm
+        os._exit(1)  # safe at any time: all files are written atomically
 
     threading.Thread(target=watch, daemon=True).start()
 
@@ -200,13 +200,13 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
 
 @dataclass
 class _Pool:
-    """Processes that are started again when one of them is killed.
+    """Process pool that is restarted if one of its processes is killed.
 
     Args:
-        function: Called by them.
-        workers: Their number.
-        registry: Calls that they make.
-        listen: Bring back what they log.
+        function: Function to call.
+        workers: Number of processes.
+        registry: Registry of the calls.
+        listen: Return log records.
         sent: Items without a result.
     """
 
@@ -217,10 +217,10 @@ class _Pool:
     sent: dict[int, Any] = field(default_factory=dict)
 
     def results(self, items: Iterator[tuple[int, Any]]) -> Iterator[JobResult]:
-        """Results of the items as they come.
+        """Results of the items, in order of completion.
 
-        After the death of a process, the calls that were being made are made again one at a time, so that the one
-        that kills its process is known: its result is an error, and the others continue.
+        If a process dies, the interrupted calls are repeated one at a time to identify the one that kills its
+        process: its result is an error, and the others continue.
         """
         while True:
             try:
@@ -235,7 +235,7 @@ class _Pool:
             items = itertools.chain(list(self.sent.items()), items)
 
     def _together(self, items: Iterator[tuple[int, Any]], n_jobs: int) -> Iterator[JobResult]:
-        # Items are taken when a process is free, because the choice of later ones may depend on results.
+        # Items are drawn when a process is free, because the choice of later ones may depend on results.
         pool = self._parallel(n_jobs, return_as="generator_unordered", pre_dispatch=n_jobs, batch_size=1)
         call = delayed(self._calling(here=n_jobs == 1))
         for result in pool(call(number, item) for number, item in self._sending(items)):
@@ -262,7 +262,7 @@ class _Pool:
         (self.registry.folder / f"{number}.call").unlink(missing_ok=True)
         call = delayed(self._calling(here=False))
         try:
-            return self._parallel(2)([call(number, item)])[0]  # one process would be this one
+            return self._parallel(2)([call(number, item)])[0]  # a single worker would be this process
         except BrokenProcessPool:
             return JobResult(
                 number,
@@ -274,7 +274,7 @@ class _Pool:
 
 @dataclass(frozen=True)
 class _Call:
-    """A call in a process of the pool with its ``share`` of threads and GPUs, or in this one (None)."""
+    """A call in a pool process with its ``share`` of threads and GPUs, or in this process (None)."""
 
     function: Callable[[Any], Any]
     registry: CallRegistry
@@ -289,7 +289,7 @@ class _Call:
         try:
             with self.registry.at_work(number):
                 return run_job(number, self._settled, item, self.listen)
-        except KeyboardInterrupt:  # between the call and its end
+        except KeyboardInterrupt:  # after the call, before its end is recorded
             return JobResult(number, signum=signal.SIGINT)
 
     def _settled(self, item: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The workers that a user asked for, with the GPUs of the configuration."""
+"""Workers requested by the user, with the GPUs of the configuration."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def choose_workers(jobs: int | None, cluster: str | None, gpu_ids: Sequence[int]
     """Workers for the options ``--jobs`` and ``--cluster``.
 
     Args:
-        jobs: Processes, see ``job_count``; None: one for each GPU, one on a CPU.
+        jobs: Processes, see ``job_count``; None: one per GPU, one on a CPU.
         cluster: Address or scheduler file of a Dask cluster; None: this machine.
-        gpu_ids: GPUs that the calls compute on; empty: none.
+        gpu_ids: GPUs for the calls; empty: none.
 
     Raises:
-        ConfigError: Both options are given, there is no such GPU, or no such number of processes.
+        ConfigError: Both options are given, a GPU does not exist, or the number of processes is invalid.
     """
     if cluster is not None:
         if jobs is not None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 _POLL = 0.1
-"""Seconds between two looks for calls that have ended, workers that have come, and signals."""
+"""Seconds between checks for finished calls, new workers and signals."""
 
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -29,8 +29,8 @@ def cluster_results(
 ) -> Iterator[JobResult]:
     """See ``calls.run_jobs``.
 
-    Dask gives the call of a worker that died to another one. Each worker has one call at a time, with as many threads
-    as Dask says it has.
+    Dask reassigns the call of a dead worker to another one. Each worker makes one call at a time, with the number of
+    threads that Dask reports for it.
     """
     run = uuid.uuid4().hex[:8]
     running: dict[Future, int] = {}
@@ -50,10 +50,10 @@ def cluster_results(
 
 
 def connected(address: str) -> Client:
-    """A client of the cluster.
+    """Connect to a cluster.
 
     Args:
-        address: Of the scheduler, or the path of its scheduler file.
+        address: Address of the scheduler, or path of its scheduler file.
 
     Raises:
         ConfigError: Dask is not installed.
@@ -88,7 +88,7 @@ def _result(future: Future, number: int) -> JobResult:
 
 
 def _call(function: Callable[[Any], Any], number: int, item: Any, listen: bool) -> JobResult:
-    """A call on a worker. Two trainings in one process would mix their logs and random numbers."""
+    """Make a call on a worker, one at a time: parallel trainings in a process would mix logs and random numbers."""
     from distributed import get_worker
 
     with _ONE_AT_A_TIME:

@@ -1,4 +1,4 @@
-"""Outcome of a call in another process: its value, or why there is none."""
+"""Outcome of a call in another process: its value, or the reason for its failure."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class JobResult:
     Args:
         number: Index of the call's item among all items.
         value: What the call returned.
-        kind: Type of the user's error that it raised.
-        problem: Its message; of any other error the traceback.
-        signum: The signal because of which the call was not made or not finished; 0: there was none.
-        records: What it logged, when that was asked for.
+        kind: Type of the user error raised.
+        problem: Message of that error; traceback of any other error.
+        signum: Signal that prevented or interrupted the call; 0: none.
+        records: Log records, if requested.
     """
 
     number: int
@@ -40,12 +40,12 @@ class JobResult:
 
     @property
     def ok(self) -> bool:
-        """True when there is a value."""
+        """True if there is a value."""
         return self.problem is None and not self.signum
 
     @property
     def reason(self) -> str:
-        """Why there is no value, in one line: the first of a message to the user, the last of a traceback."""
+        """Reason for the failure, in one line: the first one of a user message, the last one of a traceback."""
         lines = (self.problem or "").strip().splitlines() or [""]
         return lines[-1 if self.kind is IvadomedError else 0]
 
@@ -53,8 +53,8 @@ class JobResult:
         """Return the value.
 
         Raises:
-            IvadomedError: That of the call.
-            RuntimeError: It failed in a way that is our fault; the message is its traceback.
+            IvadomedError: Error of the call.
+            RuntimeError: The call failed because of a bug; the message is its traceback.
         """
         if self.problem is None:
             return self.value
@@ -64,13 +64,13 @@ class JobResult:
 
 
 def run_job(number: int, function: Callable[[Any], Any], item: Any, listen: bool = False) -> JobResult:
-    """Call ``function(item)``; whatever it raises becomes part of the result.
+    """Call ``function(item)``; exceptions become part of the result.
 
     Args:
         number: Index of the item.
-        function: To be called.
-        item: Its argument.
-        listen: Keep the log records, for the process that asked.
+        function: Function to call.
+        item: Argument of the function.
+        listen: Keep log records for the requesting process.
     """
     with _recorded(listen) as records:
         result = _outcome(number, function, item)
@@ -94,7 +94,7 @@ def _outcome(number: int, function: Callable[[Any], Any], item: Any) -> JobResul
 
 @contextmanager
 def _recorded(listen: bool) -> Iterator[list[logging.LogRecord]]:
-    """Context whose log records, as text that can travel, are in the list when it ends."""
+    """Context that collects log records in a list, as picklable text."""
     records: list[logging.LogRecord] = []
     if not listen:
         yield records

@@ -1,4 +1,4 @@
-"""The results of finished jobs on disk, so that a job is done once, whatever happens meanwhile."""
+"""Results of finished jobs on disk, so that each job is done only once, even after interruptions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ivadomed.images.files import parse_json, write_json
 
 
 def content_id(content: Any) -> str:
-    """Name of a job after what it consists of: the same for the same content, wherever and whenever.
+    """Id of a job derived from its content: always the same for the same content.
 
     Args:
         content: JSON-ready; the order of keys does not matter.
@@ -28,16 +28,16 @@ def content_id(content: Any) -> str:
 
 @dataclass(frozen=True)
 class ResultStore:
-    """A folder with one file for each finished job, which processes of several machines may share.
+    """A folder with one file per finished job, which processes of several machines may share.
 
     Args:
-        folder: Made with the first entry.
+        folder: Folder, created with the first entry.
     """
 
     folder: Path
 
     def read(self, job: str) -> Any | None:
-        """Result of a finished job; None when it has none."""
+        """Result of a finished job; None if there is none."""
         path = self._path(job)
         try:
             return parse_json(path.read_text(encoding="utf-8"))["result"]
@@ -47,17 +47,17 @@ class ResultStore:
             raise OutputError(f"{path}: cannot be read ({error}); remove it to do this job again") from error
 
     def write(self, job: str, name: str, result: Any) -> None:
-        """Enter the result of a job, atomically.
+        """Store the result of a job atomically.
 
         Args:
-            job: Its id.
-            name: For readers of the file.
-            result: JSON-ready.
+            job: Id of the job.
+            name: Name of the job, for information.
+            result: JSON-ready result.
         """
         write_json(self._path(job), {"job": job, "name": name, "result": result})
 
     def lock(self, job: str) -> FileLock:
-        """A lock that the process has that does the job; it goes with the process."""
+        """Lock held by the process that does the job; released when the process ends."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -69,15 +69,15 @@ class ResultStore:
 
 
 def once(store: ResultStore, job: str, name: str, call: Callable[[], Any]) -> Any:
-    """Result of a job: the one in the store, else that of ``call``, which is entered at once.
+    """Result of a job: from the store, else from ``call``, whose result is stored immediately.
 
-    A second process that is given the same job, because the first was believed dead, waits for its end.
+    If a second process gets the same job because the first was presumed dead, it waits for the first to end.
 
     Args:
-        store: The results so far.
-        job: Its id.
-        name: For the store.
-        call: Does it; its result is JSON-ready.
+        store: Results so far.
+        job: Id of the job.
+        name: Name of the job in the store.
+        call: Function that does the job; its result is JSON-ready.
     """
     lock = store.lock(job)
     with lock:
@@ -85,6 +85,6 @@ def once(store: ResultStore, job: str, name: str, call: Callable[[], Any]) -> An
         if result is None:
             result = call()
             store.write(job, name, result)
-        # Those who wait find the job done, so that it does not matter which file they lock.
+        # Waiting processes find the job done, so it does not matter which file they lock.
         Path(lock.lock_file).unlink(missing_ok=True)
     return result

@@ -1,4 +1,4 @@
-"""Workers that make calls: processes of this machine or a cluster, and the threads and GPU that each of them has."""
+"""Workers that make calls: processes of this machine or a cluster, with the threads and GPU of each."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Workers:
     """Processes that make calls.
 
     Args:
-        n_jobs: Processes; with 1 the calls are made in this process, one after the other.
+        n_jobs: Number of processes; with 1, calls are made sequentially in this process.
         cluster: Address of a Dask scheduler (``tcp://host:8786``) or path of its scheduler file; None: this machine.
-        gpus: ``CUDA_VISIBLE_DEVICES`` of each process of this machine; empty when they compute on the CPU.
+        gpus: ``CUDA_VISIBLE_DEVICES`` of each process of this machine; empty for the CPU.
 
     Raises:
-        ConfigError: There is no process, or there are more than GPUs.
+        ConfigError: There are no processes, or more processes than GPUs.
     """
 
     n_jobs: int = 1
@@ -45,12 +45,12 @@ class Workers:
 
     @property
     def here(self) -> bool:
-        """True when the calls are made in this process."""
+        """True if the calls are made in this process."""
         return self.cluster is None and self.n_jobs == 1
 
     @property
     def portions(self) -> int:
-        """Number of parts to cut work into that has a cost to begin with: a few for each worker, to even out."""
+        """Number of parts into which work with a startup cost is divided: a few per worker, for load balancing."""
         return 4 * self.n_jobs if self.cluster is None else 64
 
     @property
@@ -66,14 +66,14 @@ ONE = Workers()
 
 
 def visible_gpus(gpu_ids: Sequence[int], environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """``CUDA_VISIBLE_DEVICES`` that shows a process just one GPU, for each GPU.
+    """Value of ``CUDA_VISIBLE_DEVICES`` for each GPU that shows a process only this one.
 
     Args:
-        gpu_ids: Numbers of the configuration, which count the GPUs that this process sees.
-        environment: Its ``CUDA_VISIBLE_DEVICES`` says which these are.
+        gpu_ids: GPU numbers of the configuration, among the GPUs visible to this process.
+        environment: Environment whose ``CUDA_VISIBLE_DEVICES`` lists these GPUs.
 
     Raises:
-        ConfigError: This process sees no such GPU.
+        ConfigError: A GPU is not visible to this process.
     """
     if "CUDA_VISIBLE_DEVICES" not in environment:
         return tuple(map(str, gpu_ids))
@@ -88,7 +88,7 @@ def visible_gpus(gpu_ids: Sequence[int], environment: Mapping[str, str] = os.env
 
 @dataclass
 class _Own:
-    """What this process has to itself; None in the process that asks for the calls."""
+    """Resources reserved for this process; None in the requesting process."""
 
     threads: int | None = None
     gpu: FileLock | None = None
@@ -100,21 +100,21 @@ _OWN = _Own()
 
 @dataclass(frozen=True)
 class GpuQueue:
-    """The free GPUs: a lock of the kernel for each, which goes with the process that holds it.
+    """Queue of free GPUs: one kernel lock per GPU, released when the process that holds it ends.
 
     Args:
-        devices: ``CUDA_VISIBLE_DEVICES`` that shows just this GPU, of each.
-        folder: Where the locks are.
+        devices: Value of ``CUDA_VISIBLE_DEVICES`` for each GPU.
+        folder: Folder of the locks.
     """
 
     devices: tuple[str, ...]
     folder: Path
 
     def take(self) -> tuple[FileLock, str]:
-        """The first free GPU.
+        """Acquire the first free GPU.
 
         Raises:
-            MachineError: Other processes have all of them.
+            MachineError: All GPUs are used by other processes.
         """
         for number, device in enumerate(self.devices):
             lock = FileLock(self.folder / f"gpu-{number}.lock", thread_local=False)
@@ -128,7 +128,7 @@ class GpuQueue:
 
 @cache
 def gpu_queue(devices: tuple[str, ...]) -> GpuQueue | None:
-    """The queue of this process; the workers that it asks keep their GPU from one series of calls to the next."""
+    """Queue of this process, whose workers keep their GPU between series of calls."""
     if not devices:
         return None
     folder = tempfile.mkdtemp(prefix="ivadomed-gpus-")
@@ -137,14 +137,14 @@ def gpu_queue(devices: tuple[str, ...]) -> GpuQueue | None:
 
 
 def settle(threads: int, gpus: GpuQueue | None = None) -> None:
-    """Settle this process, for as long as it lives: what a library has once set up on a GPU stays there.
+    """Assign threads and GPU to this process permanently: libraries cannot move between GPUs once initialized.
 
     Args:
-        threads: Of PyTorch.
-        gpus: Where to take one; None: none.
+        threads: Number of threads of PyTorch.
+        gpus: Queue from which to take a GPU; None: no GPU.
 
     Raises:
-        MachineError: Other processes have all the GPUs.
+        MachineError: All GPUs are used by other processes.
     """
     if gpus is not None and _OWN.gpu is None:
         _OWN.gpu, os.environ["CUDA_VISIBLE_DEVICES"] = gpus.take()
@@ -157,10 +157,10 @@ def settle(threads: int, gpus: GpuQueue | None = None) -> None:
 
 
 def own_gpus(gpu_ids: Sequence[int]) -> tuple[int, ...]:
-    """The one GPU of ``gpu_ids`` that a call may use: a worker sees just its own, as number 0."""
+    """GPUs of ``gpu_ids`` that a call may use: a worker sees only its own, as number 0."""
     return tuple(gpu_ids[:1]) if not _OWN.is_worker else (0,) * bool(gpu_ids)
 
 
 def own_threads() -> int | None:
-    """Threads of this process; None where it does not share the machine with other workers."""
+    """Threads of this process; None if it does not share the machine with other workers."""
     return _OWN.threads
