@@ -1,1 +1,1 @@
-"""Look at a data set before a training: the files that it would read, and what is kept, left out or wrong."""
+"""Check of a data set before training: the files to be read, and which are kept, left out or faulty."""

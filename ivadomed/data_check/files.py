@@ -1,4 +1,4 @@
-"""Look at all voxels of the files that a training would read, before it is started."""
+"""Check of all voxels of the files that a training would read."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _SHOWN_VALUES = 6
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that a user should know.
+    """A problem or remark for the user.
 
     Args:
         place: The file, or the set or section of the configuration.
         message: Fault and remedy.
-        fatal: A training would fail on it, or learn something wrong.
+        fatal: True if a training would fail or learn from wrong data.
     """
 
     place: str
@@ -42,13 +42,13 @@ class Finding:
 
 @dataclass(eq=False)
 class CaseReport:
-    """Findings in one case; the report grows file by file.
+    """Findings in one case, accumulated file by file.
 
     Args:
-        rows: One per file: case, file, role ("image", "roi" or the suffix of a label), contrast, grid, whether it is a
-            picture, lowest and highest value, and the values of a label.
-        findings: In order of the files.
-        grid: Grid of the image; None when it cannot be read.
+        rows: One per file: case, file, role ("image", "roi" or the suffix of a label), contrast, grid, True if it is
+            a picture, lowest and highest value, and the values of a label.
+        findings: Findings, in order of the files.
+        grid: Grid of the image; None if it cannot be read.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -66,7 +66,7 @@ def check_cases(cases: Sequence[Case], recipe: Recipe, n_jobs: int = 1) -> list[
     Args:
         cases: Cases that a training would use.
         recipe: Fixed steps of the training.
-        n_jobs: Cases read at a time.
+        n_jobs: Number of cases to read in parallel.
 
     Returns:
         A report per case.
@@ -104,7 +104,7 @@ def check_case(case: Case, recipe: Recipe) -> CaseReport:
 
 
 def _read(case: Case, path: ImagePath, contrast: str, report: CaseReport) -> Image | None:
-    """Read an image and add its row; None when it cannot be used."""
+    """Read an image and add its row; None if it cannot be used."""
     try:
         image = read_image(path, pixel_size_mm(case.metadata, case.images[0]))
     except DataError as error:
@@ -120,7 +120,7 @@ def _read(case: Case, path: ImagePath, contrast: str, report: CaseReport) -> Ima
 def _check_label(
     case: Case, file: LabelFile, recipe: Recipe, report: CaseReport, opened: dict[Path, StoredLabel | None]
 ) -> None:
-    """Read a label as the training does, and add its row; ``opened`` holds the files that were read already."""
+    """Read a label as in training, and add its row; ``opened`` holds the files already read."""
     path, is_new = file.path, file.path not in opened
     try:
         if is_new:
@@ -162,11 +162,11 @@ def _row(case: Case, path: ImagePath, role: str, contrast: str, image: Image) ->
 
 
 def _values(label: StoredLabel) -> str:
-    """The few values of a label, or their range."""
+    """Values of a label, or their range if there are many."""
     low, high = label.extremes
     data = label.image.data
     if not label.is_whole:
-        # Sorting all voxels takes long, and most of them are 0 or 1.
+        # Sorting all voxels is slow, and most of them are 0 or 1.
         values = np.unique(data[(data != 0) & (data != 1)])
         values = np.union1d(values, [value for value in (0, 1) if (data == value).any()])
     else:
@@ -175,11 +175,11 @@ def _values(label: StoredLabel) -> str:
 
 
 def _remarks(stored: StoredLabel, label: Image, of_map: str, soft: bool) -> Iterator[tuple[str, bool]]:
-    """Messages about what a label counts as, and True when it is fatal; ``of_map`` is a class of a label map."""
+    """Messages about the interpretation of a label, and True if fatal; ``of_map`` is a class of a label map."""
     has = f"has the values {_values(stored)}"
     if not label.data.any():
         if stored.kind == "soft" and not of_map and stored.extremes[1] > 0:
-            yield f"{has}; none reaches 0.5, so that it counts as empty", True
+            yield f"{has}; none reaches 0.5, so it counts as empty", True
         else:
             yield (f"has no voxel of {of_map}" if of_map else "is empty"), False
     elif stored.kind == "soft" and not soft:
@@ -199,7 +199,7 @@ def _compare(case: Case, report: CaseReport, image: Image, path: ImagePath) -> N
 
 
 def _suffix_of(label: LabelFile, case: Case) -> str:
-    """Name of a label in the configuration, else what its file adds to the name of the image: "_dseg:1"."""
+    """Name of a label in the configuration, else the suffix of its file after the image name: "_dseg:1"."""
     if label.name:
         return label.name
     stem = label.path.name.split(".")[0]

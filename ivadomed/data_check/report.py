@@ -1,4 +1,4 @@
-"""Everything there is to say about the data set of a configuration: what is kept, left out, and wrong."""
+"""Full report on the data set of a configuration: files kept, left out and faulty."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ SETS: dict[str, DatasetType] = {"train": "training", "valid": "validation", "tes
 
 @dataclass(eq=False)
 class DataReport:
-    """Use of a data set by a training; the report grows set by set.
+    """Use of a data set by a training, accumulated set by set.
 
     Args:
-        cases: Per set ("training", "validation", "testing") its cases.
-        rows: See ``CaseReport``, and the set of each file.
-        dropped: Files and subjects that are left out, each with its reason.
+        cases: Cases of each set ("training", "validation", "testing").
+        rows: See ``CaseReport``, with the set of each file.
+        dropped: Files and subjects left out, each with its reason.
         findings: Faults and surprises.
     """
 
@@ -51,15 +51,15 @@ class DataReport:
 
     @property
     def usable(self) -> bool:
-        """True when the data set can be trained on."""
+        """True if the data set can be trained on."""
         return not any(finding.fatal for finding in self.findings)
 
     def find(self, place: str, message: str, fatal: bool) -> None:
-        """Add a finding about no single file."""
+        """Add a finding that does not concern a single file."""
         self.findings.append(Finding(place, message, fatal))
 
     def table(self) -> pd.DataFrame:
-        """One row per file that is kept or left out, with what was found about it."""
+        """Table with one row per file kept or left out, with its findings."""
         found: dict[str, list[str]] = {}
         for finding in self.findings:
             found.setdefault(finding.place, []).append(finding.message)
@@ -70,7 +70,7 @@ class DataReport:
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row for CSV: the grid as shape, voxel size and orientation of the file."""
+    """Row for CSV: the grid as shape, voxel size and orientation of the file."""
     grid = row["grid"]
     axes = 2 if row["picture"] else 3
     described = {
@@ -83,14 +83,14 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def report_data(config: RunConfig, n_jobs: int = 1) -> DataReport:
-    """Read every file that a training and its test would read.
+    """Read all files that a training and its test would read.
 
     Args:
         config: Configuration of the training.
-        n_jobs: Cases read at a time.
+        n_jobs: Number of cases to read in parallel.
 
     Raises:
-        DataError: No image is left, a label or an image name is not unique, or a table is damaged.
+        DataError: No image remains, a label or an image name is not unique, or a table is damaged.
     """
     report = DataReport()
     with TemporaryDirectory() as scratch:
@@ -122,7 +122,7 @@ def _check_set(
     report: DataReport,
     n_jobs: int,
 ) -> None:
-    """Check one set: its files, then whether its samples fit into batches and hold every class."""
+    """Check one set: its files, then the batching of its samples and the presence of all classes."""
     found = list_cases(config, bids_df, names, dataset_type)
     report.cases[dataset_type] = found.cases
     report.dropped += found.dropped
@@ -148,9 +148,11 @@ def _faults_of_set(
     recipe: Recipe,
     dataset_type: DatasetType,
 ) -> Iterator[tuple[str, bool]]:
-    """Faults of a set as a whole, True when they are fatal: no batches, uneven voxels, classes without a voxel."""
+    """Faults of a set as a whole, with True if fatal: no batches, unequal voxel sizes, classes without a voxel."""
     grids = {c.id: r.grid for c, r in zip(cases, reports, strict=True) if r.grid is not None}
-    if not config.object_detection_params.object_detection_path:  # else the boxes decide about the sizes
+    if (
+        not config.object_detection_params.object_detection_path
+    ):  # otherwise sizes are determined by the boxes
         shapes = {name: prepared_shape(grid, recipe) for name, grid in grids.items()}
         batch_size = 1 if dataset_type == "testing" else config.training_parameters.batch_size
         try:
@@ -161,7 +163,7 @@ def _faults_of_set(
     zooms = np.array([grid.zooms for grid in grids.values()] or [(1, 1, 1)])[:, : 2 if config.is_2d else 3]
     uneven = (zooms.max(axis=0) > _SAME_ZOOM * zooms.min(axis=0)).any()
     if uneven and not any(step.resamples for step in config.transformation.chain.values()):
-        yield "voxels differ in size, and transformation has no Resample to make them equal", False
+        yield "voxel sizes differ, and transformation has no Resample to make them equal", False
     rows = {row["label"]: row for of_case in reports for row in of_case.rows if "label" in row}
     for k, name in enumerate(config.class_names):
         yield from _faults_of_class(
@@ -175,13 +177,13 @@ def _faults_of_class(
     rows: Mapping[str, Mapping[str, Any]],
     is_training: bool,
 ) -> Iterator[tuple[str, bool]]:
-    """Faults of the labels of one class, one per case: absent, empty, or of values that differ."""
+    """Faults of the labels of one class, one per case: absent, empty, or with inconsistent values."""
     without = sum(not raters for raters in labels)
     if without:
         yield f"{without} of {len(labels)} cases have no {name}: it counts as empty there", False
     files = [str(file) for raters in labels for file in raters or ()]
     if not any(rows[file]["labelled"] for file in files if file in rows) and not set(files) - rows.keys():
-        yield f"no label {name} has a voxel", is_training  # what cannot be read has its own finding
+        yield f"no label {name} has a voxel", is_training  # unreadable files have their own finding
     values = Counter(chain.from_iterable(rows[file]["object"] for file in files if file in rows))
     if len(values) > 1:
         counted = ", ".join(f"{value} in {count}" for value, count in sorted(values.items()))
@@ -192,12 +194,12 @@ def _faults_of_class(
 
 
 def _find_unused(bids_df: BidsDataframe, split: Mapping[str, Sequence[str]], report: DataReport) -> None:
-    """Add the images that no set uses, for reasons that are in the configuration."""
+    """Add the images that no set uses because of the configuration."""
     used = {path for cases in report.cases.values() for case in cases for path in case.images}
     known = {item.file for item in report.dropped}
     sides = {name: side for side, names in split.items() for name in names}
     for name, image in bids_df.images.items():
-        # Files are left out by path or name, cases by their id, subjects that lack a channel by "sub-01_ses-02".
+        # Files are left out by path or name, cases by id, subjects that lack a channel by "sub-01_ses-02".
         parts = image.stem.split("_")
         beginnings = ("_".join(parts[: n + 1]) for n in range(len(parts)))
         if image.image in used or not known.isdisjoint((str(image.path), name, *beginnings)):

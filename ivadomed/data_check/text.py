@@ -1,4 +1,4 @@
-"""The check of a data set as the lines that a user reads."""
+"""Text output of the check of a data set."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ivadomed.data_check.files import Finding
 from ivadomed.data_check.report import DataReport
 
 _MOST_LINES = 20
-_SMALL = 0.01  # mm; smaller voxels are printed in micrometres
+_SMALL = 0.01  # mm; smaller voxels are printed in micrometers
 
 
 def text_of(report: DataReport) -> Iterator[str]:
-    """The lines that a user reads, from what is left out to the verdict."""
+    """Lines of the output, from the files left out to the verdict."""
     yield from _some([f"left out  {item.file}: {item.reason}" for item in report.dropped])
     if report.rows:
         yield f"\n{summary(report.rows).to_string(index=False)}\n"
@@ -46,7 +46,7 @@ def _some(lines: Sequence[str]) -> list[str]:
 
 
 def _finding_lines(findings: Sequence[Finding]) -> list[str]:
-    """One line per message, however many files it is about."""
+    """One line per message, regardless of the number of files."""
     places: dict[str, list[str]] = defaultdict(list)
     for finding in findings:
         places[finding.message].append(finding.place)
@@ -59,9 +59,9 @@ def _finding_lines(findings: Sequence[Finding]) -> list[str]:
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """One line per role and contrast: number of files, ranges of shape and voxel size, orientations, values.
+    """One row per role and contrast: number of files, ranges of shape and voxel size, orientations, values.
 
-    Shapes and voxel sizes are in RAS order, so that files of different orientations compare.
+    Shapes and voxel sizes are in RAS order, so that files of different orientations can be compared.
     """
     lines = []
     for (role, contrast), group in pd.DataFrame(rows).groupby(["role", "contrast"], sort=False):
@@ -86,7 +86,7 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def _ranges(sizes: np.ndarray) -> str:
-    """[N, axes] to "31-43 x 40-59"."""
+    """Ranges of sizes [N, axes] as text, e.g. "31-43 x 40-59"."""
     ends = zip(sizes.min(axis=0), sizes.max(axis=0), strict=True)
     return " x ".join(
         f"{low:.4g}" if np.isclose(low, high) else f"{low:.4g}-{high:.4g}" for low, high in ends
@@ -94,7 +94,7 @@ def _ranges(sizes: np.ndarray) -> str:
 
 
 def _counts(values: pd.Series) -> str:
-    """Distinct values, the commonest first, with the number of files if there are several."""
+    """Distinct values, the most common first, with the number of files if there are several."""
     counts = values.value_counts()
     if len(counts) == 1:
         return str(counts.index[0])
