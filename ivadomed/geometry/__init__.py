@@ -1,1 +1,1 @@
-"""Grids, windows and boxes: where a voxel is, and which voxels belong together."""
+"""Grids, windows and boxes: positions of voxels and groups of voxels."""

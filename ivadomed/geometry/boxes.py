@@ -1,6 +1,6 @@
 """Bounding boxes of objects: arithmetic on coordinates.
 
-A box is ``[x_min, x_max, y_min, y_max, z_min, z_max]`` in voxels along H, W, D; both ends belong to it.
+A box is ``[x_min, x_max, y_min, y_max, z_min, z_max]`` in voxels along H, W, D; both ends are inclusive.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ Box = list[int]
 def adjust_bb_size(
     bounding_box: Sequence[float], factor: Sequence[float], resample: bool = False
 ) -> list[int]:
-    """Multiply the extent of a box about its centre, or move a box to another voxel size.
+    """Scale the extent of a box about its center, or convert a box to another voxel size.
 
-    Of an extent only ``max - min`` is multiplied; the new maximum is rounded down. These are the numbers of ivadomed
-    2.9.10; ``box_on_grid`` moves a box without losing voxels at its end.
+    Only ``max - min`` of an extent is scaled; the new maximum is rounded down. Results match ivadomed 2.9.10;
+    ``box_on_grid`` converts a box without losing voxels at its end.
 
     Args:
         bounding_box: [x_min, x_max, y_min, y_max, ...].
-        factor: One factor (> 0) per dimension; with ``resample`` old voxel size / new voxel size.
-        resample: Multiply the ends, instead of the extent. Otherwise the centre stays, to within a voxel, unless the
-            box would begin before the image: then it begins at 0.
+        factor: One factor (> 0) per dimension; with ``resample``, old voxel size / new voxel size.
+        resample: Scale the ends instead of the extent. Otherwise, the center is kept to within a voxel, unless
+            the box would begin before the image: then it begins at 0.
 
     Returns:
         [x_min, x_max, y_min, y_max, ...]
@@ -48,16 +48,16 @@ def adjust_bb_size(
 
 
 def box_on_grid(box: Sequence[int], factor: Sequence[float]) -> Box:
-    """The box on a grid of another voxel size that holds all of its voxels.
+    """Convert a box to another voxel size so that it holds all of its voxels.
 
     Args:
-        box: On the old grid.
+        box: Box on the old grid.
         factor: Old voxel size / new voxel size, one (> 0) per dimension.
     """
     moved: Box = []
     for low, high, scale in zip(box[::2], box[1::2], factor, strict=True):
         start = math.floor(low * scale)
-        # A voxel i reaches from i to i + 1, so that the last voxel of the object stays inside.
+        # Voxel i extends from i to i + 1, so the last voxel of the object stays inside.
         moved += [start, max(math.ceil((high + 1) * scale) - 1, start)]
     return moved
 
@@ -68,20 +68,20 @@ def box_size(box: Sequence[int]) -> tuple[int, ...]:
 
 
 def box_of_slices(slices: Sequence[slice]) -> Box:
-    """The box that slices, one per axis, cut out."""
+    """The box selected by slices, one per axis."""
     return [end for side in slices for end in (side.start, side.stop - 1)]
 
 
 def whole_image(shape: Sequence[int]) -> Box:
-    """The box that holds all voxels."""
+    """The box of all voxels."""
     return [end for extent in shape for end in (0, extent - 1)]
 
 
 def clip_box(box: Sequence[int], shape: Sequence[int]) -> Box:
-    """The part of a box that lies in the image.
+    """Part of a box that lies in the image.
 
     Raises:
-        DataError: There is none.
+        DataError: The box lies outside the image.
     """
     clipped: Box = []
     for low, high, extent in zip(box[::2], box[1::2], shape, strict=True):
@@ -111,7 +111,7 @@ def resize_to_multiple(shape: Sequence[int], multiple: Sequence[int], length: Se
         length: Voxels of a window.
 
     Returns:
-        Per dimension the smallest ``length + n * multiple`` (n >= 0) that is not below the shape.
+        Per dimension, the smallest ``length + n * multiple`` (n >= 0) not below the shape.
     """
     return [
         window + max(math.ceil((extent - window) / step), 0) * step
@@ -122,15 +122,15 @@ def resize_to_multiple(shape: Sequence[int], multiple: Sequence[int], length: Se
 def fit_to_patches(
     box: Sequence[int], length: Sequence[int], stride: Sequence[int], shape: Sequence[int] | None = None
 ) -> Box:
-    """Enlarge a box about its centre to a shape that patches cover, see ``resize_to_multiple``.
+    """Enlarge a box about its center to a shape covered by patches, see ``resize_to_multiple``.
 
-    2D patches leave the depth of the box as it is.
+    2D patches leave the depth of the box unchanged.
 
     Args:
-        box: Inside the image.
+        box: Box inside the image.
         length: Voxels of a patch.
         stride: Distance of neighbouring patches.
-        shape: Shape of the image: a box that would reach beyond it is moved back, as far as it is not larger than the
+        shape: Shape of the image: a box that extends beyond it is moved back unless it is larger than the
             image.
     """
     dims = len(length)

@@ -1,6 +1,6 @@
-"""Shape, voxel size and orientation of an image: the only code that knows native, RAS and HWD order.
+"""Shape, voxel size and orientation of an image: the only code that handles native, RAS and HWD order.
 
-Three orders of the axes are in use:
+Three axis orders are in use:
 
 * native: as stored in the file, ``[X, Y, Z]``;
 * RAS: the closest canonical order, first axis to the Right, second Anterior, third Superior;
@@ -39,11 +39,11 @@ def _transpose_last(data: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Position of the voxels of an image.
+    """Positions of the voxels of an image.
 
     Args:
         shape: Native shape [X, Y, Z].
-        affine: [4, 4], native voxel indices to millimetres (RAS+).
+        affine: [4, 4], native voxel indices to millimeters (RAS+).
         slice_axis: RAS axis along which slices are taken: 0 sagittal, 1 coronal, 2 axial.
     """
 
@@ -90,11 +90,11 @@ class Grid:
         )
 
     def matches(self, other: Grid) -> bool:
-        """Return True if two images have the same voxels, whatever the order of their axes.
+        """Return whether two images have the same voxels, regardless of axis order.
 
-        They do when, in one order, their shapes are equal and their corners less than one voxel apart. Some programs
-        round the affine to two decimals, which turns a large image by a good part of a voxel; a shift by a voxel is no
-        rounding.
+        This is the case if, in one order, their shapes are equal and their corners less than one voxel apart.
+        Some programs round the affine to two decimals, which rotates a large image by a considerable part of a
+        voxel; a shift by a whole voxel is not a rounding error.
         """
         return self._orientation_of(other) is not None
 
@@ -102,7 +102,7 @@ class Grid:
         """Reorder the axes [X, Y, Z, ...] of another image to those of this one; a view.
 
         Raises:
-            ValueError: The images have other voxels, see ``matches``.
+            ValueError: The voxels differ, see ``matches``.
         """
         orientation = self._orientation_of(other)
         if orientation is None:
@@ -110,10 +110,10 @@ class Grid:
         return apply_orientation(data, orientation)
 
     def _orientation_of(self, other: Grid) -> np.ndarray | None:
-        """nibabel orientation array [3, 2] from the native axes of another image to ours; None: other voxels."""
-        if self._corners_agree(other):  # also where an image is too thin to say where its axes point
+        """nibabel orientation array [3, 2] from the native axes of another image to ours; None if the voxels differ."""
+        if self._corners_agree(other):  # works even if an image is too thin to define its axes
             return np.array([[0, 1], [1, 1], [2, 1]])
-        # Each axis of the other one against the nearest of ours, not of RAS: at 45 degrees rounding decides that.
+        # Match each axis to our nearest axis, not to RAS: at 45 degrees, the latter depends on rounding.
         orientation = io_orientation(np.linalg.inv(self.affine) @ other.affine)
         stored = [other.shape[int(i)] for i in np.argsort(orientation[:, 0])]
         affine = other.affine @ inv_ornt_aff(orientation, other.shape)
@@ -121,7 +121,7 @@ class Grid:
         return orientation if self._corners_agree(turned) else None
 
     def _corners_agree(self, other: Grid) -> bool:
-        """Return whether the shapes are equal and the corners less than one voxel apart, axis by axis as stored."""
+        """Return whether the shapes are equal and the corners less than one voxel apart, in stored axis order."""
         if self.shape != other.shape:
             return False
         corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], float)

@@ -1,6 +1,6 @@
-"""Windows on a volume and the canvas that puts their predictions together again.
+"""Windows on a volume, and the canvas that reassembles their predictions.
 
-A 2D slice, a 2D patch and a 3D patch are all windows, so one engine serves them.
+A 2D slice, a 2D patch and a 3D patch are all windows, so a single engine handles them.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ class Window:
 
 
 class Windows:
-    """Many windows as one array of numbers.
+    """Many windows in a single numeric array.
 
-    Looking at a Python object writes its reference count, and so copies its page into every worker process that looks;
-    an array of numbers stays shared.
+    Accessing a Python object writes its reference count, and so copies its page into every worker process that
+    does; a numeric array stays shared.
 
     Args:
-        windows: Windows to hold, in order.
+        windows: Windows to store, in order.
     """
 
     def __init__(self, windows: Iterable[Window]) -> None:
@@ -64,7 +64,7 @@ class Windows:
 
 
 def starts(extent: int, length: int, stride: int) -> list[int]:
-    """First voxels of windows that cover an axis; the last one is moved back to end with the axis."""
+    """First voxels of windows that cover an axis; the last one is shifted back to end with the axis."""
     firsts = list(range(0, extent - length + 1, stride))
     if firsts[-1] + length < extent:
         firsts.append(extent - length)
@@ -89,11 +89,11 @@ def check_fits(shape: Sequence[int], length: Sequence[int], remedy: str = PATCH_
 
     Args:
         shape: Voxels of the image after preprocessing.
-        length: Patch size, of as many axes; empty for whole slices or volumes.
-        remedy: What to do.
+        length: Patch size along the same axes; empty for whole slices or volumes.
+        remedy: Remedy for the message.
 
     Raises:
-        DataError: They are.
+        DataError: A patch is larger than the image.
     """
     if any(n < size for n, size in zip(shape, length, strict=True)):
         raise DataError(
@@ -107,14 +107,14 @@ def _size(shape: Sequence[int]) -> str:
 
 
 BLENDS = ("mean", "gaussian")
-"""Averages of windows that overlap: all voxels alike, or those in the middle of a window more."""
+"""Averaging of overlapping windows: uniform, or weighted towards the center of a window."""
 
 
 def profile(length: int, blend: str) -> np.ndarray:
     """Weights along one axis of a window, [length] float32.
 
-    "gaussian" has a standard deviation of an eighth of the window, as Isensee et al., "nnU-Net", Nature Methods 2021:
-    near its border a window sees less of its surroundings than its neighbour does.
+    "gaussian" has a standard deviation of one eighth of the window, as in Isensee et al., "nnU-Net", Nature Methods
+    2021: near its border, a window sees less context than its neighbor.
     """
     if blend == "mean" or length == 1:
         return np.ones(length, np.float32)
@@ -123,10 +123,10 @@ def profile(length: int, blend: str) -> np.ndarray:
 
 
 class Canvas:
-    """Weighted mean of the window predictions of one case, whatever the order in which they arrive.
+    """Weighted mean of the window predictions of one case, independent of their order.
 
-    Where no window lies (slices that a filter left out) the mean is 0. The windows are all combinations of their starts
-    along the axes, so the weights of a volume are the product of three lines and take no memory.
+    Regions without windows (slices excluded by a filter) have a mean of 0. The windows are all combinations of
+    their starts along the axes, so the weights of a volume are a product of three vectors and take no memory.
 
     Args:
         shape: [K, H, W, D], classes and preprocessed volume.
@@ -148,14 +148,14 @@ class Canvas:
 
     @property
     def complete(self) -> bool:
-        """True when all windows have arrived."""
+        """True once all windows have been added."""
         return self._missing == 0
 
     def add(self, window: Window, prediction: np.ndarray) -> None:
         """Add one prediction.
 
         Args:
-            window: Where it belongs.
+            window: Window of the prediction.
             prediction: [K, h, w, d], of the window's size.
         """
         if not self._single:
@@ -165,7 +165,7 @@ class Canvas:
         self._missing -= 1
 
     def pop_classes(self) -> Iterator[np.ndarray]:
-        """Yield the mean [H, W, D] float32 of each class, and forget it: a large volume exists only once."""
+        """Yield the mean [H, W, D] float32 of each class and release it, to hold large volumes only once."""
         height, width, depth = (np.where(total > 0, total, 1) for total in self._totals)
         while self._sums:
             total = self._sums.pop(0)

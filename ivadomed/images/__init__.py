@@ -1,1 +1,1 @@
-"""The only reader and writer of images, and the atomic writer of every other file."""
+"""Reading and writing of images, and atomic writing of all other files; the only code that does so."""

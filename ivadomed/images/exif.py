@@ -1,4 +1,4 @@
-"""Orientation of pictures: a camera or scanner writes the pixels as they come, and a tag how to turn them."""
+"""Orientation of pictures: cameras and scanners store pixels unrotated, with a tag for how to rotate them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 import numpy as np
 
 ORIENTATION = 274
-"""Number of the tag in EXIF and TIFF; see "Orientation" of TIFF 6.0."""
+"""Tag number in EXIF and TIFF, see "Orientation" of TIFF 6.0."""
 
 UPRIGHT = 1
 _SHORT = 3
@@ -15,9 +15,9 @@ _ENTRY = 12  # bytes
 
 
 def orientation_of(exif: bytes) -> int:
-    """Orientation 1..8 in a block of EXIF, which is the beginning of a TIFF file; 1 where it has none or is damaged.
+    """Orientation 1..8 in an EXIF block, which is the beginning of a TIFF file; 1 if absent or corrupt.
 
-    Viewers pass damaged blocks over too: nothing of the picture is lost with them.
+    Viewers ignore corrupt blocks too: no part of the picture is lost with them.
     """
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
     try:
@@ -35,16 +35,16 @@ def orientation_of(exif: bytes) -> int:
 
 
 def checked(orientation: object) -> int:
-    """The orientation where it is one of the eight; else 1."""
+    """The orientation if it is valid (1..8), otherwise 1."""
     return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else UPRIGHT
 
 
 def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """[rows, columns, ...] as it is to be looked at.
+    """Rotate or flip [rows, columns, ...] for display.
 
     Args:
         pixels: As stored.
-        orientation: Where the stored first row and first column belong: 1 top left, 2 top right, 3 bottom right,
+        orientation: Position of the first stored row and column: 1 top left, 2 top right, 3 bottom right,
             4 bottom left, 5 left top, 6 right top, 7 right bottom, 8 left bottom.
     """
     if swaps_axes(orientation):
@@ -57,5 +57,5 @@ def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def swaps_axes(orientation: int) -> bool:
-    """Return whether stored rows are looked at as columns."""
+    """Return whether stored rows are displayed as columns."""
     return orientation >= 5

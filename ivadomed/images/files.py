@@ -1,4 +1,4 @@
-"""Atomic writes of files and folders: a reader sees the old one or the new one, never half of either."""
+"""Atomic writes of files and folders: readers see the old version or the new one, never a partial one."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\n")
-"""First characters of a formula in a spreadsheet, and those that some spreadsheets skip before it."""
+"""First characters of spreadsheet formulas, and those that some spreadsheets skip before them."""
 
 _SHOWN = 100
-"""Characters of a key that a message shows."""
+"""Number of characters of a key shown in messages."""
 
 _TEMPORARY = re.compile(r"\..*~[a-z0-9_]{8}(\..+)?")
 
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary name next to ``path``; move it there when the block ends without an error.
+    """Yield a temporary path next to ``path``; move it there if the block ends without an error.
 
     The temporary name keeps the file's extensions (``x.nii.gz``), because writers choose their format by
-    them. The data are on disk before the rename, so a power cut leaves the old file or the new one.
+    them. The data are on disk before the rename, so a power failure leaves either the old or the new file.
 
     Raises:
         OutputError: The folder cannot be written, or the disk is full.
@@ -62,10 +62,10 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def expand_home(path: str) -> str:
-    """The path with the home of the user in place of a leading ``~`` or ``~name``; others stay as they are.
+    """Expand a leading ``~`` or ``~name`` to the user's home; other paths are returned unchanged.
 
     Raises:
-        ValueError: There is no such user.
+        ValueError: The user does not exist.
     """
     if not path.startswith("~"):
         return path
@@ -78,17 +78,17 @@ def expand_home(path: str) -> str:
 
 
 def data_path(path: str | os.PathLike[str]) -> Path:
-    """Absolute path of an entry of ``loader_parameters.path_data``; ``~`` is the home of the user.
+    """Absolute path of an entry of ``loader_parameters.path_data``; ``~`` is the user's home.
 
     Raises:
-        DataError: There is nothing of that name, or it may not be read.
-        UnicodeEncodeError: The locale cannot express the name, with which nothing would be found.
+        DataError: The path does not exist or is not readable.
+        UnicodeEncodeError: The locale cannot encode the name, so it would not be found.
     """
     place = Path(path).expanduser().absolute()
     os.fsencode(place)
     try:
         is_there = place.exists()
-    except OSError as error:  # of a folder above
+    except OSError as error:  # in a parent folder
         raise DataError(f"{place}: cannot be read ({error.strerror}); check its permissions") from error
     if is_there and not os.access(place, os.R_OK | (os.X_OK if place.is_dir() else 0)):
         raise DataError(f"{place}: cannot be read ({os.strerror(errno.EACCES)}); check its permissions")
@@ -101,13 +101,13 @@ def data_path(path: str | os.PathLike[str]) -> Path:
 
 
 def move(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
-    """Rename, and see to it that it was done.
+    """Rename a file and verify the result.
 
-    A server that is asked again, because its answer was lost, says that there is no such file after a rename that it
-    did; others say that all is well and did nothing.
+    A server that is asked again after a lost answer may report a missing file although it renamed it; others
+    report success without renaming.
 
     Raises:
-        OSError: It was not done.
+        OSError: The file was not renamed.
     """
     before = os.stat(source)
     try:
@@ -115,13 +115,13 @@ def move(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None
     except OSError:
         if os.path.lexists(source) or not _is_the_same(target, before):
             raise
-    # Another process may have moved its own file there since, so only its absence means something.
+    # Another process may have moved its own file there in the meantime, so only a missing file is conclusive.
     if os.path.lexists(source) or not os.path.lexists(target):
         raise OSError(errno.EIO, "the file system did not rename what was written", os.fspath(target))
 
 
 def _is_the_same(path: str | os.PathLike[str], before: os.stat_result) -> bool:
-    """Return whether a path now leads to what had this status under another name."""
+    """Return whether a path refers to the file that had this status under another name."""
     try:
         status = os.stat(path)
     except OSError:
@@ -131,14 +131,14 @@ def _is_the_same(path: str | os.PathLike[str], before: os.stat_result) -> bool:
 
 @contextmanager
 def atomic_folder(folder: str | os.PathLike[str], replace: bool = False) -> Iterator[Path]:
-    """Yield a new folder next to ``folder``; move it there when the block ends without an error.
+    """Yield a new folder next to ``folder``; move it there if the block ends without an error.
 
     Args:
-        folder: Folder to create; parents are made.
-        replace: Replace a folder that holds something. Whether that may be is for the caller to know.
+        folder: Folder to create; parents are created.
+        replace: Replace a non-empty folder. The caller decides whether this is allowed.
 
     Raises:
-        OutputError: ``folder`` is a file or holds something that is not replaced, or cannot be written.
+        OutputError: ``folder`` is a file, is not empty and not replaced, or cannot be written.
     """
     target = Path(folder).expanduser().resolve()
     _check_free(target, replace)
@@ -175,7 +175,7 @@ def _check_free(target: Path, replace: bool) -> None:
 
 
 def share_file(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
-    """Give a file a second name, atomically; where the file system has no hard links it is copied."""
+    """Give a file a second name atomically; without hard links in the file system, it is copied."""
     with atomic_path(target) as temporary:
         temporary.unlink()
         try:
@@ -185,16 +185,16 @@ def share_file(source: str | os.PathLike[str], target: str | os.PathLike[str]) -
 
 
 def leftovers(folder: str | os.PathLike[str]) -> list[Path]:
-    """Temporary files of ``atomic_path`` in a folder: what is being written, or was when its process was killed."""
+    """Temporary files of ``atomic_path`` in a folder: being written, or left by a killed process."""
     return [path for path in Path(folder).glob(".*~*") if _TEMPORARY.fullmatch(path.name)]
 
 
 def remove_leftovers(folder: str | os.PathLike[str], skip: Callable[[Path], bool]) -> None:
-    """Remove what killed processes left in a folder and the folders in it, of which nobody may write into any now.
+    """Remove files that killed processes left in a folder and its subfolders, which nobody may be writing to.
 
     Args:
         folder: The folder.
-        skip: Says of a folder in it whether to leave it alone, with all that is in it.
+        skip: Returns whether to skip a subfolder and everything in it.
     """
     for path, folders, _ in os.walk(folder):
         folders[:] = [name for name in folders if not skip(Path(path, name))]
@@ -203,13 +203,13 @@ def remove_leftovers(folder: str | os.PathLike[str], skip: Callable[[Path], bool
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write ``text`` as UTF-8, atomically."""
+    """Write ``text`` as UTF-8 atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 class DuplicateKeyError(ValueError):
-    """One object of a JSON text has a key twice; parsers silently keep the last."""
+    """A JSON object has a duplicate key; parsers silently keep the last."""
 
     def __str__(self) -> str:
         return f"the key {self.args[0][:_SHOWN]!r} stands twice in one object; keep one"
@@ -220,16 +220,16 @@ class NestingError(ValueError):
 
 
 def parse_json(text: str | bytes, unique: bool = False) -> Any:
-    """The value that a JSON text stands for, of which every fault is a ``ValueError``.
+    """Parse a JSON text; every fault is a ``ValueError``.
 
     Args:
-        text: As in a file.
-        unique: Refuse objects that have a key twice, of which the last counts else.
+        text: JSON text.
+        unique: Refuse objects with duplicate keys, of which the last would be kept.
 
     Raises:
         DuplicateKeyError: See ``unique``; its argument is the key.
-        NestingError: See there.
-        ValueError: No JSON, or a number that is too long.
+        NestingError: The text is nested too deeply.
+        ValueError: The text is not JSON, or has a number that is too long.
     """
     try:
         return json.loads(text, object_pairs_hook=_with_unique_keys if unique else None)
@@ -247,21 +247,21 @@ def _with_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write ``value`` as indented JSON, atomically."""
+    """Write ``value`` as indented JSON atomically."""
     write_text(path, json.dumps(value, indent=4, ensure_ascii=False) + "\n")
 
 
 def write_csv(path: str | os.PathLike[str], table: DataFrame, index: bool = True) -> None:
-    """Write a table as CSV, with its index or without, atomically.
+    """Write a table as CSV atomically, with or without its index.
 
-    Text that a spreadsheet would run as a formula (``=HYPERLINK(...)`` out of a participants.tsv) gets an apostrophe in
-    front, by which spreadsheets tell text; numbers stay as they are.
+    Text that a spreadsheet would run as a formula (``=HYPERLINK(...)`` from a participants.tsv) is prefixed
+    with an apostrophe, which marks text in spreadsheets; numbers are unchanged.
     """
-    from pandas import Series  # whoever has a table has loaded it
+    from pandas import Series  # already loaded by any caller with a table
 
     safe = table.rename(index=_inert, columns=_inert)
     for number, kind in enumerate(table.dtypes):
-        if kind.kind == "O":  # Series.map would make numbers of other types
+        if kind.kind == "O":  # Series.map would convert numbers to other types
             cells = [_inert(cell) for cell in table.iloc[:, number]]
             safe.isetitem(number, Series(cells, index=safe.index, dtype=object))
     with atomic_path(path) as temporary:
@@ -269,10 +269,10 @@ def write_csv(path: str | os.PathLike[str], table: DataFrame, index: bool = True
 
 
 def _inert(cell: Any) -> Any:
-    """A cell that is not a formula; see "CSV injection" of the OWASP."""
+    """Convert a cell so that it is not a formula; see "CSV injection" of OWASP."""
     if not isinstance(cell, str):
         return cell
-    cell = cell.replace("\r\n", "\n").replace("\r", "\n")  # CSV writers put quotes around the latter only
+    cell = cell.replace("\r\n", "\n").replace("\r", "\n")  # CSV writers quote only the latter
     if not cell.startswith(_FORMULA) or len(cell.strip()) < 2:
         return cell
     try:
@@ -283,7 +283,7 @@ def _inert(cell: Any) -> Any:
 
 
 def sync(path: str | os.PathLike[str]) -> None:
-    """Wait until what was written to a file is on disk."""
+    """Wait until the content of a file is on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -292,7 +292,7 @@ def sync(path: str | os.PathLike[str]) -> None:
 
 
 def _umask() -> int:
-    # Linux tells it. Elsewhere it can only be read by setting it, during which other threads would write without one.
+    # Linux reports it. Elsewhere, reading it requires setting it, and other threads would write without one meanwhile.
     with suppress(OSError, StopIteration, ValueError):
         lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
         return int(next(line.split()[1] for line in lines if line.startswith("Umask:")), 8)

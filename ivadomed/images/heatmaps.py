@@ -15,12 +15,12 @@ def rescale_values_array(
 
     Args:
         arr: Values of any shape.
-        minv: New minimum; None, here or for `maxv`, keeps the range.
+        minv: New minimum; None for this or `maxv` keeps the range.
         maxv: New maximum.
-        dtype: Type of the result, which should be a floating one.
+        dtype: Type of the result, preferably floating-point.
 
     Returns:
-        A new array. A constant one keeps its range: it has none to stretch.
+        A new array. A constant array is unchanged because its range cannot be stretched.
     """
     values = np.array(arr, dtype=dtype)
     if minv is None or maxv is None or values.size == 0:
@@ -28,7 +28,7 @@ def rescale_values_array(
     low, high = values.min(), values.max()
     if low == high:
         return values
-    # Scale first: (high - low) may be subnormal, its reciprocal infinite.
+    # Scale first: (high - low) may be subnormal and its reciprocal infinite.
     return ((values - low) / (high - low) * (maxv - minv) + minv).astype(dtype)
 
 
@@ -39,7 +39,7 @@ def gaussian_kernel(kernlen: int = 10) -> NDArray[np.float32]:
         kernlen: Side in pixels.
 
     Returns:
-        ``[kernlen, kernlen]``, rescaled so that the corners are 0 and the centre is 1.
+        ``[kernlen, kernlen]``, rescaled so that the corners are 0 and the center is 1.
     """
     edges = np.linspace(-1, 1, kernlen + 1)
     profile = np.diff(norm.cdf(edges))
@@ -54,7 +54,7 @@ def heatmap_generation(image: ArrayLike, kernel_size: int) -> NDArray[np.float32
         kernel_size: Side of a blob in pixels.
 
     Returns:
-        ``[H, W]`` in [0, 1]; an image without points stays 0.
+        ``[H, W]`` in [0, 1]; an image without points is all zeros.
     """
     points = np.asarray(image, dtype=float)
     if not points.any():

@@ -1,4 +1,4 @@
-"""The only reader and writer of image files: NIfTI, PNG, TIFF, JPEG. All writes are atomic."""
+"""Reading and writing of image files: NIfTI, PNG, TIFF, JPEG. All writes are atomic."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DEFLATE = 1032
-"""Bytes that one byte of a gzip file stands for at most."""
+"""Maximum number of bytes that one byte of a gzip file can encode."""
 
 _MOST = 1e15
-"""Of a voxel: the sum of the squares of 300 million of them is a number of 32 bits."""
+"""Largest voxel value: the sum of squares of 300 million such voxels fits into a 32-bit float."""
 
 _NIFTI1_AXIS = np.iinfo(np.int16).max
 _UNITS = {1: 1000.0, 2: 1.0, 3: 0.001}
-"""Of ``xyzt_units``: metre, millimetre, micrometre."""
+"""Codes of ``xyzt_units``: meter, millimeter, micrometer."""
 
 NIFTI_EXTENSIONS = (".nii.gz", ".nii")
 EXTENSIONS = NIFTI_EXTENSIONS + PICTURE_EXTENSIONS
 
 ImageLike = str | os.PathLike[str] | np.ndarray | nib.spatialimages.SpatialImage
-"""Argument of functions that take an image: a path, an array, or a nibabel image."""
+"""Image argument of functions: a path, an array, or a nibabel image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ def split_extension(path: str | os.PathLike[str]) -> tuple[str, str]:
     """Split a path into what precedes the image extension and the extension (".nii.gz", ".ome.tif", ...).
 
     Raises:
-        DataError: The extension is none of an image.
+        DataError: The extension is not one of an image.
     """
     text = os.fspath(path)
     for extension in EXTENSIONS:
@@ -88,17 +88,17 @@ def split_extension(path: str | os.PathLike[str]) -> tuple[str, str]:
 
 
 def without_extension(suffix: str) -> str:
-    """The suffix of a label or mask without the extension that some configurations write: "_seg.nii.gz" is "_seg"."""
+    """Suffix of a label or mask without the extension in some configurations: "_seg.nii.gz" becomes "_seg"."""
     return split_extension(suffix)[0] if suffix.lower().endswith(EXTENSIONS) else suffix
 
 
 def is_nifti(path: str | os.PathLike[str]) -> bool:
-    """Return True for the name of a NIfTI file."""
+    """Return whether a path has the name of a NIfTI file."""
     return os.fspath(path).lower().endswith(NIFTI_EXTENSIONS)
 
 
 def is_picture(path: str | os.PathLike[str]) -> bool:
-    """Return True for the name of a picture, which does not contain a pixel size."""
+    """Return whether a path has the name of a picture; pictures have no pixel size."""
     return os.fspath(path).lower().endswith(PICTURE_EXTENSIONS)
 
 
@@ -106,11 +106,11 @@ def read_image(path: str | os.PathLike[str], pixel_size: tuple[float, ...] | Non
     """Read an image as float32, in native orientation.
 
     Args:
-        path: NIfTI or picture, or one volume of a NIfTI file. Colour becomes grey, an alpha channel is dropped.
-        pixel_size: mm along rows and columns of a picture (pictures carry none); 1 when not given.
+        path: NIfTI or picture, or one volume of a NIfTI file. Color is converted to gray; an alpha channel is dropped.
+        pixel_size: mm along rows and columns of a picture (not stored in pictures); default 1.
 
     Raises:
-        DataError: The file is absent, damaged, of another kind, or has more than one volume, or others than expected.
+        DataError: The file is missing, corrupt, of another type, or does not have the expected number of volumes.
     """
     if isinstance(path, VolumeOf):
         return next(read_images([path]))
@@ -133,10 +133,10 @@ def read_images(
 
 
 def read_classes(path: str | os.PathLike[str]) -> Image:
-    """Read a prediction as float32 [X, Y, Z, K]: a NIfTI file may contain several classes.
+    """Read a prediction as float32 [X, Y, Z, K]: NIfTI files may contain several classes.
 
     Raises:
-        DataError: As ``read_image``.
+        DataError: See ``read_image``.
     """
     if is_nifti(path):
         image = read_nifti(path, several=True)
@@ -152,16 +152,16 @@ def read_grid(
     pixel_size: tuple[float, ...] | None = None,
     several: bool = False,
 ) -> Grid:
-    """The grid of an image, from its header.
+    """Grid of an image, from its header.
 
     Args:
         path: The file.
-        slice_axis: Along which slices are taken (RAS).
+        slice_axis: RAS axis along which slices are taken.
         pixel_size: See ``read_image``.
-        several: The file may hold several volumes, as a prediction of several classes does.
+        several: The file may hold several volumes, such as a prediction of several classes.
 
     Raises:
-        DataError: As ``read_image``; damage behind the header is not seen.
+        DataError: See ``read_image``; corruption after the header is not detected.
     """
     if not is_nifti(path):
         check_present(path)
@@ -173,17 +173,17 @@ def read_grid(
 
 
 def read_header(path: str | os.PathLike[str]) -> Any:
-    """The header of a NIfTI file of one volume or several.
+    """Header of a NIfTI file with one or several volumes.
 
     Raises:
-        DataError: As ``read_grid``.
+        DataError: See ``read_grid``.
     """
     return _nifti_header(_open_nifti(path, several=True).header)
 
 
 @contextmanager
 def _silent_nibabel() -> Iterator[None]:
-    """Context in which nibabel does not print what it thinks of a header, which our errors say."""
+    """Silence nibabel's messages about headers, which our errors cover."""
     _READING.silent = True
     try:
         yield
@@ -196,7 +196,7 @@ nib.imageglobals.logger.addFilter(lambda record: not getattr(_READING, "silent",
 
 
 def check_present(path: str | os.PathLike[str]) -> None:
-    """Raise DataError for names that are not images, missing files, and pointers to images.
+    """Raise DataError for names that are not images, missing files, and pointers to missing content.
 
     Raises:
         DataError: See above.
@@ -209,14 +209,14 @@ def check_present(path: str | os.PathLike[str]) -> None:
 
 
 def _open_nifti(path: str | os.PathLike[str], several: bool = False) -> Any:
-    """Read the header and refuse what it says can not be used; with ``several``, volumes may be many."""
+    """Read the header and refuse unusable files; with ``several``, more than one volume is allowed."""
     expected = path.count if isinstance(path, VolumeOf) else None
     path = os.fspath(path)
     check_present(path)
     try:
         with _silent_nibabel():
             image: Any = nib.load(path)
-    except Exception as error:  # a damaged header raises nearly anything
+    except Exception as error:  # a corrupt header raises nearly anything
         refuse_shortage(error, path)
         raise DataError(
             f"{os.fspath(path)}: not a readable NIfTI file ({_reason(error, path)}); replace or remove it"
@@ -232,7 +232,7 @@ def _open_nifti(path: str | os.PathLike[str], several: bool = False) -> Any:
 
 
 def _check_length(image: Any, path: str | os.PathLike[str]) -> None:
-    """Refuse a header that announces more voxels than the file or the memory can hold, before any is taken."""
+    """Refuse a header that declares more voxels than fit the file or memory, before allocating memory."""
     first = image.dataobj.offset
     announced = first + math.prod(image.shape) * image.get_data_dtype().itemsize
     most = os.path.getsize(path) * (_DEFLATE if os.fspath(path).lower().endswith(".gz") else 1)
@@ -245,7 +245,7 @@ def _check_length(image: Any, path: str | os.PathLike[str]) -> None:
 
 
 def _check_header(image: Any, name: str, several: bool = False) -> None:
-    """Refuse what the header of a nibabel image says can not be used; ``name`` is for the errors."""
+    """Refuse a nibabel image with an unusable header; ``name`` is used in errors."""
     affine = image.affine
     if affine is None:
         raise DataError(
@@ -271,7 +271,7 @@ def _check_header(image: Any, name: str, several: bool = False) -> None:
 
 
 def _check_type(dtype: np.dtype, name: str, also: str = "") -> None:
-    """Refuse types of voxels that are no real numbers; ``also`` are kinds that are taken besides."""
+    """Refuse voxel types that are not real numbers; ``also`` lists additional accepted kinds."""
     if dtype.kind == "c":
         raise DataError(f"{name}: has complex voxels; expected real ones, save for example the magnitude")
     if dtype.kind not in f"buif{also}":
@@ -289,7 +289,7 @@ def fault_of_values(data: np.ndarray) -> str:
 
 
 def is_file(image: ImageLike) -> bool:
-    """Return True for a path, False for an image in memory."""
+    """Return whether the input is a path, rather than an image in memory."""
     return isinstance(image, (str, os.PathLike))
 
 
@@ -297,11 +297,11 @@ def as_image(source: ImageLike, pixel_size: tuple[float, ...] | None = None) -> 
     """Convert any input to an image; files are read, see ``read_image``.
 
     Args:
-        source: Path, nibabel image, or array [X, Y, Z] or [rows, columns], which lies at the origin.
-        pixel_size: mm along rows and columns of a picture or a 2D array; 1 when not given.
+        source: Path, nibabel image, or array [X, Y, Z] or [rows, columns], placed at the origin.
+        pixel_size: mm along rows and columns of a picture or a 2D array; default 1.
 
     Raises:
-        DataError: Not an image, or one with more than one volume.
+        DataError: The input is not an image, or has more than one volume.
     """
     if isinstance(source, (str, os.PathLike)):
         return read_image(source, pixel_size)
@@ -322,27 +322,27 @@ def read_nifti(path: str | os.PathLike[str], several: bool = False, stored: bool
 
     Args:
         path: The file.
-        several: It may hold several volumes.
-        stored: Whole numbers keep their type, unless the header scales them; otherwise all becomes float32.
+        several: Accept several volumes.
+        stored: Integers keep their type unless the header scales them; otherwise, convert to float32.
     """
     image, name = _open_nifti(path, several), os.fspath(path)
     _check_length(image, path)
     if not name.lower().endswith(".gz") or not hasattr(image, "from_stream"):
         return _voxels(image, name, stored)
-    # A gzip file has its checksum at the end, which nibabel does not reach.
+    # A gzip file ends with a checksum, which nibabel does not read.
     try:
         with gzip.open(path) as stream, _silent_nibabel():
             voxels = _voxels(type(image).from_stream(stream), name, stored)
             stream.seek(0, os.SEEK_END)
     except (OSError, EOFError, zlib.error) as error:
-        if "Not a gzipped file" not in str(error):  # of what follows the end
+        if "Not a gzipped file" not in str(error):  # trailing data
             raise _damaged(error, name) from error
     return voxels
 
 
 def _voxels(image: Any, name: str, stored: bool = False) -> Image:
     """Voxels of a nibabel image whose header was checked; see ``read_nifti``."""
-    is_colour = image.get_data_dtype().kind == "V"  # a structure of bytes: R, G, B and perhaps A
+    is_colour = image.get_data_dtype().kind == "V"  # a structure of bytes: R, G, B and possibly A
     scaling = (getattr(image.dataobj, "slope", 1), getattr(image.dataobj, "inter", 0))
     kept = is_colour or (stored and image.get_data_dtype().kind in "bui" and scaling == (1, 0))
     try:
@@ -357,17 +357,17 @@ def _voxels(image: Any, name: str, stored: bool = False) -> Image:
 
 
 def _nifti_header(header: Any) -> Any:
-    """The header if it is one of NIfTI; those of other formats say nothing that a result must keep."""
+    """The header if it is a NIfTI header; other formats have nothing to preserve in results."""
     return header if isinstance(header, nib.Nifti1Header) else None
 
 
 def _unit_mm(header: Any) -> float:
-    """Length in mm of the unit of a header's affine; other formats, and files that name none, are in mm."""
+    """Length in mm of the unit in a header; mm for other formats and files without a unit."""
     return _UNITS.get(int(header["xyzt_units"]) & 7, 1.0) if isinstance(header, nib.Nifti1Header) else 1.0
 
 
 def affine_mm(image: Any) -> np.ndarray:
-    """Affine of a nibabel image in mm, whatever the unit of its header: [4, 4]."""
+    """Affine of a nibabel image in mm, [4, 4], whatever the unit in its header."""
     return _scaled(image.affine, _unit_mm(image.header))
 
 
@@ -382,7 +382,7 @@ def _damaged(error: Exception, name: str) -> DataError:
 
 
 def _reason(error: Exception, path: str | os.PathLike[str]) -> str:
-    """First line of another library's message, which need not name the file again."""
+    """First line of another library's message, without a repeated file name."""
     line = str(error).split("\n")[0]
     for name in (f"'{os.fspath(path)}'", f'"{os.fspath(path)}"', os.fspath(path)):
         for before in (": ", " of ", " from "):
@@ -398,13 +398,13 @@ def _read_picture(path: str | os.PathLike[str], pixel_size: tuple[float, ...] | 
 
 
 def picture_affine(pixel_size: tuple[float, ...] | None) -> np.ndarray:
-    """[4, 4] of a picture with pixels of this size in mm along rows and columns; 1 without one."""
+    """[4, 4] affine of a picture with this pixel size in mm along rows and columns; 1 if None."""
     rows, columns = pixel_size or (1.0, 1.0)
     return np.diag([rows, columns, 1.0, 1.0])
 
 
 def _full_scale(data: np.ndarray) -> float:
-    """The value of a label or prediction picture that stands for 1."""
+    """Value that represents 1 in a label or prediction picture."""
     highest = data.max()
     return 1.0 if highest <= 1 else 255.0 if highest <= 255 else 65535.0
 
@@ -412,7 +412,7 @@ def _full_scale(data: np.ndarray) -> float:
 def make_nifti(data: np.ndarray, affine: np.ndarray, header: Any = None) -> nib.Nifti1Image:
     """NIfTI image in memory with the data type of ``data``; qform, sform and units of ``header`` are kept.
 
-    An axis of more than 32,767 voxels, which NIfTI-1 cannot count, makes it NIfTI-2.
+    Axes of more than 32,767 voxels exceed NIfTI-1, so NIfTI-2 is used.
 
     Args:
         data: [X, Y, Z] or [X, Y, Z, K].
@@ -424,7 +424,7 @@ def make_nifti(data: np.ndarray, affine: np.ndarray, header: Any = None) -> nib.
         image = kind(data, affine)
         image.header.set_xyzt_units("mm")
     else:
-        with _silent_nibabel():  # about lengths that differ between NIfTI-1 and NIfTI-2
+        with _silent_nibabel():  # it reports lengths that differ between NIfTI-1 and NIfTI-2
             new = kind.header_class.from_header(header)
         new.set_data_shape(data.shape)
         new.set_data_dtype(data.dtype)
@@ -443,22 +443,22 @@ def make_like(data: np.ndarray, image: Any) -> nib.Nifti1Image:
 def write_nifti(
     path: str | os.PathLike[str], data: np.ndarray, affine: np.ndarray, header: Any = None, dtype: Any = None
 ) -> None:
-    """Write ``data`` as NIfTI, atomically; see ``make_nifti``."""
+    """Write ``data`` as NIfTI atomically; see ``make_nifti``."""
     array = data if dtype is None else data.astype(dtype)
     save_nifti(make_nifti(array, affine, header), path)
 
 
 def save_nifti(image: nib.Nifti1Image, path: str | os.PathLike[str]) -> None:
-    """Write an image that ``make_nifti`` made, atomically."""
+    """Write an image from ``make_nifti`` atomically."""
     with atomic_path(path) as temporary:
         nib.save(image, temporary)
 
 
 def write_volume(volume: VolumeOf, path: str | os.PathLike[str]) -> None:
-    """Write one volume as a separate file, atomically: stored or scaled values.
+    """Write one volume as a separate file atomically; values are stored or scaled as in the source.
 
     Raises:
-        DataError: As ``read_image``.
+        DataError: See ``read_image``.
     """
     image = _open_nifti(volume, several=True)
     is_scaled = (image.dataobj.slope, image.dataobj.inter) != (1, 0)
@@ -469,11 +469,11 @@ def write_volume(volume: VolumeOf, path: str | os.PathLike[str]) -> None:
 def write_picture(
     path: str | os.PathLike[str], pixels: np.ndarray, software: str = "", palette: np.ndarray | None = None
 ) -> None:
-    """Write a picture, atomically.
+    """Write a picture atomically.
 
     Args:
         path: PNG, TIFF or JPEG; with a palette, PNG.
-        pixels: [rows, columns] or [rows, columns, 3] uint8; with a palette [rows, columns], the numbers of its colours.
+        pixels: [rows, columns] or [rows, columns, 3] uint8; with a palette, [rows, columns] indices into it.
         software: Name of the program, see ``software_of``.
         palette: [n, 3] uint8.
     """
@@ -488,14 +488,14 @@ def write_picture(
 
 
 def jpeg_bytes(pixels: np.ndarray, quality: int) -> bytes:
-    """[rows, columns] uint8 as the content of a JPEG file of a quality of 1 to 95."""
+    """[rows, columns] uint8 encoded as JPEG with a quality of 1 to 95."""
     import imageio.v3 as iio  # only pictures need it
 
     return iio.imwrite("<bytes>", pixels, extension=".jpg", quality=quality)
 
 
 def _write_with_palette(path: Path, pixels: np.ndarray, software: str, palette: np.ndarray) -> None:
-    from PIL import Image as Pillow  # imageio writes no palette
+    from PIL import Image as Pillow  # imageio cannot write palettes
 
     picture = Pillow.fromarray(pixels)
     picture.putpalette(palette.ravel().tolist())
@@ -504,6 +504,6 @@ def _write_with_palette(path: Path, pixels: np.ndarray, software: str, palette: 
 
 
 def write_figure(path: str | os.PathLike[str], figure: Figure, dpi: float | None = None) -> None:
-    """Write a matplotlib figure in the format of the extension, atomically."""
+    """Write a matplotlib figure in the format of the extension atomically."""
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=dpi or figure.dpi)

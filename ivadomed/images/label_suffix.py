@@ -1,7 +1,7 @@
-"""Labels as a configuration names them: the suffix of a file, and which values of a label map make up the class.
+"""Labels as specified in a configuration: the suffix of a file, and the values of a class in a label map.
 
-``"_seg-manual"`` is a file of one class. Of a label map, a file with a whole number per class, ``"_dseg:1"`` is the
-class with this value, ``"_dseg:anterior"`` the one that a table calls so, and ``"_dseg:1+2"`` or
+``"_seg-manual"`` is a file with one class. For a label map, a file with an integer per class, ``"_dseg:1"`` is
+the class with this value, ``"_dseg:anterior"`` the class with this name in a table, and ``"_dseg:1+2"`` or
 ``"_dseg:anterior+posterior"`` the union of several.
 """
 
@@ -15,7 +15,7 @@ from ivadomed.errors import DataError, some
 from ivadomed.registry.registry import did_you_mean
 
 LabelTable = Mapping[str, tuple[int, ...]]
-"""Name of a class -> its values in a label map; several make a union."""
+"""Name of a class -> its values in a label map; several values form a union."""
 
 EXPECTED = (
     'expected the suffix of a file ("_seg-manual"), or of a label map with values or names ("_dseg:1", "_dseg:1+2", '
@@ -38,7 +38,7 @@ class LabelSuffix:
 
     Args:
         file: Suffix of the file, such as "_dseg".
-        selection: Values or names behind the colon, as they are written; empty: the file holds one class.
+        selection: Values or names after the colon, as written; empty: the file holds one class.
     """
 
     file: str
@@ -46,10 +46,10 @@ class LabelSuffix:
 
     @classmethod
     def parse(cls, text: str) -> LabelSuffix:
-        """Read an entry of ``target_suffix``, ``roi_params.suffix`` or ``ignore_label``.
+        """Parse an entry of ``target_suffix``, ``roi_params.suffix`` or ``ignore_label``.
 
         Raises:
-            ValueError: It has no suffix, or nothing next to a colon or a plus.
+            ValueError: It has no suffix, or an empty part next to a colon or plus.
         """
         file, colon, selection = text.partition(":")
         parts = selection.split("+") if colon else ["1"]
@@ -67,23 +67,23 @@ class LabelSuffix:
 
     @property
     def needs_table(self) -> bool:
-        """True if the class is named and not given by values."""
+        """True if the class is specified by name rather than by value."""
         return not all(map(_VALUE.fullmatch, self.parts))
 
     def values(self, table: LabelTable, path: object) -> tuple[int, ...]:
-        """Values of the class in a label map, increasing; none where the file holds one class.
+        """Values of the class in a label map, ascending; empty if the file holds one class.
 
         Args:
-            table: Names of the classes in this file; empty: nothing tells them.
-            path: The file, for errors.
+            table: Names of the classes in this file; empty if undefined.
+            path: The file, for error messages.
 
         Raises:
-            DataError: The table has no such name.
+            DataError: The table does not contain the name.
         """
         found: set[int] = set()
         left = self.parts
         while left:
-            # A name may hold a plus: the longest one counts.
+            # Names may contain a plus: the longest match counts.
             joined = (count for count in range(len(left), 0, -1) if "+".join(left[:count]) in table)
             count = 1 if _VALUE.fullmatch(left[0]) else next(joined, 0)
             if not count:
@@ -105,12 +105,12 @@ class LabelSuffix:
 
 
 def file_suffix(text: str) -> str:
-    """Suffix of the file in which a label lies: "_dseg" for "_dseg:anterior"."""
+    """Suffix of the file that contains a label: "_dseg" for "_dseg:anterior"."""
     return text.partition(":")[0]
 
 
 def names_for_files(suffixes: Sequence[str]) -> list[str]:
-    """Suffixes for the names of files: "_dseg-anterior" for "_dseg:anterior"; no two alike, capitals or not."""
+    """Suffixes for file names: "_dseg-anterior" for "_dseg:anterior"; all differ, even ignoring case."""
     safe: list[str] = []
     for text in suffixes:
         file, colon, selection = text.partition(":")
@@ -125,10 +125,10 @@ def names_for_files(suffixes: Sequence[str]) -> list[str]:
 
 
 def class_labels(suffixes: Iterable[str]) -> list[str]:
-    """Names of classes as people read them and label maps list them, no two alike.
+    """Display names of classes, also used in tables of label maps; all differ.
 
-    "_seg-manual" is "seg-manual" and "_dseg:anterior" is "anterior". A class that is given by its value in a label map
-    is called as in the names of files: "_dseg:1" is "dseg-1".
+    "_seg-manual" becomes "seg-manual" and "_dseg:anterior" becomes "anterior". A class specified by its value in a
+    label map is named as in file names: "_dseg:1" becomes "dseg-1".
     """
     suffixes = list(suffixes)
     short = []
@@ -142,5 +142,5 @@ def class_labels(suffixes: Iterable[str]) -> list[str]:
 
 
 def names_lesions(suffix: str) -> bool:
-    """True if a suffix says that its label marks lesions, of which an image may have many or none."""
+    """True if a suffix indicates that its label marks lesions, of which an image may have many or none."""
     return _LESIONS.search(suffix) is not None

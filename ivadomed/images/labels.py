@@ -1,12 +1,12 @@
-"""The only reader of labels, and the rule of what a label is.
+"""Reading of labels and the definition of a valid label; the only code that does so.
 
-- Binary: 0 and one other value; of a picture, one grey or one entry of its palette besides the background.
-- Soft: values from 0 to 1; of a picture, greys as parts of the full scale of their type, when there are so many that
-  they cannot be classes. Where soft labels are not asked for, 0.5 and more count as 1.
-- Label map: whole numbers, of which the values of one class are selected.
-- Anything else is refused with the values found: it is never counted as one of these.
+- Binary: 0 and one other value; in a picture, one gray level or palette entry besides the background.
+- Soft: values from 0 to 1; in a picture, gray levels as fractions of the full scale of their type, if there are too
+  many to be classes. If soft labels are not requested, values of at least 0.5 count as 1.
+- Label map: integers, from which the values of one class are selected.
+- Anything else is refused with a message that lists the values; it is never interpreted as one of these.
 
-Training, evaluation, data check, a first configuration and the tools read labels here, so that they agree on them.
+Training, evaluation, data check, first configuration and tools all read labels here, which keeps them consistent.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ Kind = Literal["binary", "soft", "map", "unclear"]
 
 _VALUES = re.compile(r"(?P<path>.+):(?P<values>-?\d+(\+-?\d+)*)")
 _SOFT = 1e-3
-"""Resampling and types of low precision carry soft values this far out of 0..1, and whole numbers this far off."""
+"""Tolerance for resampling and low-precision types: soft values outside 0..1, and deviations from integers."""
 
-_FEW_GREYS = 32  # at most, as many classes may have
-_END = 1 / 8  # of the full scale: greys this near to black or white are these, blurred or compressed
-_NOISE = 12 / 255  # difference of neighbours in an area of one grey that JPEG makes
-_AREA = 0.01  # of the labelled pixels: areas of greys between black and white are classes
-_TRACES = 1e-4  # of the labelled pixels: drawing programs leave single pixels of other greys
+_FEW_GREYS = 32  # at most, plausible for classes
+_END = 1 / 8  # of the full scale: blurred or compressed, levels this close to black or white count as such
+_NOISE = 12 / 255  # difference of neighbors in a uniform area after JPEG compression
+_AREA = 0.01  # of the labelled pixels: areas between black and white are classes
+_TRACES = 1e-4  # of the labelled pixels: drawing programs leave isolated pixels of other gray levels
 _VOID = 255.0
 _CHUNK = 1 << 20
 _MOST_COUNTED = 1 << 16
@@ -57,12 +57,12 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class LabelFile:
-    """The label of one class: one file, or a part of one.
+    """The label of one class: a file, or part of one.
 
     Args:
         path: NIfTI or picture.
-        values: In a label map, the values that make up the class together; empty when the file holds one class.
-        name: What a configuration calls it, such as "_dseg:anterior"; empty where none does.
+        values: In a label map, the values that form the class; empty if the file holds one class.
+        name: Name in the configuration, such as "_dseg:anterior"; empty if none.
     """
 
     path: Path
@@ -71,7 +71,7 @@ class LabelFile:
 
     @classmethod
     def parse(cls, text: str | os.PathLike[str]) -> LabelFile:
-        """The label that ``str`` of one describes: a path, or a path and values, ``sub-01_dseg.nii.gz:1+2``."""
+        """Inverse of ``str``: a path, or a path and values, ``sub-01_dseg.nii.gz:1+2``."""
         found = _VALUES.fullmatch(os.fspath(text))
         if found is None or not found["path"].lower().endswith(EXTENSIONS):
             return cls(Path(text))
@@ -94,14 +94,15 @@ def read_label(
     """Read the label of one class as float32 in 0..1.
 
     Args:
-        file: The file, and the values in it when it is a label map.
-        pixel_size: mm along rows and columns of a picture; 1 when not given.
-        soft: Keep values between 0 and 1 (``loader_parameters.soft_gt``); otherwise 0.5 and more count as 1.
-        among: Other labels of the case. A value below 0, or 255 far above the others, that none of them names
-            makes a label map a fault.
+        file: The file, and for a label map, the values in it.
+        pixel_size: mm along rows and columns of a picture; default 1.
+        soft: Keep values between 0 and 1 (``loader_parameters.soft_gt``); otherwise, values of at least 0.5
+            count as 1.
+        among: Other labels of the case. A value below 0, or 255 far above the others, is an error in a label
+            map unless one of these includes it.
 
     Raises:
-        DataError: As ``read_image``; or the values are those of no label, see above.
+        DataError: See ``read_image``; or the values are not a valid label, see above.
     """
     label = file if isinstance(file, LabelFile) else LabelFile(Path(file))
     return next(iter_labels([label], pixel_size, soft, among))
@@ -114,9 +115,9 @@ def iter_labels(
     among: Sequence[LabelFile] = (),
     opened: LabelReader | None = None,
 ) -> Iterator[Image]:
-    """Read the labels of several classes one by one, see ``read_label``, a file once, however many classes it holds.
+    """Read the labels of several classes one by one, see ``read_label``; each file is read only once.
 
-    ``soft`` may differ from label to label. Files are opened by ``opened``, if given, else by ``open_label``.
+    ``soft`` may differ between labels. Files are opened by ``opened`` if given, otherwise by ``open_label``.
     """
     stored: dict[Path, StoredLabel] = {}
     last = {file.path: place for place, file in enumerate(files)}
@@ -131,12 +132,12 @@ def iter_labels(
 
 
 def as_region(source: ImageLike, pixel_size: tuple[float, ...] | None = None) -> Image:
-    """Any input as a region of interest, float32 in 0..1: a label of one class, else all voxels that are not 0.
+    """Any input as a region of interest, float32 in 0..1: a label of one class, otherwise all nonzero voxels.
 
-    As in ivadomed 2, to which toolboxes give label maps and images in which the surroundings are 0.
+    As in ivadomed 2, to which toolboxes pass label maps and images with a background of 0.
 
     Raises:
-        DataError: As ``open_label`` for a file, and as ``as_image`` for others.
+        DataError: See ``open_label`` for files, and ``as_image`` for other inputs.
     """
     stored = (
         open_label(source, pixel_size)
@@ -152,7 +153,7 @@ def read_map(path: str | os.PathLike[str]) -> Image:
     """Read all values of a label map as int64.
 
     Raises:
-        DataError: As ``read_image``, or some are not whole numbers.
+        DataError: See ``read_image``; or some values are not integers.
     """
     label = open_label(path)
     if not label.is_whole:
@@ -162,10 +163,10 @@ def read_map(path: str | os.PathLike[str]) -> Image:
 
 
 def open_label(path: str | os.PathLike[str], pixel_size: tuple[float, ...] | None = None) -> StoredLabel:
-    """Read a label file with the values that are stored in it.
+    """Read a label file with its stored values.
 
     Raises:
-        DataError: As ``read_image``; or it has NaN or infinite values, or colours that are no palette.
+        DataError: See ``read_image``; or it has NaN or infinite values, or colors without a palette.
     """
     if is_nifti(path):
         return StoredLabel(os.fspath(path), read_nifti(path, stored=True))
@@ -174,7 +175,7 @@ def open_label(path: str | os.PathLike[str], pixel_size: tuple[float, ...] | Non
     pixels = picture.pixels
     _check_background(path, picture)
     if picture.palette is None or not is_coloured(picture.palette):
-        pixels = picture.shown  # greys of a palette are greys
+        pixels = picture.shown  # gray palette entries count as gray levels
         if pixels.ndim == 3 and is_coloured(pixels):
             raise DataError(
                 f"{os.fspath(path)}: is coloured; expected a label of greys or with a palette. Save it as one grey, or "
@@ -186,10 +187,10 @@ def open_label(path: str | os.PathLike[str], pixel_size: tuple[float, ...] | Non
 
 
 class KeptLabels:
-    """A reader that keeps the files it opened first, so that looking at them again reads nothing.
+    """Reader that caches the first files it opens, so they are not read again.
 
     Args:
-        most: Bytes of voxels to keep.
+        most: Maximum bytes of voxels to keep.
     """
 
     def __init__(self, most: int = _KEPT) -> None:
@@ -208,7 +209,7 @@ class KeptLabels:
 
 
 def _check_background(path: str | os.PathLike[str], picture: Picture) -> None:
-    """Refuse a picture whose background may be another than black, or entry 0 of its palette."""
+    """Refuse a picture whose background may not be black, or entry 0 of its palette."""
     pixels, palette = picture.pixels, picture.palette
     if palette is not None and is_coloured(palette[:1]):
         black = (pixels > 0) & (palette.sum(axis=1) == 0)[pixels]
@@ -228,15 +229,15 @@ def _check_background(path: str | os.PathLike[str], picture: Picture) -> None:
 
 @dataclass(frozen=True, eq=False)
 class StoredLabel:
-    """A label file with the values that are stored in it.
+    """A label file with its stored values.
 
     Args:
-        path: For errors.
+        path: Path, for error messages.
         image: Stored values, native orientation.
-        picture: How they are stored in a picture.
+        picture: Stored form of a picture.
 
     Raises:
-        DataError: It has NaN or infinite voxels.
+        DataError: The file has NaN or infinite voxels.
     """
 
     path: str
@@ -254,7 +255,7 @@ class StoredLabel:
 
     @cached_property
     def is_whole(self) -> bool:
-        """True if all values are whole numbers, but for the rounding of floats that a header scales."""
+        """True if all values are integers, apart from rounding of floats scaled by the header."""
         data = self.image.data
         return data.dtype.kind in "bui" or all(
             np.abs(part - np.rint(part)).max(initial=0) <= _SOFT for part in _chunks(data)
@@ -262,7 +263,7 @@ class StoredLabel:
 
     @cached_property
     def counts(self) -> Mapping[float, int]:
-        """Number of voxels of each value, increasing. Sorting many values of floats takes long."""
+        """Number of voxels of each value, ascending. Slow for many distinct floats."""
         data = self.image.data
         low, high = (round(value) for value in self.extremes)
         if self.is_whole and high - low < _MOST_COUNTED:
@@ -276,7 +277,7 @@ class StoredLabel:
 
     @cached_property
     def kind(self) -> Kind:
-        """What the file is as a label of one class; "map" and "unclear" are none."""
+        """Kind of the file as a label of one class; "map" and "unclear" are not one."""
         if self._object is not None:
             return "binary"
         if self._is_soft:
@@ -284,15 +285,15 @@ class StoredLabel:
         return "map" if self.is_whole and not self._is_lossy else "unclear"
 
     def of_class(self, values: Sequence[int] = (), soft: bool = False, named: Iterable[int] = ()) -> Image:
-        """The label of one class as float32 in 0..1.
+        """Label of one class as float32 in 0..1.
 
         Args:
-            values: Values of a label map that make it up; empty: the file holds this class.
+            values: Values of the class in a label map; empty: the file holds this class.
             soft: See ``read_label``.
-            named: Values of the same file that other classes have or that are ignored.
+            named: Values in the same file that belong to other classes or are ignored.
 
         Raises:
-            DataError: The values are those of no label.
+            DataError: The values are not a valid label.
         """
         data = self.image.data
         if values:
@@ -307,10 +308,10 @@ class StoredLabel:
         return Image(made.astype(np.float32, copy=False), self.image.affine, self.image.header)
 
     def holds(self, values: Sequence[int] = ()) -> bool:
-        """True if a voxel is of the class that ``of_class`` would make, in a fraction of its time.
+        """True if the label from ``of_class`` would have a voxel; much faster.
 
         Raises:
-            DataError: The file is taken for a label of one class, and is none.
+            DataError: The file is expected to hold one class, and does not.
         """
         if values:
             parts = map(_rounded, _chunks(self.image.data))
@@ -321,7 +322,7 @@ class StoredLabel:
 
     @property
     def fault(self) -> str:
-        """Why the file is not a label of one class, and what to do; empty when it is one."""
+        """Reason why the file is not a label of one class, and the remedy; empty if it is one."""
         if self.kind in ("binary", "soft"):
             return ""
         if self.kind == "map":
@@ -339,7 +340,7 @@ class StoredLabel:
 
     @property
     def found(self) -> str:
-        """The values, with how many voxels have each, for a message."""
+        """Description of the values and their voxel counts, for messages."""
         low, high = self.extremes
         unit, noun = (
             ("pixels", "greys" if self._is_grey else "values") if self.picture else ("voxels", "values")
@@ -359,7 +360,7 @@ class StoredLabel:
 
     @property
     def classes(self) -> tuple[int, ...]:
-        """Values of a binary label or a label map besides 0, increasing; none of others, which have no classes."""
+        """Nonzero values of a binary label or a label map, ascending; empty for others, which have no classes."""
         if self.kind == "map":
             return tuple(int(value) for value in self.counts if value)
         if self.kind != "binary" or self.extremes[1] == 0:
@@ -368,7 +369,7 @@ class StoredLabel:
 
     @property
     def traces(self) -> Mapping[float, int]:
-        """Pixels of other greys than the two of a binary picture; they count as the nearer one."""
+        """Pixels of a binary picture with other gray levels; they count as the nearer of the two main ones."""
         if self.kind != "binary" or not self._is_grey:
             return {}
         main = self._main_grey
@@ -376,14 +377,14 @@ class StoredLabel:
 
     @cached_property
     def _object(self) -> float | None:
-        """Value from which on voxels of a binary label are its object; None when it is not binary."""
+        """Value at which voxels of a binary label start to be foreground; None if it is not binary."""
         low, high = self.extremes
         data = self.image.data
         is_unit = data.dtype.kind == "f" and high <= 1 + _SOFT
         if low < 0 or (is_unit and high not in (0, 1)):
             return None
         if self._is_lossy and 0 < high < self._full / 2:
-            return None  # compression takes pixels of dark classes away
+            return None  # compression removes pixels of dark classes
         if high == 0 or np.count_nonzero(data != 0) == np.count_nonzero(data == high):
             return high or 1
         if not self._is_grey or self._is_lossy or len(self.counts) > _FEW_GREYS:
@@ -398,7 +399,7 @@ class StoredLabel:
 
     @cached_property
     def _is_soft(self) -> bool:
-        """True if values mean how much of a voxel belongs to the class."""
+        """True if values are fractions of a voxel that belong to the class."""
         low, high = self.extremes
         if self._full == 1:
             return self.image.data.dtype.kind == "f" and low >= -_SOFT and high <= 1 + _SOFT
@@ -411,12 +412,12 @@ class StoredLabel:
 
     @property
     def _full(self) -> float:
-        """The value that stands for 1 in a soft label."""
+        """Value that represents 1 in a soft label."""
         return self.picture.full if self.picture and self._is_grey else 1.0
 
     @property
     def _is_grey(self) -> bool:
-        """True of a picture whose values are greys, in whole numbers: neither numbers of colours nor floats."""
+        """True for a picture with integer gray levels, rather than palette indices or floats."""
         if self.picture is None or self.image.data.dtype.kind == "f":
             return False
         return self.picture.palette is None or not is_coloured(self.picture.palette)
@@ -427,14 +428,14 @@ class StoredLabel:
 
     @property
     def _suffix(self) -> str:
-        """End of the name of the file, as in a configuration."""
+        """Suffix of the file name, as in a configuration."""
         name = Path(self.path).name
         stem = split_extension(name)[0] if name.lower().endswith(EXTENSIONS) else name
         return f"_{stem.rpartition('_')[2]}"
 
     @property
     def _selection(self) -> str:
-        """Advice on how to name the classes of a map in a configuration."""
+        """Advice on how to specify the classes of a map in a configuration."""
         values = [f"{value:g}" for value in self.counts if value > 0]
         entries = ", ".join(f'"{self._suffix}:{value}"' for value in values[:_NAMED])
         more = ", ..." if len(values) > _NAMED else ""
@@ -455,7 +456,7 @@ class StoredLabel:
 
     @property
     def _ignored(self) -> list[float]:
-        """Values that mark voxels without a label by custom: those below 0, and of volumes 255 far above the others."""
+        """Values that by convention mark unlabelled voxels: those below 0, and in volumes 255 far above the others."""
         low, high = self.extremes
         ignored = [value for value in self.counts if value < 0] if low < 0 else []
         if high == _VOID and not self.picture and sorted(self.counts)[-2:][0] < _VOID / 2:
@@ -466,7 +467,7 @@ class StoredLabel:
         return f'leave it out by loader_parameters.ignore_label: "{self._suffix}:{value}"'
 
     def _selected(self, values: Sequence[int], named: set[int]) -> np.ndarray:
-        """Voxels of these values."""
+        """Voxels with these values."""
         data = self.image.data
         if self._is_lossy:
             raise DataError(
@@ -487,19 +488,19 @@ class StoredLabel:
 
 
 def _rounded(data: np.ndarray) -> np.ndarray:
-    """Values as whole numbers, in the same type."""
+    """Values rounded to integers, in the same type."""
     return np.rint(data) if data.dtype.kind == "f" else data
 
 
 def _chunks(data: np.ndarray) -> Iterator[np.ndarray]:
-    """Parts of an array, flat, whose copies are small."""
+    """Flat parts of an array that are small enough to copy."""
     flat = data.reshape(-1, order="A")
     for start in range(0, flat.size, _CHUNK):
         yield flat[start : start + _CHUNK]
 
 
 def _has_areas(greys: np.ndarray, flat: float) -> bool:
-    """Return whether [rows, columns, 1] of 0..1 has areas between black and white, which soft borders do not have."""
+    """Return whether [rows, columns, 1] in 0..1 has areas between black and white, unlike soft borders."""
     between = (greys > _END) & (greys < 1 - _END)
     if not between.any():
         return False

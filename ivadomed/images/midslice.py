@@ -17,9 +17,9 @@ _ASIDE = 3
 
 
 def get_midslice_average(path_im: str | os.PathLike[str], ind: int, slice_axis: int = 0) -> Nifti1Image:
-    """Average the 7 slices around one, which shows a structure that is not quite in a plane.
+    """Average the 7 slices around a slice, to show a structure that is not exactly planar.
 
-    Near the border there are fewer, as many on the one side as on the other.
+    Near the border fewer slices are used, equally many on both sides.
 
     Args:
         path_im: NIfTI file.
@@ -27,7 +27,7 @@ def get_midslice_average(path_im: str | os.PathLike[str], ind: int, slice_axis: 
         slice_axis: RAS axis: 0 sagittal, 1 coronal, 2 axial.
 
     Returns:
-        float32 image of one slice, in the orientation of the file and at the place of slice ``ind``.
+        float32 image of one slice, in the orientation of the file and at the position of slice ``ind``.
 
     Raises:
         DataError: The file cannot be read or has no such slice.
@@ -43,10 +43,10 @@ def get_midslice_average(path_im: str | os.PathLike[str], ind: int, slice_axis: 
 
 
 def one_slice(image: Image, data: np.ndarray, ind: int, slice_axis: int) -> Nifti1Image:
-    """An image of one slice that lies where slice ``ind`` of another one does.
+    """Single-slice image at the position of slice ``ind`` in another image.
 
     Args:
-        image: The other one.
+        image: The other image.
         data: [H, W].
         ind: Index along ``slice_axis``, in RAS orientation.
         slice_axis: RAS axis.

@@ -1,6 +1,6 @@
-"""Decode PNG, JPEG and TIFF into the values that are stored in them: no colour management, no rescaling.
+"""Decode PNG, JPEG and TIFF to stored values: no color management, no rescaling.
 
-They are turned by their orientation tag, as viewers do in which labels are drawn.
+Orientation tags are applied, as in the viewers used to draw labels.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from ivadomed.runtime.memory import available_memory, check_memory
 
 EXTENSIONS = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".png", ".jpeg", ".jpg")
 
-# ITU-R BT.601 luma, which Pillow and ivadomed 2.9.10 use to make grey of colour.
+# ITU-R BT.601 luma, as used by Pillow and ivadomed 2.9.10 to convert color to gray.
 _LUMA = (0.299, 0.587, 0.114)
 _SILENT = logging.NullHandler()
-_SMALLEST_PAGE = 18  # bytes: one entry, and the place of the next page
-_PNG_PIXELS = 8 * 1032  # a byte holds at most: of one bit, and Deflate shortens 1032 times at most
-_JPEG_PIXELS = 8 * 64  # a byte holds at most: a block of 8 x 8 pixels has a code of a bit or more
-_LOSSY = (6, 7)  # compressions of TIFF: JPEG, of two kinds
+_SMALLEST_PAGE = 18  # bytes: one entry and the offset of the next page
+_PNG_PIXELS = 8 * 1032  # maximum per byte: 1-bit pixels, and Deflate compresses up to 1032 times
+_JPEG_PIXELS = 8 * 64  # maximum per byte: a block of 8 x 8 pixels takes at least one bit
+_LOSSY = (6, 7)  # TIFF compressions: both kinds of JPEG
 _EXIF = b"Exif\0\0"
 _REMEDY = "save it as one grey or RGB picture of 8 or 16 bits"
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """Pixels as they are stored.
+    """Pixels as stored.
 
     Args:
-        pixels: [rows, columns] or [rows, columns, samples] with 2 (grey, alpha), 3 (RGB) or 4 (RGBA) samples, in the
-            file's own type.
-        palette: [n, 3] uint8, the colours of which ``pixels`` are the numbers; None when they are greys or colours.
-        full: Highest value of the type: 2 to the bits - 1, 1 of floats.
-        lossy: Whether the format changes values a little (JPEG).
+        pixels: [rows, columns] or [rows, columns, samples] with 2 (gray, alpha), 3 (RGB) or 4 (RGBA) samples,
+            in the file's own type.
+        palette: [n, 3] uint8, colors indexed by ``pixels``; None if they are gray levels or colors.
+        full: Highest value of the type: 2 ** bits - 1, or 1 for floats.
+        lossy: Whether the format changes values slightly (JPEG).
     """
 
     pixels: np.ndarray
@@ -54,7 +54,7 @@ class Picture:
 
     @property
     def shown(self) -> np.ndarray:
-        """``pixels`` with the colours of the palette in place of their numbers."""
+        """``pixels`` with palette indices replaced by colors."""
         if self.palette is None:
             return self.pixels
         return (self.palette if is_coloured(self.palette) else self.palette[:, 0])[self.pixels]
@@ -62,7 +62,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class _Header:
-    """Rows and columns as they are stored, and the orientation."""
+    """Stored rows and columns, and the orientation."""
 
     rows: int
     columns: int
@@ -74,7 +74,7 @@ class _Header:
 
 
 def read_pixels(path: str | os.PathLike[str]) -> np.ndarray:
-    """Decode a picture; see ``Picture.pixels``, but with colours in place of their numbers in a palette."""
+    """Decode a picture; see ``Picture.pixels``, but with palette indices replaced by colors."""
     return read_stored(path).shown
 
 
@@ -82,12 +82,12 @@ def read_stored(path: str | os.PathLike[str]) -> Picture:
     """Decode a picture.
 
     Args:
-        path: PNG, JPEG or TIFF, by its extension. Of a TIFF file, thumbnails and masks are passed over; "white is zero"
-            is not inverted: masks saved by ImageJ are marked so.
+        path: PNG, JPEG or TIFF, by its extension. Thumbnails and masks in TIFF files are skipped; "white is
+            zero" is not inverted because ImageJ marks its masks that way.
 
     Raises:
-        DataError: The file is damaged, does not fit into the memory, or holds several pictures or colours other than
-            grey and RGB.
+        DataError: The file is corrupt, does not fit into memory, or holds several pictures or colors other than
+            gray and RGB.
     """
     with _readable(path):
         header_of, read = _FORMATS[Path(path).suffix.lower()]
@@ -108,10 +108,10 @@ def read_stored(path: str | os.PathLike[str]) -> Picture:
 
 
 def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Rows and columns of a picture as it is looked at, from its header.
+    """Rows and columns of a picture as displayed, from its header.
 
     Raises:
-        DataError: As ``read_stored``; damage behind the header is not seen.
+        DataError: See ``read_stored``; corruption after the header is not detected.
     """
     with _readable(path):
         header_of, _ = _FORMATS[Path(path).suffix.lower()]
@@ -123,22 +123,22 @@ def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
 
 @contextmanager
 def _readable(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Say of which file and why decoding failed."""
+    """Report the file and reason if decoding fails."""
     try:
         yield
     except IvadomedError:
         raise
-    except Exception as error:  # a damaged file raises nearly anything
+    except Exception as error:  # a corrupt file raises nearly anything
         refuse_shortage(error, path)
         reason = str(error).split("\n")[0].replace(str(path), "it") or type(error).__name__
         raise DataError(f"{path}: not a readable picture ({reason}); replace or remove it") from error
 
 
 def grey(pixels: np.ndarray) -> np.ndarray:
-    """Grey values [...] float32 of [..., samples] with 1 to 4 samples; alpha is dropped."""
+    """Gray values [...] float32 of [..., samples] with 1 to 4 samples; alpha is dropped."""
     if pixels.shape[-1] < 3:
         return pixels[..., 0].astype(np.float32)
-    # Sample by sample, because a matrix product would first copy all of them to float32.
+    # Sample by sample, because a matrix product would first copy everything to float32.
     luma = np.multiply(pixels[..., 0], _LUMA[0], dtype=np.float32)
     for sample in (1, 2):
         luma += np.multiply(pixels[..., sample], _LUMA[sample], dtype=np.float32)
@@ -146,7 +146,7 @@ def grey(pixels: np.ndarray) -> np.ndarray:
 
 
 def is_coloured(pixels: np.ndarray) -> bool:
-    """Return whether [..., samples] has a pixel whose red, green and blue differ."""
+    """Return whether [..., samples] has a pixel with unequal red, green and blue."""
     return pixels.shape[-1] > 2 and not (
         np.array_equal(pixels[..., 0], pixels[..., 1]) and np.array_equal(pixels[..., 0], pixels[..., 2])
     )
@@ -172,7 +172,7 @@ def _read_jpeg(path: str | os.PathLike[str]) -> Picture:
     import imagecodecs  # only pictures need it
 
     content = Path(path).read_bytes()
-    # The decoder fills what is missing with grey. Neither marker occurs within compressed data.
+    # The decoder fills missing data with gray. Neither marker occurs within compressed data.
     if content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):
         raise ValueError("truncated")
     pixels = np.asarray(imagecodecs.jpeg_decode(content))
@@ -182,14 +182,14 @@ def _read_jpeg(path: str | os.PathLike[str]) -> Picture:
 
 
 def _check_announced(path: str | os.PathLike[str], rows: int, columns: int, per_byte: int) -> None:
-    """Refuse a header that announces more pixels than a file of this size can hold, before any memory is taken."""
+    """Refuse a header that declares more pixels than a file of this size can hold, before allocating memory."""
     if rows * columns > per_byte * os.path.getsize(path):
         raise ValueError(f"truncated: its header announces {rows} x {columns} pixels")
 
 
-# Pillow refuses to open what has more than 179 million pixels, as large micrographs have.
+# Pillow refuses to open files of more than 179 million pixels, such as large micrographs.
 def _jpeg_header(path: str | os.PathLike[str]) -> _Header:
-    """Rows and columns, from the frame header (ITU-T T.81, section B.2.2), and the orientation, from a block before."""
+    """Rows and columns from the frame header (ITU-T T.81, section B.2.2), orientation from an earlier block."""
     with open(path, "rb") as file:
         if file.read(2) != b"\xff\xd8":
             raise ValueError("no JPEG header")
@@ -234,18 +234,18 @@ def _read_tiff(path: str | os.PathLike[str]) -> Picture:
 
 @contextmanager
 def _tiff_page(path: str | os.PathLike[str]) -> Iterator[Any]:
-    """The one page of a TIFF file that is neither a thumbnail nor a mask."""
+    """The only page of a TIFF file that is neither a thumbnail nor a mask."""
     import tifffile  # only pictures need it
 
-    # What it logs about a damaged file is said in one line; without a handler it would be printed too.
+    # Our error covers its messages about corrupt files; without a handler they would be printed too.
     logging.getLogger("tifffile").addHandler(_SILENT)
     with tifffile.TiffFile(path) as file:
-        # Each takes some bytes; without a limit, pages that follow each other in a circle are read for ever.
+        # Each page takes some bytes; without a limit, circular page links would be read forever.
         every = islice(cast(Any, file.pages), file.filehandle.size // _SMALLEST_PAGE + 1)
         pages = [page for page in every if not (page.is_reduced or page.is_mask)]
         if not pages:
             raise ValueError("no page")
-        images = (file.imagej_metadata or {}).get("images", 1)  # large stacks of ImageJ have one page only
+        images = (file.imagej_metadata or {}).get("images", 1)  # large ImageJ stacks have a single page
         if len(pages) != 1 or images > 1:
             raise DataError(
                 f"{path}: has {max(len(pages), images)} pages, expected one; extract the page to use, for example "
@@ -256,7 +256,7 @@ def _tiff_page(path: str | os.PathLike[str]) -> Iterator[Any]:
 
 
 def _check_size(page: Any, file_size: int) -> None:
-    """Refuse a page that announces more pixels than the file or the memory can hold, before any memory is taken."""
+    """Refuse a page that declares more pixels than fit the file or memory, before allocating memory."""
     import tifffile
 
     segments = zip(page.dataoffsets, page.databytecounts, strict=True)
@@ -284,7 +284,7 @@ _FORMATS: dict[
 
 
 def png_text(software: str) -> Any:
-    """For Pillow's argument ``pnginfo``: the name of the program, as PNG files have it."""
+    """Pillow's argument ``pnginfo`` with the name of the program, as stored in PNG files."""
     from PIL.PngImagePlugin import PngInfo  # only PNG files need it
 
     text = PngInfo()
@@ -293,7 +293,7 @@ def png_text(software: str) -> Any:
 
 
 def software_of(path: str | os.PathLike[str]) -> str:
-    """The program that says in a PNG file to have written it; empty for others, and files that cannot be read."""
+    """Program named in a PNG file as its writer; empty for other and unreadable files."""
     if not os.fspath(path).lower().endswith(".png"):
         return ""
     try:

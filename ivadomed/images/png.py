@@ -1,7 +1,7 @@
-"""PNG files with the values that are stored in them.
+"""PNG files with their stored values.
 
-Decoders expand palettes to colours and stretch greys of 1, 2 and 4 bits to 0..255, after which a label has other values
-than those it was drawn with.
+Decoders expand palettes to colors and stretch gray levels of 1, 2 and 4 bits to 0..255, which changes the
+values of labels.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from ivadomed.images.exif import UPRIGHT, orientation_of
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _PALETTE = 0, 3
-_COLOUR = 9  # place of the colour type in the first chunk
+_COLOUR = 9  # position of the color type in the first chunk
 
 
 @dataclass(frozen=True)
 class PngHeader:
-    """The first chunk, see section 11.2.1 of the specification, and the orientation.
+    """First chunk, see section 11.2.1 of the specification, and the orientation.
 
     Args:
-        rows: Stored.
-        columns: Stored.
-        bits: Of a sample.
-        is_palette: Whether samples are numbers of colours in a table.
+        rows: Stored rows.
+        columns: Stored columns.
+        bits: Bits per sample.
+        is_palette: Whether samples are palette indices.
         orientation: See ``ivadomed.images.exif``.
     """
 
@@ -43,10 +43,10 @@ class PngHeader:
 
 
 def read_header(path: str | os.PathLike[str]) -> PngHeader:
-    """The header of a file, of which only the lengths of the chunks are read besides.
+    """Read the header of a file; for other chunks, only their lengths are read.
 
     Raises:
-        ValueError: There is none.
+        ValueError: The header is missing.
     """
     with open(path, "rb") as file:
         signature, _, name, start = struct.unpack(">8sI4s13s", file.read(29))
@@ -59,7 +59,7 @@ def read_header(path: str | os.PathLike[str]) -> PngHeader:
 
 
 def read_text(path: str | os.PathLike[str], key: str) -> str:
-    """Text that a file has under a key, such as "Software"; empty for none. Only texts are read.
+    """Text stored in a file under a key, such as "Software"; empty if absent. Only text chunks are read.
 
     Raises:
         OSError: The file cannot be read.
@@ -73,7 +73,7 @@ def read_text(path: str | os.PathLike[str], key: str) -> str:
 
 
 def _read_chunks(file: BinaryIO, wanted: bytes) -> Iterator[bytes]:
-    """Data of the chunks of a name, from where the file stands; the others are passed over."""
+    """Data of the chunks with a name, from the current position; others are skipped."""
     while len(head := file.read(8)) == 8:
         length, name = struct.unpack(">I4s", head)
         if name == wanted:
@@ -83,10 +83,10 @@ def _read_chunks(file: BinaryIO, wanted: bytes) -> Iterator[bytes]:
 
 
 def decode(path: str | os.PathLike[str], header: PngHeader) -> tuple[np.ndarray, np.ndarray | None]:
-    """Stored samples, and the palette if they are numbers of its colours.
+    """Stored samples, and the palette if they are indices into it.
 
     Returns:
-        [rows, columns] or [rows, columns, samples] uint8 or uint16, not turned; and [n, 3] uint8 or None.
+        [rows, columns] or [rows, columns, samples] uint8 or uint16, not rotated; and [n, 3] uint8 or None.
     """
     import imagecodecs  # only pictures need it
 
@@ -95,7 +95,7 @@ def decode(path: str | os.PathLike[str], header: PngHeader) -> tuple[np.ndarray,
     if palette is not None:
         content = _as_grey(content)
     pixels = np.asarray(imagecodecs.png_decode(content))
-    if header.bits < 8:  # the decoder repeats the bits until there are 8
+    if header.bits < 8:  # the decoder repeats the bits up to 8
         pixels = pixels // (255 // (2**header.bits - 1))
     return pixels, palette
 
@@ -108,7 +108,7 @@ def _palette_of(content: bytes) -> np.ndarray | None:
 
 
 def _as_grey(content: bytes) -> bytes:
-    """The same samples as greys, without the palette that would replace them."""
+    """The same samples as gray levels, without the palette that would replace them."""
     made = [_SIGNATURE]
     for name, data in _chunks(content):
         if name == b"IHDR":
@@ -122,7 +122,7 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Name and data of each chunk.
 
     Raises:
-        ValueError: One is cut off, or its checksum is wrong.
+        ValueError: A chunk is truncated, or its checksum is wrong.
     """
     place = len(_SIGNATURE)
     while place < len(content):

@@ -1,4 +1,4 @@
-"""One volume of an image file that holds several, such as a channel of a 4D NIfTI file."""
+"""One volume of a multi-volume image file, such as a channel of a 4D NIfTI file."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _TEXT = re.compile(r"(?P<path>.+) \(volume (?P<number>\d+) of (?P<count>\d+)\)")
 
 @dataclass(frozen=True)
 class VolumeOf(os.PathLike[str]):
-    """One volume of a file, where an image is asked for; elsewhere it stands for the path of the file.
+    """One volume of a file, where an image is expected; elsewhere it acts as the path of the file.
 
     Args:
         path: The file.
         index: The volume, from 0.
-        count: Volumes that the file must have, or it is another one than it is taken for.
+        count: Expected number of volumes in the file.
     """
 
     path: Path
@@ -41,7 +41,7 @@ ImagePath = Path | VolumeOf
 
 
 def parse_image(text: str | os.PathLike[str]) -> ImagePath:
-    """The image that ``str`` of one describes."""
+    """Inverse of ``str`` for an image."""
     found = _TEXT.fullmatch(str(text))
     if found is None:
         return Path(text)

@@ -161,8 +161,7 @@ class BidsDataframe:
     def write_derivatives_dataset_description(self, path_data: str | os.PathLike[str]) -> None:
         """Only warn: the file is not needed, and ivadomed never writes into a data set.
 
-        ivadomed 2.9.10 wrote ``derivatives/dataset_description.json`` because pybids ignores derivatives
-        without it.
+        ivadomed 2.9.10 wrote ``derivatives/dataset_description.json`` because pybids ignores derivatives without it.
         """
         warnings.warn(
             f"{path_data}: derivatives/dataset_description.json is not needed any more and is not written",

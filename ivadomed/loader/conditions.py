@@ -337,8 +337,7 @@ def fit_density(
 ) -> tuple[Any, tuple[float, ...]]:
     """Gaussian kernel density of numbers.
 
-    The bandwidth maximizes the cross-validated likelihood of at most 1000 of the numbers, drawn with a fixed
-    seed.
+    The bandwidth maximizes the cross-validated likelihood of at most 1000 of the numbers, drawn with a fixed seed.
 
     Args:
         values: The numbers, at least one.

@@ -57,8 +57,7 @@ def extract_mid_slice_and_convert_coordinates_to_heatmaps(
         aim: Number of the disc to show; 0 or less for all.
 
     Returns:
-        The files written: ``<image>_mid.nii.gz`` and, in ``derivatives/labels``,
-            ``<image>_mid_heatmap<aim>.nii.gz``.
+        The files written: ``<image>_mid.nii.gz`` and, in ``derivatives/labels``, ``<image>_mid_heatmap<aim>.nii.gz``.
 
     Raises:
         DataError: No image has such a label, or an image and its label lie on different grids.

@@ -29,8 +29,7 @@ class Volume:
 
     Args:
         image: [C, H, W, D] float32, one entry per channel of the network; zeros for a missing channel.
-        target: [R, H, W, D] float32 in 0..1, all raters of all classes, 0 in ignored voxels; None if not
-            requested.
+        target: [R, H, W, D] float32 in 0..1, all raters of all classes, 0 in ignored voxels; None if not requested.
         roi: [H, W, D] float32 region of interest, or None.
         grid: Grid of the voxels.
         header: NIfTI header of the first channel, None for pictures.

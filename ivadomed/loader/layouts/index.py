@@ -30,8 +30,7 @@ def open_index(selection: Selection) -> DataIndex:
     """Index the data sets named in a selection.
 
     Raises:
-        DataError: A path does not exist, is repeated or is not a data set of a known kind, or a data set is
-            corrupt.
+        DataError: A path does not exist, is repeated or is not a data set of a known kind, or a data set is corrupt.
         ConfigError: ``bids_config`` is not a layout.
     """
     roots = [data_path(path) for path in selection.paths]

@@ -151,8 +151,7 @@ class Combinations:
 def write_nnunet(cases: CaseSet, output: str | os.PathLike[str], name: str) -> None:
     """Write ``imagesTr``, ``labelsTr``, ``imagesTs``, ``labelsTs``, ``dataset.json`` and ``splits_final.json``.
 
-    Images that are NIfTI files are copied; pictures become single-slice NIfTI files. One case is in memory at a
-    time.
+    Images that are NIfTI files are copied; pictures become single-slice NIfTI files. One case is in memory at a time.
 
     Args:
         cases: Cases to write.

@@ -2,8 +2,7 @@
 
 A sample maps only its own slice or patch of a case file, copies it and closes the mapping: memory does not grow
 with the number of subjects, and worker processes share the pages. File names are hashes of what the file
-depends on (paths, sizes and times of the case's files, the fixed steps, the format), so stale entries are never
-read.
+depends on (paths, sizes and times of the case's files, the fixed steps, the format), so stale entries are never read.
 """
 
 from __future__ import annotations

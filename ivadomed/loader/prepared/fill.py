@@ -108,8 +108,7 @@ def _prepare_unless_busy(
                 for leftover in old.get(path.stem, []):
                     leftover.unlink(missing_ok=True)
                 prepare(case, path)
-            # Processes waiting for this file then find the case done, so it does not matter which file they
-            # lock.
+            # Processes waiting for this file then find the case done, so it does not matter which file they lock.
             lock.unlink(missing_ok=True)
     except Timeout:
         return item, False

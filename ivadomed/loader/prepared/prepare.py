@@ -87,8 +87,7 @@ def prepare_case(case: Case, recipe: Recipe, with_target: bool = True) -> Prepar
     """Read one case and apply the fixed steps.
 
     Raises:
-        DataError: The files cannot be used, see ``read_volume``, or a picture to be resampled has no pixel
-            size.
+        DataError: The files cannot be used, see ``read_volume``, or a picture to be resampled has no pixel size.
     """
     refuse_unknown_pixel_size(case, recipe)
     with shortages_explained(os.fspath(case.images[0]), _LESS):

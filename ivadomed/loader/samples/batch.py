@@ -35,8 +35,7 @@ class Batch:
         condition: [B, n] float32, see ``conditions``, or None.
         windows: Origin of each sample.
         steps: Pending random steps, see ``augmented``; None if the workers applied all.
-        ignore: [B, 1, ...] 1 at voxels that losses and metrics ignore, otherwise 0; None for a data set without
-            any.
+        ignore: [B, 1, ...] 1 at voxels that losses and metrics ignore, otherwise 0; None for a data set without any.
     """
 
     image: torch.Tensor

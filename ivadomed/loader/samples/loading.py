@@ -152,8 +152,7 @@ def make_loader(
         dataset: Samples to load.
         sampler: Order of the samples.
         batch_size: Samples per batch over all processes.
-        num_workers: Worker processes, fewer if their batches do not fit into shared memory; 0: load in this
-            process.
+        num_workers: Worker processes, fewer if their batches do not fit into shared memory; 0: load in this process.
         pin_memory: Put batches into page-locked memory.
         world: Rank of this process in the training group; it loads its shard of every batch.
         least: See ``ShardSampler``.

@@ -1,7 +1,6 @@
 """Split a data set into training, validation and test files; no subject is on two sides.
 
-Random choices follow ivadomed 2.9.10 (scikit-learn's ``train_test_split``), so a seed gives the same split as
-there.
+Random choices follow ivadomed 2.9.10 (scikit-learn's ``train_test_split``), so a seed gives the same split as there.
 """
 
 from __future__ import annotations
