@@ -1,6 +1,6 @@
-"""Network architectures and the files they live in. Needs torch only.
+"""Network architectures and model files. Requires torch only.
 
-Names are resolved on first use, so that `ivadomed.models.specs` and `ivadomed.models.sizing` do not load torch.
+Names are resolved on first use, so `ivadomed.models.specs` and `ivadomed.models.sizing` do not load torch.
 """
 
 from __future__ import annotations

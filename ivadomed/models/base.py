@@ -1,4 +1,4 @@
-"""What every network of the package offers beyond ``forward``, and the registry of networks."""
+"""Base classes of the networks: their interface beyond ``forward``, and the registry of networks."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ MODELS: Registry[type[nn.Module]] = Registry(
 """Networks by name; `ivadomed.models.registry` imports all of this package."""
 network = MODELS.register
 
-# Constructor arguments that several networks share; what has a Doc is a key of the configuration.
-Depth = Annotated[Positive, Doc("Number of down-samplings (> 0).", 4)]
+# Constructor arguments shared by several networks; those with a Doc are keys of the configuration.
+Depth = Annotated[Positive, Doc("Number of downsampling steps (> 0).", 4)]
 Dropout = Annotated[Real, Ge(0), Lt(1), Doc("Probability (0 to < 1) of dropout.", 0.2)]
 Momentum = Annotated[Fraction, Doc("Momentum (0 to 1) of batch normalization.", 0.4)]
 Activation = Annotated[
@@ -42,7 +42,7 @@ Filters = Annotated[
 ]
 Switch = Annotated[int, STRICT, Ge(0), Le(1), WHOLE]
 
-# Keys a model section of a configuration may hold that some or all models have no use for.
+# Keys that a model section of a configuration may contain although some or all models ignore them.
 COMMON_KEYS = frozenset(
     (
         *("applied", "attention", "bn_momentum", "contrasts", "csv_path", "depth", "dropout_rate"),
@@ -55,10 +55,10 @@ COMMON_KEYS = frozenset(
 
 
 class ModelBatch(Protocol):
-    """The part of a batch a network may ask for.
+    """The part of a batch that a network may access.
 
     Attributes:
-        image: ``[B, C, H, W]`` or ``[B, C, H, W, D]``, normalised intensities.
+        image: ``[B, C, H, W]`` or ``[B, C, H, W, D]``, normalized intensities.
         condition: Vector that the prediction is conditioned on: metadata ``[B, n_metadata]`` for FiLM, present
             contrasts ``[B, n_contrasts]`` for HeMIS, None for other networks.
     """
@@ -71,9 +71,9 @@ class ModelBatch(Protocol):
 
 
 class Network(nn.Module):
-    """A network that knows how to read its forward arguments off a batch.
+    """A network that extracts its forward arguments from a batch.
 
-    The training loop and the prediction engine call ``model(*model.inputs(batch))`` for all of them.
+    The training loop and the prediction engine call ``model(*model.inputs(batch))`` for every network.
 
     Attributes:
         channels_last: Allow the channels-last memory format, which is faster for most networks.
@@ -83,38 +83,38 @@ class Network(nn.Module):
 
     @classmethod
     def refuse_unknown(cls, given: Iterable[str]) -> None:
-        """Raise for arguments that no network has; the keys of a configuration's model section pass.
+        """Raise for arguments that no network has; keys of the model section of a configuration are accepted.
 
         Args:
-            given: Names of the arguments that a constructor has no use for.
+            given: Names of the arguments that a constructor does not use.
 
         Raises:
-            TypeError: One of them is probably misspelt.
+            TypeError: One of them is probably misspelled.
         """
         for name in given:
             if name not in COMMON_KEYS:
                 known = list(parameters(cls)[0])
-                hint = did_you_mean(name, known, f"; it takes {', '.join(known)}")
+                hint = did_you_mean(name, known, f"; it accepts {', '.join(known)}")
                 raise TypeError(f"{cls.__name__}() has no argument {name!r}{hint}")
 
     def inputs(self, batch: ModelBatch) -> tuple[Any, ...]:
-        """Forward arguments for `batch`: the image alone, unless a subclass needs more."""
+        """Forward arguments for `batch`: only the image, unless a subclass needs more."""
         return (batch.image,)
 
     def condition_input(self) -> tuple[str, int] | None:
-        """Name and length of the vector per image that the network needs next to it, in files that export it.
+        """Name and length of the condition vector per image, as used in exported files.
 
-        None for networks that need the image only.
+        None for networks that need only the image.
         """
         return None
 
     def example_size(self, n_axes: int) -> tuple[int, ...]:
-        """Voxels per axis of a small image the network can segment."""
+        """Voxels per axis of a small image that the network can segment."""
         return (32,) * n_axes
 
     @classmethod
     def size_fault(cls, size: Sequence[int], arguments: Mapping[str, Any]) -> str | None:
-        """Why samples are too small to be trained on, or None.
+        """Reason why samples are too small for training, or None.
 
         Args:
             size: Voxels of a sample along each axis.
@@ -124,19 +124,19 @@ class Network(nn.Module):
 
 
 class PoolingNetwork(Network):
-    """A network that halves its samples `depth` times, so that they must not be too small."""
+    """A network that halves its samples `depth` times, which sets their minimum size."""
 
     depth: int
 
     def example_size(self, n_axes: int) -> tuple[int, ...]:
-        """Two voxels at the bottom, 32 at least."""
+        """Two voxels at the bottom, at least 32."""
         return (max(32, 2 ** (self.depth + 1)),) * n_axes
 
     @classmethod
     def size_fault(cls, size: Sequence[int], arguments: Mapping[str, Any]) -> str | None:
-        """Each pooling halves the sample."""
+        """Each pooling halves the sample, so it needs 2 ** depth voxels along each axis."""
         depth = arguments.get("depth", 3)
-        return None if min(size) >= 2**depth else f"depth {depth} takes {2**depth} voxels along each axis"
+        return None if min(size) >= 2**depth else f"depth {depth} requires {2**depth} voxels along each axis"
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +148,7 @@ class Inputs:
 
 
 def example_inputs(model: Network, shape: Sequence[int]) -> Inputs:
-    """Random inputs of a network, the same in every call.
+    """Random inputs of a network, identical in every call.
 
     Args:
         model: The network.

@@ -1,4 +1,4 @@
-"""Model files: our own format, published files of older versions, and fine-tuning from a file."""
+"""Model files: the package's format, published files of older versions, and fine-tuning from a file."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ PathLike = str | os.PathLike[str]
 
 
 def save_model(path: PathLike, model: nn.Module, name: str, arguments: Mapping[str, Any]) -> None:
-    """Write a model so that a reader never sees half of it.
+    """Write a model atomically.
 
-    The file is a plain dict ``{format_version, name, arguments, state_dict}``, which
-    ``torch.load(weights_only=True)`` opens, with all tensors on the CPU.
+    The file is a plain dict ``{format_version, name, arguments, state_dict}``, readable with
+    ``torch.load(weights_only=True)``, with all tensors on the CPU.
 
     Args:
-        path: Target; replaced at once when the new content is on the disk.
+        path: Target; replaced once the new content is on disk.
         model: The model.
         name: Name from which `build_model` builds it ...
         arguments: ... and its arguments: numbers, strings, None, lists and dicts of them.
 
     Raises:
-        ModelError: When an argument is of another type.
-        OutputError: When the file cannot be written.
+        ModelError: An argument is of another type.
+        OutputError: The file cannot be written.
     """
     content = {
         "format_version": FORMAT_VERSION,
@@ -58,23 +58,23 @@ def save_model(path: PathLike, model: nn.Module, name: str, arguments: Mapping[s
 
 
 def write_torch(path: PathLike, content: Mapping[str, Any]) -> None:
-    """Write with ``torch.save``, so that a reader never sees half of it.
+    """Write atomically with ``torch.save``.
 
     Raises:
-        OutputError: When the file cannot be written.
+        OutputError: The file cannot be written.
     """
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         try:
             torch.save(content, file)
         except RuntimeError as error:
-            # Torch hides that a disk is full behind a complaint about its own archive.
+            # Torch reports a full disk as an error of its own archive.
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from None
             raise
 
 
 def _plain(value: Any, place: str) -> Any:
-    """`value` as plain Python data."""
+    """Convert `value` to plain Python data."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Mapping):
@@ -89,10 +89,10 @@ def _plain(value: Any, place: str) -> Any:
 
 
 def load_model(path: PathLike, map_location: MapLocation = "cpu") -> Network:
-    """Open a model file, of our format or published by ivadomed <= 2.9.10 (a pickled module).
+    """Open a model file, in the current format or published by ivadomed <= 2.9.10 (a pickled module).
 
-    Pickled modules go through `restricted_pickle`: a fixed table of names, no code from the file. A foreign
-    class (``package.module:Class``) is only used when its module has been imported already.
+    Pickled modules are read by `restricted_pickle`: a fixed table of names, no code from the file. A foreign
+    class (``package.module:Class``) is only used if its module has already been imported.
 
     Args:
         path: ``.pt`` file.
@@ -102,7 +102,7 @@ def load_model(path: PathLike, map_location: MapLocation = "cpu") -> Network:
         The model, in evaluation mode.
 
     Raises:
-        ModelError: When the file is missing, damaged, not a model, or names something forbidden.
+        ModelError: The file is missing, damaged, not a model, or names something forbidden.
     """
     source = Path(path)
     content = _read(source)
@@ -121,7 +121,7 @@ def load_model(path: PathLike, map_location: MapLocation = "cpu") -> Network:
 
 
 def _read(source: Path) -> Any:
-    """Content of a torch file: plain data, or the module of a published file."""
+    """Read a torch file: plain data, or the module of a published file."""
     try:
         file = TorchFile(source)
     except FileNotFoundError as error:
@@ -136,7 +136,7 @@ def _read(source: Path) -> Any:
         logger.debug("%s is not plain data; reading it as a pickled module", source)
     except Exception as error:
         refuse_shortage(error, source)
-        # Whatever a damaged file makes torch raise, the user needs to know which file it was.
+        # Torch may raise anything for a damaged file; the user needs to know which file it was.
         raise _damaged(source, error) from error
     return _read_pickled_module(source, file)
 
@@ -150,25 +150,25 @@ def _read_pickled_module(source: Path, file: TorchFile) -> nn.Module:
                 content = content.module
     except ForbiddenGlobal as error:
         raise ModelError(
-            f"{source}: refused, it asks for {error.name}, which no model of ivadomed needs and which could "
-            "run code. Expected a model file of ivadomed; get it from a source you trust."
+            f"{source}: refused, it asks for {error.name}, which no ivadomed model needs and which could "
+            "run code. Expected an ivadomed model file; get it from a source you trust."
         ) from error
     except Exception as error:
         refuse_shortage(error, source)
         raise _damaged(source, error) from error
     if not type(content).__module__.startswith("ivadomed.models."):
-        raise ModelError(f"{source}: holds {_summary(content)}; expected a model of ivadomed.")
+        raise ModelError(f"{source}: holds {_summary(content)}; expected an ivadomed model.")
     return _rebuilt(source, content)
 
 
 def _rebuilt(source: Path, pickled: nn.Module) -> Network:
-    """A network of today with the weights of a pickled one.
+    """Rebuild a pickled network with the current classes and its weights.
 
-    The pickled one is no more than data: classes of other versions had other attributes, and what the file put
-    into it (hooks, say) is never called.
+    The pickled network is treated as data only: classes of other versions had other attributes, and anything the file
+    added to it (such as hooks) is never called.
 
     Raises:
-        ModelError: Its arguments cannot be read off its layers, or its weights do not fit them.
+        ModelError: Its arguments cannot be inferred from its layers, or its weights do not fit them.
     """
     try:
         description = describe(pickled)
@@ -176,7 +176,7 @@ def _rebuilt(source: Path, pickled: nn.Module) -> Network:
         model.load_state_dict(dict(_tensors(pickled)))
     except ModelError as error:
         raise ModelError(f"{source}: {error}") from error
-    except Exception as error:  # whatever is absent from a network that was put together by hand
+    except Exception as error:  # a network assembled by hand may lack anything
         refuse_shortage(error, source)
         raise _damaged(source, error) from error
     logger.debug("%s: a pickled %s, rebuilt from %s", source, description.name, description.arguments)
@@ -184,7 +184,7 @@ def _rebuilt(source: Path, pickled: nn.Module) -> Network:
 
 
 def _tensors(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, torch.Tensor]]:
-    """Names and values as in a state dict, without a call of anything that a pickled module may hold."""
+    """Names and values as in a state dict, without calling anything that a pickled module may contain."""
     transient = module.__dict__.get("_non_persistent_buffers_set", ())
     for table in ("_parameters", "_buffers"):
         for name, value in module.__dict__[table].items():
@@ -197,7 +197,7 @@ def _tensors(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, torch.T
 
 def _damaged(source: Path, error: Exception) -> ModelError:
     reason = str(error).strip().split("\n")[0] or type(error).__name__
-    return ModelError(f"{source}: damaged or no model file ({reason}); expected a .pt file. {_REMEDY}")
+    return ModelError(f"{source}: damaged or not a model file ({reason}); expected a .pt file. {_REMEDY}")
 
 
 def _summary(content: Any) -> str:
@@ -210,7 +210,7 @@ def _from_dict(source: Path, content: Mapping[str, Any]) -> Network:
     version = content["format_version"]
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise ModelError(
-            f"{source}: format version {version!r}, known are those up to {FORMAT_VERSION}; update ivadomed."
+            f"{source}: format version {version!r}, supported up to {FORMAT_VERSION}; update ivadomed."
         )
     name, arguments, weights = content["name"], content["arguments"], content["state_dict"]
     if not (isinstance(name, str) and isinstance(arguments, dict) and isinstance(weights, dict)):
@@ -223,7 +223,7 @@ def _from_dict(source: Path, content: Mapping[str, Any]) -> Network:
         raise ModelError(f"{source}: {error}") from error
     except RuntimeError as error:
         reasons = [line.strip() for line in str(error).splitlines()]
-        reason = next((line for line in reasons if "mismatch" in line), reasons[-1])  # of one line per tensor
+        reason = next((line for line in reasons if "mismatch" in line), reasons[-1])  # one line per tensor
         raise ModelError(
             f"{source}: weights do not fit the arguments of {name} ({reason:.200}). {_REMEDY}"
         ) from error
@@ -235,13 +235,13 @@ def get_model_filenames(folder_model: PathLike) -> tuple[str, str]:
 
     Args:
         folder_model: Folder ``<name>`` with ``<name>.json`` and ``<name>.pt``, ``<name>.onnx`` or both.
-            Of both, ``.pt`` is taken when CUDA is available, else ``.onnx``.
+            With both, ``.pt`` is used if CUDA is available, else ``.onnx``.
 
     Returns:
         Path of the model, path of its JSON file.
 
     Raises:
-        ModelNotFoundError: When the folder or one of the files is missing.
+        ModelNotFoundError: The folder or one of the files is missing.
     """
     stem = model_stem(folder_model)
     folder, config = stem.parent, Path(f"{stem}.json")
@@ -264,7 +264,7 @@ def model_stem(folder_model: PathLike) -> Path:
     """Path of the files of a packaged model without their extensions: ``<name>/<name>``.
 
     Raises:
-        ModelNotFoundError: When there is no such folder.
+        ModelNotFoundError: The folder does not exist.
     """
     folder = Path(folder_model)
     if not folder.is_dir():
@@ -273,7 +273,7 @@ def model_stem(folder_model: PathLike) -> Path:
 
 
 def preferred_weights(stem: Path) -> Path | None:
-    """``<stem>.pt`` or ``<stem>.onnx``, of both ``.pt`` where CUDA is available; None without either."""
+    """``<stem>.pt`` or ``<stem>.onnx``; with both, ``.pt`` if CUDA is available; None without either."""
     # Not `with_suffix`: names of models may have dots.
     pt, onnx = Path(f"{stem}.pt"), Path(f"{stem}.onnx")
     preferred = (pt, onnx) if torch.cuda.is_available() else (onnx, pt)
@@ -283,19 +283,19 @@ def preferred_weights(stem: Path) -> Path | None:
 def set_model_for_retrain(
     model_path: PathLike, retrain_fraction: float, map_location: MapLocation, reset: bool = True
 ) -> Network:
-    """Open a model for fine-tuning: its first layers frozen, the last ones trained.
+    """Open a model for fine-tuning: first layers frozen, last ones trained.
 
     Args:
         model_path: Model file.
-        retrain_fraction: 0 to 1, share of the layers with learnt parameters to train, counted from the end.
+        retrain_fraction: 0 to 1, fraction of the layers with learned parameters to train, counted from the end.
         map_location: Device of the weights.
-        reset: Initialise the trained layers again instead of starting from the file's weights.
+        reset: Initialize the trained layers again instead of starting from the file's weights.
 
     Returns:
-        The model; `frozen_parameters` names what is frozen.
+        The model; `frozen_parameters` lists its frozen parameters.
 
     Raises:
-        ModelError: For a fraction outside [0, 1] or an unusable file.
+        ModelError: The fraction is outside [0, 1], or the file is unusable.
     """
     if not 0.0 <= retrain_fraction <= 1.0:
         raise ModelError(
@@ -314,5 +314,5 @@ def set_model_for_retrain(
 
 
 def frozen_parameters(model: nn.Module) -> list[str]:
-    """Names of the parameters that training leaves as they are."""
+    """Names of the parameters that training does not change."""
     return [name for name, parameter in model.named_parameters() if not parameter.requires_grad]

@@ -1,6 +1,6 @@
-"""Image classifiers: ResNet-18 and DenseNet-121 for images of one channel.
+"""Image classifiers: ResNet-18 and DenseNet-121 for single-channel images.
 
-Names of layers and attributes are those of torchvision, from which 2.9.10 took its blocks.
+Layer and attribute names are those of torchvision, from which 2.9.10 took its blocks.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class BasicBlock(nn.Module):
         inplanes: Channels of the input.
         planes: Channels of the output.
         stride: Stride of the first convolution.
-        downsample: Maps the input to the shape of the output; None where they agree.
-        norm_layer: Makes the normalisation layer of a number of channels.
+        downsample: Maps the input to the shape of the output; None if they agree.
+        norm_layer: Makes the normalization layer of a number of channels.
     """
 
     expansion = 1
@@ -64,17 +64,17 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(Network):
-    """Residual network (He et al., 2016, arXiv:1512.03385) of four stages.
+    """Residual network (He et al., 2016, arXiv:1512.03385) with four stages.
 
     Args:
         block: Class of the blocks, see `BasicBlock`.
         layers: Blocks per stage.
-        num_classes: Classes, the first is the background.
+        num_classes: Number of classes; the first is the background.
         zero_init_residual: Start every residual branch at zero.
         groups: Groups of the convolutions; `BasicBlock` has 1.
         width_per_group: Width of a group; `BasicBlock` has 64.
         replace_stride_with_dilation: Dilate stages 2 to 4 instead of striding; `BasicBlock` cannot.
-        norm_layer: Makes the normalisation layer of a number of channels.
+        norm_layer: Makes the normalization layer of a number of channels.
         in_channel: Channels of the image.
         **kwargs: See `Unet`.
     """
@@ -148,7 +148,7 @@ class resnet18(ResNet):
 
 
 class _DenseLayer(nn.Module):
-    """Bottleneck (1x1) and 3x3 convolution; takes the outputs of all layers before it."""
+    """Bottleneck (1x1) and 3x3 convolution on the outputs of all previous layers."""
 
     def __init__(
         self,
@@ -181,7 +181,7 @@ class _DenseLayer(nn.Module):
 
 
 class _DenseBlock(nn.ModuleDict):
-    """Dense layers, each on the outputs of all before it."""
+    """Dense layers, each on the outputs of all previous ones."""
 
     def __init__(self, n_layers: int, in_features: int, growth_rate: int, **kwargs: Any) -> None:
         super().__init__()
@@ -196,7 +196,7 @@ class _DenseBlock(nn.ModuleDict):
 
 
 class _Transition(nn.Sequential):
-    """Normalisation, ReLU, 1x1 convolution, average pooling by 2."""
+    """Normalization, ReLU, 1x1 convolution, average pooling by 2."""
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__(
@@ -213,12 +213,12 @@ class DenseNet(Network):
     """Densely connected network (Huang et al., 2017, arXiv:1608.06993).
 
     Args:
-        growth_rate: Feature maps every layer adds.
+        growth_rate: Feature maps added by each layer.
         block_config: Layers per block.
         num_init_features: Channels of the first convolution.
         bn_size: Width of a bottleneck in multiples of `growth_rate`.
-        dropout_rate: Probability of dropout after every layer.
-        num_classes: Classes, the first is the background.
+        dropout_rate: Probability of dropout after each layer.
+        num_classes: Number of classes; the first is the background.
         memory_efficient: Recompute bottlenecks in the backward pass instead of storing them.
         in_channel: Channels of the image.
         **kwargs: See `Unet`.

@@ -1,4 +1,4 @@
-"""Count-ception: a fully convolutional network for key points."""
+"""Count-ception: a fully convolutional network for keypoints."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ivadomed.registry.types import Doc, Flag, Positive
 
 
 class ConvBlock(nn.Module):
-    """Convolution, batch normalisation, activation.
+    """Convolution, batch normalization, activation.
 
     Args:
         in_chan: Channels of the input.
@@ -43,11 +43,11 @@ class ConvBlock(nn.Module):
 
 
 class SimpleBlock(nn.Module):
-    """Inception block: convolutions of size 3, 5 and 9 side by side; two pixels less per axis.
+    """Inception block: parallel convolutions of size 3, 5 and 9; the output is two pixels smaller per axis.
 
     Args:
         in_chan: Channels of the input.
-        out_chan_1x1: Channels of the smallest convolution (of size 3, in spite of the name).
+        out_chan_1x1: Channels of the smallest convolution (of size 3, despite the name).
         out_chan_3x3: Channels of each of the two larger ones.
         activation: See `ConvBlock`.
     """
@@ -69,26 +69,26 @@ class SimpleBlock(nn.Module):
 class Countception(Network):
     """Count-ception (Cohen et al., 2017, arXiv:1703.08710).
 
-    Every pixel passes through the network several times as part of overlapping windows; averaging the
-    redundant answers avoids misses. The zeros around the image make input and output the same size.
+    Each pixel passes through the network several times as part of overlapping windows; averaging the redundant
+    predictions avoids misses. Zero padding gives input and output the same size.
 
     Args:
         in_channel: Channels of the image.
-        out_channel: Key-point maps.
-        use_logits: Return `logits_per_output` maps for each of the outputs instead of one.
+        out_channel: Number of keypoint maps.
+        use_logits: Return `logits_per_output` maps for each output instead of one.
         logits_per_output: Number of those maps.
         name: Name of the model.
         **kwargs: See `Unet`.
     """
 
-    # The backward pass of kernels of 20 x 20 took 18 times as long in that format on a CPU.
+    # In this format, the backward pass of 20 x 20 kernels took 18 times as long on a CPU.
     channels_last: ClassVar[bool] = False
 
     def __init__(
         self,
         in_channel: int = 3,
         out_channel: int = 1,
-        use_logits: Annotated[Flag, Doc("Give logits per output value.")] = False,
+        use_logits: Annotated[Flag, Doc("Return logits per output value.")] = False,
         logits_per_output: Annotated[Positive, Doc("Number of logits per output.", 8)] = 12,
         name: str = "CC",
         **kwargs: Any,
@@ -127,11 +127,11 @@ class Countception(Network):
                 nn.init.xavier_uniform_(module.weight, gain=gain)
 
     def example_size(self, n_axes: int) -> tuple[int, ...]:
-        """8: the zeros around an image make any size large."""
+        """8: the zero padding makes any size sufficient."""
         return (8,) * n_axes
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B, in_channel, H, W]`` -> key-point maps ``[B, out_channel, H, W]``, not bounded."""
+        """``[B, in_channel, H, W]`` -> keypoint maps ``[B, out_channel, H, W]``, unbounded."""
         x = self.conv2(self.simple2(self.simple1(self.conv1(x))))
         x = self.simple6(self.simple5(self.simple4(self.simple3(x))))
         return self.conv6(self.conv5(self.conv4(self.conv3(x))))

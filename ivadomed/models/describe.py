@@ -1,7 +1,7 @@
-"""Name and constructor arguments of a network, read off its layers.
+"""Infer the name and constructor arguments of a network from its layers.
 
-Whole-module files of older versions hold a network but not what it was built from. Sizes are those of the weights:
-attributes come and go with the versions, and a weight of another size would not fit anyway.
+Whole-module files of older versions contain a network but not its arguments. Sizes are read from the weights:
+attributes vary between versions, and a weight of another size would not fit anyway.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from ivadomed.models.unet3d import N_FILM_PLACES, Modified3DUNet
 
 @dataclass(frozen=True)
 class Description:
-    """Name and arguments from which ``build_model`` makes a network, and the images that it takes.
+    """Name and arguments from which ``build_model`` builds a network, and the images it accepts.
 
     Args:
         name: Name of the class.
         arguments: Constructor arguments.
         in_channel: Channels of the image.
-        out_channel: Output classes, with the background when there are several.
-        is_2d: True where the images are [B, C, H, W].
+        out_channel: Output classes, including the background if there are several.
+        is_2d: True if the images are [B, C, H, W].
     """
 
     name: str
@@ -46,11 +46,11 @@ def describe(model: nn.Module) -> Description:
     """Describe a network of ivadomed 2.9.10 or older.
 
     Raises:
-        ModelError: The network has been put together by hand, or is of another class.
+        ModelError: The network was assembled by hand, or is of another class.
     """
     raise ModelError(
-        f"{type(model).__name__}: its arguments cannot be read off its layers; expected one of Unet, FiLMedUnet, "
-        "HeMISUnet, Modified3DUNet, Countception, resnet18, densenet121"
+        f"{type(model).__name__}: its arguments cannot be inferred from its layers; expected Unet, FiLMedUnet, "
+        "HeMISUnet, Modified3DUNet, Countception, resnet18 or densenet121"
     )
 
 
@@ -64,7 +64,7 @@ def _(model: Unet) -> Description:
 @describe.register
 def _(model: FiLMedUnet) -> Description:
     plain = describe.dispatch(Unet)(model)
-    # Levels and bottom, then the decoder's levels and the output.
+    # Encoder levels and bottom, then decoder levels and output.
     bottom, last = getattr(model.encoder, "film_bottom", None), getattr(model.decoder, "last_film", None)
     layers = [*model.encoder.down_path[1::_PER_LEVEL], bottom, *model.decoder.up_path[1::2], last]
     film = _film(model, layers)
@@ -81,7 +81,7 @@ def _(model: HeMISUnet) -> Description:
 
 
 def _channels(conv: Any) -> tuple[int, int]:
-    """Channels in and out of a convolution."""
+    """Input and output channels of a convolution."""
     return conv.weight.shape[1], conv.weight.shape[0]
 
 
@@ -104,7 +104,7 @@ _PER_LEVEL = 3
 
 
 def _activation(model: nn.Module, out_channel: int) -> str:
-    """Before the choice had a name there was a switch for ReLU, and before that several classes meant softmax."""
+    """Final activation; older versions had a switch for ReLU, and before that several classes implied softmax."""
     name = getattr(model, "final_activation", None)
     if name is None and (getattr(model, "relu", False) is True or getattr(model, "relu_activation", False)):
         name = "relu"
@@ -160,7 +160,7 @@ def _(model: densenet121) -> Description:
 
 
 def _classifier(name: str, arguments: dict[str, Any], first: nn.Conv2d, last: nn.Linear) -> Description:
-    # One number per class but the background: what a segmentation network with as many classes gives.
+    # One number per class except the background, as from a segmentation network with as many classes.
     num_classes, in_channel = last.weight.shape[0], _channels(first)[0]
     arguments = arguments | {"num_classes": num_classes, "in_channel": in_channel}
     return Description(name, arguments, in_channel, num_classes if num_classes > 2 else 1)

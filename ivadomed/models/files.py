@@ -1,8 +1,8 @@
-"""The one place that opens files of torch and of ONNX, none of which may run code or reach for other files.
+"""The only module that opens torch and ONNX files, which must neither run code nor access other files.
 
-Not every release of torch keeps what ``weights_only=True`` promises. Two kinds of file that ran code or wrote files in
-spite of it never reach torch: TorchScript archives, which are programs, are refused; files of the tar format of 2016,
-which torch unpacks to disk, it reads only where it may open the file itself, and it gets a buffer.
+Not every release of torch keeps the promise of ``weights_only=True``. Two kinds of file that ran code or wrote files
+despite it are blocked: TorchScript archives, which are programs, are refused; files in the tar format of 2016, which
+torch unpacks to disk, are read only if torch opens the file itself, and it is given a buffer instead.
 """
 
 from __future__ import annotations
@@ -24,51 +24,51 @@ if TYPE_CHECKING:
 
 _ZIP = b"PK"
 _TORCHSCRIPT = b"constants.pkl"
-"""The entry by which ``torch.load`` takes an archive for TorchScript. Zip files store names as they are."""
+"""The entry by which ``torch.load`` recognizes TorchScript archives. Zip files store names verbatim."""
 _LOCATION = b"location"
-"""The key under which a tensor names another file. Protocol buffers store text as it is."""
+"""The key under which a tensor names another file. Protocol buffers store text verbatim."""
 
 
 class TorchFile:
-    """A torch file in memory, whose content is on the CPU once it is read.
+    """A torch file in memory; its content is loaded to the CPU.
 
     Args:
         path: File written by ``torch.save``.
 
     Raises:
-        ModelError: It is a TorchScript archive.
-        OSError: It cannot be read.
+        ModelError: The file is a TorchScript archive.
+        OSError: The file cannot be read.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._data = Path(path).read_bytes()
-        # The bytes are searched, not the list of entries as Python reads it: of an archive that is damaged on
-        # purpose torch could read another list.
+        # Search the bytes, not the list of entries as read by Python: in a deliberately damaged archive, torch could
+        # read another list.
         if self._data.startswith(_ZIP) and _TORCHSCRIPT in self._data:
             raise ModelError(
-                f"{os.fspath(path)}: is a TorchScript archive, which could run code; expected a model or checkpoint of "
-                "ivadomed. Save it with ivadomed.models.save_model, or use the .onnx file."
+                f"{os.fspath(path)}: is a TorchScript archive, which could run code; expected an ivadomed model or "
+                "checkpoint. Save it with ivadomed.models.save_model, or use the .onnx file."
             )
 
     @property
     def is_empty(self) -> bool:
-        """True for a file without a byte."""
+        """True if the file has no content."""
         return not self._data
 
     def plain(self) -> Any:
-        """Tensors, numbers, strings and containers of them.
+        """Read tensors, numbers, strings and containers of them.
 
         Raises:
-            pickle.UnpicklingError: It holds, or names, anything else.
-            Exception: Whatever torch raises for damaged files.
+            pickle.UnpicklingError: The file contains or names anything else.
+            Exception: Any error that torch raises for damaged files.
         """
         return torch.load(io.BytesIO(self._data), map_location="cpu", weights_only=True)
 
     def read_by(self, pickle_module: Any) -> Any:
-        """Content as a ``pickle_module`` reads it, which guards what is named and called.
+        """Read the content with a ``pickle_module`` that restricts the names and calls in it.
 
         Raises:
-            Exception: Whatever the module and torch raise.
+            Exception: Any error that the module or torch raises.
         """
         return torch.load(
             io.BytesIO(self._data), map_location="cpu", pickle_module=pickle_module, weights_only=False
@@ -80,15 +80,15 @@ def open_onnx(
     options: SessionOptions | None = None,
     providers: Sequence[str] = ("CPUExecutionProvider",),
 ) -> InferenceSession:
-    """A session of onnxruntime.
+    """Open an onnxruntime session.
 
-    Weights that lie in another file are refused, wherever that is: some releases of onnxruntime read any file of the
-    machine whose name a model holds, and a model whose weights are apart is half a model once it is copied.
+    Weights in another file are refused, wherever it is: some releases of onnxruntime read any file of the machine
+    that a model names, and a model with external weights is incomplete once it is copied.
 
     Args:
         path: ONNX file.
-        options: Options of the session.
-        providers: Execution providers of onnxruntime, by preference.
+        options: Session options.
+        providers: Execution providers of onnxruntime, in order of preference.
 
     Raises:
         ModelError: The file cannot be read, is damaged, or has weights in another file.
@@ -96,7 +96,7 @@ def open_onnx(
     import onnxruntime  # slow to import, and an alternative to the PyTorch file
 
     options = options or onnxruntime.SessionOptions()
-    # Content that begins like onnxruntime's own format would be read as that, past the check.
+    # Content that starts like onnxruntime's own format would be read as such, bypassing the check.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     try:
         content = Path(path).read_bytes()
@@ -104,34 +104,34 @@ def open_onnx(
         raise ModelError(f"{path}: cannot be read ({error.strerror}); expected an .onnx file") from error
     try:
         elsewhere = external_data(content)
-        # The bytes that were checked, not the file, which could be another by now.
+        # Pass the bytes that were checked, not the file, which could have changed by now.
         session = None if elsewhere else onnxruntime.InferenceSession(content, options, list(providers))
-    except Exception as error:  # onnx and onnxruntime raise types of their own that share no base
+    except Exception as error:  # onnx and onnxruntime raise their own types without a common base
         refuse_shortage(error, path)
         raise ModelError(f"{path}: not a readable ONNX model ({str(error).splitlines()[0]})") from error
     if session is None:
         tensor, location = elsewhere[0]
         raise ModelError(
-            f"{path}: refused, the weights {tensor!r} lie in another file ({location!r}); expected all of a model in "
-            "its .onnx file. If you trust it, load it with onnx.load(PATH) and save that with onnx.save(MODEL, PATH)."
+            f"{path}: refused, the weights {tensor!r} lie in another file ({location!r}); expected all weights in "
+            "the .onnx file. If you trust it, load it with onnx.load(PATH) and save that with onnx.save(MODEL, PATH)."
         )
     return session
 
 
 def external_data(content: bytes) -> list[tuple[str, str]]:
-    """Name and location of all tensors of an ONNX file that are not in the file.
+    """Name and location of all tensors of an ONNX file that are stored elsewhere.
 
-    Graphs of branches and loops, functions, attributes and sparse tensors are searched too.
+    Subgraphs of branches and loops, functions, attributes and sparse tensors are searched too.
 
     Args:
         content: Bytes of the file.
 
     Raises:
-        google.protobuf.message.DecodeError: It is no ONNX file.
+        google.protobuf.message.DecodeError: The content is not an ONNX file.
     """
-    if _LOCATION not in content:  # as a rule: nothing more to be read
+    if _LOCATION not in content:  # the usual case: no parsing needed
         return []
-    import onnx  # slow to import, and needed by hardly any file
+    import onnx  # slow to import, and rarely needed
 
     return [
         (tensor.name, next((entry.value for entry in tensor.external_data if entry.key == "location"), ""))
@@ -141,7 +141,7 @@ def external_data(content: bytes) -> list[tuple[str, str]]:
 
 
 def _tensors(message: Message) -> Iterator[Any]:
-    """All tensors within a message, at any depth."""
+    """Yield all tensors within a message, at any depth."""
     if message.DESCRIPTOR.full_name == "onnx.TensorProto":
         yield message
         return

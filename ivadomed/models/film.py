@@ -1,4 +1,4 @@
-"""Feature-wise linear modulation: metadata of an image scale and shift feature maps.
+"""Feature-wise linear modulation: metadata of an image scale and shift its feature maps.
 
 Perez et al., "FiLM: Visual Reasoning with a General Conditioning Layer", AAAI 2018, arXiv:1709.07871;
 for segmentation: Lemay et al., "Benefits of Linear Conditioning for Segmentation using Metadata", MIDL 2021.
@@ -24,8 +24,8 @@ Context = Tensor | Sequence[Sequence[float]]
 class FiLMgenerator(nn.Module):
     """Three linear layers with sigmoids that turn metadata into scales and shifts.
 
-    All generators of a network use the weights of the first two linear layers of the first generator (their
-    biases stay their own): they learn one embedding of the metadata.
+    All generators of a network share the weights (not the biases) of the first two linear layers of the first
+    generator, and thus learn one embedding of the metadata.
 
     Args:
         n_features: Length of the metadata vector.
@@ -45,10 +45,10 @@ class FiLMgenerator(nn.Module):
 
         Args:
             x: Metadata ``[B, n_features]``.
-            shared_weights: Weights of ``linear1`` and ``linear2`` to use; None takes the generator's own.
+            shared_weights: Weights of ``linear1`` and ``linear2`` to use; None uses the generator's own.
 
         Returns:
-            ``[B, 2 * n_channels]`` in (0, 1), scales first, and the weights that were used.
+            ``[B, 2 * n_channels]`` in (0, 1), scales first, and the weights used.
         """
         weights = [self.linear1.weight, self.linear2.weight] if shared_weights is None else shared_weights
         x = self.sig(F.linear(x, weights[0], self.linear1.bias))
@@ -57,7 +57,7 @@ class FiLMgenerator(nn.Module):
 
 
 class FiLMlayer(nn.Module):
-    """Modulate feature maps: ``gamma * features + beta``, one pair per channel, same at every position.
+    """Modulate feature maps: ``gamma * features + beta``, one pair per channel for all positions.
 
     Args:
         n_metadata: Length of the metadata vector.
@@ -80,10 +80,10 @@ class FiLMlayer(nn.Module):
         """Modulate `feature_maps` ``[B, C, ...]`` by `context` ``[B, n_metadata]`` (tensor or nested list).
 
         Returns:
-            The modulated maps and the weights the next FiLM layer shares.
+            The modulated maps and the weights shared with the next FiLM layer.
 
         Raises:
-            ModelError: Without a context.
+            ModelError: `context` is None.
         """
         if context is None:
             raise ModelError(
@@ -93,7 +93,7 @@ class FiLMlayer(nn.Module):
         condition = context if isinstance(context, Tensor) else torch.tensor(context)
         condition = condition.to(feature_maps.device, feature_maps.dtype)
         parameters, w_shared = self.generator(condition, w_shared)
-        # A fixed number, not the tensor's size: an exported file must know it to normalise what follows.
+        # A fixed number, not the tensor's size: an exported file must know it to normalize what follows.
         channels = self.generator.linear3.out_features // 2
         axes = (..., *(None,) * (feature_maps.ndim - 2))
         gammas, betas = parameters[:, :channels][axes], parameters[:, channels:][axes]
@@ -105,8 +105,8 @@ class FiLMlayer(nn.Module):
 def freeze_shared_weights(network: nn.Module) -> None:
     """Exclude from training the generator weights that sharing leaves unused.
 
-    Every FiLM layer but the first keeps its two weights only because the state-dict layout of 2.9.10 has
-    them; without a gradient they must neither reach the optimizer nor trouble distributed training.
+    Every FiLM layer but the first keeps its two weights only for compatibility with the state dicts of 2.9.10; without
+    a gradient they must neither reach the optimizer nor disturb distributed training.
     """
     generators = [module for module in network.modules() if isinstance(module, FiLMgenerator)]
     for generator in generators[1:]:
@@ -121,13 +121,13 @@ def film_input(network: nn.Module) -> tuple[str, int] | None:
 
 
 def film_switches(film_layers: Sequence[int] | None, n_layers: int) -> list[bool]:
-    """Read the `film_layers` list of a configuration: which of `n_layers` places get a FiLM layer.
+    """Read the `film_layers` list of a configuration: True for each of `n_layers` places with a FiLM layer.
 
-    The last item is always the one after the last convolution; surplus items before it are cut with a warning. They
-    had no effect in 2.9.10, where one configuration served networks of different depth.
+    The last item always belongs to the place after the last convolution; surplus items before it are dropped with a
+    warning. They had no effect in 2.9.10, where one configuration served networks of different depth.
 
     Raises:
-        ModelError: When the list is too short.
+        ModelError: The list is too short.
     """
     if not film_layers or not any(film_layers):
         return [False] * n_layers
@@ -148,7 +148,7 @@ def film_layer(n_metadata: int | None, n_channels: int) -> FiLMlayer:
     """A FiLM layer for `n_channels` maps.
 
     Raises:
-        ModelError: When the length of the metadata vector is not known.
+        ModelError: The length of the metadata vector is unknown.
     """
     if not n_metadata:
         raise ModelError(f"n_metadata: {n_metadata!r}; film_layers needs the length of the metadata vector.")

@@ -1,4 +1,4 @@
-"""U-Net for missing contrasts: one encoder per contrast, one decoder on their statistics."""
+"""U-Net for missing contrasts: one encoder per contrast, and a shared decoder on their statistics."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ PRESENT = "present_contrasts"
 class HeMISUnet(PoolingNetwork):
     """Hetero-modal U-Net (Havaei et al., 2016, arXiv:1607.05194; Dorent et al., 2019, arXiv:1907.11150).
 
-    Every contrast has its own encoder. The decoder sees, at every level, mean and variance of the features of
-    the contrasts that are present, so any subset of them gives a prediction.
+    Each contrast has its own encoder. At each level, the decoder receives the mean and variance of the features of
+    the available contrasts, so any subset gives a prediction.
 
     Args:
         contrasts: Names of all contrasts, in the order of the input.
-        out_channel: See `Unet`, as the arguments below.
+        out_channel: See `Unet`, also for the arguments below.
         depth: Number of poolings.
         dropout_rate: Probability that a feature map is dropped.
-        bn_momentum: Momentum of the normalisation layers.
-        final_activation: ``sigmoid``, ``relu`` (normalised) or ``softmax``.
+        bn_momentum: Momentum of the normalization layers.
+        final_activation: ``sigmoid``, ``relu`` (normalized) or ``softmax``.
         is_2d: 2D, else 3D.
         n_filters: Channels of the first level.
         **kwargs: See `Unet`.
@@ -81,7 +81,7 @@ class HeMISUnet(PoolingNetwork):
         )
 
     def inputs(self, batch: ModelBatch) -> tuple[list[Tensor], Tensor]:
-        """One ``[B, 1, ...]`` tensor per contrast, and which of them are present, ``[B, n_contrasts]``."""
+        """One ``[B, 1, ...]`` tensor per contrast, and flags of those available, ``[B, n_contrasts]``."""
         if batch.condition is None:
             present = torch.ones(batch.image.shape[:2], dtype=torch.bool, device=batch.image.device)
         else:
@@ -89,23 +89,23 @@ class HeMISUnet(PoolingNetwork):
         return list(batch.image.split(1, dim=1)), present
 
     def condition_input(self) -> tuple[str, int]:
-        """The contrasts that are present, one number each."""
+        """Flags of the available contrasts, one number each."""
         return PRESENT, len(self.contrasts)
 
     def forward(self, x_mods: Sequence[Tensor], indexes_mod: Any) -> Tensor:
-        """Segment from the contrasts that are present.
+        """Segment from the available contrasts.
 
         Args:
-            x_mods: One ``[B, 1, ...]`` tensor per contrast; content of a missing one does not matter.
-            indexes_mod: ``[B, n_contrasts]``, read as tensor indexing reads it. Bool (or float): which
-                contrasts are present. Integer: per sample the positions of the contrasts to pool,
-                repetitions included, as 2.9.10 took its 0/1 rows.
+            x_mods: One ``[B, 1, ...]`` tensor per contrast; the content of a missing one is ignored.
+            indexes_mod: ``[B, n_contrasts]``, interpreted as in tensor indexing. Bool (or float): nonzero for
+                available contrasts. Integer: per sample the indices of the contrasts to pool, with repetitions, as
+                2.9.10 interpreted its 0/1 rows.
 
         Returns:
             Soft prediction ``[B, 1 or out_channel - 1, ...]``.
 
         Raises:
-            ModelError: When the number of tensors is not the number of contrasts.
+            ModelError: The number of tensors differs from the number of contrasts.
         """
         if len(x_mods) != len(self.contrasts):
             raise ModelError(

@@ -1,4 +1,4 @@
-"""The smallest batch that a network can be trained with."""
+"""The smallest batch with which a network can be trained."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ivadomed.models.base import example_inputs
 from ivadomed.models.registry import build_model
 
 _ONE_VALUE = "Expected more than 1"
-"""Beginning of what torch says when a normalisation has a single value of a channel, which has no deviation."""
-_HALVINGS = 5  # of the classifiers; what has no argument depth does not halve more often
+"""Start of torch's error for a normalization with a single value per channel, which has no standard deviation."""
+_HALVINGS = 5  # of the classifiers; networks without an argument depth do not halve more often
 
 
 def least_batch(name: str, arguments: Mapping[str, Any], size: Sequence[int]) -> int | None:
-    """Fewest samples that a step of a training takes, found by a forward pass where samples are small.
+    """Minimum number of samples of a training step, found by a forward pass if samples are small.
 
-    Where poolings leave one voxel of a sample, batch normalisation needs a second sample.
+    If pooling reduces a sample to one voxel, batch normalization needs a second sample.
 
     Args:
         name: See `build_model`.
@@ -26,7 +26,7 @@ def least_batch(name: str, arguments: Mapping[str, Any], size: Sequence[int]) ->
         size: Voxels of a sample along each axis.
 
     Returns:
-        1 or 2; None when no number suffices, because each sample is normalised by itself.
+        1 or 2; None if no number suffices, because each sample is normalized separately.
     """
     if max(size) > 2 ** max(_HALVINGS, arguments.get("depth") or 0):
         return 1
@@ -38,7 +38,7 @@ def least_batch(name: str, arguments: Mapping[str, Any], size: Sequence[int]) ->
                 model(*model.inputs(example_inputs(model, (count, channels, *size))))
             except Exception as error:
                 if _ONE_VALUE not in str(error):
-                    return 1  # sizes that it does not take at all are refused elsewhere
+                    return 1  # unsupported sizes are refused elsewhere
             else:
                 return count
     return None

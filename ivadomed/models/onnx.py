@@ -1,8 +1,8 @@
-"""Export to ONNX with free batch and image size, checked against PyTorch.
+"""Export to ONNX with dynamic batch and image size, checked against PyTorch.
 
-The file has the inputs of `ivadomed.models.base.ModelBatch`, float32: ``input``, the image, and for networks with a
-condition that vector under its own name, ``metadata`` (FiLM) or ``present_contrasts`` (HeMIS). The output is
-``output``, for all architectures.
+The file has the inputs of `ivadomed.models.base.ModelBatch`, float32: ``input``, the image, and for conditioned
+networks the condition vector under its own name, ``metadata`` (FiLM) or ``present_contrasts`` (HeMIS). The output is
+named ``output`` for all architectures.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ log = logging.getLogger(__name__)
 
 OPSET = 18
 TOLERANCE = 1e-4
-"""Largest difference to PyTorch, as a part of the largest output or of 1."""
+"""Largest difference from PyTorch, relative to the largest output or 1."""
 IMAGE, PREDICTION = "input", "output"
 _AXES = ("height", "width", "depth")
 
 
 class _Export(nn.Module):
-    """A network as a function of what a batch holds, whatever its own arguments are."""
+    """A network as a function of the content of a batch, independent of its own arguments."""
 
     def __init__(self, model: Network) -> None:
         super().__init__()
@@ -47,10 +47,10 @@ class _Export(nn.Module):
 
 
 class _InstanceNorm(nn.Module):
-    """Instance normalisation with means taken along one axis after the other.
+    """Instance normalization with means computed axis by axis.
 
-    onnxruntime's own adds a whole image up in float32, which is off by 5e-4 on 512x256x32 voxels, and networks
-    multiply that; this one is off by 1e-6.
+    onnxruntime's own sums a whole image in float32, with an error of 5e-4 on 512x256x32 voxels that networks amplify;
+    the error of this one is 1e-6.
     """
 
     def __init__(self, norm: nn.modules.instancenorm._InstanceNorm) -> None:
@@ -90,7 +90,7 @@ def export_onnx(
     is_2d: bool,
     size: int | Sequence[int] | None = None,
 ) -> None:
-    """Write a network as ONNX (opset 18); batch and spatial axes stay free.
+    """Write a network as ONNX (opset 18) with dynamic batch and spatial axes.
 
     Args:
         model: Network.
@@ -100,8 +100,8 @@ def export_onnx(
         size: Voxels per axis of the example image; None for the network's ``example_size``.
 
     Raises:
-        ModelError: The network cannot be expressed in ONNX, or onnxruntime's output differs from PyTorch's,
-            also on another batch and image size.
+        ModelError: The network cannot be expressed in ONNX, or the outputs of onnxruntime and PyTorch differ,
+            checked on another batch and image size too.
     """
     model = copy.deepcopy(model).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     reference = _Export(model.cpu().float()).eval()
@@ -120,7 +120,7 @@ def export_onnx(
             _write(exported, temporary, examples[0], maps=expected[0].ndim == len(shape) + 2)
         except (IvadomedError, OSError):
             raise
-        except Exception as error:  # the exporter has no error type of its own, and user code may fail in it
+        except Exception as error:  # the exporter has no error type, and user code may fail in it
             reason = str(error).strip().split("\n")[0]
             raise ModelError(f"{path}: the network cannot be exported to ONNX ({reason})") from error
         for example, output in zip(examples, expected, strict=True):
@@ -131,10 +131,10 @@ def write_onnx(folder: str | os.PathLike[str], model: Network, in_channel: int, 
     """Write ``NAME/NAME.onnx`` of a packaged model in the folder ``NAME``.
 
     Returns:
-        False where the ONNX model does not agree with PyTorch: it is left out, with a warning.
+        False if the ONNX model does not agree with PyTorch; it is then left out, with a warning.
     """
     path = Path(folder) / f"{Path(folder).name}.onnx"
-    path.unlink(missing_ok=True)  # one of an earlier training must not stay when the export fails
+    path.unlink(missing_ok=True)  # a file of an earlier training must not remain if the export fails
     try:
         export_onnx(model, path, in_channel, is_2d)
     except ModelError as error:
@@ -158,7 +158,7 @@ def save_onnx_model(model: Network, inputs: Tensor, model_path: str | os.PathLik
 
 
 def _named(model: Network, shape: tuple[int, ...]) -> dict[str, Tensor]:
-    """Example inputs by their names in the file."""
+    """Example inputs, by input name in the file."""
     inputs, condition = example_inputs(model, shape), model.condition_input()
     if condition is None or inputs.condition is None:
         return {IMAGE: inputs.image}
@@ -166,12 +166,12 @@ def _named(model: Network, shape: tuple[int, ...]) -> dict[str, Tensor]:
 
 
 def _write(exported: nn.Module, path: Path, example: dict[str, Tensor], maps: bool) -> None:
-    """Export; `maps` says that the output has the spatial axes of the image."""
+    """Export; `maps` is True if the output has the spatial axes of the image."""
     batch = {0: "batch"}
     spatial = dict(enumerate(_AXES[: example[IMAGE].ndim - 2], start=2))
     with warnings.catch_warnings(), torch.no_grad(), _without_output():
-        # The tracer warns of Python values it freezes; the check, on another size, is what counts. The newer
-        # exporter takes ten times as long and fixes the sizes of networks that pad by their input.
+        # The tracer warns of Python values it freezes; the check on another size catches real problems. The newer
+        # exporter takes ten times as long and fixes the sizes of networks that pad depending on their input.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             exported,
@@ -191,7 +191,7 @@ def _write(exported: nn.Module, path: Path, example: dict[str, Tensor], maps: bo
 
 @contextmanager
 def _without_output() -> Iterator[None]:
-    """On a failure the exporter prints its whole graph, from C++: only the file descriptor can be silenced."""
+    """Silence the file descriptor: on failure, the exporter prints its whole graph from C++."""
     sys.stdout.flush()
     saved, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     try:
@@ -207,7 +207,7 @@ def _check(file: Path, example: dict[str, Tensor], expected: np.ndarray, path: P
     [actual] = open_onnx(file).run(None, {name: value.numpy() for name, value in example.items()})
     allowed = TOLERANCE * max(1.0, float(np.abs(expected).max()))
     difference = float(np.abs(actual - expected).max()) if actual.shape == expected.shape else np.inf
-    if not difference <= allowed:  # so that not a number is a difference too
+    if not difference <= allowed:  # NaN counts as a difference too
         raise ModelError(
             f"{path}: the ONNX model differs from the PyTorch model by {difference:.2g} on an image of shape "
             f"{tuple(example[IMAGE].shape)}, at most {allowed:.2g} was expected; use the .pt file"

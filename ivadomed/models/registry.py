@@ -1,4 +1,4 @@
-"""Networks by name: the one place where a configuration becomes a network, and how large that is."""
+"""Networks by name: build a network from a configuration, and estimate its size."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from ivadomed.models import classifiers, countception, hemis, residual_unet, une
 from ivadomed.models.base import COMMON_KEYS, MODELS, Network, example_inputs
 from ivadomed.registry import did_you_mean, parameters
 
-# Modules of networks of this package, imported to register them.
+# Network modules of this package, imported to register them.
 _ROOM = {module.__name__ for module in (classifiers, countception, hemis, residual_unet, unet, unet3d)}
-# What a configuration derives for every class; one of your own takes of it what it has a use for.
+# Arguments that a configuration derives for any class; a custom class receives those it accepts.
 _DERIVED_KEYS = frozenset({"in_channel", "is_2d", "out_channel"})
 _PER_PARAMETER = 16
-"""Bytes: weight, gradient and the two averages of Adam, in float32."""
+"""Bytes per parameter: weight, gradient and the two averages of Adam, in float32."""
 _IN_FLIGHT = 1.5
-"""Peak of a step over what the forward pass keeps: gradients, work space of convolutions (measured: 1.3 to 1.5)."""
+"""Peak memory of a step relative to the saved activations: gradients, convolution workspace (measured: 1.3 to 1.5)."""
 
 
 def build_model(name: str, arguments: Mapping[str, Any]) -> Network:
-    """Make a model from the model section of a configuration.
+    """Build a model from the model section of a configuration.
 
     Args:
-        name: A key of `MODELS`, or ``package.module:Class`` for a class of your own, which is imported.
+        name: A key of `MODELS`, or ``package.module:Class`` for a custom class, which is imported.
         arguments: Constructor arguments, see `check_arguments`.
 
     Raises:
-        ModelError: For an unknown name or argument, or arguments the constructor cannot use.
+        ModelError: Unknown name or argument, or arguments that the constructor rejects.
     """
     accepted = check_arguments(name, arguments)
     try:
@@ -49,15 +49,15 @@ def build_model(name: str, arguments: Mapping[str, Any]) -> Network:
 
 
 def check_arguments(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments that the constructor of a model takes.
+    """Select the arguments accepted by the constructor of a model.
 
     Args:
         name: See `build_model`.
-        arguments: Arguments; keys that a configuration may hold or derive for any network (`COMMON_KEYS`, for a class
-            of your own the channels and dimensions) and this one does not take are left out.
+        arguments: Arguments; keys that a configuration may contain or derive for any network (`COMMON_KEYS`; for a
+            custom class, channels and dimensions) but that this one does not accept are dropped.
 
     Raises:
-        ModelError: For an unknown name or argument.
+        ModelError: Unknown name or argument.
     """
     cls = model_class(name)
     known, takes_any = parameters(cls)
@@ -73,21 +73,21 @@ def check_arguments(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def model_class(name: str, allow_import: bool = True) -> type[Network]:
-    """Class of a name, see `build_model`.
+    """Class for a name, see `build_model`.
 
     Args:
         name: A key of `MODELS`, or ``package.module:Class``.
-        allow_import: False where the name comes from a file that somebody else wrote; only modules that the user has
-            imported already count then.
+        allow_import: False if the name comes from an untrusted file; only modules that the user has already imported
+            are then considered.
 
     Raises:
-        ModelError: When there is no such class, or it is not a network.
+        ModelError: The class does not exist, or is not a network.
     """
     return _as_network(MODELS.find(name, allow_import))
 
 
 def _as_network(cls: type[nn.Module]) -> type[Network]:
-    """A class itself, or, of a plain ``torch.nn.Module``, one that is a `Network` too: it is given the image."""
+    """Return the class, or, for a plain ``torch.nn.Module``, a subclass that is also a `Network` on the image only."""
     if issubclass(cls, Network):
         return cls
     return type(cls.__name__, (cls, Network), {"__module__": cls.__module__, "__doc__": cls.__doc__})
@@ -99,7 +99,7 @@ class Footprint:
 
     Args:
         parameters: Number of weights.
-        bytes_per_voxel: Memory that a forward pass in float32 keeps for the backward pass, per voxel of one sample.
+        bytes_per_voxel: Memory that a float32 forward pass saves for the backward pass, per voxel of one sample.
         flops_per_voxel: Floating-point operations of a forward pass, per voxel of one sample.
     """
 
@@ -108,7 +108,7 @@ class Footprint:
     flops_per_voxel: float = 0.0
 
     def training_bytes(self, batch_size: int, size: tuple[int, ...]) -> int:
-        """Memory of a training step, about.
+        """Approximate memory of a training step.
 
         Args:
             batch_size: Samples.
@@ -128,10 +128,10 @@ class Footprint:
 
 
 def footprint(name: str, arguments: Mapping[str, Any], n_axes: int) -> Footprint:
-    """Build a network, look at one forward pass of a small image, and forget both.
+    """Build a network, measure one forward pass of a small image, and discard both.
 
-    All that a convolutional network keeps grows with the number of voxels, so a small image tells about large ones.
-    The generator of random numbers is left as it was.
+    The memory of a convolutional network scales with the number of voxels, so a small image predicts large ones.
+    The state of the random number generator is preserved.
 
     Args:
         name: See `build_model`.
@@ -145,7 +145,7 @@ def footprint(name: str, arguments: Mapping[str, Any], n_axes: int) -> Footprint
         model = build_model(name, arguments).train()
         channels = len(arguments["contrasts"]) if "contrasts" in arguments else arguments.get("in_channel", 1)
         size = model.example_size(n_axes)
-        # Two samples: batch normalisation has nothing to normalise in a single one of one voxel.
+        # Two samples: batch normalization cannot normalize a single sample of one voxel.
         batch = example_inputs(model, (2, channels, *size))
         weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
         kept: dict[int, int] = {}
@@ -153,7 +153,7 @@ def footprint(name: str, arguments: Mapping[str, Any], n_axes: int) -> Footprint
         def keep(tensor: Tensor) -> Tensor:
             storage = tensor.untyped_storage()
             kept[storage.data_ptr()] = storage.nbytes()
-            return tensor.detach()  # a node that keeps its own output, with its history, is never freed
+            return tensor.detach()  # a node that holds its own output, with its history, is never freed
 
         counter = FlopCounterMode(display=False)
         with saved_tensors_hooks(keep, lambda tensor: tensor), counter:

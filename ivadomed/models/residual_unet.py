@@ -20,7 +20,7 @@ Sizes = Sequence[int]
 
 
 class ConvNorm(nn.Sequential):
-    """Convolution that keeps the size but for its stride, dropout, instance normalisation.
+    """Convolution (same size, except for its stride), dropout, instance normalization.
 
     Args:
         feat_in: Channels of the input.
@@ -38,21 +38,21 @@ class ConvNorm(nn.Sequential):
         drop: type[nn.Module] = nn.Dropout2d if is_2d else nn.Dropout3d
         norm: type[nn.Module] = InstanceNorm2d if is_2d else InstanceNorm3d
         padding = tuple(k // 2 for k in kernel)
-        # The normalisation would take a bias away again.
+        # The normalization would remove a bias.
         layers = [conv(feat_in, feat_out, tuple(kernel), tuple(stride), padding, bias=False)]
         layers += [drop(dropout_rate)] if dropout_rate else []
         super().__init__(*layers, norm(feat_out, affine=True))
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions next to a shortcut (He et al., 2016), with average pooling where there is a stride.
+    """Two convolutions with a shortcut (He et al., 2016) that average-pools if there is a stride.
 
     Args:
-        feat_in: See `ConvNorm`, as the arguments below.
+        feat_in: See `ConvNorm`, also for the arguments below.
         feat_out: Channels of the output.
         kernel: Kernel size of both convolutions.
         stride: Stride of the first convolution.
-        dropout_rate: After the first convolution.
+        dropout_rate: Dropout after the first convolution.
     """
 
     def __init__(
@@ -79,8 +79,8 @@ class ResidualBlock(nn.Module):
 class ResidualEncoderUnet(Network):
     """Residual-encoder U-Net (Isensee et al., 2024, arXiv:2404.09556; 2021, Nature Methods), 2D and 3D.
 
-    The encoder is made of residual blocks, the first one of each stage with a stride; the decoder has one
-    convolution per stage. Instance normalisation, leaky ReLU. `ivadomed.models.sizing.plan_unet` gives the sizes
+    The encoder consists of residual blocks, the first one of each stage with a stride; the decoder has one
+    convolution per stage. Instance normalization, leaky ReLU. `ivadomed.models.sizing.plan_unet` gives the sizes
     that suit a patch. Any image with more than one voxel left at the deepest stage works.
 
     In training mode with deep supervision, `forward` returns the predictions of several stages, see
@@ -89,25 +89,25 @@ class ResidualEncoderUnet(Network):
     Args:
         in_channel: Channels of the image.
         out_channel: Output classes; above 1 the first is the background, which the prediction leaves out.
-        depth: Number of down-samplings; there is one stage more.
+        depth: Number of downsampling steps; there is one stage more.
         n_filters: Channels of the first stage; each stage doubles them.
-        max_filters: Most channels of a stage; None for 512 in 2D and 320 in 3D.
+        max_filters: Maximum channels of a stage; None for 512 in 2D and 320 in 3D.
         n_blocks: Residual blocks of each stage; None for 1, 3, 4, 6, 6, ...
-        strides: Stride of each down-sampling along each axis; None for 2 everywhere.
+        strides: Stride of each downsampling along each axis; None for 2 everywhere.
         kernel_sizes: Odd kernel size of each stage along each axis; None for 3 everywhere.
         dropout_rate: Probability that a feature map is dropped.
-        final_activation: ``sigmoid``, ``relu`` (normalised) or ``softmax``.
+        final_activation: ``sigmoid``, ``relu`` (normalized) or ``softmax``.
         is_2d: 2D, else 3D.
-        deep_supervision: Predict at the lower resolutions too, but the lowest.
+        deep_supervision: Also predict at the lower resolutions, except the lowest.
 
     Attributes:
         encoder: The stages, from fine to coarse; the first begins with a convolution of the image.
-        upsampling: Transposed convolutions, from coarse to fine, as the rest.
+        upsampling: Transposed convolutions, from coarse to fine, like the rest.
         decoder: Convolutions of the upsampled features and the skip connection.
-        heads: The layers that segment: full resolution first.
+        heads: Segmentation layers, full resolution first.
 
     Raises:
-        ModelError: A list has not one entry per stage, or an entry not one number per axis.
+        ModelError: A list does not have one entry per stage, or an entry does not have one number per axis.
     """
 
     def __init__(
@@ -116,11 +116,11 @@ class ResidualEncoderUnet(Network):
         out_channel: int = 1,
         depth: Annotated[
             Positive,
-            Doc("Number of down-samplings (> 0). null: as many as patch size and voxel size allow.", 3),
+            Doc("Number of downsampling steps (> 0). null: as many as patch size and voxel size allow.", 3),
         ] = 5,
         n_filters: Filters = N_FILTERS,
         max_filters: Annotated[
-            Positive | None, Doc("Most filters of a stage (> 0). null: 512 in 2D, 320 in 3D.", 128)
+            Positive | None, Doc("Maximum filters of a stage (> 0). null: 512 in 2D, 320 in 3D.", 128)
         ] = None,
         n_blocks: Annotated[
             tuple[Positive, ...] | None,
@@ -135,7 +135,7 @@ class ResidualEncoderUnet(Network):
         final_activation: Activation = "sigmoid",
         is_2d: bool = True,
         deep_supervision: Annotated[
-            Flag, Doc("Train the lower resolutions of the decoder to segment, too.")
+            Flag, Doc("Also train the lower resolutions of the decoder to segment.")
         ] = True,
     ) -> None:
         super().__init__()
@@ -184,7 +184,7 @@ class ResidualEncoderUnet(Network):
             self.upsampling.append(transposed(self.features[stage + 1], width, stride, stride))
             joined = ConvNorm(2 * width, width, kernels[stage], ones, dropout_rate)
             self.decoder.append(nn.Sequential(joined, nn.LeakyReLU(_SLOPE)))
-        # The lowest of several resolutions has the weight 0 in nnU-Net.
+        # In nnU-Net, the lowest of several resolutions has weight 0.
         n_heads = max(depth - 1, 1) if self.deep_supervision else 1
         self.heads = nn.ModuleList(conv(width, out_channel, 1) for width in self.features[:n_heads])
 
@@ -195,11 +195,11 @@ class ResidualEncoderUnet(Network):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
             elif isinstance(module, ResidualBlock):
-                # Each block starts as its shortcut.
+                # Each block starts as the identity shortcut.
                 nn.init.zeros_(module.conv2[-1].weight)  # type: ignore[arg-type]
 
     def example_size(self, n_axes: int) -> tuple[int, ...]:
-        """Two voxels at the deepest stage, 32 at least."""
+        """Two voxels at the deepest stage, at least 32."""
         totals = [1] * n_axes
         for stride in self.strides:
             totals = [total * step for total, step in zip(totals, stride, strict=True)]
@@ -208,7 +208,7 @@ class ResidualEncoderUnet(Network):
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
         """``[B, in_channel, ...]`` -> soft prediction ``[B, 1 or out_channel - 1, ...]`` of the same size.
 
-        In training mode with deep supervision a list: that prediction, then those of ever lower resolution.
+        In training mode with deep supervision, a list: this prediction, then those of decreasing resolution.
         """
         skips = []
         for stage in self.encoder:
@@ -226,14 +226,14 @@ class ResidualEncoderUnet(Network):
 
 def _average_pool(stride: Sizes) -> nn.Module:
     pool: type[nn.Module] = nn.AvgPool2d if len(stride) == 2 else nn.AvgPool3d
-    # Rounded up as the convolution next to it; onnxruntime counts the voxels beyond the edge unless told not to.
+    # Round up like the parallel convolution; onnxruntime counts voxels beyond the edge unless disabled.
     return pool(tuple(stride), tuple(stride), ceil_mode=True, count_include_pad=False)
 
 
 def _per_stage(
     name: str, values: Sequence[Sizes] | None, count: int, n_axes: int, default: int
 ) -> tuple[tuple[int, ...], ...]:
-    """`values` as tuples, checked; `default` along every axis when None."""
+    """`values` as tuples, checked; `default` along each axis if None."""
     if values is None:
         return ((default,) * n_axes,) * count
     if len(values) != count or any(len(entry) != n_axes for entry in values):

@@ -1,8 +1,8 @@
-"""Unpickling of whole-module files of ivadomed <= 2.9.10 without running code from the file.
+"""Unpickle whole-module files of ivadomed <= 2.9.10 without running code from the file.
 
-A pickle is a program that may call anything it can name. This reader knows a fixed table of names, and each
-name only in its role: classes may be instantiated empty (their state is filled in as data), a handful of
-rebuild functions may be called. Nothing is ever imported on behalf of the file.
+A pickle is a program that may call anything it can name. This reader accepts a fixed table of names, each
+only in its role: classes may be instantiated empty (their state is filled in as data), and a few rebuild
+functions may be called. Nothing is ever imported on behalf of the file.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from ivadomed.models import blocks, classifiers, countception, film, hemis, unet
 
 
 class ForbiddenGlobal(pickle.UnpicklingError):
-    """The file names something that is not in the table.
+    """The file names an object that is not in the table.
 
     Args:
-        name: ``module.name`` as the file has it.
+        name: ``module.name`` as in the file.
     """
 
     def __init__(self, name: str) -> None:
@@ -72,7 +72,7 @@ _CLASSES: dict[tuple[str, str], type] = {
 def _bound_method(instance: object, name: str) -> None:
     """The function that ``getattr`` in a pickle becomes.
 
-    Attention gates of 2.9.10 kept a bound method as attribute ``operation_function``. Ours do not use it.
+    Attention gates of 2.9.10 stored a bound method as attribute ``operation_function``; current ones do not use it.
     """
     if not (isinstance(instance, blocks.GridAttentionBlockND) and name == "_concatenation"):
         raise ForbiddenGlobal("builtins.getattr")
@@ -90,7 +90,7 @@ _FUNCTIONS: dict[tuple[str, str], Any] = {
     ("__builtin__", "getattr"): _bound_method,
 }
 
-# Values that may only be referred to.
+# Values that may only be referenced.
 _VALUES: dict[tuple[str, str], Any] = {
     ("torch", name): getattr(torch, name) for name in ("float16", "bfloat16", "float32", "float64", "int64")
 }
@@ -99,7 +99,7 @@ _VALUES: dict[tuple[str, str], Any] = {
 class RestrictedUnpickler(pickle._Unpickler):
     """Pickle reader for ``torch.load(pickle_module=RestrictedPickle)``.
 
-    It extends the reader written in Python, the only one whose opcodes can be narrowed.
+    It extends the pure-Python reader, the only one whose opcodes can be restricted.
     """
 
     stack: list[Any]
@@ -116,8 +116,8 @@ class RestrictedUnpickler(pickle._Unpickler):
                     return table[module, name]
         raise ForbiddenGlobal(f"{module}.{name}")
 
-    # torch assigns its own `persistent_load`. Of a module saved with its source text, torch would compare the
-    # text and could write a patch file; here the class is all that is taken.
+    # torch assigns its own `persistent_load`. For a module saved with its source text, torch would compare the
+    # text and could write a patch file; here only the class is used.
     @property
     def persistent_load(self) -> Any:
         return self._persistent_load

@@ -1,7 +1,7 @@
-"""How deep and wide a U-Net should be, from the size of its patches and their voxel size.
+"""Depth and width of a U-Net, derived from patch size and voxel size.
 
 The rule of nnU-Net: Isensee et al., Nature Methods 2021, supplementary note 2 (topology), and 2024,
-arXiv:2404.09556 (residual encoders). It needs numbers only, so the configuration can be read without torch.
+arXiv:2404.09556 (residual encoders). It needs only numbers, so configurations can be read without torch.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from dataclasses import dataclass
 from ivadomed.errors import ModelError
 
 MIN_FEATURE_MAP = 4
-"""Voxels per axis below which no feature map is pooled."""
+"""Minimum number of voxels per axis of a feature map after pooling."""
 N_FILTERS = 32
 """Feature maps of the first stage."""
 _MAX_FILTERS = {2: 512, 3: 320}
-# The published presets are this deep at first; every further stage has as many blocks as the last.
+# First stages of the published presets; every further stage has as many blocks as the last.
 _N_BLOCKS = (1, 3, 4, 6)
 
 
 @dataclass(frozen=True)
 class UnetPlan:
-    """Topology of a U-Net: one stage more than there are down-samplings.
+    """Topology of a U-Net, with one stage more than downsampling steps.
 
     Args:
         kernel_sizes: Kernel size of each stage, 1 or 3 along each axis.
-        strides: Stride of each down-sampling, 1 or 2 along each axis.
+        strides: Stride of each downsampling, 1 or 2 along each axis.
         features: Feature maps of each stage.
         n_blocks: Residual blocks of each stage of the encoder.
     """
@@ -39,7 +39,7 @@ class UnetPlan:
 
     @property
     def depth(self) -> int:
-        """Number of down-samplings."""
+        """Number of downsampling steps."""
         return len(self.strides)
 
 
@@ -50,23 +50,23 @@ def plan_unet(
     max_filters: int | None = None,
     depth: int | None = None,
 ) -> UnetPlan:
-    """Topology for patches of a size and spacing; as many entries as the network has dimensions.
+    """Topology for patches of a given size and spacing, one entry per dimension of the network.
 
     An axis is halved while its feature map has at least 8 voxels and its voxels are less than twice as large as
-    the smallest among such axes; an axis that is left alone, while it has at least 12. The kernel along an axis
+    the smallest among such axes; if it is the only such axis, while it has at least 12. The kernel along an axis
     is 1 until its voxels are less than twice as large as the smallest, then 3; the deepest stage has 3 everywhere.
     Feature maps double from stage to stage up to a maximum.
 
     Args:
-        size: Voxels of a patch along each axis; None when it is not known, which needs `depth`.
-        spacing: Voxel size in mm along each axis; only ratios count.
+        size: Voxels of a patch along each axis; None if unknown, which requires `depth`.
+        spacing: Voxel size in mm along each axis; only ratios matter.
         n_filters: Feature maps of the first stage.
-        max_filters: Most feature maps of a stage; None for 512 in 2D and 320 in 3D.
-        depth: Number of down-samplings; None for as many as the rule allows.
+        max_filters: Maximum feature maps of a stage; None for 512 in 2D and 320 in 3D.
+        depth: Number of downsampling steps; None for as many as the rule allows.
 
     Raises:
-        ModelError: The patch is too small for one down-sampling or for `depth` of them, or there is neither a
-            size nor a depth.
+        ModelError: The patch is too small for one downsampling step or for `depth` of them, or neither size nor
+            depth is given.
     """
     if size is None and depth is None:
         raise ModelError(

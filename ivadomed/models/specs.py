@@ -1,6 +1,6 @@
-"""Needs of each network of a configuration and of the data. Readable without torch.
+"""Requirements of each network on the configuration and the data. Readable without torch.
 
-The arguments themselves are declared by the constructors, see `ivadomed.models.base.MODELS`.
+Arguments are declared by the constructors, see `ivadomed.models.base.MODELS`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Task = Literal["segmentation", "classification", "regression"]
 
 
 class Setting(Protocol):
-    """The part of a configuration that specs read."""
+    """The part of a configuration that specs use."""
 
     @property
     def is_2d(self) -> bool: ...
@@ -44,23 +44,23 @@ def _no_faults(setting: Setting) -> list[str]:
 
 
 def image_channels(setting: Setting) -> dict[str, Any]:
-    """Constructor arguments of a network that takes all channels of an image and segments it."""
+    """Constructor arguments of a network that segments an image from all of its channels."""
     return {"in_channel": setting.in_channel, "out_channel": setting.out_channel}
 
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """Needs of a network.
+    """Requirements of a network.
 
     Args:
         task: Masks, classes of a slice, or heat maps.
-        dimensions: Numbers of spatial axes of the images that it can take.
-        film: Metadata modulate it: always, or where `film_layers` says so.
-        missing_contrasts: It predicts from any subset of its contrasts, which are its channels.
-        fixed_depth: Number of down-samplings where that is no argument.
-        sized: Keys of which null leaves the value to the rest of a configuration.
-        not_shared: Keys for which the values that `default_model` has for other networks do not count.
-        derived: Constructor arguments that follow from the rest of a configuration.
+        dimensions: Numbers of spatial axes of supported images.
+        film: Modulated by metadata: always, or depending on `film_layers`.
+        missing_contrasts: Predicts from any subset of its contrasts, which are its channels.
+        fixed_depth: Number of downsampling steps if it is not an argument.
+        sized: Keys for which null derives the value from the rest of the configuration.
+        not_shared: Keys for which the values that `default_model` has for other networks are ignored.
+        derived: Constructor arguments derived from the rest of a configuration.
         faults: Contradictions in a configuration, one line each, with full key paths.
     """
 
@@ -75,28 +75,28 @@ class NetworkSpec:
     faults: Callable[[Setting], list[str]] = _no_faults
 
     def is_2d(self, wanted: bool) -> bool:
-        """True for a 2D network, where a configuration wants it 2D or 3D."""
+        """True if the network is 2D, given whether the configuration wants it 2D."""
         return wanted if len(self.dimensions) > 1 else self.dimensions == (2,)
 
     def arguments(self, setting: Setting, keys: Iterable[str]) -> dict[str, Any]:
-        """Keyword arguments of the constructor; what is left out has the constructor's default.
+        """Keyword arguments of the constructor; missing ones have the constructor's defaults.
 
         Args:
             setting: The configuration.
-            keys: Arguments that are keys of it.
+            keys: Arguments that are keys of the configuration.
         """
         given = {key: setting.network_key(key) for key in keys}
         return {key: value for key, value in given.items() if value is not None} | self.derived(setting)
 
     def film_layers(self, setting: Setting) -> list[int] | None:
-        """The 0 or 1 of each place for FiLM; None where no metadata modulate the network."""
+        """0 or 1 for each place for FiLM; None if no metadata modulate the network."""
         layers = setting.network_key("film_layers") if self.film else None
         if self.film == "always" and layers is None:
             return [1] * self.count_film_places(setting.network_key("depth"))
         return list(layers) if layers is not None and (self.film == "always" or any(layers)) else None
 
     def count_film_places(self, depth: int) -> int:
-        """Places for FiLM layers: every level of the encoder and of the decoder, the bottom and the output."""
+        """Number of places for FiLM layers: each level of encoder and decoder, the bottom and the output."""
         return 2 * (self.fixed_depth or depth) + 2
 
 
@@ -181,9 +181,9 @@ SPECS: dict[str, NetworkSpec] = {
 """Networks that a configuration can name."""
 
 OWN = NetworkSpec(derived=lambda setting: {**image_channels(setting), "is_2d": setting.is_2d})
-"""Needs of a class of the user's own, named ``package.module:Class``."""
+"""Requirements of a custom class, named ``package.module:Class``."""
 
 
 def spec_of(name: str) -> NetworkSpec:
-    """Needs of the network of a name, of this package or ``package.module:Class``."""
+    """Requirements of a network of this package or ``package.module:Class``, by name."""
     return SPECS.get(name, OWN)

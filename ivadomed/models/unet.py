@@ -37,7 +37,7 @@ class Encoder(nn.Module):
 
     Args:
         in_channel: Channels of the image.
-        depth: Number of poolings, at least 1.
+        depth: Number of pooling steps, at least 1.
         dropout_rate: See `DownConv`.
         bn_momentum: See `DownConv`.
         n_metadata: Length of the metadata vector; only with `film_layers`.
@@ -78,7 +78,7 @@ class Encoder(nn.Module):
         self.film_bottom = film_layer(n_metadata, width_in) if film[depth] else None
 
     def forward(self, x: Tensor, context: Context | None = None) -> tuple[list[Tensor], SharedWeights | None]:
-        """Return the features of every level, bottom last, and the weights FiLM generators share."""
+        """Return the features of each level, bottom last, and the weights shared by FiLM generators."""
         features = []
         w_film: SharedWeights | None = None
         for level in range(self.depth):
@@ -100,13 +100,13 @@ class Decoder(nn.Module):
 
     Args:
         out_channel: Output classes; above 1 the first is the background, which the prediction leaves out.
-        depth: Number of up-samplings.
+        depth: Number of upsampling steps.
         dropout_rate: See `DownConv`.
         bn_momentum: See `DownConv`.
         n_metadata: See `Encoder`.
         film_layers: See `Encoder`; the last item is the place after the last convolution.
-        hemis: The features are means and variances over contrasts, thus twice as many.
-        final_activation: ``sigmoid``, ``relu`` (normalised) or ``softmax``.
+        hemis: The features are means and variances over contrasts, hence twice as many.
+        final_activation: ``sigmoid``, ``relu`` (normalized) or ``softmax``.
         is_2d: 2D, else 3D.
         n_filters: Channels of the first level.
     """
@@ -148,7 +148,7 @@ class Decoder(nn.Module):
     def forward(
         self, features: Sequence[Tensor], context: Context | None = None, w_film: SharedWeights | None = None
     ) -> tuple[Tensor, SharedWeights | None]:
-        """Return the soft prediction for the features of `Encoder`, and the weights FiLM generators share."""
+        """Return the soft prediction for the features of `Encoder`, and the weights shared by FiLM generators."""
         x = features[-1]
         for step, skip in enumerate(reversed(features[:-1])):
             up, film = self.up_path[2 * step : 2 * step + 2]
@@ -168,13 +168,13 @@ class Unet(PoolingNetwork):
     Args:
         in_channel: Channels of the image.
         out_channel: Output classes; above 1 the first is the background, which the prediction leaves out.
-        depth: Number of poolings.
+        depth: Number of pooling steps.
         dropout_rate: Probability that a feature map is dropped.
-        bn_momentum: Momentum of the normalisation layers.
-        final_activation: ``sigmoid``, ``relu`` (normalised) or ``softmax``.
+        bn_momentum: Momentum of the normalization layers.
+        final_activation: ``sigmoid``, ``relu`` (normalized) or ``softmax``.
         is_2d: 2D, else 3D.
         n_filters: Channels of the first level.
-        **kwargs: Other keys of a configuration's model section, such as `folder_name`; they have no effect.
+        **kwargs: Other keys of the model section of a configuration, such as `folder_name`; they have no effect.
 
     Attributes:
         encoder: Contracting path.
@@ -213,9 +213,9 @@ class FiLMedUnet(Unet):
     """U-Net whose feature maps are modulated by the image's metadata (see `ivadomed.models.film`).
 
     Args:
-        in_channel: See `Unet`, as the arguments not listed here.
+        in_channel: See `Unet`, also for the arguments not listed here.
         n_metadata: Length of the metadata vector.
-        film_layers: ``2 * depth + 2`` times 0 or 1: encoder levels, bottom, decoder levels, output.
+        film_layers: ``2 * depth + 2`` values, 0 or 1: encoder levels, bottom, decoder levels, output.
     """
 
     def __init__(
@@ -257,6 +257,6 @@ class FiLMedUnet(Unet):
         return film_input(self)
 
     def forward(self, x: Tensor, context: Context | None = None) -> Tensor:
-        """As `Unet.forward`, modulated by `context` ``[B, n_metadata]`` (tensor or nested list)."""
+        """`Unet.forward`, modulated by `context` ``[B, n_metadata]`` (tensor or nested list)."""
         features, w_film = self.encoder(x, context)
         return self.decoder(features, context, w_film)[0]

@@ -35,9 +35,9 @@ N_FILM_PLACES = 10
 class Modified3DUNet(Network):
     """3D U-Net of Isensee et al. (2017, arXiv:1802.10508), after github.com/pykao/Modified-3D-UNet-Pytorch.
 
-    Differences to the original U-Net: residual context blocks, leaky ReLU, instance normalisation (batches
+    Differences from the original U-Net: residual context blocks, leaky ReLU, instance normalization (batches
     are small in 3D), strided convolutions instead of pooling, and segmentation layers at two more levels,
-    whose outputs are upsampled and summed. Any size of at least 17 voxels per axis works; multiples of 16 fit
+    whose outputs are upsampled and summed. Any size of at least 17 voxels per axis works; multiples of 16 are
     best.
 
     Args:
@@ -46,10 +46,10 @@ class Modified3DUNet(Network):
         n_filters: Channels of the first level; each of the four levels below doubles them.
         attention: Gate the skip connections of levels 2 to 4 by attention (`GridAttentionBlockND`).
         dropout_rate: Probability that a feature map is dropped.
-        bn_momentum: Momentum of the normalisation layers.
-        final_activation: ``sigmoid``, ``relu`` (normalised) or ``softmax``.
+        bn_momentum: Momentum of the normalization layers.
+        final_activation: ``sigmoid``, ``relu`` (normalized) or ``softmax``.
         n_metadata: Length of the metadata vector; only with `film_layers`.
-        film_layers: Ten times 0 or 1: five context levels, four localisation levels, output.
+        film_layers: Ten values, 0 or 1: five context levels, four localization levels, output.
         **kwargs: See `Unet`.
     """
 
@@ -66,7 +66,7 @@ class Modified3DUNet(Network):
         film_layers: Annotated[
             tuple[Switch, ...] | None,
             Doc(
-                "1 where FiLM modulates a layer, else 0; ten entries: five context levels, four localisation levels, "
+                "1 where FiLM modulates a layer, else 0; ten entries: five context levels, four localization levels, "
                 "output. null: no FiLM.",
                 [0, 1, 0, 0, 0, 0, 0, 0, 0, 0],
             ),
@@ -145,11 +145,11 @@ class Modified3DUNet(Network):
         return InstanceNorm3d(feat_in, momentum=self.momentum)
 
     def conv_norm_lrelu(self, feat_in: int, feat_out: int) -> nn.Sequential:
-        """Convolution, normalisation, leaky ReLU."""
+        """Convolution, normalization, leaky ReLU."""
         return nn.Sequential(_conv3(feat_in, feat_out), self._norm(feat_out), nn.LeakyReLU())
 
     def norm_lrelu_conv(self, feat_in: int, feat_out: int) -> nn.Sequential:
-        """Normalisation, leaky ReLU, convolution."""
+        """Normalization, leaky ReLU, convolution."""
         return nn.Sequential(self._norm(feat_in), nn.LeakyReLU(), _conv3(feat_in, feat_out))
 
     def lrelu_conv(self, feat_in: int, feat_out: int) -> nn.Sequential:
@@ -157,7 +157,7 @@ class Modified3DUNet(Network):
         return nn.Sequential(nn.LeakyReLU(), _conv3(feat_in, feat_out))
 
     def norm_lrelu(self, feat_in: int) -> nn.Sequential:
-        """Normalisation, leaky ReLU."""
+        """Normalization, leaky ReLU."""
         return nn.Sequential(self._norm(feat_in), nn.LeakyReLU())
 
     def norm_lrelu_upscale_conv_norm_lrelu(self, feat_in: int, feat_out: int) -> nn.Sequential:
@@ -165,9 +165,9 @@ class Modified3DUNet(Network):
         return nn.Sequential(*self.norm_lrelu(feat_in), *self.upscale_conv_norm_lrelu(feat_in, feat_out))
 
     def upscale_conv_norm_lrelu(self, feat_in: int, feat_out: int) -> nn.Sequential:
-        """Nearest-neighbour upsampling by 2, convolution, normalisation, leaky ReLU."""
+        """Nearest-neighbor upsampling by 2, convolution, normalization, leaky ReLU."""
         return nn.Sequential(
-            nn.Identity(),  # the place of the upsampling in published weights; the convolution does both
+            nn.Identity(),  # placeholder for the upsampling in published weights; the convolution does both
             UpscalingConv3d(feat_in, feat_out),
             self._norm(feat_out),
             nn.LeakyReLU(),
@@ -208,7 +208,7 @@ class Modified3DUNet(Network):
         out = self.lrelu(self.inorm3d_c1(skips[0]))
         for level in range(2, 6):
             residual = getattr(self, f"conv3d_c{level}")(out)
-            # One block with one set of weights, applied twice.
+            # The same block, with one set of weights, is applied twice.
             block = getattr(self, f"norm_lrelu_conv_c{level}")
             out = block(self.dropout3d(block(residual))) + residual
             if level < 5:
@@ -230,7 +230,7 @@ class Modified3DUNet(Network):
                 supervised.append(out)
             out = getattr(self, f"conv3d_l{level}")(out)
             out = film(6 + level, getattr(self, f"norm_lrelu_upscale_conv_norm_lrelu_l{level}")(out))
-        # The last level has the skip connection first; published weights expect it so.
+        # The last level concatenates the skip connection first, as published weights expect.
         out = self.conv_norm_lrelu_l4(torch.cat([skips[0], crop_like(out, skips[0])], dim=1))
 
         coarse = self.upscale(self.ds2_1x1_conv3d(supervised[0]))
@@ -241,15 +241,15 @@ class Modified3DUNet(Network):
 
 @network
 class UNet3D(Modified3DUNet):
-    """Name of `Modified3DUNet` in configurations and model files of older versions."""
+    """`Modified3DUNet` under its name in configurations and model files of older versions."""
 
 
 class UpscalingConv3d(nn.Conv3d):
-    """Nearest-neighbour upsampling by 2 and a 3x3x3 convolution, in one step.
+    """Nearest-neighbor upsampling by 2 and a 3x3x3 convolution, in one step.
 
-    Upsampling repeats each voxel, so the convolution multiplies most voxels by several of its weights in turn.
+    Upsampling repeats each voxel, so the convolution multiplies most voxels by several of its weights.
     Here the weights are summed first: a transposed convolution with stride 2 and 4 taps per axis gives the same
-    sum from 8 products per output voxel and channel instead of 27, without the upsampled image in memory.
+    sum with 8 instead of 27 products per output voxel and channel, without the upsampled image in memory.
 
     Args:
         feat_in: Channels of the input.
@@ -264,7 +264,7 @@ class UpscalingConv3d(nn.Conv3d):
         return F.conv_transpose3d(x, self._transposed_weight(), stride=2, padding=1)
 
     def as_transposed(self) -> nn.ConvTranspose3d:
-        """The layer as it is now, with the weights summed for good."""
+        """Equivalent transposed convolution with the current weights summed once."""
         layer = nn.ConvTranspose3d(
             self.in_channels, self.out_channels, kernel_size=4, stride=2, padding=1, bias=False
         )
@@ -276,12 +276,12 @@ class UpscalingConv3d(nn.Conv3d):
         for axis in (2, 3, 4):
             others = [0, 0] * (4 - axis)  # `pad` names the last axis first
             taps = F.pad(taps, [*others, 0, 1]) + F.pad(taps, [*others, 1, 0])
-        # A transposed convolution has its channels the other way round and runs over the taps backwards.
+        # A transposed convolution swaps input and output channels and flips the taps.
         return taps.flip(2, 3, 4).transpose(0, 1)
 
 
 class _Film:
-    """The FiLM layers of one forward pass: same context, shared weights handed on from layer to layer."""
+    """FiLM layers of one forward pass, with the same context and shared weights passed from layer to layer."""
 
     def __init__(self, network: nn.Module, context: Context | None, w_film: SharedWeights | None) -> None:
         self.network, self.context, self.w_film = network, context, w_film

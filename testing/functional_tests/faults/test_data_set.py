@@ -217,7 +217,7 @@ def test_configurations_that_do_not_fit_the_data(config, sections, message, writ
 def test_samples_that_are_too_small_for_the_network(config, write, refused):
     config["default_model"] |= {"depth": 3, "length_2D": [4, 4], "stride_2D": [4, 4]}
     refused(
-        ["--train", write(config)], "samples of 4x4 voxels are too small for Unet: depth 3 takes 8 voxels"
+        ["--train", write(config)], "samples of 4x4 voxels are too small for Unet: depth 3 requires 8 voxels"
     )
 
 

@@ -62,8 +62,8 @@ PT_FAULTS = {
     "absent": (Path.unlink, "best_model.pt|no such model file"),
     "a folder": (lambda p: (p.unlink(), p.mkdir()), r"\.pt"),
     "empty": (lambda p: replace(p, b""), r"\.pt: is empty"),
-    "truncated": (lambda p: cut(p, 0.7), r"\.pt: damaged or no model file"),
-    "text": (lambda p: replace(p, b"not a model"), r"\.pt: damaged or no model file"),
+    "truncated": (lambda p: cut(p, 0.7), r"\.pt: damaged or not a model file"),
+    "text": (lambda p: replace(p, b"not a model"), r"\.pt: damaged or not a model file"),
     "of another program": (lambda p: torch.save({"model": {}}, p), r"\.pt: holds a dict with model"),
     "a module of torch": (
         lambda p: torch.save(torch.nn.Sequential(torch.nn.Linear(1, 1)), p),

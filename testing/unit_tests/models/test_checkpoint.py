@@ -124,7 +124,7 @@ def test_foreign_torch_files(model, tmp_path):
     with pytest.raises(ModelError, match=r"holds a dict with encoder.*expected a packaged model"):
         load_model(path)
     torch.save(torch.nn.Linear(1, 1), path)
-    with pytest.raises(ModelError, match="expected a model of ivadomed"):
+    with pytest.raises(ModelError, match="expected an ivadomed model"):
         load_model(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x/constants.pkl", b"")

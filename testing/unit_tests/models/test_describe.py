@@ -89,5 +89,5 @@ def test_film_layers_that_are_all_off_are_none():
 
 @pytest.mark.parametrize("make", [lambda: DenseNet(growth_rate=4, block_config=(1, 1)), lambda: nn.ReLU()])
 def test_other_networks_are_refused(make):
-    with pytest.raises(ModelError, match="its arguments cannot be read off its layers"):
+    with pytest.raises(ModelError, match="its arguments cannot be inferred from its layers"):
         describe(make())
