@@ -1,22 +1,22 @@
-"""Data sets and models from the network: those with a name, and how a file is fetched and an archive unpacked."""
+"""Download of data sets and models: known names, file transfer, and unpacking of archives."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-# Name, tag of the release that ivadomed was published with, what it is.
+# Name, tag of the release published with ivadomed, description.
 _ITEMS = (
     ("data_example_spinegeneric", "r20200907", "spinal cord MRI of the tutorial, with labels (490 MB)"),
     ("data_axondeepseg_sem", "r20211130", "electron micrographs of nerves, with axon and myelin labels"),
     ("data_testing", "", "small images for unit tests"),
     ("data_multi_testing", "", "small images in several data sets, for unit tests"),
     ("data_functional_testing", "", "small images for tests of the command line"),
-    ("t2_tumor", "r20200621", "model: tumour, oedema and cavity in T2w MRI"),
-    ("findcord_tumor", "r20200621", "model: finds the cord of patients with a tumour in T2w MRI"),
+    ("t2_tumor", "r20200621", "model: tumor, edema and cavity in T2w MRI"),
+    ("findcord_tumor", "r20200621", "model: finds the cord of patients with a tumor in T2w MRI"),
     ("t2star_sc", "r20200622", "model: spinal cord in T2*w MRI"),
     ("mice_uqueensland_sc", "r20200622", "model: spinal cord of mice"),
-    ("mice_uqueensland_gm", "r20200622", "model: grey matter of mice"),
+    ("mice_uqueensland_gm", "r20200622", "model: gray matter of mice"),
     ("model_find_disc_t1", "r20201013", "model: intervertebral discs in T1w MRI"),
     ("model_find_disc_t2", "r20200928", "model: intervertebral discs in T2w MRI"),
 )
@@ -28,7 +28,7 @@ _REPOSITORIES = {
 
 
 def _urls(name: str, release: str) -> list[str]:
-    """The release on GitHub, and the present version in case the release is gone."""
+    """URLs of the release on GitHub, and of the current version in case the release is gone."""
     repositories = _REPOSITORIES.get(name, (f"ivadomed/{name}",))
     places = [f"{repositories[0]}/archive/refs/tags/{release}"] if release else []
     places += [f"{repository}/archive/HEAD" for repository in repositories]
@@ -38,4 +38,4 @@ def _urls(name: str, release: str) -> list[str]:
 DICT_URL: Mapping[str, Mapping[str, Any]] = {
     name: {"url": _urls(name, release), "description": description} for name, release, description in _ITEMS
 }
-"""The same as in 2.9.10: of each name its servers ("url") and what it is ("description")."""
+"""As in 2.9.10: servers ("url") and description ("description") of each name."""

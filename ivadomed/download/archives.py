@@ -1,8 +1,8 @@
-"""Unpack zip and tar archives that come from elsewhere.
+"""Safe unpacking of untrusted zip and tar archives.
 
-An archive may try to write outside of its folder ("../x", absolute names, links), to fill the disk or the memory (a
-few kilobytes that unpack to terabytes), or to hide one file behind another of the same name. None of that is done:
-folders and plain files are made, all else is an error, and then nothing is left behind.
+An archive may try to write outside its folder ("../x", absolute names, links), to fill the disk or the memory (a few
+kilobytes that unpack to terabytes), or to hide one file behind another of the same name. Only folders and plain files
+are created; anything else is an error that leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ivadomed.errors import DataError, OutputError
 from ivadomed.images.files import atomic_folder
 
 _CHUNK = 1 << 20
-_READ_AT_ONCE = 1 << 24  # tarfile reads an extended header into memory, whatever size it says it has
+_READ_AT_ONCE = 1 << 24  # tarfile reads extended headers into memory, regardless of their declared size
 _TAR_OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -33,7 +33,7 @@ _DAMAGE = (
     lzma.LZMAError,
     zlib.error,
     EOFError,
-    RuntimeError,  # zipfile's word for an encrypted member
+    RuntimeError,  # raised by zipfile for an encrypted member
     NotImplementedError,
     UnicodeError,
     ValueError,
@@ -42,13 +42,13 @@ _DAMAGE = (
 
 @dataclass(frozen=True)
 class ArchiveLimits:
-    """How much an archive may unpack to.
+    """Limits on the unpacked size of an archive.
 
     Args:
-        ratio: Bytes per byte of the archive. Masks of zeros pack to a thousandth, so that it is a bound for large
-            archives only:
-        least: Bytes that any archive may unpack to.
-        members: Files and folders.
+        ratio: Bytes per byte of the archive. As masks of zeros compress to a thousandth, this limits only large
+            archives.
+        least: Bytes allowed for any archive.
+        members: Number of files and folders.
     """
 
     ratio: float = 100.0
@@ -56,7 +56,7 @@ class ArchiveLimits:
     members: int = 1_000_000
 
     def bytes_of(self, archive: Path) -> int:
-        """Bytes that an archive may unpack to."""
+        """Maximum number of bytes that an archive may unpack to."""
         return max(self.least, int(self.ratio * archive.stat().st_size))
 
 
@@ -65,7 +65,7 @@ _DEFAULT = ArchiveLimits()
 
 @dataclass(frozen=True)
 class _Member:
-    """A folder, or a file to be read from ``content``."""
+    """A folder, or a file to read from ``content``."""
 
     name: str
     is_folder: bool
@@ -78,19 +78,19 @@ def unpack(
     replace: bool = False,
     limits: ArchiveLimits = _DEFAULT,
 ) -> Path:
-    """Unpack an archive into a folder that appears when all is there.
+    """Unpack an archive into a folder that appears only when complete.
 
     Args:
-        archive: zip or tar, plain or packed with gzip, bzip2 or xz; its content tells, not its name.
-        folder: To be made; it must not hold anything.
-        replace: Replace a folder that does.
-        limits: What is taken for a bomb.
+        archive: zip or tar, plain or compressed with gzip, bzip2 or xz; recognized by content, not by name.
+        folder: Folder to create; must not have any content.
+        replace: Replace a folder with content.
+        limits: Limits beyond which an archive counts as a bomb.
 
     Returns:
         The folder.
 
     Raises:
-        DataError: The archive is damaged, or holds what is not unpacked: see the module.
+        DataError: The archive is damaged, or has members that are not unpacked, see the module.
         OutputError: The folder is in use or cannot be written.
     """
     archive, folder = Path(archive), Path(folder)
@@ -103,7 +103,7 @@ def unpack(
         except _DAMAGE as error:
             raise _damaged(archive, error) from error
         except OSError as error:
-            if error.errno is None:  # of a library that unpacks, not of the system
+            if error.errno is None:  # from a decompression library, not the system
                 raise _damaged(archive, error) from error
             raise OutputError(f"{folder}: cannot be written ({error.strerror}); make room") from error
     return folder
@@ -134,9 +134,9 @@ def _write(members: Iterator[_Member], place: Path, archive: Path, limits: Archi
 
 
 def _safe_name(name: str, archive: Path) -> PurePosixPath:
-    """The name of a member, relative and without "..".
+    """Name of a member, relative and without "..".
 
-    Names of Windows are refused too (drives, backslashes): what they mean depends on where they are unpacked.
+    Windows names (drives, backslashes) are refused too, as their meaning depends on the system.
     """
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or ":" in name:
@@ -157,7 +157,7 @@ def _bomb(archive: Path, most: int) -> DataError:
 def _zip_members(archive: Path, limits: ArchiveLimits) -> Iterator[_Member]:
     with zipfile.ZipFile(archive) as file:
         entries = file.infolist()
-        # What they say may be a lie, which _write finds out; an honest bomb is refused before it fills the disk.
+        # Declared sizes may be false, which _write detects; declared bombs are refused before they fill the disk.
         total = sum(entry.file_size for entry in entries)
         if total > limits.bytes_of(archive):
             raise _bomb(archive, limits.bytes_of(archive))
@@ -186,11 +186,11 @@ def _tar_members(archive: Path, limits: ArchiveLimits) -> Iterator[_Member]:
                     yield _Member(entry.name, False, file.extractfile(entry))
                 else:
                     raise _not_a_file(archive, entry.name)
-                cast(Any, file).members = []  # it would keep all of them
+                cast(Any, file).members = []  # otherwise it would keep all members
 
 
 class _Limited(io.RawIOBase):
-    """A stream that ends with an error where too much comes out of it, or is asked for at once."""
+    """A stream that raises an error if too much is read in total or at once."""
 
     def __init__(self, stream: IO[bytes], archive: Path, most: int) -> None:
         self.stream, self.archive = stream, archive
@@ -206,13 +206,13 @@ class _Limited(io.RawIOBase):
         return content
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to a place; of a packed stream all before it is unpacked, so it is limited too."""
+        """Go to a position; limited too, as a compressed stream is unpacked up to it."""
         if whence == 0 and offset > self.most:
             raise _bomb(self.archive, self.most)
         return self.stream.seek(offset, whence)
 
     def tell(self) -> int:
-        """Bytes before the place."""
+        """Current position in bytes."""
         return self.stream.tell()
 
 

@@ -1,4 +1,4 @@
-"""Fetch a file over HTTP: it continues where it stopped, tries again, tries other servers, and checks what came."""
+"""File download over HTTP, with resuming, retries, mirrors and checks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _RANGE = re.compile(r"bytes (\d+)-\d*/(\d+|\*)")
 
 
 class DownloadError(DataError):
-    """No server gave the file; the message says what each one answered and what to do."""
+    """No server provided the file; the message has all answers and a remedy."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class Download:
     """A file on one or more servers.
 
     Args:
-        urls: Where it is, the first choice first.
-        size: Bytes, when they are known.
-        sha256: Checksum in hexadecimal digits, when it is known.
+        urls: URLs in order of preference.
+        size: Size in bytes, if known.
+        sha256: Checksum in hexadecimal digits, if known.
     """
 
     urls: tuple[str, ...]
@@ -59,12 +59,12 @@ class Download:
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to try.
+    """Retry policy.
 
     Args:
-        attempts: On one server, in a row without a byte gained.
+        attempts: Consecutive attempts on one server without receiving a byte.
         first_wait: Seconds before the second attempt; doubled for each further one.
-        sleep: Waits for so many seconds.
+        sleep: Function that waits for a number of seconds.
     """
 
     attempts: int = 4
@@ -73,15 +73,15 @@ class Patience:
 
 
 class _Refused(Exception):
-    """A server does not give the file and will not do so in a minute either."""
+    """A server does not provide the file, and retrying is pointless."""
 
 
 class _Passing(Exception):
-    """A transfer broke off; to try again may help.
+    """A transfer was interrupted; retrying may help.
 
     Args:
         message: What happened.
-        wait: Seconds that the server asked for.
+        wait: Wait in seconds requested by the server.
     """
 
     def __init__(self, message: str, wait: float = 0.0) -> None:
@@ -93,22 +93,22 @@ _DEFAULT = Patience()
 
 
 def fetch(source: Download, path: str | os.PathLike[str], patience: Patience = _DEFAULT) -> Path:
-    """Fetch a file; a transfer that broke off, in this process or an earlier one, is continued.
+    """Fetch a file; a transfer interrupted in this or an earlier process is resumed.
 
-    Until it is complete the file is ``<path>.part``; ``<path>.part.json`` says of which version it is a part. It is
-    continued only where the server confirms that version, or its checksum is known.
+    Until complete, the file is ``<path>.part``; ``<path>.part.json`` identifies its version. It is resumed only if the
+    server confirms that version, or its checksum is known.
 
     Args:
-        source: Where the file is.
-        path: Where to write it.
-        patience: How long to try.
+        source: Servers of the file.
+        path: Path to write.
+        patience: Retry policy.
 
     Returns:
         ``path``.
 
     Raises:
-        DownloadError: No server gave it.
-        OutputError: It cannot be written, or another process fetches it.
+        DownloadError: No server provided the file.
+        OutputError: The file cannot be written, or another process is fetching it.
     """
     path = Path(path)
     for url in source.urls:
@@ -121,7 +121,7 @@ def fetch(source: Download, path: str | os.PathLike[str], patience: Patience = _
         with FileLock(f"{path}.lock", timeout=0):
             return _from_any(source, path, patience)
     except Timeout:
-        raise OutputError(f"{path}: another process fetches it; wait for that one") from None
+        raise OutputError(f"{path}: another process is fetching it; wait for that one") from None
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error}); make room") from error
 
@@ -153,7 +153,7 @@ class _Transfer:
         self.continued = False
 
     def run(self, patience: Patience) -> None:
-        """Try until the file is complete or patience ends."""
+        """Try until the file is complete or the retry policy is exhausted."""
         failures = 0
         while True:
             before = self._have()
@@ -166,7 +166,7 @@ class _Transfer:
                 if failures >= patience.attempts:
                     raise
                 wait = max(error.wait, patience.first_wait * 2 ** max(0, failures - 1))
-                wait = min(wait, _LONGEST_WAIT) * random.uniform(0.8, 1.2)  # not all clients at the same time
+                wait = min(wait, _LONGEST_WAIT) * random.uniform(0.8, 1.2)  # spread simultaneous clients
                 log.warning("%s: %s; trying again in %.0f s.", self.url, error, wait)
                 patience.sleep(wait)
 
@@ -174,7 +174,7 @@ class _Transfer:
         return self.part.stat().st_size if self.part.is_file() else 0
 
     def _attempt(self) -> None:
-        """Open the connection and write what comes."""
+        """Open the connection and write the data received."""
         request = urllib.request.Request(self.url, headers={"User-Agent": f"ivadomed/{__version__}"})
         for name, value in self._continuation().items():
             request.add_header(name, value)
@@ -196,14 +196,14 @@ class _Transfer:
             self._receive(answer)
 
     def _continuation(self) -> dict[str, str]:
-        """Headers that ask for what is missing of the version that we have a part of."""
+        """Headers that request the missing rest of the partial version."""
         have = self._have()
         try:
             known = parse_json(self.note.read_text(encoding="utf-8"))
             version = known["version"] if known["url"] == self.url else None
         except (OSError, ValueError, KeyError, TypeError):
             version = None
-        if have and self.source.sha256:  # whose version it is will be seen at the end
+        if have and self.source.sha256:  # the version is verified at the end
             return {"Range": f"bytes={have}-"}
         if have and version:
             return {"Range": f"bytes={have}-", "If-Range": version}
@@ -211,7 +211,7 @@ class _Transfer:
         return {}
 
     def _rejected(self, error: urllib.error.HTTPError) -> None:
-        if error.code == 416:  # nothing is left of the range that we asked for
+        if error.code == 416:  # the requested range is empty
             total = (error.headers.get("Content-Range") or "").rpartition("/")[2]
             if total == str(self._have()):
                 return
@@ -234,7 +234,7 @@ class _Transfer:
                 f"{self.path}: {(total - start) / 1e9:.2f} GB are to come, {free / 1e9:.2f} GB are free; make room"
             )
         tag = answer.headers.get("ETag")
-        # What tells this version from others: a strong entity tag, or else its date (RFC 9110, 13.1.5).
+        # Identifier of the version: a strong entity tag, or else its date (RFC 9110, 13.1.5).
         version = tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified")
         self.note.write_text(json.dumps({"url": self.url, "version": version}), encoding="utf-8")
         most = total if total is not None else self.source.size
@@ -244,12 +244,12 @@ class _Transfer:
                 file.write(chunk)
                 progress.update(len(chunk))
                 if most is not None and file.tell() > most:
-                    break  # _finish says so
+                    break  # reported by _finish
         if most is not None and self._have() < most:
             raise _Passing(f"the transfer broke off after {self._have()} of {most} bytes")
 
     def _place_of(self, answer: Any) -> tuple[int, int | None]:
-        """Where in the file the answer begins, and the size of the whole file if it is told."""
+        """Offset of the answer in the file, and the size of the whole file if provided."""
         if answer.status == 206:
             match = _RANGE.fullmatch(answer.headers.get("Content-Range") or "")
             if not match or int(match[1]) != self._have():
@@ -260,7 +260,7 @@ class _Transfer:
         return 0, int(length) if length and length.isdecimal() else None
 
     def _finish(self) -> None:
-        """Check the file and give it its name."""
+        """Check the file and move it to its final name."""
         problem = None
         if self.source.size is not None and self._have() != self.source.size:
             problem = f"sent {self._have()} bytes, expected {self.source.size}"
@@ -268,7 +268,7 @@ class _Transfer:
             problem = f"sent another file (SHA-256 {found}, expected {self.source.sha256})"
         if problem:
             self.part.unlink()
-            # A part of another version may have been continued: then it is worth to start again.
+            # A part of another version may have been resumed: then a new start is worthwhile.
             raise _Passing(problem) if self.continued else _Refused(problem)
         move(self.part, self.path)
         self.note.unlink(missing_ok=True)
@@ -292,7 +292,7 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects to HTTP servers, but never from an encrypted connection to one that is not."""
+    """Follows redirects to HTTP servers, but never from an encrypted to an unencrypted connection."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         before, after = urlsplit(req.full_url).scheme, urlsplit(newurl).scheme
@@ -306,5 +306,5 @@ _OPENER = urllib.request.build_opener(_SafeRedirects)
 
 
 def download_of(urls: str | Sequence[str]) -> Download:
-    """One URL or several as a ``Download``."""
+    """``Download`` of one or several URLs."""
     return Download((urls,) if isinstance(urls, str) else tuple(urls))

@@ -1,7 +1,7 @@
-"""Put what an archive holds into a folder, and know later which of its files came from there.
+"""Installation of an archive into a folder, with a record of the files that came from it.
 
-The folder gets a record of these files and their checksums. When an archive is installed into it again, the record
-tells them from what the user has put there or changed, which is never replaced or removed.
+The record has the names and checksums of these files. When an archive is installed again, it distinguishes them from
+files that the user has added or changed, which are never replaced or removed.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ log = logging.getLogger(__name__)
 
 RECORD = ".ivadomed_download.json"
 
-_BESIDE = frozenset({"__MACOSX", "pax_global_header"})  # what archivers add to the folder that was packed
+_BESIDE = frozenset({"__MACOSX", "pax_global_header"})  # added by archivers to the packed folder
 _MOST_NAMES = 3
 
 
 def download_data(urls: str | Sequence[str] | Download) -> str:
-    """Download a file to the cache folder of the user (``~/.cache/ivadomed``, or ``XDG_CACHE_HOME``).
+    """Download a file to the user's cache folder (``~/.cache/ivadomed``, or in ``XDG_CACHE_HOME``).
 
     Args:
-        urls: One URL, or several servers of the same file.
+        urls: One URL, or several for the same file.
 
     Returns:
-        The file, which is the caller's to remove.
+        The file, to be removed by the caller.
 
     Raises:
-        DownloadError: No server gave it.
-        OutputError: It cannot be written.
+        DownloadError: No server provided the file.
+        OutputError: The file cannot be written.
     """
     source = urls if isinstance(urls, Download) else download_of(urls)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ivadomed"
@@ -51,18 +51,18 @@ def download_data(urls: str | Sequence[str] | Download) -> str:
 def install_data(
     url: str | Sequence[str] | Download, dest_folder: str | os.PathLike[str], keep: bool = False
 ) -> Path:
-    """Download an archive and unpack it; a folder that all of it lies in becomes ``dest_folder``.
+    """Download an archive and unpack it; a single top-level folder becomes ``dest_folder``.
 
     Args:
-        url: One URL, or several servers of the same file.
-        dest_folder: Folder to be made. What an earlier call put there is replaced, other files never are.
-        keep: Add to a folder that holds something; its files are kept, also where the archive has others.
+        url: One URL, or several for the same file.
+        dest_folder: Folder to create. Files from an earlier call are replaced, other files never are.
+        keep: Add to an existing folder; its files are kept, even if the archive has others of the same name.
 
     Returns:
         The folder.
 
     Raises:
-        DownloadError: No server gave it.
+        DownloadError: No server provided the file.
         DataError: The archive is damaged or harmful, see ``ivadomed.download.archives``.
         OutputError: The folder holds files and ``keep`` is not set, or it cannot be written.
     """
@@ -81,7 +81,7 @@ def unzip(compressed: str | os.PathLike[str], dest_folder: str | os.PathLike[str
 
     Args:
         compressed: The archive.
-        dest_folder: Folder to be made; if it exists, files are added and none is replaced.
+        dest_folder: Folder to create; if it exists, files are added and none is replaced.
 
     Returns:
         The folder.
@@ -98,7 +98,7 @@ def unzip(compressed: str | os.PathLike[str], dest_folder: str | os.PathLike[str
 
 
 def check_free(dest: Path, keep: bool) -> None:
-    """Raise OutputError where an archive cannot be installed: in a file, or a user's folder without ``keep``."""
+    """Raise OutputError if an archive cannot be installed: in a file, or in a user's folder without ``keep``."""
     if dest.exists() and not dest.is_dir():
         raise OutputError(f"{dest}: is a file; give a folder with -o")
     if holds_files(dest) and not keep and _read_record(dest) is None:
@@ -109,17 +109,16 @@ def check_free(dest: Path, keep: bool) -> None:
 
 
 def install(archive: Path, dest: Path, keep: bool = False) -> None:
-    """Unpack an archive into a folder; a folder that all of it lies in becomes ``dest``.
+    """Unpack an archive into a folder; a single top-level folder becomes ``dest``.
 
-    Files that an earlier call brought are replaced, or removed where the archive has them no more; such that were
-    changed since then are moved to a folder next to ``dest`` before. All other files stay as they are, also where the
-    archive has one of the same name.
+    Files from an earlier call are replaced, or removed if no longer in the archive; those changed since are first
+    moved to a folder next to ``dest``. All other files are kept, even if the archive has one of the same name.
 
     Args:
         archive: zip or tar archive.
-        dest: The folder; made when it is not there.
+        dest: The folder; created if missing.
         keep: Add to a folder of any origin: no file is replaced, moved or removed, and a folder that was not
-            downloaded stays the user's.
+            downloaded remains the user's.
 
     Raises:
         DataError: The archive is damaged or harmful, see ``ivadomed.download.archives``.
@@ -129,7 +128,7 @@ def install(archive: Path, dest: Path, keep: bool = False) -> None:
     with _scratch(dest) as scratch:
         root = unpack(archive, scratch / "content")
         entries = [entry for entry in root.iterdir() if entry.name not in _BESIDE]
-        if len(entries) == 1 and entries[0].is_dir():  # as in archives of GitHub
+        if len(entries) == 1 and entries[0].is_dir():  # as in GitHub archives
             root = entries[0]
         if holds_files(dest):
             with _writing(dest):
@@ -144,7 +143,7 @@ def install(archive: Path, dest: Path, keep: bool = False) -> None:
 
 
 def add_missing(archive: Path, dest: Path) -> None:
-    """Unpack an archive as it is into a folder that holds files, and replace none of them."""
+    """Unpack an archive unchanged into a folder, without replacing its files."""
     with _scratch(dest) as scratch:
         source = unpack(archive, scratch / "content")
         with _writing(dest):
@@ -154,7 +153,7 @@ def add_missing(archive: Path, dest: Path) -> None:
 
 
 def holds_files(folder: Path) -> bool:
-    """Whether it is a folder with something in it."""
+    """True for a folder with content."""
     return folder.is_dir() and any(folder.iterdir())
 
 
@@ -187,22 +186,24 @@ def _merge(root: Path, dest: Path, keep: bool, archive: str) -> None:
     if before is not None:
         _write_record(dest, archive, brought | gone)
     if kept and not keep:
-        log.warning("%s: files of yours are kept, where the archive has others: %s.", dest, _some(kept))
-    if changed:
         log.warning(
-            "%s: files that were changed after the download are in %s now: %s.", dest, aside, _some(changed)
+            "%s: your files are kept, although the archive has others: %s.",
+            dest,
+            _some(kept),
         )
+    if changed:
+        log.warning("%s: files changed after the download are now in %s: %s.", dest, aside, _some(changed))
 
 
 def _read_record(folder: Path) -> dict[str, str] | None:
-    """Checksum by name of the files that were brought; None for a folder that was not downloaded."""
+    """Checksums of downloaded files, by name; None for a folder that was not downloaded."""
     file = folder / RECORD
     if not file.is_file():
         return None
     try:
         files = parse_json(file.read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, KeyError, TypeError):
-        return {}  # made by this tool, which does not know any more what it brought
+        return {}  # made by this tool, but the list of files is lost
     return {str(k): str(v) for k, v in files.items()} if isinstance(files, dict) else {}
 
 
@@ -211,13 +212,13 @@ def _write_record(folder: Path, archive: str, files: Mapping[str, str]) -> None:
 
 
 def _files_of(root: Path) -> list[str]:
-    """Names of all files in an unpacked archive, without a record that it may hold of its own."""
+    """Names of all files in an unpacked archive, except a record in it."""
     names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
     return [name for name in names if name.partition("/")[0] != RECORD]
 
 
 def _is_free(place: Path, dest: Path) -> bool:
-    """Whether nothing is there, and nothing but folders of ``dest`` leads there: no file, no link to elsewhere."""
+    """True if a path is free and its parents are folders of ``dest``: no file, no link to elsewhere."""
     above = place.parents[: len(place.relative_to(dest).parts) - 1]
     return not os.path.lexists(place) and all(
         not os.path.lexists(folder) or (folder.is_dir() and not folder.is_symlink()) for folder in above
@@ -225,7 +226,7 @@ def _is_free(place: Path, dest: Path) -> bool:
 
 
 def _digest(place: Path, dest: Path) -> str | None:
-    """Checksum of a plain file of ``dest``; None where there is none, or where links lead elsewhere."""
+    """Checksum of a plain file of ``dest``; None if there is none, or if links lead elsewhere."""
     if ".." in place.parts or place.is_symlink() or not place.is_file():
         return None
     return sha256_of(place) if place.resolve() == dest.resolve() / place.relative_to(dest) else None
@@ -237,7 +238,7 @@ def _move(source: Path, place: Path) -> None:
 
 
 def _remove(place: Path, dest: Path) -> None:
-    """Remove a file, and the folders that are empty without it."""
+    """Remove a file, and folders left empty by this."""
     place.unlink()
     for folder in place.parents[: len(place.relative_to(dest).parts) - 1]:
         if any(folder.iterdir()):
@@ -259,7 +260,7 @@ def _some(names: Sequence[str]) -> str:
 
 @contextmanager
 def _scratch(dest: Path) -> Iterator[Path]:
-    """A folder next to ``dest``, from where files can be moved."""
+    """Temporary folder next to ``dest``, on the same file system."""
     try:
         dest.parent.mkdir(parents=True, exist_ok=True)
         place = tempfile.TemporaryDirectory(prefix=f".{dest.name}-", dir=dest.parent)

@@ -119,8 +119,8 @@ def test_files_of_the_user_stay_when_a_folder_is_downloaded_again(served, tmp_pa
     assert (data / "sub-01/label").read_text() == "2"
     assert (tmp_path / "set_changed/sub-01/label").read_text() == "corrected"
     assert not (tmp_path / "set_changed_2").exists()
-    assert "changed after the download are in" in caplog.text
-    assert "files of yours are kept, where the archive has others: more, sub-02/a" in caplog.text
+    assert "changed after the download are now in" in caplog.text
+    assert "your files are kept, although the archive has others: more, sub-02/a" in caplog.text
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".set")]
 
 
