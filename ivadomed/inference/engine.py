@@ -233,7 +233,7 @@ class Engine:
             self.progress(self._done, self._total)
 
     def _predict(self, batch: Batch) -> np.ndarray:
-        """Predictions of a batch, in two halves where the memory does not suffice for all of it."""
+        """Predictions of a batch, in smaller ones where the memory does not suffice for all of it."""
         forward = MirroredForward(self.forward, self.mirror_axes) if self.mirror_axes else self.forward
         try:
             return forward(batch)
@@ -251,8 +251,12 @@ class Engine:
                 raise
             self.batch_size = max(1, count // 2)
             log.warning("Out of memory with %d samples per batch; going on with %d.", count, self.batch_size)
-        halves = (batch.part(slice(0, self.batch_size)), batch.part(slice(self.batch_size, count)))
-        return np.concatenate([self._predict(half) for half in halves])
+        predictions, start = [], 0
+        while start < count:
+            end = start + self.batch_size  # which was halved again where the part before did not fit either
+            predictions.append(self._predict(batch.part(slice(start, end))))
+            start = end
+        return np.concatenate(predictions)
 
     def _finished(self, jobs: list[_Job]) -> Iterator[Prediction]:
         while jobs and jobs[0].complete:

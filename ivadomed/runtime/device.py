@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
 
@@ -156,6 +157,21 @@ def _cpu_has_bf16(device: torch.device) -> bool:
     return (
         device.type == "cpu" and info.is_file() and not _CPU_BF16_FLAGS.isdisjoint(info.read_text().split())
     )
+
+
+@contextmanager
+def fixed_shapes(device: torch.device) -> Iterator[None]:
+    """Context in which convolutions see the same shapes over and over: a CUDA GPU tries which algorithm is quickest.
+
+    Args:
+        device: Where they are computed.
+    """
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = before or device.type == "cuda"
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 CPU_BATCH_VOXELS = 1 << 19

@@ -29,6 +29,7 @@ from ivadomed.losses import LOSSES, DeepSupervisionLoss, DiceLoss
 from ivadomed.losses.deep_supervision import full_resolution
 from ivadomed.metrics import MetricManager
 from ivadomed.models.checkpoint import save_model
+from ivadomed.runtime.device import fixed_shapes
 from ivadomed.runtime.memory_format import channels_last
 from ivadomed.runtime.ranks import ALONE, World
 from ivadomed.runtime.signals import StopRequest
@@ -250,7 +251,7 @@ class Trainer:
     def fit(self, on_epoch: EpochEnd | None = None, on_plan: Planned | None = None) -> TrainingResult:
         """Train until the last epoch, or until the validation loss no longer changes; see ``train``."""
         stop = StopRequest(_ADVICE_BEFORE)
-        with closing(self.train_batches), closing(self.val_batches), stop:
+        with closing(self.train_batches), closing(self.val_batches), stop, fixed_shapes(self.device):
             if self.first_epoch > 1:
                 stop.advice = self._advice
             if self.budget.epochs is None:
@@ -385,9 +386,9 @@ class Trainer:
         """Learn from a batch: the batch as it was seen, prediction of this process, loss and Dice loss of all."""
         batch = self._mixed(self._ready(shard.batch), shard.size, drawn, shown)
         with self.optimization.around(shard.step):
-            prediction, loss, dice = self._predict(batch, shard.size)
+            prediction, loss, watched = self._predict(batch, shard.size)
             self.optimization.learn(loss, shard.step)
-        return batch, prediction, self._checked(loss, batch), dice
+        return batch, prediction, *self._read(watched, batch)
 
     @torch.no_grad()
     def _validate(self, epoch: int, monitor: Monitor, stop: StopRequest) -> _Means:
@@ -410,28 +411,31 @@ class Trainer:
     ) -> tuple[Batch, torch.Tensor, float, float]:
         """Measure a batch: see ``_train_batch``."""
         batch = self._ready(shard.batch)
-        prediction, loss, dice = self._predict(batch, shard.size)
+        prediction, _, watched = self._predict(batch, shard.size)
+        loss, dice = self._read(watched, batch)
         self._measure(metrics, prediction, batch, shard.size)
-        return batch, prediction, self._checked(loss, batch), dice
+        return batch, prediction, loss, dice
 
     def _ready(self, batch: Batch) -> Batch:
         """The batch where it is computed with, after the steps that the workers left to the device."""
         batch = batch.to(self.device).augmented(self.dataset_train.soft_gt, self.dataset_train.classify)
         return batch.to(self.device, self.memory_format)
 
-    def _predict(self, batch: Batch, size: int) -> tuple[torch.Tensor, torch.Tensor, float]:
-        """Prediction of this process; of the whole batch the loss, and the Dice loss as a number."""
+    def _predict(self, batch: Batch, size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Prediction of this process; of the whole batch the loss, and what ``_read`` reads."""
         assert batch.target is not None
         own = self.network(*self.model.inputs(batch))  # several resolutions under deep supervision
         predictions, targets = self.processes.whole((own, batch.target), size)
-        if not torch.isfinite(full_resolution(predictions)).all():
-            self._refuse(
-                "the loss became nan", batch
-            )  # of what is not a number, some losses raise, others hide it
+        whole = full_resolution(predictions)
         mask = None if batch.ignore is None else self.processes.whole(batch.ignore, size) < 0.5
-        loss = self.loss(predictions, targets, mask)
-        dice = self.dice_loss(full_resolution(predictions), targets, mask)
-        return full_resolution(own), loss, float(dice.detach())
+        try:
+            loss = self.loss(predictions, targets, mask)
+        except Exception:  # of what is not a number, some losses raise, others hide it
+            if not torch.isfinite(whole).all():
+                self._refuse("the loss became nan", batch)
+            raise
+        watched = torch.isfinite(whole).all(), loss, self.dice_loss(whole, targets, mask)
+        return full_resolution(own), loss, torch.stack([x.detach().float().reshape(()) for x in watched])
 
     def _measure(self, metrics: MetricManager, prediction: torch.Tensor, batch: Batch, size: int) -> None:
         """Add the samples of this process."""
@@ -462,11 +466,12 @@ class Trainer:
         image = image.to(memory_format=self.memory_format)
         return replace(batch, image=image, target=target, ignore=ignore)
 
-    def _checked(self, loss: torch.Tensor, batch: Batch) -> float:
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            self._refuse(f"the loss became {value}", batch)
-        return value
+    def _read(self, watched: torch.Tensor, batch: Batch) -> tuple[float, float]:
+        """Loss and Dice loss as numbers. Only here a step waits for a GPU, which has all of its work by then."""
+        is_number, loss, dice = watched.tolist()
+        if not (is_number and math.isfinite(loss)):
+            self._refuse(f"the loss became {loss if is_number else math.nan}", batch)
+        return loss, dice
 
     def _refuse(self, fault: str, batch: Batch) -> NoReturn:
         """End the training for a fault that all processes see."""

@@ -51,7 +51,8 @@ def mixup(
     drawn = np.random.default_rng(seed).beta(alpha, alpha)
     weight = max(drawn, 1.0 - drawn)
     mixed_data, mixed_targets = (
-        weight * x + (1.0 - weight) * x[order.to(x.device)] for x in (data, targets.to(data.dtype))
+        weight * x + (1.0 - weight) * x[order.to(x.device, non_blocking=True)]
+        for x in (data, targets.to(data.dtype))
     )
     if debugging and ofolder is not None:
         save_mixup_sample(ofolder, mixed_data[0], mixed_targets[0], torch.tensor([weight]))

@@ -52,8 +52,9 @@ class Optimization:
             )
         self.rates = params.scheduler
         chosen, rate = params.optimizer, self.rates.initial_lr
+        fused = fabric.device.type == "cuda" and not self._clips_scaled(fabric)
         self.network, self.optimizer = fabric.setup(
-            model, build_optimizer(chosen.name, chosen.arguments, weights, rate)
+            model, build_optimizer(chosen.name, chosen.arguments, weights, rate, fused)
         )
         schedule = self.rates.lr_scheduler
         log.info("\nScheduler parameters: %s", {"name": schedule.name, **schedule.arguments})
@@ -61,6 +62,10 @@ class Optimization:
             params.training_time.num_epochs or _UNKNOWN_LENGTH
         )
         self.average = WeightAverage(model, params.ema_decay)
+
+    def _clips_scaled(self, fabric: Fabric) -> bool:
+        """Gradients are clipped that a scaler has scaled: a fused optimizer would divide by the scale a second time."""
+        return self.max_norm is not None and getattr(fabric.strategy.precision, "scaler", None) is not None
 
     def _schedule(self, epochs: int) -> tuple[LRScheduler, bool]:
         schedule, updates = self.rates.lr_scheduler, -(-self.batches // self.accumulated)
@@ -132,7 +137,11 @@ class Optimization:
 
 
 def build_optimizer(
-    name: str, arguments: Mapping[str, Any], weights: Iterable[nn.Parameter], rate: float
+    name: str,
+    arguments: Mapping[str, Any],
+    weights: Iterable[nn.Parameter],
+    rate: float,
+    fused: bool = False,
 ) -> torch.optim.Optimizer:
     """Build the optimizer.
 
@@ -141,6 +150,7 @@ def build_optimizer(
         arguments: Arguments of the optimizer, but the learning rate.
         weights: Weights to train.
         rate: Learning rate at the start.
+        fused: One kernel of a GPU updates all weights, and a gradient scaler need not wait for it.
 
     Raises:
         ConfigError: Unknown name.
@@ -149,7 +159,7 @@ def build_optimizer(
         raise ConfigError(
             f"training_parameters.optimizer.name: {name!r} is unknown; expected {', '.join(OPTIMIZERS)}"
         )
-    return OPTIMIZERS[name](weights, lr=rate, **arguments)
+    return OPTIMIZERS[name](weights, lr=rate, **arguments, **({"fused": True} if fused else {}))
 
 
 class WeightAverage:
@@ -176,11 +186,12 @@ class WeightAverage:
             return
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         self.steps += 1
-        for name, value in self.model.state_dict().items():
-            if value.is_floating_point():
-                self.weights[name].lerp_(value, 1 - decay)
-            else:  # a counter
-                self.weights[name].copy_(value)
+        now = self.model.state_dict()
+        moving = [name for name, value in now.items() if value.is_floating_point()]
+        for name in now.keys() - moving:  # a counter
+            self.weights[name].copy_(now[name])
+        # On a GPU a few kernels for all of them.
+        torch._foreach_lerp_([self.weights[n] for n in moving], [now[n] for n in moving], 1 - decay)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

@@ -82,7 +82,7 @@ class Operation:
         """Change the samples of the batch `x` that this operation is for."""
         if len(self.rows) == len(x):
             return self.work(x)
-        rows = torch.tensor(self.rows, device=x.device)
+        rows = torch.tensor(self.rows).to(x.device, non_blocking=True)
         return x.index_copy(0, rows, self.work(x.index_select(0, rows)))
 
 

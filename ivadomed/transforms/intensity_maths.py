@@ -72,7 +72,8 @@ def blank(x: Batch, channels: Sequence[Sequence[int]]) -> Batch:
     """Set some channels to zero."""
     out = x.clone() if isinstance(x, Tensor) else x.copy()
     for entry, blanked in zip(out, channels, strict=True):
-        entry[list(blanked)] = 0
+        for channel in blanked:
+            entry[channel] = 0
     return out
 
 
@@ -99,7 +100,7 @@ def gamma(x: Batch, exponent: Sequence[float], inverted: Sequence[bool] = ()) ->
     span = high - low
     out = flat - low
     out /= span + (span == 0)
-    turned = np.flatnonzero(inverted)
+    turned = _places(np.flatnonzero(inverted), flat)
     out[turned] = 1 - out[turned]
     out **= _column(exponent, flat)
     out[turned] = 1 - out[turned]
@@ -134,7 +135,7 @@ def lower_resolution(x: Batch, counts: Sequence[Sequence[int]]) -> Batch:
     for entry, per_axis in zip(x if isinstance(x, Tensor) else as_tensor(x), counts, strict=True):
         for axis, (n, count) in enumerate(zip(entry.shape[1:], per_axis, strict=True), start=1):
             if count < n:
-                matrix = torch.from_numpy(thick_matrix(n, count)).to(entry.device, entry.dtype)
+                matrix = _like(thick_matrix(n, count), entry)
                 entry = multiply_lines(matrix, entry, axis)
         out.append(entry)
     together = torch.stack(out) if len(out) > 1 else out[0][None]
@@ -238,7 +239,11 @@ def _is_constant(mean: Any, deviation: Any) -> Any:
 
 def _divided(centred: Batch, mean: Batch, deviation: Batch) -> Batch:
     """Divide by the deviation, in place; what is constant becomes zero."""
-    deviation[_is_constant(mean, deviation)] = np.inf
+    constant = _is_constant(mean, deviation)
+    if isinstance(deviation, Tensor):
+        deviation.masked_fill_(constant, np.inf)
+    else:
+        deviation[constant] = np.inf
     centred *= 1 / deviation
     return centred
 
@@ -255,7 +260,7 @@ def _percentiles(flat: Batch, *percents: Sequence[float]) -> Sequence[Batch]:
     for percent in percents:
         at = np.asarray(percent, np.float64) / 100 * (flat.shape[-1] - 1)
         ends = np.stack([np.floor(at), np.ceil(at)], axis=1).astype(np.int64)
-        index = torch.from_numpy(ends).to(flat.device)[:, None].expand(-1, flat.shape[1], -1)
+        index = _places(ends, flat)[:, None].expand(-1, flat.shape[1], -1)
         lower, upper = ordered.gather(2, index).split(1, dim=2)
         found.append(lower + (upper - lower) * _column(at - ends[:, 0], flat))
     return found
@@ -270,7 +275,17 @@ def _column(values: Any, x: Any) -> Any:
 
 def _like(values: np.ndarray, x: Batch) -> Batch:
     """An array of the kind of `x`, on its device."""
-    return torch.from_numpy(values).to(x.device, x.dtype) if isinstance(x, Tensor) else values
+    if not isinstance(x, Tensor):
+        return values
+    # A GPU that is behind with its work is not waited for.
+    return torch.from_numpy(values).to(x.device, x.dtype, non_blocking=True)
+
+
+def _places(indices: np.ndarray, x: Batch) -> Batch:
+    """Indices into `x`, on its device."""
+    if not isinstance(x, Tensor):
+        return indices
+    return torch.from_numpy(indices).to(x.device, torch.int64, non_blocking=True)
 
 
 def _blur_axis(x: Batch, sigmas: Sequence[float], axis: int) -> Batch:
@@ -281,7 +296,7 @@ def _blur_axis(x: Batch, sigmas: Sequence[float], axis: int) -> Batch:
     weights = np.stack([np.pad(w, widest - len(w) // 2) for w in map(gaussian_kernel, sigmas)])
     mirrored = np.pad(np.arange(n), widest, mode="symmetric")
     lead = (slice(None),) * axis
-    padded = x[(*lead, mirrored)]
+    padded = x[(*lead, _places(mirrored, x))]
     out = padded[(*lead, slice(widest, widest + n))] * _column(weights[:, widest], x)
     for k in range(widest):
         pair = padded[(*lead, slice(k, k + n))] + padded[(*lead, slice(2 * widest - k, 2 * widest - k + n))]

@@ -359,6 +359,19 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved(error, caplog):
     assert "Out of memory with 6 samples per batch; going on with 3" in caplog.text
 
 
+def test_a_size_that_does_not_fit_is_tried_once(caplog):
+    def small(batch):
+        if len(batch.windows) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return identity(batch)
+
+    seen, forward = sizes_of_batches(small)
+    case, volume = scan(shape=(4, 4, 11))
+    [prediction] = engine(Recipe(PLAIN, slice_filter=KEEP_ALL), forward, batch_size=11).run([(case, volume)])
+    np.testing.assert_array_equal(prediction.soft[..., 0], native(volume))
+    assert seen == [11, 5, 2, 2, 1, 2, 2, 2]
+
+
 def test_other_errors_and_single_samples_are_not_tried_again():
     def failing(batch):
         raise RuntimeError("CUDA out of memory" if len(batch.windows) == 1 else "wrong shape")

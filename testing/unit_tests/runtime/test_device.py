@@ -13,6 +13,7 @@ from ivadomed.runtime.device import (
     cuda,
     define_device,
     fabric_precision,
+    fixed_shapes,
     training_devices,
     warn_of_absent_gpus,
 )
@@ -201,3 +202,10 @@ def test_tensors_are_moved_to_cuda_one_or_many():
     assert cuda(x, non_blocking=True) == "moved"
     assert cuda([x, x]) == ["moved", "moved"]
     assert moved == [("cuda", True), ("cuda", False), ("cuda", False)]
+
+
+@pytest.mark.parametrize(("device", "tuned"), [("cuda", True), ("cpu", False)])
+def test_convolutions_are_tuned_within_a_training_on_cuda(device, tuned):
+    with fixed_shapes(torch.device(device)):
+        assert torch.backends.cudnn.benchmark == tuned
+    assert not torch.backends.cudnn.benchmark

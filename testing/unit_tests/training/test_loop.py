@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ivadomed.config.schema.run import Architecture
 from ivadomed.config.schema.training import TrainingParameters
@@ -23,6 +24,7 @@ from ivadomed.models import Unet, load_model, save_model
 from ivadomed.training import loop
 from ivadomed.training.checkpoint import read_checkpoint
 from ivadomed.training.loop import Trainer, TrainingResult, train
+from ivadomed.training.processes import shards
 from ivadomed.transforms import Pipeline
 
 CPU = torch.device("cpu")
@@ -294,6 +296,45 @@ def test_a_loss_that_is_no_number_names_the_cases_of_the_batch(run, tmp_path):
         run(parameters(batch_size=1), training=broken)
     assert "sub-1" not in str(caught.value)
     assert not (tmp_path / "run" / "checkpoint.pth.tar").exists()
+
+
+def test_a_loss_that_raises_of_what_is_not_a_number_says_the_same(run):
+    broken = samples(["sub-1", "sub-2"], broken=["sub-2"])
+    loss = {"name": "torch.nn:BCELoss"}
+    with pytest.raises(ModelError, match=r"the loss became nan on a batch of sub-2"):
+        run(parameters(batch_size=1, loss=loss), training=broken)
+
+
+def test_a_loss_that_raises_of_anything_else_keeps_its_error(run, monkeypatch):
+    def fails(*_):
+        raise ZeroDivisionError("a fault of the loss")
+
+    monkeypatch.setattr(loop.DeepSupervisionLoss, "forward", fails)
+    with pytest.raises(ZeroDivisionError, match="a fault of the loss"):
+        run(parameters())
+
+
+@pytest.mark.parametrize("augment_on", ["worker", "device"])
+def test_a_step_reads_its_losses_once(tmp_path, augment_on):
+    """Each number that the loop asks for would make it wait for a GPU; the one list of them is not counted here."""
+
+    class Reads(TorchDispatchMode):
+        count = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            Reads.count += func.overloadpacket is torch.ops.aten._local_scalar_dense
+            return func(*args, **(kwargs or {}))
+
+    steps = {"RandomGamma": {"log_gamma_range": [-0.3, 0.3]}, "NormalizeInstance": {}}
+    training = samples(["sub-1", "sub-2"], steps=steps, augment_on=augment_on)
+    # torch keeps the step numbers of Adam on the host, where reading them costs nothing.
+    params = parameters(optimizer={"name": "SGD"}, ema_decay=0.9, gradient_clipping=1.0)
+    trainer = Trainer(MODEL, training, samples(["sub-3"]), params, tmp_path, CPU)
+    [first, *_] = shards(trainer.train_batches)
+    with Reads():
+        *_, loss, dice = trainer._train_batch(first, torch.Generator())
+    assert Reads.count == 0
+    assert math.isfinite(loss + dice)
 
 
 def test_a_validation_loss_that_is_no_number_names_the_validation_case(run):

@@ -1,6 +1,7 @@
 """From losses to weights."""
 
 from copy import deepcopy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch import nn
 from ivadomed.config.schema.training import TrainingParameters
 from ivadomed.errors import ConfigError
 from ivadomed.runtime.ranks import ALONE
-from ivadomed.training.optimization import Optimization, build_optimizer
+from ivadomed.training.optimization import OPTIMIZERS, Optimization, build_optimizer
 from ivadomed.training.processes import Processes
 
 
@@ -114,6 +115,32 @@ def test_optimizers(section, kind, expected):
     assert type(optimizer) is kind
     assert {key: optimizer.defaults[key] for key in expected} == expected
     assert optimizer.defaults["lr"] == 0.3
+
+
+@pytest.mark.parametrize(
+    ("device", "scaler", "clipping", "fused"),
+    [
+        ("cuda", None, None, True),
+        ("cuda", None, 1.0, True),
+        ("cuda", object(), None, True),
+        ("cuda", object(), 1.0, False),  # the clipped gradient would be divided by the scale twice
+        ("cpu", None, None, False),
+    ],
+)
+def test_a_cuda_gpu_updates_all_weights_in_one_kernel(device, scaler, clipping, fused):
+    def setup(model, optimizer):
+        return model, SimpleNamespace(optimizer=optimizer, param_groups=optimizer.param_groups)
+
+    strategy = SimpleNamespace(precision=SimpleNamespace(scaler=scaler))
+    fabric = SimpleNamespace(device=torch.device(device), strategy=strategy, setup=setup)
+    params = TrainingParameters.model_validate({"gradient_clipping": clipping})
+    optimization = Optimization(fabric, nn.Linear(1, 1), params, 1)
+    assert bool(optimization.optimizer.param_groups[0]["fused"]) == fused
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_can_be_fused(name):
+    assert build_optimizer(name, {}, [nn.Parameter(torch.zeros(1))], 0.3, fused=True).defaults["fused"]
 
 
 def test_an_unknown_optimizer():

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ivadomed.transforms import TRANSFORMS, Pipeline, Plan
 from ivadomed.transforms.batch_plan import BatchPlan, split_plan
@@ -164,6 +165,28 @@ def test_the_sampling_grid_is_made_once_for_image_and_label():
     points = maps._points
     plan.apply(x, "gt")
     assert maps._points is points
+
+
+@pytest.mark.parametrize("name", ON_BATCHES)
+def test_the_host_waits_for_no_device(name):
+    """What is copied to a GPU is not waited for, and nothing is read from it; "meta" takes the way of one."""
+    waits = []
+
+    class Waits(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            kwargs = kwargs or {}
+            if func.overloadpacket is torch.ops.aten._to_copy and not kwargs.get("non_blocking"):
+                waits.append((func, args[0].device, kwargs))
+            if func.overloadpacket in (torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero):
+                waits.append((func, args[0].device, kwargs))
+            return func(*args, **kwargs)
+
+    for shape in SHAPES:
+        plan = BatchPlan.of(plans_of(pipeline(name), shape[1:])).moved(lambda tensor: tensor.to("meta"))
+        batch = torch.rand(5, *shape, device="meta")
+        with Waits():
+            plan.apply(batch, "im")
+    assert waits == []
 
 
 @pytest.mark.parametrize(
