@@ -100,7 +100,7 @@ CASES = {
     "ResidualEncoderUnet, 3D": Case(
         "ResidualEncoderUnet", (1, 16, 16, 16), {**_PLAIN, "depth": 2, "n_filters": 4, "is_2d": False}
     ),
-    "Countception": Case("Countception", (1, 32, 32), _PLAIN),
+    "Countception": Case("Countception", (1, 8, 8), _PLAIN),
     "resnet18": Case("resnet18", (1, 64, 64)),
     "densenet121": Case("densenet121", (1, 64, 64)),
 }

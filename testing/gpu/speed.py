@@ -57,7 +57,7 @@ def _kinds(setting: Setting, study: Path) -> dict[str, dict[str, Any]]:
     tutorial = json.loads((CONFIG_DIR / "config.json").read_text())
     tutorial["loader_parameters"]["path_data"] = [str(study)]
     volumes = copy.deepcopy(tutorial)
-    side, plane, filters = (32, 64, 4) if setting.quick else (128, 128, 32)
+    side, plane, filters = (32, 32, 4) if setting.quick else (128, 128, 32)
     names = {"training_validation": ["T1w", "T2w"], "testing": ["T1w", "T2w"], "balance": {}}
     for config in (tutorial, volumes):
         config["loader_parameters"]["contrast_params"] = names
@@ -73,6 +73,8 @@ def _kinds(setting: Setting, study: Path) -> dict[str, dict[str, Any]]:
         "length_3D": [side] * 3,
         "stride_3D": [side] * 3,
     }
+    if setting.quick:
+        volumes["default_model"] |= {"depth": 2, "n_blocks": [1, 1, 1]}
     volumes["transformation"] = {
         "Resample": {"hspace": 1, "wspace": 1, "dspace": 1},
         "CenterCrop": {"size": [side] * 3},
