@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from itertools import pairwise
-from typing import TypeVar
+from typing import TypeGuard, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -78,8 +78,12 @@ class _FoldedDownConv(nn.Module):
 
     def __init__(self, block: DownConv) -> None:
         super().__init__()
-        self.conv1, self.conv1_drop = _BoundedConv(block.conv1, block.conv1_bn), block.conv1_drop
-        self.conv2, self.conv2_drop = _BoundedConv(block.conv2, block.conv2_bn), block.conv2_drop
+        convs, norms = (block.conv1, block.conv2), (block.conv1_bn, block.conv2_bn)
+        self.conv1, self.conv2 = (
+            _BoundedConv(cast(_ConvNd, conv), cast(_BatchNorm, norm))
+            for conv, norm in zip(convs, norms, strict=True)
+        )
+        self.conv1_drop, self.conv2_drop = block.conv1_drop, block.conv2_drop
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, in_feat, ...]`` -> ``[B, out_feat, ...]``."""
@@ -92,7 +96,8 @@ def _folded(module: nn.Module) -> nn.Module | None:
     if type(module) is DownConv and _is_fixed(module.conv1_bn):
         return _FoldedDownConv(module)
     if type(module) is ConvBlock and _is_fixed(module.batch_norm):
-        module.conv1, module.batch_norm = fuse_conv_bn_eval(module.conv1, module.batch_norm), nn.Identity()
+        module.conv1 = fuse_conv_bn_eval(module.conv1, module.batch_norm)
+        module.batch_norm = nn.Identity()  # type: ignore[assignment]
     elif type(module) is nn.Sequential:
         for index, (first, second) in enumerate(pairwise(module)):
             if isinstance(first, _ConvNd) and _is_fixed(second):
@@ -100,5 +105,5 @@ def _folded(module: nn.Module) -> nn.Module | None:
     return None
 
 
-def _is_fixed(norm: nn.Module) -> bool:
+def _is_fixed(norm: nn.Module) -> TypeGuard[_BatchNorm]:
     return isinstance(norm, _BatchNorm) and norm.running_mean is not None and not norm.training
