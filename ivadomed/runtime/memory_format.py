@@ -1,10 +1,9 @@
-"""Memory format of images and weights, and the number of samples that a network predicts at a time.
+"""Memory format of images and weights, and number of samples per call of a network.
 
-Which is fastest depends on the processor, the axes and the sizes. What is here is a rule, not a stopwatch: the same
-configuration, seed and machine must give the same numbers, and formats differ by roundings. The rule follows from the
-tables of ``testing/benchmarks/bench_cpu.py``, which shows every choice beside that of the rule. Where nothing was
-measured it is what PyTorch's documentation advises for training, channels last, and what needs no copies for
-prediction, the format that images come in.
+The fastest choice depends on the processor, the number of axes and the sizes. It is made by a rule, not by timing:
+the same configuration, seed and machine must give the same results, and formats differ by rounding. The rule
+summarizes the tables of ``testing/benchmarks/bench_cpu.py``, which compares all choices with it. On hardware that was
+not measured, trainings use channels last, as PyTorch recommends, and predictions keep the format of the images.
 """
 
 from __future__ import annotations
