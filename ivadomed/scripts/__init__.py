@@ -2,4 +2,4 @@
 
 from ivadomed.runtime.console import prepare_process
 
-prepare_process()  # before the tools load libraries
+prepare_process()  # before tools load libraries

@@ -1,4 +1,4 @@
-"""Train, and test, a model under many configurations and compare them."""
+"""Train, and optionally test, models with different configurations and compare them."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ __getattr__ = moved_names(
 )
 
 _EXAMPLE = """\
-The parameter file has the keys of the configuration, and lists of the values to compare:
+The parameter file has keys of the configuration with lists of values to compare:
   {"training_parameters": {"batch_size": [2, 64], "loss": [{"name": "DiceLoss"}, {"name": "FocalLoss"}]},
    "default_model": {"depth": [2, 3]}}
-compares 6 configurations, each with one of these values; with --all-combin all 8 combinations, with --multi-params
+compares 6 configurations, each with one of these values; with --all-combin, all 8 combinations; with --multi-params,
 two: the first values of all lists, and the second ones.
 
 examples:
@@ -43,67 +43,71 @@ examples:
   ivadomed_automate_training -c config.json -ch parameters.json -n 3 --all-combin --run-test
   ivadomed_automate_training -c config.json -ch parameters.json --cluster tcp://node1:8786
   ivadomed_automate_training -c config.json -ch space.json --search tpe --n-trials 50 -j 2
-The same command continues where it was interrupted.
+After an interruption, the same command continues.
 """
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """The parser of the command line."""
+    """Parser of the command line."""
     parser = ToolParser("ivadomed_automate_training", __doc__, _EXAMPLE)
     add = parser.add_argument
-    add("-c", "--config", required=True, metavar="FILE", help="configuration that all runs share")
+    add("-c", "--config", required=True, metavar="FILE", help="configuration shared by all runs")
     add("-ch", "--config-hyper", required=True, metavar="FILE", help="values to compare (see below)")
-    add("-pd", "--path-data", nargs="+", metavar="DATA", help="data set, or several")
+    add("-pd", "--path-data", nargs="+", metavar="DATA", help="one or more data sets")
     add(
         "-po",
         "--path-output",
         metavar="OUT",
-        help='the folders of the runs are named after it: OUT-depth=2, ... (default: "path_output" of the file)',
+        help='prefix of the run folders: OUT-depth=2, ... (default: "path_output" of the file)',
     )
     add(
         "-o",
         "--output-dir",
         metavar="FOLDER",
-        help="folder of tables, pictures and what continues the sweep (default: OUT)",
+        help="folder of tables, figures and the state of the sweep (default: OUT)",
     )
     which = parser.add_argument_group("which configurations")
     which.add_argument(
-        "--all-combin", action="store_true", help="all combinations of the values; wins over --multi-params"
+        "--all-combin", action="store_true", help="all combinations of the values; overrides --multi-params"
     )
     which.add_argument(
         "-m", "--multi-params", action="store_true", help="the first values of all keys, the second ones, ..."
     )
     which.add_argument(
-        "--search", choices=SAMPLERS, help="draw values instead, with Optuna; bad runs are ended early"
+        "--search", choices=SAMPLERS, help="sample values with Optuna instead; bad runs are pruned"
     )
-    how = parser.add_argument_group("how they are run")
+    how = parser.add_argument_group("runs")
     how.add_argument("--n-trials", type=int, default=20, metavar="N", help="runs of --search (%(default)s)")
     how.add_argument(
         "-n", "--n-iterations", type=int, default=1, metavar="N", help="run each configuration N times (1)"
     )
     how.add_argument(
-        "--fixed-split", action="store_true", help="draw the split once (default: again for each iteration)"
+        "--fixed-split",
+        action="store_true",
+        help="draw the split once (default: redraw it for each iteration)",
     )
     how.add_argument("-l", "--all-logs", action="store_true", help="keep the folders of all iterations")
     how.add_argument("--run-test", action="store_true", help="test every trained model")
     how.add_argument(
-        "-t", "--thr-increment", type=float, metavar="STEP", help="search the best threshold, in such steps"
+        "-t", "--thr-increment", type=float, metavar="STEP", help="search the best threshold in these steps"
     )
     how.add_argument(
         "--plot-comparison",
         action="store_true",
-        help="draw the Dice of the test images too (with --run-test)",
+        help="also plot the Dice of the test images (with --run-test)",
     )
-    where = parser.add_argument_group("where they are run").add_mutually_exclusive_group()
+    where = parser.add_argument_group("parallel runs").add_mutually_exclusive_group()
     where.add_argument(
         "-j",
         "--jobs",
         type=int,
         metavar="N",
-        help="runs at a time (default: one per GPU, else one); -1: one per GPU or core",
+        help="number of parallel runs (default: one per GPU, else one); -1: one per GPU or core",
     )
     where.add_argument(
-        "--cluster", metavar="ADDRESS", help="a Dask cluster: address of its scheduler, or its scheduler file"
+        "--cluster",
+        metavar="ADDRESS",
+        help="use a Dask cluster: address of its scheduler, or its scheduler file",
     )
     return parser
 
@@ -122,24 +126,24 @@ def automate_training(
     output_dir: str | os.PathLike[str] | None = None,
     plot_comparison: bool = False,
 ) -> pd.DataFrame:
-    """Train models that differ in hyperparameters, one per GPU at a time, and compare them.
+    """Train models that differ in hyperparameters, one at a time per GPU, and compare them.
 
     Args:
-        file_config: Configuration that all runs share.
-        file_config_hyper: JSON file with lists of the values to compare, e.g. ``{"default_model": {"depth": [2, 3]}}``.
-        fixed_split: Draw the split once; else it changes with the iteration.
+        file_config: Configuration shared by all runs.
+        file_config_hyper: JSON file with lists of values to compare, e.g. ``{"default_model": {"depth": [2, 3]}}``.
+        fixed_split: Draw the split once; otherwise it changes with each iteration.
         all_combin: Run all combinations of the values instead of one value at a time.
-        path_data: Data set, or several, instead of that of the configuration.
-        n_iterations: How often each configuration is run, with other seeds.
+        path_data: One or more data sets, instead of those of the configuration.
+        n_iterations: Number of runs of each configuration, with different seeds.
         run_test: Test every trained model.
-        all_logs: Keep the folders of all iterations, not just of the first.
-        thr_increment: Search the best threshold after each training, in such steps.
+        all_logs: Keep the folders of all iterations, not only of the first.
+        thr_increment: Search the best threshold after each training, in these steps.
         multi_params: Run the first values of all keys together, then the second ones, ...
         output_dir: Folder of the results; None: ``path_output`` of the configuration.
-        plot_comparison: Draw the Dice of the test images too.
+        plot_comparison: Also plot the Dice of the test images.
 
     Returns:
-        One row per run, as in ``detailed_results.csv``.
+        Table with one row per run, as in ``detailed_results.csv``.
 
     Raises:
         IvadomedError: See its message.
@@ -166,7 +170,7 @@ def automate_training(
 
 
 def train_worker(config: Mapping[str, Any], thr_incr: float | None) -> tuple[str, float, float, float, float]:
-    """Train under a configuration.
+    """Train with a configuration.
 
     Returns:
         Folder of the run; training Dice loss, training loss, validation Dice loss, validation loss of the best epoch.
@@ -177,10 +181,10 @@ def train_worker(config: Mapping[str, Any], thr_incr: float | None) -> tuple[str
 
 
 def test_worker(config: Mapping[str, Any]) -> tuple[str, float, pd.DataFrame]:
-    """Test the model that was trained under a configuration.
+    """Test the model trained with a configuration.
 
     Returns:
-        Folder of the run; mean Dice over images; the table of metrics of the images.
+        Folder of the run; mean Dice over images; table of metrics per image.
     """
     from ivadomed.sweep.member import test_config
 
@@ -189,10 +193,10 @@ def test_worker(config: Mapping[str, Any]) -> tuple[str, float, pd.DataFrame]:
 
 def _run(options: argparse.Namespace) -> None:
     if options.search and (options.all_combin or options.multi_params):
-        raise ConfigError("--search draws values; it goes without --all-combin and --multi-params")
+        raise ConfigError("--search samples values; leave out --all-combin and --multi-params")
     parameters = read_json(options.config_hyper)
     config = _configuration(options.config, options.path_data, options.path_output)
-    # Torch and the rest are loaded only now: a mistyped option, path or key is answered at once.
+    # Torch and other libraries are loaded only now: errors in options, paths or keys are reported at once.
     from ivadomed.sweep.plan import SweepOptions
     from ivadomed.sweep.run import run_sweep
     from ivadomed.sweep.search import get_space, run_search
@@ -209,7 +213,7 @@ def _run(options: argparse.Namespace) -> None:
 def _configuration(
     file: str | os.PathLike[str], path_data: str | Sequence[str] | None, path_output: str | None = None
 ) -> dict[str, Any]:
-    """The configuration, whole; what was given next to the file wins."""
+    """Complete configuration; options override the file."""
     overrides: dict[str, Any] = {}
     if path_data:
         overrides["loader_parameters.path_data"] = path_data

@@ -1,4 +1,4 @@
-"""Check a data set against a configuration before training: what is used, what is left out and why."""
+"""Check a data set against a configuration before training: which files are used or left out, and why."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ example:
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """The parser of the command line."""
+    """Parser of the command line."""
     parser = ToolParser(
         prog="ivadomed_check_data",
-        description=f"{__doc__} Exits with 1 when a training would fail or learn something wrong.",
+        description=f"{__doc__} Exits with 1 if a training would fail or learn from wrong data.",
         epilog=_EXAMPLE,
     )
     add = parser.add_argument
     add("-c", "--config", required=True, help="JSON configuration file")
-    add("-pd", "--path-data", nargs="+", help="data set, or several; wins over the configuration")
-    add("--csv", metavar="FILE", help="write a table of all files: kept or left out, and what was found")
+    add("-pd", "--path-data", nargs="+", help="one or more data sets, instead of those of the configuration")
+    add("--csv", metavar="FILE", help="write a table of all files: kept or left out, and findings")
     add(
         "-j",
         "--jobs",
         type=int,
         default=-1,
         metavar="N",
-        help="files read at a time; -1, the default: one per core",
+        help="files to read in parallel; -1, the default: one per core",
     )
     return parser
 
@@ -45,24 +45,24 @@ def get_parser() -> argparse.ArgumentParser:
 def check_data(
     config: str | Path, path_data: Sequence[str] = (), csv: str | None = None, jobs: int = 1
 ) -> bool:
-    """Print what a training would use, leave out and stumble over.
+    """Print the files that a training would use or leave out, and all problems.
 
     Args:
         config: JSON configuration file.
         path_data: Data sets in place of the configuration's.
         csv: File for the table of all files.
-        jobs: Files read at a time, see ``job_count``.
+        jobs: Number of files to read in parallel, see ``job_count``.
 
     Returns:
-        Whether the data set can be trained on.
+        True if the data set can be trained on.
 
     Raises:
-        IvadomedError: The configuration is wrong, or no image is left.
+        IvadomedError: The configuration is wrong, or no image remains.
     """
     overrides = {"command": "train"} | ({"loader_parameters.path_data": list(path_data)} if path_data else {})
     count = job_count(jobs)
     checked = load_config(Path(config), overrides, first_look=refuse_absent_data)
-    # Pandas and the rest are loaded only now: a mistyped option, path or key is answered at once.
+    # Pandas and other libraries are loaded only now: errors in options, paths or keys are reported at once.
     from ivadomed.data_check.report import report_data
     from ivadomed.data_check.text import text_of
 
@@ -76,7 +76,7 @@ def check_data(
 def _run(options: argparse.Namespace) -> int:
     logger = logging.getLogger("ivadomed")
     level = logger.level
-    logger.setLevel(logging.ERROR)  # what the index has to say is printed in full
+    logger.setLevel(logging.ERROR)  # messages of the index are printed in full
     try:
         return int(not check_data(options.config, options.path_data or (), options.csv, options.jobs))
     finally:

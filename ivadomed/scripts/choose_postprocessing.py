@@ -1,4 +1,4 @@
-"""Choose the postprocessing of a trained model by what raises its scores on images that it was not trained on."""
+"""Choose the postprocessing of a trained model by its scores on images that it was not trained on."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from ivadomed.runtime.console import ToolParser, console_script
 _EXAMPLE = """\
 examples:
   ivadomed_choose_postprocessing -c OUT/config_file.json
-      print what thresholds, keep_largest, remove_small and fill_holes would bring, and write the table
+      print the effect of thresholds, keep_largest, remove_small and fill_holes, and write a table
   ivadomed_choose_postprocessing -c OUT/config_file.json --write
-      write what is better into the packaged model, and for --test into OUT/config_file.json
+      also write the better steps to the packaged model and, for --test, to OUT/config_file.json
 
-A run with split_dataset.fold "all" is measured on all of its subjects, each predicted by the model that did not see it
-(--train has done so already); any other run on its validation set. Steps are kept only where they raise the Dice, or of
-lesions the F1 score, of subjects that had no part in their choice, by more than the standard error.
+A run with split_dataset.fold "all" is evaluated on all of its subjects, each predicted by the model not trained on it
+(--train already does so); any other run on its validation set. Steps are kept only if they raise the Dice (or the F1
+score of lesions) of subjects that were not used to choose them by more than the standard error.
 """
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """The parser of the command line."""
+    """Parser of the command line."""
     parser = ToolParser("ivadomed_choose_postprocessing", __doc__, _EXAMPLE)
     add = parser.add_argument
     add("-c", "--config", required=True, help="configuration of the run, such as OUT/config_file.json")
-    add("-pd", "--path-data", nargs="+", metavar="DIR", help="data set, if not where the configuration says")
-    add("--write", action="store_true", help="write the chosen steps into the packaged model")
+    add("-pd", "--path-data", nargs="+", metavar="DIR", help="data set, if it was moved")
+    add("--write", action="store_true", help="write the chosen steps to the packaged model")
     add(
         "-j",
         "--jobs",
         type=int,
         metavar="N",
-        help="processes that predict a fold each (-1: one for each core)",
+        help="processes that predict one fold each (-1: one per core)",
     )
     add("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 
 def _run(options: argparse.Namespace) -> None:
-    # Torch and the rest are loaded only now: --help and a mistyped option answer at once.
+    # Torch and other libraries are loaded only now: --help and errors in options are reported at once.
     from ivadomed.commands.postprocessing import postprocessing_command
     from ivadomed.config import load_config
     from ivadomed.runtime.terminal import logging_to_terminal
@@ -56,7 +56,7 @@ def _run(options: argparse.Namespace) -> None:
         print(table)
     print(f'"postprocessing": {json.dumps(chosen.choice.steps)}')
     if not options.write and not chosen.choice.note:
-        print("--write writes this into the packaged model.")
+        print("--write writes this to the packaged model.")
 
 
 main = console_script(get_parser, _run, "interrupted")

@@ -1,4 +1,4 @@
-"""Compare the models of a sweep: paired t-test, Wilcoxon signed-rank test and effect size for each two of them."""
+"""Compare the models of a sweep: paired t-test, Wilcoxon signed-rank test and effect size for each pair."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ example:
   ivadomed_automate_training --config config.json --config-hyper hyper.json --path-data DATA -n 10 --run-test
   ivadomed_compare_models -df temporary_results.csv -n 10 --run_test -o comparison.csv
 
-Runs of two configurations are paired by the column iteration, by the number in "_n=03" at the end of path_output, or in
-their order: the k-th ones have the same split. Written are comparison.csv, the p-values of the paired t-test as a table
-of all against all, and comparison_details.csv, a row for each two configurations, with p-values that are corrected for
-their number (Holm).
+Runs of two configurations are paired by the column iteration, by the number in "_n=03" at the end of path_output, or
+by order: the k-th runs have the same split. Output files: comparison.csv, a matrix of the p-values of the paired
+t-test, and comparison_details.csv, a row for each pair of configurations with p-values corrected for multiple
+comparisons (Holm).
 """
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """The parser of the command line."""
+    """Parser of the command line."""
     parser = ToolParser("ivadomed_compare_models", __doc__, _EXAMPLE)
     add = parser.add_argument
     add("-df", "--dataframe", required=True, metavar="CSV", help="results of ivadomed_automate_training")
@@ -34,7 +34,7 @@ def get_parser() -> argparse.ArgumentParser:
     add(
         "--run-test",
         action="store_true",
-        help="compare the Dice scores on the testing set (test_dice), not those on the validation set "
+        help="compare the Dice scores on the test set (test_dice), not those on the validation set "
         "(best_validation_dice)",
     )
     add(
@@ -42,7 +42,7 @@ def get_parser() -> argparse.ArgumentParser:
         "--output",
         default="comparison_models.csv",
         metavar="CSV",
-        help="where to write (default: %(default)s)",
+        help="file to write (default: %(default)s)",
     )
     return parser
 

@@ -1,4 +1,4 @@
-"""Print the script by which a shell completes the options of ivadomed and its tools with the Tab key."""
+"""Print a script for Tab completion of the options of ivadomed and its tools in a shell."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ examples:
   ivadomed_completion bash > ~/.ivadomed.bash && echo 'source ~/.ivadomed.bash' >> ~/.bashrc
   ivadomed_completion zsh > ~/.ivadomed.zsh && echo 'eval "$(<~/.ivadomed.zsh)"' >> ~/.zshrc
 
-In ~/.zshrc that line stands behind "autoload -Uz compinit && compinit".
-shtab (pip install "ivadomed[completion]") makes the script of the commands themselves; make it again after an update.
+In ~/.zshrc, put that line after "autoload -Uz compinit && compinit".
+The script is generated from the installed commands by shtab (pip install "ivadomed[completion]"); regenerate it after
+an update.
 """
 _FILES = {"bash": "_shtab_compgen_files", "zsh": "_files"}
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """The parser of the command line."""
+    """Parser of the command line."""
     parser = ToolParser("ivadomed_completion", __doc__, _EXAMPLES)
-    parser.add_argument("shell", choices=SHELLS, help="the shell that reads the script")
+    parser.add_argument("shell", choices=SHELLS, help="shell for the script")
     return parser
 
 
 def parsers() -> Iterator[argparse.ArgumentParser]:
-    """Of `ivadomed` and of each tool that is a command."""
+    """Parsers of `ivadomed` and of each tool that is a command."""
     yield ivadomed_main.get_parser()
     for module in pkgutil.iter_modules(ivadomed.scripts.__path__):
         parser = import_module(f"ivadomed.scripts.{module.name}").get_parser()
@@ -42,7 +43,7 @@ def parsers() -> Iterator[argparse.ArgumentParser]:
 
 
 def completion(shell: str) -> str:
-    """The script.
+    """Completion script for a shell.
 
     Args:
         shell: One of `SHELLS`.
@@ -53,7 +54,9 @@ def completion(shell: str) -> str:
     try:
         import shtab
     except ImportError as error:
-        raise MachineError('shtab is not installed; pip install "ivadomed[completion]" brings it') from error
+        raise MachineError(
+            'shtab is not installed; install it with: pip install "ivadomed[completion]"'
+        ) from error
     parts = []
     for parser in parsers():
         for action in parser._actions:

@@ -1,7 +1,7 @@
-"""Turn a model file of ivadomed 2.9.10 or older into a packaged model.
+"""Convert a model file of ivadomed 2.9.10 or older to a packaged model.
 
-Such a file is a pickle, which may run any code when it is opened. This tool reads it through a fixed table of
-names and runs none; what is not a network of ivadomed is refused.
+Such a file is a pickle, which may run arbitrary code when opened. This tool reads it through a fixed table of
+names and runs no code; anything but a network of ivadomed is refused.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ examples:
   ivadomed_convert_model model_unet_test.pt seg_sc -c config.json
       seg_sc/seg_sc.pt, seg_sc/seg_sc.onnx and seg_sc/seg_sc.json
   ivadomed_convert_model t2star_sc/t2star_sc.pt converted/t2star_sc
-      takes t2star_sc/t2star_sc.json, which lies next to the model
+      uses t2star_sc/t2star_sc.json, the configuration next to the model
 """
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """The parser of the command line."""
+    """Parser of the command line."""
     parser = ToolParser("ivadomed_convert_model", __doc__, _EXAMPLE)
     add = parser.add_argument
     add("model", type=Path, metavar="OLD.pt", help="model file")
@@ -46,7 +46,7 @@ def _run(options: argparse.Namespace) -> None:
     written = convert_model(options.model, options.folder, options.config)
     for path in written:
         print(path)
-    print(f"On random images {written[0].name} gives the output of {options.model}.")
+    print(f"On random images, {written[0].name} gives the same output as {options.model}.")
     suffixes = {path.suffix for path in written}
     if ".onnx" in suffixes:
         print(f"The ONNX model agrees with it to {TOLERANCE}.")

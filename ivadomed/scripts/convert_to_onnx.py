@@ -1,4 +1,4 @@
-"""Convert a PyTorch model to ONNX, which onnxruntime runs on CPUs in less time and memory."""
+"""Convert a PyTorch model to ONNX, which runs faster and with less memory on CPUs (onnxruntime)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ example:
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """The parser of the command line."""
+    """Parser of the command line."""
     parser = ToolParser("ivadomed_convert_to_onnx", __doc__, _EXAMPLE)
     add = parser.add_argument
     add("-m", "--model", required=True, metavar="FILE", help="model file (.pt)")
@@ -32,7 +32,7 @@ def get_parser() -> argparse.ArgumentParser:
         choices=(2, 3),
         help="2 for a 2D model, 3 for a 3D model",
     )
-    add("-n", "--n-channels", type=int, default=1, help="channels of the image (default: %(default)s)")
+    add("-n", "--n-channels", type=int, default=1, help="number of image channels (default: %(default)s)")
     add("-g", "--gpu-id", type=int, default=0, help="has no effect: the conversion runs on the CPU")
     return parser
 
@@ -40,20 +40,20 @@ def get_parser() -> argparse.ArgumentParser:
 def convert_pytorch_to_onnx(
     model: str | os.PathLike[str], dimension: int, n_channels: int = 1, gpu_id: int = 0
 ) -> Path:
-    """Write the ONNX file of a model next to it and check that it gives the same output.
+    """Write the ONNX file of a model next to it and check that its output is the same.
 
     Args:
         model: Model file (``.pt``), of this version or an older one.
         dimension: 2 or 3.
-        n_channels: Channels of the image.
+        n_channels: Number of image channels.
         gpu_id: Has no effect: the conversion runs on the CPU.
 
     Returns:
-        The file, named as the model.
+        The file, named after the model.
 
     Raises:
-        ConfigError: The dimension is neither 2 nor 3, or there is no channel.
-        ModelError: The model cannot be opened or exported, or takes images of another kind.
+        ConfigError: The dimension is neither 2 nor 3, or the number of channels is below 1.
+        ModelError: The model cannot be opened or exported, or expects other dimensions or channels.
     """
     if dimension not in (2, 3):
         raise ConfigError(f"dimension: {dimension!r}; expected 2 or 3")

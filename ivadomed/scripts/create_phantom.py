@@ -1,4 +1,4 @@
-"""Write a synthetic BIDS data set: spinal cord MRI, or micrographs of nerve fibres, with labels."""
+"""Write a synthetic BIDS data set: spinal cord MRI, or micrographs of nerve fibers, with labels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ examples:
   ivadomed_create_phantom -o data_sem --microscopy 6
       6 micrographs with axon and myelin labels
 
-The same options and seed give the same voxels, and a larger set begins with the smaller one.
+The same options and seed give the same voxels; a larger data set starts with the subjects of a smaller one.
 """
 
 
@@ -38,14 +38,14 @@ def get_parser() -> argparse.ArgumentParser:
         help="folder of the data set; must be new or empty",
     )
     add("-n", "--subjects", type=int, metavar="N", help="number of subjects (default: 12)")
-    add("--seed", type=int, default=0, help="seed of everything drawn (default: %(default)s)")
+    add("--seed", type=int, default=0, help="seed of all random draws (default: %(default)s)")
     add("--size", choices=SIZES, default="small", help="field of view and voxel sizes (default: %(default)s)")
     add(
         "--shape",
         type=int,
         nargs=3,
         metavar=("X", "Y", "Z"),
-        help="voxels right-left, anterior-posterior, inferior-superior of all images; same field of view",
+        help="size of all images in voxels right-left, anterior-posterior, inferior-superior; same field of view",
     )
     add(
         "--contrasts",
@@ -66,14 +66,14 @@ def get_parser() -> argparse.ArgumentParser:
         type=float,
         default=0.5,
         metavar="SHARE",
-        help="share of subjects with lesions (default: 0.5)",
+        help="fraction of subjects with lesions (default: 0.5)",
     )
     add("--coregistered", action="store_true", help="put all contrasts of a session on one grid")
     add(
         "--microscopy",
         type=int,
         metavar="N",
-        help="write N micrographs, a data set of their own: in DIR, or in DIR-microscopy if -n is given too",
+        help="write N micrographs as a separate data set: in DIR, or in DIR-microscopy if -n is also given",
     )
     add(
         "--microscopy-size",
@@ -81,7 +81,7 @@ def get_parser() -> argparse.ArgumentParser:
         nargs=2,
         default=(512, 512),
         metavar=("WIDTH", "HEIGHT"),
-        help="pixels of a micrograph (default: 512 512)",
+        help="size of a micrograph in pixels (default: 512 512)",
     )
     add(
         "-j",

@@ -1,4 +1,4 @@
-"""The whole job on phantom data: make a study, train, test, segment new images, show where the results are."""
+"""Complete workflow on synthetic data: create a study, train, test, segment new images, list the results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ivadomed.config import CONFIG_DIR
 from ivadomed.images.files import write_json
 from ivadomed.runtime.console import ToolParser
 
-# The tutorial's configuration made small enough for two cores.
+# The tutorial's configuration, reduced for two cores.
 _CHANGES: dict[str, dict[str, Any]] = {
     "loader_parameters": {"path_data": []},
     "training_parameters": {
@@ -32,13 +32,13 @@ _CHANGES: dict[str, dict[str, Any]] = {
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """The parser of the command line."""
+    """Parser of the command line."""
     parser = ToolParser(
         description=__doc__, epilog="example: python -m ivadomed.scripts.demo -o demo", prog="demo"
     )
     add = parser.add_argument
     add("-o", "--output", default="demo", help="folder for data and results (default: %(default)s)")
-    add("-n", "--subjects", type=int, default=12, help="subjects of the study (default: %(default)s)")
+    add("-n", "--subjects", type=int, default=12, help="number of subjects (default: %(default)s)")
     return parser
 
 
@@ -77,7 +77,7 @@ def _report(run: Path, seconds: float) -> None:
     places = {
         "report, to open in a browser": run / "results_eval" / "report.html",
         "metrics of every image": run / "results_eval" / "evaluation_3Dmetrics.csv",
-        "pictures (colour: prediction, yellow line: truth)": run / "results_eval" / "overlays",
+        "figures (color: prediction, yellow line: ground truth)": run / "results_eval" / "overlays",
         "segmentations": run / "pred_masks",
         "packaged model": run / "my_model",
         "training curves": f"tensorboard --logdir {run}",

@@ -23,18 +23,18 @@ examples:
   ivadomed_download_data -d t2star_sc -o models/t2star_sc
       a packaged model
   ivadomed_download_data -d https://example.org/my_model.zip --sha256 9f86d08188...
-      any zip or tar archive; it must have this checksum
+      any zip or tar archive, with this checksum
   ivadomed_download_data -d t2star_sc --archive t2star_sc.zip
-      from a file that was fetched on another machine
+      from a file that was downloaded on another machine
 
-A download that broke off is continued when the command is given again.
+After an interruption, run the same command again to resume the download.
 """
 
 _SHA256 = re.compile("[0-9a-fA-F]{64}")
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """The parser of the command line."""
+    """Parser of the command line."""
     names = "\n".join(f"  {name:27}{item['description']}" for name, item in DICT_URL.items())
     parser = ToolParser(
         prog="ivadomed_download_data",
@@ -42,10 +42,10 @@ def get_parser() -> argparse.ArgumentParser:
         epilog=f"data sets and models:\n{names}\n\n{_EXAMPLE}",
     )
     add = parser.add_argument
-    add("-d", "--data", required=True, metavar="NAME", help="one of those below, or a URL")
-    add("-o", "--output", metavar="DIR", help="folder to be made (default: ./NAME)")
-    add("-k", "--keep", action="store_true", help="add to a folder that has files already, which are kept")
-    add("--sha256", metavar="HEX", help="checksum that the archive must have")
+    add("-d", "--data", required=True, metavar="NAME", help="one of the names below, or a URL")
+    add("-o", "--output", metavar="DIR", help="folder to create (default: ./NAME)")
+    add("-k", "--keep", action="store_true", help="add to a folder with files, which are kept")
+    add("--sha256", metavar="HEX", help="required checksum of the archive")
     add("--archive", metavar="FILE", help="unpack this file instead of downloading it")
     return parser
 
@@ -53,8 +53,8 @@ def get_parser() -> argparse.ArgumentParser:
 def _install_from_file(archive: Path, sha256: str | None, dest: Path, keep: bool) -> None:
     if sha256 and archive.is_file() and (found := sha256_of(archive)) != sha256.lower():
         raise DataError(
-            f"{archive}: is another file than was asked for (SHA-256 {found}, expected {sha256.lower()}); "
-            "fetch it again"
+            f"{archive}: is not the requested file (SHA-256 {found}, expected {sha256.lower()}); "
+            "download it again"
         )
     install(archive, dest, keep)
 

@@ -1,4 +1,4 @@
-"""Join packaged models to an ensemble, which is used as one model: the mean of their soft predictions counts."""
+"""Combine packaged models into an ensemble, used like a single model: their soft predictions are averaged."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ examples:
   ivadomed_ensemble run_1/seg_sc run_2/seg_sc run_3/seg_sc -o seg_sc_ensemble
       seg_sc_ensemble/seg_sc_ensemble.json and the weights of each model
   ivadomed_ensemble 2d/lesion 3d/lesion -o lesion
-      each prepares the images in its own way
+      each with its own preprocessing
   ivadomed_segment_image -m seg_sc_ensemble -i sub-01_T2w.nii.gz
 """
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """The parser of the command line."""
+    """Parser of the command line."""
     parser = ToolParser("ivadomed_ensemble", __doc__, _EXAMPLES)
     add = parser.add_argument
     add(
         "models",
         nargs="+",
         metavar="MODEL",
-        help="folders of packaged models that segment the same classes of the same channels; of an ensemble the "
-        "members are taken",
+        help="folders of packaged models that segment the same classes from the same channels; an ensemble is "
+        "replaced by its members",
     )
-    add("-o", "--output", required=True, metavar="NAME", help="folder of the ensemble, and its name")
+    add("-o", "--output", required=True, metavar="NAME", help="folder and name of the ensemble")
     return parser
 
 
 def _run(options: argparse.Namespace) -> None:
-    # Torch and the rest are loaded only now: --help and a mistyped option answer at once.
+    # Torch and other libraries are loaded only now: --help and errors in options are reported at once.
     from ivadomed.inference.ensemble import join_models
     from ivadomed.inference.members import members_of
 

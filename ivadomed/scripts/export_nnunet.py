@@ -1,4 +1,4 @@
-"""Write the data of a configuration as a raw data set of nnU-Net, with the same split."""
+"""Export the data of a configuration as a raw nnU-Net data set with the same split."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _EXAMPLE = """\
 examples:
   ivadomed_export_nnunet -c config.json -o "$nnUNet_raw"
   ivadomed_export_nnunet -c OUT/config_file.json -o "$nnUNet_raw" --number 4 --name Hippocampus
-      with the very split that the training in OUT has; of a cross-validation, all folds
+      with the split of the training in OUT, or all folds of a cross-validation
 
-nnU-Net looks for the split next to its preprocessed images: after nnUNetv2_plan_and_preprocess, copy splits_final.json
+nnU-Net expects the split next to its preprocessed images: after nnUNetv2_plan_and_preprocess, copy splits_final.json
 from the data set to $nnUNet_preprocessed/DatasetXXX_NAME.
 """
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """The parser of the command line."""
+    """Parser of the command line."""
     parser = ToolParser("ivadomed_export_nnunet", __doc__, _EXAMPLE)
     add = parser.add_argument
     add("-c", "--config", type=Path, required=True, help="configuration of the run")
@@ -32,7 +32,7 @@ def get_parser() -> argparse.ArgumentParser:
         type=Path,
         required=True,
         metavar="DIR",
-        help="folder that DatasetXXX_NAME is made in",
+        help="folder in which DatasetXXX_NAME is created",
     )
     add(
         "-n",
@@ -42,15 +42,15 @@ def get_parser() -> argparse.ArgumentParser:
         metavar="XXX",
         help="number of the data set, 1 to 999 (default: 1)",
     )
-    add("--name", help="name of the data set, letters and digits (default: after the folder of the data)")
+    add("--name", help="name of the data set, letters and digits (default: from the folder of the data)")
     add(
         "-pd",
         "--path-data",
         action="append",
         metavar="FOLDER",
-        help="data set, in place of the configuration's",
+        help="data set, instead of the configuration's",
     )
-    add("-po", "--path-output", metavar="FOLDER", help="folder of the run, in place of the configuration's")
+    add("-po", "--path-output", metavar="FOLDER", help="folder of the run, instead of the configuration's")
     return parser
 
 

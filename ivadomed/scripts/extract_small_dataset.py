@@ -1,4 +1,4 @@
-"""Copy some subjects of a BIDS data set into a small one, with all or some of their contrasts."""
+"""Copy some subjects of a BIDS data set to a smaller one, with all or some of their contrasts."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ __getattr__ = moved_names(
 _EXAMPLE = """\
 example:
   ivadomed_extract_small_dataset -i DATA -o SMALL -n 10 -c T1w,T2w -d 0 -s 1234
-      ten subjects with their T1w and T2w images, without labels
+      ten subjects with T1w and T2w images, without labels
 
-Subjects are drawn at random among those that have one of the contrasts. The same seed draws the same subjects, and
-a larger -n those and more. Where there are fewer than -n, all are copied.
+Subjects are drawn at random from those with at least one of the contrasts. The same seed draws the same subjects; a
+larger -n adds more. If there are fewer than -n, all are copied.
 """
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """The parser of the command line."""
+    """Parser of the command line."""
     parser = ToolParser("ivadomed_extract_small_dataset", __doc__, _EXAMPLE)
     add = parser.add_argument
-    add("-i", "--input", required=True, metavar="DATA", help="BIDS folder; it is not changed")
+    add("-i", "--input", required=True, metavar="DATA", help="BIDS folder; not changed")
     add(
         "-o",
         "--output",
@@ -39,7 +39,7 @@ def get_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder of the small data set; must be new or empty",
     )
-    add("-n", "--number", type=int, default=10, help="subjects (default: %(default)s)")
+    add("-n", "--number", type=int, default=10, help="number of subjects (default: %(default)s)")
     add("-c", "--contrasts", help="contrasts, separated by commas (default: all)")
     add(
         "-d",
@@ -54,7 +54,7 @@ def get_parser() -> argparse.ArgumentParser:
         "--seed",
         type=int,
         default=-1,
-        help="of the drawing; -1 for other subjects every time (default)",
+        help="seed of the draw; -1, the default: different subjects each time",
     )
     return parser
 
@@ -68,7 +68,7 @@ def _run(options: argparse.Namespace) -> None:
     print(f"{len(copied.subjects)} subjects in {place}: {names}")
     print(f"{_count(copied.images, 'image')} and {_count(copied.labels, 'label')} copied")
     if options.derivatives and not copied.labels:
-        print(f"No file below {Path(options.input, 'derivatives')} is named like a label of these images.")
+        print(f"No file below {Path(options.input, 'derivatives')} has the name of a label of these images.")
 
 
 def _count(number: int, what: str) -> str:

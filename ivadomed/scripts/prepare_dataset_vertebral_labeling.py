@@ -1,4 +1,4 @@
-"""Prepare a BIDS data set for the labeling of intervertebral discs: mid-sagittal images, and heatmaps of the discs."""
+"""Prepare a BIDS data set for the labeling of intervertebral discs: mid-sagittal images and heatmaps of the discs."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ example:
   ivadomed_prepare_dataset_vertebral_labeling -p DATA -s _T2w -a 0
 
 Reads sub-01/anat/sub-01_T2w.nii.gz and derivatives/labels/sub-01/anat/sub-01_T2w_labels-disc-manual.nii.gz (one voxel
-per disc, its value is the number of the disc) of every subject. Writes into the data set, next to them,
-sub-01_T2w_mid.nii.gz, the mean of the 7 slices around the discs, and sub-01_T2w_mid_heatmap0.nii.gz. The configuration
+per disc, whose value is the number of the disc) of every subject. Writes to the same folders sub-01_T2w_mid.nii.gz,
+the mean of the 7 slices around the discs, and sub-01_T2w_mid_heatmap0.nii.gz. The configuration
 config_vertebral_labeling.json trains on them.
 """
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """The parser of the command line."""
+    """Parser of the command line."""
     parser = ToolParser("ivadomed_prepare_dataset_vertebral_labeling", __doc__, _EXAMPLE)
     add = parser.add_argument
-    add("-p", "--path", required=True, metavar="DATA", help="BIDS folder; images are written into it")
-    add("-s", "--suffix", required=True, help="of the images, such as _T2w")
-    add("-a", "--aim", type=int, default=-1, help="number of the one disc to show (default: all)")
+    add("-p", "--path", required=True, metavar="DATA", help="BIDS folder; images are written to it")
+    add("-s", "--suffix", required=True, help="suffix of the images, such as _T2w")
+    add("-a", "--aim", type=int, default=-1, help="number of a single disc to show (default: all)")
     return parser
 
 
 def _run(options: argparse.Namespace) -> None:
-    # SciPy's statistics are loaded only now: --help and a mistyped option answer at once.
+    # SciPy's statistics are loaded only now: --help and errors in options are reported at once.
     from ivadomed.loader.discs import extract_mid_slice_and_convert_coordinates_to_heatmaps
 
     written = extract_mid_slice_and_convert_coordinates_to_heatmaps(options.path, options.suffix, options.aim)

@@ -1,4 +1,4 @@
-"""Compare runs on one page: paired differences per subject, tests, training curves, settings that differ."""
+"""Compare runs on one page: paired differences per subject, tests, training curves, differing settings."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ examples:
   ivadomed_report runs/unet runs/attention -o compare.html
       two runs; differences are attention minus unet
   ivadomed_report cord_auto/2d cord_auto/3d cord_auto/3d_lowres
-      candidates of --auto, on the subjects that their fold 0 held out
+      candidates of --auto, on the held-out subjects of fold 0
 
-Only images and classes that all runs have are compared; the page says what is left out. Runs of all folds are compared
-by cross-validation where every run has one. compare.csv, next to the page, has all tests. The report of a single run is
-results_eval/report.html, which --test and --eval write.
+Only images and classes common to all runs are compared; the page lists what is left out. Runs of all folds are
+compared by cross-validation if every run has one. compare.csv, next to the page, has all tests. For a single run, see
+results_eval/report.html, written by --test and --eval.
 """
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """The parser of the command line."""
+    """Parser of the command line."""
     parser = ToolParser("ivadomed_report", __doc__, _EXAMPLE)
     add = parser.add_argument
     add("runs", nargs="+", type=Path, metavar="RUN", help="folders of tested runs, the reference first")
@@ -49,7 +49,7 @@ def get_parser() -> argparse.ArgumentParser:
         "--cross-validation",
         action="store_const",
         const=True,
-        help="compare runs of all folds by the subjects that each fold did not see",
+        help="compare runs of all folds by the held-out subjects of each fold",
     )
     return parser
 
@@ -57,8 +57,8 @@ def get_parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> None:
     if len(options.runs) < 2:
         raise ConfigError(
-            f"{options.runs[0]}: is one run only; give two or more. Its own report is results_eval/report.html in its "
-            "folder, which ivadomed --eval writes"
+            f"{options.runs[0]}: is a single run; give two or more. Its own report is results_eval/report.html in its "
+            "folder, written by ivadomed --eval"
         )
     if options.output.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"--output: {options.output}; expected the name of a page, such as compare.html")

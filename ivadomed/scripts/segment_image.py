@@ -23,7 +23,7 @@ __getattr__ = moved_names(
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """The parser of the command line."""
+    """Parser of the command line."""
     parser = ToolParser(
         prog="ivadomed_segment_image",
         description="Segment NIfTI, PNG, TIFF or JPEG files with a packaged model.",
@@ -46,37 +46,39 @@ def get_parser() -> argparse.ArgumentParser:
         nargs="+",
         action="append",
         metavar="IMAGE",
-        help="images or a folder; for a model of several channels the images of one subject, in the model's order "
-        "(give -i again for the next subject; 'none' for a contrast that a HeMIS model has to do without)",
+        help="images or a folder; for a multichannel model, the images of one subject, in the model's order "
+        "(repeat -i for each subject; 'none' for a contrast that is missing for a HeMIS model)",
     )
-    add("-o", "--output", default=".", metavar="FOLDER", help="where to write (here)")
-    add("-s", "--suffix", nargs="+", help="of the output of each class (the model's class names and _pred)")
+    add("-o", "--output", default=".", metavar="FOLDER", help="folder to write to (default: this one)")
+    add("-s", "--suffix", nargs="+", help="output suffix of each class (default: the class name and _pred)")
     add(
         "--no-label-map",
         action="store_true",
         help="leave out IMAGE_dseg, all classes in one image (written for several classes that do not overlap)",
     )
-    add("-p", "--prior", metavar="MASK", help="mask of the region that the model crops to")
+    add("-p", "--prior", metavar="MASK", help="mask of the region to which the model crops")
     add("--threshold", type=float, help="binarize at this value; 0 keeps soft values")
-    add("--metadata", help="what a FiLM model is conditioned on, e.g. T2w")
+    add("--metadata", help="metadata for a FiLM model, e.g. T2w")
     add_pixel_size(parser)
     add("--no-patch", action="store_true", help="predict whole slices instead of 2D patches")
-    add("--overlap-2d", nargs=2, type=int, metavar=("H", "W"), help="voxels that neighbouring patches share")
+    add(
+        "--overlap-2d", nargs=2, type=int, metavar=("H", "W"), help="overlap of neighboring patches in voxels"
+    )
     add(
         "--mirror-axes",
         nargs="*",
         type=int,
         metavar="AXIS",
-        help="average over mirrored samples along these of their axes: 0 height, 1 width, 2 depth; none given: do not "
-        "(as the model says)",
+        help="average over samples mirrored along these axes: 0 height, 1 width, 2 depth; none given: no mirroring "
+        "(default: the model's setting)",
     )
-    add("--gpu", default="0", help="number of the GPU, or 'none' for the CPU (0)")
+    add("--gpu", default="0", help="number of the GPU, or 'none' for the CPU (default: 0)")
     add("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 
 def _run(args: argparse.Namespace) -> None:
-    # Torch and the rest are loaded only now: --help and a mistyped option answer at once.
+    # Torch and other libraries are loaded only now: --help and errors in options are reported at once.
     from ivadomed.inference import Predictor
     from ivadomed.inference.image_files import list_subjects, output_suffixes, segment_images
     from ivadomed.runtime.device import chosen_device

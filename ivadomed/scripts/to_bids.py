@@ -1,4 +1,4 @@
-"""Write a data set of nnU-Net or the Medical Segmentation Decathlon, or that of a table, as BIDS."""
+"""Convert a data set of nnU-Net or the Medical Segmentation Decathlon, or a table of files, to BIDS."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _EXAMPLE = """\
 examples:
   ivadomed_to_bids Task04_Hippocampus -o hippocampus --rename MRI=T1w
   ivadomed_to_bids Dataset001_Cord -o cord --links hard
-      without copying: the files of both are the same
+      without copying: both data sets share the same files
   ivadomed_to_bids study.csv -o study --contrasts T1w,T2w --target-suffix _seg,_lesion
 
-A 4D image becomes a file per channel, a label map derivatives/labels/.../*_dseg.nii.gz with the names of its classes in
-*_dseg.tsv next to it. ivadomed itself reads all these data sets as they are: --path-data takes them.
+A 4D image is split into one file per channel; a label map becomes derivatives/labels/.../*_dseg.nii.gz with its class
+names in *_dseg.tsv next to it. ivadomed also reads all these data sets directly with --path-data.
 """
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """The parser of the command line."""
+    """Parser of the command line."""
     parser = ToolParser("ivadomed_to_bids", __doc__, _EXAMPLE)
     add = parser.add_argument
     add(
@@ -31,14 +31,14 @@ def get_parser() -> argparse.ArgumentParser:
         metavar="SRC",
         help="folder of nnU-Net or the Decathlon, or a .tsv or .csv table; not changed",
     )
-    add("-o", "--output", required=True, metavar="DST", help="BIDS folder to be made; must be new or empty")
+    add("-o", "--output", required=True, metavar="DST", help="BIDS folder to create; must be new or empty")
     add(
         "-l",
         "--links",
         choices=("copy", "hard", "symbolic"),
         default="copy",
-        help="copy files, or link to them: a hard link is the same file, so that a change in one place is one in both; "
-        "a symbolic one breaks when SRC is moved (default: %(default)s)",
+        help="copy files, or link to them: a hard link is the same file, so changes apply to both; "
+        "a symbolic link breaks if SRC is moved (default: %(default)s)",
     )
     add("-r", "--rename", metavar="OLD=NEW,...", help="new names of contrasts, such as MRI=T1w")
     add("-c", "--contrasts", metavar="NAME,...", help="contrasts to write (default: all)")
@@ -46,7 +46,7 @@ def get_parser() -> argparse.ArgumentParser:
         "-t",
         "--target-suffix",
         metavar="NAME,...",
-        help="columns of a table that are labels (default: those that are named or look like labels)",
+        help="columns of a table that are labels (default: detected by name and content)",
     )
     return parser
 

@@ -1,4 +1,4 @@
-"""Plot the losses and validation metrics of trainings over epochs, of one or several, or mean and spread of many."""
+"""Plot losses and validation metrics over epochs, for one or several trainings, or as mean and spread of many."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ examples:
   ivadomed_training_curve -i sweep/out-depth=2,sweep/out-depth=3 --multiple -o curves
       mean and standard deviation of all trainings sweep/out-depth=2*, next to those of sweep/out-depth=3*
 
-Written are losses.png, a METRIC.png per validation metric (dice_score.png, ...), learning_rate.png with --lr, and
+Output files: losses.png, METRIC.png for each validation metric (dice_score.png, ...), learning_rate.png with --lr, and
 <training>_training_values.csv.
 """
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """The parser of the command line."""
+    """Parser of the command line."""
     parser = ToolParser("ivadomed_training_curve", __doc__, _EXAMPLE)
     add = parser.add_argument
     add(
         "-i",
         "--input",
         required=True,
-        help="folder of a training; several, separated by commas, are put side by side. With --multiple: how the "
-        "folders of the trainings begin",
+        help="folder of a training; several, separated by commas, are plotted side by side. With --multiple: prefix "
+        "of the training folders",
     )
     add("-o", "--output", required=True, metavar="DIR", help="folder of the plots and tables")
     add(
         "--multiple",
         action="store_true",
-        help="plot mean and standard deviation of all that begin with INPUT",
+        help="plot mean and standard deviation of all trainings that start with INPUT",
     )
-    add("-lr", "--lr", "--learning-rate", action="store_true", help="plot the learning rate too")
+    add("-lr", "--lr", "--learning-rate", action="store_true", help="also plot the learning rate")
     add(
         "-y",
         "--ylim-loss",
@@ -60,14 +60,14 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def _limits(words: Sequence[str]) -> tuple[float, float]:
-    """Both ends of an axis, given as one word ("-1,0") or two."""
+    """Limits of an axis, given as one word ("-1,0") or two."""
     try:
         low, high = map(float, ",".join(words).split(","))
     except ValueError:
         low = high = math.nan
     if not low < high or math.isinf(high - low):
         raise ConfigError(
-            f"--ylim-loss {' '.join(words)}: expected the lower and the upper end, such as -1,0"
+            f"--ylim-loss {' '.join(words)}: expected the lower and the upper limit, such as -1,0"
         )
     return low, high
 

@@ -1,4 +1,4 @@
-"""Violin plots of a metric on the testing set, of one model or of several next to each other."""
+"""Draw violin plots of a metric on the test set, for one model or several models side by side."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ivadomed.runtime.moved import moved_names
 _EXAMPLE = """\
 examples:
   ivadomed_visualize_and_compare_testing_models --ofolders OUT1 OUT2 --metric dice_class0 -o comparison.png
-      two models, as a picture
+      two models, as an image file
   ivadomed_visualize_and_compare_testing_models --ofolders OUT1 OUT2
-      the same in a window: a click on a point shows whose image it is
+      the same in a window: click a point to show its image and subject
   ivadomed_visualize_and_compare_testing_models --ofolders OUT1 --metadata pathology -o by_pathology.png
-      a violin for each value of a column of OUT1/bids_dataframe.csv
+      one violin per value of a column of OUT1/bids_dataframe.csv
   ivadomed_visualize_and_compare_testing_models --ofolders OUT1 OUT2 --metadata pathology MS -o ms.png
-      images with that value only
+      only images with that value
 
-Models are compared, two by two, on the images that both were tested on: Wilcoxon signed-rank test, corrected for the
-number of comparisons (Holm).
+Each pair of models is compared on the images that both were tested on: Wilcoxon signed-rank test, corrected for
+multiple comparisons (Holm).
 """
 
 __getattr__ = moved_names(
@@ -29,29 +29,29 @@ __getattr__ = moved_names(
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """The parser of the command line."""
+    """Parser of the command line."""
     parser = ToolParser("ivadomed_visualize_and_compare_testing_models", __doc__, _EXAMPLE)
     add = parser.add_argument
-    add("--ofolders", required=True, nargs="+", metavar="OUT", help="output folders of runs that were tested")
+    add("--ofolders", required=True, nargs="+", metavar="OUT", help="output folders of tested runs")
     add("--metric", default="dice_class0", help="column of evaluation_3Dmetrics.csv (default: %(default)s)")
     add(
         "--metadata",
         nargs="+",
         metavar=("COLUMN", "VALUE"),
-        help="draw a violin for each value of this column of bids_dataframe.csv; with a value, only its images",
+        help="draw one violin per value of this column of bids_dataframe.csv; with a value, only its images",
     )
     add(
         "-o",
         "--output",
         metavar="FILE",
-        help="write a picture (.png, .svg, .pdf); without it a window is opened, or where there is no display "
+        help="image file to write (.png, .svg, .pdf); by default, a window is opened or, without a display, "
         "comparison_METRIC.png is written",
     )
     return parser
 
 
 def _run(options: argparse.Namespace) -> None:
-    # Torch is loaded only now: --help and a mistyped option answer at once.
+    # Torch is loaded only now: --help and errors in options are reported at once.
     from ivadomed.visualize.violins import lines_of, output_of, visualize_and_compare_models
 
     comparisons = visualize_and_compare_models(
@@ -59,7 +59,7 @@ def _run(options: argparse.Namespace) -> None:
     )
     if len(comparisons):
         models = {name: name for column in ("first", "second") for name in comparisons[column]}
-        print("Difference [95 % confidence interval], p-values corrected for their number (Holm):")
+        print("Difference [95 % confidence interval], p-values corrected for multiple comparisons (Holm):")
         print("\n".join(lines_of(comparisons, models)))
     if picture := output_of(options.metric, options.output):
         print(picture)

@@ -1,4 +1,4 @@
-"""Show what the transforms of a configuration do to slices of an image: a picture per transform and slice."""
+"""Show the effect of a configuration's transforms on slices of an image: one figure per transform and slice."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ __getattr__ = moved_names(
 _EXAMPLE = """\
 examples:
   ivadomed_visualize_transforms -i sub-01_T2w.nii.gz -l sub-01_T2w_seg-manual.nii.gz -c config.json -n 3 -o pictures
-      three slices, with the outline of the label
+      three slices with the outline of the label
   ivadomed_visualize_transforms -i t2s.nii.gz -r t2s_seg.nii.gz -c config.json -o pictures
       a configuration with ROICrop, around the region of interest t2s_seg.nii.gz
 
-The transforms are those of a training, in the same order: resampling and crops come first. Random transforms are
+The transforms are those of a training, in the same order, with resampling and crops first. Random transforms are
 always applied here. Slices and random parameters depend on training_parameters.seed.
 """
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """The parser of the command line."""
+    """Parser of the command line."""
     parser = ToolParser("ivadomed_visualize_transforms", __doc__, _EXAMPLE)
     add = parser.add_argument
-    add("-i", "--input", required=True, help="image, or a binary label to see what happens to labels")
+    add("-i", "--input", required=True, help="image, or a binary label to see the effect on labels")
     add("-c", "--config", required=True, help="JSON configuration file")
-    add("-n", "--number", type=int, default=1, help="slices, drawn at random (default: %(default)s)")
-    add("-o", "--output", default=".", metavar="DIR", help="folder of the pictures (default: this one)")
-    add("-r", "--roi", help="region of interest, which ROICrop needs")
-    add("-l", "--label", nargs="+", default=(), help="labels of the image, one per class, to be outlined")
+    add("-n", "--number", type=int, default=1, help="number of random slices (default: %(default)s)")
+    add("-o", "--output", default=".", metavar="DIR", help="folder of the figures (default: this one)")
+    add("-r", "--roi", help="region of interest for ROICrop")
+    add("-l", "--label", nargs="+", default=(), help="labels of the image to outline, one per class")
     return parser
 
 
@@ -44,7 +44,7 @@ def _run(options: argparse.Namespace) -> None:
     written = run_visualization(
         options.input, options.config, options.number, options.output, options.roi, options.label
     )
-    print(f"{len(written)} pictures in {Path(options.output).resolve()}")
+    print(f"{len(written)} figures in {Path(options.output).resolve()}")
 
 
 main = console_script(get_parser, _run)

@@ -44,7 +44,7 @@ def test_a_picture_per_transform_and_slice(image, label, write, tmp_path, capsys
     out = tmp_path / "new folder"
     code = main(["-i", str(image), "-c", str(write()), "-n", "2", "-o", str(out), "-l", str(label)])
     assert code == 0
-    assert f"6 pictures in {out}" in capsys.readouterr().out
+    assert f"6 figures in {out}" in capsys.readouterr().out
     steps = ["CenterCrop", "CenterCrop_RandomAffine", "CenterCrop_RandomAffine_RandomGamma"]
     slices = sorted({int(path.stem.split("_slice")[1]) for path in out.iterdir()})
     assert len(slices) == 2

@@ -181,7 +181,7 @@ def test_names_tell_runs_apart(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["one"], "is one run only"),
+        (["one"], "is a single run"),
         (["one", "absent"], "no such folder"),
         (["one", "bare"], "run ivadomed --test"),
         (["one", "one"], "was given twice"),

@@ -63,5 +63,7 @@ def test_zsh_has_a_function_for_each_command(capsys):
 def test_without_shtab(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "shtab", None)
     assert main(["bash"]) == 1
-    error = 'ivadomed_completion: shtab is not installed; pip install "ivadomed[completion]" brings it\n'
+    error = (
+        'ivadomed_completion: shtab is not installed; install it with: pip install "ivadomed[completion]"\n'
+    )
     assert capsys.readouterr().err == error

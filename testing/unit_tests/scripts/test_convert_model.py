@@ -59,7 +59,7 @@ def test_files_give_the_output_of_the_old_one(tmp_path, name, capsys):
     assert main([str(path), str(tmp_path / "new.v2")]) == 0
     assert sorted(p.name for p in (tmp_path / "new.v2").iterdir()) == ["new.v2.onnx", "new.v2.pt"]
     shown = capsys.readouterr().out
-    assert "new.v2.pt gives the output of" in shown
+    assert "new.v2.pt gives the same output as" in shown
     assert "No configuration was given" in shown
     channels = 2 if name == "HeMISUnet" else 1
     inputs = example_inputs(model, (2, channels, *[32] * (3 if name == "Modified3DUNet" else 2)))

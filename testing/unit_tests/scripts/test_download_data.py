@@ -180,7 +180,7 @@ def test_checksum_of_an_archive_that_was_fetched_elsewhere(served, tmp_path, cap
     archive = write(tmp_path / "x.zip", a="1")
     right = hashlib.sha256(archive.read_bytes()).hexdigest()
     assert main(["-d", "t2star_sc", "--archive", str(archive), "--sha256", "0" * 64]) == 1
-    assert f"{archive}: is another file than was asked for" in capsys.readouterr().err
+    assert f"{archive}: is not the requested file" in capsys.readouterr().err
     assert not (tmp_path / "t2star_sc").exists()
     assert main(["-d", "t2star_sc", "--archive", str(archive), "--sha256", "9f86"]) == 1
     assert "--sha256 9f86: expected 64" in capsys.readouterr().err
