@@ -1,4 +1,4 @@
-"""The command line ``ivadomed``, and ``run_main`` for Python."""
+"""Command line ``ivadomed``, and ``run_main`` for Python."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KEPT = {
     "create_path_model film_normalize_data get_dataset run_command run_segment_command save_config_file "
     "set_loader_params set_model_params set_output_path update_film_model_params"
 }
-"""The steps of a run under the names of 2.x."""
+"""Steps of a run, with their names of 2.x."""
 
 __getattr__ = moved_names(__name__, {}, KEPT)
 
@@ -51,7 +51,7 @@ ivadomed_completion lets the Tab key complete options.
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """The parser of the command line."""
+    """Parser of the command line."""
     parser = ToolParser(
         "ivadomed",
         "Train, test and apply deep learning models on medical images; one JSON file drives everything.",
@@ -203,7 +203,7 @@ def _add_predictions(parser: argparse.ArgumentParser) -> None:
         nargs=2,
         type=int,
         metavar=("H", "W"),
-        help="voxels that neighbouring patches share",
+        help="overlap of neighboring patches in voxels",
     )
     add_pixel_size(parser.add_argument_group("pictures without a data set (--segment --model)"))
 
@@ -224,14 +224,14 @@ def run_main(
     """Run the command of a configuration.
 
     Args:
-        config: A dictionary or the path of a JSON file, whose "command" is run; None to read the command line.
-        resume_training: "train": continue the training in the output folder.
-        overwrite: "train": replace it.
+        config: Dictionary or path of a JSON file whose "command" is run; None to read the command line.
+        resume_training: "train": resume the training in the output folder.
+        overwrite: "train": replace the training in the output folder.
 
     Returns:
-        "train": best training Dice loss, training loss, validation Dice loss and validation loss. "test": the
-        table of 3D metrics, one row per image, and the metrics averaged over images. "eval": the
-        table. "segment": the files that were written.
+        "train": best training Dice loss, training loss, validation Dice loss and validation loss. "test": the table of
+        3D metrics, one row per image, and the metrics averaged over images. "eval": the table. "segment": the files
+        written.
 
     Raises:
         IvadomedError: See its message.
@@ -254,13 +254,13 @@ def _run(args: argparse.Namespace) -> Any:
     for option in ("target_suffix", "contrasts", "candidates", "minutes"):
         if getattr(args, option):
             raise ConfigError(
-                f"--{option.replace('_', '-')} belongs to --init and --auto; else the configuration says it"
+                f"--{option.replace('_', '-')} belongs to --init and --auto; otherwise set it in the configuration"
             )
     if args.config_file and args.config:
         raise ConfigError(f"two configuration files given: {args.config_file} and {args.config}; pass one")
     source = args.config_file or args.config
     if args.pixel_size:
-        raise ConfigError("--pixel-size belongs to --segment --model; the sidecars of a data set give it")
+        raise ConfigError("--pixel-size belongs to --segment --model; data sets specify it in sidecars")
     if source is None:
         model = " or a model with --model FOLDER" if args.segment else ""
         raise ConfigError(
@@ -294,7 +294,7 @@ def _segment(args: argparse.Namespace) -> list[Path]:
     if not args.segment:
         raise ConfigError("--model belongs to --segment")
     if args.config_file or args.config:
-        raise ConfigError("--model takes the place of a configuration; leave -c CONFIG out")
+        raise ConfigError("--model replaces a configuration; leave -c CONFIG out")
     for option in ("path_data", "path_output"):
         if not getattr(args, option):
             raise ConfigError(f"--segment --model: add --{option.replace('_', '-')}")
@@ -309,7 +309,7 @@ def _segment(args: argparse.Namespace) -> list[Path]:
         "gif",
     )
     for option in (option for option in (*others, "thr_increment") if getattr(args, option)):
-        raise ConfigError(f"--{option.replace('_', '-')} does not go with --segment --model; leave it out")
+        raise ConfigError(f"--{option.replace('_', '-')} has no effect with --segment --model; leave it out")
     model, *data = (Path(text).expanduser() for text in (args.model, *args.path_data))
     if absent := next((path for path in (model, *data) if not path.exists()), None):
         raise ConfigError(
@@ -423,7 +423,7 @@ def _dispatch(source: Any, overrides: Mapping[str, Any], mode: Mode = Mode.SCREE
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Console script: 0, or a message on standard error and the exit code of the error."""
+    """Console script: return 0, or print a message on standard error and return the exit code of the error."""
     parsed = get_parser().parse_args(args)
 
     def work() -> None:
@@ -437,7 +437,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _complain(error: IvadomedError) -> None:
-    """Print a message; of several processes the first one says that it was interrupted."""
+    """Print a message; if several processes are interrupted, only the first one prints it."""
     world = current_world()
     if world.is_first or not isinstance(error, Interrupted):
         who = "" if world.is_first else f" (process {world.rank} of {world.size})"
