@@ -1,4 +1,4 @@
-"""Pictures for people. A name is loaded when it is asked for: torch and matplotlib take seconds."""
+"""Visualizations. Names are loaded on first use, because importing torch and matplotlib takes seconds."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 
 from ivadomed.runtime.moved import moved_names
 
-# One colour per class, apart also for colour-blind readers (Okabe and Ito, 2008).
+# One colour per class, distinguishable for colour-blind readers too (Okabe and Ito, 2008).
 COLOURS = np.array(
     [[213, 94, 0], [0, 158, 115], [86, 180, 233], [204, 121, 167], [0, 114, 178], [230, 159, 0]], np.float32
 )
 """[6, 3] red, green, blue in 0..255."""
 
 LINE_ORDER = (0, 4, 1, 3, 2, 5)
-"""Order of the colours for lines of a plot: the first two are furthest apart."""
+"""Order of the colours for lines of a plot: the first two contrast most."""
 
 KEPT = {
     "ivadomed.visualize.before_after": "plot_transformed_sample",

@@ -1,4 +1,4 @@
-"""Pictures of what a transform did to a slice: before and after, side by side."""
+"""Effect of a transform on a slice: before and after, side by side."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_GRID_POINTS = 256  # along the longer side: lines of a grid are smooth, so that more would only cost time
+_GRID_POINTS = 256  # along the longer side: grid lines are smooth, so more would only cost time
 _PANEL_INCHES = 4.2
 _GEOMETRY = "#ffd60a"  # yellow is no class colour and stands out from grey
 
@@ -33,8 +33,8 @@ class View:
         zooms: mm along H and W.
         outlines: Name to [H, W] in 0..1, drawn where it passes 0.5.
         grid: [2, H, W], lines are drawn where one of the two passes k + 0.5; NaN where there are none.
-        frame: [H, W], True for what the other side shows too; its border is drawn as a dashed line.
-        slice_axis: RAS axis along which the slice was taken, to turn it upright; None for pictures.
+        frame: [H, W], True for the part that the other side also shows; its border is drawn as a dashed line.
+        slice_axis: RAS axis along which the slice was extracted, to turn it upright; None for pictures.
     """
 
     image: np.ndarray
@@ -46,7 +46,7 @@ class View:
 
     @property
     def proportions(self) -> tuple[float, float]:
-        """Height over width of a voxel and of the whole picture, as they are shown."""
+        """Aspect ratio (height over width) of a voxel and of the whole picture, as shown."""
         voxel = self.zooms[0] / self.zooms[1]
         whole = voxel * self.image.shape[0] / self.image.shape[1]
         return (1 / voxel, 1 / whole) if self.slice_axis == 2 else (voxel, whole)
@@ -63,15 +63,15 @@ def save_before_after(
     """Write a PNG with both sides.
 
     Args:
-        path: The file.
+        path: Output file.
         before: Left side.
         after: Right side.
         title: First line above the picture.
-        note: What else there is to say, below it.
-        intensities: Show what happened to the intensities: histograms, and the difference of the two sides where
-            they have one range.
+        note: Additional line below the title.
+        intensities: Show the effect on intensities: histograms, and the difference of the two sides if they share a
+            range.
     """
-    from matplotlib.figure import Figure  # drawn without a window, whatever the backend
+    from matplotlib.figure import Figure  # needs no window, whatever the backend
 
     limits = [_limits(view.image) for view in (before, after)]
     comparable = intensities and before.image.shape == after.image.shape and _overlap(*limits)
@@ -100,13 +100,13 @@ def save_before_after(
 
 
 def _limits(image: np.ndarray) -> tuple[float, float]:
-    """Intensities shown as black and white."""
+    """Intensities shown as black and as white."""
     low, high = np.percentile(image, (1, 99))
     return (float(low), float(high)) if high > low else (float(image.min()), float(image.max()) + 1e-6)
 
 
 def _overlap(first: tuple[float, float], second: tuple[float, float]) -> bool:
-    """Whether two ranges share at least half of the wider one; others cannot be shown in one window."""
+    """Return True if two ranges share at least half of the wider one, so one intensity window suits both."""
     shared = min(first[1], second[1]) - max(first[0], second[0])
     return shared >= 0.5 * max(first[1] - first[0], second[1] - second[0])
 
@@ -145,11 +145,13 @@ def _draw_grid(axes: Axes, coordinate: np.ndarray) -> None:
 
 
 def _draw_outline(axes: Axes, mask: np.ndarray, colour: str, style: str = "solid") -> None:
-    # A margin closes the outline of what touches the border.
+    # A margin closes outlines that touch the border.
     padded = np.pad(np.asarray(mask, np.float32), 1)
     if padded.max() > 0.5:
         rows, columns = (np.arange(-1, n + 1) for n in mask.shape)
-        width = float(np.clip(200 / max(mask.shape), 0.4, 1.2))  # small objects of a large image stay visible
+        width = float(
+            np.clip(200 / max(mask.shape), 0.4, 1.2)
+        )  # keeps small objects of a large image visible
         axes.contour(columns, rows, padded, [0.5], colors=[colour], linewidths=width, linestyles=style)
         axes.set_xlim(-0.5, mask.shape[1] - 0.5)
         axes.set_ylim(mask.shape[0] - 0.5, -0.5)
@@ -174,7 +176,7 @@ def _draw_difference(figure: Figure, axes: Axes, before: View, after: View) -> N
 def _draw_histogram(axes: Axes, image: np.ndarray, limits: tuple[float, float]) -> None:
     low, high = min(limits[0], float(image.min())), max(limits[1], float(image.max()))
     counts, edges = np.histogram(image, bins=80, range=(low, high))
-    axes.stairs(np.log1p(counts), edges, fill=True, color="0.35")  # background would dwarf all else
+    axes.stairs(np.log1p(counts), edges, fill=True, color="0.35")  # background would dominate a linear scale
     axes.axvspan(*limits, color="tab:blue", alpha=0.15)
     axes.set_yticks([])
     axes.tick_params(labelsize=7)
@@ -196,16 +198,16 @@ def plot_transformed_sample(
     fname_out: str | os.PathLike[str] = "",
     cmap: str = "jet",
 ) -> Figure:
-    """Plot a sample before and after a transform, side by side; a quick look while debugging.
+    """Plot a sample before and after a transform, side by side, for debugging.
 
     Args:
-        before: [H, W] or [H, W, D]; of a volume the middle slice is shown.
+        before: [H, W] or [H, W, D]; for a volume, the middle slice is shown.
         after: As ``before``; the shape may differ.
-        list_title: Titles of the two.
-        fname_out: Picture file to write; without one the plot is shown in a window.
-        cmap: Colour map of matplotlib.
+        list_title: The two titles.
+        fname_out: Picture file to write; without one, the plot is shown in a window.
+        cmap: Matplotlib colormap.
     """
-    from matplotlib import pyplot  # only this picture and its window need it
+    from matplotlib import pyplot  # needed only for this picture and its window
     from matplotlib.figure import Figure
 
     figure = Figure((9, 4.5), layout="constrained") if fname_out else pyplot.figure(layout="constrained")

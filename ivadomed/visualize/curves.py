@@ -1,4 +1,4 @@
-"""Plots of the losses and validation metrics of trainings over epochs, read from their TensorBoard events."""
+"""Plots of training losses and validation metrics over epochs, read from TensorBoard events."""
 
 from __future__ import annotations
 
@@ -31,41 +31,41 @@ _CHARTS = ("losses", "Validation/Metrics")
 _LEARNING_RATE = "learning_rate"
 _INCHES = (5.4, 3.8)
 _MOST_COLUMNS = 3
-_SHORT = 25  # epochs; below it each one is marked, because a line through two points hides how few they are
+_SHORT = 25  # epochs; below this, each one is marked, because a line hides how few points it has
 
 
 def get_events_path_list(input_folder: str | Path, learning_rate: bool) -> list[Path]:
-    """Folders with the events of a training: its own; of ivadomed 2 one per loss and validation metric before it.
+    """Folders with the events of a training: its own, preceded in ivadomed 2 by one per loss and validation metric.
 
     Args:
         input_folder: Folder of the training.
-        learning_rate: Whether the learning rate is wanted, which ivadomed 2 wrote into the training's own folder.
+        learning_rate: Include the learning rate, which ivadomed 2 wrote to the training's own folder.
 
     Raises:
-        DataError: There are no events.
+        DataError: No events were found.
     """
     folder = Path(input_folder)
     has_own = any(folder.glob(_EVENTS))
     places = sorted({file.parent for file in folder.glob(f"*/{_EVENTS}")})
     chosen = [place for place in places if place.name.startswith((_LOSSES, _METRICS))]
     if not (chosen or has_own):
-        raise DataError(f"{folder}: has no events of a training; expected a file {_EVENTS}")
+        raise DataError(f"{folder}: has no training events; expected a file {_EVENTS}")
     if learning_rate and not has_own:
-        log.warning("%s: has no events of the learning rate (%s); it is not plotted.", folder, _EVENTS)
+        log.warning("%s: has no learning-rate events (%s); it is not plotted.", folder, _EVENTS)
     return [*chosen, folder] if has_own else chosen
 
 
 def tensorboard_retrieve_event(events_path_list: Sequence[str | Path]) -> pd.DataFrame:
-    """Values of a training.
+    """Read the values of a training.
 
-    Of epochs that were trained again after an interruption the last values count.
+    For epochs repeated after an interruption, the last values are used.
 
     Args:
         events_path_list: See ``get_events_path_list``.
 
     Returns:
-        A row per epoch, a column per loss (``train_loss``, ``val_loss``) and validation metric (``dice_score``), and
-        ``learning_rate``; NaN where an epoch has no value.
+        One row per epoch, one column per loss (``train_loss``, ``val_loss``) and validation metric (``dice_score``),
+        and ``learning_rate``; NaN if an epoch has no value.
     """
     columns: dict[str, dict[int, float]] = {}
     for place in map(Path, events_path_list):
@@ -86,18 +86,18 @@ def plot_curve(
     subplot_title: str,
     y_lim: Sequence[float] | None = None,
 ) -> None:
-    """Draw the columns of one training, or of several their mean and, shaded, their standard deviation.
+    """Draw the columns of one training, or the mean of several with their standard deviation shaded.
 
-    Trainings that stopped early count in the epochs that they have.
+    Trainings that stopped early contribute to the epochs they have.
 
     Args:
-        data_list: Of each training the columns, or the one column, to draw, by epoch.
-        y_label: Of the vertical axis.
-        fig_ax: Where to draw.
-        subplot_title: Above the plot.
-        y_lim: Lower and upper end of the vertical axis.
+        data_list: Column or columns of each training to draw, by epoch.
+        y_label: Label of the vertical axis.
+        fig_ax: Axes to draw on.
+        subplot_title: Title of the plot.
+        y_lim: Limits of the vertical axis.
     """
-    from matplotlib.ticker import MaxNLocator  # loaded when there is something to draw
+    from matplotlib.ticker import MaxNLocator  # loaded only when needed
 
     tables = [pd.DataFrame(data) for data in data_list]
     columns = list(dict.fromkeys(name for table in tables for name in table))
@@ -136,17 +136,17 @@ def run_plot_training_curves(
 
     Args:
         input_folder: Folder of a training; several, in a list or separated by commas, get a subplot each. With
-            ``multiple_training`` each stands for all folders that begin so.
-        output_folder: Folder of the plots and of a table per training.
+            ``multiple_training`` each is a prefix for all folders whose names start with it.
+        output_folder: Folder for the plots and a table per training.
         multiple_training: Plot mean and standard deviation of all trainings of a subplot.
-        learning_rate: Plot the learning rate too.
-        y_lim_loss: Lower and upper end of the loss axis.
+        learning_rate: Also plot the learning rate.
+        y_lim_loss: Limits of the loss axis.
 
     Returns:
-        The plots: ``losses.png``, ``<metric>.png`` and, if asked for, ``learning_rate.png``.
+        The plots: ``losses.png``, ``<metric>.png`` and, if requested, ``learning_rate.png``.
 
     Raises:
-        DataError: A folder has no events or they hold nothing, or no folder begins so.
+        DataError: A folder has no events or they are empty, or no folder starts with a prefix.
         OutputError: A file cannot be written.
     """
     output = Path(output_folder)
@@ -155,14 +155,16 @@ def run_plot_training_curves(
     for text in (part for entry in given for part in _separated(str(entry), multiple_training)):
         folders = _trainings(Path(text), multiple_training)
         title = f"{Path(text).name} ({len(folders)} trainings)" if multiple_training else Path(text).name
-        title = title if title not in groups else text  # trainings of one name in different folders
+        title = title if title not in groups else text  # equal names in different folders
         groups[title] = []
         for folder in tqdm(folders, desc=f"Reading {title}", unit="training", leave=False, disable=None):
             values = tensorboard_retrieve_event(get_events_path_list(folder, learning_rate))
             if not learning_rate:
                 values = values.drop(columns=_LEARNING_RATE, errors="ignore")
             if values.empty:
-                raise DataError(f"{folder}: its events hold no value; train again, or fetch its events again")
+                raise DataError(
+                    f"{folder}: its events contain no values; train again, or copy its events again"
+                )
             name = folder.resolve().name if title != text else text.strip("/").replace("/", "_")
             write_csv(output / f"{name}_training_values.csv", values)
             groups[title].append(values)
@@ -177,7 +179,7 @@ def run_plot_training_curves(
 
 
 def _separated(text: str, multiple: bool) -> list[str]:
-    """Folders that commas separate; one whose own name has commas is taken as a whole where it is there."""
+    """Split folders separated by commas; an existing folder with commas in its name is kept whole."""
     parts, found = text.split(","), []
     while parts:
         for count in range(len(parts), 0, -1):
@@ -203,7 +205,7 @@ def _trainings(place: Path, multiple: bool) -> list[Path]:
         if folder.is_dir() and (any(folder.glob(_EVENTS)) or any(folder.glob(f"{_LOSSES}*/{_EVENTS}")))
     )
     if not found:
-        raise DataError(f"{place}*: no folder of a training begins so")
+        raise DataError(f"{place}*: no training folder has this prefix")
     return found
 
 
@@ -214,7 +216,7 @@ def _plot(
     groups: dict[str, list[pd.DataFrame]],
     y_lim: Sequence[float] | None,
 ) -> Path:
-    from matplotlib.figure import Figure  # drawn without a window, whatever the backend
+    from matplotlib.figure import Figure  # needs no window, whatever the backend
 
     wide = min(len(groups), _MOST_COLUMNS)
     high = -(-len(groups) // wide)

@@ -1,4 +1,4 @@
-"""What a layer of a network sees."""
+"""Inputs and outputs of a layer of a network."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from ivadomed.images.io import save_nifti
 
 
 class HookBasedFeatureExtractor(nn.Module):
-    """Run a network and return what enters and leaves one of its layers.
+    """Run a network and return the inputs and outputs of one of its layers.
 
     Args:
         submodule: The network.
         layername: Dotted name of the layer, as in ``named_modules()``.
-        upscale: Bring the feature maps to the size of the network's input.
+        upscale: Resize the feature maps to the size of the network's input.
 
     Attributes:
         inputs: Tensors that entered the layer in the last call.
@@ -43,7 +43,7 @@ class HookBasedFeatureExtractor(nn.Module):
         if layername not in layers:
             known = ", ".join(name for name in layers if name and "." not in name)
             raise ModelError(
-                f"layer {layername!r}: the network has none of this name; it has {known}, and their parts"
+                f"layer {layername!r}: the network has no such layer; it has {known}, and their sublayers"
             )
         self.submodule, self.layername, self.upscale = submodule, layername, upscale
         self.inputs: list[Tensor] = []
@@ -52,20 +52,20 @@ class HookBasedFeatureExtractor(nn.Module):
         self.outputs_size: list[torch.Size] = []
 
     def get_input_array(self, m: nn.Module, i: Any, o: Any) -> None:
-        """Hook: keep what enters the layer."""
+        """Hook: store the inputs of the layer."""
         self.inputs = [x.detach().clone() for x in _tensors(i)]
         self.inputs_size = [x.shape for x in self.inputs]
 
     def get_output_array(self, m: nn.Module, i: Any, o: Any) -> None:
-        """Hook: keep what leaves the layer."""
+        """Hook: store the outputs of the layer."""
         self.outputs = [x.detach().clone() for x in _tensors(o)]
         self.outputs_size = [x.shape for x in self.outputs]
 
     def forward(self, x: Any, *others: Any) -> tuple[list[Tensor], list[Tensor]]:
-        """Run the network on an image `[B, C, *spatial]` and whatever it needs next to it.
+        """Run the network on an image `[B, C, *spatial]` and any other inputs it needs.
 
         Returns:
-            Inputs and outputs of the layer; `[B, channels, *spatial]` where it is convolutional.
+            Inputs and outputs of the layer; `[B, channels, *spatial]` if it is convolutional.
 
         Raises:
             ModelError: The network did not use the layer.
@@ -101,22 +101,22 @@ def save_feature_map(
     test_input: Tensor,
     slice_axis: int,
 ) -> list[Path]:
-    """Write the feature maps of a layer next to the input they were computed from.
+    """Write the feature maps of a layer together with the input they were computed from.
 
-    Attention gates return the gated features and then the attention: its map is the last volume of the file.
-    The volumes lie on the grid that the network sees, after preprocessing, in RAS order with voxels of 1; they are
-    for looking at, not for measuring in mm.
+    Attention gates return the gated features, then the attention: its map is the last volume of the file.
+    The volumes are on the grid seen by the network, after preprocessing, in RAS order with a voxel size of 1; they are
+    for inspection, not for measurements in mm.
 
     Args:
         batch: A batch of the documented data sets; the files in its "input_metadata" name the outputs.
         layer_name: Dotted name of the layer, e.g. "attentionblock2".
-        path_output: The files go into ``path_output/layer_name``.
+        path_output: Files are written to ``path_output/layer_name``.
         model: The network, on the device of the input.
         test_input: [B, C, H, W] or [B, C, H, W, D].
-        slice_axis: RAS axis along which slices were taken (0 sagittal, 1 coronal, 2 axial).
+        slice_axis: RAS axis along which slices were extracted (0 sagittal, 1 coronal, 2 axial).
 
     Returns:
-        One NIfTI file per sample, 4D: first channel of the input, then every map, all of the input's size.
+        One 4D NIfTI file per sample: first channel of the input, then all maps, at the size of the input.
 
     Raises:
         ModelError: The network has no such layer, or does not use it.
@@ -141,7 +141,7 @@ def _tensors(values: Any) -> list[Tensor]:
 
 
 def _scaled(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Feature maps `[B, C, *spatial]` at another size; vectors as they are."""
+    """Resize feature maps `[B, C, *spatial]`; vectors are returned unchanged."""
     if maps.ndim != 2 + len(size) or maps.shape[2:] == torch.Size(size):
         return maps
     mode = "bilinear" if len(size) == 2 else "trilinear"

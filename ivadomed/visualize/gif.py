@@ -17,7 +17,7 @@ _FRAMES_PER_SECOND = 4
 
 
 class LoopingPillowWriter(PillowWriter):
-    """Write frames with Pillow as a GIF that starts again when it ends."""
+    """Write frames with Pillow as a looping GIF."""
 
     def finish(self) -> None:
         """Write the file."""
@@ -26,7 +26,7 @@ class LoopingPillowWriter(PillowWriter):
 
 
 class AnimatedGif:
-    """Pictures, each with a label above it, one after the other.
+    """Animation of pictures, each with a label above it.
 
     Args:
         size: Height and width of the pictures in pixels.
@@ -47,7 +47,7 @@ class AnimatedGif:
         self.images.append([shown, text])
 
     def save(self, filename: str | os.PathLike[str]) -> None:
-        """Write the GIF; it repeats without end."""
+        """Write the GIF; it loops forever."""
         animation = ArtistAnimation(self.fig, self.images, blit=False)
         with atomic_path(filename) as temporary:
             animation.save(str(temporary), writer=LoopingPillowWriter(fps=_FRAMES_PER_SECOND))

@@ -15,7 +15,7 @@ _SLICE_PIXELS = 300
 _MOST_PIXELS = 1200
 _GAP = 4  # pixels between slices
 _LEAST_VOXELS = 64
-_SAMPLE = 2**22  # voxels that percentiles are computed of
+_SAMPLE = 2**22  # number of voxels from which percentiles are computed
 _RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 _OUTLINE = (255, 255, 0)  # yellow is no class colour and stands out from grey and white
 
@@ -23,7 +23,7 @@ _OUTLINE = (255, 255, 0)  # yellow is no class colour and stands out from grey a
 def overlay(
     image: np.ndarray, masks: np.ndarray, truth: np.ndarray | None = None, scale: int = 1
 ) -> np.ndarray:
-    """A slice with its segmentation painted over it and the ground truth as an outline.
+    """Paint a segmentation over a slice, with the ground truth as an outline.
 
     Args:
         image: [H, W] intensities.
@@ -64,7 +64,7 @@ def _enlarge(array: np.ndarray, scale: int) -> np.ndarray:
 
 
 def _outline(mask: np.ndarray, width: int) -> np.ndarray:
-    """The pixels of a mask that are fewer than ``width`` pixels away from its outside."""
+    """Pixels of a mask that are fewer than ``width`` pixels from its outside."""
     inside = mask
     for _ in range(width):
         padded = np.pad(inside, 1)
@@ -80,15 +80,15 @@ def save_overlays(
     n_slices: int = 6,
     slice_axis: int | None = 2,
 ) -> None:
-    """Write a picture of slices that hold a segmentation, cut to its surroundings.
+    """Write a picture of slices that contain a segmentation, cropped around it.
 
     Args:
         path: PNG file.
         image: [H, W, D] intensities.
         masks: [K, H, W, D] prediction in 0..1.
         truth: [K, H, W, D] ground truth, outlined.
-        n_slices: Slices shown, evenly spread over those with a label (all when there is none).
-        slice_axis: RAS axis along which slices were taken, to turn them upright; None for pictures.
+        n_slices: Number of slices shown, evenly spaced over those with a label (over all slices if there is none).
+        slice_axis: RAS axis along which slices were extracted, to turn them upright; None for pictures.
     """
     labels = np.any(masks if truth is None else np.concatenate([masks, truth]), axis=0)
     shown = np.any(labels, axis=(0, 1))
@@ -112,14 +112,14 @@ def save_overlays(
 
 
 def intensity_range(image: np.ndarray) -> tuple[float, float]:
-    """Intensities shown as black and as white: the 1st and the 99th percentile, of a sample of a large image."""
+    """Intensities shown as black and as white: 1st and 99th percentile, estimated from a sample of large images."""
     every = slice(None, None, max(1, round((image.size / _SAMPLE) ** (1 / image.ndim))))
     low, high = np.percentile(image[(every,) * image.ndim], (1, 99))
     return float(low), float(high)
 
 
 def surroundings(labels: np.ndarray) -> list[tuple[int, int]]:
-    """First voxel and end, along each axis, of the labels and as much around them; all where there is no label."""
+    """First voxel and end along each axis of the labels with an equal margin; the whole image if there is no label."""
     box = []
     for axis, length in enumerate(labels.shape):
         filled = np.flatnonzero(labels.any(axis=tuple(a for a in range(labels.ndim) if a != axis)))
@@ -131,7 +131,7 @@ def surroundings(labels: np.ndarray) -> list[tuple[int, int]]:
 
 
 def upright(picture: np.ndarray, slice_axis: int | None) -> np.ndarray:
-    """Turn [H, W, ...] so that anterior (axial) or superior is at the top, and a sagittal head looks to the left."""
+    """Rotate [H, W, ...] so that anterior (axial) or superior is at the top, and a sagittal head faces left."""
     if slice_axis is None:
         return picture
     if slice_axis == 2:
@@ -149,14 +149,14 @@ def save_color_labels(
     """Write the classes of a segmentation as one volume of colours (NIfTI data type RGB24).
 
     Args:
-        gt_data: [K, H, W, D] in 0..1, in the orientation in which slices are taken.
-        binarize: Threshold at 0.5; otherwise soft values are shown as dark colours.
-        gt_filename: Image on whose grid the labels lie.
+        gt_data: [K, H, W, D] in 0..1, in the orientation of the slices.
+        binarize: Threshold at 0.5; otherwise soft values are shown as darker colours.
+        gt_filename: Image that defines the grid of the labels.
         output_filename: NIfTI file to write.
-        slice_axis: RAS axis along which slices were taken (0 sagittal, 1 coronal, 2 axial).
+        slice_axis: RAS axis along which slices were extracted (0 sagittal, 1 coronal, 2 axial).
 
     Returns:
-        [H, W, D, 3] uint8; where classes overlap, their colours are added.
+        [H, W, D, 3] uint8; colours of overlapping classes are added.
 
     Raises:
         DataError: ``gt_filename`` cannot be read, or its grid has another shape.

@@ -1,4 +1,4 @@
-"""All slices of a case in one sprite, small enough for a page: the image as JPEG, its labels compressed."""
+"""All slices of a case in one sprite, small enough for a web page: image as JPEG, labels compressed."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from ivadomed.images.io import jpeg_bytes
 from ivadomed.visualize.overlays import intensity_range, surroundings
 
 MOST_VOXELS = 2**22
-"""Voxels of a sprite: a browser needs about ten bytes for each."""
+"""Maximum number of voxels of a sprite: a browser needs about ten bytes for each."""
 
 _QUALITY = 85
-_BYTES_OF_VOXEL = 0.3  # of JSON, about; noise takes more
-_LEAST_VOXELS = 64  # of a sprite; fewer show nothing
+_BYTES_OF_VOXEL = 0.3  # of JSON, approximately; noise takes more
+_LEAST_VOXELS = 64  # of a sprite; fewer show nothing useful
 _MOST_SETS = 2**16
 _BITS = 32
-_MARGIN = 0.9  # of the bytes that another try aims at
-_FULL = 0.6  # of the bytes: no finer try
+_MARGIN = 0.9  # fraction of the bytes that the next attempt aims at
+_FULL = 0.6  # fraction of the bytes above which no finer attempt is made
 
 
 @dataclass(frozen=True, eq=False)
 class SliceStack:
-    """Image, prediction and ground truth of a case, to scroll through.
+    """Image, prediction and ground truth of a case, for scrolling.
 
     Args:
-        labels: [slices, rows, columns] uint16, places in ``sets``.
-        sets: Classes of the prediction and of the ground truth that a voxel is in; the first is of none.
+        labels: [slices, rows, columns] uint16, indices in ``sets``.
+        sets: Combinations of predicted and true classes of a voxel; the first one is empty.
         image: JPEG of all slices, left to right and top to bottom.
-        tiles: Slices in a row of ``image``.
+        tiles: Number of slices per row of ``image``.
         axes: RAS axis of slices, rows and columns; empty for a picture.
-        zooms: Size of a voxel of ``labels`` along its axes, in mm (of a picture: relative).
-        start: First voxel of the image that is shown, along each axis.
-        step: Voxels of the image that one of ``labels`` stands for, along each axis.
+        zooms: Voxel size of ``labels`` along its axes, in mm (for a picture: relative).
+        start: First voxel of the image shown, along each axis.
+        step: Number of image voxels per voxel of ``labels``, along each axis.
         full: Shape of the image.
     """
 
@@ -56,7 +56,7 @@ class SliceStack:
 
     @cached_property
     def json(self) -> str:
-        """The stack as the script of the report reads it; ASCII without ``<``, ``>`` and ``&``."""
+        """The stack in the format of the report's script; ASCII without ``<``, ``>`` and ``&``."""
         packed = zlib.compress(self.labels.astype("<u2").tobytes(), 9)
         values = {
             "shape": self.labels.shape,
@@ -81,22 +81,22 @@ def stack_slices(
     slice_axis: int | None,
     most_bytes: float,
 ) -> SliceStack | None:
-    """Pack a case into so many bytes of JSON.
+    """Pack a case into a limited number of bytes of JSON.
 
-    An image that is too large as a whole is first cut to the surroundings of its labels; then the axis with the finest
-    voxels is made coarser, again and again. A coarse voxel has the mean of the image, and each class that any of its
-    voxels has, so that no object is lost.
+    An image that is too large is first cropped around its labels; then the axis with the finest voxels is coarsened
+    repeatedly. A coarse voxel has the mean of the image, and every class that any of its voxels has, so no object is
+    lost.
 
     Args:
         image: [H, W, D] intensities.
-        masks: [K, H, W, D] prediction, of which 0.5 and more is shown.
+        masks: [K, H, W, D] prediction, thresholded at 0.5.
         truth: [K, H, W, D] ground truth, likewise.
-        zooms: Size of a voxel along H, W, D.
-        slice_axis: RAS axis along which slices were taken; None for pictures.
-        most_bytes: Size of the result.
+        zooms: Voxel size along H, W, D.
+        slice_axis: RAS axis along which slices were extracted; None for pictures.
+        most_bytes: Maximum size of the result.
 
     Returns:
-        The stack; None where so few bytes show nothing.
+        The stack; None if the limit is too small to show anything.
     """
     case = _Case(image, masks, truth, zooms, slice_axis, intensity_range(image))
     box = [(0, length) for length in image.shape]
@@ -111,7 +111,7 @@ def stack_slices(
         fits = size <= most_bytes and len(stack.sets) <= _MOST_SETS
         if fitting or (fits and (max(step) == 1 or size >= _FULL * most_bytes)):
             return stack if fits else fitting
-        fitting = stack if fits else None  # one finer try where there is room
+        fitting = stack if fits else None  # one finer attempt if there is room
         most_voxels = min(MOST_VOXELS, stack.labels.size * _MARGIN * most_bytes / size)
         if not fits:
             most_voxels = min(most_voxels, stack.labels.size * _MARGIN)
@@ -119,7 +119,7 @@ def stack_slices(
 
 
 def coarsen(shape: Sequence[int], zooms: Sequence[float], most: float) -> tuple[int, ...]:
-    """Voxels to join along each axis, the finest axis first, until ``most`` are left."""
+    """Number of voxels to merge along each axis, finest axis first, until at most ``most`` voxels are left."""
     step = [1] * len(shape)
     while prod(-(-length // n) for length, n in zip(shape, step, strict=True)) > most:
         sizes = [
@@ -131,7 +131,7 @@ def coarsen(shape: Sequence[int], zooms: Sequence[float], most: float) -> tuple[
 
 @dataclass(frozen=True, eq=False)
 class _Case:
-    """Arguments of ``stack_slices``, and the intensities that are black and white."""
+    """Arguments of ``stack_slices``, and the intensities shown as black and as white."""
 
     image: np.ndarray
     masks: np.ndarray
@@ -142,14 +142,14 @@ class _Case:
 
     @cached_property
     def marked(self) -> np.ndarray:
-        """[H, W, D] True where there is a class."""
+        """[H, W, D] True where any class is present."""
         marked = np.zeros(self.image.shape, bool)
         for mask in (*self.masks, *self.truth):
             marked |= mask >= 0.5
         return marked
 
     def stack(self, box: Sequence[tuple[int, int]], step: Sequence[int]) -> SliceStack:
-        """The part ``box``, coarser by ``step``."""
+        """The part ``box``, coarsened by ``step``."""
         cut = tuple(slice(start, stop) for start, stop in box)
         low, high = self.shown
         grey = np.clip((_means(self.image[cut], step) - low) / max(high - low, 1e-8), 0, 1) * 255
@@ -180,7 +180,7 @@ def _depth_first(values: Sequence[float]) -> tuple:
 
 
 def _means(image: np.ndarray, step: Sequence[int]) -> np.ndarray:
-    """[H, W, D] means of blocks of voxels; those at the end are smaller."""
+    """[H, W, D] means of blocks of voxels; blocks at the end may be smaller."""
     values = image.astype(np.float32, copy=False)
     for axis, n in enumerate(step):
         if n > 1:
@@ -200,7 +200,7 @@ def _any(mask: np.ndarray, step: Sequence[int]) -> np.ndarray:
 
 
 def _blocks(join: np.ufunc, array: np.ndarray, axis: int, n: int) -> np.ndarray:
-    """Join every n voxels along an axis: the first of all blocks, then the second; faster than ``reduceat``."""
+    """Reduce every n voxels along an axis: first voxels of all blocks, then second ones; faster than ``reduceat``."""
     before = (slice(None),) * axis
     joined = array[(*before, slice(0, None, n))].copy()
     for offset in range(1, min(n, array.shape[axis])):
@@ -211,13 +211,13 @@ def _blocks(join: np.ufunc, array: np.ndarray, axis: int, n: int) -> np.ndarray:
 
 
 def _join(flags: Sequence[np.ndarray], classes: int) -> tuple[np.ndarray, list[tuple[list[int], list[int]]]]:
-    """One number for each combination of classes: the numbers, and the combinations."""
+    """Number the combinations of classes; return the numbers and the combinations."""
     marked = np.flatnonzero(np.any(flags, axis=0))
     members = [flag.ravel()[marked] for flag in flags]
     keys = np.zeros(marked.size, np.int64)
     for k, member in enumerate(members):
         keys = 2 * keys + member
-        if k % _BITS == _BITS - 1:  # short numbers again, which leave room for more bits
+        if k % _BITS == _BITS - 1:  # renumber, which frees bits
             keys = np.unique(keys, return_inverse=True)[1].ravel()
     _, first, numbers = np.unique(keys, return_index=True, return_inverse=True)
     labels = np.zeros(flags[0].shape, np.uint16)
@@ -228,7 +228,7 @@ def _join(flags: Sequence[np.ndarray], classes: int) -> tuple[np.ndarray, list[t
 
 
 def _sprite(slices: np.ndarray) -> tuple[np.ndarray, int]:
-    """Slices [n, rows, columns] as one picture that is about as high as it is wide, and how many are in a row."""
+    """Tile slices [n, rows, columns] into a roughly square picture; also return the number per row."""
     n, rows, columns = slices.shape
     tiles = min(n, ceil(sqrt(n * rows / columns)))
     filled = np.concatenate([slices, np.zeros((-n % tiles, rows, columns), slices.dtype)])

@@ -24,17 +24,17 @@ def save_img(
     wandb_tracking: Any = False,
     is_three_dim: bool = False,
 ) -> None:
-    """Write input, ground truth and prediction of one batch to TensorBoard, and to wandb where a run of it is given.
+    """Write input, ground truth and prediction of one batch to TensorBoard, and to wandb if a run is given.
 
     Args:
-        writer: Where to.
+        writer: TensorBoard writer.
         epoch: Step of the events.
         dataset_type: "Training" or "Validation", part of the tag.
         input_samples: [B, C, H, W] or [B, C, H, W, D]; the first channel is shown.
         gt_samples: [B, K, ...].
         preds: [B, K, ...].
-        wandb_tracking: A ``wandb.Run`` that gets the same pictures; True for the run of this process; else none does.
-        is_three_dim: Whether there is a depth axis; then the middle slice is shown.
+        wandb_tracking: A ``wandb.Run`` that gets the same pictures; True for the run of this process; else none.
+        is_three_dim: True if there is a depth axis; the middle slice is shown.
     """
     image, truth, guess = (x.detach().float().cpu() for x in (input_samples, gt_samples, preds))
     if is_three_dim:
@@ -55,13 +55,13 @@ def save_img(
 
 
 def _grey(images: torch.Tensor) -> torch.Tensor:
-    """Each image stretched to 0..1."""
+    """Rescale each image to 0..1."""
     low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
     return (images - low) / (high - low).clamp_min(1e-8)
 
 
 def _grid(images: torch.Tensor) -> torch.Tensor:
-    """[B, 3, H, W] to one picture [3, rows * H, columns * W]."""
+    """Tile [B, 3, H, W] into one picture [3, rows * H, columns * W]."""
     columns = min(_GRID_COLUMNS, len(images))
     rows = -(-len(images) // columns)
     padding = images.new_zeros(rows * columns - len(images), *images.shape[1:])
@@ -76,7 +76,7 @@ def convert_labels_to_RGB(grid_img: torch.Tensor) -> torch.Tensor:
         grid_img: [B, K, H, W] in 0..1.
 
     Returns:
-        [B, 3, H, W] in 0..1; one class is white, several have one colour each.
+        [B, 3, H, W] in 0..1; a single class is white, several have one colour each.
     """
     if grid_img.shape[1] == 1:
         return grid_img.expand(-1, 3, -1, -1).clamp(0, 1)

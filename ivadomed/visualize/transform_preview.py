@@ -1,4 +1,4 @@
-"""Pictures of what each transform of a configuration does to slices of an image: before, after, and what was drawn."""
+"""Effect of each transform of a configuration on slices of an image: before, after, and the parameters drawn."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from ivadomed.visualize.before_after import View, save_before_after
 
 log = logging.getLogger(__name__)
 
-_LONGEST_NAME = 200  # file systems end at 255 bytes
-_LINES = 10  # of the grid that shows how voxels move, along the longer side
+_LONGEST_NAME = 200  # file systems allow 255 bytes
+_LINES = 10  # of the grid that shows the displacement of voxels, along the longer side
 
 _TOLD = {
     "scale": "scale",
@@ -40,19 +40,19 @@ _TOLD = {
     "contrast_factor": "factor",
     "blur": "sigma (voxels)",
 }
-"""Draws that a note tells as they are, and what they are called there."""
+"""Drawn parameters that a note shows unchanged, and their names there."""
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """What goes through the transforms.
+    """Input of the transforms.
 
     Args:
-        arrays: [C, H, W, D] by kind; that of ``shown``, with one entry, comes first.
+        arrays: [C, H, W, D] by kind; the kind ``shown``, with one entry, comes first.
         zooms: mm along H, W, D.
-        shown: Kind of what is looked at: "im", or "gt" for a label.
-        outlines: Name, kind and index of what is outlined.
-        slice_axis: To turn slices upright; None for pictures.
+        shown: Kind displayed: "im", or "gt" for a label.
+        outlines: Name, kind and index of each outline.
+        slice_axis: RAS axis of the slices, to turn them upright; None for pictures.
     """
 
     arrays: Arrays
@@ -64,13 +64,13 @@ class Subject:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What one picture shows.
+    """Content of one picture.
 
     Args:
         place: Slice of the input.
-        count: Transforms so far.
-        change: What the last of them did.
-        depths: The slice before and after it; None when the arrays are slices already.
+        count: Number of transforms so far.
+        change: Effect of the last one.
+        depths: Index of the slice before and after it; None if the arrays are already slices.
     """
 
     place: int
@@ -82,14 +82,14 @@ class Scene:
 def scenes_of(
     subject: Subject, chain: Pipeline, places: Sequence[int], seed: int, is_2d: bool
 ) -> Iterator[Scene]:
-    """Every transform on every slice.
+    """Yield each transform of each slice.
 
     Args:
-        subject: What goes through.
+        subject: Input of the transforms.
         chain: The transforms.
         places: Slices of the subject.
-        seed: Of the random transforms.
-        is_2d: Slices go through one by one, each with draws of its own, or the volume as a whole.
+        seed: Seed of the random transforms.
+        is_2d: Transform slices one by one, each with its own draws, instead of the whole volume.
     """
     if is_2d:
         for place in places:
@@ -107,7 +107,7 @@ def scenes_of(
 
 
 def _follow(source: np.ndarray | None, depth: int) -> int:
-    """The slice that shows most of what the slice `depth` was; see `Change.source`."""
+    """The slice with the largest part of the former slice `depth`; see `Change.source`."""
     if source is None:
         return depth
     seen = ~np.isnan(source[2])
@@ -116,7 +116,7 @@ def _follow(source: np.ndarray | None, depth: int) -> int:
 
 
 def views_of(scene: Scene, subject: Subject) -> tuple[View, View]:
-    """Both sides of a picture, with a grid where voxels move."""
+    """Both sides of a picture, with a grid if voxels move."""
     change = scene.change
     before, after = (None, None) if scene.depths is None else scene.depths
 
@@ -143,7 +143,7 @@ def _plane(x: np.ndarray, depth: int | None) -> np.ndarray:
 
 
 def note_on(change: Change, shown: str, chance: str | None) -> str:
-    """What was drawn, and how often it is in a training."""
+    """Describe the parameters drawn, and the probability of the transform in training."""
     if shown not in change.stage.applied_to:
         return f"not applied to {'labels' if shown == 'gt' else 'images'}"
     drawn: dict[str, Any] = {}
@@ -153,7 +153,7 @@ def note_on(change: Change, shown: str, chance: str | None) -> str:
     if not change.own.steps:
         parts.append("changes nothing here")
     if chance is not None:
-        parts.append(f"applied with probability {chance} in a training")
+        parts.append(f"applied with probability {chance} in training")
     return "; ".join(parts)
 
 
@@ -166,7 +166,7 @@ def _told(key: str, value: Any) -> str:
         return f"voxels {thickness:.3g} times as thick along axes {_listed(axes)}"
     if key == "reverse":
         return f"mirrored axes {_listed([axis for axis, flipped in enumerate(value) if flipped])}"
-    if key not in _TOLD:  # what the picture shows, or too long a list
+    if key not in _TOLD:  # visible in the picture, or too long a list
         return ""
     return f"{_TOLD[key]} {_listed(value if isinstance(value, (list, tuple)) else [value])}"
 
@@ -183,13 +183,13 @@ def run_visualization(
     roi: str | os.PathLike[str] | None,
     label: Sequence[str | os.PathLike[str]] = (),
 ) -> list[Path]:
-    """Write a picture, before and after, for every transform of a training and every slice.
+    """Write a before/after picture for each training transform and slice.
 
     Args:
-        input: Image; a binary one is taken for a label.
+        input: Image; a binary one is treated as a label.
         config: JSON configuration file.
-        number: Slices, drawn at random among those that are not empty and that the crops leave.
-        output: Folder of the pictures ``<transform>_..._<transform>_slice<index>.png``, whose names hold all
+        number: Number of slices, drawn at random from those that are not empty or cropped away.
+        output: Folder for the pictures ``<transform>_..._<transform>_slice<index>.png``, whose names list all
             transforms so far.
         roi: Region of interest, for ``ROICrop`` and as an outline, or None.
         label: Labels of the image, one per class, to be outlined.
@@ -198,8 +198,8 @@ def run_visualization(
         The pictures.
 
     Raises:
-        ConfigError: The configuration is wrong or has no transform for training.
-        DataError: An image cannot be read or lies on another grid than ``input``, or something is missing.
+        ConfigError: The configuration is invalid or has no transform for training.
+        DataError: An image cannot be read or has another grid than ``input``, or something is missing.
     """
     if number < 1:
         raise ConfigError(f"number of slices: {number}; expected at least 1")
@@ -240,7 +240,7 @@ def get_data(fname_in: str | os.PathLike[str], axis: int) -> tuple[Image, np.nda
 
     Args:
         fname_in: NIfTI file or picture; the pixel size of a picture is read from the JSON file next to it.
-        axis: RAS axis along which slices are taken.
+        axis: RAS axis along which slices are extracted.
 
     Returns:
         The image, and its voxels [H, W, D] with the slices along D.
@@ -254,14 +254,14 @@ def get_data(fname_in: str | os.PathLike[str], axis: int) -> tuple[Image, np.nda
 def _always_applied(
     transforms: Mapping[str, Mapping[str, Any]],
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """The transforms with every probability at 1, and what the probabilities are."""
+    """The transforms with all probabilities set to 1, and the original probabilities."""
     changed, chances = {}, {}
     for name, arguments in transforms.items():
         changed[name] = dict(arguments)
         known = inspect.signature(TRANSFORMS[name]).parameters
         for key in {"p", "prob"} & known.keys():
             chance = arguments.get(key, known[key].default)
-            if chance is None:  # applied always
+            if chance is None:  # always applied
                 continue
             several = chance if isinstance(chance, (list, tuple)) else None  # one per axis
             chances[name] = ", ".join(f"{value:g}" for value in several or [chance])
@@ -308,13 +308,13 @@ def _sidecar(path: str | os.PathLike[str]) -> Path:
 
 
 def _pixel_size(path: str | os.PathLike[str]) -> tuple[float, ...] | None:
-    """Of a picture, in mm, from the JSON file next to it."""
+    """Pixel size of a picture in mm, from the JSON file next to it."""
     sidecar = _sidecar(path)
     return pixel_size_mm(read_json_object(sidecar), path) if sidecar.is_file() else None
 
 
 def _choose(subject: Subject, chain: Pipeline, number: int, seed: int, is_2d: bool) -> list[int]:
-    """Draw slices among those that can be shown."""
+    """Draw slices from those that can be shown."""
     voxels = subject.arrays[subject.shown][0]
     usable = voxels.max(axis=(0, 1)) > voxels.min(axis=(0, 1))
     roi = subject.arrays.get("roi")
@@ -337,6 +337,6 @@ def _choose(subject: Subject, chain: Pipeline, number: int, seed: int, is_2d: bo
 
 
 def stem_of_chain(names: Sequence[str]) -> str:
-    """File name that tells all transforms of a chain, or the last one where that is too long."""
+    """File name with all transforms of a chain, or only the last one if it would be too long."""
     stem = "_".join(names)
     return stem if len(stem) <= _LONGEST_NAME else f"{len(names)}_transforms_to_{names[-1]}"

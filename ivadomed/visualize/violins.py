@@ -1,4 +1,4 @@
-"""Violin plots of a metric on the testing sets of runs, and the comparison of their models image by image."""
+"""Violin plots of a metric on the test sets of runs, and image-wise comparison of their models."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 _TABLE = "bids_dataframe.csv"
 _MODEL, _IMAGE, _GROUP = "EvaluationModel", "image_id", "group"
-_LEAST_OF_A_VIOLIN = 4  # fewer are told by their points
+_LEAST_OF_A_VIOLIN = 4  # fewer are shown as points only
 _MOST_COMPARISONS = 6  # below the plot; all are printed
 _NOTE = "clicked image"
 _WITHOUT_WINDOWS = frozenset({"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"})
-_WIDTH = 18  # letters of a line below a violin
-_LEAST_COLUMNS = 2.5  # a violin alone would be as wide as the plot
+_WIDTH = 18  # characters per line below a violin
+_LEAST_COLUMNS = 2.5  # otherwise a single violin would be as wide as the plot
 
 
 def onclick(event: Any, df: pd.DataFrame) -> None:
-    """Show which image a point is; a click elsewhere on a point moves the note there.
+    """Show the image of a clicked point; a click on another point moves the note there.
 
     Args:
-        event: Pick event of matplotlib; ``ind`` are the points below the pointer.
+        event: Matplotlib pick event; ``ind`` are the points under the pointer.
         df: The images in the order of the points: ``image_id``, ``EvaluationModel``, ``value``.
     """
     axes = event.artist.axes
@@ -65,14 +65,14 @@ def visualize_and_compare_models(
     """Draw a violin per model and compare the models image by image.
 
     Args:
-        ofolders: Output folders of runs that were tested.
+        ofolders: Output folders of tested runs.
         metric: Column of ``results_eval/evaluation_3Dmetrics.csv``.
-        metadata: Column of ``bids_dataframe.csv``: a violin for each of its values. Or column and value: which
-            images are taken.
-        output: Picture to write. None opens a window, or writes ``comparison_<metric>.png`` where there is none.
+        metadata: Column of ``bids_dataframe.csv``: one violin per value. Or column and value: only these images are
+            used.
+        output: Picture to write. None opens a window, or writes ``comparison_<metric>.png`` without a display.
 
     Returns:
-        A row per two models, see ``compare_each_two``.
+        One row per pair of models, see ``compare_each_two``.
 
     Raises:
         ConfigError: ``metadata`` has more than a column and a value.
@@ -81,7 +81,7 @@ def visualize_and_compare_models(
     points = _read_all(ofolders, metric, metadata)
     values = points.pivot_table(index=_IMAGE, columns=_MODEL, values="value", sort=False)
     comparisons = compare_each_two({name: values[name] for name in points[_MODEL].unique()})
-    import matplotlib.pyplot as plt  # it takes a second, and errors should not
+    import matplotlib.pyplot as plt  # takes a second to import, which errors should not wait for
 
     figure, points = _draw(points, metric, comparisons, metadata)
     if picture := output_of(metric, output):
@@ -94,7 +94,7 @@ def visualize_and_compare_models(
 
 
 def output_of(metric: str, output: str | Path | None) -> Path | None:
-    """The picture that is written, or None for a window."""
+    """The picture to write, or None for a window."""
     import matplotlib.pyplot as plt  # see above
 
     if output is None and plt.get_backend().lower() not in _WITHOUT_WINDOWS:
@@ -103,7 +103,7 @@ def output_of(metric: str, output: str | Path | None) -> Path | None:
 
 
 def _read_all(folders: Sequence[str | Path], metric: str, metadata: Sequence[str] | None) -> pd.DataFrame:
-    """A row per model and image: ``EvaluationModel``, ``image_id``, ``value``, ``group``."""
+    """One row per model and image: ``EvaluationModel``, ``image_id``, ``value``, ``group``."""
     if metadata and len(metadata) > 2:
         raise ConfigError(f"--metadata {' '.join(metadata)}: expected a column, or a column and a value")
     paths = [Path(folder) for folder in dict.fromkeys(map(str, folders))]
@@ -146,7 +146,7 @@ def _read(folder: Path, metric: str) -> pd.DataFrame:
 
 
 def _values_of(folder: Path, images: pd.Series, column: str) -> list[Any]:
-    """The values of a column for images, or for their subjects where an image has several channels."""
+    """Values of a column for images, or for their subjects if an image has several channels."""
     file = folder / _TABLE
     try:
         table = pd.read_csv(file, dtype=str, keep_default_na=False)
@@ -165,12 +165,12 @@ def _values_of(folder: Path, images: pd.Series, column: str) -> list[Any]:
 def _draw(
     points: pd.DataFrame, metric: str, comparisons: pd.DataFrame, metadata: Sequence[str] | None
 ) -> tuple[Figure, pd.DataFrame]:
-    """The figure, and the points with their places in the order in which they were drawn."""
+    """Draw the figure; return it and the points with their positions in drawing order."""
     import matplotlib.pyplot as plt  # see visualize_and_compare_models
 
     models, groups = list(points[_MODEL].unique()), sorted(points[_GROUP].unique())
     columns = [(group, model) for group in groups for model in models]
-    # A, B, ..., or numbers of many
+    # A, B, ..., or numbers if there are many
     letters = {m: chr(ord("A") + k) if len(models) <= 26 else str(k + 1) for k, m in enumerate(models)}
     figure, axes = plt.subplots(figsize=(max(5.0, 1.6 + 1.3 * len(columns)), 5.2), layout="constrained")
     rng = np.random.default_rng(0)
@@ -215,7 +215,7 @@ def _draw_violin(axes: Axes, x: int, values: np.ndarray, colour: np.ndarray) -> 
 
 
 def _wrapped(name: str) -> str:
-    """A long name in several lines, cut behind an underscore, hyphen or space where there is one."""
+    """Wrap a long name, after an underscore, hyphen or space if possible."""
     lines = [""]
     for part in re.findall(rf"[^_\- ]{{0,{_WIDTH - 1}}}[_\- ]|[^_\- ]{{1,{_WIDTH}}}", name):
         if len(lines[-1] + part) > _WIDTH:
@@ -225,7 +225,7 @@ def _wrapped(name: str) -> str:
 
 
 def lines_of(comparisons: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
-    """A line of text per comparison."""
+    """One line of text per comparison."""
     return [
         f"{names[row.first]} - {names[row.second]}: mean {row.difference:+.3g} "
         f"[{row.ci95_low:.3g}, {row.ci95_high:.3g}], Wilcoxon p = {row.p_wilcoxon_holm:.2g} ({row.n} images)"

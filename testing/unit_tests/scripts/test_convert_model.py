@@ -123,7 +123,7 @@ def test_another_output_is_refused(old, tmp_path, monkeypatch):
 def test_a_part_of_a_network_is_no_model(tmp_path, capsys):
     path = pickled(Unet(depth=1, n_filters=1).encoder, tmp_path / "old.pt")
     assert main([str(path), str(tmp_path / "new")]) == 1
-    assert "old.pt: Encoder: its arguments cannot be read off" in capsys.readouterr().err
+    assert "old.pt: Encoder: its arguments cannot be inferred from" in capsys.readouterr().err
 
 
 @pytest.mark.real_data

@@ -151,11 +151,11 @@ def test_a_training_without_learning_rate_or_values(tmp_path, capsys, caplog):
     for file in run.glob("events*"):
         file.unlink()
     assert main(["-i", str(run), "-o", str(tmp_path / "out"), "--lr"]) == 0
-    assert "has no events of the learning rate" in caplog.text
+    assert "has no learning-rate events" in caplog.text
     for file in run.glob("*/events*"):
         file.write_bytes(b"")
     assert main(["-i", str(run), "-o", str(tmp_path / "empty")]) == 1
-    assert "its events hold no value" in capsys.readouterr().err
+    assert "its events contain no values" in capsys.readouterr().err
 
 
 @pytest.mark.real_data
@@ -195,8 +195,8 @@ def test_trainings_of_one_name(tmp_path):
 
 def test_errors_are_one_line(tmp_path, capsys):
     for arguments, message in (
-        (["-i", str(tmp_path)], "has no events of a training"),
-        (["-i", str(tmp_path / "x"), "--multiple"], "x*: no folder of a training begins so"),
+        (["-i", str(tmp_path)], "has no training events"),
+        (["-i", str(tmp_path / "x"), "--multiple"], "x*: no training folder has this prefix"),
     ):
         assert main([*arguments, "-o", str(tmp_path / "out")]) == 1
         [line] = capsys.readouterr().err.strip().splitlines()
