@@ -212,7 +212,7 @@ class DuplicateKeyError(ValueError):
     """A JSON object has a duplicate key; parsers silently keep the last."""
 
     def __str__(self) -> str:
-        return f"the key {self.args[0][:_SHOWN]!r} stands twice in one object; keep one"
+        return f"the key {self.args[0][:_SHOWN]!r} occurs twice in one object; keep one"
 
 
 class NestingError(ValueError):

@@ -203,7 +203,7 @@ def check_present(path: str | os.PathLike[str]) -> None:
     """
     split_extension(path)  # names what can be read
     if is_without_content(path):
-        raise DataError(f"{os.fspath(path)}: stands for content that is not here; {FETCH}")
+        raise DataError(f"{os.fspath(path)}: is a pointer to missing content; {FETCH}")
     if not os.path.isfile(path):
         raise DataNotFoundError(f"{os.fspath(path)}: no such image file")
 
@@ -225,8 +225,8 @@ def _open_nifti(path: str | os.PathLike[str], several: bool = False) -> Any:
     volumes = math.prod(image.shape[3:])
     if expected not in (None, volumes):
         raise DataError(
-            f"{path}: has {volumes} volume{'s' if volumes > 1 else ''} (shape {'x'.join(map(str, image.shape))}), and "
-            f"its data set names {expected} channels; correct the one or the other"
+            f"{path}: has {volumes} volume{'s' if volumes > 1 else ''} (shape {'x'.join(map(str, image.shape))}), but "
+            f"its data set declares {expected} channels; correct one of them"
         )
     return image
 
@@ -238,7 +238,7 @@ def _check_length(image: Any, path: str | os.PathLike[str]) -> None:
     most = os.path.getsize(path) * (_DEFLATE if os.fspath(path).lower().endswith(".gz") else 1)
     if announced > most:
         raise DataError(
-            f"{os.fspath(path)}: truncated or damaged (its header announces {'x'.join(map(str, image.shape))} voxels "
+            f"{os.fspath(path)}: truncated or damaged (its header declares {'x'.join(map(str, image.shape))} voxels "
             f"from byte {first} on, more than the file can hold); replace or remove it"
         )
     check_memory(path, image.shape)
@@ -249,7 +249,7 @@ def _check_header(image: Any, name: str, several: bool = False) -> None:
     affine = image.affine
     if affine is None:
         raise DataError(
-            f"{name}: has no affine, so that its voxels have no size; give one, for example with "
+            f"{name}: has no affine, so its voxel size is unknown; provide one, for example with "
             "nibabel.Nifti1Image(data, affine)"
         )
     if (
@@ -259,7 +259,7 @@ def _check_header(image: Any, name: str, several: bool = False) -> None:
     ):
         raise DataError(
             f"{name}: shape {image.shape} and affine {np.round(affine[:3], 3).tolist()} of its header are "
-            "no grid of voxels; fix the header"
+            "not a voxel grid; fix the header"
         )
     volumes = math.prod(image.shape[3:])
     if volumes > 1 and not several:
@@ -273,7 +273,7 @@ def _check_header(image: Any, name: str, several: bool = False) -> None:
 def _check_type(dtype: np.dtype, name: str, also: str = "") -> None:
     """Refuse voxel types that are not real numbers; ``also`` lists additional accepted kinds."""
     if dtype.kind == "c":
-        raise DataError(f"{name}: has complex voxels; expected real ones, save for example the magnitude")
+        raise DataError(f"{name}: has complex voxels; expected real ones; for example, save the magnitude")
     if dtype.kind not in f"buif{also}":
         raise DataError(f"{name}: has voxels of type {dtype}; expected numbers")
 
@@ -284,7 +284,7 @@ def fault_of_values(data: np.ndarray) -> str:
     if not (math.isfinite(low) and math.isfinite(high)):
         return "has NaN or infinite voxels; fix the file or leave the subject out"
     if max(-low, high) > _MOST:
-        return f"has voxels up to {max(-low, high):g}, whose variance 32 bits do not hold; divide them, such as by 1e20"
+        return f"has voxels up to {max(-low, high):g}, whose variance exceeds 32-bit floats; divide them, e.g. by 1e20"
     return ""
 
 

@@ -96,12 +96,10 @@ class LabelSuffix:
         label = f'{path}: the label "{self}" names {name!r}'
         if not table:
             return (
-                f"{label}, and no table tells its values; put a {self.file.split('_')[-1]}.tsv with the columns index "
-                f'and name next to it or above, or give the value, such as "{self.file}:1"'
+                f"{label}, but no table defines its values; put a {self.file.split('_')[-1]}.tsv with the columns "
+                f'index and name next to it or in a parent folder, or give the value, such as "{self.file}:1"'
             )
-        return (
-            f"{label}, which its table lacks{did_you_mean(name, table)}; it has {some(list(table), _NAMES)}"
-        )
+        return f"{label}, which is not in its table{did_you_mean(name, table)}; available: {some(list(table), _NAMES)}"
 
 
 def file_suffix(text: str) -> str:

@@ -157,7 +157,7 @@ def read_map(path: str | os.PathLike[str]) -> Image:
     """
     label = open_label(path)
     if not label.is_whole:
-        raise DataError(f"{os.fspath(path)}: {label.found}; expected the whole numbers of a label map")
+        raise DataError(f"{os.fspath(path)}: {label.found}; expected the integers of a label map")
     image = label.image
     return Image(image.data.astype(np.int64), image.affine, image.header)
 
@@ -178,8 +178,8 @@ def open_label(path: str | os.PathLike[str], pixel_size: tuple[float, ...] | Non
         pixels = picture.shown  # gray palette entries count as gray levels
         if pixels.ndim == 3 and is_coloured(pixels):
             raise DataError(
-                f"{os.fspath(path)}: is coloured; expected a label of greys or with a palette. Save it as one grey, or "
-                "one colour of a palette, per class"
+                f"{os.fspath(path)}: is a color picture; expected a label in gray or with a palette. Save it with "
+                "one gray level, or one palette color, per class"
             )
         pixels = pixels[..., 0] if pixels.ndim == 3 else pixels
     pixels = pixels.astype(np.uint8) if pixels.dtype == bool else pixels
@@ -215,15 +215,15 @@ def _check_background(path: str | os.PathLike[str], picture: Picture) -> None:
         black = (pixels > 0) & (palette.sum(axis=1) == 0)[pixels]
         if black.any():
             raise DataError(
-                f"{os.fspath(path)}: entry 0 of its palette, the background, is the colour {palette[0].tolist()}, and "
+                f"{os.fspath(path)}: entry 0 of its palette, the background, has the color {palette[0].tolist()}, but "
                 f"{np.count_nonzero(black):,} pixels of other entries are black; save it with the background as entry 0"
             )
     if palette is None and pixels.ndim == 3 and pixels.shape[2] in (2, 4) and np.ptp(pixels[..., -1]):
         seen = np.unique(pixels[..., 0] * 65536.0 + pixels[..., -1]) // 65536
         if len(np.unique(seen)) < len(seen):
             raise DataError(
-                f"{os.fspath(path)}: pixels of one grey differ in their alpha channel, which is not read; save it "
-                "without transparency, with a grey per class"
+                f"{os.fspath(path)}: pixels of one gray level differ in the alpha channel, which is ignored; save it "
+                "without transparency, with one gray level per class"
             )
 
 
@@ -329,8 +329,8 @@ class StoredLabel:
             return f"{self.found}; expected 0 and one other value. {self._selection}"
         if self._is_grey:
             return (
-                f"{self.found}, which are neither one class nor its soft border; expected black and one grey. Save "
-                "it as PNG, with a grey per class, and name that in loader_parameters.target_suffix, such as "
+                f"{self.found}, which are neither one class nor its soft border; expected black and one gray level. "
+                "Save it as PNG with one gray level per class, and specify that in loader_parameters.target_suffix, such as "
                 f'"{self._suffix}:127"'
             )
         return (
@@ -343,7 +343,7 @@ class StoredLabel:
         """Description of the values and their voxel counts, for messages."""
         low, high = self.extremes
         unit, noun = (
-            ("pixels", "greys" if self._is_grey else "values") if self.picture else ("voxels", "values")
+            ("pixels", "gray levels" if self._is_grey else "values") if self.picture else ("voxels", "values")
         )
         if not self.is_whole:
             data = self.image.data
@@ -449,7 +449,7 @@ class StoredLabel:
                 f"Save {negative[0]} as {f'0, or {self._left_out(negative[0])}' if values else '1'}"
             )
         elif values[1:] and _VOID in self._ignored:
-            advice.append(f"Where 255 is no class, {self._left_out('255')}")
+            advice.append(f"If 255 is not a class, {self._left_out('255')}")
         if len(values) > _FEW_GREYS:
             advice.append("Save a soft label with values from 0 to 1")
         return ". ".join(advice)
@@ -464,20 +464,20 @@ class StoredLabel:
         return ignored
 
     def _left_out(self, value: str) -> str:
-        return f'leave it out by loader_parameters.ignore_label: "{self._suffix}:{value}"'
+        return f'exclude it with loader_parameters.ignore_label: "{self._suffix}:{value}"'
 
     def _selected(self, values: Sequence[int], named: set[int]) -> np.ndarray:
         """Voxels with these values."""
         data = self.image.data
         if self._is_lossy:
             raise DataError(
-                f"{self.path}: is a JPEG picture, which does not keep values; save the label map as PNG"
+                f"{self.path}: is a JPEG picture, which does not preserve values; save the label map as PNG"
             )
         if not self.is_whole:
-            raise DataError(f"{self.path}: {self.found}; expected the whole numbers of a label map")
+            raise DataError(f"{self.path}: {self.found}; expected the integers of a label map")
         if unknown := [value for value in self._ignored if value not in named]:
             raise DataError(
-                f"{self.path}: {self.found}, of which nothing names {unknown[0]:g}; save it as 0, or name it in "
+                f"{self.path}: {self.found}, of which {unknown[0]:g} is not specified; save it as 0, or specify it in "
                 f'loader_parameters.ignore_label: "{self._suffix}:{unknown[0]:g}"'
             )
         data = _rounded(data)

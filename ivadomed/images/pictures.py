@@ -32,7 +32,7 @@ _PNG_PIXELS = 8 * 1032  # maximum per byte: 1-bit pixels, and Deflate compresses
 _JPEG_PIXELS = 8 * 64  # maximum per byte: a block of 8 x 8 pixels takes at least one bit
 _LOSSY = (6, 7)  # TIFF compressions: both kinds of JPEG
 _EXIF = b"Exif\0\0"
-_REMEDY = "save it as one grey or RGB picture of 8 or 16 bits"
+_REMEDY = "save it as a single gray or RGB picture of 8 or 16 bits"
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +103,9 @@ def read_stored(path: str | os.PathLike[str]) -> Picture:
     ):
         raise DataError(f"{path}: has shape {pixels.shape} and type {pixels.dtype}; {_REMEDY}")
     if picture.palette is not None and pixels.max() >= len(picture.palette):
-        raise DataError(f"{path}: has a pixel of colour {pixels.max()} of {len(picture.palette)}; {_REMEDY}")
+        raise DataError(
+            f"{path}: has palette index {pixels.max()}, but {len(picture.palette)} colors; {_REMEDY}"
+        )
     return replace(picture, pixels=exif.turn(pixels, header.orientation))
 
 
@@ -177,14 +179,14 @@ def _read_jpeg(path: str | os.PathLike[str]) -> Picture:
         raise ValueError("truncated")
     pixels = np.asarray(imagecodecs.jpeg_decode(content))
     if pixels.ndim == 3 and pixels.shape[2] == 4:
-        raise DataError(f"{path}: has CMYK colours; {_REMEDY}")
+        raise DataError(f"{path}: has CMYK colors; {_REMEDY}")
     return Picture(pixels, None, _full_scale(pixels), lossy=True)
 
 
 def _check_announced(path: str | os.PathLike[str], rows: int, columns: int, per_byte: int) -> None:
     """Refuse a header that declares more pixels than a file of this size can hold, before allocating memory."""
     if rows * columns > per_byte * os.path.getsize(path):
-        raise ValueError(f"truncated: its header announces {rows} x {columns} pixels")
+        raise ValueError(f"truncated: its header declares {rows} x {columns} pixels")
 
 
 # Pillow refuses to open files of more than 179 million pixels, such as large micrographs.
@@ -225,7 +227,7 @@ def _read_tiff(path: str | os.PathLike[str]) -> Picture:
             return Picture(pixels, (page.colormap.T >> 8).astype(np.uint8), _full_scale(pixels))
         known = (0, 1, 2, 6)  # white is zero, black is zero, RGB, YCbCr (which is decoded to RGB)
         if page.photometric not in known:
-            raise DataError(f"{path}: has {page.photometric.name} colours; {_REMEDY}")
+            raise DataError(f"{path}: has {page.photometric.name} colors; {_REMEDY}")
         pixels = np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels
         bits = page.bitspersample if pixels.dtype.kind in "bu" else 0
         full = 2.0**bits - 1 if bits else _full_scale(pixels)

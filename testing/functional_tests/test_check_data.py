@@ -93,7 +93,7 @@ def shifted(affine):
         (
             "image",
             {"data": lambda d: d * np.float32(1e30)},
-            "whose variance 32 bits do not hold; divide them",
+            "whose variance exceeds 32-bit floats; divide them",
         ),
         ("image", {"data": lambda d: np.stack([d, d], axis=-1)}, "has 2 volumes"),
         (

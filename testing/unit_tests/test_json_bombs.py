@@ -98,14 +98,14 @@ def test_a_bomb_is_an_error_of_one_line_or_does_no_harm(tmp_path, reader, bomb):
 def test_a_key_that_decides_stands_once(tmp_path, reader):
     path = tmp_path / "twice.json"
     path.write_text('{"train": [], "valid": [], "test": [], "train": ["x"]}')
-    with pytest.raises(IvadomedError, match=r"twice\.json.*the key 'train' stands twice in one object"):
+    with pytest.raises(IvadomedError, match=r"twice\.json.*the key 'train' occurs twice in one object"):
         reader(path)
 
 
 def test_faults_of_a_text_are_value_errors():
     with pytest.raises(NestingError):
         parse_json("[" * 100_000)
-    with pytest.raises(DuplicateKeyError, match="'a' stands twice"):
+    with pytest.raises(DuplicateKeyError, match="'a' occurs twice"):
         parse_json('{"b": {"a": 1, "a": 1}}', unique=True)
     assert parse_json('{"a": 1, "a": 2}') == {"a": 2}
 

@@ -165,7 +165,7 @@ BAD_FILES = {
     "cut off": ('{"command": "train",\n "gpu_ids": [', r"config\.json:2:\d+: is not valid JSON"),
     "empty": ("", r"config\.json: is empty; expected a JSON object"),
     "list": ("[1, 2]", "expected a JSON object"),
-    "key twice": ('{"command": "train", "command": "test"}', "'command' stands twice"),
+    "key twice": ('{"command": "train", "command": "test"}', "'command' occurs twice"),
     "not text": (b"\xff\xfe\x00\x01", r"config\.json:1:1: is not valid JSON"),
     "too deep": ("[" * 100_000, r"config\.json.*nested"),
     "not a number": ('{"training_parameters": {"mixup_alpha": NaN}}', "mixup_alpha: nan"),

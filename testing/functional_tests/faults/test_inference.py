@@ -99,7 +99,7 @@ IMAGES = {
     "too many dimensions": (lambda p: header(p, dim=(99, 4, 4, 4, 1, 1, 1, 1)), "NIfTI|header"),
     "a huge header": (
         lambda p: header(p, dim=(3, *HUGE, 1, 1, 1, 1)),
-        "announces 32767x32767x32767 voxels from byte 352 on, more than the file can hold",
+        "declares 32767x32767x32767 voxels from byte 352 on, more than the file can hold",
     ),
     "a huge header of float64": (
         lambda p: header(p, dim=(3, *HUGE, 1, 1, 1, 1), datatype=(64,)),
@@ -110,7 +110,7 @@ IMAGES = {
     "another magic": (lambda p: header(p, magic=(b"abcd",)), "NIfTI"),
     "flat affine": (
         lambda p: header(p, srow=(1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0)),
-        "no grid of voxels; fix the header",
+        "not a voxel grid; fix the header",
     ),
 }
 

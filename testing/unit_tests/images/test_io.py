@@ -132,7 +132,7 @@ def test_headers_that_describe_no_grid_are_refused(tmp_path, place, value):
     affine[place] = value
     image.header.set_sform(affine, 1)
     nib.save(image, tmp_path / "a.nii")
-    with pytest.raises(DataError, match=r"a\.nii: .* no grid of voxels; fix the header"):
+    with pytest.raises(DataError, match=r"a\.nii: .* not a voxel grid; fix the header"):
         read_grid(tmp_path / "a.nii")
 
 

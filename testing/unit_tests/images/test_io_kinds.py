@@ -144,5 +144,7 @@ def test_content_that_was_not_fetched(tmp_path, name, content):
     else:
         path.write_text(content)
     for read in (read_image, read_grid, as_region):
-        with pytest.raises(DataError, match=rf"{name}: stands for content .*fetch it first \(git annex get"):
+        with pytest.raises(
+            DataError, match=rf"{name}: is a pointer to missing content; .*fetch it first \(git annex get"
+        ):
             read(path)

@@ -38,11 +38,12 @@ def test_an_expression_without_a_file_or_a_class_is_refused(text):
 
 def test_an_unknown_name_is_an_error_with_the_names_there():
     with pytest.raises(
-        DataError, match=r"'anteror', which its table lacks; did you mean 'anterior'\?; it has anterior"
+        DataError,
+        match=r"'anteror', which is not in its table; did you mean 'anterior'\?; available: anterior",
     ):
         LabelSuffix.parse("_dseg:anteror").values(TABLE, "x.nii.gz")
     with pytest.raises(
-        DataError, match=r"no table tells its values; put a dseg.tsv with the columns index and name"
+        DataError, match=r"no table defines its values; put a dseg.tsv with the columns index and name"
     ):
         LabelSuffix.parse("_dseg:anterior").values({}, "x.nii.gz")
 

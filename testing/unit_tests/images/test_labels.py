@@ -129,13 +129,13 @@ def test_labels_of_one_class(save, values, dtype, kind, hard, soft):
         (
             [0, 1, 255],
             np.float32,
-            r'"_seg:1", "_seg:255".* Where 255 is no class, .*ignore_label: "_seg:255"$',
+            r'"_seg:1", "_seg:255".* If 255 is not a class, .*ignore_label: "_seg:255"$',
         ),
         (range(40), np.uint8, r"has 40 values .*Save a soft label with values from 0 to 1$"),
         (
             [0, 1, -1, -1],
             np.int8,
-            r'has the values -1 \(2 voxels\), .*\["_seg:1"\]\. Save -1 as 0, or leave it out by '
+            r'has the values -1 \(2 voxels\), .*\["_seg:1"\]\. Save -1 as 0, or exclude it with '
             r'loader_parameters\.ignore_label: "_seg:-1"$',
         ),
         ([0, 0, -1], np.int8, r"has the values -1 \(1 voxel\), 0 .*Save -1 as 1$"),
@@ -162,7 +162,7 @@ def test_what_is_no_label_is_refused_with_its_values(save, values, dtype, messag
 def test_values_below_0_of_a_map_must_be_named(save):
     path = save([0, 1, -1], dtype=np.int8)
     with pytest.raises(
-        DataError, match=r'of which nothing names -1; save it as 0, or name it in .*"_seg:-1"'
+        DataError, match=r'of which -1 is not specified; save it as 0, or specify it in .*"_seg:-1"'
     ):
         read_label(LabelFile(path, (1,)))
     target, ignored = iter_labels([LabelFile(path, (1,)), LabelFile(path, (-1,))])
@@ -173,7 +173,7 @@ def test_values_below_0_of_a_map_must_be_named(save):
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_255_far_above_the_others_must_be_named(save, dtype):
     path = save([0, 1, 2, 255], dtype=dtype)
-    with pytest.raises(DataError, match=r'of which nothing names 255; save it as 0, or .*"_seg:255"'):
+    with pytest.raises(DataError, match=r'of which 255 is not specified; save it as 0, or .*"_seg:255"'):
         read_label(LabelFile(path, (1,)))
     assert read(LabelFile(path, (1,)), among=[LabelFile(path, (255,))]) == [0, 1, 0, 0]
     assert read(LabelFile(path, (255,))) == [0, 0, 0, 1]
@@ -188,7 +188,7 @@ def test_255_far_above_the_others_must_be_named(save, dtype):
 
 def test_values_cannot_be_selected_from_soft_labels(save):
     path = save([0, 0.5, 1], dtype=np.float32)
-    with pytest.raises(DataError, match=r"1 between 0 and 1\); expected the whole numbers of a label map"):
+    with pytest.raises(DataError, match=r"1 between 0 and 1\); expected the integers of a label map"):
         read_label(LabelFile(path, (1,)))
     with pytest.raises(DataError, match="whole numbers"):
         read_map(path)
@@ -221,7 +221,7 @@ def test_pictures_of_sixteen_bits(save):
 @pytest.mark.parametrize("values", [[0, 127, 255], [0, 1, 255], [0, 100, 200], [0, 1, 2], range(0, 256, 17)])
 def test_a_few_greys_are_classes(save, values):
     path = save(values, "sub-1_SEM_seg.png")
-    with pytest.raises(DataError, match=r"the greys 0 \(1 pixel\)|has 16 greys") as caught:
+    with pytest.raises(DataError, match=r"the gray levels 0 \(1 pixel\)|has 16 gray levels") as caught:
         read_label(path)
     assert f'["_seg:{values[1]}", "_seg:{values[2]}"' in str(caught.value)
     assert read(LabelFile(path, (values[1],)))[:3] == [0, 1, 0]
@@ -242,7 +242,7 @@ def test_jpeg_labels(save):
     for values, name in ((classes, "classes.jpg"), (DISC // 2, "dark.jpg")):
         with pytest.raises(DataError, match=r"neither one class nor its soft border.*Save it as PNG"):
             read_label(save(values, name))
-    with pytest.raises(DataError, match="is a JPEG picture, which does not keep values"):
+    with pytest.raises(DataError, match="is a JPEG picture, which does not preserve values"):
         read_label(LabelFile(one, (255,)))
 
 
@@ -302,7 +302,9 @@ def test_colours_of_a_palette_are_classes_and_greys_of_one_are_greys(tmp_path):
 
 def test_colours_are_no_label(save):
     path = save([[[255, 0, 0], [0, 0, 0]]], "l.png")
-    with pytest.raises(DataError, match=r"l\.png: is coloured; expected a label of greys or with a palette"):
+    with pytest.raises(
+        DataError, match=r"l\.png: is a color picture; expected a label in gray or with a palette"
+    ):
         read_label(path)
 
 
@@ -319,7 +321,7 @@ def test_a_label_that_only_alpha_shows_is_refused(tmp_path, background, label):
     """Grey and alpha: drawn in black on nothing, and a white layer with a mask."""
     pixels = np.where((DISC > 0)[..., None], np.uint8(label), np.uint8(background))
     PillowImage.fromarray(pixels, mode="LA").save(tmp_path / "a.png")
-    with pytest.raises(DataError, match=r"a\.png: pixels of one grey differ in their alpha channel"):
+    with pytest.raises(DataError, match=r"a\.png: pixels of one gray level differ in the alpha channel"):
         read_label(tmp_path / "a.png")
 
 

@@ -203,7 +203,7 @@ def test_damaged_exif_is_passed_over():
 
 def test_a_palette_that_lacks_colours_is_refused(tmp_path):
     path = save(tmp_path / "a.png", png([bytes([0, 1, 7])], 3, 8, 3, bytes(6)))
-    with pytest.raises(DataError, match=r"a\.png: has a pixel of colour 7 of 2"):
+    with pytest.raises(DataError, match=r"a\.png: has palette index 7, but 2 colors"):
         read_stored(path)
 
 
@@ -223,8 +223,8 @@ def write_cmyk(path):
         ("a.tif", write_stack, r"has 3 pages, expected one; extract .*key=0"),
         ("a.ome.tif", lambda p: write_stack(p, ome=True, metadata={"axes": "ZYX"}), "has 3 pages"),
         ("a.tif", lambda p: write_stack(p, imagej=True), "has 3 pages"),
-        ("a.tif", write_cmyk, "SEPARATED colours; save it as one grey or RGB"),
-        ("a.jpg", write_cmyk, "CMYK colours; save it as one grey or RGB"),
+        ("a.tif", write_cmyk, "SEPARATED colors; save it as a single gray or RGB"),
+        ("a.jpg", write_cmyk, "CMYK colors; save it as a single gray or RGB"),
         ("a.tif", lambda p: tifffile.imwrite(p, GREY * 1j), r"type complex128; save it"),
         (
             "a.tif",
@@ -292,7 +292,7 @@ def test_a_png_or_jpeg_that_announces_more_pixels_than_it_holds_takes_no_memory(
     }
     for name, content in large.items():
         for read in (read_pixels, read_size):
-            with pytest.raises(DataError, match=r"truncated: its header announces 60000 x 60000 pixels"):
+            with pytest.raises(DataError, match=r"truncated: its header declares 60000 x 60000 pixels"):
                 read(save(tmp_path / name, content))
 
 

@@ -57,11 +57,13 @@ def test_the_file_is_read_once_for_all_its_volumes(several, monkeypatch):
 
 def test_a_file_with_another_number_of_volumes_is_refused(several, tmp_path):
     with pytest.raises(
-        DataError, match=r"has 3 volumes \(shape 3x4x5x3\), and its data set names 4 channels"
+        DataError, match=r"has 3 volumes \(shape 3x4x5x3\), but its data set declares 4 channels"
     ):
         io.read_image(VolumeOf(several, 0, 4))
     nib.save(nib.Nifti1Image(DATA[..., 0], np.eye(4)), tmp_path / "one.nii")
-    with pytest.raises(DataError, match=r"has 1 volume \(shape 3x4x5\), and its data set names 2 channels"):
+    with pytest.raises(
+        DataError, match=r"has 1 volume \(shape 3x4x5\), but its data set declares 2 channels"
+    ):
         io.read_grid(VolumeOf(tmp_path / "one.nii", 0, 2))
 
 

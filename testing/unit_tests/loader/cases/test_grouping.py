@@ -236,7 +236,7 @@ def test_classes_of_a_label_map_by_name_value_and_union(data):
     assert {raters[0].path for raters in found[0].targets[:3]} == {path}
     assert (found[0].roi, found[0].ignore) == (LabelFile(path, (2, 4)), LabelFile(path, (255,)))
     with pytest.raises(
-        DataError, match=r"names 'lateral', which its table lacks; it has anterior, posterior"
+        DataError, match=r"names 'lateral', which is not in its table; available: anterior, posterior"
     ):
         cases(data, ("T1w",), ("_dseg:lateral",))
 

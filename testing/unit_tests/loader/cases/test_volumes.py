@@ -66,7 +66,7 @@ def test_labels_masks_and_channels_may_be_stored_in_another_order(make_case, sto
     [
         (np.nan, "has NaN or infinite"),
         (np.inf, "has NaN or infinite"),
-        (-1e30, r"has voxels up to 1e\+30, whose variance 32 bits do not hold"),
+        (-1e30, r"has voxels up to 1e\+30, whose variance exceeds 32-bit floats"),
     ],
 )
 def test_values_without_a_variance_are_refused(make_case, value, fault):
