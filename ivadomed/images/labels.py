@@ -330,8 +330,8 @@ class StoredLabel:
         if self._is_grey:
             return (
                 f"{self.found}, which are neither one class nor its soft border; expected black and one gray level. "
-                "Save it as PNG with one gray level per class, and specify that in loader_parameters.target_suffix, such as "
-                f'"{self._suffix}:127"'
+                "Save it as PNG with one gray level per class, and specify that in loader_parameters.target_suffix, "
+                f'such as "{self._suffix}:127"'
             )
         return (
             f"{self.found}; expected 0 and one other value, or soft values from 0 to 1. Save it again within 0 and 1 "

@@ -74,13 +74,13 @@ _MOVED = {
     "preprare_transforms": "ivadomed.compat.transforms.prepare_transforms",
     "rescale_values_array": "ivadomed.images.heatmaps.rescale_values_array",
 }
-"""Old names of the manual, and their place now."""
+"""Old names from the manual, and their current places."""
 
 _DOCUMENTED = {
     "ivadomed.compat.transforms": "Compose UndoCompose UndoTransform apply_preprocessing_transforms "
     "get_preprocessing_transforms get_subdatasets_transforms multichannel_capable prepare_transforms "
     "tio_transform two_dim_compatible"
 }
-"""API of ivadomed 2.x, by the module that does the work."""
+"""API of ivadomed 2.x, by implementing module."""
 
 __getattr__ = moved_names(__name__, _MOVED, _DOCUMENTED)

@@ -1,4 +1,4 @@
-"""Types of arguments that several transforms take."""
+"""Argument types shared by several transforms."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ MaybeProbability = Annotated[Fraction | None, Doc("Probability (0 to 1); null: a
 
 
 def symmetric(value: float | Span) -> Span:
-    """One number d means [-d, d]."""
+    """Interpret a single number d as [-d, d]."""
     return value if isinstance(value, tuple) else (-value, value)
 
 
 def from_zero(value: float | Span) -> Span:
-    """One number s means [0, s]."""
+    """Interpret a single number s as [0, s]."""
     return value if isinstance(value, tuple) else (0.0, value)

@@ -1,9 +1,9 @@
-"""Base class of the transforms, and steps of transforms of which only the call is known.
+"""Base class of the transforms, and steps of transforms that only implement a call.
 
-`ImedTransform.plan` draws the random numbers and returns a `Step`; the same step then serves image, label
+`ImedTransform.plan` draws the random numbers and returns a `Step`; the same step then applies to image, label
 and ROI, and inverts a prediction. The documented call ``transform(sample, metadata)`` and its
-``undo_transform`` are one adapter here: it looks up the step recorded in the metadata, plans one if there is
-none, and returns metadata that hold the step, so the next call with them repeats the same geometry.
+``undo_transform`` are a single adapter here: it looks up the step recorded in the metadata, plans one if there
+is none, and returns metadata with the step, so that the next call with them repeats the same geometry.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ OLD_NAMES: Mapping[str, str] = {
     "AdditionGaussianNoise": "AdditiveGaussianNoise",
 }
 
-_SELECTION = ("applied_to", "dataset_type")  # keys of every entry that are not arguments of its class
+_SELECTION = ("applied_to", "dataset_type")  # keys of any entry that are not class arguments
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class CalledStep(Step):
-    """A transform of which only the call is known, see `ImedTransform`; it leaves the grid as it is.
+    """A transform that only implements a call, see `ImedTransform`; the grid is unchanged.
 
-    Image and label go through it with the same random numbers, and what the call on the image wrote into the metadata
-    is there for the label.
+    Image and label are transformed with the same random numbers, and metadata written by the call on the image are
+    available for the label.
 
     Attributes:
         transform: The transform.
         seed: Seed of its random numbers.
-        record: Metadata that the calls share; filled by the first.
+        record: Metadata shared by the calls; filled by the first.
     """
 
     transform: ImedTransform
@@ -62,7 +62,7 @@ class CalledStep(Step):
         return self.apply_as(x, "im", order)
 
     def apply_as(self, x: np.ndarray, kind: str, order: int) -> np.ndarray:
-        """Call the transform on the list of the arrays of `x`; ignored voxels are a label for it."""
+        """Call the transform on the arrays of `x` as a list; ignored voxels are passed as a label."""
         data_type = "gt" if kind == IGNORE else kind
         records = [{"zooms": self.zooms_in, **self.record, "data_type": data_type} for _ in x]
         with seeded(self.seed):
@@ -90,10 +90,10 @@ class CalledStep(Step):
 def run(transform: ImedTransform, sample: Any, metadata: Any, undo: bool = False) -> tuple[Any, Any]:
     """Call a transform, or its `undo_transform`, on a sample: an array, or a list with one array per channel.
 
-    One of a user's that cannot take lists is called on each array in turn.
+    A user-defined transform that does not support lists is called on each array in turn.
 
     Raises:
-        DataError: It returns another number of arrays, or no pair.
+        DataError: The number of returned arrays differs, or the result is not a pair.
     """
     function = transform.undo_transform if undo else transform
     if not transform.is_call:
@@ -116,7 +116,7 @@ def run(transform: ImedTransform, sample: Any, metadata: Any, undo: bool = False
 def one_by_one(
     function: Callable[[Any, Any], tuple[Any, Any]], arrays: Sequence[Any], metadata: Sequence[Any]
 ) -> tuple[list[Any], list[Any]]:
-    """Call a function on arrays in turn; what the first call wrote into its metadata is there for the others."""
+    """Call a function on arrays in turn; metadata written by the first call are available to the others."""
     out: list[Any] = []
     records: list[Any] = []
     for array, record in zip(arrays, metadata, strict=True):
@@ -142,20 +142,20 @@ def _pair(transform: ImedTransform, answer: Any) -> tuple[Any, Any]:
 class ImedTransform:
     """Base class of the transforms.
 
-    A transform implements `draw`, from which its call and its inverse follow. One of your own may implement just
-    ``__call__(sample, metadata)``, and ``undo_transform(sample, metadata)`` if it moves voxels: sample is a list with
-    one array per channel, metadata a list of mappings; both are returned. Without `draw` it keeps the shape.
+    A transform implements `draw`, from which its call and its inverse follow. A user-defined transform may implement
+    just ``__call__(sample, metadata)``, and ``undo_transform(sample, metadata)`` if it moves voxels: sample is a list
+    with one array per channel, metadata a list of mappings; both are returned. Without `draw`, it must keep the shape.
 
     Attributes:
-        fixed: True if the result depends on the case only (no randomness): done once and cached.
+        fixed: True if the result depends only on the case (no randomness): applied once and cached.
         needs_roi: True if `draw` reads the region of interest.
-        geometric: True if the transform moves voxels, hence has an inverse to undo.
-        crops: True if it cuts out a box, of its argument `size`.
+        geometric: True if the transform moves voxels, hence has an inverse.
+        crops: True if it crops to a box of its argument `size`.
         resamples: True if it changes the voxel size.
-        keeps_type: False if the documented call makes float32 of whole numbers; else they are rounded.
-        default_kinds: Kinds of array it is applied to where the configuration has no ``applied_to``.
-        configurable: False for one that configurations no longer name.
-        is_call: True if all that is known of it is its call: the class has one, and no `draw` to go with it.
+        keeps_type: False if the documented call converts integers to float32; otherwise, results are rounded.
+        default_kinds: Kinds of arrays it is applied to by default, without ``applied_to``.
+        configurable: False if it is no longer allowed in configurations.
+        is_call: True if the class implements only a call, without `draw`.
     """
 
     fixed: ClassVar[bool] = False
@@ -175,12 +175,12 @@ class ImedTransform:
         cls.is_call = places["__call__"] < min(places["draw"], places["plan"])
 
     def __post_init__(self) -> None:
-        """Make the arguments of a class of `transform` what they are declared to be.
+        """Convert the arguments of a class registered with `transform` to their declared types.
 
         Raises:
-            ConfigError: One is of another type, or out of range.
+            ConfigError: An argument has a wrong type or is out of range.
         """
-        # Pydantic, which only building transforms needs.
+        # Pydantic is needed only to build transforms.
         from ivadomed.registry.section import parse_arguments
 
         declared = next(cls for cls in type(self).__mro__ if "__dataclass_fields__" in vars(cls))
@@ -192,11 +192,11 @@ class ImedTransform:
 
     @property
     def probability(self) -> float | None:
-        """Probability that it is applied, its argument `p`; None: always, without a draw."""
+        """Probability of applying the transform, its argument `p`; None: always, without a draw."""
         return getattr(self, "p", None)
 
     def plan(self, frame: Frame, rng: np.random.Generator) -> Step:
-        """Decide what to do with one case; the only place where randomness is drawn."""
+        """Determine what to do with a case; the only place where random numbers are drawn."""
         probability = None if self.is_call else self.probability
         if probability is not None and rng.random() >= probability:
             return IdentityStep.on(frame)
@@ -211,12 +211,12 @@ class ImedTransform:
         return CalledStep.on(frame, transform=self, seed=int(rng.integers(2**62)))
 
     def __repr__(self) -> str:
-        """Name and parameters; equal for equal transforms in every process, so that it can key a cache."""
+        """Name and parameters; equal for equal transforms in every process, so usable as a cache key."""
         arguments = ", ".join(f"{name}={value!r}" for name, value in sorted(vars(self).items()))
         return f"{type(self).__name__}({arguments})"
 
     def recall(self, frame: Frame, metadata: Any) -> Step | None:
-        """Return the step recorded in `metadata` for this shape, None if there is none."""
+        """Return the step recorded in `metadata` for this shape, or None."""
         step = _steps(metadata).get(type(self).__name__)
         return step if step is not None and step.shape_in == frame.shape else None
 
@@ -226,11 +226,11 @@ class ImedTransform:
         Args:
             sample: Array [H, W] or [H, W, D], a list of them (channels or classes), or a tensor [C, ...].
             metadata: Mapping with ``zooms`` (mm) and ``data_type`` ("im", "gt", "roi"), or a list of them.
-                Recorded draws in it are used again.
+                Draws recorded in it are reused.
 
         Returns:
-            The transformed sample, of the type of the given one (see `keeps_type`), and new metadata that hold what
-            was drawn. The arguments stay as they are.
+            The transformed sample, of the type of the input (see `keeps_type`), and new metadata that record the draw.
+            The arguments are not changed.
         """
         arrays, pack = _unpack(sample)
         present = [a for a in arrays if a is not None]
@@ -253,7 +253,7 @@ class ImedTransform:
     def undo_transform(self, sample: Any, metadata: Any = None) -> tuple[Any, Any]:
         """Undo what `__call__` recorded in `metadata`.
 
-        Intensity transforms, and those of a user that do not implement it, leave the sample as it is.
+        Intensity transforms, and user-defined ones without this method, return the sample unchanged.
 
         Raises:
             DataError: `metadata` hold no record of this transform.
@@ -281,28 +281,28 @@ TRANSFORMS: Registry[type[ImedTransform]] = Registry(
     no_argument="transformation.{name}.{key}: no such argument{hint} Accepted: {known}.",
     expected="transform; expected a subclass of transforms.ImedTransform",
 )
-"""Transforms that a configuration can name; classes can be added."""
+"""Transforms available in a configuration; classes can be added."""
 
 T = TypeVar("T", bound=ImedTransform)
 
 
 @dataclass_transform(eq_default=False)
 def transform(cls: type[T]) -> type[T]:
-    """Register a transform, whose arguments are its annotated attributes, as those of a dataclass; a decorator."""
+    """Decorator that registers a transform; annotated attributes are its arguments, as in a dataclass."""
     cls = dataclass(eq=False, repr=False)(cls)
     TRANSFORMS.register(cls)
     return cls
 
 
 def _plain(value: Any) -> Any:
-    """Numbers and lists of Python for those of numpy."""
+    """Convert numpy numbers and lists to Python's."""
     if isinstance(value, (list, tuple)):
         return type(value)(map(_plain, value))
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
 
 def current_name(name: str) -> str:
-    """Return the present name of a transform, with a DeprecationWarning for an old one."""
+    """Return the current name of a transform, with a DeprecationWarning for an old one."""
     if name not in OLD_NAMES:
         return name
     new = OLD_NAMES[name]
@@ -311,7 +311,7 @@ def current_name(name: str) -> str:
 
 
 def build(name: str, arguments: Mapping[str, Any]) -> ImedTransform:
-    """Build a transform from its entry in the configuration, ``applied_to`` and ``dataset_type`` left aside.
+    """Build a transform from its entry in the configuration, ignoring ``applied_to`` and ``dataset_type``.
 
     Args:
         name: A key of `TRANSFORMS`, or ``package.module:Class``, which is imported.
@@ -325,7 +325,7 @@ def build(name: str, arguments: Mapping[str, Any]) -> ImedTransform:
 
 
 def as_type(x: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
-    """Convert an array; to whole numbers and booleans it is rounded, halves away from 0, and kept in their range."""
+    """Convert an array; for integers and booleans, values are rounded (halves away from 0) and clipped."""
     if x.dtype == dtype or np.issubdtype(dtype, np.floating):
         return x.astype(dtype, copy=False)
     rounded = np.trunc(x + np.copysign(0.5, x))
@@ -336,12 +336,12 @@ def as_type(x: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
 
 
 def fresh_rng() -> np.random.Generator:
-    """Return a generator seeded from torch's global one, which every DataLoader worker seeds differently."""
+    """Return a generator seeded from torch's global one, which differs between DataLoader workers."""
     return np.random.default_rng(int(torch.randint(2**62, ())))
 
 
 def _unpack(sample: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
-    """Split a sample into its arrays, and return with them the function that packs them again."""
+    """Split a sample into its arrays; also return the function that packs them again."""
     if sample is None:
         return [], lambda out: None
     if isinstance(sample, torch.Tensor):
@@ -367,7 +367,7 @@ def _order(metadata: Any) -> int:
 
 
 def _zooms(metadata: Any, ndim: int) -> tuple[float, ...]:
-    """Voxel size along the first `ndim` axes; 1 mm where the metadata say nothing."""
+    """Voxel size along the first `ndim` axes; 1 mm if the metadata do not specify it."""
     zooms = tuple(float(z) for z in (metadata.get("zooms") or ()))[:ndim]
     return zooms + (1.0,) * (ndim - len(zooms))
 

@@ -1,4 +1,4 @@
-"""Transforms that are done once per case: resampling to a voxel size, crops to a box of a given size."""
+"""Transforms applied once per case: resampling to a voxel size, and crops to a box of a given size."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ CropSize = Annotated[
 ]
 
 Anchor = Literal["center", "corner"]
-"""Place of patches that are larger than a box: about its centre, or from its first voxel on."""
+"""Position of patches larger than a box: centered on it, or starting at its first voxel."""
 
 
 @transform
 class Resample(ImedTransform):
     """Change the voxel size.
 
-    Spline order 2 for images, 1 for labels; the first and last sample of an axis keep their place, and the
-    shape is rounded to whole voxels, as in ivadomed 2.9.10. No low-pass filter before downsampling.
+    Spline order 2 for images, 1 for labels; the first and last sample of an axis keep their positions, and the
+    shape is rounded to whole voxels, as in ivadomed 2.9.10. No low-pass filter is applied before downsampling.
     """
 
     fixed: ClassVar[bool] = True
@@ -52,9 +52,9 @@ class Resample(ImedTransform):
     )
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
-        """Round the resampled extent of every axis to whole voxels (at least one)."""
+        """Round the resampled extent of each axis to whole voxels (at least one)."""
         target = (self.hspace, self.wspace, self.dspace)[: len(frame.shape)]
-        # The order of the divisions decides how halves are rounded; this one is that of 2.9.10.
+        # The order of the divisions determines the rounding of halves; this one matches 2.9.10.
         extent = zip(frame.shape, frame.zooms, target, strict=True)
         out = tuple(max(round(n * (z / t)), 1) for n, z, t in extent)
         return ResampleStep.on(
@@ -64,22 +64,22 @@ class Resample(ImedTransform):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class CropStep(Step):
-    """Cut a box out of an array; where the box reaches beyond the array it is filled with zeros.
+    """Crop an array to a box; parts of the box outside the array are filled with zeros.
 
     Attributes:
-        starts: First voxel of the box per axis, negative for padding; one box for all of C, or one each.
+        starts: First voxel of the box per axis, negative for padding; one box for all entries of C, or one per entry.
     """
 
     starts: tuple[tuple[int, ...], ...]
 
     def apply(self, x: np.ndarray, order: int) -> np.ndarray:
-        """Crop; a view of `x` if nothing has to be padded."""
+        """Crop; returns a view of `x` if no padding is needed."""
         if len(self.starts) == 1:
             return _crop(x, self.starts[0], self.shape_out)
         return np.concatenate([_crop(e, s, self.shape_out) for e, s in self._entries(x)])
 
     def invert(self, x: np.ndarray, order: int) -> np.ndarray:
-        """Put the box back where it came from, zeros around it."""
+        """Return the box to its position, surrounded by zeros."""
         if len(self.starts) == 1:
             return _crop(x, _negative(self.starts[0]), self.shape_in)
         return np.concatenate([_crop(e, _negative(s), self.shape_in) for e, s in self._entries(x)])
@@ -94,7 +94,7 @@ class CropStep(Step):
 
 @dataclass(eq=False, repr=False)
 class Crop(ImedTransform):
-    """Cut out a box; subclasses say where. Axes without a size keep their length; in 2D a third entry is not used."""
+    """Crop to a box; subclasses place it. Axes without a size are not cropped; 2D ignores a third entry."""
 
     fixed: ClassVar[bool] = True
     crops: ClassVar[bool] = True
@@ -106,7 +106,7 @@ class Crop(ImedTransform):
         return (*self.size[: len(shape)], *shape[len(self.size) :])
 
     def step(self, frame: Frame, starts: Sequence[Sequence[int]]) -> CropStep:
-        """Build the step for boxes that begin at `starts`, one for all entries of C or one each."""
+        """Build the step for boxes that begin at `starts`, one for all entries of C or one per entry."""
         n = len(frame.shape)
         places = tuple(tuple(int(v) for v in start[:n]) for start in starts)
         drawn = {"crop_params": {type(self).__name__: places[0]}}
@@ -115,22 +115,22 @@ class Crop(ImedTransform):
 
 @transform
 class CenterCrop(Crop):
-    """Crop about the image's centre.
+    """Crop around the center of the image.
 
-    The box begins at (shape - size) / 2, halves rounded to even, as in ivadomed 2.9.10.
+    The box begins at (shape - size) / 2, with halves rounded to even, as in ivadomed 2.9.10.
     """
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
-        """Place the box in the centre."""
+        """Place the box in the center."""
         sides = zip(frame.shape, self.box(frame.shape), strict=True)
         return self.step(frame, [[round((n - s) / 2) for n, s in sides]])
 
 
 @transform
 class ROICrop(Crop):
-    """Crop about the centre of mass of the region of interest; needs `roi_params.suffix`.
+    """Crop around the center of mass of the region of interest; needs `roi_params.suffix`.
 
-    In the documented call the first sample is the ROI; the metadata it returns crop image and label alike.
+    In the documented call, the first sample is the ROI; the returned metadata apply the same crop to image and label.
     """
 
     needs_roi = True
@@ -139,7 +139,7 @@ class ROICrop(Crop):
         """Place a box around the ROI; one per leading entry of an ROI `[C, *shape]`.
 
         Raises:
-            DataError: There is no ROI, it is empty, or it is on another grid.
+            DataError: The ROI is missing, empty, or on another grid.
         """
         size, starts = self.box(frame.shape), []
         for entry in _masks(frame, "ROICrop"):
@@ -153,7 +153,7 @@ class ROICrop(Crop):
         return self.step(frame, starts)
 
     def recall(self, frame: Frame, metadata: Any) -> Step | None:
-        """Take the recorded step, or the start under ``crop_params``."""
+        """Use the recorded step, or the start under ``crop_params``."""
         step = super().recall(frame, metadata)
         params = metadata.get("crop_params") or {}
         if step is not None or type(self).__name__ not in params:
@@ -182,7 +182,7 @@ class BoundingBoxCrop(Crop):
         """Place the box at `start` or around the extent of the ROI.
 
         Raises:
-            DataError: There is neither a start nor a ROI, or the ROI is empty.
+            DataError: Both start and ROI are missing, or the ROI is empty.
         """
         if self.start is not None:
             return self.step(frame, [self.start])
@@ -194,10 +194,10 @@ class BoundingBoxCrop(Crop):
         return self.step(frame, [[round(m - s / 2) for m, s in middle]])
 
     def recall(self, frame: Frame, metadata: Any) -> Step | None:
-        """Take the recorded step, or the corner of ``bounding_box`` [x_min, x_max, y_min, y_max, ...].
+        """Use the recorded step, or the corner of ``bounding_box`` [x_min, x_max, y_min, y_max, ...].
 
         Raises:
-            DataError: The metadata have neither, and there is no `start`.
+            DataError: The metadata have neither, and `start` is not set.
         """
         step = super().recall(frame, metadata)
         if step is not None or self.start is not None:
@@ -210,7 +210,7 @@ class BoundingBoxCrop(Crop):
 
 
 class CroppableArray(np.ndarray):
-    """Array whose slices may begin before 0 or end beyond the array; what lies outside is zero."""
+    """Array whose slices may begin before 0 or end beyond the array; values outside are zero."""
 
     def __getitem__(self, item: Any) -> Any:
         """Return ``self[item]``; a tuple of plain slices, one per axis, may reach outside."""
@@ -240,7 +240,7 @@ def _masks(frame: Frame, owner: str) -> np.ndarray:
 
 
 def _crop(x: np.ndarray, start: Sequence[int], size: Sequence[int]) -> np.ndarray:
-    """Cut `[C, *size]` out of `x` `[C, *spatial]` from `start`, zeros where the box reaches outside."""
+    """Crop `x` `[C, *spatial]` to `[C, *size]` from `start`; zeros where the box extends outside."""
     axes = list(zip(start, size, x.shape[1:], strict=True))
     source = tuple(slice(min(max(a, 0), n), max(min(a + s, n), 0)) for a, s, n in axes)
     cut = x[(slice(None), *source)]
@@ -262,19 +262,19 @@ def box_crop(
     stride: Sequence[int] = (),
     anchor: Anchor = "center",
 ) -> tuple[int, BoundingBoxCrop]:
-    """Make the crop to a box, and say where it belongs.
+    """Build the crop to a box, and determine its position among the transforms.
 
-    It follows the resampling, and comes before all other crops: those are made in the box.
+    It follows the resampling and precedes all other crops, which are then applied inside the box.
 
     Args:
         transforms: Transforms of all cases, in order.
-        box: Box of one case, on the grid that the transforms begin with.
+        box: Box of one case, on the input grid of the transforms.
         zooms: Voxel size of that grid, mm.
-        shape: Shape of that grid: the crop is kept inside the image. None when it is not known.
+        shape: Shape of that grid: the crop is kept inside the image. None if unknown.
         length: Patch size, after the transforms: the crop is enlarged so that patches cover it exactly.
-        stride: Distance of neighbouring patches; ``length`` when not given.
-        anchor: "corner": the crop is that of ivadomed 2.9.10, to which its models are used: its first voxel is that
-            of the box, and it may reach beyond the image, where it is padded.
+        stride: Distance of neighboring patches; default ``length``.
+        anchor: "corner": the crop of ivadomed 2.9.10, for use with its models: it starts at the first voxel of the
+            box and may extend beyond the image, where it is padded.
 
     Returns:
         Index at which to insert the crop, and the crop.
@@ -285,7 +285,7 @@ def box_crop(
     place = _place(transforms)
     if anchor == "corner":
         if shape is not None:
-            clip_box(box, shape)  # raises for a box outside
+            clip_box(box, shape)  # raises if the box is outside
         factors = resampling_factors(transforms, shape or box_size(box), zooms)
         return place, _crop_at_corner(adjust_bb_size(box, factors, resample=True), length, stride or length)
     if shape is not None:
@@ -297,7 +297,7 @@ def box_crop(
 
 
 def _crop_at_corner(box: Sequence[int], length: Sequence[int], stride: Sequence[int]) -> BoundingBoxCrop:
-    """The crop of ivadomed 2.9.10, for which the last voxel of a box was beyond it."""
+    """Crop of ivadomed 2.9.10, which excludes the last voxel of a box."""
     size = [max(high - low, 1) for low, high in zip(box[::2], box[1::2], strict=True)]
     size = resize_to_multiple(size, stride, length) if length else size
     return BoundingBoxCrop(size=tuple(size), start=tuple(box[::2]))
@@ -314,14 +314,14 @@ def resampling_factors(
 
 
 def _place(transforms: Sequence[ImedTransform]) -> int:
-    """Index behind the last resampling that comes before the first crop."""
+    """Index after the last resampling that precedes the first crop."""
     first = next((i for i, entry in enumerate(transforms) if entry.crops), len(transforms))
     return max((i + 1 for i in range(first) if transforms[i].resamples), default=0)
 
 
 def _resampling(transforms: Sequence[ImedTransform], frame: Frame) -> Iterator[Step]:
     """Steps of the resampling before any crop."""
-    rng = np.random.default_rng(0)  # resampling draws nothing
+    rng = np.random.default_rng(0)  # resampling is not random
     for entry in transforms[: _place(transforms)]:
         if entry.resamples:
             step = entry.plan(frame, rng)
@@ -341,6 +341,6 @@ def _resampled(
         factors = [old / new for old, new in zip(step.zooms_in, step.zooms_out, strict=True)]
         box = box_on_grid(box, factors)
         if shape is not None:
-            shape = step.shape_out  # rounded, so that the last voxel may be one fewer than the box's end
+            shape = step.shape_out  # rounded, so it may end one voxel before the box
             box = [min(end, shape[axis // 2] - 1) for axis, end in enumerate(box)]
     return box, shape

@@ -1,4 +1,4 @@
-"""Changes of intensity; the arithmetic is in `intensity_maths`."""
+"""Intensity transforms; the arithmetic is in `intensity_maths`."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ Foreground = Annotated[
 
 
 class IntensityTransform(ImedTransform):
-    """Base of the transforms that change values and leave voxels where they are."""
+    """Base of transforms that change values without moving voxels."""
 
     geometric: ClassVar[bool] = False
 
 
 class ImageTransform(IntensityTransform):
-    """Base of those that are for images alone, unless `applied_to` says otherwise."""
+    """Base of transforms applied only to images, unless `applied_to` is set."""
 
     default_kinds: ClassVar[frozenset[str]] = frozenset({"im"})
 
@@ -60,7 +60,8 @@ class ImageTransform(IntensityTransform):
 class NormalizeInstance(IntensityTransform):
     """Subtract the mean and divide by the standard deviation of the sample.
 
-    Every channel on its own; a constant one becomes 0. Where the foreground has one value only, all voxels count.
+    Each channel is normalized separately; a constant one becomes 0. If the foreground has a single value, all voxels
+    are used.
     """
 
     keeps_type: ClassVar[bool] = False
@@ -68,7 +69,7 @@ class NormalizeInstance(IntensityTransform):
     foreground: Foreground = False
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
-        """Plan the normalization; nothing is drawn."""
+        """Plan the normalization; not random."""
         return IntensityStep.on(
             frame, function=maths.normalize_foreground if self.foreground else maths.normalize
         )
@@ -78,8 +79,8 @@ class NormalizeInstance(IntensityTransform):
 class ClipAndStandardize(ImageTransform):
     """Clip to fixed bounds, subtract a fixed mean and divide by a fixed standard deviation.
 
-    For intensities that mean the same in every image, those of CT: the numbers are measured once, over the labelled
-    voxels of the data set (nnU-Net; Isensee et al., Nature Methods 2021). `ivadomed --init` does.
+    For intensities with the same meaning in every image, as in CT: the statistics are measured once, over the labelled
+    voxels of the data set (nnU-Net; Isensee et al., Nature Methods 2021), e.g. by `ivadomed --init`.
     """
 
     keeps_type: ClassVar[bool] = False
@@ -97,7 +98,7 @@ class ClipAndStandardize(ImageTransform):
         return [f"lower: {lower:g} is not below upper {upper:g}"] if lower >= upper else []
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
-        """Plan the normalization; nothing is drawn."""
+        """Plan the normalization; not random."""
         numbers = {"low": self.lower, "high": self.upper, "mean": self.mean, "std": self.std}
         return IntensityStep.on(frame, function=maths.clip_and_standardize, arguments=numbers)
 
@@ -106,8 +107,8 @@ class ClipAndStandardize(ImageTransform):
 class NormalizePercentile(ImageTransform):
     """Scale two percentiles of the sample to 0 and 1 and clip to them.
 
-    Every channel on its own; a constant one becomes 0. Where the two percentiles are one value, minimum and maximum
-    stand in for them.
+    Each channel is scaled separately; a constant one becomes 0. If the two percentiles are equal, minimum and maximum
+    are used instead.
     """
 
     keeps_type: ClassVar[bool] = False
@@ -122,7 +123,7 @@ class NormalizePercentile(ImageTransform):
         return _order_problems(min_percentile, max_percentile)
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
-        """Plan the normalization; nothing is drawn."""
+        """Plan the normalization; not random."""
         change = partial(
             maths.scale_percentiles,
             low=self.min_percentile,
@@ -145,14 +146,14 @@ class HistogramClipping(IntensityTransform):
         return _order_problems(min_percentile, max_percentile)
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
-        """Plan the clipping; nothing is drawn."""
+        """Plan the clipping; not random."""
         limits = {"low": self.min_percentile, "high": self.max_percentile}
         return IntensityStep.on(frame, function=maths.clip_percentiles, arguments=limits)
 
 
 @transform
 class Clahe(IntensityTransform):
-    """Contrast limited adaptive histogram equalisation.
+    """Contrast limited adaptive histogram equalization.
 
     The result is in [0, 1]. Zuiderveld, "Contrast limited adaptive histogram equalization", Graphics Gems IV, 1994;
     defaults from Zheng et al., IEEE TMI 37(9), 2018.
@@ -166,7 +167,7 @@ class Clahe(IntensityTransform):
     ] = (8, 8)
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
-        """Plan the equalisation; nothing is drawn.
+        """Plan the equalization; not random.
 
         Raises:
             ConfigError: `kernel_size` does not have one entry per spatial axis.
@@ -190,7 +191,7 @@ class RandomShiftIntensity(IntensityTransform):
 
     @property
     def probability(self) -> float:
-        """Its argument `prob`."""
+        """The argument `prob`."""
         return self.prob
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
@@ -199,7 +200,7 @@ class RandomShiftIntensity(IntensityTransform):
         return IntensityStep.on(frame, function=maths.add, arguments=drawn, drawn=drawn)
 
     def undo_transform(self, sample: Any, metadata: Any = None) -> tuple[Any, Any]:
-        """Subtract the offset recorded in the metadata, for samples that are images."""
+        """Subtract the offset recorded in the metadata, for image samples only."""
         record = metadata[0] if isinstance(metadata, (list, tuple)) else metadata
         if record is None or "offset" not in record:
             return sample, metadata
@@ -222,16 +223,16 @@ class AdditiveGaussianNoise(IntensityTransform):
     p: MaybeProbability = None
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
-        """Draw the seed of the noise: the number of channels is not known here."""
+        """Draw the seed of the noise, because the number of channels is not known here."""
         arguments = {"mean": self.mean, "std": self.std, "seed": int(rng.integers(2**63))}
         return IntensityStep.on(frame, function=maths.add_noise, arguments=arguments)
 
 
 @transform
 class RandomGamma(IntensityTransform):
-    """Raise intensities to a random exponent, between the sample's smallest and largest one.
+    """Raise intensities, scaled to 0..1, to a random exponent.
 
-    They are scaled to 0..1 before and back after; each channel keeps its range.
+    They are scaled back afterwards; each channel keeps its range.
     """
 
     log_gamma_range: Annotated[
@@ -253,9 +254,9 @@ class RandomGamma(IntensityTransform):
 
 @transform
 class RandomBrightness(ImageTransform):
-    """Multiply all intensities by a random factor; after NormalizeInstance, which would undo it.
+    """Multiply all intensities by a random factor; use it after NormalizeInstance, which would undo it.
 
-    It is nnU-Net's brightness.
+    Equivalent to the brightness augmentation of nnU-Net.
     """
 
     factor_range: Annotated[Factors, Doc("Range of the factor (> 0).", [0.9, 1.1])] = (0.75, 1.25)
@@ -268,9 +269,9 @@ class RandomBrightness(ImageTransform):
 
 @transform
 class RandomContrast(ImageTransform):
-    """Multiply the distance of intensities from their mean by a random factor; after NormalizeInstance.
+    """Multiply the deviation of intensities from their mean by a random factor; use it after NormalizeInstance.
 
-    It is nnU-Net's contrast.
+    Equivalent to the contrast augmentation of nnU-Net.
     """
 
     factor_range: Annotated[Factors, Doc("Range of the factor (> 0).", [0.9, 1.1])] = (0.75, 1.25)
@@ -289,10 +290,10 @@ class RandomContrast(ImageTransform):
 
 @transform
 class RandomLowResolution(ImageTransform):
-    """Thick voxels along an axis, resampled to the old grid: simulated anisotropy.
+    """Simulate anisotropy: thick voxels along an axis, resampled to the original grid.
 
-    A thick voxel has the mean of what it covers; between the centres of thick voxels it is linear. TorchIO's
-    RandomAnisotropy and nnU-Net's simulation of low resolution do much the same.
+    A thick voxel has the mean of the voxels it covers; values are interpolated linearly between centers of thick
+    voxels. Similar to RandomAnisotropy of TorchIO and the low-resolution simulation of nnU-Net.
     """
 
     factor_range: Annotated[
@@ -308,7 +309,7 @@ class RandomLowResolution(ImageTransform):
     p: Probability = 0.25
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
-        """Draw the axis and the factor; an axis that the sample does not have is passed over."""
+        """Draw the axis and the factor; an axis that the sample lacks is skipped."""
         n = len(frame.shape)
         factor = float(rng.uniform(*self.factor_range))
         axes = [int(rng.integers(n))] if self.axes is None else [a for a in self.axes if a < n]
@@ -325,7 +326,7 @@ class RandomLowResolution(ImageTransform):
 class RandomBiasField(IntensityTransform):
     """Multiply by a random smooth field (Van Leemput et al., 1999).
 
-    The coils of an MR scanner do so.
+    Simulates the bias field of MR receive coils.
     """
 
     coefficients: Annotated[
@@ -363,7 +364,7 @@ class RandomBlur(IntensityTransform):
 
 
 def _by_factor(frame: Frame, function: Any, name: str, **arguments: Any) -> Step:
-    """Step of a function whose first argument is a factor or exponent, recorded under a name; 1 changes nothing."""
+    """Step of a function whose first argument is a factor or exponent, recorded under a name; 1 is the identity."""
     first = next(iter(arguments.values()))
     if first == 1:
         return IdentityStep.on(frame)

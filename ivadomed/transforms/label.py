@@ -13,16 +13,16 @@ from ivadomed.registry.types import Doc, Real
 from ivadomed.transforms.base import ImedTransform, transform
 from ivadomed.transforms.steps import ArrayStep, Frame, IdentityStep, Step
 
-_LESION = 0.5  # what exceeds it belongs to a lesion, as in ivadomed 2.9.10
+_LESION = 0.5  # higher values belong to a lesion, as in ivadomed 2.9.10
 
 
 @transform
 class DilateGT(ImedTransform):
-    """Dilate lesions of the ground truth, by their size.
+    """Dilate lesions of the ground truth in proportion to their size.
 
-    The margin falls off softly. The label is binarized: a lesion is what exceeds 0.5 and hangs together by faces
-    (edges in 2D). One of area (volume) a gets ``n = round(dilation_factor * sqrt(a))`` rings of voxels, ring k with
-    the value ``(n + 1 - k) / (n + 1)``. Where rings meet, their sum holds, 1 at most.
+    The margin decreases gradually. The label is binarized: lesions are face-connected components (edge-connected in
+    2D) of values above 0.5. A lesion of area (volume) a gets ``n = round(dilation_factor * sqrt(a))`` rings of voxels;
+    ring k has the value ``(n + 1 - k) / (n + 1)``. Overlapping rings are summed, up to 1.
     """
 
     geometric: ClassVar[bool] = False
@@ -31,7 +31,7 @@ class DilateGT(ImedTransform):
     dilation_factor: Annotated[Real, Doc("Strength; 0 or less disables it.", 0.15)]
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
-        """Plan the dilation; nothing is drawn."""
+        """Plan the dilation; not random."""
         if self.dilation_factor <= 0:
             return IdentityStep.on(frame)
         return ArrayStep.on(frame, function=partial(_dilate_all, factor=self.dilation_factor))
@@ -43,7 +43,7 @@ class DilateGT(ImedTransform):
 
 @transform
 class NumpyToTensor(ImedTransform):
-    """Convert arrays to one tensor [C, ...]; inside a pipeline, where all are arrays, it does nothing."""
+    """Convert arrays to a tensor [C, ...]; without effect in a pipeline, which uses arrays only."""
 
     geometric: ClassVar[bool] = False
     configurable: ClassVar[bool] = False
@@ -53,7 +53,7 @@ class NumpyToTensor(ImedTransform):
         return IdentityStep.on(frame)
 
     def __call__(self, sample: Any, metadata: Any = None) -> tuple[Any, Any]:
-        """Stack an array, or a list of arrays, to a float32 tensor with a leading channel axis."""
+        """Stack an array, or a list of arrays, into a float32 tensor with a leading channel axis."""
         if isinstance(sample, torch.Tensor) or sample is None:
             return sample, metadata
         arrays = [sample] if isinstance(sample, np.ndarray) else list(sample)
@@ -72,7 +72,7 @@ def dilate_lesions(mask: np.ndarray, factor: float) -> np.ndarray:
         factor: Rings per square root of the voxel count.
 
     Returns:
-        float32 in 0..1; `mask` itself where it is empty or the factor is not above 0.
+        float32 in 0..1; `mask` itself if it is empty or the factor is not above 0.
     """
     mask = np.asarray(mask)
     if factor <= 0 or not mask.sum():
@@ -82,7 +82,7 @@ def dilate_lesions(mask: np.ndarray, factor: float) -> np.ndarray:
     for index, box in enumerate(find_objects(lesions), start=1):
         rings = round(factor * np.sqrt(np.count_nonzero(lesions[box] == index)))
         wide = tuple(slice(max(side.start - rings, 0), side.stop + rings) for side in box)
-        # Each dilation by a cross of faces reaches one step of the taxicab further.
+        # Each dilation by a face-connected cross extends the taxicab distance by one.
         distance = distance_transform_cdt(lesions[wide] != index, metric="taxicab")
         values = (np.arange(rings + 1, -1, -1) / (rings + 1)).astype(np.float32)
         out[wide] += values[np.minimum(distance, rings + 1)]

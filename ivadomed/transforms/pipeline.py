@@ -1,4 +1,4 @@
-"""The engine: an ordered list of transforms, and the steps they draw for one sample."""
+"""Transform pipelines: an ordered list of transforms, and the steps they draw for a sample."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Stage:
 
     Attributes:
         transform: The transform.
-        applied_to: The kinds of array it changes, out of "im", "gt", "roi".
+        applied_to: Kinds of arrays it changes, from "im", "gt", "roi".
     """
 
     transform: ImedTransform
@@ -32,10 +32,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps drawn for one sample, with the kinds of array each changes.
+    """Steps drawn for one sample, with the kinds of arrays each changes.
 
     Attributes:
-        steps: Pairs (kinds, step) in the order of application.
+        steps: Pairs (kinds, step) in order of application.
         shape_in: Spatial shape before.
         zooms_in: Voxel size before, mm.
     """
@@ -71,11 +71,11 @@ class Plan:
         return self.apply_all({kind: x}, order)[kind]
 
     def apply_all(self, arrays: Mapping[str, np.ndarray], order: int) -> dict[str, np.ndarray]:
-        """Transform the arrays of one sample, together where that is cheaper.
+        """Transform the arrays of one sample, jointly where that is cheaper.
 
         Args:
             arrays: ``{kind: [C, *shape_in]}``, see `apply`.
-            order: As for `apply`, the same for all.
+            order: See `apply`; the same for all arrays.
 
         Returns:
             ``{kind: [C, *shape_out]}``
@@ -97,11 +97,11 @@ class Plan:
         return done
 
     def then(self, step: Step, kinds: frozenset[str]) -> Plan:
-        """The plan with one more step at its end."""
+        """The plan with one more step at the end."""
         return replace(self, steps=(*self.steps, (kinds, step)))
 
     def invert(self, x: np.ndarray, kind: str, order: int) -> np.ndarray:
-        """Bring `[C, *shape_out]` back to `[C, *shape_in]`: the geometric steps inverted, last first."""
+        """Map `[C, *shape_out]` back to `[C, *shape_in]`: invert the geometric steps, last first."""
         _check_shape(x, self.shape_out)
         for kinds, step in reversed(self.steps):
             if kind in kinds and step.invertible:
@@ -111,7 +111,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Ordered transforms of one stage of the data flow.
+    """Ordered transforms of one stage of data processing.
 
     Attributes:
         stages: The transforms with the kinds they apply to.
@@ -126,9 +126,9 @@ class Pipeline:
 
     @classmethod
     def from_config(cls, transforms: Mapping[str, Mapping[str, Any] | ImedTransform | None]) -> Pipeline:
-        """Build from ``{name: arguments}``; ``applied_to`` selects kinds, ``dataset_type`` is not looked at.
+        """Build from ``{name: arguments}``; ``applied_to`` selects kinds, ``dataset_type`` is ignored.
 
-        Instead of arguments there may be a transform; see `base.build` for the names.
+        A transform may be given instead of arguments; see `base.build` for the names.
 
         Raises:
             ConfigError: Unknown name, argument or kind, or a value out of range.
@@ -136,9 +136,9 @@ class Pipeline:
         return cls(tuple(_stage(name, arguments) for name, arguments in transforms.items()))
 
     def split_fixed(self) -> tuple[Pipeline, Pipeline]:
-        """Return the transforms that run once per case, and those drawn again for every sample.
+        """Return the transforms applied once per case, and those drawn again for every sample.
 
-        Resampling and crops come first whatever their place in the file, as in ivadomed 2.9.10.
+        Resampling and crops come first regardless of their position in the file, as in ivadomed 2.9.10.
         """
         fixed = tuple(s for s in self.stages if s.transform.fixed)
         rest = tuple(s for s in self.stages if not s.transform.fixed)
@@ -151,13 +151,13 @@ class Pipeline:
         rng: np.random.Generator,
         roi: np.ndarray | None = None,
     ) -> Plan:
-        """Draw the steps for one sample; neighbouring geometric steps join into one interpolation.
+        """Draw the steps for one sample; adjacent geometric steps are fused into one interpolation.
 
         Args:
             shape: Spatial shape of the sample.
             zooms: Voxel size, mm.
-            rng: Source of all random numbers.
-            roi: Mask `[*shape]` or `[C, *shape]`, read by the crops around a region of interest.
+            rng: Random generator.
+            roi: Mask `[*shape]` or `[C, *shape]`, used by crops around a region of interest.
         """
         mask = None if roi is None else (roi if roi.ndim > len(shape) else roi[None])
         frame = Frame(tuple(shape), tuple(zooms), mask)
@@ -175,7 +175,7 @@ class Pipeline:
 
 
 def _append(steps: list[tuple[frozenset[str], Step]], kinds: frozenset[str], step: Step) -> None:
-    """Add a step, joined with the last one where both are coordinate maps of the same kinds."""
+    """Add a step, fused with the last one if both are coordinate maps of the same kinds."""
     if steps and steps[-1][0] == kinds:
         joined = fuse(steps[-1][1], step)
         if joined is not None:
@@ -213,7 +213,7 @@ def _check_shape(x: np.ndarray, shape: tuple[int, ...]) -> None:
 Arrays = Mapping[str, np.ndarray]
 """By kind ("im", "gt", "roi"): [C, *spatial], all on one grid."""
 
-_ORDERS = {"im": 2, "gt": 1, "roi": 1}  # of fixed steps; random ones are linear
+_ORDERS = {"im": 2, "gt": 1, "roi": 1}  # for fixed steps; random ones are linear
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,9 +222,9 @@ class Change:
 
     Args:
         stage: The transform.
-        own: The steps of this transform alone; none when it drew to do nothing.
+        own: The steps of this transform alone; empty if the random draw skipped it.
         before: The sample after all transforms before this one.
-        after: The sample after this one too.
+        after: The sample after this one.
     """
 
     stage: Stage
@@ -234,7 +234,7 @@ class Change:
 
     @cached_property
     def source(self) -> np.ndarray | None:
-        """Coordinates before of what every voxel after shows, [n, *spatial], NaN outside; None if none moved."""
+        """Input coordinates of every output voxel, [n, *spatial], NaN outside; None if no voxel moved."""
         if not self.stage.transform.geometric or not self.own.steps:
             return None
         shape = self.own.shape_in
@@ -245,7 +245,7 @@ class Change:
 
     @cached_property
     def kept(self) -> np.ndarray:
-        """True at voxels before that are inside the field of view after, [*spatial]."""
+        """True at input voxels inside the output field of view, [*spatial]."""
         whole = np.ones((1, *self.own.shape_out), np.float32)
         return self.own.invert(whole, self._kind, 1)[0] > 0.5
 
@@ -255,20 +255,20 @@ class Change:
 
 
 def stepwise(chain: Pipeline, arrays: Arrays, zooms: tuple[float, ...], seed: object) -> Iterator[Change]:
-    """Yield the changes of a sample in the order of a training: fixed transforms, then those of each sample.
+    """Yield the changes of a sample in training order: fixed transforms, then those per sample.
 
-    After the last one the sample is what a training with this seed is given: geometric transforms that stand
-    together are one interpolation of what was there before the first of them.
+    After the last one, the sample equals the training input for this seed: adjacent geometric transforms are a
+    single interpolation of their common input.
 
     Args:
         chain: The transforms.
-        arrays: The sample; the grid is that of the first.
+        arrays: The sample; the first one defines the grid.
         zooms: mm along the spatial axes.
-        seed: Seed of the random transforms, whatever `numpy.random.default_rng` takes.
+        seed: Seed of the random transforms, as accepted by `numpy.random.default_rng`.
     """
     fixed, random = chain.split_fixed()
     for stage in fixed.stages:
-        rng = np.random.default_rng(0)  # fixed transforms draw nothing
+        rng = np.random.default_rng(0)  # fixed transforms are not random
         own = Pipeline((stage,)).plan(_shape(arrays), zooms, rng, arrays.get("roi"))
         after = {kind: own.apply(x, kind, _ORDERS[kind]) for kind, x in arrays.items()}
         yield Change(stage, own, arrays, after)

@@ -1,8 +1,8 @@
 """Resizing by B-splines.
 
-It follows ``scipy.ndimage.zoom(..., grid_mode=False)``: first and last sample keep their place, the
-signal is mirrored at its ends. A spline zoom is linear and separable, so along one axis it is a matrix
-that depends only on (n_in, n_out, order): made once, then applied as a product.
+Equivalent to ``scipy.ndimage.zoom(..., grid_mode=False)``: the first and last sample keep their positions, and the
+signal is mirrored at its ends. A spline zoom is linear and separable, so along one axis it is a matrix that
+depends only on (n_in, n_out, order): it is built once, then applied as a product.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def resize(x: np.ndarray, shape: Sequence[int], order: int) -> np.ndarray:
 
     Args:
         x: [C, *spatial].
-        shape: Spatial shape wanted.
-        order: 0 nearest (dtype kept), 1 linear, 2 quadratic spline (both give float32).
+        shape: Target spatial shape.
+        order: 0 nearest (keeps the dtype), 1 linear, 2 quadratic spline (both return float32).
 
     Returns:
         [C, *shape]
@@ -50,14 +50,14 @@ def resize(x: np.ndarray, shape: Sequence[int], order: int) -> np.ndarray:
             x = np.take(x, _nearest_index(x.shape[axis], shape[axis - 1]), axis=axis)
         return x
     x = np.asarray(x, dtype=np.float32)
-    # The axes that shrink most go first: every later axis then has less to do.
+    # Axes that shrink most go first, which reduces the work for later axes.
     for axis in sorted(axes, key=lambda a: shape[a - 1] / x.shape[a]):
         x = _resize_axis(x, shape[axis - 1], axis, order)
     return x
 
 
 def spline_taps(n_in: int, n_out: int, order: int) -> tuple[np.ndarray, np.ndarray]:
-    """Places where each output sample reads the B-spline coefficients, and their weights.
+    """B-spline coefficients that each output sample reads, and their weights.
 
     Basis functions: Unser, "Splines: a perfect fit for signal and image processing", IEEE SPM 1999.
 
@@ -84,7 +84,7 @@ def spline_taps(n_in: int, n_out: int, order: int) -> tuple[np.ndarray, np.ndarr
 
 @lru_cache(maxsize=256)
 def spline_matrix(n_in: int, n_out: int, order: int) -> np.ndarray:
-    """Matrix [n_out, n_in], float32, read-only, of the spline zoom along one axis."""
+    """Matrix [n_out, n_in] of the spline zoom along one axis; float32, read-only."""
     coefficients = np.eye(n_in) if order < 2 else spline_filter1d(np.eye(n_in), order, axis=0, mode="mirror")
     index, weights = spline_taps(n_in, n_out, order)
     matrix = np.einsum("ko,koi->oi", weights, coefficients[index]).astype(np.float32)
@@ -94,12 +94,12 @@ def spline_matrix(n_in: int, n_out: int, order: int) -> np.ndarray:
 
 def apply_along_axis(matrix: np.ndarray, x: np.ndarray, axis: int) -> np.ndarray:
     """Multiply `matrix` [m, n] with every line of `x` along `axis` (length n)."""
-    # By torch, not numpy: the threads of numpy's BLAS continue spinning for a while and slow the network down.
+    # Uses torch rather than numpy: threads of numpy's BLAS keep spinning for a while and slow the network down.
     return multiply_lines(as_tensor(matrix), as_tensor(x), axis).numpy()
 
 
 def multiply_lines(matrix: torch.Tensor, x: torch.Tensor, axis: int) -> torch.Tensor:
-    """`apply_along_axis` on tensors."""
+    """`apply_along_axis` for tensors."""
     head, tail = x.shape[:axis], x.shape[axis + 1 :]
     if not tail:
         return torch.matmul(x, matrix.T)
@@ -109,7 +109,7 @@ def multiply_lines(matrix: torch.Tensor, x: torch.Tensor, axis: int) -> torch.Te
 
 @lru_cache(maxsize=64)
 def thick_matrix(n: int, count: int) -> np.ndarray:
-    """Matrix [n, n] float32 that averages a line of n voxels over `count` equal parts and interpolates them."""
+    """Matrix [n, n] float32 that averages a line of n voxels over `count` equal parts and interpolates the means."""
     edges = np.linspace(0, n, count + 1)
     voxels = np.arange(n)
     covered = np.minimum(edges[1:, None], voxels + 1) - np.maximum(edges[:-1, None], voxels)
@@ -120,7 +120,7 @@ def thick_matrix(n: int, count: int) -> np.ndarray:
 
 
 def as_tensor(x: np.ndarray) -> torch.Tensor:
-    """`x` as a tensor, copied only if read-only (a memory map) or strided: torch shares writable arrays alone."""
+    """`x` as a tensor, copied only if read-only (a memory map) or strided: torch shares only writable arrays."""
     flags = x.flags
     return torch.from_numpy(x if flags.c_contiguous and flags.writeable else np.array(x, order="C"))
 

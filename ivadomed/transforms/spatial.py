@@ -1,4 +1,4 @@
-"""Random transforms that move voxels: affine maps, flips and smooth deformation."""
+"""Random transforms that move voxels: affine maps, flips and elastic deformation."""
 
 from __future__ import annotations
 
@@ -37,11 +37,10 @@ class RandomAffine(ImedTransform):
     """Random rotation, translation and scaling.
 
     An output voxel o reads ``S^-1 R (o - c) + c + t`` with linear interpolation (order 0: nearest); points
-    outside give zero. In 3D the rotation is in one plane of axes, drawn at random. As in ivadomed 2.9.10 all
-    of that happens on the voxel grid: an angle is one of the space only where voxels are square, c is
-    shape / 2, and translations are whole voxels. With `physical` it happens in mm, c is the centre of the
-    image, and translations are of any length. A `scale` of two values [a, b] with b > 1 is the range of factors
-    that configurations before 2.0 wrote.
+    outside give zero. In 3D, the rotation is in a random plane of two axes. As in ivadomed 2.9.10, all of this is
+    done on the voxel grid: angles are true only for square voxels, c is shape / 2, and translations are whole
+    voxels. With `physical`, it is done in mm, c is the center of the image, and translations are of any length. A
+    `scale` of two values [a, b] with b > 1 is a range of factors, as written in configurations before 2.0.
     """
 
     degrees: Annotated[Symmetric, Doc("Largest rotation in degrees (>= 0), or [smallest, largest].", 10)] = (
@@ -77,7 +76,7 @@ class RandomAffine(ImedTransform):
     p: MaybeProbability = None
 
     def __post_init__(self) -> None:
-        """Read a `scale` of configurations before 2.0."""
+        """Convert a `scale` from configurations before 2.0."""
         super().__post_init__()
         if self.scale and _is_range(self.scale):
             spread = max(1 - self.scale[0], self.scale[1] - 1)
@@ -106,7 +105,7 @@ class RandomAffine(ImedTransform):
         """Draw angle, plane, scale and displacement."""
         n = len(frame.shape)
         angle = math.radians(rng.uniform(*symmetric(self.degrees)))
-        # A rotation out of the plane of a single slice would leave it.
+        # A rotation out of the plane of a single slice would move voxels out of it.
         planes = [p for p in combinations(range(n), 2) if n == 2 or all(frame.shape[a] > 1 for a in p)] or [
             (0, 1)
         ]
@@ -127,7 +126,7 @@ class RandomAffine(ImedTransform):
         return affine_step(frame, angle, axes, scale, shift, self.physical)
 
     def recall(self, frame: Frame, metadata: Any) -> Step | None:
-        """Take the recorded step, or the numbers under ``rotation``, ``scale`` and ``translation``."""
+        """Use the recorded step, or the numbers under ``rotation``, ``scale`` and ``translation``."""
         step = super().recall(frame, metadata)
         if step is not None or "rotation" not in metadata:
             return step
@@ -139,8 +138,8 @@ class RandomAffine(ImedTransform):
     def undo_transform(self, sample: Any, metadata: Any = None) -> tuple[Any, Any]:
         """Undo in the two steps of 2.9.10: rotation and scale, then the translation by whole voxels (not in mm).
 
-        Voxels that the translation alone moved out of the field of view come back as zero;
-        `WarpStep.invert`, which predictions go through, restores all that rotation brought back in.
+        Voxels that only the translation moved out of the field of view become zero;
+        `WarpStep.invert`, which is used for predictions, restores everything that the rotation brought back in.
         """
         out, metadata = super().undo_transform(sample, metadata)
         if self.physical:
@@ -148,14 +147,14 @@ class RandomAffine(ImedTransform):
         record = metadata[0] if isinstance(metadata, (list, tuple)) else metadata
         shift = record[STEPS_KEY]["RandomAffine"].drawn.get("translation", ())
         arrays = [out] if hasattr(out, "shape") else [a for a in out if a is not None]
-        for array in arrays:  # new arrays, made by the inversion above
+        for array in arrays:  # new arrays from the inversion above
             _clear_shifted(array, shift)
         return out, metadata
 
 
 @transform
 class RandomReverse(ImedTransform):
-    """Flip each axis with probability one half."""
+    """Flip each axis with probability 0.5."""
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
         """Draw which axes to flip."""
@@ -183,10 +182,10 @@ class RandomMirror(ImedTransform):
 
     @property
     def probability(self) -> None:
-        """None: every axis has its own."""
+        """None: every axis has its own probability."""
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
-        """Draw which axes to flip; an axis that the sample does not have is passed over."""
+        """Draw which axes to flip; an axis that the sample lacks is skipped."""
         n = len(frame.shape)
         axes = range(n) if self.axes is None else self.axes
         chances = self.p if isinstance(self.p, tuple) else (self.p,) * len(axes)
@@ -200,9 +199,9 @@ class ElasticTransform(ImedTransform):
 
     Uniform noise in [-1, 1] per voxel and axis, smoothed by a Gaussian and multiplied by alpha: Simard et
     al., "Best practices for convolutional neural networks applied to visual document analysis", ICDAR 2003.
-    A sigma above 2 voxels lets one number stand for several voxels, see `smoothing.CELLS`.
-    The inverse is iterated, see `warp.invert_field`. With `physical` the field has, in mm, the size and the
-    smoothness that it would have on voxels of 1 mm.
+    With a sigma above 2 voxels, one number represents several voxels, see `smoothing.CELLS`.
+    The inverse is iterative, see `warp.invert_field`. With `physical`, the field has, in mm, the magnitude and
+    smoothness of a field on voxels of 1 mm.
     """
 
     alpha_range: Annotated[
@@ -225,12 +224,10 @@ class ElasticTransform(ImedTransform):
             return IdentityStep.on(frame)
         n = len(frame.shape)
         lengths = frame.zooms if self.physical else (1.0,) * n
-        moving = [
-            m > 1 for m in frame.shape
-        ]  # nothing moves, or is smoothed, out of the plane of a single slice
+        moving = [m > 1 for m in frame.shape]  # no motion or smoothing out of the plane of a single slice
         sigmas = [sigma / z if moves else 0.0 for z, moves in zip(lengths, moving, strict=True)]
-        # Smoothing over many small voxels averages more of them than over few large ones: the deviation of the result
-        # is proportional to the root of a voxel's size, and is divided by it.
+        # Smoothing over small voxels averages more of them than over large ones: the standard deviation of the result
+        # is proportional to the square root of the voxel size, and is divided by it.
         size = math.prod(z for z, moves in zip(lengths, moving, strict=True) if moves)
         amplitudes = [alpha * moves / (z * math.sqrt(size)) for z, moves in zip(lengths, moving, strict=True)]
         return WarpStep.on(
@@ -250,7 +247,7 @@ def affine_step(
     translation: Sequence[float] = (),
     physical: bool = False,
 ) -> Step:
-    """Build the step of a rotation, scaling and translation; an axis of one voxel is not scaled or shifted.
+    """Build the step of a rotation, scaling and translation; axes with a single voxel are not scaled or shifted.
 
     Args:
         frame: The grid.
@@ -258,7 +255,7 @@ def affine_step(
         axes: Two different axes.
         scale: Factor per axis; 1 for axes not given.
         translation: Voxels per axis; 0 for axes not given.
-        physical: Rotate in mm about the centre of the image, not on the voxel grid about shape / 2.
+        physical: Rotate in mm about the center of the image, rather than on the voxel grid about shape / 2.
     """
     shape, n = frame.shape, len(frame.shape)
     factors = [s if m > 1 else 1.0 for s, m in zip((*scale, *(1.0,) * n), shape, strict=False)]
@@ -266,9 +263,9 @@ def affine_step(
     if angle == 0 and not any(shift) and all(f == 1 for f in factors):
         return IdentityStep.on(frame)
     a, b = sorted(axes)
-    # Right-handed rotations about the third axis: (0, 2) turns the other way round than (0, 1) and (1, 2).
+    # Right-handed rotations about the third axis: (0, 2) rotates in the opposite direction to (0, 1) and (1, 2).
     cosine, sine = math.cos(angle), math.sin(angle) * (-1 if (a, b) == (0, 2) else 1)
-    # Between grids of mm and of voxels: Z^-1 R Z.
+    # Conversion between mm and voxels: Z^-1 R Z.
     stretch = frame.zooms[b] / frame.zooms[a] if physical else 1.0
     matrix = [[1 / factors[i] if i == j else 0.0 for j in range(n)] for i in range(n)]
     matrix[a][a], matrix[a][b] = cosine / factors[a], sine * stretch / factors[a]
@@ -305,7 +302,7 @@ def _clear_shifted(array: Any, shift: Sequence[float]) -> None:
 
 
 def _flip(frame: Frame, flips: Sequence[bool]) -> Step:
-    """Build the step that flips the axes whose entry is true."""
+    """Build the step that flips the axes marked True."""
     if not any(flips):
         return IdentityStep.on(frame)
     axes = tuple(axis for axis, flip in enumerate(flips) if flip)

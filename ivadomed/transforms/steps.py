@@ -1,4 +1,4 @@
-"""The grid a transform is planned for, and the steps it plans."""
+"""The grid that a transform is planned for, and the steps it plans."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from torch import Tensor
 S = TypeVar("S", bound="Step")
 
 KINDS: tuple[str, ...] = ("im", "gt", "roi")
-"""Kinds of array that a configuration can name."""
+"""Kinds of arrays that can be configured."""
 
 IGNORE = "ignore"
-"""Kind of the mask of ignored voxels: it moves as the label does, but no step changes its values."""
+"""Kind of the mask of ignored voxels: it moves with the label, but no step changes its values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,21 +36,21 @@ class Frame:
 
 
 BatchStep: TypeAlias = Callable[[Tensor], Tensor]
-"""Change of `[B, C, *spatial]`: steps of the samples of a batch, done together; a dataclass where it holds tensors."""
+"""Change of `[B, C, *spatial]`: combined steps of the samples of a batch; a dataclass if it holds tensors."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Step(ABC):
-    """Record of what one transform does to one case, invertible, without randomness left in it.
+    """Record of the effect of one transform on one case, invertible and without randomness.
 
     Attributes:
         shape_in: Spatial shape before, 2 or 3 entries.
         shape_out: Spatial shape after.
         zooms_in: Voxel size before, mm along the spatial axes.
         zooms_out: Voxel size after.
-        drawn: The numbers that made this step, under the metadata keys of ivadomed 2.9.10.
-        invertible: False for steps that change intensities only; their `invert` is the identity.
-        pooled: True if arrays cost less together than one by one, so that image and label go through at once.
+        drawn: Parameters of this step, under the metadata keys of ivadomed 2.9.10.
+        invertible: False for intensity-only steps; their `invert` is the identity.
+        pooled: True if joint processing is cheaper, so that image and label are processed together.
     """
 
     shape_in: tuple[int, ...]
@@ -63,7 +63,7 @@ class Step(ABC):
 
     @classmethod
     def on(cls: type[S], frame: Frame, **fields: Any) -> S:
-        """Build the step on a frame, which it keeps unless `shape_out` or `zooms_out` are among the fields."""
+        """Build the step on a frame; `shape_out` and `zooms_out` default to those of the frame."""
         fields.setdefault("shape_out", frame.shape)
         fields.setdefault("zooms_out", frame.zooms)
         return cls(shape_in=frame.shape, zooms_in=frame.zooms, **fields)
@@ -80,16 +80,16 @@ class Step(ABC):
 
     @property
     def batch_key(self) -> Hashable:
-        """Equal for steps of this class that one operation on a batch can do; None for those on arrays alone."""
+        """Key equal for steps of this class that can be batched; None for steps on arrays only."""
         return None
 
     @classmethod
     def batch(cls, steps: Sequence[Any]) -> BatchStep:
-        """Lay steps of the samples of a batch side by side; all have the same `batch_key`, which is not None."""
+        """Combine the steps of the samples of a batch; all have the same `batch_key`, which is not None."""
         raise NotImplementedError
 
     def apply_as(self, x: np.ndarray, kind: str, order: int) -> np.ndarray:
-        """Transform an array of a kind ("im", "gt", "roi"), see `apply`; most steps treat all kinds alike."""
+        """Transform an array of a kind ("im", "gt", "roi"), see `apply`; most steps ignore the kind."""
         return self.apply(x, order)
 
     @abstractmethod
@@ -98,19 +98,19 @@ class Step(ABC):
 
         Args:
             x: `[C, *shape_in]`; C counts channels, or the slices of a volume in 2D.
-            order: Interpolation order wanted: 2 image, 1 binary or soft label, 0 integer map.
+            order: Interpolation order: 2 image, 1 binary or soft label, 0 integer map.
 
         Returns:
-            `[C, *shape_out]`; possibly a view of `x`, never `x` changed in place.
+            `[C, *shape_out]`; possibly a view of `x`, which is never changed in place.
         """
 
     def invert(self, x: np.ndarray, order: int) -> np.ndarray:
-        """Bring `[C, *shape_out]` back to `[C, *shape_in]`; what was cropped away is zero."""
+        """Map `[C, *shape_out]` back to `[C, *shape_in]`; cropped regions become zero."""
         return x
 
 
 class IdentityStep(Step):
-    """Changes nothing: a random transform that did not fire, or one without an array effect."""
+    """Identity: a random transform that was skipped, or one without effect on arrays."""
 
     def apply(self, x: np.ndarray, order: int) -> np.ndarray:
         """Return `x`."""
@@ -119,27 +119,27 @@ class IdentityStep(Step):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ArrayStep(Step):
-    """Changes values, not the grid, by a function of arrays.
+    """Changes values, not the grid, with a function of arrays.
 
     Attributes:
-        function: Maps `[C, *shape]` to `[C, *shape]`, every entry of C on its own; picklable, deterministic.
+        function: Maps `[C, *shape]` to `[C, *shape]`, each entry of C independently; picklable, deterministic.
     """
 
     function: Callable[[np.ndarray], np.ndarray]
     invertible: ClassVar[bool] = False
 
     def apply(self, x: np.ndarray, order: int) -> np.ndarray:
-        """Apply `function`; `order` has no meaning here."""
+        """Apply `function`; `order` is ignored."""
         return self.function(x)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class IntensityStep(Step):
-    """Changes values, not the grid, by a function of batches, arrays or tensors.
+    """Changes values, not the grid, with a function of batches, as arrays or tensors.
 
     Attributes:
         function: Maps `[B, C, *shape]` to the same, one of `intensity_maths`.
-        arguments: Its arguments for one sample; a batch has a list of them for each.
+        arguments: Arguments for one sample; in a batch, each is a list.
     """
 
     function: Callable[..., Any]
@@ -147,13 +147,13 @@ class IntensityStep(Step):
     invertible: ClassVar[bool] = False
 
     def apply(self, x: np.ndarray, order: int) -> np.ndarray:
-        """Apply `function` to a batch of one; `order` has no meaning here."""
+        """Apply `function` to a batch of one; `order` is ignored."""
         arguments = {key: [value] for key, value in self.arguments.items()}
         return self.function(np.asarray(x, dtype=np.float32)[None], **arguments)[0]
 
     @property
     def batch_key(self) -> Hashable:
-        """One function, whatever its arguments."""
+        """The function, regardless of its arguments."""
         return self.function
 
     @classmethod

@@ -1,9 +1,9 @@
-"""Smooth coordinate maps: affine, with an optional displacement field, composed and inverted.
+"""Smooth coordinate maps: affine, with an optional displacement field; composition and inversion.
 
 A `WarpStep` reads its input at ``matrix @ o + offset + field(o)`` for every output voxel o, in voxels.
-Interpolation is linear (order 0: nearest); a point outside the voxel centres of the input gives 0, as
-``scipy.ndimage.affine_transform(mode="constant")`` does. Tensors are read by `sample`, for which the coordinates of an
-axis run from -1 to 1 between the centres of its outermost voxels.
+Interpolation is linear (order 0: nearest); points outside the voxel centers of the input give 0, as in
+``scipy.ndimage.affine_transform(mode="constant")``. Tensors are read by `sample`, whose coordinates run from -1 to 1
+between the centers of the outermost voxels of an axis.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from ivadomed.transforms.resampling import as_tensor
 from ivadomed.transforms.steps import Frame, Step
 
 SLAB_POINTS = 1 << 16
-"""Points whose coordinates are held at once: a slab of them stays in the processor's cache."""
+"""Points per slab: the coordinates of a slab fit the processor's cache."""
 
 
 SLACK = 2e-6
-"""Distance outside that still counts as inside: rounding must not push the outermost voxels of an unmoved axis out."""
+"""Tolerance for points outside: rounding must not push out the outermost voxels of an unmoved axis."""
 
-_FAR = 1e6  # points outside are moved this far (times the square of their coordinate), where nothing is read any more
-_MOST_ROWS = 1 << 14  # up to here float32 tells 1/1024 of the distance between two rows
+_FAR = 1e6  # points outside are moved this far (times the square of their coordinate), where nothing is read
+_MOST_ROWS = 1 << 14  # up to here, float32 resolves 1/1024 of the distance between two rows
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -41,7 +41,7 @@ class WarpStep(Step):
         matrix: [n, n], output to input voxel coordinates.
         offset: [n], voxels.
         field: Displacement added to the affine map, [n, *shape] float32, or None.
-        turn: Matrix [n, n] that the vectors of the field are multiplied with to be voxels of the input; None: they are.
+        turn: Matrix [n, n] that converts field vectors to input voxels; None: identity.
     """
 
     matrix: np.ndarray
@@ -50,10 +50,10 @@ class WarpStep(Step):
     turn: np.ndarray | None = None
     pooled: ClassVar[bool] = True
 
-    @torch.inference_mode()  # nothing is differentiated here, and every operation costs less
+    @torch.inference_mode()  # no gradients are needed, and every operation is cheaper
     def apply(self, x: np.ndarray, order: int) -> np.ndarray:
         """Resample with order min(order, 1); order 0 keeps the dtype, order 1 gives float32."""
-        # float32 holds integers up to 2^24; wider label values need float64 to survive.
+        # float32 holds integers up to 2^24; larger label values need float64.
         exact = order == 0 and x.dtype.itemsize > 2 and x.dtype != np.float32
         source = as_tensor(np.asarray(x, dtype=np.float64 if exact else np.float32))
         maps = self._linear if order > 0 else maps_of([self], 0)
@@ -62,28 +62,28 @@ class WarpStep(Step):
 
     @cached_property
     def _linear(self) -> CoordinateMaps | SeparableMaps:
-        return maps_of([self], 1)  # for image and label
+        return maps_of([self], 1)  # shared by image and label
 
     def invert(self, x: np.ndarray, order: int) -> np.ndarray:
-        """Resample through the inverse map: exact for affine, iterated for displacement fields."""
+        """Resample through the inverse map: exact for affine maps, iterative for displacement fields."""
         return self.inverse.apply(x, order)
 
     @cached_property
     def inverse(self) -> WarpStep:
-        """The map back; see `invert_field` for the displacement."""
+        """The inverse map; see `invert_field` for the displacement."""
         matrix = np.linalg.inv(self.matrix)
         offset = -matrix @ self.offset
         field = None if self.displacement is None else invert_field(matrix, offset, self.displacement)
         return WarpStep.on(self.frame, matrix=matrix, offset=offset, field=field)
 
     def then(self, later: WarpStep) -> WarpStep:
-        """Return the one map equal to this one followed by `later`.
+        """Return the single map equal to this one followed by `later`.
 
-        Content that this map would push out of the field of view and `later` bring back is kept.
+        Content that this map moves out of the field of view and `later` moves back is kept.
         """
         field, turn = later.field, None
         if self.displacement is None:
-            # The displacement is left as it is; multiplying comes with the points that are sampled.
+            # The displacement is not multiplied here, only at the sampled points.
             turn = self.matrix if later.turn is None else self.matrix @ later.turn
         else:
             at = CoordinateMaps.of([later]).points()
@@ -109,13 +109,13 @@ class WarpStep(Step):
 
     @property
     def is_identity(self) -> bool:
-        """True if every voxel stays where it is."""
+        """True if no voxel moves."""
         n = len(self.shape_in)
         return self.field is None and bool((self.matrix == np.eye(n)).all() and (self.offset == 0).all())
 
     @property
     def separable_axis(self) -> int | None:
-        """Axis of a 3D affine map that neither reads nor feeds the other two: 5 times less work."""
+        """Axis of a 3D affine map that is independent of the other two: reduces the work five times."""
         if self.field is not None or len(self.shape_in) != 3:
             return None
         coupled = (self.matrix != 0) & ~np.eye(3, dtype=bool)
@@ -131,28 +131,28 @@ class WarpStep(Step):
 
     @property
     def batch_key(self) -> Hashable:
-        """Affine or with a field, separable along one axis or not."""
+        """Whether the map is affine or has a field, and its separable axis, if any."""
         return self.field is None, self.separable_axis
 
     @classmethod
     def batch(cls, steps: Sequence[WarpStep]) -> CoordinateMaps | SeparableMaps:
-        """Lay the maps side by side."""
+        """Combine the maps."""
         return maps_of(steps)
 
     def __getstate__(self) -> dict[str, object]:
-        """Leave the cached grids behind: steps travel from workers to the main process."""
+        """Omit the cached grids: steps are sent from workers to the main process."""
         return {k: v for k, v in self.__dict__.items() if k in self.__dataclass_fields__}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FlipStep(Step):
-    """Mirror some axes; exact, its own inverse."""
+    """Mirror axes; exact and its own inverse."""
 
     axes: tuple[int, ...]
 
     def apply(self, x: np.ndarray, order: int) -> np.ndarray:
         """Reverse the axes."""
-        # Not ascontiguousarray: it keeps the negative stride of an axis with one voxel, which torch refuses.
+        # Not ascontiguousarray: it keeps the negative stride of an axis with one voxel, which torch does not accept.
         return np.flip(x, tuple(a + 1 for a in self.axes)).copy()
 
     def invert(self, x: np.ndarray, order: int) -> np.ndarray:
@@ -161,16 +161,16 @@ class FlipStep(Step):
 
     @property
     def batch_key(self) -> Hashable:
-        """Same axes."""
+        """The flipped axes."""
         return self.axes
 
     @classmethod
     def batch(cls, steps: Sequence[FlipStep]) -> partial[Tensor]:
-        """One flip for all."""
+        """Flip all samples at once."""
         return partial(torch.flip, dims=[axis + 2 for axis in steps[0].axes])
 
     def as_warp(self) -> WarpStep:
-        """The same as a coordinate map."""
+        """The equivalent coordinate map."""
         sign = np.ones(len(self.shape_in))
         sign[list(self.axes)] = -1
         offset = np.where(sign < 0, np.asarray(self.shape_in) - 1.0, 0.0)
@@ -178,7 +178,7 @@ class FlipStep(Step):
 
 
 def fuse(first: Step, later: Step) -> Step | None:
-    """Return one step equal to `first` then `later` with a single interpolation, None if they do not join."""
+    """Return a step equal to `first` then `later` with a single interpolation, or None if they cannot be fused."""
     if isinstance(first, FlipStep) and isinstance(later, FlipStep):
         return None
     a = first.as_warp() if isinstance(first, FlipStep) else first
@@ -188,13 +188,13 @@ def fuse(first: Step, later: Step) -> Step | None:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class CoordinateMaps:
-    """Warps of the samples of a batch, as tensors of one device.
+    """Warps of the samples of a batch, as tensors on one device.
 
     Attributes:
         shape: Spatial shape, n entries.
-        lines: Addends of each index of an output axis to the input coordinates, see `sample` and `_lines`; by axis.
+        lines: Per axis, contribution of each output index to the input coordinates, see `sample` and `_lines`.
         field: [B, n, *shape] displacements, or None.
-        turn: [B, n, n] from the vectors of the field to coordinates.
+        turn: [B, n, n] maps field vectors to coordinates.
     """
 
     shape: tuple[int, ...]
@@ -204,7 +204,7 @@ class CoordinateMaps:
 
     @classmethod
     def of(cls, steps: Sequence[WarpStep]) -> CoordinateMaps:
-        """Lay steps of one shape side by side; all have a field, or none."""
+        """Combine steps of one shape; either all have a field, or none."""
         shape = steps[0].shape_in
         unit = voxels_to_unit(shape)
         matrices = _stacked([step.matrix for step in steps]) * unit[:, None]
@@ -230,7 +230,7 @@ class CoordinateMaps:
         return out
 
     def points(self, rows: slice | None = None) -> Tensor:
-        """Coordinates that the output voxels, or some rows of them, read, [B, n, *out]."""
+        """Input coordinates of the output voxels, or of some rows, [B, n, *out]."""
         first, *others = self.lines
         at = sum(others, first if rows is None else first[:, :, rows])
         if self.field is not None and self.turn is not None:
@@ -240,16 +240,16 @@ class CoordinateMaps:
 
     @cached_property
     def _points(self) -> Tensor:
-        return self.points()  # for image and label
+        return self.points()  # shared by image and label
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SeparableMaps:
-    """3D affine maps of the samples of a batch that leave one axis to itself: planes first, then lines along that axis.
+    """Batch of 3D affine maps with one independent axis: planes are resampled first, then lines along that axis.
 
     Attributes:
         axis: The axis.
-        plane: The maps of the other two; None where these stay as they are.
+        plane: Maps of the other two axes; None if they are unchanged.
         lines: [B, size, size], from input to output along the axis, or None.
     """
 
@@ -259,7 +259,7 @@ class SeparableMaps:
 
     @classmethod
     def of(cls, steps: Sequence[WarpStep], axis: int, order: int) -> SeparableMaps:
-        """Lay steps of one shape and axis side by side."""
+        """Combine steps of one shape and axis."""
         planes = [step.plane for step in steps]
         at = [(float(step.matrix[axis, axis]), float(step.offset[axis])) for step in steps]
         lines = [line_matrix(steps[0].shape_in[axis], scale, shift, order) for scale, shift in at]
@@ -271,7 +271,7 @@ class SeparableMaps:
         )
 
     def __call__(self, x: Tensor, order: int = 1) -> Tensor:
-        """Resample [B, C, *shape]: the planes, the channels of a 2D batch, and combine them."""
+        """Resample [B, C, *shape]: the planes as channels of a 2D batch, then combine them."""
         planes = x.movedim(self.axis + 2, 2)
         shape = planes.shape
         if self.plane is not None:
@@ -282,13 +282,13 @@ class SeparableMaps:
 
 
 def maps_of(steps: Sequence[WarpStep], order: int = 1) -> CoordinateMaps | SeparableMaps:
-    """Lay the warps of the samples of a batch side by side; all have the same `separable_axis`."""
+    """Combine the warps of the samples of a batch; all have the same `separable_axis`."""
     axis = steps[0].separable_axis
     return CoordinateMaps.of(steps) if axis is None else SeparableMaps.of(steps, axis, order)
 
 
 def line_matrix(n: int, scale: float, shift: float, order: int) -> np.ndarray:
-    """Matrix [n, n] that reads a line at ``scale * o + shift``; rows of points outside the line are zero."""
+    """Matrix [n, n] that reads a line at ``scale * o + shift``; rows for points outside the line are zero."""
     at = scale * np.arange(n) + shift
     at = np.where(np.abs(at - np.rint(at)) < 1e-6, np.rint(at), at)
     inside = (at >= 0) & (at <= n - 1)
@@ -306,15 +306,15 @@ def invert_field(
     """Displacement of the inverse map by fixed-point iteration.
 
     Solves ``A o + t + u(o) = i`` by ``o <- A^-1 (i - t) - A^-1 u(o)`` (Chen et al., "A simple fixed-point
-    approach to invert a deformation field", Medical Physics 35, 2008). Approximate: converges where the
-    field does not fold (its gradient below 1), to `tolerance` voxels; stops after `most` iterations.
+    approach to invert a deformation field", Medical Physics 35, 2008). Approximate: converges to `tolerance` voxels
+    if the field does not fold (its gradient is below 1); stops after `most` iterations.
 
     Args:
         matrix: A^-1, [n, n].
         offset: -A^-1 t, [n].
         field: u, [n, *shape].
-        tolerance: Largest change of the last iteration, voxels.
-        most: Limit of iterations.
+        tolerance: Largest change in the last iteration, voxels.
+        most: Maximum number of iterations.
 
     Returns:
         v with ``o = matrix @ i + offset + v(i)``, [n, *shape] float32.
@@ -334,7 +334,7 @@ def invert_field(
 
 
 def _lines(matrices: np.ndarray, offsets: np.ndarray, shape: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """Summands by axis of ``matrix @ o + offset`` at the output voxels o.
+    """Terms of ``matrix @ o + offset`` at the output voxels o, by axis.
 
     Args:
         matrices: [B, n, n].
@@ -352,37 +352,38 @@ def _lines(matrices: np.ndarray, offsets: np.ndarray, shape: tuple[int, ...]) ->
 
 @lru_cache(maxsize=64)
 def _axis(n: int, behind: int) -> np.ndarray:
-    """Indices of an axis with this many axes behind it."""
+    """Indices of an axis with this many axes after it."""
     return np.arange(n, dtype=np.float64).reshape(-1, *(1,) * behind)
 
 
 def _turn(matrix: np.ndarray, field: Tensor) -> Tensor:
-    """Multiply a matrix [n, n] with every vector of a field [n, *shape] float32."""
+    """Multiply each vector of a field [n, *shape] float32 by a matrix [n, n]."""
     return torch.mm(torch.from_numpy(matrix.astype(np.float32)), field.view(len(field), -1)).view_as(field)
 
 
 def _stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """The arrays along a new first axis; a single one is not copied."""
+    """Stack the arrays along a new first axis; a single one is not copied."""
     return arrays[0][None] if len(arrays) == 1 else np.array(arrays)
 
 
 @lru_cache(maxsize=64)
 def voxels_to_unit(sizes: tuple[int, ...]) -> np.ndarray:
-    """Length of a voxel of each axis in the coordinates of `sample`, in which voxel 0 lies at -1."""
+    """Length of a voxel along each axis in the coordinates of `sample`, in which voxel 0 is at -1."""
     return np.array([2 / max(n - 1, 1) for n in sizes])
 
 
 def sample(x: Tensor, at: Tensor, order: int, *, edge: bool = False) -> Tensor:
-    """Read every image of a batch at points of its own.
+    """Sample each image of a batch at its own points.
 
     Args:
         x: [B, C, *spatial], floating, 2 or 3 spatial axes.
-        at: Coordinates, one array per spatial axis, [B, n, *out] float32 with as many axes of `out`; overwritten.
+        at: Coordinates, one array per spatial axis, [B, n, *out] float32 with an equal number of axes in `out`;
+            overwritten.
         order: 0 nearest, otherwise linear.
-        edge: Outside there is the value of the edge, else 0.
+        edge: Use the edge value outside, rather than 0.
 
     Returns:
-        [B, C, *out], of the type of `x`.
+        [B, C, *out], in the type of `x`.
     """
     sizes = x.shape[2:]
     if len(sizes) == 3 and order > 0 and not edge and min(sizes) > 1 and x.device.type == "cpu":
@@ -397,7 +398,7 @@ def sample(x: Tensor, at: Tensor, order: int, *, edge: bool = False) -> Tensor:
         inside = [(at[:, k] + 1).abs_() <= SLACK for k, n in enumerate(sizes) if n == 1]
         beyond = _beyond(at)
         at.addcmul_(beyond, beyond, value=_FAR)
-    # The coordinates come in the order of the axes, torch wants the last axis first: so the axes are turned round.
+    # The coordinates are in axis order, but torch expects the last axis first, so the axes are reversed.
     out = grid_sample(
         x.permute(0, 1, *range(len(sizes) + 1, 1, -1)),
         at.movedim(1, -1) if x.dtype == at.dtype else at.movedim(1, -1).to(x.dtype),
@@ -411,16 +412,16 @@ def sample(x: Tensor, at: Tensor, order: int, *, edge: bool = False) -> Tensor:
 
 
 def _planes(at: Tensor, n: int) -> range:
-    """Planes of a volume that have points between them and the next plane."""
+    """Planes of a volume with points between them and the next plane."""
     low, high = (int((float(q) + 1) * (n - 1) / 2) for q in at.aminmax())
     return range(min(max(low, 0), n - 2), min(max(high, 0), n - 2) + 1)
 
 
 def _sample_volume(x: Tensor, at: Tensor, planes: range, out: Tensor) -> None:
-    """Linear sampling of a volume [C, H, W, D] by the two-dimensional kernel, which is vectorized, the other is not.
+    """Sample a volume [C, H, W, D] linearly with the 2D kernel, which unlike the 3D kernel is vectorized.
 
-    The planes are one image of rows (h, w) and columns d. A point between the planes h and h + 1 lies between what
-    this image has at rows h W + w and (h + 1) W + w, which are two channels of one image.
+    The planes form one image of rows (h, w) and columns d. A point between the planes h and h + 1 lies between the
+    values of this image at rows h W + w and (h + 1) W + w, which are two channels of one image.
     """
     _, height, width, depth = x.shape
     rows = len(planes) * width
@@ -438,5 +439,5 @@ def _sample_volume(x: Tensor, at: Tensor, planes: range, out: Tensor) -> None:
 
 
 def _beyond(at: Tensor) -> Tensor:
-    """0 for coordinates inside, those outside as they are."""
+    """0 for coordinates inside; those outside unchanged."""
     return hardshrink(at, 1 + SLACK)
