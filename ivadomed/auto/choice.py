@@ -95,7 +95,7 @@ def with_pair(verdict: Verdict, name: str, together: pd.Series, alone: pd.Series
     if compared.difference >= PAIR_GAIN and compared.ci95_low > 0:
         reasons = {**verdict.reasons, name: gain, verdict.winner: "the best of one"}
         return Verdict(name, scores, reasons)
-    wanted = f"it takes {PAIR_GAIN:g} at least, with an interval above 0"
+    wanted = f"at least {PAIR_GAIN:g} is required, with an interval above 0"
     return Verdict(verdict.winner, scores, {**verdict.reasons, name: f"{gain}; {wanted}"})
 
 

@@ -158,9 +158,9 @@ def _check_keys(path: Path, content: Mapping[str, Any]) -> None:
         if not holds(content[key]):
             raise ConfigError(f"{path}: {key}: {content[key]!r}; expected {text}")
     if content["n_folds"] == 0 and len(content["candidates"]) > 1:
-        raise ConfigError(f"{path}: n_folds: 0; to compare candidates takes 2 or more")
+        raise ConfigError(f"{path}: n_folds: 0; comparing candidates requires 2 or more")
     if content["pair"] and len(content["candidates"]) < 2:
-        raise ConfigError(f"{path}: pair: true; a pair takes 2 candidates or more")
+        raise ConfigError(f"{path}: pair: true; a pair requires 2 or more candidates")
 
 
 def _is_number(value: Any, kind: Any) -> bool:

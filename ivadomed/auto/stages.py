@@ -82,9 +82,7 @@ class Stages:
             self.store, self._job("test", winner), f"test of {winner}", partial(self._command, "test", winner)
         )
         page = write_page(self.folder, self.plan, verdict, winner, package)
-        say(
-            "Done", f"the model is {package}; {page} tells what was done, how good it is, and what to do next"
-        )
+        say("Done", f"the model is {package}; {page} has the decisions, the results and the next commands")
         return package
 
     def _job(self, what: str, name: str) -> str:

@@ -102,12 +102,12 @@ def package_ensemble(config: RunConfig, folder: Path, workers: Workers) -> Path 
     """
     runs = trained_folds(config, folder)
     if config.task == "classification":
-        say("Done", f"{len(runs)} models in {folder}; classifiers are not joined to an ensemble")
+        say("Done", f"{len(runs)} models in {folder}; classifiers are not combined into an ensemble")
     else:
         if not is_packaged(config, folder, len(runs)):
             steps = _chosen_steps(config, folder, runs, workers)
             members = [run.model_folder for run in runs]
-            with working("Joining the models"):
+            with working("Combining the models"):
                 join_models(members, config.model_folder, postprocessing=steps, overwrite=True)
         say("Done", f"the ensemble of {len(runs)} models is {config.model_folder}")
     say("Next", f"ivadomed --test -c {folder / CONFIG}")
@@ -298,7 +298,7 @@ def _test_cases(config: RunConfig, folder: Path, bids_df: BidsDataframe) -> Case
 def _test_classifiers(
     config: RunConfig, folder: Path, parts: Sequence[HeldOut]
 ) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Classify the held-out slices of each fold; the test set is not classified, see the message."""
+    """Classify the held-out slices of each fold; the test set is left to the models of single folds."""
     tables = []
     for part in parts:
         own = with_own_share(part.config.to_json())
@@ -354,7 +354,7 @@ def as_ensemble(config: RunConfig) -> RunConfig:
     """
     if config.task == "classification":
         raise ConfigError(
-            'split_dataset.fold: "all", but classifiers are not joined to an ensemble; use the one of a fold by its '
+            'split_dataset.fold: "all", but classifiers are not combined into an ensemble; use that of a fold by its '
             "fold_0/config_file.json"
         )
     file = config.model_folder / f"{config.model_folder.name}.json"

@@ -68,7 +68,9 @@ def export_nnunet(
     if not path_data:
         raise ConfigError("loader_parameters.path_data: no data set given; add it or pass --path-data FOLDER")
     if config.task == "classification":
-        raise ConfigError("--config: classifies slices, and nnU-Net segments; give one that segments")
+        raise ConfigError(
+            "--config: classifies slices, but nnU-Net segments; give a configuration for segmentation"
+        )
     chosen = name or re.sub(r"[^A-Za-z0-9]+", "", Path(path_data[0]).resolve().name.partition(".")[0])
     if not _NAME.fullmatch(chosen):
         raise ConfigError(f"--name: {chosen!r}; expected letters and digits")

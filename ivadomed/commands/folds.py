@@ -171,7 +171,7 @@ def train_folds(
             best = f"Dice {-found[fold].validation_dice:.4f}"
         say(f"Fold {fold}", f"{took}; best validation {best}")
     if failures:
-        head = f"{len(failures)} of {len(chosen)} folds failed; the same command tries them again:"
+        head = f"{len(failures)} of {len(chosen)} folds failed; the same command retries them:"
         raise RunsFailed("\n  ".join([head, *failures]))
     return [found[fold] for fold in chosen]
 

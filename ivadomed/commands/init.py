@@ -157,7 +157,7 @@ def _screen(choices: Sequence[Choice], config: Path, notes: Sequence[str]) -> It
     yield ""
     yield from _noted(notes)
     yield ""
-    yield f"Written: {config}; the reasons are in {config.with_suffix('.md')}, too."
+    yield f"Written: {config}, with the reasons in {config.with_suffix('.md')}."
     yield f"Check the data:  ivadomed_check_data -c {config}"
     yield f"Train:           ivadomed --train -c {config}"
 
@@ -165,5 +165,5 @@ def _screen(choices: Sequence[Choice], config: Path, notes: Sequence[str]) -> It
 def _markdown(choices: Sequence[Choice], config: Path, notes: Sequence[str]) -> str:
     from ivadomed.suggest.choices import table_of_reasons
 
-    title = f"# Why {config.name} is as it is\n\nMade by `ivadomed --init`; every value may be changed.\n"
+    title = f"# Reasons for the values in {config.name}\n\nWritten by `ivadomed --init`; every value may be changed.\n"
     return "\n".join([title, "```", *notes, "```", "", *table_of_reasons(choices), ""])

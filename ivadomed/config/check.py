@@ -164,7 +164,7 @@ def _random_patches(config: RunConfig) -> Iterator[str]:
     filters = [name for name, on in config.loader_parameters.patch_filter_params if on]
     if filters:
         yield (
-            f"{place} patch_filter_params.{filters[0]} filters tiles, not patches at random places; set it to false "
+            f"{place} patch_filter_params.{filters[0]} filters tiles, not patches at random positions; set it to false "
             "(random_patch_params.foreground sets how often a patch is centered on a label)"
         )
     balance = config.training_parameters.balance_samples

@@ -140,7 +140,7 @@ def _from_any(source: Download, path: Path, patience: Patience) -> Path:
     raise DownloadError(
         "\n".join(answers)
         + f"\nNothing was installed. Check the connection (a proxy is given by HTTPS_PROXY) and call again: "
-        f"what has arrived is kept.\nWithout a network here, fetch {source.urls[0]} on another machine."
+        f"received data is kept.\nWithout a network here, fetch {source.urls[0]} on another machine."
     )
 
 

@@ -90,7 +90,7 @@ def _local_results(
 ) -> Iterator[JobResult]:
     """See ``run_jobs``."""
     if workers.n_jobs > 1 and (problem := no_processes()) is not None:
-        log.warning("--jobs %d: %s; going on with one process.", workers.n_jobs, problem)
+        log.warning("--jobs %d: %s; continuing with one process.", workers.n_jobs, problem)
         workers = replace(workers, n_jobs=1)
     with tempfile.TemporaryDirectory(prefix="ivadomed-jobs-") as folder:
         registry = CallRegistry(Path(folder))

@@ -61,7 +61,9 @@ class ResultStore:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"{self.folder}: cannot be made ({os.strerror(error.errno or 0)})") from error
+            raise OutputError(
+                f"{self.folder}: cannot be created ({os.strerror(error.errno or 0)})"
+            ) from error
         return FileLock(self._path(job).with_suffix(".lock"))
 
     def _path(self, job: str) -> Path:

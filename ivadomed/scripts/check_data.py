@@ -37,7 +37,7 @@ def get_parser() -> argparse.ArgumentParser:
         type=int,
         default=-1,
         metavar="N",
-        help="files to read in parallel; -1, the default: one per core",
+        help="number of files to read in parallel; -1, the default: one per core",
     )
     return parser
 

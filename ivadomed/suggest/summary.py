@@ -14,10 +14,10 @@ def summary(data: Survey) -> list[str]:
     targets = data.targets
     use = {suffix: f"class {number}" for number, suffix in enumerate(targets.suffixes, start=1)}
     for suffix, reason in targets.left_out.items():
-        use[suffix] = f"left out: {reason or 'not asked for'}"
+        use[suffix] = f"left out: {reason or 'not requested'}"
     missing = [kind for kind in targets.kinds if kind.images < data.images and not data.channels]
     lines = [
-        f"Labels of {data.images} images ({data.looked_at} of them looked at; --target-suffix picks others):"
+        f"Labels of {data.images} images ({data.looked_at} of them read; --target-suffix selects others):"
     ]
     lines += [f"  {line}" for line in table_of_labels(targets.seen, use)]
     for kind in missing:
@@ -26,7 +26,7 @@ def summary(data: Survey) -> list[str]:
         )
     if data.subjects < FEW_SUBJECTS:
         lines.append(
-            f"Warning: {data.subjects} subjects are few: one validates and one tests, so that the metrics say little. "
-            f"From {FEW_SUBJECTS} subjects on they begin to."
+            f"Warning: {data.subjects} subjects are few: validation and test have one each, so metrics mean little. "
+            f"Use at least {FEW_SUBJECTS} subjects."
         )
     return lines

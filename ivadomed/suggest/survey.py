@@ -138,8 +138,8 @@ def survey(
     subjects = {(image.root, image.folders[0]) for image in used}
     if len(subjects) < _FEWEST:
         raise DataError(
-            f"{_names(paths)}: {len(subjects)} subject(s) with labelled images; a training needs {_FEWEST} at least, "
-            "one each to learn from, to validate and to test"
+            f"{_names(paths)}: {len(subjects)} subject(s) with labelled images; a training needs at least {_FEWEST}, "
+            "one each for training, validation and test"
         )
     there = Counter(image.suffix for image in used)
     seen = [_grid(image, index) for image in _bar(used, "Reading headers", "image")]

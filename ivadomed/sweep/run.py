@@ -147,5 +147,5 @@ class Progress:
     def raise_failures(self) -> None:
         """Raise RunsFailed if members failed."""
         if self.failures:
-            head = f"{len(self.failures)} of {self.total} runs failed; the same command tries them again:"
+            head = f"{len(self.failures)} of {self.total} runs failed; the same command retries them:"
             raise RunsFailed("\n  ".join([head, *self.failures]))

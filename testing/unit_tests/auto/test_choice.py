@@ -60,11 +60,11 @@ SCORES = {
         ((0.01, 0.012, 0.014), "gains 0.012 [0.007, 0.017] over 3d, on 3 subjects"),
         (
             (0.0, 0.01, 0.02),
-            "gains 0.010 [-0.015, 0.035] over 3d, on 3 subjects; it takes 0.002 at least, with an interval above 0",
+            "gains 0.010 [-0.015, 0.035] over 3d, on 3 subjects; at least 0.002 is required, with an interval above 0",
         ),
         (
             (0.001, 0.001, 0.001),
-            "gains 0.001 [0.001, 0.001] over 3d, on 3 subjects; it takes 0.002 at least, with an interval above 0",
+            "gains 0.001 [0.001, 0.001] over 3d, on 3 subjects; at least 0.002 is required, with an interval above 0",
         ),
     ],
     ids=["wins", "unsure", "too little"],

@@ -53,9 +53,9 @@ def test_a_plan_is_read_as_it_was_written(folder):
     [
         ({"candidates": ["4d"]}, r"candidates: '4d', but there is no .*4d.json"),
         ({"n_folds": 1}, "n_folds: 1; expected 0, or 2 or more"),
-        ({"n_folds": 0}, "n_folds: 0; to compare candidates takes 2"),
+        ({"n_folds": 0}, "n_folds: 0; comparing candidates requires 2"),
         ({"pair": 1}, "pair: 1; expected true or false"),
-        ({"pair": True, "candidates": ["3d"]}, "pair: true; a pair takes 2 candidates"),
+        ({"pair": True, "candidates": ["3d"]}, "pair: true; a pair requires 2 or more"),
         ({"minutes": True}, "minutes: True; expected a number above 0"),
         ({"minute": 3}, "minute: is not known"),
     ],

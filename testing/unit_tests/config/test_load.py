@@ -102,7 +102,7 @@ def problems_of(source, overrides=None) -> list[str]:
         ({"training_parameters": {"loss": {"name": "MSELoss"}}}, "L2loss is half the sum"),
         ({"random_seed": 3}, "random_seed: unknown key; split_dataset.random_seed draws the split"),
         ({"loader_parameters": {"target_ground_truth": "_seg"}}, "loader_parameters.target_suffix names the"),
-        ({"dataset_groups": []}, "loader_parameters.path_data takes several data sets"),
+        ({"dataset_groups": []}, "loader_parameters.path_data accepts several data sets"),
         ({"loader_parameters": {"expected_input": []}}, "training_validation names the images"),
         ({"loader_parameters": {"expected_gt": []}}, "loader_parameters.target_suffix names the labels"),
         ({"loader_parameters": {"input_dropout_params": {}}}, "loader_parameters.is_input_dropout blanks"),
