@@ -1,11 +1,11 @@
-"""Number of epochs of a training that has a budget in time.
+"""Number of epochs of a training with a time budget.
 
-A learning-rate schedule needs to know how long the training is from its first update on, and the pace is known only
-when there have been updates. So the number is found in two steps. A rehearsal, the first batches of an epoch of which
-nothing stays, gives a first number, under which the training starts. The first epochs show the real pace. If the first
-number then still ends within the budget and uses most of it, it stays, and the training is the very one that
-``num_epochs`` of this number gives; else the number is corrected, once, and the schedule continues on the curve of
-the right length. After that nothing depends on a clock any more.
+A learning-rate schedule needs the length of the training from the first update on, but the pace is known only after
+some updates. The number is therefore determined in two steps. A rehearsal, the first batches of an epoch without
+lasting effect, gives an initial number with which the training starts. The first epochs show the actual pace. If the
+initial number still ends within the budget and uses most of it, it is kept, and the training is identical to one with
+``num_epochs`` of this number; otherwise it is corrected once, and the schedule continues on the curve of the right
+length. From then on nothing depends on a clock.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ from ivadomed.training.processes import Shard, shards
 log = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
-"""Seconds that only grow; the same in all processes that train together."""
+"""Monotonic clock in seconds; the same in all processes that train together."""
 
 _KEY = "training_parameters.training_time"
 _UNSURE = 0.04
-"""Share of the budget that a rehearsal does not plan with: it saves no model, and batches differ."""
+"""Fraction of the budget that a rehearsal leaves unplanned: it saves no model, and batches differ."""
 _RESERVE = 0.02
-"""Share of the budget that the correction leaves to what comes after the last epoch, and to chance."""
+"""Fraction of the budget that the correction reserves for work after the last epoch, and for variation."""
 _USED = (0.95, 0.99)
-"""Shares of the budget between which a number of epochs has to end so that it stays."""
+"""Fractions of the budget between which a number of epochs must end to be kept."""
 _SHOWN = 0.05
-"""Share of the budget after which the pace of two epochs is believed."""
+"""Fraction of the budget after which the pace of two epochs is trusted."""
 _LONG, _SETUP = 0.1, 60.0
-"""Share of the budget, and seconds, after which that of one is: in so long an epoch, what sets things up is lost."""
+"""Fraction of the budget, and seconds, after which the pace of one is: its setup time is then negligible."""
 _HALF = 0.5
-"""Share of the budget after which that of one has to do."""
+"""Fraction of the budget after which the pace of one must suffice."""
 _LATE = 1.05
-"""Share of the budget beyond which an end is worth a warning."""
+"""Fraction of the budget beyond which a late end causes a warning."""
 _REHEARSAL = 0.01
 _LONGEST_REHEARSAL = 30.0  # seconds
 _BATCHES = 4  # of a pass, at least
 _TOO_LONG = 5
-"""Times what a pass of a rehearsal is worth, after which two batches have to do."""
+"""Multiple of the time allowed for a rehearsal pass after which two batches must suffice."""
 
 
 class Budget:
@@ -56,13 +56,13 @@ class Budget:
     Args:
         time: The section.
         clock: See ``Clock``.
-        started: Reading of the clock when what the budget pays for began.
+        started: Reading of the clock at the start of the budget.
 
     Attributes:
-        epochs: The number; None until there is a first one.
-        is_final: It does not change any more.
-        history: First epoch that a number was in force for -> that number.
-        done: Epochs that ended.
+        epochs: Number of epochs; None until the first estimate.
+        is_final: The number will not change any more.
+        history: First epoch for which a number was in force -> that number.
+        done: Number of epochs completed.
     """
 
     def __init__(self, time: TrainingTime, clock: Clock, started: float) -> None:
@@ -73,7 +73,7 @@ class Budget:
         self.history: dict[int, int] = {}
         self.done = 0
         self._before, self._is_late = 0.0, False
-        self._took: list[float] = []  # seconds of each epoch, also before an interruption
+        self._took: list[float] = []  # seconds of each epoch, including those before an interruption
         self._last_end = started
 
     @property
@@ -83,29 +83,29 @@ class Budget:
 
     @property
     def rehearsal(self) -> float:
-        """Seconds that are worth spending on each pass of a rehearsal."""
+        """Seconds to spend on each pass of a rehearsal."""
         return min(_REHEARSAL * self.seconds, _LONGEST_REHEARSAL) / 2
 
     @property
     def pace(self) -> float:
-        """Seconds of an epoch; the first one, which sets things up, does not count once there are others."""
+        """Seconds per epoch; the first one, which includes setup, does not count once there are others."""
         return statistics.fmean(self._took[1:] or self._took)
 
     def begin(self) -> None:
-        """Note that an epoch begins: what lies before it is not part of its time."""
+        """Record the start of an epoch, which excludes earlier work from its time."""
         self._last_end = self.clock()
 
     def rehearsed(self, pace: float) -> None:
         """Set the number of epochs after a rehearsal.
 
         Args:
-            pace: Seconds of an epoch.
+            pace: Seconds per epoch.
         """
         self.begin()
         self._set(self._fitting(pace, 1 - _UNSURE), pace)
 
     def ended(self) -> bool:
-        """Take in that an epoch ended.
+        """Record the end of an epoch.
 
         Returns:
             True if the number of epochs changed.
@@ -129,7 +129,7 @@ class Budget:
         return self.epochs
 
     def _elapsed(self) -> float:
-        """Seconds until the end of the last epoch, those before an interruption included."""
+        """Seconds until the end of the last epoch, including those before an interruption."""
         return self._before + self._last_end - self.started
 
     def _is_certain(self) -> bool:
@@ -143,7 +143,7 @@ class Budget:
         )
 
     def _fitting(self, pace: float, share: float) -> int:
-        """Epochs that end within a share of the budget: those there are, and one at least."""
+        """Number of epochs that end within a fraction of the budget, at least one and no fewer than completed."""
         left = share * self.seconds - self._elapsed()
         fitting = self.done + int(min(max(left, 0.0) / max(pace, 1e-9), 1e9))
         return max(self.done, 1, fitting if self.most is None else min(fitting, self.most))
@@ -155,16 +155,16 @@ class Budget:
         say("Epochs", self._text(pace))
 
     def _text(self, pace: float) -> str:
-        """The number, why it is that, and how certain it is."""
+        """The number with its reason and certainty, as text."""
         allowed = f"{self.minutes:g} min"
         each = f"{self.epochs}, at {duration(pace)} each"
         if self._elapsed() + pace * (self._planned - self.done) > self.seconds:
-            return f"{each}: longer than max_minutes ({allowed}), but the least there is"
+            return f"{each}: longer than max_minutes ({allowed}), but the minimum"
         if self.epochs == self.most:
             return f"{each}: num_epochs, which ends before max_minutes ({allowed})"
         text = f"{each} within {allowed}"
         if not self.is_final:
-            return f"{text}, by the first batches; the first epochs will confirm that"
+            return f"{text}, estimated from the first batches; the first epochs will confirm it"
         if len(self.history) > 1:
             changes = zip(self.history.values(), [*self.history][1:], strict=False)
             until = [f"that of {number} until epoch {end - 1}" for number, end in changes]
@@ -194,10 +194,10 @@ class Budget:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """From the checkpoint; under another budget than its own, the number is decided again by its pace.
+        """From the checkpoint; if the budget has changed, the number is determined again from the pace.
 
-        What an interruption costs, such as setting up once more, does not count: the number is that of a training
-        without it.
+        The cost of an interruption, such as repeated setup, does not count: the number is that of an uninterrupted
+        training.
         """
         self.begin()
         self.started = self._last_end
@@ -213,11 +213,11 @@ class Budget:
 
 
 def planned_epochs(time: TrainingTime, state: Mapping[str, Any]) -> int | None:
-    """Epochs that the training of a checkpoint has under a section; None where that has to be decided first.
+    """Number of epochs for the training of a checkpoint under a section; None if it must be determined first.
 
     Args:
         time: The section.
-        state: State of its ``Budget``, or {}: of a training without one.
+        state: State of its ``Budget``, or {} for a training without one.
     """
     if time.max_minutes is None:
         return time.num_epochs
@@ -226,14 +226,15 @@ def planned_epochs(time: TrainingTime, state: Mapping[str, Any]) -> int | None:
 
 
 def seconds_of_pass(loader: DataLoader[Any], step: Callable[[Shard], Any], budget: Budget) -> float:
-    """Time of a pass through a data set, from its first batches.
+    """Estimate the time of a pass through a data set from its first batches.
 
-    The first one, for which workers start and convolutions are set up, does not count unless there is no other.
+    The first one, which includes starting workers and setting up convolutions, does not count unless it is the only
+    one.
 
     Args:
         loader: The batches.
-        step: Works on one.
-        budget: Says how long to continue, and has the clock.
+        step: Processes one batch.
+        budget: Limits the time spent, and provides the clock.
 
     Returns:
         Seconds.

@@ -1,4 +1,4 @@
-"""The state of a run between two epochs, from which it continues with the same numbers."""
+"""The state of a run between two epochs, from which it continues with identical results."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from ivadomed.models.files import TorchFile
 
 FORMAT = 2
 _KEY_OF_2 = b"gif_dict"
-"""A key that every checkpoint of ivadomed 1 and 2 has, and no other."""
+"""A key that all checkpoints of ivadomed 1 and 2 have, and no others."""
 _KEY_OF_MODELS = b"format_version"
-"""A key that every model file of this version has, see ``models.checkpoint``."""
+"""A key that all model files of this version have, see ``models.checkpoint``."""
 KEYS = ("configuration", "epoch", "best", "optimization", "stopping", "rng")
 _SHOWN = 6
 
@@ -38,19 +38,19 @@ def save_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> N
 
 
 def refuse_old_checkpoint(path: Path) -> None:
-    """Raise when a checkpoint was written by ivadomed 1 or 2.
+    """Raise if a checkpoint was written by ivadomed 1 or 2.
 
-    It holds objects of the schedulers of its time and nothing about the random numbers, so that what an uninterrupted
-    training would have given cannot be had from it.
+    It contains scheduler objects of that version and no random states, so the result of an uninterrupted training
+    cannot be reproduced from it.
 
     Raises:
-        ModelError: It was; says how to train on from its weights.
+        ModelError: It was; the message says how to continue training from its weights.
     """
     if not is_old_checkpoint(path):
         return
     transfer = f'{{"retrain_model": "{path.with_name(BEST)}", "retrain_fraction": 1.0, "reset": false}}'
     raise ModelError(
-        f"{path}: is of ivadomed 2, whose trainings cannot be resumed; to train on from its best weights, set "
+        f"{path}: is of ivadomed 2, whose trainings cannot be resumed; to continue from its best weights, set "
         f"training_parameters.transfer_learning to {transfer} and train into another --path-output"
     )
 
@@ -61,13 +61,13 @@ def is_old_checkpoint(path: Path) -> bool:
 
 
 def is_old_model(path: Path) -> bool:
-    """True for a model file that is a whole module, as ivadomed 1 and 2 wrote it; nothing in it is unpickled."""
+    """True for a whole-module model file, as written by ivadomed 1 and 2; nothing in it is unpickled."""
     pickled = _pickled(path)
     return pickled is not None and _KEY_OF_MODELS not in pickled
 
 
 def _pickled(path: Path) -> bytes | None:
-    """The pickle of a torch file, without the tensors where they lie apart; None where none can be read."""
+    """The pickle of a torch file, without tensors if they are stored separately; None if unreadable."""
     try:
         if not zipfile.is_zipfile(path):  # before torch 1.6
             return path.read_bytes()
@@ -78,10 +78,10 @@ def _pickled(path: Path) -> bytes | None:
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a checkpoint; no code in it is run.
+    """Read a checkpoint without running code from it.
 
     Raises:
-        ModelError: No such file, damaged, or not a checkpoint of this format.
+        ModelError: The file is missing, damaged, or not a checkpoint of this format.
     """
     path = Path(path)
     if not path.is_file():
@@ -91,7 +91,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         state = TorchFile(path).plain()
     except (ModelError, MemoryError):
         raise
-    except Exception as error:  # of a damaged file torch raises whatever comes
+    except Exception as error:  # torch may raise anything for a damaged file
         raise ModelError(
             f"{path}: damaged or no checkpoint of this version; train again without it"
         ) from error
@@ -121,7 +121,7 @@ def rng_state() -> dict[str, Any]:
 
 
 def restore_rng(state: Mapping[str, Any]) -> None:
-    """Put all random number generators where they were when ``rng_state`` was called."""
+    """Restore all random number generators to the state returned by ``rng_state``."""
     python_version, python_words, python_gauss = state["python"]
     random.setstate((python_version, tuple(python_words), python_gauss))
     numpy_state = state["numpy"]
@@ -147,9 +147,9 @@ def seed_all(seed: int) -> None:
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Keys that differ between two trees, with both values; of many keys the first ones.
+    """Keys that differ between two trees, with both values; only the first ones if there are many.
 
-    A key that is not there is as good as null: so are those that a newer version brings.
+    A missing key equals null, as do keys added by a newer version.
 
     >>> changes({"a": {"b": 1}, "c": 2}, {"a": {"b": 3}, "c": 2})
     ['a.b was 1 and is 3']

@@ -1,4 +1,4 @@
-"""Scales and shifts that a trained FiLM network gives to the images of a data set, to be looked at."""
+"""Scales and shifts that a trained FiLM network applies to the images of a data set, for inspection."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ivadomed.models.base import Network
 from ivadomed.models.film import FiLMlayer, film_switches
 
 Parameters = dict[int, list[np.ndarray]]
-"""Per level of the network (from 1) one array [B, C] per batch."""
+"""One array [B, C] per batch for each level of the network (from 1)."""
 
 
 @torch.no_grad()
@@ -31,15 +31,15 @@ def save_modulation(
     batch_size: int,
     folder: Path,
 ) -> None:
-    """Write ``gamma_layer_N.npy``, ``beta_layer_N.npy`` and ``metadata_values.npy``, a row per sample.
+    """Write ``gamma_layer_N.npy``, ``beta_layer_N.npy`` and ``metadata_values.npy``, one row per sample.
 
     Args:
         model: Trained network, on the CPU.
         dataset: Samples.
-        encoder: Encoder of the metadata; its labels, joined by a blank, are what ``metadata_values.npy`` holds.
+        encoder: Encoder of the metadata; ``metadata_values.npy`` contains its labels, joined by a space.
         film_layers: 0 or 1 per level of the network.
         batch_size: Samples per forward pass.
-        folder: Folder of the files.
+        folder: Output folder.
     """
     values = [{encoder.metadata_type: " ".join(map(str, encoder.labels(case)))} for case in dataset.cases]
     depth = (len(film_layers) - 2) // 2
@@ -71,20 +71,20 @@ def store_film_params(
     depth: int,
     film_metadata: str = "contrast",
 ) -> tuple[Parameters, Parameters, list[Any]]:
-    """Append scales and shifts of the last forward pass, and the metadata of its batch.
+    """Append the scales and shifts of the last forward pass, and the metadata of its batch.
 
     Args:
         gammas: Scales so far, by level of the network: 1 ... 2 * depth + 2.
         betas: Shifts so far.
         metadata_values: Metadata so far, one list per batch.
-        metadata: Metadata of the batch: per sample a mapping, or a list of them of which the first counts.
+        metadata: Metadata of the batch: per sample a mapping, or a list of mappings, of which the first is used.
         model: The network, after its forward pass.
         film_layers: 0 or 1 per level.
         depth: Depth of the network.
         film_metadata: Name of the metadata to store, e.g. "contrast".
 
     Returns:
-        Scales, shifts and metadata with those of the batch; the arguments stay as they are.
+        Scales, shifts and metadata with those of the batch appended; the arguments are not modified.
     """
     n_levels = 2 * depth + 2
     new_gammas = {level: list(gammas.get(level, ())) for level in range(1, n_levels + 1)}
@@ -114,7 +114,7 @@ def save_film_params(
         betas: See ``store_film_params``.
         metadata_values: One list per batch.
         depth: Depth of the network.
-        ofolder: Folder of the files.
+        ofolder: Output folder.
     """
     for name, parameters in (("gamma", gammas), ("beta", betas)):
         for level in range(1, 2 * depth + 3):

@@ -1,4 +1,4 @@
-"""Animations that show how predictions change from epoch to epoch."""
+"""Animations of predictions over epochs."""
 
 from __future__ import annotations
 
@@ -21,16 +21,15 @@ _PIXELS = 300  # of the longer side, at least
 
 
 class GifRecorder:
-    """Predict some validation samples after every epoch, and make a GIF of each in the end.
+    """Predict some validation samples after each epoch, and write a GIF of each at the end.
 
-    A frame is written as soon as it is there (``gifs/NAME/epoch_0001.png``), so that an interrupted run that is
-    resumed has those before.
+    Each frame is written immediately (``gifs/NAME/epoch_0001.png``), so a resumed run keeps earlier frames.
 
     Args:
         folder: Output folder of the run.
         dataset: Validation samples.
-        count: Number of samples; they are spread over the data set, and have a label where there is one nearby.
-        slice_axis: RAS axis along which slices were taken; None for pictures, which are upright as they are.
+        count: Number of samples; they are spread over the data set, and have a label if there is one nearby.
+        slice_axis: RAS axis along which slices were extracted; None for pictures, which are already upright.
     """
 
     def __init__(self, folder: Path, dataset: SampleDataset, count: int, slice_axis: int | None) -> None:
@@ -38,11 +37,11 @@ class GifRecorder:
         self.samples = {_name(dataset, index): collate([dataset[index]]) for index in _chosen(dataset, count)}
 
     def record(self, epoch: int, predict: Callable[[Batch], torch.Tensor]) -> None:
-        """Write a frame of every sample.
+        """Write a frame of each sample.
 
         Args:
-            epoch: The epoch that ended.
-            predict: Gives the prediction [1, K, ...] of a batch.
+            epoch: The completed epoch.
+            predict: Returns the prediction [1, K, ...] of a batch.
         """
         for name, batch in self.samples.items():
             assert batch.target is not None
@@ -51,7 +50,7 @@ class GifRecorder:
             write_picture(self.folder / name / f"epoch_{epoch:04d}.png", picture)
 
     def close(self) -> None:
-        """Write ``gifs/NAME.gif`` from the frames there are."""
+        """Write ``gifs/NAME.gif`` from the available frames."""
         from ivadomed.visualize.gif import AnimatedGif  # matplotlib is slow to load
 
         for name in self.samples:
@@ -68,13 +67,13 @@ class GifRecorder:
 
 
 def remove_frames(folder: Path) -> None:
-    """Delete the frames of an earlier training, of which the animations stay until they are replaced."""
+    """Delete the frames of an earlier training; its animations stay until they are replaced."""
     for frames in filter(Path.is_dir, (folder / FOLDER).glob("*")):
         shutil.rmtree(frames)
 
 
 def _chosen(dataset: SampleDataset, count: int) -> list[int]:
-    """Places of samples in the middle of `count` equal parts, or behind it up to the first one with a label."""
+    """Indices of samples in the middle of `count` equal parts, or of the next one there with a label."""
     count = min(count, len(dataset))
     edges = [int(edge) for edge in np.linspace(0, len(dataset), count + 1)]
     chosen = []
@@ -85,13 +84,13 @@ def _chosen(dataset: SampleDataset, count: int) -> list[int]:
 
 
 def _name(dataset: SampleDataset, index: int) -> str:
-    """The case, and where in it the sample begins."""
+    """Name of the case and the start of the sample in it."""
     window = dataset[index].window
     return "_".join([dataset.cases[window.case].id, *map(str, window.start)])
 
 
 def _frame(image: torch.Tensor, prediction: torch.Tensor, target: torch.Tensor) -> np.ndarray:
-    """The first channel under the prediction, and the outlined truth; of a volume the slice with most of the label."""
+    """First channel with the prediction and the outlined truth; for a volume, the slice with the largest label."""
     planes = [x[0].detach().float().cpu().numpy() for x in (image, prediction, target)]
     if planes[0].ndim == 4:
         sizes = planes[2].sum((0, 1, 2))

@@ -1,4 +1,4 @@
-"""The view of a training: log lines, progress bar, TensorBoard, Weights & Biases, time and memory."""
+"""Monitoring of a training: log lines, progress bar, TensorBoard, Weights & Biases, time and memory."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ from ivadomed.visualize import save_img, upright
 log = logging.getLogger(__name__)
 
 _HOST = "api.wandb.ai"
-_SECONDS = 20  # that the service has to answer
+_SECONDS = 20  # timeout of the service
 _ID = "run_id.txt"
-_RECENT = 5  # epochs: enough to even out, few enough to follow a machine that becomes slower or faster
+_RECENT = 5  # epochs: enough to average, few enough to follow changes in speed
 
 
 @dataclass(frozen=True)
 class Watch:
-    """Extras for the eye that a user asked for; none of them changes a number.
+    """Optional visual outputs; none of them affects results.
 
     Args:
-        gifs: Validation samples whose predictions become an animation over the epochs.
-        slice_axis: RAS axis along which slices were taken, to show them upright.
-        debugging: Save a mixed sample of every epoch, under mixup.
+        gifs: Number of validation samples whose predictions are animated over epochs.
+        slice_axis: RAS axis along which slices were extracted, to show them upright.
+        debugging: Save a mixed sample of each epoch, under mixup.
         wandb: The ``wandb`` section, or None.
     """
 
@@ -63,9 +63,9 @@ class Monitor:
     Args:
         folder: Folder of the events.
         num_epochs: For the progress bar.
-        first_epoch: Events of this epoch and later ones from an earlier run are hidden (a resumed run).
+        first_epoch: Events of an earlier run from this epoch on are hidden (in a resumed run).
         shown: False in all but one of several processes that train together: nothing is written or shown.
-        tracker: A ``wandb.Run`` that is told the same, or None.
+        tracker: A ``wandb.Run`` that receives the same values, or None.
         slice_axis: See ``Watch``; None for pictures, which are shown as they are stored.
     """
 
@@ -88,7 +88,7 @@ class Monitor:
 
     @property
     def num_epochs(self) -> int:
-        """Last epoch; a training that has a budget in time learns it on its way."""
+        """Last epoch; with a time budget, it is determined during the training."""
         return self._pace.num_epochs
 
     @num_epochs.setter
@@ -96,7 +96,7 @@ class Monitor:
         self._pace.num_epochs = number
 
     def progress(self, loader: DataLoader[Any], epoch: int, phase: str) -> Iterator[tuple[Shard, tqdm]]:
-        """Iterate batches under a bar that shows samples per second, and what the caller adds to it."""
+        """Iterate over batches with a bar that shows samples per second and any text set by the caller."""
         sampler = cast(ShardSampler, loader.batch_sampler)
         with tqdm(
             total=sampler.samples,
@@ -111,7 +111,7 @@ class Monitor:
                 bar.update(shard.size)
 
     def losses(self, epoch: int, train_loss: float, val_loss: float, learning_rate: float) -> None:
-        """Losses of one epoch: log lines and curves."""
+        """Log the losses of an epoch and add them to the curves."""
         log.info("Epoch %d training loss: %.4f.", epoch, train_loss)
         log.info("Epoch %d validation loss: %.4f.", epoch, val_loss)
         self._curves("losses", {"train_loss": train_loss, "val_loss": val_loss}, epoch)
@@ -122,7 +122,7 @@ class Monitor:
     def finished(
         self, epoch: int, train_loss: float, val_loss: float, is_best: bool, device: torch.device
     ) -> None:
-        """Line of an epoch on the screen; after the first one, what it took of memory."""
+        """Print the line of an epoch; after the first one, also its peak memory."""
         best = " (best)" if is_best else ""
         losses = f"loss {train_loss:.4f}, validation {val_loss:.4f}{best}"
         say("Epoch", f"{epoch}/{self.num_epochs}  {losses:<42} {self._pace.tick(epoch)}".rstrip())
@@ -130,7 +130,7 @@ class Monitor:
             say("Memory", f"{memory / 1e9:.1f} GB at most in the first epoch")
 
     def metrics(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Validation metrics of one epoch."""
+        """Log the validation metrics of an epoch."""
         self._curves("Validation/Metrics", metrics, epoch)
 
     def _curves(self, tag: str, values: Mapping[str, float], epoch: int) -> None:
@@ -142,7 +142,7 @@ class Monitor:
     def images(
         self, epoch: int, phase: str, image: torch.Tensor, target: torch.Tensor, prediction: torch.Tensor
     ) -> None:
-        """Input, ground truth and prediction of one batch; a classifier's have no picture."""
+        """Write input, ground truth and prediction of one batch; nothing for a classifier."""
         if prediction.ndim < image.ndim:
             return
         image, target, prediction = (self._upright(x) for x in (image, target, prediction))
@@ -150,18 +150,18 @@ class Monitor:
         save_img(self.writer, epoch, phase, image, target, prediction, self.tracker, is_three_dim=is_volume)
 
     def _upright(self, samples: torch.Tensor) -> torch.Tensor:
-        """Samples [B, C, H, W, ...] whose first two axes are those of the pictures."""
+        """Samples [B, C, H, W, ...] rotated so that their first two axes are those of the pictures."""
         planes = samples.detach().float().cpu().movedim((2, 3), (0, 1)).numpy()
         turned = np.ascontiguousarray(upright(planes, self.slice_axis))
         return torch.from_numpy(turned).movedim((0, 1), (2, 3))
 
     def _unless_of_writer(self, failure: Any) -> None:
-        """Print what ended a thread, but not of TensorBoard's, which raises it again where the next event is added."""
+        """Print the error that ended a thread, except TensorBoard's, which raises it again at the next event."""
         if not type(failure.thread).__module__.startswith("tensorboard"):
             self._previous_hook(failure)
 
     def close(self) -> None:
-        """Write what is pending and say how long it took.
+        """Write pending events and report the duration.
 
         Raises:
             OSError: The events cannot be written.
@@ -178,7 +178,7 @@ class Monitor:
 
 
 class _NoWriter:
-    """Stands in for a ``SummaryWriter`` and writes nothing."""
+    """Replacement for a ``SummaryWriter`` that writes nothing."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         pass
@@ -188,14 +188,14 @@ class _NoWriter:
 
 
 class Pace:
-    """Time per epoch and the expected end.
+    """Time per epoch and estimated end.
 
-    Remaining time is estimated from recent epochs, without the first of the run once there are others.
+    Remaining time is estimated from recent epochs, excluding the first of the run once there are others.
 
     Args:
         num_epochs: Last epoch.
-        first_epoch: First epoch of this run, later than 1 when it continues from a checkpoint.
-        clock: Seconds that only grow.
+        first_epoch: First epoch of this run, above 1 if it continues from a checkpoint.
+        clock: Monotonic clock in seconds.
     """
 
     def __init__(
@@ -205,10 +205,10 @@ class Pace:
         self._ends = [clock()]
 
     def tick(self, epoch: int) -> str:
-        """An epoch has ended: what it took, and what is left."""
+        """Record the end of an epoch; return its duration and the remaining time as text."""
         self._ends.append(self._clock())
         took = self._ends[-1] - self._ends[-2]
-        # The first epoch starts the loading processes and tunes convolutions.
+        # The first epoch includes starting the loading processes and tuning convolutions.
         counted = self._ends[1:] if len(self._ends) > 2 else self._ends
         counted = counted[-_RECENT - 1 :]
         left = (counted[-1] - counted[0]) / (len(counted) - 1) * (self.num_epochs - epoch)
@@ -220,7 +220,7 @@ class Pace:
 
 
 def peak_memory(device: torch.device) -> int | None:
-    """Bytes: most memory that this process has taken, of the GPU where it is CUDA's; None where nobody tells."""
+    """Peak memory of this process in bytes, of the GPU for CUDA devices; None if unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if sys.platform == "win32":
@@ -234,23 +234,23 @@ def peak_memory(device: torch.device) -> int | None:
 def initialize_wandb(
     wandb_params: Mapping[str, Any] | None, folder: str | os.PathLike[str] = ".", resume: bool = False
 ) -> Any:
-    """Start a run of wandb by its section as a dictionary, see ``start_tracking``; None: no tracking."""
+    """Start a wandb run from its section as a dictionary, see ``start_tracking``; None: no tracking."""
     return (
         None if wandb_params is None else start_tracking(load_section("wandb", wandb_params), folder, resume)
     )
 
 
 def start_tracking(section: Wandb, folder: str | os.PathLike[str], resume: bool = False) -> Any:
-    """Start a run of wandb.
+    """Start a wandb run.
 
-    It is online where a key is known (the section's, WANDB_API_KEY, or that of ``wandb login``) and offline where the
-    service does not answer: ``wandb sync`` sends it later. The variable WANDB_MODE wins over that. No training stops
-    for its tracking: without a key or without the package it continues untracked, with a warning.
+    It is online if a key is available (from the section, WANDB_API_KEY, or ``wandb login``), and offline if the
+    service does not respond: ``wandb sync`` uploads it later. WANDB_MODE takes precedence. Tracking never stops a
+    training: without a key or the package it continues untracked, with a warning.
 
     Args:
         section: The ``wandb`` section.
-        folder: Folder of the run; wandb's files go into ``wandb`` in it.
-        resume: Continue the wandb run that is in the folder.
+        folder: Folder of the run; wandb writes to its subfolder ``wandb``.
+        resume: Continue the wandb run in the folder.
 
     Returns:
         A ``wandb.Run``, or None: the run is not tracked.
@@ -259,7 +259,7 @@ def start_tracking(section: Wandb, folder: str | os.PathLike[str], resume: bool 
         import wandb
     except ImportError:
         log.warning(
-            "wandb: the package of this name is not installed, so the run is not tracked; pip install "
+            "wandb: the package wandb is not installed, so the run is not tracked; pip install "
             "'ivadomed[wandb]', or remove the section"
         )
         return None
@@ -287,11 +287,11 @@ def start_tracking(section: Wandb, folder: str | os.PathLike[str], resume: bool 
     mode: Any = chosen or "online"
     try:
         run = start(mode=mode)
-    except (wandb.errors.Error, OSError, ValueError) as error:  # among them a key that is none
+    except (wandb.errors.Error, OSError, ValueError) as error:  # including an invalid key
         if mode != "online":
             log.warning("wandb: cannot be used (%s), so the run is not tracked.", error)
             return None
-        log.warning("wandb: the service cannot be used (%s); this run is kept offline.", error)
+        log.warning("wandb: the service is unavailable (%s); this run is kept offline.", error)
         mode = "offline"
         run = start(mode=mode)
     write_text(file, run.id)
@@ -301,7 +301,7 @@ def start_tracking(section: Wandb, folder: str | os.PathLike[str], resume: bool 
 
 
 def _key_of_login() -> str | None:
-    """The key that ``wandb login`` left in the user's netrc file."""
+    """The key that ``wandb login`` stored in the user's netrc file."""
     try:
         entry = netrc.netrc().authenticators(_HOST)
     except (OSError, netrc.NetrcParseError):

@@ -1,4 +1,4 @@
-"""The network that a training starts from, compiled where that works."""
+"""Initial network of a training, compiled if possible."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def initial_model(architecture: Architecture, transfer: TransferLearning) -> Network:
-    """A new model, or a trained one with its first layers frozen.
+    """Build a new model, or load a trained one with its first layers frozen.
 
     Args:
         architecture: Network and its arguments.
@@ -37,8 +37,8 @@ def initial_model(architecture: Architecture, transfer: TransferLearning) -> Net
     wanted, there = ({key: tuple(v.shape) for key, v in m.state_dict().items()} for m in (model, trained))
     if type(trained) is not type(model) or wanted != there:
         raise ModelError(
-            f"{path}: is not the {architecture.name} of the configuration (other layers or sizes); give the "
-            "configuration the arguments it was trained with"
+            f"{path}: does not match the {architecture.name} of the configuration (layers or sizes differ); use the "
+            "arguments it was trained with"
         )
     for parameter in frozen_parameters(trained):
         log.info("Frozen: %s", parameter)
@@ -52,14 +52,14 @@ def fewest_samples(
     separate: int = 1,
     samples: int | None = None,
 ) -> int:
-    """Fewest samples of a batch that the network can be trained with.
+    """Minimum number of samples per batch with which the network can be trained.
 
     Args:
         architecture: Network and its arguments.
         size: Voxels of a sample along each axis.
-        batch_size: Samples of a batch, all processes together.
-        separate: Processes that normalise their share of a batch by itself.
-        samples: Of the training set; None: not known yet.
+        batch_size: Samples per batch, over all processes.
+        separate: Number of processes that normalize their share of a batch separately.
+        samples: Number of samples of the training set; None: not known yet.
 
     Raises:
         ConfigError: Batches are smaller, or no number suffices.
@@ -67,11 +67,11 @@ def fewest_samples(
     least, voxels = least_batch(architecture.name, architecture.arguments, size), "x".join(map(str, size))
     if least == 1:
         return 1
-    reason = f"of a sample of {voxels} voxels {architecture.name} is left with one value per channel"
-    remedy = "give it larger samples (CenterCrop, length_2D, length_3D) or less depth"
+    reason = f"a sample of {voxels} voxels leaves {architecture.name} with one value per channel"
+    remedy = "use larger samples (CenterCrop, length_2D, length_3D) or less depth"
     if least is None:
-        raise ConfigError(f"{reason}, which it cannot normalise; {remedy}")
-    needed = least if separate == 1 else separate + 1  # then the equal shares have two, see shard_of
+        raise ConfigError(f"{reason}, which it cannot normalize; {remedy}")
+    needed = least if separate == 1 else separate + 1  # so equal shares have two each, see shard_of
     if batch_size < needed:
         raise ConfigError(
             f"training_parameters.batch_size: {batch_size}, but {reason}, so batch normalisation needs {needed} "
@@ -85,21 +85,21 @@ def fewest_samples(
 
 
 def compile_network(model: nn.Module, device: torch.device) -> bool:
-    """Let torch compile a network; names and weights stay as they are.
+    """Compile a network with torch; names and weights do not change.
 
-    A small function is compiled first. Where that fails (no C++ compiler, or hardware that torch generates no code
-    for), the network stays as it is, with a warning.
+    A small function is compiled first. If that fails (no C++ compiler, or hardware without code generation in torch),
+    the network is left unchanged, with a warning.
 
     Args:
         model: The network, changed in place.
-        device: That it computes on.
+        device: Device of the network.
 
     Returns:
-        Whether it is compiled, namely at its first call.
+        True if it will be compiled, which happens at its first call.
     """
     try:
         torch.compile(lambda x: torch.sin(x) + x.square())(torch.ones(8, device=device))
-    except Exception as error:  # compilers, their drivers and torch have no common error
+    except Exception as error:  # compilers, drivers and torch have no common error type
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         log.warning(
             "training_parameters.compile: torch.compile does not work here (%s); it is left out.", reason

@@ -1,9 +1,9 @@
-"""The number format that a training computes in, and whether the machine computes right in it.
+"""Number format of a training, and a check that the machine computes correctly in it.
 
-On CPUs, torch 2.13 takes the gradient of the weights of a 3D convolution in bfloat16 from memory that nobody has
-written to when the feature map is as small as 2 x 2 x 2 voxels: other values in every run, up to 1e37. "auto" takes
-float32 for such networks, and wherever a gradient of one of the small convolutions is wrong or not the same twice. A
-minimal example is in ``docs/performance.md``.
+On CPUs, torch 2.13 reads the bfloat16 weight gradient of a 3D convolution from uninitialized memory if the feature map
+is as small as 2 x 2 x 2 voxels: values differ in every run, up to 1e37. "auto" selects float32 for such networks, and
+wherever the gradient of a small convolution is wrong or not reproducible. A minimal example is in
+``docs/performance.md``.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from ivadomed.runtime.terminal import say
 log = logging.getLogger(__name__)
 
 _SMALL = 2
-"""Feature maps of at most so many voxels along every axis are never computed in bfloat16 on a CPU."""
+"""Feature maps of at most this many voxels along every axis are never computed in bfloat16 on a CPU."""
 _TESTED_VOXELS = 64
-"""Convolutions on feature maps of at most so many voxels are tested, which takes milliseconds."""
+"""Convolutions on feature maps of at most this many voxels are tested, which takes milliseconds."""
 _WORDS = {"32": "32 bits", "bf16": "bf16 mixed with 32 bits", "16": "fp16 mixed with 32 bits"}
 _TOLERANCE = 0.05
-"""Share of the largest value of a gradient; bfloat16 has 8 bits, and sums are taken in float32."""
+"""Tolerance relative to the largest gradient value; bfloat16 has 8 bits, and sums are computed in float32."""
 
 
 @dataclass(frozen=True)
 class Convolution:
-    """A 3D convolution of a network, and what it is applied to.
+    """A 3D convolution of a network and its input size.
 
     Args:
-        channels: Into and out of it.
+        channels: Input and output channels.
         groups: Groups of channels.
         kernel: Voxels along each axis.
-        stride: Along each axis.
-        padding: Along each axis.
+        stride: Stride along each axis.
+        padding: Padding along each axis.
         size: Voxels of its input along each axis.
     """
 
@@ -62,7 +62,7 @@ def resolve_precision(
     size: Sequence[int],
     batch_size: int,
 ) -> str:
-    """The precision that "auto" stands for: "32" or "bf16"; another one as it is.
+    """Resolve precision "auto" to "32" or "bf16"; others are returned unchanged.
 
     Args:
         precision: ``training_parameters.precision``.
@@ -72,7 +72,7 @@ def resolve_precision(
         batch_size: Samples of a batch.
 
     Raises:
-        ConfigError: "bf16" is asked for, and gives wrong gradients here.
+        ConfigError: "bf16" was requested, and gives wrong gradients here.
     """
     chosen = fabric_precision(precision, device)
     if chosen != "bf16-mixed" or device.type != "cpu" or len(size) < 3:
@@ -89,7 +89,7 @@ def resolve_precision(
 
 
 def precision_text(precision: str, wanted: str) -> str:
-    """The number format of a training in words; what "auto" takes differs between machines, and so do the numbers.
+    """Describe the number format of a training; "auto" differs between machines, and so do the results.
 
     Args:
         precision: See ``resolve_precision``.
@@ -99,14 +99,12 @@ def precision_text(precision: str, wanted: str) -> str:
 
 
 def _fault(architecture: Architecture, size: Sequence[int], batch_size: int) -> str | None:
-    """Why a 3D network is not to be trained in bfloat16 on this CPU; None if it may be."""
+    """Reason why a 3D network must not be trained in bfloat16 on this CPU; None if it may."""
     try:
         found = convolutions(architecture, size)
-    except Exception as error:  # a network of the user's own may do anything with its input
+    except Exception as error:  # a custom network may do anything with its input
         log.debug("The feature maps of %s are not known: %s", architecture.name, error)
-        return (
-            "the feature maps of this network are not known, and small ones have wrong gradients in bfloat16"
-        )
+        return "the feature maps of this network are unknown, and small ones have wrong gradients in bfloat16"
     for convolution in sorted(found, key=lambda each: math.prod(each.size)):
         text = "x".join(map(str, convolution.size))
         if max(convolution.size) <= _SMALL:
@@ -117,7 +115,7 @@ def _fault(architecture: Architecture, size: Sequence[int], batch_size: int) -> 
 
 
 def convolutions(architecture: Architecture, size: Sequence[int]) -> set[Convolution]:
-    """The 3D convolutions of a network on a sample; nothing is computed.
+    """List the 3D convolutions of a network for a sample, without computing them.
 
     Args:
         architecture: Network and its arguments.
@@ -153,7 +151,7 @@ def convolutions(architecture: Architecture, size: Sequence[int]) -> set[Convolu
 
 
 def has_right_gradient(convolution: Convolution, batch_size: int) -> bool:
-    """True if the gradient of the weights in bfloat16 is that in float32, twice the same, on memory full of noise.
+    """True if the bfloat16 weight gradient matches float32 and is reproducible, on memory filled with noise.
 
     Args:
         convolution: Convolution to compute.
@@ -184,6 +182,6 @@ def _gradient(convolution: Convolution, image: Tensor, weight: Tensor) -> Tensor
     )
     upstream = torch.linspace(-1, 1, output.numel()).reshape(output.shape).to(output)
     noise = [torch.full_like(weight, 1e30, requires_grad=False) for _ in range(4)]
-    del noise  # what the gradient is computed in is likely to be one of these
+    del noise  # the gradient is likely to be allocated in this memory
     (gradient,) = torch.autograd.grad(output, weight, upstream.contiguous(memory_format=layout))
     return gradient

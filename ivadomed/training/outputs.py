@@ -26,7 +26,7 @@ _EVENTS = "events.out.tfevents.*"
 
 
 def refuse_to_overwrite(folder: Path, model_folder: Path) -> None:
-    """Raise when an earlier training would be lost.
+    """Raise if an earlier training would be lost.
 
     Args:
         folder: Output folder of the run.
@@ -42,18 +42,18 @@ def refuse_to_overwrite(folder: Path, model_folder: Path) -> None:
         resume = "" if fresh else "--resume-training to continue it, "
         in_python = "" if fresh else "run_main(config, resume_training=True) or "
         raise OutputError(
-            f"{folder}: holds a trained model already ({found.relative_to(folder)}); add {resume}--overwrite to "
+            f"{folder}: already holds a trained model ({found.relative_to(folder)}); add {resume}--overwrite to "
             f"replace it, or choose another --path-output (in Python: {in_python}run_main(config, overwrite=True))"
         )
 
 
 def can_go_on(folder: Path) -> bool:
-    """True if a training in a folder that is left to us can be resumed.
+    """True if a training in an automatically managed folder can be resumed.
 
-    One that was killed in its first epoch cannot; its best model, if there is one, is removed, so that it begins again.
+    One that was killed in its first epoch cannot; its best model, if any, is removed, so it starts again.
 
     Args:
-        folder: Of a run that is continued without asking: a fold, a candidate, a member of a sweep.
+        folder: Folder of a run that is continued without asking: a fold, a candidate, a member of a sweep.
     """
     if (folder / CHECKPOINT).is_file():
         return True
@@ -68,7 +68,7 @@ def trained_by_2(folder: Path) -> bool:
 
 
 def remove_training(folder: Path, model_folder: Path) -> None:
-    """Delete what an earlier training wrote: models, checkpoint, TensorBoard events; all else stays.
+    """Delete the outputs of an earlier training (models, checkpoint, TensorBoard events) and nothing else.
 
     Args:
         folder: Output folder of the run.
@@ -80,7 +80,7 @@ def remove_training(folder: Path, model_folder: Path) -> None:
         for events in folder.glob(pattern):
             events.unlink()
             if events.parent != folder:
-                with contextlib.suppress(OSError):  # something else is in there
+                with contextlib.suppress(OSError):  # not empty
                     events.parent.rmdir()
     remove_frames(folder)
     name = model_folder.name
@@ -91,11 +91,11 @@ def remove_training(folder: Path, model_folder: Path) -> None:
 
 
 def package_model(config: RunConfig, weights: Path, folder: Path) -> None:
-    """Write ``NAME/NAME.pt``, ``NAME/NAME.onnx`` and ``NAME/NAME.json``; of a FiLM network its encoder too.
+    """Write ``NAME/NAME.pt``, ``NAME/NAME.onnx`` and ``NAME/NAME.json``; for a FiLM network, also its encoder.
 
     Args:
         config: Configuration of the run.
-        weights: Model file to package, such as ``best_model.pt``; the encoder lies next to it.
+        weights: Model file to package, such as ``best_model.pt``; the encoder is next to it.
         folder: ``NAME``; its files are replaced.
 
     An ONNX model that does not agree with the PyTorch model is left out, with a warning.
@@ -107,7 +107,7 @@ def package_model(config: RunConfig, weights: Path, folder: Path) -> None:
     if config.metadata_type is not None:
         FilmEncoder.load(weights.parent).save(folder)
     packaged = config.to_json(hide_secrets=True)
-    # Said, because a packaged model that does not say is one of ivadomed 2.
+    # Written explicitly, because a packaged model without it is taken for one of ivadomed 2.
     packaged["blend"] = config.blend or TRAINED.blend
     packaged["object_detection_params"]["anchor"] = config.object_detection_params.anchor or TRAINED.anchor
     write_json(folder / f"{name}.json", packaged)
@@ -115,7 +115,7 @@ def package_model(config: RunConfig, weights: Path, folder: Path) -> None:
     log.info("Packaged model: %s", folder)
     if own := config.architecture_name.rpartition(":")[0]:
         log.warning(
-            "%s.pt: opens only where %s can be imported, which has its network; %s.onnx needs no code of yours",
+            "%s.pt: opens only where %s, which defines its network, can be imported; %s.onnx needs no custom code",
             name,
             own,
             name,

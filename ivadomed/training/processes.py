@@ -1,11 +1,11 @@
-"""The processes that train one network together, one per device.
+"""Distributed training of one network, with one process per device.
 
-All processes take the same steps: each predicts its part of a batch, the predictions of the whole batch are gathered
-by all of them, and the loss is that of the whole batch, as one process would compute it. (The mean of the losses of
-the parts would be another number: Dice and its kin are ratios of sums over the batch.)
+All processes take the same steps: each predicts its part of a batch, all of them gather the predictions of the whole
+batch, and the loss is that of the whole batch, as computed by a single process. (The mean of the losses of the parts
+would differ: Dice and similar losses are ratios of sums over the batch.)
 
-The gradient is that of one process too. Of the gathered predictions each process differentiates its own, which gives
-its part of the gradient of the weights; the parts have to be summed. DistributedDataParallel takes their mean, so the
+The gradient is also that of a single process. Each process differentiates its own part of the gathered predictions,
+which gives its part of the weight gradient; the parts must be summed. DistributedDataParallel averages them, so the
 gradient of a prediction is multiplied by the number of processes.
 """
 
@@ -51,12 +51,12 @@ _PEER_GONE = re.compile(
 
 @dataclass(frozen=True, eq=False)
 class Shard:
-    """Part of a batch that one process computes.
+    """Part of a batch processed by one process.
 
     Args:
-        batch: Its samples; the last ones repeat the end of the batch where that does not fill all processes.
+        batch: Its samples; the last ones repeat the end of the batch if it does not fill all processes.
         size: Samples of the whole batch, without repetitions.
-        step: Number of the batch in its epoch, from 0.
+        step: Index of the batch in its epoch, from 0.
     """
 
     batch: Batch
@@ -65,29 +65,29 @@ class Shard:
 
 
 def shards(loader: DataLoader[Any]) -> Iterator[Shard]:
-    """This process's shards of the batches of an epoch, from a loader of ``make_loader``."""
+    """Shards of this process from the batches of an epoch, given a loader of ``make_loader``."""
     sampler = cast(ShardSampler, loader.batch_sampler)
     for step, batch in enumerate(loader):
         yield Shard(batch, sampler.size(step), step)
 
 
 class Processes:
-    """This process among those that train together; with one process all methods return what they are given.
+    """This process among those that train together; with a single process, all methods return their arguments.
 
     Args:
         world: This process among all.
-        device: That it computes on.
+        device: Device of this process.
         precision: ``training_parameters.precision``.
     """
 
     def __init__(self, world: World, device: torch.device, precision: str) -> None:
         self.world = world
-        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells what the log tells already
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it repeats the log
         # Weights of 1x1 convolutions have more than one layout in memory; copying them costs nothing.
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         index = 1 if device.index is None else [device.index]
         alone: Any = SingleDeviceStrategy(device=device)
-        # Each process looks up its own device only.
+        # Each process only looks up its own device.
         together = DDPStrategy(parallel_devices=[device] * world.local_size)
         self.fabric = Fabric(
             accelerator=device.type,
@@ -101,18 +101,18 @@ class Processes:
         log.info("Computing in %s on %d process(es).", self.fabric.strategy.precision.precision, world.size)
 
     def close(self) -> None:
-        """Leave the group, after the last step of all."""
+        """Leave the process group, after the last step of all processes."""
         if self.world.size > 1:
             torch.distributed.destroy_process_group()
 
     def prepared(self, model: Network, memory_format: torch.memory_format) -> Network:
-        """The network with a batch normalisation that sees the whole batch, where torch can do that (on GPUs)."""
+        """The network with batch normalization over the whole batch, if torch supports it (on GPUs)."""
         together = self.world.size > 1 and self.fabric.device.type == "cuda"
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model) if together else model
         return model.to(memory_format=memory_format)  # type: ignore[call-overload]
 
     def whole(self, part: Any, size: int) -> Any:
-        """The tensor of the whole batch, with gradient; of a list of tensors, each.
+        """Gather the tensor of the whole batch, with gradient; for a list of tensors, each of them.
 
         Args:
             part: [b, ...] of this process.
@@ -133,14 +133,14 @@ class Processes:
         return torch.cat(parts)[:size]
 
     def _summed(self, part: Tensor) -> Tensor:
-        """``part``, with a gradient of which DistributedDataParallel's mean makes the sum over the processes."""
+        """``part``, with its gradient scaled so that DistributedDataParallel's mean is the sum over processes."""
         part = part.view_as(part)
         if part.requires_grad:
             part.register_hook(lambda gradient: gradient * self.world.size)
         return part
 
     def share(self, whole: Tensor) -> Tensor:
-        """Part of this process of the tensor of a whole batch."""
+        """Part of a whole-batch tensor that belongs to this process."""
         if self.world.size == 1:
             return whole
         return whole[shard_of(range(len(whole)), self.world.rank, self.world.size)]
@@ -150,11 +150,11 @@ class Processes:
         return part[: max(0, min(len(part), size - self.world.rank * len(part)))]
 
     def agree(self, value: T) -> T:
-        """The value of process 0: what decides about the course of the training must not differ by a rounding."""
+        """The value of process 0: values that control the training must not differ even by rounding."""
         return self.fabric.broadcast(value)
 
     def collect(self, value: T) -> list[T]:
-        """The values of all processes in their order."""
+        """The values of all processes, in order."""
         if self.world.size == 1:
             return [value]
         values: list[Any] = [None] * self.world.size
@@ -163,7 +163,7 @@ class Processes:
 
 
 class _Environment(ClusterEnvironment):
-    """A ``World`` as Lightning Fabric wants to be told about it."""
+    """Adapter from ``World`` to the interface of Lightning Fabric."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -207,16 +207,16 @@ class _Environment(ClusterEnvironment):
 def other_processes(command: Sequence[str], size: int, grace: float = 20.0) -> Iterator[World]:
     """Run ``command`` in ``size - 1`` further processes, and end them with this context.
 
-    When one of them fails, this process loses its connection to it and fails too. Where it waits for the other one all
-    the same, as GPUs may do, it is ended.
+    If one of them fails, this process loses its connection to it and fails too. If it keeps waiting for it, as GPUs
+    may do, it is terminated.
 
     Args:
         command: Program and arguments.
-        size: Number of processes, this one included.
-        grace: Seconds that a process is given to end by itself.
+        size: Number of processes, including this one.
+        grace: Seconds granted to a process to end by itself.
 
     Yields:
-        What this process is among them: the first.
+        The place of this process among them: the first.
 
     Raises:
         MachineError: This is an interactive session, in which Lightning Fabric cannot train with others.
@@ -229,7 +229,7 @@ def other_processes(command: Sequence[str], size: int, grace: float = 20.0) -> I
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     first, *others = (World(rank, size, rank, size, "127.0.0.1", port) for rank in range(size))
-    # What this program can import, the others can too (a model of the user's own).
+    # The others can import everything that this program can (such as custom models).
     path = os.pathsep.join(entry for entry in sys.path if entry)
     processes = [
         subprocess.Popen(command, env={**os.environ, **other.environment(), "PYTHONPATH": path})
@@ -270,16 +270,16 @@ def _watch(processes: Sequence[subprocess.Popen[bytes]], over: threading.Event, 
         )
         for process in processes:
             process.kill()
-        # This process hangs in a call that no exception reaches.
+        # This process hangs in a call that no exception can reach.
         os._exit(1)
 
 
 @contextmanager
 def explained(sizes: Mapping[str, Any], world: World) -> Iterator[None]:
-    """Context of a training in which the machine's failures become errors that say what to do.
+    """Context of a training that turns failures of the machine into errors with advice.
 
     Args:
-        sizes: Keys of the configuration that decide how much memory is needed, with their values.
+        sizes: Keys of the configuration that determine how much memory is needed, with their values.
         world: The processes that train together.
 
     Raises:
@@ -291,7 +291,7 @@ def explained(sizes: Mapping[str, Any], world: World) -> Iterator[None]:
     except IvadomedError as error:
         if not _OF_WORKER.match(str(error)):
             raise
-        # Without the traceback that torch adds to an error of a loading process.
+        # Remove the traceback that torch adds to errors of loading processes.
         text = str(error).rpartition(f"{type(error).__module__}.{type(error).__qualname__}: ")[2]
         raise type(error)(text.strip()) from None
     except (RuntimeError, MemoryError, OSError) as error:
@@ -307,8 +307,8 @@ def _explanation(error: Exception, sizes: str, world: World) -> str | None:
         return message
     if world.size > 1 and (isinstance(error, torch.distributed.DistError) or _PEER_GONE.search(text)):
         return (
-            "another process of this training ended; its message says why, unless it was killed (the kernel kills for "
-            "want of memory)"
+            "another process of this training ended; its message says why, unless it was killed (the kernel kills "
+            "processes that run out of memory)"
         )
     if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
         reason = text.strip().split("\n")[0]

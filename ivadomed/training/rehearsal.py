@@ -1,4 +1,4 @@
-"""The number of epochs that a rehearsal gave, kept for a training that is killed before its first checkpoint."""
+"""The number of epochs from a rehearsal, stored in case the training is killed before its first checkpoint."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from ivadomed.images.files import parse_json, write_json
 from ivadomed.training.budget import Budget
 
 REHEARSAL = "rehearsal.json"
-"""File in the folder of a run; from the first checkpoint on, that one counts."""
+"""File in the folder of a run; superseded by the first checkpoint."""
 
 
 def write_rehearsal(folder: Path, configuration: Mapping[str, Any], budget: Budget) -> None:
-    """Write what a rehearsal found.
+    """Write the result of a rehearsal.
 
     Args:
-        folder: Of the run.
-        configuration: All that decides about the result.
-        budget: Right after the rehearsal.
+        folder: Folder of the run.
+        configuration: Everything that determines the result.
+        budget: Budget right after the rehearsal.
     """
     write_json(folder / REHEARSAL, {"configuration": configuration, "budget": budget.state_dict()})
 
@@ -28,8 +28,8 @@ def read_rehearsal(folder: Path, configuration: Mapping[str, Any]) -> dict[str, 
     """State of the budget after a rehearsal of this configuration; None without one.
 
     Args:
-        folder: Of the run.
-        configuration: JSON-ready; a rehearsal of another one says nothing.
+        folder: Folder of the run.
+        configuration: JSON-ready; a rehearsal of another configuration is ignored.
     """
     try:
         kept = parse_json((folder / REHEARSAL).read_bytes())

@@ -38,12 +38,12 @@ def get_scheduler(
     """Build the learning-rate scheduler of a ``lr_scheduler`` section, see ``build_scheduler``.
 
     Args:
-        params: "name", which is taken out as in ivadomed 2.9.10, and arguments of the class of that name.
-        optimizer: Whose learning rate is scheduled.
+        params: "name", which is removed as in ivadomed 2.9.10, and arguments of the class of that name.
+        optimizer: Optimizer whose learning rate is scheduled.
         num_epochs: Length of the training.
     """
     if "name" not in params:
-        raise ConfigError(f"{_PLACE}.name: is missing (an earlier call takes it out of its dictionary)")
+        raise ConfigError(f"{_PLACE}.name: is missing (an earlier call removes it from its dictionary)")
     return build_scheduler(params.pop("name"), params, optimizer, num_epochs)
 
 
@@ -58,17 +58,17 @@ def build_scheduler(
 
     Args:
         name: Class in ``torch.optim.lr_scheduler``, one of ``SCHEDULERS``.
-        arguments: Arguments of that class; null leaves an argument to its default.
-        optimizer: Whose learning rate is scheduled.
-        num_epochs: Length of the training; cosine, polynomial and one cycle come down to 0 at its end.
-        updates_per_epoch: Steps of the optimizer in an epoch.
+        arguments: Arguments of that class; null selects the default.
+        optimizer: Optimizer whose learning rate is scheduled.
+        num_epochs: Length of the training; cosine, polynomial and one cycle decay to 0 at its end.
+        updates_per_epoch: Optimizer steps per epoch.
 
     Returns:
         The scheduler, and whether it steps after each update (True) or after each epoch (False).
 
     Raises:
-        ConfigError: Unknown name, an argument that the class does not take or refuses, or a cycle that ends before
-            the training does.
+        ConfigError: Unknown name, an argument unknown to or rejected by the class, or a cycle that ends before the
+            training.
     """
     if name not in SCHEDULERS:
         raise ConfigError(f"{_PLACE}.name: {name!r} is unknown; expected one of {', '.join(SCHEDULERS)}")
@@ -77,14 +77,14 @@ def build_scheduler(
         given = {key: value for key, value in given.items() if key not in ("base_lr", "max_lr")}
     known = list(inspect.signature(SCHEDULERS[name]).parameters)[1:]
     for key in (key for key in given if key not in known):
-        hint = did_you_mean(key, known, f"; {name} takes {', '.join(known)}")
+        hint = did_you_mean(key, known, f"; {name} accepts {', '.join(known)}")
         raise ConfigError(f"{_PLACE}.{key}: {name} has no such argument{hint}")
     updates = num_epochs * updates_per_epoch
     given = {**_defaults(name, given, optimizer, num_epochs, updates), **given}
     try:
         scheduler = SCHEDULERS[name](optimizer, **given)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{_PLACE}: {name} cannot be made: {error}") from error
+        raise ConfigError(f"{_PLACE}: {name} cannot be created: {error}") from error
     if isinstance(scheduler, OneCycleLR) and scheduler.total_steps < updates:
         raise ConfigError(
             f"{_PLACE}.total_steps: the cycle of {scheduler.total_steps} updates ends before the training, which has "
@@ -96,7 +96,7 @@ def build_scheduler(
 def _defaults(
     name: str, given: Mapping[str, Any], optimizer: torch.optim.Optimizer, epochs: int, updates: int
 ) -> dict[str, Any]:
-    """Arguments that follow from the length of the training; other than torch, the momentum is left alone."""
+    """Arguments derived from the length of the training; unlike in torch, the momentum is not changed."""
     if name == "CosineAnnealingLR":
         return {"T_max": epochs}
     if name == "PolynomialLR":
@@ -115,21 +115,21 @@ def _defaults(
 def resume_schedule(
     scheduler: LRScheduler, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
 ) -> None:
-    """Continue a schedule from a checkpoint, whose optimizer has been loaded before.
+    """Continue a schedule from a checkpoint whose optimizer has already been loaded.
 
-    A schedule that was planned for another number of epochs continues on the curve of the new one: a training that
-    had ended at 0 would learn nothing more.
+    A schedule planned for another number of epochs continues on the curve of the new one: a training that had decayed
+    to 0 would not learn any more.
 
     Args:
-        scheduler: As built for this training.
-        optimizer: Whose learning rate it sets.
+        scheduler: Scheduler built for this training.
+        optimizer: Optimizer whose learning rate it sets.
         state: State of the scheduler in the checkpoint.
     """
     lengths = ("T_max", "total_iters", "total_steps")
     if all(state[key] == getattr(scheduler, key) for key in lengths if key in state):
         scheduler.load_state_dict(dict(state))
         return
-    # The curves follow from step to step, so the new one is followed to where the old one was.
+    # Curves are defined step by step, so advance the new one to the position of the old one.
     for group, base in zip(optimizer.param_groups, scheduler.base_lrs, strict=True):
         group["lr"] = base
     with warnings.catch_warnings():
@@ -139,7 +139,7 @@ def resume_schedule(
 
 
 class EarlyStopping:
-    """Stop when the validation loss hardly changes in so many successive epochs as the section says."""
+    """Stop when the validation loss hardly changes over a configured number of successive epochs."""
 
     def __init__(self, time: TrainingTime) -> None:
         self.epsilon, self.patience = time.early_stopping_epsilon, time.early_stopping_patience
@@ -147,7 +147,7 @@ class EarlyStopping:
         self.count = 0
 
     def update(self, loss: float) -> bool:
-        """Take the validation loss of one more epoch; True when training should stop."""
+        """Add the validation loss of an epoch; return True if training should stop."""
         unchanged = self.last is not None and abs(loss - self.last) < self.epsilon
         self.count = self.count + 1 if unchanged else 0
         self.last = loss
@@ -155,7 +155,7 @@ class EarlyStopping:
 
     @property
     def stalled(self) -> bool:
-        """True when training should stop."""
+        """True if training should stop."""
         return self.count >= self.patience
 
     def state_dict(self) -> dict[str, Any]:

@@ -321,7 +321,7 @@ def test_a_trained_model_is_replaced_only_on_request(config, tmp_path, capsys):
     before, log = weights(out), (out / "log").read_bytes()
     assert main(["--train", path]) == 1
     error = capsys.readouterr().err
-    assert f"{out}: holds a trained model already" in error
+    assert f"{out}: already holds a trained model" in error
     assert "--overwrite" in error
     assert (out / "log").read_bytes() == log  # nothing was touched
     config["training_parameters"]["seed"] = 3

@@ -64,7 +64,7 @@ def test_paths_in_the_home_folder_and_a_last_batch_of_one(home):
 def test_batches_of_one_are_refused_before_anything_is_written(home, fails):
     file = changed(home, training_parameters={"batch_size": 1}, path_output="~/never")
     message = fails("--train", "-c", file)
-    assert "training_parameters.batch_size: 1, but of a sample of 16x16 voxels Unet" in message
+    assert "training_parameters.batch_size: 1, but a sample of 16x16 voxels leaves Unet" in message
     assert not (home / "never").exists()
 
 
@@ -107,7 +107,7 @@ def test_a_training_of_some_seconds_can_be_given_more(home, monkeypatch):
 
     screen = train(0.05)
     assert "as many epochs as fit within 0.05 min on cpu" in screen
-    assert "within 0.05 min, by the first batches; the first epochs will confirm that" in screen
+    assert "within 0.05 min, estimated from the first batches; the first epochs will confirm it" in screen
     checkpoint = torch.load(home / "quick/checkpoint.pth.tar", weights_only=True)
     manifest = json.loads((home / "quick/manifest.json").read_text())
     assert list(manifest["epochs"].values())[-1] == checkpoint["epoch"] == checkpoint["budget"]["epochs"]

@@ -124,7 +124,7 @@ def test_an_old_training_is_not_resumed_but_may_be_trained_on_from(run, old, tmp
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
     assert main(["--train", *config]) == 1
     error = capsys.readouterr().err
-    assert f"{run}: holds a trained model already (checkpoint.pth.tar); add --overwrite" in error
+    assert f"{run}: already holds a trained model (checkpoint.pth.tar); add --overwrite" in error
     assert "resume" not in error  # which would be refused next
     assert main(["--train", "--resume-training", *config]) == 1
     error = capsys.readouterr().err

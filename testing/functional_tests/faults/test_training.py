@@ -206,7 +206,7 @@ def test_an_error_within_a_worker_is_told_as_elsewhere(config, write, refused, m
 def test_a_trained_model_is_kept(run, config, write, refused):
     config["training_parameters"]["batch_size"] = 3
     path = write(config)
-    error = refused(["--train", path], f"{run}: holds a trained model already", keeps=[run])
+    error = refused(["--train", path], f"{run}: already holds a trained model", keeps=[run])
     assert "--resume-training" in error
     assert "--overwrite" in error
 

@@ -109,7 +109,7 @@ def test_a_data_set_elsewhere_is_told(loaded, study, tmp_path, caplog):
 def test_a_single_run_is_not_overwritten(loaded):
     config = loaded()
     (Path(config.path_output) / BEST).touch()
-    with pytest.raises(OutputError, match="holds a trained model already"):
+    with pytest.raises(OutputError, match="already holds a trained model"):
         prepare_folds(config, Path(config.path_output))
 
 

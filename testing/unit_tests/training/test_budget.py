@@ -76,9 +76,7 @@ def test_an_epoch_longer_than_the_budget_is_trained_and_said(caplog):
         budget, decided, _ = follow(TEN_MINUTES, 2000.0, lambda epoch: 2000.0)
     assert (budget.epochs, decided) == (1, 1)
     assert follow(TrainingTime(max_minutes=100), 900.0, lambda epoch: 900.0)[1] == 1  # long enough to tell
-    assert (
-        "Epochs    1, at 33 min each: longer than max_minutes (10 min), but the least there is" in caplog.text
-    )
+    assert "Epochs    1, at 33 min each: longer than max_minutes (10 min), but the minimum" in caplog.text
 
 
 def test_num_epochs_is_a_bound_where_it_is_given(caplog):

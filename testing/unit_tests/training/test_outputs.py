@@ -14,7 +14,7 @@ def test_a_trained_model_is_not_overwritten_silently(tmp_path, name):
     with pytest.raises(OutputError) as caught:
         refuse_to_overwrite(tmp_path, tmp_path / "m")
     told = str(caught.value)
-    assert told.startswith(f"{tmp_path}: holds a trained model already ({name})")
+    assert told.startswith(f"{tmp_path}: already holds a trained model ({name})")
     assert all(part in told for part in ("--overwrite", "run_main(config, overwrite=True)"))
     assert ("--resume-training" in told) == (
         name == "checkpoint.pth.tar"
