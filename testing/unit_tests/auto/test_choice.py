@@ -74,7 +74,7 @@ def test_a_pair_wins_by_enough_and_surely(gains, reason):
     assert (verdict.winner, runner_up(verdict)) == ("3d", "mine")
     found = with_pair(verdict, "3d+mine", SCORES["3d"] + pd.Series(gains, index=list("abc")), SCORES["3d"])
     assert found.reasons["3d+mine"] == reason
-    assert found.winner == ("3d" if "it takes" in reason else "3d+mine")
+    assert found.winner == ("3d" if "is required" in reason else "3d+mine")
     assert found.scores["3d+mine"] == pytest.approx(0.82 + sum(gains) / 3)
 
 

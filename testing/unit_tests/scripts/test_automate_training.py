@@ -52,7 +52,7 @@ def test_all_combinations_win_over_parameters_together(files, planned, tmp_path,
 @pytest.mark.parametrize("option", ["--all-combin", "--multi-params"])
 def test_a_search_draws_values_itself(files, capsys, option):
     assert automate_training.main([*files, "--search", "random", option]) == 1
-    assert "it goes without --all-combin and --multi-params" in capsys.readouterr().err
+    assert "leave out --all-combin and --multi-params" in capsys.readouterr().err
 
 
 def test_a_plot_of_tests_needs_tests(files, planned, caplog):

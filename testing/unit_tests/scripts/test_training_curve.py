@@ -130,7 +130,7 @@ def test_limits_that_are_none(tmp_path, capsys, limits):
     run = train(tmp_path / "run", [-0.25])
     assert main(["-i", str(run), "-o", str(tmp_path / "out"), "-y", limits]) == 1
     [line] = capsys.readouterr().err.splitlines()
-    assert f"--ylim-loss {limits}: expected the lower and the upper end" in line
+    assert f"--ylim-loss {limits}: expected the lower and the upper limit" in line
 
 
 def test_folders_whose_names_have_commas(tmp_path):
