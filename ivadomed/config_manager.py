@@ -1,4 +1,4 @@
-"""Configuration as plain dictionaries, under the names of ivadomed 2.9; `ivadomed.config` does the work."""
+"""Configuration as plain dictionaries, under the names of ivadomed 2.9; implemented in `ivadomed.config`."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ def update(source_dict: Mapping[str, Any], destination_dict: Mapping[str, Any]) 
 def deep_dict_compare(
     source_dict: Mapping[str, Any], destination_dict: Mapping[str, Any], keyname: str | None = None
 ) -> list[str]:
-    """Differences between two nested dictionaries, which are also logged.
+    """Return and log the differences between two nested dictionaries.
 
     Args:
-        source_dict: The dictionary that is looked at.
-        destination_dict: The dictionary it is compared with, e.g. the defaults.
-        keyname: Path of both in the whole, put before the keys.
+        source_dict: The dictionary to compare.
+        destination_dict: The reference dictionary, e.g. the defaults.
+        keyname: Path of both in the configuration, prefixed to the keys.
 
     Returns:
-        One line per key that is missing on one side or differs, in the order of the keys.
+        One line per key that is missing on one side or differs, in key order.
     """
     differences = _differences(source_dict, destination_dict, keyname)
     for line in differences:
@@ -77,19 +77,19 @@ class ConfigurationManager:
         self.path_context = Path(path_context)
 
     def get_config(self) -> dict[str, Any]:
-        """The configuration with old keys migrated and missing keys at their defaults.
+        """The configuration, with old keys migrated and missing keys set to their defaults.
 
         Raises:
-            ConfigError: The file cannot be read, or keys or values in it are wrong.
+            ConfigError: The file cannot be read, or has invalid keys or values.
         """
         return load_config(self.path_context).to_json()
 
     def change_keys(self, context: Mapping[str, Any], keys: list[str]) -> dict[str, Any]:
-        """Replace old keys and old forms of values by the current ones.
+        """Replace old keys and old forms of values with the current ones.
 
         Args:
             context: A configuration, or a part of it with its sections; not changed.
-            keys: Top-level keys that are migrated; the others are kept as they are.
+            keys: Top-level keys to migrate; others are kept.
 
         Returns:
             A new dictionary.
@@ -98,5 +98,5 @@ class ConfigurationManager:
         return {**{key: context[key] for key in context if key not in keys}, **chosen}
 
     def change_keys_values(self, config_updated: Mapping[str, Any], keys: list[str]) -> dict[str, Any]:
-        """The same as `change_keys`: names and values are migrated together."""
+        """Same as `change_keys`: names and values are migrated together."""
         return self.change_keys(config_updated, keys)

@@ -1,7 +1,7 @@
 """Errors meant for the user: what is wrong and where, what was expected, what to do.
 
-The command line prints the message without a traceback (``--debug`` shows it). Anything else that
-escapes is a fault of ours and keeps its traceback.
+The command line prints the message without a traceback (``--debug`` shows it). Any other exception that
+escapes is a bug in ivadomed and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Iterable
 
 
 class IvadomedError(Exception):
-    """Base of every error a user can cause and fix.
+    """Base of all errors that users can cause and fix.
 
     Args:
-        message: One or two lines that name the file, key or value, what was expected and the remedy.
+        message: One or two lines with the file, key or value, the expected content and the remedy.
     """
 
     exit_code = 1
@@ -32,18 +32,18 @@ class ModelError(IvadomedError):
 
 
 class _NotFound(IvadomedError, FileNotFoundError):
-    """Something is not there: programs that embed ivadomed may expect a FileNotFoundError."""
+    """A file is missing: programs that embed ivadomed may expect a FileNotFoundError."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 class ConfigNotFoundError(ConfigError, _NotFound):
-    """There is no such configuration file."""
+    """The configuration file does not exist."""
 
 
 class DataNotFoundError(DataError, _NotFound):
-    """There is no such image or data set."""
+    """The image or data set does not exist."""
 
 
 class ModelNotFoundError(ModelError, _NotFound):
@@ -51,7 +51,7 @@ class ModelNotFoundError(ModelError, _NotFound):
 
 
 class OutputError(IvadomedError):
-    """A result cannot be written, or would overwrite a file of the user."""
+    """A result cannot be written, or would overwrite one of the user's files."""
 
 
 class MachineError(IvadomedError):
@@ -72,11 +72,11 @@ class Interrupted(IvadomedError):
 
 
 class RunsFailed(IvadomedError):
-    """Some of many runs failed; the others are finished."""
+    """Some of several runs failed; the others are finished."""
 
 
 def some(names: Iterable[str], limit: int = 5, separator: str = ", ") -> str:
-    """Join the first names for a message, with how many there are besides."""
+    """Join the first names for a message, and count the rest."""
     names = list(names)
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return separator.join(names[:limit]) + more

@@ -1,4 +1,4 @@
-"""Import path of ivadomed 3.0; `ivadomed.images` does the work."""
+"""Import path of ivadomed 3.0; implemented in `ivadomed.images`."""
 
 from ivadomed.images.io import (
     Image,

@@ -1,4 +1,4 @@
-"""Test a trained network, by the calls of ivadomed 2: predictions of a data set, their metrics, the best threshold."""
+"""Test a trained network with the functions of ivadomed 2: predictions of a data set, metrics, best threshold."""
 
 from ivadomed.compat.testing import get_gt, run_inference, test, threshold_analysis
 

@@ -1,4 +1,4 @@
-"""Import path of ivadomed 3.0; `ivadomed.testing` has the same function."""
+"""Import path of ivadomed 3.0; `ivadomed.testing` provides the same function."""
 
 from ivadomed.compat.testing import threshold_analysis
 

@@ -1,4 +1,4 @@
-"""Import path of ivadomed 2; `ivadomed.compat.utils` does the work, and other names have moved."""
+"""Import path of ivadomed 2; implemented in `ivadomed.compat.utils`, with other names moved elsewhere."""
 
 from ivadomed.compat.utils import *
 from ivadomed.compat.utils import __ivadomed_dir__ as __ivadomed_dir__

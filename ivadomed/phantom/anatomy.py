@@ -1,4 +1,4 @@
-"""The neck of one subject: sizes and lesions drawn once, from which every image of the subject is painted."""
+"""The neck of one subject: randomly drawn sizes and lesions that are shared by all its images."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ Array = np.ndarray
 Point = tuple[float, float]
 
 CENTRAL_DISC = 5
-"""Number of the disc nearest to the middle of the field of view, C4/C5: disc n lies above vertebra n."""
+"""Number of the disc nearest to the center of the field of view, C4/C5: disc n lies above vertebra n."""
 
 
 @dataclass(frozen=True)
 class Lesion:
     """An ellipsoid with a wavy outline.
 
-    middle: as a share of the cord's half axes (right, anterior); z: height of the middle, mm; radii:
-    half axes right-left, anterior-posterior and along the cord, mm; waviness: relative depth of the
+    middle: as a fraction of the cord's half axes (right, anterior); z: height of the middle, mm; radii:
+    half axes right-left, anterior-posterior and along the cord, mm; waviness: relative amplitude of the
     outline's waves; phase: rad.
     """
 
@@ -32,12 +32,12 @@ class Lesion:
     phase: float
 
     def scaled(self, factor: float) -> Lesion:
-        """The same outline, larger or smaller."""
+        """The same outline, scaled."""
         a, b, c = self.radii
         return replace(self, radii=(a * factor, b * factor, c * factor))
 
     def distance(self, u: Array, v: Array, z: Array, calibre: tuple[Array, Array]) -> Array:
-        """Approximate signed distance (mm) at `u`, `v` from the cord's middle; `calibre`: its half axes."""
+        """Approximate signed distance (mm) at `u`, `v` from the center of the cord; `calibre`: its half axes."""
         du, dv = u - self.middle[0] * calibre[0], v - self.middle[1] * calibre[1]
         dz = z - self.z
         q = np.sqrt((du / self.radii[0]) ** 2 + (dv / self.radii[1]) ** 2 + (dz / self.radii[2]) ** 2)
@@ -49,9 +49,9 @@ class Lesion:
 
 
 def random_lesions(rng: np.random.Generator, field_of_view: float) -> tuple[Lesion, ...]:
-    """Draw one to seven lesions over `field_of_view` mm; the first is large enough for every voxel grid.
+    """Draw one to seven lesions over `field_of_view` mm; the first is large enough for any voxel grid.
 
-    Lesions prefer the lateral and posterior columns (Eden et al., Brain 2019); most are small, few are large.
+    Lesions prefer the lateral and posterior columns (Eden et al., Brain 2019); most are small, a few are large.
     """
     lesions = []
     for index in range(1 + rng.poisson(2.0)):
@@ -71,9 +71,9 @@ def random_lesions(rng: np.random.Generator, field_of_view: float) -> tuple[Lesi
 
 
 def as_rated(lesions: tuple[Lesion, ...], rng: np.random.Generator) -> tuple[Lesion, ...]:
-    """The same lesions as one rater outlines them: a habit of drawing wide or tight, and some carelessness.
+    """The lesions as outlined by one rater: with a tendency to draw wide or tight, and some carelessness.
 
-    One lesion in six of radius below 1.1 mm is overlooked; the first is always seen.
+    One in six lesions with a radius below 1.1 mm is missed; the first is always found.
     """
     habit = rng.normal(1.0, 0.08)
     rated = []
@@ -91,13 +91,13 @@ def as_rated(lesions: tuple[Lesion, ...], rng: np.random.Generator) -> tuple[Les
 def at_follow_up(
     lesions: tuple[Lesion, ...], rng: np.random.Generator, field_of_view: float
 ) -> tuple[Lesion, ...]:
-    """The lesions at a later visit: each has grown or shrunk, and half of the patients have a new one."""
+    """The lesions at a follow-up visit: each has grown or shrunk, and half of the patients have a new one."""
     changed = [lesion.scaled(rng.uniform(0.9, 1.25)) for lesion in lesions]
     fresh = random_lesions(rng, field_of_view)[-1:] if changed and rng.random() < 0.5 else ()
     return (*changed, *fresh)
 
 
-# Middles of the muscles (|right|, anterior) around an average cord: multifidus, semispinalis, splenius,
+# Centers of the muscles (|right|, anterior) around an average cord: multifidus, semispinalis, splenius,
 # trapezius (two parts), levator scapulae, scalenes, longus colli, sternocleidomastoid, strap muscles.
 _MUSCLES = (
     (7, -12), (9, -23), (21, -22), (9, -36), (27, -33), (33, -9),
@@ -106,10 +106,10 @@ _MUSCLES = (
 
 
 class Anatomy:
-    """Sizes and positions in mm in the subject's own axes (right, anterior, superior; origin in the cord).
+    """Sizes and positions in mm along the subject's axes (right, anterior, superior; origin in the cord).
 
-    rng: the subject's own generator; field_of_view: height (mm) over which lesions are spread; diseased:
-    multiple sclerosis, with lesions and a cord that is a little thinner.
+    rng: the subject's own generator; field_of_view: height (mm) over which lesions are distributed; diseased:
+    multiple sclerosis, with lesions and a slightly thinner cord.
 
     centreline_u, centreline_v: polynomial coefficients (z^0, z^1, z^2) of the cord's position; cord: half
     axes right-left and anterior-posterior away from the enlargement; enlargement: relative widening, z of
@@ -118,7 +118,7 @@ class Anatomy:
     distance between discs; disc_middle: z of the central disc; disc_half: half its height; disc_tilt: slope
     of the disc planes; spinous: length of the spinous processes; neck: half width, half depth, anterior
     shift; fat: thickness of the subcutaneous fat; muscles: middles of the muscles of one side; origin: the
-    subject's place in the scanner.
+    subject's position in the scanner.
     """
 
     def __init__(self, rng: np.random.Generator, field_of_view: float, diseased: bool) -> None:
@@ -152,7 +152,7 @@ class Anatomy:
         return later
 
     def centre(self, z: np.ndarray | float) -> tuple[np.ndarray | float, np.ndarray | float]:
-        """Position (right, anterior) of the cord's middle at height `z`."""
+        """Position (right, anterior) of the center of the cord at height `z`."""
         (u0, u1, u2), (v0, v1, v2) = self.centreline_u, self.centreline_v
         return u0 + z * (u1 + z * u2), v0 + z * (v1 + z * v2)
 

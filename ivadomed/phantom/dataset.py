@@ -1,4 +1,4 @@
-"""A BIDS data set in a folder, which appears when it is complete and replaces nothing but an earlier phantom."""
+"""Writing a BIDS data set to a folder that appears once complete and replaces only an earlier phantom."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _OURS_IN_DERIVATIVES = ("labels", "dataset_description.json")
 
 @contextmanager
 def staged(target: Path, overwrite: bool) -> Iterator[Path]:
-    """Yield a temporary folder that becomes `target` when the block ends without an error.
+    """Yield a temporary folder that becomes `target` if the block ends without an error.
 
     Args:
-        target: Folder to create; parents are made.
-        overwrite: Replace a phantom that is already there. Anything else is never replaced.
+        target: Folder to create; parents are created.
+        overwrite: Replace an existing phantom; other content is never replaced.
 
     Raises:
-        OutputError: `target` holds something that must not be replaced.
+        OutputError: `target` has content that must not be replaced.
     """
     target = target.expanduser().resolve()
     _check_replaceable(target, overwrite)
@@ -63,7 +63,7 @@ def _names_in(folder: Path) -> list[str]:
 
 
 def is_phantom(folder: Path) -> bool:
-    """Test for a `dataset_description.json` that names this generator."""
+    """Return whether `dataset_description.json` names this generator."""
     try:
         description = parse_json((folder / "dataset_description.json").read_text(encoding="utf-8"))
         return any(entry.get("Name") == GENERATOR for entry in description["GeneratedBy"])
@@ -72,12 +72,12 @@ def is_phantom(folder: Path) -> bool:
 
 
 def write_each(write: Callable[[int], None], n: int, jobs: int) -> None:
-    """Call `write` with 0 to n - 1, in as many processes as joblib's `n_jobs` says."""
+    """Call `write` with 0 to n - 1, in `jobs` processes as in joblib's `n_jobs`."""
     Parallel(n_jobs=min(jobs, n))(delayed(write)(number) for number in range(n))
 
 
 def write_tsv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Write a table as BIDS wants it: tabs, and `n/a` for None."""
+    """Write a table in BIDS format: tab-separated, `n/a` for None."""
     lines = ["\t".join("n/a" if cell is None else str(cell) for cell in row) for row in (header, *rows)]
     write_text(path, "\n".join(lines) + "\n")
 

@@ -1,4 +1,4 @@
-"""Voxel grids in scanner space, slabs in which a volume is computed to bound memory, smooth random fields."""
+"""Voxel grids in scanner space, slabs for computing a volume in limited memory, and smooth random fields."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from scipy.spatial.transform import Rotation
 
 SLAB_VOXELS = 2**18
-"""Voxels computed at once: about 1 MB per temporary array, which stays in the processor's cache."""
+"""Voxels per slab: about 1 MB per temporary array, to fit the processor's cache."""
 
 
 @dataclass(frozen=True)
 class Lattice:
-    """A regular lattice of points: point (i, j, k) lies at ``origin + i steps[0] + j steps[1] + k steps[2]``.
+    """A regular lattice of points: point (i, j, k) is at ``origin + i steps[0] + j steps[1] + k steps[2]``.
 
     shape: points along each axis; origin: [3] mm; steps: [3, 3] mm, one row per axis.
     """
@@ -33,7 +33,7 @@ class Lattice:
         return plane[:, :, None] + k.astype(np.float32)
 
     def subdivided(self, count: int) -> Lattice:
-        """Replace every point by `count` points, evenly spaced along the third axis."""
+        """Replace each point with `count` points, evenly spaced along the third axis."""
         steps = self.steps.copy()
         steps[2] /= count
         return Lattice(
@@ -45,8 +45,8 @@ class Lattice:
 class VoxelGrid:
     """The voxel grid of one image.
 
-    shape: voxels along right, anterior, superior; zooms: mm along them; affine: [4, 4] voxel -> scanner mm,
-    whose axes run nearly along R, A, S; axcodes: the order and direction in which the voxels are stored on
+    shape: voxels along right, anterior, superior; zooms: their size in mm; affine: [4, 4] voxel -> scanner mm,
+    with axes nearly along R, A, S; axcodes: order and direction of the axes on
     disk.
     """
 
@@ -64,7 +64,7 @@ class VoxelGrid:
             yield slice(first, first + count), Lattice((*self.shape[:2], count), start, self.affine[:3, :3].T)
 
     def nearest_voxel(self, point: np.ndarray) -> tuple[int, int, int] | None:
-        """Voxel that holds the world `point` (mm), None outside of the volume."""
+        """Voxel that contains the world `point` (mm); None outside the volume."""
         offset = np.linalg.inv(self.affine[:3, :3]) @ (point - self.affine[:3, 3])
         i, j, k = (int(n) for n in np.rint(offset))
         inside = 0 <= i < self.shape[0] and 0 <= j < self.shape[1] and 0 <= k < self.shape[2]
@@ -87,9 +87,9 @@ def oblique_grid(
     angles: np.ndarray,
     axcodes: str,
 ) -> VoxelGrid:
-    """Grid around `centre` (scanner mm), turned by `angles` (degrees about R, A, S).
+    """Grid around `centre` (scanner mm), rotated by `angles` (degrees about R, A, S).
 
-    The angles must stay below 45 degrees, so that the axes keep their names.
+    The angles must be below 45 degrees, so that the axes keep their names.
     """
     affine = np.eye(4)
     affine[:3, :3] = Rotation.from_euler("xyz", angles, degrees=True).as_matrix() * np.asarray(zooms)
@@ -101,8 +101,8 @@ def oblique_grid(
 class Waves:
     """A smooth random field: a sum of plane waves of random direction, with unit variance.
 
-    vectors: [N, 3] rad/mm; phases: [N] rad. A field in space, so that every image of a subject sees the same
-    one.
+    vectors: [N, 3] rad/mm; phases: [N] rad. The field is defined in space, so all images of a subject sample the
+    same one.
     """
 
     vectors: np.ndarray
@@ -138,5 +138,5 @@ def random_waves(rng: np.random.Generator, count: int, wavelengths: tuple[float,
 
 
 def random_stream(seed: int, purpose: str, *key: int) -> np.random.Generator:
-    """Generator for `purpose` and `key`, the same whatever else is drawn from the same seed."""
+    """Generator for `purpose` and `key`, independent of other draws with the same seed."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(zlib.crc32(purpose.encode()), *key)))

@@ -18,7 +18,7 @@ from .dataset import staged, write_descriptions, write_each, write_tsv
 from .lattice import Lattice, Waves, random_stream, random_waves
 
 MAX_RADIUS = 5.0
-"""Largest outer radius of a fibre, um."""
+"""Largest outer radius of a fiber, um."""
 TILE = 1024
 """Side (pixels) of the tiles in which large micrographs are drawn."""
 _PIXEL_SIZES = (0.1, 0.08, 0.13)
@@ -32,7 +32,7 @@ derivatives/labels holds the axons (seg-axon-manual) and their myelin sheaths (s
 
 @dataclass(frozen=True)
 class Micrographs:
-    """What a data set contains. seed: of everything drawn; size: width, height in pixels."""
+    """Settings of a data set. seed: seed of all random draws; size: width, height in pixels."""
 
     seed: int = 0
     size: tuple[int, int] = (512, 512)
@@ -58,7 +58,7 @@ def write_micrographs(
             phantom.
         n: Number of micrographs.
         settings: Seed and size.
-        jobs: Processes, as in joblib (-1: all cores). The pixels do not depend on it.
+        jobs: Processes, as in joblib (-1: all cores). They do not affect the pixels.
         overwrite: Replace an earlier phantom.
 
     Returns:
@@ -66,7 +66,7 @@ def write_micrographs(
 
     Raises:
         ConfigError: `n` is not positive.
-        OutputError: The folder holds something else.
+        OutputError: The folder has other content.
     """
     if n < 1:
         raise ConfigError(f"phantom: number of micrographs {n}: expected 1 or more")
@@ -103,7 +103,7 @@ def write_micrograph(root: Path, settings: Micrographs, index: int) -> None:
 
 @dataclass(frozen=True)
 class Fibres:
-    """Myelinated fibres, in um. centres: [N, 2] (row, column); radii: [N] outer; myelin: [N] thickness."""
+    """Myelinated fibers, in um. centres: [N, 2] (row, column); radii: [N] outer; myelin: [N] thickness."""
 
     centres: np.ndarray
     radii: np.ndarray
@@ -112,7 +112,7 @@ class Fibres:
 
 @dataclass(frozen=True)
 class Septum:
-    """A straight band of tissue without fibres: points with |normal . p - offset| < half_width (um)."""
+    """A straight band of tissue without fibers: points with |normal . p - offset| < half_width (um)."""
 
     normal: np.ndarray
     offset: float
@@ -129,11 +129,11 @@ class Septum:
 def random_sizes(
     extent: tuple[float, float], fill: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw outer radii and myelin thicknesses (um), largest first, that together cover `fill` of the area.
+    """Draw outer radii and myelin thicknesses (um), largest first, that together cover a fraction `fill` of the area.
 
     Axon diameters are log-normal with a median of 1.1 um, one of the long-tailed laws that fit white matter
     (Sepehrband et al., Front Neuroanat 2016); the g-ratio (axon over fibre diameter) scatters around 0.63 and
-    grows a little with the diameter.
+    increases slightly with the diameter.
     """
     area = fill * extent[0] * extent[1]
     count = int(area / 1.2) + 50
@@ -153,18 +153,18 @@ def pack(
     rng: np.random.Generator,
     rounds: int = 40,
 ) -> Fibres:
-    """Throw fibres onto the plane, largest first, until they fit or `rounds` are over.
+    """Place fibers at random, largest first, until all fit or `rounds` attempts are over.
 
-    Fibres of similar size are thrown together. Against each group already in place, a throw is tested with
-    the group's largest radius, so that one nearest neighbour per group decides.
+    Fibers of similar size are placed together. Each position is tested against every placed group with the group's
+    largest radius, so a single nearest neighbor per group decides.
 
     Args:
-        extent: Height, width, um; fibres may reach over the border.
-        fill: Share of the area to cover; what does not fit is left out.
-        gap: Least distance between two fibres, um.
+        extent: Height, width, um; fibers may cross the border.
+        fill: Fraction of the area to cover; fibers that do not fit are omitted.
+        gap: Minimum distance between two fibers, um.
         septum: Band to keep free.
-        rng: Source of randomness.
-        rounds: Throws per fibre.
+        rng: Random generator.
+        rounds: Attempts per fiber.
     """
     radii, myelin = random_sizes(extent, fill, rng)
     steps = np.floor(np.log(MAX_RADIUS / np.maximum(radii, 1e-3)) / np.log(1.2)).astype(int)
@@ -190,7 +190,7 @@ def pack(
 
 
 def _clear(points: np.ndarray, reach: np.ndarray, groups: list[tuple[cKDTree, float]]) -> np.ndarray:
-    """Mask of the points that are `reach` + the group's radius away from the nearest member of every group."""
+    """Mask of the points at least `reach` + the group's radius away from the nearest member of each group."""
     clear = np.ones(len(points), bool)
     for tree, radius in groups:
         left = np.flatnonzero(clear)
@@ -201,7 +201,7 @@ def _clear(points: np.ndarray, reach: np.ndarray, groups: list[tuple[cKDTree, fl
 
 
 def _first_of_rivals(points: np.ndarray, distance: float) -> np.ndarray:
-    """Of points closer than `distance` to each other keep those with no rival of lower index."""
+    """Among points closer than `distance` to each other, keep those without a rival of lower index."""
     keep = np.ones(len(points), bool)
     if len(points) > 1:
         keep[cKDTree(points).query_pairs(distance, output_type="ndarray")[:, 1]] = False
@@ -246,12 +246,12 @@ def draw(settings: Micrographs, index: int, pixel: float) -> tuple[np.ndarray, n
 
 
 class Tile:
-    """A window of a micrograph with a margin in which the neighbours' fibres are complete.
+    """A window of a micrograph, with a margin in which neighboring fibers are complete.
 
     Args:
         window: First row, first column, end row, end column in pixels.
         pixel: Size of a pixel, um.
-        fields: Two displacement fields, which make the outlines irregular, and the brightness.
+        fields: Two displacement fields, for irregular outlines, and the brightness.
     """
 
     def __init__(self, window: tuple[int, int, int, int], pixel: float, fields: list[Waves]) -> None:
@@ -266,7 +266,7 @@ class Tile:
         self.origin = origin[:2]
 
     def owners(self, fibres: Fibres) -> np.ndarray:
-        """Number (from 1) of the fibre that covers each pixel, 0 for none; neighbours do not touch."""
+        """Number (from 1) of the fiber that covers each pixel, 0 for none; neighbors do not touch."""
         owner = np.zeros(self.shape, np.int32)
         reach = fibres.radii[:, None] + 1.0
         lows = ((fibres.centres - self.origin - reach) / self.pixel).astype(int)
@@ -288,7 +288,7 @@ class Tile:
     def draw(
         self, fibres: Fibres, tone: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Image, axon mask and myelin mask of the window, uint8; `tone` is the brightness of each fibre."""
+        """Image, axon mask and myelin mask of the window, uint8; `tone` is the brightness of each fiber."""
         owner = self.owners(fibres)
         depth = ndimage.distance_transform_edt(owner > 0) * self.pixel
         axon = depth > np.concatenate([[np.inf], fibres.myelin])[owner]

@@ -1,4 +1,4 @@
-"""Magnetic resonance imaging: the signals of tissues, scanners, and an image with noise and labels of a subject."""
+"""Magnetic resonance imaging: tissue signals, scanners, and image acquisition with noise and labels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FINEST_SLICE = 1.3
 class Tissue:
     """Relaxation times in ms at 3 T, and proton density relative to water.
 
-    flowing: blood that enters the slice unsaturated. It is bright in gradient echo and void in spin echo
+    flowing: blood that enters the slice unsaturated; bright in gradient echo and dark in spin echo
     images.
     """
 
@@ -33,8 +33,8 @@ class Tissue:
 
 
 # Stanisz et al., Magn Reson Med 2005 (cord, muscle, blood); Smith et al., Magn Reson Med 2008 (cord grey and
-# white matter at 3 T); de Bazelaire et al., Radiology 2004 (marrow, fat, muscle). Rounded, and grey and
-# white matter set a little further apart; cortical bone and ligament get a low visible proton density
+# white matter at 3 T); de Bazelaire et al., Radiology 2004 (marrow, fat, muscle). Rounded, with gray and
+# white matter slightly further apart; cortical bone and ligament have a low visible proton density
 # instead of sub-millisecond relaxation times.
 TISSUES: dict[str, Tissue] = {
     "air": Tissue(0.0, 1000, 50, 20),
@@ -58,7 +58,7 @@ TISSUES: dict[str, Tissue] = {
 
 @dataclass(frozen=True)
 class Sequence:
-    """A pulse sequence; the fields carry the names and units of the BIDS sidecar.
+    """A pulse sequence; fields have the names and units of the BIDS sidecar.
 
     spin_echo: spin echo instead of spoiled gradient echo; flip_angle: degrees; echo_time, repetition_time: s.
     """
@@ -79,8 +79,8 @@ SEQUENCES: dict[str, Sequence] = {
 def at_field(tissue: Tissue, tesla: float) -> Tissue:
     """Relaxation times at another field strength.
 
-    T1 grows with the cube root of the field (Bottomley et al., Med Phys 1984), T2 stays, and the part of
-    1/T2* that comes from field inhomogeneity grows in proportion to the field.
+    T1 grows with the cube root of the field (Bottomley et al., Med Phys 1984), T2 is constant, and the part of
+    1/T2* due to field inhomogeneity is proportional to the field.
     """
     inhomogeneity = (1 / tissue.t2star - 1 / tissue.t2) * tesla / 3.0
     return replace(
@@ -89,7 +89,7 @@ def at_field(tissue: Tissue, tesla: float) -> Tissue:
 
 
 def signal(tissue: Tissue, sequence: Sequence) -> float:
-    """Steady-state signal of a tissue, 0..1 of the magnetisation of water.
+    """Steady-state signal of a tissue, 0..1 of the magnetization of water.
 
     Spoiled gradient echo: PD sin(a) (1 - E1) / (1 - E1 cos(a)) exp(-TE/T2*) (Ernst angle equation). Spin
     echo with a perfect refocusing pulse: PD (1 - E1) sin(a) exp(-TE/T2). E1 = exp(-TR/T1).
@@ -100,7 +100,7 @@ def signal(tissue: Tissue, sequence: Sequence) -> float:
     if sequence.spin_echo:
         return 0.0 if tissue.flowing else tissue.pd * math.sin(angle) * recovery * math.exp(-echo / tissue.t2)
     decay = tissue.pd * math.sin(angle) * math.exp(-echo / tissue.t2star)
-    # Fresh blood reaches the slice with the larger part of its equilibrium magnetisation.
+    # Fresh blood enters the slice with most of its equilibrium magnetization.
     saturated = recovery / (1 - (1 - recovery) * math.cos(angle))
     return decay * (0.5 * saturated + 0.25 if tissue.flowing else saturated)
 
@@ -113,10 +113,10 @@ def signals(sequence: Sequence, tesla: float) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Site:
-    """An institution: its scanner, and how its protocol differs from the common one.
+    """An institution: its scanner, and deviations of its protocol from the common one.
 
-    tesla: field strength; snr: white matter over noise; gain: stored value of white matter; float_data:
-    images are float32 instead of int16; flip, echo, repetition: factors on the common flip angle, echo and
+    tesla: field strength; snr: signal of white matter over noise; gain: stored value of white matter; float_data:
+    images are float32 instead of int16; flip, echo, repetition: factors applied to the common flip angle, echo and
     repetition times.
     """
 
@@ -133,7 +133,7 @@ class Site:
     repetition: float = 1.0
 
     def sequence(self, contrast: str) -> Sequence:
-        """The institution's version of a sequence; a spin echo always starts with 90 degrees."""
+        """The institution's version of a sequence; a spin echo always has a flip angle of 90 degrees."""
         common = SEQUENCES[contrast]
         return replace(
             common,
@@ -182,11 +182,11 @@ def acquire(
 
     Args:
         anatomy: The subject.
-        raters: The lesions as each of the two raters outlines them.
+        raters: The lesions as outlined by each of the two raters.
         grid: Voxel grid of the image.
         site: Scanner and protocol.
-        contrast: Of `SEQUENCES`.
-        rng: Draws the coil's sensitivity and the noise.
+        contrast: One of `SEQUENCES`.
+        rng: Generator for the coil sensitivity and the noise.
 
     Returns:
         Image [R, A, S] and uint8 labels on its grid by suffix (`seg-manual`, ...).
@@ -231,7 +231,7 @@ def _mean_of(values: np.ndarray, subslices: int) -> np.ndarray:
 
 
 def _labels(anatomy: Anatomy, grid: VoxelGrid, masks: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Labels by suffix: grey matter and lesions lie within the cord, CSF around it."""
+    """Labels by suffix: gray matter and lesions within the cord, CSF around it."""
     cord = masks["cord"]
     labels = {
         "seg-manual": cord,

@@ -1,7 +1,7 @@
 """Paint the signal of a neck on a lattice, structure by structure from the skin to the lesions.
 
-Every structure covers what was painted before by its share of the voxel, which gives partial volume at all
-borders. Small structures are painted in the block of the lattice that holds them.
+Each structure covers earlier ones by its fraction of a voxel, which gives partial volumes at all
+borders. Small structures are painted in the block of the lattice that contains them.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ MASKS = ("cord", "sac", "grey", "lesion", "rater1", "rater2")
 
 
 def coverage(distance: Array, width: float) -> Array:
-    """Share of a voxel inside a shape, 0..1: a linear ramp of `width` mm around the surface.
+    """Fraction of a voxel inside a shape, 0..1: a linear ramp of `width` mm around the surface.
 
-    This is exact for a plane that crosses a cube along an axis, and stands in for supersampling elsewhere.
+    This is exact for a plane that crosses a cube along an axis, and an approximation of supersampling elsewhere.
     """
     return np.clip(0.5 - distance * np.float32(1.0 / width), 0.0, 1.0)
 
@@ -29,7 +29,7 @@ def ellipse(u: Array, v: Array, a: Array | float, b: Array | float) -> Array:
     """First-order distance to the ellipse with half axes `a`, `b`: (q - 1) q / |grad|, exact on the axes."""
     pu, pv = u / a, v / b
     q = np.maximum(np.sqrt(pu * pu + pv * pv), 1e-6)
-    # |grad| >= q / max(a, b) everywhere, which also gives the middle of the ellipse a finite distance.
+    # |grad| >= q / max(a, b) everywhere, which also makes the distance at the center finite.
     gradient = np.maximum(np.sqrt((pu / a) ** 2 + (pv / b) ** 2), q / np.maximum(a, b))
     return (q - 1.0) * q / gradient
 
@@ -74,9 +74,9 @@ class CordFrame:
         return cls(x - u0, y - v0, z)
 
     def block(self, **ranges: tuple[float, float]) -> Block | None:
-        """Smallest block that holds all points within `ranges` of u, v, z (mm); None without any.
+        """Smallest block that contains all points within `ranges` of u, v, z (mm); None without any.
 
-        Each coordinate changes almost only along its own axis, so that the outer rows of the lattice bound
+        Each coordinate changes almost only along its own axis, so the outer rows of the lattice bound
         it.
         """
         slices = [slice(None)] * 3
@@ -103,7 +103,7 @@ class Painting:
     Args:
         anatomy: The subject.
         lattice: Centres of the voxels.
-        subslices: Points per voxel along the slab; the painting has that many times the voxels' slices.
+        subslices: Points per voxel along the slab, i.e. lattice slices per voxel slice.
         signals: Signal per tissue.
         widths: Extent of a voxel (mm) within a slice and of a sub-slice, over which borders are blurred.
     """
@@ -123,12 +123,12 @@ class Painting:
         self.image = np.repeat(self.soft_tissue(lattice), subslices, axis=2)
 
     def cover(self, block: Block, share: Array, tissue: str) -> None:
-        """Blend `tissue` into a block of the image by its `share` of every voxel."""
+        """Blend `tissue` into a block of the image by its `share` of each voxel."""
         part = self.image[block]
         part += share * (np.float32(self.signals[tissue]) - part)
 
     def fill(self, block: Block, distance: Array, tissue: str) -> None:
-        """Blend in the inside of a shape given by its signed `distance`."""
+        """Blend in the interior of a shape given by its signed `distance`."""
         self.cover(block, coverage(distance, self.width), tissue)
 
     def shape_in_plane(
@@ -146,13 +146,13 @@ class Painting:
                 self.fill(block, capsule(near.u, near.v, a, b, radius), tissue)
 
     def paint(self, raters: tuple[tuple[Lesion, ...], ...]) -> tuple[Array, dict[str, Array]]:
-        """Paint everything.
+        """Paint all structures.
 
         Args:
-            raters: The lesions as each of the two raters outlines them.
+            raters: The lesions as outlined by each of the two raters.
 
         Returns:
-            The signal, and the share of every voxel that belongs to each of `MASKS`, both [I, J, K].
+            The signal, and the fraction of each voxel that belongs to each of `MASKS`, both [I, J, K].
         """
         self.throat_and_vessels()
         self.arch()
@@ -160,9 +160,9 @@ class Painting:
         return self.image, self.canal(raters)
 
     def soft_tissue(self, lattice: Lattice) -> Array:
-        """Skin, subcutaneous fat and the muscles with the fat between them: the ground of the painting.
+        """Skin, subcutaneous fat, and muscles with the fat between them: the first layer of the painting.
 
-        These change slowly along the neck, so that one point per voxel is enough.
+        These change slowly along the neck, so one point per voxel is enough.
         """
         frame, (half_u, half_v, shift) = CordFrame.of(self.anatomy, lattice), self.anatomy.neck
         warp_u, warp_v = (waves(lattice) for waves in self.anatomy.warp)
@@ -184,7 +184,7 @@ class Painting:
         return ground * (1.0 + 0.06 * self.anatomy.texture(lattice))
 
     def muscle_gap(self, u: Array, v: Array) -> Array:
-        """Distance (mm) to the border between the two muscles that are nearest, from |right| and anterior."""
+        """Distance (mm) to the border between the two nearest muscles, from |right| and anterior."""
         first = np.full(u.shape, np.inf, np.float32)
         second = first.copy()
         for middle_u, middle_v in self.anatomy.muscles:
@@ -206,7 +206,7 @@ class Painting:
             self.shape_in_plane("blood", place, (place[0] + 1, place[1] + 0.5), radius)
 
     def level(self, near: CordFrame) -> Array:
-        """Signed distance (mm) along the spine to the middle of the nearest disc."""
+        """Signed distance (mm) along the spine to the center of the nearest disc."""
         height = near.z - self.anatomy.disc_middle + self.anatomy.disc_tilt * near.v
         return height - self.anatomy.disc_period * np.rint(height / self.anatomy.disc_period)
 
@@ -259,7 +259,7 @@ class Painting:
         self.cover(block, coverage(nucleus, 2.5) * coverage(0.7 - beyond_disc, self.height), "nucleus")
 
     def canal(self, raters: tuple[tuple[Lesion, ...], ...]) -> dict[str, Array]:
-        """Epidural fat, dural sac, cord, grey matter, fissure and lesions; returns the shares of `MASKS`."""
+        """Epidural fat, dural sac, cord, gray matter, fissure and lesions; returns the fractions of `MASKS`."""
         masks = {name: np.zeros(self.image.shape, np.float32) for name in MASKS}
         half_u, half_v = self.anatomy.sac(0.0)
         block = self.frame.block(u=(-half_u - 3, half_u + 3), v=(-half_v - 5, half_v + 3))
@@ -290,7 +290,7 @@ class Painting:
         return masks
 
     def lesion(self, lesion: Lesion, cord: Array, mask: Array) -> None:
-        """Add the share of one lesion to `mask`, within the cord."""
+        """Add the voxel fractions of one lesion to `mask`, within the cord."""
         reach = 1.3 * lesion.radii[2]
         a, b = self.anatomy.cord
         block = self.frame.block(u=(-2 * a, 2 * a), v=(-2 * b, 2 * b), z=(lesion.z - reach, lesion.z + reach))
@@ -301,9 +301,9 @@ class Painting:
 
 
 def butterfly(near: CordFrame, calibre: tuple[Array, Array]) -> Array:
-    """Signed distance (mm) to the grey matter: thick anterior horns, slender posterior horns, a commissure.
+    """Signed distance (mm) to the gray matter: thick anterior horns, slender posterior horns, a commissure.
 
-    Drawn in the section of an average cord (half axes 6.4 and 3.9 mm) and stretched with the cord.
+    Defined in the cross section of an average cord (half axes 6.4 and 3.9 mm) and scaled with the cord.
     """
     u, v = np.abs(near.u) * (6.4 / calibre[0]), near.v * (3.9 / calibre[1])
     anterior = capsule(u, v, (1.3, 0.3), (2.1, 1.4), 0.75, 0.95)

@@ -56,11 +56,11 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class Study:
-    """What a study contains; equal studies with equal seeds have equal voxels.
+    """Settings of a study; equal studies with equal seeds have equal voxels.
 
-    seed: seed of everything drawn; size: name of a preset in `SIZES`; shape: voxels right-left,
+    seed: seed of all random draws; size: name of a preset in `SIZES`; shape: voxels right-left,
     anterior-posterior, inferior-superior of every image, None for the preset's; contrasts: of `CONTRASTS`;
-    sessions: 1 (no session folder) or 2; lesions: share of the subjects with lesions; coregistered: all
+    sessions: 1 (no session folder) or 2; lesions: fraction of subjects with lesions; coregistered: all
     contrasts of a session share a grid.
     """
 
@@ -92,19 +92,19 @@ class Study:
             raise ConfigError("phantom: " + "; ".join(problems))
 
     def rng(self, purpose: str, *key: int) -> np.random.Generator:
-        """Independent generator for one purpose, the same however many subjects or processes there are."""
+        """Independent generator for one purpose, regardless of the number of subjects or processes."""
         return random_stream(self.seed, purpose, *key)
 
     def site(self, subject: int) -> Site:
-        """Institution of a subject; they take turns."""
+        """Institution of a subject, assigned in turn."""
         return SITES[(subject + self.seed) % len(SITES)]
 
     def diseased(self, subject: int) -> bool:
-        """Presence of lesions; a golden-ratio sequence keeps the share right for any number."""
+        """Presence of lesions; a golden-ratio sequence keeps the fraction correct for any number of subjects."""
         return (0.5 + subject * _GOLDEN + self.seed * math.sqrt(2)) % 1.0 < self.lesions
 
     def grid(self, subject: int, session: int, contrast: str, anatomy: Anatomy) -> VoxelGrid:
-        """Voxel grid of an image: a little oblique, with changing orientation on disk."""
+        """Voxel grid of an image: slightly oblique, with varying orientation on disk."""
         number = CONTRASTS.index("T2w" if self.coregistered else contrast)
         rng = self.rng("grid", subject, session, number)
         (x, y, z), sizes = SIZES[self.size]
@@ -125,8 +125,8 @@ def write_study(output: Path, n: int, study: Study, jobs: int = 1, overwrite: bo
         output: Folder of the data set; it must not exist, be empty, or with `overwrite` hold an earlier
             phantom.
         n: Number of subjects.
-        study: What to write.
-        jobs: Processes, as in joblib (-1: all cores). The voxels do not depend on it.
+        study: The study to write.
+        jobs: Processes, as in joblib (-1: all cores). They do not affect the voxels.
         overwrite: Replace an earlier phantom.
 
     Returns:
@@ -134,7 +134,7 @@ def write_study(output: Path, n: int, study: Study, jobs: int = 1, overwrite: bo
 
     Raises:
         ConfigError: `n` is not positive.
-        OutputError: The folder holds something else.
+        OutputError: The folder has other content.
     """
     if n < 1:
         raise ConfigError(f"phantom: number of subjects {n}: expected 1 or more")
@@ -148,7 +148,7 @@ def write_study(output: Path, n: int, study: Study, jobs: int = 1, overwrite: bo
 
 
 def subject_name(subject: int) -> str:
-    """BIDS label of the subject with a number from 0."""
+    """BIDS label of a subject, numbered from 0."""
     return f"sub-{subject + 1:03d}"
 
 

@@ -1,6 +1,6 @@
-"""Steps that clean a prediction: threshold, fill holes, remove small objects, keep the largest object, ...
+"""Steps that clean up a prediction: threshold, fill holes, remove small objects, keep the largest object, ...
 
-Importing it costs numpy and connected-components-3d; what one function needs beyond is imported there.
+Importing this package requires only numpy and connected-components-3d; other libraries are imported when used.
 """
 
 from ivadomed.postprocessing.masks import (

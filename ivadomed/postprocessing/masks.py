@@ -1,7 +1,7 @@
-"""Operations on a predicted mask or heatmap. Each returns a new array; NIfTI images go in and out too.
+"""Operations on a predicted mask or heatmap. Each returns a new array; NIfTI images are supported too.
 
-Arrays are [H, W], [H, W, D] (D may be 1) or [H, W, D, C] with one class per C. Decorators let a function of one array
-also take NIfTI images, several classes, or soft values.
+Arrays are [H, W], [H, W, D] (D may be 1) or [H, W, D, C] with one class per C. Decorators extend functions of a
+single array to NIfTI images, several classes, or soft values.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 LOW_THRESHOLD = 1e-3
 MIN_DISTANCE = 5
-"""Voxels between two peaks of a heatmap."""
+"""Minimum distance of two peaks of a heatmap, in voxels."""
 
 
 def nifti_capable(wrapped: Callable[..., Any]) -> Callable[..., Any]:
-    """Let ``wrapped(array, ...)`` also take a nibabel image as its first argument.
+    """Let ``wrapped(array, ...)`` also accept a nibabel image as its first argument.
 
-    An array result comes back as an image with the input's affine and header and the array's type;
-    any other result as it is.
+    An array result is returned as an image with the input's affine and header and the array's type;
+    any other result is returned unchanged.
     """
 
     @wraps(wrapped)
@@ -46,7 +46,7 @@ def nifti_capable(wrapped: Callable[..., Any]) -> Callable[..., Any]:
         result = wrapped(np.asanyarray(data.dataobj), *args, **kwargs)
         if not isinstance(result, np.ndarray):
             return result
-        from ivadomed.images.io import make_like  # loads nibabel, which callers with arrays do not need
+        from ivadomed.images.io import make_like  # loads nibabel, not needed for arrays
 
         return make_like(result, data)
 
@@ -54,7 +54,7 @@ def nifti_capable(wrapped: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def multilabel_capable(wrapped: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-    """Let ``wrapped(array, ...)`` also take classes along a fourth axis [H, W, D, C]; each on its own."""
+    """Let ``wrapped(array, ...)`` also accept classes along a fourth axis [H, W, D, C], each processed separately."""
 
     @wraps(wrapped)
     def wrapper(data: np.ndarray, *args: Any, **kwargs: Any) -> np.ndarray:
@@ -66,9 +66,9 @@ def multilabel_capable(wrapped: Callable[..., np.ndarray]) -> Callable[..., np.n
 
 
 def binarize_with_low_threshold(wrapped: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-    """Let ``wrapped(mask, ...)`` also take soft values: what the resulting mask keeps, keeps its value.
+    """Let ``wrapped(mask, ...)`` also accept soft values: voxels in the resulting mask keep their value.
 
-    Values below 0.001 are set to 0 before: the tails of a soft prediction connect objects that are apart.
+    Values below 0.001 are first set to 0: the tails of a soft prediction connect separate objects.
     """
 
     @wraps(wrapped)
@@ -82,7 +82,7 @@ def binarize_with_low_threshold(wrapped: Callable[..., np.ndarray]) -> Callable[
 
 @nifti_capable
 def threshold_predictions(predictions: np.ndarray, thr: float = 0.5) -> np.ndarray:
-    """Binarize: 0 below ``thr``, 1 from ``thr`` on, as uint8."""
+    """Binarize: 0 below ``thr``, otherwise 1, as uint8."""
     return (np.asarray(predictions) >= thr).astype(np.uint8)
 
 
@@ -92,7 +92,7 @@ def mask_predictions(predictions: np.ndarray, mask_binary: np.ndarray) -> np.nda
 
     Args:
         predictions: Any shape.
-        mask_binary: Zeros and ones, the shape of ``predictions`` or, for [H, W, D, C], [H, W, D].
+        mask_binary: Zeros and ones, of the same shape or, for [H, W, D, C], [H, W, D].
     """
     predictions, mask = np.asarray(predictions), np.asarray(mask_binary) != 0
     if mask.ndim == predictions.ndim - 1:
@@ -103,10 +103,10 @@ def mask_predictions(predictions: np.ndarray, mask_binary: np.ndarray) -> np.nda
 @nifti_capable
 @binarize_with_low_threshold
 def keep_largest_object(predictions: np.ndarray) -> np.ndarray:
-    """Keep the largest object; voxels that share a face are connected. The first of equals wins.
+    """Keep the largest object of face-connected voxels. In case of a tie, the first one is kept.
 
-    With several classes [H, W, D, C], every class keeps the object that holds its largest part. Parts of
-    different classes that overlap (a lesion inside the cord) are one object and are kept together.
+    With several classes [H, W, D, C], every class keeps the object with its largest part. Parts of
+    different classes that overlap (a lesion inside the cord) form one object and are kept together.
     """
     if predictions.ndim == 4:
         return _keep_largest_of_classes(predictions)
@@ -133,7 +133,7 @@ def _keep_largest_of_classes(mask: np.ndarray) -> np.ndarray:
 
 
 def _overlaps(labels: list[np.ndarray]) -> np.ndarray:
-    """Pairs [P, 2] of labels that share a voxel, of images whose labels are distinct."""
+    """Pairs [P, 2] of labels that share a voxel, for images with distinct labels."""
     first = labels[0].copy()
     pairs = [np.empty((0, 2), np.int64)]
     for other in labels[1:]:
@@ -144,11 +144,11 @@ def _overlaps(labels: list[np.ndarray]) -> np.ndarray:
 
 
 def _groups(links: np.ndarray, count: int) -> np.ndarray:
-    """Group number of each of the labels 1..count under the links [P, 2]; element 0 is label 1."""
+    """Group number of labels 1..count connected by the links [P, 2]; element 0 is label 1."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    a, b = (links.T - 1).astype(np.int32)  # of wider indices, scipy 1.11.0 says that nothing is linked
+    a, b = (links.T - 1).astype(np.int32)  # with wider indices, scipy 1.11.0 reports no links
     return connected_components(coo_array((np.ones(len(a)), (a, b)), (count, count)), directed=False)[1]
 
 
@@ -158,7 +158,7 @@ def keep_largest_object_per_slice(predictions: np.ndarray, axis: int = 2) -> np.
     """Keep the largest object of every slice; pixels that share an edge are connected.
 
     Args:
-        predictions: [H, W, D], or [H, W, D, C] with every class on its own; [H, W] is one slice.
+        predictions: [H, W, D], or [H, W, D, C] with each class separately; [H, W] is one slice.
         axis: Axis along which the slices are taken.
     """
     predictions = np.asarray(predictions)
@@ -171,11 +171,11 @@ def keep_largest_object_per_slice(predictions: np.ndarray, axis: int = 2) -> np.
 @nifti_capable
 @multilabel_capable
 def fill_holes(predictions: np.ndarray, structure: tuple[int, ...] = (3, 3, 3)) -> np.ndarray:
-    """Fill background that is cut off from the border of the image, as uint8.
+    """Fill background that is not connected to the border of the image, as uint8.
 
-    Background voxels are connected when a box of ``structure`` around one holds the other: with (3, 3, 3)
-    also over corners, so an object must enclose its hole without a gap. An axis of length 1 is left out:
-    in one slice [H, W, 1], holes are those of the picture.
+    Background voxels are connected if a box of ``structure`` around one contains the other: with (3, 3, 3),
+    also across corners, so an object must enclose its hole without a gap. Axes of length 1 are ignored:
+    in one slice [H, W, 1], holes are two-dimensional.
 
     Args:
         predictions: Binary [H, W], [H, W, D] or [H, W, D, C].
@@ -194,7 +194,7 @@ def fill_holes(predictions: np.ndarray, structure: tuple[int, ...] = (3, 3, 3)) 
 
 
 def _holes(mask: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """Background of ``mask`` that does not reach its border."""
+    """Background of ``mask`` that is not connected to its border."""
     if mask.ndim not in (2, 3) or set(size) != {3}:
         return _holes_of_any_structure(mask, size)
     labels, count = label_objects(~mask, CORNERS)
@@ -205,12 +205,12 @@ def _holes(mask: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
 
 
 def _holes_of_any_structure(mask: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """As ``_holes``, for any number of axes and any structure, at tens of times the cost."""
+    """Same as ``_holes`` for any number of axes and any structure, but tens of times slower."""
     from scipy.ndimage import binary_fill_holes
 
     if not mask.ndim:
         return np.zeros_like(mask)
-    # scipy 1.17 corrupts memory when the structure is larger than the image; around it is background anyway.
+    # scipy 1.17 corrupts memory if the structure is larger than the image, which is surrounded by background anyway.
     padded = np.pad(mask, [(n, n) for n in size])
     inner = tuple(slice(n, -n) for n in size)
     return binary_fill_holes(padded, np.ones(size))[inner] & ~mask
@@ -222,12 +222,12 @@ def remove_small_objects(data: np.ndarray, bin_structure: np.ndarray, size_min: 
     """Set objects of fewer than ``size_min`` voxels to 0.
 
     Args:
-        data: [H, W], [H, W, D] or [H, W, D, C]; what is not 0 is object and keeps its value.
-        bin_structure: Neighbours of a voxel, as ``scipy.ndimage.generate_binary_structure``; the rank counts.
-        size_min: Voxels of the smallest object to keep.
+        data: [H, W], [H, W, D] or [H, W, D, C]; nonzero voxels are objects and keep their values.
+        bin_structure: Neighbors of a voxel, see ``scipy.ndimage.generate_binary_structure``; only the rank is used.
+        size_min: Size of the smallest object to keep, in voxels.
 
     Raises:
-        ValueError: ``bin_structure`` is none of the standard neighbourhoods.
+        ValueError: ``bin_structure`` is not a standard neighborhood.
     """
     data = np.asarray(data)
     labels, count = label_objects(data, _rank(bin_structure))
@@ -247,22 +247,22 @@ def _rank(structure: np.ndarray) -> int:
 def coordinate_from_heatmap(nifti_image: np.ndarray, thresh: float = 0.3) -> list[list[int]]:
     """Coordinates of the local maxima of a heatmap.
 
-    A peak is the largest value within 5 voxels. Peaks closer than 5 voxels to the border are left out, for
-    their neighbourhood is cut; along an axis of length 1 there is no border. Hence a stack of 2 to 10
-    slices has no peaks: give single slices or volumes.
+    A peak is the largest value within 5 voxels. Peaks closer than 5 voxels to the border are excluded because
+    their neighborhood is truncated; an axis of length 1 has no border. Hence a stack of 2 to 10
+    slices has no peaks: pass single slices or volumes.
 
     Args:
         nifti_image: Nifti1Image or array, [X, Y] or [X, Y, Z].
-        thresh: Smallest height of a peak, after the image has been rescaled to 0..1.
+        thresh: Minimum height of a peak after rescaling the image to 0..1.
 
     Returns:
-        One [x, y, z] per peak, in voxels, the highest first; empty for a constant image.
+        One [x, y, z] per peak, in voxels, highest first; empty for a constant image.
     """
     image = np.asarray(nifti_image, np.float64)
     low, high = image.min(), image.max()
     if low == high:
         return []
-    from skimage.feature import peak_local_max  # no other library keeps peaks a distance apart
+    from skimage.feature import peak_local_max  # no other library enforces a distance between peaks
 
     border = tuple(MIN_DISTANCE if n > 1 else 0 for n in image.shape)
     peaks = peak_local_max(
@@ -275,13 +275,13 @@ def label_file_from_coordinates(nifti_image: Nifti1Image, coord_list: Sequence[S
     """Image of single voxels of value 1.
 
     Args:
-        nifti_image: Image whose shape, affine and header the result takes.
+        nifti_image: Image that defines the shape, affine and header of the result.
         coord_list: One [x, y, z] per voxel, in voxels of ``nifti_image``.
 
     Raises:
         DataError: A coordinate lies outside the image.
     """
-    from ivadomed.images.io import make_like  # loads nibabel, which callers with arrays do not need
+    from ivadomed.images.io import make_like  # loads nibabel, not needed for arrays
 
     label = np.zeros(nifti_image.shape, np.uint8)
     for coordinate in coord_list:

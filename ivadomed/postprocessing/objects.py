@@ -1,4 +1,4 @@
-"""Connected objects of a binary mask: labels and sizes, at the cost of the voxels around the objects."""
+"""Connected objects of a binary mask: labels and sizes, computed only inside their bounding box."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from ivadomed.errors import ConfigError
 
 FACES, EDGES, CORNERS = 1, 2, 3
-"""Which neighbours belong to one object: those that share a face, also an edge, also a corner.
+"""Neighbors that belong to the same object: those that share a face, also an edge, also a corner.
 
 The rank of ``scipy.ndimage.generate_binary_structure``: 6, 18 and 26 neighbours in 3D; 4, 8 and 8 in 2D."""
 
@@ -25,7 +25,7 @@ _CONNECTIVITY: dict[tuple[int, int], Literal[4, 6, 8, 18, 26]] = {
 
 
 def binary_structure(rank: int) -> np.ndarray:
-    """[3, 3, 3] neighbours of the centre, as ``scipy.ndimage.generate_binary_structure(3, rank)``."""
+    """[3, 3, 3] neighbors of the center, as ``scipy.ndimage.generate_binary_structure(3, rank)``."""
     return np.abs(np.indices((3, 3, 3)) - 1).sum(axis=0) <= rank
 
 
@@ -33,14 +33,14 @@ def label_objects(mask: np.ndarray, rank: int = EDGES) -> tuple[np.ndarray, int]
     """Number the connected objects of a mask.
 
     Args:
-        mask: [H, W] or [H, W, D]; what is not 0 is object.
+        mask: [H, W] or [H, W, D]; nonzero voxels are objects.
         rank: FACES, EDGES or CORNERS.
 
     Returns:
-        Labels of the mask's shape, 0 background and 1..n the objects, and n.
+        Labels in the shape of the mask (0 background, 1..n objects), and n.
 
     Raises:
-        ValueError: The mask has other than 2 or 3 axes.
+        ValueError: The mask does not have 2 or 3 axes.
     """
     if mask.ndim not in (2, 3):
         raise ValueError(f"label_objects: expected [H, W] or [H, W, D], got shape {mask.shape}")
@@ -48,7 +48,7 @@ def label_objects(mask: np.ndarray, rank: int = EDGES) -> tuple[np.ndarray, int]
     box = bounding_box(mask)
     if box is None:
         return labels, 0
-    # As uint8: of booleans, cc3d 4.1.1 with 26 neighbours writes past its buffer when the box is a thin line.
+    # As uint8: for booleans, cc3d 4.1.1 with 26 neighbors writes past its buffer if the box is a thin line.
     filled = np.ascontiguousarray(mask[box] != 0).view(np.uint8)
     connectivity = _CONNECTIVITY[mask.ndim, rank]
     labels[box], count = cc3d.connected_components(filled, connectivity=connectivity, return_N=True)
@@ -66,7 +66,7 @@ def select_objects(labels: np.ndarray, kept: np.ndarray) -> np.ndarray:
 
 
 def bounding_box(mask: np.ndarray) -> tuple[slice, ...] | None:
-    """Smallest box around what is not 0; None for an empty mask."""
+    """Smallest box around the nonzero voxels; None for an empty mask."""
     box = []
     for axis in range(mask.ndim):
         others = tuple(i for i in range(mask.ndim) if i != axis)
@@ -78,13 +78,13 @@ def bounding_box(mask: np.ndarray) -> tuple[slice, ...] | None:
 
 
 def minimum_voxels(thr: float, unit: str, voxel_volume: float, key: str) -> int:
-    """Smallest number of voxels that reaches a size.
+    """Smallest number of voxels that reaches a given size.
 
     Args:
         thr: Size in ``unit``.
         unit: "vox" or "mm3".
         voxel_volume: mm3 of one voxel.
-        key: Configuration key, for the error.
+        key: Configuration key, for the error message.
 
     Raises:
         ConfigError: Unknown unit.
@@ -92,14 +92,14 @@ def minimum_voxels(thr: float, unit: str, voxel_volume: float, key: str) -> int:
     if unit not in ("vox", "mm3"):
         raise ConfigError(f'{key}: unit {unit!r} is unknown; expected "vox" or "mm3"')
     voxels = thr if unit == "vox" else thr / voxel_volume
-    return int(np.ceil(voxels - 1e-6))  # 3 mm3 of 0.1 mm3 voxels are 30 voxels, not 31
+    return int(np.ceil(voxels - 1e-6))  # 3 mm3 are 30 voxels of 0.1 mm3, not 31
 
 
 def per_class(thr: Any, n_classes: int, key: str) -> list[float]:
-    """One threshold per class, of a single one for all or of a list with one for each.
+    """One threshold per class, from a single value or a list with one per class.
 
     Raises:
-        ConfigError: The list has another length.
+        ConfigError: The list has the wrong length.
     """
     values = [float(value) for value in thr] if isinstance(thr, (list, tuple)) else [float(thr)] * n_classes
     if len(values) != n_classes:

@@ -1,4 +1,4 @@
-"""The postprocessing steps that a configuration can name, run in the user's order."""
+"""Postprocessing steps available in a configuration, run in the configured order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ivadomed.postprocessing.objects import EDGES, binary_structure, minimum_vox
 from ivadomed.registry import Registry
 from ivadomed.registry.types import Doc, Ge, Le, Len, NonNegative, Real, SizeThreshold, Text
 
-# In these files a high value means that the samples agree; in all others, that they do not.
+# In these files, high values mean that the samples agree; in all others, that they disagree.
 CONFIDENCE_SUFFIXES = ("_unc-iou.nii.gz", "_soft.nii.gz")
 
 STEPS: Registry[Callable[..., np.ndarray]] = Registry(
@@ -24,7 +24,7 @@ STEPS: Registry[Callable[..., np.ndarray]] = Registry(
     no_argument="postprocessing.{name}.{key}: no such argument, expected {known}{hint}",
     expected="function; expected one of a prediction and keyword arguments",
 )
-"""Name -> function of a `Postprocessing` and keyword arguments, which returns the new prediction."""
+"""Name -> function that maps a `Postprocessing` and keyword arguments to the new prediction."""
 step = STEPS.register
 
 SoftValue = Annotated[Real, Ge(-1), Le(1)]
@@ -32,18 +32,18 @@ Classes = Annotated[tuple[NonNegative, ...], Len(1)] | None
 
 
 class Postprocessing:
-    """Clean a prediction.
+    """Apply postprocessing steps to a prediction.
 
     Args:
-        postprocessing_params: Step name to its parameters, in the order in which the steps run:
+        postprocessing_params: Step name to its parameters, in the order of execution:
             ``{"binarize_prediction": {"thr": 0.5}, "keep_largest": {}}``. Known steps are the methods below;
-            ``package.module:function`` is a function of your own.
+            ``package.module:function`` is a user-defined function.
         data_pred: [H, W, D] or [H, W, D, C], values in [0, 1]; D may be 1. It is not changed.
         dim_lst: Voxel size in mm along H, W, D.
-        filename_prefix: Path that the suffix of the uncertainty file continues.
+        filename_prefix: Path to which the suffix of the uncertainty file is appended.
 
     Attributes:
-        data_pred: The result of the steps so far.
+        data_pred: Result of the steps so far.
         zooms: Voxel size in mm along H, W, D.
         filename_prefix: As given.
     """
@@ -66,11 +66,11 @@ class Postprocessing:
         return self.data_pred.shape[3] if self.data_pred.ndim == 4 else 1
 
     def apply(self) -> np.ndarray:
-        """Run all steps and return the cleaned prediction.
+        """Run all steps and return the result.
 
         Raises:
-            ConfigError: An unknown step, or parameters that do not fit it.
-            DataError: The uncertainty file is absent or has another shape.
+            ConfigError: A step is unknown, or its parameters are invalid.
+            DataError: The uncertainty file is missing or has another shape.
         """
         for name, arguments in self.postprocessing_dict.items():
             STEPS.check(name, arguments or {})
@@ -89,7 +89,7 @@ class Postprocessing:
         self._run("binarize_maxpooling")
 
     def uncertainty(self, thr: float, suffix: str) -> None:
-        """Set voxels to 0 whose uncertainty, in the file ``filename_prefix + suffix``, exceeds `thr`."""
+        """Set voxels to 0 if their uncertainty, in the file ``filename_prefix + suffix``, exceeds `thr`."""
         self._run("uncertainty", thr=thr, suffix=suffix)
 
     def remove_small(self, unit: str, thr: float | Sequence[float]) -> None:
@@ -97,11 +97,11 @@ class Postprocessing:
         self._run("remove_small", unit=unit, thr=thr)
 
     def fill_holes(self, classes: Sequence[int] | None = None) -> None:
-        """Fill the holes of a binary prediction, of all its classes or of some."""
+        """Fill the holes of a binary prediction, in all or some classes."""
         self._run("fill_holes", classes=classes)
 
     def keep_largest(self, classes: Sequence[int] | None = None) -> None:
-        """Keep the largest object, of all classes or of some."""
+        """Keep the largest object, in all or some classes."""
         self._run("keep_largest", classes=classes)
 
     def remove_noise(self, thr: float) -> None:
@@ -127,8 +127,8 @@ def keep_largest(
     classes: Annotated[
         Classes,
         Doc(
-            "Classes, counted from 0, of which only the largest component is kept, each on its own. null: all, and "
-            "components of different classes that overlap, such as lesions and the cord around them, are one.",
+            "Classes (from 0) of which only the largest component is kept, independently. null: all; overlapping "
+            "components of different classes, such as lesions and the surrounding cord, are treated as one.",
             [0],
         ),
     ] = None,
@@ -154,9 +154,9 @@ def binarize_prediction(
 
 @step
 def binarize_maxpooling(prediction: Postprocessing) -> np.ndarray:
-    """Each voxel goes to its most probable class.
+    """Assign each voxel to its most probable class.
 
-    Background takes part with what the classes, taken as exclusive, leave of 1: ``1 - sum(classes)``.
+    The background competes with probability ``1 - sum(classes)``, as if the classes were exclusive.
     """
     data = prediction.data_pred
     classes = data if data.ndim == 4 else data[..., None]
@@ -172,15 +172,15 @@ def uncertainty(
     prediction: Postprocessing,
     *,
     thr: Annotated[
-        Real, Doc("Largest uncertainty that is kept (unit of the measure); -1: no thresholding.", 0.3)
+        Real, Doc("Largest uncertainty to keep (in units of the measure); -1: no thresholding.", 0.3)
     ] = -1.0,
     suffix: Annotated[
         Text, Doc("Suffix of the file with the uncertainty measure.", "_unc-iou.nii.gz")
     ] = "_unc-vox.nii.gz",
 ) -> np.ndarray:
-    """Set to zero where the uncertainty is above a threshold.
+    """Set voxels with an uncertainty above a threshold to zero.
 
-    Of ``_unc-iou.nii.gz`` and ``_soft.nii.gz``, which measure confidence, values below the threshold are set to 0.
+    For ``_unc-iou.nii.gz`` and ``_soft.nii.gz``, which measure confidence, values below the threshold are set to 0.
     """
     data = prediction.data_pred
     if thr < 0:
@@ -199,9 +199,7 @@ def uncertainty(
 def fill_holes(
     prediction: Postprocessing,
     *,
-    classes: Annotated[
-        Classes, Doc("Classes, counted from 0, whose holes are filled; null: all.", [0])
-    ] = None,
+    classes: Annotated[Classes, Doc("Classes (from 0) whose holes are filled; null: all.", [0])] = None,
 ) -> np.ndarray:
     """Fill holes inside components."""
     if classes is None:
@@ -214,9 +212,7 @@ def remove_small(
     prediction: Postprocessing,
     *,
     unit: Annotated[Literal["vox", "mm3"], Doc("Unit of `thr`: voxels or cubic millimetres.")] = "vox",
-    thr: Annotated[
-        SizeThreshold, Doc("Smallest size that stays (>= 0), or one such number per class.", [3, 10])
-    ],
+    thr: Annotated[SizeThreshold, Doc("Smallest size to keep (>= 0), or one value per class.", [3, 10])],
 ) -> np.ndarray:
     """Remove connected components below a size; voxels that share a face or an edge are connected."""
     key, data, volume = "postprocessing.remove_small", prediction.data_pred, float(np.prod(prediction.zooms))
@@ -234,7 +230,7 @@ def remove_small(
 def _of_classes(
     change: Callable[[np.ndarray], np.ndarray], prediction: Postprocessing, classes: Sequence[int], name: str
 ) -> np.ndarray:
-    """The prediction with some of its classes changed, each on its own."""
+    """The prediction after changing some of its classes, each separately."""
     count = prediction.n_classes
     if strangers := [k for k in classes if k >= count]:
         raise ConfigError(
@@ -250,8 +246,8 @@ def _of_classes(
 def _read_uncertainty(path: str) -> np.ndarray:
     if not os.path.isfile(path):
         raise DataError(
-            f"{path}: no such uncertainty file; set uncertainty.n_it above 0 to make it, or "
-            "postprocessing.uncertainty.thr to -1 to go without"
+            f"{path}: no such uncertainty file; set uncertainty.n_it above 0 to create it, or "
+            "postprocessing.uncertainty.thr to -1 to skip this step"
         )
     import nibabel as nib
 

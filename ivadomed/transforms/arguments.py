@@ -20,8 +20,8 @@ def _interval(value: Any, least: float = -math.inf, above: float = -math.inf) ->
     if len(entries) != 2 or not all(map(_is_number, entries)) or entries[0] > entries[1]:
         raise ValueError("expected [smallest, largest]")
     if entries[0] < least or entries[0] <= above:
-        bound = f"from {least:g} on" if entries[0] < least else f"above {above:g}"
-        raise ValueError(f"expected [smallest, largest], numbers {bound}")
+        bound = f"from {least:g} upward" if entries[0] < least else f"above {above:g}"
+        raise ValueError(f"expected [smallest, largest], with numbers {bound}")
     return float(entries[0]), float(entries[1])
 
 

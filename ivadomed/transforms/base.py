@@ -81,8 +81,8 @@ class CalledStep(Step):
         out = np.stack([np.asarray(array) for array in arrays])
         if out.shape[1:] != shape:
             raise DataError(
-                f"{type(self.transform).__name__}: makes {out.shape[1:]} of {shape} voxels; a transform that changes "
-                "the shape must implement plan, which says what it becomes"
+                f"{type(self.transform).__name__}: returns {out.shape[1:]} for {shape} voxels; a transform that "
+                "changes the shape must implement plan, which declares the new shape"
             )
         return out
 
@@ -107,8 +107,8 @@ def run(transform: ImedTransform, sample: Any, metadata: Any, undo: bool = False
         out, records = one_by_one(lambda x, record: _pair(transform, function(x, record)), sample, given)
     if len(out) != len(sample):
         raise DataError(
-            f"{type(transform).__name__}: made {len(out)} arrays of {len(sample)}; a transform is given a list with "
-            "one array per channel (the decorator multichannel_capable gives it one after the other)"
+            f"{type(transform).__name__}: returned {len(out)} arrays for {len(sample)}; a transform receives a list "
+            "with one array per channel (the decorator multichannel_capable passes them one by one)"
         )
     return out, records
 
@@ -265,7 +265,7 @@ class ImedTransform:
         step = _steps(record).get(type(self).__name__)
         if step is None:
             raise DataError(
-                f"{type(self).__name__}.undo_transform: the metadata hold no record of the transform; "
+                f"{type(self).__name__}.undo_transform: the metadata contain no record of the transform; "
                 "pass the metadata that the call returned"
             )
         out = [

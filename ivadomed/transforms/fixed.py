@@ -87,7 +87,7 @@ class CropStep(Step):
     def _entries(self, x: np.ndarray) -> list[tuple[np.ndarray, tuple[int, ...]]]:
         if len(x) != len(self.starts):
             raise DataError(
-                f"crop around the ROI: {len(self.starts)} ROI slices, {len(x)} image slices; pass as many"
+                f"crop around the ROI: {len(self.starts)} ROI slices, {len(x)} image slices; the numbers must match"
             )
         return [(x[i : i + 1], start) for i, start in enumerate(self.starts)]
 
@@ -188,7 +188,7 @@ class BoundingBoxCrop(Crop):
             return self.step(frame, [self.start])
         inside = np.argwhere(_masks(frame, "BoundingBoxCrop").any(axis=0))
         if not len(inside):
-            raise DataError("BoundingBoxCrop: the mask is empty, there is nothing to draw a box around")
+            raise DataError("BoundingBoxCrop: the mask is empty, so no box can be drawn")
         low, high = inside.min(axis=0), inside.max(axis=0) + 1
         middle = zip((low + high) / 2, self.box(frame.shape), strict=True)
         return self.step(frame, [[round(m - s / 2) for m, s in middle]])

@@ -40,7 +40,7 @@ from ivadomed.transforms.steps import ArrayStep, Frame, IdentityStep, IntensityS
 
 Percentile = Annotated[Real, Ge(0), Le(100)]
 Foreground = Annotated[
-    Flag, Doc("Measure over the voxels above the mean only, so that the background does not count.")
+    Flag, Doc("Compute statistics only over voxels above the mean, to exclude the background.")
 ]
 
 
@@ -85,8 +85,8 @@ class ClipAndStandardize(ImageTransform):
 
     keeps_type: ClassVar[bool] = False
 
-    lower: Annotated[Real, Doc("Smallest intensity; nnU-Net takes the percentile 0.5.", -900.0)]
-    upper: Annotated[Real, Doc("Largest intensity (> lower); nnU-Net takes the percentile 99.5.", 300.0)]
+    lower: Annotated[Real, Doc("Smallest intensity; nnU-Net uses percentile 0.5.", -900.0)]
+    upper: Annotated[Real, Doc("Largest intensity (> lower); nnU-Net uses percentile 99.5.", 300.0)]
     mean: Annotated[Real, Doc("Mean of the labelled voxels, which becomes 0.", 100.0)]
     std: Annotated[
         PositiveReal, Doc("Standard deviation of the labelled voxels (> 0), which becomes 1.", 75.0)
@@ -242,7 +242,7 @@ class RandomGamma(IntensityTransform):
     p: Probability = 0.5
     p_inverted: Annotated[
         Fraction | None,
-        Doc("Probability (0 to 1) that the image is inverted before, and back after; null: never.", 0.25),
+        Doc("Probability (0 to 1) of inverting the image before and back after; null: never.", 0.25),
     ] = None
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
@@ -275,9 +275,7 @@ class RandomContrast(ImageTransform):
     """
 
     factor_range: Annotated[Factors, Doc("Range of the factor (> 0).", [0.9, 1.1])] = (0.75, 1.25)
-    keep_range: Annotated[
-        Flag, Doc("Clip to the smallest and largest intensity that the sample had before.")
-    ] = True
+    keep_range: Annotated[Flag, Doc("Clip to the original intensity range of the sample.")] = True
     p: Probability = 0.15
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
@@ -302,7 +300,7 @@ class RandomLowResolution(ImageTransform):
     axes: Annotated[
         Axes,
         Doc(
-            "Axes that are lowered together: 0 height, 1 width, 2 depth. null: one axis, drawn at random.",
+            "Axes reduced together: 0 height, 1 width, 2 depth. null: one axis, drawn at random.",
             [2],
         ),
     ] = None

@@ -61,14 +61,14 @@ class RandomAffine(ImedTransform):
     physical: Annotated[
         Flag,
         Doc(
-            "Rotate and translate in mm, about the image's centre; false: on the voxel grid, where a rotation of "
-            "voxels that are no squares shears."
+            "Rotate and translate in mm, about the image's center; false: on the voxel grid, where rotation "
+            "of non-square voxels shears the image."
         ),
     ] = False
     scale_range: Annotated[
         Factors | None,
         Doc(
-            "Range of a factor (> 0) by which all axes are scaled together, drawn evenly on a logarithmic scale; "
+            "Range of a scale factor (> 0) common to all axes, drawn uniformly on a logarithmic scale; "
             "null: none.",
             [0.7, 1.4],
         ),
@@ -93,11 +93,11 @@ class RandomAffine(ImedTransform):
         found = []
         if not physical and translate and max(translate) > 1:
             found.append(
-                f"translate: {list(translate)} has more than 1; expected fractions of the image's size"
+                f"translate: {list(translate)} has values above 1; expected fractions of the image's size"
             )
         if scale and max(scale) > 1 and not _is_range(scale):
             found.append(
-                f"scale: {list(scale)} has more than 1; expected relative changes, 0.1 for 0.9 to 1.1"
+                f"scale: {list(scale)} has values above 1; expected relative changes, 0.1 for 0.9 to 1.1"
             )
         return found
 
@@ -214,7 +214,7 @@ class ElasticTransform(ImedTransform):
     ]
     p: Probability = 0.1
     physical: Annotated[
-        Flag, Doc("Deform by the same in mm whatever the voxel size; false: on the voxel grid.")
+        Flag, Doc("Deform equally in mm, whatever the voxel size; false: on the voxel grid.")
     ] = False
 
     def draw(self, frame: Frame, rng: np.random.Generator) -> Step:
