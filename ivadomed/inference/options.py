@@ -106,7 +106,7 @@ def recipe_with(options: Mapping[str, Any], recipe: Recipe) -> Recipe:
     """Windows of a model, changed by the options ``no_patch`` and ``overlap_2D``.
 
     Args:
-        options: "no_patch": predict whole slices. "overlap_2D": voxels that neighbouring 2D patches share, along
+        options: "no_patch": predict whole slices. "overlap_2D": voxels that neighboring 2D patches share, along
             height and width.
         recipe: Recipe of the model.
 

@@ -1,1 +1,1 @@
-"""The process: its screen, its signals, its lock on a folder, and the cores, memory and devices it may use."""
+"""Process-level services: screen output, signals, folder locks, and available cores, memory and devices."""

@@ -1,4 +1,4 @@
-"""What every tool does around its work: options are read, errors of the user become one line and an exit code."""
+"""Common frame of all tools: parse options, and turn user errors into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ivadomed.runtime.failures import shortage, unwritable_name
 from ivadomed.runtime.terminal import flush_output, prepare_streams, reader_is_gone, silence
 
 _SIGPIPE = 141
-"""Exit code of a program whose reader went away: 128 + SIGPIPE, as a shell gives it."""
+"""Exit code of a program whose reader has exited: 128 + SIGPIPE, as in a shell."""
 
 Complain = Callable[[IvadomedError], None]
 
@@ -27,14 +27,13 @@ _REDUCE = "use smaller or fewer images at a time, fewer --jobs, or a machine wit
 class ToolParser(argparse.ArgumentParser):
     """The parser of a console script.
 
-    Long options are declared with hyphens and may be written with underscores too: ivadomed 2 had some of both. A
-    value may begin with a minus and a digit (``-y -1,0``); plain argparse takes only whole numbers like that for a
-    value.
+    Long options are declared with hyphens and also accepted with underscores: ivadomed 2 had some of both. A value may
+    start with a minus and a digit (``-y -1,0``); plain argparse accepts only plain numbers of this form as values.
 
     Args:
         prog: Name of the tool.
-        description: What it does.
-        epilog: Examples, whose lines are kept.
+        description: Purpose of the tool.
+        epilog: Examples; line breaks are kept.
     """
 
     def __init__(self, prog: str, description: str | None, epilog: str) -> None:
@@ -47,13 +46,13 @@ class ToolParser(argparse.ArgumentParser):
         self._negative_number_matcher = re.compile(r"-\.?\d")
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        """As of argparse, which all its ways to parse come to."""
+        """Override of argparse, through which all parsing passes."""
         words = sys.argv[1:] if args is None else args
         return super().parse_known_args([_as_meant(word) for word in words], namespace)
 
 
 def add_pixel_size(group: argparse._ActionsContainer) -> None:
-    """Add the options that give the size of pixels of pictures without a data set, and its unit."""
+    """Add the options for the pixel size of pictures outside a data set, and its unit."""
     group.add_argument(
         "--pixel-size", nargs="+", type=float, metavar="SIZE", help="of pictures, along columns and rows"
     )
@@ -61,7 +60,7 @@ def add_pixel_size(group: argparse._ActionsContainer) -> None:
 
 
 def _as_meant(word: str) -> str:
-    """An option with hyphens, and the home of the user for a ``~`` that no shell has seen to (``--output=~/x``)."""
+    """Write an option with hyphens, and expand a ``~`` that the shell has not (``--output=~/x``)."""
     if not word.startswith("--"):
         return _at_home(word)
     name, equals, value = word.partition("=")
@@ -80,9 +79,9 @@ def console_script(
     """Make the `main` of a tool.
 
     Args:
-        get_parser: Its parser; with an option `debug` an error shows its traceback too.
-        work: Does what the options say; returns an exit code, or None for 0.
-        interrupted: What to say after Ctrl-C; empty: it is left to Python.
+        get_parser: Returns the parser; with an option `debug`, errors also show their traceback.
+        work: Executes the parsed options; returns an exit code, or None for 0.
+        interrupted: Message after Ctrl-C; empty: left to Python.
     """
 
     def main(args: Sequence[str] | None = None) -> int:
@@ -105,15 +104,15 @@ def console_script(
 
 
 def exit_code(work: Callable[[], int | None], complain: Complain, debug: bool = False) -> int:
-    """Run the work of a command; errors that the user can fix are reported, and anything else keeps its traceback.
+    """Run the work of a command; user errors are reported in one line, and others keep their traceback.
 
     Args:
         work: Returns an exit code; None is 0.
-        complain: Shows an error of the user's.
+        complain: Shows a user error.
         debug: Show its traceback first.
 
     Returns:
-        The exit code; 141, as of other programs, when the reader of standard output went away.
+        The exit code; 141, as for other programs, if the reader of standard output has exited.
     """
     prepare_streams()
     prepare_process()
@@ -125,7 +124,7 @@ def exit_code(work: Callable[[], int | None], complain: Complain, debug: bool = 
         code, told = _told(error)
         if told is None and code == 0:
             raise
-        with contextlib.suppress(OSError):  # standard error cannot be written either
+        with contextlib.suppress(OSError):  # standard error is not writable either
             if debug:
                 traceback.print_exc()
             if told is not None:
@@ -134,7 +133,7 @@ def exit_code(work: Callable[[], int | None], complain: Complain, debug: bool = 
 
 
 def _told(error: Exception) -> tuple[int, IvadomedError | None]:
-    """Exit code and message of an error; 0 and None of a fault of ours."""
+    """Exit code and message of a user error; 0 and None for an internal error."""
     told: IvadomedError | None = None
     if isinstance(error, IvadomedError):
         told = error
@@ -157,12 +156,12 @@ def _told(error: Exception) -> tuple[int, IvadomedError | None]:
 
 
 def prepare_process() -> None:
-    """Before libraries are loaded: end the program when its working folder has been removed, with which they fail.
+    """Exit before loading libraries if the working folder has been removed, because they would fail.
 
-    What joblib says where processes cannot share semaphores is left to us, see ``memory.no_processes``.
+    Also silence joblib's warning about missing semaphores, which ``memory.no_processes`` reports.
 
     Raises:
-        SystemExit: It has.
+        SystemExit: The working folder has been removed.
     """
     try:
         os.getcwd()

@@ -1,4 +1,4 @@
-"""What a machine can run short of, in the user's words: memory, shared memory, processes, names it can write."""
+"""User messages for resources that a machine lacks: memory, shared memory, processes, encodable file names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ivadomed.errors import IvadomedError, MachineError
 
 SHARED_MEMORY = "/dev/shm"
 
-# Allocators of CPU, CUDA, MPS and onnxruntime have no common error; on the CPU it is a plain RuntimeError.
+# Allocators of CPU, CUDA, MPS and onnxruntime have no common error type; on the CPU it is a plain RuntimeError.
 _NO_MEMORY = re.compile(
     r"out of memory|(can't|cannot|unable to|failed to) allocate (?!shared)|not enough memory|alloc_failed|bad_?alloc|"
     r"could not create a memory|failed to map segment",
@@ -32,9 +32,9 @@ _AROUND = re.compile(r"[\"'\n,]")
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the memory of the machine or of a device does not suffice.
+    """Return True if an error means that the machine or a device is out of memory.
 
-    The CPU's allocator and Apple's GPU raise plain RuntimeErrors, onnxruntime one of its own.
+    The CPU allocator and Apple GPUs raise plain RuntimeErrors, onnxruntime its own type.
     """
     if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
         return True
@@ -44,38 +44,38 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def shortage(error: BaseException, remedy: str) -> str | None:
-    """What the machine ran short of.
+    """Describe the resource that the machine ran out of.
 
     Args:
-        error: What a library raised.
-        remedy: What to do when memory does not suffice, such as "reduce training_parameters.batch_size (18)".
+        error: Error raised by a library.
+        remedy: Advice for lack of memory, such as "reduce training_parameters.batch_size (18)".
 
     Returns:
-        A message to the user; None when the machine is not to blame.
+        A message for the user; None if the machine is not to blame.
     """
     text = str(error)
     if gone := _WORKER_GONE.search(text):
         signal = f" by signal {gone[2].strip()}" if gone[2] else ""
         shared = f"; {_MORE_SHARED}" if "shared memory" in text else ""
         return (
-            f"a process that loads data (pid {gone[1]}) was ended{signal}, mostly for want of memory{shared}; "
+            f"a process that loads data (pid {gone[1]}) was ended{signal}, usually for lack of memory{shared}; "
             f"set training_parameters.num_workers to fewer (0: none), or {remedy}"
         )
     if _NO_SHARED_MEMORY.search(text):
         return (
-            f"no room for batches in {SHARED_MEMORY}, through which loading processes hand them over; {_MORE_SHARED}, "
+            f"no room for batches in {SHARED_MEMORY}, which loading processes use to pass them; {_MORE_SHARED}, "
             f"set training_parameters.num_workers to fewer (0: none), or {remedy}"
         )
     if out_of_memory(error):
         return f"out of memory; {remedy}"
     if _NO_PROCESS.search(text) or isinstance(error, BlockingIOError):
         return (
-            "no further process or thread can be started: out of memory, or at a limit of the system (ulimit -u, "
+            "cannot start another process or thread: out of memory, or at a system limit (ulimit -u, "
             f"ulimit -v, pids of the container); raise it, use fewer --jobs and num_workers, or {remedy}"
         )
     if isinstance(error, FileNotFoundError) and _NO_TEMPORARY in text:
         return (
-            "no folder for temporary files can be written, such as /tmp: the disk may be full; make room, or set "
+            "no folder for temporary files, such as /tmp, is writable: the disk may be full; make room, or set "
             "TMPDIR to another folder"
         )
     return None
@@ -86,12 +86,12 @@ _MORE_SHARED = "give the container more shared memory (docker run --shm-size=8g)
 
 @contextmanager
 def shortages_explained(place: str, remedy: str) -> Iterator[None]:
-    """Context in which a shortage of the machine becomes an error that says where and what to do.
+    """Context that turns a resource shortage into an error with place and advice.
 
-    The innermost context speaks: it knows the file.
+    The innermost context reports it, because it knows the file.
 
     Args:
-        place: A file, an image or a command; the message begins with it.
+        place: A file, an image or a command; the message starts with it.
         remedy: See ``shortage``.
 
     Raises:
@@ -101,7 +101,7 @@ def shortages_explained(place: str, remedy: str) -> Iterator[None]:
         yield
     except IvadomedError:
         raise
-    except Exception as error:  # the allocators' errors have no common base
+    except Exception as error:  # allocator errors have no common base
         message = shortage(error, remedy)
         if message is None:
             raise
@@ -109,11 +109,11 @@ def shortages_explained(place: str, remedy: str) -> Iterator[None]:
 
 
 def refuse_shortage(error: Exception, path: str | os.PathLike[str]) -> None:
-    """For those who take any error while a file is read for damage of it: a shortage of the machine is none.
+    """Raise if an error while reading a file is a resource shortage and not a damaged file.
 
     Args:
-        error: What was raised.
-        path: Of the file.
+        error: The error raised.
+        path: The file.
 
     Raises:
         MachineError: The machine ran short of something.
@@ -124,32 +124,32 @@ def refuse_shortage(error: Exception, path: str | os.PathLike[str]) -> None:
 
 
 def unwritable_name(error: UnicodeEncodeError) -> str:
-    """What to do about a name that cannot be written or looked for.
+    """Message with advice for a name that cannot be encoded.
 
-    Names that are not UTF-8 come from disks of other systems. Where the locale has no UTF-8, Python hands on every name
-    of other than ASCII letters like that.
+    Names that are not UTF-8 come from disks of other systems. If the locale is not UTF-8, Python represents every
+    non-ASCII name that way.
     """
     return f"{printable(_word(error))}: cannot be written as {error.encoding} text; {utf8_remedy()}"
 
 
 def utf8_remedy() -> str:
-    """What to do about a name that is not UTF-8."""
+    """Advice for a name that is not UTF-8."""
     if sys.getfilesystemencoding().lower().replace("-", "") != "utf8":
         return "the locale has no UTF-8; set PYTHONUTF8=1 (or LC_ALL=C.UTF-8)"
-    return "rename it, it holds bytes that are not UTF-8"
+    return "rename it, it contains bytes that are not UTF-8"
 
 
 def printable(name: str) -> str:
-    r"""A file's name as it can be written anywhere: bytes that are not UTF-8 become ``\udce9`` and the like."""
+    r"""File name in a form that can be written anywhere: bytes that are not UTF-8 become ``\udce9`` and so on."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def is_utf8(name: str) -> bool:
-    """Whether a file's name, as Python gives it, is UTF-8."""
+    """Return True if a file name, as represented by Python, is UTF-8."""
     return name.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def _word(error: UnicodeEncodeError) -> str:
-    """The name, out of the text that could not be encoded."""
+    """Extract the name from the text that could not be encoded."""
     before, after = error.object[: error.start], error.object[error.start :]
     return _AROUND.split(before)[-1].strip() + _AROUND.split(after)[0].strip()

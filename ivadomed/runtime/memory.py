@@ -1,4 +1,4 @@
-"""Memory and cores that this process may use."""
+"""Memory and cores available to this process."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ivadomed.runtime.failures import SHARED_MEMORY
 
 
 def available_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Bytes: what the system has left, within the limits of the process and of its control groups (containers, SLURM).
+    """Available memory in bytes, within the limits of the process and its control groups (containers, SLURM).
 
     Args:
-        proc: Where Linux describes the system and this process.
-        groups: Where it describes control groups.
+        proc: Folder where Linux describes the system and this process.
+        groups: Folder where it describes control groups.
 
     Returns:
-        None where the system does not say.
+        The bytes, or None if the system does not report them.
     """
     room = [*_left_in_groups(proc, groups), *_left_of_addresses(proc)]
     try:
@@ -33,19 +33,19 @@ def available_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cg
 
 
 def physical_memory() -> int | None:
-    """Bytes of this machine; None where the system does not say."""
+    """Physical memory in bytes; None if the system does not report it."""
     if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
         return None
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def job_count(wanted: int) -> int:
-    """Processes or threads for an option ``--jobs``: as many as it says, and for -1 one per core.
+    """Number of processes or threads for an option ``--jobs``; -1 stands for one per core.
 
     Raises:
         ConfigError: 0, or another number below 1.
@@ -61,16 +61,16 @@ def check_memory(
     what: str = "voxels",
     remedy: str = "use a part of it, or a machine with more",
 ) -> None:
-    """Refuse an image before any memory is taken for it.
+    """Refuse an image that does not fit into memory before allocating any for it.
 
     Args:
-        path: Of the image.
-        shape: Of its voxels, which are float32; also that of what becomes of them.
-        what: Are counted by the shape, in the plural.
-        remedy: What to do.
+        path: The image.
+        shape: Shape of its float32 voxels, or of arrays derived from them.
+        what: Plural noun for the elements counted by the shape.
+        remedy: Advice to the user.
 
     Raises:
-        DataError: They do not fit into the memory that is left.
+        DataError: They do not fit into the available memory.
     """
     needed, available = 4 * math.prod(shape), available_memory()
     if available is not None and needed > available:
@@ -81,7 +81,7 @@ def check_memory(
 
 
 def shared_memory_left(folder: str = SHARED_MEMORY) -> int | None:
-    """Bytes that processes can still share; None where the system does not say."""
+    """Available shared memory in bytes; None if the system does not report it."""
     try:
         return shutil.disk_usage(folder).free
     except OSError:
@@ -89,9 +89,9 @@ def shared_memory_left(folder: str = SHARED_MEMORY) -> int | None:
 
 
 def no_processes() -> str | None:
-    """Why processes cannot work together here; None when they can.
+    """Reason why processes cannot work together on this machine; None if they can.
 
-    They count with semaphores, which Linux keeps as files in ``/dev/shm``.
+    They need semaphores, which Linux stores as files in ``/dev/shm``.
     """
     try:
         multiprocessing.get_context().Semaphore(1)
@@ -102,7 +102,7 @@ def no_processes() -> str | None:
 
 
 def _left_of_addresses(proc: Path) -> Iterator[int]:
-    """Bytes below the limit of the process's address space (``ulimit -v``), when it has one."""
+    """Yield the bytes left below the limit of the address space (``ulimit -v``), if there is one."""
     try:
         import resource
     except ImportError:  # Windows
@@ -118,7 +118,7 @@ def _left_of_addresses(proc: Path) -> Iterator[int]:
 
 
 def _left_in_groups(proc: Path, groups: Path) -> Iterator[int]:
-    """Bytes left below the limit of every control group that has one."""
+    """Yield the bytes left below the limit of each control group that has one."""
     try:
         lines = (proc / "self" / "cgroup").read_text().splitlines()
     except OSError:
@@ -135,7 +135,7 @@ def _left_in_groups(proc: Path, groups: Path) -> Iterator[int]:
         for group in (own, *own.parents):
             try:
                 left = int((group / limit).read_text()) - int((group / usage).read_text())
-                # Files that the kernel keeps in memory count as usage, and make room when it is needed.
+                # Files cached by the kernel count as usage, but are evicted when memory is needed.
                 yield left + _fields(group / "memory.stat").get("inactive_file", 0)
             except (OSError, ValueError):  # no such group, or "max"
                 pass
@@ -144,6 +144,6 @@ def _left_in_groups(proc: Path, groups: Path) -> Iterator[int]:
 
 
 def _fields(path: Path) -> dict[str, int]:
-    """Numbers of a file with lines such as "name 12" or "Name: 12 kB"."""
+    """Read the numbers of a file with lines such as "name 12" or "Name: 12 kB"."""
     rows = (line.replace(":", " ").split() for line in path.read_text().splitlines())
     return {row[0]: int(row[1]) for row in rows}

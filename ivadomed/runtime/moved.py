@@ -1,6 +1,6 @@
-"""Import paths of earlier versions that still work, from a table of names per module.
+"""Import paths of earlier versions, kept working with a table of names per module.
 
-Nothing is imported before it is asked for, so a module may lend names of layers above its own.
+Nothing is imported before it is needed, so a module may provide names of layers above its own.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 def moved_names(
     module: str, table: Mapping[str, str], kept: Mapping[str, str] | None = None
 ) -> Callable[[str], Any]:
-    """The ``__getattr__`` of a module that lends names which are defined elsewhere.
+    """Make the ``__getattr__`` of a module that provides names defined elsewhere.
 
     Args:
         module: ``__name__`` of the module.
-        table: Names that have moved to the dotted path of what they are now; each use gives a warning that says so.
-        kept: Names of the documented API whose path is still this module, by the module that does the work: "a b c".
+        table: Moved names and their new dotted paths; each use gives a warning.
+        kept: Names of the documented API that remain in this module, by the implementing module: "a b c".
     """
     places = {name: place for place, names in (kept or {}).items() for name in names.split()}
 

@@ -1,4 +1,4 @@
-"""Random numbers of foreign code, which takes them from the generators that a whole process shares."""
+"""Random numbers of third-party code, which uses the global generators of the process."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import torch
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Inside, the shared generators of Python, NumPy and torch (on the CPU) start from a seed; after it they continue.
+    """Context in which the global generators of Python, NumPy and torch (CPU) are seeded; restored afterwards.
 
     Args:
-        seed: Not negative.
+        seed: Non-negative seed.
     """
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the generator that foreign code shares
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the generator used by third-party code
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed % 2**63)
         random.seed(seed)

@@ -1,7 +1,7 @@
-"""Which of the processes of one training this is, from the environment of its launcher.
+"""Rank of this process in a distributed training, from the environment of its launcher.
 
-Several processes train one network together, one per GPU. ``torchrun`` and SLURM (``srun``) start them and say so in
-the environment; without them there is one process.
+Several processes train one network together, one per GPU. ``torchrun`` and SLURM (``srun``) start them and set
+environment variables; without them there is one process.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from dataclasses import dataclass
 from ivadomed.errors import ConfigError
 
 _TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-# SLURM gives no port; jobs that share a node must not meet on the same one.
+# SLURM assigns no port; jobs that share a node must not use the same one.
 _FIRST_PORT, _PORTS = 15000, 10000
 
 
 @dataclass(frozen=True)
 class World:
-    """The processes of one training, and which of them this is.
+    """The processes of one training, and the rank of this one.
 
     Args:
-        rank: Of this process, from 0.
-        size: Processes on all machines.
-        local_rank: Of this process among those of its machine, from 0.
-        local_size: Processes on each machine.
+        rank: Rank of this process, from 0.
+        size: Number of processes on all machines.
+        local_rank: Rank of this process on its machine, from 0.
+        local_size: Number of processes per machine.
         address: Machine of process 0.
-        port: Where process 0 listens.
+        port: Port on which process 0 listens.
     """
 
     rank: int = 0
@@ -45,7 +45,7 @@ class World:
 
     @property
     def node(self) -> int:
-        """Which machine, from 0."""
+        """Index of the machine, from 0."""
         return self.rank // self.local_size
 
     @property
@@ -54,7 +54,7 @@ class World:
         return self.size // self.local_size
 
     def environment(self) -> dict[str, str]:
-        """The variables by which ``torchrun`` would tell this to a process."""
+        """The environment variables that ``torchrun`` would set for this process."""
         values = (self.rank, self.size, self.local_rank, self.local_size, self.address, self.port)
         return dict(zip(_TORCHRUN, map(str, values), strict=True))
 
@@ -63,7 +63,7 @@ ALONE = World()
 
 
 def current_world(environment: Mapping[str, str] = os.environ) -> World:
-    """What the environment says; one process when it says nothing.
+    """World described by the environment; a single process if it describes none.
 
     Raises:
         ConfigError: SLURM runs different numbers of processes on its machines.
@@ -72,7 +72,7 @@ def current_world(environment: Mapping[str, str] = os.environ) -> World:
         *numbers, port = (name for name in _TORCHRUN if name != "MASTER_ADDR")
         rank, size, local_rank, local_size = (int(environment[name]) for name in numbers)
         return World(rank, size, local_rank, local_size, environment["MASTER_ADDR"], int(environment[port]))
-    # The script of a batch job has SLURM_NTASKS too, but only srun starts that many processes.
+    # The script of a batch job also has SLURM_NTASKS, but only srun starts that many processes.
     if int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1 and "SLURM_PROCID" in environment:
         return _slurm_world(environment)
     return ALONE
@@ -100,7 +100,7 @@ def _slurm_world(environment: Mapping[str, str]) -> World:
 
 
 def _first_host(nodes: str) -> str:
-    """First of a list such as ``node[3-5,8],other1``."""
+    """First host of a list such as ``node[3-5,8],other1``."""
     if not (match := re.match(r"([^\[,]+)(?:\[(\d+))?", nodes)):
         return "127.0.0.1"
     return match[1] + (match[2] or "")

@@ -1,7 +1,7 @@
-"""One run at a time in a folder.
+"""Lock that allows one run at a time in a folder.
 
-The lock is one of the operating system's: it ends with the process that holds it, however that ends, and worker
-processes do not inherit it. A file next to it names the process.
+It is a lock of the operating system: it ends with its process, however that ends, and worker processes do not inherit
+it. A file next to it names the process.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 LOCK = "run.lock"
 """JSON with process, host and time of the run."""
 
-_LOCKED = ".run.lock"  # Windows lets nobody read a locked file
+_LOCKED = ".run.lock"  # on Windows, a locked file cannot be read
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
@@ -36,7 +36,7 @@ def run_lock(folder: Path) -> Iterator[None]:
     """Context in which no other run may use ``folder``.
 
     Raises:
-        OutputError: Another run does.
+        OutputError: Another run uses it.
     """
     folder = folder.resolve()
     record, locked = folder / LOCK, folder / _LOCKED
@@ -56,7 +56,7 @@ def run_lock(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        for path in (record, locked):  # while it is locked, so that they are nobody else's
+        for path in (record, locked):  # while locked, so that no other run can own them
             with contextlib.suppress(OSError):
                 path.unlink()
         lock.release()
@@ -69,4 +69,4 @@ def _holder(record: Path) -> str:
             return "of this process"
         return f"process {known['pid']} on {known['host']}, since {known['started']}"
     except (OSError, ValueError, KeyError, TypeError):
-        return "it has just begun"
+        return "it has just started"

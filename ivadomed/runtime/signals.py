@@ -15,11 +15,11 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class StopRequest:
     """Context in which a signal is remembered until ``check`` is called.
 
-    A second signal of the same kind acts at once. Outside the main thread, where Python delivers no signals, the
-    handlers stay as they are.
+    A second signal of the same kind acts immediately. Outside the main thread, where Python delivers no signals,
+    handlers are not changed.
 
     Args:
-        advice: How to continue; part of the message.
+        advice: How to continue, for the message.
     """
 
     def __init__(self, advice: str) -> None:
@@ -36,7 +36,7 @@ class StopRequest:
         for signum in self._previous:
             self._restore(signum)
         if isinstance(error, RuntimeError):
-            # The signal came to all of several processes; one that ended before this one broke their connection.
+            # All processes received the signal; one that ended before this one broke their connection.
             self.check()
 
     def _remember(self, signum: int, frame: FrameType | None) -> None:
@@ -48,11 +48,11 @@ class StopRequest:
         """Called in the handler of the first signal; does nothing here."""
 
     def _restore(self, signum: int) -> None:
-        # Python cannot put back a handler that a program around it installed; it knows of it as None.
+        # Python cannot restore a handler installed by an embedding program, which it reports as None.
         handler = self._previous[signum]
         signal.signal(signum, signal.SIG_DFL if handler is None else handler)
 
     def check(self) -> None:
-        """Raise Interrupted when a signal has come."""
+        """Raise Interrupted if a signal was received."""
         if self.signum is not None:
             raise Interrupted(f"Stopped by {signal.Signals(self.signum).name}; {self.advice}", self.signum)

@@ -1,4 +1,4 @@
-"""The line of a terminal that says what is being done, and goes away."""
+"""Temporary status line of a terminal."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _CLEAR = "\r\x1b[K"
 
 
 class StatusLine:
-    """A line on standard error, below what was printed last; bars of tqdm have precedence."""
+    """A line on standard error, below the last output; tqdm bars take precedence."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._is_shown = False
 
     def show(self, text: str) -> None:
-        """Show a text, or let the bars that are shown tell the time where there are some."""
+        """Show a text, or refresh the elapsed time of progress bars if any are shown."""
         with self._lock:
             if bars := _bars():
                 for bar in bars:
@@ -29,7 +29,7 @@ class StatusLine:
             self._write(f"{_CLEAR}{text}")
 
     def clear(self) -> None:
-        """Make room for a line, or for a bar."""
+        """Remove the line, to make room for output or a bar."""
         with self._lock:
             if self._is_shown:
                 self._is_shown = False
@@ -41,12 +41,12 @@ class StatusLine:
             sys.stderr.flush()
 
     def forget(self) -> None:
-        """In a fork: the thread that may hold the lock is not there."""
+        """Reset in a fork, where the thread that may hold the lock does not exist."""
         self._lock, self._is_shown = threading.RLock(), False
 
 
 STATUS = StatusLine()
-"""That of this process."""
+"""Status line of this process."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=STATUS.forget)

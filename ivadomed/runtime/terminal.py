@@ -1,4 +1,4 @@
-"""What a user sees of a run: a screen of lines, colours on a terminal, progress bars, and streams that may go away."""
+"""Terminal output of a run: screen lines, colours, progress bars, and streams that may be closed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ivadomed.runtime.ranks import is_first_process
 from ivadomed.runtime.status import STATUS
 
 SCREEN = "ivadomed.screen"
-"""Logger of the lines of the screen."""
+"""Logger of the screen lines."""
 
 _SCREEN = logging.getLogger(SCREEN)
 _WIDTH = 9
@@ -28,21 +28,21 @@ _STREAMS = ("stdin", "stdout", "stderr")
 
 @dataclass(frozen=True)
 class Style:
-    """How parts of a line are set off.
+    """Formatting of parts of a line.
 
     Args:
-        coloured: Whether the reader sees colours.
+        coloured: True if the output supports colours.
     """
 
     coloured: bool = False
 
     @classmethod
     def of_terminal(cls, stream: TextIO | None = None, environment: Mapping[str, str] = os.environ) -> Style:
-        """For a stream: colours on a terminal, unless NO_COLOR (https://no-color.org) or TERM=dumb is set.
+        """Style for a stream: colours on a terminal, unless NO_COLOR (https://no-color.org) or TERM=dumb is set.
 
         Args:
-            stream: Where the text goes; None for standard output.
-            environment: Variables of the environment.
+            stream: Output stream; None for standard output.
+            environment: Environment variables.
         """
         terminal = (sys.stdout if stream is None else stream).isatty()
         return cls(terminal and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb")
@@ -52,7 +52,7 @@ class Style:
         return self._set(text, 1)
 
     def dim(self, text: str) -> str:
-        """What may be passed over."""
+        """Dim less important text."""
         return self._set(text, 2)
 
     def red(self, text: str) -> str:
@@ -72,7 +72,7 @@ class Style:
 
 
 class Mode(Enum):
-    """How much of a run is shown. The log file holds the same in all modes but DEBUG, which adds details."""
+    """How much of a run is shown. The log file is the same in all modes except DEBUG, which adds details."""
 
     QUIET = "warnings and errors"
     SCREEN = "what is read, trained and written, in few lines"
@@ -86,7 +86,7 @@ _hidden: ContextVar[frozenset[str]] = ContextVar("hidden", default=frozenset())
 
 @contextmanager
 def shown(mode: Mode) -> Iterator[None]:
-    """Context in which so much is shown."""
+    """Context with this display mode."""
     token = _mode.set(mode)
     try:
         yield
@@ -96,7 +96,7 @@ def shown(mode: Mode) -> Iterator[None]:
 
 @contextmanager
 def without(labels: Iterable[str]) -> Iterator[None]:
-    """Context in which lines of the screen with these labels are not shown: of one of several runs they are known."""
+    """Context that hides screen lines with these labels, for one of several runs where they are already known."""
     token = _hidden.set(_hidden.get().union(labels))
     try:
         yield
@@ -105,34 +105,34 @@ def without(labels: Iterable[str]) -> Iterator[None]:
 
 
 def hidden_bar() -> bool | None:
-    """tqdm's ``disable``: no bar from other processes, in a quiet run, nor where there is no terminal."""
+    """Value for tqdm's ``disable``: no bar in other processes, in a quiet run, or without a terminal."""
     return None if is_first_process() and _mode.get() is not Mode.QUIET else True
 
 
 def say(label: str, text: str) -> None:
-    """A line of the screen, which the log file gets as well.
+    """Print a screen line, which is also written to the log file.
 
     Args:
-        label: One word that says what the line is about; "" for more about the last one.
-        text: The rest.
+        label: One-word topic of the line; "" to continue the previous one.
+        text: Text of the line.
     """
     _SCREEN.info("%s", f"{label:<{_WIDTH}} {text}".rstrip(), extra={"label": label})
 
 
 class ScreenHandler(logging.StreamHandler[TextIO]):
-    """Writes to a screen that may go away: a pipe whose reader ends, a full disk. The run continues without it.
+    """Writes to a screen that may become unwritable (closed pipe, full disk); the run continues without it.
 
     Args:
         stream: Standard output.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record in the place of the line that says what is being done."""
+        """Write a record in place of the status line."""
         STATUS.clear()
         super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Tell once, on standard error, that the lines of the screen are lost; of a pipe nothing, it has been read."""
+        """Report once, on standard error, that screen lines are lost; not for a pipe whose reader has exited."""
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
             super().handleError(record)
@@ -148,11 +148,11 @@ class ScreenHandler(logging.StreamHandler[TextIO]):
 
 
 class ScreenFilter(logging.Filter):
-    """Lets through what a mode shows.
+    """Passes the records that a mode shows.
 
     Args:
-        mode: How much.
-        source: Logger of the lines of the screen, its children included.
+        mode: Display mode.
+        source: Logger of the screen lines, including its children.
     """
 
     def __init__(self, mode: Mode, source: str = SCREEN) -> None:
@@ -160,7 +160,7 @@ class ScreenFilter(logging.Filter):
         self.mode, self.screen = mode, logging.Filter(source)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Warnings always; the lines of the screen unless it is quiet; others when asked for."""
+        """Pass warnings always, screen lines unless quiet, and other records on request."""
         if record.levelno >= logging.WARNING or self.mode in (Mode.VERBOSE, Mode.DEBUG):
             return True
         if self.mode is Mode.QUIET or getattr(record, "label", None) in _hidden.get():
@@ -169,14 +169,14 @@ class ScreenFilter(logging.Filter):
 
 
 class ScreenFormatter(logging.Formatter):
-    """The message alone; labels, warnings and errors are set off."""
+    """Formats the message only; labels, warnings and errors are highlighted."""
 
     def __init__(self, style: Style) -> None:
         super().__init__("%(message)s")
         self.style = style
 
     def format(self, record: logging.LogRecord) -> str:
-        """The text of a record."""
+        """Text of a record."""
         text = super().format(record)
         if record.levelno >= logging.ERROR:
             return self.style.red(text)
@@ -188,13 +188,13 @@ class ScreenFormatter(logging.Formatter):
 
 @contextmanager
 def logging_to_terminal(mode: Mode = Mode.SCREEN, source: str = SCREEN) -> Iterator[None]:
-    """Print log messages, unless the program around us has set up logging itself.
+    """Print log messages, unless the calling program has configured logging.
 
-    Of several processes that train together only the first talks.
+    Of several processes that train together, only the first prints.
 
     Args:
         mode: How much is printed. The log file of a run gets everything.
-        source: Logger whose messages are the screen; of others warnings are printed.
+        source: Logger of the screen lines; from other loggers, only warnings are printed.
     """
     if not is_first_process():
         with log_handlers([], logging.CRITICAL):
@@ -212,7 +212,7 @@ def logging_to_terminal(mode: Mode = Mode.SCREEN, source: str = SCREEN) -> Itera
 
 @contextmanager
 def log_handlers(handlers: Sequence[logging.Handler], level: int) -> Iterator[None]:
-    """Context in which the package logs to further handlers, from a level on."""
+    """Context in which the package also logs to these handlers, from a given level."""
     logger = logging.getLogger("ivadomed")
     previous = logger.level
     logger.setLevel(level)
@@ -229,7 +229,7 @@ def log_handlers(handlers: Sequence[logging.Handler], level: int) -> Iterator[No
 
 
 def duration(seconds: float) -> str:
-    """In words: "8 s", "12 min", "3 h 20 min", "2 d 4 h"."""
+    """Format a duration: "8 s", "12 min", "3 h 20 min", "2 d 4 h"."""
     if seconds < 99.5:
         return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -242,10 +242,10 @@ def duration(seconds: float) -> str:
 
 
 def length(mm: float, digits: int = 3) -> str:
-    """In words: "1.2 mm", "70 um" below a hundredth of a millimetre.
+    """Format a length: "1.2 mm", "70 um" below a hundredth of a millimeter.
 
     Args:
-        mm: Millimetres.
+        mm: Millimeters.
         digits: Significant digits.
     """
     if mm >= 100:
@@ -256,8 +256,8 @@ def length(mm: float, digits: int = 3) -> str:
 def prepare_streams() -> None:
     """Make the standard streams safe to write to.
 
-    A stream that is closed (``>&-``) leads nowhere: else the next file that is opened would get its number, and what
-    a library prints would go into a result. A letter that the encoding lacks is shown by its number.
+    A closed stream (``>&-``) is redirected to the null device: otherwise the next opened file would get its number,
+    and output of a library would end up in a result. Characters missing from the encoding are escaped.
     """
     for number, name in enumerate(_STREAMS):
         if getattr(sys, name) is None:
@@ -277,7 +277,7 @@ def _to_nowhere(number: int) -> None:
 
 
 def silence(stream: TextIO) -> None:
-    """Let a stream that cannot be written lead nowhere, so that Python does not complain of it at its end."""
+    """Redirect an unwritable stream to the null device, so that Python does not report it at exit."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         _to_nowhere(stream.fileno())
     with contextlib.suppress(OSError, ValueError):
@@ -285,17 +285,17 @@ def silence(stream: TextIO) -> None:
 
 
 def flush_output() -> None:
-    """Write what is left for standard output.
+    """Flush standard output.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: Standard output is not writable.
     """
-    with contextlib.suppress(ValueError):  # closed by the program around us
+    with contextlib.suppress(ValueError):  # closed by the calling program
         sys.stdout.flush()
 
 
 def reader_is_gone(error: OSError) -> bool:
-    """Whether the reader of standard output went away (``| head``); no other pipe, such as that of a process."""
+    """Return True if the reader of standard output has exited (``| head``); not for other pipes."""
     if not isinstance(error, BrokenPipeError) or not hasattr(select, "poll"):
         return False
     try:

@@ -1,4 +1,4 @@
-"""Status of work that takes longer than a moment."""
+"""Status display for longer work."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ivadomed.runtime.status import STATUS
 from ivadomed.runtime.terminal import duration, hidden_bar, say
 
 PATIENCE = 2.0
-"""Seconds after which a user who sees nothing wonders."""
+"""Seconds of silence after which a line is printed."""
 
 _tasks: list[object] = []
 
@@ -23,11 +23,11 @@ _tasks: list[object] = []
 def working(what: str) -> Iterator[None]:
     """Show that work is in progress.
 
-    A terminal shows it with its elapsed seconds, in a line that is removed afterwards; progress bars keep counting.
-    Otherwise a line is printed once the work takes longer than two seconds.
+    A terminal shows it with the elapsed seconds, in a line that is removed afterwards; progress bars keep counting.
+    Otherwise a line is printed if the work takes longer than two seconds.
 
     Args:
-        what: In words, such as "Packaging the model".
+        what: Description, such as "Packaging the model".
     """
     if hidden_bar():
         yield
