@@ -248,7 +248,7 @@ def test_folds_come_together_in_any_order():
     [
         ({}, "predictions stay soft"),
         ({"binarize_prediction": {"thr": -1}}, "predictions stay soft"),
-        ({**THRESHOLD, "uncertainty": {"thr": 0.3}}, "uncertainty reads maps"),
+        ({**THRESHOLD, "uncertainty": {"thr": 0.3}}, "needs uncertainty maps"),
         ({**THRESHOLD, "my.steps:upper": {}}, "my.steps:upper is a custom step"),
     ],
 )
