@@ -1,4 +1,4 @@
-"""Networks that are averages: over the networks of an ensemble, and over mirrored samples."""
+"""Averaged predictions: over the networks of an ensemble, and over mirrored samples."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from ivadomed.inference.backends import Loaded, open_model
 from ivadomed.loader.samples import Batch
 
 _LOADED_BYTES = 64 << 20
-"""Size of the files of an ensemble that stay loaded: a tenth of what a process takes that predicts at all."""
+"""Total file size of ensemble networks kept loaded: a tenth of the memory of any predicting process."""
 _LOADED_BYTES_OF_GPU = 1 << 30
-"""The same on a GPU, which takes less time for a batch than loading a large network does."""
+"""The same on a GPU, where a batch takes less time than loading a large network."""
 
 
 class MeanForward:
-    """Mean of the predictions of several networks, one after the other.
+    """Mean of the predictions of several networks, run sequentially.
 
-    Networks stay loaded as far as a fixed amount of memory allows, however many there are. The others are loaded for
-    each batch, which takes little time next to what such large networks do with it.
+    Networks stay loaded up to a fixed amount of memory. The others are loaded for each batch, which takes little time
+    compared with the prediction of such large networks.
 
     Args:
         first: The first network, loaded.
@@ -53,13 +53,13 @@ class MeanForward:
 
 
 class MirroredForward:
-    """Mean of the predictions of a batch and of its mirror images, each mirrored back.
+    """Mean of the predictions of a batch and its mirror images, each mirrored back.
 
     Isensee et al., "nnU-Net", Nature Methods 18, 2021: test-time augmentation by mirroring along all axes.
 
     Args:
         forward: The network.
-        axes: Axes of a sample: 0, 1, 2 for height, width, depth. All combinations of them are mirrored, 2 ** n in all.
+        axes: Axes of a sample: 0, 1, 2 for height, width, depth. All 2 ** n combinations are mirrored.
     """
 
     def __init__(self, forward: Callable[[Batch], np.ndarray], axes: Sequence[int]) -> None:
@@ -74,7 +74,7 @@ class MirroredForward:
         return total
 
     def _mirrorings(self) -> Iterator[tuple[int, ...]]:
-        """Axes [B, C, ...] of each combination but the empty one."""
+        """Yield the axes [B, C, ...] of each nonempty combination."""
         for count in range(1, len(self.axes) + 1):
             for chosen in combinations(self.axes, count):
                 yield tuple(axis + 2 for axis in chosen)

@@ -1,4 +1,4 @@
-"""The first step of a cascade: a packaged model that finds an object, and the bounding boxes around it."""
+"""First step of a cascade: a packaged model that detects an object, and bounding boxes around it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Detector:
     Args:
         folder: Folder of the packaged model.
         config: Configuration of the model.
-        model: Predicts with it.
+        model: The loaded model.
     """
 
     folder: Path
@@ -62,7 +62,7 @@ class Detector:
         if model.config.object_detection_params.object_detection_path is not None:
             raise ConfigError(
                 f"{KEY}: {os.fspath(folder)} works in the boxes of a detection model of its own; "
-                "expected a model that takes whole images"
+                "expected a model that works on whole images"
             )
         return cls(Path(folder), model.config, model)
 
@@ -73,9 +73,9 @@ class Detector:
         keep_largest: bool = True,
         safety_factor: Sequence[float] | None = None,
     ) -> Iterator[list[Box]]:
-        """Yield the boxes of the objects of each case, the largest first; batches are filled across cases.
+        """Yield the boxes of the objects of each case, largest first; batches are filled across cases.
 
-        An image without any object gets a box around all of it, and a warning.
+        An image without any object gets a box around the whole image, and a warning.
 
         Args:
             cases: Images, see ``images_for``.
@@ -84,7 +84,7 @@ class Detector:
             safety_factor: Factor per dimension (H, W, D) that enlarges the boxes.
 
         Raises:
-            DataError: An image cannot be used.
+            DataError: An image is unusable.
         """
         inputs = [self._shown(case) for case in cases]
         volumes = read_ahead(inputs, self.model.slice_axis, with_target=False)
@@ -99,9 +99,9 @@ class Detector:
                 yield [adjust_bb_size(box, safety_factor) if safety_factor else box for box in boxes]
 
     def images_for(self, case: Case) -> tuple[ImagePath, ...]:
-        """Images of a case that the model looks at: the channels with its contrasts, in its order.
+        """Images of a case used by the model: the channels with its contrasts, in its order.
 
-        A model of one channel takes the first image of a contrast it knows, else the first image.
+        A model with one channel uses the first image of a contrast it knows, else the first image.
 
         Raises:
             DataError: A channel of the model is missing.
@@ -120,7 +120,7 @@ class Detector:
         return tuple(known[contrast] for contrast in wanted)
 
     def _shown(self, case: Case) -> Case:
-        """The part of a case that the model looks at."""
+        """The part of a case used by the model."""
         images = self.images_for(case)
         contrasts = dict(zip(case.images, case.contrasts, strict=False))
         return Case(
@@ -132,23 +132,23 @@ class Detector:
         )
 
     def _mask(self, prediction: Prediction, slice_axis: int) -> np.ndarray:
-        """[H, W, D] of all classes together."""
+        """Mask [H, W, D] of the union of all classes."""
         data = finish(prediction, self.config.postprocessing.arguments)
         mask = threshold_predictions(data.max(axis=-1), _THRESHOLD)
         return replace(prediction.grid, slice_axis=slice_axis).to_hwd(mask)
 
 
 def get_bounding_boxes(mask: np.ndarray) -> list[Box]:
-    """Boxes around the objects of a mask; voxels that share a face or an edge are one object.
+    """Boxes around the objects of a mask; voxels that share a face or an edge are connected.
 
     Args:
-        mask: [H, W, D]; what is not 0 is object.
+        mask: [H, W, D]; nonzero voxels belong to an object.
 
     Returns:
-        One box per object, the largest object first; empty for an empty mask.
+        One box per object, largest object first; empty for an empty mask.
 
     Raises:
-        DataError: The mask has other than three axes.
+        DataError: The mask does not have three axes.
     """
     mask = np.asarray(mask)
     if mask.ndim != 3:
@@ -161,11 +161,11 @@ def get_bounding_boxes(mask: np.ndarray) -> list[Box]:
 def prior_box(
     mask: np.ndarray, path: str | os.PathLike[str], safety_factor: Sequence[float] | None = None
 ) -> Box:
-    """The box around all that a mask holds.
+    """Box around all objects of a mask.
 
     Args:
-        mask: [H, W, D]; object from 0.5 on.
-        path: Its file, for the error.
+        mask: [H, W, D]; thresholded at 0.5.
+        path: File of the mask, for the error.
         safety_factor: Factor per dimension that enlarges the box.
 
     Raises:
@@ -173,6 +173,6 @@ def prior_box(
     """
     slices = bounding_box(mask >= _THRESHOLD)
     if slices is None:
-        raise DataError(f"{os.fspath(path)}: the mask is empty, there is nothing to draw a box around")
+        raise DataError(f"{os.fspath(path)}: the mask is empty, so it has no bounding box")
     box = box_of_slices(slices)
     return adjust_bb_size(box, safety_factor) if safety_factor else box

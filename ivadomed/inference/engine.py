@@ -1,7 +1,7 @@
-"""The prediction engine: windows of many cases go through the network in full batches and come back as volumes.
+"""Prediction engine: windows of many cases pass through the network in full batches and are reassembled to volumes.
 
 2D slices, 2D patches and 3D patches are all windows, so ``--test``, ``--segment`` and ``segment_volume`` share
-this one engine.
+one engine.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 Forward = Callable[[Batch], np.ndarray]
 Progress = Callable[[int, int], None]
-"""Takes the number of windows done and of those of all cases so far."""
+"""Called with the number of windows done and the total of all cases so far."""
 
 _LESS = (
     "choose a coarser transformation.Resample or shorter patches (length_2D, length_3D), use a part of the image, or a "
@@ -55,7 +55,7 @@ class Prediction:
     """Prediction of one case, on the image's own grid.
 
     Args:
-        case: Case that was predicted.
+        case: The predicted case.
         soft: [X, Y, Z, K] float32 in 0..1, native orientation.
         grid: Grid of the image.
         header: NIfTI header of the image, None for pictures.
@@ -69,7 +69,7 @@ class Prediction:
 
 @dataclass(eq=False)
 class _Job:
-    """A case under way."""
+    """A case in progress."""
 
     case: Case
     grid: Grid
@@ -94,7 +94,7 @@ class _Job:
         if self.canvas is None:  # every slice was left out
             soft = np.zeros((*self.grid.shape, n_classes), np.float32)
             return Prediction(self.case, soft, self.grid, self.header)
-        # Class by class, and classes first in memory: of a large volume with many classes there is no second copy.
+        # Class by class, with classes first in memory, to avoid a second copy of a large volume with many classes.
         soft = np.empty((n_classes, *self.grid.shape), np.float32)
         for k, mean in enumerate(self.canvas.pop_classes()):
             soft[k] = self.grid.to_native(undo_fixed_steps(mean[None], self.plans, is_2d)[0])
@@ -118,18 +118,18 @@ class Engine:
     Args:
         recipe: Fixed steps, slices or volumes, windows.
         steps: Transforms per sample at test time; geometric ones are undone on the prediction.
-        forward: The network: a batch to predictions [B, K, ...] float32.
+        forward: The network: function from a batch to predictions [B, K, ...] float32.
         n_classes: Number of classes, K.
-        batch_size: Most samples per call of ``forward``; halved when the memory does not suffice.
-        max_voxels: Most voxels per call of ``forward``, but one sample at least; see ``device.batch_voxels``.
+        batch_size: Maximum samples per call of ``forward``; halved when memory runs out.
+        max_voxels: Maximum voxels per call of ``forward``, but at least one sample; see ``device.batch_voxels``.
         blend: Weights of overlapping windows, see ``windows.BLENDS``.
-        seed: For random steps among ``steps``.
-        repeats: Predictions per case, each with random steps of its own.
-        mirror_axes: Axes of a sample along which it is mirrored too, see ``averaging.MirroredForward``.
-        conditioner: Condition of the network, of a case.
+        seed: Seed of random transforms in ``steps``.
+        repeats: Predictions per case, each with its own random transforms.
+        mirror_axes: Axes of a sample for mirroring, see ``averaging.MirroredForward``.
+        conditioner: Returns the condition of the network for a case.
         progress: Called after each step.
         source: File of the network, for errors.
-        patch_remedy: What to do where a patch does not fit an image.
+        patch_remedy: Advice if a patch does not fit an image.
     """
 
     recipe: Recipe
@@ -154,12 +154,12 @@ class Engine:
         """Yield the predictions of each case, in order.
 
         Args:
-            volumes: Cases with their voxels; one is held at a time, plus those whose last batch is not full.
+            volumes: Cases with their voxels; one is kept at a time, plus those whose last batch is not full.
 
         Raises:
             DataError: A window does not fit an image.
-            ModelError: The network does not take the samples, or has other classes than expected.
-            MachineError: The memory does not suffice, not even for one sample at a time.
+            ModelError: The network does not accept the samples, or has other classes than expected.
+            MachineError: Out of memory, even with one sample at a time.
         """
         jobs: list[_Job] = []
         self._queue, self._done, self._total = [], 0, 0  # an earlier run may have failed half-way
@@ -176,7 +176,7 @@ class Engine:
                     jobs.append(replace(job, repeat=repeat))
                     for window in job.windows:
                         self._enqueue(jobs[-1], prepared, window)
-                del prepared  # not while a prediction is finished or the next volume read
+                del prepared  # not needed while a prediction is finished or the next volume read
                 yield from self._finished(jobs)
         if jobs:
             with shortages_explained(jobs[0].case.id, _LESS):
@@ -222,7 +222,7 @@ class Engine:
         if predictions.shape[1] != self.n_classes:
             raise ModelError(
                 f"{self.source}: predicts {predictions.shape[1]} classes, but its configuration names "
-                f"{self.n_classes} (loader_parameters.target_suffix); the two do not belong together"
+                f"{self.n_classes} (loader_parameters.target_suffix); the two do not match"
             )
         refuse_not_finite(predictions, [str(w.job.case.images[0]) for w in waiting], self.source)
         for item, prediction in zip(waiting, predictions, strict=True):
@@ -239,18 +239,20 @@ class Engine:
             return forward(batch)
         except IvadomedError:
             raise
-        except Exception as error:  # onnxruntime has types of its own, and a network may be the user's
+        except Exception as error:  # onnxruntime has its own types, and the network may be custom
             count = len(batch.windows)
             if not out_of_memory(error):
                 raise ModelError(
                     f"{self.source}: fails on samples of shape {tuple(batch.image.shape[1:])} "
                     f"({str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}); a model "
-                    "takes as many channels and axes as its configuration says"
+                    "expects the channels and axes given in its configuration"
                 ) from error
             if count == 1:
                 raise
             self.batch_size = max(1, count // 2)
-            log.warning("Out of memory with %d samples per batch; going on with %d.", count, self.batch_size)
+            log.warning(
+                "Out of memory with %d samples per batch; continuing with %d.", count, self.batch_size
+            )
         predictions, start = [], 0
         while start < count:
             end = start + self.batch_size  # which was halved again where the part before did not fit either
@@ -264,12 +266,12 @@ class Engine:
 
 
 def undo_fixed_steps(volume: np.ndarray, plans: Sequence[Plan], is_2d: bool) -> np.ndarray:
-    """Take a prediction back through resampling and cropping.
+    """Undo resampling and cropping on a prediction.
 
     Args:
         volume: [K, h, w, d] prediction on the preprocessed grid.
         plans: One per slice (2D) or one (3D).
-        is_2d: Slices or volume.
+        is_2d: True for slices, False for a volume.
 
     Returns:
         [K, H, W, D] on the image's grid in HWD order; 0 outside the crop.

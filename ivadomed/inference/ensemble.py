@@ -1,4 +1,4 @@
-"""Packaged models joined to an ensemble, which is a packaged model again."""
+"""Join packaged models to an ensemble, which is itself a packaged model."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ def join_models(
     postprocessing: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Join packaged models to an ensemble, of which the soft predictions are averaged with equal weights.
+    """Join packaged models to an ensemble that averages their soft predictions with equal weights.
 
-    Members of an ensemble among them become members of the new one. The settings are those of the first model, but for
-    those by which images are prepared: each member keeps its own.
+    If one of them is an ensemble, its members become members of the new one. Settings are those of the first model,
+    except for the preparation of images, for which each member keeps its own.
 
     Args:
-        folders: Folders of packaged models that segment the same classes of the same channels.
-        folder: ``NAME``, which gets ``NAME.json`` and the weights of each member; it appears when it is whole.
+        folders: Folders of packaged models that segment the same classes from the same channels.
+        folder: ``NAME``, for ``NAME.json`` and the weights of each member; it is created atomically.
         postprocessing: Section of the ensemble; None for that of the first model.
-        overwrite: Replace a folder that holds something.
+        overwrite: Replace a nonempty folder.
 
     Returns:
         The folder.
 
     Raises:
-        ConfigError: There is no model, one is given twice, or one has other classes or channels than the first one, or
-            needs something else next to the image.
-        ModelError: One cannot be opened, or classifies.
-        OutputError: The folder holds something already, or cannot be written.
+        ConfigError: There is no model, one is given twice, or one differs from the first in classes, channels or
+            additional inputs.
+        ModelError: One cannot be opened, or is a classifier.
+        OutputError: The folder is not empty, or cannot be written.
     """
     target = Path(folder).expanduser().resolve()
     if not folders:
@@ -56,7 +56,7 @@ def join_models(
         entries: list[dict[str, Any]] = []
         first: PackagedModel | None = None
         for number, member in enumerate(members):
-            # One is open at a time, next to the first.
+            # Only one is open at a time, in addition to the first.
             model = PackagedModel.of(member, torch.device("cpu"))
             first = first or model
             _refuse_unlike(first, model)
@@ -90,26 +90,26 @@ def _refuse_unlike(first: PackagedModel, other: PackagedModel) -> None:
     """Refuse a model whose predictions cannot be averaged with those of the first one.
 
     Raises:
-        ConfigError: It has other classes or channels, or needs something else next to the image.
-        ModelError: It classifies.
+        ConfigError: It has other classes, channels or additional inputs.
+        ModelError: It is a classifier.
     """
     if other.config.task == "classification":
-        raise ModelError(f"{other.file}: classifies slices; an ensemble is made of networks that segment")
+        raise ModelError(f"{other.file}: classifies slices; ensembles consist of networks that segment")
     for key, of in _COMPARED.items():
         one, two = of(first.config), of(other.config)
         if one != two:
             raise ConfigError(
-                f"{other.file}: {key} is {two}, and {one} of {first.file}; the models of an ensemble agree in it"
+                f"{other.file}: {key} is {two}, and {one} of {first.file}; all models of an ensemble must agree in it"
             )
 
 
 def _channels(config: RunConfig) -> Any:
-    """Contrasts that are channels; a network of one channel may be trained on several."""
+    """Contrasts used as channels; a single-channel network may be trained on several contrasts."""
     return list(config.channel_names) if config.in_channel > 1 else "one channel"
 
 
 def _boxes(config: RunConfig) -> Any:
-    """All that decides about the box that the second model of a cascade works in; None without a cascade."""
+    """Everything that determines the box in which the second model of a cascade works; None without a cascade."""
     if config.object_detection_params.object_detection_path is None:
         return None
     plain = config.to_json()["object_detection_params"] | {"slice_axis": config.loader_parameters.slice_axis}
@@ -127,4 +127,4 @@ _COMPARED: dict[str, Callable[[RunConfig], Any]] = {
     "metadata": lambda config: config.metadata_type,
     "the use of missing contrasts (HeMISUnet)": lambda config: config.network.missing_contrasts,
 }
-"""What is asked of a caller once for all members, and what the results mean."""
+"""Inputs requested once for all members, and the meaning of the results."""

@@ -1,4 +1,4 @@
-"""Segmentation of image files without BIDS: inputs on the command line, a file per class and a label map."""
+"""Segmentation of image files without BIDS: inputs from the command line, one file per class and a label map."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ def segment_images(
     options: dict[str, Any] | None = None,
     label_map: bool = True,
 ) -> list[Path]:
-    """Segment the images of subjects and write one file per class, and the label map of several.
+    """Segment the images of subjects and write one file per class, and a label map for several classes.
 
     Args:
-        model: Folder of the packaged model, which is loaded once; or the loaded model, and ``gpu_id`` does not count.
-        subjects: Per subject its images, one per channel of the model.
-        output: Folder of the results; of images of one name from several folders, the part of these that differs is
-            made in it.
-        suffixes: Suffix of the output of each class, or one text, which comes behind the class names where there are
-            several classes; the class names and ``_pred`` when not given.
-        gpu_id: GPU to use where there is one; None for the CPU.
+        model: Folder of the packaged model, which is loaded once; or the loaded model (``gpu_id`` is then ignored).
+        subjects: Images of each subject, one per channel of the model.
+        output: Output folder; for images of equal names from several folders, the differing part of their paths is
+            recreated in it.
+        suffixes: Suffix of the output of each class, or a single one, appended to the class names if there are
+            several classes; by default the class names and ``_pred``.
+        gpu_id: GPU to use, if available; None for the CPU.
         options: See ``ivadomed.inference.segment_volume``.
         label_map: Write ``<image>_dseg.nii.gz``, or ``.png``, for models of several classes, where they do not overlap.
 
     Returns:
-        The files: ``<image><suffix>.nii.gz``, or ``.png`` for pictures, unless the suffix has an extension of its own;
-        of each image its label map is the last one.
+        The files: ``<image><suffix>.nii.gz``, or ``.png`` for pictures, unless the suffix has its own extension;
+        the label map of each image comes last.
 
     Raises:
         ConfigError: Not one suffix per class, or one with an extension of another kind of file.
-        OutputError: The folder holds the predictions of a test set.
-        DataError: An image cannot be used (the others are segmented first), or an output would replace an input,
-            another output or a label map that is no result.
+        OutputError: The folder contains the predictions of a test set.
+        DataError: An image is unusable (the others are segmented first), or an output would replace an input, another
+            output or a label map not written by ivadomed.
     """
     predictor = model if isinstance(model, Predictor) else Predictor(model, chosen_device(gpu_id))
     names = output_suffixes(predictor.class_names, suffixes, predictor.folder)
@@ -100,7 +100,7 @@ def _map_extension(images: Sequence[Path | None]) -> str:
 
 
 def _refuse(faults: Sequence[DataError], count: int) -> None:
-    """Raise the first fault, and tell the others."""
+    """Raise the first fault, listing the others."""
     if len(faults) > 1:
         raise DataError("\n".join([*map(str, faults), f"{len(faults)} of {count} images were not segmented"]))
     if faults:
@@ -112,9 +112,9 @@ def _first(images: Sequence[Path | None]) -> Path:
 
 
 def _output_stems(images: Sequence[Path], suffixes: Sequence[str], output: Path) -> list[Path]:
-    """Path and beginning of the name of the results of each image.
+    """Path and name prefix of the results of each image.
 
-    Images of one name from several folders keep the part of their folders that they do not share.
+    Images of equal names from several folders keep the differing part of their paths.
     """
     stems = [output / splitext(image.name)[0] for image in images]
     files = [_output_file(stem, suffixes[0], image) for stem, image in zip(stems, images, strict=True)]
@@ -128,7 +128,7 @@ def _output_stems(images: Sequence[Path], suffixes: Sequence[str], output: Path)
 def _refuse_to_overwrite(
     subjects: Sequence[Sequence[Path | None]], outputs: Sequence[Sequence[Path]]
 ) -> None:
-    """Raise before anything is predicted when a result would take the place of an input or of another result."""
+    """Raise before predicting if a result would replace an input or another result."""
     inputs = {image.resolve() for images in subjects for image in images if image is not None}
     made_from: dict[Path, Path] = {}
     for images, files in zip(subjects, outputs, strict=True):
@@ -146,12 +146,12 @@ def _refuse_to_overwrite(
 
 
 def _refuse_labels(label_maps: Sequence[Path]) -> None:
-    """Raise before anything is predicted when a label map that somebody drew would be replaced."""
+    """Raise before predicting if a label map not written by ivadomed would be replaced."""
     drawn = [path for path in label_maps if path.exists() and not is_marked(path)]
     if drawn:
         raise DataError(
-            f"{some(map(str, drawn))}: is no result of ivadomed and would be replaced; choose another --output, or "
-            "leave label maps out with --no-label-map"
+            f"{some(map(str, drawn))}: not written by ivadomed and would be replaced; choose another --output, or "
+            "omit label maps with --no-label-map"
         )
 
 
@@ -166,16 +166,16 @@ def segment_image(
     Args:
         fname_images: The image; for a model of several channels one file per channel, in the model's order.
         path_model: Folder of the packaged model.
-        suffix_out: Suffix of the output. Of a model of several classes it comes behind the class names.
+        suffix_out: Suffix of the output, appended to the class names for a model of several classes.
         options: See ``ivadomed.inference.segment_volume``.
 
     Returns:
         A file per class: ``<first image><suffix_out>.nii.gz``, or ``.png`` for pictures.
 
     Raises:
-        ConfigError: The model's JSON or an option is wrong.
-        DataError: An image cannot be used, or the output would replace it.
-        ModelError: The model cannot be used.
+        ConfigError: The model's JSON or an option is invalid.
+        DataError: An image is unusable, or the output would replace it.
+        ModelError: The model is unusable.
     """
     names = [fname_images] if isinstance(fname_images, str | os.PathLike) else fname_images
     images = [Path(name) for name in names]
@@ -184,7 +184,7 @@ def segment_image(
 
 
 def splitext(fname: str) -> tuple[str, str]:
-    """Split a file name into what precedes the extension and the extension, which may be double: ".nii.gz"."""
+    """Split a file name into stem and extension, which may be double: ".nii.gz"."""
     for extension in _DOUBLE_EXTENSIONS:
         if fname.lower().endswith(extension):
             return fname[: -len(extension)], fname[-len(extension) :]
@@ -192,7 +192,7 @@ def splitext(fname: str) -> tuple[str, str]:
 
 
 def add_suffix(fname: str, suffix: str) -> str:
-    """Put a suffix between a file name and its extension: ``t2.nii.gz`` and "_seg" make ``t2_seg.nii.gz``."""
+    """Insert a suffix before the extension of a file name: ``t2.nii.gz`` and "_seg" make ``t2_seg.nii.gz``."""
     stem, extension = splitext(fname)
     return f"{stem}{suffix}{extension}"
 
@@ -205,7 +205,7 @@ def output_suffixes(
     Args:
         classes: Names of the classes of the model.
         suffixes: See ``segment_images``.
-        model: Its folder, for the error.
+        model: Folder of the model, for the error.
 
     Raises:
         ConfigError: Not one suffix per class.
@@ -221,7 +221,7 @@ def output_suffixes(
             f"({', '.join(classes)}); give one for each"
         )
     if len(set(suffixes)) < len(suffixes):
-        raise ConfigError(f"--suffix: {', '.join(suffixes)}; the classes need suffixes that differ")
+        raise ConfigError(f"--suffix: {', '.join(suffixes)}; the suffixes of the classes must differ")
     return list(suffixes)
 
 
@@ -241,12 +241,12 @@ def _output_file(stem: Path, suffix: str, image: Path) -> Path:
 def list_subjects(
     groups: Sequence[Sequence[str]], channels: int, suffixes: Sequence[str] = ()
 ) -> list[list[Path | None]]:
-    """Images of each subject; of a model with one channel every image is a subject, and is taken once.
+    """Images of each subject; for a single-channel model each image is a subject, listed once.
 
     Args:
-        groups: Images and folders, of which results of earlier segmentations are left out; "none" for no image.
-        channels: Of the model.
-        suffixes: Of the results, see ``output_suffixes``.
+        groups: Images and folders, in which results of earlier segmentations are skipped; "none" for no image.
+        channels: Channels of the model.
+        suffixes: Suffixes of the results, see ``output_suffixes``.
 
     Raises:
         DataError: A folder has no image.
@@ -262,6 +262,6 @@ def list_subjects(
                 paths.append(None if text.lower() == "none" else folder)
         subjects += [[path] for path in paths] if channels == 1 else [paths]
     unique: dict[tuple[Path | None, ...], list[Path | None]] = {}
-    for paths in subjects:  # a file may be named, and lie in a folder that is named too
+    for paths in subjects:  # a file may be named both directly and by its folder
         unique.setdefault(tuple(path and path.resolve() for path in paths), paths)
     return list(unique.values())

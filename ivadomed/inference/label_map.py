@@ -1,6 +1,6 @@
-"""Label maps: one image with a whole number per class, and the table that names the numbers.
+"""Label maps: one image with an integer per class, and the table that names the integers.
 
-They are what BIDS calls a discrete segmentation: ``<image>_dseg.nii.gz`` with 0 for the background and k for class k,
+BIDS calls them discrete segmentations: ``<image>_dseg.nii.gz`` with 0 for the background and k for class k,
 counted from 1, and ``dseg.tsv`` with the columns index, name and color (BIDS 1.9, "Imaging data type derivatives").
 """
 
@@ -34,7 +34,7 @@ def label_map(classes: Sequence[np.ndarray]) -> np.ndarray | None:
     """Join masks to a label map.
 
     Args:
-        classes: [X, Y, Z] of each class; of soft values those above 0.5 are in the mask.
+        classes: [X, Y, Z] of each class; soft values above 0.5 are in the mask.
 
     Returns:
         [X, Y, Z] unsigned integers, k + 1 where class k is; None where two classes share a voxel.
@@ -53,19 +53,19 @@ class LabelMaps:
     """Writer of the label maps of one model.
 
     Args:
-        names: Of the classes, see ``class_labels``; empty: nothing is written.
+        names: Names of the classes, see ``class_labels``; empty: nothing is written.
     """
 
     names: Sequence[str] = ()
 
     @classmethod
     def of(cls, config: RunConfig, wanted: bool = True, of_one_class: bool = False) -> LabelMaps:
-        """Those of a model's configuration; heat maps have none, and a mask of one class is one already.
+        """Writer for the configuration of a model; none for heat maps, or for a single class, whose mask is one.
 
         Args:
             config: Configuration of the run or of the packaged model.
             wanted: False: nothing is written.
-            of_one_class: Write those of models of one class too.
+            of_one_class: Also write label maps for models with one class.
         """
         least = 1 if of_one_class else 2
         wanted = wanted and config.task == "segmentation" and len(config.class_names) >= least
@@ -78,9 +78,9 @@ class LabelMaps:
         extensions: Sequence[str] = (NIFTI,),
         tables: Path | None = None,
     ) -> list[Path]:
-        """Write ``<stem>_dseg.nii.gz`` and the table, or nothing where classes overlap.
+        """Write ``<stem>_dseg.nii.gz`` and the table, or nothing if classes overlap.
 
-        What an earlier prediction left under these names and is not written now is removed.
+        Files of an earlier prediction under these names that are not rewritten are removed.
 
         Args:
             stem: Path of the image without extension, in the folder of the results.
@@ -109,12 +109,12 @@ class LabelMaps:
         return files
 
     def write_picture(self, path: Path, labels: np.ndarray) -> None:
-        """Write a label map [rows, columns] as a picture: its pixels are the classes, and a palette colours them."""
+        """Write a label map [rows, columns] as a picture with class numbers as pixels and a colour palette."""
         colours = np.vstack([np.zeros((1, 3)), _colours(len(self.names))]).astype(np.uint8)
         write_picture(path, labels, MARK, colours if labels.dtype == np.uint8 else None)
 
     def write_table(self, stem: Path, folder: Path) -> None:
-        """Write ``dseg.tsv``; where there is one of other classes, ``<stem>_dseg.tsv``, which goes before it."""
+        """Write ``dseg.tsv``; if one of other classes exists, ``<stem>_dseg.tsv``, which takes precedence."""
         rows = zip(self.names, _colours(len(self.names)).astype(int), strict=True)
         lines = [f"{k}\t{name}\t#{r:02x}{g:02x}{b:02x}" for k, (name, (r, g, b)) in enumerate(rows, start=1)]
         text = "\n".join(["index\tname\tcolor", *lines, ""])
@@ -136,7 +136,7 @@ def map_files(stem: Path, extensions: Sequence[str]) -> list[Path]:
 
 
 def overlaps_text(images: Sequence[str]) -> str:
-    """A line on images without a label map, for the terminal."""
+    """Line about images without a label map, for the terminal."""
     return f"none of {some(images)}: classes share voxels there; postprocessing.binarize_maxpooling lets each have one"
 
 

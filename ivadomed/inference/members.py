@@ -1,8 +1,8 @@
-"""The members of a packaged model: one of a plain model, several of an ensemble.
+"""Members of a packaged model: one for a plain model, several for an ensemble.
 
 An ensemble is a folder ``NAME`` with ``NAME.json`` and the weights ``NAME_0.pt`` or ``NAME_0.onnx``, ``NAME_1.pt`` and
-so on. The JSON is that of the first member. Its list ``ensemble`` has an object for each member, in order. ``model`` in
-it says where the member was packaged; one for which images are prepared in another way than for the first one has its
+so on. The JSON is that of the first member. Its list ``ensemble`` has one object per member, in order, whose ``model``
+is the folder in which the member was packaged; a member with another preparation of images than the first one has its
 own JSON under ``config`` and, with FiLM, its ``film_encoder``.
 """
 
@@ -32,10 +32,10 @@ class Member:
         weights: Its .pt or .onnx file.
         settings: Its JSON.
         place: File, and key in it, of the settings.
-        origin: Folder that it was packaged in, and the one above it: "fold_0/seg_sc".
-        encoder: Content of the encoder of a FiLM network where that is in the JSON of an ensemble, else None.
+        origin: Folder in which it was packaged, with its parent: "fold_0/seg_sc".
+        encoder: Content of the encoder of a FiLM network if stored in the JSON of an ensemble, else None.
         alone: The model has no other member.
-        as_first: It has no settings of its own but those of the first member.
+        as_first: It has the settings of the first member, not its own.
     """
 
     weights: Path
@@ -55,8 +55,8 @@ class Member:
         """Encoder of a FiLM network.
 
         Raises:
-            ConfigError: That in the JSON is none.
-            ModelError: There is none.
+            ConfigError: The encoder in the JSON is invalid.
+            ModelError: The encoder is missing.
         """
         if self.encoder is None:
             return FilmEncoder.load(self.weights.parent)
@@ -70,8 +70,8 @@ def members_of(folder: str | os.PathLike[str]) -> list[Member]:
     """Members of a packaged model, one of a plain one.
 
     Raises:
-        ConfigError: The JSON file is none, or its list of members is wrong.
-        ModelError: The folder or one of its files is absent.
+        ConfigError: The JSON file or its list of members is invalid.
+        ModelError: The folder or one of its files is missing.
     """
     stem = model_stem(folder)
     file = Path(f"{stem}.json")

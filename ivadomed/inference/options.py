@@ -25,18 +25,18 @@ _OTHERS = (
     "mirror_axes",
     "metadata",
 )
-_THRESHOLD = 0.5  # of the option that says yes and not how
-_ALIKE = 0.8  # of letters in common: "binarise_prediction", but not "largest" for "keep_largest"
+_THRESHOLD = 0.5  # for the option given as true, without a number
+_ALIKE = 0.8  # similarity of names: "binarise_prediction", but not "largest" for "keep_largest"
 
 
 def postprocessing_with(options: Mapping[str, Any], steps: Mapping[str, Any]) -> dict[str, Any]:
     """Postprocessing steps of a model, changed by the options.
 
-    An option that is absent or None keeps the model's step, a false one (0, False, negative threshold) removes
-    it, any other sets it. New steps come after those of the model.
+    A missing option or None keeps the model's step, a false one (0, False, negative threshold) removes it, and any
+    other value sets it. New steps come after those of the model.
 
     Args:
-        options: As given to ``segment_volume``; others than those of steps are ignored.
+        options: As given to ``segment_volume``; options other than steps are ignored.
         steps: The model's ``postprocessing`` section.
     """
     result = dict(steps)
@@ -51,8 +51,8 @@ def postprocessing_with(options: Mapping[str, Any], steps: Mapping[str, Any]) ->
 def misspelt_options(options: Mapping[str, Any]) -> dict[str, str]:
     """Unknown options that resemble a known one, with that option.
 
-    Toolboxes pass on all of their own variables, so that unknown options are the rule; those that are None, or that
-    stand next to the right one, change nothing.
+    Toolboxes pass all of their own variables, so unknown options are common; those that are None, or given together
+    with the correct one, have no effect.
     """
     found = {}
     for name in options.keys() - {*_STEPS, *_OTHERS}:
@@ -61,7 +61,7 @@ def misspelt_options(options: Mapping[str, Any]) -> dict[str, str]:
         if near and options[name] is not None and options.get(near) is None:
             found[name] = near
         else:
-            log.debug("segment_volume: option %r is not one of ours and was ignored.", name)
+            log.debug("segment_volume: unknown option %r was ignored.", name)
     return found
 
 
@@ -106,7 +106,7 @@ def recipe_with(options: Mapping[str, Any], recipe: Recipe) -> Recipe:
     """Windows of a model, changed by the options ``no_patch`` and ``overlap_2D``.
 
     Args:
-        options: "no_patch": predict whole slices. "overlap_2D": voxels that neighboring 2D patches share, along
+        options: "no_patch": predict whole slices. "overlap_2D": overlap of neighboring 2D patches in voxels, along
             height and width.
         recipe: Recipe of the model.
 
@@ -139,8 +139,8 @@ def mirror_axes_with(options: Mapping[str, Any], axes: Sequence[int] | None, is_
 
     Args:
         options: "mirror_axes": the axes, [] for none; None keeps those of the model.
-        axes: Those of the model.
-        is_2d: Samples have height and width, else depth too.
+        axes: Axes of the model.
+        is_2d: Samples have height and width; otherwise also depth.
 
     Raises:
         ConfigError: A sample has no such axis.
@@ -163,7 +163,7 @@ def mirror_axes_with(options: Mapping[str, Any], axes: Sequence[int] | None, is_
 
 
 def pixel_size_of(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Metadata that give a picture its voxel size, from ``pixel_size`` and ``pixel_size_units``."""
+    """Metadata with the pixel size of a picture, from ``pixel_size`` and ``pixel_size_units``."""
     size = options.get("pixel_size")
     if size is None:
         return {}

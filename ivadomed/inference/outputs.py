@@ -28,16 +28,16 @@ from ivadomed.inference.label_map import NIFTI, PICTURE, LabelMaps
 from ivadomed.postprocessing import Postprocessing, threshold_predictions
 
 PREDICTIONS = "pred_masks"
-"""Folder of the predictions in that of a run."""
+"""Folder of the predictions in the folder of a run."""
 
 NOISE_FLOOR = 0.01
 
 
 def refuse_predictions_folder(folder: str | os.PathLike[str]) -> None:
-    """Raise for the folder of the test set's predictions of a run, which are evaluated.
+    """Raise if the folder contains the predictions of the test set of a run, which are evaluated.
 
     Raises:
-        OutputError: It is that.
+        OutputError: It does.
     """
     place = Path(folder).resolve()
     if place.name == PREDICTIONS and (place.parent / CONFIG).exists():
@@ -51,19 +51,19 @@ def finish(
     postprocessing: Mapping[str, Any] | None = None,
     prefix: str | os.PathLike[str] = "",
 ) -> np.ndarray:
-    """Clear the noise floor and run the postprocessing steps, in the memory of the soft prediction.
+    """Clear the noise floor and run the postprocessing steps, in place.
 
     Args:
-        prediction: Soft prediction; its values change.
+        prediction: Soft prediction; its values are modified.
         postprocessing: Steps by name, in order.
         prefix: Path without "_pred.nii.gz", for steps that read the uncertainty maps next to it.
 
     Returns:
-        [X, Y, Z, K]: uint8 when it holds only 0 and 1 after a binarizing step, else float32. Soft values up to
-        0.01 are set to 0, as ivadomed 2.9.10 does.
+        [X, Y, Z, K]: uint8 if it contains only 0 and 1 after a binarizing step, else float32. Soft values up to
+        0.01 are set to 0, as in ivadomed 2.9.10.
     """
     data, steps = prediction.soft, dict(postprocessing or {})
-    for k in range(data.shape[-1]):  # a mask of all classes would be large too
+    for k in range(data.shape[-1]):  # a mask of all classes would be large
         data[..., k][data[..., k] <= NOISE_FLOOR] = 0
     if steps:
         zooms = list(nib.affines.voxel_sizes(prediction.grid.affine))
@@ -83,16 +83,16 @@ def to_nifti(prediction: Prediction, data: np.ndarray) -> nib.Nifti1Image:
 def write_prediction(
     prediction: Prediction, data: np.ndarray, folder: Path, per_class: bool = False
 ) -> list[Path]:
-    """Write a prediction after its postprocessing.
+    """Write a postprocessed prediction.
 
     Args:
         prediction: Prediction of a case.
         data: [X, Y, Z, K], see ``finish``.
-        folder: For the files.
+        folder: Output folder.
         per_class: One file ``<case>_class-N_pred.nii.gz`` per class instead of ``<case>_pred.nii.gz``.
 
     Returns:
-        The NIfTI files. Of pictures, each class is written as PNG too, to be looked at.
+        The NIfTI files. For pictures, each class is also written as PNG for viewing.
     """
     stem = folder / prediction.case.id
     names = [f"_class-{k}_pred" for k in range(data.shape[-1])]
@@ -107,12 +107,12 @@ def write_prediction(
 def write_classes(
     prediction: Prediction, data: np.ndarray, stem: Path, suffixes: Sequence[str]
 ) -> list[Path]:
-    """Write one file per class, ``<stem><suffix>.nii.gz``, of pictures as PNG too.
+    """Write one file per class, ``<stem><suffix>.nii.gz``, for pictures also as PNG.
 
     Args:
         prediction: Prediction of a case.
         data: [X, Y, Z, K], see ``finish``.
-        stem: Path of the results of the case, without what follows the name of the image.
+        stem: Path of the results of the case, up to the name of the image.
         suffixes: One per class.
 
     Returns:
@@ -126,7 +126,7 @@ def write_classes(
 
 
 def class_files(prediction: Prediction, stem: Path, suffixes: Sequence[str]) -> list[Path]:
-    """Names of the files of ``write_classes``: the NIfTI files, then those of pictures."""
+    """Names of the files of ``write_classes``: NIfTI files, then pictures."""
     extensions = _extensions(prediction)
     return [
         stem.with_name(f"{stem.name}{suffix}{extension}") for extension in extensions for suffix in suffixes
@@ -134,7 +134,7 @@ def class_files(prediction: Prediction, stem: Path, suffixes: Sequence[str]) -> 
 
 
 def _extensions(prediction: Prediction) -> tuple[str, ...]:
-    """Of the files of a result: NIfTI, and of a picture PNG too."""
+    """Extensions of the files of a result: NIfTI, for a picture also PNG."""
     return (NIFTI,) if is_nifti(prediction.case.images[0]) else (NIFTI, PICTURE)
 
 
@@ -152,7 +152,7 @@ def write_label_map(
     label_maps: LabelMaps,
     tables: Path | None = None,
 ) -> list[Path]:
-    """Write the label map of a prediction [X, Y, Z, K], of a picture as PNG too; see ``LabelMaps.write``."""
+    """Write the label map of a prediction [X, Y, Z, K], for a picture also as PNG; see ``LabelMaps.write``."""
     masks = split_classes(to_nifti(prediction, data)) if label_maps.names else []
     return label_maps.write(stem, masks, _extensions(prediction), tables)
 
@@ -176,14 +176,14 @@ def pred_to_nib(
     discard_noise: bool = True,
     postprocessing: Mapping[str, Any] | None = None,
 ) -> nib.Nifti1Image:
-    """Put slices or a volume in HWD order back on the grid of a reference image.
+    """Map slices or a volume in HWD order back to the grid of a reference image.
 
     Args:
         data_lst: 2D: one [K, H, W] per slice; 3D: one [K, H, W, D].
         z_lst: 2D: index of each slice; the others are 0.
-        fname_ref: Image whose grid and header are taken.
+        fname_ref: Image that provides grid and header.
         fname_out: File to write, or None.
-        slice_axis: RAS axis along which slices were taken.
+        slice_axis: RAS axis along which slices were extracted.
         debug: Kept for callers of 2.9.10; without effect.
         kernel_dim: "2d" or "3d".
         bin_thr: Binarize at this value; negative keeps soft values.
@@ -232,7 +232,7 @@ def pred_to_png(
         pred_list: Predictions [H, W, 1] or [H, W] with values 0..``max_value``.
         target_list: Suffix of each class, with or without the extension of a picture ("_seg-axon.png").
         subj_path: Path without extension.
-        suffix: Added to the name, with or without extension too.
+        suffix: Appended to the name; likewise with or without extension.
         max_value: Value that becomes 255.
         software: Name of the program, for PNG files.
 

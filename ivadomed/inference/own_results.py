@@ -17,13 +17,13 @@ from ivadomed.images.pointers import FETCH, is_without_content
 log = logging.getLogger(__name__)
 
 MARK = "ivadomed prediction"
-"""What a result says of itself: the header of a NIfTI file in "descrip", a PNG in "Software"."""
+"""Mark of a result: in "descrip" of a NIfTI header, in "Software" of a PNG."""
 
 _PREDICTION = re.compile(r"([-_].+)?[-_]pred(_\d+)?")
 
 
 def images_of(folder: Path, suffixes: Sequence[str] = ()) -> list[Path]:
-    """The images of a folder, in order of their names.
+    """Images of a folder, sorted by name.
 
     Results of earlier segmentations, and files whose content was not fetched, are left out, with a message.
 
@@ -93,11 +93,11 @@ def _is_named_as_result(path: Path, stems: set[str], suffixes: Sequence[str]) ->
 
 
 def is_marked(path: Path) -> bool:
-    """True for a result of ``segment_images``; False for a file that cannot be read, which others say."""
+    """True for a result of ``segment_images``; False for an unreadable file, which is reported elsewhere."""
     if not is_nifti(path):
         return software_of(path) == MARK
     try:
         text = bytes(nib.load(path).header["descrip"])  # type: ignore[index]
-    except Exception:  # a damaged header raises nearly anything
+    except Exception:  # a damaged header may raise almost any error
         return False
     return text.rstrip(b"\0").decode("latin-1") == MARK

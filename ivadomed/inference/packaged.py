@@ -1,4 +1,4 @@
-"""A packaged model: the folder that a training writes and toolboxes ship, of one network or an ensemble of several."""
+"""Packaged model: the folder written by a training and shipped by toolboxes, with one network or an ensemble."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ _PADDED = "pad the image, or add CenterCrop to transformation in {}, which pads 
 
 @dataclass(frozen=True, eq=False)
 class PackagedModel:
-    """A packaged model, loaded: one network, or an ensemble of several whose soft predictions are averaged.
+    """A loaded packaged model: one network, or an ensemble of several whose soft predictions are averaged.
 
     Args:
-        config: Part of its JSON file that prediction takes, see ``config.packaged``.
-        file: Its .pt or .onnx file; of an ensemble that of the first member.
-        forward: The network, or the mean of all members of an ensemble for which images are prepared alike.
+        config: Part of its JSON file used by prediction, see ``config.packaged``.
+        file: Its .pt or .onnx file; for an ensemble, that of the first member.
+        forward: The network, or the mean of all members of an ensemble with the same preparation of images.
         device: Device of the network.
-        place: JSON file, and the key in it of a member with settings of its own.
+        place: JSON file, and the key in it for a member with its own settings.
         encoder: Encoder of a FiLM network.
-        n_members: Networks behind ``forward``.
-        others: Members of an ensemble for which images are prepared in another way.
+        n_members: Number of networks in ``forward``.
+        others: Members of an ensemble with another preparation of images.
     """
 
     config: RunConfig
@@ -61,8 +61,8 @@ class PackagedModel:
         """Load a packaged model of any version, or an ensemble.
 
         Raises:
-            ConfigError: Prediction needs a key of the JSON file that is wrong.
-            ModelError: The folder or its files are absent, or no model.
+            ConfigError: A key of the JSON file needed for prediction is invalid.
+            ModelError: The folder or its files are missing, or not a model.
         """
         first_of_its_kind: dict[str, PackagedModel] = {}
         alike: dict[str, list[Member]] = {}
@@ -84,8 +84,8 @@ class PackagedModel:
         """Load one member of a packaged model.
 
         Raises:
-            ConfigError: Prediction needs a key of its settings that is wrong.
-            ModelError: A file is absent, or no model.
+            ConfigError: A key of its settings needed for prediction is invalid.
+            ModelError: A file is missing, or not a model.
         """
         forward = open_model(member.weights, device, not member.alone)
         config = configuration.packaged_config(member.settings, forward, member.place)
@@ -93,7 +93,7 @@ class PackagedModel:
         return cls(config, member.weights, forward, device, member.place, encoder)
 
     def _with(self, more: Sequence[Member]) -> PackagedModel:
-        """The mean of this model and others for which images are prepared alike."""
+        """The mean of this model and others with the same preparation of images."""
         if not more:
             return self
         assert not isinstance(self.forward, MeanForward)
@@ -102,9 +102,9 @@ class PackagedModel:
 
     @property
     def preparation(self) -> str:
-        """All that decides which windows of a case a network is given, and how its predictions are put together.
+        """Everything that determines the windows of a case and how predictions are reassembled.
 
-        Networks for which this is the same share prepared windows.
+        Networks with equal values share prepared windows.
         """
         config, plain = self.config, self.config.to_json()
         return json.dumps(
@@ -121,7 +121,7 @@ class PackagedModel:
 
     @property
     def n_networks(self) -> int:
-        """Networks of the whole model."""
+        """Number of networks of the whole model."""
         return self.n_members + sum(part.n_members for part in self.others)
 
     @property
@@ -135,17 +135,17 @@ class PackagedModel:
         options: Mapping[str, Any] | None = None,
         progress: Progress | None = None,
     ) -> Iterator[Prediction]:
-        """Yield the soft prediction of each case, in order; of an ensemble the mean over all members, weighted equally.
+        """Yield the soft prediction of each case, in order; for an ensemble, the unweighted mean over all members.
 
         Args:
-            volumes: Cases with their voxels along ``slice_axis``. They are read as they are needed.
+            volumes: Cases with their voxels along ``slice_axis``, read lazily.
             options: See ``engine``.
             progress: See ``Engine``.
 
         Raises:
             DataError: A window does not fit an image.
-            ModelError: A network does not take the samples, or has other classes than expected.
-            MachineError: The memory does not suffice.
+            ModelError: A network does not accept the samples, or has other classes than expected.
+            MachineError: Out of memory.
         """
         parts = (self, *self.others)
         engines = [part.engine(options) for part in parts]
@@ -166,7 +166,7 @@ class PackagedModel:
                 else:
                     total.soft[:] += prediction.soft
                 del prediction
-            del volume  # not while the next one is read
+            del volume  # not needed while the next one is read
             assert total is not None
             yield total
 
@@ -176,7 +176,7 @@ class PackagedModel:
         anchor = config.object_detection_params.anchor or MODEL_OF_2.anchor
         recipe = replace(recipe_of(config, "testing", self.device), anchor=anchor)
         recipe = recipe_with(options or {}, recipe)
-        if recipe.fixed.needs_roi:  # what is empty in the prior is not segmented
+        if recipe.fixed.needs_roi:  # regions where the prior is empty are not segmented
             least = max(recipe.slice_filter.min_roi_voxels or 0, 1)
             recipe = replace(recipe, slice_filter=replace(recipe.slice_filter, min_roi_voxels=least))
         return Engine(
@@ -195,10 +195,10 @@ class PackagedModel:
 
 
 class _Steps:
-    """Progress of several runs as that of one.
+    """Progress of several runs combined into one.
 
     Args:
-        report: Told of all windows so far; None: nobody.
+        report: Called with all windows so far, or None.
     """
 
     def __init__(self, report: Progress | None) -> None:

@@ -1,4 +1,4 @@
-"""A packaged model applied to one image: ``segment_volume`` for toolboxes, ``Predictor``, which stays loaded."""
+"""Apply a packaged model to images: ``segment_volume`` for toolboxes, and ``Predictor``, which keeps it loaded."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ class Predictor:
     """Applies a packaged model or an ensemble; it is loaded once. Threads may share one.
 
     Args:
-        folder_model: Folder ``NAME`` that holds ``NAME.json`` and ``NAME.pt`` or ``NAME.onnx``, or an ensemble.
-        device: "cpu", "cuda:1", ...; None for the first GPU where there is one, else the CPU.
+        folder_model: Folder ``NAME`` with ``NAME.json`` and ``NAME.pt`` or ``NAME.onnx``, or an ensemble.
+        device: "cpu", "cuda:1", ...; None for the first GPU if available, else the CPU.
 
     Attributes:
-        class_names: Suffix of each class for names of files, such as "_seg-manual", in the order of the results.
+        class_names: File name suffix of each class, such as "_seg-manual", in the order of the results.
         label_maps: Writer of the label map of all classes.
         contrasts: Contrast of each input, in the model's order.
         in_channel: Number of inputs.
 
     Raises:
-        ConfigError: The model's JSON is wrong.
-        ModelError: The model folder or file cannot be used, or the model predicts no masks.
+        ConfigError: The model's JSON is invalid.
+        ModelError: The model folder or file is unusable, or the model does not predict masks.
     """
 
     def __init__(
@@ -86,10 +86,10 @@ class Predictor:
 
         Args:
             images: The image: a path, a nibabel image, or an array [X, Y, Z] or [rows, columns]. For a model of
-                several channels a list with one per channel, in the order of ``contrasts``, all on one grid; None
-                stands for a contrast that a HeMIS network has to do without.
-            options: See ``segment_volume``; "fname_prior" may be an image or array too.
-            progress: Called with the number of windows done and of all, after each batch.
+                several channels, a list with one per channel, in the order of ``contrasts``, all on one grid; None
+                marks a missing contrast of a HeMIS network.
+            options: See ``segment_volume``; "fname_prior" may also be an image or array.
+            progress: Called after each batch with the number of windows done and the total.
 
         Returns:
             One image per class, see ``segment_volume``.
@@ -111,7 +111,7 @@ class Predictor:
         return split_classes(to_nifti(prediction, finish(prediction, steps)))
 
     def _warn_of_misspelt(self, options: Mapping[str, Any]) -> None:
-        """Warn once of options that are ignored but look like one of ours."""
+        """Warn once of ignored options that resemble a known one."""
         found = misspelt_options(options)
         new = {name: meant for name, meant in found.items() if name not in self._warned_of}
         if new:
@@ -145,7 +145,7 @@ class Predictor:
     def _case(self, inputs: Sequence[ImageLike | None], options: Mapping[str, Any]) -> Case:
         given = [image for image in inputs if image is not None]
         contrasts, metadata = self._metadata(options)
-        # Per channel the index of its image among those that are there; empty when all are.
+        # Per channel, the index of its image among the available ones; empty if all are available.
         there = [channel for channel, image in enumerate(inputs) if image is not None]
         channels = [there.index(channel) if channel in there else None for channel in range(len(inputs))]
         paths = tuple(
@@ -186,7 +186,7 @@ class Predictor:
         return self._boxed(volume, case, inputs) if self._is_cascade else volume
 
     def _boxed(self, volume: Volume, case: Case, inputs: Sequence[ImageLike | None]) -> Volume:
-        """The volume with the box that a cascade's second model works in: around the prior, else detected."""
+        """The volume with the box for the second model of a cascade: around the prior, else detected."""
         params = self._config.object_detection_params
         path = params.object_detection_path
         if volume.roi is not None and case.roi is not None:
@@ -210,7 +210,7 @@ class Predictor:
 
 
 def _refuses_calls_of_2020(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Say how a call is written now that follows the manual of 2020.
+    """Show the current form of a call that follows the manual of 2020.
 
     There it was ``segment_volume(folder_model, fname_image, fname_prior, gpu_number)``.
     """
@@ -257,32 +257,30 @@ def segment_volume(
     """Segment one image with a packaged model. For more than one image, ``Predictor`` keeps the model loaded.
 
     Args:
-        folder_model: Folder ``NAME`` that holds ``NAME.json`` and ``NAME.pt`` or ``NAME.onnx``, or an ensemble.
-        fname_images: The image: a path, a nibabel image or an array; for a model of several channels one image per
-            channel, in the model's order, all on one grid. None stands for a contrast that a HeMIS network has to
-            do without.
-        gpu_id: GPU to use where there is one; None for the CPU.
+        folder_model: Folder ``NAME`` with ``NAME.json`` and ``NAME.pt`` or ``NAME.onnx``, or an ensemble.
+        fname_images: The image: a path, a nibabel image or an array; for a model of several channels, one image per
+            channel, in the model's order, all on one grid. None marks a missing contrast of a HeMIS network.
+        gpu_id: GPU to use, if available; None for the CPU.
         options: "binarize_prediction" (threshold), "binarize_maxpooling", "keep_largest", "fill_holes",
             "remove_small" (sizes such as ["5vox"] or ["3mm3"]) change the model's postprocessing: None keeps its
-            step, 0 removes it, another value sets it. "fname_prior": mask of the region that the model crops to:
-            an ROI, or the object in whose bounding box the second model of a cascade works (without it the
-            cascade's detection model is run, where its folder is there). "pixel_size", "pixel_size_units": of a
-            picture, in "mm" unless given. "no_patch", "overlap_2D": whole slices, or 2D patches that share
-            voxels. "mirror_axes": axes of a sample (0, 1, 2 for height, width, depth) along which it is mirrored too,
-            so that the mean counts; [] for none, None for those of the model. "metadata": what a FiLM network is
-            conditioned on: its one value (a contrast such as "T2w", or that of the column), or a dictionary of
-            several, such as {"EchoTime": 0.05, ...}. Unknown options are ignored; one that looks like a misspelt one
-            of these is warned of.
+            step, 0 removes it, another value sets it. "fname_prior": mask of the region to which the model crops: an
+            ROI, or the object in whose bounding box the second model of a cascade works (without it, the cascade's
+            detection model is run if its folder exists). "pixel_size", "pixel_size_units": of a picture, in "mm" by
+            default. "no_patch", "overlap_2D": whole slices, or overlap of 2D patches in voxels. "mirror_axes": axes of
+            a sample (0, 1, 2 for height, width, depth) for test-time mirroring, whose predictions are averaged; []
+            for none, None for those of the model. "metadata": condition of a FiLM network: a single value (a contrast
+            such as "T2w", or the value of the column), or a dictionary of several, such as {"EchoTime": 0.05, ...}.
+            Unknown options are ignored, with a warning if they resemble one of these.
 
     Returns:
-        One image per class on the grid and with the header of the first input (float32 when soft, uint8 when
-        binary), and the suffix of each class, "_seg-manual" or, for "_dseg:anterior", "_dseg-anterior". Soft values
-        up to 0.01 are 0.
+        One image per class with the grid and header of the first input (float32 if soft, uint8 if binary), and the
+        suffix of each class, "_seg-manual" or, for "_dseg:anterior", "_dseg-anterior". Soft values up to 0.01 are set
+        to 0.
 
     Raises:
-        ConfigError: The model's JSON or an option is wrong, or the call is that of the manual of 2020.
-        DataError: An image cannot be used, or a cascade has neither a prior nor its detection model.
-        ModelError: The model folder or file cannot be used.
+        ConfigError: The model's JSON or an option is invalid, or the call follows the manual of 2020.
+        DataError: An image is unusable, or a cascade has neither a prior nor its detection model.
+        ModelError: The model folder or file is unusable.
     """
     predictor = Predictor(folder_model, chosen_device(gpu_id))
     return predictor(fname_images, options), predictor.class_names

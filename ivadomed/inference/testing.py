@@ -1,4 +1,4 @@
-"""Test a trained network: predictions on the images' own grids, and metrics averaged over images."""
+"""Test a trained network: predictions on the original image grids, and metrics averaged over images."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Truth:
 
     Args:
         target: [K, H, W, D] the first rater of each class.
-        ignore: [H, W, D] bool, voxels that do not count; None: all count.
+        ignore: [H, W, D] bool, ignored voxels; None for none.
     """
 
     target: np.ndarray
@@ -59,16 +59,16 @@ class Truth:
 
 @dataclass(frozen=True, eq=False)
 class CaseSet:
-    """Cases to predict and how they are prepared.
+    """Cases to predict and their preparation.
 
     Args:
         cases: Cases to predict.
         recipe: Fixed steps and windows.
         steps: Transforms per sample.
-        conditioner: Condition of the network, of a case.
+        conditioner: Returns the condition of the network for a case.
         uncertain_steps: Transforms per Monte Carlo sample; None for ``steps``.
         blend: Weights of overlapping windows, see ``windows.BLENDS``.
-        mirror_axes: Axes along which samples are mirrored for the prediction, but not for Monte Carlo samples of it.
+        mirror_axes: Axes along which samples are mirrored for the prediction, but not for its Monte Carlo samples.
     """
 
     cases: tuple[Case, ...]
@@ -81,7 +81,7 @@ class CaseSet:
 
     @property
     def n_classes(self) -> int:
-        """Classes that a network predicts for these cases."""
+        """Number of classes predicted for these cases."""
         return len(self.cases[0].targets)
 
     def engine(self, forward: Forward, batch_size: int, device: torch.device, **options: Any) -> Engine:
@@ -122,18 +122,18 @@ def predict_cases(
         folder: For the predictions.
         device: Device of the network.
         batch_size: Most samples per call of the network.
-        uncertainty: Monte Carlo samples; None: none.
-        metric_fns: Metrics of each image, of the prediction as it is written and the first rater of each class:
+        uncertainty: Settings of Monte Carlo samples; None: none.
+        metric_fns: Metrics of each image, computed from the written prediction and the first rater of each class:
             [K, X, Y, Z] on the grid of the image.
         postprocessing: Steps by name, in order.
-        label_maps: Writes ``<case>_dseg.nii.gz`` where classes do not overlap.
+        label_maps: Writes ``<case>_dseg.nii.gz`` if classes do not overlap.
 
     Returns:
         Mean of each metric over the images.
 
     Raises:
         ModelError: There is no usable model.
-        DataError: An image cannot be used.
+        DataError: An image is unusable.
     """
     log.info("\nLoading model: %s", model)
     if uncertainty is not None and uncertainty.applied:
@@ -193,9 +193,9 @@ def predict_labelled(
     Args:
         predict: ``Engine.run`` or ``PackagedModel.predict``.
         cases: Cases to predict.
-        slice_axis: RAS axis along which slices are taken.
-        soft_gt: Keep values of labels between 0 and 1.
-        with_target: Read the labels; without, there is no truth.
+        slice_axis: RAS axis along which slices are extracted.
+        soft_gt: Keep label values between 0 and 1.
+        with_target: Read the labels; otherwise there is no ground truth.
     """
     volumes = read_ahead(cases, slice_axis, soft_gt, with_target)
     truths: dict[str, Truth] = {}
@@ -211,7 +211,7 @@ def estimate_uncertainty(
     batch_size: int,
     uncertainty: Uncertainty,
 ) -> None:
-    """Write Monte Carlo samples of every case and their uncertainty maps; see ``predict_cases`` for the arguments.
+    """Write Monte Carlo samples of each case and their uncertainty maps; see ``predict_cases`` for the arguments.
 
     With test-time augmentation, the random steps of ``data`` are drawn again for each sample.
     """
@@ -220,14 +220,14 @@ def estimate_uncertainty(
     else:
         forward = open_model(model, device)
     steps, count = data.uncertain_steps or data.steps, uncertainty.n_it
-    # A mean over mirrored samples would hide what Monte Carlo samples are to show.
+    # A mean over mirrored samples would hide the variation that Monte Carlo samples show.
     engine = data.engine(
         forward, batch_size, device, source=str(model), steps=steps, repeats=count, mirror_axes=()
     )
     predictions = engine.run(read_ahead(data.cases, data.recipe.slice_axis, with_target=False))
     for case in _bar(data.cases, "Uncertainty", len(data.cases)):
         prefix = folder / case.id
-        # Samples of an earlier, longer run must not be taken for those of this one.
+        # Samples of an earlier, longer run must not be mistaken for samples of this one.
         for path in folder.glob(f"{glob_escape(case.id)}_pred_[0-9]*.nii.gz"):
             path.unlink()
         samples = MonteCarlo()
@@ -246,11 +246,11 @@ def _bar(cases: Iterable[Any], title: str, total: int) -> Iterable[Any]:
 def _without_targets(
     volumes: Iterable[tuple[Case, Volume]], truths: dict[str, Truth]
 ) -> Iterator[tuple[Case, Volume]]:
-    """The volumes as a network gets them; what they are compared with goes into ``truths``."""
+    """Yield the volumes without labels, which are collected in ``truths``."""
     for case, volume in volumes:
         if volume.target is not None:
             first = volume.target[[raters[0] for raters in case.raters]]
             is_binary = not np.any((first > 0) & (first < 1))
-            # They wait for the prediction.
+            # Kept until the prediction is available.
             truths[case.id] = Truth(first.astype(np.uint8) if is_binary else first, volume.ignore)
         yield case, replace(volume, target=None, ignore=None)

@@ -1,4 +1,4 @@
-"""Uncertainty of a prediction from Monte Carlo samples: voxel by voxel, and of whole structures.
+"""Uncertainty of a prediction from Monte Carlo samples, voxel-wise and structure-wise.
 
 Samples are soft predictions [X, Y, Z, K] in 0..1, from dropout at test time (epistemic; Gal and Ghahramani, 2016; Nair
 et al., 2018) or test-time augmentation (aleatoric; Wang et al., 2019).
@@ -32,7 +32,7 @@ class UncertaintyMaps:
         hard: 1 where the mean reaches ``hard_threshold``.
         vox: Entropy of the mean, in nats.
         cv: In each structure of ``hard``, see ``structures``, the coefficient of variation of its volume over the
-            samples, in which every voxel above 0 belongs to an object.
+            samples, where every voxel above 0 belongs to an object.
         iou: In each structure, intersection over union of its shapes in the samples.
         avg_unc: In each structure, the mean of ``vox``.
     """
@@ -45,7 +45,7 @@ class UncertaintyMaps:
     avg_unc: np.ndarray
 
     def files(self, prefix: str | os.PathLike[str]) -> dict[Path, np.ndarray]:
-        """Name and content of the file of each map but ``hard``: ``<prefix>_unc-vox.nii.gz`` and so on."""
+        """File name and content of each map except ``hard``: ``<prefix>_unc-vox.nii.gz`` and so on."""
         named = {
             "soft": self.soft,
             "unc-vox": self.vox,
@@ -57,10 +57,10 @@ class UncertaintyMaps:
 
 
 class MonteCarlo:
-    """Accumulates samples: keeps their sum, and one bit per voxel and sample.
+    """Accumulates samples: stores their sum, and one bit per voxel and sample.
 
     Attributes:
-        count: Samples so far.
+        count: Number of samples so far.
     """
 
     def __init__(self) -> None:
@@ -69,10 +69,10 @@ class MonteCarlo:
         self._masks: list[np.ndarray] = []
 
     def add(self, sample: np.ndarray) -> None:
-        """Take a sample [X, Y, Z, K].
+        """Add a sample [X, Y, Z, K].
 
         Raises:
-            DataError: It has another shape than those before.
+            DataError: Its shape differs from the previous ones.
         """
         if self._sum is None:
             self._sum = np.zeros(sample.shape, np.float64)
@@ -83,7 +83,7 @@ class MonteCarlo:
         self.count += 1
 
     def maps(self) -> UncertaintyMaps:
-        """All maps of the samples so far (one at least)."""
+        """All maps of the samples so far (at least one)."""
         assert self._sum is not None
         soft = self._sum / self.count
         hard = soft >= hard_threshold(self.count)
@@ -97,7 +97,7 @@ class MonteCarlo:
 
 
 def hard_threshold(count: int) -> float:
-    """Threshold of the mean: found by one sample, but at most 0.5."""
+    """Threshold of the mean: reached by a single sample, but at most 0.5."""
     return min(1 / count, 0.5)
 
 
@@ -111,12 +111,12 @@ def structures(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Structure-wise uncertainty (Roy et al., "Bayesian QuickNAT", 2019), class by class.
 
-    A structure is an object of more than one voxel of ``hard``. In a sample it is, whole, that one of the objects that
-    overlap it which shares most voxels with it, or nothing where none does.
+    A structure is an object of ``hard`` with more than one voxel. Its counterpart in a sample is the whole object that
+    shares most voxels with it, or nothing if no object overlaps it.
 
     Args:
         hard: [X, Y, Z, K] bool.
-        samples: Gives the masks of the samples, [X, Y, Z, K] bool each, again for each class.
+        samples: Returns the masks of the samples, [X, Y, Z, K] bool each; called once per class.
         vox: [X, Y, Z, K] voxel-wise uncertainty.
 
     Returns:
@@ -128,7 +128,7 @@ def structures(
         if not count:
             continue
         found = [_SampleObjects.of(mask[..., k], labels, count) for mask in samples()]
-        # Where samples are soft, one wide object often holds many structures: its agreement is computed once.
+        # In soft samples, one large object often contains many structures: its agreement is computed once.
         known: dict[tuple[int, ...], tuple[float, float]] = {}
         for index, box in enumerate(find_objects(labels.view(np.int32), count), start=1):
             inside, where = labels[box] == index, (*box, k)
@@ -192,7 +192,7 @@ def _agreement(samples: Sequence[_SampleObjects], numbers: Sequence[int]) -> tup
 
 
 def run_uncertainty(image_folder: str | os.PathLike[str]) -> None:
-    """Write the maps of every image whose samples ``<image>_pred_NN.nii.gz`` lie in a folder.
+    """Write the maps of each image whose samples ``<image>_pred_NN.nii.gz`` are in a folder.
 
     Writes ``<image>_pred.nii.gz`` (hard), ``_soft``, ``_unc-vox``, ``_unc-cv``, ``_unc-iou`` and ``_unc-avgUnc``.
 
@@ -200,7 +200,7 @@ def run_uncertainty(image_folder: str | os.PathLike[str]) -> None:
         image_folder: Folder of the samples.
 
     Raises:
-        DataError: A sample cannot be read or has another shape than the others of its image.
+        DataError: A sample cannot be read or differs in shape from the others of its image.
     """
     folder = Path(image_folder)
     samples: dict[str, list[Path]] = {}
@@ -219,8 +219,8 @@ def combine_predictions(fname_lst: Sequence[str], fname_hard: str, fname_prob: s
 
     Args:
         fname_lst: Files of the samples.
-        fname_hard: For the binarized mean, uint8.
-        fname_prob: For the mean, float32.
+        fname_hard: Output file of the binarized mean, uint8.
+        fname_prob: Output file of the mean, float32.
         thr: Threshold, between 0 and 1.
     """
     images = _read(fname_lst)

@@ -49,7 +49,7 @@ def _prediction(setting: Setting) -> Iterator[Row]:
     expected = segment_volume(model, image, gpu)[0][0].get_fdata()
     with _warnings() as told, _little_memory(setting, model, image):
         found = segment_volume(model, image, gpu)[0][0].get_fdata()
-    halved = [text for text in told if "going on with" in text]
+    halved = [text for text in told if "continuing with" in text]
     times = f"{len(halved)} times" if halved else "never"
     yield holds(
         "failures", "out of memory: a prediction halves its batch", bool(halved), times, "at least once"

@@ -356,7 +356,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved(error, caplog):
     [prediction] = engine(Recipe(PLAIN, slice_filter=KEEP_ALL), forward, batch_size=6).run([(case, volume)])
     np.testing.assert_array_equal(prediction.soft[..., 0], native(volume))
     assert max(seen[-2:]) <= 2
-    assert "Out of memory with 6 samples per batch; going on with 3" in caplog.text
+    assert "Out of memory with 6 samples per batch; continuing with 3" in caplog.text
 
 
 def test_a_size_that_does_not_fit_is_tried_once(caplog):

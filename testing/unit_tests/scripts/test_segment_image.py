@@ -201,7 +201,7 @@ def test_a_result_never_replaces_another_input(identity, tmp_path, capsys):
 def test_classes_need_suffixes_that_differ(package, image, tmp_path, capsys):
     folder = package(classes=("_axon", "_myelin"))
     assert main(["-m", str(folder), "-i", str(image()), "-o", str(tmp_path), "-s", "_a", "_a"]) == 1
-    assert "suffixes that differ" in capsys.readouterr().err
+    assert "the suffixes of the classes must differ" in capsys.readouterr().err
 
 
 def test_further_runs_over_a_folder_leave_results_alone(identity, threshold_model, tmp_path, caplog):
