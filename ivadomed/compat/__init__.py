@@ -1,5 +1,5 @@
 """The API of ivadomed 2.x, as thin adapters over the current implementation.
 
-Nothing of the package imports this room. Its functions are reached by the paths they have always had, such as
+The package itself does not import this subpackage. Its functions keep their original import paths, such as
 ``ivadomed.main.run_command``, see ``ivadomed.runtime.moved``.
 """

@@ -56,7 +56,7 @@ def load_dataset(
     is_input_dropout: bool = False,
     **kwargs: Any,
 ) -> BidsDataset | Bids3DDataset:
-    """Make the data set of one side of a split: slices or 2D patches for 2D models, else 3D patches.
+    """Make the data set of one subset of a split: slices or 2D patches for 2D models, else 3D patches.
 
     The sections are those of the configuration; keys of ``loader_parameters`` that are not listed here (e.g.
     ``path_data``) may be passed along and have no effect.
@@ -64,13 +64,13 @@ def load_dataset(
     Args:
         bids_df: The data set.
         data_list: File names of the images.
-        transforms_params: Transforms of this side, see ``transforms.get_subdatasets_transforms``.
+        transforms_params: Transforms of this subset, see ``transforms.get_subdatasets_transforms``.
         model_params: ``name``, ``is_2d``, and for patches ``length_2D``/``stride_2D`` or ``length_3D``/``stride_3D``.
         target_suffix: Suffix of the label of each class; a list of suffixes for several raters.
         roi_params: ``suffix`` and ``slice_filter_roi``.
         contrast_params: ``contrast_lst`` and ``balance``.
         slice_filter_params: Arguments of `SliceFilter`.
-        patch_filter_params: Arguments of `PatchFilter`, which discards nothing of a test set.
+        patch_filter_params: Arguments of `PatchFilter`, which discards nothing from a test set.
         slice_axis: "axial", "sagittal" or "coronal".
         multichannel: Contrasts of a subject are channels of one sample.
         dataset_type: "training", "validation" or "testing".
@@ -80,12 +80,12 @@ def load_dataset(
         soft_gt: Keep label values between 0 and 1.
         device: Device of the slice filter's classifier.
         cuda_available: Kept for callers of 2.9.10.
-        is_input_dropout: Blank a random part of the channels of each sample; in training only.
+        is_input_dropout: Blank a random subset of the channels of each sample; in training only.
         **kwargs: Not used.
 
     Raises:
-        ConfigError: A transform or filter is not understood, or voxels are to be ignored.
-        DataError: No image can be used.
+        ConfigError: A transform or filter is invalid, or voxels should be ignored.
+        DataError: No image is usable.
     """
     _refuse_ignored(kwargs.get("ignore_label"))
     transform, _ = prepare_transforms(transforms_params, requires_undo)
@@ -142,7 +142,7 @@ def bids_filename_pairs(
     metadata_choice: str | bool | None = None,
     object_detection_params: Mapping[str, Any] | None = None,
 ) -> list[FilenamePair]:
-    """Group images into cases with their labels, see `build_cases`; what is left out is logged.
+    """Group images into cases with their labels, see `build_cases`; excluded images are logged.
 
     Args:
         bids_df: The data set.
@@ -151,7 +151,7 @@ def bids_filename_pairs(
         contrast_params: ``contrast_lst`` and ``balance``.
         roi_params: ``suffix`` of the ROI.
         multichannel: Contrasts of a subject are channels of one case.
-        metadata_choice: Metadata that FiLM is conditioned on: cases without it are left out.
+        metadata_choice: Metadata on which FiLM is conditioned: cases without it are left out.
         object_detection_params: ``path_output`` with the ``bounding_boxes.json`` to crop to, when
             ``object_detection_path`` names a model.
 
@@ -280,7 +280,7 @@ class BidsDataset(MRI2DSegmentationDataset):
         """
         stem, _ = split_extension(derivative)
         several = [[entry] if isinstance(entry, str) else entry for entry in target_suffix]
-        # A suffix may end like another one: _seg and _lesion_seg.
+        # A suffix may end with another one: _seg and _lesion_seg.
         fitting = {file_suffix(suffix) for entry in several for suffix in entry}
         named = max(filter(stem.endswith, fitting), key=len, default=None)
         for k, suffixes in enumerate(several):
@@ -307,7 +307,7 @@ class BidsDataset(MRI2DSegmentationDataset):
             bids_df: The data set.
 
         Raises:
-            DataError: There is no such column.
+            DataError: The column does not exist.
         """
         if not isinstance(metadata_choice, str) or metadata_choice in ("mri_params", "contrasts", "contrast"):
             return
@@ -371,13 +371,13 @@ class BidsDataset(MRI2DSegmentationDataset):
     ) -> None:
         """Find the files of an image and add them to ``filename_pairs``, or as a channel of its subject.
 
-        An image without a label, or beyond the share of its contrast, is passed over.
+        An image without a label, or beyond the share of its contrast, is skipped.
 
         Args:
             multichannel_subjects: See ``fill_multichannel_dict``.
             subject: File name of the image.
-            c: Images of each contrast of ``contrast_params["balance"]`` so far; counted on.
-            tot: Images of each contrast in all.
+            c: Number of images so far of each contrast of ``contrast_params["balance"]``; updated.
+            tot: Total number of images of each contrast.
             multichannel: The image is a channel.
             df_subjects: Rows of the images.
             contrast_params: ``balance``: share of the images of a contrast that is used.

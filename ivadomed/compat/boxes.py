@@ -1,7 +1,7 @@
 """``ivadomed.object_detection.utils``: bounding boxes from a detection model, and crops to them.
 
-Arrays and boxes are in HWD order; see ``ivadomed.geometry.boxes`` for what a box is. Functions that store something
-change the metadata they are given, as those of ivadomed 2.9.10, and return them too.
+Arrays and boxes are in HWD order; see ``ivadomed.geometry.boxes`` for the definition of a box. As in ivadomed 2.9.10,
+functions that store values modify the given metadata and also return them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def bounding_box_prior(
     """Store the box around a mask in metadata.
 
     Args:
-        fname_mask: Mask of the region of interest; of several objects, the box that holds them all counts.
+        fname_mask: Mask of the region of interest; for several objects, the box encloses all of them.
         metadata: Metadata of the image, a mapping; gets ``bounding_box``.
         slice_axis: 0 sagittal, 1 coronal, 2 axial.
         safety_factor: Factor per dimension (H, W, D) that enlarges the box.
@@ -57,7 +57,7 @@ def bounding_box_prior(
 
 
 def compute_bb_statistics(bounding_box_path: str | os.PathLike[str]) -> dict[str, dict[str, float]]:
-    """Minimum, maximum and mean of the extents of all boxes in a file, logged and returned.
+    """Log and return the minimum, maximum and mean extents of all boxes in a file.
 
     Args:
         bounding_box_path: JSON file, see ``generate_bounding_box_file``.
@@ -66,7 +66,7 @@ def compute_bb_statistics(bounding_box_path: str | os.PathLike[str]) -> dict[str
         {"height" | "width" | "depth" | "volume": {"min": ..., "max": ..., "mean": ...}} in voxels.
 
     Raises:
-        DataError: The file cannot be read, or holds no box.
+        DataError: The file cannot be read, or contains no box.
     """
     boxes = [box for found in read_boxes(bounding_box_path).values() for box in found]
     if not boxes:
@@ -125,7 +125,7 @@ def load_bounding_boxes(
     slice_axis: int,
     constrast_lst: Sequence[str] | None,
 ) -> Boxes:
-    """Read ``bounding_boxes.json`` of the output folder; detect the object in images that are not in it.
+    """Read ``bounding_boxes.json`` of the output folder; run the detection on images missing from it.
 
     Args:
         object_detection_params: ``path_output``, ``object_detection_path`` (None: no detection),
@@ -138,7 +138,7 @@ def load_bounding_boxes(
         Boxes by image path; empty without a file and a model.
 
     Raises:
-        DataError: There is a file, but it cannot be read.
+        DataError: The file exists, but cannot be read.
     """
     params = object_detection_params or {}
     output, model = params.get("path_output"), params.get("object_detection_path")
@@ -200,10 +200,10 @@ def adjust_transforms(
         transforms: Preprocessing; None for none.
         seg_pair: ``input_metadata`` [...] with ``bounding_box`` on the grid of the file and ``zooms``.
         length: Patch size: the box is enlarged so that patches cover it exactly.
-        stride: Distance of neighbouring patches; ``length`` when not given.
+        stride: Distance of neighboring patches; ``length`` when not given.
 
     Returns:
-        New transforms; the arguments stay as they are.
+        New transforms; the arguments are not modified.
     """
     return _with_crop(transforms, seg_pair["input_metadata"][0], length or (), stride or ())
 
@@ -224,7 +224,7 @@ def adjust_undo_transforms(
     """
     record = seg_pair["input_metadata"][index][0]
     if "bounding_box" in record:
-        # What is undone is the step that the metadata recorded; the crop itself only names it.
+        # The step recorded in the metadata is undone; the crop itself only names it.
         transforms.transforms = _with_crop(transforms.transforms, record)
     return transforms
 

@@ -38,17 +38,17 @@ from ivadomed.transforms import NumpyToTensor, Pipeline, Step
 from ivadomed.transforms.base import STEPS_KEY
 
 MEMORY = 1 << 28
-"""Bytes of prepared voxels that a process keeps, when it may keep any."""
+"""Bytes of prepared voxels that a process keeps, if caching is allowed."""
 
 SampleFilter = Callable[[Mapping[str, Any]], bool]
-"""Told a sample (``input``, ``gt``), says whether it stays."""
+"""Function of a sample (``input``, ``gt``); True to keep it."""
 
 SliceChoice = SampleFilter | SliceRule | None
 """A `SliceFilter`, a function of a sample, or a rule."""
 
 
 def rule_of(slice_filter_fn: SliceChoice) -> SliceRule:
-    """The part of a filter that does not depend on voxels; none for a function."""
+    """The rule of a filter that does not depend on voxels; empty for a function."""
     if isinstance(slice_filter_fn, SliceFilter):
         return slice_filter_fn.rule
     return slice_filter_fn if isinstance(slice_filter_fn, SliceRule) else SliceRule(empty_input=False)
@@ -64,8 +64,8 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         patch_filter_fn: Patches to keep, seen after the preprocessing.
         task: "segmentation": ``gt`` is a mask; "classification": 1 where a class has a voxel, else 0.
         is_input_dropout: Blank a random part of the channels of each sample.
-        disk_cache: True keeps prepared cases in a temporary folder, False the last used ones in memory; None
-            takes the disk when they do not fit in memory.
+        disk_cache: True keeps prepared cases in a temporary folder, False keeps recently used ones in memory; None
+            uses the disk if they do not fit into memory.
         budget: Bytes of prepared voxels to keep in memory.
 
     Attributes:
@@ -77,7 +77,7 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         transform: Transforms of each sample.
         task: As given.
         soft_gt: Labels keep values between 0 and 1.
-        slice_axis: RAS axis along which slices are taken: 0 sagittal, 1 coronal, 2 axial.
+        slice_axis: RAS axis along which slices are extracted: 0 sagittal, 1 coronal, 2 axial.
         cache: Prepared voxels may be kept in memory.
         n_contrasts: Channels of a sample.
         has_bounding_box: Every case is cropped to a bounding box.
@@ -166,7 +166,7 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
     @cached_property
     def entries(self) -> Entries:
         """The prepared cases, opened on first use."""
-        # The ROI is one more class, so that it is prepared, cached and read like a label.
+        # The ROI is an additional class, so it is prepared, cached and read like a label.
         cases = [
             case if case.roi is None else replace(case, targets=(*case.targets, (case.roi,)))
             for case in self.cases
@@ -196,7 +196,7 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         return windows
 
     def _kept_slices(self, case: int, windows: list[Window]) -> list[Window]:
-        """Windows of a case that a filter leaves which looks at voxels; here all."""
+        """Windows of a case kept by a voxel-dependent filter; here all."""
         return windows
 
     def _keeps_patch(self, window: Window) -> bool:
@@ -227,9 +227,9 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         return seg_pair, {"gt": [labels[-1]], "gt_metadata": roi_metadata}
 
     def _metadata(self, window: Window, stored: StoredCase) -> list[SampleMetadata]:
-        """Metadata per channel of a window, with what the preprocessing did to its slice or volume.
+        """Metadata per channel of a window, including the preprocessing of its slice or volume.
 
-        The keys are those that transforms read when they are undone.
+        The keys are those that transforms need to be undone.
         """
         is_2d, coord = self.recipe.is_2d, None
         if self.recipe.length or not is_2d:
@@ -265,7 +265,7 @@ def _steps(case: Case, recipe: Recipe) -> list[dict[str, Step]]:
     if recipe.fixed.needs_roi and case.roi is not None:
         label = read_label(case.roi, soft=True, among=case.labels)
         own = label.grid(recipe.slice_axis)
-        # Pictures, which do not say where they lie, and other grids were looked at before.
+        # Pictures, which have no position, and other grids were checked before.
         roi = grid.to_hwd(grid.align(own, label.data) if grid.matches(own) else label.data)
     names = [type(stage.transform).__name__ for stage in fixed_steps(grid, recipe, box).stages]
     plans = plan_fixed(grid, roi, recipe, box)
@@ -278,7 +278,7 @@ def _tensor(arrays: Sequence[np.ndarray]) -> torch.Tensor:
 
 
 def _remove(folder: str, pid: int) -> None:
-    """Delete the cache; only the process that made it may."""
+    """Delete the cache, if this process created it."""
     if os.getpid() == pid:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -289,7 +289,7 @@ class MRI2DSegmentationDataset(SegmentationDataset):
     Args:
         filename_pairs: Tuples (input file names, label file names, ROI file name or None, metadata per input).
         length: Patch size [h, w] in voxels; none for whole slices.
-        stride: Distance of neighbouring patches; ``length`` when not given.
+        stride: Distance of neighboring patches; ``length`` when not given.
         slice_axis: 0 sagittal, 1 coronal, 2 axial.
         nibabel_cache: Keep prepared images in memory as far as they fit; False keeps the one in use.
         transform: [preprocessing or None, transforms per sample], e.g. of ``transforms.prepare_transforms``.
@@ -336,12 +336,12 @@ class MRI2DSegmentationDataset(SegmentationDataset):
         return bool(self.length)
 
     def load_filenames(self) -> None:
-        """Prepare the images and list the samples; done on first use otherwise."""
+        """Prepare the images and list the samples now instead of on first use."""
         vars(self).pop("entries", None)
         self.prepare_indices()
 
     def prepare_indices(self) -> None:
-        """List the samples: slices that the filters leave, and their patches."""
+        """List the samples: slices kept by the filters, and their patches."""
         vars(self).pop("indexes", None)
         len(self)  # lists them again
 
@@ -371,7 +371,7 @@ class MRI3DSubVolumeSegmentationDataset(SegmentationDataset):
         filename_pairs: Tuples (input file names, label file names, ROI file name or None, metadata per input).
         transform: [preprocessing or None, transforms per sample], e.g. of ``transforms.prepare_transforms``.
         length: Patch size [h, w, d] in voxels after the preprocessing.
-        stride: Distance of neighbouring patches; 0 stands for the length. The last patch of an axis is moved
+        stride: Distance of neighboring patches; 0 stands for the length. The last patch of an axis is moved
             back to end with it.
         slice_axis: RAS axis that becomes the depth: 0 sagittal, 1 coronal, 2 axial.
         subvolume_filter_fn: Patches to keep, a `PatchFilter` or a function of a sample after the preprocessing.

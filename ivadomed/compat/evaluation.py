@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 class Dataset(Protocol):
-    """The needed part of ``BidsDataframe``."""
+    """The required part of ``BidsDataframe``."""
 
     df: pd.DataFrame
 
@@ -45,8 +45,8 @@ def evaluate(
     """Evaluate ``pred_masks/<image>_pred.nii.gz`` (or a picture) of every image of the data set.
 
     The ground truth of a class is the derivative named exactly ``<image><suffix><extension>``. A class
-    without one counts as an empty mask. Of several raters (a list in place of a suffix) the first one that
-    has a file is taken. A prediction whose image is not in the data set is not evaluated; a warning names it.
+    without one counts as an empty mask. Of several raters (a list instead of a suffix), the first one with
+    a file is used. A prediction whose image is not in the data set is not evaluated; a warning names it.
 
     Args:
         bids_df: The data set: ``df`` with columns ``path`` and ``filename``, and ``get_deriv_fnames()``.
@@ -59,7 +59,7 @@ def evaluate(
 
     Raises:
         DataError: An image or a label is there twice, or a prediction does not fit its ground truth.
-        ConfigError: ``eval_params`` cannot be used.
+        ConfigError: ``eval_params`` is invalid.
     """
     pairs = pairs_of_table(bids_df, Path(path_output, PREDICTIONS), target_suffix)
     table = evaluate_predictions(pairs, path_output, eval_params)

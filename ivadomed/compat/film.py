@@ -1,8 +1,8 @@
-"""``ivadomed.loader.film`` of 2.x: the documented functions around FiLM metadata, on top of ``FilmEncoder``.
+"""``ivadomed.loader.film`` of 2.x: the documented functions for FiLM metadata, on top of ``FilmEncoder``.
 
 A data set here is one of the documented data sets, or a sequence of samples with ``input_metadata``: a mapping, or a
-list with one per channel of which the first counts. It holds ``contrast``, and the sidecar under ``bids_metadata`` or
-directly.
+list of mappings per channel, of which the first is used. It contains ``contrast``, and the sidecar under
+``bids_metadata`` or directly.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ MANUFACTURER_CATEGORY = {"Siemens": 0, "Philips": 1, "GE": 2}
 
 
 class FilmDataset(Dataset[Any]):
-    """A data set whose samples have ``film_input``, the labels that ``FilmEncoder.transform`` takes, in their metadata.
+    """A data set whose samples have ``film_input``, the labels for ``FilmEncoder.transform``, in their metadata.
 
-    Samples are read when they are asked for, so random transforms are drawn again; all else is that of the data set.
+    Samples are read on demand, so random transforms are drawn again; everything else is that of the data set.
 
     Args:
         dataset: The data set.
-        features: Metadata that the labels are of.
+        features: Metadata to which the labels belong.
     """
 
     def __init__(self, dataset: Any, features: Sequence[Feature]) -> None:
@@ -79,10 +79,10 @@ class FilmDataset(Dataset[Any]):
 
 
 class Kde_model:
-    """Clusters of a number, separated by the minima of its kernel density.
+    """Clusters of scalar values, separated by the minima of their kernel density.
 
     Attributes:
-        kde: ``sklearn.neighbors.KernelDensity``; None before ``train``, and when all numbers are equal.
+        kde: ``sklearn.neighbors.KernelDensity``; None before ``train``, and if all values are equal.
         minima: Borders between the clusters, ascending.
     """
 
@@ -100,7 +100,7 @@ class Kde_model:
 
         Args:
             data: The numbers.
-            value_range: Ascending points at which minima are looked for.
+            value_range: Ascending points at which minima are searched.
             gridsearch_bandwidth_range: Candidates for the bandwidth, or {"bandwidth": candidates}.
         """
         candidates = gridsearch_bandwidth_range
@@ -149,7 +149,7 @@ def film_labels(features: Iterable[Feature], record: Any) -> list[Any]:
 def check_isMRIparam(
     mri_param_type: str, mri_param: Mapping[str, Any] | Sequence[str], subject: str, metadata: Any = None
 ) -> bool:
-    """Tell whether an image has an MRI parameter that FiLM can use.
+    """Return True if an image has an MRI parameter that FiLM can use.
 
     Args:
         mri_param_type: Name, e.g. "EchoTime".
@@ -171,7 +171,7 @@ def get_film_metadata_models(
     """Fit the encoding on a training set.
 
     Args:
-        ds_train: Training set; of a documented data set no voxel is read.
+        ds_train: Training set; no voxels of a documented data set are read.
         metadata_type: "contrasts", "mri_params", or a column of participants.tsv.
         debugging: Log the labels of each image.
 
@@ -193,7 +193,7 @@ def normalize_metadata(
     metadata_type: str,
     train_set: bool = False,
 ) -> Any:
-    """Add ``film_input``, the labels that ``FilmEncoder.transform`` takes, to the metadata of samples.
+    """Add ``film_input``, the labels for ``FilmEncoder.transform``, to the metadata of samples.
 
     Args:
         ds_in: Data set.

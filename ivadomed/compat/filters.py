@@ -17,7 +17,7 @@ __all__ = ["PatchFilter", "SliceFilter"]
 
 
 class SliceFilter:
-    """Decides whether a slice stays in the data set.
+    """Decides whether a slice is kept in the data set.
 
     Args:
         filter_empty_mask: Discard slices without any labelled voxel.
@@ -38,7 +38,7 @@ class SliceFilter:
         rule: Decision without the classifier.
         classifier: The model, or None.
         device: Where it runs.
-        cuda_available: True when that is a GPU.
+        cuda_available: True if that is a GPU.
 
     Raises:
         ConfigError: ``filter_classification`` without a ``classifier_path``.
@@ -67,7 +67,7 @@ class SliceFilter:
             self.classifier = load_model(classifier_path, self.device)
 
     def __call__(self, sample: Mapping[str, Any]) -> bool:
-        """Tell whether a slice stays.
+        """Return True if a slice is kept.
 
         Args:
             sample: ``input``: one [H, W] per channel; ``gt``: one per class (a list of raters for several).
@@ -75,20 +75,20 @@ class SliceFilter:
         return self.rule.keeps(SliceStatistics.of_sample(sample), 0) and self.accepts(sample["input"])
 
     def accepts(self, channels: Sequence[Any]) -> bool:
-        """Tell whether the classifier, if there is one, accepts all channels [H, W] of a slice."""
+        """Return True if the classifier, if any, accepts all channels [H, W] of a slice."""
         if self.classifier is None:
             return True
         return bool(accepts(self.classifier, np.stack([np.asarray(c, np.float32) for c in channels])).all())
 
 
 class PatchFilter:
-    """Decides whether a patch stays in a training or validation set; a test set is predicted whole.
+    """Decides whether a patch is kept in a training or validation set; a test set is predicted whole.
 
     Args:
         filter_empty_mask: Discard patches without any labelled voxel.
         filter_absent_class: Discard patches in which a class has no voxel.
         filter_empty_input: Discard patches with a channel of one single intensity.
-        is_train: The set is one of training or validation; otherwise every patch stays.
+        is_train: The set is for training or validation; otherwise every patch is kept.
     """
 
     def __init__(
@@ -105,11 +105,11 @@ class PatchFilter:
 
     @property
     def active(self) -> bool:
-        """True when some patch can be discarded."""
+        """True if any patch can be discarded."""
         return self.is_train and self.rule != SliceRule(empty_input=False)
 
     def __call__(self, sample: Mapping[str, Any]) -> bool:
-        """Tell whether a patch stays.
+        """Return True if a patch is kept.
 
         Args:
             sample: ``input``: one array per channel; ``gt``: one per class (a list of raters for several).

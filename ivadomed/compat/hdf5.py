@@ -61,10 +61,10 @@ class Bids_to_hdf5:
         contrast_balance: Share of the images of a contrast to keep, e.g. {"T1w": 0.1}.
         slice_axis: 0 sagittal, 1 coronal, 2 axial.
         metadata_choice: Kept in the file; what FiLM is conditioned on.
-        slice_filter_fn: Slices to keep when 2D samples are listed: a `SliceFilter`, or a function that is told a slice
-            as it was read (``input``, ``gt``: lists of [H, W]).
+        slice_filter_fn: Slices to keep when 2D samples are listed: a `SliceFilter`, or a function of a slice as it
+            was read (``input``, ``gt``: lists of [H, W]).
         roi_suffix: Suffix of the region of interest.
-        transform: Resampling and crops are done here, other transforms are not looked at.
+        transform: Resampling and crops are applied here; other transforms are ignored.
         object_detection_params: ``path_output`` with a ``bounding_boxes.json`` to crop to.
         soft_gt: Keep label values between 0 and 1.
         dim: 2: the fixed steps see slices, 3: volumes.
@@ -78,7 +78,7 @@ class Bids_to_hdf5:
         dt: Type of the strings in it.
 
     Raises:
-        ConfigError: Boxes are asked for, but there is no file of boxes.
+        ConfigError: Boxes were requested, but their file is missing.
         DataError: No subject has an image and a label, or an image has no box.
         OutputError: The file cannot be written.
     """
@@ -148,7 +148,7 @@ class Bids_to_hdf5:
         roi_suffix: str | None,
         balance: Mapping[str, float] | None,
     ) -> list[Case]:
-        """Every image of subjects ("sub-01"), or with one of the names, with its labels where it has some."""
+        """Every image of subjects ("sub-01"), or with one of the names, with its labels if any."""
         files, wanted = self.bids_ds.images, set(subjects)
         names = [name for name, file in files.items() if name in wanted or file.participant in wanted]
         build = partial(build_cases, self.bids_ds, contrasts=self.contrasts, multichannel=False)
@@ -214,7 +214,7 @@ class Bids_to_hdf5:
         if not self._recipe.is_2d:  # resampling may have replaced the slices that the filter looks at
             return set(range(prepared.image.shape[-1]))
         rule, choose = self._recipe.slice_filter, self.slice_filter_fn
-        if not case.targets:  # an image without labels of its own says nothing about where the label is empty
+        if not case.targets:  # an image without its own labels does not tell where the label is empty
             rule = replace(rule, empty_mask=False, absent_class=False)
         kept = {z for z in range(len(prepared.image)) if rule.keeps(prepared.facts, z)}
         if isinstance(choose, SliceFilter):
@@ -226,7 +226,7 @@ class Bids_to_hdf5:
 
 
 def _units(cases: Sequence[Case]) -> dict[str, dict[str, Case]]:
-    """Per subject (session, sample) the image of each contrast; those without any label are left out."""
+    """Image of each contrast per subject (session, sample); those without any label are left out."""
     units: dict[str, dict[str, Case]] = {}
     for case in cases:
         contrast = case.contrasts[0]
@@ -254,8 +254,8 @@ def HDF5_to_Bids(
 ) -> None:
     """Write images and labels of subjects as a BIDS data set.
 
-    An array that no step of preprocessing changed gets the affine of its image. Others lie at the origin of
-    RAS space, with their voxel size.
+    Arrays not changed by preprocessing get the affine of their image. Others are placed at the origin of RAS space,
+    with their voxel size.
 
     Args:
         HDF5: The file.

@@ -143,7 +143,7 @@ class Dataframe:
         self._set(df)
 
     def _set(self, df: pd.DataFrame) -> None:
-        """Take over a table; None where something is missing."""
+        """Store a table; missing entries become None."""
         self.df = df.astype(object).where(df.notna(), None)
         if self.dim == 2:
             self.df["Slices"] = self.df["Slices"].astype(int)
@@ -172,7 +172,7 @@ class HDF5Dataset:
         transform: Transforms; the fixed ones are done when the file is made.
         metadata_choice: Metadata that FiLM is conditioned on.
         dim: 2 or 3.
-        complet: Leave out samples that lack a contrast.
+        complet: Exclude samples that lack a contrast.
         slice_filter_fn: Slices to keep, see ``Bids_to_hdf5``; the filter is applied when the file is made.
         roi_suffix: Suffix of the region of interest.
         object_detection_params: See ``Bids_to_hdf5``.
@@ -181,7 +181,7 @@ class HDF5Dataset:
 
     Attributes:
         cst_lst: Contrasts.
-        gt_lst: Contrasts whose label is used; of several, the last one that a sample has.
+        gt_lst: Contrasts whose label is used; with several, the last one available for a sample.
         roi_lst: Contrasts whose ROI is used.
         df_object: The table of the samples.
         cst_matrix: [samples, contrasts], 1 where a contrast is given, 0 where it is missing.
@@ -352,7 +352,7 @@ class HDF5Dataset:
                     self._ram[key] = stored[()]
 
     def set_transform(self, transform: Transforms) -> None:
-        """Replace the transforms of the samples; fixed ones are left out, they were done in the file."""
+        """Replace the transforms of the samples, except fixed ones, which were applied when the file was made."""
         self.transform = as_pipeline(transform).split_fixed()[1]
 
     def update(self, strategy: str = "Missing", p: float = 0.0001) -> None:
@@ -364,7 +364,7 @@ class HDF5Dataset:
             p: Between 0 and 1.
 
         Raises:
-            ConfigError: Unknown strategy, or no probability.
+            ConfigError: Unknown strategy or invalid probability.
         """
         if strategy not in STRATEGIES:
             raise ConfigError(f"HDF5Dataset.update: strategy {strategy!r}; expected one of {STRATEGIES}")
@@ -375,7 +375,7 @@ class HDF5Dataset:
         self.cst_matrix = withhold(self._available(), p, rng).astype(int)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the open file behind; a worker opens its own."""
+        """Exclude the open file; a worker opens its own."""
         return {**self.__dict__, "_handle": None}
 
     def _file(self) -> Any:
@@ -425,7 +425,7 @@ class HDF5Dataset:
     def _metadata(
         self, key: str | None, zslice: int | None, contrast: str | None = None, given: list[int] | None = None
     ) -> SampleMetadata:
-        """Attributes of a stored array and the sidecar; of a missing one only which are missing."""
+        """Attributes of a stored array and its sidecar; for a missing one, only the missing contrasts."""
         record = {} if key is None else {**self._attributes_of(key), "slice_index": zslice}
         if contrast is not None:
             record |= {"contrast": contrast, "missing_mod": list(given or ())}

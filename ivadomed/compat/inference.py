@@ -1,6 +1,6 @@
 """``ivadomed.inference`` of 2.x: the steps of ``segment_volume``, for programs with their own loop.
 
-The loop goes over batches of a documented data set (``imed_collate``); their metadata say where a sample lies.
+The loop iterates over batches of a documented data set (``imed_collate``), whose metadata locate each sample.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def volume_reconstruction(
     volume: torch.Tensor | None = None,
     weight_matrix: torch.Tensor | None = None,
 ) -> tuple[Any, Any, bool, torch.Tensor, torch.Tensor]:
-    """Put the prediction of a 3D patch into its volume; where patches overlap, the mean counts.
+    """Insert the prediction of a 3D patch into its volume; overlapping patches are averaged.
 
     Args:
         batch: ``input_metadata`` and ``gt_metadata`` of a documented 3D data set.
@@ -110,7 +110,7 @@ def image_reconstruction(
     image: torch.Tensor | None = None,
     weight_matrix: torch.Tensor | None = None,
 ) -> tuple[Any, Any, bool, torch.Tensor, torch.Tensor]:
-    """Put the prediction of a 2D patch into its slice; where patches overlap, the mean counts.
+    """Insert the prediction of a 2D patch into its slice; overlapping patches are averaged.
 
     Args:
         batch: ``input_metadata`` and ``gt_metadata`` of a documented 2D data set with patches.
@@ -127,7 +127,7 @@ def image_reconstruction(
 
 
 def _class_metadata(batch: Mapping[str, Any], index: int, n_classes: int) -> list[Any]:
-    """Metadata of the label of each class; of an image without labels those of the image."""
+    """Metadata of the label of each class; for an image without labels, those of the image."""
     records = list((batch.get("gt_metadata") or [None] * (index + 1))[index] or ())
     if len(records) == n_classes:
         return records
@@ -270,7 +270,7 @@ def process_transformations(
     """
     transforms = context["transformation"]
     if fname_roi is None and "ROICrop" in transforms:
-        log.warning("There is no region of interest: the image is cropped at its centre.")
+        log.warning("There is no region of interest: the image is cropped around its center.")
         renamed = [({"ROICrop": "CenterCrop"}.get(name, name), value) for name, value in transforms.items()]
         transforms.clear()
         transforms.update(renamed)

@@ -1,4 +1,4 @@
-"""Names of the keys in configurations, metadata and tables, for programs that spell them as constants.
+"""Keys of configurations, metadata and tables, for programs that use them as constants.
 
 A member is its text: ``config[ConfigKW.LOADER_PARAMETERS]`` is ``config["loader_parameters"]``.
 """
@@ -21,7 +21,7 @@ class Keywords(str, Enum):
 
 
 def _keywords(group: str, texts: str) -> Any:
-    """A group of keys: a member is named by its text in capitals, or as ``NAME=text`` says."""
+    """A group of keys: members are named by their text in capitals, or by ``NAME=text``."""
     pairs = (text.rpartition("=") for text in texts.split())
     members = [(name or _NAMES.get(text, text.upper()), text) for name, _, text in pairs]
     make: Any = Keywords
@@ -29,7 +29,7 @@ def _keywords(group: str, texts: str) -> Any:
 
 
 def _of_section(group: str, section: type[Section], others: str = "") -> Any:
-    """The keys of a section, and others that stand next to them in programs of 2.x."""
+    """The keys of a section, and others used with them in programs of 2.x."""
     return _keywords(group, " ".join((*section.model_fields, others)))
 
 

@@ -66,15 +66,15 @@ def get_file_extension(filename: str | os.PathLike[str]) -> str | None:
 
 
 def update_filename_to_nifti(filename: str) -> str:
-    """The file name with ".nii.gz" in place of the extension of a picture."""
+    """Replace the extension of a picture by ".nii.gz"."""
     stem, extension = split_extension(filename)
     return filename if extension.startswith(".nii") else f"{stem}.nii.gz"
 
 
 def imed_collate(batch: Sequence[Any]) -> Any:
-    """Make one batch of items: tensors, arrays and numbers are stacked, dictionaries joined key by key.
+    """Collate items to a batch: tensors, arrays and numbers are stacked, dictionaries merged by key.
 
-    Anything else (metadata, strings, missing labels) becomes the list of the items' values.
+    Anything else (metadata, strings, missing labels) becomes a list of the items' values.
 
     Args:
         batch: Items of a data set.
@@ -102,10 +102,10 @@ def imed_collate(batch: Sequence[Any]) -> Any:
 
 
 def dropout_input(seg_pair: Mapping[str, Any]) -> dict[str, Any]:
-    """Blank a random part of the channels, to train for missing contrasts; one channel at least is left.
+    """Blank a random subset of the channels, to train for missing contrasts; at least one channel is kept.
 
-    How many are blank is drawn uniformly from 0 to one less than there are; channels that are empty already
-    count among them (Havaei et al., 2016, HeMIS).
+    The number of blank channels is drawn uniformly from 0 to one less than all; channels that are already empty
+    count as blank (Havaei et al., 2016, HeMIS).
 
     Args:
         seg_pair: ``input`` [C, ...] and, if there are any, ``input_metadata``.
@@ -134,7 +134,7 @@ def dropout_input(seg_pair: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def filter_roi(roi_data: Any, nb_nonzero_thr: int | None) -> bool:
-    """Tell whether a slice is discarded: its ROI has no more than ``nb_nonzero_thr`` voxels, or none."""
+    """Return True if a slice is discarded: its ROI has at most ``nb_nonzero_thr`` voxels, or none."""
     return bool(np.count_nonzero(roi_data) <= (nb_nonzero_thr or 0))
 
 
@@ -148,7 +148,7 @@ def update_metadata(
         metadata_dest_lst: Metadata to complete; a class with several raters is a list.
 
     Returns:
-        Copies of the destination with the draws that they did not have.
+        Copies of the destination with the random parameters that they lacked.
     """
     if not metadata_src_lst or not metadata_dest_lst:
         return metadata_dest_lst
@@ -185,7 +185,7 @@ def get_obj_size(obj: Any) -> int:
 
 
 def create_temp_directory() -> str:
-    """Make an empty folder in the system's temporary folder; the caller deletes it."""
+    """Create an empty folder in the system's temporary folder; the caller deletes it."""
     return tempfile.mkdtemp(prefix="ivadomed_")
 
 

@@ -44,11 +44,11 @@ def run_command(
 
     Args:
         context: The configuration.
-        n_gif: "train": validation samples of which an animation over the epochs is made.
-        thr_increment: "train" and "test": distance of the thresholds that are tried.
-        resume_training: "train": continue the training that is in the output folder.
+        n_gif: "train": number of validation samples to animate over epochs.
+        thr_increment: "train" and "test": spacing of the thresholds tried.
+        resume_training: "train": continue the training in the output folder.
         no_patch: "segment": whole slices instead of 2D patches.
-        overlap_2d: "segment": voxels that neighbouring 2D patches share.
+        overlap_2d: "segment": overlap of neighboring 2D patches in voxels.
 
     Returns:
         See ``run_main``.
@@ -75,7 +75,7 @@ def run_segment_command(
         context: The configuration.
         model_params: Kept for callers of 2.x: the packaged model says what it is.
         no_patch: Whole slices instead of 2D patches.
-        overlap_2d: Voxels that neighbouring 2D patches share.
+        overlap_2d: Overlap of neighboring 2D patches in voxels.
 
     Returns:
         The files that were written.
@@ -85,7 +85,7 @@ def run_segment_command(
 
 
 def set_loader_params(context: Mapping[str, Any], is_train: bool) -> dict[str, Any]:
-    """The ``loader_parameters`` of a run, as ``load_dataset`` takes them.
+    """The ``loader_parameters`` of a run, as expected by ``load_dataset``.
 
     Args:
         context: The configuration.
@@ -161,7 +161,7 @@ def get_dataset(
 
 
 def check_multiple_raters(is_train: bool, loader_params: Mapping[str, Any]) -> None:
-    """Refuse labels of several raters outside of a training.
+    """Refuse labels of several raters outside of training.
 
     Args:
         is_train: A network is trained, for which one rater is drawn per sample.
@@ -226,7 +226,7 @@ def create_path_model(
     path_output: str | os.PathLike[str],
     train_onehotencoder: FilmEncoder | None,
 ) -> None:
-    """Make the folder of the packaged model; of a FiLM network with its encoder.
+    """Create the folder of the packaged model; for a FiLM network, with its encoder.
 
     Args:
         context: The configuration, ``model_name`` of which is the folder.
@@ -277,7 +277,7 @@ def update_film_model_params(
     model_params: MutableMapping[str, Any],
     path_output: str | os.PathLike[str],
 ) -> tuple[Any, MutableMapping[str, Any]]:
-    """Encode the metadata of a test set as those of the training were.
+    """Encode the metadata of a test set as in training.
 
     Args:
         context: The configuration; ``debugging``: log the labels of each sample.

@@ -21,19 +21,19 @@ from ivadomed.models.specs import spec_of
 from ivadomed.runtime.randomness import seeded
 
 Condition = Callable[[Sequence[Any], int], "np.ndarray | None"]
-"""From the metadata per channel and the number of channels of a sample to the condition [n] of the network."""
+"""Function from the metadata per channel and the number of channels of a sample to the network's condition [n]."""
 
 
 class DocumentedSamples(Dataset[Sample]):
-    """Samples of a data set of dictionaries, as `BidsDataset`, `HDF5Dataset` or one of your own gives them.
+    """Samples of a data set of dictionaries, such as `BidsDataset`, `HDF5Dataset` or a custom one.
 
-    An index is an ``int`` or a pair (epoch, int), from which with the seed all that is random in an item follows.
+    An index is an ``int`` or a pair (epoch, int); together with the seed it determines all randomness of an item.
 
     Args:
         dataset: Items with ``input`` [C, ...], ``gt`` [K, ...] and ``input_metadata``, one per channel.
-        condition: Gives what the network takes besides the image.
+        condition: Returns the condition of the network.
         seed: Seed of the run.
-        curriculum: Withhold contrasts as HeMIS does; the condition says which are left.
+        curriculum: Withhold contrasts as in HeMIS; the condition marks the remaining ones.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class DocumentedSamples(Dataset[Sample]):
 
     @property
     def cases(self) -> Sequence[Case]:
-        """Per sample the image it is of."""
+        """Image of each sample."""
         return Lazy(len(self.dataset), lambda i: _case(_records(self.dataset[i]), i))
 
     def names_of(self, batch: Batch) -> Sequence[str]:
@@ -111,7 +111,7 @@ def as_samples(
     if isinstance(dataset, SampleDataset):
         return dataset
     samples = DocumentedSamples(dataset, condition_of(model_params), seed, curriculum)
-    return cast(SampleDataset, samples)  # it has all that a training asks of one
+    return cast(SampleDataset, samples)  # it has everything that training needs
 
 
 def takes_contrasts(model_params: Mapping[str, Any]) -> bool:
@@ -156,11 +156,11 @@ def _present(records: Sequence[Any], channels: int) -> np.ndarray:
 
 
 class Lazy(Sequence[Any]):
-    """Values that are made when they are asked for.
+    """Values that are created on access.
 
     Args:
         count: Number of values.
-        make: Value of an index.
+        make: Function from an index to its value.
     """
 
     def __init__(self, count: int, make: Callable[[int], Any]) -> None:

@@ -1,4 +1,4 @@
-"""``ivadomed.testing``: a documented data set predicted, measured, and its best threshold searched."""
+"""``ivadomed.testing``: predict and evaluate a documented data set, and search its best threshold."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test(
     """Predict a test set with ``best_model.pt`` and write ``pred_masks/<case>_pred.nii.gz``.
 
     Args:
-        model_params: ``film_onehotencoder`` for a network with ``film_layers``; else not looked at.
+        model_params: ``film_onehotencoder`` for a network with ``film_layers``; otherwise ignored.
         dataset_test: `BidsDataset`, `Bids3DDataset`, `HDF5Dataset`, or what the functions of ``loader.film`` return.
         testing_params: "batch_size", and "uncertainty" (that section; absent: none).
         path_output: Folder of the run.
@@ -109,13 +109,13 @@ def threshold_analysis(
 
     Args:
         model_path: Model file.
-        ds_lst: Documented data sets to search on, as a rule those of training and validation.
+        ds_lst: Documented data sets to search on, usually those of training and validation.
         model_params: ``film_onehotencoder`` for a network with ``film_layers``; else the file knows what it is.
         testing_params: "batch_size".
         metric: "dice" or "recall_specificity".
-        increment: Distance of the thresholds, between 0 and 1.
-        fname_out: Picture to write: Dice over the threshold, or the ROC curve.
-        cuda_available: Use the GPU where there is one.
+        increment: Spacing of the thresholds, between 0 and 1.
+        fname_out: Figure to write: Dice against the threshold, or the ROC curve.
+        cuda_available: Use the GPU if available.
 
     Returns:
         The best threshold.
@@ -189,7 +189,7 @@ def _forward(model: nn.Module, device: torch.device, seed: int | None) -> Forwar
 
 
 class _Plain(nn.Sequential, Network):
-    """A module that takes the image, and knows nothing of batches."""
+    """A module that receives only the image, not the batch."""
 
 
 def get_gt(filenames: Sequence[Any]) -> np.ndarray:
@@ -207,7 +207,7 @@ def get_gt(filenames: Sequence[Any]) -> np.ndarray:
     firsts = [next(iter(n), None) if isinstance(n, list | tuple) else n for n in filenames]
     found = {file: read_label(LabelFile.parse(file), soft=True) for file in filter(None, firsts)}
     if not found:
-        raise DataError("get_gt: no class has a file; expected one at least")
+        raise DataError("get_gt: no class has a file; expected at least one")
     first, label = next(iter(found.items()))
     grid = label.grid()
     for file, other in found.items():

@@ -31,10 +31,10 @@ from ivadomed.training.number_format import resolve_precision
 log = logging.getLogger(__name__)
 
 _OF_THE_DATA = ("csv_path", "film_onehotencoder", "hdf5_path", "path_hdf5", "ram", "roi_lst", "target_lst")
-"""Documented keys of ``model_params`` that no network takes."""
+"""Documented keys of ``model_params`` that no network accepts."""
 
 _FREE = {"num_workers", "training_time"}
-"""Parameters under which a run may be resumed that was started under others."""
+"""Parameters that may change when a run is resumed."""
 
 
 def _table(factory: type) -> dict[Any, Any]:
@@ -42,7 +42,7 @@ def _table(factory: type) -> dict[Any, Any]:
     return {}
 
 
-# A scheduler of 2.x holds its optimizer, and that its table of states: classes that are filled with data.
+# A scheduler of 2.x contains its optimizer, which contains its table of states: classes to be filled with data.
 _DATA: list[Any] = [
     (_table, "collections.defaultdict"),
     dict,
@@ -177,7 +177,7 @@ def load_checkpoint(
     scheduler: Any,
     fname: str | os.PathLike[str],
 ) -> tuple[nn.Module, torch.optim.Optimizer, dict[str, Any], int, float, Any, int]:
-    """Continue a training loop of one's own from ``checkpoint.pth.tar``, of this version or of 2.9.10.
+    """Continue a custom training loop from ``checkpoint.pth.tar``, of this version or of 2.9.10.
 
     Args:
         model: Network; its weights are loaded.
@@ -224,7 +224,7 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
             content = TorchFile(path).plain()
     except (ModelError, MemoryError):
         raise
-    except Exception as error:  # of a damaged file torch raises whatever comes
+    except Exception as error:  # torch may raise anything for a damaged file
         raise ModelError(f"{os.fspath(path)}: damaged or no checkpoint of a training") from error
     if not isinstance(content, dict) or "epoch" not in content:
         raise ModelError(f"{os.fspath(path)}: is not a checkpoint of a training")

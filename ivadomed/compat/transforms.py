@@ -23,11 +23,11 @@ DATASET_TYPES = ("training", "validation", "testing")
 
 _DRAWN = "crop_params preresample_shape rotation scale translation elastic reverse"
 TRANSFORM_PARAMS = (*_DRAWN.split(), STEPS_KEY)
-"""Metadata keys of what transforms drew."""
+"""Metadata keys of parameters drawn by transforms."""
 
 
 class Chain(list[ImedTransform]):
-    """Transforms one after the other."""
+    """Transforms applied sequentially."""
 
     @property
     def transforms(self) -> list[ImedTransform]:
@@ -45,7 +45,7 @@ class Compose:
     """Apply the transforms of a configuration, split between images, labels and ROIs.
 
     Args:
-        dict_transforms: ``{name: arguments}``, `applied_to` among the arguments; a transform of your own as
+        dict_transforms: ``{name: arguments}``, `applied_to` among the arguments; a custom transform as
             ``{"package.module:Class": arguments}`` or ``{any name: transform}``.
         requires_undo: Kept for its callers: every transform can be undone now, so none is left out.
 
@@ -197,10 +197,10 @@ def prepare_transforms(
 def apply_preprocessing_transforms(
     transforms: Compose | None, seg_pair: Mapping[str, Any], roi_pair: Mapping[str, Any] | None = None
 ) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
-    """Preprocess an image with its label and ROI on one and the same grid.
+    """Preprocess an image with its label and ROI on the same grid.
 
     Args:
-        transforms: Preprocessing transforms; None leaves everything as it is.
+        transforms: Preprocessing transforms; None changes nothing.
         seg_pair: ``input``, ``gt``, ``input_metadata``, ``gt_metadata``.
         roi_pair: ``gt`` (the ROI) and ``gt_metadata``.
 
@@ -248,10 +248,10 @@ def _share(source: Any, target: Any, written: Iterable[str] = ()) -> Any:
 
 
 def multichannel_capable(wrapped: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a method written for one array take a list of channels.
+    """Let a method written for one array accept a list of channels.
 
-    The channels go through one after the other; what the first one recorded in its metadata is handed to
-    the next, so all get the same random numbers.
+    Channels are processed sequentially; the parameters recorded in the metadata of the first one are passed
+    to the next, so all get the same random numbers.
     """
 
     @functools.wraps(wrapped)
@@ -265,7 +265,7 @@ def multichannel_capable(wrapped: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def two_dim_compatible(wrapped: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a method written for [H, W, D] take [H, W]: one slice is added before and removed after."""
+    """Let a method written for [H, W, D] accept [H, W]: a slice axis is added before and removed after."""
 
     @functools.wraps(wrapped)
     def wrapper(self: Any, sample: Any, metadata: Any = None) -> tuple[Any, Any]:

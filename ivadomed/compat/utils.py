@@ -1,4 +1,4 @@
-"""``ivadomed.utils`` of 2.x: arguments of the command line, the machine, and what was shown of a run."""
+"""``ivadomed.utils`` of 2.x: command-line arguments, information on the machine, and messages of a run."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Metavar(Enum):
 
 
 class ArgParseException(Exception):
-    """Arguments of a command line could not be understood."""
+    """Command-line arguments could not be parsed."""
 
 
 def get_arguments(parser: argparse.ArgumentParser, args: Sequence[str] | None) -> argparse.Namespace:
@@ -67,7 +67,7 @@ def get_arguments(parser: argparse.ArgumentParser, args: Sequence[str] | None) -
         args: Arguments; None for those of this process.
 
     Raises:
-        ArgParseException: They cannot be understood (the parser has printed why), or only ask for help.
+        ArgParseException: They cannot be parsed (the parser has printed why), or only request help.
     """
     try:
         return parser.parse_args(args)

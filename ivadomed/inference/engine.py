@@ -233,7 +233,7 @@ class Engine:
             self.progress(self._done, self._total)
 
     def _predict(self, batch: Batch) -> np.ndarray:
-        """Predictions of a batch, in smaller ones where the memory does not suffice for all of it."""
+        """Predict a batch, in smaller batches if it does not fit into memory."""
         forward = MirroredForward(self.forward, self.mirror_axes) if self.mirror_axes else self.forward
         try:
             return forward(batch)

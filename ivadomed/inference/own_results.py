@@ -27,15 +27,15 @@ def images_of(folder: Path, suffixes: Sequence[str] = ()) -> list[Path]:
 
     Results of earlier segmentations, and files whose content was not fetched, are left out, with a message.
 
-    A result is known by its mark, whatever its name, and by its name next to the image that it was made from: that of
-    the image and ``..._pred``, or a suffix that the segmentation under way writes.
+    A result is recognized by its mark, whatever its name, or by its name next to its source image: that of the image
+    and ``..._pred``, or a suffix written by the current segmentation.
 
     Args:
-        folder: The folder; those within it are not looked at.
-        suffixes: Of the results to write, one per class.
+        folder: The folder; subfolders are not searched.
+        suffixes: Suffixes of the results to write, one per class.
 
     Raises:
-        DataError: It has no image, nothing but results, or nothing with content.
+        DataError: The folder has no image, only results, or only files without content.
     """
     paths = sorted(
         path for path in folder.iterdir() if path.name.lower().endswith(EXTENSIONS) and path.name[0] != "."
