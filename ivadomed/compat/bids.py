@@ -424,7 +424,7 @@ class Bids3DDataset(MRI3DSubVolumeSegmentationDataset):
         model_params: ``length_3D`` and ``stride_3D``.
         contrast_params: ``contrast_lst`` and ``balance``.
         slice_axis: RAS axis that becomes the depth: 0 sagittal, 1 coronal, 2 axial.
-        cache: Keep prepared volumes in memory as far as they fit, else on disk; False keeps them on disk.
+        cache: Keep prepared volumes in memory if they fit, else on disk; False keeps them on disk.
         transform: See `MRI3DSubVolumeSegmentationDataset`.
         metadata_choice: See `BidsDataset`.
         roi_params: ``suffix`` of the ROI.

@@ -291,7 +291,7 @@ class MRI2DSegmentationDataset(SegmentationDataset):
         length: Patch size [h, w] in voxels; none for whole slices.
         stride: Distance of neighboring patches; ``length`` when not given.
         slice_axis: 0 sagittal, 1 coronal, 2 axial.
-        nibabel_cache: Keep prepared images in memory as far as they fit; False keeps the one in use.
+        nibabel_cache: Keep prepared images in memory if they fit; False keeps only the one in use.
         transform: [preprocessing or None, transforms per sample], e.g. of ``transforms.prepare_transforms``.
         slice_filter_fn: Slices to keep, a `SliceFilter` or a function of a sample as it was read.
         patch_filter_fn: Patches to keep, a `PatchFilter` or a function of a sample after the preprocessing.
@@ -359,7 +359,7 @@ class MRI2DSegmentationDataset(SegmentationDataset):
         if filter_fn is None or (isinstance(filter_fn, SliceFilter) and filter_fn.classifier is None):
             return windows  # `SliceRule` has done it
         pair = copy.copy(self.handlers[case])
-        pair.cache = True  # until all slices were looked at
+        pair.cache = True  # until all slices have been checked
         kept = {z for z in np.unique([w.start[2] for w in windows]) if filter_fn(pair.get_pair_slice(int(z)))}
         return [window for window in windows if window.start[2] in kept]
 

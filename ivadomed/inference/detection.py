@@ -61,7 +61,7 @@ class Detector:
             raise ModelError(f"{KEY}: {error}") from error
         if model.config.object_detection_params.object_detection_path is not None:
             raise ConfigError(
-                f"{KEY}: {os.fspath(folder)} works in the boxes of a detection model of its own; "
+                f"{KEY}: {os.fspath(folder)} works in the boxes of its own detection model; "
                 "expected a model that works on whole images"
             )
         return cls(Path(folder), model.config, model)

@@ -40,7 +40,7 @@ class World:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes the files and talks to the user."""
+        """Return True if this process writes the files and reports to the user."""
         return self.rank == 0
 
     @property
@@ -79,7 +79,7 @@ def current_world(environment: Mapping[str, str] = os.environ) -> World:
 
 
 def is_first_process() -> bool:
-    """Whether this process writes the files and talks to the user."""
+    """Return True if this process writes the files and reports to the user."""
     return current_world().is_first
 
 
