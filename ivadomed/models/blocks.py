@@ -1,4 +1,4 @@
-"""Building blocks of the U-Net family: convolutions, normalisation, attention gates, the activation at the end."""
+"""Building blocks of the U-Net family: convolutions, normalization, attention gates, the activation at the end."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def _is_channels_last_on_cpu(x: Tensor) -> bool:
 
 
 class _Normalise(torch.autograd.Function):
-    """Instance normalisation of a channels-last image, in passes that follow the order of memory.
+    """Instance normalization of a channels-last image, in passes that follow the order of memory.
 
-    PyTorch's group normalisation with one group for each channel does that, but not its gradient. It also squares
+    PyTorch's group normalization with one group for each channel does that, but not its gradient. It also squares
     before it subtracts the mean, so that a large mean costs all precision: most of it is taken off first.
     """
 
@@ -94,9 +94,9 @@ def _axes(x: Tensor) -> tuple[int, ...]:
 
 
 class DownConv(nn.Module):
-    """Two times convolution, ReLU, normalisation, dropout; the image size stays.
+    """Two times convolution, ReLU, normalization, dropout; the image size stays.
 
-    2D uses batch normalisation, 3D instance normalisation because its batches are small.
+    2D uses batch normalization, 3D instance normalization because its batches are small.
 
     Args:
         in_feat: Channels of the input.
@@ -217,7 +217,7 @@ def _normalised_relu(logits: Tensor) -> Tensor:
 def weights_init_kaiming(m: nn.Module) -> None:
     """Initialise one layer for ReLU networks (He et al., 2015, arXiv:1502.01852); use with ``Module.apply``.
 
-    Convolutions and linear layers: Kaiming normal, fan-in. Batch normalisation: scale N(1, 0.02), shift 0.
+    Convolutions and linear layers: Kaiming normal, fan-in. Batch normalization: scale N(1, 0.02), shift 0.
     """
     if isinstance(m, nn.modules.conv._ConvNd | nn.Linear):
         nn.init.kaiming_normal_(m.weight, a=0, mode="fan_in")
@@ -276,13 +276,13 @@ class GridAttentionBlockND(nn.Module):
 
 
 class UnetGridGatingSignal3(nn.Module):
-    """Gating signal: convolution, optional batch normalisation and ReLU on the bottom features.
+    """Gating signal: convolution, optional batch normalization and ReLU on the bottom features.
 
     Args:
         in_size: Channels of the input.
         out_size: Channels of the signal.
         kernel_size: Kernel of the convolution, without padding.
-        is_batchnorm: Normalise before the ReLU.
+        is_batchnorm: Normalize before the ReLU.
     """
 
     def __init__(
