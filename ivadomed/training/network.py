@@ -74,12 +74,12 @@ def fewest_samples(
     needed = least if separate == 1 else separate + 1  # so equal shares have two each, see shard_of
     if batch_size < needed:
         raise ConfigError(
-            f"training_parameters.batch_size: {batch_size}, but {reason}, so batch normalisation needs {needed} "
+            f"training_parameters.batch_size: {batch_size}, but {reason}, so batch normalization needs {needed} "
             f"samples a batch; raise it, or {remedy}"
         )
     if samples is not None and samples < needed:
         raise ConfigError(
-            f"the training set has {samples} sample(s), but {reason}, so batch normalisation needs {needed}; {remedy}"
+            f"the training set has {samples} sample(s), but {reason}, so batch normalization needs {needed}; {remedy}"
         )
     return needed
 

@@ -219,7 +219,7 @@ def _compile_traced(compile_as: Any, target: Any, **_: Any) -> Any:
 
 def _target(model: Network, example: Inputs) -> Tensor:
     """A random mask of the shape of the prediction."""
-    with torch.no_grad():  # of a copy: a forward pass changes the statistics of batch normalisation
+    with torch.no_grad():  # of a copy: a forward pass changes the statistics of batch normalization
         prediction = full_resolution(copy.deepcopy(model).train()(*model.inputs(example)))
     return (torch.rand(prediction.shape, generator=torch.Generator().manual_seed(1)) > 0.6).float()
 

@@ -64,7 +64,7 @@ def _several_gpus(setting: Setting) -> Iterator[Row]:
 
 
 def _configuration(setting: Setting) -> dict[str, Any]:
-    """A network that computes the same of a part of a batch as of the whole: it has no batch normalisation."""
+    """A network that computes the same of a part of a batch as of the whole: it has no batch normalization."""
     sections = {
         "Modified3DUNet": {
             "applied": True,

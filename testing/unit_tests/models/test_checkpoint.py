@@ -169,7 +169,7 @@ def test_incomplete_folder(tmp_path):
 
 
 def test_second_half_is_retrained(model, saved):
-    # 13 layers: 6 blocks of convolution and normalisation, and the last convolution.
+    # 13 layers: 6 blocks of convolution and normalization, and the last convolution.
     tuned = set_model_for_retrain(saved, 0.5, "cpu", reset=True)
     names = [name for name, _ in model.named_parameters()]
     frozen = frozen_parameters(tuned)

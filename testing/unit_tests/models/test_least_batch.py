@@ -12,7 +12,7 @@ CLASSIFIER = {"in_channel": 1, "num_classes": 2}
 @pytest.mark.parametrize(
     ("name", "arguments", "size", "expected"),
     [
-        # 8 / 2**3: one voxel at the bottom, of which batch normalisation needs two.
+        # 8 / 2**3: one voxel at the bottom, of which batch normalization needs two.
         ("Unet", UNET, (8, 8), 2),
         ("Unet", UNET, (8, 16), 1),
         ("HeMISUnet", {"contrasts": ["a", "b"], "out_channel": 1, "depth": 3, "n_filters": 2}, (8, 8), 2),

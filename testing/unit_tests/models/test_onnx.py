@@ -171,7 +171,7 @@ def test_the_second_input_decides(tmp_path, name):
 
 
 def test_large_volumes_are_normalised_as_well(tmp_path):
-    """Where onnxruntime's own instance normalisation is off by several 1e-4."""
+    """Where onnxruntime's own instance normalization is off by several 1e-4."""
     torch.manual_seed(0)
     model = NormOnly().eval()
     export_onnx(model, tmp_path / "m.onnx", 2, is_2d=False)

@@ -68,7 +68,7 @@ def test_training_gives_every_resolution_but_the_lowest_and_evaluation_one():
     torch.manual_seed(0)
     image = torch.rand(2, 1, 30, 25)
     with torch.no_grad():
-        # Without dropout, and instance normalisation has no running statistics: nothing else differs.
+        # Without dropout, and instance normalization has no running statistics: nothing else differs.
         torch.testing.assert_close(model.eval()(image), model.train()(image)[0])
 
 

@@ -165,7 +165,7 @@ def test_gamma_does_not_depend_on_unit_and_offset(x, log_exponent):
         np.testing.assert_allclose((out - 512) / 4, expected, atol=1e-2 * np.ptp(x))
 
 
-def test_gamma_before_normalisation_of_raw_intensities():
+def test_gamma_before_normalization_of_raw_intensities():
     """The order of many configurations of 2.x, with the exponents of these."""
     x = np.linspace(0, 65535, 400, dtype=np.float32).reshape(1, 20, 20)
     for exponent in np.exp([-1.5, 1.5, 3.0]):
