@@ -20,7 +20,7 @@ from ivadomed.loader.samples import Batch
 from ivadomed.models.base import Network, example_inputs
 from ivadomed.models.checkpoint import load_model
 from ivadomed.models.files import open_onnx
-from ivadomed.models.folding import with_folded_norms
+from ivadomed.models.for_prediction import for_prediction
 from ivadomed.models.hemis import PRESENT
 from ivadomed.runtime.memory import available_cores
 from ivadomed.runtime.memory_format import channels_last, predicts_channels_last, samples_per_call
@@ -37,7 +37,7 @@ class TorchForward:
     """
 
     def __init__(self, model: Network, device: torch.device) -> None:
-        self.model, self.device = with_folded_norms(model.to(device).eval()), device
+        self.model, self.device = for_prediction(model.to(device).eval()), device
         self._format = torch.contiguous_format
         if self.is_2d is not None and model.channels_last and predicts_channels_last(device):
             self._format = channels_last(2 if self.is_2d else 3)

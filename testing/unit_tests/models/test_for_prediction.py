@@ -17,7 +17,7 @@ from ivadomed.models import (
 )
 from ivadomed.models.base import example_inputs
 from ivadomed.models.blocks import DownConv
-from ivadomed.models.folding import with_folded_norms
+from ivadomed.models.for_prediction import for_prediction
 
 
 def trained(model, seed=0):
@@ -52,7 +52,7 @@ def test_the_prediction_stays_and_no_batch_normalization_does(name):
     torch.manual_seed(0)
     model = trained(make())
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    folded = with_folded_norms(model)
+    folded = for_prediction(model)
     inputs = example_inputs(model, shape)
     with torch.no_grad():
         expected, prediction = model(*model.inputs(inputs)), folded(*folded.inputs(inputs))
@@ -68,7 +68,7 @@ def test_a_block_keeps_its_values_also_at_the_border(seed, is_2d, size):
     torch.manual_seed(seed)
     block = trained(DownConv(2, 3, is_2d=is_2d), seed)
     model = nn.ModuleList([block]).eval()
-    [folded] = with_folded_norms(model)
+    [folded] = for_prediction(model)
     image = torch.randn(2, 2, *(size + 1,) * (2 if is_2d else 3))
     with torch.no_grad():
         torch.testing.assert_close(folded(image), block(image), atol=1e-5, rtol=1e-4)
@@ -83,21 +83,21 @@ def test_one_channel_by_hand():
         block.conv1_bn.weight.fill_(-2)
         block.conv1_bn.bias.fill_(5)
         block.conv1_bn.eps = block.conv2_bn.eps = 0.0
-        [folded] = with_folded_norms(nn.ModuleList([block]))
+        [folded] = for_prediction(nn.ModuleList([block]))
         # relu, then -2 x + 5, then relu: -1 -> 0 -> 5; 1 -> 1 -> 3; 4 -> 4 -> -3 -> 0
         assert folded(torch.tensor([[[[-1.0, 1.0, 4.0]]]])).tolist() == [[[[5.0, 3.0, 0.0]]]]
 
 
 def test_a_network_without_batch_normalization_is_returned_itself():
     model = ResidualEncoderUnet(is_2d=False, n_filters=2).eval()
-    assert with_folded_norms(model) is model
+    assert for_prediction(model) is model
 
 
 def test_statistics_of_the_batch_cannot_be_folded():
     model = Unet(depth=1, n_filters=2).train()
-    assert with_folded_norms(model) is model
+    assert for_prediction(model) is model
 
 
 def test_dropout_stays_for_monte_carlo_samples():
-    folded = with_folded_norms(Unet(depth=1, n_filters=2, dropout_rate=0.3).eval())
+    folded = for_prediction(Unet(depth=1, n_filters=2, dropout_rate=0.3).eval())
     assert sum(isinstance(module, nn.Dropout2d) for module in folded.modules()) == 6
