@@ -1,4 +1,4 @@
-"""Batch normalization folded into convolutions predicts the same."""
+"""A network in its form for prediction predicts the same."""
 
 import pytest
 import torch
@@ -18,6 +18,7 @@ from ivadomed.models import (
 from ivadomed.models.base import example_inputs
 from ivadomed.models.blocks import DownConv
 from ivadomed.models.for_prediction import for_prediction
+from ivadomed.models.unet3d import UpscalingConv3d
 
 
 def trained(model, seed=0):
@@ -88,9 +89,47 @@ def test_one_channel_by_hand():
         assert folded(torch.tensor([[[[-1.0, 1.0, 4.0]]]])).tolist() == [[[[5.0, 3.0, 0.0]]]]
 
 
-def test_a_network_without_batch_normalization_is_returned_itself():
-    model = ResidualEncoderUnet(is_2d=False, n_filters=2).eval()
+def test_a_network_with_nothing_to_replace_is_returned_itself():
+    model = ResidualEncoderUnet(is_2d=True, n_filters=2).eval()
     assert for_prediction(model) is model
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("name", ["Modified3DUNet", "ResidualEncoderUnet", "Unet"])
+def test_single_3d_samples_have_the_values_of_pytorch(name, last, samples):
+    torch.manual_seed(0)
+    networks = {
+        "Modified3DUNet": lambda: Modified3DUNet(1, 2, n_filters=4),
+        "ResidualEncoderUnet": lambda: ResidualEncoderUnet(is_2d=False, n_filters=4, depth=2),
+        "Unet": lambda: Unet(is_2d=False, depth=2, n_filters=4),
+    }
+    model = networks[name]().eval()
+    memory_format = torch.channels_last_3d if last else torch.contiguous_format
+    image = torch.rand(samples, 1, 32, 32, 48).contiguous(memory_format=memory_format)
+    with torch.no_grad():
+        expected = model(image)
+        prediction = for_prediction(model).to(memory_format=memory_format)(image)
+    assert not any(isinstance(module, UpscalingConv3d) for module in for_prediction(model).modules())
+    torch.testing.assert_close(prediction, expected, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"stride": 2},
+        {"padding": "same"},
+        {"padding": 1, "padding_mode": "reflect"},
+        {"groups": 2},
+        {"dilation": 2},
+    ],
+)
+def test_convolutions_of_any_kind(options):
+    torch.manual_seed(0)
+    conv, image = nn.Conv3d(2, 4, 3, **options).eval(), torch.rand(1, 2, 9, 8, 7)
+    [other] = for_prediction(nn.ModuleList([conv]))
+    with torch.no_grad():
+        torch.testing.assert_close(other(image), conv(image), atol=1e-5, rtol=1e-4)
 
 
 def test_statistics_of_the_batch_cannot_be_folded():
