@@ -53,18 +53,21 @@ def _is_channels_last_on_cpu(x: Tensor) -> bool:
 class _Normalise(torch.autograd.Function):
     """Instance normalization of a channels-last image, in passes that follow the order of memory.
 
-    PyTorch's group normalization with one group for each channel does that, but not its gradient. It also squares
-    before it subtracts the mean, so that a large mean costs all precision: most of it is taken off first.
+    PyTorch's group normalization with one group for each channel does that too, but adds voxels up one by one in
+    float32: 96x96x96 voxels were off by 0.007.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-        batch, channels, *space = x.shape
-        shifted = x - x[..., space[-1] // 2, None].mean(_axes(x), keepdim=True)
-        sizes = (batch, channels, math.prod(space), channels)
-        normalised, mean, inverse = torch.native_group_norm(shifted, weight, bias, *sizes, eps)
-        ctx.save_for_backward(shifted, mean, inverse, weight)
-        return normalised
+        axes = _axes(x)
+        deviation = x - x.mean(axes, keepdim=True)
+        output = deviation.square()  # its memory is used again
+        inverse = torch.rsqrt(output.mean(axes, keepdim=True) + eps)
+        ctx.save_for_backward(deviation, inverse, weight)
+        if weight is None or bias is None:
+            return torch.mul(deviation, inverse, out=output)
+        channels = (-1, *(1 for _ in axes))
+        return torch.addcmul(bias.view(channels), deviation, inverse * weight.view(channels), out=output)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -73,16 +76,15 @@ class _Normalise(torch.autograd.Function):
         With g the gradient of the output and y the image of mean 0 and deviation 1, that of x is
         weight (g - mean(g) - y mean(g y)) / deviation.
         """
-        x, mean, inverse, weight = ctx.saved_tensors
-        gradient, count, axes = gradients[0], math.prod(x.shape[2:]), _axes(x)
-        ones = (1,) * len(axes)
-        mean, inverse = (moment.view(*x.shape[:2], *ones) for moment in (mean, inverse))
+        x, inverse, weight = ctx.saved_tensors
+        gradient, axes = gradients[0], _axes(gradients[0])
+        count = math.prod(x.shape[2:])
         of_bias = gradient.sum(axes, keepdim=True)
-        of_weight = inverse * ((gradient * x).sum(axes, keepdim=True) - mean * of_bias)
-        scale = inverse if weight is None else inverse * weight.view(-1, *ones)
+        of_weight = inverse * (gradient * x).sum(axes, keepdim=True)
+        scale = inverse if weight is None else inverse * weight.view(-1, *(1 for _ in axes))
         # scale (g - of_bias / count - y of_weight / count), as multiples of g and x.
-        of_x = -scale * inverse * of_weight / count
-        out = torch.addcmul(-scale * of_bias / count - mean * of_x, gradient, scale).addcmul_(x, of_x)
+        out = torch.addcmul(-scale * of_bias / count, gradient, scale)
+        out.addcmul_(x, -scale * inverse * of_weight / count)
         if weight is None:
             return out, None, None, None
         return out, of_weight.sum(0).flatten(), of_bias.sum(0).flatten(), None
