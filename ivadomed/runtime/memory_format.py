@@ -16,8 +16,11 @@ import torch
 _MEASURED = "AVX2"
 """Vector instructions of the processors that were measured, without bfloat16."""
 
-_CALL_VALUES = 1 << 20
-"""Values of the feature maps of the first level, of all samples of a call: 4 MB, which a cache holds."""
+_CALL_VALUES = {2: 1_600_000, 3: 3_500_000}
+"""Values of the first feature maps of all samples of a call, which caches should hold, by the number of axes.
+
+Deep levels of 3D networks have few voxels: several samples at a time share the loading of their weights.
+"""
 
 
 def channels_last(n_axes: int) -> torch.memory_format:
@@ -57,7 +60,7 @@ def samples_per_call(
     """
     if not _is_measured(device, capability):
         return None
-    return max(1, _CALL_VALUES // (n_filters * math.prod(size)))
+    return max(1, _CALL_VALUES[len(size)] // (n_filters * math.prod(size)))
 
 
 def _is_measured(device: torch.device, capability: str | None) -> bool:

@@ -140,7 +140,7 @@ def test_a_name_that_no_table_has_is_one_line(config, data, tmp_path, capsys):
     file.write_text(json.dumps(config), encoding="utf-8")
     assert main(["--train", "-c", str(file)]) != 0
     error = capsys.readouterr().err
-    assert "did you mean 'white matter'?; it has white matter, grey+matter" in error
+    assert "did you mean 'white matter'?; available: white matter, grey+matter" in error
 
 
 def test_raters_and_regions(run, config):

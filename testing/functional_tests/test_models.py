@@ -68,7 +68,9 @@ def test_own_class_from_training_to_segmentation(run, own_module, config, tmp_pa
     assert content["state_dict"]["first.weight"].shape == (3, 1, 3, 3)
     assert json.loads((out / "seg_sc" / "seg_sc.json").read_text())["default_model"]["width"] == 3
     assert list((out / "pred_masks").glob("*_class-0_pred.nii.gz"))
-    assert "seg_sc.pt: opens only where my_nets can be imported" in (out / "log").read_text(encoding="utf-8")
+    assert "seg_sc.pt: opens only where my_nets, which defines its network, can be imported" in (
+        out / "log"
+    ).read_text(encoding="utf-8")
 
     image = next(study.glob("sub-*/anat/*_T2w.nii.gz"))
     [from_onnx], _ = segment_volume(out / "seg_sc", [image], gpu_id=None)

@@ -110,7 +110,7 @@ def test_parts_of_a_file_outside_the_package_from_training_to_prediction(config,
     assert content["name"] == "our_parts:Net"
     assert content["arguments"]["width"] == 3
     log = (out / "log").read_text(encoding="utf-8")
-    assert "opens only where our_parts can be imported" in log
+    assert "opens only where our_parts, which defines its network, can be imported" in log
     packaged = json.loads((out / "seg_sc" / "seg_sc.json").read_text())
     assert packaged["training_parameters"]["loss"] == {"name": "our_parts:SquaredLoss", "weight": 2.0}
     assert packaged["transformation"]["our_parts:Negate"]["factor"] == 0.5

@@ -118,7 +118,7 @@ def test_the_only_contrast_of_a_data_set_is_taken_and_one_of_several_must_be_nam
     model = package(contrasts=("T2star",), postprocessing=EXCLUSIVE)
     assert segment(model, copies / "bids", tmp_path / "out") == 1
     error = capsys.readouterr().err
-    assert "takes T2star, and" in error
+    assert "expects T2star, but" in error
     assert "has T1w, T2w; choose with --contrasts T1w" in error
     assert segment(model, copies / "bids", tmp_path / "out", "--contrasts", "T2w") == 0
     assert len(list((tmp_path / "out").rglob("*_T2w_dseg.nii.gz"))) == 2

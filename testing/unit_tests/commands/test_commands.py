@@ -13,6 +13,7 @@ from ivadomed.commands.evaluate import eval_command
 from ivadomed.commands.run import run_command
 from ivadomed.commands.steps import as_trained
 from ivadomed.config import load_config
+from ivadomed.config.run_files import CHECKPOINT
 from ivadomed.errors import ConfigError, DataError, ModelError
 from ivadomed.inference.ensemble import join_models
 from ivadomed.inference.packaged import PackagedModel
@@ -22,6 +23,7 @@ from ivadomed.loader.build import worker_count
 from ivadomed.loader.recipe import recipe_of
 from ivadomed.models import build_model, save_model
 from ivadomed.runtime.ranks import World
+from ivadomed.training.checkpoint import KEYS, save_checkpoint
 from ivadomed.training.loop import TrainingResult
 from ivadomed.training.monitor import Watch
 
@@ -108,8 +110,11 @@ def test_training_writes_split_manifest_and_package_and_hands_on_what_it_needs(l
     monkeypatch.setattr(train, "train", pretend)
     monkeypatch.setattr(train, "package_model", lambda config, weights, folder: handed.update(package=folder))
     config = loaded()
-    assert run_command(config, resume_training=True) == (1, 2, 3, 4)
     folder = Path(config.path_output)
+    folder.mkdir(parents=True)
+    save_checkpoint(folder / CHECKPOINT, {**dict.fromkeys(KEYS), "channels_last": False})
+    assert run_command(config, resume_training=True) == (1, 2, 3, 4)
+    assert handed["params"].channels_last is False
     assert handed["package"] == folder / "seg_sc"
     assert handed["resume"] is True
     assert (handed["device"], handed["world"]) == (torch.device("cpu"), World())

@@ -195,7 +195,7 @@ def test_without_a_region_of_interest_the_crop_is_central(caplog):
     inference.process_transformations(context, None, None, {}, 2, ["im"])
     assert list(context["transformation"]) == ["Resample", "CenterCrop", "NormalizeInstance"]
     assert context["transformation"]["CenterCrop"] == {"size": [8, 8]}
-    assert "centre" in caplog.text
+    assert "center" in caplog.text
 
 
 def test_the_prior_of_a_cascade_gives_its_box_to_every_channel(tmp_path):

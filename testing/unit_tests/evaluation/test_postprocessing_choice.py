@@ -227,7 +227,7 @@ def test_ignored_voxels_do_not_count():
 def test_cases_of_a_subject_are_one():
     one = with_false_object(4)
     add(one, bar((5, 15)), bar((5, 15), value=1), "sub-0")
-    assert one.choose().note.endswith("there are 4")
+    assert one.choose().note.endswith("found 4")
 
 
 def test_folds_come_together_in_any_order():

@@ -90,7 +90,7 @@ def test_what_is_no_detection_model_names_the_key(threshold_model, tmp_path):
     with pytest.raises(ModelError, match=r"object_detection_params.object_detection_path: .*none"):
         Detector.open(tmp_path / "none", CPU)
     second = threshold_model("second", object_detection_params={"object_detection_path": "first"})
-    with pytest.raises(ConfigError, match=r"object_detection_path: .*second works in the boxes of a"):
+    with pytest.raises(ConfigError, match=r"object_detection_path: .*second works in the boxes of its own"):
         Detector.open(second, CPU)
 
 

@@ -126,10 +126,12 @@ def test_single_3d_samples_have_the_values_of_pytorch(name, last, samples):
 )
 def test_convolutions_of_any_kind(options):
     torch.manual_seed(0)
-    conv, image = nn.Conv3d(2, 4, 3, **options).eval(), torch.rand(1, 2, 9, 8, 7)
-    [other] = for_prediction(nn.ModuleList([conv]))
-    with torch.no_grad():
-        torch.testing.assert_close(other(image), conv(image), atol=1e-5, rtol=1e-4)
+    convs, image = [nn.Conv3d(2, 4, 3, **options)], torch.rand(1, 2, 9, 8, 7)
+    if not isinstance(options.get("padding"), str) and "padding_mode" not in options:
+        convs.append(nn.ConvTranspose3d(2, 4, 3, **options))
+    for conv, other in zip(convs, for_prediction(nn.ModuleList(convs).eval()), strict=True):
+        with torch.no_grad():
+            torch.testing.assert_close(other(image), conv(image), atol=1e-5, rtol=1e-4)
 
 
 def test_statistics_of_the_batch_cannot_be_folded():

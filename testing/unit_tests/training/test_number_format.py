@@ -93,7 +93,7 @@ def test_right_gradients_pass(size):
 def test_an_unknown_network_in_3d_is_computed_in_32_bits(said):
     model = Architecture("no_such_package:Net", {"in_channel": 1, "out_channel": 1})
     assert resolve_precision("auto", CPU, model, (64, 64, 64), 2) == "32"
-    assert "not known" in said[0]
+    assert "unknown" in said[0]
 
 
 @pytest.mark.parametrize(

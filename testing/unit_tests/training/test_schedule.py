@@ -160,7 +160,7 @@ def test_the_name_is_taken_out_of_the_dictionary():
     ("params", "message"),
     [
         ({"name": "CyclicLR", "base_lr": 1, "max_lr": 2, "step_size": 3}, "did you mean 'step_size_up'"),
-        ({"name": "CosineAnnealingLR", "warmup": 3}, "CosineAnnealingLR takes T_max, eta_min"),
+        ({"name": "CosineAnnealingLR", "warmup": 3}, "CosineAnnealingLR accepts T_max, eta_min"),
         ({"name": "CyclicLR", "base_lr": 1e-5}, "CyclicLR cannot be created"),
         ({"name": "OneCycleLR", "max_lr": 1, "total_steps": 2}, "ends before the training"),
     ],

@@ -155,7 +155,7 @@ def test_errors_name_the_transform(module):
     class Nothing(ImedTransform):
         pass
 
-    with pytest.raises(DataError, match="Doubles: made 4 arrays of 2"):
+    with pytest.raises(DataError, match="Doubles: returned 4 arrays for 2"):
         Compose({"mine": Doubles()})([X, X], records(2))
     with pytest.raises(DataError, match=r"Forgets: .*must return the sample and the metadata"):
         Compose({"mine": Forgets()})([X], records())

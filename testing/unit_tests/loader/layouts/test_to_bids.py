@@ -118,7 +118,7 @@ def test_nothing_is_left_when_something_is_wrong(nnunet, decathlon, tmp_path):
     description = json.loads((decathlon / "dataset.json").read_text())
     description["modality"]["2"] = "FLAIR"
     (decathlon / "dataset.json").write_text(json.dumps(description))
-    with pytest.raises(DataError, match=r"has 2 volumes .* names 3 channels"):
+    with pytest.raises(DataError, match=r"has 2 volumes .* declares 3 channels"):
         to_bids(decathlon, target)
     assert not target.exists()
     to_bids(nnunet, target)
