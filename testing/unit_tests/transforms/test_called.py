@@ -161,7 +161,7 @@ def test_errors_name_the_transform(module):
         Compose({"mine": Forgets()})([X], records())
     assert Compose({"mine": Crops()})([X], records())[0].shape == (1, 5, 5)
     plan = Pipeline.from_config({"mine": Crops()}).plan(X.shape, (1, 1), np.random.default_rng(0))
-    with pytest.raises(DataError, match=r"Crops: makes \(5, 5\) of \(6, 5\) voxels; .*implement plan"):
+    with pytest.raises(DataError, match=r"Crops: returns \(5, 5\) for \(6, 5\) voxels; .*implement plan"):
         plan.apply(X[None], "im", 1)
     with pytest.raises(NotImplementedError, match="Nothing"):
         Pipeline.from_config({"mine": Nothing()}).plan((2, 2), (1, 1), np.random.default_rng(0))
