@@ -104,8 +104,8 @@ CASES = {
     ),
     "Countception": Case("Countception", (1, 8, 8), _PLAIN),
     "resnet18": Case("resnet18", (1, 64, 64), {"dropout_rate": 0.0}),
-    # Its 121 normalizations, one behind the other, amplify roundings: in float32 its gradient is 0.003 away in the other
-    # format, that of the others 0.00001. One that has nothing to do with the right one would be 1.4 away.
+    # Its 121 normalizations, one behind the other, amplify rounding: in float32 its gradient is 0.003 away in the
+    # other format, that of other networks 0.00001. An unrelated gradient would be 1.4 away.
     "densenet121": Case("densenet121", (1, 160, 160), {"dropout_rate": 0.0}, noise=1.5),
 }
 # The gradient of a network that has learnt nothing is mostly noise: in bf16 it is up to 0.5 of its norm away on a CPU.
