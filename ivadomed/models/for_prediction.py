@@ -93,7 +93,8 @@ class _OneDnnConv3d(nn.Module):
         conv = self.conv
         if not _is_single(x):
             return cast(Tensor, conv(x))
-        sizes = (conv.padding, conv.stride, conv.dilation, conv.groups)
+        padding = cast(tuple[int, ...], conv.padding)  # see `takes`
+        sizes = (padding, conv.stride, conv.dilation, conv.groups)
         return torch.mkldnn_convolution(x, conv.weight, conv.bias, *sizes)
 
 
