@@ -56,13 +56,13 @@ def _replacement(module: nn.Module) -> nn.Module | None:
     """Replacement of a module; None: the module stays, perhaps with other children."""
     if type(module) is UpscalingConv3d:
         return module.as_transposed()
-    if type(module) is nn.Conv3d and _OneDnnConv3d.takes(module):
-        return _OneDnnConv3d(module)
-    if type(module) is nn.ConvTranspose3d and _HAS_ONEDNN:
-        return _OneDnnTransposed3d(module)
-    if type(module) is DownConv and _is_fixed(module.conv1_bn):
+    if type(module) is nn.Conv3d and _HAS_ONEDNN and _OneDnnConv3d.takes(module):
+        module.__class__ = _OneDnnConv3d  # with all attributes that a network may read
+    elif type(module) is nn.ConvTranspose3d and _HAS_ONEDNN:
+        module.__class__ = _OneDnnTransposed3d
+    elif type(module) is DownConv and _is_fixed(module.conv1_bn):
         return _FoldedDownConv(module)
-    if type(module) is ConvBlock and _is_fixed(module.batch_norm):
+    elif type(module) is ConvBlock and _is_fixed(module.batch_norm):
         module.conv1 = fuse_conv_bn_eval(module.conv1, module.batch_norm)
         module.batch_norm = nn.Identity()  # type: ignore[assignment]
     elif type(module) is nn.Sequential:
@@ -76,38 +76,31 @@ def _is_fixed(norm: nn.Module) -> TypeGuard[_BatchNorm]:
     return isinstance(norm, _BatchNorm) and norm.running_mean is not None and not norm.training
 
 
-class _OneDnnConv3d(nn.Module):
+class _OneDnnConv3d(nn.Conv3d):
     """A 3D convolution that oneDNN computes for a single sample too."""
-
-    def __init__(self, conv: nn.Conv3d) -> None:
-        super().__init__()
-        self.conv = conv
 
     @staticmethod
     def takes(conv: nn.Conv3d) -> bool:
         """True for convolutions that oneDNN knows."""
-        return conv.padding_mode == "zeros" and not isinstance(conv.padding, str) and _HAS_ONEDNN
+        return conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """``[B, in, H, W, D]`` -> ``[B, out, H', W', D']``."""
-        conv = self.conv
-        if not _is_single(x):
-            return cast(Tensor, conv(x))
-        padding = cast(tuple[int, ...], conv.padding)  # see `takes`
-        sizes = (padding, conv.stride, conv.dilation, conv.groups)
-        return torch.mkldnn_convolution(x, conv.weight, conv.bias, *sizes)
+        if not _is_single(input):
+            return super().forward(input)
+        padding = cast(tuple[int, ...], self.padding)  # see `takes`
+        sizes = (padding, self.stride, self.dilation, self.groups)
+        return torch.mkldnn_convolution(input, self.weight, self.bias, *sizes)
 
 
-class _OneDnnTransposed3d(nn.Module):
+class _OneDnnTransposed3d(nn.ConvTranspose3d):
     """The same of a transposed convolution; PyTorch calls oneDNN's for two samples, which take no longer than one."""
 
-    def __init__(self, conv: nn.ConvTranspose3d) -> None:
-        super().__init__()
-        self.conv = conv
-
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """``[B, in, H, W, D]`` -> ``[B, out, H', W', D']``."""
-        return cast(Tensor, self.conv(torch.cat((x, x)))[:1] if _is_single(x) else self.conv(x))
+        if not _is_single(input):
+            return super().forward(input, output_size)
+        return super().forward(torch.cat((input, input)), output_size)[:1]
 
 
 def _is_single(x: Tensor) -> bool:
