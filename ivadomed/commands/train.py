@@ -56,11 +56,12 @@ from ivadomed.training.checkpoint import changes
 from ivadomed.training.film import save_modulation
 from ivadomed.training.gifs import FOLDER as GIFS
 from ivadomed.training.loop import EpochEnd, TrainingResult, train
-from ivadomed.training.memory_format import memory_format_text, resolve_channels_last
+from ivadomed.training.memory_format import memory_format_text
 from ivadomed.training.monitor import Watch
-from ivadomed.training.number_format import precision_text, resolve_precision
+from ivadomed.training.number_format import precision_text
 from ivadomed.training.outputs import package_model, remove_training
 from ivadomed.training.processes import explained, other_processes
+from ivadomed.training.resolve import resolve_parameters
 from ivadomed.training.schedule import EarlyStopping
 
 log = logging.getLogger(__name__)
@@ -108,13 +109,12 @@ def train_command(
         show_samples(config, training, valid)
         with working("Sizing the network"):
             show_network(config, model, training.sample_size)
-    params = config.training_parameters
-    precision = resolve_precision(params.precision, device, model, training.sample_size, params.batch_size)
-    wanted, n_axes = params.channels_last, len(training.sample_size)
-    channels_last = resolve_channels_last(wanted, device, n_axes, precision, folder if resume else None)
+    given = config.training_parameters
+    params = resolve_parameters(given, device, model, training.sample_size, folder if resume else None)
     if world.is_first:
-        text = precision_text(precision, params.precision)
-        write_manifest(config, folder, split, text, memory_format_text(channels_last, wanted))
+        text = precision_text(params.precision, given.precision)
+        memory_format = memory_format_text(params.channels_last, given.channels_last)
+        write_manifest(config, folder, split, text, memory_format)
         show_training(config, devices, text, folder)
     if overwrite and world.is_first:
         remove_training(folder, folder / config.model_name)  # only now, when nothing but training can fail
@@ -124,13 +124,7 @@ def train_command(
             model,
             training,
             valid,
-            params.model_copy(
-                update={
-                    "precision": precision,
-                    "channels_last": channels_last,
-                    "num_workers": workers_of_loader,
-                }
-            ),
+            params.model_copy(update={"num_workers": workers_of_loader}),
             folder,
             devices[world.local_rank],
             get_metric_fns(config.task),

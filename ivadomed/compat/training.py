@@ -24,9 +24,8 @@ from ivadomed.loader.conditions import Curriculum
 from ivadomed.models.files import TorchFile
 from ivadomed.models.registry import check_arguments
 from ivadomed.training.loop import train as run_training
-from ivadomed.training.memory_format import resolve_channels_last
 from ivadomed.training.monitor import Watch
-from ivadomed.training.number_format import resolve_precision
+from ivadomed.training.resolve import resolve_parameters
 
 log = logging.getLogger(__name__)
 
@@ -105,17 +104,15 @@ def train(
     device = torch.device("cpu" if device is None or not cuda_available else device)
     named = {"name": model.name, **model.arguments}
     configuration = {"model": named, **json.loads(params.model_dump_json(exclude=_FREE))}
-    size, batch_size = training.sample_size, params.batch_size
-    precision = resolve_precision(params.precision, device, model, size, batch_size)
     resumed = Path(path_output) if resume_training else None
-    channels_last = resolve_channels_last(params.channels_last, device, len(size), precision, resumed)
+    params = resolve_parameters(params, device, model, training.sample_size, resumed)
     Path(path_output).mkdir(parents=True, exist_ok=True)
     wandb = None if wandb_params is None else load_section("wandb", wandb_params)
     return run_training(
         model,
         training,
         validation,
-        params.model_copy(update={"precision": precision, "channels_last": channels_last}),
+        params,
         path_output,
         device,
         tuple(metric_fns or ()),

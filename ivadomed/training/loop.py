@@ -106,8 +106,7 @@ def train(
         architecture: Network and its arguments.
         dataset_train: Training samples.
         dataset_val: Validation samples.
-        params: The ``training_parameters`` section; its ``precision`` as ``resolve_precision`` gives it, its
-            ``channels_last`` as ``resolve_channels_last`` does.
+        params: The ``training_parameters`` section, see ``resolve_parameters``.
         path_output: Folder of the run.
         device: Device of this process.
         metric_fns: Metrics of the soft validation predictions.

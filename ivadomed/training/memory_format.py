@@ -36,7 +36,7 @@ def resolve_channels_last(
     return trains_channels_last(device, n_axes, precision) if kept is None else bool(kept)
 
 
-def memory_format_text(channels_last: bool, wanted: bool | str) -> str:
+def memory_format_text(channels_last: bool | str, wanted: bool | str) -> str:
     """The memory format in words; what "auto" takes differs between machines, and so do roundings."""
     name = "channels last" if channels_last else "contiguous"
     return f"{name} (auto)" if wanted == "auto" else name

@@ -19,10 +19,9 @@ from ivadomed.models.base import example_inputs
 from ivadomed.models.registry import build_model
 from ivadomed.runtime.memory_format import channels_last
 from ivadomed.runtime.ranks import ALONE
-from ivadomed.training.memory_format import resolve_channels_last
-from ivadomed.training.number_format import resolve_precision
 from ivadomed.training.optimization import Optimization
 from ivadomed.training.processes import Processes
+from ivadomed.training.resolve import resolve_parameters
 
 _LEAST, _MOST = 3, 9
 
@@ -67,11 +66,11 @@ def _random_step(
     architecture: Architecture, params: TrainingParameters, size: Sequence[int], device: torch.device
 ) -> Callable[[], None]:
     """A training step on the same random batch each time."""
-    precision = resolve_precision(params.precision, device, architecture, size, params.batch_size)
-    processes = Processes(ALONE, device, precision)
+    params = resolve_parameters(params, device, architecture, size)
+    processes = Processes(ALONE, device, params.precision)
     model = build_model(architecture.name, architecture.arguments).train()
     layout = torch.contiguous_format
-    if model.channels_last and resolve_channels_last(params.channels_last, device, len(size), precision):
+    if params.channels_last and model.channels_last:
         layout = channels_last(len(size))
     model = processes.prepared(model, layout)
     channels = architecture.arguments.get("in_channel", 1)

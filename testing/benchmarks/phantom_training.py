@@ -13,6 +13,7 @@ from ivadomed.loader.build import draw_split, index_data, sample_dataset
 from ivadomed.metrics import get_metric_fns
 from ivadomed.scripts.create_phantom import create_phantom
 from ivadomed.training.loop import Trainer
+from ivadomed.training.resolve import resolve_parameters
 
 # Light networks: what is not the network weighs most beside them.
 KINDS: dict[str, dict[str, Any]] = {
@@ -71,12 +72,13 @@ def make_trainer(folder: Path, kind: str, subjects: int, **training_parameters: 
     bids_df = index_data(config, run)
     split = draw_split(config, bids_df, run)
     sides = labelled_cases(config, bids_df, split, run, torch.device("cpu"))
+    training, device = sample_dataset(config, sides[0].cases, "training", run), torch.device("cpu")
     return Trainer(
         config.architecture,
-        sample_dataset(config, sides[0].cases, "training", run),
+        training,
         sample_dataset(config, sides[1].cases, "validation", run),
-        config.training_parameters,
+        resolve_parameters(config.training_parameters, device, config.architecture, training.sample_size),
         run,
-        torch.device("cpu"),
+        device,
         get_metric_fns(config.task),
     )

@@ -12,8 +12,7 @@ from ivadomed.config import load_config
 from ivadomed.loader.build import draw_split, index_data, sample_dataset
 from ivadomed.metrics import get_metric_fns
 from ivadomed.training.loop import Trainer
-from ivadomed.training.memory_format import resolve_channels_last
-from ivadomed.training.number_format import resolve_precision
+from ivadomed.training.resolve import resolve_parameters
 
 
 def make_trainer(setting: Setting, configuration: dict[str, Any]) -> Trainer:
@@ -29,15 +28,11 @@ def make_trainer(setting: Setting, configuration: dict[str, Any]) -> Trainer:
         for side, name in zip(sides, ("training", "validation"), strict=True)
     )
     params, size = config.training_parameters, training.sample_size
-    precision = resolve_precision(
-        params.precision, setting.device, config.architecture, size, params.batch_size
-    )
-    last = resolve_channels_last(params.channels_last, setting.device, len(size), precision)
     return Trainer(
         config.architecture,
         training,
         validation,
-        params.model_copy(update={"precision": precision, "channels_last": last}),
+        resolve_parameters(params, setting.device, config.architecture, size),
         folder,
         setting.device,
         get_metric_fns(config.task),
