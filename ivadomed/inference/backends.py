@@ -145,10 +145,6 @@ class OnnxForward:
         Raises:
             ModelError: The network needs metadata that the batch does not have.
         """
-        return in_parts(self.at_once, batch, None)
-
-    def at_once(self, batch: Batch) -> np.ndarray:
-        """Predictions of all samples in one call of the network."""
         values = [batch.image, *([self._condition(batch)] if len(self.names) > 1 else [])]
         feed = {name: value.float().numpy() for name, value in zip(self.names, values, strict=True)}
         return np.asarray(self.session.run(None, feed)[0])

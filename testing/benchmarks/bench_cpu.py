@@ -170,7 +170,7 @@ def predictions(work: Work, rounds: int) -> dict[str, float]:
         )
         if frozen is not None:
             ways |= {f"frozen, {name}, {count} at a time": way(frozen, count) for count in counts[::2]}
-    ways |= {f"onnxruntime, {count} at a time": way(onnx.at_once, count) for count in counts}
+    ways |= {f"onnxruntime, {count} at a time": way(onnx, count) for count in counts}
     ways |= {
         RULE: way(TorchForward(copy.deepcopy(model), CPU), most),
         f"{RULE}, onnxruntime": way(onnx, most),

@@ -13,7 +13,7 @@ import nibabel as nib
 import numpy as np
 import torch
 from rows import Row, goal, holds, skipped, within
-from setting import Setting, full_float32, loader
+from setting import BOTH_CONTRASTS, Setting, full_float32, loader
 
 from ivadomed.inference import segment_volume
 from ivadomed.inference.backends import TorchForward
@@ -154,13 +154,12 @@ def _cascade(setting: Setting, model: Path) -> Iterator[Row]:
 
 
 def _film(setting: Setting) -> Iterator[Row]:
-    contrasts = {"training_validation": ["T1w", "T2w"], "testing": ["T1w", "T2w"], "balance": {}}
     config = _segmentation(
         setting,
         "film",
         default_model={"name": "Unet", "depth": 1, "n_filters": 4, "dropout_rate": 0.0},
         FiLMedUnet={"applied": True, "metadata": "contrasts", "film_layers": [0, 1, 0, 1]},
-        loader_parameters=loader(setting.study, contrast_params=contrasts),
+        loader_parameters=loader(setting.study, contrast_params=BOTH_CONTRASTS),
     )
     model, image = Path(config["path_output"]) / "film", _image(setting, "T1w")
     one, other = (_soft(model, image, None, metadata=contrast) for contrast in ("T1w", "T2w"))
@@ -172,13 +171,12 @@ def _film(setting: Setting) -> Iterator[Row]:
 
 
 def _hemis(setting: Setting) -> Iterator[Row]:
-    contrasts = {"training_validation": ["T1w", "T2w"], "testing": ["T1w", "T2w"], "balance": {}}
     config = _segmentation(
         setting,
         "hemis",
         default_model={"name": "Unet", "depth": 1, "n_filters": 4, "dropout_rate": 0.0},
         HeMISUnet={"applied": True, "missing_probability": 0.3, "missing_probability_growth": 0.9},
-        loader_parameters=loader(setting.study, contrast_params=contrasts, multichannel=True),
+        loader_parameters=loader(setting.study, contrast_params=BOTH_CONTRASTS, multichannel=True),
     )
     model = Path(config["path_output"]) / "hemis"
     images = [_image(setting, contrast) for contrast in ("T1w", "T2w")]

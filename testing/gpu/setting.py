@@ -17,6 +17,7 @@ from torch import Tensor
 from ivadomed.scripts.create_phantom import create_phantom
 
 CPU = torch.device("cpu")
+BOTH_CONTRASTS = {"training_validation": ["T1w", "T2w"], "testing": ["T1w", "T2w"], "balance": {}}
 
 
 @dataclass

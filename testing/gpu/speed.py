@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from failures import noise, package
 from rows import Row, goal, skipped, stated
-from setting import Setting
+from setting import BOTH_CONTRASTS, Setting
 from trainer import make_trainer
 
 from ivadomed.config import CONFIG_DIR
@@ -58,9 +58,8 @@ def _kinds(setting: Setting, study: Path) -> dict[str, dict[str, Any]]:
     tutorial["loader_parameters"]["path_data"] = [str(study)]
     volumes = copy.deepcopy(tutorial)
     side, plane, filters = (32, 32, 4) if setting.quick else (128, 128, 32)
-    names = {"training_validation": ["T1w", "T2w"], "testing": ["T1w", "T2w"], "balance": {}}
     for config in (tutorial, volumes):
-        config["loader_parameters"]["contrast_params"] = names
+        config["loader_parameters"]["contrast_params"] = BOTH_CONTRASTS
     if setting.quick:
         tutorial["training_parameters"]["batch_size"] = 8
         tutorial["default_model"] |= {"depth": 2, "n_filters": 4}
