@@ -33,6 +33,7 @@ from ivadomed.loader.prepared.prepare import (
     refuse_unknown_pixel_size,
 )
 from ivadomed.loader.samples import Batch, stack_conditions
+from ivadomed.runtime.allocator import reused_memory
 from ivadomed.runtime.device import CPU_BATCH_VOXELS
 from ivadomed.runtime.failures import out_of_memory, shortages_explained
 from ivadomed.runtime.memory import check_memory
@@ -161,6 +162,10 @@ class Engine:
             ModelError: The network does not accept the samples, or has other classes than expected.
             MachineError: Out of memory, even with one sample at a time.
         """
+        with reused_memory():
+            yield from self._predictions(volumes)
+
+    def _predictions(self, volumes: Iterable[tuple[Case, Volume]]) -> Iterator[Prediction]:
         jobs: list[_Job] = []
         self._queue, self._done, self._total = [], 0, 0  # an earlier run may have failed half-way
         for index, (case, volume) in enumerate(volumes):

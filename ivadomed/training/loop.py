@@ -29,6 +29,7 @@ from ivadomed.losses import LOSSES, DeepSupervisionLoss, DiceLoss
 from ivadomed.losses.deep_supervision import full_resolution
 from ivadomed.metrics import MetricManager
 from ivadomed.models.checkpoint import save_model
+from ivadomed.runtime.allocator import reused_memory
 from ivadomed.runtime.device import fixed_shapes
 from ivadomed.runtime.memory_format import channels_last
 from ivadomed.runtime.ranks import ALONE, World
@@ -250,7 +251,13 @@ class Trainer:
     def fit(self, on_epoch: EpochEnd | None = None, on_plan: Planned | None = None) -> TrainingResult:
         """Train until the last epoch, or until the validation loss no longer changes; see ``train``."""
         stop = StopRequest(_ADVICE_BEFORE)
-        with closing(self.train_batches), closing(self.val_batches), stop, fixed_shapes(self.device):
+        with (
+            closing(self.train_batches),
+            closing(self.val_batches),
+            stop,
+            fixed_shapes(self.device),
+            reused_memory(),
+        ):
             if self.first_epoch > 1:
                 stop.advice = self._advice
             if self.budget.epochs is None:

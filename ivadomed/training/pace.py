@@ -17,6 +17,7 @@ from ivadomed.losses import LOSSES, DeepSupervisionLoss
 from ivadomed.losses.deep_supervision import full_resolution
 from ivadomed.models.base import example_inputs
 from ivadomed.models.registry import build_model
+from ivadomed.runtime.allocator import reused_memory
 from ivadomed.runtime.memory_format import channels_last
 from ivadomed.runtime.ranks import ALONE
 from ivadomed.training.optimization import Optimization
@@ -51,7 +52,7 @@ def seconds_per_step(
     Returns:
         Seconds.
     """
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), reused_memory():
         step = _random_step(architecture, params, size, device)
         step()
         times: list[float] = []

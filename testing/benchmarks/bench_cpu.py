@@ -37,6 +37,7 @@ from ivadomed.loader.samples import Batch
 from ivadomed.models import build_model
 from ivadomed.models.for_prediction import for_prediction
 from ivadomed.models.onnx import export_onnx
+from ivadomed.runtime.allocator import reused_memory
 from ivadomed.runtime.device import CPU_BATCH_VOXELS
 from ivadomed.runtime.memory_format import channels_last
 from ivadomed.training.pace import seconds_per_step
@@ -102,6 +103,12 @@ def main() -> None:
     parser.add_argument("--only", default="", help="rows whose name has this in it")
     parser.add_argument("--whole", action="store_true", help="segment a micrograph and a volume")
     options = parser.parse_args()
+    with reused_memory():
+        tables(options)
+
+
+def tables(options: argparse.Namespace) -> None:
+    """Print what was asked for."""
     print(
         f"{torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     )

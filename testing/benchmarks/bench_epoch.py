@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from phantom_training import KINDS, make_trainer
 
+from ivadomed.runtime.allocator import reused_memory
 from ivadomed.runtime.signals import StopRequest
 from ivadomed.training.monitor import Monitor
 
@@ -51,7 +52,7 @@ def _compare(options: Any, workers: int) -> None:
         stop = StopRequest("")
         batches = [trainer._ready(batch) for batch in trainer.train_batches]
         epochs, pure = [], []
-        with closing(Monitor(Path(folder), 1, 1)) as monitor:
+        with closing(Monitor(Path(folder), 1, 1)) as monitor, reused_memory():
             for epoch in range(options.rounds + 1):
                 epochs.append(_seconds(lambda epoch=epoch: trainer._train_epoch(epoch, monitor, stop)))
                 pure.append(_seconds(lambda: _compute(trainer, batches)))

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ivadomed.losses import DeepSupervisionLoss, DiceLoss
 from ivadomed.models import build_model
+from ivadomed.runtime.allocator import reused_memory
 from ivadomed.runtime.device import fabric_precision
 
 
@@ -52,9 +53,10 @@ def main() -> None:
         variants = {name: variant for name, variant in variants.items() if variant[0] == torch.float32}
     # In turn, so that what else the machine does strikes all alike.
     times: dict[str, list[float]] = {name: [] for name in variants}
-    for _ in range(options.rounds + 1):
-        for name, (dtype, layout) in variants.items():
-            times[name].append(seconds_per_step(model, image, dtype, layout))
+    with reused_memory():
+        for _ in range(options.rounds + 1):
+            for name, (dtype, layout) in variants.items():
+                times[name].append(seconds_per_step(model, image, dtype, layout))
     first = statistics.median(times["float32, contiguous"][1:])
     for name, values in times.items():
         median = statistics.median(values[1:])
