@@ -33,7 +33,7 @@ from ivadomed.loader.prepared.prepare import (
     refuse_unknown_pixel_size,
 )
 from ivadomed.loader.samples import Batch, stack_conditions
-from ivadomed.runtime.allocator import reused_memory
+from ivadomed.runtime.allocator import kept_memory, reused_memory
 from ivadomed.runtime.device import CPU_BATCH_VOXELS
 from ivadomed.runtime.failures import out_of_memory, shortages_explained
 from ivadomed.runtime.memory import check_memory
@@ -162,7 +162,7 @@ class Engine:
             ModelError: The network does not accept the samples, or has other classes than expected.
             MachineError: Out of memory, even with one sample at a time.
         """
-        with reused_memory():
+        with kept_memory():
             yield from self._predictions(volumes)
 
     def _predictions(self, volumes: Iterable[tuple[Case, Volume]]) -> Iterator[Prediction]:
@@ -241,7 +241,8 @@ class Engine:
         """Predict a batch, in smaller batches if it does not fit into memory."""
         forward = MirroredForward(self.forward, self.mirror_axes) if self.mirror_axes else self.forward
         try:
-            return forward(batch)
+            with reused_memory():
+                return forward(batch)
         except IvadomedError:
             raise
         except Exception as error:  # onnxruntime has its own types, and the network may be custom
