@@ -17,7 +17,7 @@ from ivadomed.errors import ConfigError, Interrupted, IvadomedError
 from ivadomed.runtime.console import ToolParser, add_pixel_size, exit_code
 from ivadomed.runtime.moved import moved_names
 from ivadomed.runtime.ranks import current_world
-from ivadomed.runtime.terminal import Mode, Style, logging_to_terminal
+from ivadomed.runtime.terminal import Mode, Style, logging_to_terminal, shell_word
 from ivadomed.runtime.working import working
 
 if TYPE_CHECKING:
@@ -362,7 +362,7 @@ def _auto(args: argparse.Namespace) -> Path:
         raise ConfigError(
             f"--auto writes configurations and reads none; for folds and an ensemble with the settings of {source} set "
             '"split_dataset": {"n_folds": 5, "fold": "all"} in it, and run: ivadomed --train -c '
-            + str(source)
+            + shell_word(source)
         )
     if args.path_output:
         raise ConfigError(f"--path-output: --auto writes into the folder {args.auto}; leave it out")

@@ -16,6 +16,7 @@ from ivadomed.evaluation.summary import SUMMARY_FILE, summary_text
 from ivadomed.images.files import write_csv, write_text
 from ivadomed.report.page import REPORT_FILE
 from ivadomed.report.run_tables import CANDIDATES
+from ivadomed.runtime.terminal import shell_word
 
 PAGE = "summary.md"
 
@@ -92,6 +93,6 @@ def _markdown(table: pd.DataFrame) -> str:
 def next_commands(folder: Path, package: Path) -> list[str]:
     """Commands that use the model."""
     return [
-        f"ivadomed_segment_image -m {package} -i IMAGE.nii.gz",
-        f"ivadomed --segment -c {folder / CONFIG} --path-data NEWDATA",
+        f"ivadomed_segment_image -m {shell_word(package)} -i IMAGE.nii.gz",
+        f"ivadomed --segment -c {shell_word(folder / CONFIG)} --path-data NEWDATA",
     ]

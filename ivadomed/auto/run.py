@@ -12,7 +12,7 @@ from ivadomed.auto.stages import Stages
 from ivadomed.commands.records import log_file
 from ivadomed.errors import Interrupted
 from ivadomed.runtime.run_lock import run_lock
-from ivadomed.runtime.terminal import say
+from ivadomed.runtime.terminal import say, shell_word
 
 
 def run_auto(options: AutoOptions, plan_only: bool = False, debug: bool = False) -> Path:
@@ -44,14 +44,17 @@ def run_auto(options: AutoOptions, plan_only: bool = False, debug: bool = False)
         if plan_only:
             say(
                 "Next",
-                f"change {folder / CANDIDATES}/*.json or {folder / PLAN} if you like; ivadomed --auto {folder}",
+                f"change {folder / CANDIDATES}/*.json or {folder / PLAN} if you like; "
+                f"ivadomed --auto {shell_word(folder)}",
             )
             return folder / PLAN
         try:
             return Stages(plan, options, debug).carry_out()
         except Interrupted as error:
             what = str(error).partition(";")[0]
-            raise Interrupted(f"{what}; ivadomed --auto {folder} continues", error.exit_code - 128) from error
+            raise Interrupted(
+                f"{what}; ivadomed --auto {shell_word(folder)} continues", error.exit_code - 128
+            ) from error
 
 
 def tell(plan: Plan, folder: Path) -> None:

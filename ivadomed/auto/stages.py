@@ -32,7 +32,7 @@ from ivadomed.config.tree import merged, read_json
 from ivadomed.errors import ConfigError, Interrupted, IvadomedError, RunsFailed
 from ivadomed.images.files import atomic_folder, write_json
 from ivadomed.jobs import ResultStore, content_id, once, run_jobs
-from ivadomed.runtime.terminal import duration, say, without
+from ivadomed.runtime.terminal import duration, say, shell_word, without
 from ivadomed.training import read_checkpoint
 from ivadomed.training.outputs import can_go_on
 
@@ -119,7 +119,7 @@ class Stages:
         compete = _Compete(self.store, self.plan.lesions, self.debug)
         found: dict[str, dict[str, Any]] = {}
         failures: dict[str, str] = {}
-        advice = f"ivadomed --auto {self.folder} continues"
+        advice = f"ivadomed --auto {shell_word(self.folder)} continues"
         for result in run_jobs(compete, entrants, self.options.workers, advice):
             name = names[result.number]
             if result.ok:
@@ -175,7 +175,7 @@ class Stages:
 
     def _command(self, command: str, name: str) -> str:
         """Run a command with the configuration of a candidate; return the equivalent command line."""
-        line = f"ivadomed --{command} -c {self._file(name)}"
+        line = f"ivadomed --{command} -c {shell_word(self._file(name))}"
         say("Step", line)
         with self._named(command, name):
             run_step(
@@ -193,7 +193,7 @@ class Stages:
         except IvadomedError as error:
             raise type(error)(
                 f"--{command} of {name}: {error}\nFix it (in {self._file(name)} if it is a setting); "
-                f"ivadomed --auto {self.folder} continues"
+                f"ivadomed --auto {shell_word(self.folder)} continues"
             ) from error
 
     def _package(self, winner: str) -> Path:

@@ -48,7 +48,7 @@ from ivadomed.loader.cases.grouping import CaseList
 from ivadomed.metrics import MetricManager, get_metric_fns
 from ivadomed.registry.types import DatasetType
 from ivadomed.runtime.device import define_device
-from ivadomed.runtime.terminal import hidden_bar, say
+from ivadomed.runtime.terminal import hidden_bar, say, shell_word
 from ivadomed.runtime.working import working
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ def package_ensemble(config: RunConfig, folder: Path, workers: Workers) -> Path 
             with working("Combining the models"):
                 join_models(members, config.model_folder, postprocessing=steps, overwrite=True)
         say("Done", f"the ensemble of {len(runs)} models is {config.model_folder}")
-    say("Next", f"ivadomed --test -c {folder / CONFIG}")
+    say("Next", f"ivadomed --test -c {shell_word(folder / CONFIG)}")
     return None if config.task == "classification" else config.model_folder
 
 
@@ -307,7 +307,10 @@ def _test_classifiers(
     table = pd.concat(tables, ignore_index=True)
     write_csv(folder / FOLDER / SLICES, table, index=False)
     one = Path(parts[0].config.path_output) / CONFIG
-    say("Test set", f"not classified, as classifiers are not combined; to test one: ivadomed --test -c {one}")
+    say(
+        "Test set",
+        f"not classified, as classifiers are not combined; to test one: ivadomed --test -c {shell_word(one)}",
+    )
     evaluation = evaluate_classifier(config, table, folder / FOLDER)
     return evaluation, {}
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ivadomed.errors import OutputError
 from ivadomed.images.files import data_path, write_json, write_text
-from ivadomed.runtime.terminal import Mode, Style, shown
+from ivadomed.runtime.terminal import Mode, Style, shell_word, shown
 from ivadomed.runtime.working import working
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _screen_of_candidates(
     yield ""
     yield "The .md file next to each configuration gives the reason for each value."
     for config in written:
-        yield f"Train:           ivadomed --train -c {config}"
+        yield f"Train:           ivadomed --train -c {shell_word(config)}"
 
 
 def _noted(notes: Sequence[str]) -> Iterator[str]:
@@ -158,8 +158,8 @@ def _screen(choices: Sequence[Choice], config: Path, notes: Sequence[str]) -> It
     yield from _noted(notes)
     yield ""
     yield f"Written: {config}, with the reasons in {config.with_suffix('.md')}."
-    yield f"Check the data:  ivadomed_check_data -c {config}"
-    yield f"Train:           ivadomed --train -c {config}"
+    yield f"Check the data:  ivadomed_check_data -c {shell_word(config)}"
+    yield f"Train:           ivadomed --train -c {shell_word(config)}"
 
 
 def _markdown(choices: Sequence[Choice], config: Path, notes: Sequence[str]) -> str:

@@ -24,7 +24,7 @@ from ivadomed.loader.samples import SampleDataset
 from ivadomed.models.registry import footprint
 from ivadomed.models.specs import OWN
 from ivadomed.report.page import REPORT_FILE
-from ivadomed.runtime.terminal import say
+from ivadomed.runtime.terminal import say, shell_word
 
 _GB = 1e9
 
@@ -86,7 +86,8 @@ def show_next(folder: Path, model_folder: Path, class_names: Sequence[str], tabl
         )
     if model_folder.is_dir():
         steps.append(
-            f"segment new images: ivadomed --segment --model {model_folder} --path-data IMAGES --path-output OUT"
+            f"segment new images: ivadomed --segment --model {shell_word(model_folder)} --path-data IMAGES "
+            "--path-output OUT"
         )
     for number, step in enumerate(steps):
         say("" if number else "Next", step)

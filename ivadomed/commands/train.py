@@ -48,7 +48,7 @@ from ivadomed.metrics import get_metric_fns
 from ivadomed.models import load_model
 from ivadomed.runtime.device import training_devices
 from ivadomed.runtime.ranks import World, current_world
-from ivadomed.runtime.terminal import say
+from ivadomed.runtime.terminal import say, shell_word
 from ivadomed.runtime.working import working
 from ivadomed.training import read_checkpoint
 from ivadomed.training.budget import planned_epochs
@@ -141,7 +141,7 @@ def train_command(
             _package(config, folder, valid, model, thr_increment)
         model_folder = folder / config.model_name
         say("Done", f"best validation loss {best.validation_loss:.4f}; the model is {model_folder}")
-        say("Next", f"ivadomed --test -c {folder / CONFIG}")
+        say("Next", f"ivadomed --test -c {shell_word(folder / CONFIG)}")
     return best
 
 

@@ -13,6 +13,7 @@ from ivadomed.errors import DataError, some
 from ivadomed.images.io import EXTENSIONS, is_nifti, split_extension, without_extension
 from ivadomed.images.pictures import software_of
 from ivadomed.images.pointers import FETCH, is_without_content
+from ivadomed.runtime.terminal import shell_word
 
 log = logging.getLogger(__name__)
 
@@ -44,9 +45,8 @@ def images_of(folder: Path, suffixes: Sequence[str] = ()) -> list[Path]:
         within = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
         remedy = f"; name the folders in it instead, {some(within)}" if within else ""
         if any(name.startswith("sub-") for name in within):
-            remedy = (
-                f"; for a data set: ivadomed --segment --model MODEL --path-data {folder} --path-output OUT"
-            )
+            command = f"ivadomed --segment --model MODEL --path-data {shell_word(folder)} --path-output OUT"
+            remedy = f"; for a data set: {command}"
         raise DataError(f"{folder}: holds no image; expected one of {', '.join(EXTENSIONS)}{remedy}")
     paths = _with_content(folder, paths)
     stems = {split_extension(path.name)[0] for path in paths}

@@ -27,6 +27,7 @@ from ivadomed.inference.packaged import PackagedModel
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume, make_volume, on_grid, pixel_size_mm
 from ivadomed.runtime.device import chosen_device, define_device
+from ivadomed.runtime.terminal import shell_word
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +68,8 @@ class Predictor:
         self._config = self._model.config
         if self._config.task == "classification":
             raise ModelError(
-                f"{self.folder}: classifies slices and gives no image; ivadomed --segment --model {self.folder} "
-                "--path-data DATA writes a table for a data set"
+                f"{self.folder}: classifies slices and gives no image; ivadomed --segment "
+                f"--model {shell_word(self.folder)} --path-data DATA writes a table for a data set"
             )
         self.class_names = names_for_files(self._config.class_names)
         self.label_maps = LabelMaps.of(self._config)

@@ -7,6 +7,8 @@ import io
 import logging
 import os
 import select
+import shlex
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -239,6 +241,12 @@ def duration(seconds: float) -> str:
     if hours < 24:
         return f"{hours} h {minutes} min"
     return f"{hours // 24} d {hours % 24} h"
+
+
+def shell_word(value: str | os.PathLike[str]) -> str:
+    """A path or name as typed in a command, in quotes if it needs them."""
+    word = os.fspath(value)
+    return subprocess.list2cmdline([word]) if os.name == "nt" else shlex.quote(word)
 
 
 def length(mm: float, digits: int = 3) -> str:

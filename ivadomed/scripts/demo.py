@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -65,7 +66,7 @@ def _configuration() -> dict[str, Any]:
 
 
 def _call(*command: str) -> None:
-    print(f"\n$ {' '.join(command)}", flush=True)
+    print(f"\n$ {shlex.join(command)}", flush=True)
     code = subprocess.run(command, check=False).returncode
     if code:
         sys.exit(code)

@@ -13,6 +13,7 @@ from ivadomed.download.http import Download, DownloadError, sha256_of
 from ivadomed.download.install import download_data, install, install_data, unzip
 from ivadomed.errors import ConfigError, DataError
 from ivadomed.runtime.console import ToolParser, console_script
+from ivadomed.runtime.terminal import shell_word
 
 __all__ = ["DICT_URL", "download_data", "get_parser", "install_data", "main", "unzip"]
 
@@ -75,7 +76,7 @@ def _run(options: argparse.Namespace) -> None:
         try:
             install_data(Download(urls, sha256=options.sha256), dest, options.keep)
         except DownloadError as error:
-            retry = f"ivadomed_download_data -d {options.data} --archive FILE"
+            retry = f"ivadomed_download_data -d {shell_word(options.data)} --archive FILE"
             raise DownloadError(f"{error} Then: {retry}") from error
     print(dest)
 

@@ -1,13 +1,29 @@
 """Colours, bars and words for the terminal."""
 
+import ast
 import io
 import logging
+import re
+import shlex
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+import ivadomed
 from ivadomed.runtime import ranks
 from ivadomed.runtime.ranks import World
-from ivadomed.runtime.terminal import Mode, ScreenFormatter, Style, duration, hidden_bar, length, shown
+from ivadomed.runtime.terminal import (
+    Mode,
+    ScreenFormatter,
+    Style,
+    duration,
+    hidden_bar,
+    length,
+    shell_word,
+    shown,
+)
 
 
 class Terminal(io.StringIO):
@@ -76,3 +92,40 @@ def test_duration(seconds, words):
 )
 def test_length(mm, words):
     assert length(mm) == words
+
+
+PACKAGE = Path(ivadomed.__file__).parent
+WORD_OF_COMMAND = re.compile(r"ivadomed(_\w+|( [^;:,()]*)? --?[\w-]+) $")
+
+
+def unquoted_words(module):
+    """Values in the commands of messages that a shell would take for several words if they had a space."""
+    for node in ast.walk(ast.parse(module)):
+        if not isinstance(node, ast.JoinedStr):
+            continue
+        before = ""
+        for part in node.values:
+            if isinstance(part, ast.Constant):
+                before += part.value
+                continue
+            quoted = isinstance(part.value, ast.Call) and getattr(part.value.func, "id", "") == "shell_word"
+            if WORD_OF_COMMAND.search(before) and not quoted:
+                yield ast.unparse(part.value)
+            before += "VALUE"
+
+
+@pytest.mark.parametrize("message", ['f"next: ivadomed --test -c {file}"', 'f"ivadomed_report {a} -o {b}"'])
+def test_unquoted_words_are_found(message):
+    assert list(unquoted_words(message))
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_commands_in_messages_can_be_pasted(path):
+    assert list(unquoted_words(path.read_text(encoding="utf-8"))) == []
+
+
+@given(st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1))
+def test_a_shell_reads_a_word_as_it_was(word):
+    assert shlex.split(f"ivadomed -c {shell_word(word)}")[2:] == [word]
