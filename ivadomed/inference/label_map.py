@@ -137,7 +137,10 @@ def map_files(stem: Path, extensions: Sequence[str]) -> list[Path]:
 
 def overlaps_text(images: Sequence[str]) -> str:
     """Line about images without a label map, for the terminal."""
-    return f"none of {some(images)}: classes share voxels there; postprocessing.binarize_maxpooling lets each have one"
+    return (
+        f"none of {some(images)}: classes share voxels there; if their labels do not, add "
+        "postprocessing.binarize_maxpooling"
+    )
 
 
 def _colours(count: int) -> np.ndarray:

@@ -10,11 +10,16 @@ from torch import Tensor, nn
 
 from ivadomed.errors import ModelError
 from ivadomed.models.base import Activation, Filters, Network, network
-from ivadomed.models.blocks import InstanceNorm2d, InstanceNorm3d, activate, check_final_activation, crop_like
+from ivadomed.models.blocks import (
+    InstanceNorm2d,
+    InstanceNorm3d,
+    activate,
+    check_final_activation,
+    crop_like,
+    lrelu,
+)
 from ivadomed.models.sizing import N_FILTERS, stage_blocks, stage_features
 from ivadomed.registry.types import Doc, Flag, Ge, Lt, Positive, Real
-
-_SLOPE = 0.01
 
 Sizes = Sequence[int]
 
@@ -62,7 +67,7 @@ class ResidualBlock(nn.Module):
         ones = (1,) * len(kernel)
         self.conv1 = ConvNorm(feat_in, feat_out, kernel, stride, dropout_rate)
         self.conv2 = ConvNorm(feat_out, feat_out, kernel, ones)
-        self.lrelu = nn.LeakyReLU(_SLOPE)
+        self.lrelu = lrelu()
         shortcut: list[nn.Module] = []
         if any(s > 1 for s in stride):
             shortcut.append(_average_pool(stride))
@@ -165,7 +170,7 @@ class ResidualEncoderUnet(Network):
         for stage, kernel in enumerate(kernels):
             layers: list[nn.Module] = []
             if stage == 0:
-                layers += [ConvNorm(in_channel, width, kernel, ones, dropout_rate), nn.LeakyReLU(_SLOPE)]
+                layers += [ConvNorm(in_channel, width, kernel, ones, dropout_rate), lrelu()]
             for block in range(blocks[stage]):
                 stride = self.strides[stage - 1] if stage and block == 0 else ones
                 layers.append(ResidualBlock(width, self.features[stage], kernel, stride, dropout_rate))
@@ -183,7 +188,7 @@ class ResidualEncoderUnet(Network):
             width, stride = self.features[stage], self.strides[stage]
             self.upsampling.append(transposed(self.features[stage + 1], width, stride, stride))
             joined = ConvNorm(2 * width, width, kernels[stage], ones, dropout_rate)
-            self.decoder.append(nn.Sequential(joined, nn.LeakyReLU(_SLOPE)))
+            self.decoder.append(nn.Sequential(joined, lrelu()))
         # In nnU-Net, the lowest of several resolutions has weight 0.
         n_heads = max(depth - 1, 1) if self.deep_supervision else 1
         self.heads = nn.ModuleList(conv(width, out_channel, 1) for width in self.features[:n_heads])
@@ -191,7 +196,7 @@ class ResidualEncoderUnet(Network):
     def _initialise(self) -> None:
         for module in self.modules():
             if isinstance(module, nn.modules.conv._ConvNd):
-                nn.init.kaiming_normal_(module.weight, a=_SLOPE)
+                nn.init.kaiming_normal_(module.weight, a=lrelu().negative_slope)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
             elif isinstance(module, ResidualBlock):

@@ -16,6 +16,7 @@ from ivadomed.models.blocks import (
     activate,
     check_final_activation,
     crop_like,
+    lrelu,
 )
 from ivadomed.models.film import (
     Context,
@@ -146,11 +147,11 @@ class Modified3DUNet(Network):
 
     def conv_norm_lrelu(self, feat_in: int, feat_out: int) -> nn.Sequential:
         """Convolution, normalization, leaky ReLU."""
-        return nn.Sequential(_conv3(feat_in, feat_out), self._norm(feat_out), nn.LeakyReLU())
+        return nn.Sequential(_conv3(feat_in, feat_out), self._norm(feat_out), lrelu())
 
     def norm_lrelu_conv(self, feat_in: int, feat_out: int) -> nn.Sequential:
         """Normalization, leaky ReLU, convolution."""
-        return nn.Sequential(self._norm(feat_in), nn.LeakyReLU(), _conv3(feat_in, feat_out))
+        return nn.Sequential(self._norm(feat_in), lrelu(), _conv3(feat_in, feat_out))
 
     def lrelu_conv(self, feat_in: int, feat_out: int) -> nn.Sequential:
         """Leaky ReLU, convolution."""
@@ -158,7 +159,7 @@ class Modified3DUNet(Network):
 
     def norm_lrelu(self, feat_in: int) -> nn.Sequential:
         """Normalization, leaky ReLU."""
-        return nn.Sequential(self._norm(feat_in), nn.LeakyReLU())
+        return nn.Sequential(self._norm(feat_in), lrelu())
 
     def norm_lrelu_upscale_conv_norm_lrelu(self, feat_in: int, feat_out: int) -> nn.Sequential:
         """`norm_lrelu`, then `upscale_conv_norm_lrelu`."""
@@ -170,7 +171,7 @@ class Modified3DUNet(Network):
             nn.Identity(),  # placeholder for the upsampling in published weights; the convolution does both
             UpscalingConv3d(feat_in, feat_out),
             self._norm(feat_out),
-            nn.LeakyReLU(),
+            lrelu(),
         )
 
     def inputs(self, batch: ModelBatch) -> tuple[Tensor, ...]:

@@ -3,8 +3,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
 
 from ivadomed.errors import ModelError
+from ivadomed.models import build_model
 from ivadomed.models.blocks import FINAL_ACTIVATIONS, DownConv, UpConv, activate, weights_init_kaiming
 
 
@@ -75,3 +77,28 @@ def test_kaiming_initialisation_has_the_variance_of_the_fan_in():
     layer = nn.Conv2d(64, 64, 3)
     layer.apply(weights_init_kaiming)
     assert layer.weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["ResidualEncoderUnet", "Modified3DUNet"])
+def test_activations_in_place_change_no_gradient_and_save_memory(name):
+    arguments = {"n_filters": 4, "depth": 2, "is_2d": False, "in_channel": 1, "out_channel": 3}
+
+    def gradients(in_place):
+        torch.manual_seed(0)
+        model = build_model(name, arguments).train()
+        for module in model.modules():
+            if isinstance(module, nn.LeakyReLU) and not in_place:
+                module.inplace = False
+        kept = {}
+        with saved_tensors_hooks(
+            lambda t: kept.update({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes()}) or t,
+            lambda t: t,
+        ):
+            outputs = model(torch.rand(2, 1, 32, 32, 32))
+        several = outputs if isinstance(outputs, list | tuple) else [outputs]
+        sum((output**2).mean() for output in several).backward()
+        return [p.grad for p in model.parameters() if p.grad is not None], sum(kept.values())
+
+    (apart, more), (together, less) = gradients(False), gradients(True)
+    assert all(torch.equal(a, b) for a, b in zip(apart, together, strict=True))
+    assert less < 0.9 * more
