@@ -39,6 +39,11 @@ class MeanForward:
             self._open(file) if size <= room else file for file, size in zip(files, sizes, strict=True)
         ]
 
+    @property
+    def n_filters(self) -> int | None:
+        """Feature maps of the first convolution, which are those of all members as a rule."""
+        return self._first.n_filters
+
     def __call__(self, batch: Batch) -> np.ndarray:
         """Predictions [B, K, ...] float32."""
         total = self._first(batch).copy()

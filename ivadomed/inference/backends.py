@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -23,13 +23,13 @@ from ivadomed.models.files import open_onnx
 from ivadomed.models.for_prediction import for_prediction
 from ivadomed.models.hemis import PRESENT
 from ivadomed.runtime.memory import available_cores
-from ivadomed.runtime.memory_format import channels_last, predicts_channels_last, samples_per_call
+from ivadomed.runtime.memory_format import channels_last, predicts_channels_last
 
 log = logging.getLogger(__name__)
 
 
 class TorchForward:
-    """A PyTorch module in evaluation mode, in the memory format and with the samples at a time that are fastest here.
+    """A PyTorch module in evaluation mode, in the memory format that is fastest here.
 
     Args:
         model: Network with ``inputs(batch)``.
@@ -57,6 +57,12 @@ class TorchForward:
         conv = self._first_convolution
         return None if conv is None else len(conv.kernel_size) == 2
 
+    @property
+    def n_filters(self) -> int | None:
+        """Feature maps of the first convolution."""
+        conv = self._first_convolution
+        return None if conv is None else conv.out_channels
+
     def count_classes(self) -> int | None:
         """Channels of the prediction, of a small image."""
         if self.in_channel is None:
@@ -69,18 +75,9 @@ class TorchForward:
     def _first_convolution(self) -> _ConvNd | None:
         return next((module for module in self.model.modules() if isinstance(module, _ConvNd)), None)
 
+    @torch.inference_mode()
     def __call__(self, batch: Batch) -> np.ndarray:
         """Predictions [B, K, ...] float32."""
-        return in_parts(self.at_once, batch, self._samples_per_call(batch))
-
-    def _samples_per_call(self, batch: Batch) -> int | None:
-        conv = self._first_convolution
-        size = batch.image.shape[2:]
-        return None if conv is None else samples_per_call(self.device, conv.out_channels, size)
-
-    @torch.inference_mode()
-    def at_once(self, batch: Batch) -> np.ndarray:
-        """Predictions of all samples in one call of the network."""
         batch = batch.to(self.device, memory_format=self._format)
         prediction: torch.Tensor = self.model(*self.model.inputs(batch))
         return prediction.float().contiguous().cpu().numpy()
@@ -139,6 +136,11 @@ class OnnxForward:
         self.names = [entry.name for entry in self.session.get_inputs()]
         self.path = path
 
+    @property
+    def n_filters(self) -> int | None:
+        """Feature maps of the first convolution; None, as onnxruntime does not tell."""
+        return None
+
     def __call__(self, batch: Batch) -> np.ndarray:
         """Predictions [B, K, ...] float32.
 
@@ -192,15 +194,6 @@ class OnnxForward:
 
 Loaded = TorchForward | OnnxForward
 """A network of either kind."""
-
-
-def in_parts(predict: Callable[[Batch], np.ndarray], batch: Batch, samples: int | None) -> np.ndarray:
-    """Predictions [B, K, ...] of a batch, so many samples at a time; None: all at once."""
-    count = len(batch.image)
-    if samples is None or samples >= count:
-        return predict(batch)
-    starts = range(0, count, samples)
-    return np.concatenate([predict(batch.part(slice(start, start + samples))) for start in starts])
 
 
 @cache

@@ -34,7 +34,7 @@ from ivadomed.loader.prepared.prepare import (
 )
 from ivadomed.loader.samples import Batch, stack_conditions
 from ivadomed.runtime.allocator import kept_memory, reused_memory
-from ivadomed.runtime.device import CPU_BATCH_VOXELS
+from ivadomed.runtime.device import batch_voxels
 from ivadomed.runtime.failures import out_of_memory, shortages_explained
 from ivadomed.runtime.memory import check_memory
 from ivadomed.transforms import Pipeline, Plan
@@ -138,7 +138,7 @@ class Engine:
     forward: Forward
     n_classes: int
     batch_size: int = 8
-    max_voxels: int = CPU_BATCH_VOXELS
+    max_voxels: int = batch_voxels(torch.device("cpu"))
     blend: str = "mean"
     seed: int = 0
     repeats: int = 1

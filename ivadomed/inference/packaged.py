@@ -185,7 +185,7 @@ class PackagedModel:
             forward=self.forward,
             n_classes=len(config.loader_parameters.target_suffix),
             batch_size=config.training_parameters.batch_size,
-            max_voxels=batch_voxels(self.device),
+            max_voxels=batch_voxels(self.device, self.forward.n_filters),
             blend=config.blend or MODEL_OF_2.blend,
             mirror_axes=mirror_axes_with(options or {}, config.mirror_axes, config.is_2d),
             conditioner=conditioner_of(config, self.encoder or self.file.parent),

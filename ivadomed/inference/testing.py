@@ -92,7 +92,7 @@ class CaseSet:
             "forward": forward,
             "n_classes": self.n_classes,
             "batch_size": batch_size,
-            "max_voxels": batch_voxels(device),
+            "max_voxels": batch_voxels(device, getattr(forward, "n_filters", None)),
             "blend": self.blend,
             "mirror_axes": self.mirror_axes,
             "conditioner": self.conditioner,

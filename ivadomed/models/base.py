@@ -77,9 +77,11 @@ class Network(nn.Module):
 
     Attributes:
         channels_last: Allow the channels-last memory format, which is faster for most networks.
+        instance_norm: Whether layers are normalized by sample (`blocks.InstanceNorm2d`).
     """
 
     channels_last: ClassVar[bool] = True
+    instance_norm: ClassVar[bool] = False
 
     @classmethod
     def refuse_unknown(cls, given: Iterable[str]) -> None:

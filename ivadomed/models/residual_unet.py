@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -114,6 +114,8 @@ class ResidualEncoderUnet(Network):
     Raises:
         ModelError: A list does not have one entry per stage, or an entry does not have one number per axis.
     """
+
+    instance_norm: ClassVar[bool] = True
 
     def __init__(
         self,

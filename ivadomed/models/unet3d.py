@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -53,6 +53,8 @@ class Modified3DUNet(Network):
         film_layers: Ten values, 0 or 1: five context levels, four localization levels, output.
         **kwargs: See `Unet`.
     """
+
+    instance_norm: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -174,12 +174,21 @@ def fixed_shapes(device: torch.device) -> Iterator[None]:
         torch.backends.cudnn.benchmark = before
 
 
-CPU_BATCH_VOXELS = 1 << 19
-"""Two slices of 512 x 512: on a CPU more at a time are no faster, and their feature maps take gigabytes."""
+CPU_BATCH_VALUES = 1 << 23
+"""Values of the largest feature maps of a batch that is predicted on a CPU, 32 MB: more samples at a time are no
+faster, fewer load the weights of the deep levels more often (``testing/benchmarks/bench_cpu.py``)."""
 
 _GPU_BATCH_VOXELS = 1 << 23
+_USUAL_FILTERS = 16
 
 
-def batch_voxels(device: torch.device) -> int:
-    """Most voxels (per channel) that a network predicts at a time."""
-    return CPU_BATCH_VOXELS if device.type == "cpu" else _GPU_BATCH_VOXELS
+def batch_voxels(device: torch.device, n_filters: int | None = None) -> int:
+    """Most voxels (per channel) that a network predicts at a time.
+
+    Args:
+        device: Device of the network.
+        n_filters: Feature maps of its first convolution; None: not known.
+    """
+    if device.type != "cpu":
+        return _GPU_BATCH_VOXELS
+    return max(1, CPU_BATCH_VALUES // (n_filters or _USUAL_FILTERS))

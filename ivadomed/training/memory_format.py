@@ -7,6 +7,9 @@ from pathlib import Path
 import torch
 
 from ivadomed.config.run_files import CHECKPOINT
+from ivadomed.config.schema.run import Architecture
+from ivadomed.models.registry import model_class
+from ivadomed.models.sizing import N_FILTERS
 from ivadomed.runtime.memory_format import trains_channels_last
 from ivadomed.training.checkpoint import read_checkpoint
 
@@ -16,6 +19,7 @@ def resolve_channels_last(
     device: torch.device,
     n_axes: int,
     precision: str,
+    architecture: Architecture,
     resumed: Path | None = None,
 ) -> bool:
     """What "auto" stands for here; a training that is resumed, perhaps on another machine, keeps its format.
@@ -25,6 +29,7 @@ def resolve_channels_last(
         device: Device of the training.
         n_axes: Axes of a sample, 2 or 3.
         precision: See ``resolve_precision``.
+        architecture: Network and its arguments.
         resumed: Folder of a run to resume; None: a new one.
 
     Raises:
@@ -33,7 +38,11 @@ def resolve_channels_last(
     if isinstance(wanted, bool):
         return wanted
     kept = None if resumed is None else read_checkpoint(resumed / CHECKPOINT).get("channels_last")
-    return trains_channels_last(device, n_axes, precision) if kept is None else bool(kept)
+    if kept is not None:
+        return bool(kept)
+    normalizes_instances = model_class(architecture.name).instance_norm
+    width = architecture.arguments.get("n_filters", N_FILTERS) if normalizes_instances else None
+    return trains_channels_last(device, n_axes, precision, width)
 
 
 def memory_format_text(channels_last: bool | str, wanted: bool | str) -> str:

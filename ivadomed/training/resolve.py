@@ -34,5 +34,5 @@ def resolve_parameters(
         ModelError: See ``resolve_channels_last``.
     """
     precision = resolve_precision(params.precision, device, architecture, size, params.batch_size)
-    last = resolve_channels_last(params.channels_last, device, len(size), precision, resumed)
+    last = resolve_channels_last(params.channels_last, device, len(size), precision, architecture, resumed)
     return params.model_copy(update={"precision": precision, "channels_last": last})

@@ -1,4 +1,6 @@
-"""Memory formats and samples per call on this CPU: every choice beside that of ``runtime/memory_format.py``.
+"""Memory formats and samples per call on this CPU: every choice beside that of the package.
+
+See ``runtime/memory_format.py`` and ``runtime.device.batch_voxels``.
 
 Seconds for the same work, the least of some rounds in turn; each as a ratio to the best, and to a matrix product of as
 many operations. Use it on a machine that does nothing else.
@@ -17,7 +19,6 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,14 +32,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from ivadomed.config.schema.run import Architecture
 from ivadomed.config.schema.training import TrainingParameters
 from ivadomed.images.io import write_picture
-from ivadomed.inference import backends, segment_volume
-from ivadomed.inference.backends import OnnxForward, TorchForward, in_parts
+from ivadomed.inference import backends, packaged, segment_volume
+from ivadomed.inference.backends import OnnxForward, TorchForward
 from ivadomed.loader.samples import Batch
 from ivadomed.models import build_model
 from ivadomed.models.for_prediction import for_prediction
 from ivadomed.models.onnx import export_onnx
 from ivadomed.runtime.allocator import reused_memory
-from ivadomed.runtime.device import CPU_BATCH_VOXELS
+from ivadomed.runtime.device import batch_voxels
 from ivadomed.runtime.memory_format import channels_last
 from ivadomed.training.pace import seconds_per_step
 
@@ -76,21 +77,26 @@ class Work:
         return f"{self.network}, {self.n_filters} filters{more}: {self.count} x {size}"
 
 
+# As `--init` and `--auto` write it for a CPU.
+SMALL_2D = {"depth": 4, "n_blocks": (1, 2, 2, 2, 2)}
+SMALL_3D = {"depth": 3, "n_blocks": (1, 2, 2, 2)}
+
 PREDICTIONS = (
     Work("Unet", 32, (128, 128), 16),
     Work("Unet", 4, (192, 192), 16, {"depth": 2}),
     Work("Unet", 8, (512, 512), 4),
-    Work("ResidualEncoderUnet", 12, (256, 256), 4),
+    Work("ResidualEncoderUnet", 12, (256, 256), 4, SMALL_2D),
     Work("Modified3DUNet", 8, (96, 96, 32), 4),
     Work("Modified3DUNet", 4, (96, 96, 96), 2),
-    Work("ResidualEncoderUnet", 12, (32, 56, 40), 8),
+    Work("ResidualEncoderUnet", 12, (32, 56, 40), 8, SMALL_3D),
 )
 STEPS = (
     Work("Unet", 32, (128, 128), 8),
     Work("Unet", 4, (192, 192), 8, {"depth": 2}),
-    Work("ResidualEncoderUnet", 12, (256, 256), 2),
+    Work("ResidualEncoderUnet", 12, (256, 256), 2, SMALL_2D),
+    Work("ResidualEncoderUnet", 32, (256, 256), 2, SMALL_2D),
     Work("Modified3DUNet", 16, (96, 96, 32), 2),
-    Work("ResidualEncoderUnet", 12, (32, 56, 40), 2),
+    Work("ResidualEncoderUnet", 12, (32, 56, 40), 2, SMALL_3D),
 )
 
 
@@ -154,7 +160,8 @@ def predictions(work: Work, rounds: int) -> dict[str, float]:
     """Seconds of each way to predict the samples."""
     torch.manual_seed(0)
     model = build_model(work.network, work.architecture.arguments).eval()
-    n_axes, most = len(work.size), max(1, CPU_BATCH_VOXELS // math.prod(work.size))
+    n_axes, voxels = len(work.size), math.prod(work.size)
+    before, most = (max(1, batch_voxels(CPU, n) // voxels) for n in (None, work.n_filters))
     batch = Batch(torch.rand(work.count, 1, *work.size), None, None, ())
     with tempfile.TemporaryDirectory() as folder:
         export_onnx(model, Path(folder) / "model.onnx", 1, n_axes == 2)
@@ -164,7 +171,7 @@ def predictions(work: Work, rounds: int) -> dict[str, float]:
     def way(predict: Callable[[Batch], np.ndarray], count: int) -> Callable[[], np.ndarray]:
         return lambda: in_parts(predict, batch, count)
 
-    ways = {BEFORE: way(Plain(model), most)}
+    ways = {BEFORE: way(Plain(model), before)}
     for name, memory_format in (
         ("contiguous", torch.contiguous_format),
         ("channels last", channels_last(n_axes)),
@@ -180,7 +187,7 @@ def predictions(work: Work, rounds: int) -> dict[str, float]:
     ways |= {f"onnxruntime, {count} at a time": way(onnx, count) for count in counts}
     ways |= {
         RULE: way(TorchForward(copy.deepcopy(model), CPU), most),
-        f"{RULE}, onnxruntime": way(onnx, most),
+        f"{RULE}, onnxruntime": way(onnx, before),
     }
     return least_in_turn(ways, rounds)
 
@@ -224,6 +231,16 @@ def steps(work: Work) -> dict[str, float]:
     }
 
 
+def unchanged(model: torch.nn.Module) -> torch.nn.Module:
+    """Instead of ``for_prediction``."""
+    return model
+
+
+def without_width(device: torch.device, n_filters: int | None) -> int:
+    """Instead of ``batch_voxels``."""
+    return batch_voxels(device)
+
+
 def whole(only: str) -> None:
     """Print the time of `segment_volume` over that without any rule, for networks in .pt files."""
     with tempfile.TemporaryDirectory() as place:
@@ -256,17 +273,20 @@ def whole(only: str) -> None:
                 segment_volume(model, image, options=options)
 
             def before(segment: Callable[[], None] = segment) -> None:
-                with ExitStack() as without_rule:
-                    for rule, value in (
-                        ("predicts_channels_last", False),
-                        ("samples_per_call", None),
-                    ):
-                        patched = mock.patch.object(backends, rule, lambda *_, value=value: value)
-                        without_rule.enter_context(patched)
-                    without_rule.enter_context(mock.patch.object(backends, "for_prediction", lambda m: m))
+                with (
+                    mock.patch.object(backends, "predicts_channels_last", return_value=False),
+                    mock.patch.object(backends, "for_prediction", side_effect=unchanged),
+                    mock.patch.object(packaged, "batch_voxels", side_effect=without_width),
+                ):
                     segment()
 
             table(name, least_in_turn({BEFORE: before, RULE: segment}, 2))
+
+
+def in_parts(predict: Callable[[Batch], np.ndarray], batch: Batch, samples: int) -> np.ndarray:
+    """Predictions [B, K, ...] of a batch, so many samples at a time."""
+    starts = range(0, len(batch.image), samples)
+    return np.concatenate([predict(batch.part(slice(start, start + samples))) for start in starts])
 
 
 def least_in_turn(ways: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, float]:

@@ -5,11 +5,12 @@ import torch
 
 from ivadomed.config.load import load_section
 from ivadomed.config.run_files import CHECKPOINT
+from ivadomed.config.schema.run import Architecture
 from ivadomed.errors import ConfigError, ModelNotFoundError
 from ivadomed.training.checkpoint import KEYS, save_checkpoint
 from ivadomed.training.memory_format import memory_format_text, resolve_channels_last
 
-CPU = torch.device("cpu")
+CPU, UNET = torch.device("cpu"), Architecture("Unet", {"n_filters": 8})
 
 
 @pytest.fixture
@@ -20,14 +21,17 @@ def capability(monkeypatch):
 @pytest.mark.parametrize("wanted", [True, False])
 def test_what_is_asked_for_is_done(capability, wanted):
     capability("AVX2")
-    assert resolve_channels_last(wanted, CPU, 2, "32") is wanted
+    assert resolve_channels_last(wanted, CPU, 2, "32", UNET) is wanted
     assert "auto" not in memory_format_text(wanted, wanted)
 
 
 def test_auto_follows_the_rule(capability):
     capability("AVX2")
-    assert resolve_channels_last("auto", CPU, 2, "32") is False
-    assert resolve_channels_last("auto", CPU, 3, "32") is True
+    assert resolve_channels_last("auto", CPU, 2, "32", UNET) is False
+    assert resolve_channels_last("auto", CPU, 3, "32", UNET) is True
+    for arguments, expected in ({"n_filters": 8}, True), ({}, False):
+        residual = Architecture("ResidualEncoderUnet", arguments)
+        assert resolve_channels_last("auto", CPU, 2, "32", residual) is expected
     assert memory_format_text(True, "auto") == "channels last (auto)"
     assert memory_format_text(False, "auto") == "contiguous (auto)"
 
@@ -37,18 +41,18 @@ def test_a_resumed_run_keeps_its_format_on_another_machine(tmp_path, capability,
     save_checkpoint(tmp_path / CHECKPOINT, {**dict.fromkeys(KEYS), "channels_last": kept})
     for name in ("AVX2", "AVX512"):
         capability(name)
-        assert resolve_channels_last("auto", CPU, 2, "32", tmp_path) is kept
+        assert resolve_channels_last("auto", CPU, 2, "32", UNET, tmp_path) is kept
 
 
 def test_a_checkpoint_without_the_format_follows_the_rule(tmp_path, capability):
     save_checkpoint(tmp_path / CHECKPOINT, dict.fromkeys(KEYS))
     capability("AVX2")
-    assert resolve_channels_last("auto", CPU, 2, "32", tmp_path) is False
+    assert resolve_channels_last("auto", CPU, 2, "32", UNET, tmp_path) is False
 
 
 def test_nothing_to_resume_from(tmp_path):
     with pytest.raises(ModelNotFoundError, match=CHECKPOINT):
-        resolve_channels_last("auto", CPU, 2, "32", tmp_path)
+        resolve_channels_last("auto", CPU, 2, "32", UNET, tmp_path)
 
 
 @pytest.mark.parametrize("value", ["yes", None, 2])
