@@ -205,17 +205,17 @@ def _prediction(setting: Setting) -> Iterator[Row]:
 def _recorded() -> Iterator[list[tuple[int, ...]]]:
     """Context that notes the shapes of the batches that networks predict."""
     shapes: list[tuple[int, ...]] = []
-    plain = TorchForward.at_once
+    plain = TorchForward.__call__
 
     def noting(self: TorchForward, batch: Batch) -> np.ndarray:
         shapes.append(tuple(batch.image.shape))
         return plain(self, batch)
 
-    TorchForward.at_once = noting
+    TorchForward.__call__ = noting
     try:
         yield shapes
     finally:
-        TorchForward.at_once = plain
+        TorchForward.__call__ = plain
 
 
 def _forward_seconds(setting: Setting, predictor: Predictor, batches: Counter[tuple[int, ...]]) -> float:

@@ -216,7 +216,7 @@ def test_other_images_follow_with_and_without_slices(probe):
         const before = state();
         await press("ArrowUp");
         await press("ArrowRight");
-        await later();
+        for (let i = 0; i < 100 && state()[1]; i++) await later();
         return [before, state()];
         """
     )
