@@ -8,7 +8,6 @@ import logging
 import os
 import select
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -246,7 +245,9 @@ def duration(seconds: float) -> str:
 def shell_word(value: str | os.PathLike[str]) -> str:
     """A path or name as typed in a command, in quotes if it needs them."""
     word = os.fspath(value)
-    return subprocess.list2cmdline([word]) if os.name == "nt" else shlex.quote(word)
+    if os.name != "nt":
+        return shlex.quote(word)
+    return f'"{word}"' if " " in word else word
 
 
 def length(mm: float, digits: int = 3) -> str:
