@@ -174,7 +174,7 @@ def fixed_shapes(device: torch.device) -> Iterator[None]:
         torch.backends.cudnn.benchmark = before
 
 
-CPU_BATCH_VALUES = 1 << 23
+_CPU_BATCH_VALUES = 1 << 23
 """Values of the largest feature maps of a batch that is predicted on a CPU, 32 MB: more samples at a time are no
 faster, fewer load the weights of the deep levels more often (``testing/benchmarks/bench_cpu.py``)."""
 
@@ -191,4 +191,4 @@ def batch_voxels(device: torch.device, n_filters: int | None = None) -> int:
     """
     if device.type != "cpu":
         return _GPU_BATCH_VOXELS
-    return max(1, CPU_BATCH_VALUES // (n_filters or _USUAL_FILTERS))
+    return max(1, _CPU_BATCH_VALUES // (n_filters or _USUAL_FILTERS))

@@ -5,10 +5,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ivadomed.errors import ConfigError
 from ivadomed.runtime import device as module
 from ivadomed.runtime.device import (
+    batch_voxels,
     chosen_device,
     cuda,
     define_device,
@@ -209,3 +212,13 @@ def test_convolutions_are_tuned_within_a_training_on_cuda(device, tuned):
     with fixed_shapes(torch.device(device)):
         assert torch.backends.cudnn.benchmark == tuned
     assert not torch.backends.cudnn.benchmark
+
+
+@given(n_filters=st.integers(1, 1 << 24), more=st.integers(1, 4))
+def test_wider_networks_predict_fewer_voxels_at_a_time_on_a_cpu_but_one(n_filters, more):
+    assert 1 <= batch_voxels(CPU, n_filters * more) <= batch_voxels(CPU, n_filters)
+    assert batch_voxels(torch.device("cuda"), n_filters) == batch_voxels(torch.device("cuda"))
+
+
+def test_a_network_of_unknown_width_predicts_two_slices_of_512x512_at_a_time_on_a_cpu():
+    assert batch_voxels(CPU) == 2 * 512 * 512
