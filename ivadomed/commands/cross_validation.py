@@ -302,7 +302,8 @@ def _test_classifiers(
     tables = []
     for part in parts:
         own = with_own_share(part.config.to_json())
-        forward = open_model(Path(own.path_output) / BEST, define_device(own.gpu_ids)[1])
+        device, precision = define_device(own.gpu_ids)[1], own.training_parameters.precision
+        forward = open_model(Path(own.path_output) / BEST, device, precision)
         tables.append(classify_cases(own, part.cases, folder / FOLDER / part.name, forward)[0])
     table = pd.concat(tables, ignore_index=True)
     write_csv(folder / FOLDER / SLICES, table, index=False)

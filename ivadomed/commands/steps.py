@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from glob import escape as glob_escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -23,6 +22,7 @@ from ivadomed.evaluation.classification import ALL, EVALUATION, SLICES, classify
 from ivadomed.evaluation.threshold import best_threshold
 from ivadomed.images.files import write_csv, write_json
 from ivadomed.inference.backends import open_model
+from ivadomed.inference.engine import Forward
 from ivadomed.inference.outputs import PREDICTIONS
 from ivadomed.loader.bids_dataframe import BidsDataframe
 from ivadomed.loader.build import (
@@ -36,7 +36,6 @@ from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.grouping import CaseList
 from ivadomed.loader.conditions import FILM_ENCODER, FilmEncoder
 from ivadomed.loader.recipe import MODEL_OF_2, conditioner_of
-from ivadomed.loader.samples import Batch
 from ivadomed.runtime.device import define_device
 from ivadomed.runtime.ranks import is_first_process
 from ivadomed.runtime.terminal import say
@@ -149,6 +148,7 @@ def with_best_threshold(config: RunConfig, folder: Path, increment: float) -> Ru
         "recall_specificity" if config.task == "classification" else "dice",
         increment,
         threshold_picture(config, folder),
+        config.training_parameters.precision,
     )
     say("Threshold", f"{threshold:g} is best, and postprocessing.binarize_prediction.thr now")
     return changed(config, {"postprocessing.binarize_prediction.thr": threshold}, keep_in=folder)
@@ -224,7 +224,7 @@ def refuse_outdated(folder: Path, pattern: str, remedy: str, model: Path | None 
 
 
 def classify_cases(
-    config: RunConfig, cases: Sequence[Case], folder: Path, forward: Callable[[Batch], np.ndarray]
+    config: RunConfig, cases: Sequence[Case], folder: Path, forward: Forward
 ) -> tuple[pd.DataFrame, Path]:
     """Classify the slices of cases, into ``classified_slices.csv``."""
     data = sample_dataset(config, cases, "testing", folder)
@@ -248,7 +248,8 @@ def test_classifier(
     Returns:
         Table of `evaluate_classifier`, and the mean of each metric over all slices.
     """
-    table, _ = classify_cases(config, cases, folder, open_model(folder / BEST, device))
+    forward = open_model(folder / BEST, device, config.training_parameters.precision)
+    table, _ = classify_cases(config, cases, folder, forward)
     evaluation = evaluate_classifier(config, table, folder)
     metrics = evaluation[evaluation["image_id"] == ALL].select_dtypes("number").mean()
     return evaluation, {str(name): float(value) for name, value in metrics.items()}

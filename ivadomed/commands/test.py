@@ -67,6 +67,7 @@ def test_command(
         uncertain_steps_of(config),
         config.blend or TRAINED.blend,
         config.mirror_axes or (),
+        config.training_parameters.precision,
     )
     display_transforms(config, "testing")
     with working(f"Predicting {len(cases)} images"):

@@ -60,7 +60,7 @@ def get_preds(
     ):
         condition = torch.as_tensor(get_metadata(records, model_params), dtype=torch.float32)
     forward = open_model(Path(fname_model), torch.device(device) if cuda_available else torch.device("cpu"))
-    return torch.from_numpy(forward(Batch(batch["input"].float(), None, condition, ())))
+    return forward(Batch(batch["input"].float(), None, condition, ())).cpu()
 
 
 def volume_reconstruction(

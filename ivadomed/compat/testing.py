@@ -22,7 +22,6 @@ from ivadomed.evaluation.threshold import best_threshold
 from ivadomed.images.io import save_nifti
 from ivadomed.images.labels import LabelFile, read_label
 from ivadomed.inference.backends import DropoutForward, TorchForward
-from ivadomed.inference.engine import Forward
 from ivadomed.inference.outputs import PREDICTIONS, finish, to_nifti, write_prediction
 from ivadomed.inference.testing import CaseSet, predict_cases
 from ivadomed.loader.cases.volumes import check_same_grid, read_ahead
@@ -166,7 +165,7 @@ def run_inference(
     drops_out = i_monte_carlo is not None and bool(uncertainty.get("epistemic"))
     images = case_set(dataset, model_params)
     forward = _forward(model, device, i_monte_carlo if drops_out else None)
-    engine = images.engine(forward, test_loader.batch_size or 1, device, seed=i_monte_carlo or 0)
+    engine = images.engine(forward, test_loader.batch_size or 1, seed=i_monte_carlo or 0)
     predictions, truths = [], []
     volumes = read_ahead(images.cases, images.recipe.slice_axis, with_target=False)
     folder = Path(ofolder)
@@ -183,9 +182,9 @@ def run_inference(
     return predictions, truths
 
 
-def _forward(model: nn.Module, device: torch.device, seed: int | None) -> Forward:
+def _forward(model: nn.Module, device: torch.device, seed: int | None) -> TorchForward:
     network = model if isinstance(model, Network) else _Plain(model)
-    return TorchForward(network, device) if seed is None else DropoutForward(network, device, seed)
+    return TorchForward(network, device) if seed is None else DropoutForward(network, device, seed=seed)
 
 
 class _Plain(nn.Sequential, Network):

@@ -43,12 +43,12 @@ _TAKEN: dict[str, tuple[str, ...]] = {
         "filter_classification",
         "classifier_path",
     ),
-    "training_parameters": ("batch_size",),
+    "training_parameters": ("batch_size", "precision"),
     "default_model": ("name", "is_2d", *_NETWORK),
     **dict.fromkeys(SECTIONS, ("applied", *_NETWORK)),
 }
 # Keys that affect neither predictions nor their names; a wrong value is replaced by the default.
-_INDIFFERENT = {"training_parameters.batch_size", "blend"}
+_INDIFFERENT = {"training_parameters.batch_size", "training_parameters.precision", "blend"}
 _SEEN_BY_A_NETWORK = {"im", "roi"}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from ivadomed.errors import DataError
 from ivadomed.inference.backends import refuse_not_finite
-from ivadomed.loader.samples import Batch, SampleDataset, in_order
+from ivadomed.inference.engine import Forward
+from ivadomed.loader.samples import SampleDataset, in_order
 from ivadomed.metrics import accuracy_score, precision_score, recall_score, specificity_score
 from ivadomed.runtime.terminal import hidden_bar
 
@@ -27,7 +28,7 @@ _COLUMNS = ("image_id", "slice", "row", "column", "class", "probability", "truth
 
 def classify(
     dataset: SampleDataset,
-    forward: Callable[[Batch], np.ndarray],
+    forward: Forward,
     class_names: Sequence[str],
     batch_size: int,
 ) -> pd.DataFrame:
@@ -46,8 +47,9 @@ def classify(
     rows: list[tuple[object, ...]] = []
     batches = in_order(dataset, batch_size)
     for batch in tqdm(batches, desc="Classification", unit="batch", leave=False, disable=hidden_bar()):
-        probabilities = forward(batch)
-        refuse_not_finite(probabilities, dataset.names_of(batch), "the network")
+        predictions = forward(batch)
+        refuse_not_finite(predictions, dataset.names_of(batch), "the network")
+        probabilities = predictions.cpu().numpy()
         labelled = batch.target is not None and batch.target.shape[1] > 0
         truths = batch.target.numpy() if labelled else np.full(probabilities.shape, np.nan)
         for window, guess, truth in zip(batch.windows, probabilities, truths, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,8 @@ from tqdm import tqdm
 from ivadomed.errors import ConfigError
 from ivadomed.images.io import write_figure
 from ivadomed.inference.backends import open_model, refuse_not_finite
-from ivadomed.loader.samples import Batch, SampleDataset, in_order
+from ivadomed.inference.engine import Forward
+from ivadomed.loader.samples import SampleDataset, in_order
 from ivadomed.runtime.terminal import hidden_bar
 
 METRICS = ("dice", "recall_specificity")
@@ -27,6 +28,7 @@ def best_threshold(
     metric: str = "dice",
     increment: float = 0.1,
     picture: str | os.PathLike[str] = "thr.png",
+    precision: str = "auto",
 ) -> float:
     """Search for the best binarization threshold on a grid, and plot the result.
 
@@ -39,6 +41,7 @@ def best_threshold(
             positive rate over all voxels or slices; the best threshold has the largest difference (Youden's index).
         increment: Spacing of the thresholds, between 0 and 1.
         picture: Figure to write: Dice against the threshold, or the ROC curve.
+        precision: Number format of the network, see ``predicts_in_half``.
 
     Returns:
         The best threshold; the middle one if several tie.
@@ -52,7 +55,7 @@ def best_threshold(
         raise ConfigError(f"--thr-increment: {increment}; expected a number between 0 and 1, e.g. 0.1")
     thresholds = np.arange(increment, 1.0 - 1e-9, increment)
     predicted, both, true, size = _counts(
-        open_model(model, device), datasets, batch_size, thresholds, str(model)
+        open_model(model, device, precision), datasets, batch_size, thresholds, str(model)
     )
     if metric == "dice":
         total = predicted + true[:, None]
@@ -68,7 +71,7 @@ def best_threshold(
 
 
 def _counts(
-    forward: Callable[[Batch], np.ndarray],
+    forward: Forward,
     datasets: Sequence[SampleDataset],
     batch_size: int,
     thresholds: np.ndarray,
@@ -89,7 +92,7 @@ def _counts(
             assert batch.target is not None
             predictions = forward(batch)
             refuse_not_finite(predictions, dataset.names_of(batch), source)
-            guess = torch.from_numpy(predictions).flatten(0, 1).unsqueeze(-1).flatten(1)
+            guess = predictions.cpu().flatten(0, 1).unsqueeze(-1).flatten(1)
             truth = batch.target.flatten(0, 1).unsqueeze(-1).flatten(1) >= 0.5
             counted = torch.ones_like(truth)
             if batch.mask is not None:

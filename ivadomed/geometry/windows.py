@@ -1,11 +1,10 @@
-"""Windows on a volume, and the canvas that reassembles their predictions.
+"""Windows on a volume, and their weights where they overlap.
 
 A 2D slice, a 2D patch and a 3D patch are all windows, so a single engine handles them.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -120,69 +119,3 @@ def profile(length: int, blend: str) -> np.ndarray:
         return np.ones(length, np.float32)
     distance = (np.arange(length) - (length - 1) / 2) / (length / 8)
     return np.exp(-0.5 * distance**2).astype(np.float32)
-
-
-class Canvas:
-    """Weighted mean of the window predictions of one case, independent of their order.
-
-    Regions without windows (slices excluded by a filter) have a mean of 0. The windows are all combinations of
-    their starts along the axes, so the weights of a volume are a product of three vectors and take no memory.
-
-    Args:
-        shape: [K, H, W, D], classes and preprocessed volume.
-        windows: All windows of the case, of one size.
-        blend: One of `BLENDS`.
-    """
-
-    def __init__(self, shape: Sequence[int], windows: Sequence[Window], blend: str = "mean") -> None:
-        self._sums: list[np.ndarray] = [np.zeros(shape[1:], np.float32) for _ in range(shape[0])]
-        self._missing = len(windows)
-        firsts = [sorted({window.start[axis] for window in windows}) for axis in range(3)]
-        assert math.prod(map(len, firsts)) == len(windows), "windows are no grid"
-        self._profiles = [profile(n, blend) for n in windows[0].size]
-        self._totals = [
-            _total(extent, starts, line)
-            for extent, starts, line in zip(shape[1:], firsts, self._profiles, strict=True)
-        ]
-        self._single = all((total <= 1).all() for total in self._totals) and blend == "mean"
-
-    @property
-    def complete(self) -> bool:
-        """True once all windows have been added."""
-        return self._missing == 0
-
-    def add(self, window: Window, prediction: np.ndarray) -> None:
-        """Add one prediction.
-
-        Args:
-            window: Window of the prediction.
-            prediction: [K, h, w, d], of the window's size.
-        """
-        if not self._single:
-            prediction = prediction * _outer(self._profiles)
-        for total, part in zip(self._sums, prediction, strict=True):
-            total[window.slices] += part
-        self._missing -= 1
-
-    def pop_classes(self) -> Iterator[np.ndarray]:
-        """Yield the mean [H, W, D] float32 of each class and release it, to hold large volumes only once."""
-        height, width, depth = (np.where(total > 0, total, 1) for total in self._totals)
-        while self._sums:
-            total = self._sums.pop(0)
-            if not self._single:
-                total /= height[:, None, None]
-                total /= width[:, None] * depth
-            yield total
-
-
-def _total(extent: int, firsts: Sequence[int], weights: np.ndarray) -> np.ndarray:
-    """Sum of the weights of all windows along one axis, [extent]."""
-    total = np.zeros(extent, np.float32)
-    for first in firsts:
-        total[first : first + len(weights)] += weights
-    return total
-
-
-def _outer(lines: Sequence[np.ndarray]) -> np.ndarray:
-    height, width, depth = lines
-    return height[:, None, None] * (width[:, None] * depth)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from itertools import accumulate, combinations
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from ivadomed.inference.backends import Loaded, open_model
@@ -29,10 +28,13 @@ class MeanForward:
         first: The first network, loaded.
         files: The .pt or .onnx files of the others.
         device: Device of the networks.
+        precision: See ``predicts_in_half``.
     """
 
-    def __init__(self, first: Loaded, files: Sequence[Path], device: torch.device) -> None:
-        self.device, self._first = device, first
+    def __init__(
+        self, first: Loaded, files: Sequence[Path], device: torch.device, precision: str = "auto"
+    ) -> None:
+        self._first, self._placed = first, (device, precision)
         room = _LOADED_BYTES if device.type == "cpu" else _LOADED_BYTES_OF_GPU
         sizes = accumulate(file.stat().st_size for file in files)
         self._others = [
@@ -44,17 +46,22 @@ class MeanForward:
         """Feature maps of the first convolution, which are those of all members as a rule."""
         return self._first.n_filters
 
-    def __call__(self, batch: Batch) -> np.ndarray:
+    @property
+    def device(self) -> torch.device:
+        """Where predictions are left."""
+        return self._first.device
+
+    def __call__(self, batch: Batch) -> torch.Tensor:
         """Predictions [B, K, ...] float32."""
-        total = self._first(batch).copy()
+        total = self._first(batch).clone()
         for member in self._others:
             forward = self._open(member) if isinstance(member, Path) else member
-            total += forward(batch)
+            total += forward(batch).to(total.device)
         total /= 1 + len(self._others)
         return total
 
     def _open(self, file: Path) -> Loaded:
-        return open_model(file, self.device, share_arena=True)
+        return open_model(file, *self._placed, share_arena=True)
 
 
 class MirroredForward:
@@ -67,14 +74,14 @@ class MirroredForward:
         axes: Axes of a sample: 0, 1, 2 for height, width, depth. All 2 ** n combinations are mirrored.
     """
 
-    def __init__(self, forward: Callable[[Batch], np.ndarray], axes: Sequence[int]) -> None:
+    def __init__(self, forward: Callable[[Batch], torch.Tensor], axes: Sequence[int]) -> None:
         self.forward, self.axes = forward, tuple(axes)
 
-    def __call__(self, batch: Batch) -> np.ndarray:
+    def __call__(self, batch: Batch) -> torch.Tensor:
         """Predictions [B, K, ...] float32."""
-        total = self.forward(batch).copy()
+        total = self.forward(batch).clone()
         for dims in self._mirrorings():
-            total += np.flip(self.forward(replace(batch, image=batch.image.flip(dims))), dims)
+            total += self.forward(replace(batch, image=batch.image.flip(dims))).flip(dims)
         total /= 2 ** len(self.axes)
         return total
 

@@ -22,26 +22,43 @@ from ivadomed.models.checkpoint import load_model
 from ivadomed.models.files import open_onnx
 from ivadomed.models.for_prediction import for_prediction
 from ivadomed.models.hemis import PRESENT
+from ivadomed.runtime.device import predicts_in_half
 from ivadomed.runtime.memory import available_cores
 from ivadomed.runtime.memory_format import channels_last, predicts_channels_last
 
 log = logging.getLogger(__name__)
 
+_LEAST_IN_HALF = 2.0**-10
+"""Smallest maximum of a sample for fp16, whose values are at least 2 ** -24 apart: 14 bits remain."""
+
+_MOST_IN_HALF = 2.0**14
+"""Largest maximum, which leaves room for the sums of the first convolution."""
+
 
 class TorchForward:
-    """A PyTorch module in evaluation mode, in the memory format that is fastest here.
+    """A PyTorch module in evaluation mode, in the memory format and precision that are fastest here.
+
+    In half precision, fp16 holds values from 6e-5 to 65504. A network whose images or predictions leave this range
+    goes on in float32.
 
     Args:
         model: Network with ``inputs(batch)``.
         device: Device of the network.
+        precision: See ``predicts_in_half``.
     """
 
-    def __init__(self, model: Network, device: torch.device) -> None:
+    def __init__(self, model: Network, device: torch.device, precision: str = "auto") -> None:
         self.model, self.device = for_prediction(model.to(device).eval()), device
+        self.precision, self._overflowed = precision, False
         self._format = torch.contiguous_format
         if self.is_2d is not None and model.channels_last and predicts_channels_last(device):
             self._format = channels_last(2 if self.is_2d else 3)
             self.model.to(memory_format=self._format)  # type: ignore[call-overload]
+
+    @property
+    def in_half(self) -> bool:
+        """True if the next batch is predicted in half precision."""
+        return not self._overflowed and predicts_in_half(self.device, self.precision)
 
     @property
     def in_channel(self) -> int | None:
@@ -76,11 +93,18 @@ class TorchForward:
         return next((module for module in self.model.modules() if isinstance(module, _ConvNd)), None)
 
     @torch.inference_mode()
-    def __call__(self, batch: Batch) -> np.ndarray:
-        """Predictions [B, K, ...] float32."""
+    def __call__(self, batch: Batch) -> torch.Tensor:
+        """Predictions [B, K, ...] float32, on the device of the network."""
         batch = batch.to(self.device, memory_format=self._format)
-        prediction: torch.Tensor = self.model(*self.model.inputs(batch))
-        return prediction.float().contiguous().cpu().numpy()
+        inputs = self.model.inputs(batch)
+        if self.in_half:
+            with torch.autocast(self.device.type, torch.float16):
+                prediction = self.model(*inputs).float()
+            if _half_suffices(batch.image, prediction):
+                return prediction.contiguous()
+            self._overflowed = True
+            log.warning("An image or a prediction leaves the range of fp16; predicting in float32.")
+        return self.model(*inputs).float().contiguous()
 
 
 class DropoutForward(TorchForward):
@@ -89,11 +113,12 @@ class DropoutForward(TorchForward):
     Args:
         model: Network with ``inputs(batch)``.
         device: Device of the network.
+        precision: See ``predicts_in_half``.
         seed: Seed of the first call; each further one has the next.
     """
 
-    def __init__(self, model: Network, device: torch.device, seed: int = 0) -> None:
-        super().__init__(model, device)
+    def __init__(self, model: Network, device: torch.device, precision: str = "auto", seed: int = 0) -> None:
+        super().__init__(model, device, precision)
         self.seed = seed
         layers = [module for module in self.model.modules() if isinstance(module, _DropoutNd)]
         for layer in layers:
@@ -101,8 +126,8 @@ class DropoutForward(TorchForward):
         if not any(layer.p > 0 for layer in layers):
             log.warning("uncertainty.epistemic: the network has no dropout, so its samples will not differ.")
 
-    def __call__(self, batch: Batch) -> np.ndarray:
-        """Predictions [B, K, ...] float32."""
+    def __call__(self, batch: Batch) -> torch.Tensor:
+        """Predictions [B, K, ...] float32, on the device of the network."""
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices):
             torch.manual_seed(self.seed)
@@ -132,6 +157,8 @@ class OnnxForward:
         if device.type == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
             providers.insert(0, "CUDAExecutionProvider")
         self.session = open_onnx(path, options, providers)
+        self.device = torch.device("cpu")  # where onnxruntime takes and leaves arrays
+        self.precision = "32"
         # Files of older versions name the image as they like; a condition is always a second input.
         self.names = [entry.name for entry in self.session.get_inputs()]
         self.path = path
@@ -141,15 +168,15 @@ class OnnxForward:
         """Feature maps of the first convolution; None, as onnxruntime does not tell."""
         return None
 
-    def __call__(self, batch: Batch) -> np.ndarray:
-        """Predictions [B, K, ...] float32.
+    def __call__(self, batch: Batch) -> torch.Tensor:
+        """Predictions [B, K, ...] float32, on the CPU.
 
         Raises:
             ModelError: The network needs metadata that the batch does not have.
         """
         values = [batch.image, *([self._condition(batch)] if len(self.names) > 1 else [])]
         feed = {name: value.float().numpy() for name, value in zip(self.names, values, strict=True)}
-        return np.asarray(self.session.run(None, feed)[0])
+        return torch.from_numpy(np.asarray(self.session.run(None, feed)[0]))
 
     @property
     def in_channel(self) -> int | None:
@@ -214,7 +241,14 @@ def _thread_limit() -> int:
     return available_cores()
 
 
-def refuse_not_finite(predictions: np.ndarray, names: Sequence[str], source: str) -> None:
+def _half_suffices(image: torch.Tensor, prediction: torch.Tensor) -> bool:
+    """True if fp16 represents the samples of a batch, and nothing overflowed on the way to their predictions."""
+    largest = image.abs().flatten(1).amax(1)
+    fits = (largest == 0) | ((largest >= _LEAST_IN_HALF) & (largest <= _MOST_IN_HALF))
+    return bool(fits.all() & prediction.isfinite().all())
+
+
+def refuse_not_finite(predictions: torch.Tensor, names: Sequence[str], source: str) -> None:
     """Refuse predictions that are not numbers: thresholded they would look like empty masks.
 
     Args:
@@ -225,10 +259,10 @@ def refuse_not_finite(predictions: np.ndarray, names: Sequence[str], source: str
     Raises:
         ModelError: Names the first such image.
     """
-    if np.isfinite(predictions).all():
+    if predictions.isfinite().all():
         return
-    bad = next(k for k, one in enumerate(predictions) if not np.isfinite(one).all())
-    value = predictions[bad][~np.isfinite(predictions[bad])][0]
+    bad = next(k for k, one in enumerate(predictions) if not one.isfinite().all())
+    value = predictions[bad][~predictions[bad].isfinite()][0].item()
     raise ModelError(
         f"{names[bad]}: {source} predicts {value:g}, which is not a probability: its training diverged or it overflows "
         "in half precision; train it again with a lower training_parameters.scheduler.initial_lr or with precision 32, "
@@ -236,12 +270,15 @@ def refuse_not_finite(predictions: np.ndarray, names: Sequence[str], source: str
     )
 
 
-def open_model(path: Path, device: torch.device, share_arena: bool = False) -> Loaded:
+def open_model(
+    path: Path, device: torch.device, precision: str = "auto", share_arena: bool = False
+) -> Loaded:
     """Load a packaged model file (.pt or .onnx).
 
     Args:
         path: The file.
         device: Device of the network.
+        precision: See ``predicts_in_half``.
         share_arena: See ``OnnxForward``.
 
     Raises:
@@ -249,7 +286,7 @@ def open_model(path: Path, device: torch.device, share_arena: bool = False) -> L
     """
     if path.suffix == ".onnx":
         return OnnxForward(path, device, share_arena)
-    return TorchForward(load_model(path, "cpu"), device)
+    return TorchForward(load_model(path, "cpu"), device, precision)
 
 
 def onnx_inference(model_path: str | os.PathLike[str], inputs: torch.Tensor) -> torch.Tensor:
@@ -265,4 +302,4 @@ def onnx_inference(model_path: str | os.PathLike[str], inputs: torch.Tensor) -> 
     Raises:
         ModelError: The file is damaged, or the model needs metadata next to the image.
     """
-    return torch.from_numpy(OnnxForward(Path(model_path), torch.device("cpu"))(Batch(inputs, None, None, ())))
+    return OnnxForward(Path(model_path), torch.device("cpu"))(Batch(inputs, None, None, ()))

@@ -17,9 +17,10 @@ import torch
 
 from ivadomed.errors import DataError, IvadomedError, ModelError
 from ivadomed.geometry.grid import Grid
-from ivadomed.geometry.windows import PATCH_REMEDY, Canvas, Window, check_fits
+from ivadomed.geometry.windows import PATCH_REMEDY, Window, check_fits
 from ivadomed.inference.averaging import MirroredForward
 from ivadomed.inference.backends import refuse_not_finite
+from ivadomed.inference.canvas import Canvas
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume
 from ivadomed.loader.conditions import Conditioner, unconditioned
@@ -34,14 +35,17 @@ from ivadomed.loader.prepared.prepare import (
 )
 from ivadomed.loader.samples import Batch, stack_conditions
 from ivadomed.runtime.allocator import kept_memory, reused_memory
-from ivadomed.runtime.device import batch_voxels
+from ivadomed.runtime.device import batch_voxels, has_room
 from ivadomed.runtime.failures import out_of_memory, shortages_explained
 from ivadomed.runtime.memory import check_memory
 from ivadomed.transforms import Pipeline, Plan
+from ivadomed.transforms.batch_plan import BatchPlan, split_plan
 
 log = logging.getLogger(__name__)
 
-Forward = Callable[[Batch], np.ndarray]
+CPU = torch.device("cpu")
+
+Forward = Callable[[Batch], torch.Tensor]
 Progress = Callable[[int, int], None]
 """Called with the number of windows done and the total of all cases so far."""
 
@@ -82,10 +86,12 @@ class _Job:
     repeat: int = 0
     canvas: Canvas | None = None
 
-    def add(self, window: Window, prediction: np.ndarray, is_2d: bool, blend: str) -> None:
+    def canvas_for(self, predictions: torch.Tensor, blend: str) -> Canvas:
+        """Canvas of the case, for predictions [B, K, ...] such as these."""
         if self.canvas is None:
-            self.canvas = Canvas((len(prediction), *self.shape), self.windows, blend)
-        self.canvas.add(window, prediction[..., None] if is_2d else prediction)
+            shape = (predictions.shape[1], *self.shape)
+            self.canvas = Canvas(shape, self.windows, blend, predictions.device)
+        return self.canvas
 
     @property
     def complete(self) -> bool:
@@ -104,12 +110,21 @@ class _Job:
 
 @dataclass(eq=False)
 class _Waiting:
-    """A sample that waits for its batch to fill."""
+    """A sample that waits for its batch to fill.
+
+    Args:
+        job: Its case.
+        window: Its window.
+        image: [C, h, w] or [C, h, w, d].
+        plan: Its transforms.
+        left: Those of them that are left to the batch.
+    """
 
     job: _Job
     window: Window
-    image: np.ndarray
+    image: torch.Tensor
     plan: Plan
+    left: Plan
 
 
 @dataclass(eq=False)
@@ -131,6 +146,8 @@ class Engine:
         progress: Called after each step.
         source: File of the network, for errors.
         patch_remedy: Advice if a patch does not fit an image.
+        device: Device of ``forward``: images are moved there as a whole if they fit.
+        batch_steps: Apply ``steps`` to whole batches on the device where possible; None: with CUDA.
     """
 
     recipe: Recipe
@@ -138,7 +155,7 @@ class Engine:
     forward: Forward
     n_classes: int
     batch_size: int = 8
-    max_voxels: int = batch_voxels(torch.device("cpu"))
+    max_voxels: int = batch_voxels(CPU)
     blend: str = "mean"
     seed: int = 0
     repeats: int = 1
@@ -147,6 +164,8 @@ class Engine:
     progress: Progress | None = None
     source: str = "the network"
     patch_remedy: str = PATCH_REMEDY
+    device: torch.device = CPU
+    batch_steps: bool | None = None
     _queue: list[_Waiting] = field(default_factory=list, init=False)
     _done: int = field(default=0, init=False)
     _total: int = field(default=0, init=False)
@@ -176,12 +195,14 @@ class Engine:
                     raise DataError(f"{case.id}: {error}") from error
                 del volume
                 self._total += len(job.windows) * self.repeats
+                image, zooms = self._placed(prepared.image), prepared.zooms
+                del prepared  # not needed while a prediction is finished or the next volume read
                 for repeat in range(self.repeats):
                     yield from self._finished(jobs)
                     jobs.append(replace(job, repeat=repeat))
                     for window in job.windows:
-                        self._enqueue(jobs[-1], prepared, window)
-                del prepared  # not needed while a prediction is finished or the next volume read
+                        self._enqueue(jobs[-1], image, zooms, window)
+                del image
                 yield from self._finished(jobs)
         if jobs:
             with shortages_explained(jobs[0].case.id, _LESS):
@@ -201,16 +222,23 @@ class Engine:
         condition = self.conditioner(case)
         return _Job(case, volume.grid, volume.header, prepared.plans, shape, windows, condition), prepared
 
-    def _enqueue(self, job: _Job, prepared: Prepared, window: Window) -> None:
-        is_2d = self.recipe.is_2d
-        image = read_window(prepared.image, window, is_2d)
+    def _placed(self, image: np.ndarray) -> torch.Tensor:
+        """The image of a case on the device if it fits there, else on the CPU."""
+        tensor = _as_tensor(image)
+        return tensor.to(self.device) if has_room(self.device, image.nbytes) else tensor
+
+    def _enqueue(self, job: _Job, image: torch.Tensor, zooms: tuple[float, ...], window: Window) -> None:
+        sample = read_window(image, window, self.recipe.is_2d)
         rng = np.random.default_rng((self.seed, zlib.crc32(job.case.id.encode()), job.repeat, *window.start))
-        plan = self.steps.plan(image.shape[1:], prepared.zooms[: image.ndim - 1], rng)
-        image = plan.apply(image, "im", 1)
-        if self._queue and self._queue[0].image.shape != image.shape:
+        plan = self.steps.plan(tuple(sample.shape[1:]), zooms[: sample.ndim - 1], rng)
+        in_batches = self.device.type == "cuda" if self.batch_steps is None else self.batch_steps
+        own, left = split_plan(plan) if in_batches else (plan, Plan((), plan.shape_out, plan.zooms_out))
+        if own.steps:
+            sample = _as_tensor(own.apply(sample.cpu().numpy(), "im", 1))
+        if self._queue and self._queue[0].image.shape != sample.shape:
             self._flush()
-        self._queue.append(_Waiting(job, window, image, plan))
-        if len(self._queue) >= min(self.batch_size, max(1, self.max_voxels // image[0].size)):
+        self._queue.append(_Waiting(job, window, sample, plan, left))
+        if len(self._queue) >= min(self.batch_size, max(1, self.max_voxels // sample[0].numel())):
             self._flush()
 
     def _flush(self) -> None:
@@ -218,26 +246,34 @@ class Engine:
             return
         waiting, self._queue = self._queue, []
         batch = Batch(
-            torch.from_numpy(np.stack([np.asarray(w.image, np.float32) for w in waiting])),
+            torch.stack([w.image for w in waiting]),
             None,
             stack_conditions([w.job.condition for w in waiting]),
             tuple(w.window for w in waiting),
+            BatchPlan.of([w.left for w in waiting]),
         )
-        predictions = self._predict(batch)
+        predictions = self._predict(batch.to(self.device).augmented(soft_gt=False, classify=False))
         if predictions.shape[1] != self.n_classes:
             raise ModelError(
                 f"{self.source}: predicts {predictions.shape[1]} classes, but its configuration names "
                 f"{self.n_classes} (loader_parameters.target_suffix); the two do not match"
             )
+        if predictions.shape[2:] != batch.image.shape[2:]:
+            raise ModelError(
+                f"{self.source}: predicts {_size(predictions)} voxels for a sample of {_size(batch.image)}; expected "
+                "the same size"
+            )
         refuse_not_finite(predictions, [str(w.job.case.images[0]) for w in waiting], self.source)
-        for item, prediction in zip(waiting, predictions, strict=True):
-            undone = item.plan.invert(prediction, "gt", LABEL_ORDER)
-            item.job.add(item.window, undone, self.recipe.is_2d, self.blend)
+        canvases = [w.job.canvas_for(predictions, self.blend) for w in waiting]
+        predictions = predictions.to(canvases[0].device)
+        for item, canvas, prediction in zip(waiting, canvases, predictions, strict=True):
+            undone = _undone(prediction, item.plan)
+            canvas.add(item.window, undone[..., None] if self.recipe.is_2d else undone)
         self._done += len(waiting)
         if self.progress is not None:
             self.progress(self._done, self._total)
 
-    def _predict(self, batch: Batch) -> np.ndarray:
+    def _predict(self, batch: Batch) -> torch.Tensor:
         """Predict a batch, in smaller batches if it does not fit into memory."""
         forward = MirroredForward(self.forward, self.mirror_axes) if self.mirror_axes else self.forward
         try:
@@ -264,11 +300,27 @@ class Engine:
             end = start + self.batch_size  # which was halved again where the part before did not fit either
             predictions.append(self._predict(batch.part(slice(start, end))))
             start = end
-        return np.concatenate(predictions)
+        return torch.cat(predictions)
 
     def _finished(self, jobs: list[_Job]) -> Iterator[Prediction]:
         while jobs and jobs[0].complete:
             yield jobs.pop(0).finish(self.n_classes, self.recipe.is_2d)
+
+
+def _as_tensor(array: np.ndarray) -> torch.Tensor:
+    """The array as float32; a copy only where PyTorch needs one, as for mirrored views."""
+    return torch.from_numpy(np.ascontiguousarray(array, np.float32))
+
+
+def _size(samples: torch.Tensor) -> str:
+    return "x".join(map(str, samples.shape[2:]))
+
+
+def _undone(prediction: torch.Tensor, plan: Plan) -> torch.Tensor:
+    """The prediction [K, ...] of a sample without the geometric steps of its plan."""
+    if not any(step.invertible and "gt" in kinds for kinds, step in plan.steps):
+        return prediction
+    return _as_tensor(plan.invert(prediction.cpu().numpy(), "gt", LABEL_ORDER))
 
 
 def undo_fixed_steps(volume: np.ndarray, plans: Sequence[Plan], is_2d: bool) -> np.ndarray:

@@ -87,8 +87,9 @@ class PackagedModel:
             ConfigError: A key of its settings needed for prediction is invalid.
             ModelError: A file is missing, or not a model.
         """
-        forward = open_model(member.weights, device, not member.alone)
+        forward = open_model(member.weights, device, share_arena=not member.alone)
         config = configuration.packaged_config(member.settings, forward, member.place)
+        forward.precision = config.training_parameters.precision
         encoder = None if config.metadata_type is None else member.film_encoder()
         return cls(config, member.weights, forward, device, member.place, encoder)
 
@@ -97,7 +98,8 @@ class PackagedModel:
         if not more:
             return self
         assert not isinstance(self.forward, MeanForward)
-        forward = MeanForward(self.forward, [member.weights for member in more], self.device)
+        precision = self.config.training_parameters.precision
+        forward = MeanForward(self.forward, [member.weights for member in more], self.device, precision)
         return replace(self, forward=forward, n_members=1 + len(more))
 
     @property
@@ -191,6 +193,7 @@ class PackagedModel:
             conditioner=conditioner_of(config, self.encoder or self.file.parent),
             source=os.fspath(self.file),
             patch_remedy=_WHOLE_SLICES if recipe.is_2d else _PADDED.format(self.place),
+            device=self.forward.device,
         )
 
 

@@ -17,8 +17,8 @@ from tqdm import tqdm
 from ivadomed.config.schema.predictions import Uncertainty
 from ivadomed.geometry.grid import Grid
 from ivadomed.images.io import save_nifti
-from ivadomed.inference.backends import DropoutForward, open_model
-from ivadomed.inference.engine import Engine, Forward, Prediction
+from ivadomed.inference.backends import DropoutForward, Loaded, open_model
+from ivadomed.inference.engine import Engine, Prediction
 from ivadomed.inference.label_map import NO_LABEL_MAPS, LabelMaps, overlaps_text
 from ivadomed.inference.outputs import finish, to_nifti, write_label_map, write_prediction
 from ivadomed.inference.uncertainty import MonteCarlo
@@ -69,6 +69,7 @@ class CaseSet:
         uncertain_steps: Transforms per Monte Carlo sample; None for ``steps``.
         blend: Weights of overlapping windows, see ``windows.BLENDS``.
         mirror_axes: Axes along which samples are mirrored for the prediction, but not for its Monte Carlo samples.
+        precision: Number format of the network, see ``predicts_in_half``.
     """
 
     cases: tuple[Case, ...]
@@ -78,13 +79,14 @@ class CaseSet:
     uncertain_steps: Pipeline | None = None
     blend: str = "mean"
     mirror_axes: tuple[int, ...] = ()
+    precision: str = "auto"
 
     @property
     def n_classes(self) -> int:
         """Number of classes predicted for these cases."""
         return len(self.cases[0].targets)
 
-    def engine(self, forward: Forward, batch_size: int, device: torch.device, **options: Any) -> Engine:
+    def engine(self, forward: Loaded, batch_size: int, **options: Any) -> Engine:
         """Engine for the cases; ``options`` are those of ``Engine``."""
         given = {
             "recipe": self.recipe,
@@ -92,10 +94,11 @@ class CaseSet:
             "forward": forward,
             "n_classes": self.n_classes,
             "batch_size": batch_size,
-            "max_voxels": batch_voxels(device, getattr(forward, "n_filters", None)),
+            "max_voxels": batch_voxels(forward.device, forward.n_filters),
             "blend": self.blend,
             "mirror_axes": self.mirror_axes,
             "conditioner": self.conditioner,
+            "device": forward.device,
         }
         return Engine(**{**given, **options})
 
@@ -138,7 +141,7 @@ def predict_cases(
     log.info("\nLoading model: %s", model)
     if uncertainty is not None and uncertainty.applied:
         estimate_uncertainty(data, model, folder, device, batch_size, uncertainty)
-    engine = data.engine(open_model(model, device), batch_size, device, source=str(model))
+    engine = data.engine(open_model(model, device, data.precision), batch_size, source=str(model))
     labelled = predict_labelled(
         engine.run, data.cases, data.recipe.slice_axis, data.recipe.soft_gt, with_target=bool(metric_fns)
     )
@@ -216,14 +219,12 @@ def estimate_uncertainty(
     With test-time augmentation, the random steps of ``data`` are drawn again for each sample.
     """
     if uncertainty.epistemic:
-        forward: Forward = DropoutForward(load_model(model), device)
+        forward: Loaded = DropoutForward(load_model(model), device, data.precision)
     else:
-        forward = open_model(model, device)
+        forward = open_model(model, device, data.precision)
     steps, count = data.uncertain_steps or data.steps, uncertainty.n_it
     # A mean over mirrored samples would hide the variation that Monte Carlo samples show.
-    engine = data.engine(
-        forward, batch_size, device, source=str(model), steps=steps, repeats=count, mirror_axes=()
-    )
+    engine = data.engine(forward, batch_size, source=str(model), steps=steps, repeats=count, mirror_axes=())
     predictions = engine.run(read_ahead(data.cases, data.recipe.slice_axis, with_target=False))
     for case in _bar(data.cases, "Uncertainty", len(data.cases)):
         prefix = folder / case.id

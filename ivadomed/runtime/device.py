@@ -192,3 +192,40 @@ def batch_voxels(device: torch.device, n_filters: int | None = None) -> int:
     if device.type != "cpu":
         return _GPU_BATCH_VOXELS
     return max(1, _CPU_BATCH_VALUES // (n_filters or _USUAL_FILTERS))
+
+
+_SHARE_OF_FREE = 4
+"""Part of the free memory of a GPU that one volume may take; the rest is for feature maps."""
+
+
+def has_room(device: torch.device, n_bytes: int) -> bool:
+    """True if a volume of this size may lie on a device next to the feature maps of a network.
+
+    On a CPU this is the business of ``check_memory``. Apple's GPU has no memory of its own: volumes stay where they
+    are.
+    """
+    if device.type != "cuda":
+        return device.type == "cpu"
+    free, _ = torch.cuda.mem_get_info(device)
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return n_bytes * _SHARE_OF_FREE <= free + unused
+
+
+_HALF_CAPABILITY = (7, 0)
+"""CUDA devices that compute in half precision faster than in float32 (tensor cores)."""
+
+
+def predicts_in_half(device: torch.device, precision: str) -> bool:
+    """True if a network is to predict in half precision (fp16), which changes masks by less than 0.001 Dice.
+
+    bf16, with 8 bits instead of 11, changes some by more (``docs/performance.md``).
+
+    Args:
+        device: Device of the network.
+        precision: ``training_parameters.precision`` of the network; "32" keeps float32.
+    """
+    return (
+        device.type == "cuda"
+        and precision != "32"
+        and torch.cuda.get_device_capability(device) >= _HALF_CAPABILITY
+    )

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import nibabel as nib
 import numpy as np
 import torch
-from rows import Row, goal, holds, skipped, within
+from failures import noise, package
+from rows import Row, holds, skipped, within
 from setting import BOTH_CONTRASTS, Setting, full_float32, loader
 
-from ivadomed.inference import segment_volume
-from ivadomed.inference.backends import TorchForward
+from ivadomed.inference import backends, segment_volume
 from ivadomed.inference.ensemble import join_models
-from ivadomed.loader.samples import Batch
 from ivadomed.main import run_main
 
 _EPOCHS = 8
@@ -43,6 +42,7 @@ def check(setting: Setting) -> Iterator[Row]:
         yield from _cascade(setting, model)
         yield from _film(setting)
         yield from _hemis(setting)
+        yield from _overlapping(setting)
     yield from _half_precision(setting, model)
 
 
@@ -193,31 +193,24 @@ def _hemis(setting: Setting) -> Iterator[Row]:
 
 
 def _half_precision(setting: Setting, model: Path) -> Iterator[Row]:
-    """What a prediction in half precision would change; ivadomed predicts in float32."""
+    """What half precision, in which GPUs predict by default, changes; the models of this part are set to float32."""
     image, gpu = _image(setting, "T2w"), None if setting.is_cpu else 0
     network = _only(setting, model, ".pt")
     plain = _soft(network, image, gpu) > 0.5
-    for dtype in (torch.bfloat16,) if setting.is_cpu else (torch.bfloat16, torch.float16):
-        with _predicting_in(dtype):
-            half = _soft(network, image, gpu) > 0.5
-        dice = 2 * (plain & half).sum() / max(plain.sum() + half.sum(), 1)
-        name = str(dtype).removeprefix("torch.")
-        yield goal("runs", f"prediction in {name}: 1 - Dice with that in float32", float(1 - dice), _HALF)
+    with patch.object(backends, "predicts_in_half", return_value=True):
+        half = _soft(network, image, gpu) > 0.5
+    dice = 2 * (plain & half).sum() / max(plain.sum() + half.sum(), 1)
+    yield within("runs", "prediction in fp16: 1 - Dice with that in float32", float(1 - dice), _HALF)
 
 
-@contextmanager
-def _predicting_in(dtype: torch.dtype) -> Iterator[None]:
-    plain = TorchForward.__call__
-
-    def halved(self: TorchForward, batch: Batch) -> np.ndarray:
-        with torch.autocast(self.device.type, dtype=dtype):
-            return plain(self, batch)
-
-    TorchForward.__call__ = halved
-    try:
-        yield
-    finally:
-        TorchForward.__call__ = plain
+def _overlapping(setting: Setting) -> Iterator[Row]:
+    """Overlapping patches are read, normalized and averaged on the device."""
+    network = {"applied": True, "length_3D": [32] * 3, "stride_3D": [16] * 3, "n_filters": 2}
+    precision = {"batch_size": 3, "precision": "32"}
+    model = package(setting, "overlapping", {}, 3, Modified3DUNet=network, training_parameters=precision)
+    yield from _same(
+        setting, "overlapping patches", model, noise(setting.folder / "noise3d.nii", (56, 48, 40))
+    )
 
 
 def _same(setting: Setting, what: str, model: Path, images: Any, **options: Any) -> Iterator[Row]:

@@ -9,12 +9,12 @@ import os
 import statistics
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from failures import noise, package
 from rows import Row, goal, skipped, stated
@@ -22,10 +22,12 @@ from setting import BOTH_CONTRASTS, Setting
 from trainer import make_trainer
 
 from ivadomed.config import CONFIG_DIR
+from ivadomed.geometry.windows import Window
 from ivadomed.inference import Predictor
 from ivadomed.inference.backends import TorchForward
+from ivadomed.inference.canvas import Canvas
 from ivadomed.loader.samples import Batch
-from ivadomed.runtime.device import fixed_shapes
+from ivadomed.runtime.device import fixed_shapes, predicts_in_half
 from ivadomed.runtime.signals import StopRequest
 from ivadomed.scripts.create_phantom import create_phantom
 from ivadomed.training.loop import Trainer
@@ -199,6 +201,7 @@ def _prediction(setting: Setting) -> Iterator[Row]:
     yield stated("speed", f"{what}: seconds", taken)
     pure = _forward_seconds(setting, predictor, Counter(batches))
     yield goal("speed", f"{what}: time over that of its forward passes", taken / pure, _PREDICTION_GOAL)
+    yield from _graphed(setting)
 
 
 @contextmanager
@@ -207,7 +210,7 @@ def _recorded() -> Iterator[list[tuple[int, ...]]]:
     shapes: list[tuple[int, ...]] = []
     plain = TorchForward.__call__
 
-    def noting(self: TorchForward, batch: Batch) -> np.ndarray:
+    def noting(self: TorchForward, batch: Batch) -> torch.Tensor:
         shapes.append(tuple(batch.image.shape))
         return plain(self, batch)
 
@@ -227,13 +230,50 @@ def _forward_seconds(setting: Setting, predictor: Predictor, batches: Counter[tu
         batch = Batch(torch.rand(shape), None, None, ()).to(setting.device, forward._format)
 
         def passes(count: int = count, batch: Batch = batch) -> None:
-            with torch.inference_mode():
+            with torch.inference_mode(), _autocast(forward):
                 for _ in range(count):
                     forward.model(*forward.model.inputs(batch))
 
         passes(1)
         total += setting.seconds(passes)
     return total
+
+
+def _autocast(forward: TorchForward) -> torch.autocast:
+    return torch.autocast(forward.device.type, torch.float16, enabled=forward.in_half)
+
+
+def _graphed(setting: Setting) -> Iterator[Row]:
+    """What a CUDA graph would save, whose operations are launched together: most where each takes little time."""
+    kinds = {
+        "16 x 128x128, Unet, 4 filters": ({"name": "Unet", "depth": 2, "n_filters": 4}, (16, 1, 128, 128)),
+        "16 x 128x128, Unet, 32 filters": ({"name": "Unet", "depth": 3, "n_filters": 32}, (16, 1, 128, 128)),
+    }
+    for kind, (network, shape) in kinds.items():
+        what = f"forward pass of {kind}: time with a CUDA graph over that without"
+        if not setting.is_cuda:
+            yield skipped("speed", what, "there are CUDA graphs on CUDA GPUs only")
+            continue
+        forward = Predictor(package(setting, "graphed", network, shape[0]), setting.device)._model.forward
+        assert isinstance(forward, TorchForward)
+        image = torch.rand(shape, device=setting.device)
+        with torch.inference_mode(), _autocast(forward):
+            plain = _seconds_of(setting, partial(forward.model, image))
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                forward.model(image)
+            yield stated("speed", what, _seconds_of(setting, graph.replay) / plain)
+
+
+def _seconds_of(setting: Setting, call: Callable[[], Any], count: int = 50) -> float:
+    """Time of many calls, after some that are not counted."""
+
+    def many() -> None:
+        for _ in range(count):
+            call()
+
+    many()
+    return setting.seconds(many)
 
 
 def _settings(setting: Setting, study: Path) -> Iterator[Row]:
@@ -249,8 +289,11 @@ def _settings(setting: Setting, study: Path) -> Iterator[Row]:
         yield stated("speed", "cudnn.benchmark in a training", str(torch.backends.cudnn.benchmark))
     yield stated("speed", "TF32 of convolutions in float32", str(torch.backends.cudnn.allow_tf32))
     yield stated("speed", "TF32 of matrix products in float32", str(torch.backends.cuda.matmul.allow_tf32))
-    yield stated("speed", "number format of predictions", "float32")
-    yield stated("speed", "windows are put together on", "CPU")
+    in_half = predicts_in_half(setting.device, "auto")
+    yield stated("speed", "number format of predictions", "fp16" if in_half else "float32")
+    windows = [Window(0, (first, 0, 0), (32, 32, 32)) for first in (0, 16)]
+    where = Canvas((1, 48, 32, 32), windows, device=setting.device).device
+    yield stated("speed", "overlapping windows are put together on", where.type)
 
 
 def _rounds(setting: Setting) -> int:

@@ -282,7 +282,9 @@ class TrainingParameters(Section):
         "`device`, per batch on the device of the training (worthwhile on a GPU). Both draw the same parameters.",
     )
     precision: Precision = key(
-        "auto", "Number format: 32 bits, or mixed with bf16 or fp16. auto: chosen by the hardware."
+        "auto",
+        "Number format: 32 bits, or mixed with bf16 or fp16. auto: chosen by the hardware. CUDA GPUs predict in fp16 "
+        "unless it is 32.",
     )
     seed: NonNegative = key(
         0, "Seed (>= 0) of initial weights, sampling and augmentation; the split has its own.", 42

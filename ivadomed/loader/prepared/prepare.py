@@ -11,8 +11,10 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
+import torch
 
 from ivadomed.errors import DataError
 from ivadomed.geometry.boxes import inside_box
@@ -26,6 +28,8 @@ from ivadomed.runtime.failures import shortages_explained
 from ivadomed.runtime.memory import check_memory
 from ivadomed.transforms import Pipeline, Plan, Stage
 from ivadomed.transforms.fixed import Anchor, box_crop
+
+V = TypeVar("V", np.ndarray, torch.Tensor)
 
 IMAGE_ORDER = 2  # spline orders of ivadomed 2.9.10
 LABEL_ORDER = 1
@@ -289,9 +293,7 @@ def _three(values: tuple[int, ...]) -> tuple[int, int, int]:
     return first, second, third
 
 
-def read_window(array: np.ndarray, window: Window, is_2d: bool) -> np.ndarray:
+def read_window(array: V, window: Window, is_2d: bool) -> V:
     """Part of ``Prepared.image`` or ``.target`` in a window: [C, h, w] or [C, h, w, d]."""
     height, width, depth = window.slices
-    if is_2d:
-        return np.asarray(array[window.start[2], :, height, width])
-    return np.asarray(array[:, height, width, depth])
+    return array[window.start[2], :, height, width] if is_2d else array[:, height, width, depth]

@@ -34,7 +34,7 @@ class Known(SampleDataset):
 
 @pytest.fixture(autouse=True)
 def network_that_returns_its_image(monkeypatch):
-    monkeypatch.setattr(threshold, "open_model", lambda path, device: lambda batch: batch.image.numpy())
+    monkeypatch.setattr(threshold, "open_model", lambda path, device, precision: lambda batch: batch.image)
 
 
 def analyse(predictions, truths, tmp_path, ignore=None, **options):
@@ -95,7 +95,7 @@ def test_ignored_voxels_do_not_count(tmp_path, metric):
     # Of the others all are right between 0.3 and 0.6.
     assert analyse(predictions, truths, tmp_path, ignore, metric=metric) == pytest.approx(0.5, abs=0.1)
     counts = [
-        threshold._counts(lambda b: b.image.numpy(), [Known(p, t, ignore)], 1, np.array([0.05, 0.5]), "")
+        threshold._counts(lambda b: b.image, [Known(p, t, ignore)], 1, np.array([0.05, 0.5]), "")
         for p, t in ((predictions, truths), (np.where(ignore, 1, predictions), np.where(ignore, 0, truths)))
     ]
     for first, second in zip(*counts, strict=True):

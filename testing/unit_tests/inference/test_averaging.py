@@ -21,8 +21,8 @@ def batch_of(image):
 
 def ramp(batch):
     """Each sample times the index along its first axis: it sees where a voxel lies."""
-    image = batch.image.numpy()
-    return image * np.arange(image.shape[2]).reshape(-1, *[1] * (image.ndim - 3))
+    image = batch.image
+    return image * torch.arange(image.shape[2]).reshape(-1, *[1] * (image.ndim - 3))
 
 
 def test_by_hand():
@@ -42,7 +42,7 @@ def test_the_mean_over_all_mirror_images(axes, seed):
 
     def forward(batch):
         calls.append(1)
-        return np.float32(batch.image.numpy() * weights)
+        return batch.image * torch.tensor(weights, dtype=torch.float32)
 
     result = MirroredForward(forward, sorted(axes))(batch_of(image))
     mirrored = [

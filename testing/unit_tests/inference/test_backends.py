@@ -1,15 +1,26 @@
 """PyTorch and ONNX behind one call."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from ivadomed.errors import ModelError
+from ivadomed.inference import backends as module
 from ivadomed.inference.backends import OnnxForward, TorchForward, _thread_limit, open_model
 from ivadomed.loader.samples import Batch
-from ivadomed.models import FiLMedUnet, HeMISUnet, Modified3DUNet, Unet, save_model
+from ivadomed.models import (
+    FiLMedUnet,
+    HeMISUnet,
+    Modified3DUNet,
+    Network,
+    ResidualEncoderUnet,
+    Unet,
+    densenet121,
+    save_model,
+)
 from ivadomed.models.onnx import export_onnx
 
 CPU = torch.device("cpu")
@@ -42,7 +53,7 @@ def test_both_kinds_of_file_give_the_network_s_numbers(files, model, shape):
         forward = open_model(files / f"m{suffix}", CPU)
         assert isinstance(forward, kind)
         prediction = forward(batch)
-        assert prediction.dtype == np.float32
+        assert prediction.dtype == torch.float32
         assert prediction.shape == (shape[0], 2, *shape[2:])  # the background is left out
         np.testing.assert_allclose(prediction, expected, atol=1e-4)
 
@@ -96,15 +107,66 @@ def test_dropout_is_off_and_no_gradient_is_kept(model):
     np.testing.assert_array_equal(forward(batch), forward(batch))
 
 
-def test_half_precision_predictions_come_back_as_float32(model):
-    class Half(torch.nn.Module):
-        def inputs(self, batch):
-            return (batch.image,)
+NETWORKS = {
+    "Unet": (lambda: Unet(depth=2, n_filters=4, out_channel=3, final_activation="softmax"), (1, 32, 32)),
+    "Modified3DUNet": (lambda: Modified3DUNet(1, 2, n_filters=4), (1, 32, 32, 16)),
+    "ResidualEncoderUnet": (
+        lambda: ResidualEncoderUnet(1, 2, n_filters=4, is_2d=False, depth=2),
+        (1, 32, 32, 16),
+    ),
+    "densenet121": (lambda: densenet121(out_channel=2), (1, 64, 64)),
+}
+
+
+@pytest.fixture
+def half(monkeypatch):
+    """The CPU computes in half precision, as a GPU does."""
+    monkeypatch.setattr(module, "predicts_in_half", lambda device, precision: precision != "32")
+
+
+@pytest.mark.parametrize(("make", "shape"), NETWORKS.values(), ids=NETWORKS)
+def test_in_half_precision_predictions_are_nearly_those_of_float32(make, shape, half, caplog):
+    torch.manual_seed(0)
+    model, batch = make(), batch_of(2, *shape)
+    batch = replace(batch, image=batch.image * 4 - 2)
+    expected, found = (TorchForward(model, CPU, precision)(batch) for precision in ("32", "auto"))
+    assert found.dtype == torch.float32
+    difference = float((found - expected).norm() / expected.norm())
+    assert 0 < difference < 0.005  # 11 bits: 0.0005 of each value
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("factor", [1e5, 1e-4])
+def test_images_outside_the_range_of_fp16_are_predicted_in_float32(factor, half, caplog):
+    torch.manual_seed(0)
+    model, batch = Unet(depth=1, n_filters=4), batch_of(2, 1, 16, 16)
+    batch = replace(batch, image=batch.image * factor)
+    forward = TorchForward(model, CPU)
+    expected = TorchForward(model, CPU, "32")(batch)
+    for _ in range(2):
+        torch.testing.assert_close(forward(batch), expected, rtol=0, atol=0)
+    assert [record.message for record in caplog.records] == [
+        "An image or a prediction leaves the range of fp16; predicting in float32."
+    ]
+
+
+def test_a_network_that_overflows_goes_on_in_float32(half):
+    class Large(Network):
+        def __init__(self):
+            super().__init__()
+            self.conv = torch.nn.Conv2d(1, 1, 1)
+            torch.nn.init.constant_(self.conv.weight, 7e4)
 
         def forward(self, x):
-            return x.to(torch.bfloat16)
+            return self.conv(x) / 1e5
 
-    assert TorchForward(Half(), CPU)(batch_of(1, 1, 4, 4)).dtype == np.float32
+    network, batch = Large(), batch_of(1, 1, 8, 8)
+    torch.testing.assert_close(TorchForward(network, CPU)(batch), TorchForward(network, CPU, "32")(batch))
+
+
+def test_empty_samples_are_in_the_range_of_fp16(half, caplog):
+    TorchForward(Unet(depth=1, n_filters=4), CPU)(Batch(torch.zeros(2, 1, 16, 16), None, None, ()))
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("name", ["m.onnx", "m.pt"])

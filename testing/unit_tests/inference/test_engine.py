@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ivadomed.errors import DataError, MachineError, ModelError
 from ivadomed.geometry.grid import Grid
+from ivadomed.inference import engine as module
 from ivadomed.inference.engine import Engine
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume
@@ -50,8 +51,13 @@ def scan(name="sub-01", shape=(8, 9, 6), affine=DIAGONAL, slice_axis=2, seed=0, 
     return case, Volume(np.stack([grid.to_hwd(d) for d in data]), None, None, grid, None)
 
 
+def as_network(function):
+    """A function of arrays as the engine takes it."""
+    return lambda batch: torch.as_tensor(function(batch))
+
+
 def engine(recipe, forward=identity, steps=PLAIN, n_classes=1, **options):
-    return Engine(recipe, steps, forward, n_classes, **options)
+    return Engine(recipe, steps, as_network(forward), n_classes, **options)
 
 
 def native(volume):
@@ -280,7 +286,7 @@ def test_a_run_after_a_failed_one_starts_clean():
         sizes.append(len(batch.image))
         return batch.image.numpy()
 
-    tool.forward = forward
+    tool.forward = as_network(forward)
     case, volume = scan("c", (6, 6, 3), seed=4)
     [prediction] = tool.run([(case, volume)])
     np.testing.assert_allclose(prediction.soft[..., 0], native(volume), rtol=1e-6)
@@ -412,3 +418,65 @@ def test_a_patch_that_does_not_fit_has_the_remedy_of_who_applies_the_model():
     recipe = Recipe(PLAIN, length=(32, 32), stride=(32, 32))
     with pytest.raises(DataError, match=r"8x9 voxels after preprocessing: use --no-patch$"):
         list(engine(recipe, patch_remedy="use --no-patch").run([scan()]))
+
+
+STEPS = {
+    "none": {},
+    "NormalizeInstance": {"NormalizeInstance": {"applied_to": ["im"]}},
+    "on arrays alone": {
+        "Clahe": {"clip_limit": 0.5, "kernel_size": [4, 4]},
+        "NormalizeInstance": {"applied_to": ["im"]},
+    },
+    "random": {
+        "RandomAffine": {"degrees": 20, "translate": [0.2, 0.2]},
+        "RandomReverse": {},
+        "RandomGamma": {"log_gamma_range": [-0.5, 0.5], "p": 0.7},
+        "NormalizeInstance": {"applied_to": ["im"]},
+    },
+}
+
+
+@pytest.mark.parametrize("steps", STEPS.values(), ids=STEPS)
+@pytest.mark.parametrize("windows", ["slices", "2D patches"])
+def test_transforms_of_whole_batches_give_the_same_prediction(steps, windows):
+    def both(batch):  # two classes, from what the network is shown
+        return torch.cat((batch.image.sigmoid(), batch.image.tanh()), dim=1)
+
+    recipe = Recipe(PLAIN, **WINDOWS[windows], slice_filter=KEEP_ALL)
+    scans = [scan("a"), scan("b", (7, 9, 5), seed=1)]
+    options = {"n_classes": 2, "blend": "gaussian", "batch_size": 4, "repeats": 2}
+    one, other = (
+        list(Engine(recipe, Pipeline.from_config(steps), both, batch_steps=on, **options).run(scans))
+        for on in (False, True)
+    )
+    assert len(one) == len(other) == 4
+    for expected, found in zip(one, other, strict=True):
+        assert found.case is expected.case
+        np.testing.assert_allclose(found.soft, expected.soft, atol=2e-5)
+
+
+def test_a_network_on_a_gpu_gets_batches_whose_transforms_are_done(monkeypatch):
+    """The meta device stands for a GPU; it has no values, but shapes, and tells where a tensor lies."""
+    seen = []
+
+    def forward(batch):
+        seen.append((batch.image.device.type, tuple(batch.image.shape), batch.steps))
+        return torch.ones(batch.image.shape)
+
+    steps = Pipeline.from_config({"NormalizeInstance": {"applied_to": ["im"]}})
+    meta, placed = torch.device("meta"), []
+    monkeypatch.setattr(module, "has_room", lambda device, n_bytes: placed.append(n_bytes) or True)
+    options = {"batch_size": 4, "device": meta, "batch_steps": True}
+    tool = Engine(Recipe(PLAIN, slice_filter=KEEP_ALL), steps, forward, 1, **options)
+    [prediction] = tool.run([scan()])
+    assert seen == [("meta", (4, 1, 8, 9), None), ("meta", (2, 1, 8, 9), None)]
+    assert placed == [8 * 9 * 6 * 4]
+    assert (prediction.soft == 1).all()
+
+
+def test_a_network_that_changes_the_size_of_samples_is_named():
+    half = lambda batch: batch.image[:, :, ::2].numpy()  # noqa: E731
+    with pytest.raises(
+        ModelError, match=r"^x\.pt: predicts 4x9 voxels for a sample of 8x9; expected the same size"
+    ):
+        list(engine(Recipe(PLAIN), half, source="x.pt").run([scan()]))

@@ -48,7 +48,7 @@ def test_channels_as_a_list(package, image):
 def test_the_model_is_read_once(package, image, monkeypatch):
     opened = []
     plain = packaged.open_model
-    monkeypatch.setattr(packaged, "open_model", lambda *a: opened.append(a) or plain(*a))
+    monkeypatch.setattr(packaged, "open_model", lambda *a, **k: opened.append(a) or plain(*a, **k))
     predict = Predictor(package(), "cpu")
     for seed in range(3):
         predict(image(f"sub-{seed}_T1w.nii.gz", seed=seed))

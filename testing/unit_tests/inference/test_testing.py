@@ -14,6 +14,7 @@ from ivadomed.errors import ModelError
 from ivadomed.geometry.grid import Grid
 from ivadomed.images.labels import LabelFile
 from ivadomed.inference import testing as module
+from ivadomed.inference.backends import TorchForward
 from ivadomed.inference.engine import Prediction
 from ivadomed.inference.outputs import finish, write_prediction
 from ivadomed.inference.testing import CaseSet, predict_cases
@@ -56,13 +57,11 @@ class Same(Network):
 @pytest.fixture
 def run(monkeypatch, tmp_path):
     def run(cases, recipe=None, classes=1, **options):
-        from ivadomed.inference.backends import TorchForward
-
         opened = []
         monkeypatch.setattr(
             module,
             "open_model",
-            lambda path, device: opened.append(path) or TorchForward(Same(classes), device),
+            lambda path, device, precision: opened.append(path) or TorchForward(Same(classes), device),
         )
         data = CaseSet(tuple(cases), recipe or Recipe(PLAIN), PLAIN)
         model, folder = tmp_path / "run" / "best_model.pt", tmp_path / "run" / "pred_masks"
@@ -144,12 +143,15 @@ def test_metrics_get_the_first_rater_of_each_class_on_the_grid_of_the_image(case
 
 
 def test_samples_are_mirrored_for_the_prediction_and_not_for_its_uncertainty(case, tmp_path, monkeypatch):
-    def ramp(batch):  # rows get the weights 0, 1, ..., 7; their mean with those of the mirror image is 3.5
-        seen.append(len(batch.windows))
-        return batch.image.numpy() * np.arange(8, dtype=np.float32).reshape(-1, 1) / 7
+    class Ramp(
+        Network
+    ):  # rows get the weights 0, 1, ..., 7; their mean with those of the mirror image is 3.5
+        def forward(self, x):
+            seen.append(len(x))
+            return x * torch.arange(8).reshape(-1, 1) / 7
 
     seen = []
-    monkeypatch.setattr(module, "open_model", lambda path, device: ramp)
+    monkeypatch.setattr(module, "open_model", lambda path, device, precision: TorchForward(Ramp(), device))
     image, label = images(shape=(8, 7, 3))
     nib.save(nib.Nifti1Image(image, np.eye(4)), tmp_path / "a.nii.gz")
     one = Case("a", (tmp_path / "a.nii.gz",), targets=case("b", image, label).targets)

@@ -17,6 +17,8 @@ from ivadomed.runtime.device import (
     define_device,
     fabric_precision,
     fixed_shapes,
+    has_room,
+    predicts_in_half,
     training_devices,
     warn_of_absent_gpus,
 )
@@ -222,3 +224,34 @@ def test_wider_networks_predict_fewer_voxels_at_a_time_on_a_cpu_but_one(n_filter
 
 def test_a_network_of_unknown_width_predicts_two_slices_of_512x512_at_a_time_on_a_cpu():
     assert batch_voxels(CPU) == 2 * 512 * 512
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "capability", "expected"),
+    [
+        ("cuda", "auto", (8, 0), True),
+        ("cuda", "bf16", (7, 0), True),
+        ("cuda", "32", (9, 0), False),
+        ("cuda", "auto", (6, 1), False),
+        ("cpu", "auto", None, False),
+        ("mps", "16", None, False),
+    ],
+)
+def test_predictions_in_half_precision(monkeypatch, device, precision, capability, expected):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert predicts_in_half(torch.device(device), precision) is expected
+
+
+@pytest.mark.parametrize(
+    ("free", "reserved", "expected"), [(400, 0, True), (399, 0, False), (300, 150, True), (300, 140, False)]
+)
+def test_a_volume_takes_a_quarter_of_the_free_memory_of_a_gpu(monkeypatch, free, reserved, expected):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 1000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: reserved)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 50 if reserved else 0)
+    assert has_room(torch.device("cuda"), 100) is expected
+
+
+def test_there_is_always_room_on_a_cpu_and_none_on_apple_s_gpu():
+    assert has_room(CPU, 1 << 60)
+    assert not has_room(torch.device("mps"), 1)

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from ivadomed.errors import DataError, OutputError
-from ivadomed.geometry.windows import Canvas, Window
+from ivadomed.geometry.windows import Window
+from ivadomed.inference.canvas import Canvas
 from ivadomed.loader.prepared import checks as cache_size
 from ivadomed.loader.prepared.cache import FILES, case_key, open_cases
 from ivadomed.loader.prepared.files import FORMAT
@@ -64,7 +65,7 @@ def test_the_windows_of_a_case_put_together_in_any_order_are_the_case(make_case,
     canvas = Canvas(volume.shape, windows)
     for place in np.random.default_rng(0).permutation(len(windows)):
         image, _ = entry.read(windows[place])
-        canvas.add(windows[place], image[..., None] if recipe.is_2d else image)
+        canvas.add(windows[place], torch.from_numpy(image[..., None] if recipe.is_2d else image))
     assert canvas.complete
     np.testing.assert_allclose(np.stack(list(canvas.pop_classes())), volume, rtol=1e-6)
 

@@ -1,0 +1,73 @@
+"""Masks predicted in half precision against those in float32: what it costs in Dice.
+
+    python testing/benchmarks/bench_half.py MODEL IMAGE [IMAGE ...]
+
+MODEL is a packaged model with one file of weights, NAME.pt. Prints the lowest and the mean Dice of the masks of fp16
+and bf16 with those of float32, over all classes and images. A CPU emulates the arithmetic of half precision.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import torch
+
+from ivadomed.inference import Predictor, backends
+from ivadomed.inference.backends import TorchForward
+from ivadomed.loader.samples import Batch
+
+PLAIN = TorchForward.__call__
+
+
+def main() -> None:
+    """Print the figures."""
+    model, images = Path(sys.argv[1]), sys.argv[2:]
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with (
+        tempfile.TemporaryDirectory() as place,
+        mock.patch.object(backends, "predicts_in_half", return_value=False),  # the formats are set here
+    ):
+        folder = Path(place) / model.name
+        shutil.copytree(model, folder, ignore=shutil.ignore_patterns("*.onnx"))
+        predictor = Predictor(folder, device)
+        plain = [predicted(predictor, image, device, None) for image in images]
+        for dtype in (torch.float16, torch.bfloat16):
+            found = [predicted(predictor, image, device, dtype) for image in images]
+            dice = [
+                overlap(one > 0.5, other > 0.5)
+                for expected, masks in zip(plain, found, strict=True)
+                for one, other in zip(expected, masks, strict=True)
+            ]
+            name = str(dtype).removeprefix("torch.")
+            print(f"{name}: Dice at least {min(dice):.5f}, mean {np.mean(dice):.5f} ({len(dice)} masks)")
+
+
+def predicted(
+    predictor: Predictor, image: str, device: torch.device, dtype: torch.dtype | None
+) -> list[np.ndarray]:
+    """Prediction of each class, in half precision or, without a type, in float32."""
+
+    def formatted(
+        self: TorchForward, batch: Batch
+    ) -> torch.Tensor:  # the network alone, not what prepares images
+        with torch.autocast(device.type, dtype, enabled=dtype is not None):
+            return PLAIN(self, batch)
+
+    with mock.patch.object(TorchForward, "__call__", formatted):
+        results = predictor(image, {"pixel_size": [1.0, 1.0]})
+    return [np.asanyarray(result.dataobj) for result in results]
+
+
+def overlap(one: np.ndarray, other: np.ndarray) -> float:
+    """Dice of two masks; 1 if both are empty."""
+    total = one.sum() + other.sum()
+    return 2 * float((one & other).sum()) / total if total else 1.0
+
+
+if __name__ == "__main__":
+    main()
