@@ -83,11 +83,11 @@ class Grid:
         return ras_to_hwd(apply_orientation(data, self.orientation), self.slice_axis)
 
     def to_native(self, data: np.ndarray) -> np.ndarray:
-        """[H, W, D] to [X, Y, Z] native; a view, the inverse of ``to_hwd``."""
+        """[..., H, W, D] to [..., X, Y, Z] native; a view, the inverse of ``to_hwd``."""
         canonical = np.array([[0, 1], [1, 1], [2, 1]])
-        return apply_orientation(
-            hwd_to_ras(data, self.slice_axis), ornt_transform(canonical, self.orientation)
-        )
+        first, last = (0, 1, 2), (-3, -2, -1)
+        ras = np.moveaxis(hwd_to_ras(data, self.slice_axis), last, first)
+        return np.moveaxis(apply_orientation(ras, ornt_transform(canonical, self.orientation)), first, last)
 
     def matches(self, other: Grid) -> bool:
         """Return whether two images have the same voxels, regardless of axis order.

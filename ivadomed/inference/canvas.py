@@ -29,6 +29,7 @@ class Canvas:
         windows: All windows of the case, of one size.
         blend: One of `BLENDS`.
         device: Device on which predictions are added up; the CPU instead if a layer of windows does not fit there.
+        in_one: Keep all classes in one array, for ``pop``.
     """
 
     def __init__(
@@ -37,9 +38,9 @@ class Canvas:
         windows: Sequence[Window],
         blend: str = "mean",
         device: torch.device | None = None,
+        in_one: bool = False,
     ) -> None:
         size = windows[0].size
-        self._means = [np.zeros(shape[1:], np.float32) for _ in range(shape[0])]
         self._missing = len(windows)
         firsts = [sorted({window.start[axis] for window in windows}) for axis in range(3)]
         assert math.prod(map(len, firsts)) == len(windows), "windows are no grid"
@@ -47,6 +48,9 @@ class Canvas:
         totals = [_total(n, starts, line) for n, starts, line in zip(shape[1:], firsts, lines, strict=True)]
         self._single = all((total <= 1).all() for total in totals) and blend == "mean"
         self._axis = 0 if size[2] > 1 else 2
+        counts = (shape[0],) if in_one else (1,) * shape[0]
+        self._arrays = [_zeros((count, *shape[1:]), 1 + self._axis) for count in counts]
+        self._means = [mean for array in self._arrays for mean in array]
         layer = 4 * math.prod(shape) // shape[1 + self._axis] * size[self._axis]
         fits = device is not None and not self._single and has_room(device, layer)
         self.device = device if device is not None and fits else torch.device("cpu")
@@ -87,8 +91,14 @@ class Canvas:
             if band.missing == 0:
                 self._finish(band)
 
+    def pop(self) -> np.ndarray:
+        """The mean [K, H, W, D] float32 of a canvas that is complete."""
+        [whole], self._arrays, self._means = self._arrays, [], []
+        return whole
+
     def pop_classes(self) -> Iterator[np.ndarray]:
         """Yield the mean [H, W, D] float32 of each class and release it, to hold large volumes only once."""
+        self._arrays = []
         while self._means:
             yield self._means.pop(0)
 
@@ -125,6 +135,12 @@ class _Band:
     stop: int
     missing: int
     sums: torch.Tensor | None = None
+
+
+def _zeros(shape: Sequence[int], axis: int) -> np.ndarray:
+    """Volumes [K, H, W, D] whose bands along an axis are pieces of memory."""
+    order = [0, axis, *(other for other in (1, 2, 3) if other != axis)]
+    return np.zeros([shape[number] for number in order], np.float32).transpose(np.argsort(order))
 
 
 def _bands(firsts: Sequence[Sequence[int]], size: Sequence[int], axis: int) -> list[_Band]:

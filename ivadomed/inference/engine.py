@@ -17,6 +17,7 @@ import torch
 
 from ivadomed.errors import DataError, IvadomedError, ModelError
 from ivadomed.geometry.grid import Grid
+from ivadomed.geometry.layout import contiguous, copy_voxels
 from ivadomed.geometry.windows import PATCH_REMEDY, Window, check_fits
 from ivadomed.inference.averaging import MirroredForward
 from ivadomed.inference.backends import refuse_not_finite
@@ -90,7 +91,7 @@ class _Job:
         """Canvas of the case, for predictions [B, K, ...] such as these."""
         if self.canvas is None:
             shape = (predictions.shape[1], *self.shape)
-            self.canvas = Canvas(shape, self.windows, blend, predictions.device)
+            self.canvas = Canvas(shape, self.windows, blend, predictions.device, in_one=self._is_on_grid)
         return self.canvas
 
     @property
@@ -101,11 +102,18 @@ class _Job:
         if self.canvas is None:  # every slice was left out
             soft = np.zeros((*self.grid.shape, n_classes), np.float32)
             return Prediction(self.case, soft, self.grid, self.header)
-        # Class by class, with classes first in memory, to avoid a second copy of a large volume with many classes.
-        soft = np.empty((n_classes, *self.grid.shape), np.float32)
-        for k, mean in enumerate(self.canvas.pop_classes()):
-            soft[k] = self.grid.to_native(undo_fixed_steps(mean[None], self.plans, is_2d)[0])
-        return Prediction(self.case, np.moveaxis(soft, 0, -1), self.grid, self.header)
+        if self._is_on_grid:
+            soft = self.canvas.pop()
+        else:  # class by class, to avoid a second copy of a large volume with many classes
+            soft = np.empty((n_classes, *self.grid.hwd_shape), np.float32)
+            for k, mean in enumerate(self.canvas.pop_classes()):
+                copy_voxels(soft[k], undo_fixed_steps(mean[None], self.plans, is_2d)[0])
+        return Prediction(self.case, np.moveaxis(self.grid.to_native(soft), 0, -1), self.grid, self.header)
+
+    @property
+    def _is_on_grid(self) -> bool:
+        """True if predictions are on the grid of the image: nothing was resampled or cropped."""
+        return not any(map(_moves, self.plans))
 
 
 @dataclass(eq=False)
@@ -318,9 +326,13 @@ def _size(samples: torch.Tensor) -> str:
 
 def _undone(prediction: torch.Tensor, plan: Plan) -> torch.Tensor:
     """The prediction [K, ...] of a sample without the geometric steps of its plan."""
-    if not any(step.invertible and "gt" in kinds for kinds, step in plan.steps):
+    if not _moves(plan):
         return prediction
     return _as_tensor(plan.invert(prediction.cpu().numpy(), "gt", LABEL_ORDER))
+
+
+def _moves(plan: Plan) -> bool:
+    return any(step.invertible and "gt" in kinds for kinds, step in plan.steps)
 
 
 def undo_fixed_steps(volume: np.ndarray, plans: Sequence[Plan], is_2d: bool) -> np.ndarray:
@@ -336,7 +348,7 @@ def undo_fixed_steps(volume: np.ndarray, plans: Sequence[Plan], is_2d: bool) -> 
     """
     if not is_2d:
         return plans[0].invert(volume, "gt", LABEL_ORDER)
-    stack = np.ascontiguousarray(np.moveaxis(volume, -1, 0))
+    stack = contiguous(np.moveaxis(volume, -1, 0))
     if all(plan is plans[0] for plan in plans):
         depth, classes, *shape = stack.shape
         flat = plans[0].invert(stack.reshape(depth * classes, *shape), "gt", LABEL_ORDER)

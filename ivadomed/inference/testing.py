@@ -53,8 +53,7 @@ class Truth:
 
     def on_grid(self, grid: Grid) -> tuple[np.ndarray, np.ndarray | None]:
         """Target [K, X, Y, Z] and the voxels that count [X, Y, Z], or None, as the image is stored."""
-        target = np.stack([grid.to_native(one) for one in self.target])
-        return target, None if self.ignore is None else ~grid.to_native(self.ignore)
+        return grid.to_native(self.target), None if self.ignore is None else ~grid.to_native(self.ignore)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 """Masks predicted in half precision against those in float32: what it costs in Dice.
 
-    python testing/benchmarks/bench_half.py MODEL IMAGE [IMAGE ...]
+    python testing/benchmarks/bench_half.py MODEL IMAGE [IMAGE ...] [--pixel-size MM]
 
 MODEL is a packaged model with one file of weights, NAME.pt. Prints the lowest and the mean Dice of the masks of fp16
 and bf16 with those of float32, over all classes and images. A CPU emulates the arithmetic of half precision.
@@ -8,10 +8,11 @@ and bf16 with those of float32, over all classes and images. A CPU emulates the 
 
 from __future__ import annotations
 
+import argparse
 import shutil
-import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -26,7 +27,12 @@ PLAIN = TorchForward.__call__
 
 def main() -> None:
     """Print the figures."""
-    model, images = Path(sys.argv[1]), sys.argv[2:]
+    parser = argparse.ArgumentParser()
+    parser.add_argument("model", type=Path)
+    parser.add_argument("images", nargs="+")
+    parser.add_argument("--pixel-size", type=float, default=1.0, help="of pictures, in mm")
+    given = parser.parse_args()
+    model, options = given.model, {"pixel_size": [given.pixel_size] * 2}
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with (
         tempfile.TemporaryDirectory() as place,
@@ -35,9 +41,9 @@ def main() -> None:
         folder = Path(place) / model.name
         shutil.copytree(model, folder, ignore=shutil.ignore_patterns("*.onnx"))
         predictor = Predictor(folder, device)
-        plain = [predicted(predictor, image, device, None) for image in images]
+        plain = [predicted(predictor, image, options, None) for image in given.images]
         for dtype in (torch.float16, torch.bfloat16):
-            found = [predicted(predictor, image, device, dtype) for image in images]
+            found = [predicted(predictor, image, options, dtype) for image in given.images]
             dice = [
                 overlap(one > 0.5, other > 0.5)
                 for expected, masks in zip(plain, found, strict=True)
@@ -48,18 +54,18 @@ def main() -> None:
 
 
 def predicted(
-    predictor: Predictor, image: str, device: torch.device, dtype: torch.dtype | None
+    predictor: Predictor, image: str, options: dict[str, Any], dtype: torch.dtype | None
 ) -> list[np.ndarray]:
     """Prediction of each class, in half precision or, without a type, in float32."""
 
     def formatted(
         self: TorchForward, batch: Batch
     ) -> torch.Tensor:  # the network alone, not what prepares images
-        with torch.autocast(device.type, dtype, enabled=dtype is not None):
+        with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
             return PLAIN(self, batch)
 
     with mock.patch.object(TorchForward, "__call__", formatted):
-        results = predictor(image, {"pixel_size": [1.0, 1.0]})
+        results = predictor(image, options)
     return [np.asanyarray(result.dataobj) for result in results]
 
 

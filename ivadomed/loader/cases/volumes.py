@@ -15,6 +15,7 @@ import numpy as np
 from ivadomed.errors import DataError
 from ivadomed.geometry.boxes import clip_box
 from ivadomed.geometry.grid import Grid, hwd_to_ras, ras_to_hwd
+from ivadomed.geometry.layout import copy_voxels, empty_like
 from ivadomed.images.io import Image, fault_of_values, read_grid, read_images
 from ivadomed.images.labels import LabelFile, iter_labels
 from ivadomed.loader.cases.case import Case
@@ -28,7 +29,8 @@ class Volume:
     """The voxels of one case.
 
     Args:
-        image: [C, H, W, D] float32, one entry per channel of the network; zeros for a missing channel.
+        image: [C, H, W, D] float32, one entry per channel of the network, with the axes in memory as in the file; zeros
+            for a missing channel.
         target: [R, H, W, D] float32 in 0..1, all raters of all classes, 0 in ignored voxels; None if not requested.
         roi: [H, W, D] float32 region of interest, or None.
         grid: Grid of the voxels.
@@ -75,10 +77,12 @@ def _read(case: Case, slice_axis: int, soft_gt: bool, with_target: bool) -> Volu
         volume = replace(volume, roi=on_grid(volume.grid, case, next(labels), case.roi.path))
     if not with_target:
         return volume
-    target = np.zeros((len(case.rater_files), *volume.grid.hwd_shape), np.float32)
-    for i, file in enumerate(case.rater_files):
-        if file is not None:
-            target[i] = on_grid(volume.grid, case, next(labels), file.path)
+    target = empty_like(volume.image[0], len(case.rater_files))
+    for rater, file in zip(target, case.rater_files, strict=True):
+        if file is None:
+            rater[...] = 0
+        else:
+            copy_voxels(rater, on_grid(volume.grid, case, next(labels), file.path))
     if case.ignore is None:
         return replace(volume, target=target)
     ignore = on_grid(volume.grid, case, next(labels), case.ignore.path) > 0
@@ -116,9 +120,12 @@ def make_volume(case: Case, images: Iterable[Image], slice_axis: int) -> Volume:
             raise DataError(f"{path}: {fault}")
     assert grid is not None
     indices = case.channels or range(len(arrays))
-    data = np.empty((len(indices), *grid.hwd_shape), np.float32)
-    for channel, index in enumerate(indices):
-        data[channel] = 0 if index is None else arrays[index]
+    data = empty_like(arrays[0], len(indices))
+    for channel, index in zip(data, indices, strict=True):
+        if index is None:
+            channel[...] = 0
+        else:
+            copy_voxels(channel, arrays[index])
     return Volume(data, None, None, grid, header, case.present, box_in(case, grid))
 
 

@@ -19,6 +19,7 @@ import torch
 from ivadomed.errors import DataError
 from ivadomed.geometry.boxes import inside_box
 from ivadomed.geometry.grid import Grid
+from ivadomed.geometry.layout import contiguous
 from ivadomed.geometry.windows import Window, tile
 from ivadomed.images.io import is_picture
 from ivadomed.loader.cases.case import Case
@@ -172,12 +173,12 @@ def prepare_volume(volume: Volume, recipe: Recipe, path: str | os.PathLike[str] 
 def _apply(plans: list[Plan], volume: np.ndarray, is_2d: bool, kind: str, order: int) -> np.ndarray:
     """Apply the fixed steps to [C, H, W, D]; return slices [N, C, h, w] or a volume."""
     if not is_2d:
-        return plans[0].apply(volume, kind, order)
-    stack = np.moveaxis(volume, -1, 0)
+        return plans[0].apply(contiguous(volume), kind, order)
+    stack = contiguous(np.moveaxis(volume, -1, 0))
     if any(plan is not plans[0] for plan in plans):
         return np.stack([plan.apply(x, kind, order) for plan, x in zip(plans, stack, strict=True)])
     count, channels, *shape = stack.shape
-    flat = plans[0].apply(np.ascontiguousarray(stack).reshape(count * channels, *shape), kind, order)
+    flat = plans[0].apply(stack.reshape(count * channels, *shape), kind, order)
     return flat.reshape(count, channels, *flat.shape[1:])
 
 
@@ -254,7 +255,7 @@ def pack_foreground(target: np.ndarray, is_2d: bool, soft_gt: bool) -> list[str]
     rng = np.random.default_rng(0)  # equal cases give equal files
     packed = []
     for volume in volumes:
-        indices = np.flatnonzero(volume > 0 if soft_gt else volume >= 0.5)
+        indices = np.flatnonzero(contiguous(volume > 0 if soft_gt else volume >= 0.5))
         if len(indices) > FOREGROUND_VOXELS:
             indices = np.sort(rng.choice(indices, FOREGROUND_VOXELS, replace=False))
         packed.append(base64.b64encode(indices.astype("<u8").tobytes()).decode())

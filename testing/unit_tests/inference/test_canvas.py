@@ -25,19 +25,20 @@ SHAPES = st.tuples(*[st.integers(4, 10)] * 3)
 LENGTHS = st.tuples(*[st.integers(1, 4)] * 3)
 
 
-@given(SHAPES, LENGTHS, st.sampled_from(BLENDS), st.booleans(), st.randoms())
+@given(SHAPES, LENGTHS, st.sampled_from(BLENDS), st.booleans(), st.booleans(), st.randoms())
 @settings(max_examples=80)
-def test_a_tiled_volume_comes_back_whatever_the_order(shape, length, blend, overlap, random):
+def test_a_tiled_volume_comes_back_whatever_the_order(shape, length, blend, overlap, in_one, random):
     stride = tuple(max(1, n // 2) for n in length) if overlap else length
     volume = volume_of(2, *shape)
     windows = windows_of(shape, length, stride)
     random.shuffle(windows)
-    canvas = Canvas((2, *shape), windows, blend)
+    canvas = Canvas((2, *shape), windows, blend, in_one=in_one)
     for window in windows:
         assert not canvas.complete
         canvas.add(window, volume[(slice(None), *window.slices)])
     assert canvas.complete
-    np.testing.assert_allclose(np.stack(list(canvas.pop_classes())), volume, rtol=1e-5)
+    found = canvas.pop() if in_one else np.stack(list(canvas.pop_classes()))
+    np.testing.assert_allclose(found, volume, rtol=1e-5)
 
 
 @given(SHAPES, LENGTHS, st.randoms())
