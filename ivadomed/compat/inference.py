@@ -60,7 +60,8 @@ def get_preds(
     ):
         condition = torch.as_tensor(get_metadata(records, model_params), dtype=torch.float32)
     forward = open_model(Path(fname_model), torch.device(device) if cuda_available else torch.device("cpu"))
-    return forward(Batch(batch["input"].float(), None, condition, ())).cpu()
+    prediction = forward(Batch(batch["input"].float(), None, condition, ()))
+    return prediction.cpu().clone()  # outside of inference mode, where it can be changed
 
 
 def volume_reconstruction(

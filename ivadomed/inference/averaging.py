@@ -34,7 +34,8 @@ class MeanForward:
     def __init__(
         self, first: Loaded, files: Sequence[Path], device: torch.device, precision: str = "auto"
     ) -> None:
-        self._first, self._placed = first, (device, precision)
+        self.device, self._first = first.device, first
+        self._placed, self._precisions = device, dict.fromkeys(files, precision)
         room = _LOADED_BYTES if device.type == "cpu" else _LOADED_BYTES_OF_GPU
         sizes = accumulate(file.stat().st_size for file in files)
         self._others = [
@@ -46,22 +47,19 @@ class MeanForward:
         """Feature maps of the first convolution, which are those of all members as a rule."""
         return self._first.n_filters
 
-    @property
-    def device(self) -> torch.device:
-        """Where predictions are left."""
-        return self._first.device
-
     def __call__(self, batch: Batch) -> torch.Tensor:
         """Predictions [B, K, ...] float32."""
         total = self._first(batch).clone()
         for member in self._others:
             forward = self._open(member) if isinstance(member, Path) else member
-            total += forward(batch).to(total.device)
+            total += forward(batch).to(self.device)
+            if isinstance(member, Path):
+                self._precisions[member] = forward.precision  # float32 if its values do not fit into fp16
         total /= 1 + len(self._others)
         return total
 
     def _open(self, file: Path) -> Loaded:
-        return open_model(file, *self._placed, share_arena=True)
+        return open_model(file, self._placed, self._precisions[file], share_arena=True)
 
 
 class MirroredForward:

@@ -23,23 +23,24 @@ from ivadomed.models.files import open_onnx
 from ivadomed.models.for_prediction import for_prediction
 from ivadomed.models.hemis import PRESENT
 from ivadomed.runtime.device import predicts_in_half
+from ivadomed.runtime.failures import out_of_memory
 from ivadomed.runtime.memory import available_cores
 from ivadomed.runtime.memory_format import channels_last, predicts_channels_last
 
 log = logging.getLogger(__name__)
 
-_LEAST_IN_HALF = 2.0**-10
-"""Smallest maximum of a sample for fp16, whose values are at least 2 ** -24 apart: 14 bits remain."""
+_LEAST_IN_HALF = 2.0**-4
+"""Smallest maximum of a channel for fp16. Biases of about 1 are added to what the first convolution makes of it."""
 
 _MOST_IN_HALF = 2.0**14
-"""Largest maximum, which leaves room for the sums of the first convolution."""
+"""Largest maximum of a channel, which leaves room for the sums of the first convolution."""
 
 
 class TorchForward:
     """A PyTorch module in evaluation mode, in the memory format and precision that are fastest here.
 
-    In half precision, fp16 holds values from 6e-5 to 65504. A network whose images or predictions leave this range
-    goes on in float32.
+    fp16 holds values from 6e-5 to 65504. A network whose images or predictions leave this range, or that does not
+    support half precision, continues in float32.
 
     Args:
         model: Network with ``inputs(batch)``.
@@ -49,7 +50,7 @@ class TorchForward:
 
     def __init__(self, model: Network, device: torch.device, precision: str = "auto") -> None:
         self.model, self.device = for_prediction(model.to(device).eval()), device
-        self.precision, self._overflowed = precision, False
+        self.precision = precision
         self._format = torch.contiguous_format
         if self.is_2d is not None and model.channels_last and predicts_channels_last(device):
             self._format = channels_last(2 if self.is_2d else 3)
@@ -58,7 +59,7 @@ class TorchForward:
     @property
     def in_half(self) -> bool:
         """True if the next batch is predicted in half precision."""
-        return not self._overflowed and predicts_in_half(self.device, self.precision)
+        return predicts_in_half(self.device, self.precision)
 
     @property
     def in_channel(self) -> int | None:
@@ -98,13 +99,26 @@ class TorchForward:
         batch = batch.to(self.device, memory_format=self._format)
         inputs = self.model.inputs(batch)
         if self.in_half:
-            with torch.autocast(self.device.type, torch.float16):
-                prediction = self.model(*inputs).float()
-            if _half_suffices(batch.image, prediction):
+            prediction = self._predicted_in_half(inputs)
+            if prediction is not None and _half_suffices(batch.image, prediction):
                 return prediction.contiguous()
-            self._overflowed = True
-            log.warning("An image or a prediction leaves the range of fp16; predicting in float32.")
+            self.precision = "32"
+            log.warning(
+                "An image, the network or its prediction does not fit into fp16; predicting in float32."
+            )
         return self.model(*inputs).float().contiguous()
+
+    def _predicted_in_half(self, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor | None:
+        """Prediction in half precision; None if the network, which may be custom, does not support it."""
+        try:
+            with torch.autocast(self.device.type, torch.float16):
+                prediction: torch.Tensor = self.model(*inputs)
+                return prediction.float()
+        except (RuntimeError, TypeError, ValueError) as error:
+            if out_of_memory(error):
+                raise
+            log.debug("fp16: %s", error)
+            return None
 
 
 class DropoutForward(TorchForward):
@@ -175,7 +189,7 @@ class OnnxForward:
             ModelError: The network needs metadata that the batch does not have.
         """
         values = [batch.image, *([self._condition(batch)] if len(self.names) > 1 else [])]
-        feed = {name: value.float().numpy() for name, value in zip(self.names, values, strict=True)}
+        feed = {name: value.float().cpu().numpy() for name, value in zip(self.names, values, strict=True)}
         return torch.from_numpy(np.asarray(self.session.run(None, feed)[0]))
 
     @property
@@ -243,7 +257,7 @@ def _thread_limit() -> int:
 
 def _half_suffices(image: torch.Tensor, prediction: torch.Tensor) -> bool:
     """True if fp16 represents the samples of a batch, and nothing overflowed on the way to their predictions."""
-    largest = image.abs().flatten(1).amax(1)
+    largest = image.abs().flatten(2).amax(2)
     fits = (largest == 0) | ((largest >= _LEAST_IN_HALF) & (largest <= _MOST_IN_HALF))
     return bool(fits.all()) and _is_finite(prediction)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -44,19 +44,21 @@ class Canvas:
         self._missing = len(windows)
         firsts = [sorted({window.start[axis] for window in windows}) for axis in range(3)]
         assert math.prod(map(len, firsts)) == len(windows), "windows are no grid"
-        lines = [profile(n, blend) for n in size]
-        totals = [_total(n, starts, line) for n, starts, line in zip(shape[1:], firsts, lines, strict=True)]
-        self._single = all((total <= 1).all() for total in totals) and blend == "mean"
-        self._axis = 0 if size[2] > 1 else 2
+        self._single = all(_are_apart(starts, n) for starts, n in zip(firsts, size, strict=True))
+        self._axis = _slowest(windows)
         counts = (shape[0],) if in_one else (1,) * shape[0]
-        self._arrays = [_zeros((count, *shape[1:]), 1 + self._axis) for count in counts]
-        self._means = [mean for array in self._arrays for mean in array]
+        self._means = [_zeros((count, *shape[1:]), 1 + self._axis) for count in counts]
         layer = 4 * math.prod(shape) // shape[1 + self._axis] * size[self._axis]
         fits = device is not None and not self._single and has_room(device, layer)
         self.device = device if device is not None and fits else torch.device("cpu")
-        self._weights = _outer([torch.from_numpy(line) for line in lines]).to(self.device)
+        self._bands: list[_Band] = []
+        if self._single:
+            return
+        lines = [profile(n, blend) for n in size]
+        totals = [_total(n, starts, line) for n, starts, line in zip(shape[1:], firsts, lines, strict=True)]
         self._totals = [torch.from_numpy(np.where(total > 0, total, 1)).to(self.device) for total in totals]
-        self._bands = [] if self._single else _bands(firsts, size, self._axis)
+        self._weights = None if blend == "mean" else _outer(lines).to(self.device)
+        self._bands = _bands(firsts, size, self._axis)
 
     @property
     def complete(self) -> bool:
@@ -73,51 +75,61 @@ class Canvas:
         prediction = prediction.to(self.device)
         self._missing -= 1
         if self._single:
-            for mean, part in zip(self._means, prediction.numpy(), strict=True):
-                mean[window.slices] = part
+            for mean, part in zip(self._means, self._by_array(prediction), strict=True):
+                mean[(slice(None), *window.slices)] = part.numpy()
             return
-        weighted = prediction * self._weights
+        weighted = self._by_array(prediction if self._weights is None else prediction * self._weights)
         first, n = window.start[self._axis], window.size[self._axis]
+        here = [slice(None), *window.slices]
+        here[1 + self._axis] = slice(None)
         for band in self._bands:
             if band.start >= first + n or band.stop <= first:
                 continue
-            if band.sums is None:
-                band.sums = torch.zeros(self._shape_of(band), device=self.device)
-            here = [slice(None), *window.slices]
-            here[1 + self._axis] = slice(None)
-            part = weighted.narrow(1 + self._axis, band.start - first, band.stop - band.start)
-            band.sums[tuple(here)] += part
+            if not band.sums:
+                band.sums = [self._room(mean, band) for mean in self._means]
+            for total, part in zip(band.sums, weighted, strict=True):
+                total[tuple(here)] += part.narrow(1 + self._axis, band.start - first, band.stop - band.start)
             band.missing -= 1
             if band.missing == 0:
                 self._finish(band)
 
     def pop(self) -> np.ndarray:
         """The mean [K, H, W, D] float32 of a canvas that is complete."""
-        [whole], self._arrays, self._means = self._arrays, [], []
+        [whole], self._means = self._means, []
         return whole
 
     def pop_classes(self) -> Iterator[np.ndarray]:
         """Yield the mean [H, W, D] float32 of each class and release it, to hold large volumes only once."""
-        self._arrays = []
         while self._means:
-            yield self._means.pop(0)
+            yield from self._means.pop(0)
 
-    def _shape_of(self, band: _Band) -> list[int]:
-        shape = [len(self._means), *self._means[0].shape]
-        shape[1 + self._axis] = band.stop - band.start
-        return shape
+    def _by_array(self, prediction: torch.Tensor) -> Sequence[torch.Tensor]:
+        return prediction.split([len(mean) for mean in self._means])
+
+    def _room(self, mean: np.ndarray, band: _Band) -> torch.Tensor:
+        """Zeros [k, ...] of the shape of a band: on the CPU, those of the volume itself."""
+        part = mean[self._place(band)]
+        return torch.from_numpy(part) if self._is_in_place else torch.zeros(part.shape, device=self.device)
+
+    @property
+    def _is_in_place(self) -> bool:
+        return self.device.type == "cpu"
+
+    def _place(self, band: _Band) -> tuple[slice, ...]:
+        place = [slice(None)] * 4
+        place[1 + self._axis] = slice(band.start, band.stop)
+        return tuple(place)
 
     def _finish(self, band: _Band) -> None:
-        """Move the mean of a band to the volume."""
-        here = [slice(None)] * 3
-        here[self._axis] = slice(band.start, band.stop)
-        height, width, depth = (total[part] for total, part in zip(self._totals, here, strict=True))
-        assert band.sums is not None
-        sums, band.sums = band.sums, None
-        sums /= height[:, None, None]
-        sums /= width[:, None] * depth
-        for mean, part in zip(self._means, sums.cpu().numpy(), strict=True):
-            mean[tuple(here)] = part
+        """Divide the sums of a band by those of the weights, and move them to the volume."""
+        place = self._place(band)
+        height, width, depth = (total[part] for total, part in zip(self._totals, place[1:], strict=True))
+        for mean, sums in zip(self._means, band.sums, strict=True):
+            sums /= height[:, None, None]
+            sums /= width[:, None] * depth
+            if not self._is_in_place:
+                mean[place] = sums.cpu().numpy()
+        band.sums = []
 
 
 @dataclass(eq=False)
@@ -128,13 +140,25 @@ class _Band:
         start: First voxel along the axis of the bands.
         stop: The voxel after its last one.
         missing: Windows still to be added.
-        sums: [K, ...] weighted sum of the windows so far; None before the first one and after the last one.
+        sums: Weighted sums of the windows so far, [k, ...] for each array of the volume; none before the first window
+            and after the last one.
     """
 
     start: int
     stop: int
     missing: int
-    sums: torch.Tensor | None = None
+    sums: list[torch.Tensor] = field(default_factory=list)
+
+
+def _are_apart(starts: Sequence[int], length: int) -> bool:
+    """True if windows with these first voxels do not overlap along their axis."""
+    return all(start + length <= following for start, following in pairwise(starts))
+
+
+def _slowest(windows: Sequence[Window]) -> int:
+    """Axis along which windows advance last: depth for slices, else height."""
+    depths = [window.start[2] for window in windows]
+    return 2 if depths[0] < depths[-1] and depths == sorted(depths) else 0
 
 
 def _zeros(shape: Sequence[int], axis: int) -> np.ndarray:
@@ -164,6 +188,6 @@ def _total(extent: int, firsts: Sequence[int], weights: np.ndarray) -> np.ndarra
     return total
 
 
-def _outer(lines: Sequence[torch.Tensor]) -> torch.Tensor:
-    height, width, depth = lines
+def _outer(lines: Sequence[np.ndarray]) -> torch.Tensor:
+    height, width, depth = map(torch.from_numpy, lines)
     return height[:, None, None] * (width[:, None] * depth)

@@ -10,6 +10,7 @@ import logging
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,24 @@ class _Job:
         return not any(map(_moves, self.plans))
 
 
+@dataclass(frozen=True, eq=False)
+class _Image:
+    """The prepared image of a case.
+
+    Args:
+        stored: [N, C, h, w] or [C, H, W, D], on the CPU.
+        device: Device of the network.
+    """
+
+    stored: torch.Tensor
+    device: torch.device
+
+    @cached_property
+    def placed(self) -> torch.Tensor:
+        """The image on the device if it fits there, else on the CPU."""
+        return self.stored.to(self.device) if has_room(self.device, self.stored.nbytes) else self.stored
+
+
 @dataclass(eq=False)
 class _Waiting:
     """A sample that waits for its batch to fill.
@@ -203,7 +222,7 @@ class Engine:
                     raise DataError(f"{case.id}: {error}") from error
                 del volume
                 self._total += len(job.windows) * self.repeats
-                image, zooms = self._placed(prepared.image), prepared.zooms
+                image, zooms = _Image(_as_tensor(prepared.image), self.device), prepared.zooms
                 del prepared  # not needed while a prediction is finished or the next volume read
                 for repeat in range(self.repeats):
                     yield from self._finished(jobs)
@@ -230,20 +249,18 @@ class Engine:
         condition = self.conditioner(case)
         return _Job(case, volume.grid, volume.header, prepared.plans, shape, windows, condition), prepared
 
-    def _placed(self, image: np.ndarray) -> torch.Tensor:
-        """The image of a case on the device if it fits there, else on the CPU."""
-        tensor = _as_tensor(image)
-        return tensor.to(self.device) if has_room(self.device, image.nbytes) else tensor
-
-    def _enqueue(self, job: _Job, image: torch.Tensor, zooms: tuple[float, ...], window: Window) -> None:
-        sample = read_window(image, window, self.recipe.is_2d)
+    def _enqueue(self, job: _Job, image: _Image, zooms: tuple[float, ...], window: Window) -> None:
+        is_2d = self.recipe.is_2d
+        n_axes = 2 if is_2d else 3
         rng = np.random.default_rng((self.seed, zlib.crc32(job.case.id.encode()), job.repeat, *window.start))
-        plan = self.steps.plan(tuple(sample.shape[1:]), zooms[: sample.ndim - 1], rng)
+        plan = self.steps.plan(window.size[:n_axes], zooms[:n_axes], rng)
         in_batches = self.device.type == "cuda" if self.batch_steps is None else self.batch_steps
         own, left = split_plan(plan) if in_batches else (plan, Plan((), plan.shape_out, plan.zooms_out))
         if own.steps:
-            sample = _as_tensor(own.apply(sample.cpu().numpy(), "im", 1))
-        if self._queue and self._queue[0].image.shape != sample.shape:
+            sample = _as_tensor(own.apply(read_window(image.stored, window, is_2d).numpy(), "im", 1))
+        else:
+            sample = read_window(image.placed, window, is_2d)
+        if self._queue and not _alike(self._queue[0].image, sample):
             self._flush()
         self._queue.append(_Waiting(job, window, sample, plan, left))
         if len(self._queue) >= min(self.batch_size, max(1, self.max_voxels // sample[0].numel())):
@@ -253,23 +270,18 @@ class Engine:
         if not self._queue:
             return
         waiting, self._queue = self._queue, []
-        batch = Batch(
-            torch.stack([w.image for w in waiting]),
-            None,
-            stack_conditions([w.job.condition for w in waiting]),
-            tuple(w.window for w in waiting),
-            BatchPlan.of([w.left for w in waiting]),
-        )
-        predictions = self._predict(batch.to(self.device).augmented(soft_gt=False, classify=False))
+        predictions = self._predict(waiting)
         if predictions.shape[1] != self.n_classes:
             raise ModelError(
                 f"{self.source}: predicts {predictions.shape[1]} classes, but its configuration names "
                 f"{self.n_classes} (loader_parameters.target_suffix); the two do not match"
             )
-        if predictions.shape[2:] != batch.image.shape[2:]:
+        if predictions.shape[2:] != waiting[0].plan.shape_out:
+            found, expected = (
+                "x".join(map(str, n)) for n in (predictions.shape[2:], waiting[0].plan.shape_out)
+            )
             raise ModelError(
-                f"{self.source}: predicts {_size(predictions)} voxels for a sample of {_size(batch.image)}; expected "
-                "the same size"
+                f"{self.source}: predicts {found} voxels for a sample of {expected}; expected the same size"
             )
         refuse_not_finite(predictions, [str(w.job.case.images[0]) for w in waiting], self.source)
         canvases = [w.job.canvas_for(predictions, self.blend) for w in waiting]
@@ -281,19 +293,19 @@ class Engine:
         if self.progress is not None:
             self.progress(self._done, self._total)
 
-    def _predict(self, batch: Batch) -> torch.Tensor:
+    def _predict(self, waiting: Sequence[_Waiting]) -> torch.Tensor:
         """Predict a batch, in smaller batches if it does not fit into memory."""
         forward = MirroredForward(self.forward, self.mirror_axes) if self.mirror_axes else self.forward
+        count = len(waiting)
         try:
             with reused_memory():
-                return forward(batch)
+                return forward(self._batch(waiting))
         except IvadomedError:
             raise
         except Exception as error:  # onnxruntime has its own types, and the network may be custom
-            count = len(batch.windows)
             if not out_of_memory(error):
                 raise ModelError(
-                    f"{self.source}: fails on samples of shape {tuple(batch.image.shape[1:])} "
+                    f"{self.source}: fails on samples of shape {tuple(waiting[0].image.shape)} "
                     f"({str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}); a model "
                     "expects the channels and axes given in its configuration"
                 ) from error
@@ -306,22 +318,33 @@ class Engine:
         predictions, start = [], 0
         while start < count:
             end = start + self.batch_size  # which was halved again where the part before did not fit either
-            predictions.append(self._predict(batch.part(slice(start, end))))
+            predictions.append(self._predict(waiting[start:end]))
             start = end
         return torch.cat(predictions)
+
+    def _batch(self, waiting: Sequence[_Waiting]) -> Batch:
+        batch = Batch(
+            torch.stack([w.image for w in waiting]),
+            None,
+            stack_conditions([w.job.condition for w in waiting]),
+            tuple(w.window for w in waiting),
+            BatchPlan.of([w.left for w in waiting]),
+        )
+        return batch.to(self.device).augmented(soft_gt=False, classify=False)
 
     def _finished(self, jobs: list[_Job]) -> Iterator[Prediction]:
         while jobs and jobs[0].complete:
             yield jobs.pop(0).finish(self.n_classes, self.recipe.is_2d)
 
 
+def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """True if two samples can be in one batch."""
+    return one.shape == other.shape and one.device == other.device
+
+
 def _as_tensor(array: np.ndarray) -> torch.Tensor:
     """The array as float32; a copy only where PyTorch needs one, as for mirrored views."""
     return torch.from_numpy(np.ascontiguousarray(array, np.float32))
-
-
-def _size(samples: torch.Tensor) -> str:
-    return "x".join(map(str, samples.shape[2:]))
 
 
 def _undone(prediction: torch.Tensor, plan: Plan) -> torch.Tensor:

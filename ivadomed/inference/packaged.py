@@ -117,6 +117,7 @@ class PackagedModel:
                 [plain["loader_parameters"][key] for key in ("slice_filter_params", "roi_params")],
                 plain["object_detection_params"],
                 config.network.missing_contrasts,
+                config.training_parameters.precision == "32",
                 None if self.encoder is None else self.encoder.to_json(),
             ]
         )

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from ivadomed.config.schema.predictions import Uncertainty
 from ivadomed.geometry.grid import Grid
+from ivadomed.geometry.layout import contiguous
 from ivadomed.images.io import save_nifti
 from ivadomed.inference.backends import DropoutForward, Loaded, open_model
 from ivadomed.inference.engine import Engine, Prediction
@@ -177,7 +178,7 @@ def write_predictions(
         if truth is not None and metric_fns:
             target, counted = truth.on_grid(prediction.grid)
             mask = None if counted is None else counted[None, None]
-            metrics(np.moveaxis(voxels, -1, 0)[None], target[None], mask)
+            metrics(contiguous(np.moveaxis(voxels, -1, 0))[None], contiguous(target)[None], mask)
     if label_maps.names and without_map:
         say("Label maps", overlaps_text(without_map))
     return metrics

@@ -146,7 +146,7 @@ def test_images_outside_the_range_of_fp16_are_predicted_in_float32(factor, half,
     for _ in range(2):
         torch.testing.assert_close(forward(batch), expected, rtol=0, atol=0)
     assert [record.message for record in caplog.records] == [
-        "An image or a prediction leaves the range of fp16; predicting in float32."
+        "An image, the network or its prediction does not fit into fp16; predicting in float32."
     ]
 
 
@@ -162,6 +162,28 @@ def test_a_network_that_overflows_goes_on_in_float32(half):
 
     network, batch = Large(), batch_of(1, 1, 8, 8)
     torch.testing.assert_close(TorchForward(network, CPU)(batch), TorchForward(network, CPU, "32")(batch))
+
+
+def test_a_network_that_does_not_support_half_precision_goes_on_in_float32(half):
+    class Strict(Network):
+        def __init__(self):
+            super().__init__()
+            self.conv = torch.nn.Conv2d(1, 1, 1)
+
+        def forward(self, x):
+            y = torch.zeros_like(x)
+            y[x > 0.5] = self.conv(x)[x > 0.5]  # fails for values of another type
+            return y
+
+    network, batch = Strict(), batch_of(1, 1, 8, 8)
+    torch.testing.assert_close(TorchForward(network, CPU)(batch), TorchForward(network, CPU, "32")(batch))
+
+
+def test_every_channel_must_fit_into_fp16(half, caplog):
+    image = batch_of(1, 2, 16, 16).image
+    image[:, 1] *= 1e-6
+    TorchForward(Unet(depth=1, n_filters=4, in_channel=2), CPU)(Batch(image, None, None, ()))
+    assert len(caplog.records) == 1
 
 
 def test_empty_samples_are_in_the_range_of_fp16(half, caplog):

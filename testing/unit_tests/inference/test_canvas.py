@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ivadomed.geometry.windows import BLENDS, Window, tile
@@ -25,8 +25,15 @@ SHAPES = st.tuples(*[st.integers(4, 10)] * 3)
 LENGTHS = st.tuples(*[st.integers(1, 4)] * 3)
 
 
+@pytest.fixture(params=[True, False], ids=["in place", "as on a GPU"])
+def in_place(request, monkeypatch):
+    """Sums in the volume, or beside it as those of another device."""
+    monkeypatch.setattr(Canvas, "_is_in_place", request.param)
+
+
+@pytest.mark.usefixtures("in_place")
 @given(SHAPES, LENGTHS, st.sampled_from(BLENDS), st.booleans(), st.booleans(), st.randoms())
-@settings(max_examples=80)
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_tiled_volume_comes_back_whatever_the_order(shape, length, blend, overlap, in_one, random):
     stride = tuple(max(1, n // 2) for n in length) if overlap else length
     volume = volume_of(2, *shape)
@@ -41,8 +48,9 @@ def test_a_tiled_volume_comes_back_whatever_the_order(shape, length, blend, over
     np.testing.assert_allclose(found, volume, rtol=1e-5)
 
 
+@pytest.mark.usefixtures("in_place")
 @given(SHAPES, LENGTHS, st.randoms())
-@settings(max_examples=40)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_predictions_that_differ_have_the_weighted_mean_of_numpy(shape, length, random):
     stride = tuple(max(1, n // 2) for n in length)
     windows = windows_of(shape, length, stride)
@@ -67,12 +75,12 @@ def test_predictions_that_differ_have_the_weighted_mean_of_numpy(shape, length, 
 def test_the_device_holds_one_layer_of_windows_in_order(shape, length):
     windows = windows_of(shape, length, tuple(max(1, n // 2) for n in length))
     canvas = Canvas((3, *shape), windows, "gaussian", CPU)
-    axis = 0 if length[2] > 1 else 2
-    for window in sorted(windows, key=lambda window: window.start[axis]):
+    axis = canvas._axis
+    for window in windows:
         canvas.add(window, torch.ones(3, *length))
-        held = sum(band.sums.numel() for band in canvas._bands if band.sums is not None)
+        held = sum(sums.numel() for band in canvas._bands for sums in band.sums)
         assert held <= 3 * np.prod(shape) // shape[axis] * length[axis]
-    assert all(band.sums is None for band in canvas._bands)
+    assert not any(band.sums for band in canvas._bands)
 
 
 def test_a_device_without_room_is_left_to_the_network(monkeypatch):
@@ -84,9 +92,19 @@ def test_a_device_without_room_is_left_to_the_network(monkeypatch):
     assert asked == [("meta", 4 * 3 * 4 * 5 * 4)]  # a layer of windows of 3 classes in float32
 
 
-def test_windows_side_by_side_are_not_added_up_on_the_device():
+@pytest.mark.parametrize("blend", BLENDS)
+def test_windows_side_by_side_are_not_added_up(blend):
     windows = windows_of((4, 4, 4), (2, 2, 2), (2, 2, 2))
-    assert Canvas((1, 4, 4, 4), windows, "mean", torch.device("meta")).device == CPU
+    canvas = Canvas((1, 4, 4, 4), windows, blend, torch.device("meta"))
+    assert canvas.device == CPU
+    assert not canvas._bands
+
+
+def test_patches_of_one_voxel_in_depth_are_added_up_in_rows_of_the_volume():
+    windows = windows_of((8, 6, 5), (4, 4, 1), (2, 2, 1))
+    assert Canvas((1, 8, 6, 5), windows)._axis == 0
+    slices = [Window(0, (h, 0, z), (4, 6, 1)) for z in range(3) for h in (0, 2)]  # as those of 2D patches
+    assert Canvas((1, 6, 6, 3), slices)._axis == 2
 
 
 def answers(blend, values):

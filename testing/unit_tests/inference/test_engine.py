@@ -17,7 +17,7 @@ from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume
 from ivadomed.loader.prepared.prepare import Recipe
 from ivadomed.loader.slices import SliceRule
-from ivadomed.transforms import Pipeline
+from ivadomed.transforms import Pipeline, intensity_maths
 
 PLAIN = Pipeline.from_config({})
 KEEP_ALL = SliceRule(empty_input=False)
@@ -480,3 +480,41 @@ def test_a_network_that_changes_the_size_of_samples_is_named():
         ModelError, match=r"^x\.pt: predicts 4x9 voxels for a sample of 8x9; expected the same size"
     ):
         list(engine(Recipe(PLAIN), half, source="x.pt").run([scan()]))
+
+
+def test_images_on_two_devices_share_no_batch(monkeypatch):
+    """The second image does not fit on the device, so it is moved batch by batch."""
+    sizes, room = [], iter([True, False])
+
+    def forward(batch):
+        sizes.append((len(batch.image), batch.image.device.type))
+        return torch.ones(batch.image.shape)
+
+    monkeypatch.setattr(module, "has_room", lambda device, n_bytes: next(room))
+    recipe, options = Recipe(PLAIN, slice_filter=KEEP_ALL), {"batch_size": 4, "device": torch.device("meta")}
+    list(Engine(recipe, PLAIN, forward, 1, **options).run([scan("a"), scan("b", seed=1)]))
+    assert sizes == [(4, "meta"), (2, "meta"), (4, "meta"), (2, "meta")]
+
+
+def test_an_image_stays_on_the_cpu_if_its_transforms_are_computed_there(monkeypatch):
+    monkeypatch.setattr(module, "has_room", lambda device, n_bytes: pytest.fail("asked for room"))
+    steps = Pipeline.from_config({"Clahe": {"clip_limit": 0.5, "kernel_size": [4, 4]}})
+    forward = lambda batch: torch.ones(batch.image.shape)  # noqa: E731
+    options = {"device": torch.device("meta"), "batch_steps": True}
+    list(Engine(Recipe(PLAIN, slice_filter=KEEP_ALL), steps, forward, 1, **options).run([scan()]))
+
+
+def test_a_batch_whose_transforms_do_not_fit_into_memory_is_halved(monkeypatch):
+    def normalize(x):
+        if len(x) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return x
+
+    monkeypatch.setattr(intensity_maths, "normalize", normalize)
+    steps = Pipeline.from_config({"NormalizeInstance": {"applied_to": ["im"]}})
+    case, volume = scan()
+    forward = lambda batch: batch.image  # noqa: E731
+    tool = Engine(Recipe(PLAIN, slice_filter=KEEP_ALL), steps, forward, 1, batch_size=6, batch_steps=True)
+    [prediction] = tool.run([(case, volume)])
+    np.testing.assert_array_equal(prediction.soft[..., 0], native(volume))
+    assert tool.batch_size <= 2

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from ivadomed.errors import ConfigError, ModelError, OutputError
-from ivadomed.inference import Predictor, averaging, segment_volume
+from ivadomed.inference import Predictor, averaging, backends, segment_volume
 from ivadomed.inference.ensemble import join_models
 from ivadomed.inference.packaged import PackagedModel
 from ivadomed.loader.conditions import FILM_ENCODER, Feature, FilmEncoder
+from ivadomed.loader.samples import Batch
 from ivadomed.models import FiLMedUnet, get_model_filenames, save_model
 from ivadomed.scripts import ensemble
 
@@ -140,6 +141,27 @@ def test_networks_that_do_not_stay_loaded_give_the_same(thresholds, image, monke
         for result in pool.map(lambda _: values(predict(path)), range(2)):
             np.testing.assert_array_equal(result, expected)
     assert len(opened) == 4
+
+
+def test_each_member_predicts_in_its_own_precision(package, tmp_path):
+    exact = {"training_parameters": {"precision": "32"}}
+    members = [package("plain"), package("exact", **exact), package("exact_too", **exact)]
+    model = PackagedModel.open(join_models(members, tmp_path / "both"), CPU)
+    assert [part.n_members for part in (model, *model.others)] == [1, 2]
+    assert [part.config.training_parameters.precision for part in (model, *model.others)] == ["auto", "32"]
+
+
+def test_a_network_that_is_loaded_again_remembers_that_it_needs_float32(
+    package, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(backends, "predicts_in_half", lambda device, precision: precision != "32")
+    monkeypatch.setattr(averaging, "_LOADED_BYTES", 1)
+    folder = join_models([package("one"), package("two")], tmp_path / "both")
+    forward = PackagedModel.open(folder, CPU).forward
+    batch = Batch(torch.full((1, 1, 16, 16), 1e6), None, None, ())
+    for _ in range(3):
+        forward(batch)
+    assert len(caplog.records) == 2  # one for each network
 
 
 def test_the_postprocessing_is_that_of_the_first_or_another(thresholds, image):
