@@ -19,9 +19,11 @@ from scipy.spatial import cKDTree
 
 from ivadomed.postprocessing.objects import bounding_box
 
-# The cost of a search tree scales with the surface, that of a distance transform with the volume. They break even at
-# about one surface voxel in 40, which only noise reaches.
-_VOXELS_PER_TREE_POINT = 40
+# The cost of a search tree scales with the elements of one surface, and with those of the other times the elements that
+# are about as near as the nearest one, of which there are many far from a surface; that of a distance transform scales
+# with the volume.
+_VOXELS_PER_ELEMENT = 50
+_SAMPLE = 64
 _ROUNDING = 1e-5  # of a distance transform in float32
 _INSIDE = 255  # code of a corner whose eight voxels all belong to the mask
 
@@ -71,13 +73,17 @@ class Surface:
         distances = np.zeros(len(found))
         if not count:
             distances[:] = np.inf
-        elif count * _VOXELS_PER_TREE_POINT < others.size or len(axes) < 2:
+            return distances
+        is_line = len(axes) < 2
+        if count * _VOXELS_PER_ELEMENT < others.size or is_line:
             tree = cKDTree(_places(np.flatnonzero(others), others.shape) * self.spacing)
-            distances[apart] = tree.query(_places(found[apart], elements.shape) * self.spacing)[0]
-        else:
-            free = np.ascontiguousarray(np.squeeze(~others))
-            distances = edt.edt(free, anisotropy=tuple(self.spacing[axes])).ravel()[found].astype(float)
-        return distances
+            points = _places(found[apart], elements.shape) * self.spacing
+            work = len(points) * _as_near(tree, points) + count
+            if work * _VOXELS_PER_ELEMENT < others.size or is_line:
+                distances[apart] = tree.query(points)[0]
+                return distances
+        free = np.ascontiguousarray(np.squeeze(~others))
+        return edt.edt(free, anisotropy=tuple(self.spacing[axes])).ravel()[found].astype(float)
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,6 +189,13 @@ def _percentile(distances: np.ndarray, areas: np.ndarray, percentile: float) -> 
     share = np.cumsum(areas[order]) / areas.sum()
     index = int(np.searchsorted(share, percentile / 100))
     return float(distances[order[min(index, len(order) - 1)]])
+
+
+def _as_near(tree: cKDTree, points: np.ndarray) -> float:
+    """Mean number of elements of a tree that are at most 1 % farther away than the nearest one, of some points."""
+    some = points[:: max(1, len(points) // _SAMPLE)]
+    counts = tree.query_ball_point(some, 1.01 * tree.query(some)[0], return_length=True)
+    return float(counts.mean()) if len(some) else 0.0
 
 
 def _places(flat: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -45,6 +45,17 @@ def lesions(count: int, shape: tuple[int, int, int], seed: int = 0) -> np.ndarra
     return mask[..., None]
 
 
+def unlearnt(shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """An organ [H, W, D, 1], and a prediction that marks most of what is around it, with noise."""
+    height, width, _ = shape
+    rng = np.random.default_rng(0)
+    radius = np.hypot(*np.ogrid[-height // 2 : height // 2, -width // 2 : width // 2])[..., None]
+    coarse = rng.random((height // 4, width // 4, shape[2])) < 0.6
+    noise = coarse.repeat(4, 0).repeat(4, 1) & (radius > height / 10)
+    organ = np.broadcast_to(radius < height / 20, shape)
+    return organ[..., None].astype(np.float32), noise[..., None].astype(np.float32)
+
+
 def best(function: Callable[[], Any], repeat: int) -> float:
     """Shortest of ``repeat`` runs in seconds."""
     times = []
@@ -67,6 +78,9 @@ def bench_evaluation(repeat: int) -> None:
         found = f"{values['n_gt_class0']:.0f} lesions, ltpr {values['ltpr_class0']:.2f}"
         print(f"evaluation 256x256x120, {found}: {seconds[count]:.2f} s")
     print(f"evaluation, 1000 lesions / 100 lesions: {seconds[1000] / seconds[100]:.2f}")
+    organ, noise = unlearnt(shape)
+    seconds[0] = best(partial(evaluate_pair, noise, organ, ZOOMS, PARAMS), repeat)
+    print(f"evaluation, a network that has learnt nothing: {seconds[0]:.2f} s")
 
 
 def bench_run(cases: int = 50) -> None:

@@ -112,7 +112,7 @@ def corners(mask: np.ndarray) -> np.ndarray:
 @settings(max_examples=60, deadline=None)
 def test_search_tree_and_distance_transform_agree_with_brute_force(prediction, truth, points_per_voxel):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(surfaces, "_VOXELS_PER_TREE_POINT", points_per_voxel)
+        patch.setattr(surfaces, "_VOXELS_PER_ELEMENT", points_per_voxel)
         distances = SurfaceDistances.between(prediction, truth, ZOOMS)
     if not (prediction.any() and truth.any()):
         assert not distances.exist
