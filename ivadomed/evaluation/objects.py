@@ -140,10 +140,11 @@ def paint_voxels(predicted: np.ndarray, true: np.ndarray, ignore: np.ndarray | N
         [X, Y, Z, K] uint8.
     """
     positive, wanted = predicted >= _VOXEL, true >= _VOXEL
-    painted = np.where(positive, np.where(wanted, TRUE_POSITIVE, FALSE_POSITIVE), FALSE_NEGATIVE * wanted)
+    found, missed, wrong = np.array([TRUE_POSITIVE, FALSE_NEGATIVE, FALSE_POSITIVE], np.uint8)  # one byte a voxel
+    painted = np.where(positive, np.where(wanted, found, wrong), missed * wanted)
     if ignore is not None:
         painted[ignore] = 0
-    return painted.astype(np.uint8)
+    return painted
 
 
 def evaluation_parameters(params: Mapping[str, Any] | EvaluationParameters | None) -> EvaluationParameters:
