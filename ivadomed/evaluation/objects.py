@@ -140,7 +140,8 @@ def paint_voxels(predicted: np.ndarray, true: np.ndarray, ignore: np.ndarray | N
         [X, Y, Z, K] uint8.
     """
     positive, wanted = predicted >= _VOXEL, true >= _VOXEL
-    found, missed, wrong = np.array([TRUE_POSITIVE, FALSE_NEGATIVE, FALSE_POSITIVE], np.uint8)  # one byte a voxel
+    # One byte a voxel.
+    found, missed, wrong = np.array([TRUE_POSITIVE, FALSE_NEGATIVE, FALSE_POSITIVE], np.uint8)
     painted = np.where(positive, np.where(wanted, found, wrong), missed * wanted)
     if ignore is not None:
         painted[ignore] = 0

@@ -26,7 +26,7 @@ _SAME = 1e-3
 _LOSS = 0.02
 """Largest difference of losses of trainings on two devices, whose roundings grow with every step."""
 _SOFT_IN_HALF = 0.015
-"""Largest difference of soft values in half precision: that of 11 bits, where values up to 0.01 are set to 0 as well."""
+"""Largest difference of soft values in half precision, of which those up to 0.01 are set to 0."""
 _DICE_IN_HALF = 0.001
 
 
