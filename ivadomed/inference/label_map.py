@@ -39,12 +39,12 @@ def label_map(classes: Sequence[np.ndarray]) -> np.ndarray | None:
     Returns:
         [X, Y, Z] unsigned integers, k + 1 where class k is; None where two classes share a voxel.
     """
-    joined = np.zeros(classes[0].shape, np.min_scalar_type(len(classes)))
+    joined = np.zeros_like(classes[0], np.min_scalar_type(len(classes)))
     for k, values in enumerate(classes):
         mask = values > _OBJECT
-        if joined[mask].any():
+        if np.logical_and(joined, mask).any():
             return None
-        joined[mask] = k + 1
+        np.copyto(joined, k + 1, where=mask)  # unlike an index, in the order of the voxels in memory
     return joined
 
 

@@ -63,8 +63,8 @@ def finish(
         0.01 are set to 0, as in ivadomed 2.9.10.
     """
     data, steps = prediction.soft, dict(postprocessing or {})
-    for k in range(data.shape[-1]):  # a mask of all classes would be large
-        data[..., k][data[..., k] <= NOISE_FLOOR] = 0
+    for soft in np.moveaxis(data, -1, 0):  # a mask of all classes would be large
+        np.copyto(soft, 0, where=soft <= NOISE_FLOOR)
     if steps:
         zooms = list(nib.affines.voxel_sizes(prediction.grid.affine))
         data = np.asarray(Postprocessing(steps, data, zooms, prefix).apply())

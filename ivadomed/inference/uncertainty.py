@@ -75,7 +75,7 @@ class MonteCarlo:
             DataError: Its shape differs from the previous ones.
         """
         if self._sum is None:
-            self._sum = np.zeros(sample.shape, np.float64)
+            self._sum = np.zeros_like(sample, np.float64)
         if sample.shape != self._sum.shape:
             raise DataError(f"Monte Carlo sample of shape {sample.shape}, expected {self._sum.shape}")
         self._sum += sample
