@@ -33,11 +33,11 @@ from ivadomed.evaluation.postprocessing_choice import PostprocessingChoice, Post
 from ivadomed.images.files import write_csv
 from ivadomed.images.label_suffix import class_labels
 from ivadomed.inference.backends import open_model
-from ivadomed.inference.engine import Prediction
 from ivadomed.inference.ensemble import join_models
 from ivadomed.inference.label_map import LabelMaps
 from ivadomed.inference.outputs import PREDICTIONS
 from ivadomed.inference.packaged import PackagedModel
+from ivadomed.inference.prediction import Prediction
 from ivadomed.inference.testing import Truth, predict_labelled, write_predictions
 from ivadomed.jobs import Workers, values
 from ivadomed.loader.bids.faults import summary

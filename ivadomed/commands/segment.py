@@ -19,7 +19,6 @@ from ivadomed.detection.cascade import add_boxes
 from ivadomed.errors import ConfigError
 from ivadomed.images.files import share_file
 from ivadomed.images.label_suffix import names_for_files
-from ivadomed.inference.engine import Prediction
 from ivadomed.inference.label_map import LabelMaps, overlaps_text
 from ivadomed.inference.outputs import (
     PREDICTIONS,
@@ -29,6 +28,7 @@ from ivadomed.inference.outputs import (
     write_label_map,
 )
 from ivadomed.inference.packaged import PackagedModel
+from ivadomed.inference.prediction import Prediction
 from ivadomed.jobs import Workers, own_gpus, values
 from ivadomed.loader.build import display_transforms, segment_cases
 from ivadomed.loader.cases.case import Case

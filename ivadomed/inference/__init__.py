@@ -1,8 +1,9 @@
 """Prediction: the engine, its backends, and ``segment_volume`` for toolboxes."""
 
 from ivadomed.inference.backends import onnx_inference
-from ivadomed.inference.engine import Engine, Prediction
+from ivadomed.inference.engine import Engine
 from ivadomed.inference.outputs import pred_to_nib, pred_to_png, split_classes
+from ivadomed.inference.prediction import Prediction
 from ivadomed.inference.predictor import Predictor, segment_volume
 from ivadomed.runtime.moved import moved_names
 

@@ -16,9 +16,9 @@ from scipy.ndimage import find_objects
 from ivadomed.errors import ConfigError, DataError, ModelError
 from ivadomed.geometry.boxes import Box, adjust_bb_size, box_of_slices, whole_image
 from ivadomed.images.volume_of import ImagePath
-from ivadomed.inference.engine import Prediction
 from ivadomed.inference.outputs import finish
 from ivadomed.inference.packaged import PackagedModel
+from ivadomed.inference.prediction import Prediction
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import read_ahead
 from ivadomed.postprocessing import keep_largest_object, threshold_predictions

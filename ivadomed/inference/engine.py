@@ -11,23 +11,19 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
 
 from ivadomed.errors import DataError, IvadomedError, ModelError
-from ivadomed.geometry.grid import Grid
-from ivadomed.geometry.layout import contiguous, copy_voxels
 from ivadomed.geometry.windows import PATCH_REMEDY, Window, check_fits
 from ivadomed.inference.averaging import MirroredForward
 from ivadomed.inference.backends import refuse_not_finite
-from ivadomed.inference.canvas import Canvas
+from ivadomed.inference.prediction import PendingPrediction, Prediction, as_tensor, undo_steps
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume
 from ivadomed.loader.conditions import Conditioner, unconditioned
 from ivadomed.loader.prepared.prepare import (
-    LABEL_ORDER,
     Prepared,
     Recipe,
     list_windows,
@@ -55,66 +51,6 @@ _LESS = (
     "choose a coarser transformation.Resample or shorter patches (length_2D, length_3D), use a part of the image, or a "
     "machine with more"
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """Prediction of one case, on the image's own grid.
-
-    Args:
-        case: The predicted case.
-        soft: [X, Y, Z, K] float32 in 0..1, native orientation.
-        grid: Grid of the image.
-        header: NIfTI header of the image, None for pictures.
-    """
-
-    case: Case
-    soft: np.ndarray
-    grid: Grid
-    header: Any
-
-
-@dataclass(eq=False)
-class _Job:
-    """A case in progress."""
-
-    case: Case
-    grid: Grid
-    header: Any
-    plans: Sequence[Plan]
-    shape: tuple[int, ...]
-    windows: Sequence[Window]
-    condition: np.ndarray | None
-    repeat: int = 0
-    canvas: Canvas | None = None
-
-    def canvas_for(self, predictions: torch.Tensor, blend: str) -> Canvas:
-        """Canvas of the case, for predictions [B, K, ...] such as these."""
-        if self.canvas is None:
-            shape = (predictions.shape[1], *self.shape)
-            self.canvas = Canvas(shape, self.windows, blend, predictions.device, in_one=self._is_on_grid)
-        return self.canvas
-
-    @property
-    def complete(self) -> bool:
-        return not self.windows or (self.canvas is not None and self.canvas.complete)
-
-    def finish(self, n_classes: int, is_2d: bool) -> Prediction:
-        if self.canvas is None:  # every slice was left out
-            soft = np.zeros((*self.grid.shape, n_classes), np.float32)
-            return Prediction(self.case, soft, self.grid, self.header)
-        if self._is_on_grid:
-            soft = self.canvas.pop()
-        else:  # class by class, to avoid a second copy of a large volume with many classes
-            soft = np.empty((n_classes, *self.grid.hwd_shape), np.float32)
-            for k, mean in enumerate(self.canvas.pop_classes()):
-                copy_voxels(soft[k], undo_fixed_steps(mean[None], self.plans, is_2d)[0])
-        return Prediction(self.case, np.moveaxis(self.grid.to_native(soft), 0, -1), self.grid, self.header)
-
-    @property
-    def _is_on_grid(self) -> bool:
-        """True if predictions are on the grid of the image: nothing was resampled or cropped."""
-        return not any(map(_moves, self.plans))
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +83,7 @@ class _Waiting:
         left: Those of them that are left to the batch.
     """
 
-    job: _Job
+    job: PendingPrediction
     window: Window
     image: torch.Tensor
     plan: Plan
@@ -212,7 +148,7 @@ class Engine:
             yield from self._predictions(volumes)
 
     def _predictions(self, volumes: Iterable[tuple[Case, Volume]]) -> Iterator[Prediction]:
-        jobs: list[_Job] = []
+        jobs: list[PendingPrediction] = []
         self._queue, self._done, self._total = [], 0, 0  # an earlier run may have failed half-way
         for index, (case, volume) in enumerate(volumes):
             with shortages_explained(case.id, _LESS):
@@ -222,7 +158,7 @@ class Engine:
                     raise DataError(f"{case.id}: {error}") from error
                 del volume
                 self._total += len(job.windows) * self.repeats
-                image, zooms = _Image(_as_tensor(prepared.image), self.device), prepared.zooms
+                image, zooms = _Image(as_tensor(prepared.image), self.device), prepared.zooms
                 del prepared  # not needed while a prediction is finished or the next volume read
                 for repeat in range(self.repeats):
                     yield from self._finished(jobs)
@@ -236,7 +172,7 @@ class Engine:
                 self._flush()
                 yield from self._finished(jobs)
 
-    def _start(self, index: int, case: Case, volume: Volume) -> tuple[_Job, Prepared]:
+    def _start(self, index: int, case: Case, volume: Volume) -> tuple[PendingPrediction, Prepared]:
         path = case.images[0]
         refuse_unknown_pixel_size(case, self.recipe)
         prepared = prepare_volume(volume, self.recipe, path)
@@ -247,9 +183,13 @@ class Engine:
         check_memory(path, (self.n_classes, *shape), "predicted values after Resample", _LESS)
         check_memory(path, (self.n_classes, *volume.grid.shape), "predicted values", _LESS)
         condition = self.conditioner(case)
-        return _Job(case, volume.grid, volume.header, prepared.plans, shape, windows, condition), prepared
+        return PendingPrediction(
+            case, volume.grid, volume.header, prepared.plans, shape, windows, condition
+        ), prepared
 
-    def _enqueue(self, job: _Job, image: _Image, zooms: tuple[float, ...], window: Window) -> None:
+    def _enqueue(
+        self, job: PendingPrediction, image: _Image, zooms: tuple[float, ...], window: Window
+    ) -> None:
         is_2d = self.recipe.is_2d
         n_axes = 2 if is_2d else 3
         rng = np.random.default_rng((self.seed, zlib.crc32(job.case.id.encode()), job.repeat, *window.start))
@@ -257,7 +197,7 @@ class Engine:
         in_batches = self.device.type == "cuda" if self.batch_steps is None else self.batch_steps
         own, left = split_plan(plan) if in_batches else (plan, Plan((), plan.shape_out, plan.zooms_out))
         if own.steps:
-            sample = _as_tensor(own.apply(read_window(image.stored, window, is_2d).numpy(), "im", 1))
+            sample = as_tensor(own.apply(read_window(image.stored, window, is_2d).numpy(), "im", 1))
         else:
             sample = read_window(image.placed, window, is_2d)
         if self._queue and not _alike(self._queue[0].image, sample):
@@ -287,7 +227,7 @@ class Engine:
         canvases = [w.job.canvas_for(predictions, self.blend) for w in waiting]
         predictions = predictions.to(canvases[0].device)
         for item, canvas, prediction in zip(waiting, canvases, predictions, strict=True):
-            undone = _undone(prediction, item.plan)
+            undone = undo_steps(prediction, item.plan)
             canvas.add(item.window, undone[..., None] if self.recipe.is_2d else undone)
         self._done += len(waiting)
         if self.progress is not None:
@@ -332,7 +272,7 @@ class Engine:
         )
         return batch.to(self.device).augmented(soft_gt=False, classify=False)
 
-    def _finished(self, jobs: list[_Job]) -> Iterator[Prediction]:
+    def _finished(self, jobs: list[PendingPrediction]) -> Iterator[Prediction]:
         while jobs and jobs[0].complete:
             yield jobs.pop(0).finish(self.n_classes, self.recipe.is_2d)
 
@@ -340,42 +280,3 @@ class Engine:
 def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:
     """True if two samples can be in one batch."""
     return one.shape == other.shape and one.device == other.device
-
-
-def _as_tensor(array: np.ndarray) -> torch.Tensor:
-    """The array as float32; a copy only where PyTorch needs one, as for mirrored views."""
-    return torch.from_numpy(np.ascontiguousarray(array, np.float32))
-
-
-def _undone(prediction: torch.Tensor, plan: Plan) -> torch.Tensor:
-    """The prediction [K, ...] of a sample without the geometric steps of its plan."""
-    if not _moves(plan):
-        return prediction
-    return _as_tensor(plan.invert(prediction.cpu().numpy(), "gt", LABEL_ORDER))
-
-
-def _moves(plan: Plan) -> bool:
-    return any(step.invertible and "gt" in kinds for kinds, step in plan.steps)
-
-
-def undo_fixed_steps(volume: np.ndarray, plans: Sequence[Plan], is_2d: bool) -> np.ndarray:
-    """Undo resampling and cropping on a prediction.
-
-    Args:
-        volume: [K, h, w, d] prediction on the preprocessed grid.
-        plans: One per slice (2D) or one (3D).
-        is_2d: True for slices, False for a volume.
-
-    Returns:
-        [K, H, W, D] on the image's grid in HWD order; 0 outside the crop.
-    """
-    if not is_2d:
-        return plans[0].invert(volume, "gt", LABEL_ORDER)
-    stack = contiguous(np.moveaxis(volume, -1, 0))
-    if all(plan is plans[0] for plan in plans):
-        depth, classes, *shape = stack.shape
-        flat = plans[0].invert(stack.reshape(depth * classes, *shape), "gt", LABEL_ORDER)
-        stack = flat.reshape(depth, classes, *flat.shape[1:])
-    else:
-        stack = np.stack([p.invert(s, "gt", LABEL_ORDER) for p, s in zip(plans, stack, strict=True)])
-    return np.moveaxis(stack, 0, -1)

@@ -23,8 +23,8 @@ from ivadomed.images.io import (
     split_extension,
     write_picture,
 )
-from ivadomed.inference.engine import Prediction
 from ivadomed.inference.label_map import NIFTI, PICTURE, LabelMaps
+from ivadomed.inference.prediction import Prediction
 from ivadomed.postprocessing import Postprocessing, threshold_predictions
 
 PREDICTIONS = "pred_masks"

@@ -14,9 +14,10 @@ import torch
 from ivadomed import config as configuration
 from ivadomed.inference.averaging import MeanForward
 from ivadomed.inference.backends import Loaded, open_model
-from ivadomed.inference.engine import Engine, Prediction, Progress
+from ivadomed.inference.engine import Engine, Progress
 from ivadomed.inference.members import Member, members_of
 from ivadomed.inference.options import mirror_axes_with, recipe_with
+from ivadomed.inference.prediction import Prediction
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume, along
 from ivadomed.loader.conditions import FilmEncoder

@@ -19,9 +19,10 @@ from ivadomed.geometry.grid import Grid
 from ivadomed.geometry.layout import contiguous
 from ivadomed.images.io import save_nifti
 from ivadomed.inference.backends import DropoutForward, Loaded, open_model
-from ivadomed.inference.engine import Engine, Prediction
+from ivadomed.inference.engine import Engine
 from ivadomed.inference.label_map import NO_LABEL_MAPS, LabelMaps, overlaps_text
 from ivadomed.inference.outputs import finish, to_nifti, write_label_map, write_prediction
+from ivadomed.inference.prediction import Prediction
 from ivadomed.inference.uncertainty import MonteCarlo
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume, read_ahead

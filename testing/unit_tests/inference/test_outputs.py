@@ -9,8 +9,8 @@ import pytest
 
 from ivadomed.errors import DataError
 from ivadomed.geometry.grid import Grid
-from ivadomed.inference.engine import Prediction
 from ivadomed.inference.outputs import finish, pred_to_nib, pred_to_png, split_classes, to_nifti
+from ivadomed.inference.prediction import Prediction
 from ivadomed.loader.cases.case import Case
 
 PERMUTED = np.array([[0, 0, 2.0, 5], [-0.7, 0, 0, 3], [0, 0.9, 0, 1], [0, 0, 0, 1]])

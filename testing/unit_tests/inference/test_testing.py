@@ -15,8 +15,8 @@ from ivadomed.geometry.grid import Grid
 from ivadomed.images.labels import LabelFile
 from ivadomed.inference import testing as module
 from ivadomed.inference.backends import TorchForward
-from ivadomed.inference.engine import Prediction
 from ivadomed.inference.outputs import finish, write_prediction
+from ivadomed.inference.prediction import Prediction
 from ivadomed.inference.testing import CaseSet, predict_cases
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.prepared.prepare import Recipe

@@ -11,7 +11,7 @@ from scipy.ndimage import zoom
 from ivadomed.errors import DataError
 from ivadomed.geometry.boxes import box_size
 from ivadomed.geometry.grid import Grid
-from ivadomed.inference.engine import undo_fixed_steps
+from ivadomed.inference.prediction import undo_fixed_steps
 from ivadomed.loader.cases.volumes import Volume, read_volume
 from ivadomed.loader.prepared.prepare import Recipe, list_windows, prepare_case, prepare_volume, read_window
 from ivadomed.loader.slices import SliceRule
