@@ -68,18 +68,19 @@ class Surface:
         elements, others = self.elements, other.elements
         found = np.flatnonzero(elements)
         apart = ~others.ravel()[found]
-        count = np.count_nonzero(others)
+        count = int(np.count_nonzero(others))
         axes = [axis for axis, length in enumerate(others.shape) if length > 1]
-        distances = np.zeros(len(found))
         if not count:
-            distances[:] = np.inf
-            return distances
-        is_line = len(axes) < 2
-        if count * _VOXELS_PER_ELEMENT < others.size or is_line:
+            return np.full(len(found), np.inf)
+
+        def suits_tree(work: float) -> bool:  # the distance transform needs two axes at least
+            return work * _VOXELS_PER_ELEMENT < others.size or len(axes) < 2
+
+        if suits_tree(count):
             tree = cKDTree(_places(np.flatnonzero(others), others.shape) * self.spacing)
             points = _places(found[apart], elements.shape) * self.spacing
-            work = len(points) * _as_near(tree, points) + count
-            if work * _VOXELS_PER_ELEMENT < others.size or is_line:
+            if suits_tree(count + len(points) * _as_near(tree, points)):
+                distances = np.zeros(len(found))
                 distances[apart] = tree.query(points)[0]
                 return distances
         free = np.ascontiguousarray(np.squeeze(~others))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -12,6 +13,8 @@ import torch
 
 from ivadomed.geometry.windows import Window, profile
 from ivadomed.runtime.device import has_room
+
+CPU = torch.device("cpu")
 
 
 class Canvas:
@@ -37,7 +40,7 @@ class Canvas:
         shape: Sequence[int],
         windows: Sequence[Window],
         blend: str = "mean",
-        device: torch.device | None = None,
+        device: torch.device = CPU,
         in_one: bool = False,
     ) -> None:
         size = windows[0].size
@@ -49,8 +52,7 @@ class Canvas:
         counts = (shape[0],) if in_one else (1,) * shape[0]
         self._means = [_zeros((count, *shape[1:]), 1 + self._axis) for count in counts]
         layer = 4 * math.prod(shape) // shape[1 + self._axis] * size[self._axis]
-        fits = device is not None and not self._single and has_room(device, layer)
-        self.device = device if device is not None and fits else torch.device("cpu")
+        self.device = device if not self._single and has_room(device, layer) else CPU
         self._bands: list[_Band] = []
         if self._single:
             return
@@ -82,9 +84,10 @@ class Canvas:
         first, n = window.start[self._axis], window.size[self._axis]
         here = [slice(None), *window.slices]
         here[1 + self._axis] = slice(None)
-        for band in self._bands:
-            if band.start >= first + n or band.stop <= first:
-                continue
+        one, end = (
+            bisect_left(self._bands, place, key=lambda band: band.start) for place in (first, first + n)
+        )
+        for band in self._bands[one:end]:
             if not band.sums:
                 band.sums = [self._room(mean, band) for mean in self._means]
             for total, part in zip(band.sums, weighted, strict=True):

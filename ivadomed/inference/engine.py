@@ -19,7 +19,7 @@ from ivadomed.errors import DataError, IvadomedError, ModelError
 from ivadomed.geometry.windows import PATCH_REMEDY, Window, check_fits
 from ivadomed.inference.averaging import MirroredForward
 from ivadomed.inference.backends import refuse_not_finite
-from ivadomed.inference.prediction import PendingPrediction, Prediction, as_tensor, undo_steps
+from ivadomed.inference.prediction import PendingPrediction, Prediction, undo_steps
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.cases.volumes import Volume
 from ivadomed.loader.conditions import Conditioner, unconditioned
@@ -38,6 +38,7 @@ from ivadomed.runtime.failures import out_of_memory, shortages_explained
 from ivadomed.runtime.memory import check_memory
 from ivadomed.transforms import Pipeline, Plan
 from ivadomed.transforms.batch_plan import BatchPlan, split_plan
+from ivadomed.transforms.resampling import as_tensor
 
 log = logging.getLogger(__name__)
 
@@ -158,7 +159,10 @@ class Engine:
                     raise DataError(f"{case.id}: {error}") from error
                 del volume
                 self._total += len(job.windows) * self.repeats
-                image, zooms = _Image(as_tensor(prepared.image), self.device), prepared.zooms
+                image, zooms = (
+                    _Image(as_tensor(np.asarray(prepared.image, np.float32)), self.device),
+                    prepared.zooms,
+                )
                 del prepared  # not needed while a prediction is finished or the next volume read
                 for repeat in range(self.repeats):
                     yield from self._finished(jobs)
@@ -197,7 +201,8 @@ class Engine:
         in_batches = self.device.type == "cuda" if self.batch_steps is None else self.batch_steps
         own, left = split_plan(plan) if in_batches else (plan, Plan((), plan.shape_out, plan.zooms_out))
         if own.steps:
-            sample = as_tensor(own.apply(read_window(image.stored, window, is_2d).numpy(), "im", 1))
+            changed = own.apply(read_window(image.stored, window, is_2d).numpy(), "im", 1)
+            sample = as_tensor(np.asarray(changed, np.float32))
         else:
             sample = read_window(image.placed, window, is_2d)
         if self._queue and not _alike(self._queue[0].image, sample):

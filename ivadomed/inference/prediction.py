@@ -16,6 +16,7 @@ from ivadomed.inference.canvas import Canvas
 from ivadomed.loader.cases.case import Case
 from ivadomed.loader.prepared.prepare import LABEL_ORDER
 from ivadomed.transforms import Plan
+from ivadomed.transforms.resampling import as_tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,16 +93,11 @@ class PendingPrediction:
         return not any(map(_moves, self.plans))
 
 
-def as_tensor(array: np.ndarray) -> torch.Tensor:
-    """The array as float32; a copy only where PyTorch needs one, as for mirrored views."""
-    return torch.from_numpy(np.ascontiguousarray(array, np.float32))
-
-
 def undo_steps(prediction: torch.Tensor, plan: Plan) -> torch.Tensor:
     """The prediction [K, ...] of a sample without the geometric steps of its plan."""
     if not _moves(plan):
         return prediction
-    return as_tensor(plan.invert(prediction.cpu().numpy(), "gt", LABEL_ORDER))
+    return as_tensor(np.asarray(plan.invert(prediction.cpu().numpy(), "gt", LABEL_ORDER), np.float32))
 
 
 def _moves(plan: Plan) -> bool:

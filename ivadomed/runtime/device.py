@@ -218,7 +218,7 @@ _HALF_CAPABILITY = (7, 0)
 def predicts_in_half(device: torch.device, precision: str) -> bool:
     """True if a network is to predict in half precision (fp16), which changes masks by less than 0.001 Dice.
 
-    bf16, with 8 bits instead of 11, changes some by more (``docs/performance.md``).
+    bf16, with 8 bits instead of 11, changes some by more (``docs/inference.md``).
 
     Args:
         device: Device of the network.

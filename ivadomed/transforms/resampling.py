@@ -121,8 +121,9 @@ def thick_matrix(n: int, count: int) -> np.ndarray:
 
 def as_tensor(x: np.ndarray) -> torch.Tensor:
     """`x` as a tensor, copied only if read-only (a memory map) or strided: torch shares only writable arrays."""
-    flags = x.flags
-    return torch.from_numpy(x if flags.c_contiguous and flags.writeable else np.array(x, order="C"))
+    # NumPy calls an array contiguous whatever the stride of an axis of one voxel; torch takes none that is negative.
+    is_shared = x.flags.c_contiguous and x.flags.writeable and min(x.strides, default=0) >= 0
+    return torch.from_numpy(x if is_shared else np.array(x, order="C"))
 
 
 def _nearest_index(n_in: int, n_out: int) -> np.ndarray:

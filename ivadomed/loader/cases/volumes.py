@@ -78,11 +78,11 @@ def _read(case: Case, slice_axis: int, soft_gt: bool, with_target: bool) -> Volu
     if not with_target:
         return volume
     target = empty_like(volume.image[0], len(case.rater_files))
-    for rater, file in zip(target, case.rater_files, strict=True):
-        if file is None:
-            rater[...] = 0
-        else:
-            copy_voxels(rater, on_grid(volume.grid, case, next(labels), file.path))
+    raters = (
+        None if file is None else on_grid(volume.grid, case, next(labels), file.path)
+        for file in case.rater_files
+    )
+    _fill(target, raters)
     if case.ignore is None:
         return replace(volume, target=target)
     ignore = on_grid(volume.grid, case, next(labels), case.ignore.path) > 0
@@ -121,12 +121,17 @@ def make_volume(case: Case, images: Iterable[Image], slice_axis: int) -> Volume:
     assert grid is not None
     indices = case.channels or range(len(arrays))
     data = empty_like(arrays[0], len(indices))
-    for channel, index in zip(data, indices, strict=True):
-        if index is None:
-            channel[...] = 0
-        else:
-            copy_voxels(channel, arrays[index])
+    _fill(data, (None if index is None else arrays[index] for index in indices))
     return Volume(data, None, None, grid, header, case.present, box_in(case, grid))
+
+
+def _fill(room: np.ndarray, volumes: Iterable[np.ndarray | None]) -> None:
+    """Copy volumes [H, W, D] to [N, H, W, D], one after the other; zeros for None."""
+    for place, voxels in zip(room, volumes, strict=True):
+        if voxels is None:
+            place[...] = 0
+        else:
+            copy_voxels(place, voxels)
 
 
 def on_grid(grid: Grid, case: Case, image: Image, path: str | PathLike[str]) -> np.ndarray:

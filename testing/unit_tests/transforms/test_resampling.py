@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import zoom
 
 from ivadomed.transforms import resampling
-from ivadomed.transforms.resampling import resize, spline_matrix, spline_taps
+from ivadomed.transforms.resampling import as_tensor, resize, spline_matrix, spline_taps
 
 lengths = st.integers(1, 40)
 
@@ -69,3 +69,10 @@ def test_read_only_input_is_accepted():
     x = np.random.default_rng(0).random((1, 8, 9), dtype=np.float32)
     x.setflags(write=False)
     assert resize(x, (5, 5), 2).shape == (1, 5, 5)
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 5), (1, 4, 1), (3, 2, 2)])
+def test_mirrored_arrays_become_tensors(shape):
+    plain = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    for axis in range(3):
+        np.testing.assert_array_equal(as_tensor(np.flip(plain, axis)), np.flip(plain, axis))
